@@ -25,8 +25,7 @@ from cutoutd.sandbox import survey
 from cutoutd.settings.schema import PoolSettings
 from cutoutd.sheet import page
 from cutoutd.sheet.page import Entry
-from cutoutd.sheet.thumbnailer import SIDE
-from cutoutd.sheet.thumbnails import Thumbnails, ThumbnailsFailError
+from cutoutd.sheet.thumbnails import SIDE, Thumbnails, ThumbnailsFailError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -339,7 +338,7 @@ def test_a_share_that_does_not_answer_costs_its_pictures_alone(
         asked.append(entry)
         hangs.wait(60)
 
-    monkeypatch.setattr("cutoutd.sheet.thumbnails.open_regular", hanging)
+    monkeypatch.setattr("cutoutd.previews.file_reader.open_regular", hanging)
     monkeypatch.setattr("cutoutd.sheet.thumbnails.ANSWER_S", 0.2)
     with Thumbnails(
         [str(pictures)], PoolSettings(), required=False, command=(sys.executable, "-c", HANGS)

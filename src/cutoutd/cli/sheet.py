@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,11 +20,10 @@ from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
-from cutoutd.publish.naming import numbered
+from cutoutd.publish.put_away import whereabouts
 from cutoutd.settings.types import Sandbox
 from cutoutd.sheet import page
-from cutoutd.sheet.thumbnailer import ANOTHER
-from cutoutd.sheet.thumbnails import Thumbnails
+from cutoutd.sheet.thumbnails import ANOTHER, Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 _GONE: Final = "the original is gone"
-_NAMES: Final = 20
-"""So many names of an original in the folder for originals are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
 
 _SHOWN: Final = (JobState.DONE, JobState.UNCHANGED, JobState.REVIEW, JobState.FAILED)
 
@@ -150,23 +146,18 @@ def _entry(
 def _before(job: Job, folder: Folder, thumbnails: Thumbnails, *, is_newest: bool) -> tuple[bytes, str]:
     """A small original, or what is said in its place.
 
-    Pictures that had one name, one after the other, are told apart by their bytes. Any look at them may hang, so
-    none is waited for without an end.
+    Any look at them may hang, so none is waited for without an end.
     """
     note = _GONE
-    if is_newest:  # the file may have got a caption since it was cut, and is still the same picture
-        picture, note = _seen(thumbnails, folder.input / job.path, _GONE)
-        if picture:
-            return picture, ""
     missing = 0
-    for name in islice(numbered(job.path), _NAMES) if folder.originals_dir is not None else ():
-        assert folder.originals_dir is not None  # noqa: S101 -- asked one line above
-        picture, why = _seen(thumbnails, folder.originals_dir / name, _GONE, job.sha256 or "")
+    for place in whereabouts(job, folder, is_newest=is_newest):
+        picture, why = _seen(thumbnails, place.path, _GONE, place.sha256)
         if picture:
             return picture, ""
-        missing = missing + 1 if why == _GONE else 0
-        if missing > 1:
-            break
+        if place.root == folder.originals_dir:
+            missing = missing + 1 if why == _GONE else 0
+            if missing > 1:
+                break
         if why not in (_GONE, ANOTHER):
             note = why
     if job.state is JobState.FAILED and note != _GONE:

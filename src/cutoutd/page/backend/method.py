@@ -64,7 +64,7 @@ class Backend:
         config: the configuration's file; None where folders come from the command line.
         open_store: the journal, opened for the thread that calls; None as long as there is no journal.
         clock: of this machine.
-        cache: an empty directory of our own for pictures to look at; bounded by whoever writes there.
+        cache: a directory of our own for pictures to look at, which outlives a restart; bounded by whoever writes there.
         tell: sends an event to all browsers: its name, and what becomes JSON.
         watched: set while a browser listens for events; whoever looks for news waits for it first.
         parts: what methods keep between calls, by their module's name.

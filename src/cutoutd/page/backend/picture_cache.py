@@ -1,0 +1,112 @@
+"""Small files that were made to be looked at, kept on the disk within a bound: the oldest give way.
+
+Keys say what is in a file, with the version of its picture; so nothing in here is ever wrong, and it outlives a restart. All
+of it can be made again: what the disk refuses is simply not kept. It must not know what the files show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.fs.atomic_write import atomic_write, hidden_draft
+from cutoutd.fs.private_directory import read_small
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES: Final = 512 << 20
+"""Of all files: some 20,000 tiles."""
+
+_LARGEST: Final = 4 << 20
+_DIGEST_BYTES: Final = 8
+"""At the beginning of each file, of what follows: a power cut may leave a file whose content was never written."""
+
+
+class PictureCache:
+    """Shared by threads.
+
+    Args:
+        directory: of its own; made if it is missing.
+        max_bytes: of all files together.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int = MAX_BYTES) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._bytes = 0
+        self._is_read = False
+
+    def get(self, key: str) -> bytes | None:
+        """What is kept under a key; None if nothing is."""
+        name = _name(key)
+        with self._lock:
+            self._read()
+            if name not in self._sizes:
+                return None
+            self._sizes.move_to_end(name)
+        try:
+            content = read_small(self._directory / name, _LARGEST)
+        except OSError:
+            content = b""
+        digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if digest == _digest(body):
+            return body
+        with self._lock:
+            self._forget(name)
+        return None
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep a file, if the disk takes it."""
+        name, size = _name(key), len(content) + _DIGEST_BYTES
+        if size > min(_LARGEST, self._max_bytes):
+            return
+        path = self._directory / name
+        try:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            atomic_write(path, (_digest(content), content), synced=False, draft=hidden_draft(path))
+        except OSError:
+            return
+        with self._lock:
+            self._read()
+            self._bytes += size - self._sizes.pop(name, 0)
+            self._sizes[name] = size
+            while self._bytes > self._max_bytes:
+                self._forget(next(iter(self._sizes)))
+
+    def _forget(self, name: str) -> None:
+        self._bytes -= self._sizes.pop(name, 0)
+        with suppress(OSError):
+            (self._directory / name).unlink()
+
+    def _read(self) -> None:
+        """Learn what is there from before, the oldest first; drafts that a crash has left are removed."""
+        if self._is_read:
+            return
+        self._is_read = True
+        found = []
+        with suppress(OSError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    with suppress(OSError):
+                        (self._directory / entry.name).unlink()
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                found.append((status.st_mtime_ns, entry.name, status.st_size))
+        for _, name, size in sorted(found):
+            self._sizes[name] = size
+            self._bytes += size
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()

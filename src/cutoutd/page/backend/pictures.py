@@ -1,0 +1,350 @@
+"""Pictures to look at: small ones, and large ones in tiles, made by processes that are locked in and kept on the disk.
+
+No picture is ever sent as it lies in its folder. This module must not decode anything.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.page.backend import shown_files
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend.picture_cache import PictureCache
+from cutoutd.page.backend.shown_files import Kind, ShownFile, cannot_show, no_matte
+from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError
+from cutoutd.previews import tiling
+from cutoutd.settings.types import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.previews.file_reader import FileReader
+    from cutoutd.settings.schema import Settings
+
+PART: Final = "pictures"
+COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.picture_worker")
+
+SMALL_SIDE: Final = 320
+COARSE_SIDE: Final = 1024
+"""Levels of at most so many pixels are made along with a small picture: a large view of it begins with them at once."""
+
+ANSWER_S: Final = 30.0
+KEPT_BYTES: Final = 512 << 20
+"""Of decoded pictures in a worker; the last one is kept, however large."""
+
+LOOKING_S: Final = 60.0
+"""For so long after a large picture was looked at, small ones are made promptly as well."""
+
+REFUSED_S: Final = 60.0
+_UNDECODED: Final = "it could not be decoded"
+_REMEMBERED: Final = 1000
+_ASIDE: Final = 19
+"""Priority of whatever makes the small pictures of an inbox that fills: cutting goes first."""
+
+_FORMAT: Final = "1"
+"""Of what is kept on the disk."""
+
+_MAX_NUMBER: Final = 1 << 62
+
+
+class Pictures:
+    """The workers, what they were asked for, and what is kept; shared by threads.
+
+    Args:
+        backend: whose pictures.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._cache = PictureCache(backend.cache / "pictures")
+        self._starter = starter = ThreadPoolExecutor(1, "page-workers")
+        self._prompt = Worker(COMMAND, lambda: self._setup(aside=False), starter, idle_s=IDLE_S)
+        self._aside = Worker(COMMAND, lambda: self._setup(aside=True), starter, idle_s=IDLE_S)
+        self._warmer = ThreadPoolExecutor(1, "page-warms")
+        self._lock = threading.Lock()
+        self._reader: tuple[Settings, FileReader] | None = None
+        self._opening: dict[str, tuple[threading.Lock, int]] = {}
+        self._is_exact: OrderedDict[str, bool] = OrderedDict()
+        self._refused: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._looked_s = -LOOKING_S
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that run."""
+        return [pid for worker in (self._prompt, self._aside) if (pid := worker.pid) is not None]
+
+    def close(self) -> None:
+        """End the processes."""
+        self._warmer.shutdown(cancel_futures=True)
+        for worker in (self._prompt, self._aside):
+            with worker.turn(ANSWER_S):
+                worker.end()
+        self._starter.shutdown()
+
+    def look(self, shown: ShownFile) -> dict[str, int | str]:
+        """Size and tiles of a picture, which is made ready to be looked at."""
+        self._looked_s = time.monotonic()
+        key = self._key(shown, "size")
+        kept = self._cache.get(key)
+        if kept is not None:
+            size = tuple(json.loads(kept))
+            self._warmer.submit(self._warm, shown)
+        else:
+            with self._only_one(shown.key):
+                size = self._open(shown)
+            self._keep(shown, key, json.dumps(size).encode())
+        width, height = size
+        levels = tiling.level_count((width, height))
+        said: dict[str, int | str] = {"width": width, "height": height, "tile": tiling.TILE, "levels": levels}
+        return said | {"version": shown.version}
+
+    def small(self, shown: ShownFile) -> tuple[bytes, bool]:
+        """A small version of a picture, and whether it is for ever."""
+        key = self._key(shown, "small")
+        kept = self._cache.get(key)
+        if kept is not None:
+            return kept, True
+        self._refuse_again(shown)
+        file = shown_files.read(self._files(), shown)
+        try:
+            exact = file.sha256 == shown.sha256
+            asked = {
+                "do": "thumb",
+                "matte": shown.kind is Kind.MATTE,
+                "side": SMALL_SIDE,
+                "coarse": COARSE_SIDE,
+            }
+            worker = self._for_small()
+            with worker.turn(ANSWER_S):
+                said, body = self._ask(worker, shown, asked, file.descriptor)
+        finally:
+            file.close()
+        parts = list(_parts(said, body))
+        if not parts:
+            raise cannot_show(_UNDECODED)
+        if exact:
+            self._cache.put(key, parts[0])
+            for (level, x, y), tile in zip(said.get("tiles", ()), parts[1:], strict=False):
+                self._cache.put(self._key(shown, f"{level:d}/{x:d}/{y:d}"), tile)
+            if shown.kind is not Kind.MATTE:
+                self._cache.put(self._key(shown, "size"), json.dumps(_size(said)).encode())
+        return parts[0], exact
+
+    def tile(self, shown: ShownFile, level: int, x: int, y: int) -> tuple[bytes, bool]:
+        """A tile of a picture, and whether it is for ever."""
+        key = self._key(shown, f"{level}/{x}/{y}")
+        kept = self._cache.get(key)
+        if kept is not None:
+            return kept, True
+        self._looked_s = time.monotonic()
+        tile = self._tile(shown, level, x, y)
+        if tile is None:
+            with self._only_one(shown.key):
+                tile = self._tile(shown, level, x, y)
+                if tile is None:
+                    self._open(shown)
+                    tile = self._tile(shown, level, x, y)
+        if tile is None:
+            raise RefusedError(503, "busy", "Too many pictures are being looked at just now. Try again.")
+        self._keep(shown, key, tile)
+        return tile, self._is_exact.get(shown.key, False)
+
+    def _tile(self, shown: ShownFile, level: int, x: int, y: int) -> bytes | None:
+        """Ask for it; None if the picture is not kept by the worker."""
+        self._refuse_again(shown)
+        asked = {
+            "do": "tile",
+            "key": shown.key,
+            "matte": shown.kind is Kind.MATTE,
+            "level": level,
+            "x": x,
+            "y": y,
+        }
+        with self._prompt.turn(ANSWER_S):
+            said, body = self._ask(self._prompt, shown, asked)
+        if said.get("missing"):
+            return None
+        if said.get("none"):
+            raise RefusedError(404, "no_such_tile", "The picture has no such part.")
+        if not body.startswith(b"RIFF"):
+            raise cannot_show(_UNDECODED)
+        return body
+
+    def _open(self, shown: ShownFile) -> tuple[int, int]:
+        """Have the worker keep a picture; its size."""
+        self._refuse_again(shown)
+        file = shown_files.read(self._files(), shown)
+        try:
+            exact = file.sha256 == shown.sha256
+            upright = exact and shown.kind is not Kind.SOURCE  # it was made here
+            asked = {"do": "open", "key": shown.key, "upright": upright}
+            with self._prompt.turn(ANSWER_S):
+                said, _ = self._ask(self._prompt, shown, asked, file.descriptor)
+        finally:
+            file.close()
+        with self._lock:
+            _remember(self._is_exact, shown.key, exact)
+        return _size(said)
+
+    def _warm(self, shown: ShownFile) -> None:
+        """Have the worker keep a picture if it does not, before the first tile is asked for."""
+        try:
+            with self._only_one(shown.key), self._prompt.turn(ANSWER_S):
+                said, _ = self._ask(self._prompt, shown, {"do": "has", "key": shown.key})
+            if said.get("missing"):
+                with self._only_one(shown.key):
+                    self._open(shown)
+        except RefusedError:
+            pass  # said when a tile is asked for
+
+    def _ask(
+        self, worker: Worker, shown: ShownFile, asked: Mapping[str, object], *files: int
+    ) -> tuple[dict[str, Any], bytes]:
+        try:
+            said, body = worker.ask(asked, ANSWER_S, files)
+        except WorkerFailedError:
+            said, body = {"why": "the process that decodes it failed over it"}, b""
+        why = said.get("why")
+        if why is None:
+            return said, body
+        if shown.kind is Kind.MATTE and why == "it has no transparency":
+            raise no_matte()
+        with self._lock:
+            _remember(self._refused, shown.key, (time.monotonic() + REFUSED_S, str(why)))
+        raise cannot_show(str(why))
+
+    def _refuse_again(self, shown: ShownFile) -> None:
+        """What a worker failed over is not given to the next one at once."""
+        until_s, why = self._refused.get(shown.key, (0.0, ""))
+        if time.monotonic() < until_s:
+            raise cannot_show(why)
+
+    def _for_small(self) -> Worker:
+        is_looking = time.monotonic() < self._looked_s + LOOKING_S
+        return self._prompt if is_looking and not self._prompt.is_busy else self._aside
+
+    def _keep(self, shown: ShownFile, key: str, content: bytes) -> None:
+        if self._is_exact.get(shown.key, False):
+            self._cache.put(key, content)
+
+    def _key(self, shown: ShownFile, part: str) -> str:
+        """Under which something is kept: by the bytes that it was made of, and unknown ones are no one's."""
+        return f"{_FORMAT}/{shown.sha256 or shown.key}/{shown.kind}/{part}"
+
+    def _files(self) -> FileReader:
+        settings, _ = shown_files.configured(self._backend)
+        with self._lock:
+            if self._reader is None or self._reader[0] is not settings:
+                self._reader = (settings, shown_files.make_reader(settings))
+            return self._reader[1]
+
+    def _setup(self, *, aside: bool) -> dict[str, object]:
+        settings, _ = shown_files.configured(self._backend)
+        pool = settings.pool
+        return {
+            "max_pixels": pool.max_pixels,
+            "max_file_bytes": pool.max_file_mb << 20,
+            "formats": list(pool.formats),
+            "memory_mb": pool.worker_memory_mb,
+            "required": pool.sandbox is Sandbox.REQUIRED,
+            "nice": _ASIDE if aside else pool.nice,
+            "kept_bytes": KEPT_BYTES,
+        }
+
+    @contextmanager
+    def _only_one(self, key: str) -> Iterator[None]:
+        """One thread at a time opens a picture; the others find it open then."""
+        with self._lock:
+            lock, waiting = self._opening.get(key, (threading.Lock(), 0))
+            self._opening[key] = (lock, waiting + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                lock, waiting = self._opening.pop(key)
+                if waiting > 1:
+                    self._opening[key] = (lock, waiting - 1)
+
+
+def _size(said: Mapping[str, Any]) -> tuple[int, int]:
+    width, height = said.get("width"), said.get("height")
+    if type(width) is not int or type(height) is not int or not (width > 0 and height > 0):
+        raise cannot_show(_UNDECODED)
+    return width, height
+
+
+def _parts(said: Mapping[str, Any], body: bytes) -> Iterator[bytes]:
+    """The files that an answer holds, as far as it tells the truth about them."""
+    at = 0
+    for size in said.get("sizes", ()):
+        part = body[at : at + size] if type(size) is int and size > 0 else b""
+        if not part.startswith(b"RIFF"):
+            return
+        yield part
+        at += size
+
+
+def _remember(known: OrderedDict[str, Any], key: str, value: object) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)
+
+
+def _pictures(backend: Backend) -> Pictures:
+    found = backend.parts.get(PART)
+    return found if found is not None else backend.parts.setdefault(PART, Pictures(backend))  # type: ignore[no-any-return]
+
+
+def _number(params: Parameters, name: str) -> int:
+    """A whole number that is not negative, as JSON's or as text."""
+    value = params.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:  # noqa: PLR2004 -- 64 bits
+        value = int(value)
+    if type(value) is not int or not 0 <= value < _MAX_NUMBER:
+        raise RefusedError(400, "bad_request", f"{name} is to be a whole number.", name=name)
+    return value
+
+
+def _shown(backend: Backend, params: Parameters) -> ShownFile:
+    try:
+        kind = Kind(str(params.get("kind")))
+    except ValueError:
+        raise RefusedError(400, "bad_request", "kind is one of source, cutout, matte.", name="kind") from None
+    return shown_files.find(backend, _number(params, "job"), kind)
+
+
+def _reply(shown: ShownFile, params: Parameters, found: tuple[bytes, bool]) -> Reply:
+    body, is_exact = found
+    is_named = shown.is_named(str(params.get("v") or ""))
+    return Reply(body=body, media_type="image/webp", immutable=is_exact and is_named)
+
+
+def look(backend: Backend, params: Parameters) -> Reply:
+    """``job, kind``: size, tiles and version of a picture."""
+    return Reply(data=_pictures(backend).look(_shown(backend, params)))
+
+
+def thumb(backend: Backend, params: Parameters) -> Reply:
+    """``job, kind, v``: a small picture."""
+    shown = _shown(backend, params)
+    return _reply(shown, params, _pictures(backend).small(shown))
+
+
+def tile(backend: Backend, params: Parameters) -> Reply:
+    """``job, kind, level, x, y, v``: a part of a picture."""
+    shown = _shown(backend, params)
+    level, x, y = (_number(params, name) for name in ("level", "x", "y"))
+    return _reply(shown, params, _pictures(backend).tile(shown, level, x, y))
+
+
+METHODS: Final[Mapping[str, Method]] = {"look": look, "thumb": thumb, "tile": tile}

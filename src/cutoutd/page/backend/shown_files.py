@@ -1,0 +1,238 @@
+"""Which file is shown for a job: its original wherever it lies now, or the first of its cutouts; and the reading of it.
+
+It must not decode anything, and must not wait for a share without an end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.jobs import JobState
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.reservations import Reservations
+from cutoutd.page.backend.method import RefusedError
+from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, SilentError
+from cutoutd.publish.put_away import Whereabouts, whereabouts
+from cutoutd.recipe import Format
+from cutoutd.settings.types import Originals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cutoutd.jobs import Job, Published
+    from cutoutd.journal.store import Store
+    from cutoutd.page.backend.method import Backend
+    from cutoutd.settings.schema import Folder, Settings
+
+WAIT_S: Final = 5.0
+"""Whoever waits for a file gives up after so long without progress: a disk that sleeps needs some seconds."""
+
+SILENT_S: Final = 2.0
+"""And nobody else waits for a share that has said nothing for so long."""
+
+LONGEST_S: Final = 60.0
+AT_ONCE: Final = 2
+
+
+class Kind(StrEnum):
+    """What is shown of a job."""
+
+    SOURCE = "source"  # the original
+    CUTOUT = "cutout"  # the first of its renditions
+    MATTE = "matte"  # the transparency of that one, as grey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownFile:
+    """A file that is shown.
+
+    Attributes:
+        job: its job.
+        kind: what of it.
+        folder: the job's.
+        sha256: of the file's bytes; None: not known yet.
+        seen: of the cutout's; empty if there is none.
+        places: names it may have, the likeliest first.
+    """
+
+    job: Job
+    kind: Kind
+    folder: Folder
+    sha256: str | None
+    seen: str
+    places: tuple[Whereabouts, ...]
+
+    @property
+    def version(self) -> str:
+        """Another one for other bytes."""
+        version = self.job.version
+        return self.sha256[:32] if self.sha256 else f"{version.size:x}-{version.mtime_ns:x}"
+
+    @property
+    def key(self) -> str:
+        """Of what is decoded for it: cutout and matte are in one file."""
+        return f"{self.job.id}/{self.kind is Kind.SOURCE}/{self.version}"
+
+    def is_named(self, version: str) -> bool:
+        """Whether a request is for just this version, by its own or by the cutout's SHA-256."""
+        return bool(version) and version in (self.version, self.sha256, self.seen)
+
+
+def find(backend: Backend, number: int, kind: Kind) -> ShownFile:
+    """The file of a job.
+
+    Raises:
+        RefusedError: there is no such job, or nothing of it to show.
+        CutoutdError: the journal cannot be read.
+    """
+    settings, store = configured(backend)
+    job = Reader(store).job(number)
+    if job is None:
+        raise RefusedError(404, "no_such_job", f"There is no picture with the number {number}.", job=number)
+    folder = next((one for one in settings.folder if one.name == job.folder), None)
+    if folder is None:
+        raise RefusedError(
+            404,
+            "no_such_folder",
+            f"The folder {job.folder} is not in the configuration any more, so its pictures cannot be shown.",
+            folder=job.folder,
+        )
+    output = first_output(store, job)
+    seen = "" if output is None else output.sha256
+    if kind is Kind.SOURCE:
+        is_newest = Reader(store).newest(job) == job.id
+        places = tuple(whereabouts(job, folder, is_newest=is_newest))
+        return ShownFile(job=job, kind=kind, folder=folder, sha256=job.sha256, seen=seen, places=places)
+    if output is None:
+        raise RefusedError(404, "no_cutout", "There is no cutout of this picture.", job=number)
+    if kind is Kind.MATTE and output.path.endswith(f".{Format.JPEG.extension}"):
+        raise no_matte()
+    place = Whereabouts(root=folder.output, path=folder.output / output.path)
+    return ShownFile(job=job, kind=kind, folder=folder, sha256=seen, seen=seen, places=(place,))
+
+
+def configured(backend: Backend) -> tuple[Settings, Store]:
+    """What is configured, and the journal.
+
+    Raises:
+        RefusedError: there is neither yet.
+    """
+    store = backend.open_store()
+    if backend.settings is None or store is None:
+        raise RefusedError(503, "not_configured", "cutoutd is not set up yet.")
+    return backend.settings, store
+
+
+def first_output(store: Store, job: Job) -> Published | None:
+    """The first of a job's renditions: that which is held back, where it is in review; None if there is none."""
+    published = Reservations(store).earlier(job.folder, job.path, job.generation)
+    held_back = job.state is JobState.REVIEW
+    return first_of(one for one in published if one.review is held_back) or first_of(published)
+
+
+def first_of(published: Iterable[Published]) -> Published | None:
+    """The first rendition, overlays apart."""
+    return min((one for one in published if one.rendition >= 0), key=lambda one: one.rendition, default=None)
+
+
+def make_reader(settings: Settings) -> FileReader:
+    """What reads such files."""
+    return FileReader(
+        wait_s=WAIT_S,
+        silent_s=SILENT_S,
+        at_once=AT_ONCE,
+        longest_s=LONGEST_S,
+        max_bytes=settings.pool.max_file_mb << 20,
+    )
+
+
+def read(reader: FileReader, shown: ShownFile) -> ReadFile:
+    """Read a file wherever it lies: the one of the right bytes, else what has its name.
+
+    Returns:
+        The caller closes it.
+
+    Raises:
+        RefusedError: it is not there, or cannot be read, or its share does not answer.
+    """
+    other: ReadFile | None = None
+    refused: RefusedError | None = None
+    missing = 0
+    for place in shown.places:
+        try:
+            file = reader.read(place.root, place.path)
+        except OSError as error:
+            refused = refused or _why(error, shown)
+            missing += place.root == shown.folder.originals_dir
+            if isinstance(error, SilentError) or missing > 1:
+                break
+            continue
+        missing = 0
+        if file.sha256 == shown.sha256 or not (place.sha256 or shown.sha256):
+            if other is not None:
+                other.close()
+            return file
+        if place.sha256 or other is not None:
+            file.close()
+        else:
+            other = file
+    if other is not None:
+        return other
+    raise refused or _gone(shown)
+
+
+def _why(error: OSError, shown: ShownFile) -> RefusedError | None:
+    """Why a file cannot be shown; None if nothing has its name."""
+    if isinstance(error, SilentError):
+        return _silent(shown)
+    if isinstance(error, NoRootError):
+        return _away(shown)
+    return (
+        None if isinstance(error, FileNotFoundError) else cannot_show(error.strerror or "it cannot be read")
+    )
+
+
+def cannot_show(why: str) -> RefusedError:
+    """A picture is there and cannot be shown."""
+    return RefusedError(422, "cannot_show", f"This picture cannot be shown: {why}.", why=why)
+
+
+def no_matte() -> RefusedError:
+    """A cutout is opaque."""
+    return RefusedError(
+        404, "no_matte", "This cutout has no transparency of its own, so there is no matte to show."
+    )
+
+
+def _silent(shown: ShownFile) -> RefusedError:
+    name = shown.folder.name
+    return RefusedError(
+        503,
+        "share_hangs",
+        f"The disk or share of the folder {name} does not answer. Its pictures are shown again once it does.",
+        folder=name,
+    )
+
+
+def _away(shown: ShownFile) -> RefusedError:
+    name = shown.folder.name
+    return RefusedError(
+        503,
+        "folder_away",
+        f"The folder {name} is not there, such as a share that is not mounted. Its pictures are shown again once it is.",
+        folder=name,
+    )
+
+
+def _gone(shown: ShownFile) -> RefusedError:
+    if shown.kind is not Kind.SOURCE:
+        return RefusedError(
+            404, "cutout_gone", "The cutout is not where it was put: it was moved or deleted since."
+        )
+    if shown.folder.originals is Originals.DELETE and shown.job.state is JobState.DONE:
+        return RefusedError(
+            404, "original_deleted", "The original was deleted after it was cut, as this folder is set up."
+        )
+    return RefusedError(404, "original_gone", "The original is not there any more: it was moved or deleted.")

@@ -1,0 +1,162 @@
+"""Decodes pictures, and makes tiles and small versions of them, in a process of its own that is locked in as a worker is.
+
+Started as ``python -P -m cutoutd.previews.picture_worker`` by whoever has a `cutoutd.pool.request_worker.RequestWorker`; that
+module has what is said first. It keeps the last pictures within a bound. It opens and writes no file.
+
+========= ==================================== =================================================================
+``do``    further fields; a file comes with it answer
+========= ==================================== =================================================================
+thumb     matte, side; file                    width, height, and the body: a small WebP; with ``coarse``, tiles
+                                               of the levels of at most so many pixels follow it, as ``tiles`` says
+open      key, upright; file                   width, height; it is kept
+tile      key, matte, level, x, y              the body: a WebP; ``missing`` if that picture is not kept (any more),
+                                               ``none`` if it has no such tile
+has       key                                  ``missing`` likewise
+========= ==================================== =================================================================
+
+Instead of any of these: ``why`` it cannot be, in words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.errors import CutoutdError, LimitError
+from cutoutd.pool import request_worker
+from cutoutd.previews import tiling
+from cutoutd.process import channel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cutoutd.pool.request_worker import Questions
+    from cutoutd.previews.shown_picture import ShownPicture
+
+NO_MATTE: Final = "it has no transparency"
+
+_Answer = tuple[dict[str, object], bytes]
+
+
+def main() -> None:
+    """Serve until nobody asks any more."""
+    request_worker.serve(_work)
+
+
+def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
+    # Not at the top: what is missing or too large for the memory is no reason for a trace.
+    import cv2  # noqa: PLC0415
+
+    from cutoutd.previews import shown_picture  # noqa: PLC0415
+
+    cv2.setNumThreads(1)  # a thread of OpenCV's would escape the sandbox
+
+    def opened(data: bytes) -> ShownPicture:
+        return shown_picture.ShownPicture(data, max_pixels=int(setup["max_pixels"]), allowed=setup["formats"])
+
+    room = _Room(opened, int(setup["max_file_bytes"]), int(setup.get("kept_bytes", 0)))
+
+    def answer() -> None:
+        while (asked := questions.receive()) is not None:
+            document, descriptors = asked
+            try:
+                said, body = room.answer(document, descriptors)
+            except CutoutdError as error:
+                said, body = {"why": error.cause}, b""
+            except OSError as error:
+                said, body = {"why": error.strerror or "it cannot be read"}, b""
+            except MemoryError:
+                said, body = {"why": "the picture is too large for the memory"}, b""
+            finally:
+                channel.close(descriptors)
+            request_worker.say(said, body)
+            if not questions.is_waiting():
+                with suppress(CutoutdError, MemoryError):  # said when a tile is wanted
+                    room.decode_last()
+
+    return answer
+
+
+class _Room:
+    """The pictures that are kept, and what is made of them.
+
+    Args:
+        opened: a picture of a file's bytes.
+        max_file_bytes: of a file.
+        kept_bytes: of the pictures that are kept; the last one is, however large.
+    """
+
+    def __init__(self, opened: Callable[[bytes], ShownPicture], max_file_bytes: int, kept_bytes: int) -> None:
+        self._opened = opened
+        self._max_file_bytes = max_file_bytes
+        self._kept_bytes = kept_bytes
+        self._kept: OrderedDict[str, ShownPicture] = OrderedDict()
+
+    def answer(self, asked: Mapping[str, Any], descriptors: list[int]) -> _Answer:
+        """Answer one question; what it raises is why it cannot."""
+        if asked["do"] == "has":
+            return {"missing": str(asked["key"]) not in self._kept}, b""
+        if asked["do"] == "tile":
+            return self._tile(asked)
+        picture = self._read(descriptors[0])
+        return self._thumb(picture, asked) if asked["do"] == "thumb" else self._open(picture, asked)
+
+    def decode_last(self) -> None:
+        """Nobody waits: be ready for its first tile."""
+        if self._kept:
+            next(reversed(self._kept.values())).decode()
+            self._bound()
+
+    def _read(self, descriptor: int) -> ShownPicture:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            data = file.read(self._max_file_bytes + 1)
+        if len(data) > self._max_file_bytes:
+            raise LimitError("the file is too large")
+        return self._opened(data)
+
+    def _thumb(self, picture: ShownPicture, asked: Mapping[str, Any]) -> _Answer:
+        matte = bool(asked["matte"])
+        small = picture.small(int(asked["side"]), matte=matte)
+        if small is None:
+            return {"why": NO_MATTE}, b""
+        size, parts, tiles = picture.size, [small], []
+        if coarse := int(asked.get("coarse", 0)):
+            for level in range(tiling.first_level_within(size, coarse), tiling.level_count(size)):
+                columns, rows = tiling.tile_counts(size, level)
+                for x, y in ((x, y) for y in range(rows) for x in range(columns)):
+                    tile = picture.tile(level, x, y, matte=matte)
+                    assert tile is not None  # noqa: S101 -- there was a small one
+                    parts.append(tile)
+                    tiles.append((level, x, y))
+        said = {"width": size[0], "height": size[1], "sizes": list(map(len, parts)), "tiles": tiles}
+        return said, b"".join(parts)
+
+    def _open(self, picture: ShownPicture, asked: Mapping[str, Any]) -> _Answer:
+        self._kept[str(asked["key"])] = picture
+        self._kept.move_to_end(str(asked["key"]))
+        width, height = picture.stored_size if asked["upright"] else picture.size
+        self._bound()
+        return {"width": width, "height": height}, b""
+
+    def _tile(self, asked: Mapping[str, Any]) -> _Answer:
+        picture = self._kept.get(str(asked["key"]))
+        if picture is None:
+            return {"missing": True}, b""
+        self._kept.move_to_end(str(asked["key"]))
+        level, x, y = (int(asked[name]) for name in ("level", "x", "y"))
+        if not tiling.has_tile(picture.size, level, x, y):
+            return {"none": True}, b""
+        tile = picture.tile(level, x, y, matte=bool(asked["matte"]))
+        self._bound()
+        return ({"why": NO_MATTE}, b"") if tile is None else ({}, tile)
+
+    def _bound(self) -> None:
+        """Let go of those that were not looked at for longest."""
+        while len(self._kept) > 1 and sum(one.memory_bytes for one in self._kept.values()) > self._kept_bytes:
+            self._kept.popitem(last=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,381 @@
+"""Pictures to look at, as the page asks for them: by real workers that are locked in, from real folders."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from cutoutd.clock import Clock
+from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.page.backend import pictures, shown_files
+from cutoutd.page.backend.method import Backend, RefusedError
+from cutoutd.page.backend.pictures import METHODS
+from cutoutd.settings.schema import Folder, PoolSettings, Settings
+from tests.integration.share import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.page.backend.shown_files import ShownFile
+    from cutoutd.previews.file_reader import FileReader, ReadFile
+
+HANGS = """
+import json, os, sys, time
+from cutoutd.pool import request_worker
+def work(setup, questions):
+    def answer():
+        while (asked := questions.receive()) is not None:
+            how = os.read(asked[1][0], 10).decode() if asked[1] else ""
+            if how.startswith("hang"): time.sleep(60)
+            if how.startswith("die"): sys.exit(1)
+            if how.startswith("flood"): os.write(1, b"x" * 3_000_000)
+            if how.startswith("lie"): request_worker.say({"sizes": [10 ** 9], "width": "x"}, b"RIFF")
+            else: request_worker.say({"width": 9, "height": 9, "sizes": [5]}, b"RIFFx")
+    return answer
+request_worker.serve(work)
+"""
+
+
+class Shoot:
+    """A folder with its journal, and a backend over them."""
+
+    def __init__(self, root: Path, **folder: Any) -> None:  # noqa: ANN401 -- as a Folder's fields
+        self.root = root
+        for name in ("in", "out", "state", "cache"):
+            (root / name).mkdir(mode=0o700, exist_ok=True)
+        self.folders = [Folder(name="shop", input=root / "in", output=root / "out", **folder)]
+        self.journal = Journal(root / "state", session="r", clock=Clock())
+        self.backend = Backend(
+            settings=Settings(folder=tuple(self.folders), pool=PoolSettings()),
+            config=None,
+            open_store=lambda: self.journal.store,
+            clock=Clock(),
+            cache=root / "cache",
+            tell=lambda _name, _data: None,
+        )
+
+    def also(self, name: str, root: Path) -> None:
+        """A second folder."""
+        for one in ("in", "out"):
+            (root / one).mkdir(exist_ok=True)
+        self.folders.append(Folder(name=name, input=root / "in", output=root / "out"))
+        self.backend.settings = Settings(folder=tuple(self.folders), pool=PoolSettings())
+
+    def cut(
+        self,
+        name: str,
+        source: bytes,
+        cutout: bytes | None = None,
+        *,
+        state: JobState = JobState.DONE,
+        folder: str = "shop",
+        far: Path | None = None,
+    ) -> int:
+        """A picture that was cut; returns its job."""
+        place = next(one for one in self.folders if one.name == folder)
+        (far / "in" if far else place.input).joinpath(name).write_bytes(source)
+        (number,) = self.journal.sources.accept(
+            folder, [Version(path=name, size=len(source), mtime_ns=len(source))]
+        )
+        job = Reader(self.journal.store).job(number)
+        assert job is not None
+        published = []
+        if cutout is not None:
+            kind = "png" if cutout.startswith(b"\x89PNG") else "jpg"
+            path = f"{'review/' if state is JobState.REVIEW else ''}{name}.{kind}"
+            file = (far / "out" if far else place.output) / path
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(cutout)
+            digest = hashlib.sha256(cutout).hexdigest()
+            held_back = state is JobState.REVIEW
+            published.append(Published(rendition=0, path=path, sha256=digest, review=held_back))
+        self.journal.finish_publishing(
+            job, state, sha256=hashlib.sha256(source).hexdigest(), published=tuple(published), detail={}
+        )
+        return number
+
+    def ask(self, method: str, job: object, kind: str, **params: object) -> Any:  # noqa: ANN401 -- as a Reply's data
+        """What a method answers."""
+        return METHODS[method](self.backend, {"job": job, "kind": kind, **params})
+
+    def refused(self, method: str, job: object, kind: str, **params: object) -> RefusedError:
+        """Why it refuses."""
+        with pytest.raises(RefusedError) as caught:
+            self.ask(method, job, kind, **params)
+        return caught.value
+
+    def close(self) -> None:
+        """End what runs."""
+        made = self.backend.parts.get("pictures")
+        if made is not None:
+            made.close()
+        self.journal.close()
+
+
+@pytest.fixture
+def shoot(tmp_path: Path) -> Iterator[Shoot]:
+    """A folder of the test's own."""
+    shoot = Shoot(tmp_path)
+    yield shoot
+    shoot.close()
+
+
+def jpeg(width: int = 2400, height: int = 1600, colour: str = "orange") -> bytes:
+    """A picture."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def png(width: int = 2400, height: int = 1600) -> bytes:
+    """Its cutout: the middle of it."""
+    image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
+    image.paste((10, 200, 30, 255), (width // 4, height // 4, width * 3 // 4, height * 3 // 4))
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def read(body: bytes) -> Image.Image:
+    """A WebP."""
+    image = Image.open(io.BytesIO(body))
+    image.load()
+    assert image.format == "WEBP"
+    return image
+
+
+def test_original_cutout_and_matte_are_shown_in_tiles(shoot: Shoot) -> None:
+    """Each level, to its last tile; a request for just this version may be kept by browsers for ever."""
+    job = shoot.cut("a.jpg", jpeg(), png())
+    for kind in ("source", "cutout", "matte"):
+        seen = shoot.ask("look", job, kind).data
+        assert (seen["width"], seen["height"], seen["tile"], seen["levels"]) == (2400, 1600, 512, 4)
+        first = shoot.ask("tile", job, kind, level=3, x=0, y=0, v=seen["version"])
+        assert (read(first.body).size, first.immutable, first.media_type) == ((300, 200), True, "image/webp")
+        last = shoot.ask("tile", job, kind, level="0", x="4", y="3")
+        assert (read(last.body).size, last.immutable) == ((352, 64), False)
+        small = shoot.ask("thumb", job, kind, v=seen["version"])
+        assert (read(small.body).size, small.immutable) == ((320, 213), True)
+    middle = read(shoot.ask("tile", job, "cutout", level=1, x=1, y=0).body)
+    assert middle.mode == "RGBA"
+    for level, x, y in ((0, 5, 0), (0, 0, 4), (4, 0, 0), (10**9, 0, 0)):
+        assert shoot.refused("tile", job, "cutout", level=level, x=x, y=y).code == "no_such_tile"
+    assert read(shoot.ask("tile", job, "cutout", level=0, x=0, y=0).body).size == (512, 512)
+
+
+def test_what_was_shown_once_is_shown_again_without_a_worker(shoot: Shoot, tmp_path: Path) -> None:
+    """Also by the next process; a large view begins with what its small picture left behind."""
+    job = shoot.cut("a.jpg", jpeg(), png())
+    small = shoot.ask("thumb", job, "cutout").body
+    shoot.backend.parts.pop("pictures").close()
+    (tmp_path / "out" / "a.jpg.png").unlink()
+    assert shoot.ask("thumb", job, "cutout").body == small
+    seen = shoot.ask("look", job, "cutout").data
+    assert seen["levels"] == 4
+    for level, x, y in ((2, 0, 0), (2, 1, 0), (3, 0, 0)):
+        assert shoot.ask("tile", job, "cutout", level=level, x=x, y=y, v=seen["version"]).immutable
+    assert shoot.refused("tile", job, "cutout", level=0, x=0, y=0).code == "cutout_gone"
+
+
+def test_another_cutout_of_a_picture_is_another_version(shoot: Shoot) -> None:
+    """Nothing that was kept of the former one is shown for it."""
+    job = shoot.cut("a.jpg", jpeg(), png())
+    before = shoot.ask("look", job, "cutout").data
+    again = shoot.cut("a.jpg", jpeg(2401), png(1200, 800))
+    after = shoot.ask("look", again, "cutout").data
+    assert (after["width"], after["version"] != before["version"]) == (1200, True)
+    reply = shoot.ask("tile", again, "cutout", level=0, x=2, y=1, v=before["version"])
+    assert (read(reply.body).size, reply.immutable) == ((176, 288), False)
+
+
+def test_a_file_that_was_changed_by_hand_is_shown_and_not_kept(shoot: Shoot, tmp_path: Path) -> None:
+    """Its bytes are not those that were published."""
+    job = shoot.cut("a.jpg", jpeg(), png())
+    (tmp_path / "out" / "a.jpg.png").write_bytes(png(600, 400))
+    seen = shoot.ask("look", job, "cutout").data
+    assert seen["width"] == 600
+    assert not shoot.ask("tile", job, "cutout", level=0, x=0, y=0, v=seen["version"]).immutable
+    assert not shoot.ask("thumb", job, "cutout", v=seen["version"]).immutable
+    shoot.backend.parts.pop("pictures").close()
+    (tmp_path / "out" / "a.jpg.png").write_bytes(png())
+    assert shoot.ask("look", job, "cutout").data["width"] == 2400
+
+
+def test_what_is_held_back_is_shown_from_where_it_lies(shoot: Shoot) -> None:
+    """In review/."""
+    job = shoot.cut("a.jpg", jpeg(), png(), state=JobState.REVIEW)
+    assert shoot.ask("look", job, "cutout").data["width"] == 2400
+
+
+def test_an_original_that_was_put_away_is_found(tmp_path: Path) -> None:
+    """By its bytes, among those that had its name; one that was deleted is said to be."""
+    (tmp_path / "originals").mkdir()
+    shoot = Shoot(tmp_path, originals="move", originals_dir=tmp_path / "originals")
+    first, second = jpeg(600, 400, "red"), jpeg(800, 600, "blue")
+    jobs = []
+    for number, source in enumerate((first, second), 1):
+        jobs.append(shoot.cut("a.jpg", source, png(600, 400)))
+        job = Reader(shoot.journal.store).job(jobs[-1])
+        assert job is not None
+        shoot.journal.removed_original(job)
+        (tmp_path / "in" / "a.jpg").rename(tmp_path / "originals" / f"a{'-2' * (number > 1)}.jpg")
+    assert [shoot.ask("look", job, "source").data["width"] for job in jobs] == [600, 800]
+    (tmp_path / "originals" / "a.jpg").unlink()
+    assert shoot.refused("thumb", jobs[0], "source").code == "original_gone"
+    assert shoot.ask("thumb", jobs[1], "source", v="x").immutable is False
+    shoot.close()
+
+
+def test_an_original_that_was_deleted_is_said_to_be(tmp_path: Path) -> None:
+    """As the folder is set up."""
+    shoot = Shoot(tmp_path, originals="delete")
+    job = shoot.cut("a.jpg", jpeg(), png())
+    (tmp_path / "in" / "a.jpg").unlink()
+    assert shoot.refused("look", job, "source").code == "original_deleted"
+    assert shoot.ask("look", job, "cutout").data["width"] == 2400
+    shoot.close()
+
+
+def test_what_cannot_be_shown_is_said_in_words(shoot: Shoot, tmp_path: Path) -> None:
+    """Each with a code of its own; the next picture is shown."""
+    good = shoot.cut("good.jpg", jpeg(600, 400), jpeg(600, 400))
+    torn = shoot.cut("torn.jpg", jpeg()[:20_000], None, state=JobState.FAILED)
+    assert shoot.refused("look", good, "matte").code == "no_matte"
+    assert shoot.refused("thumb", good, "matte").code == "no_matte"
+    for method in ("look", "thumb", "thumb"):
+        refused = shoot.refused(method, torn, "source")
+        assert (refused.code, refused.status) == ("cannot_show", 422)
+        assert "ends too early" in refused.text
+    assert shoot.refused("look", torn, "cutout").code == "no_cutout"
+    assert shoot.refused("look", 999, "source").code == "no_such_job"
+    assert shoot.ask("thumb", good, "source").body
+    (tmp_path / "in" / "good.jpg").unlink()
+    (tmp_path / "in" / "good.jpg").symlink_to("/etc/hostname")
+    shoot.backend.cache = tmp_path / "another"
+    shoot.backend.parts.pop("pictures").close()
+    assert shoot.refused("thumb", good, "source").code == "cannot_show"
+    (tmp_path / "in").rename(tmp_path / "away")
+    assert shoot.refused("thumb", good, "source").code == "folder_away"
+
+
+@pytest.mark.parametrize("job", [-1, 1.5, True, None, "1x", "", [1], 1 << 80, "9" * 30, "\u0661"])
+def test_what_is_no_number_is_refused(shoot: Shoot, job: object) -> None:
+    """Before anything is looked up."""
+    assert shoot.refused("look", job, "source").status == 400
+    number = shoot.cut("a.jpg", jpeg(60, 40))
+    assert shoot.refused("tile", number, "source", level=job, x=0, y=0).status == 400
+    assert shoot.refused("look", number, "../source").status == 400
+
+
+def test_many_at_once_open_a_picture_once(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a browser asks for the tiles of a view."""
+    job = shoot.cut("a.jpg", jpeg(), png())
+    reads: list[object] = []
+    real = shown_files.read
+
+    def counted(reader: FileReader, shown: ShownFile) -> ReadFile:
+        reads.append(shown)
+        return real(reader, shown)
+
+    monkeypatch.setattr(shown_files, "read", counted)
+    bodies: list[bytes] = []
+    threads = [
+        threading.Thread(
+            target=lambda x=x: bodies.append(shoot.ask("tile", job, "source", level=0, x=x, y=0).body)
+        )
+        for x in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(bodies), len(reads)) == (5, 1)
+
+
+@pytest.mark.parametrize("how", ["hang", "die", "lie", "flood"])
+def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
+    shoot: Shoot, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is not given that one again for a while, and a fresh one makes the next."""
+    monkeypatch.setattr(pictures, "ANSWER_S", 2.0)
+    monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
+    bad, good = shoot.cut("bad.jpg", how.encode()), shoot.cut("good.jpg", b"good")
+    assert shoot.refused("thumb", bad, "source").code == "cannot_show"
+    assert shoot.refused("look", bad, "source").code == "cannot_show"
+    assert shoot.ask("thumb", good, "source").body == b"RIFFx"
+
+
+def test_a_worker_that_nobody_asks_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And started again when somebody does."""
+    monkeypatch.setattr(pictures, "IDLE_S", 0.2)
+    job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
+    shoot.ask("thumb", job, "source")
+    made = shoot.backend.parts["pictures"]
+    end_s = time.monotonic() + 20
+    while made.pids:
+        assert time.monotonic() < end_s
+        threading.Event().wait(0.02)
+    assert shoot.ask("thumb", job, "cutout").body
+
+
+def test_a_share_that_hangs_holds_up_nobody_else(shoot: Shoot, tmp_path: Path) -> None:
+    """Whoever waits for it is told after seconds, the next at once; another folder's pictures come all the while."""
+    share = Share(tmp_path)
+    share.attach()
+    try:
+        shoot.also("far", share.mount)
+        names = [f"{number}.jpg" for number in range(6)]
+        far = [shoot.cut(name, jpeg(60 + int(name[0]), 40), folder="far", far=share.far) for name in names]
+        near = shoot.cut("near.jpg", jpeg(), png())
+        assert shoot.ask("thumb", far[0], "source").body
+        share.hang("open,read")
+        refused: list[RefusedError] = []
+        waiting = [
+            threading.Thread(target=lambda job=job: refused.append(shoot.refused("thumb", job, "source")))
+            for job in far[1:5]
+        ]
+        for thread in waiting:
+            thread.start()
+        for kind in ("source", "cutout"):
+            assert shoot.ask("look", near, kind).data["width"] == 2400
+            assert shoot.ask("tile", near, kind, level=0, x=0, y=0).body
+        for thread in waiting:
+            thread.join(20)
+        assert [one.code for one in refused] == ["share_hangs"] * 4
+        begun_s = time.monotonic()
+        refused.append(shoot.refused("thumb", far[5], "source"))
+        assert time.monotonic() < begun_s + 1
+        assert (refused[-1].status, refused[-1].named) == (503, {"folder": "far"})
+        assert sum(thread.name == "reads" for thread in threading.enumerate()) <= 2 * shown_files.AT_ONCE
+        share.heal()
+        end_s = time.monotonic() + 30
+        while any(thread.name == "reads" for thread in threading.enumerate()):
+            assert time.monotonic() < end_s
+            threading.Event().wait(0.02)
+        assert shoot.ask("thumb", far[5], "source").body
+    finally:
+        share.detach()
+
+
+def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
+    """Two at most, which step back behind the others, and can open nothing by its name."""
+    job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
+    shoot.ask("thumb", job, "source")
+    shoot.ask("look", job, "cutout")
+    made = shoot.backend.parts["pictures"]
+    assert len(made.pids) == 2
+    assert sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in made.pids) == [
+        PoolSettings().nice,
+        19,
+    ]
