@@ -13,6 +13,7 @@ from typing import Any
 
 from cutoutd.errors import FailureCode  # noqa: TC001 -- likewise
 from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a worker reads the annotations
+from cutoutd.strokes import Stroke  # noqa: TC001 -- likewise
 
 
 class JobState(StrEnum):
@@ -66,6 +67,14 @@ WITHOUT_RESULT = frozenset({JobState.REVIEW, JobState.FAILED})
 """It ended, and nothing has its own name; entries in review/ or failed/ tell of it."""
 
 
+class Wanted(StrEnum):
+    """What a person wants a job to come to, whatever its score."""
+
+    PUBLISHED = "published"
+    HELD = "held"  # in review; what is published for an earlier version stays
+    RECALLED = "recalled"  # in review, and what is published goes back there
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Version:
     """One version of a source: what intake accepts and the journal keeps one row for.
@@ -98,6 +107,23 @@ class Origin:
     path: str
     generation: int
     review: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Correction:
+    """What a person drew over a cutout.
+
+    Attributes:
+        number: of it, among those of its source.
+        sha256: of the source's bytes that it is about.
+        strokes: all that hold.
+        suggestion: which of the method's results was chosen: 0, the first, or 1.
+    """
+
+    number: int
+    sha256: str
+    strokes: tuple[Stroke, ...]
+    suggestion: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +176,7 @@ class Task:
         asks_sha256: there may be more of these than were given: which bytes it has is to be said instead of cutting it.
         put_away_sha256: of the picture that was cut before, whose original may have been moved to the folder for originals.
         export, received: it concerns a hosted route; at most one of them is given.
+        held: a person wants it held back for review, or published; None: its score says.
     """
 
     job: int
@@ -168,6 +195,7 @@ class Task:
     asks_sha256: bool = False
     published_image_sha256: str | None = None
     put_away_sha256: str | None = None
+    held: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -361,6 +389,8 @@ class Job:
         interrupted: times the supervisor itself died while it was in work.
         tries: passing faults so far, for the back-off.
         accepted_us, not_before_us, finished_us: UTC microseconds.
+        wanted: what a person wants it to come to; None: its score says.
+        model: that a person wants it cut by; empty: the folder's.
         detail: what the state needs remembered (the failure, the outputs), as it goes to JSON.
     """
 
@@ -380,6 +410,8 @@ class Job:
     finished_us: int | None
     sha256: str | None
     generation: int = 0
+    wanted: Wanted | None = None
+    model: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
 
     @property

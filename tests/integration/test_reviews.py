@@ -232,7 +232,7 @@ def test_a_decision_about_what_is_over_is_none(make: Callable[..., Desk]) -> Non
     assert desk.journal.review_decisions.decide(newer.id, ReviewDecision.REJECT) is not None
 
 
-@pytest.mark.parametrize("decision", [*ReviewDecision])
+@pytest.mark.parametrize("decision", [ReviewDecision.ACCEPT, ReviewDecision.REJECT])
 @pytest.mark.parametrize("when", ["before", "amid", "after the names", "while clearing"])
 def test_a_crash_at_any_step_is_made_good_by_the_next_start(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: ReviewDecision, when: str
@@ -296,7 +296,7 @@ def test_a_decision_waits_for_a_disk_that_refuses(make: Callable[..., Desk]) -> 
     assert desk.files() == {"a.png": NEW}
 
 
-@pytest.mark.parametrize("decision", [*ReviewDecision])
+@pytest.mark.parametrize("decision", [ReviewDecision.ACCEPT, ReviewDecision.REJECT])
 def test_a_machine_that_lost_the_folder_decides_nothing(
     make: Callable[..., Desk], decision: ReviewDecision
 ) -> None:

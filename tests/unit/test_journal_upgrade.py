@@ -22,6 +22,7 @@ _SCHEMAS = {
     version: Path(__file__).with_name(f"journal_schema_{version}.sql").read_text(encoding="utf-8")
     for version in (1, 2, 3, 4, 5)
 }
+_RENAMED_IN = 5
 _NAMES = (b"a.jpg", b"sub/b.tif", b"not-utf8-\xff.png")
 
 
@@ -42,8 +43,8 @@ def earlier(tmp_path: Path, version: int) -> Path:
             "INSERT INTO job (folder, path, size, mtime_ns, state, accepted_us) VALUES ('f', ?, 1, 2, ?, 3)",
             zip(_NAMES, ("done", "queued", "failed"), strict=True),
         )
-        table = "name" if version < 5 else "reservation"
-        connection.execute(f"INSERT INTO {table} (key, folder, path) VALUES (x'00ff', 'f', x'61')")  # noqa: S608 -- ours
+        names = "name" if version < _RENAMED_IN else "reservation"
+        connection.execute(f"INSERT INTO {names} (key, folder, path) VALUES (x'00ff', 'f', x'61')")  # noqa: S608 -- ours
         connection.execute("INSERT INTO command (verb, argument, posted_us) VALUES ('retry', '3', 4)")
         connection.execute("INSERT INTO fact VALUES ('paused', '1')")
         connection.commit()

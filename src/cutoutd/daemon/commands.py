@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.daemon import fixes
 from cutoutd.events import Accepted
 from cutoutd.fault_isolation import is_expected, report, unforeseen
+from cutoutd.job_detail import JobResult
+from cutoutd.jobs import IN_HAND, OPEN, JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision, Verb
-from cutoutd.journal.queue import BY_MODEL
+from cutoutd.journal.fix_request import FixRequest, FixRequestError
+from cutoutd.journal.queue import BY_MODEL, WITH_MODEL
+from cutoutd.journal.reader import Reader
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
     from cutoutd.daemon.folder_set import FolderSet
     from cutoutd.events import EventSink
+    from cutoutd.jobs import Job
     from cutoutd.journal.commands import Command
     from cutoutd.journal.journal import Journal
 
@@ -54,9 +60,12 @@ class CommandHandler:
         version = self._journal.store.data_version()
         if version == self._data_version:
             return
+        is_any_left = False
         for command in self._journal.commands.pending():
-            self._see_to(command)
-        self._data_version = version  # not before: what a full disk has put off is still to be done
+            is_any_left = not self._see_to(command) or is_any_left
+        # Not before: what a full disk has put off, or what waits for a job's end, is still to be done.
+        if not is_any_left:
+            self._data_version = version
 
     def settle_reloads(self) -> None:
         """Answer those who asked for a reload that is over now.
@@ -70,31 +79,35 @@ class CommandHandler:
                 self._answer(command, why)
                 del self._reloads[command.id]
 
-    def _see_to(self, command: Command) -> None:
+    def _see_to(self, command: Command) -> bool:
+        """Do it, or refuse it; False if it is to be seen to again."""
         if command.id in self._reloads:
-            return
+            return True
         if command.verb == Verb.RELOAD and (request := self._folders.ask_reload()) is not None:
             self._reloads[command.id] = (command, request)  # it takes a while
-            return
+            return True
         try:
             why = self._carry_out(command)
         except Exception as error:
             if is_expected(error):
                 raise
-            report(self._log, error, over="a command", verb=command.verb, argument=command.argument)
+            report(self._log, error, over="a command", verb=command.verb, argument=command.shown)
             why = unforeseen(error).cause
+        if why is None:
+            return False
         self._answer(command, why)
+        return True
 
     def _answer(self, command: Command, why: str) -> None:
         if why:
             self._journal.commands.refuse(command, why)
-            self._log.warning("command.refused", verb=command.verb, argument=command.argument, why=why)
+            self._log.warning("command.refused", verb=command.verb, argument=command.shown, why=why)
         else:
             self._journal.commands.done(command)
-            self._log.info("command.done", verb=command.verb, argument=command.argument)
+            self._log.info("command.done", verb=command.verb, argument=command.shown)
 
-    def _carry_out(self, command: Command) -> str:
-        """Do it, or say why it cannot be done."""
+    def _carry_out(self, command: Command) -> str | None:
+        """Do it, or say why it cannot be done; None: not before a job has come to its end."""
         match command.verb:
             case Verb.PAUSE | Verb.RESUME:
                 self.paused = command.verb == Verb.PAUSE
@@ -106,11 +119,15 @@ class CommandHandler:
                 return self._decide(command.argument, ReviewDecision(command.verb))
             case Verb.RELOAD:
                 return "this run keeps the configuration that it began with"
+            case Verb.HOLD:
+                return self._hold(command.argument)
+            case Verb.FIX:
+                return self._fix(command.argument)
         return f"this cutoutd knows no command {command.verb!r}"
 
     def _retry(self, argument: str) -> str:
         named = argument == "failed" or argument.startswith(BY_MODEL)
-        if not named and not _is_number(argument):
+        if not named and not _is_number(argument.partition(WITH_MODEL)[0]):
             return f"{argument!r} is no job's number"
         queued = self._journal.queue.retry_asked(argument)
         self._emit(Accepted(count=queued))
@@ -118,12 +135,46 @@ class CommandHandler:
             return ""
         return f"job {argument} is not there, or in work already, or about an older version"
 
-    def _decide(self, argument: str, decision: ReviewDecision) -> str:
+    def _decide(self, argument: str, decision: ReviewDecision) -> str | None:
         if not _is_number(argument):
             return f"{argument!r} is no job's number"
-        return (
-            "" if self._folders.decide(int(argument), decision) else f"job {argument} waits for no decision"
-        )
+        if self._folders.decide(int(argument), decision):
+            return ""
+        job = self._job(int(argument))
+        is_on_its_way_back = job is not None and job.wanted in (Wanted.HELD, Wanted.RECALLED)
+        return None if is_on_its_way_back else f"job {argument} waits for no decision"
+
+    def _hold(self, argument: str) -> str:
+        if not _is_number(argument):
+            return f"{argument!r} is no job's number"
+        job = self._job(int(argument))
+        if job is not None and job.state is JobState.REVIEW and not JobResult.of(job).decision:
+            return ""
+        if not self._folders.decide(int(argument), ReviewDecision.HOLD):
+            return f"job {argument} is not there, or in work, or about an older version"
+        if job is not None and job.state is JobState.FAILED:
+            self._emit(Accepted(count=1))  # it is cut again
+        return ""
+
+    def _fix(self, argument: str) -> str | None:
+        try:
+            request = FixRequest.of_argument(argument)
+        except FixRequestError as error:
+            return f"the correction cannot be understood: {error}"
+        job = self._job(request.job)
+        if job is None:
+            return f"there is no job {request.job}"
+        if job.state in IN_HAND or (job.state not in OPEN and JobResult.of(job).decision):
+            return None
+        if why := fixes.why_not(self._journal, job, request):
+            return why
+        if not self._journal.correct(job, request):
+            return "nothing is drawn over its cutout"
+        self._emit(Accepted(count=int(job.state not in OPEN)))
+        return ""
+
+    def _job(self, number: int) -> Job | None:
+        return Reader(self._journal.store).job(number)
 
 
 def _is_number(argument: str) -> bool:

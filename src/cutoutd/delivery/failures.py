@@ -281,7 +281,7 @@ class JobGuard:
             now = Reader(self.context.journal.store).job(job.id)
             if now is None:
                 return
-            if now.state is JobState.REVIEW and JobResult.of(now).decision:
+            if now.state not in OPEN and JobResult.of(now).decision:
                 self.context.journal.review_decisions.refuse(job.id, failure.cause)
             if now.state not in OPEN:
                 return  # it was over: what failed came after its end

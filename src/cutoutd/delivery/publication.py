@@ -7,7 +7,7 @@ again as it is. This module must not touch pictures: what it renames, workers ha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.delivery.failures import INVENTED
 from cutoutd.delivery.steps import (
@@ -28,7 +28,7 @@ from cutoutd.errors import JournalError, StorageError, TemporaryError
 from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.intake.verification import has_bytes, has_pixels
-from cutoutd.jobs import JobState
+from cutoutd.jobs import JobState, Wanted
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import (
     NameRefusedError,
@@ -52,6 +52,11 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Cut, Job, Origin
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.plan import Publication
+
+
+CHANGED: Final = "the picture is another one than the one that was drawn on"
+
+_PUT_BACK: Final = "a person has put it back into review"
 
 
 class NameReservations:
@@ -121,7 +126,7 @@ class PublicationSteps:
                 return self._carry_out(step)
             case Commit():
                 self._commit(step)
-                return Done()
+                return self.reviews.next_decision(step.job)
             case Abandon():
                 return self._abandon(step)
             case Repair():
@@ -185,7 +190,7 @@ class PublicationSteps:
                 return Done()
             # It was cut long ago, and a person waits for it.
             return self.pending.wait(Decide(job=job), error)
-        facts = self._facts(step.cut, publication)
+        facts = self._facts(job, step.cut, publication)
         context.journal.begin_publishing(
             job,
             sha256=facts.sha256,
@@ -251,6 +256,8 @@ class PublicationSteps:
         self.failures.clear(job)
         if state is JobState.DONE:
             self.reviews.clear(job)
+        elif facts.recalls:
+            self.reviews.recall(job)
         self.former_paths.give_up_names(job)
         self.former_paths.clear_entries(job)
         detail = (
@@ -264,9 +271,17 @@ class PublicationSteps:
             | ({"skipped": True} if is_skipped else {})
             | dict(facts.figures)
         )
-        context.journal.finish_publishing(
-            job, state, sha256=facts.sha256, published=plan.published, detail=detail, cleanup_pending=goes
+        dropped = context.journal.finish_publishing(
+            job,
+            state,
+            sha256=facts.sha256,
+            published=plan.published,
+            detail=detail,
+            cleanup_pending=goes,
+            recalled=facts.recalls,
         )
+        if dropped:
+            context.log.warning("correction.dropped", job=job.id, path=job.path, why=CHANGED)
         context.breaker.record_success()
         context.log.info(
             "job.published",
@@ -296,11 +311,12 @@ class PublicationSteps:
     def _is_doubtful(self, cut: Cut) -> bool:
         return cut.review or bool(cut.doubts) or cut.quality.score < self.context.folder.doubtful_below
 
-    def _facts(self, cut: Cut, publication: Publication) -> ResultFacts:
+    def _facts(self, job: Job, cut: Cut, publication: Publication) -> ResultFacts:
         if publication.document is None:
             is_doubtful = self._is_doubtful(cut)
         else:  # what a person has accepted is not doubtful any more
             is_doubtful = publication.moved_from is not None and says_doubtful(publication.document)
+        is_put_back = publication.document is not None and publication.moved_from is None
         doubt = "; ".join((f"doubtful, score {cut.quality.score:.2f}", *cut.quality.reasons))
         return ResultFacts(
             sha256=cut.source.sha256,
@@ -308,7 +324,8 @@ class PublicationSteps:
             model=publication.model,
             review=cut.review,
             doubtful=doubt if is_doubtful and not cut.review else "",
-            why="; ".join(cut.quality.reasons) if cut.review else "",
+            why=("; ".join(cut.quality.reasons) or is_put_back * _PUT_BACK) if cut.review else "",
+            recalls=cut.review and job.wanted is Wanted.RECALLED,
             score=round(cut.quality.score, 4),
             seconds=round(cut.timings_ms.get("total", 0.0) / 1000, 3),
             warnings=cut.warnings,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from cutoutd.delivery.steps import Decide, Done, MakePlan
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import to_valid_utf8
-from cutoutd.job_detail import JobResult
-from cutoutd.jobs import Cut, Failure
+from cutoutd.job_detail import JobResult, failure_in
+from cutoutd.jobs import Cut, Failure, JobState
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.publish.reviews import NotAcceptableError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cutoutd.delivery.failures import FailedJobs, PendingRetries
     from cutoutd.delivery.steps import Retry
     from cutoutd.jobs import Job, Published
-    from cutoutd.publish.reviews import Reviews
+    from cutoutd.publish.reviews import Doubtful, Reviews
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ class DecidedReviews:
     def _files(self) -> Reviews:
         return self.context.publisher.reviews
 
-    def carry_out(self, step: Decide) -> MakePlan | Retry | Done:
+    def carry_out(self, step: Decide) -> MakePlan | Decide | Retry | Done:
         """Do what was decided about a job, if it still waits for that.
 
         Raises:
@@ -57,17 +57,23 @@ class DecidedReviews:
             self.context.prove_ownership()
         except TemporaryError as error:
             return self.pending.wait(Decide(job=job), error)
-        if JobResult.of(job).decision == ReviewDecision.REJECT:
+        decision = JobResult.of(job).decision
+        if decision == ReviewDecision.REJECT:
             self._reject(job)
-            return Done()
+            return self.next_decision(job)
         try:
-            return self._accept(job)
+            return self._accept(job) if decision == ReviewDecision.ACCEPT else self._hold(job)
         except NotAcceptableError as error:
             self.refuse(job, error)
             return Done()
         except StorageError:
             self.unstage(job)
             raise
+
+    def next_decision(self, job: Job) -> Decide | Done:
+        """What a person has decided about a job meanwhile."""
+        decided = self.context.journal.review_decisions.pending_one(job.id)
+        return Done() if decided is None else Decide(job=decided)
 
     def unstage(self, job: Job) -> None:
         """Throw away what is staged: many wait where a disk is full, and none may take more of it meanwhile."""
@@ -84,6 +90,14 @@ class DecidedReviews:
             # The answer stands; what stays staged is swept at the end of the run.
             self.context.log.warning("review.not-unstaged", job=job.id, path=job.path, why=str(refusal))
 
+    def recall(self, job: Job) -> None:
+        """What a source has under its own names goes, as it is in review again; what was changed by hand stays.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should; to be called again.
+        """
+        self._files.clear(job.path, self._named(job))
+
     def clear(self, job: Job) -> None:
         """A source has a good result now: nothing of it waits in ``review/`` any more."""
         if shown := self._shown(job):
@@ -93,15 +107,48 @@ class DecidedReviews:
                 # As with a failure's record: that it is published cannot be undone by a full disk.
                 self.context.log.warning("review.not-cleared", job=job.id, path=job.path, why=str(error))
 
-    def _accept(self, job: Job) -> MakePlan:
-        shown = self._shown(job)
+    def _hold(self, job: Job) -> MakePlan | Done:
+        """Put a job back into review, whatever was decided about it."""
+        if job.state is JobState.REVIEW:
+            self.context.journal.review_decisions.withdraw(job.id)
+            return Done()
+        if job.state is JobState.FAILED:
+            failure = failure_in(job)
+            if failure is None or failure.code is not FailureCode.REJECTED:
+                raise NotAcceptableError("it has failed, and no person rejected it")
+            self.context.journal.queue.hold_rejected(job.id)
+            self.context.log.info("review.again", job=job.id, path=job.path)
+            return Done()
+        taken = self._take(job, self._named(job))
+        cut = Cut(
+            source=taken.source,
+            staged=taken.staged,
+            quality=taken.quality,
+            review=True,
+            timings_ms={},
+            warnings=("a person has put it back into review",),
+        )
+        return MakePlan(
+            job=job, cut=cut, publication=self.context.publication(job, cut, document=taken.document)
+        )
+
+    def _take(self, job: Job, shown: tuple[Published, ...]) -> Doubtful:
+        """A job's results, read back and staged anew.
+
+        Raises:
+            NotAcceptableError: they are not as they were published, or the folder's renditions are others by now.
+        """
         renditions = self.context.folder.recipe().renditions
         found = sorted(one.rendition for one in shown if one.rendition >= 0)
         if found != list(range(len(renditions))):
             raise NotAcceptableError("the folder's renditions are others than when it was cut")
-        doubtful = self._files.take(job.id, job.path, job.sha256 or "", shown)
-        if any(one.format != renditions[one.rendition].format for one in doubtful.staged):
+        taken = self._files.take(job.id, job.path, job.sha256 or "", shown)
+        if any(one.format != renditions[one.rendition].format for one in taken.staged):
             raise NotAcceptableError("the folder's renditions are others than when it was cut")
+        return taken
+
+    def _accept(self, job: Job) -> MakePlan:
+        doubtful = self._take(job, self._shown(job))
         doubt = f" ({'; '.join(doubtful.quality.reasons)})" if doubtful.quality.reasons else ""
         cut = Cut(
             source=doubtful.source,
@@ -127,6 +174,14 @@ class DecidedReviews:
                 advice="The original is untouched. Put a better picture in its place, or `cutoutd retry` it.",
                 permanent=True,
             ),
+        )
+
+    def _named(self, job: Job) -> tuple[Published, ...]:
+        """What has its own name."""
+        return tuple(
+            one
+            for one in self.context.published(job.path, job.generation)
+            if not one.review and one.rendition >= 0
         )
 
     def _shown(self, job: Job) -> tuple[Published, ...]:

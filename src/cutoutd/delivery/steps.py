@@ -40,6 +40,7 @@ class ResultFacts:
         warnings: of the worker.
         reasons: what to look for in the result, whether or not it is doubtful.
         width, height: of the picture as seen, pixels; 0: not known.
+        recalls: what has its own name goes back into review with it.
     """
 
     sha256: str
@@ -54,6 +55,7 @@ class ResultFacts:
     reasons: tuple[str, ...] = ()
     width: int = 0
     height: int = 0
+    recalls: bool = False
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
@@ -67,11 +69,12 @@ class ResultFacts:
             reasons=tuple(map(str, job.detail.get("reasons", ()))),
             width=int(job.detail.get("width", 0)),
             height=int(job.detail.get("height", 0)),
+            recalls=bool(job.detail.get("recalls")),
         )
 
     def to_detail(self) -> dict[str, Any]:
         """For the row of a job whose plan is written down."""
-        names = ("review", "model", "image_sha256", "doubtful", "score", "reasons", "width", "height")
+        names = ("review", "model", "image_sha256", "doubtful", "score", "reasons", "width", "height", "recalls")
         return {name: getattr(self, name) for name in names}
 
     @property

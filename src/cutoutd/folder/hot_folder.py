@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.errors import FailureCode
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
-from cutoutd.jobs import Cut, Exported, Failure, Task
+from cutoutd.jobs import Cut, Exported, Failure, Task, Wanted
 from cutoutd.journal.moves import Candidates
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import job_directory
@@ -359,5 +359,6 @@ class HotFolder:
             asks_sha256=not moved.are_all,
             recipe=self.folder.recipe(),
             alone=job.alone,
-            model=self._model,
+            model=job.model or self._model,
+            held=None if job.wanted is None else job.wanted is not Wanted.PUBLISHED,
         )

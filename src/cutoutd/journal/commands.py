@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.journal.fix_request import FixRequest, FixRequestError
 from cutoutd.journal.queue import job_from_row
 from cutoutd.journal.store import SQL
 
@@ -31,12 +32,14 @@ KEPT_REFUSALS: Final = 100
 class Verb(StrEnum):
     """What can be asked."""
 
-    RETRY = "retry"  # argument: a job's id, "failed", or "model:NAME"
+    RETRY = "retry"  # argument: a job's id, "ID model=NAME", "failed", or "model:NAME"
     PAUSE = "pause"  # no new work is begun
     RESUME = "resume"
     ACCEPT = "accept"  # argument: the id of a job in review
     REJECT = "reject"  # argument: likewise
     RELOAD = "reload"  # the configuration is read anew, as SIGHUP asks a service
+    HOLD = "hold"  # argument: the id of a job; whatever was decided, it is back in review and undecided
+    FIX = "fix"  # argument: a `cutoutd.journal.fix_request.FixRequest`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,17 @@ class Command:
     id: int
     verb: str
     argument: str
+
+    @property
+    def shown(self) -> str:
+        """What it is about, in short, for the log."""
+        if self.verb != Verb.FIX:
+            return self.argument
+        try:
+            request = FixRequest.of_argument(self.argument)
+        except FixRequestError:
+            return ""
+        return f"{request.job} {request.action}"
 
 
 class Commands:
@@ -107,6 +121,7 @@ class ReviewDecision(StrEnum):
 
     ACCEPT = "accept"  # it is published under its own name
     REJECT = "reject"  # the picture counts as failed
+    HOLD = "hold"  # whatever was decided before: it is in review, and undecided
 
 
 class ReviewDecisions:
@@ -119,11 +134,15 @@ class ReviewDecisions:
         """Write a decision down.
 
         Returns:
-            The job; None if it is not in review any more, or a newer version took its place.
+            The job; None if there is nothing to decide about it, or a newer version took its place.
         """
         with self._store.transaction():
-            changed = self._store.write(SQL.decide, decision=decision, job=job)
-        return self.pending_one(job) if changed else None
+            if decision is ReviewDecision.HOLD:
+                changed = self._store.write(SQL.recall, job=job)
+            else:
+                changed = self._store.write(SQL.decide, decision=decision, job=job)
+        row = self._store.row(SQL.job, job=job) if changed else None
+        return None if row is None else job_from_row(row)
 
     def pending_one(self, job: int) -> Job | None:
         """A job that waits for its decision to be carried out; None if it does not, or not any more."""
@@ -133,6 +152,11 @@ class ReviewDecisions:
     def pending(self, folder: str) -> list[Job]:
         """A folder's jobs that wait for theirs."""
         return [job_from_row(row) for row in self._store.rows(SQL.decisions_in, folder=folder)]
+
+    def withdraw(self, job: int) -> None:
+        """Nothing is decided about a job any more."""
+        with self._store.transaction():
+            self._store.write(SQL.withdraw_decision, job=job)
 
     def refuse(self, job: int, why: str) -> None:
         """A decision could not be carried out: it is for the person to decide anew."""

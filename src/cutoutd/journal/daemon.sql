@@ -35,6 +35,7 @@ UPDATE job SET folder = :after WHERE folder = :before;
 UPDATE reservation SET folder = :after WHERE folder = :before;
 UPDATE output SET folder = :after WHERE folder = :before;
 UPDATE published SET folder = :after WHERE folder = :before;
+UPDATE correction SET folder = :after WHERE folder = :before;
 UPDATE folder SET name = :after WHERE name = :before
 
 -- name: park_waiting

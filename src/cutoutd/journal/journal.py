@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.failure import to_valid_utf8
-from cutoutd.jobs import JobState
+from cutoutd.jobs import JobState, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecisions
+from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.displaced import DisplacedSources
+from cutoutd.journal.fix_request import FixAction
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
 from cutoutd.journal.moves import Moves
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job, Origin, Published
+    from cutoutd.journal.fix_request import FixRequest
 
 
 class Journal:
@@ -50,6 +53,7 @@ class Journal:
         self.history = History(self.store, clock, self.sources)
         self.queue = Queue(self.store, clock, session)
         self.reservations = Reservations(self.store)
+        self.corrections = Corrections(self.store, clock)
         self.moves = Moves(self.store, self.sources)
         self.displaced = DisplacedSources(self.store)
         self.folders = Folders(self.store, clock, self.sources.reread)
@@ -94,7 +98,8 @@ class Journal:
         published: Iterable[Published],
         detail: dict[str, Any],
         cleanup_pending: bool = False,
-    ) -> None:
+        recalled: bool = False,
+    ) -> int:
         """The commit mark of a publication: the job's end and what is published now, in one transaction.
 
         Args:
@@ -104,9 +109,14 @@ class Journal:
             published: the results that have their names.
             detail: for the row.
             cleanup_pending: whether the original is still to be moved or deleted.
+            recalled: what had its own name is in review again.
+
+        Returns:
+            How many corrections are dropped: they were drawn over other bytes of the source.
         """
         origin, image_sha256 = self.moves.planned_move(job)
         with self.store.transaction():
+            is_gone = recalled and self.reservations.is_gone(job)
             has_left = origin is not None and self.moves.end_within(job, origin)
             self.reservations.record_within(
                 job.folder,
@@ -120,9 +130,38 @@ class Journal:
             )
             if state is JobState.DONE:
                 self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
+            if recalled:
+                self.reservations.forget_recalled_within(job.folder, job.path, generation=job.generation)
+            if is_gone:
+                self.reservations.note_gone_within(job.folder, job.path, generation=job.generation)
+            dropped = self.corrections.keep_only_within(job, sha256)
             self.queue.finish(job.id, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending)
         if origin is not None and has_left:
             self.moves.over(job, origin)
+        return dropped
+
+    def correct(self, job: Job, request: FixRequest) -> bool:
+        """Write down what was drawn over a job's cutout, or is undone, and queue the job, to be cut accordingly.
+
+        Args:
+            job: the job; it must not be in hand, and its bytes must be known.
+            request: what a person asks.
+
+        Returns:
+            Whether there was anything to be done.
+        """
+        with self.store.transaction():
+            wanted = None
+            if request.action is FixAction.DRAW:
+                self.corrections.add_within(job, request.strokes, suggestion=request.suggestion)
+            else:
+                undone = self.corrections.undo_within(job, everything=request.action is FixAction.CLEAR)
+                if undone is None:
+                    return False
+                if self.corrections.of(job) is None:
+                    wanted = Wanted.RECALLED if undone.was_held else Wanted.PUBLISHED
+            self.queue.correct_within(job.id, wanted)
+        return True
 
     def leave_moved(
         self, job: Job, origin: Origin, *, sha256: str, detail: dict[str, Any], cleanup_pending: bool

@@ -177,6 +177,8 @@ class Moves:
         Returns:
             Whether the earlier path has no picture any more.
         """
+        here = of_source(job.folder, job.path, job.generation)
+        self._store.write(SQL.move_corrections, **_from(origin), **here)
         self._store.write(SQL.remove_source, **of_source(job.folder, origin.path, origin.generation))
         return self._end_within(job, origin)
 

@@ -21,6 +21,9 @@ VALUES (:folder, :path, :generation, :rendition, :review, :target, :sha256)
 INSERT OR IGNORE INTO output (folder, path, generation, rendition, review, target, sha256)
 VALUES (:folder, :path, :generation, :rendition, :review, :target, :sha256)
 
+-- name: forget_recalled
+DELETE FROM output WHERE {source} AND review = 0
+
 -- name: forget_doubtful
 DELETE FROM output WHERE {source} AND review = 1
 
@@ -62,7 +65,29 @@ DELETE FROM published WHERE {source}
 UPDATE published SET gone = :gone WHERE {source}
 
 -- name: set_published_bytes
+UPDATE correction SET sha256 = :sha256 WHERE {source}
+  AND sha256 = (SELECT p.sha256 FROM published AS p WHERE p.folder = :folder AND p.path = :path AND p.generation = :generation);
 UPDATE published SET sha256 = :sha256, size = :size, mtime_ns = :mtime_ns WHERE {source}
+
+-- What people drew.
+
+-- name: corrections
+SELECT * FROM correction WHERE {source} ORDER BY number
+
+-- name: last_correction
+SELECT * FROM correction WHERE {source} ORDER BY number DESC LIMIT 1
+
+-- name: insert_correction
+INSERT INTO correction (folder, path, generation, number, sha256, suggestion, strokes, was_held, drawn_us)
+SELECT :folder, :path, :generation, COALESCE(MAX(number), 0) + 1, :sha256, :suggestion, :strokes, :was_held, :now_us
+FROM correction WHERE {source};
+DELETE FROM correction WHERE {source} AND number <= (SELECT MAX(number) FROM correction WHERE {source}) - :kept
+
+-- name: remove_correction
+DELETE FROM correction WHERE {source} AND number = :number
+
+-- name: remove_corrections
+DELETE FROM correction WHERE {source} AND (:sha256 IS NULL OR sha256 <> :sha256)
 
 -- Moves.
 
@@ -156,9 +181,14 @@ WHERE folder = :folder AND path = :from_path AND generation = :from_generation
 UPDATE OR REPLACE reservation SET {moves_here};
 UPDATE OR REPLACE output SET {moves_here};
 UPDATE OR REPLACE published SET {moves_here};
+UPDATE OR REPLACE correction SET {moves_here};
 UPDATE published SET mtime_ns = :mtime_ns, kept_us = NULL, returns = 0 WHERE {source}
 
+-- name: move_corrections
+UPDATE OR REPLACE correction SET {moves_here}
+
 -- name: remove_source
+DELETE FROM correction WHERE {source};
 DELETE FROM reservation WHERE {source};
 DELETE FROM output WHERE {source};
 DELETE FROM published WHERE {source}
@@ -179,7 +209,8 @@ SELECT MIN(generation) AS lowest FROM published WHERE folder = :folder AND path 
 -- name: displace
 UPDATE reservation SET generation = :displaced WHERE {source};
 UPDATE output SET generation = :displaced WHERE {source};
-UPDATE published SET generation = :displaced WHERE {source}
+UPDATE published SET generation = :displaced WHERE {source};
+UPDATE correction SET generation = :displaced WHERE {source}
 
 -- name: release_names
 DELETE FROM reservation WHERE {source}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.database import restored
 from cutoutd.errors import FailureCode
-from cutoutd.jobs import Job, JobState
+from cutoutd.jobs import Job, JobState, Wanted
 from cutoutd.journal.recordings import differing_in_extension
 from cutoutd.journal.store import SQL
 from cutoutd.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 BY_MODEL: Final = "model:"
 """Begins the argument of a command that names a model and means all that it cut."""
+
+WITH_MODEL: Final = " model="
+"""Stands between a job's number and the model that is to cut it."""
 
 _QUARANTINED = {
     "code": FailureCode.LOST,
@@ -58,6 +61,8 @@ def job_from_row(row: sqlite3.Row) -> Job:
         not_before_us=row["not_before_us"],
         finished_us=row["finished_us"],
         sha256=row["sha256"],
+        wanted=Wanted(row["wanted"]) if row["wanted"] in set(Wanted) else None,
+        model=row["model"],
         detail=decoded(row["detail"]),
     )
 
@@ -255,16 +260,29 @@ class Queue:
             for name in names:
                 self._store.write(SQL.unpark if name in configured else SQL.park, folder=name)
 
-    def retry(self, job: int | None) -> int:
+    def retry(self, job: int | None, *, model: str = "") -> int:
         """Queue a job again by a person's wish, whatever became of it; None: every failed one that no person rejected.
+
+        Args:
+            job: its id.
+            model: that it is to be cut by; empty: the folder's.
 
         Returns:
             How many were queued; 0 if it is unknown, in work, or a newer version took its place.
         """
         with self._store.transaction():
             if job is None:
-                return self._store.write(SQL.retry_failed)
-            return self._store.write(SQL.retry_job, job=job)
+                return self._store.write(SQL.retry_failed, model=model)
+            return self._store.write(SQL.retry_job, job=job, model=model)
+
+    def hold_rejected(self, job: int) -> bool:
+        """Queue a rejected job, to be held back for review again; whether it is one."""
+        with self._store.transaction():
+            return self._store.write(SQL.hold_rejected, job=job) > 0
+
+    def correct_within(self, job: int, wanted: Wanted | None) -> None:
+        """Queue a job, as what is drawn over its cutout is other than it was; inside a transaction of the caller's."""
+        self._store.write(SQL.cut_for_correction, job=job, wanted=wanted)
 
     def retry_asked(self, argument: str) -> int:
         """Queue again what a command names: a job's number, ``failed``, or ``model:NAME``.
@@ -275,7 +293,8 @@ class Queue:
         if argument.startswith(BY_MODEL):
             with self._store.transaction():
                 return self._store.write(SQL.retry_model, model=argument.removeprefix(BY_MODEL))
-        return self.retry(None if argument == "failed" else int(argument))
+        number, _, model = argument.partition(WITH_MODEL)
+        return self.retry(None if argument == "failed" else int(number), model=model)
 
     def _take_other_recording(self, job: int) -> None:
         """Queue what was left out because this one was to be cut, unless a version of it was."""

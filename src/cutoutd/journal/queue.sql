@@ -6,6 +6,9 @@ json_extract(detail, '$.reply') IS NOT NULL
 -- fragment: rejected
 json_extract(detail, '$.failure.code') = 'Rejected'
 
+-- fragment: is_recalled
+json_extract(detail, '$.decision') = 'hold'
+
 -- fragment: afresh
 state = 'queued', forced = 1, attempts = 0, interrupted = 0, tries = 0, not_before_us = 0, finished_us = NULL
 
@@ -39,11 +42,19 @@ UPDATE job SET state = 'queued', session = NULL, detail = :detail WHERE id = :jo
 UPDATE job SET state = 'uploading', session = NULL, detail = :detail WHERE id = :job
 
 -- name: publish
-UPDATE job SET state = 'publishing', session = :session, sha256 = :sha256, detail = :detail WHERE id = :job
+UPDATE job SET state = 'publishing', session = :session, sha256 = :sha256,
+  detail = CASE WHEN {is_recalled} THEN json_set(:detail, '$.decision', 'hold') ELSE :detail END
+WHERE id = :job
+
+-- That it is to go back into review may have been asked for while it was on its way out.
+-- fragment: is_still_recalled
+{is_recalled} AND :state <> 'review'
 
 -- name: finish
-UPDATE job SET state = :state, session = NULL, finished_us = :now_us, detail = :detail, forced = 0,
-  cleanup_pending = :cleanup_pending, sha256 = COALESCE(:sha256, sha256)
+UPDATE job SET state = :state, session = NULL, finished_us = :now_us, forced = 0,
+  cleanup_pending = :cleanup_pending, sha256 = COALESCE(:sha256, sha256),
+  wanted = CASE WHEN {is_still_recalled} THEN 'recalled' END,
+  detail = CASE WHEN {is_still_recalled} THEN json_set(:detail, '$.decision', 'hold') ELSE :detail END
 WHERE id = :job
 
 -- name: rest
@@ -141,16 +152,24 @@ UPDATE job SET state = 'queued' WHERE folder = :folder AND state = 'parked'
 -- fragment: plan_of_retry
 detail = CASE WHEN state = 'unknown' OR json_extract(detail, '$.failure.code') = 'Reply' THEN '{"again": true}' ELSE '{}' END
 
+-- fragment: as_scored
+wanted = NULL, model = :model
+
 -- name: retry_job
-UPDATE job SET {afresh}, {plan_of_retry}
+UPDATE job SET {afresh}, {as_scored}, {plan_of_retry}
 WHERE newest = 1 AND id = :job AND state NOT IN {active} AND state <> 'queued'
 
 -- name: retry_failed
-UPDATE job SET {afresh}, {plan_of_retry}
+UPDATE job SET {afresh}, {as_scored}, {plan_of_retry}
 WHERE newest = 1 AND state = 'failed' AND {rejected} IS NOT TRUE
 
 -- name: retry_model
-UPDATE job SET {afresh}, detail = '{}' WHERE newest = 1 AND state IN {cut} AND json_extract(detail, '$.model') = :model
+UPDATE job SET {afresh}, wanted = NULL, model = '', detail = '{}'
+WHERE newest = 1 AND state IN {cut} AND json_extract(detail, '$.model') = :model
+
+-- The cutout is made again by the same model, as what was drawn was drawn over its matte.
+-- name: cut_for_correction
+UPDATE job SET {afresh}, wanted = :wanted, detail = '{}' WHERE id = :job
 
 -- name: unpublished_source
 SELECT folder, path FROM job AS j
@@ -166,15 +185,28 @@ WHERE folder = :folder AND path > :after AND path < :before AND newest = 1 AND s
 UPDATE job SET detail = json_remove(json_set(detail, '$.decision', :decision), '$.refused')
 WHERE id = :job AND newest = 1 AND state = 'review'
 
+-- What is publishing is taken back as soon as it is published.
+-- name: recall
+UPDATE job SET wanted = 'recalled', detail = json_remove(json_set(detail, '$.decision', 'hold'), '$.refused')
+WHERE id = :job AND newest = 1
+  AND (state IN {has_result} OR state = 'publishing' OR (state = 'failed' AND {rejected}))
+
+-- fragment: is_decided
+newest = 1 AND json_extract(detail, '$.decision') IS NOT NULL AND state NOT IN {open}
+
 -- name: decision_of
-SELECT * FROM job
-WHERE id = :job AND newest = 1 AND state = 'review' AND json_extract(detail, '$.decision') IS NOT NULL
+SELECT * FROM job WHERE id = :job AND {is_decided}
 
 -- name: decisions_in
-SELECT * FROM job
-WHERE state = 'review' AND folder = :folder AND newest = 1 AND json_extract(detail, '$.decision') IS NOT NULL
-ORDER BY id
+SELECT * FROM job INDEXED BY job_decided WHERE folder = :folder AND {is_decided} ORDER BY id
+
+-- name: withdraw_decision
+UPDATE job SET wanted = NULL, detail = json_remove(detail, '$.decision') WHERE id = :job AND state NOT IN {open}
+
+-- A rejected one is cut again: what lay in review was removed.
+-- name: hold_rejected
+UPDATE job SET {afresh}, wanted = 'held', {plan_of_retry} WHERE id = :job AND newest = 1 AND state = 'failed' AND {rejected}
 
 -- name: refuse_decision
-UPDATE job SET detail = json_set(json_remove(detail, '$.decision'), '$.refused', :why)
-WHERE id = :job AND state = 'review'
+UPDATE job SET wanted = NULL, detail = json_set(json_remove(detail, '$.decision'), '$.refused', :why)
+WHERE id = :job AND state NOT IN {open}

@@ -193,6 +193,15 @@ class Reservations:
         """Nothing is published as doubtful for a source any more, inside a transaction of the caller's."""
         self._store.write(SQL.forget_doubtful, **of_source(folder, path, generation))
 
+    def forget_recalled_within(self, folder: str, path: str, *, generation: int = 0) -> None:
+        """Nothing but what is in review has a name any more, inside a transaction of the caller's."""
+        self._store.write(SQL.forget_recalled, **of_source(folder, path, generation))
+
+    def is_gone(self, job: Job) -> bool:
+        """Whether we have moved or deleted the original of a job's source."""
+        row = self._store.row(SQL.published, **of_source(job.folder, job.path, job.generation))
+        return row is not None and bool(row["gone"])
+
     def forget_published_within(self, folder: str, path: str, *, generation: int = 0) -> None:
         """The same bytes are to be cut again should they come, inside a transaction of the caller's."""
         self._store.write(SQL.forget_publication, **of_source(folder, path, generation))

@@ -41,6 +41,8 @@ CREATE TABLE job (
     sha256        TEXT,                        -- of the source's bytes, once a worker has read them
     cleanup_pending INTEGER NOT NULL DEFAULT 0,  -- the original is still to be moved or deleted
     missing_us    INTEGER,                     -- since when the source was not there, looked for in a healthy folder
+    wanted        TEXT,                        -- what a person wants it to come to, whatever its score: `cutoutd.jobs.Wanted`
+    model         TEXT    NOT NULL DEFAULT '', -- that a person wants it cut by; empty: the folder's
     detail        TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(detail)),
     -- What lists go by. SQLite itself derives it from `detail`, also in rows that an earlier version wrote.
     mark          INTEGER AS (CASE  -- 1: it may well be wrong; 2: a person rejected it
@@ -64,6 +66,7 @@ CREATE INDEX job_older ON job (folder, path) WHERE newest = 0;
 CREATE INDEX job_past ON job (folder, finished_us) WHERE newest = 0;
 CREATE INDEX job_rejected ON job (folder, size, sha256)
     WHERE state = 'failed' AND sha256 IS NOT NULL AND json_extract(detail, '$.failure.code') = 'Rejected';
+CREATE INDEX job_decided ON job (folder, id) WHERE newest = 1 AND json_extract(detail, '$.decision') IS NOT NULL;
 CREATE INDEX job_missing ON job (folder, size, state, mtime_ns) WHERE newest = 1 AND missing_us IS NOT NULL;
 CREATE INDEX job_vanished ON job (folder, sha256, state) WHERE newest = 1 AND missing_us IS NOT NULL;
 
@@ -107,6 +110,21 @@ CREATE TABLE published (
 ) WITHOUT ROWID;
 CREATE INDEX published_looks ON published (folder, size, mtime_ns, sha256);
 CREATE INDEX published_displaced ON published (folder, size, sha256) WHERE generation < 0;
+
+-- What people drew over a source's cutout, the newest last: each row has all strokes that hold from then on. It is about these
+-- bytes of the source; for others it is dropped.
+CREATE TABLE correction (
+    folder     TEXT    NOT NULL,
+    path       BLOB    NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 0,
+    number     INTEGER NOT NULL,   -- 1 and up
+    sha256     TEXT    NOT NULL,   -- of the source's bytes
+    suggestion INTEGER NOT NULL DEFAULT 0,
+    strokes    TEXT    NOT NULL CHECK (json_valid(strokes)),
+    was_held   INTEGER NOT NULL DEFAULT 0, -- the cutout before it was in review
+    drawn_us   INTEGER NOT NULL,
+    PRIMARY KEY (folder, path, generation, number)
+) WITHOUT ROWID;
 
 -- What people ask of the daemon, running or not: it reads these when the file's data_version changes.
 CREATE TABLE command (

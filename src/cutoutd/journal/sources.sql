@@ -93,4 +93,5 @@ DELETE FROM job WHERE {newest};
 DELETE FROM job WHERE folder = :folder AND path = :path AND newest = 0;
 DELETE FROM output WHERE {not_displaced};
 DELETE FROM reservation WHERE {not_displaced};
+DELETE FROM correction WHERE {not_displaced};
 DELETE FROM published WHERE {not_displaced}

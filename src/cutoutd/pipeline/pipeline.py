@@ -93,7 +93,7 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
     with watch.step("refine"):
         alpha = matte.refined(picture, found, task.recipe)
     score = found.quality.score
-    review = score == 0.0 or score < task.recipe.review_below
+    review = score == 0.0 or score < task.recipe.review_below if task.held is None else task.held
     with watch.step("encode"), storage_faults(Path(task.staging)):
         stage = renditions.stage(
             task,

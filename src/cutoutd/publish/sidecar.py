@@ -226,7 +226,7 @@ def amend(
     *,
     warnings: Sequence[str],
     published_us: int,
-    accepted: bool,
+    decided: bool | None,
 ) -> bytes:
     """Write a sidecar of ours anew, for results that get other names.
 
@@ -235,13 +235,15 @@ def amend(
         outputs: path in the folder's output, and the result that goes there.
         warnings: in addition to those it has.
         published_us: UTC microseconds.
-        accepted: by a person: they are not doubtful any more.
+        decided: by a person, that they are good (True), or that they are to be looked at again; None: nothing was.
     """
     before, quality = document.get("warnings"), document.get("quality")
+    if decided is not None and isinstance(quality, dict):
+        quality = {**quality, "doubtful": not decided}
     return encode(
         {
             **document,
-            "quality": {**quality, "doubtful": False} if accepted and isinstance(quality, dict) else quality,
+            "quality": quality,
             "outputs": [_output_fields(path, result) for path, result in outputs],
             "warnings": [*(before if isinstance(before, list) else []), *warnings],
             "published_at": rfc3339(published_us),
@@ -359,7 +361,7 @@ def compose_for(
             outputs,
             warnings=said,
             published_us=published_us,
-            accepted=publication.moved_from is None,
+            decided=None if publication.moved_from is not None else not publication.review,
         )
     return compose(
         publication.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us

@@ -1,0 +1,46 @@
+"""Whether a cutout can be corrected by what a person has drawn over it: only the one that was seen, of a picture that is there.
+
+It must not change anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import FailureCode
+from cutoutd.job_detail import failure_in
+from cutoutd.jobs import HAS_RESULT, WAITING, JobState
+from cutoutd.journal.reader import Reader
+
+if TYPE_CHECKING:
+    from cutoutd.jobs import Job
+    from cutoutd.journal.fix_request import FixRequest
+    from cutoutd.journal.journal import Journal
+
+_STATES: Final = HAS_RESULT | WAITING
+
+
+def why_not(journal: Journal, job: Job, request: FixRequest) -> str:
+    """Why a cutout cannot be corrected; empty if it can.
+
+    Args:
+        journal: what is remembered.
+        job: the job that the request names, not in hand.
+        request: what a person asks.
+    """
+    if Reader(journal.store).newest(job) != job.id:
+        return f"job {job.id} is about an older version: its picture was replaced meanwhile"
+    if job.state is JobState.UPLOADING:
+        return f"job {job.id} is on its way to the hosted service"
+    failure = failure_in(job)
+    is_rejected = (
+        job.state is JobState.FAILED and failure is not None and failure.code is FailureCode.REJECTED
+    )
+    if job.sha256 is None or (job.state not in _STATES and not is_rejected):
+        return f"job {job.id} is {job.state}, and has no cutout that could be corrected"
+    if journal.sources.missing_us(job.folder, job.path) is not None or journal.reservations.is_gone(job):
+        return f"the original of job {job.id} is not in its folder any more; put it back there first"
+    shown = {one.sha256 for one in journal.reservations.earlier(job.folder, job.path, job.generation)}
+    if request.seen and request.seen not in shown:
+        return f"the cutout of job {job.id} was replaced by another one meanwhile; look at it again"
+    return ""

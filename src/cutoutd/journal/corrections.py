@@ -1,0 +1,107 @@
+"""What people drew over cutouts, as the journal keeps it: for each source the newest last, so that the former one can be had back.
+
+Each correction has all strokes that hold from then on, and is about certain bytes of its source. It must not look at a picture,
+nor have one cut.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cutoutd import strokes
+from cutoutd.jobs import Correction, JobState
+from cutoutd.journal.reservations import of_source
+from cutoutd.journal.store import SQL
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from cutoutd.clock import Clock
+    from cutoutd.jobs import Job
+    from cutoutd.journal.store import Store
+    from cutoutd.strokes import Stroke
+
+KEPT: Final = 20
+"""Of one source; the oldest go. One of the most strokes that there can be has 400 KB."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undone:
+    """A correction that holds no more.
+
+    Attributes:
+        was_held: the cutout before it was in review.
+    """
+
+    was_held: bool
+
+
+class Corrections:
+    """The corrections in the journal."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def last(self, folder: str, path: str, generation: int) -> Correction | None:
+        """What holds for a source, of whichever of its bytes; None if nothing was drawn."""
+        row = self._store.row(SQL.last_correction, **of_source(folder, path, generation))
+        return None if row is None else _correction(row)
+
+    def of(self, job: Job) -> Correction | None:
+        """What holds for the very bytes of a job's source."""
+        last = self.last(job.folder, job.path, job.generation)
+        return last if last is not None and last.sha256 == job.sha256 else None
+
+    def numbered(self, job: Job, number: int) -> Correction | None:
+        """One of a job's source, by its number."""
+        rows = self._store.rows(SQL.corrections, **of_source(job.folder, job.path, job.generation))
+        return next((_correction(row) for row in rows if row["number"] == number), None)
+
+    def add_within(self, job: Job, drawn: tuple[Stroke, ...], *, suggestion: int = 0) -> None:
+        """Write down what holds from now on, inside a transaction of the caller's; the job's bytes must be known."""
+        self._store.write(SQL.remove_corrections, sha256=job.sha256, **_source(job))
+        self._store.write(
+            SQL.insert_correction,
+            sha256=job.sha256,
+            suggestion=suggestion,
+            strokes=json.dumps(strokes.dump(drawn), separators=(",", ":")),
+            was_held=job.state in (JobState.REVIEW, JobState.FAILED),  # or was there, and was rejected
+            now_us=self._clock.now_us(),
+            kept=KEPT,
+            **_source(job),
+        )
+
+    def undo_within(self, job: Job, *, everything: bool = False) -> Undone | None:
+        """The newest correction of a source holds no more, or none does, inside a transaction of the caller's.
+
+        Returns:
+            What is known of the first of those that were undone; None if there is none.
+        """
+        rows = self._store.rows(SQL.corrections, **_source(job))
+        if not rows:
+            return None
+        undone = rows if everything else rows[-1:]
+        for row in undone:
+            self._store.write(SQL.remove_correction, number=row["number"], **_source(job))
+        return Undone(was_held=bool(undone[0]["was_held"]))
+
+    def keep_only_within(self, job: Job, sha256: str) -> int:
+        """What was drawn over other bytes of a source is dropped, inside a transaction of the caller's; returns how many."""
+        return self._store.write(SQL.remove_corrections, sha256=sha256, **_source(job))
+
+
+def _source(job: Job) -> dict[str, object]:
+    return of_source(job.folder, job.path, job.generation)
+
+
+def _correction(row: sqlite3.Row) -> Correction:
+    try:
+        drawn = strokes.parse(json.loads(row["strokes"]))
+    except strokes.StrokesError:
+        drawn = ()  # edited by hand into what is none
+    return Correction(
+        number=row["number"], sha256=row["sha256"], strokes=drawn, suggestion=int(row["suggestion"])
+    )

@@ -1,0 +1,99 @@
+"""The argument of the command ``fix``, as it stands in the journal: written by whoever asks, read and checked by the daemon."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from cutoutd import strokes
+from cutoutd.strokes import StrokesError
+
+if TYPE_CHECKING:
+    from cutoutd.strokes import Stroke
+
+MAX_CHARACTERS: Final = 1 << 20
+"""More than the most strokes take."""
+
+MAX_SUGGESTION: Final = 1
+
+_MAX_JOB: Final = 10**18
+
+
+class FixAction(StrEnum):
+    """What is to be done about the corrections of a picture."""
+
+    DRAW = "draw"  # these strokes hold from now on, and no earlier ones
+    UNDO = "undo"  # the former version comes back
+    CLEAR = "clear"  # nothing drawn holds any more
+
+
+class FixRequestError(ValueError):
+    """The text is no request; its own words say why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixRequest:
+    """What is asked.
+
+    Attributes:
+        job: whose cutout.
+        action: what to do.
+        strokes: of `DRAW`: all that hold from then on.
+        suggestion: which of the method's results is meant: 0, the first, or 1.
+        seen: SHA-256 of the first result that was looked at; empty: whichever there is.
+    """
+
+    job: int
+    action: FixAction = FixAction.DRAW
+    strokes: tuple[Stroke, ...] = ()
+    suggestion: int = 0
+    seen: str = ""
+
+    def to_argument(self) -> str:
+        """As text for `cutoutd.journal.commands.Commands.post`."""
+        fields: dict[str, Any] = {"job": self.job, "action": self.action.value, "seen": self.seen}
+        if self.action is FixAction.DRAW:
+            fields |= {"strokes": strokes.dump(self.strokes), "suggestion": self.suggestion}
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def of_argument(cls, argument: str) -> Self:
+        """Read it back; any process of this user's can have written it.
+
+        Raises:
+            FixRequestError: it is none.
+        """
+        if len(argument) > MAX_CHARACTERS:
+            raise FixRequestError("it is larger than any picture's strokes")
+        try:
+            fields = json.loads(argument)
+        except (ValueError, RecursionError) as error:
+            raise FixRequestError("it is no JSON") from error
+        if not isinstance(fields, dict) or not fields.keys() <= {
+            "job", "action", "seen", "strokes", "suggestion",
+        }:  # fmt: skip
+            raise FixRequestError("it has other fields than a request has")
+        job, suggestion, seen = (fields.get(key) for key in ("job", "suggestion", "seen"))
+        if type(job) is not int or not 0 < job < _MAX_JOB:
+            raise FixRequestError("it names no job")
+        if fields.get("action") not in set(FixAction):
+            raise FixRequestError("it names no action")
+        suggestion = 0 if suggestion is None else suggestion
+        if type(suggestion) is not int or not 0 <= suggestion <= MAX_SUGGESTION:
+            raise FixRequestError("there is no such suggestion")
+        action = FixAction(fields["action"])
+        try:
+            drawn = strokes.parse(fields.get("strokes", []))
+        except StrokesError as error:
+            raise FixRequestError(str(error)) from error
+        if action is FixAction.DRAW and not drawn:
+            raise FixRequestError("nothing was drawn")
+        return cls(
+            job=job,
+            action=action,
+            strokes=drawn,
+            suggestion=suggestion,
+            seen=seen if isinstance(seen, str) else "",
+        )

@@ -1,0 +1,274 @@
+"""Corrections: what a person draws over a cutout is kept, cut accordingly, undone, refused in words, and dropped with its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.daemon.commands import CommandHandler
+from cutoutd.jobs import JobState, Published, Version, Wanted
+from cutoutd.journal.commands import Commands, ReviewDecision, Verb
+from cutoutd.journal.corrections import KEPT
+from cutoutd.journal.fix_request import FixAction, FixRequest
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.store import FILE_NAME, SQL, Store
+from cutoutd.strokes import Stroke, StrokeKind
+from tests.integration.parts import Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from tests.conftest import FakeClock
+
+SHA256 = "5" * 64
+CLICK = Stroke(kind=StrokeKind.KEEP, points=((3.5, 4.0),), radius=2.0)
+LINE = Stroke(kind=StrokeKind.REMOVE, points=((0.0, 0.0), (9.25, 1.0)), radius=1.5)
+
+
+class Folders:
+    """Decisions are written down; nobody carries them out here."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def decide(self, number: int, decision: ReviewDecision) -> bool:
+        """As the daemon's."""
+        return self._journal.review_decisions.decide(number, decision) is not None
+
+
+class World:
+    """A journal with a cutout in it, and who obeys the commands."""
+
+    def __init__(self, directory: Path, clock: FakeClock) -> None:
+        self.journal = Journal(directory, session="r", clock=clock)
+        self.heard = Heard()
+        folders: Any = Folders(self.journal)
+        self.handler = CommandHandler(self.journal, folders, self.heard)
+        # Commands come from other processes: the daemon looks when another connection has written.
+        self.elsewhere = Store(directory / FILE_NAME)
+        self.number = self.publish()
+
+    def publish(self, *, mtime_ns: int = 1, sha256: str = SHA256, state: JobState = JobState.DONE) -> int:
+        """A version of the picture is cut."""
+        (number,) = self.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=mtime_ns)])
+        self.finish(self.claim(), sha256=sha256, state=state)
+        return number
+
+    def claim(self) -> Job:
+        """A worker gets what waits."""
+        job = self.journal.queue.next_in("f", newest_first=False)
+        assert job is not None
+        self.journal.queue.claim(job)
+        return job
+
+    def finish(self, job: Job, *, sha256: str = SHA256, state: JobState = JobState.DONE) -> int:
+        """It is published; how many corrections were dropped."""
+        review = state is JobState.REVIEW
+        result = Published(rendition=0, path="a.png", sha256=f"{job.id}" * 64, review=review)
+        self.journal.begin_publishing(job, sha256=sha256, claims=[b"/out/a.png"], detail={})
+        return self.journal.finish_publishing(job, state, sha256=sha256, published=[result], detail={})
+
+    def ask(self, verb: Verb, argument: str) -> str | None:
+        """Post a command and have it obeyed; the answer."""
+        commands = Commands(self.elsewhere, Clock())
+        request = commands.post(verb, argument)
+        self.handler.look()
+        return commands.answer(request)
+
+    def draw(self, *strokes: Stroke, **more: Any) -> str | None:  # noqa: ANN401 -- fields of a request
+        """Draw over the cutout."""
+        request = FixRequest(job=self.number, strokes=strokes, **more)
+        return self.ask(Verb.FIX, request.to_argument())
+
+    @property
+    def job(self) -> Job:
+        """As it stands."""
+        found = Reader(self.journal.store).job(self.number)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: FakeClock) -> Iterator[World]:
+    """With a cutout that is published."""
+    made = World(tmp_path, clock)
+    yield made
+    made.elsewhere.close()
+    made.journal.close()
+
+
+def test_strokes_are_kept_with_the_bytes_they_are_about_and_the_picture_is_cut_again(world: World) -> None:
+    """By whoever is told first: the daemon counts one more that waits."""
+    assert world.draw(CLICK, LINE, suggestion=1) == ""
+    job = world.job
+    assert (job.state, job.forced, job.wanted) == (JobState.QUEUED, True, None)
+    kept = world.journal.corrections.of(job)
+    assert kept is not None
+    assert (kept.number, kept.sha256, kept.strokes, kept.suggestion) == (1, SHA256, (CLICK, LINE), 1)
+    assert world.heard.count == 1
+
+
+def test_undo_brings_back_the_former_strokes_and_then_the_cutout_as_it_was(world: World) -> None:
+    """Published as before, whatever its score is."""
+    world.draw(CLICK)
+    world.draw(CLICK, LINE)
+    undo = FixRequest(job=world.number, action=FixAction.UNDO).to_argument()
+    assert world.ask(Verb.FIX, undo) == ""
+    former = world.journal.corrections.of(world.job)
+    assert former is not None
+    assert (former.number, former.strokes, world.job.wanted) == (1, (CLICK,), None)
+    assert world.ask(Verb.FIX, undo) == ""
+    assert world.journal.corrections.of(world.job) is None
+    assert world.job.wanted is Wanted.PUBLISHED
+    assert world.ask(Verb.FIX, undo) == "nothing is drawn over its cutout"
+
+
+def test_undo_of_what_was_drawn_in_review_puts_it_back_into_review(tmp_path: Path, clock: FakeClock) -> None:
+    """With what was published of it since."""
+    world = World(tmp_path, clock)
+    world.number = world.publish(mtime_ns=2, sha256="6" * 64, state=JobState.REVIEW)
+    world.draw(CLICK)
+    world.finish(world.claim(), sha256="6" * 64)
+    world.draw(CLICK, LINE)
+    assert world.ask(Verb.FIX, FixRequest(job=world.number, action=FixAction.CLEAR).to_argument()) == ""
+    assert world.job.wanted is Wanted.RECALLED
+    world.elsewhere.close()
+    world.journal.close()
+
+
+def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: World) -> None:
+    """What was asked first is finished first; nothing is lost."""
+    world.draw(CLICK)
+    in_work = world.claim()
+    assert world.draw(CLICK, LINE) is None
+    kept = world.journal.corrections.of(world.job)
+    assert kept is not None
+    assert kept.strokes == (CLICK,)
+    world.finish(in_work)
+    world.handler.look()
+    assert world.job.state is JobState.QUEUED
+    kept = world.journal.corrections.of(world.job)
+    assert kept is not None
+    assert (kept.number, kept.strokes) == (2, (CLICK, LINE))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        ("replaced", "its picture was replaced meanwhile"),
+        ("another cutout", "was replaced by another one meanwhile"),
+        ("put away", "is not in its folder any more"),
+        ("missing", "is not in its folder any more"),
+        ("failed", "has no cutout"),
+        ("no job", "there is no job"),
+        ("nonsense", "cannot be understood"),
+    ],
+)
+def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, why: str) -> None:
+    """And nothing is written down."""
+    seen = ""
+    argument = None
+    match spoil:
+        case "replaced":
+            world.publish(mtime_ns=2, sha256="6" * 64)
+        case "another cutout":
+            seen = "e" * 64
+        case "put away":
+            world.journal.removed_original(world.job)
+        case "missing":
+            world.journal.sources.note_places("f", {"a.jpg": 5})
+        case "failed":
+            world.journal.queue.finish(world.number, JobState.FAILED, detail={})
+        case "no job":
+            argument = FixRequest(job=77, strokes=(CLICK,)).to_argument()
+        case "nonsense":
+            argument = '{"job": 1, "action": "draw", "strokes": [{"kind": "keep"}]}'
+    before = world.job.state
+    answer = world.ask(Verb.FIX, argument) if argument is not None else world.draw(CLICK, seen=seen)
+    assert answer is not None
+    assert why in answer
+    assert world.job.state is before
+    assert world.journal.corrections.last("f", "a.jpg", 0) is None
+
+
+def test_what_was_drawn_over_other_bytes_is_dropped_once_they_are_published(world: World) -> None:
+    """It is kept until then: the new version may never be cut."""
+    world.draw(CLICK)
+    world.finish(world.claim())
+    world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
+    newer = world.claim()
+    assert world.journal.corrections.last("f", "a.jpg", 0) is not None
+    assert world.finish(newer, sha256="6" * 64) == 1
+    assert world.journal.corrections.last("f", "a.jpg", 0) is None
+
+
+def test_a_picture_of_which_the_metadata_alone_changed_keeps_what_was_drawn(world: World) -> None:
+    """A rating is no reason to drop it."""
+    world.draw(CLICK)
+    world.finish(world.claim())
+    world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
+    rated = world.claim()
+    world.journal.leave_unchanged(rated, sha256="6" * 64, generation=0, detail={}, cleanup_pending=False)
+    found = Reader(world.journal.store).job(rated.id)
+    assert found is not None
+    kept = world.journal.corrections.of(found)
+    assert kept is not None
+    assert kept.strokes == (CLICK,)
+
+
+def test_only_the_last_corrections_of_a_picture_are_kept(world: World) -> None:
+    """A journal does not grow without end, however long somebody draws."""
+    for number in range(KEPT + 3):
+        world.draw(replace(CLICK, radius=1.0 + number))
+    kept = world.journal.store.rows("SELECT number FROM correction")
+    assert [row["number"] for row in kept] == list(range(4, KEPT + 4))
+
+
+def test_a_folder_that_is_called_otherwise_keeps_what_was_drawn(world: World) -> None:
+    """A folder is its marker, its name a label."""
+    world.draw(CLICK)
+    with world.journal.store.transaction():
+        world.journal.store.write(SQL.rename_folder, before="f", after="g")
+    assert world.journal.corrections.last("g", "a.jpg", 0) is not None
+
+
+def test_a_source_that_is_forgotten_takes_what_was_drawn_with_it(world: World) -> None:
+    """Nothing stays behind in the journal."""
+    world.draw(CLICK)
+    world.finish(world.claim())
+    world.journal.history.forget("f", ["a.jpg"])
+    assert world.journal.store.rows("SELECT * FROM correction") == []
+
+
+def test_a_decision_is_taken_back_by_a_command_and_decided_anew(world: World) -> None:
+    """A later decision waits until the cutout is in review again."""
+    assert world.ask(Verb.HOLD, str(world.number)) == ""
+    assert world.job.detail["decision"] == "hold"
+    assert world.ask(Verb.REJECT, str(world.number)) is None
+    world.finish(world.job, state=JobState.REVIEW)
+    world.handler.look()
+    assert world.job.detail["decision"] == "reject"
+
+
+@pytest.mark.parametrize("argument", ["77", "x", "1 2"])
+def test_what_is_no_such_job_cannot_be_taken_back(world: World, argument: str) -> None:
+    """The person is told why."""
+    assert world.ask(Verb.HOLD, argument)
+
+
+def test_a_picture_is_cut_again_by_another_model(world: World) -> None:
+    """And by the folder's own, once it is asked for without one."""
+    assert world.ask(Verb.RETRY, f"{world.number} model=isnet") == ""
+    assert world.job.model == "isnet"
+    world.finish(world.claim())
+    world.draw(CLICK)
+    assert world.job.model == "isnet"
+    world.finish(world.claim())
+    assert world.ask(Verb.RETRY, str(world.number)) == ""
+    assert world.job.model == ""

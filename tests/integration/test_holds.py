@@ -1,0 +1,172 @@
+"""A decision is taken back: what was published or rejected is in review again, undecided, also after a crash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.job_detail import JobResult
+from cutoutd.jobs import JobState, Wanted
+from cutoutd.journal.commands import ReviewDecision
+from cutoutd.publish import reviews
+from tests.integration.desk import NEW, OLD, Power
+from tests.integration.parts import JPEG, NAME, until
+from tests.integration.test_reviews import decide, doubtful, sidecar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from tests.integration.desk import Desk
+
+
+def hold(desk: Desk, job: Job) -> Job:
+    """A person takes a decision back."""
+    return decide(desk, job, ReviewDecision.HOLD)
+
+
+def test_an_accepted_result_is_in_review_again_and_can_be_decided_about_anew(
+    make: Callable[..., Desk],
+) -> None:
+    """The very bytes; nothing is left under its own name, and the sidecar says that a person did it."""
+    desk = make()
+    job = doubtful(desk)
+    before = sidecar(desk, "review/a-overlay.png.json")
+    decide(desk, job)
+    held = hold(desk, job)
+    assert held.state is JobState.REVIEW
+    assert (held.wanted, JobResult.of(held).decision) == (None, "")
+    assert desk.files() == {"review/a.png": NEW}
+    assert [path.name for path in desk.folder.output.glob("*.json")] == []
+    said = sidecar(desk, "review/a.png.json")
+    assert said["quality"] == before["quality"]
+    assert "back into review" in said["warnings"][-1]
+    assert held.detail["why"] == "no subject"
+    assert [(one.path, one.review) for one in desk.journal.reservations.earlier(NAME, "a.jpg")] == [
+        ("review/a.png", True)
+    ]
+    assert desk.staged() == []
+    assert decide(desk, job).state is JobState.DONE
+    assert desk.files() == {"a.png": NEW}
+
+
+def test_a_result_that_was_never_doubtful_is_put_into_review(make: Callable[..., Desk]) -> None:
+    """With all its renditions."""
+    desk = make(rendition=[{}, {"suffix": "_2"}])
+    job = desk.deliver("a.jpg", NEW, OLD)
+    assert hold(desk, job).state is JobState.REVIEW
+    assert desk.files() == {"review/a.png": NEW, "review/a_2.png": OLD}
+    assert desk.job(job).detail["why"] == "a person has put it back into review"
+
+
+def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(make: Callable[..., Desk]) -> None:
+    """What lay in review was removed, so a worker makes it again."""
+    desk = make()
+    job = doubtful(desk)
+    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
+    queued = hold(desk, job)
+    assert (queued.state, queued.wanted, queued.forced) == (JobState.QUEUED, Wanted.HELD, True)
+    desk.journal.queue.put_back(job.id)  # for a reason that is not its own
+    again = desk.journal.queue.next_in(NAME, newest_first=False)
+    assert again is not None
+    assert again.wanted is Wanted.HELD
+    desk.journal.queue.claim(again)
+    desk.delivery.deliver(again, desk.cut(again, NEW, review=True))
+    desk.settle()
+    assert desk.job(job).state is JobState.REVIEW
+    assert desk.job(job).wanted is None
+    assert desk.files() == {"review/a.png": NEW}
+
+
+def test_a_decision_that_nobody_has_carried_out_is_withdrawn(make: Callable[..., Desk]) -> None:
+    """Nothing was done, and nothing is."""
+    desk = make()
+    job = doubtful(desk)
+    before = desk.files()
+    assert desk.journal.review_decisions.decide(job.id, ReviewDecision.REJECT) is not None
+    held = hold(desk, job)
+    assert (held.state, JobResult.of(held).decision) == (JobState.REVIEW, "")
+    assert desk.files() == before
+
+
+def test_what_is_taken_back_while_it_is_published_goes_back_as_soon_as_it_is(
+    make: Callable[..., Desk],
+) -> None:
+    """The wish outlives the end of the publication, and a crash before that."""
+    desk = make(faults=(faults := []))
+    job = doubtful(desk)
+    faults.append(
+        lambda plan: desk.journal.review_decisions.decide(job.id, ReviewDecision.HOLD) and None  # noqa: ARG005 -- as a publisher calls
+    )
+    held = decide(desk, job)
+    assert held.state is JobState.REVIEW
+    assert desk.files() == {"review/a.png": NEW}
+
+
+def test_a_result_that_was_retouched_stays_where_it_is_and_the_person_is_told(
+    make: Callable[..., Desk],
+) -> None:
+    """Nobody's work is moved away."""
+    desk = make()
+    job = desk.deliver("a.jpg", NEW)
+    (desk.folder.output / "a.png").write_bytes(b"retouched")
+    held = hold(desk, job)
+    assert held.state is JobState.DONE
+    assert "changed" in held.detail["refused"]
+    assert (held.wanted, JobResult.of(held).decision) == (None, "")
+    assert desk.files() == {"a.png": b"retouched"}
+    assert desk.staged() == []
+
+
+def test_a_result_whose_original_was_put_away_goes_back_without_it(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """Nothing is cut; and what comes to the original's path later is still another picture."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "kept"))
+    job = desk.deliver("a.jpg", NEW)
+    assert not (desk.folder.input / "a.jpg").exists()
+    assert hold(desk, job).state is JobState.REVIEW
+    assert desk.journal.sources.is_put_away(NAME, "a.jpg")
+    assert decide(desk, job).state is JobState.DONE
+    assert desk.files() == {"a.png": NEW}
+    assert (tmp_path / "kept" / "a.jpg").read_bytes() == JPEG
+
+
+@pytest.mark.parametrize("when", ["before", "amid", "before the names go", "after the names went"])
+def test_a_crash_at_any_step_is_made_good_by_the_next_start(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """It is in review once, and nowhere else."""
+    faults: list[Any] = []
+    desk = make(faults=faults)
+    job = desk.deliver("a.jpg", NEW)
+    clear = reviews.Reviews.clear
+
+    def dies(self: reviews.Reviews, *arguments: Any) -> None:  # noqa: ANN401 -- as of clear
+        if when == "after the names went":
+            clear(self, *arguments)
+        raise Power
+
+    if when == "amid":
+        faults.append(Power())
+    elif when != "before":
+        monkeypatch.setattr(reviews.Reviews, "clear", dies)
+    decided = desk.journal.review_decisions.decide(job.id, ReviewDecision.HOLD)
+    assert decided is not None
+    if when != "before":
+        desk.delivery.carry_out_decision(decided)
+        until(lambda: desk.delivery.failure is not None, "the crash")
+    monkeypatch.setattr(reviews.Reviews, "clear", clear)
+    desk.journal.close()
+    again = make(run="run-2")
+    for unfinished in again.journal.queue.recover():
+        again.delivery.repair(unfinished)
+    again.delivery.sweep(frozenset({"run-1"}))
+    for waiting in again.journal.review_decisions.pending(NAME):
+        again.delivery.carry_out_decision(waiting)
+    again.settle()
+    assert again.job(job).state is JobState.REVIEW
+    assert again.files() == {"review/a.png": NEW}
+    assert again.staged() == []
