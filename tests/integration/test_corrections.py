@@ -163,7 +163,6 @@ def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: Wor
     [
         ("replaced", "its picture was replaced meanwhile"),
         ("another cutout", "was replaced by another one meanwhile"),
-        ("put away", "is not in its folder any more"),
         ("missing", "is not in its folder any more"),
         ("failed", "has no cutout"),
         ("no job", "there is no job"),
@@ -179,8 +178,6 @@ def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, 
             world.publish(mtime_ns=2, sha256="6" * 64)
         case "another cutout":
             seen = "e" * 64
-        case "put away":
-            world.journal.removed_original(world.job)
         case "missing":
             world.journal.sources.note_places("f", {"a.jpg": 5})
         case "failed":

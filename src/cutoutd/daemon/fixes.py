@@ -38,7 +38,8 @@ def why_not(journal: Journal, job: Job, request: FixRequest) -> str:
     )
     if job.sha256 is None or (job.state not in _STATES and not is_rejected):
         return f"job {job.id} is {job.state}, and has no cutout that could be corrected"
-    if journal.sources.missing_us(job.folder, job.path) is not None or journal.reservations.is_gone(job):
+    is_missing = journal.sources.missing_us(job.folder, job.path) is not None
+    if is_missing and not journal.reservations.is_gone(job):  # else it is read from where it was put away
         return f"the original of job {job.id} is not in its folder any more; put it back there first"
     shown = {one.sha256 for one in journal.reservations.earlier(job.folder, job.path, job.generation)}
     if request.seen and request.seen not in shown:

@@ -74,7 +74,17 @@ class ResultFacts:
 
     def to_detail(self) -> dict[str, Any]:
         """For the row of a job whose plan is written down."""
-        names = ("review", "model", "image_sha256", "doubtful", "score", "reasons", "width", "height", "recalls")
+        names = (
+            "review",
+            "model",
+            "image_sha256",
+            "doubtful",
+            "score",
+            "reasons",
+            "width",
+            "height",
+            "recalls",
+        )
         return {name: getattr(self, name) for name in names}
 
     @property
