@@ -106,7 +106,7 @@ class CommandHandler:
             self._journal.commands.done(command)
             self._log.info("command.done", verb=command.verb, argument=command.shown)
 
-    def _carry_out(self, command: Command) -> str | None:
+    def _carry_out(self, command: Command) -> str | None:  # noqa: PLR0911 -- one for each verb
         """Do it, or say why it cannot be done; None: not before a job has come to its end."""
         match command.verb:
             case Verb.PAUSE | Verb.RESUME:
