@@ -31,7 +31,7 @@ _GOOD, _DOUBT, _BAD, _FAINT, _STRONG = "green", "yellow", "bold red", "dim", "bo
 _GIB: Final = 1 << 30
 _STATUS_WORDS: Final = {
     "native": ("watching", _GOOD),
-    "poll": ("watching by looking again and again", _GOOD),
+    "poll": ("watching by polling", _GOOD),
     "starting": ("starting", _DOUBT),
     "standing by": ("STANDING BY", _BAD),
     "paused": ("PAUSED", _BAD),
@@ -45,7 +45,7 @@ def lines(overview: Overview) -> Iterator[Line]:
     if overview.rebuilt is not None:
         told = overview.rebuilt
         aside = f"the old one is {told['set_aside']} in {overview.state_dir}"
-        said = f"The journal was damaged and was made anew at {told['at']}; {aside}. `cutoutd resume` ends this notice."
+        said = f"The journal was damaged and was rebuilt at {told['at']}; {aside}. `cutoutd resume` ends this notice."
         yield ((said, _DOUBT),)
     for folder in overview.folders:
         yield ()

@@ -44,9 +44,7 @@ ROOM_EVERY_S: Final = 15.0
 def status(
     *,
     as_json: JsonOption = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh it until Ctrl-C.")] = False,
     every: Annotated[
         float,
         typer.Option(min=0.5, max=3600.0, help="With --watch: seconds between two updates."),

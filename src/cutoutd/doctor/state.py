@@ -177,7 +177,7 @@ def _open_journal(directory: Path, state: State, names: Sequence[str], clock: Cl
         state.findings.append(
             note(
                 "journal",
-                f"it was damaged and made anew at {rfc3339(was.at_us)}; the old one is {was.aside}",
+                f"it was damaged and rebuilt at {rfc3339(was.at_us)}; the old one is {was.aside}",
                 "Nothing is cut again by that. `cutoutd resume` ends this notice.",
             )
         )

@@ -285,7 +285,7 @@ class HotFolder:
             (self.opener.busy_since_s, "opening or removing a file"),
         ):
             if since_s is not None and now_s - since_s > HANGS_AFTER_S:
-                self._trouble = f"{_HANGS}: {whose} does not come to its end"
+                self._trouble = f"{_HANGS}: {whose} has not finished"
                 return
         if self._trouble and not self.is_examined and not self._left_behind:
             self._trouble = ""

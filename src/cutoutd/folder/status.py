@@ -33,7 +33,7 @@ WATCHED: Final = "is watched"
 
 def describe(watching: FolderState, why: str) -> str:
     """How a folder stands, as a person at a terminal is told."""
-    words = {FolderState.NATIVE: WATCHED, FolderState.POLL: f"{WATCHED} by looking again and again"}
+    words = {FolderState.NATIVE: WATCHED, FolderState.POLL: f"{WATCHED} by polling"}
     return f"{words.get(watching, watching.value)}{f': {why}' if why else ''}"
 
 

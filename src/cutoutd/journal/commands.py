@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PAUSED: Final = "paused"
 
 REBUILT: Final = "rebuilt"
-"""The fact that the journal had to be made anew; see `cutoutd.journal.rebuild`. A person's `resume` ends it."""
+"""The fact that the journal had to be rebuilt; see `cutoutd.journal.rebuild`. A person's `resume` ends it."""
 
 
 KEPT_REFUSALS: Final = 100

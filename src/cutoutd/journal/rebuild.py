@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rebuilt:
-    """That the journal had to be made anew.
+    """That the journal had to be rebuilt.
 
     What a hosted folder had uploaded and may have been billed for stood in the old one alone, so nothing may
     be uploaded until a person has looked: such folders wait for `resume`. Local ones go on.

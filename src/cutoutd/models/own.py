@@ -7,16 +7,18 @@ model: whether it works is tried before, on the copy that `Addition` makes.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tomllib
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+import tomlkit
+from tomlkit.items import AoT
 
 from cutoutd.errors import ModelError, UsageError
-from cutoutd.fs.atomic_write import write_text
+from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 from cutoutd.fs.durable import make_directory, sync, sync_directory
 from cutoutd.models import catalog
 from cutoutd.settings import places
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from tomlkit import TOMLDocument
+    from tomlkit.items import Table
+
     from cutoutd.protocols import ModelSpec
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_TABLE: Final = re.compile(r"^\[\[model\]\][ \t]*(?:#.*)?\n", re.MULTILINE)
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_BYTES: Final = 4 << 30
+_MODE: Final = 0o644
 
 
 class Addition:
@@ -92,17 +97,10 @@ class Addition:
         model = replace(self.model, file=self._target, memory_mb=memory_mb)
         path = self._directory / catalog.CATALOG
         try:
-            written = path.read_text(encoding="utf-8") if catalog.is_there(path) else _HEADING
-            written += _entry(model)
-            tomllib.loads(written)  # one that nobody can read would stop every command
-            draft = path.with_name(f".{catalog.CATALOG}.new")
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(written)
-                file.flush()
-                sync(file.fileno())
+            written = tomlkit.parse(path.read_text("utf-8") if catalog.is_there(path) else _HEADING)
+            written.setdefault("model", tomlkit.aot()).append(_entry(model))
             self._copy.replace(self._target)
-            draft.replace(path)
-            sync_directory(self._directory)
+            _write(path, written)
         except ValueError as error:
             raise ModelError(f"it cannot be added ({error})", path=path, advice="Mend that file.") from error
         except OSError as error:
@@ -128,7 +126,8 @@ _HEADING: Final = (
 )
 
 
-def _entry(model: ModelSpec) -> str:
+def _entry(model: ModelSpec) -> Table:
+    """A model as a table of the catalog; half a surrogate pair, which TOML refuses, becomes a question mark."""
     values = {
         "name": model.name,
         "file": model.file.name,
@@ -147,14 +146,22 @@ def _entry(model: ModelSpec) -> str:
         "licence": model.licence,
         "source": model.source,
     }
-    lines = [f"{key} = {_written(value)}" for key, value in values.items()]
-    return "\n".join(("", "[[model]]", *lines, ""))
+    table = tomlkit.table()
+    for key, value in values.items():
+        table.add(key, value.encode("utf-8", "replace").decode() if isinstance(value, str) else value)
+    return table
 
 
-def _written(value: object) -> str:
-    """As TOML has it: as JSON, but for a letter that JSON would write as two halves, and half a one, which TOML refuses."""
-    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _write(path: Path, written: TOMLDocument) -> None:
+    """Write the catalog, synced, to be read by everybody.
+
+    Raises:
+        ValueError: it would not be read again.
+        OSError: the disk refuses.
+    """
+    text = tomlkit.dumps(written)
+    tomllib.loads(text)  # one that nobody can read would stop every command
+    atomic_write(path, [text.encode()], synced=True, mode=_MODE, draft=hidden_draft(path))
 
 
 def remove(name: str) -> Path:
@@ -180,38 +187,20 @@ def remove(name: str) -> Path:
         )
     path = directory / catalog.CATALOG
     try:
-        left = _without(path.read_text(encoding="utf-8"), name)
-        if left is None:
-            raise ModelError(
-                f"the entry of {name!r} cannot be told from the others",
-                path=path,
-                advice="Remove its table by hand, and then its file.",
-            )
-        if left:
-            write_text(path, [left])
+        written = tomlkit.parse(path.read_text("utf-8"))
+        entries = written["model"]
+        assert isinstance(entries, AoT)  # noqa: S101 -- the catalog was read above
+        entries.remove(next(one for one in entries if one["name"] == name))
+        if entries:
+            _write(path, written)
         else:
             path.unlink()
         sync_directory(directory)
-        if not any(one["file"] == model.file.name for one in _entries(left)):
+        if not any(one["file"] == model.file.name for one in entries):
             model.file.unlink(missing_ok=True)
             sync_directory(directory)
+    except ValueError as error:
+        raise ModelError(f"it cannot be removed ({error})", path=path, advice="Mend that file.") from error
     except OSError as error:
         raise ModelError(f"it cannot be removed ({error.strerror})", path=path, advice="") from error
     return model.file
-
-
-def _entries(written: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = tomllib.loads(written).get("model", [])
-    return found
-
-
-def _without(written: str, name: str) -> str | None:
-    """A catalog without one entry, empty if none is left; None if what is left would not be all the others."""
-    head, *tables = _TABLE.split(written)
-    kept = [table for table in tables if name not in (one["name"] for one in _entries(f"[[model]]\n{table}"))]
-    before = _entries(written)
-    wanted = [one for one in before if one["name"] != name]
-    left = "\n[[model]]\n".join((head.rstrip("\n"), *kept)) if kept else ""
-    if not kept and tomllib.loads(head):
-        return None
-    return left if _entries(left) == wanted and len(wanted) < len(before) else None

@@ -164,12 +164,12 @@ class Outbox:
         """See whether pictures can be uploaded.
 
         Args:
-            rebuilt: the journal was made anew, and no person has said `resume` since.
+            rebuilt: the journal was rebuilt, and no person has said `resume` since.
         """
         self._comes_back = False
         if rebuilt:
             self.closed = (
-                "the journal was made anew; what was uploaded before is unknown until `cutoutd resume`"
+                "the journal was rebuilt; what was uploaded before is unknown until `cutoutd resume`"
             )
         elif self._crowded:
             self.closed = self._crowded

@@ -128,7 +128,7 @@ class Overview:
         at_us: when it was looked at, UTC microseconds.
         running, pid, workers, worker: of the daemon.
         paused: it begins no new work, by a person's wish.
-        rebuilt: the journal was made anew; when, from what, and why.
+        rebuilt: the journal was rebuilt; when, from what, and why.
         state_dir: of the journal.
         folders: as configured.
     """

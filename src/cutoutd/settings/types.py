@@ -142,7 +142,7 @@ class Watch(StrEnum):
 
     AUTO = "auto"  # by its file system
     NATIVE = "native"  # by events of the system
-    POLL = "poll"  # by looking again and again
+    POLL = "poll"  # by polling
 
 
 class Order(StrEnum):
