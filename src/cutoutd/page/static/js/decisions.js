@@ -1,0 +1,167 @@
+/**
+ * Decisions of this tab: sent one batch after the other, kept while nobody answers, undone as a whole. Pure but for what it is given:
+ * `write(method, body)` rejects with `{status: 0}` where there is no answer.
+ *
+ *   decisions.decide("accept", [{job, seen}, ...])
+ *   decisions.mark(job)     {verb, state: "sending" | "unsent" | "sent" | "conflict", text} or undefined
+ *   decisions.undo()        the jobs of the batch that is taken back, or null
+ */
+
+const MOST = 50000; // items in one request
+
+export class Decisions extends EventTarget {
+  #marks = new Map();
+  #batches = [];
+  #queue = [];
+  #busy = false;
+
+  constructor(write, kept = null) {
+    super();
+    this.write = write;
+    this.kept = kept;
+    this.up = true;
+    for (const { verb, items } of kept?.load() ?? []) this.#add(verb, items, "unsent");
+  }
+
+  mark(job) {
+    return this.#marks.get(job);
+  }
+
+  /** Batches that nobody has answered yet. */
+  get unsent() {
+    return this.#queue.filter((one) => one.what === "decide").length;
+  }
+
+  get canUndo() {
+    return this.#batches.length > 0;
+  }
+
+  decide(verb, items) {
+    for (let from = 0; from < items.length; from += MOST) this.#add(verb, items.slice(from, from + MOST), "sending");
+    this.#changed(items);
+    return this.#work();
+  }
+
+  /** Takes the last batch back, as a whole: one that was not sent is forgotten. */
+  undo() {
+    const batch = this.#batches.pop();
+    if (!batch) return null;
+    for (const { job } of batch.items) this.#marks.delete(job);
+    const waiting = this.#queue.findIndex((one) => one.batch === batch && !one.running);
+    if (waiting >= 0) this.#queue.splice(waiting, 1);
+    else this.#queue.push({ what: "undo", batch });
+    this.#keep();
+    this.#changed(batch.items);
+    this.#work();
+    return batch.items.map((one) => one.job);
+  }
+
+  /** Sends again what is kept; call it when somebody answers again. */
+  retry() {
+    return this.#work();
+  }
+
+  /** What the daemon did makes a mark of ours superfluous. */
+  settle(job) {
+    if (this.#marks.get(job)?.state === "sent") this.#marks.delete(job);
+  }
+
+  #add(verb, items, state) {
+    const batch = { verb, items, id: null };
+    for (const { job } of items) this.#marks.set(job, { verb, state, batch });
+    this.#batches.push(batch);
+    this.#queue.push({ what: "decide", batch });
+    this.#keep();
+  }
+
+  async #work() {
+    if (this.#busy) return;
+    this.#busy = true;
+    while (this.#queue.length > 0) {
+      const [first] = this.#queue;
+      first.running = true;
+      try {
+        await (first.what === "decide" ? this.#send(first.batch) : this.#takeBack(first.batch));
+      } catch (error) {
+        first.running = false;
+        if (error.status === 0 || error.status === 503) {
+          this.#state(first.batch, "unsent");
+          break;
+        }
+        this.#refused(first, error);
+      }
+      this.#queue.shift();
+      this.#keep();
+    }
+    this.#busy = false;
+  }
+
+  async #send(batch) {
+    const items = batch.items.map(({ job, seen }) => [job, seen]);
+    const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items });
+    batch.id = id;
+    const refused = new Map(conflicts.map((one) => [one.job, one]));
+    for (const { job } of batch.items) {
+      const mark = this.#marks.get(job);
+      if (mark?.batch !== batch) continue;
+      const conflict = refused.get(job);
+      this.#marks.set(job, conflict ? { ...mark, ...conflict, state: "conflict" } : { ...mark, state: "sent" });
+    }
+    this.#changed(batch.items);
+    if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
+  }
+
+  async #takeBack(batch) {
+    if (batch.id === null) return; // refused as a whole: nothing was decided
+    const { conflicts = [] } = await this.write("undo", { batch: batch.id });
+    this.dispatchEvent(new CustomEvent("undone", { detail: batch.items.map((one) => one.job) }));
+    if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
+  }
+
+  #refused({ what, batch }, error) {
+    if (what === "decide") {
+      for (const { job } of batch.items) if (this.#marks.get(job)?.batch === batch) this.#marks.delete(job);
+      const at = this.#batches.indexOf(batch);
+      if (at >= 0) this.#batches.splice(at, 1);
+    }
+    this.#changed(batch.items);
+    this.dispatchEvent(new CustomEvent("refused", { detail: error }));
+  }
+
+  #state(batch, state) {
+    for (const { job } of batch.items) {
+      const mark = this.#marks.get(job);
+      if (mark?.batch === batch) this.#marks.set(job, { ...mark, state });
+    }
+    this.#changed(batch.items);
+  }
+
+  #keep() {
+    this.kept?.save(this.#queue.filter((one) => one.what === "decide").map(({ batch: { verb, items } }) => ({ verb, items })));
+  }
+
+  #changed(items) {
+    this.dispatchEvent(new CustomEvent("change", { detail: items.map((one) => one.job) }));
+  }
+}
+
+/** Keeps what was not sent for as long as the tab lives, also over a reload. */
+export function keptIn(storage, key) {
+  return {
+    load() {
+      try {
+        return JSON.parse(storage.getItem(key)) ?? [];
+      } catch {
+        return [];
+      }
+    },
+    save(batches) {
+      try {
+        if (batches.length > 0) storage.setItem(key, JSON.stringify(batches));
+        else storage.removeItem(key);
+      } catch {
+        // Too much for the storage: it is kept in this page alone.
+      }
+    },
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * Strokes as vectors in pixels of the picture, and their history. Pure: touches no document and makes no request.
+ *
+ * A stroke is `{kind: "keep" | "remove" | "paint", points: [[x, y], ...], radius}`, with `alpha` from 0 to 1 if it
+ * paints. A click is a stroke of one point.
+ */
+
+export const MOST_STROKES = 500;
+export const MOST_POINTS = 20000; // of all strokes together
+
+// Leaves out points that the line through their neighbours shows as well, to within `tolerance` pixels (Douglas and
+// Peucker, without recursion), and rounds the others to a tenth of a pixel.
+export function simplified(points, tolerance) {
+  if (points.length < 3) return points.map(rounded);
+  const keep = new Uint8Array(points.length);
+  keep[0] = keep[points.length - 1] = 1;
+  const spans = [[0, points.length - 1]];
+  while (spans.length > 0) {
+    const [first, last] = spans.pop();
+    let worst = tolerance;
+    let at = -1;
+    for (let i = first + 1; i < last; i++) {
+      const away = distance(points[i], points[first], points[last]);
+      if (away > worst) [worst, at] = [away, i];
+    }
+    if (at >= 0) {
+      keep[at] = 1;
+      spans.push([first, at], [at, last]);
+    }
+  }
+  return points.filter((_, i) => keep[i]).map(rounded);
+}
+
+function rounded([x, y]) {
+  return [Math.round(x * 10) / 10, Math.round(y * 10) / 10];
+}
+
+// From a point to a segment.
+function distance([x, y], [ax, ay], [bx, by]) {
+  const [dx, dy] = [bx - ax, by - ay];
+  const long = dx * dx + dy * dy;
+  const t = long === 0 ? 0 : Math.min(1, Math.max(0, ((x - ax) * dx + (y - ay) * dy) / long));
+  return Math.hypot(x - ax - t * dx, y - ay - t * dy);
+}
+
+// Points of a stroke are within the picture: one that leaves it ends at its border.
+export function within([x, y], { width, height }) {
+  return [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
+}
+
+export function countPoints(strokes) {
+  return strokes.reduce((sum, stroke) => sum + stroke.points.length, 0);
+}
+
+// Whether one more stroke is admitted.
+export function hasRoom(strokes, points) {
+  return strokes.length < MOST_STROKES && countPoints(strokes) + points <= MOST_POINTS;
+}
+
+const STEP = 1.25;
+
+// The next radius, in pixels of the picture, by so many steps.
+export function stepRadius(radius, steps, { width, height }) {
+  const largest = Math.max(width, height) / 4;
+  return Math.min(Math.max(radius * STEP ** steps, 1), largest);
+}
+
+// What a brush begins with: a sixtieth of the shorter side.
+export function firstRadius({ width, height }) {
+  return Math.max(2, Math.round(Math.min(width, height) / 60));
+}
+
+// Strokes with undo and redo. Earlier strokes, of a former correction, are undone one by one as well.
+export class History {
+  constructor(earlier = []) {
+    this.past = earlier.map((_, i) => earlier.slice(0, i));
+    this.strokes = [...earlier];
+    this.future = [];
+    this.saved = this.strokes;
+  }
+
+  get changed() {
+    return this.strokes !== this.saved && JSON.stringify(this.strokes) !== JSON.stringify(this.saved);
+  }
+
+  get canUndo() {
+    return this.past.length > 0;
+  }
+
+  get canRedo() {
+    return this.future.length > 0;
+  }
+
+  add(stroke) {
+    this.#become([...this.strokes, stroke]);
+  }
+
+  // Back to the picture without any stroke; one undo brings them all back.
+  clear() {
+    if (this.strokes.length > 0) this.#become([]);
+  }
+
+  undo() {
+    if (!this.canUndo) return false;
+    this.future.push(this.strokes);
+    this.strokes = this.past.pop();
+    return true;
+  }
+
+  redo() {
+    if (!this.canRedo) return false;
+    this.past.push(this.strokes);
+    this.strokes = this.future.pop();
+    return true;
+  }
+
+  markSaved() {
+    this.saved = this.strokes;
+  }
+
+  #become(strokes) {
+    this.past.push(this.strokes);
+    this.strokes = strokes;
+    this.future = [];
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Loads tiles as decoded <img> elements: what is in sight before what is fetched ahead, a few at once, and no more kept
+ * than a bound. Places nothing on the page.
+ */
+
+const AT_ONCE = 5; // of the six connections that HTTP/1.1 has to a host; one is for the events
+const AHEAD_AT_ONCE = 3;
+const KEPT = 240; // elements; 512 x 512 pixels are 1 MB while the browser holds them decoded
+const RETRY_MS = [500, 2000]; // after an error: a worker may be busy, a share slow
+
+export class TileLoader {
+  constructor() {
+    this.entries = new Map(); // by address, least recently used first
+    this.running = 0;
+  }
+
+  // The decoded element, if it is there already.
+  ready(url) {
+    const entry = this.entries.get(url);
+    return entry?.state === "ready" ? entry.image : null;
+  }
+
+  // Calls `done(image)` once, or `failed()`; both never within this call.
+  load(url, done, failed = () => {}) {
+    const entry = this.#entry(url);
+    entry.wanted = true;
+    if (entry.state === "ready") queueMicrotask(() => done(entry.image));
+    else entry.waiting.push({ done, failed });
+    if (entry.state === "failed") this.#again(entry);
+    this.#next();
+  }
+
+  // Fetches ahead, after everything that is in sight. Replaces what was to be fetched ahead before.
+  ahead(urls) {
+    const next = new Set(urls);
+    for (const [url, entry] of this.entries) {
+      if (entry.state === "idle" && !entry.wanted && !next.has(url)) this.entries.delete(url);
+    }
+    for (const url of next) this.#entry(url);
+    this.#next();
+  }
+
+  // What is no longer in sight: not begun ones are forgotten, begun ones come to an end (they are small).
+  drop(url) {
+    const entry = this.entries.get(url);
+    if (!entry) return;
+    entry.wanted = false;
+    entry.waiting = [];
+    if (entry.state === "idle") this.entries.delete(url);
+  }
+
+  clear() {
+    for (const entry of this.entries.values()) {
+      clearTimeout(entry.timer);
+      entry.waiting = [];
+      entry.gone = true;
+    }
+    this.entries.clear();
+  }
+
+  #entry(url) {
+    let entry = this.entries.get(url);
+    if (entry) this.entries.delete(url);
+    else entry = { url, state: "idle", wanted: false, waiting: [], tries: 0 };
+    this.entries.set(url, entry);
+    return entry;
+  }
+
+  #next() {
+    let free = AT_ONCE - this.running;
+    if (free <= 0) return;
+    const idle = [...this.entries.values()].filter((entry) => entry.state === "idle");
+    for (const entry of idle.filter((one) => one.wanted)) if (free-- > 0) this.#begin(entry);
+    for (const entry of idle.filter((one) => !one.wanted)) {
+      if (this.running < AHEAD_AT_ONCE) this.#begin(entry);
+    }
+    this.#forget();
+  }
+
+  async #begin(entry) {
+    entry.state = "loading";
+    this.running++;
+    const image = new Image();
+    image.decoding = "async";
+    image.draggable = false;
+    image.alt = "";
+    image.src = entry.url;
+    try {
+      await image.decode();
+      entry.image = image;
+      entry.state = "ready";
+      for (const { done } of entry.waiting.splice(0)) done(image);
+    } catch {
+      this.#failed(entry);
+    }
+    this.running--;
+    this.#next();
+  }
+
+  #failed(entry) {
+    entry.state = "failed";
+    const delay = RETRY_MS[entry.tries++];
+    if (delay !== undefined && entry.wanted && !entry.gone) {
+      entry.timer = setTimeout(() => {
+        this.#again(entry);
+        this.#next();
+      }, delay);
+    } else for (const { failed } of entry.waiting.splice(0)) failed();
+  }
+
+  #again(entry) {
+    clearTimeout(entry.timer);
+    if (entry.state === "failed") entry.state = "idle";
+  }
+
+  #forget() {
+    for (const [url, entry] of this.entries) {
+      if (this.entries.size <= KEPT) return;
+      if (entry.state === "ready" && !entry.wanted) this.entries.delete(url);
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Decisions, keptIn } from "../../../src/cutoutd/page/static/js/decisions.js";
+
+const items = (...jobs) => jobs.map((job) => ({ job, seen: `hash-${job}` }));
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+function backend(answer = () => ({})) {
+  const asked = [];
+  const write = async (method, body) => {
+    asked.push({ method, body });
+    return { batch: `b${asked.length}`, ...(await answer(method, body)) };
+  };
+  return { asked, write };
+}
+
+test("a decision carries what was seen, and is marked until it is settled", async () => {
+  const { asked, write } = backend();
+  const decisions = new Decisions(write);
+  const sending = decisions.decide("accept", items(1, 2));
+  assert.equal(decisions.mark(1).state, "sending");
+  await sending;
+  assert.deepEqual(asked[0].body, { verb: "accept", items: [[1, "hash-1"], [2, "hash-2"]] });
+  assert.equal(decisions.mark(2).state, "sent");
+  decisions.settle(2);
+  assert.equal(decisions.mark(2), undefined);
+});
+
+test("a thousand decisions are taken back as one", async () => {
+  const { asked, write } = backend();
+  const decisions = new Decisions(write);
+  await decisions.decide("accept", items(...Array.from({ length: 1000 }, (_, i) => i)));
+  assert.equal(decisions.undo().length, 1000);
+  await settled();
+  assert.deepEqual(asked[1], { method: "undo", body: { batch: "b1" } });
+  assert.equal(decisions.mark(5), undefined);
+  assert.equal(decisions.undo(), null);
+});
+
+test("a conflict is marked with its words", async () => {
+  const { write } = backend(() => ({ conflicts: [{ job: 2, code: "changed", text: "It is another one now." }] }));
+  const decisions = new Decisions(write);
+  let heard = null;
+  decisions.addEventListener("conflicts", ({ detail }) => (heard = detail));
+  await decisions.decide("accept", items(1, 2));
+  assert.equal(decisions.mark(1).state, "sent");
+  assert.equal(decisions.mark(2).state, "conflict");
+  assert.equal(heard.length, 1);
+});
+
+test("what nobody answers is kept, and sent once somebody does", async () => {
+  let there = false;
+  const { asked, write } = backend(() => {
+    if (!there) throw Object.assign(new Error("nobody"), { status: 0 });
+    return {};
+  });
+  const decisions = new Decisions(write);
+  await decisions.decide("reject", items(7));
+  await decisions.decide("accept", items(8));
+  assert.equal(decisions.mark(7).state, "unsent");
+  assert.equal(decisions.unsent, 2);
+  there = true;
+  await decisions.retry();
+  assert.equal(decisions.unsent, 0);
+  assert.deepEqual(asked.slice(-2).map((one) => one.body.verb), ["reject", "accept"]);
+});
+
+test("an unsent decision is undone without a word to anybody", async () => {
+  const { asked, write } = backend(() => {
+    throw Object.assign(new Error("nobody"), { status: 0 });
+  });
+  const decisions = new Decisions(write);
+  await decisions.decide("reject", items(7));
+  decisions.undo();
+  await settled();
+  assert.equal(decisions.unsent, 0);
+  assert.deepEqual(asked.map((one) => one.method), ["decide"]);
+});
+
+test("a refused batch leaves no mark and cannot be undone", async () => {
+  const { write } = backend(() => {
+    throw Object.assign(new Error("no"), { status: 422, code: "bad" });
+  });
+  const decisions = new Decisions(write);
+  let heard = null;
+  decisions.addEventListener("refused", ({ detail }) => (heard = detail));
+  await decisions.decide("accept", items(1));
+  assert.equal(heard.code, "bad");
+  assert.equal(decisions.mark(1), undefined);
+  assert.ok(!decisions.canUndo);
+});
+
+test("more than 50,000 go in several requests", async () => {
+  const { asked, write } = backend();
+  await new Decisions(write).decide("accept", items(...Array.from({ length: 50001 }, (_, i) => i)));
+  assert.deepEqual(asked.map((one) => one.body.items.length), [50000, 1]);
+});
+
+test("unsent decisions outlive a reload", async () => {
+  const storage = new Map();
+  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const nobody = async () => {
+    throw Object.assign(new Error("nobody"), { status: 0 });
+  };
+  await new Decisions(nobody, kept).decide("accept", items(3));
+  const { asked, write } = backend();
+  const after = new Decisions(write, kept);
+  assert.equal(after.mark(3).state, "unsent");
+  await after.retry();
+  assert.deepEqual(asked[0].body.items, [[3, "hash-3"]]);
+  assert.equal(storage.size, 0);
+});
