@@ -36,26 +36,25 @@ export function mayWrite() {
 export async function pair(secret) {
   const answer = await send("/pair", { method: "POST", body: JSON.stringify(secret), headers: { "Content-Type": "application/json" } });
   sessionStorage.setItem(TOKEN, (await answer.json()).token);
-  tell("paired", {});
+  channel.postMessage({ token: token() }); // the cookie is a new one for all tabs, and goes with this token alone
 }
 
 /** Asks the other tabs of this address for their token; waits a moment at most. */
 export function askTabs() {
   if (mayWrite()) return Promise.resolve(true);
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), 150);
-    channel.addEventListener("message", ({ data }) => {
-      if (!data.token) return;
-      clearTimeout(timer);
-      sessionStorage.setItem(TOKEN, data.token);
-      resolve(true);
-    });
+    const timer = setTimeout(() => resolve(mayWrite()), 150);
+    on("token", () => (clearTimeout(timer), resolve(true)));
     channel.postMessage({ ask: true });
   });
 }
 
 channel.addEventListener("message", ({ data }) => {
   if (data.ask && mayWrite()) channel.postMessage({ token: token() });
+  if (data.token && data.token !== token()) {
+    sessionStorage.setItem(TOKEN, data.token);
+    tell("token", {});
+  }
 });
 
 /** Asks for something. Lists in params are repeated; null and undefined are left out. */
@@ -80,9 +79,9 @@ export async function writeForBlob(method, body = {}, options = {}) {
   return { blob: await answer.blob(), headers: answer.headers };
 }
 
-function post(method, body, { signal, keepalive = false } = {}) {
-  const headers = { "Content-Type": "application/json" };
-  if (mayWrite()) headers["X-Cutoutd-Token"] = token();
+async function post(method, body, { signal, keepalive = false } = {}) {
+  if (!mayWrite()) throw new ApiError(403, { code: "read_only" });
+  const headers = { "Content-Type": "application/json", "X-Cutoutd-Token": token() };
   return send(`/api/${method}`, { method: "POST", body: JSON.stringify(body), headers, signal, keepalive });
 }
 

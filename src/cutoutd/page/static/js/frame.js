@@ -3,10 +3,10 @@
  */
 
 import { mayWrite, on, pair, write } from "./api.js";
-import { el, icon, put } from "./dom.js";
+import { el, icon, put, redraw } from "./dom.js";
 import { keyOf, showHelp } from "./keys.js";
 import { fail } from "./live.js";
-import { getSession, onOverview, refresh } from "./state.js";
+import { onOverview, refresh } from "./state.js";
 import { errorText, number, t } from "./text.js";
 
 const NAVIGATION = ["inbox", "review", "failures", "left", "settings"];
@@ -25,13 +25,14 @@ export function drawFrame() {
       el("nav", { class: "nav", "aria-label": t("app.navigation") }, el("ul", {}, NAVIGATION.map(entry))),
       el("div", { class: "bar-end" }, el("div", { id: "running", class: "running" }), el("button", { class: "button icon-only quiet help", "aria-label": t("app.help"), title: `${t("app.help")} (?)`, on: { click: showHelp } }, icon("help"))),
     ),
-    el("div", { id: "notices", class: "notices" }),
+    el("section", { id: "notices", class: "notices", "aria-label": t("app.notices"), hidden: true }, el("div", { role: "status" })),
     main,
     el("div", { id: "toasts", class: "toasts" }),
   );
   onOverview((overview) => update({ overview }));
   on("connection", ({ up }) => update({ up }));
   on("updated", (updated) => update({ updated }));
+  on("token", () => update({}));
 }
 
 function entry(view) {
@@ -66,7 +67,10 @@ function update(change) {
     put(badge, total > 9999 ? "9999+" : number(total), el("span", { class: "visually-hidden" }, ` ${t(`app.count.${view}`, { count: total })}`));
   }
   drawRunning(overview, up);
-  put(document.getElementById("notices"), notices());
+  const place = document.getElementById("notices");
+  const found = notices();
+  place.hidden = found.length === 0;
+  redraw(place.firstElementChild, found, () => found.map(notice));
 }
 
 function drawRunning(overview, up) {
@@ -102,16 +106,17 @@ export async function setPaused(paused) {
 function notices() {
   const { overview, up, updated } = state;
   const found = [];
-  if (updated) found.push(notice("info", t("notice.updated", updated), t("app.reload"), () => location.reload()));
-  if (!up) found.push(notice("warn", t("notice.lost")));
-  else if (overview && overview.configured && !overview.running) found.push(notice("warn", t("notice.stopped")));
-  if (overview?.rebuilt) found.push(notice("warn", t("notice.rebuilt")));
-  if (!mayWrite()) found.push(notice("info", t("notice.readOnly")));
+  if (updated) found.push({ kind: "info", text: t("notice.updated", updated), reloads: true });
+  if (!up) found.push({ kind: "warn", text: t("notice.lost") });
+  else if (overview && overview.configured && !overview.running) found.push({ kind: "warn", text: t("notice.stopped") });
+  if (overview?.rebuilt) found.push({ kind: "warn", text: t("notice.rebuilt") });
+  if (!mayWrite()) found.push({ kind: "info", text: t("notice.readOnly") });
   return found;
 }
 
-function notice(kind, text, action = "", run = null) {
-  return el("div", { class: `notice ${kind}` }, el("p", {}, text), action ? el("button", { class: "button", on: { click: run } }, action) : null);
+function notice({ kind, text, reloads = false }) {
+  const button = reloads ? el("button", { class: "button", data: { keep: "reload" }, on: { click: () => location.reload() } }, t("app.reload")) : null;
+  return el("div", { class: `notice ${kind}` }, el("p", {}, text), button);
 }
 
 /** Nobody is let in without having been paired: how that is done, and a field for a code or a password. */
@@ -143,5 +148,3 @@ export function showLocked(error, enter) {
     ),
   );
 }
-
-export { getSession };

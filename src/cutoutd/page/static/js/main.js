@@ -78,12 +78,17 @@ async function start() {
   const code = location.hash.startsWith("#/") ? "" : location.hash.slice(1);
   if (code) history.replaceState(null, "", "#/inbox");
   await loadTexts();
+  let wrong = null;
   try {
     if (code) await pair({ code });
-    else await askTabs();
+  } catch (error) {
+    wrong = error; // over, as after a reload: a browser that was paired before may go on
+  }
+  try {
+    await askTabs();
     await enter();
   } catch (error) {
-    showLocked(error, enter);
+    showLocked(error.status === 401 ? (wrong ?? error) : error, enter);
   }
 }
 

@@ -54,13 +54,14 @@ function isAway({ watching }) {
 /* Figures of all folders together. */
 function figuresOf({ folders, running, paused }) {
   const sum = (key) => folders.reduce((total, folder) => total + (folder[key] ?? 0), 0);
+  const doubtful = sum("doubtful") + sum("review");
   const left = Math.max(0, ...folders.map((folder) => folder.eta_s ?? 0));
   const found = [
     ["waiting", number(sum("waiting")), null],
     ["working", number(sum("working")), null],
     ["today", number(sum("done_today")), null],
-    ["doubtful", number(sum("doubtful") + sum("review")), href("/review", { state: ["review", "doubtful"] })],
-    ["failed", number(sum("failed")), "#/failures"],
+    ["doubtful", number(doubtful), doubtful ? href("/review", { state: ["review", "doubtful"] }) : null],
+    ["failed", number(sum("failed")), sum("failed") ? "#/failures" : null],
   ];
   const rate = sum("per_minute");
   if (rate > 0) found.push(["rate", number(rate, rate < 10 ? 1 : 0), null]);

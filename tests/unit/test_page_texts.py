@@ -1,0 +1,100 @@
+"""The page's catalogue of texts: complete in each language, and nothing asked for that is not there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
+STATIC = resources.files("cutoutd.page") / "static"
+LANGUAGES = ("en", "de")
+
+FROM_ELSEWHERE = ("form.", "formwhat.", "error.", "explain.", "choice.", "reason.", "advice.")
+"""What the backend says in English: a catalogue may have it in another language alone."""
+
+
+def catalogue(language: str) -> dict[str, Any]:
+    """A catalogue; a key that is there twice is an error."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+        assert not twice, twice
+        return dict(pairs)
+
+    text = (STATIC / "lang" / f"{language}.json").read_text(encoding="utf-8")
+    return dict(json.loads(text, object_pairs_hook=once))
+
+
+def forms(entry: str | dict[str, str]) -> list[str]:
+    """An entry's plural forms."""
+    return [entry] if isinstance(entry, str) else list(entry.values())
+
+
+def scripts(place: Traversable = STATIC / "js") -> Iterator[tuple[str, str]]:
+    """All modules of the page without their long comments, with their names."""
+    for one in place.iterdir():
+        if one.is_dir():
+            yield from scripts(one)
+        elif one.name.endswith(".js"):
+            yield one.name, re.sub(r"/\*.*?\*/", "", one.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_each_language_has_the_same_texts() -> None:
+    """A text that is missing would be shown in English, one that is too many is never seen."""
+    english, german = catalogue("en"), catalogue("de")
+
+    assert english.keys() - german.keys() == set()
+    assert {key for key in german.keys() - english.keys() if not key.startswith(FROM_ELSEWHERE)} == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_text_names_the_same_values_in_each_language(language: str) -> None:
+    """`{count}` in one and `{number}` in another would be shown as it is."""
+    english, other = catalogue("en"), catalogue(language)
+    wrong = [
+        key
+        for key, entry in other.items()
+        if key in english
+        and {name for form in forms(entry) for name in re.findall(r"\{(\w+)\}", form)}
+        != {name for form in forms(english[key]) for name in re.findall(r"\{(\w+)\}", form)}
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_plural_has_a_form_for_one_and_for_others(language: str) -> None:
+    """English and German have two."""
+    entries = catalogue(language)
+    plurals = {key: set(entry) for key, entry in entries.items() if not isinstance(entry, str)}
+
+    assert {key: names for key, names in plurals.items() if names != {"one", "other"}} == {}
+
+
+def test_each_text_that_a_script_asks_for_is_there() -> None:
+    """A key without a text would be shown itself."""
+    english = catalogue("en")
+    asked = {
+        (name, key)
+        for name, script in scripts()
+        for key in re.findall(r"\b(?:t|nodes)\(\s*\"([\w.-]+)\"", script)
+        if not key.endswith(".")
+    }
+
+    assert len(asked) > 50
+    assert {one for one in asked if one[1] not in english} == set()
+
+
+def test_no_script_makes_markup_of_text() -> None:
+    """Trusted Types refuse it in the browser; this says so earlier."""
+    wrong = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function\(")
+
+    assert [name for name, script in scripts() if wrong.search(script)] == []
