@@ -77,6 +77,12 @@ export class Brush extends EventTarget {
     this.viewer.update();
   }
 
+  /** Hides all that the brush draws, as when the result itself is shown. */
+  setShown(shown) {
+    this.composed.hidden = this.lines.hidden = !shown;
+    if (!shown) this.ring.hidden = true;
+  }
+
   resize(steps) {
     if (!this.picture) return;
     this.radius = stepRadius(this.radius, steps, this.picture);

@@ -44,6 +44,7 @@ export const TABLE = [
   ["brush", "smaller", "[ -"],
   ["brush", "larger", "] +"],
   ["brush", "suggestion", "Tab"],
+  ["brush", "redo", "mod+y"],
   ["brush", "undoAll", "mod+shift+z"],
   ["brush", "save", "mod+Enter"],
 ].map(([group, action, keys]) => ({ group, action, keys: keys.split(" ") }));

@@ -1,0 +1,408 @@
+/**
+ * Fix: a cutout is mended by strokes. The preview is there at once; saved, it is cut again by cutoutd with these strokes and published as
+ * a new version. Strokes that are not saved are kept for as long as the tab lives.
+ */
+
+import { on, read, write, writeForBlob } from "../api.js";
+import { Brush } from "../brush.js";
+import { append, el, icon, name, plain, put } from "../dom.js";
+import { FixPanel } from "../fixpanel.js";
+import { FixSession } from "../fixsession.js";
+import { bind } from "../keys.js";
+import { announce, ask, toast } from "../live.js";
+import { Looks } from "../looks.js";
+import { fillHeight, LookTools } from "../looktools.js";
+import { go } from "../router.js";
+import { overview } from "../state.js";
+import { hasRoom, History } from "../strokes.js";
+import { errorText, has, t } from "../text.js";
+import { TileLoader } from "../tileloader.js";
+import { Viewer } from "../viewer.js";
+
+export const title = "fix.title";
+
+const SAY_MS = 600; // the keyboard's cursor is said when it rests
+
+export async function show(place, { args, signal }) {
+  await new Fix(place, Number(args[0]), signal).start();
+}
+
+class Fix {
+  constructor(place, number, signal) {
+    this.place = place;
+    this.number = number;
+    this.signal = signal;
+    this.loader = new TileLoader();
+    this.looks = new Looks((job, kind) => read("look", { job, kind }));
+    this.session = new FixSession({ write, writeForBlob }, number);
+    this.history = new History();
+    this.suggestion = 0;
+    this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
+    this.#build();
+    this.#listen();
+  }
+
+  async start() {
+    this.panel.say(t("fix.starting"));
+    this.#draw();
+    try {
+      this.job = await read("job", { job: this.number }, { signal: this.signal });
+      put(this.heading, t("fix.of"), " ", name(this.job.name));
+      this.viewer.element.setAttribute("aria-label", t("fix.picture", { name: plain(this.job.name) }));
+      const entry = await this.looks.need(this.job, ["source"]);
+      if (this.signal.aborted) return;
+      if (!entry.looks.source) throw entry.failed.source;
+      this.viewer.show(entry);
+      await this.#begin();
+    } catch (error) {
+      if (error.name === "AbortError" || this.signal.aborted) return;
+      this.state = "lost";
+      this.panel.say(errorText(error), "bad");
+      this.#draw();
+    }
+  }
+
+  async #begin() {
+    const { width, height, strokes = [] } = await this.session.start(this.signal);
+    if (this.signal.aborted) return this.session.end();
+    this.brush.start({ width, height });
+    this.history = new History(strokes);
+    for (const stroke of this.#draft()) this.history.add(stroke);
+    this.state = "drawing";
+    this.brush.enabled = true;
+    this.panel.say(t("fix.start"));
+    this.#changed({ keep: false });
+    this.viewer.element.focus({ preventScroll: true });
+  }
+
+  #build() {
+    const { place, signal } = this;
+    place.classList.add("view-full", "darkroom", "darkroom-fix");
+    this.viewer = new Viewer(this.loader, { label: t("fix.title"), wipeLabel: t("look.wipeHandle") });
+    this.viewer.composes = true;
+    this.viewer.element.setAttribute("role", "application");
+    this.viewer.element.setAttribute("aria-describedby", "fix-how");
+    this.viewer.element.dataset.ownTab = "";
+    this.tools = new LookTools(this.viewer);
+    this.brush = new Brush(this.viewer);
+    this.panel = new FixPanel((action, value) => this.#act(action, value));
+    this.heading = el("h1", { class: "fix-heading ellipsis" }, t(title));
+    this.busy = el("span", { class: "fix-busy", hidden: true }, icon("clock"), t("fix.working"));
+    append(place, [
+      el(
+        "div",
+        { class: "darkroom-bar" },
+        el("button", { class: "button icon-only quiet", "aria-label": t("fix.do.leave"), title: t("fix.do.leave"), on: { click: () => this.#leave() } }, icon("back")),
+        this.heading,
+        this.busy,
+        this.tools.element,
+      ),
+      el("p", { id: "fix-how", class: "visually-hidden" }, t("fix.how")),
+      el("div", { class: "darkroom-body" }, el("div", { class: "stage" }, this.viewer.element), this.panel.element),
+    ]);
+    fillHeight(place, signal);
+    signal.addEventListener("abort", () => {
+      clearTimeout(this.saying);
+      this.session.end();
+      this.brush.destroy();
+      this.viewer.destroy();
+      this.loader.clear();
+    });
+  }
+
+  #listen() {
+    const { signal } = this;
+    const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
+    hear(this.brush, "stroke", (stroke) => this.#stroke(stroke));
+    hear(this.brush, "radius", () => this.#drawBrush());
+    hear(this.brush, "cursor", (at) => this.#sayCursor(at));
+    hear(this.session, "preview", (preview) => this.#preview(preview));
+    hear(this.session, "trouble", (error) => this.#trouble(error));
+    hear(this.session, "busy", () => {
+      this.busy.hidden = !this.session.busy;
+    });
+    on("jobs", ({ ended = [] }) => this.#news(ended.find((one) => one.job === this.number)), signal);
+    on("connection", ({ up }) => up && this.#back(), signal);
+    window.addEventListener("beforeunload", (event) => this.history.changed && this.state !== "saved" && event.preventDefault(), { signal });
+    const actions = ["keep", "remove", "paint", "undo", "redo", "undoAll", "save", "suggestion"];
+    bind(
+      {
+        ...this.tools.actions,
+        ...Object.fromEntries(actions.map((one) => [one, () => this.#act(one)])),
+        smaller: () => this.brush.resize(-1),
+        larger: () => this.brush.resize(1),
+        escape: () => this.#leave(),
+      },
+      signal,
+    );
+  }
+
+  #act(action, value) {
+    const doing = {
+      keep: () => this.#kind("keep"),
+      remove: () => this.#kind("remove"),
+      paint: () => this.#kind("paint"),
+      size: () => this.#size(value),
+      alpha: () => this.#alpha(value),
+      undo: () => this.#undo(),
+      redo: () => this.#step(() => this.history.redo(), "fix.redone"),
+      undoAll: () => this.#step(() => this.history.clear() ?? true, "fix.cleared"),
+      suggestion: () => this.#suggest(),
+      save: () => this.#save(),
+      leave: () => this.#leave(),
+    };
+    return doing[action]();
+  }
+
+  // The brush.
+
+  get #largest() {
+    return Math.max(this.brush.picture.width, this.brush.picture.height) / 4;
+  }
+
+  #kind(kind) {
+    if (!this.brush.picture) return;
+    this.#draws();
+    this.brush.setKind(kind);
+    this.#drawBrush();
+    announce(t(`fix.hint.${kind}`));
+  }
+
+  #size(part) {
+    if (!this.brush.picture) return;
+    this.brush.radius = this.#largest ** part;
+    this.brush.resize(0);
+  }
+
+  #alpha(alpha) {
+    this.brush.alpha = alpha;
+    this.#drawBrush();
+  }
+
+  #drawBrush() {
+    if (this.brush.picture) this.panel.drawBrush(this.brush, this.#largest);
+  }
+
+  #stroke(stroke) {
+    if (!hasRoom(this.history.strokes, stroke.points.length)) {
+      this.brush.setStrokes(this.history.strokes);
+      toast(t("fix.full"), { kind: "bad" });
+      return;
+    }
+    this.history.add(stroke);
+    this.suggestion = 0;
+    this.tools.after();
+    this.#changed();
+  }
+
+  // After every change of the strokes: they are drawn and kept, and a preview is asked for.
+  #changed({ keep = true } = {}) {
+    const { strokes } = this.history;
+    this.brush.setStrokes(strokes, false);
+    if (keep) this.#keep();
+    this.session.preview(strokes, this.suggestion);
+    this.#draw();
+  }
+
+  #undo() {
+    if (this.state === "saved") return this.#undoSaved();
+    return this.#step(() => this.history.undo(), "fix.undone");
+  }
+
+  #step(take, said) {
+    if (this.state === "starting" || this.state === "saving") return;
+    this.#draws();
+    if (!take()) return announce(t("fix.nothingToUndo"));
+    this.suggestion = 0;
+    this.#changed();
+    announce(t(said, { count: this.history.strokes.length }));
+  }
+
+  // Tab: only on strokes, else the focus goes on.
+  #suggest() {
+    if (this.state !== "drawing" || this.history.strokes.length === 0) return false;
+    this.suggestion = 1 - this.suggestion;
+    this.#changed();
+    announce(t(this.suggestion ? "fix.second" : "fix.first"));
+    return true;
+  }
+
+  async #preview({ blob, changed, strokes, suggestion }) {
+    await this.brush.take(blob);
+    if (strokes !== this.history.strokes || suggestion !== this.suggestion || this.signal.aborted) return;
+    this.brush.setStrokes(strokes, true);
+    if (this.state !== "drawing") return;
+    if (!changed && strokes.length > 0) this.panel.say(t("fix.nothing"), "warn");
+    else this.panel.say(strokes.length === 0 ? t("fix.start") : t(suggestion ? "fix.second" : "fix.looks"));
+  }
+
+  #trouble(error) {
+    if (error.name === "AbortError" || this.signal.aborted) return;
+    if (error.status === 0 || error.status === 503) this.panel.say(t("fix.noAnswer"), "bad");
+    else this.panel.say(has(`error.${error.code}`) || error.text ? errorText(error) : t("fix.failed"), "bad");
+    if (error.code === "source_changed") {
+      this.state = "lost";
+      this.brush.enabled = false;
+      this.#draw();
+    }
+  }
+
+  // Somebody answers again: what had no answer is asked anew, and what was saved may be there.
+  #back() {
+    if (this.state === "drawing" && this.session.behind) this.session.retry();
+    if (this.state === "saving" || this.state === "saved") this.#renew();
+  }
+
+  // Saving.
+
+  async #save() {
+    if (this.state !== "drawing") return;
+    if (!this.history.changed) return announce(t("fix.nothingToSave"));
+    const { strokes } = this.history;
+    this.state = "saving";
+    this.panel.say(t("fix.saving"));
+    this.#draw();
+    try {
+      await this.session.save(strokes, this.suggestion, this.job.seen);
+      if (this.signal.aborted) return;
+      if (overview()?.running === false) {
+        this.#keep(null);
+        this.history.markSaved();
+        toast(t("fix.later"));
+        this.#toReview();
+      } else this.panel.say(t("fix.cutting"));
+    } catch (error) {
+      this.state = "drawing";
+      this.#trouble(error);
+      this.#draw();
+    }
+  }
+
+  async #news(job) {
+    if (!job || this.signal.aborted) return;
+    if (this.state !== "saving" && this.state !== "saved") {
+      if (this.job && job.seen !== this.job.seen) this.job.seen = job.seen;
+      return;
+    }
+    if (job.refused) {
+      this.state = "drawing";
+      this.panel.say(job.refused, "bad");
+      this.#draw();
+      return;
+    }
+    if (job.seen && job.seen !== this.job.seen) await this.#published(job);
+  }
+
+  async #renew() {
+    const job = await read("job", { job: this.number }, { signal: this.signal }).catch(() => null);
+    await this.#news(job);
+  }
+
+  // The cutout as it was written, in place of the preview.
+  async #published(job) {
+    const undone = this.undoing;
+    this.undoing = false;
+    this.job = { ...this.job, ...job };
+    this.state = "saved";
+    this.#keep(null);
+    this.history.markSaved();
+    const entry = await this.looks.need(this.job, ["source", "cutout"]);
+    if (this.signal.aborted) return;
+    this.brush.enabled = false;
+    this.brush.setShown(false);
+    this.viewer.composes = false;
+    this.viewer.show(entry, { stay: true });
+    this.tools.after();
+    this.panel.say(t(undone ? "fix.former" : "fix.published"), "good");
+    announce(t(undone ? "fix.former" : "fix.published"));
+    this.#draw();
+  }
+
+  async #undoSaved() {
+    if (this.undoing) return;
+    this.undoing = true;
+    this.panel.say(t("fix.undoing"));
+    try {
+      await write("fix_undo", { job: this.number });
+    } catch (error) {
+      this.undoing = false;
+      this.panel.say(errorText(error), "bad");
+    }
+  }
+
+  // Drawing goes on after a result was shown.
+  #draws() {
+    if (this.state !== "saved") return;
+    this.state = "drawing";
+    this.viewer.composes = true;
+    this.brush.enabled = true;
+    this.brush.setShown(true);
+    this.viewer.update();
+    this.panel.say(t("fix.start"));
+    this.#draw();
+  }
+
+  // Leaving.
+
+  async #leave() {
+    if (this.history.changed && this.state === "drawing" && this.asking !== true) {
+      this.asking = true;
+      const yes = await ask(t("fix.leave"), { yes: t("fix.leaveYes"), detail: t("fix.leaveHow"), danger: true });
+      this.asking = false;
+      if (!yes) return this.viewer.element.focus({ preventScroll: true });
+      this.history.markSaved();
+      this.#keep(null);
+    }
+    if (!this.asking) this.#toReview();
+  }
+
+  #toReview() {
+    const query = Object.fromEntries(new URLSearchParams(sessionStorage.getItem("cutoutd-review") ?? ""));
+    go("/review", { ...query, job: this.number });
+  }
+
+  // Drafts.
+
+  #key() {
+    return `cutoutd-strokes-${this.number}`;
+  }
+
+  #keep(strokes = this.history.strokes) {
+    try {
+      if (strokes === null) sessionStorage.removeItem(this.#key());
+      else sessionStorage.setItem(this.#key(), JSON.stringify({ seen: this.job.seen, from: this.history.past.length, strokes }));
+    } catch {
+      // Too much for the storage: they are kept in this page alone.
+    }
+  }
+
+  // Strokes of an earlier visit that were not saved, as far as they go on from where the picture is now.
+  #draft() {
+    try {
+      const { seen, strokes } = JSON.parse(sessionStorage.getItem(this.#key())) ?? {};
+      const before = JSON.stringify(this.history.strokes);
+      const same = JSON.stringify((strokes ?? []).slice(0, this.history.strokes.length)) === before;
+      return seen === this.job.seen && same ? strokes.slice(this.history.strokes.length) : [];
+    } catch {
+      return [];
+    }
+  }
+
+  #sayCursor([x, y]) {
+    clearTimeout(this.saying);
+    const { width, height } = this.brush.picture;
+    const part = (value, of) => Math.round((value / of) * 100);
+    this.saying = setTimeout(() => announce(t("fix.cursor", { x: part(x, width), y: part(y, height) })), SAY_MS);
+  }
+
+  #draw() {
+    this.#drawBrush();
+    this.panel.drawHistory(this.history, {
+      ready: this.state === "drawing" || this.state === "saved",
+      saving: this.state === "saving",
+      saved: this.state === "saved",
+      suggestion: this.suggestion,
+    });
+    this.place.dataset.state = this.state;
+  }
+}

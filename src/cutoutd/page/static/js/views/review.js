@@ -1,0 +1,518 @@
+/**
+ * Review: the pictures that match a filter, doubtful ones first, one of them large, and decisions about them. What is decided stays in its
+ * place until the list is loaded again, and the next picture is fetched before it is asked for.
+ */
+
+import { mayWrite, on, picture, read, write } from "../api.js";
+import { Decisions, keptIn } from "../decisions.js";
+import { append, el, icon, plain, put } from "../dom.js";
+import { Filmstrip } from "../filmstrip.js";
+import { bind, keyOf } from "../keys.js";
+import { announce, ask, fail, toast } from "../live.js";
+import { Looks } from "../looks.js";
+import { fillHeight, LookTools } from "../looktools.js";
+import { PictureList } from "../picturelist.js";
+import { filterOf, paramsOf, queryOf, ReviewFilter } from "../reviewfilter.js";
+import { decisionOf, ReviewSide, stateOf } from "../reviewside.js";
+import { go, setQuery } from "../router.js";
+import { Selection } from "../selection.js";
+import { onOverview, overview } from "../state.js";
+import { coded, errorText, t } from "../text.js";
+import { TileLoader } from "../tileloader.js";
+import { Viewer } from "../viewer.js";
+import { chooseModel } from "../reviewagain.js";
+
+export const title = "review.title";
+
+const AHEAD = [1, 2, -1, 3]; // neighbours that are fetched first, in this order
+const DETAILS_MS = 250; // a picture that one only passes is not asked about
+const NEWS_MS = 300;
+const BADGES = { accept: ["good", "check"], reject: ["bad", "cross"], retry: ["", "again"], hold: ["", "undo"], undecided: ["", "undo"], fix: ["", "brush"] };
+
+/* Kept while the tab lives: coming back from Fix finds the list, its place and what can be undone. */
+const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions"));
+let kept = null;
+
+on("connection", ({ up }) => up && decisions.retry());
+
+export async function show(place, { query, signal }) {
+  const review = new Review(place, query, signal);
+  await review.start();
+}
+
+class Review {
+  constructor(place, query, signal) {
+    this.place = place;
+    this.signal = signal;
+    this.filter = filterOf(query);
+    this.wanted = Number(query.get("job")) || null;
+    const again = kept && JSON.stringify(kept.filter) === JSON.stringify(this.filter);
+    this.list = again ? kept.list : new PictureList(read);
+    this.selection = again ? kept.selection : new Selection();
+    this.again = again;
+    this.loader = new TileLoader();
+    this.looks = new Looks((job, kind) => read("look", { job, kind }));
+    this.#build();
+    this.#listen();
+  }
+
+  async start() {
+    if (this.again && this.list.count > 0) {
+      this.strip.setCount(this.list.count);
+      if (this.wanted) this.#goTo(this.wanted);
+      else this.#show();
+      const job = this.#current;
+      if (job) this.list.renew(job.job).catch(() => {}); // it may have been fixed in between
+      return;
+    }
+    await this.#load();
+  }
+
+  // What is on the screen.
+
+  #build() {
+    const { place, signal } = this;
+    place.classList.add("view-full", "darkroom");
+    this.viewer = new Viewer(this.loader, { label: t("review.picture"), wipeLabel: t("look.wipeHandle") });
+    this.tools = new LookTools(this.viewer);
+    this.poster = el("img", { class: "poster", alt: "", hidden: true });
+    this.message = el("div", { class: "viewer-message", role: "status", hidden: true });
+    this.viewer.element.append(this.poster, this.message);
+    this.viewer.paper.before(this.poster);
+    this.filters = new ReviewFilter(this.filter);
+    this.count = el("span", { class: "review-count", role: "status" });
+    this.reload = el("button", { class: "button quiet", hidden: true, on: { click: () => this.#load(this.#current?.job) } }, icon("again"), t("review.more"));
+    this.side = new ReviewSide((action, event) => this.#act(action, event));
+    this.strip = new Filmstrip({ label: t("review.strip"), describe: (index) => this.#describe(index) });
+    this.empty = el("div", { class: "review-empty", hidden: true });
+    append(place, [
+      el(
+        "div",
+        { class: "darkroom-bar" },
+        el("h1", { class: "visually-hidden" }, t(title)),
+        this.filters.button,
+        this.count,
+        this.reload,
+        this.tools.element,
+      ),
+      this.filters.panel,
+      el("div", { class: "darkroom-body" }, el("div", { class: "stage" }, this.viewer.element), this.side.element, this.strip.element),
+      this.empty,
+    ]);
+    this.body = place.querySelector(".darkroom-body");
+    fillHeight(place, signal);
+    signal.addEventListener("abort", () => this.#leave());
+  }
+
+  #leave() {
+    kept = { filter: this.filter, list: this.list, selection: this.selection };
+    clearTimeout(this.detailsTimer);
+    clearTimeout(this.newsTimer);
+    this.viewer.destroy();
+    this.strip.destroy();
+    this.loader.clear();
+  }
+
+  #listen() {
+    const { signal } = this;
+    const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
+    hear(this.filters, "change", (filter) => this.#refilter(filter));
+    hear(this.strip, "pick", ({ index, event }) => this.#pick(index, event));
+    hear(this.strip, "sight", ({ first, last }) => this.list.need(first, last).catch(() => {}));
+    hear(this.list, "loaded", () => this.#loaded());
+    hear(this.list, "details", () => this.#details());
+    hear(this.list, "stale", () => this.#stale());
+    hear(decisions, "change", () => this.#marked());
+    hear(decisions, "conflicts", (conflicts) => this.#conflicts(conflicts));
+    hear(decisions, "refused", (error) => fail(error));
+    hear(decisions, "undone", (jobs) => this.#renew(jobs.slice(0, 1)));
+    hear(this.viewer, "failed", () => this.#say(t("review.tileFailed")));
+    on("jobs", (news) => this.#news(news), signal);
+    on("decided", () => this.#renewSight(), signal);
+    onOverview((now) => this.#overview(now), signal);
+    this.viewer.element.addEventListener("keydown", (event) => this.#panKey(event), { signal });
+    bind(
+      {
+        ...this.tools.actions,
+        next: () => this.#go(this.selection.current + 1),
+        previous: () => this.#go(this.selection.current - 1),
+        first: () => this.#go(0),
+        last: () => this.#go(this.list.count - 1),
+        extendNext: () => this.#extend(this.selection.current + 1),
+        extendPrevious: () => this.#extend(this.selection.current - 1),
+        filter: () => this.filters.open(),
+        ...Object.fromEntries(["accept", "reject", "undecided", "again", "againWith", "fix", "undo", "all", "escape"].map((one) => [one, () => this.#act(one)])),
+      },
+      signal,
+    );
+  }
+
+  #act(action, event) {
+    if (event?.currentTarget?.getAttribute("aria-disabled") === "true") return;
+    const doing = {
+      accept: () => this.#decide("accept"),
+      reject: () => this.#decide("reject"),
+      undecided: () => this.#decide("undecided"),
+      again: () => this.#again(null),
+      againWith: () => this.#againWith(),
+      fix: () => this.#fix(),
+      undo: () => this.#undo(),
+      all: () => this.#all(),
+      escape: () => this.#escape(),
+    };
+    doing[action]();
+    if (event?.detail > 0) this.viewer.element.focus({ preventScroll: true });
+  }
+
+  // The list.
+
+  async #load(job = this.wanted) {
+    this.wanted = job;
+    this.reload.hidden = true;
+    try {
+      await this.list.load(paramsOf(this.filter), this.signal);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.#showEmpty("trouble", errorText(error));
+    }
+    if (this.wanted && this.list.complete) this.#goTo(this.wanted);
+  }
+
+  #loaded() {
+    this.selection.reset(this.list.count);
+    this.strip.setCount(this.list.count);
+    if (this.list.count === 0) this.#showEmpty(this.filters.isDefault ? "nothing" : "noMatch");
+    else this.#showEmpty(null);
+    if (this.wanted && this.list.index(this.wanted) >= 0) this.#goTo(this.wanted);
+    else this.#show();
+  }
+
+  #goTo(job) {
+    const at = this.list.index(job);
+    this.wanted = null;
+    if (at >= 0) this.selection.go(at);
+    this.#show();
+  }
+
+  #details() {
+    if (this.selection.count !== this.list.count) {
+      this.selection.grow(this.list.count);
+      this.strip.setCount(this.list.count);
+    }
+    this.strip.refresh();
+    this.#say();
+    const job = this.#current;
+    if (job && (job.job !== this.shown?.job || job.seen !== this.shown?.seen)) this.#show();
+    else this.#drawSide();
+  }
+
+  #refilter(filter) {
+    this.filter = filter;
+    setQuery(queryOf(filter));
+    this.#load(null);
+  }
+
+  #stale() {
+    if (this.list.count === 0) this.#load();
+    else this.reload.hidden = false;
+  }
+
+  #news({ ended = [] }) {
+    for (const one of ended) decisions.settle(one.job);
+    this.list.update(ended);
+  }
+
+  // Somebody else may have decided about what is in sight. Answers come one after the other, and only the last question counts.
+  #renewSight() {
+    clearTimeout(this.newsTimer);
+    this.newsTimer = setTimeout(() => {
+      const { first, last } = this.strip.sight;
+      const jobs = this.list.ids.slice(first, last + 1).filter((job) => decisions.mark(job)?.state !== "sending");
+      this.#renew(jobs.slice(0, 24));
+    }, NEWS_MS);
+  }
+
+  async #renew(jobs) {
+    for (const job of jobs) {
+      if (this.signal.aborted) return;
+      await this.list.renew(job).catch(() => {});
+    }
+  }
+
+  #overview(now) {
+    this.filters.setFolders((now?.folders ?? []).map((one) => one.name));
+    this.#drawSide();
+  }
+
+  // One picture.
+
+  get #current() {
+    return this.list.at(this.selection.current);
+  }
+
+  #go(index) {
+    if (index < 0 || index >= this.list.count) return false;
+    this.selection.go(index);
+    this.#show();
+    return true;
+  }
+
+  #extend(index) {
+    if (index < 0 || index >= this.list.count) return;
+    this.selection.extend(index);
+    this.#show();
+  }
+
+  #pick(index, event) {
+    if (event.shiftKey) this.selection.extend(index);
+    else if (event.ctrlKey || event.metaKey) this.selection.toggle(index);
+    else this.selection.go(index);
+    this.#show();
+  }
+
+  #show() {
+    const { current } = this.selection;
+    this.strip.setCurrent(current);
+    this.#drawCount();
+    this.list.need(current - 3, current + 4).catch(() => {});
+    const job = this.#current;
+    clearTimeout(this.detailsTimer);
+    this.side.drawDetails(null);
+    this.#drawSide();
+    if (!job) return this.#blank();
+    const same = this.shown?.job === job.job;
+    if (!same || this.shown.seen !== job.seen) this.#showPicture(job, same);
+    this.detailsTimer = setTimeout(() => this.#askDetails(job), DETAILS_MS);
+  }
+
+  #showPicture(job, same) {
+    this.shown = { job: job.job, seen: job.seen };
+    this.viewer.element.setAttribute("aria-label", this.#alt(job));
+    this.#say("");
+    const entry = this.looks.of(job);
+    const kinds = this.#kinds(job);
+    if (kinds.every((kind) => entry.looks[kind])) {
+      this.#present(entry, same);
+      return;
+    }
+    if (!same) this.#showPoster(job);
+    this.looks.need(job, kinds).then(() => {
+      if (this.shown?.job !== job.job || this.shown.seen !== job.seen || this.signal.aborted) return;
+      this.#present(entry, same);
+      this.#failedLook(entry, kinds);
+    });
+  }
+
+  #present(entry, stay) {
+    this.poster.hidden = true;
+    this.viewer.show(entry, { stay });
+    this.#fetchAhead();
+  }
+
+  // Before its size is known, the small picture is there at once: the strip has it.
+  #showPoster(job) {
+    this.viewer.clear();
+    this.poster.hidden = false;
+    this.poster.src = this.#thumb(job);
+  }
+
+  #blank() {
+    this.shown = null;
+    this.viewer.clear();
+    this.poster.hidden = true;
+  }
+
+  #kinds(job) {
+    const after = this.viewer.backdrop === "matte" ? "matte" : "cutout";
+    return job.seen ? ["source", after] : ["source"];
+  }
+
+  #failedLook({ failed, looks }, kinds) {
+    const error = kinds.map((kind) => failed[kind]).find(Boolean);
+    if (!error) return;
+    if (!looks.cutout && !looks.matte && looks.source) this.viewer.setSide("before");
+    this.#say(errorText(error));
+  }
+
+  async #fetchAhead() {
+    const jobs = AHEAD.map((step) => this.list.at(this.selection.current + step)).filter(Boolean);
+    const { current } = this.selection;
+    const entries = [];
+    for (const job of jobs) {
+      entries.push(await this.looks.need(job, this.#kinds(job)));
+      if (this.signal.aborted || current !== this.selection.current) return;
+      this.viewer.ahead(entries);
+    }
+  }
+
+  async #askDetails(job) {
+    try {
+      const all = await read("job", { job: job.job }, { signal: this.signal });
+      if (this.#current?.job === all.job && this.selection.size === 0) this.side.drawDetails(all);
+    } catch (error) {
+      if (error.name !== "AbortError") this.side.drawDetails(null);
+    }
+  }
+
+  #drawSide() {
+    if (this.signal.aborted) return;
+    const job = this.#current;
+    if (this.selection.size > 1) this.side.drawMany(this.selection.size, this.list.count);
+    else this.side.draw(job, job && decisions.mark(job.job), { running: overview()?.running ?? true });
+  }
+
+  #drawCount() {
+    const { current } = this.selection;
+    put(this.count, this.list.count === 0 ? "" : t("review.place", { at: current + 1, total: this.list.count }));
+    const { unsent } = decisions;
+    if (unsent > 0) append(this.count, [el("span", { class: "chip warn" }, icon("clock"), t("review.unsentCount", { count: unsent }))]);
+  }
+
+  #describe(index) {
+    const job = this.list.at(index);
+    if (!job) return null;
+    const decision = decisionOf(job, decisions.mark(job.job));
+    const marks = [];
+    if (decision?.state === "conflict") marks.push({ class: "warn", icon: "warn", text: t("review.conflict") });
+    else if (decision) {
+      const [kind, sign] = BADGES[decision.verb] ?? ["", "check"];
+      marks.push({ class: kind, icon: sign, text: coded("review.decided", decision.verb) });
+      if (decision.state === "unsent") marks.push({ class: "warn", icon: "clock", text: t("review.unsent") });
+    } else if (stateOf(job) === "rejected") marks.push({ class: "bad", icon: "cross", text: t("review.state.rejected") });
+    return { thumb: this.#thumb(job), label: this.#alt(job, index), marks, chosen: this.selection.size > 0 ? this.selection.has(index) : index === this.selection.current };
+  }
+
+  #thumb(job) {
+    return job.seen ? picture.thumb(job.job, "cutout", job.seen) : picture.thumb(job.job, "source", job.job);
+  }
+
+  #alt(job) {
+    const decision = decisionOf(job, decisions.mark(job.job));
+    const said = decision && coded("review.decided", decision.verb);
+    const why = job.doubtful ? job.reasons.map(({ code, text }) => coded("reason", code, text)) : [];
+    return [plain(job.name), coded("review.state", stateOf(job)), ...why, said].filter(Boolean).join(", ");
+  }
+
+  #say(text = "") {
+    this.message.hidden = !text;
+    if (this.message.textContent !== text) this.message.textContent = text;
+  }
+
+  // Decisions.
+
+  async #decide(verb) {
+    if (!mayWrite()) return toast(t("notice.readOnly"));
+    const many = this.selection.size > 1;
+    if (this.selection.all && !this.list.complete) return toast(t("review.stillLoading"));
+    const targets = this.selection.targets();
+    const items = targets.map((index) => ({ job: this.list.ids[index], seen: this.list.seen(index) })).filter((one) => one.seen);
+    if (items.length === 0) return toast(t("review.nothingToDecide"));
+    decisions.decide(verb, items);
+    if (many) {
+      this.selection.clear();
+      this.#show();
+      toast(t(`review.done.${verb}`, { count: items.length }), { action: `${t("key.undo")} (${keyOf("undo")})`, run: () => this.#undo() });
+    } else {
+      const said = t(`review.done.${verb}`, { count: 1 });
+      const moved = verb !== "undecided" && this.#go(targets[0] + 1);
+      announce(moved ? `${said} ${this.#current ? this.#alt(this.#current) : ""}` : said);
+    }
+  }
+
+  #undo() {
+    const jobs = decisions.undo();
+    if (!jobs) return toast(t("review.nothingToUndo"));
+    const at = this.list.index(jobs[0]);
+    if (at >= 0) this.selection.go(at);
+    this.#show();
+    toast(t("review.undone", { count: jobs.length }));
+  }
+
+  #marked() {
+    this.strip.refresh();
+    this.#drawSide();
+    this.#drawCount();
+  }
+
+  #conflicts(conflicts) {
+    const [first] = conflicts;
+    const said = coded("conflict", first.code, first.text);
+    toast(conflicts.length === 1 ? said : t("review.conflicts", { count: conflicts.length }), { kind: "bad", seconds: 12 });
+    this.#renew(conflicts.slice(0, 24).map((one) => one.job));
+  }
+
+  async #again(model) {
+    if (!mayWrite()) return toast(t("notice.readOnly"));
+    const jobs = this.selection.targets().map((index) => this.list.ids[index]).filter(Boolean);
+    if (jobs.length === 0) return;
+    if (jobs.length > 20 && !(await ask(t("review.againMany", { count: jobs.length })))) return;
+    try {
+      const { done, conflicts = [] } = await write("retry", model ? { jobs, model } : { jobs });
+      if (conflicts.length > 0) this.#conflicts(conflicts);
+      else toast(t("review.againDone", { count: done ?? jobs.length }));
+      this.#renew(jobs.slice(0, 24));
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  async #againWith() {
+    const model = await chooseModel();
+    if (model !== null) await this.#again(model);
+  }
+
+  #fix() {
+    const job = this.#current;
+    if (!job) return;
+    if (!job.fixable) toast(t("review.notFixable"));
+    else {
+      sessionStorage.setItem("cutoutd-review", new URLSearchParams(queryOf(this.filter)).toString());
+      go(`/fix/${job.job}`);
+    }
+  }
+
+  #all() {
+    if (this.list.count === 0) return;
+    this.selection.chooseAll();
+    this.strip.refresh();
+    this.#drawSide();
+    announce(t("review.selected", { count: this.list.count }));
+  }
+
+  #escape() {
+    if (!this.filters.panel.hidden) return this.filters.close();
+    this.selection.clear();
+    this.strip.refresh();
+    this.#show();
+  }
+
+  #panKey(event) {
+    const asked = event.ctrlKey || (event.target === this.viewer.element && !event.shiftKey && (event.key === "ArrowUp" || event.key === "ArrowDown"));
+    if (asked && !event.altKey && this.tools.pan(event)) event.preventDefault();
+  }
+
+  #showEmpty(what, detail = "") {
+    this.empty.hidden = what === null;
+    this.body.hidden = what !== null;
+    if (what === null) return;
+    this.#drawCount();
+    const folders = overview()?.folders ?? [];
+    const done = folders.reduce((sum, folder) => sum + (folder.done ?? 0), 0);
+    const kind = what === "nothing" && done === 0 ? "never" : what;
+    put(
+      this.empty,
+      el(
+        "div",
+        { class: "empty" },
+        icon(kind === "nothing" ? "check" : "review"),
+        el("h2", {}, t(`review.empty.${kind}`)),
+        el("p", { class: "secondary" }, detail || t(`review.empty.${kind}How`, { count: done })),
+        kind === "nothing" ? el("button", { class: "button primary", on: { click: () => this.filters.set({ list: "all" }) } }, t("review.showAll", { count: done })) : null,
+        kind === "noMatch" ? el("button", { class: "button primary", on: { click: () => this.filters.reset() } }, t("review.filter.reset")) : null,
+        kind === "never" ? el("a", { class: "button primary", href: "#/inbox" }, t("inbox.title")) : null,
+        kind === "trouble" ? el("button", { class: "button primary", on: { click: () => this.#load() } }, t("app.tryAgain")) : null,
+      ),
+    );
+  }
+}
+
