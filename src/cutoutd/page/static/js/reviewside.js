@@ -29,10 +29,10 @@ export class ReviewSide {
       this.buttons,
       this.#button("accept", "check", "primary"),
       this.#button("reject", "cross", ""),
-      this.#button("undecided", "undo", "quiet"),
       this.#button("fix", "brush", ""),
-      this.#button("again", "again", "quiet"),
-      this.#button("againWith", "more", "quiet"),
+      this.#button("undecided", "undo", ""),
+      this.#button("again", "again", ""),
+      this.#button("againWith", "more", ""),
     );
   }
 
