@@ -27,7 +27,12 @@ from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox import calls, capabilities, landlock, limits, seccomp
-from cutoutd.sandbox.confinement import confine_supervisor, confine_uploader, confine_worker
+from cutoutd.sandbox.confinement import (
+    confine_supervisor,
+    confine_uploader,
+    confine_web,
+    confine_worker,
+)
 from tests.integration.ways_out import (
     COMPAT,
     FLAGS,
@@ -315,7 +320,7 @@ def outcome(attempt: Callable[[], object]) -> str:
     return "done"
 
 
-def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: PLR0911 -- a table of cases
+def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911 -- a table of cases
     """Put up what is to be tried; returns the layers' names."""
     modules = [Path(sysconfig.get_path("stdlib")), *(Path(one) for one in sys.path if Path(one).is_dir())]
     read = [directory / "input", directory / "gone", *modules]
@@ -331,6 +336,9 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: PLR0911 -- a t
             return ["no-dump"] if limits.hide_memory() else []
         case "uploader":
             return confine_uploader(root=directory / "staging", port=int(os.environ["SERVICE_PORT"]))
+        case "web":
+            limits.die_with_parent(os.getppid())
+            return confine_web()
         case "worker over Landlock 1":
             # As on Linux 5.13: asking the kernel for less is all that it takes.
             landlock.abi = lambda: 1
@@ -388,7 +396,9 @@ def main() -> None:
     told = {name: outcome(attempt) for name, attempt in (attempts | raw_attempts()).items()}
     if early is not None:
         told |= {f"{name} from an early thread": early.attempt(attempts[name]) for name in EARLY}
-    sys.stdout.write(json.dumps({"layers": layers, "facts": facts(), "outcomes": told}))
+    sys.stdout.write(
+        json.dumps({"layers": layers, "facts": {} if how == "web" else facts(), "outcomes": told})
+    )
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def served(home: Path, *options: str, **environ: str) -> Iterator[Served]:
     """Serve a page at a free port, with a state directory of its own."""
     places = {name: os.fspath(home / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "cutoutd", "page", "--port", "0", *options],
+        [sys.executable, "-P", "-m", "cutoutd", "page", "--any-port", *options],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **places, **environ},

@@ -164,6 +164,7 @@ def test_no_variable_reaches_a_folder() -> None:
         "CUTOUTD_POOL",
         "CUTOUTD_MODEL",
         "CUTOUTD_HOSTED",
+        "CUTOUTD_PAGE",
         "CUTOUTD_HOOKS",
     }
 

@@ -11,6 +11,8 @@ from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, settin
 from cutoutd.clock import Clock
 from cutoutd.page import pairing
 from cutoutd.settings import loader
+from cutoutd.settings.page import PageSettings
+from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +25,7 @@ def page(
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
-    port: Annotated[int, typer.Option(min=0, max=65_535, hidden=True)] = 7979,
+    any_port: Annotated[bool, typer.Option("--any-port", hidden=True)] = False,
 ) -> None:
     """Show folders, cutouts and settings in a browser on this machine."""
     chosen, file = _chosen(config, input_dir, output_dir)
@@ -31,13 +33,15 @@ def page(
     from cutoutd import logs  # noqa: PLC0415 -- only here something is logged
     from cutoutd.page.backend import process  # noqa: PLC0415 -- the one command that serves
 
+    required = chosen is not None and chosen.pool.sandbox is Sandbox.REQUIRED
     logs.configure(level="info", log_format="auto")
     options = process.Options(
         settings=chosen,
         config=file,
         state_dir=state_dir,
-        host="127.0.0.1",
-        port=port,
+        page=chosen.page if chosen is not None else PageSettings(),
+        any_port=any_port,
+        required=required,
         on_ready=lambda address: print(f"{address}/#{pairing.offer(state_dir)}", flush=True),
     )
     process.serve(options, clock=Clock())

@@ -1,4 +1,4 @@
-"""Confines a process for its part: a worker, which sees pictures; the supervisor, which starts workers; or the uploader.
+"""Confines a process for its part: a worker, which sees pictures; the supervisor, which starts workers; the uploader; the page.
 
 The names of the layers are stable: they stand in sidecars and in what `doctor` prints. A layer that the
 system lacks is not in the result; one that it has and refuses is an error, never a weaker sandbox.
@@ -24,6 +24,9 @@ _UPLOADER_MEMORY_MB: Final = 4096
 
 FILE_BYTES: Final = 1 << 30
 """Of a file that the uploader writes: the largest answer that is taken has half of that, and its ledger a thousandth."""
+
+_WEB_MEMORY_MB: Final = 1024
+"""Of address space; what is in use is a twentieth of that."""
 
 _DNS: Final = 53
 
@@ -138,6 +141,52 @@ def confine_uploader(*, root: Path, port: int, required: bool = False) -> tuple[
         _landlock(landlock.restrict((*own_code(), *_NAMES), (root,), connect=(port, _DNS))),
         (Layer.SECCOMP_UPLOADER, seccomp.refuse_all_but_network()),
         required=survey.UPLOADER if required else (),
+    )
+
+
+def confine_web(*, required: bool = False) -> tuple[str, ...]:
+    """Confine this process for good: it answers whoever connects, calls nobody, and opens no file.
+
+    To be called when its socket listens and all is imported. `limits.die_with_parent` is called earlier.
+
+    Args:
+        required: whether each layer must be there.
+
+    Returns:
+        The layers in force, in the order they were put up.
+
+    Raises:
+        SandboxError: a layer that is required does not exist here.
+        CutoutdError: a layer that exists here was refused, or there are threads that it would not bind.
+    """
+    return _in_force(
+        (Layer.RLIMITS, limits.bound_resources(memory_mb=_WEB_MEMORY_MB, nice=0, file_bytes=0)),
+        (Layer.DIES_WITH_PARENT, limits.dies_with_parent()),
+        (Layer.NO_DUMP, limits.hide_memory()),
+        (Layer.CAPABILITIES, capabilities.give_up()),
+        _landlock(landlock.restrict((), ())),
+        (Layer.SECCOMP_WEB, seccomp.refuse_all_but_answers()),
+        required=survey.WEB if required else (),
+    )
+
+
+def confine_page(*, required: bool = False) -> tuple[str, ...]:
+    """Take the network from the process behind the page and from all it starts, for good; it keeps the listening socket.
+
+    Args:
+        required: whether each layer must be there.
+
+    Returns:
+        The layers in force.
+
+    Raises:
+        SandboxError: a layer that is required does not exist here.
+        CutoutdError: a layer that exists here was refused.
+    """
+    return _in_force(
+        (Layer.NO_DUMP, limits.hide_memory()),
+        (Layer.SECCOMP_PAGE, seccomp.refuse_calling_out()),
+        required=survey.PAGE if required else (),
     )
 
 

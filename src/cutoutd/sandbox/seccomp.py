@@ -1,4 +1,4 @@
-"""The system-call filters: a list of what a worker may do, another for the uploader, and no network for the supervisor.
+"""The system-call filters: lists of what a worker, the uploader and the page's process may do, and no network for the supervisor.
 
 Both are installed on every thread of the process at once (SECCOMP_FILTER_FLAG_TSYNC), because a thread that
 a library started on import would keep what a filter of one thread takes away; both survive exec. They must
@@ -54,6 +54,11 @@ _NETWORK = (
 _PROTOCOLS = (0, 6, 17)  # the family's own choice (of netlink: routes), TCP, UDP
 _SERVING = ("listen", "accept", "accept4", "socketpair")
 _SECOND_NAMES = ("link", "linkat")
+
+# On a connected socket: what came, what it is, and who is at the other end.
+_ANSWERING = ("accept", "accept4", "recvfrom", "getsockopt", "getsockname", "getpeername")
+_TCP, _TCP_NODELAY = 6, 1
+_MSG_FASTOPEN = 0x20000000
 
 # A thread of this process in no other namespace.
 _CLONE_THREAD = 0x00010000
@@ -141,6 +146,32 @@ def refuse_all_but_network() -> bool:
         CutoutdError: the kernel has filters, and refused this one.
     """
     return _install(uploader_policy(os.getpid()))
+
+
+def refuse_all_but_answers() -> bool:
+    """Confine the process that answers browsers: connections that come are taken, none is made, and no file is opened.
+
+    To be called when the socket listens, and with all that is ever imported in memory.
+
+    Returns:
+        False where kernel or architecture have no such filter: then nothing is refused.
+
+    Raises:
+        CutoutdError: the kernel has filters, and refused this one.
+    """
+    return _install(web_policy(os.getpid()))
+
+
+def refuse_calling_out() -> bool:
+    """Confine the process behind it, which holds the listening socket: as the supervisor, and that socket calls nobody.
+
+    Returns:
+        False where kernel or architecture have no such filter: then nothing is refused.
+
+    Raises:
+        CutoutdError: the kernel has filters, and refused this one.
+    """
+    return _install(page_policy())
 
 
 def worker_policy(pid: int, tasks: int | None = None, *, graphics: bool = False) -> Policy:
@@ -245,6 +276,43 @@ def supervisor_policy() -> Policy:
         hidden=(),
         checked={"socket": _one(_only(0, _AF_UNIX)), "socketpair": _one(_only(0, _AF_UNIX))},
         passes_others=True,
+    )
+
+
+def web_policy(pid: int) -> Policy:
+    """What the process that answers browsers may do.
+
+    A socket that listened and was shut down could connect: by connect(2), or by sending with an address and MSG_FASTOPEN.
+    So nothing is shut down, has an address or any flag. Nothing is received that could bring an open file (recvmsg).
+
+    Args:
+        pid: its own.
+    """
+    checked = {
+        **_confined(pid),
+        "sendto": _one(_only(3, 0), _only(4, 0), _only(4, 0, upper=True)),
+        # From Python 3.12 on, asyncio sends so what has to wait. An address counts only with a flag.
+        "sendmsg": _one(_only(2, 0)),
+        "setsockopt": _one(_only(1, _TCP), _only(2, _TCP_NODELAY)),
+    }
+    sockets = (name for name in SOCKETS if name not in (*_ANSWERING, *checked))
+    refused = (*sockets, *RINGS, *INTRUSION, *PROCESSES, *FILES, *HINTS, *SHARED, *MACHINE, *DIRECTORY)
+    return Policy(
+        allowed=(*(name for name in _ALONE if name not in NAMES), *_ANSWERING),
+        refused=(*refused, *NAMES, "open", "openat"),
+        hidden=tuple(BY_POINTER),
+        checked=checked,
+    )
+
+
+def page_policy() -> Policy:
+    """What the process behind it is refused, and whatever it starts: the supervisor's, and the ways of a listening socket."""
+    policy = supervisor_policy()
+    plain = _only(3, 0, mask=_MSG_FASTOPEN)
+    return replace(
+        policy,
+        refused=(*policy.refused, "connect", "listen", "accept", "accept4", "sendmmsg"),
+        checked={**policy.checked, "sendto": _one(plain), "sendmsg": _one(replace(plain, argument=2))},
     )
 
 

@@ -31,6 +31,12 @@ class Layer(StrEnum):
     SECCOMP = "seccomp-tsync"  # a worker: the system calls of its list and no other, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
     SECCOMP_UPLOADER = "seccomp-uploader-tsync"  # the uploader: likewise, with sockets that call out over IP
+    SECCOMP_WEB = (
+        "seccomp-web-tsync"  # who answers browsers: likewise, with connections that come, and no file at all
+    )
+    SECCOMP_PAGE = (
+        "seccomp-page-tsync"  # the process behind it: as the supervisor, and no socket of its own calls out
+    )
 
 
 WORKER: Final = (
@@ -55,6 +61,29 @@ UPLOADER: Final = (
     Layer.SECCOMP_UPLOADER,
 )
 """A whole sandbox of the uploader."""
+
+WEB: Final = (
+    Layer.RLIMITS,
+    Layer.DIES_WITH_PARENT,
+    Layer.NO_DUMP,
+    Layer.CAPABILITIES,
+    Layer.LANDLOCK,
+    Layer.SECCOMP_WEB,
+)
+"""A whole sandbox of the process that answers browsers."""
+
+PAGE: Final = (Layer.NO_DUMP, Layer.SECCOMP_PAGE)
+"""A whole sandbox of the process behind it."""
+
+_FILTERS: Final = frozenset(
+    {
+        Layer.SECCOMP,
+        Layer.SECCOMP_NETWORK,
+        Layer.SECCOMP_UPLOADER,
+        Layer.SECCOMP_WEB,
+        Layer.SECCOMP_PAGE,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +137,7 @@ def _lacks(layer: Layer) -> str:
             "the kernel is older than 5.13, or Landlock is switched off: add it to `lsm=` on the kernel's "
             "command line; in a container, the runtime's seccomp profile may hide it"
         )
-    if layer in (Layer.SECCOMP, Layer.SECCOMP_NETWORK, Layer.SECCOMP_UPLOADER) and not seccomp.supported():
+    if layer in _FILTERS and not seccomp.supported():
         if this_machine() is None:
             return f"there is no filter for {platform.machine()}, only for x86_64 and aarch64 in 64 bits"
         return "the kernel has no CONFIG_SECCOMP_FILTER, or the container's runtime hides seccomp(2)"

@@ -173,7 +173,7 @@ def _is_tables(value: object) -> bool:
 def _value(key: str, value: object) -> str:
     if value is None:
         # A path or address that is not set is written as nothing, a number that the machine chooses as such.
-        return '""' if key.endswith(("_dir", "_file", "_url")) else f'"{AUTO}"'
+        return '""' if key.endswith(("_dir", "_file", "_url", "_cert", "_key")) else f'"{AUTO}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 """What environment variables change: plain values of the tables that occur once, and nothing of a folder.
 
-Of ``[hosted]`` they change the pace alone. A key's file is not among it: any file could be named, and its text would
+Of ``[hosted]`` they change the pace alone, and of ``[page]`` whether there is one. A key's file is not among it: any file could be named, and its text would
 be sent to the service.
 
 Not by pydantic-settings, which was tried: docs/decisions/0014-settings-by-pydantic-alone.md.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, get_origin
 from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.messages import item_type, nearest
+from cutoutd.settings.page import PageSettings
 from cutoutd.settings.schema import Folder, Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ CONFIG_VARIABLE: Final = "CUTOUTD_CONFIG"
 _HOSTED: Final = frozenset({"concurrency", "megapixels_per_minute", "timeout_s", "keep_replies_days"})
 """What may be set of the hosted service from outside: its pace, and nothing of where to, how much, or for what price."""
 
+_PAGE: Final = frozenset({"enabled"})
+"""And of the page: whether there is one, and nothing of who may come."""
 
 _TRUTH: Final = {"true": True, "false": False}
 """As in TOML."""
@@ -70,7 +73,7 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
         if inner is None or inner is Folder:
             continue
         for key, field in inner.model_fields.items():
-            if inner is HostedSettings and key not in _HOSTED:
+            if key not in {HostedSettings: _HOSTED, PageSettings: _PAGE}.get(inner, {key}):
                 continue
             if get_origin(field.annotation) is tuple:
                 continue  # a command: whoever sets variables could have anything run

@@ -22,6 +22,7 @@ from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.settings import document, environment, messages, places, rules
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.messages import Problem
+from cutoutd.settings.page import PageSettings
 from cutoutd.settings.schema import (
     MAX_NAME,
     CommonHooks,
@@ -182,17 +183,26 @@ def assemble(
     pool = assembly.section("pool", PoolSettings)
     model = assembly.section("model", ModelSettings)
     hosted = assembly.section("hosted", HostedSettings)
+    page = assembly.section("page", PageSettings)
     hooks = assembly.section("hooks", CommonHooks)
     folders = assembly.folders()
     state_dir = service.state_dir if service is not None else None
     max_pixels = pool.max_pixels if pool is not None else None
     assembly.problems.extend(rules.problems(folders, state_dir, hosted, max_pixels))
+    for key, text in page.problems() if page is not None else ():
+        assembly.problems.append(Problem(table="[page]", key=key, text=text))
     lines = assembly.lines(origin)
-    if lines or service is None or pool is None or model is None or hosted is None or hooks is None:
+    tables = {
+        "service": service,
+        "pool": pool,
+        "model": model,
+        "hosted": hosted,
+        "page": page,
+        "hooks": hooks,
+    }
+    if lines or None in tables.values():
         raise _error(lines)
-    return Settings(
-        service=service, pool=pool, model=model, hosted=hosted, hooks=hooks, folder=tuple(folders.values())
-    )
+    return Settings.model_validate({**tables, "folder": tuple(folders.values())})
 
 
 @dataclass(kw_only=True, slots=True)

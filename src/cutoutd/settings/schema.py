@@ -14,6 +14,7 @@ from pydantic import Field
 from cutoutd.recipe import Metadata, Recipe
 from cutoutd.settings import places, types
 from cutoutd.settings.hosted import HostedSettings
+from cutoutd.settings.page import PageSettings
 from cutoutd.settings.renditions import Renditions, RenditionSettings
 
 if TYPE_CHECKING:
@@ -298,6 +299,7 @@ class Settings(types.Table):
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The workers.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="The model.")
     hosted: HostedSettings = Field(default_factory=HostedSettings, description="The hosted service.")
+    page: PageSettings = Field(default_factory=PageSettings, description="The page in a browser.")
     hooks: CommonHooks = Field(default_factory=CommonHooks, description="Commands that are run at an event.")
     folder: tuple[Folder, ...] = Field(default=(), description="The hot folders.")
 

@@ -8,44 +8,100 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import UsageError
+from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.fs.private_directory import read_small
+
+if TYPE_CHECKING:
+    from cutoutd.settings.page import PageSettings
 
 _MORE_PORTS: Final = 20
 """That are tried where the one that is wanted is taken: other users of the machine have a page, too."""
 
+_OTHERS: Final = 0o077
+_SHORTEST: Final = 12
+_MAX_PASSWORD: Final = 1000
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound, to the port or the next one that is free.
+
+def listening(page: PageSettings, *, any_port: bool = False) -> socket.socket:
+    """A socket that listens, at the port or, on this machine alone, at the next one that is free.
 
     Args:
-        host: an IP address.
-        port: 0: any that is free.
+        page: where.
+        any_port: whichever port is free.
 
     Raises:
         UsageError: none of them is free, or the machine does not have the address.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for candidate in range(port, min(port + _MORE_PORTS, 65_535) + 1) if port else [0]:
-        bound = socket.socket(family, socket.SOCK_STREAM)
+    address = page.address
+    last = min(address.port + _MORE_PORTS, 65_535) if address.is_loopback else address.port
+    for port in [0] if any_port else range(address.port, last + 1):
+        bound = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind((host, candidate))
+            bound.bind((address.host, port))
             bound.listen()
         except OSError as error:
             bound.close()
             if error.errno != errno.EADDRINUSE:
                 raise UsageError(
-                    f"the page cannot be served at {host}, port {candidate}: {error.strerror}",
+                    f"the page cannot be served at {address}: {error.strerror}",
                     advice="Give [page] address another value.",
                 ) from error
         else:
             return bound
+    ports = f"port {last} is" if last == address.port else f"every port from {address.port} to {last} is"
     raise UsageError(
-        f"no port from {port} to {port + _MORE_PORTS} is free for the page",
-        advice="Give [page] address another port.",
+        f"{ports} in use, so the page cannot be served", advice="Give [page] address another port."
     )
+
+
+def read_password(page: PageSettings) -> str:
+    """The password that pairs browsers; empty where there is none.
+
+    Raises:
+        ConfigurationError: its file cannot be read, is empty, or others may read it.
+    """
+    path = page.password_file
+    if path is None:
+        return ""
+    try:
+        if path.stat().st_mode & _OTHERS:
+            raise ConfigurationError(
+                "others may read this file", path=path, advice=f"Take that from them: chmod 600 {path.name}"
+            )
+        password = read_small(path, _MAX_PASSWORD).decode("utf-8", "replace").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the file with the page's password cannot be read: {error.strerror}", path=path
+        ) from error
+    if len(password) < _SHORTEST:
+        raise ConfigurationError(
+            f"the page's password has fewer than {_SHORTEST} characters",
+            path=path,
+            advice="Write a longer one into the file, in one line.",
+        )
+    return password
+
+
+def check_certificate(page: PageSettings) -> None:
+    """See that the files for TLS can be read, since the process that reads them can tell nobody.
+
+    Raises:
+        ConfigurationError: one cannot, or they are no certificate and its key.
+    """
+    if page.tls_cert is None or page.tls_key is None:
+        return
+    import ssl  # noqa: PLC0415 -- for few pages alone
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(page.tls_cert, page.tls_key)
+    except OSError as error:
+        raise ConfigurationError(
+            f"tls_cert and tls_key are no certificate and its key that can be read: {error.strerror}",
+            path=page.tls_cert,
+        ) from error
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -53,10 +109,16 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
-def url(bound: socket.socket) -> str:
-    """The address of a page without TLS, as a browser takes it."""
+def url(bound: socket.socket, page: PageSettings) -> str:
+    """The address of the page, as a browser takes it."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if page.address.is_loopback or not page.hosts:
+        name = f"[{host}]" if ":" in host else host
+    else:
+        name = page.hosts[0]
+    if page.proxy:
+        return f"https://{name}"
+    return f"{'http' if page.tls_cert is None else 'https'}://{name}:{port}"
 
 
 def bound_sending(end: socket.socket, seconds: int) -> None:

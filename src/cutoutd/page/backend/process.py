@@ -29,13 +29,14 @@ from cutoutd.page.backend.method import Backend
 from cutoutd.page.backend.service import Service
 from cutoutd.page.backend.sessions import Sessions
 from cutoutd.process.child_environment import for_worker
-from cutoutd.sandbox.confinement import confine_supervisor
+from cutoutd.sandbox.confinement import confine_page
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
+    from cutoutd.settings.page import PageSettings
     from cutoutd.settings.schema import Settings
 
 _SEND_S: Final = 10
@@ -50,16 +51,18 @@ class Options:
         settings: as the configuration says; None as long as there is none.
         config: the configuration's file; None where there is none.
         state_dir: of the daemon, which need not run.
-        host: IP address that is listened at.
-        port: the first that is tried; 0: any.
+        page: where it is served, and who may come.
+        any_port: listen at any port that is free.
+        required: each layer of the sandbox must be there.
         on_ready: is told the address when browsers can come.
     """
 
     settings: Settings | None
     config: Path | None
     state_dir: Path
-    host: str
-    port: int
+    page: PageSettings
+    any_port: bool
+    required: bool
     on_ready: Callable[[str], object]
 
 
@@ -69,11 +72,13 @@ def serve(options: Options, *, clock: Clock) -> None:
     Raises:
         UsageError: the address cannot be listened at.
     """
-    bound = listener.listening(options.host, options.port)
+    bound = listener.listening(options.page, any_port=options.any_port)
+    password = listener.read_password(options.page)
+    listener.check_certificate(options.page)
     ending = threading.Event()
     _end_on_signals(ending)
     with tempfile.TemporaryDirectory(prefix="cutoutd-page-") as cache:
-        sessions = Sessions(options.state_dir, clock)
+        sessions = Sessions(options.state_dir, clock, password)
         backend = Backend(
             settings=options.settings,
             config=options.config,
@@ -85,11 +90,11 @@ def serve(options: Options, *, clock: Clock) -> None:
         service = Service(backend, {**registry.methods(), "_pair": sessions.pair})
         web = WebProcess(bound, service, partial(_told, options, sessions))
         web.start()
-        confine_supervisor()
+        confine_page(required=options.required)
         threading.Thread(target=web.keep, args=(ending,), name="page-web", daemon=True).start()
         for start in registry.starters():
             start(backend)
-        options.on_ready(listener.url(bound))
+        options.on_ready(listener.url(bound, options.page))
         ending.wait()
         web.end()
 
@@ -143,8 +148,10 @@ class WebProcess:
         command = [sys.executable, "-P", "-m", "cutoutd.page.web.process"]
         with theirs:
             self._child = subprocess.Popen(  # noqa: S603 -- our own program
-                [*command, str(self._bound.fileno()), str(theirs.fileno())],
+                [*command, str(os.getpid()), str(self._bound.fileno()), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what it has to say comes through the channel, and is bounded
                 pass_fds=(self._bound.fileno(), theirs.fileno()),
                 start_new_session=True,
                 env=for_worker(os.environ),
@@ -192,12 +199,17 @@ class WebProcess:
 
 def _told(options: Options, sessions: Sessions) -> dict[str, Any]:
     instance = hashlib.sha256(os.fsencode(options.state_dir)).hexdigest()[:8]
+    page = options.page
     return {
         "version": version("cutoutd"),
-        "hosts": [],
+        "hosts": list(page.hosts),
+        "proxy": page.proxy,
+        "tls_cert": None if page.tls_cert is None else os.fspath(page.tls_cert),
+        "tls_key": None if page.tls_key is None else os.fspath(page.tls_key),
         "cookie": f"cutoutd-{instance}",
         "sessions": sessions.all(),
         "reads": sorted(registry.READS),
+        "required": options.required,
     }
 
 

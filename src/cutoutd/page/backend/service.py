@@ -27,6 +27,11 @@ _SLOW_THREADS: Final = 12
 _MOST_IN_HAND: Final = 256
 """Requests that are answered or wait for a thread; the web process asks for fewer by far."""
 
+_MOST_SAID: Final = 10
+_SAID_S: Final = 60.0
+_MAX_SAID: Final = 8000
+"""Of what the web process has logged: ten texts a minute, of so many characters."""
+
 
 class Channel(Protocol):
     """A connected socket to the web process."""
@@ -54,6 +59,7 @@ class Service:
         self._in_hand = threading.BoundedSemaphore(_MOST_IN_HAND)
         self._sending = threading.Lock()
         self._channel: Channel | None = None
+        self._said_s: list[float] = []
 
     def serve(self, channel: Channel) -> None:
         """Answer one web process until it ends, or says what no web process of ours says.
@@ -91,6 +97,10 @@ class Service:
                     self._backend.watched.set()
                 else:
                     self._backend.watched.clear()
+            case {"said": str(text)}:
+                self._log(text)
+            case {"layers": list(layers)}:
+                logs.get().info("page.sandbox", layers=[str(one)[:64] for one in layers[:16]])
             case {"id": int(number), "method": str(name), "params": dict(params)}:
                 if not self._in_hand.acquire(blocking=False):
                     refused = RefusedError(503, "busy", "Too much is asked at once. Try again in a moment.")
@@ -120,6 +130,14 @@ class Service:
         except Exception:  # noqa: BLE001 -- a fault of ours costs one request, and is told in the log
             logs.get().error("page.fault", method=name, exc_info=True)
             return RefusedError(500, "fault", "A fault of ours. The log says more; please report it.")
+
+    def _log(self, text: str) -> None:
+        """Log what the web process says, as far as it does not say too much."""
+        now_s = self._backend.clock.monotonic_s()
+        self._said_s = [one for one in self._said_s if now_s - one < _SAID_S][-_MOST_SAID:]
+        if len(self._said_s) < _MOST_SAID:
+            self._said_s.append(now_s)
+            logs.get().error("page.web", said=text[:_MAX_SAID])
 
     def _answer(self, channel: Channel, number: int, reply: Reply | RefusedError) -> None:
         with self._sending:

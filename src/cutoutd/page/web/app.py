@@ -107,7 +107,7 @@ class Pages:
             given["cookie"],
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=self._guard.is_encrypted,
             path="/",
         )
         return response
@@ -193,6 +193,10 @@ class _Checked:
             await send(message)
 
         if scope["type"] != "http":
+            return
+        if not self._guard.knows_peer((scope.get("client") or ("",))[0]):
+            refused = _refused(403, "peer", "Only the proxy may ask here.")
+            await refused(scope, receive, bound)
             return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._guard.knows_host(hosts[0]):

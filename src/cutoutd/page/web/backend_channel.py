@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.page import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _MOST_IN_HAND: Final = 200
 """Requests that wait for an answer; the next ones wait for these."""
+
+_MAX_SAID: Final = 8000
+"""Characters of what is logged at a time."""
 
 ANSWER_S: Final = 60.0
 """A backend that has not answered after this long is held up by a share; the browser is told so."""
@@ -99,6 +102,14 @@ class BackendChannel:
     def watched(self, *, watched: bool) -> None:
         """Say whether any browser listens for events."""
         self._writer.write(frames.pack({"watched": watched}))
+
+    def say(self, text: str) -> None:
+        """Have the backend log something."""
+        self._writer.write(frames.pack({"said": text[:_MAX_SAID]}))
+
+    def confined(self, layers: Sequence[str]) -> None:
+        """Say which layers of the sandbox are in force; from now on browsers are answered."""
+        self._writer.write(frames.pack({"layers": list(layers)}))
 
     def _take(self, head: dict[str, Any], body: bytes) -> None:
         match head:

@@ -40,11 +40,15 @@ class Guard:
 
     Attributes:
         hosts: names of this machine that the Host header may have, beside loopback's, in lower case, without a port.
+        proxy: IP address that alone may come; empty: whoever reaches the address.
+        is_encrypted: browsers come by TLS, ours or the proxy's.
         cookie: name of the cookie: each cutoutd of a machine has its own, since cookies ignore ports.
         sessions: of each browser that was paired, the SHA-256 of its cookie, and that of its token.
     """
 
     hosts: frozenset[str]
+    proxy: str
+    is_encrypted: bool
     cookie: str
     sessions: dict[str, str] = field(default_factory=dict)
 
@@ -53,11 +57,15 @@ class Guard:
         name, _, port = host.lower().rpartition(":") if _has_port(host) else (host.lower(), "", "")
         return (name in LOOPBACK or name in self.hosts) and (not port or (port.isascii() and port.isdigit()))
 
+    def knows_peer(self, address: str) -> bool:
+        """Whether a connection comes from where one may come from."""
+        return not self.proxy or address.removeprefix("::ffff:") == self.proxy
+
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether a request comes from the page itself; to be asked once its host is known."""
         origin = headers.get("origin", "")
-        own = {f"{scheme}://{headers.get('host', '').lower()}" for scheme in ("http", "https")}
-        return origin.lower() in own and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        own = f"{'https' if self.is_encrypted else 'http'}://{headers.get('host', '').lower()}"
+        return origin.lower() == own and headers.get("sec-fetch-site", "same-origin") == "same-origin"
 
     def is_own_or_typed(self, headers: Mapping[str, str]) -> bool:
         """Whether a request that reads comes from the page itself, or from a person, as far as the browser says."""

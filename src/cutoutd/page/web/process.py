@@ -7,35 +7,55 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Final
+import traceback
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
+import anyio
 
 from cutoutd.page import frames
-from cutoutd.page.web import static_files
+from cutoutd.page.web import server, static_files
 from cutoutd.page.web.app import Pages
 from cutoutd.page.web.backend_channel import BackendChannel
 from cutoutd.page.web.event_streams import EventStreams, encoded
 from cutoutd.page.web.guard import Guard
+from cutoutd.sandbox.confinement import confine_web
+from cutoutd.sandbox.limits import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MOST_CONNECTIONS: Final = 256
-_MAX_HEADERS: Final = 32_768
-_IDLE_S: Final = 75
-_END_S: Final = 2
+
+class _Log(logging.Handler):
+    """Hands what libraries log to the backend, which bounds it: this process has no log of its own."""
+
+    def __init__(self, channel: BackendChannel) -> None:
+        super().__init__(logging.ERROR)
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._channel.say(self.format(record))
 
 
 def main() -> None:
     """Serve until the backend ends."""
-    listener = socket.socket(fileno=int(sys.argv[1]))
-    channel = socket.socket(fileno=int(sys.argv[2]))
+    parent, listener, channel = int(sys.argv[1]), *map(_socket, sys.argv[2:4])
+    die_with_parent(parent)
     told = frames.receive(channel.recv)
-    if told is not None:
+    if told is None:
+        return
+    try:
         asyncio.run(_serve(listener, channel, told[0]))
+    except Exception:  # noqa: BLE001 -- the last edge: the backend logs it
+        channel.setblocking(True)
+        channel.sendall(frames.pack({"said": traceback.format_exc()[-8000:]}))
+        sys.exit(1)
+
+
+def _socket(descriptor: str) -> socket.socket:
+    return socket.socket(fileno=int(descriptor))
 
 
 async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[str, Any]) -> None:
@@ -43,46 +63,33 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     greeting = encoded("hello", json.dumps({"version": told["version"]}).encode())
     streams = EventStreams(greeting, lambda watched: backend.watched(watched=watched))
     backend = BackendChannel(reader, writer, streams.send)
-    guard = Guard(hosts=frozenset(told["hosts"]), cookie=told["cookie"], sessions=dict(told["sessions"]))
-    pages = Pages(
-        channel=backend,
-        guard=guard,
-        streams=streams,
-        files=static_files.read_all(),
-        reads=frozenset(told["reads"]),
+    logging.getLogger().addHandler(_Log(backend))
+    guard = Guard(
+        hosts=frozenset(told["hosts"]),
+        proxy=told["proxy"],
+        is_encrypted=bool(told["proxy"] or told["tls_cert"]),
+        cookie=told["cookie"],
+        sessions=dict(told["sessions"]),
     )
-    server = uvicorn.Server(_config(pages, told))
-    listening = asyncio.create_task(_until_gone(backend, streams, server))
-    await server.serve(sockets=[listener])
+    files = static_files.read_all()
+    pages = Pages(channel=backend, guard=guard, streams=streams, files=files, reads=frozenset(told["reads"]))
+    async with anyio.create_task_group():
+        pass  # what streams need is imported at its first use, which would be too late
+
+    def confined() -> None:
+        backend.confined(confine_web(required=bool(told["required"])))
+
+    config = server.config(pages.app(), ssl_certfile=told["tls_cert"], ssl_keyfile=told["tls_key"])
+    serving = server.Server(config, confined)
+    listening = asyncio.create_task(_until_gone(backend, streams, serving))
+    await serving.serve(sockets=[listener])
     listening.cancel()
 
 
-async def _until_gone(backend: BackendChannel, streams: EventStreams, server: uvicorn.Server) -> None:
+async def _until_gone(backend: BackendChannel, streams: EventStreams, serving: server.Server) -> None:
     await backend.listen()
     streams.close()
-    server.should_exit = True
-
-
-def _config(pages: Pages, told: Mapping[str, Any]) -> uvicorn.Config:
-    return uvicorn.Config(
-        pages.app(),
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,  # a request's line says what somebody looks at
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_keep_alive=_IDLE_S,
-        timeout_graceful_shutdown=_END_S,
-        h11_max_incomplete_event_size=_MAX_HEADERS,
-        ssl_certfile=told.get("tls_cert"),
-        ssl_keyfile=told.get("tls_key"),
-    )
+    serving.should_exit = True
 
 
 if __name__ == "__main__":

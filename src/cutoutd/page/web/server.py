@@ -1,0 +1,118 @@
+"""uvicorn as it is needed here: it gives up its rights once it listens, and no client holds a connection that others need.
+
+It must not know any route.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
+MOST_CONNECTIONS: Final = 160
+"""A process has 256 open files at most. A page has six at a time; beyond these, the idle one that is oldest is closed."""
+
+HEAD_S: Final = 10
+"""A request's head that has not come whole by then does not come."""
+
+_IDLE_S: Final = 75
+_MAX_HEAD: Final = 32_768
+_END_S: Final = 1
+
+
+class Protocol(H11Protocol):
+    """One connection, which must not be idle for long, nor slow with a request's head."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for it, and give it a time for its first request."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            idle = (one for one in self.connections if isinstance(one, Protocol) and one.is_idle)
+            oldest = min(idle, key=lambda one: one.since_s, default=self)
+            oldest.transport.abort()
+        self.since_s = self.loop.time()
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        super().data_received(data)
+        if not self.is_idle:
+            self._stop_waiting()
+        elif self._head is None:
+            self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        return cycle is None or cycle.response_complete
+
+    since_s = 0.0
+
+    def _wait_for_head(self) -> None:
+        self._head = self.loop.call_later(HEAD_S, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def _give_up(self) -> None:
+        self._head = None
+        if self.is_idle:
+            self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """A server that is confined when it listens.
+
+    Args:
+        config: of uvicorn.
+        confine: gives this process's rights up.
+    """
+
+    def __init__(self, config: uvicorn.Config, confine: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._confine = confine
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then give the rights up."""
+        await super().startup(sockets=sockets)
+        self._confine()
+
+
+def config(app: ASGIApp, **tls: Any) -> uvicorn.Config:  # noqa: ANN401 -- as of uvicorn
+    """uvicorn's, for one process without a log of requests: a request's line says what somebody looks at."""
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_END_S,
+        h11_max_incomplete_event_size=_MAX_HEAD,
+        **tls,
+    )

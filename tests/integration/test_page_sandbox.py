@@ -1,0 +1,105 @@
+"""The sandboxes of the page's two processes against real attempts to leave them, each shown to work without."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.sandbox import survey
+from tests.integration.test_sandbox import ATTEMPTS, ROOT, needs_landlock, needs_seccomp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+
+ANSWERS = {
+    "take a connection",
+    "read from it",
+    "answer it",
+    "answer it in parts",
+    "ask who it is",
+    "close it",
+    "send small parts at once",
+}
+CALLS_OUT = {"connect with the listening socket", "send with an address", "send parts with an address"}
+REFUSED_WITHOUT = {
+    "connect with it as it is": "EISCONN",
+    "send with a flag": "EISCONN",
+    "send parts with a flag": "EISCONN",
+    "bind": "EINVAL",
+    "a name of another machine": "no name",
+}
+REFUSED_TO_THE_PAGE = {
+    *CALLS_OUT,
+    "connect with it as it is",
+    "send with a flag",
+    "send parts with a flag",
+    "take a connection",
+    "send many",
+    "listen anew",
+    "a new socket",
+}
+DONE_BY_WEB = {
+    "some memory",
+    "signal itself",
+    "signal itself by thread",
+    "processors of its own",
+    "read a limit",
+    "name of a thread",
+    "start a thread",
+    "read what was given",
+    "empty what was given",
+    "sync what was given",
+    "which processors it has",
+    "its own clock",
+}
+"""Being a process, and what was open before."""
+
+
+def tried(how: str, target: socket.socket) -> dict[str, str]:
+    """How each attempt ended."""
+    host, port = target.getsockname()
+    command = [sys.executable, "-m", "tests.integration.page_attempts", how, host, str(port)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    told: dict[str, str] = json.loads(ended.stdout)
+    return told
+
+
+@needs_seccomp
+def test_a_process_that_answers_browsers_calls_nobody() -> None:
+    """Not with the listening socket either, nor with one that somebody passes to it."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        bare = tried("bare", somebody)
+        assert {name: code for name, code in bare.items() if code != "done"} == REFUSED_WITHOUT
+        somebody.settimeout(5)
+        for _ in CALLS_OUT:
+            somebody.accept()[0].close()
+        web = tried("web", somebody)
+        assert {name for name, code in web.items() if code == "done"} == ANSWERS
+        assert {code for name, code in web.items() if name not in ANSWERS} == {"EPERM", "no name"}
+        page = tried("page", somebody)
+        assert {name for name, code in page.items() if code == "EPERM"} == REFUSED_TO_THE_PAGE
+        somebody.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            somebody.accept()
+
+
+@needs_landlock
+@needs_seccomp
+def test_it_reaches_no_file_and_no_other_process(tmp_path: Path) -> None:
+    """All the attempts that workers are tried with."""
+    for name in ("input", "staging", "outside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "input" / "photo.jpg").write_bytes(b"photo")
+    (tmp_path / "outside" / "secret").write_bytes(b"secret")
+    command = [sys.executable, "-m", ATTEMPTS, "web", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    report = json.loads(ended.stdout)
+    assert survey.gaps_between(survey.WEB, report["layers"]) == ()
+    assert {name for name, code in report["outcomes"].items() if code == "done"} == DONE_BY_WEB
