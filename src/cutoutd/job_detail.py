@@ -39,6 +39,7 @@ class JobResult:
         seconds: that work took.
         decision: of a person's, not carried out yet: a `cutoutd.journal.commands.ReviewDecision`.
         refused: why a decision could not be carried out.
+        corrected: number of the correction that it was cut by; 0: none.
         reasons: what to look for, in words; of a result that an earlier version wrote down, those of its doubt.
         width, height: of the picture as seen, pixels; None where that is not known.
     """
@@ -53,6 +54,7 @@ class JobResult:
     seconds: float | None
     decision: str
     refused: str
+    corrected: int = 0
     reasons: tuple[str, ...]
     width: int | None
     height: int | None
@@ -72,6 +74,7 @@ class JobResult:
             seconds=_number(detail.get("seconds")),
             decision=_text(detail.get("decision")),
             refused=_text(detail.get("refused")),
+            corrected=int(_number(detail.get("corrected")) or 0),
             reasons=_reasons(detail),
             width=_pixels(detail.get("width")),
             height=_pixels(detail.get("height")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from cutoutd.errors import FailureCode  # noqa: TC001 -- likewise
 from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a worker reads the annotations
@@ -109,6 +109,10 @@ class Origin:
     review: bool = False
 
 
+MAX_SUGGESTIONS: Final = 2
+"""So many results of one correction can be chosen from."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Correction:
     """What a person drew over a cutout.
@@ -177,6 +181,7 @@ class Task:
         put_away_sha256: of the picture that was cut before, whose original may have been moved to the folder for originals.
         export, received: it concerns a hosted route; at most one of them is given.
         held: a person wants it held back for review, or published; None: its score says.
+        correction: what a person drew over its cutout; it is followed only if the picture has the bytes it is about.
     """
 
     job: int
@@ -196,6 +201,7 @@ class Task:
     published_image_sha256: str | None = None
     put_away_sha256: str | None = None
     held: bool | None = None
+    correction: Correction | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -297,6 +303,21 @@ class SecondOpinion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Corrected:
+    """That what a person drew was followed.
+
+    Attributes:
+        number: of the correction.
+        version: of the method.
+        changed: the cutout is other than without it.
+    """
+
+    number: int
+    version: int
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
     """The worker's report of a finished cutout."""
 
@@ -309,6 +330,7 @@ class Cut:
     dropped: tuple[str, ...] = ()  # names of metadata that was left out
     doubts: tuple[str, ...] = ()  # why it is doubtful whatever its score, as it breaks a limit that was set
     second: SecondOpinion | None = None  # of another model, where that was asked
+    corrected: Corrected | None = None  # as a person drew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ import hashlib
 import os
 import platform
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,13 +26,14 @@ from cutoutd.protocols import Finished
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import read, true_path
 from cutoutd.publish.records import MAX_OUTPUTS, MAX_PATH, MAX_WORDS
-from cutoutd.publish.sidecar import SCHEMA
+from cutoutd.publish.sidecar import SCHEMA, correction_of
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.clock import Clock
+    from cutoutd.jobs import Correction
     from cutoutd.protocols import ModelSpec, PoolEvent, WorkerFacts
     from cutoutd.settings.schema import Folder, Settings
 
@@ -79,6 +80,9 @@ class _Said:
         first: name of the model that looked first.
         models: SHA-256 of each model that looked, by its name.
         settings_sha256: of the settings that decide what it looks like.
+        correction: what a person drew; None: nothing.
+        version: of the method that followed that.
+        is_model_asked: a person asked for the model, so no second one looked.
         runtime: versions, and the model's provider.
     """
 
@@ -90,6 +94,9 @@ class _Said:
     models: Mapping[str, str]
     settings_sha256: str
     runtime: Mapping[str, str]
+    correction: Correction | None = None
+    version: int = 0
+    is_model_asked: bool = False
 
 
 def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
@@ -114,20 +121,21 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
         )
     source = _source(folder, said)
     model = _model(said.first, said)
-    second = _model(settings.model.second, said) if settings.model.second else None
-    if settings_sha256(folder, model.name, settings.model.second) != said.settings_sha256:
+    second_name = "" if said.is_model_asked else settings.model.second
+    second = _model(second_name, said) if second_name else None
+    if settings_sha256(folder, model.name, second_name) != said.settings_sha256:
         raise UsageError(
             f"the folder {folder.name!r} has other settings now than when it was made",
             path=sidecar,
             advice="Rendition, refine, decontaminate, metadata, review_below and the second model must be those of then.",
         )
     confine(settings)
-    cut, facts = _cut(source, folder, model, second, settings=settings, clock=clock)
+    cut, facts = _cut(source, folder, model, second, said.correction, settings=settings, clock=clock)
     made = {staged.sha256 for staged in cut.staged}
     return Replay(
         source=os.fspath(source),
         outputs={path: sha256 in made for path, sha256 in said.outputs.items()},
-        differences=tuple(_differences(said, facts)),
+        differences=(*_differences(said, facts), *_method_differs(said, cut)),
     )
 
 
@@ -181,7 +189,17 @@ def _understood(document: Mapping[str, Any]) -> _Said:
         settings_sha256=_text(document["settings_sha256"]),
         runtime={name: _text(runtime.get(name, "")) for name in _VERSIONS}
         | {"provider": _text(model.get("provider", ""))},
+        correction=_drawn(document),
+        version=int(document["correction"]["version"]) if "correction" in document else 0,
+        is_model_asked=model.get("asked") is True,
     )
+
+
+def _drawn(document: Mapping[str, Any]) -> Correction | None:
+    correction = correction_of(document)
+    if correction is None and "correction" in document:
+        raise ValueError("it was corrected by what is no correction")
+    return correction
 
 
 def _text(value: object) -> str:
@@ -220,6 +238,7 @@ def _cut(
     folder: Folder,
     first: ModelSpec,
     second: ModelSpec | None,
+    correction: Correction | None,
     *,
     settings: Settings,
     clock: Clock,
@@ -233,6 +252,10 @@ def _cut(
         )
         try:
             task, staging = task_for(source, Path(directory), folder.recipe())
+            if correction is not None:
+                task = replace(task, correction=correction)
+            if second is None:
+                task = replace(task, recipe=replace(task.recipe, second_below=0.0))
             end_s = clock.monotonic_s() + START_S + settings.pool.job_timeout_s
             report = _report(through(pool, task, staging, clock, end_s))
             _check(report, staging.directory)
@@ -257,6 +280,13 @@ def _check(cut: Cut, staging: Path) -> None:
         content = (staging / Path(staged.name).name).read_bytes()
         if hashlib.sha256(content).hexdigest() != staged.sha256:
             raise ReplayError("the worker reported what cannot be so")
+
+
+def _method_differs(said: _Said, cut: Cut) -> tuple[str, ...]:
+    now = 0 if cut.corrected is None else cut.corrected.version
+    if now == said.version:
+        return ()
+    return (f"the method that follows strokes had version {said.version}, and has {now}",)
 
 
 def _differences(said: _Said, facts: WorkerFacts | None) -> list[str]:

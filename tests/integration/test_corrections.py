@@ -36,6 +36,7 @@ class Folders:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self.active: dict[str, Any] = {}
 
     def decide(self, number: int, decision: ReviewDecision) -> bool:
         """As the daemon's."""

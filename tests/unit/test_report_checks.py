@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from cutoutd.engine.render.placement import Box, place, whole
 from cutoutd.errors import FailureCode
 from cutoutd.jobs import (
+    Corrected,
+    Correction,
     Cut,
     Export,
     Exported,
@@ -288,3 +290,20 @@ def test_what_the_engine_makes_is_believed(
     width, height = largest_size(rendition, 40, 30)
     assert made.width <= width
     assert made.height <= height
+
+
+@pytest.mark.parametrize(
+    ("corrected", "is_true"),
+    [
+        (Corrected(number=2, version=1, changed=True), True),
+        (Corrected(number=3, version=1, changed=True), False),
+        (Corrected(number=2, version=0, changed=True), False),
+        (Corrected(number=2, version=10**9, changed=True), False),
+    ],
+)
+def test_only_the_correction_of_its_task_is_reported(corrected: Corrected, *, is_true: bool) -> None:
+    """Its number goes into the sidecar, with the strokes that have it in the journal."""
+    task = replace(TASK, export=None, correction=Correction(number=2, sha256=SHA256, strokes=()))
+    report = replace(CUT, corrected=corrected)
+    assert (fault_of_report(report, replace(ASKED, task=task)) == "") is is_true
+    assert fault_of_report(report, replace(ASKED, task=replace(task, correction=None)))

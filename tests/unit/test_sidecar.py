@@ -17,6 +17,7 @@ from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Failure, Quality, SourceFacts, Staged
 from cutoutd.publish.failures import FailureFacts, compose_failure
 from cutoutd.publish.sidecar import (
+    CorrectionFacts,
     ModelFacts,
     RuntimeFacts,
     SidecarFacts,
@@ -24,6 +25,7 @@ from cutoutd.publish.sidecar import (
     compose,
     read_sidecar,
 )
+from cutoutd.strokes import MAX_POINTS, MAX_STROKES, Stroke, StrokeKind
 
 ACCEPTED_US = 1_700_000_000_000_000
 MTIME_NS = 1_699_999_999_123_456_789
@@ -103,10 +105,71 @@ def test_a_sidecar_has_the_fields_of_its_schema() -> None:
     }
 
 
+DRAWN = CorrectionFacts(
+    number=3,
+    version=1,
+    changed=True,
+    suggestion=1,
+    strokes=(
+        Stroke(kind=StrokeKind.KEEP, points=((1.0, 2.5), (-3.25, 4.0)), radius=6.0),
+        Stroke(kind=StrokeKind.PAINT, points=((7.0, 8.0),), radius=1.5, alpha=0.5),
+    ),
+)
+
+
+def test_a_sidecar_tells_what_a_person_drew_and_it_can_be_read_back(tmp_path: Path) -> None:
+    """To the last stroke, since the cutout can be made again by it alone; and by a new journal."""
+    path = tmp_path / "sidecar.json"
+    path.write_bytes(_compose(_facts(correction=DRAWN)))
+    said = json.loads(path.read_bytes())["correction"]
+    assert said["strokes"][0] == {"kind": "keep", "points": "1.0,2.5 -3.25,4.0", "radius": 6.0}
+    record = read_sidecar(Entry.at(path))
+    assert record is not None
+    assert record.correction is not None
+    assert (record.correction.number, record.correction.suggestion) == (3, 1)
+    assert record.correction.strokes == DRAWN.strokes
+    assert record.correction.sha256 == record.sha256
+
+
+def test_the_most_that_can_be_drawn_fits_into_a_sidecar(tmp_path: Path) -> None:
+    """Else it would be taken for a stranger's file."""
+    points = tuple((100_000.25 + number, 99_999.75) for number in range(MAX_POINTS // MAX_STROKES))
+    most = tuple(Stroke(kind=StrokeKind.REMOVE, points=points, radius=9.25) for _ in range(MAX_STROKES))
+    path = tmp_path / "sidecar.json"
+    path.write_bytes(_compose(_facts(correction=replace(DRAWN, strokes=most))))
+    record = read_sidecar(Entry.at(path))
+    assert record is not None
+    assert record.correction is not None
+    assert record.correction.strokes == most
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        7,
+        {},
+        {"number": 1},
+        {"number": 1, "suggestion": 0, "strokes": "keep"},
+        {"number": 1, "suggestion": 0, "strokes": [{"kind": "keep", "points": "1,2 x", "radius": 2.0}]},
+        {"number": 1, "suggestion": 9, "strokes": [{"kind": "keep", "points": "1,2", "radius": 2.0}]},
+        {"number": 1, "suggestion": 0, "strokes": [{"kind": "keep", "points": "1,2", "radius": -2.0}]},
+        {"number": True, "suggestion": 0, "strokes": [{"kind": "keep", "points": "1,2", "radius": 2.0}]},
+    ],
+)
+def test_a_correction_that_was_edited_into_none_says_nothing(tmp_path: Path, said: object) -> None:
+    """The rest of the sidecar counts all the same."""
+    path = tmp_path / "sidecar.json"
+    path.write_text(json.dumps(json.loads(_compose(_facts())) | {"correction": said}), encoding="utf-8")
+    record = read_sidecar(Entry.at(path))
+    assert record is not None
+    assert record.correction is None
+
+
 def test_the_manual_explains_every_field() -> None:
     """docs/sidecar.md goes with the code."""
     manual = (Path(__file__).parents[2] / "docs" / "sidecar.md").read_text(encoding="utf-8")
-    sidecar = json.loads(_compose(_facts("caf\udce9.jpg")))
+    sidecar = json.loads(_compose(_facts("caf\udce9.jpg", correction=DRAWN, is_model_asked=True)))
     failure = json.loads(_compose_failure("caf\udce9.jpg"))
     for document in (sidecar, failure):
         nested = [field for value in document.values() if isinstance(value, dict) for field in value]

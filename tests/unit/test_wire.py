@@ -12,10 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cutoutd.errors import FailureCode
-from cutoutd.jobs import Cut, Failure, NeedsRoom, Quality, SourceFacts, Staged, Task, Unchanged
+from cutoutd.jobs import (
+    Corrected,
+    Correction,
+    Cut,
+    Failure,
+    NeedsRoom,
+    Quality,
+    SourceFacts,
+    Staged,
+    Task,
+    Unchanged,
+)
 from cutoutd.pool import wire
 from cutoutd.protocols import Files, ModelSpec, Step, WorkerFacts
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from cutoutd.strokes import Stroke, StrokeKind
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Report
@@ -32,6 +44,15 @@ MODEL = ModelSpec(
     std=(1.0, 2.0, 3.0),
     licence="MIT",
     source="here",
+)
+CORRECTION = Correction(
+    number=2,
+    sha256=SHA256,
+    strokes=(
+        Stroke(kind=StrokeKind.KEEP, points=((1.5, 2.0), (3.0, 4.25)), radius=5.0),
+        Stroke(kind=StrokeKind.PAINT, points=((6.0, 7.0),), radius=1.0, alpha=0.5),
+    ),
+    suggestion=1,
 )
 FAILURE = Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", permanent=True, delay_s=2.5)
 
@@ -121,6 +142,8 @@ def test_a_task_arrives_as_it_was_sent_whatever_its_name(
         published_sha256=None,
         recipe=recipe,
         alone=alone,
+        held=alone,
+        correction=CORRECTION,
     )
     files = Files(source=9, results=(3, 7), backgrounds=(5,), reply=4)
     sent = wire.encode_task(task, files)
@@ -135,6 +158,7 @@ def test_a_task_arrives_as_it_was_sent_whatever_its_name(
     [
         cut(),
         cut("7-1.png", rendition=-1),
+        replace(cut(), corrected=Corrected(number=2, version=1, changed=False)),
         Unchanged(sha256=SHA256),
         NeedsRoom(pixels=60_000_000),
         FAILURE,
@@ -324,7 +348,14 @@ def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
     for key in ("job", "kind", "report"):
         with pytest.raises(wire.WireError):
             wire.decode_message(line({name: value for name, value in whole.items() if name != key}))
-    for key in whole["report"].keys() - {"delay_s", "image_sha256", "dropped", "doubts", "second"}:
+    for key in whole["report"].keys() - {
+        "delay_s",
+        "image_sha256",
+        "dropped",
+        "doubts",
+        "second",
+        "corrected",
+    }:
         less = {name: value for name, value in whole["report"].items() if name != key}
         with pytest.raises(wire.WireError):
             wire.decode_message(line({**whole, "report": less}))

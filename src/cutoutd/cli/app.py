@@ -37,6 +37,7 @@ _COMMANDS: Final = {
     "metrics": "status:metrics",
     "jobs": "queue:jobs",
     "retry": "retry:retry",
+    "fix": "fix:fix",
     "export": "queue:export",
     "presets": "presets:presets",
     "replay": "replay:replay",
@@ -157,6 +158,7 @@ VALUES: Final = {
     "family": "u2net|isnet|birefnet",
     "folder": "NAME",
     "inputs": "NAME=NUMBER",
+    "keep": "X,Y,...",
     "licence": "TEXT",
     "managers": "NAME",
     "mean": "R,G,B",
@@ -169,7 +171,9 @@ VALUES: Final = {
     "preset": "SHOP",
     "provider": "NAME",
     "quality": "1-100",
+    "radius": "PIXELS",
     "reason": "TEXT",
+    "remove": "X,Y,...",
     "run_as": "USER",
     "scale": "max|255",
     "second": "NAME",
@@ -177,10 +181,12 @@ VALUES: Final = {
     "sort": "time|name|score",
     "source": "TEXT",
     "state": "STATE",
+    "suggestion": "1|2",
     "std": "R,G,B",
     "timeout": "SECONDS",
     "to": "FILE",
     "when": "TIME",
+    "with_model": "NAME",
 }
 
 

@@ -15,13 +15,14 @@ from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
-from cutoutd.journal.queue import BY_MODEL
+from cutoutd.journal.queue import BY_MODEL, WITH_MODEL
 from cutoutd.journal.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cutoutd.jobs import Job
+    from cutoutd.settings.schema import Settings
 
 _AT_WORK = (JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING)
 
@@ -39,6 +40,10 @@ def retry(
         str | None,
         typer.Option("--model", help="All that this model cut, for example after another one was set."),
     ] = None,
+    with_model: Annotated[
+        str | None,
+        typer.Option("--with", help="The model that is to cut the named pictures, whatever the folder's is."),
+    ] = None,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
@@ -46,7 +51,10 @@ def retry(
     """Cut pictures again: failed ones, or any, for example after a setting was changed."""
     if bool(picture) + failed + (model is not None) != 1:
         raise UsageError("say which pictures", advice="Give names or numbers, or --failed, or --model NAME.")
+    if with_model is not None and not picture:
+        raise UsageError("--with is for pictures that are named", advice="Give names or numbers.")
     chosen = find_settings(config, input_dir, output_dir)
+    _refuse_model(with_model, chosen)
     directory = chosen.service.state_dir
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
@@ -60,7 +68,8 @@ def retry(
         print(f"No cutout is known to be of the model {model!r}.")
         return
     asked = "failed" if model is None else f"{BY_MODEL}{model}"
-    arguments = [str(job.id) for job in jobs] or [asked]
+    chosen_model = f"{WITH_MODEL}{with_model}" if with_model else ""
+    arguments = [f"{job.id}{chosen_model}" for job in jobs] or [asked]
     which = f"{jobs[0].folder}/{printable(jobs[0].path)} is" if len(jobs) == 1 else pictures(count)
     say_what_came_of(
         [commands.post(Verb.RETRY, argument) for argument in arguments],
@@ -80,6 +89,19 @@ def _none_failed(reader: Reader) -> str:
         f"No picture has failed but those that you rejected ({len(rejected)}). To cut one again, give its name or number: "
         "`cutoutd jobs --state failed` lists them."
     )
+
+
+def _refuse_model(model: str | None, chosen: Settings) -> None:
+    """See that workers have a model.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if model is not None and model not in chosen.needed_models:
+        raise UsageError(
+            f"workers have no model {model!r}",
+            advice=f"They have: {', '.join(chosen.needed_models)}. Name another as [model] second or as a folder's.",
+        )
 
 
 def _refuse(jobs: Iterable[Job], reader: Reader) -> None:

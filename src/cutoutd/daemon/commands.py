@@ -129,11 +129,21 @@ class CommandHandler:
         named = argument == "failed" or argument.startswith(BY_MODEL)
         if not named and not _is_number(argument.partition(WITH_MODEL)[0]):
             return f"{argument!r} is no job's number"
+        number, _, model = argument.partition(WITH_MODEL)
+        if model and (why := self._why_not_by(int(number), model)):
+            return why
         queued = self._journal.queue.retry_asked(argument)
         self._emit(Accepted(count=queued))
         if queued or named:
             return ""
         return f"job {argument} is not there, or in work already, or about an older version"
+
+    def _why_not_by(self, number: int, model: str) -> str:
+        job = self._job(number)
+        folder = None if job is None else self._folders.active.get(job.folder)
+        if folder is None or folder.has_model(model):
+            return ""
+        return f"no folder is cut by the model {model!r}, and it is not the second model; name it in the configuration first"
 
     def _decide(self, argument: str, decision: ReviewDecision) -> str | None:
         if not _is_number(argument):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cutoutd.journal.journal import Journal
     from cutoutd.journal.state import StateDirectory
     from cutoutd.models.catalog import VerifiedModels
-    from cutoutd.protocols import WorkerFacts
+    from cutoutd.protocols import ModelSpec, WorkerFacts
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder, Settings
 
@@ -115,6 +115,8 @@ class FolderFactory:
             reservations=self.journal.reservations,
             moves=self.journal.moves,
             model=self.settings().model_of(folder),
+            corrections=self.journal.corrections,
+            has_model=lambda name: name in self.settings().needed_models,
             overlaps=self.overlaps,
             heartbeat=LeaseHeartbeat(folder.name, lease, lost=monitor.check_again),
         )
@@ -161,4 +163,11 @@ class FolderFactory:
             worker=self.facts,
             clock=self.clock,
             marker=lambda: publisher.identity.marker,
+            asked=lambda name: self._asked(folder, name),
         )
+
+    def _asked(self, folder: Folder, name: str) -> tuple[ModelSpec, str] | None:
+        """A model that a person asked for, and the settings' hash with it, where no other looks as well."""
+        if name not in self.settings().needed_models:
+            return None
+        return self.verified_models.get(name), settings_sha256(folder, name)

@@ -105,8 +105,10 @@ class Context:
             moved_from: where the picture lay before.
             doubtful: the results may well be wrong.
         """
+        number = 0 if cut.corrected is None else cut.corrected.number
+        correction = self.journal.corrections.numbered(job, number) if number else None
         return Publication(
-            facts=replace(self.sidecar_factory.sidecar_facts(job, cut), doubtful=doubtful),
+            facts=replace(self.sidecar_factory.sidecar_facts(job, cut, correction), doubtful=doubtful),
             staged=cut.staged,
             renditions=self.folder.recipe().renditions,
             review=cut.review,

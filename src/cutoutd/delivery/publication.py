@@ -152,7 +152,7 @@ class PublicationSteps:
             return Done()
         self.displaced.displace_for(job)
         publication = replace(
-            self.context.publication(job, cut, doubtful=self._is_doubtful(cut)),
+            self.context.publication(job, cut, doubtful=self._is_doubtful(job, cut)),
             named=self.context.named,
             directory=step.directory,
         )
@@ -269,6 +269,7 @@ class PublicationSteps:
             | ({"why": why} if why else {})
             | ({"doubtful": True} if facts.doubtful else {})
             | ({"skipped": True} if is_skipped else {})
+            | ({"corrected": facts.corrected} if facts.corrected else {})
             | dict(facts.figures)
         )
         dropped = context.journal.finish_publishing(
@@ -308,12 +309,15 @@ class PublicationSteps:
             )
         )
 
-    def _is_doubtful(self, cut: Cut) -> bool:
-        return cut.review or bool(cut.doubts) or cut.quality.score < self.context.folder.doubtful_below
+    def _is_doubtful(self, job: Job, cut: Cut) -> bool:
+        # What a person has looked at and drawn, or accepted before, is not doubtful by its score.
+        is_looked_at = cut.corrected is not None or job.wanted is Wanted.PUBLISHED
+        is_unsure = not is_looked_at and cut.quality.score < self.context.folder.doubtful_below
+        return cut.review or bool(cut.doubts) or is_unsure
 
     def _facts(self, job: Job, cut: Cut, publication: Publication) -> ResultFacts:
         if publication.document is None:
-            is_doubtful = self._is_doubtful(cut)
+            is_doubtful = self._is_doubtful(job, cut)
         else:  # what a person has accepted is not doubtful any more
             is_doubtful = publication.moved_from is not None and says_doubtful(publication.document)
         is_put_back = publication.document is not None and publication.moved_from is None
@@ -332,4 +336,5 @@ class PublicationSteps:
             reasons=cut.quality.reasons,
             width=cut.source.width,
             height=cut.source.height,
+            corrected=publication.corrected,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.offload.routing import RoutePlan, egress_of
 from cutoutd.publish.failures import FailureFacts
-from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
+from cutoutd.publish.sidecar import CorrectionFacts, ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
 from cutoutd.settings.digest import with_backgrounds
 from cutoutd.settings.types import Route
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Cut, Failure, Job
+    from cutoutd.jobs import Correction, Cut, Failure, Job
     from cutoutd.protocols import ModelSpec, WorkerFacts
     from cutoutd.spool import Reply
 
@@ -34,6 +34,7 @@ class SidecarFactory:
         clock: for the time a job was given up.
         marker: UUID of the folder's marker; empty where that is not known.
         second: model that is asked where the other leaves doubt; None: there is none.
+        asked: a model that a person asks for, by its name, with the settings' hash for it; None: workers do not have it.
     """
 
     def __init__(
@@ -45,18 +46,31 @@ class SidecarFactory:
         clock: Clock,
         marker: Callable[[], str] = str,
         second: ModelSpec | None = None,
+        asked: Callable[[str], tuple[ModelSpec, str] | None] = lambda _: None,
     ) -> None:
         self._model = model
         self._second = second
+        self._asked = asked
         self._settings_sha256 = settings_sha256
         self._worker = worker
         self._clock = clock
         self._marker = marker
         self._version = version("cutoutd")
 
-    def sidecar_facts(self, job: Job, cut: Cut) -> SidecarFacts:
-        """All that the sidecar of a cutout says, but for the outputs' names."""
-        worker = self._worker()
+    def sidecar_facts(self, job: Job, cut: Cut, correction: Correction | None = None) -> SidecarFacts:
+        """All that the sidecar of a cutout says, but for the outputs' names.
+
+        Args:
+            job: the job.
+            cut: as its worker reported it.
+            correction: that the worker has followed; None: nothing was drawn.
+        """
+        worker, asked = self._worker(), self._asked(job.model) if job.model else None
+        settings_sha256 = self._settings_sha256[job.folder]
+        if asked is not None:
+            local_model, settings_sha256 = _facts(asked[0], worker), asked[1]
+        else:
+            local_model = self._local_model(worker, cut)
         plan = RoutePlan.of(job.detail)
         egress = plan.egress if plan.reply is None else egress_of(plan.reply, plan.why)
         return SidecarFacts(
@@ -68,11 +82,11 @@ class SidecarFactory:
             path=job.path,
             mtime_ns=job.mtime_ns,
             source=cut.source,
-            model=self._local_model(worker, cut) if plan.reply is None else _hosted_model(plan.reply),
+            model=local_model if plan.reply is None else _hosted_model(plan.reply),
+            is_model_asked=asked is not None and plan.reply is None,
             second=self._second_facts(worker, cut),
-            settings_sha256=with_backgrounds(
-                self._settings_sha256[job.folder], [one.background_sha256 for one in cut.staged]
-            ),
+            correction=_correction_facts(cut, correction),
+            settings_sha256=with_backgrounds(settings_sha256, [one.background_sha256 for one in cut.staged]),
             runtime=RuntimeFacts(
                 cutoutd=self._version,
                 onnxruntime=worker.onnxruntime if worker is not None else "",
@@ -122,6 +136,18 @@ class SidecarFactory:
 def _facts(model: ModelSpec, worker: WorkerFacts | None) -> ModelFacts:
     provider = worker.provider if worker is not None else ""
     return ModelFacts(name=model.name, sha256=model.sha256, provider=provider)
+
+
+def _correction_facts(cut: Cut, correction: Correction | None) -> CorrectionFacts | None:
+    if cut.corrected is None or correction is None:
+        return None
+    return CorrectionFacts(
+        number=correction.number,
+        version=cut.corrected.version,
+        changed=cut.corrected.changed,
+        suggestion=correction.suggestion,
+        strokes=correction.strokes,
+    )
 
 
 def _hosted_model(reply: Reply) -> ModelFacts:

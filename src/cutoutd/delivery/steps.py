@@ -41,6 +41,7 @@ class ResultFacts:
         reasons: what to look for in the result, whether or not it is doubtful.
         width, height: of the picture as seen, pixels; 0: not known.
         recalls: what has its own name goes back into review with it.
+        corrected: number of the correction that it was cut by; 0: none.
     """
 
     sha256: str
@@ -56,6 +57,7 @@ class ResultFacts:
     width: int = 0
     height: int = 0
     recalls: bool = False
+    corrected: int = 0
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
@@ -69,7 +71,8 @@ class ResultFacts:
             reasons=tuple(map(str, job.detail.get("reasons", ()))),
             width=int(job.detail.get("width", 0)),
             height=int(job.detail.get("height", 0)),
-            recalls=bool(job.detail.get("recalls")),
+            recalls=bool(job.detail.get("recalls", "corrected")),
+            corrected=int(job.detail.get("corrected", 0)),
         )
 
     def to_detail(self) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class ResultFacts:
             "width",
             "height",
             "recalls",
+            "corrected",
         )
         return {name: getattr(self, name) for name in names}
 

@@ -174,6 +174,7 @@ class Adoption:
             published=record.published,
             claims=record.claims,
             detail=detail,
+            correction=record.correction,
         )
 
     def _is_rejected(self, record: Record, *, is_this: bool) -> bool:

@@ -19,12 +19,13 @@ from cutoutd.publish.staging import job_directory
 from cutoutd.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from cutoutd.delivery.delivery import Delivery
     from cutoutd.folder.file_opener import Opener
     from cutoutd.folder.overlaps import Overlaps
-    from cutoutd.jobs import Job, Report
+    from cutoutd.jobs import Correction, Job, Report
+    from cutoutd.journal.corrections import Corrections
     from cutoutd.journal.moves import Moves
     from cutoutd.journal.reservations import Reservations
     from cutoutd.lease.heartbeat import LeaseHeartbeat
@@ -101,6 +102,8 @@ class HotFolder:
         model: that cuts its pictures, by name; empty: the first that workers have.
         heartbeat: renews the lease on the folder, where others may want it.
         overlaps: knows which folders must give way to others; None: there are no others.
+        corrections: the journal's, for what people drew; None: nobody does.
+        has_model: whether workers have a model of a name, which a person may ask for.
     """
 
     def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
@@ -116,10 +119,14 @@ class HotFolder:
         heartbeat: LeaseHeartbeat | None = None,
         overlaps: Overlaps | None = None,
         moves: Moves | None = None,
+        corrections: Corrections | None = None,
+        has_model: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.folder = folder
         self._monitor = monitor
         self._moves = moves
+        self._corrections = corrections
+        self.has_model = has_model
         self.delivery = delivery
         self._reservations = reservations
         self._model = model
@@ -341,11 +348,21 @@ class HotFolder:
             return Candidates()
         return self._moves.candidates(job)
 
+    def _correction(self, job: Job) -> Correction | None:
+        """What a person drew over a cutout of the job's source, of whichever of its bytes."""
+        if self._corrections is None:
+            return None
+        return self._corrections.last(job.folder, job.path, job.generation)
+
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.breaker.begin_trial()
         published = None if job.forced else self._reservations.last_published(job.folder, job.path)
         moved = self._candidates(job)
+        recipe, model = self.folder.recipe(), self._model
+        if job.model and self.has_model(job.model):
+            # Who asks for a model wants its matte, and not another one's where that is doubtful.
+            recipe, model = replace(recipe, second_below=0.0), job.model
         return Task(
             job=job.id,
             source=os.fspath(Path(self.folder.input, job.path)),
@@ -357,8 +374,9 @@ class HotFolder:
             put_away_sha256=job.sha256 if job.forced else None,
             moved_sha256s=moved.sha256s,
             asks_sha256=not moved.are_all,
-            recipe=self.folder.recipe(),
+            recipe=recipe,
             alone=job.alone,
-            model=job.model or self._model,
+            model=model,
             held=None if job.wanted is None else job.wanted is not Wanted.PUBLISHED,
+            correction=self._correction(job),
         )

@@ -14,11 +14,12 @@ from cutoutd.database import restored, stored
 from cutoutd.jobs import IN_HAND, JobState
 from cutoutd.journal.reservations import put_output
 from cutoutd.journal.store import SQL
+from cutoutd.strokes import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.jobs import Published, Version
+    from cutoutd.jobs import Correction, Published, Version
     from cutoutd.journal.store import Store
 
 
@@ -38,6 +39,7 @@ class Adopted:
         published: results under their names.
         claims: keys of the names that are the source's from then on.
         detail: for the row.
+        correction: what a person drew over the cutout; None: nothing.
     """
 
     version: Version
@@ -51,6 +53,7 @@ class Adopted:
     published: tuple[Published, ...]
     claims: tuple[bytes, ...]
     detail: dict[str, Any]
+    correction: Correction | None = None
 
 
 def take_over(
@@ -131,5 +134,15 @@ def _own(
         mtime_ns=stored(one.version.mtime_ns),
         **source,
     )
+    if latest and one.correction is not None:
+        store.write(
+            SQL.adopt_correction,
+            number=one.correction.number,
+            sha256=one.correction.sha256,
+            suggestion=one.correction.suggestion,
+            strokes=json.dumps(dump(one.correction.strokes), separators=(",", ":")),
+            now_us=now_us,
+            **source,
+        )
     for result in one.published:
         put_output(store, SQL.put_output if latest else SQL.add_output, source, result)

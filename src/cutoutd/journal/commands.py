@@ -6,6 +6,7 @@ doubtful result stands in the job's own row until it is carried out, which stays
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -86,6 +87,15 @@ class Commands:
             Command(id=row["id"], verb=str(row["verb"]), argument=str(row["argument"]))
             for row in self._store.rows(SQL.pending_commands)
         ]
+
+    def fixes(self, job: int) -> list[FixRequest]:
+        """What was asked about corrections of a job's cutout and not carried out, oldest first."""
+        requests = []
+        for command in self.pending():
+            if command.verb == Verb.FIX:
+                with suppress(FixRequestError):
+                    requests.append(FixRequest.of_argument(command.argument))
+        return [one for one in requests if one.job == job]
 
     def refuse(self, command: Command, why: str) -> None:
         """It cannot be carried out; the last ones are kept for whoever asked."""

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import strokes
 from cutoutd.jobs import Correction, JobState
+from cutoutd.journal.fix_request import FixAction
 from cutoutd.journal.reservations import of_source
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job
+    from cutoutd.journal.fix_request import FixRequest
     from cutoutd.journal.store import Store
     from cutoutd.strokes import Stroke
 
@@ -54,6 +57,33 @@ class Corrections:
         """What holds for the very bytes of a job's source."""
         last = self.last(job.folder, job.path, job.generation)
         return last if last is not None and last.sha256 == job.sha256 else None
+
+    def expected(self, job: Job, requests: Iterable[FixRequest]) -> Correction | None:
+        """What will hold for a job's source once requests are carried out that wait for the daemon.
+
+        Args:
+            job: the job.
+            requests: about its cutout, oldest first.
+        """
+        rows = self._store.rows(SQL.corrections, **_source(job))
+        drawn = [one for one in map(_correction, rows) if one.sha256 == job.sha256]
+        for request in requests:
+            match request.action:
+                case FixAction.DRAW:
+                    number = drawn[-1].number + 1 if drawn else 1
+                    drawn.append(
+                        Correction(
+                            number=number,
+                            sha256=job.sha256 or "",
+                            strokes=request.strokes,
+                            suggestion=request.suggestion,
+                        )
+                    )
+                case FixAction.UNDO:
+                    drawn = drawn[:-1]
+                case FixAction.CLEAR:
+                    drawn = []
+        return drawn[-1] if drawn else None
 
     def numbered(self, job: Job, number: int) -> Correction | None:
         """One of a job's source, by its number."""

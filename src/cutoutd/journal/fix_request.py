@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd import strokes
+from cutoutd.jobs import MAX_SUGGESTIONS
 from cutoutd.strokes import StrokesError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS: Final = 1 << 20
 """More than the most strokes take."""
-
-MAX_SUGGESTION: Final = 1
 
 _MAX_JOB: Final = 10**18
 
@@ -81,7 +80,7 @@ class FixRequest:
         if fields.get("action") not in set(FixAction):
             raise FixRequestError("it names no action")
         suggestion = 0 if suggestion is None else suggestion
-        if type(suggestion) is not int or not 0 <= suggestion <= MAX_SUGGESTION:
+        if type(suggestion) is not int or suggestion not in range(MAX_SUGGESTIONS):
             raise FixRequestError("there is no such suggestion")
         action = FixAction(fields["action"])
         try:

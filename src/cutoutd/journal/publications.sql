@@ -83,6 +83,12 @@ SELECT :folder, :path, :generation, COALESCE(MAX(number), 0) + 1, :sha256, :sugg
 FROM correction WHERE {source};
 DELETE FROM correction WHERE {source} AND number <= (SELECT MAX(number) FROM correction WHERE {source}) - :kept
 
+-- What is known here counts.
+-- name: adopt_correction
+INSERT INTO correction (folder, path, generation, number, sha256, suggestion, strokes, drawn_us)
+SELECT :folder, :path, :generation, :number, :sha256, :suggestion, :strokes, :now_us
+WHERE NOT EXISTS (SELECT 1 FROM correction WHERE {source})
+
 -- name: remove_correction
 DELETE FROM correction WHERE {source} AND number = :number
 

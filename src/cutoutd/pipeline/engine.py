@@ -138,7 +138,13 @@ class Engine:
         return tuple(self._models.values())
 
     def model(self, name: str) -> MatteModel:
-        """The model of a name; the usual one for none."""
+        """The model of a name; the usual one for none.
+
+        Raises:
+            SecondGoneError, ModelError, MemoryError: as `SecondModel.model`, where it is that one.
+        """
+        if self._second is not None and name == self._second.name and name not in self._models:
+            return self._second.model()
         return self._models[name] if name else self.usual
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from cutoutd.jobs import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.jobs import Report, Task
+    from cutoutd.jobs import Corrected, Report, Task
     from cutoutd.recipe import Rendition
 
 MAX_TEXT: Final = 2000
@@ -46,6 +46,9 @@ SLACK_MS: Final = 1000.0
 
 MAX_DELAY_S: Final = 3600.0
 """No passing fault rests for longer."""
+
+MAX_VERSION: Final = 1000
+"""Of the method that follows strokes."""
 
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -143,11 +146,21 @@ def _faults_of_cut(report: Cut, asked: Asked) -> Iterator[str]:
     scores = (report.quality.score, *((report.second.score,) if report.second is not None else ()))
     if not all(0 <= score <= 1 for score in scores):
         yield "it reports a score that is not between 0 and 1"
+    if report.corrected is not None:
+        yield from _faults_of_corrected(report.corrected, asked)
     for step, ms in report.timings_ms.items():
         if not _STEP.fullmatch(step) or not 0 <= ms <= asked.since_ms + SLACK_MS:
             yield f"it reports a step of {ms:.0f} ms, {asked.since_ms:.0f} ms after it was given the task"
     if sum(ms for step, ms in report.timings_ms.items() if step != "total") > asked.since_ms + SLACK_MS:
         yield "it reports steps that took longer than the task"
+
+
+def _faults_of_corrected(corrected: Corrected, asked: Asked) -> Iterator[str]:
+    correction = asked.task.correction
+    if correction is None or corrected.number != correction.number:
+        yield "it reports a correction that nobody drew"
+    if not 0 < corrected.version <= MAX_VERSION:
+        yield f"it reports version {corrected.version} of the method"
 
 
 def _faults_of_source(source: SourceFacts, asked: Asked) -> Iterator[str]:

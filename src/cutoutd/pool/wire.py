@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import (
+    Correction,
     Cut,
     Export,
     Exported,
@@ -33,6 +34,7 @@ from cutoutd.jobs import (
 from cutoutd.pool import report_checks
 from cutoutd.protocols import Files, ModelSpec, Scale, Step, WorkerFacts
 from cutoutd.recipe import Channels, Format, Margin, Metadata, Profile, Recipe, Rendition
+from cutoutd.strokes import Stroke, StrokeKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,14 +171,28 @@ def decode_task(line: bytes) -> Task:
     renditions = tuple(_rendition(entry) for entry in recipe.pop("renditions"))
     metadata = Metadata(recipe.pop("metadata"))
     export, received = fields.pop("export"), fields.pop("received")
-    moved = tuple(fields.pop("moved_sha256s"))
+    moved, correction = tuple(fields.pop("moved_sha256s")), fields.pop("correction")
     return Task(
         **fields,
         recipe=Recipe(**recipe, renditions=renditions, metadata=metadata),
         moved_sha256s=moved,
         export=None if export is None else Export(**export),
         received=None if received is None else Received(**received),
+        correction=None if correction is None else _correction(correction),
     )
+
+
+def _correction(fields: dict[str, Any]) -> Correction:
+    strokes = tuple(
+        Stroke(
+            kind=StrokeKind(one["kind"]),
+            points=tuple((x, y) for x, y in one["points"]),
+            radius=one["radius"],
+            alpha=one["alpha"],
+        )
+        for one in fields.pop("strokes")
+    )
+    return Correction(**fields, strokes=strokes)
 
 
 def _rendition(entry: dict[str, Any]) -> Rendition:

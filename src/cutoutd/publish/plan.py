@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
 from cutoutd.publish.naming import OVERLAY_SUFFIX, Form, candidates, formed, placed
-from cutoutd.publish.sidecar import model_name
+from cutoutd.publish.sidecar import correction_number, model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -84,6 +84,13 @@ class Publication:
     def model(self) -> str:
         """Name of the model that made them."""
         return self.facts.model.name if self.document is None else model_name(self.document)
+
+    @property
+    def corrected(self) -> int:
+        """Number of the correction that they were cut by; 0: none."""
+        if self.document is not None:
+            return correction_number(self.document)
+        return 0 if self.facts.correction is None else self.facts.correction.number
 
     @property
     def sources(self) -> frozenset[str]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from cutoutd.jobs import Correction
     from cutoutd.publish.failures import FailureRecord
     from cutoutd.publish.places import FolderIdentity
     from cutoutd.publish.sidecar import SidecarRecord
@@ -72,6 +73,7 @@ class Record:
         model: name of the model that cut it; empty where that is not known.
         score: probability that the cutout is right; None where that is not known.
         failure: code, title, cause and advice; None where the picture was cut.
+        correction: what a person drew over the cutout; None: nothing.
         are_all: `published` has all results that the sidecar names; others do not fit the settings any more.
     """
 
@@ -89,6 +91,7 @@ class Record:
     model: str = ""
     score: float | None = None
     failure: Mapping[str, str] | None = None
+    correction: Correction | None = None
     are_all: bool = True
 
 
@@ -205,6 +208,7 @@ class Records:
             doubtful=said.doubtful,
             model=said.model,
             score=said.score,
+            correction=said.correction,
             are_all=len(published) == len(said.outputs),
         )
 

@@ -5,8 +5,9 @@ Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains eac
     schema, job, folder, [folder_id], route
     source           {path, [path_bytes], bytes, sha256, mtime, [mtime_ns], width, height, format, orientation}
     outputs          [{path, [path_bytes], bytes, sha256, width, height, format, [quality]}]
-    model            {name, sha256, provider}
+    model            {name, sha256, provider, [asked]}
     [second_opinion] {other {name, sha256, provider}, taken, first_score, why}
+    [correction]     {number, version, changed, suggestion, strokes}
     settings_sha256
     runtime          {cutoutd, onnxruntime, python}
     egress           null: nothing left this machine
@@ -26,7 +27,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from cutoutd import strokes
 from cutoutd.clock import rfc3339
+from cutoutd.jobs import MAX_SUGGESTIONS, Correction
 from cutoutd.publish.document import (
     encode,
     marker_of,
@@ -44,10 +47,12 @@ if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Quality, SourceFacts, Staged
     from cutoutd.publish.plan import Publication
+    from cutoutd.strokes import Stroke
 
 SCHEMA = "cutoutd.sidecar/1"
 
 _MAX_MODEL = 64  # characters of a model's name
+_MAX_NUMBER = 1_000_000  # of a correction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +62,25 @@ class ModelFacts:
     name: str
     sha256: str
     provider: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorrectionFacts:
+    """That a person drew over the cutout, and what.
+
+    Attributes:
+        number: of the correction, among those of its source.
+        version: of the method that followed the strokes.
+        changed: the cutout is other than without them.
+        suggestion: which of the method's results was chosen.
+        strokes: all of them.
+    """
+
+    number: int
+    version: int
+    changed: bool
+    suggestion: int
+    strokes: tuple[Stroke, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +128,8 @@ class SidecarFacts:
         accepted_us: UTC microseconds.
         doubtful: it may well be wrong.
         second: what a second model's look came to; None: none looked.
+        correction: what a person drew; None: nothing.
+        is_model_asked: a person asked for this model, whatever the settings name.
     """
 
     job: int
@@ -126,6 +152,8 @@ class SidecarFacts:
     doubtful: bool = False
     dropped: tuple[str, ...] = ()
     second: SecondFacts | None = None
+    correction: CorrectionFacts | None = None
+    is_model_asked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +171,7 @@ class SidecarRecord:
         model: name of the model; empty if it does not say so.
         doubtful: the results may well be wrong, and no person has accepted them.
         score: probability that they are right; None if it does not say so.
+        correction: what a person drew over them; None if nothing, or if it does not say so in a way that can be read.
     """
 
     job: int
@@ -158,6 +187,7 @@ class SidecarRecord:
     doubtful: bool = False
     image_sha256: str = ""
     score: float | None = None
+    correction: Correction | None = None
 
 
 def compose(
@@ -199,8 +229,9 @@ def compose(
             "orientation": source.orientation,
         },
         "outputs": [_output_fields(path, result) for path, result in outputs],
-        "model": asdict(facts.model),
+        "model": asdict(facts.model) | ({"asked": True} if facts.is_model_asked else {}),
         **({"second_opinion": asdict(facts.second)} if facts.second is not None else {}),
+        **({"correction": _correction_fields(facts.correction)} if facts.correction is not None else {}),
         "settings_sha256": facts.settings_sha256,
         "runtime": asdict(facts.runtime),
         "egress": facts.egress,
@@ -294,6 +325,7 @@ def read_sidecar(entry: Entry) -> SidecarRecord | None:
             doubtful=says_doubtful(document),
             image_sha256=str(source.get("image_sha256", "")),
             score=_score(document),
+            correction=correction_of(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
@@ -303,6 +335,53 @@ def model_name(document: Mapping[str, Any]) -> str:
     """Name of the model that a sidecar names; empty where it was edited by hand, and names none."""
     model = document.get("model")
     return str(model.get("name", ""))[:_MAX_MODEL] if isinstance(model, dict) else ""
+
+
+def correction_number(document: Mapping[str, Any]) -> int:
+    """Number of the correction that a sidecar tells of; 0: of none."""
+    correction = correction_of(document)
+    return 0 if correction is None else correction.number
+
+
+def correction_of(document: Mapping[str, Any]) -> Correction | None:
+    """What a person drew, as a sidecar says; None where it says nothing, or was edited by hand into what is none."""
+    said, source = document.get("correction"), document.get("source")
+    if not isinstance(said, dict) or not isinstance(source, dict):
+        return None
+    number, suggestion = said.get("number"), said.get("suggestion")
+    if type(number) is not int or type(suggestion) is not int or not 0 < number <= _MAX_NUMBER:
+        return None
+    if suggestion not in range(MAX_SUGGESTIONS):
+        return None
+    try:
+        drawn = strokes.parse([_stroke_said(one) for one in said["strokes"]])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    sha256 = source.get("sha256")
+    if not drawn or not isinstance(sha256, str):
+        return None
+    return Correction(number=number, sha256=sha256, strokes=drawn, suggestion=suggestion)
+
+
+def _correction_fields(facts: CorrectionFacts) -> dict[str, object]:
+    return {
+        "number": facts.number,
+        "version": facts.version,
+        "changed": facts.changed,
+        "suggestion": facts.suggestion,
+        "strokes": [_stroke_fields(one) for one in facts.strokes],
+    }
+
+
+def _stroke_fields(stroke: Stroke) -> dict[str, object]:
+    """A stroke with its points as in SVG: one line for each number would make a long document of a short line."""
+    (fields,) = strokes.dump([stroke])
+    return fields | {"points": " ".join(f"{x},{y}" for x, y in stroke.points)}
+
+
+def _stroke_said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    points = [[float(number) for number in point.split(",")] for point in fields["points"].split(" ")]
+    return {**fields, "points": points}
 
 
 def _score(document: Mapping[str, Any]) -> float | None:
