@@ -1,0 +1,149 @@
+"""Methods for the settings of a folder: those that a page may set, explained, and how they are changed.
+
+What may be set is decided in `cutoutd.page.backend.admission`, and by the loader; here it is put into words and back.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.page.backend import configuration, fields, parameters
+from cutoutd.page.backend.admission import is_admitted, why_refused
+from cutoutd.page.backend.editing import Draft
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend.taking_over import follow as start
+from cutoutd.page.backend.taking_over import lock_of, take_over
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from cutoutd.page.backend.configuration import Seen
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+
+__all__ = ["METHODS", "start"]
+
+MAX_CHANGES: Final = 200
+_RENDITION: Final = "rendition"
+
+
+def _folder_settings(backend: Backend, params: Parameters) -> Reply:
+    path = file_of(backend)
+    name = parameters.text(params, "folder")
+    seen = configuration.read(path, os.environ)
+    number = _number_of(seen, name)
+    locked = configuration.why_locked(path)
+    return Reply(
+        data={
+            "digest": seen.digest,
+            "fields": [fields.as_json(one) for one in _fields(seen, number)],
+            "locked": None
+            if locked is None
+            else {"code": locked.code, "text": locked.text, "named": locked.named},
+        }
+    )
+
+
+def _change_settings(backend: Backend, params: Parameters) -> Reply:
+    path = file_of(backend)
+    name, digest = parameters.text(params, "folder"), parameters.text(params, "digest")
+    changes = params.get("changes")
+    if not isinstance(changes, dict) or len(changes) > MAX_CHANGES:
+        raise RefusedError(400, "parameter", "The parameter changes must be an object.", name="changes")
+    with lock_of(backend):
+        seen = configuration.read(path, os.environ)
+        if seen.digest != digest:
+            raise configuration.changed()
+        number = _number_of(seen, name)
+        draft = Draft(seen.raw)
+        known = {field.key: field for field in _fields(seen, number)}
+        for key, value in changes.items():
+            field = known.get(key)
+            if field is None:
+                raise _not_settable(key)
+            if value != field.value:
+                draft.set(number, field.path, fields.from_json(field, value))
+        try:
+            new = configuration.replace(path, seen, draft.text, draft.means, os.environ)
+        except RefusedError as refused:
+            raise _at_its_field(refused, list(changes)) from refused
+    return Reply(data={"digest": new.digest, **take_over(backend, new)})
+
+
+def file_of(backend: Backend) -> Path:
+    """The configuration's file.
+
+    Raises:
+        RefusedError: folders come from the command line.
+    """
+    if backend.config is None:
+        raise RefusedError(
+            409,
+            "no_config",
+            "cutoutd was started with --input and --output, so there is no configuration that could be changed. "
+            "Start it without them, and choose folders here.",
+        )
+    return backend.config
+
+
+def _number_of(seen: Seen, name: str) -> int:
+    for number, folder in enumerate(seen.settings.folder):
+        if folder.name == name:
+            return number
+    raise RefusedError(404, "no_folder", f"There is no folder {name} in the configuration.", folder=name)
+
+
+def _fields(seen: Seen, number: int) -> Iterator[fields.Field]:
+    """What a page may set of a folder, in the order of the schema."""
+    folder = seen.settings.folder[number]
+    yield from _of_table(folder, "folder", "", ())
+    yield from _of_table(folder.matte, "folder.matte", "matte.", ("matte",))
+    written = Draft(seen.raw).written(number, (_RENDITION,))
+    tables = written if isinstance(written, list) and written else [{}]
+    first = 0  # of the results that a table stands for: one for each preset that it names
+    for index, table in enumerate(tables):
+        presets = table.get("preset", "")
+        prefix = "rendition." if len(tables) == 1 else f"rendition.{index + 1}."
+        path = (_RENDITION, index)
+        for field in _of_table(folder.rendition[first], "folder.rendition", prefix, path):
+            if not (field.path[-1] == "preset" and isinstance(presets, list)):
+                yield field
+        first += max(1, len(presets)) if isinstance(presets, list) else 1
+
+
+def _of_table(
+    table: BaseModel, name: str, prefix: str, path: tuple[str | int, ...]
+) -> Iterator[fields.Field]:
+    for key, value in table:
+        if is_admitted(f"{name}.{key}"):
+            field = fields.describe(type(table), name, key, value, prefix=prefix, path=path)
+            if field is not None:
+                yield field
+
+
+def _not_settable(key: str) -> RefusedError:
+    parts = [one for one in key.split(".") if not one.isdigit()]
+    decides = why_refused(".".join(("folder", *parts)))
+    if not decides:
+        return RefusedError(422, "no_key", f"There is no setting {key}.", key=key)
+    text = f"The page cannot set {key}, which decides {decides}. Set it in the configuration with an editor."
+    return RefusedError(403, "not_settable", text, key=key, decides=decides)
+
+
+def _at_its_field(refused: RefusedError, keys: list[str]) -> RefusedError:
+    """Say which of the keys the loader's message is about, so that the page can show it there."""
+    if refused.status != 422:  # noqa: PLR2004 -- only a value that was refused belongs to a field
+        return refused
+    near = [key for key in keys if f" {key.rpartition('.')[2]}:" in refused.text]
+    return RefusedError(
+        refused.status, refused.code, refused.text, **{**refused.named, "key": (near or keys)[0]}
+    )
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "folder_settings": _folder_settings,
+    "change_settings": _change_settings,
+}

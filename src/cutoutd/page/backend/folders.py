@@ -1,0 +1,131 @@
+"""Methods that add a folder: the forms that its results may have, and the folder itself, written into the configuration.
+
+Where there is no configuration yet, the first folder makes one. Only a name, two places within ``[page] roots``, a form and
+what becomes of pictures that are there already can be said; everything else has its default.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.page.backend import configuration, parameters
+from cutoutd.page.backend.editing import Draft
+from cutoutd.page.backend.folder_settings import file_of
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend.places import look, place_of
+from cutoutd.page.backend.taking_over import lock_of, take_over
+from cutoutd.settings import forms
+from cutoutd.settings.schema import MAX_NAME
+from cutoutd.settings.types import Existing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from cutoutd.page.backend.configuration import Seen
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.places import Place
+    from cutoutd.settings.forms import Form
+
+MOST_FOLDERS: Final = 200
+"""Each has four threads of the daemon; a page that is taken over must not add them without end."""
+
+
+def _forms(_: Backend, __: Parameters) -> Reply:
+    offered = [
+        {"name": one.name, "title": one.title, "explanation": one.explanation} for one in forms.every()
+    ]
+    return Reply(data=offered)
+
+
+def _add_folder(backend: Backend, params: Parameters) -> Reply:
+    path = file_of(backend)
+    watched = place_of(backend, parameters.text(params, "input"))
+    results = place_of(backend, parameters.text(params, "output"))
+    form = _form(parameters.text(params, "form"))
+    existing = _existing(parameters.text(params, "existing", Existing.CUT.value))
+    creates = parameters.truth(params, "create", default=False)
+    wanted = parameters.text(params, "name", "", longest=MAX_NAME)
+    with lock_of(backend):
+        seen = _seen(path)
+        known = () if seen is None else tuple(one.name for one in seen.settings.folder)
+        if len(known) >= MOST_FOLDERS:
+            raise RefusedError(422, "too_many_folders", "There are too many folders. Add it with an editor.")
+        name = wanted or _free_name(watched.path, known)
+        draft = _draft(seen, name, (watched, results), form, existing)
+        configuration.check(path, seen, draft.text, draft.means, os.environ)
+        _see_to(watched, results, creates=creates)
+        if seen is None:
+            new = configuration.create(path, draft.text, draft.means, os.environ)
+        else:
+            new = configuration.replace(path, seen, draft.text, draft.means, os.environ)
+    return Reply(data={"name": name, "digest": new.digest, **take_over(backend, new)})
+
+
+def _seen(path: Path) -> Seen | None:
+    if not os.path.lexists(path):
+        return None
+    return configuration.read(path, os.environ)
+
+
+def _draft(
+    seen: Seen | None, name: str, between: tuple[Place, Place], form: Form, existing: Existing
+) -> Draft:
+    draft = Draft(b"" if seen is None else seen.raw)
+    values: dict[str, Any] = {
+        "name": name,
+        "input": str(between[0].path),
+        "output": str(between[1].path),
+    }
+    if existing is not Existing.CUT:
+        values["existing"] = existing.value
+    draft.add_folder(values, form.renditions)
+    return draft
+
+
+def _see_to(watched: Place, results: Place, *, creates: bool) -> None:
+    """See that the one can be read and the other written; make them if that is wanted.
+
+    Raises:
+        RefusedError: one cannot.
+    """
+    found = look(watched, make=creates)
+    if not found["readable"]:
+        text = f"{watched.path} cannot be read. Choose another folder, or let this user read it."
+        raise RefusedError(422, "place_unreadable", text, path=str(watched.path), key="input")
+    found = look(results, make=creates)
+    if not found["writable"]:
+        text = f"{results.path} cannot be written to. Choose another folder for the cutouts."
+        raise RefusedError(422, "place_unwritable", text, path=str(results.path), key="output")
+
+
+def _free_name(watched: Path, known: Collection[str]) -> str:
+    """A name from the folder's own, which no other folder has."""
+    plain = "".join(one if one.isprintable() else "_" for one in watched.name).strip() or "folder"
+    for number in range(1, MOST_FOLDERS + 2):
+        end = "" if number == 1 else f"-{number}"
+        name = f"{plain[: MAX_NAME - len(end)].strip()}{end}"
+        if name not in known:
+            return name
+    raise RefusedError(
+        422, "too_many_folders", "Too many folders have this name. Choose another one.", key="name"
+    )
+
+
+def _form(name: str) -> Form:
+    form = forms.find(name)
+    if form is None:
+        raise RefusedError(422, "no_form", f"There is no form {name}.", key="form", form=name)
+    return form
+
+
+def _existing(text: str) -> Existing:
+    try:
+        return Existing(text)
+    except ValueError:
+        words = f"Pictures that are there already can be cut or skipped; {text} is neither."
+        raise RefusedError(422, "no_existing", words, key="existing") from None
+
+
+METHODS: Final[Mapping[str, Method]] = {"forms": _forms, "add_folder": _add_folder}

@@ -1,0 +1,148 @@
+"""The method by which a page chooses a folder: what is at a place, within the directories that ``[page] roots`` names.
+
+A place is looked at by a process of its own, which a share that hangs does not hold up. It must not show a file's name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.page.backend import parameters
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.process import probe
+from cutoutd.settings import places
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+
+TIMEOUT_S: Final = 4.0
+
+_LOOK: Final = "cutoutd.page.backend.looking"
+_MAX_PATH: Final = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A directory below a root.
+
+    Attributes:
+        root: one of ``[page] roots``, absolute.
+        below: relative to it; empty for the root itself.
+    """
+
+    root: Path
+    below: str
+
+    @property
+    def path(self) -> Path:
+        """Its absolute path."""
+        return self.root / self.below
+
+    @property
+    def parent(self) -> str | None:
+        """The path of the directory above it; None for a root."""
+        return str(self.path.parent) if self.below else None
+
+
+def roots_of(backend: Backend) -> tuple[Path, ...]:
+    """The directories within which a page may choose."""
+    page = getattr(backend.settings, "page", None)
+    return (places.absolute("~", None),) if page is None else tuple(page.roots)
+
+
+def place_of(backend: Backend, text: str) -> Place:
+    """The place that a path of a stranger's names; no link, and nothing on the disk, is looked at.
+
+    Args:
+        backend: has the roots.
+        text: absolute, or from ``~``; empty: the first root.
+
+    Raises:
+        RefusedError: it is outside of the roots, or hidden.
+    """
+    roots = roots_of(backend)
+    if not roots:
+        raise RefusedError(404, "no_roots", "[page] roots names no folder, so none can be chosen here.")
+    if not text:
+        return Place(root=roots[0], below="")
+    try:
+        text.encode()
+        path = places.absolute(text, None)
+    except ValueError as error:  # also a text that UTF-8 cannot have
+        raise _not_found(text) from error
+    if len(os.fsencode(path)) >= _MAX_PATH:
+        raise _not_found(text)
+    for root in sorted(roots, key=lambda one: len(one.parts), reverse=True):
+        if path.is_relative_to(root):
+            below = path.relative_to(root)
+            if any(part.startswith(".") for part in below.parts):
+                raise _outside(text)
+            return Place(root=root, below="" if path == root else below.as_posix())
+    raise _outside(text)
+
+
+def look(place: Place, *, make: bool = False) -> dict[str, Any]:
+    """What is there now.
+
+    Args:
+        place: that is meant.
+        make: make it, if it is not there.
+
+    Returns:
+        ``readable``, ``writable``, ``folders`` (names), ``pictures``, ``pictures_more``; what is not known in time is absent.
+
+    Raises:
+        RefusedError: it is not there, or it gives no answer.
+    """
+    arguments = ("make" if make else "look", str(place.root), place.below)
+    answer = probe.run(_LOOK, arguments, timeout_s=TIMEOUT_S)
+    said = answer.merged
+    if said.get("missing"):
+        raise _not_found(str(place.path))
+    if "why" in said:
+        if make:
+            text = "The folder {path} cannot be made ({why}). Choose another one."
+            named = {"path": str(place.path), "why": said["why"]}
+            raise RefusedError(422, "place_not_made", text.format(**named), **named)
+        return {"readable": False, "writable": False}
+    if "readable" not in said:
+        text = f"{place.path} gives no answer. If it is a share, see that it is connected; others work meanwhile."
+        raise RefusedError(503, "place_hangs", text, path=str(place.path))
+    return said
+
+
+def _places(backend: Backend, params: Parameters) -> Reply:
+    place = place_of(backend, parameters.text(params, "path", "", longest=_MAX_PATH))
+    found = look(place)
+    folders = found.get("folders", [])
+    return Reply(
+        data={
+            "path": str(place.path),
+            "parent": place.parent,
+            "roots": [str(root) for root in roots_of(backend)],
+            "readable": found["readable"],
+            "writable": found["writable"],
+            "pictures": found.get("pictures", 0),
+            "pictures_more": found.get("pictures_more", True),
+            "folders": [{"name": name, "path": str(place.path / name)} for name in folders],
+            "folders_more": found.get("more", False),
+            "unnamed": found.get("unnamed", 0),
+        }
+    )
+
+
+def _not_found(text: str) -> RefusedError:
+    return RefusedError(404, "no_place", f"There is no folder {text}.", path=text)
+
+
+def _outside(text: str) -> RefusedError:
+    words = f"{text} is not among the folders that the page may see. [page] roots in the configuration names them."
+    return RefusedError(403, "place_outside", words, path=text)
+
+
+METHODS: Final[Mapping[str, Method]] = {"places": _places}

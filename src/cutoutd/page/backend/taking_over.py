@@ -1,0 +1,100 @@
+"""What follows a change of the configuration: methods see it, browsers are told, and the daemon takes it over.
+
+The daemon may be another process's child, or a service: it is asked by a command in the journal, and answers there. Whoever
+changes the file by hand is heard as well. It must not change the file.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import logs
+from cutoutd.errors import CutoutdError
+from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.state import running
+from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.page.backend.configuration import read
+from cutoutd.page.backend.method import RefusedError
+
+if TYPE_CHECKING:
+    from cutoutd.page.backend.configuration import Seen
+    from cutoutd.page.backend.method import Backend
+
+ANSWER_S: Final = 3.0
+"""How long a browser waits for the daemon's answer, which comes within a second unless changes follow fast."""
+
+_LOOK_S: Final = 0.05
+_CHANGES_S: Final = 2.0
+"""Between two looks at the file's name, size and time."""
+
+
+def lock_of(backend: Backend) -> threading.Lock:
+    """Held by whoever changes the configuration."""
+    lock: threading.Lock = backend.parts.setdefault("configuration", threading.Lock())
+    return lock
+
+
+def take_over(backend: Backend, seen: Seen) -> dict[str, Any]:
+    """Have a configuration that was just written taken over.
+
+    Returns:
+        ``taken_over``: ``now``, ``soon`` (the daemon is busy), ``refused`` (with ``why``; it goes on with the earlier one),
+        or ``at_start``, since no daemon runs.
+    """
+    backend.settings = seen.settings
+    backend.tell("settings", {})
+    state_dir = seen.settings.service.state_dir
+    try:
+        if running(state_dir) is None:
+            return {"taken_over": "at_start"}
+        with closing(Store(state_dir / FILE_NAME)) as store:
+            commands = Commands(store, backend.clock)
+            why = _answer(commands, commands.post(Verb.RELOAD))
+    except (CutoutdError, OSError) as error:
+        logs.get().warning("page.reload-not-asked", why=str(error))
+        return {"taken_over": "soon"}
+    if why is None:
+        return {"taken_over": "soon"}
+    return {"taken_over": "refused", "why": why} if why else {"taken_over": "now"}
+
+
+def follow(backend: Backend) -> None:
+    """Keep the backend's settings as the file says, whoever changes it; a thread that lives as long as the process."""
+    if backend.config is not None:
+        threading.Thread(target=_follow, args=(backend,), name="page-configuration", daemon=True).start()
+
+
+def _answer(commands: Commands, request: int) -> str | None:
+    end_s = time.monotonic() + ANSWER_S
+    while (why := commands.answer(request)) is None and time.monotonic() < end_s:
+        time.sleep(_LOOK_S)
+    return why
+
+
+def _follow(backend: Backend) -> None:
+    known = _state(backend)
+    while True:
+        time.sleep(_CHANGES_S)
+        now = _state(backend)
+        if now == known or now is None:
+            continue
+        known = now
+        with suppress(RefusedError), lock_of(backend):
+            assert backend.config is not None  # noqa: S101 -- `follow` saw to it
+            settings = read(backend.config, os.environ).settings
+            if settings != backend.settings:
+                backend.settings = settings
+                backend.tell("settings", {})
+
+
+def _state(backend: Backend) -> tuple[int, ...] | None:
+    assert backend.config is not None  # noqa: S101 -- as above
+    try:
+        status = backend.config.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,114 @@
+"""The page's folder picker: what is at a place, within its roots and in bounded time."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.page.backend import looking, places
+from cutoutd.page.backend.method import RefusedError
+from cutoutd.process import probe
+from tests.unit.page_backend import backend_at
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory with folders of all kinds."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("Pictures/in/deeper", "Pictures/Out", "Pictures/.hidden", "empty", "x" * 255):
+        (tmp_path / name).mkdir(parents=True)
+    os.mkdir(os.fsencode(tmp_path / "Pictures") + b"/caf\xe9")  # noqa: PTH102 -- bytes
+    (tmp_path / "Pictures" / "away").symlink_to("/usr")
+    for name in ("a.jpg", "b.NEF", "notes.txt", "in/c.png", "in/deeper/d.tif", ".hidden/e.jpg", ".f.jpg"):
+        (tmp_path / "Pictures" / name).touch()
+    return tmp_path
+
+
+def look(home: Path, path: str = "") -> dict[str, Any]:
+    """What the page is answered."""
+    data: dict[str, Any] = places.METHODS["places"](backend_at(home / "c.toml", None), {"path": path}).data
+    return data
+
+
+def test_a_place_shows_its_folders_and_how_many_pictures_there_are(home: Path) -> None:
+    """Without hidden ones and links; one whose name no configuration can hold is counted."""
+    found = look(home, str(home / "Pictures"))
+    assert found == {
+        "path": str(home / "Pictures"),
+        "parent": str(home),
+        "roots": [str(home)],
+        "readable": True,
+        "writable": True,
+        "pictures": 4,
+        "pictures_more": False,
+        "folders": [
+            {"name": "in", "path": f"{home}/Pictures/in"},
+            {"name": "Out", "path": f"{home}/Pictures/Out"},
+        ],
+        "folders_more": False,
+        "unnamed": 1,
+    }
+
+
+def test_the_first_root_is_where_it_begins(home: Path) -> None:
+    """There is nothing above it; a name of 255 bytes is one like any other."""
+    found = look(home)
+    assert (found["path"], found["parent"]) == (str(home), None)
+    assert {one["name"] for one in found["folders"]} == {"Pictures", "empty", "x" * 255}
+    assert look(home, f"~/{'x' * 255}")["pictures"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 403),
+        ("/etc", 403),
+        ("~/..", 403),
+        ("~/Pictures/.hidden", 403),
+        ("~/Pictures/../..", 403),
+        ("~/Pictures/away/lib", 200),
+        ("~/none-such", 404),
+        ("relative", 404),
+        ("~/a\0b", 404),
+        ("~/\ud800", 404),
+        (f"~/{'x' * 256}", 200),
+        (f"~/{'x/' * 3000}", 400),
+    ],
+)
+def test_nothing_outside_of_the_roots_is_seen(home: Path, path: str, status: int) -> None:
+    """By no way of writing it, and through no link."""
+    if status == 200:
+        found = look(home, path)
+        assert (found["readable"], found["folders"], found["pictures"]) == (False, [], 0)
+        return
+    with pytest.raises(RefusedError) as refused:
+        look(home, path)
+    assert refused.value.status == status
+
+
+def test_counting_ends_in_time_and_says_that_there_may_be_more(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person who chooses does not wait for a million pictures."""
+    monkeypatch.setattr(looking, "MOST_ENTRIES", 3)
+    directory = os.open(home / "Pictures", os.O_RDONLY)
+    found = looking.pictures_in(directory)
+    assert found["pictures_more"]
+    assert found["pictures"] <= 3
+
+
+def test_a_place_that_gives_no_answer_is_said_so_in_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that hangs is left behind, and the method is not."""
+    monkeypatch.setattr(places, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(places, "_LOOK", "tests.integration.says_one_thing_and_hangs")
+    run, found = probe.run, {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[2])}
+    monkeypatch.setattr(probe, "run", lambda *given, **named: run(*given, **named, environment=found))
+    begun_s = time.monotonic()
+    with pytest.raises(RefusedError) as refused:
+        look(home)
+    assert refused.value.code == "place_hangs"
+    assert 1 <= time.monotonic() - begun_s < 10

@@ -1,0 +1,289 @@
+"""A folder's settings through the page: shown with their explanations, and written so that the file stays its owner's."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.page.backend import folder_settings, folders
+from cutoutd.page.backend.method import RefusedError
+from cutoutd.settings import loader
+from cutoutd.settings.schema import Folder
+from tests.unit.page_backend import CONFIGURATION, backend_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METHODS = {**folder_settings.METHODS, **folders.METHODS}
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a configuration in a home directory of the test's own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("shoot", "catalogue"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "cutoutd.toml"
+
+
+def shown(backend: Any, folder: str = "shoot") -> dict[str, Any]:  # noqa: ANN401 -- a backend
+    """What the page is answered."""
+    data: dict[str, Any] = METHODS["folder_settings"](backend, {"folder": folder}).data
+    return data
+
+
+def change(backend: Any, folder: str = "shoot", digest: str | None = None, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 -- any values
+    """Change settings as the page does; a ``__`` stands for a dot."""
+    named = {key.replace("__", "."): value for key, value in changes.items()}
+    asked = {"folder": folder, "digest": digest or shown(backend)["digest"], "changes": named}
+    data: dict[str, Any] = METHODS["change_settings"](backend, asked).data
+    return data
+
+
+def test_every_field_has_its_value_its_bounds_and_the_references_words(path: Path) -> None:
+    """And is of a kind that a form can show."""
+    answer = shown(backend_at(path))
+    fields = {one["key"]: one for one in answer["fields"]}
+    assert answer["locked"] is None
+    assert (fields["review_below"]["value"], fields["review_below"]["default"]) == (0.1, 0.2)
+    assert (fields["review_below"]["min"], fields["review_below"]["max"]) == (0, 1)
+    assert fields["recursive"]["explanation"].startswith("true: folders inside the input")
+    assert (fields["settle_s"]["kind"], fields["settle_s"]["value"], fields["settle_s"]["unit"]) == (
+        "text",
+        "auto",
+        "s",
+    )
+    assert fields["include"]["value"] == "*"
+    assert fields["rendition.bits"]["choices"] == ["8", "16"]
+    assert "overwrite" not in fields["on_conflict"]["choices"]
+    assert not {"route", "output", "hooks.on_done", "model", "mode"} & set(fields)
+    for one in fields.values():
+        assert one["explanation"]
+        assert one["kind"] in ("bool", "int", "float", "text", "choice")
+        assert one["kind"] != "choice" or one["value"] in one["choices"]
+
+
+def test_several_renditions_are_numbered_as_in_the_file(path: Path) -> None:
+    """One table with two presets is one; which presets is for an editor."""
+    keys = {one["key"] for one in shown(backend_at(path), "catalogue")["fields"]}
+    assert {"rendition.1.format", "rendition.2.format", "rendition.1.preset"} <= keys
+    assert "rendition.2.preset" not in keys
+    assert "rendition.3.format" not in keys
+
+
+def test_a_change_keeps_comments_order_and_mode_and_leaves_a_backup(path: Path) -> None:
+    """What was there before lies beside it."""
+    backend = backend_at(path)
+    path.chmod(0o640)
+    change(
+        backend,
+        recursive=False,
+        review_below=0.3,
+        include="*.jpg, *.png",
+        settle_s="2.5",
+        matte__refine=False,
+    )
+    expected = CONFIGURATION.replace(
+        "review_below = 0.1\n",
+        "review_below = 0.3\nrecursive = false\n"
+        'include = ["*.jpg", "*.png"]\nsettle_s = 2.5\n\n[folder.matte]\nrefine = false\n',
+    )
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    assert sorted(lines) == sorted(line for line in expected.splitlines() if line)
+    assert lines.index("# ---- what goes to the service ----") == lines.index('name = "catalogue"') - 2
+    backup = path.with_name("cutoutd.toml.bak")
+    assert backup.read_text(encoding="utf-8") == CONFIGURATION
+    assert {stat.S_IMODE(one.stat().st_mode) for one in (path, backup)} == {0o640}
+    folder = loader.load(path, {}).folder[0]
+    assert (folder.recursive, folder.include, folder.settle_s) == (False, ("*.jpg", "*.png"), 2.5)
+    assert backend.settings is not None
+    assert backend.settings.folder[0] == folder
+    assert ("settings", {}) in backend.parts["told"]
+    assert {one.name for one in path.parent.iterdir() if one.is_file()} == {path.name, backup.name}
+
+
+def test_a_rendition_is_made_and_changed(path: Path) -> None:
+    """Of a folder that has none written, and of one of several."""
+    backend = backend_at(path)
+    change(backend, rendition__format="jpeg", rendition__background="white", rendition__bits="8")
+    change(backend, "catalogue", rendition__1__quality="80", rendition__2__shadow=20)
+    shoot, catalogue = loader.load(path, {}).folder
+    assert (shoot.rendition[0].format, shoot.rendition[0].background.value) == ("jpeg", (255, 255, 255))
+    assert catalogue.rendition[0].quality == 80
+    assert [one.shadow for one in catalogue.rendition] == [0, 20, 20]
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
+    """The page is told, and shows it anew."""
+    backend = backend_at(path)
+    digest = shown(backend)["digest"]
+    mine = CONFIGURATION.replace("review_below = 0.1", "review_below = 0.4")
+    path.write_text(mine, encoding="utf-8")
+    with pytest.raises(RefusedError, match="changed meanwhile") as refused:
+        change(backend, digest=digest, recursive=False)
+    assert refused.value.status == 409
+    assert path.read_text(encoding="utf-8") == mine
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "key"),
+    [
+        ({"review_below": 7}, 422, "review_below"),
+        ({"review_below": float("nan")}, 422, "review_below"),
+        ({"recursive": "yes"}, 422, "recursive"),
+        ({"include": ""}, 422, "include"),
+        ({"rendition.background": "/etc/passwd"}, 403, ""),
+        ({"rendition.suffix": "a/b"}, 422, "rendition.suffix"),
+        ({"route": "hosted"}, 403, "route"),
+        ({"hooks.on_done": ["sh"]}, 403, "hooks.on_done"),
+        ({"none_such": 1}, 422, "none_such"),
+        ({"on_conflict": "overwrite"}, 403, ""),
+    ],
+)
+def test_what_the_loader_or_the_list_refuses_changes_nothing(
+    path: Path, changes: dict[str, Any], status: int, key: str
+) -> None:
+    """And the page can say it at its field."""
+    backend = backend_at(path)
+    with pytest.raises(RefusedError) as refused:
+        change(backend, **{name.replace(".", "__"): value for name, value in changes.items()})
+    assert refused.value.status == status
+    assert not key or refused.value.named["key"] == key
+    assert path.read_text(encoding="utf-8") == CONFIGURATION
+    assert not path.with_name("cutoutd.toml.bak").exists()
+
+
+def test_a_link_is_not_followed(path: Path) -> None:
+    """A program that manages the configuration would undo the change, and what it points to is not ours to write."""
+    real = path.with_name("managed.toml")
+    backend = backend_at(path)
+    path.rename(real)
+    path.symlink_to(real)
+    assert shown(backend)["locked"]["code"] == "config_link"
+    with pytest.raises(RefusedError, match=r"is a link to .*managed\.toml"):
+        change(backend, recursive=False)
+    assert real.read_text(encoding="utf-8") == CONFIGURATION
+    assert path.is_symlink()
+
+
+def test_a_read_only_configuration_is_refused_in_words(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write everywhere, so the answer of the system is given."""
+    backend = backend_at(path)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert shown(backend)["locked"]["code"] == "config_readonly"
+    with pytest.raises(RefusedError, match="is read-only"):
+        change(backend, recursive=False)
+
+
+def test_folders_of_the_command_line_have_no_configuration(path: Path) -> None:
+    """The page says how there would be one."""
+    backend = backend_at(path)
+    backend.config = None
+    with pytest.raises(RefusedError, match="--input and --output"):
+        shown(backend)
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No draft lies about."""
+    backend = backend_at(path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RefusedError, match="cannot be written") as refused:
+        change(backend, recursive=False)
+    assert refused.value.status == 503
+    assert path.read_text(encoding="utf-8") == CONFIGURATION
+    assert [one.name for one in path.parent.iterdir() if one.is_file()] == [path.name]
+
+
+def test_a_configuration_on_one_line_is_left_to_an_editor(path: Path) -> None:
+    """TOML that cannot be changed without being written anew is not."""
+    text = 'folder = [{ name = "a", input = "/in", output = "/out" }]\n'
+    backend = backend_at(path, text)
+    with pytest.raises(RefusedError, match="editor"):
+        change(
+            backend,
+            "a",
+            digest=METHODS["folder_settings"](backend, {"folder": "a"}).data["digest"],
+            matte__refine=False,
+        )
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_the_first_folder_makes_the_configuration(path: Path, tmp_path: Path) -> None:
+    """In a directory that is made; the output is made as well, and the result is what the form says."""
+    path = tmp_path / "config" / "deeper" / "cutoutd.toml"
+    backend = backend_at(path, None)
+    asked = {
+        "input": str(tmp_path / "shoot"),
+        "output": str(tmp_path / "new" / "cutouts"),
+        "form": "shop-white",
+    }
+    with pytest.raises(RefusedError, match="no folder"):
+        METHODS["add_folder"](backend, asked)
+    assert not path.exists()
+    answer = METHODS["add_folder"](backend, {**asked, "create": True, "existing": "skip"}).data
+    assert (answer["name"], answer["taken_over"]) == ("shoot", "at_start")
+    (folder,) = loader.load(path, {}).folder
+    assert folder == Folder.model_validate(
+        {
+            "name": "shoot",
+            "input": str(tmp_path / "shoot"),
+            "output": str(tmp_path / "new" / "cutouts"),
+            "existing": "skip",
+            "rendition": [
+                {
+                    "format": "jpeg",
+                    "background": "white",
+                    "canvas": "2000x2000",
+                    "scale": "85%",
+                    "profile": "srgb",
+                }
+            ],
+        }
+    )
+    assert (tmp_path / "new" / "cutouts").is_dir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (tmp_path / "other").mkdir()
+    second = {**asked, "input": str(tmp_path / "other"), "output": str(tmp_path / "b"), "create": True}
+    assert METHODS["add_folder"](backend, second).data["name"] == "other"
+    third = {**second, "input": str(tmp_path / "deep" / "shoot"), "output": str(tmp_path / "c")}
+    assert METHODS["add_folder"](backend, third).data["name"] == "shoot-2"
+    assert len(loader.load(path, {}).folder) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"input": "/etc"}, 403),
+        ({"input": "~/../.."}, 403),
+        ({"input": "~/.ssh"}, 403),
+        ({"output": "~/shoot/.hidden/out"}, 403),
+        ({"input": "~/link"}, 422),
+        ({"output": "~/catalogue"}, 422),
+        ({"output": "~/shoot"}, 422),
+        ({"form": "none-such"}, 422),
+        ({"existing": "delete"}, 422),
+        ({"input": "~/a\0b"}, 404),
+    ],
+)
+def test_a_folder_that_must_not_be_is_not_added(path: Path, given: dict[str, str], status: int) -> None:
+    """Outside of the roots, hidden, behind a link, or over another one; nothing is written."""
+    backend = backend_at(path)
+    (path.parent / "link").symlink_to("/usr")
+    asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True, **given}
+    with pytest.raises(RefusedError) as refused:
+        METHODS["add_folder"](backend, asked)
+    assert refused.value.status == status
+    assert path.read_text(encoding="utf-8") == CONFIGURATION
+
+
+def test_the_forms_come_with_words(path: Path) -> None:
+    """Four of them."""
+    offered = METHODS["forms"](backend_at(path), {}).data
+    assert [one["name"] for one in offered] == ["transparent", "shop-white", "marketplace", "designer"]
