@@ -27,7 +27,7 @@ export function drawFrame() {
     ),
     el("section", { id: "notices", class: "notices", "aria-label": t("app.notices"), hidden: true }, el("div", { role: "status" })),
     main,
-    el("div", { id: "toasts", class: "toasts" }),
+    el("section", { id: "toasts", class: "toasts", "aria-label": t("app.messages") }),
   );
   onOverview((overview) => update({ overview }));
   on("connection", ({ up }) => update({ up }));

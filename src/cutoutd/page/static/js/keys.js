@@ -116,7 +116,8 @@ export function showHelp() {
   const dialog = el(
     "dialog",
     { class: "dialog dialog-wide", "aria-labelledby": "keys-title", on: { close: () => dialog.remove() } },
-    el("h2", { id: "keys-title" }, t("keys.title")),
+    el("h2", { id: "keys-title", tabindex: "-1", autofocus: true }, t("keys.title")),
+    el("p", { class: "secondary keys-how" }, t("keys.how")),
     el("div", { class: "keys" }, groups.map(helpGroup)),
     el(
       "label",

@@ -47,7 +47,14 @@ class Form {
     toast(t("settings.changedElsewhere"));
   }
 
+  /* The focus stays in its field; after a click on Save, which is gone then, it is on the heading. */
   draw() {
+    const focused = this.place.contains(document.activeElement) ? document.activeElement.id : null;
+    this.build();
+    if (focused !== null) (document.getElementById(focused) ?? this.heading).focus({ preventScroll: true });
+  }
+
+  build() {
     this.controls.clear();
     const groups = [...new Set(this.fields.map(({ key }) => groupOf(key)))];
     this.status = el("p", { class: "secondary", role: "status" });
@@ -58,6 +65,7 @@ class Form {
       el(
         "form",
         { class: "settings", novalidate: true, on: { submit: (event) => this.save(event) } },
+        el("h2", { tabindex: "-1", class: "visually-hidden", ref: (one) => (this.heading = one) }, name(this.folder.name)),
         el("p", { class: "secondary" }, name(this.folder.input), " → ", name(this.folder.output)),
         groups.map((group) => el("fieldset", {}, el("legend", {}, coded("settingsgroup", group)), this.fields.filter(({ key }) => groupOf(key) === group).map((field) => this.row(field)))),
         el("div", { class: "savebar" }, this.status, this.undoer, this.saver),

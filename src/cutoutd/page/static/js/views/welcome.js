@@ -163,11 +163,11 @@ function watchFirst(stage, added, chosen, signal) {
   const line = el("p", { class: "first-line", role: "status" });
   const next = el("a", { class: "button primary", href: "#/inbox", hidden: true }, t("welcome.toInbox"));
   put(stage, el("h2", {}, t("welcome.watchTitle")), line, screen, el("div", { class: "choose" }, next));
-  let ended = false;
+  let ended = "";
   const end = (job) => {
-    if (ended) return;
-    ended = true;
     const good = job.state === "done" || job.state === "review";
+    if (ended === "good" || (ended && !good)) return;
+    ended = good ? "good" : "failed";
     line.textContent = good ? t("welcome.firstDone", { name: plain(job.name) }) : t("welcome.firstFailed", { name: plain(job.name), why: plain(job.why) });
     put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-failed" }, icon("failures"), plain(job.advice ?? "")));
     announce(line.textContent);
@@ -182,15 +182,14 @@ function watchFirst(stage, added, chosen, signal) {
     next.hidden = false;
   };
   const look = async () => {
-    const { jobs } = await read("jobs", { folder: added, state: ["done", "review", "failed"], sort: "oldest", limit: 1 }, { signal });
-    if (jobs.length) end(jobs[0]);
+    const { jobs } = await read("jobs", { folder: added, state: ["done", "review", "failed"], sort: "oldest", limit: 20 }, { signal });
+    for (const job of jobs) end(job);
   };
   onOverview(draw, signal);
   on("jobs", (event) => {
-    const mine = event.ended.find((job) => job.folder === added);
-    if (mine) end(mine);
+    for (const job of event.ended) if (job.folder === added) end(job);
   }, signal);
-  on("overview", () => !ended && look().catch(() => {}), signal);
+  on("overview", () => ended !== "good" && look().catch(() => {}), signal);
   look().catch(fail);
 }
 
