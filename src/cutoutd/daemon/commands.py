@@ -6,6 +6,9 @@ It must not touch a folder: what concerns one is given to its own threads.
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import fixes
@@ -15,16 +18,29 @@ from cutoutd.job_detail import JobResult
 from cutoutd.jobs import IN_HAND, OPEN, JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision, Verb
 from cutoutd.journal.fix_request import FixRequest, FixRequestError
+from cutoutd.journal.listing import Listing
 from cutoutd.journal.queue import BY_MODEL, WITH_MODEL
 from cutoutd.journal.reader import Reader
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cutoutd.daemon.folder_set import FolderSet
     from cutoutd.events import EventSink
     from cutoutd.jobs import Job
     from cutoutd.journal.commands import Command
     from cutoutd.journal.journal import Journal
+
+PORTION: Final = 200
+"""So many decisions about cutouts are written down in one transaction."""
+
+AT_ONCE_S: Final = 0.1
+"""Commands are carried out for so long before the main loop looks after the rest; then it goes on with them."""
+
+_DECISIONS: Final = frozenset({Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT})
+
+_CHANGED: Final = "its cutout was replaced by another one since it was decided about; look at it again"
 
 _MOST_DIGITS: Final = 18
 """Of a job's number: more do not fit into the journal."""
@@ -47,6 +63,9 @@ class CommandHandler:
         self._folders = folders
         self._emit = emit
         self._data_version = -1
+        self._after = 0  # the last command of the pass that is under way
+        self._pass_version = -1
+        self._is_any_left = False
         self._reloads: dict[int, tuple[Command, int]] = {}
         self._log = get()
         self.paused = journal.commands.is_paused()
@@ -57,15 +76,31 @@ class CommandHandler:
         Raises:
             StorageError: the journal refuses just now; to be called again.
         """
-        version = self._journal.store.data_version()
-        if version == self._data_version:
-            return
-        is_any_left = False
-        for command in self._journal.commands.pending():
-            is_any_left = not self._see_to(command) or is_any_left
+        if not self._after:
+            self._pass_version, self._is_any_left = self._journal.store.data_version(), False
+            if self._pass_version == self._data_version:
+                return
+        end_s = time.monotonic() + AT_ONCE_S
+        while commands := self._journal.commands.pending(after=self._after, limit=PORTION):
+            for is_decision, some in groupby(commands, lambda one: one.verb in _DECISIONS):
+                self._see_to_all(list(some), at_once=is_decision)
+            if time.monotonic() >= end_s:
+                return
+        self._after = 0
         # Not before: what a full disk has put off, or what waits for a job's end, is still to be done.
-        if not is_any_left:
-            self._data_version = version
+        if not self._is_any_left:
+            self._data_version = self._pass_version
+
+    def _see_to_all(self, commands: Sequence[Command], *, at_once: bool) -> None:
+        """See to some commands; many decisions share a transaction, which is whole or not there after a crash."""
+        with self._journal.store.transaction() if at_once else nullcontext():
+            is_any_left = False
+            for command in commands:
+                is_any_left = not self._see_to(command) or is_any_left
+                if not at_once:
+                    self._after = command.id
+        self._is_any_left = self._is_any_left or is_any_left
+        self._after = commands[-1].id
 
     def settle_reloads(self) -> None:
         """Answer those who asked for a reload that is over now.
@@ -116,7 +151,9 @@ class CommandHandler:
             case Verb.RETRY:
                 return self._retry(command.argument)
             case Verb.ACCEPT | Verb.REJECT:
-                return self._decide(command.argument, ReviewDecision(command.verb))
+                return self._decide(command, ReviewDecision(command.verb))
+            case Verb.DOUBT:
+                return self._doubt(command.argument)
             case Verb.RELOAD:
                 return "this run keeps the configuration that it began with"
             case Verb.HOLD:
@@ -145,14 +182,32 @@ class CommandHandler:
             return ""
         return f"no folder is cut by the model {model!r}, and it is not the second model; name it in the configuration first"
 
-    def _decide(self, argument: str, decision: ReviewDecision) -> str | None:
+    def _decide(self, command: Command, decision: ReviewDecision) -> str | None:
+        if not _is_number(command.argument):
+            return f"{command.argument!r} is no job's number"
+        number, decisions = int(command.argument), self._journal.review_decisions
+        if command.seen is not None:
+            if Listing(self._journal.store).seen([number]).get(number) != command.seen:
+                decisions.refuse(number, _CHANGED)
+                return f"job {number}: {_CHANGED}"
+            if decision is ReviewDecision.ACCEPT and decisions.confirm(number):
+                return ""
+        if self._folders.decide(number, decision):
+            return ""
+        job = self._job(number)
+        is_on_its_way_back = job is not None and job.wanted in (Wanted.HELD, Wanted.RECALLED)
+        return None if is_on_its_way_back else f"job {number} waits for no decision"
+
+    def _doubt(self, argument: str) -> str | None:
         if not _is_number(argument):
             return f"{argument!r} is no job's number"
-        if self._folders.decide(int(argument), decision):
+        if self._journal.review_decisions.doubt(int(argument)):
             return ""
         job = self._job(int(argument))
-        is_on_its_way_back = job is not None and job.wanted in (Wanted.HELD, Wanted.RECALLED)
-        return None if is_on_its_way_back else f"job {argument} waits for no decision"
+        is_on_its_way = job is not None and (
+            job.state in IN_HAND or job.wanted is not None or JobResult.of(job).decision
+        )
+        return None if is_on_its_way else f"job {argument} is not published"
 
     def _hold(self, argument: str) -> str:
         if not _is_number(argument):

@@ -40,6 +40,7 @@ class Verb(StrEnum):
     REJECT = "reject"  # argument: likewise
     RELOAD = "reload"  # the configuration is read anew, as SIGHUP asks a service
     HOLD = "hold"  # argument: the id of a job; whatever was decided, it is back in review and undecided
+    DOUBT = "doubt"  # argument: the id of a published job, which was accepted by mistake: it may be wrong
     FIX = "fix"  # argument: a `cutoutd.journal.fix_request.FixRequest`
 
 
@@ -49,11 +50,13 @@ class Command:
 
     Attributes:
         verb: one of `Verb`, unless another version of the program posted it.
+        seen: SHA-256 of the result that it is about; None: it may be any.
     """
 
     id: int
     verb: str
     argument: str
+    seen: str | None = None
 
     @property
     def shown(self) -> str:
@@ -81,11 +84,16 @@ class Commands:
                 SQL.post_command, verb=verb, argument=argument, now_us=self._clock.now_us()
             )
 
-    def pending(self) -> list[Command]:
-        """What was asked and not carried out, oldest first."""
+    def pending(self, *, after: int = 0, limit: int = -1) -> list[Command]:
+        """What was asked and not carried out, oldest first.
+
+        Args:
+            after: only those after this one.
+            limit: so many at most; below 0: all.
+        """
         return [
-            Command(id=row["id"], verb=str(row["verb"]), argument=str(row["argument"]))
-            for row in self._store.rows(SQL.pending_commands)
+            Command(id=row["id"], verb=str(row["verb"]), argument=str(row["argument"]), seen=row["seen"])
+            for row in self._store.rows(SQL.pending_commands, after=after, limit=limit)
         ]
 
     def fixes(self, job: int) -> list[FixRequest]:
@@ -153,6 +161,16 @@ class ReviewDecisions:
                 changed = self._store.write(SQL.decide, decision=decision, job=job)
         row = self._store.row(SQL.job, job=job) if changed else None
         return None if row is None else job_from_row(row)
+
+    def confirm(self, job: int) -> bool:
+        """What is published is right, however doubtful it was; whether it is published, and stays so."""
+        with self._store.transaction():
+            return self._store.write(SQL.confirm, job=job) > 0
+
+    def doubt(self, job: int) -> bool:
+        """What is published may be wrong after all; whether it is published, and stays so."""
+        with self._store.transaction():
+            return self._store.write(SQL.doubt_again, job=job) > 0
 
     def pending_one(self, job: int) -> Job | None:
         """A job that waits for its decision to be carried out; None if it does not, or not any more."""

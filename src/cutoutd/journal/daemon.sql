@@ -45,7 +45,7 @@ UPDATE job SET state = 'parked' WHERE folder = :folder AND state IN {waiting}
 INSERT INTO command (verb, argument, posted_us) VALUES (:verb, :argument, :now_us)
 
 -- name: pending_commands
-SELECT id, verb, argument FROM command WHERE refused IS NULL ORDER BY id
+SELECT id, verb, argument, seen FROM command WHERE refused IS NULL AND id > :after ORDER BY id LIMIT :limit
 
 -- name: refuse_command
 UPDATE command SET refused = :why WHERE id = :command;

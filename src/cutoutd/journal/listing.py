@@ -106,15 +106,6 @@ class ListedOutput:
     sha256: str
 
 
-_STATEMENTS: Final = {
-    Sort.NEWEST: "listed_newest",
-    Sort.OLDEST: "listed_oldest",
-    Sort.SCORE: "listed_by_score",
-    Sort.DOUBT: "listed_by_doubt",
-    Sort.NAME: "listed_by_name",
-}
-
-
 class Listing:
     """Lists out of a journal that a daemon may be writing."""
 
@@ -152,13 +143,13 @@ class Listing:
         if sort in (Sort.NEWEST, Sort.OLDEST):
             return total, self._merged(selection.kinds, sort, offset=offset, limit=limit)
         is_walked = sort is Sort.NAME and total > MANY
-        sql = SQL.walked_by_name if is_walked else SQL.statements[_STATEMENTS[sort]]
+        sql = SQL.walked_by_name if is_walked else _statement(sort)
         named = {"kinds": selection.named["kinds"]} if is_walked else selection.named
         return total, [row["id"] for row in self._store.rows(sql, **named, limit=limit, offset=offset)]
 
     def numbers(self, selection: Selection, sort: Sort, *, limit: int = -1) -> list[int]:
         """All numbers of a list, in its order."""
-        sql = SQL.statements[_STATEMENTS[sort]]
+        sql = _statement(sort)
         return [row["id"] for row in self._store.rows(sql, **selection.named, limit=limit, offset=0)]
 
     def jobs(self, numbers: Sequence[int]) -> list[Job]:
@@ -186,6 +177,11 @@ class Listing:
         rows = self._store.rows(SQL.asked_about, jobs=json.dumps(list(numbers)))
         return {int(row["argument"]): str(row["verb"]) for row in rows}
 
+    def decided(self, numbers: Collection[int]) -> dict[int, str]:
+        """What people last decided about jobs, carried out or not, as far as it was not taken back."""
+        rows = self._store.rows(SQL.last_decisions, jobs=json.dumps(list(numbers)))
+        return {row["job"]: str(row["verb"]) for row in rows}
+
     def earlier(self, job: Job, limit: int) -> list[Job]:
         """Earlier versions of a job's source, the last first."""
         path = job.path.encode("utf-8", "surrogateescape")
@@ -196,6 +192,20 @@ class Listing:
         """How many pictures of a folder were cut, or failed, in each minute since a moment; those with none are left out."""
         sql = SQL.minutes_of_failed if failed else SQL.minutes_of_cut
         return {row["minute"]: row["n"] for row in self._store.rows(sql, folder=folder, since_us=since_us)}
+
+    def ended(self, folder: str, since_us: int, *, limit: int) -> list[tuple[int, int]]:
+        """Which pictures of a folder were cut, or have failed, since a moment, and when, UTC microseconds; the first first."""
+        named = {"folder": folder, "since_us": since_us, "limit": limit}
+        found = [
+            (row["at_us"], row["id"])
+            for sql in (SQL.cut_since, SQL.failed_since)
+            for row in self._store.rows(sql, **named)
+        ]
+        return [(number, at_us) for at_us, number in sorted(found)[:limit]]
+
+    def ended_us(self, folder: str) -> int:
+        """When the last picture of a folder was cut, or has failed, UTC microseconds; 0: none has."""
+        return self._store.number(SQL.last_ended_us, folder=folder)
 
     def _merged(self, kinds: Sequence[Kind], sort: Sort, *, offset: int, limit: int) -> list[int]:
         """By time: each kind has its index, and they are merged."""
@@ -208,6 +218,16 @@ class Listing:
     def _of_kind(self, sql: str, kind: Kind, limit: int) -> Iterator[tuple[int, int]]:
         rows = self._store.rows(sql, folder=kind.folder, state=kind.state, mark=int(kind.mark), limit=limit)
         return ((row["at_us"], row["id"]) for row in rows)
+
+
+def _statement(sort: Sort) -> str:
+    return {
+        Sort.NEWEST: SQL.listed_newest,
+        Sort.OLDEST: SQL.listed_oldest,
+        Sort.SCORE: SQL.listed_by_score,
+        Sort.DOUBT: SQL.listed_by_doubt,
+        Sort.NAME: SQL.listed_by_name,
+    }[sort]
 
 
 def _escaped(name: str) -> str:

@@ -70,12 +70,29 @@ FROM json_each(:jobs) AS one JOIN job AS j ON j.id = one.value ORDER BY one.key
 SELECT argument, verb FROM command
 WHERE refused IS NULL AND argument IN (SELECT CAST(value AS TEXT) FROM json_each(:jobs)) ORDER BY id
 
+-- name: last_decisions
+SELECT d.job, b.verb FROM decided AS d JOIN batch AS b ON b.id = d.batch
+WHERE d.undone = 0 AND d.job IN (SELECT value FROM json_each(:jobs)) ORDER BY d.batch
+
 -- name: versions_of_source
 SELECT * FROM job WHERE folder = :folder AND path = :path AND newest = 0 ORDER BY id DESC LIMIT :limit
 
--- name: ended_since
-SELECT id, finished_us FROM job
+-- In two halves, since there is an index for each.
+-- fragment: failed_in
+newest = 1 AND folder = :folder AND state = 'failed' AND mark IN (0, 2)
+
+-- name: cut_since
+SELECT id, finished_us AS at_us FROM job
 WHERE state IN {cut} AND folder = :folder AND finished_us > :since_us ORDER BY finished_us LIMIT :limit
+
+-- name: failed_since
+SELECT id, finished_us AS at_us FROM job INDEXED BY job_listed
+WHERE {failed_in} AND finished_us > :since_us ORDER BY finished_us LIMIT :limit
+
+-- name: last_ended_us
+SELECT MAX(
+  COALESCE((SELECT MAX(finished_us) FROM job WHERE state IN {cut} AND folder = :folder), 0),
+  COALESCE((SELECT MAX(finished_us) FROM job INDEXED BY job_listed WHERE {failed_in}), 0)) AS us
 
 -- name: minutes_of_cut
 SELECT (finished_us - :since_us) / 60000000 AS minute, COUNT(*) AS n FROM job

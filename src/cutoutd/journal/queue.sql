@@ -191,6 +191,15 @@ UPDATE job SET wanted = 'recalled', detail = json_remove(json_set(detail, '$.dec
 WHERE id = :job AND newest = 1
   AND (state IN {has_result} OR state = 'publishing' OR (state = 'failed' AND {rejected}))
 
+-- One that is published and may be wrong was looked at, and is right.
+-- name: confirm
+UPDATE job SET detail = json_remove(detail, '$.doubtful')
+WHERE id = :job AND newest = 1 AND state IN {released} AND wanted IS NULL
+
+-- name: doubt_again
+UPDATE job SET detail = json_set(detail, '$.doubtful', json('true'))
+WHERE id = :job AND newest = 1 AND state IN {released} AND wanted IS NULL
+
 -- fragment: is_decided
 newest = 1 AND json_extract(detail, '$.decision') IS NOT NULL AND state NOT IN {open}
 

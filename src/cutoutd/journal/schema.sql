@@ -147,10 +147,13 @@ CREATE TABLE batch (
     undone_us INTEGER
 );
 CREATE TABLE decided (
-    job   INTEGER NOT NULL,
-    batch INTEGER NOT NULL,
-    state TEXT    NOT NULL,        -- of the job when it was decided about
-    seen  TEXT    NOT NULL,
+    job      INTEGER NOT NULL,
+    batch    INTEGER NOT NULL,
+    seen     TEXT    NOT NULL,     -- SHA-256 of the result that the person saw
+    state    TEXT    NOT NULL,     -- of the job before
+    mark     INTEGER NOT NULL,     -- likewise
+    decision TEXT    NOT NULL,     -- that held before, carried out or not; empty for none
+    undone   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job, batch)
 ) WITHOUT ROWID;
 CREATE INDEX decided_batch ON decided (batch);

@@ -1,11 +1,15 @@
-"""The method that the page asks first: which cutoutd this is, and whether it is configured."""
+"""The method that the page asks first: which cutoutd this is, and whether it is configured and runs."""
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.page.backend.method import Reply
+from cutoutd.journal.commands import Commands
+from cutoutd.page.backend.journal import journal
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend.overview import daemon_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,9 +17,25 @@ if TYPE_CHECKING:
     from cutoutd.page.backend.method import Backend, Method, Parameters
 
 
-def _session(backend: Backend, _: Parameters) -> Reply:
-    settings = backend.settings
-    return Reply(data={"version": version("cutoutd"), "configured": bool(settings and settings.folder)})
+def session(backend: Backend, _: Parameters) -> Reply:
+    """What the page has to know before anything else; it is answered whatever has become of the journal."""
+    settings, trouble, paused = backend.settings, None, False
+    try:
+        with journal(backend) as store:
+            paused = store is not None and Commands(store, backend.clock).is_paused()
+    except RefusedError as refused:
+        trouble = {"code": refused.code, "text": refused.text}
+    return Reply(
+        data={
+            "version": version("cutoutd"),
+            "configured": bool(settings and settings.folder),
+            "language": "",  # the browser's
+            "roots": [os.fspath(one) for one in getattr(getattr(settings, "page", None), "roots", ())],
+            "paused": paused,
+            "running": daemon_status(backend)[0],
+            "trouble": trouble,
+        }
+    )
 
 
-METHODS: Final[Mapping[str, Method]] = {"session": _session}
+METHODS: Final[Mapping[str, Method]] = {"session": session}

@@ -1,0 +1,325 @@
+"""Decisions of people about many pictures at once, each about the result that was seen; and how all of it is taken back.
+
+It asks the daemon by commands, and carries nothing out. The first who decides about a picture wins: whoever decides about
+what has changed since is told so. It must not touch a job's row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import FailureCode, UsageError
+from cutoutd.jobs import ACTIVE, RELEASED, JobState
+from cutoutd.journal.commands import Verb
+from cutoutd.journal.listing import Mark
+from cutoutd.journal.queue import WITH_MODEL
+from cutoutd.journal.store import SQL
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from cutoutd.clock import Clock
+    from cutoutd.journal.store import Store
+
+KEPT_US: Final = 90 * 86_400_000_000
+"""What people decided is remembered for so long."""
+
+_SHOWN: Final = 20
+
+
+class Choice(StrEnum):
+    """What a person can decide about a picture."""
+
+    ACCEPT = "accept"  # its cutout is right: it is published, or no longer doubtful
+    REJECT = "reject"  # it is wrong: it goes, and the picture counts as failed
+    UNDECIDED = "undecided"  # whatever was decided is taken back: it is in review
+
+
+class ConflictCode(StrEnum):
+    """Why a decision about one picture does not hold."""
+
+    GONE = "gone"
+    NEWER = "newer"
+    CHANGED = "changed"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    BUSY = "busy"
+    DECIDED_AGAIN = "decided_again"
+    NO_CUTOUT = "no_cutout"
+
+
+_TEXTS: Final = {
+    ConflictCode.GONE: "The picture is not there any more.",
+    ConflictCode.NEWER: "The picture was replaced by a newer version, which is shown on its own.",
+    ConflictCode.CHANGED: "The cutout was replaced by another one since it was shown here. Look at it again.",
+    ConflictCode.ACCEPTED: "Somebody has accepted it meanwhile.",
+    ConflictCode.REJECTED: "Somebody has rejected it meanwhile.",
+    ConflictCode.BUSY: "The picture is being cut just now. Decide when it is done.",
+    ConflictCode.DECIDED_AGAIN: "It was decided about again afterwards, and stays as it is.",
+    ConflictCode.NO_CUTOUT: "There is no cutout of it that waits for a decision.",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """What a person has decided about.
+
+    Attributes:
+        job: its number.
+        seen: SHA-256 of the first result that was shown.
+        over: the decision that was shown and is replaced by this one; empty: none was.
+    """
+
+    job: int
+    seen: str
+    over: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """A picture about which a decision does not hold."""
+
+    job: int
+    code: ConflictCode
+
+    @property
+    def text(self) -> str:
+        """For the person."""
+        return _TEXTS[self.code]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided:
+    """What came of a decision.
+
+    Attributes:
+        batch: its number, to take it back by.
+        done: about how many pictures it holds.
+        conflicts: the others.
+    """
+
+    batch: int
+    done: int
+    conflicts: tuple[Conflict, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastDecision:
+    """One that was made about a picture.
+
+    Attributes:
+        at_us: when, UTC microseconds.
+        is_undone: it was taken back.
+    """
+
+    batch: int
+    verb: str
+    at_us: int
+    is_undone: bool
+
+
+class UnknownBatchError(UsageError):
+    """There is nothing to take back."""
+
+    code = FailureCode.USAGE
+    title = "Nothing can be taken back"
+    advice = "It was taken back already, or is too long ago."
+
+
+_Asked = tuple[str, int, str | None]
+"""A verb, a job, and what was seen."""
+
+
+class Batches:
+    """The decisions in a journal that a daemon may be writing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def decide(self, choice: Choice, items: Sequence[Item], clock: Clock) -> Decided:
+        """Write decisions down, all that hold in one transaction; a daemon carries them out, now or when it starts.
+
+        Args:
+            choice: the decision.
+            items: what it is about, each picture once.
+            clock: for the times written down.
+        """
+        conflicts: list[Conflict] = []
+        taken: list[tuple[int, str, str, int, str]] = []
+        asked: list[_Asked] = []
+        with self._store.transaction():
+            for row in self._found(items):
+                code = _conflict(row, choice)
+                if code is not None:
+                    conflicts.append(Conflict(job=row["number"], code=code))
+                    continue
+                taken.append((row["job"], row["seen"], row["state"], row["mark"], _standing(row)))
+                asked += _commands(row, choice)
+            batch = self._store.insert(SQL.insert_batch, verb=choice, now_us=clock.now_us())
+            jobs = [job for job, *_ in taken]
+            self._ask(batch, jobs, asked, clock)
+            self._store.write(SQL.insert_decided, batch=batch, items=json.dumps(taken))
+            self._store.write(SQL.forget_batches, before_us=clock.now_us() - KEPT_US)
+        return Decided(batch=batch, done=len(taken), conflicts=tuple(conflicts))
+
+    def undo(self, batch: int, clock: Clock) -> Decided:
+        """Take a batch of decisions back: what was not carried out is withdrawn, what was, is to be undone by the daemon.
+
+        Args:
+            batch: its number.
+            clock: for the times written down.
+
+        Raises:
+            UnknownBatchError: there is no such batch, or it was taken back.
+        """
+        conflicts: list[Conflict] = []
+        jobs: list[int] = []
+        asked: list[_Asked] = []
+        with self._store.transaction():
+            row = self._store.row(SQL.batch, batch=batch)
+            if row is None or row["undone_us"] is not None:
+                raise UnknownBatchError("there is no decision of this number that could be taken back")
+            for found in self._store.rows(SQL.found_for_undo, batch=batch):
+                code = _undo_conflict(found)
+                if code is not None:
+                    conflicts.append(Conflict(job=found["number"], code=code))
+                    continue
+                jobs.append(found["job"])
+                asked += _reversal(found, Choice(row["verb"]))
+            self._ask(batch, jobs, asked, clock)
+            self._store.write(SQL.end_batch, batch=batch, now_us=clock.now_us(), jobs=json.dumps(jobs))
+        return Decided(batch=batch, done=len(jobs), conflicts=tuple(conflicts))
+
+    def retry(self, jobs: Sequence[int], model: str, clock: Clock) -> Decided:
+        """Have pictures cut again.
+
+        Args:
+            jobs: their numbers, each once.
+            model: that is to cut them; empty: their folder's.
+            clock: for the times written down.
+
+        Returns:
+            What came of it; it is no batch, and cannot be taken back: its number is 0.
+        """
+        conflicts: list[Conflict] = []
+        asked: list[tuple[str, str, None]] = []
+        with self._store.transaction():
+            for row in self._store.rows(SQL.found_for_retry, jobs=json.dumps(jobs)):
+                code = _retry_conflict(row)
+                if code is not None:
+                    conflicts.append(Conflict(job=row["number"], code=code))
+                else:
+                    argument = f"{row['job']}{WITH_MODEL}{model}" if model else str(row["job"])
+                    asked.append((Verb.RETRY, argument, None))
+            self._store.write(
+                SQL.post_commands, commands=json.dumps(asked), batch=None, now_us=clock.now_us()
+            )
+        return Decided(batch=0, done=len(asked), conflicts=tuple(conflicts))
+
+    def about(self, job: int) -> list[PastDecision]:
+        """What was decided about a picture, the last first."""
+        return [
+            PastDecision(
+                batch=row["batch"], verb=row["verb"], at_us=row["posted_us"], is_undone=bool(row["undone"])
+            )
+            for row in self._store.rows(SQL.decisions_about, job=job, limit=_SHOWN)
+        ]
+
+    def _found(self, items: Iterable[Item]) -> list[sqlite3.Row]:
+        listed = json.dumps([(one.job, one.seen, one.over) for one in items])
+        return self._store.rows(SQL.found_for_decision, items=listed)
+
+    def _ask(self, batch: int, jobs: Sequence[int], asked: Sequence[_Asked], clock: Clock) -> None:
+        """Ask the daemon for what follows from a decision, instead of what was asked about these jobs before."""
+        self._store.write(SQL.withdraw_commands, jobs=json.dumps(jobs))
+        self._store.write(SQL.post_commands, commands=json.dumps(asked), batch=batch, now_us=clock.now_us())
+
+
+def _is_rejected(row: sqlite3.Row) -> bool:
+    return bool(row["state"] == JobState.FAILED and row["mark"] == Mark.REJECTED)
+
+
+def _is_coming_back(row: sqlite3.Row) -> bool:
+    """It goes back into review: asked for, or written down."""
+    return Verb.HOLD in (row["asked"], row["decision"])
+
+
+def _standing(row: sqlite3.Row) -> str:
+    """The decision about a picture that holds, carried out or not; empty: none does."""
+    pending = row["asked"] or row["decision"]
+    if pending:
+        return str(pending) if pending in (Verb.ACCEPT, Verb.REJECT) else ""
+    if _is_rejected(row):
+        return Choice.REJECT
+    return Choice.ACCEPT if row["state"] in RELEASED and row["last_verb"] == Choice.ACCEPT else ""
+
+
+def _conflict(row: sqlite3.Row, choice: Choice) -> ConflictCode | None:  # noqa: PLR0911 -- one for each
+    if row["job"] is None or row["state"] == JobState.GONE:
+        return ConflictCode.GONE
+    if not row["newest"]:
+        return ConflictCode.NEWER
+    is_there = row["state"] == JobState.REVIEW or row["state"] in RELEASED
+    if not is_there and not _is_rejected(row):
+        return ConflictCode.BUSY if row["state"] != JobState.FAILED else ConflictCode.NO_CUTOUT
+    if is_there and row["seen"] != row["sha256"]:
+        return ConflictCode.CHANGED
+    if choice is Choice.UNDECIDED:
+        return None
+    standing = _standing(row)
+    if standing and standing != row["over"]:
+        return ConflictCode.ACCEPTED if standing == Choice.ACCEPT else ConflictCode.REJECTED
+    is_settled = row["state"] in RELEASED and row["mark"] == Mark.PLAIN and not _is_coming_back(row)
+    return ConflictCode.NO_CUTOUT if choice is Choice.ACCEPT and is_settled and not standing else None
+
+
+def _retry_conflict(row: sqlite3.Row) -> ConflictCode | None:
+    if row["job"] is None:
+        return ConflictCode.GONE
+    if not row["newest"]:
+        return ConflictCode.NEWER
+    return ConflictCode.BUSY if row["state"] in ACTIVE | {JobState.QUEUED} else None
+
+
+def _commands(row: sqlite3.Row, choice: Choice) -> list[_Asked]:
+    """What to ask of the daemon instead of all that was asked and not carried out."""
+    job, seen = row["job"], row["seen"] or None
+    is_held = row["state"] == JobState.REVIEW
+    if choice is Choice.UNDECIDED:
+        return [] if is_held and not row["decision"] else [(Verb.HOLD, job, None)]
+    if is_held or (choice is Choice.ACCEPT and row["state"] in RELEASED and row["decision"] != Verb.HOLD):
+        return [(choice, job, seen)]
+    # A published or rejected one goes back into review first.
+    return [(Verb.HOLD, job, None), (choice, job, None)]
+
+
+def _undo_conflict(row: sqlite3.Row) -> ConflictCode | None:
+    if row["job"] is None or row["state"] == JobState.GONE:
+        return ConflictCode.GONE
+    if not row["newest"]:
+        return ConflictCode.NEWER
+    if row["undone"] or row["decided_again"]:
+        return ConflictCode.DECIDED_AGAIN
+    return None
+
+
+def _reversal(row: sqlite3.Row, choice: Choice) -> list[_Asked]:
+    """What to ask of the daemon so that a job is as it was before a decision, once its commands are withdrawn."""
+    job, before = row["job"], str(row["decision_before"])
+    is_held = row["state"] == JobState.REVIEW
+    was_released = row["state_before"] in RELEASED
+    if was_released and choice is Choice.ACCEPT:
+        return [(Verb.DOUBT, job, None)] if row["mark_before"] == Mark.DOUBTFUL else []
+    wanted = before or (Choice.ACCEPT if was_released else "")
+    if not wanted:
+        return [] if is_held and not row["decision"] else [(Verb.HOLD, job, None)]
+    is_so = row["state"] in RELEASED if wanted == Choice.ACCEPT else _is_rejected(row)
+    if is_so and not row["decision"]:
+        return []
+    first = [] if is_held or row["decision"] == Verb.HOLD else [(Verb.HOLD.value, job, None)]
+    doubt = [(Verb.DOUBT.value, job, None)] if was_released and row["mark_before"] == Mark.DOUBTFUL else []
+    return [*first, (wanted, job, None), *doubt]

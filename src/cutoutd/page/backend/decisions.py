@@ -1,0 +1,114 @@
+"""What people decide in the page: about cutouts, about pictures that are to be cut again, and that work is to rest.
+
+Each becomes a command in the journal, which the daemon carries out, now or when it starts. Nothing is changed here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.journal.batches import Batches, Choice, Item, UnknownBatchError
+from cutoutd.journal.commands import Commands, Verb
+from cutoutd.page.backend.jobs import MOST_NUMBERS
+from cutoutd.page.backend.journal import required
+from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend.parameters import text, truth, whole, whole_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.journal.batches import Decided
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+
+_SEEN: Final = re.compile(r"[0-9a-f]{64}|", re.ASCII)
+_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}|", re.ASCII)
+_LARGEST: Final = 2**53
+_PARTS: Final = (2, 3)
+
+
+def decide(backend: Backend, params: Parameters) -> Reply:
+    """Accept or reject cutouts, or take such a decision back; what has changed since it was shown is left as it is.
+
+    Raises:
+        RefusedError: 400; a parameter is wrong.
+    """
+    verb = text(params, "verb")
+    if verb not in set(Choice):
+        raise RefusedError(400, "unknown_choice", f"There is no decision {verb!r}.", name="verb", value=verb)
+    items = _items(params.get("items"))
+    with required(backend) as store:
+        decided = Batches(store).decide(Choice(verb), items, backend.clock)
+    backend.tell("decided", {"batch": decided.batch})
+    return _told(decided)
+
+
+def undo(backend: Backend, params: Parameters) -> Reply:
+    """Take a whole batch of decisions back.
+
+    Raises:
+        RefusedError: 409; it was taken back already.
+    """
+    batch = whole(params, "batch")
+    with required(backend) as store:
+        try:
+            decided = Batches(store).undo(batch, backend.clock)
+        except UnknownBatchError as error:
+            raise RefusedError(409, "undone", f"{error.title}. {error.advice}", batch=batch) from error
+    backend.tell("decided", {"batch": batch})
+    return _told(decided)
+
+
+def retry(backend: Backend, params: Parameters) -> Reply:
+    """Have pictures cut again, also by another model.
+
+    Raises:
+        RefusedError: 400; a parameter is wrong.
+    """
+    jobs, model = whole_numbers(params, "jobs", most=MOST_NUMBERS), text(params, "model", "")
+    if not _MODEL.fullmatch(model):
+        raise RefusedError(400, "unknown_choice", "No model has such a name.", name="model", value=model)
+    with required(backend) as store:
+        decided = Batches(store).retry(list(dict.fromkeys(jobs)), model, backend.clock)
+    backend.tell("decided", {"batch": 0})
+    return _told(decided)
+
+
+def pause(backend: Backend, params: Parameters) -> Reply:
+    """Have no new work begun, or have it go on."""
+    paused = truth(params, "paused")
+    with required(backend) as store:
+        Commands(store, backend.clock).post(Verb.PAUSE if paused else Verb.RESUME)
+    return Reply(data={"paused": paused})
+
+
+def _told(decided: Decided) -> Reply:
+    conflicts = [{"job": one.job, "code": one.code.value, "text": one.text} for one in decided.conflicts]
+    return Reply(data={"batch": decided.batch, "done": decided.done, "conflicts": conflicts})
+
+
+def _items(given: Any) -> list[Item]:  # noqa: ANN401 -- JSON of a stranger
+    if not isinstance(given, list) or not 0 < len(given) <= MOST_NUMBERS:
+        raise _wrong_items(f"be a list of 1 to {MOST_NUMBERS} pictures")
+    items: dict[int, Item] = {}
+    for one in given:
+        if not isinstance(one, list) or len(one) not in _PARTS:
+            raise _wrong_items("have a number and a SHA-256 for each picture")
+        job, seen, over = one if len(one) == max(_PARTS) else (*one, "")
+        is_number = isinstance(job, int) and not isinstance(job, bool) and 0 < job <= _LARGEST
+        if (
+            not is_number
+            or not isinstance(seen, str)
+            or not _SEEN.fullmatch(seen)
+            or over not in ("", *Choice)
+        ):
+            raise _wrong_items("have a number and a SHA-256 for each picture")
+        items[job] = Item(job=job, seen=seen, over=over)
+    return list(items.values())
+
+
+def _wrong_items(right: str) -> RefusedError:
+    return RefusedError(400, "parameter", f"The parameter items must {right}.", name="items", right=right)
+
+
+METHODS: Final[Mapping[str, Method]] = {"decide": decide, "undo": undo, "retry": retry, "pause": pause}

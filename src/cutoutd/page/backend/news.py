@@ -1,0 +1,137 @@
+"""Tells browsers what changes: looks at the journal's version and at the daemon's status four times a second.
+
+Only while a browser listens: else its thread sleeps. What costs more is told at longer intervals, so that a page that is open
+does not slow cutting down.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import logs
+from cutoutd.errors import CutoutdError
+from cutoutd.journal.listing import Listing
+from cutoutd.page.backend.job_view import described
+from cutoutd.page.backend.journal import journal
+from cutoutd.page.backend.method import RefusedError
+from cutoutd.page.backend.overview import daemon_status, overview_data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.journal.store import Store
+    from cutoutd.page.backend.method import Backend, Method
+
+LOOK_S: Final = 0.25
+OVERVIEW_S: Final = 1.0
+SHARE: Final = 0.02
+"""Of a core at most goes into overviews: one that takes long comes less often."""
+
+SHOWN: Final = 50
+"""So many pictures that ended are told of at once."""
+
+
+class News:
+    """What was told last, and what is new since."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._store: Store | None = None
+        self._version = -1
+        self._status: object = None
+        self._ended_us: dict[str, int] = {}
+        self._overview_due_s = 0.0
+        self._is_overview_old = True
+
+    def begin(self) -> None:
+        """Somebody listens: whatever has changed before was told by the answers to what was asked."""
+        self._store = None
+        self._is_overview_old = True
+
+    def look(self) -> None:
+        """Tell what is new.
+
+        Raises:
+            CutoutdError: the journal cannot be read.
+            RefusedError: likewise.
+        """
+        if self._has_journal_changed():
+            self._tell_ended()
+            self._is_overview_old = True
+        status = daemon_status(self._backend)
+        if status != self._status:
+            self._status, self._is_overview_old = status, True
+        now_s = time.monotonic()
+        if self._is_overview_old and now_s >= self._overview_due_s:
+            self._is_overview_old = False
+            self._backend.tell("overview", overview_data(self._backend))
+            self._overview_due_s = time.monotonic() + max(OVERVIEW_S, (time.monotonic() - now_s) / SHARE)
+
+    def _has_journal_changed(self) -> bool:
+        with journal(self._backend) as store:
+            if store is None:
+                self._store = None
+                return False
+            version = store.data_version()
+            if store is not self._store:  # the first one, or one that was made anew
+                self._store, self._version = store, version
+                self._ended_us = {name: self._last_us(store, name) for name in self._folders}
+                return True
+            changed, self._version = version != self._version, version
+            return changed
+
+    @property
+    def _folders(self) -> list[str]:
+        settings = self._backend.settings
+        return [] if settings is None else [one.name for one in settings.folder]
+
+    def _last_us(self, store: Store, folder: str) -> int:
+        return Listing(store).ended_us(folder)
+
+    def _tell_ended(self) -> None:
+        numbers: list[int] = []
+        folders: list[str] = []
+        more = False
+        with journal(self._backend) as store:
+            if store is None:
+                return
+            listing = Listing(store)
+            for name in self._folders:
+                if name not in self._ended_us:
+                    self._ended_us[name] = self._last_us(store, name)
+                found = listing.ended(name, self._ended_us[name], limit=SHOWN + 1)
+                if found:
+                    self._ended_us[name] = max(at_us for _, at_us in found)
+                    folders.append(name)
+                    numbers += [number for number, _ in found]
+                    more = more or len(found) > SHOWN
+            shown = described(store, listing.jobs(numbers[:SHOWN]))
+        data: dict[str, Any] = {"folders": folders, "ended": shown, "more": more or len(numbers) > SHOWN}
+        self._backend.tell("jobs", data)
+
+
+def start(backend: Backend) -> None:
+    """Begin to look, in a thread of its own."""
+    threading.Thread(target=_run, args=(backend,), name="page-news", daemon=True).start()
+
+
+def _run(backend: Backend) -> None:
+    news, told = News(backend), ""
+    while True:
+        if not backend.watched.is_set():
+            backend.watched.wait()
+            news.begin()
+        try:
+            news.look()
+            told = ""
+        except (CutoutdError, RefusedError) as error:
+            # Browsers are told by the answers to what they ask; a journal that stays away is one line in the log.
+            if str(error) != told:
+                told = str(error)
+                logs.get().warning("page.no_news", why=told)
+        time.sleep(LOOK_S)
+
+
+METHODS: Final[Mapping[str, Method]] = {}

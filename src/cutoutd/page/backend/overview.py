@@ -1,0 +1,227 @@
+"""How everything stands at a glance: the folders, what waits, what is done, and how fast; and an hour of it by minutes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.daemon import status_file
+from cutoutd.jobs import JobState
+from cutoutd.journal.commands import Commands
+from cutoutd.journal.listing import Listing
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.rebuild import rebuilt
+from cutoutd.journal.state import running
+from cutoutd.overview.overview import PACE_OF, RATE_WINDOW_S, midnight_us, per_minute, room_of
+from cutoutd.page.backend.job_view import FILTERS, is_meant
+from cutoutd.page.backend.journal import counts, journal
+from cutoutd.page.backend.method import Reply
+from cutoutd.page.backend.parameters import text
+from cutoutd.page.backend.standing import standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from cutoutd.journal.listing import Kind
+    from cutoutd.journal.store import Store
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.settings.schema import Folder, Settings
+
+MINUTES: Final = 60
+_MINUTE_US: Final = 60_000_000
+_ROOM_EVERY_S: Final = 20.0
+
+
+class Room:
+    """How much room the outputs have, looked at now and then by a process of its own, since any of them may hang."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: Mapping[str, int | None] = {}
+        self._due_s = 0.0
+        self._looking = False
+
+    def of(self, places: tuple[str, ...], now_s: float) -> Mapping[str, int | None]:
+        """What is known by now; a look begins if the last one is some time ago."""
+        with self._lock:
+            is_due = not self._looking and (now_s >= self._due_s or not set(places) <= self._known.keys())
+            self._looking = self._looking or is_due
+            known = self._known
+        if is_due:
+            threading.Thread(target=self._look, args=(places, now_s), name="page-room", daemon=True).start()
+        return known
+
+    def _look(self, places: tuple[str, ...], now_s: float) -> None:
+        found: Mapping[str, int | None] = {}
+        try:
+            found = room_of(places)
+        finally:
+            with self._lock:
+                self._known = dict.fromkeys(places) | dict(found)
+                self._due_s, self._looking = now_s + _ROOM_EVERY_S, False
+
+
+class DaemonStatus:
+    """What the running daemon says, read again when its file has changed."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[str, int, int] | None = None
+        self._said: dict[str, Any] = {}
+
+    def of(self, state_dir: Path) -> tuple[bool, Mapping[str, Any]]:
+        """Whether a daemon runs, and what it says."""
+        session = _session_in(state_dir)
+        if session is None:
+            return False, {}
+        try:
+            status = (state_dir / status_file.FILE_NAME).stat()
+        except OSError:
+            return True, {}
+        seen = (session, status.st_mtime_ns, status.st_ino)
+        if seen != self._seen:
+            said = status_file.read(state_dir)
+            # One that has just begun has not said anything yet: the file is that of the daemon before it.
+            self._seen, self._said = seen, said if said.get("run") == session else {}
+        return True, self._said
+
+
+def daemon_status(backend: Backend) -> tuple[bool, Mapping[str, Any]]:
+    """Whether a daemon runs on the state directory, and what it says."""
+    if backend.settings is None:
+        return False, {}
+    kept: DaemonStatus = backend.parts.setdefault("daemon_status", DaemonStatus())
+    return kept.of(backend.settings.service.state_dir)
+
+
+def overview_data(backend: Backend) -> dict[str, Any]:
+    """What `overview` answers, for the event of that name as well.
+
+    Raises:
+        RefusedError: 503; the journal cannot be read.
+    """
+    settings, now_us = backend.settings, backend.clock.now_us()
+    is_running, live = daemon_status(backend)
+    if settings is None:
+        return _nothing(now_us)
+    room: Room = backend.parts.setdefault("room", Room())
+    free = room.of(tuple(os.fspath(one.output) for one in settings.folder), backend.clock.monotonic_s())
+    said = live.get("folders", {})
+    with journal(backend) as store:
+        kinds = counts(backend, store) if store is not None else {}
+        note = rebuilt(store) if store is not None else None
+        return {
+            "at": rfc3339(now_us),
+            "running": is_running,
+            "paused": store is not None and Commands(store, backend.clock).is_paused(),
+            "configured": bool(settings.folder),
+            "state_dir": str(settings.service.state_dir),
+            "rebuilt": None
+            if note is None
+            else {"at": rfc3339(note.at_us), "set_aside": note.aside, "why": note.cause},
+            "workers": live.get("workers"),
+            "folders": [
+                {
+                    **_told(one, settings, said.get(one.name), running=is_running),
+                    "free_bytes": free.get(os.fspath(one.output)),
+                    **_counted(one.name, kinds),
+                    **_paced(one.name, store, kinds, now_us),
+                }
+                for one in settings.folder
+            ],
+        }
+
+
+def _nothing(now_us: int) -> dict[str, Any]:
+    return {
+        "at": rfc3339(now_us),
+        "running": False,
+        "paused": False,
+        "configured": False,
+        "state_dir": "",
+        "rebuilt": None,
+        "workers": None,
+        "folders": [],
+    }
+
+
+def _told(
+    folder: Folder, settings: Settings, said: Mapping[str, Any] | None, *, running: bool
+) -> dict[str, Any]:
+    """What the configuration and the running daemon say of a folder."""
+    found = standing(said, running=running)
+    live = said or {}
+    return {
+        "name": folder.name,
+        "input": os.fspath(folder.input),
+        "output": os.fspath(folder.output),
+        "tagged": folder in settings.tagged,
+        "watching": found.watching,
+        "trouble": found.trouble,
+        "why": found.why,
+        "advice": found.advice,
+        "note": live.get("note", ""),
+        "settling": live.get("settling", 0),
+        "unreadable": live.get("unreadable", 0),
+        "held_up": live.get("held_up", []),
+    }
+
+
+def _counted(folder: str, kinds: Mapping[Kind, int]) -> dict[str, int]:
+    own = {kind: number for kind, number in kinds.items() if kind.folder == folder}
+    return {
+        word: sum(number for kind, number in own.items() if is_meant(word, kind.state, kind.mark))
+        for word in FILTERS
+    }
+
+
+def _paced(folder: str, store: Store | None, kinds: Mapping[Kind, int], now_us: int) -> dict[str, Any]:
+    """How many were done today, how fast, and how long what waits takes at that rate."""
+    if store is None:
+        return {"done_today": 0, "per_minute": 0.0, "eta_s": None}
+    reader = Reader(store)
+    rate = per_minute(reader.work_since(folder, now_us - RATE_WINDOW_S * 1_000_000, PACE_OF))
+    ahead = (JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING, JobState.UPLOADING)
+    left = sum(kinds.get(one, 0) for one in kinds if one.folder == folder and one.state in ahead)
+    return {
+        "done_today": reader.done_since(folder, midnight_us(now_us)),
+        "per_minute": round(rate, 2),
+        "eta_s": round(60 * left / rate) if left and rate else None,
+    }
+
+
+def overview(backend: Backend, _: Parameters) -> Reply:
+    """How everything stands."""
+    return Reply(data=overview_data(backend))
+
+
+def throughput(backend: Backend, params: Parameters) -> Reply:
+    """How many pictures were cut, and how many failed, in each of the last 60 minutes, the oldest first."""
+    asked = text(params, "folder", "")
+    since_us = backend.clock.now_us() - MINUTES * _MINUTE_US
+    done, failed = [0] * MINUTES, [0] * MINUTES
+    with journal(backend) as store:
+        if store is not None:
+            names = {asked} if asked else {kind.folder for kind in counts(backend, store)}
+            listing = Listing(store)
+            for name in names:
+                _add(done, listing.minutes(name, since_us, failed=False).items())
+                _add(failed, listing.minutes(name, since_us, failed=True).items())
+    return Reply(data={"minutes": done, "failed": failed})
+
+
+def _add(sums: list[int], found: Iterable[tuple[int, int]]) -> None:
+    for minute, number in found:
+        sums[min(minute, MINUTES - 1)] += number  # a clock that was put back
+
+
+def _session_in(state_dir: Path) -> str | None:
+    try:
+        return running(state_dir)
+    except OSError:
+        return None
+
+
+METHODS: Final[Mapping[str, Method]] = {"overview": overview, "throughput": throughput}

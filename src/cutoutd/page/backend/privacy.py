@@ -1,0 +1,207 @@
+"""What left this machine, from the uploader's ledger; and the four questions of docs/privacy.md, answered by what runs now.
+
+The uploader itself is not known here: its ledger is read as the file that it is. This module must not write there.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.database import Database, Queries
+from cutoutd.errors import CutoutdError, FailureCode, StorageError
+from cutoutd.journal.store import SQL as JOURNAL_SQL
+from cutoutd.models import catalog
+from cutoutd.page.backend.journal import journal
+from cutoutd.page.backend.method import Reply
+from cutoutd.page.backend.overview import daemon_status
+from cutoutd.spool import SpoolPaths
+from cutoutd.upload_records import LEDGER, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.settings.schema import Settings
+
+SHOWN: Final = 200
+"""Uploads that are listed; `cutoutd audit` has all."""
+
+_TIMEOUT_S: Final = 2.0
+_PROCESSES: Final = 32
+
+SQL: Final = Queries("cutoutd.page.backend", "ledger.sql")
+
+
+class LedgerUnreadableError(CutoutdError):
+    """The ledger of uploads cannot be read just now, or is none."""
+
+    code = FailureCode.LEDGER
+    title = "The ledger of uploads cannot be read"
+    advice = "`cutoutd audit` says more."
+
+
+def egress(backend: Backend, _: Parameters) -> Reply:
+    """How much left this machine, since when, every upload; and how one can see that."""
+    settings = backend.settings
+    root = None if settings is None else SpoolPaths.under(settings.service.state_dir).root
+    found, trouble = _uploads(root)
+    if not found["uploads"] and not trouble and root is not None:
+        trouble = traces(root)  # the ledger has nothing, and something else says that there was
+    return Reply(
+        data=found
+        | {"since": _since(backend, found), "trouble": trouble, "tagged": _tagged(settings)}
+        | {"questions": _questions(backend)}
+    )
+
+
+def _uploads(root: Path | None) -> tuple[dict[str, Any], str]:
+    nothing: dict[str, Any] = {"uploads": 0, "bytes": 0, "first": None, "last": None, "ledger": []}
+    if root is None or not (root / LEDGER).exists():
+        return nothing, ""
+    try:
+        ledger = Database(
+            root / LEDGER,
+            create=False,
+            timeout_s=_TIMEOUT_S,
+            refused=StorageError,
+            damaged=LedgerUnreadableError,
+        )
+        try:
+            sums = ledger.row(SQL.sums)
+            rows = ledger.rows(SQL.last_uploads, limit=SHOWN)
+        finally:
+            ledger.close()
+    except (CutoutdError, sqlite3.Error, OSError) as error:
+        return nothing, f"{LedgerUnreadableError.title}: {error}"
+    if sums is None:
+        return nothing, ""
+    return {
+        "uploads": sums["uploads"],
+        "bytes": sums["bytes"],
+        "first": None if sums["first_us"] is None else rfc3339(sums["first_us"]),
+        "last": None if sums["last_us"] is None else rfc3339(sums["last_us"]),
+        "ledger": [_upload(row) for row in rows],
+    }, ""
+
+
+def _upload(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "at": rfc3339(row["began_us"]),
+        "status": row["outcome"] or "under_way",
+        **{name: row[name] for name in ("folder", "job", "host", "provider", "bytes", "credits", "why")},
+        "cause": row["cause"] or "",
+    }
+
+
+def _since(backend: Backend, found: Mapping[str, Any]) -> str | None:
+    """Since when it is known what left: the first upload, or the first folder that was watched."""
+    known = [found["first"]] if found["first"] is not None else []
+    with journal(backend) as store:
+        if store is not None:
+            known += [
+                rfc3339(row["first_run_us"])
+                for row in store.rows(JOURNAL_SQL.first_runs)
+                if 0 < row["first_run_us"] <= backend.clock.now_us()
+            ]
+    return min(known, default=None)
+
+
+def _tagged(settings: Settings | None) -> list[dict[str, str]]:
+    if settings is None:
+        return []
+    return [
+        {"folder": one.name, "route": one.route.value, "host": str(settings.hosted.address)}
+        for one in settings.tagged
+    ]
+
+
+def _questions(backend: Backend) -> list[dict[str, Any]]:
+    is_running, live = daemon_status(backend)
+    processes = _processes(live.get("pid")) if is_running else []
+    worker = live.get("worker") or {}
+    layers = [str(one) for one in worker.get("layers", ())]
+    settings, tagged = backend.settings, _tagged(backend.settings)
+    names = dict.fromkeys(one.model for one in settings.folder if one.model) if settings is not None else {}
+    local = (
+        [one.name for one in settings.folder if one not in settings.tagged] if settings is not None else []
+    )
+    not_running = [] if is_running else ["cutoutd does not run just now, so there is nothing to look at."]
+    leaves = (
+        f"Yes, but for the pictures of {', '.join(one['folder'] for one in tagged)}, which are sent away."
+        if tagged
+        else "Yes. No folder may send a picture away, so no process of cutoutd has a way to the network."
+    )
+    return [
+        {
+            "code": "where_runs",
+            "answer": "On this machine, in processes of cutoutd of their own, the workers.",
+            "evidence": [
+                *not_running,
+                *(
+                    [f"{live.get('workers')} workers; the model runs on {worker['provider']}"]
+                    if worker
+                    else []
+                ),
+                *processes,
+            ],
+        },
+        {
+            "code": "where_stored",
+            "answer": "On this machine, as a file whose checksum is compared before it is used.",
+            "evidence": _models(names),
+        },
+        {
+            "code": "offline",
+            "answer": leaves,
+            "evidence": [
+                *(f"{one}: nothing leaves this machine" for one in local),
+                *(f"{one['folder']}: {one['route']}, to {one['host']}" for one in tagged),
+            ],
+        },
+        {
+            "code": "workers",
+            "answer": "They decode pictures, locked in: each has one opened picture and the files of its results, and nothing else.",
+            "evidence": layers or not_running or ["No worker has begun yet."],
+        },
+    ]
+
+
+def _models(names: Mapping[str, None]) -> list[str]:
+    try:
+        specs = [spec for spec in catalog.read() if spec.name in names] or list(catalog.read()[:1])
+    except CutoutdError as error:
+        return [str(error)]
+    return [f"{one.name}: {one.file}, SHA-256 {one.sha256}" for one in specs]
+
+
+def _processes(pid: object) -> list[str]:
+    """What the kernel says of the daemon and its children: that the filter of system calls is on, and rights cannot grow."""
+    if not isinstance(pid, int):
+        return []
+    family = [pid]
+    for one in family:
+        try:
+            children = Path(f"/proc/{one}/task/{one}/children").read_text(encoding="ascii")
+        except OSError:
+            continue
+        family += [int(child) for child in children.split()][: _PROCESSES - len(family)]
+    return [said for one in family if (said := _status_of(one))]
+
+
+def _status_of(pid: int) -> str:
+    wanted = {"Name", "Seccomp", "NoNewPrivs"}
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        if os.stat(f"/proc/{pid}").st_uid != os.getuid():  # noqa: PTH116 -- beside the others
+            return ""
+    except OSError:
+        return ""
+    found = dict(line.split(":\t", 1) for line in lines if line.split(":")[0] in wanted and ":\t" in line)
+    return f"process {pid} ({found.get('Name', '')}): Seccomp {found.get('Seccomp', '?')}, NoNewPrivs {found.get('NoNewPrivs', '?')}"
+
+
+METHODS: Final[Mapping[str, Method]] = {"egress": egress}

@@ -1,0 +1,93 @@
+"""What a picture's sidecar says, as far as its disk or share answers at once: a list must not wait for a share that hangs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as LateError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.fs.tree import Tree
+from cutoutd.publish.document import read
+from cutoutd.publish.naming import sidecar_name
+from cutoutd.publish.sidecar import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.listing import ListedOutput
+    from cutoutd.page.backend.method import Backend
+    from cutoutd.settings.schema import Folder
+
+_PATIENCE_S: Final = 0.5
+_THREADS: Final = 4
+_IN_A_FOLDER: Final = 2
+"""Threads that one folder's share may hold."""
+
+_SHOWN: Final = ("second_opinion", "timings_ms", "egress", "corrections", "runtime", "route", "published_at")
+
+
+class SidecarReader:
+    """Reads sidecars in threads of its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="page-sidecars")
+        self._lock = threading.Lock()
+        self._busy: dict[str, int] = {}
+
+    def read(self, folder: Folder, path: str, targets: Sequence[bytes]) -> dict[str, Any] | None:
+        """The sidecar of a source; None: there is none that can be read at once."""
+        with self._lock:
+            if self._busy.get(folder.name, 0) >= _IN_A_FOLDER:
+                return None
+            self._busy[folder.name] = self._busy.get(folder.name, 0) + 1
+        future = self._threads.submit(_read, folder, path, targets)
+        future.add_done_callback(lambda _: self._free(folder.name))
+        return _within(future)
+
+    def _free(self, name: str) -> None:
+        with self._lock:
+            self._busy[name] -= 1
+
+
+def sidecar_of(backend: Backend, job: Job, outputs: Sequence[ListedOutput]) -> dict[str, Any]:
+    """What a job's sidecar says, by the names that the page knows; None for each that is not known."""
+    folders = backend.settings.folder if backend.settings is not None else ()
+    folder = next((one for one in folders if one.name == job.folder), None)
+    reader: SidecarReader = backend.parts.setdefault("sidecars", SidecarReader())
+    document = None
+    if folder is not None and outputs:
+        document = reader.read(folder, job.path, [one.target for one in outputs])
+    found = document or {}
+    sizes = found.get("outputs")
+    return {
+        "sidecar": document is not None,
+        "sizes": [_size(one) for one in sizes] if isinstance(sizes, list) else [],
+        **{name: found.get(name) for name in _SHOWN},
+    }
+
+
+def _within(future: Future[dict[str, Any] | None]) -> dict[str, Any] | None:
+    with suppress(LateError):
+        return future.result(_PATIENCE_S)
+    return None
+
+
+def _read(folder: Folder, path: str, targets: Sequence[bytes]) -> dict[str, Any] | None:
+    tree = Tree(folder.sidecar_dir or folder.output)
+    for target in targets:
+        name = sidecar_name(os.fsdecode(target))
+        with suppress(OSError), tree.find(name) as entry:
+            document = read(entry, SCHEMA) if entry is not None else None
+            source = document.get("source") if document is not None else None
+            if isinstance(source, dict) and source.get("path") == path:
+                return document
+    return None
+
+
+def _size(output: object) -> dict[str, Any]:
+    one = output if isinstance(output, dict) else {}
+    return {name: one.get(name) for name in ("path", "bytes", "width", "height", "format", "quality")}

@@ -1,0 +1,277 @@
+"""Decisions about many pictures: kept while no daemon runs, carried out whole, taken back whole, and the first one wins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.daemon import commands as handler_module
+from cutoutd.daemon.commands import CommandHandler
+from cutoutd.daemon.folder_set import FolderSet
+from cutoutd.errors import JournalError
+from cutoutd.job_detail import JobResult
+from cutoutd.jobs import Job, JobState, Published, Version
+from cutoutd.journal.reader import Reader
+from cutoutd.page.backend.method import RefusedError
+from tests.integration.page_room import PageRoom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
+    """A room of the test's own, without a daemon."""
+    opened = PageRoom(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+def daemon(room: PageRoom) -> CommandHandler:
+    """The part of a daemon that writes decisions down; its folders come later."""
+    return CommandHandler(room.journal, FolderSet.of(room.journal, {}), lambda _: None)
+
+
+def job(room: PageRoom, number: int) -> Job:
+    """One, as it is now."""
+    found = Reader(room.journal.store).job(number)
+    assert found is not None
+    return found
+
+
+def decision(room: PageRoom, number: int) -> str:
+    """What was written down about one."""
+    return JobResult.of(job(room, number)).decision
+
+
+def shown(room: PageRoom, number: int) -> dict[str, Any]:
+    """One as the page has it."""
+    found: dict[str, Any] = room.ask("job", job=number)
+    return found
+
+
+def codes(answer: dict[str, Any]) -> list[str]:
+    """Why what was not done."""
+    return [one["code"] for one in answer["conflicts"]]
+
+
+def held(room: PageRoom, count: int) -> list[int]:
+    """So many cutouts that are held back."""
+    return [room.cut(f"{number}.jpg", JobState.REVIEW) for number in range(count)]
+
+
+def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
+    """They are shown at once; and it writes all of them down."""
+    a, b = held(room, 2)
+    found = room.ask("decide", verb="accept", items=room.seen(a, b))
+    assert (found["done"], found["conflicts"]) == (2, [])
+    assert room.told == [("decided", {"batch": found["batch"]})]
+    assert shown(room, a)["decision"] == "accept"
+    daemon(room).look()
+    assert [decision(room, one) for one in (a, b)] == ["accept", "accept"]
+    assert room.asked() == []
+    assert shown(room, a)["decision"] == "accept"
+
+
+def test_the_first_of_two_browsers_wins(room: PageRoom) -> None:
+    """The second is told what the first has decided, before and after it was written down; whoever has seen that may change it."""
+    a, b = held(room, 2)
+    items = room.seen(a, b)
+    room.ask("decide", verb="accept", items=items[:1])
+    found = room.ask("decide", verb="reject", items=items)
+    assert (found["done"], codes(found), found["conflicts"][0]["job"]) == (1, ["accepted"], a)
+    assert "accepted" in found["conflicts"][0]["text"]
+    daemon(room).look()
+    assert codes(room.ask("decide", verb="reject", items=items[:1])) == ["accepted"]
+    assert room.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
+    assert room.asked() == [("reject", str(a))]
+    daemon(room).look()
+    assert decision(room, a) == "reject"
+
+
+def test_what_has_changed_since_it_was_seen_is_not_decided_about(room: PageRoom) -> None:
+    """Replaced by another cutout, by a newer version, gone, or in work; the others of the batch hold."""
+    changed, newer, busy, fine = held(room, 4)
+    room.journal.sources.accept("shop", [Version(path="1.jpg", size=2, mtime_ns=9)])
+    room.journal.queue.retry(busy)
+    items = [[changed, "f" * 64], *room.seen(newer), [busy, "a" * 64], [99, "a" * 64], *room.seen(fine)]
+    found = room.ask("decide", verb="accept", items=items)
+    assert codes(found) == ["changed", "newer", "busy", "gone"]
+    assert room.asked() == [("accept", str(fine))]
+
+
+def test_what_changes_before_the_daemon_comes_to_it_is_left_and_said(room: PageRoom) -> None:
+    """It was decided while no daemon ran, and cut again by its first pictures."""
+    (a,) = held(room, 1)
+    room.ask("decide", verb="accept", items=room.seen(a))
+    with room.journal.store.transaction():
+        room.journal.store.write("UPDATE output SET sha256 = 'other'")
+    daemon(room).look()
+    assert decision(room, a) == ""
+    assert "replaced by another one" in shown(room, a)["refused"]
+    assert room.asked() == []
+
+
+def test_a_batch_is_taken_back_before_a_daemon_has_seen_it(room: PageRoom) -> None:
+    """Nothing is left to do; a second time there is nothing to take back."""
+    numbers = held(room, 3)
+    batch = room.ask("decide", verb="reject", items=room.seen(*numbers))["batch"]
+    found = room.ask("undo", batch=batch)
+    assert (found["done"], room.asked()) == (3, [])
+    assert shown(room, numbers[0])["decision"] == ""
+    with pytest.raises(RefusedError) as refused:
+        room.ask("undo", batch=batch)
+    assert (refused.value.status, refused.value.code) == (409, "undone")
+
+
+def test_what_was_written_down_or_carried_out_is_taken_back_by_the_daemon(room: PageRoom) -> None:
+    """Each goes back into review; one that somebody has decided about again stays."""
+    a, b, c = held(room, 3)
+    items = room.seen(a, b, c)
+    batch = room.ask("decide", verb="accept", items=items)["batch"]
+    daemon(room).look()
+    published(room, b)
+    room.ask("decide", verb="reject", items=[[*items[2], "accept"]])
+    found = room.ask("undo", batch=batch)
+    assert (found["done"], codes(found)) == (2, ["decided_again"])
+    assert room.asked() == [("reject", str(c)), ("hold", str(a)), ("hold", str(b))]
+    daemon(room).look()
+    assert decision(room, b) == "hold"
+
+
+def published(room: PageRoom, number: int) -> None:
+    """The delivery has carried an accept out."""
+    found = job(room, number)
+    ((_, sha256),) = room.seen(number)
+    result = Published(rendition=0, path=f"{found.path}.png", sha256=sha256, review=False)
+    room.journal.finish_publishing(found, JobState.DONE, sha256="s", published=[result], detail={})
+
+
+def test_an_accepted_one_is_not_rejected_by_who_has_not_seen_that(room: PageRoom) -> None:
+    """It has the very bytes that were seen in review; so what was decided about it counts, also when it is over."""
+    (a,) = held(room, 1)
+    items = room.seen(a)
+    room.ask("decide", verb="accept", items=items)
+    daemon(room).look()
+    published(room, a)
+    assert codes(room.ask("decide", verb="reject", items=items)) == ["accepted"]
+    assert shown(room, a)["standing"] == "accept"
+    assert room.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
+    assert room.asked() == [("hold", str(a)), ("reject", str(a))]
+
+
+def test_a_published_one_that_may_be_wrong_is_accepted_where_it_is(room: PageRoom) -> None:
+    """It is not doubtful any more; taken back, it is again. One that is not doubtful has nothing to be accepted."""
+    a, b = room.cut("a.jpg", doubtful=True, why="doubtful"), room.cut("b.jpg")
+    found = room.ask("decide", verb="accept", items=room.seen(a, b))
+    assert codes(found) == ["no_cutout"]
+    handler = daemon(room)
+    handler.look()
+    assert room.ask("jobs", state="doubtful")["total"] == 0
+    assert job(room, a).state is JobState.DONE
+    room.ask("undo", batch=found["batch"])
+    handler.look()
+    assert room.ask("jobs", state="doubtful")["total"] == 1
+    assert room.asked() == []
+
+
+def test_a_decision_is_taken_back_alone(room: PageRoom) -> None:
+    """What was not carried out is withdrawn; what nobody decided about stays as it is; and that is taken back as well."""
+    a, b = held(room, 2)
+    room.ask("decide", verb="accept", items=room.seen(a))
+    found = room.ask("decide", verb="undecided", items=room.seen(a, b))
+    assert (found["done"], found["conflicts"], room.asked()) == (2, [], [])
+    room.ask("undo", batch=found["batch"])
+    assert room.asked() == [("accept", str(a))]
+
+
+def test_a_rejected_one_comes_back(room: PageRoom) -> None:
+    """It has nothing that could be seen, and is cut again for it."""
+    number = room.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
+    assert shown(room, number)["standing"] == "reject"
+    found = room.ask("decide", verb="undecided", items=[[number, ""]])
+    assert (found["done"], room.asked()) == (1, [("hold", str(number))])
+
+
+@pytest.mark.parametrize(
+    "items",
+    [None, [], {}, [1], [[1]], [["1", ""]], [[1, "x"]], [[True, ""]], [[1, "", "maybe"]], [[-1, ""]], [[1, "", "", ""]]],
+)  # fmt: skip
+def test_items_that_are_none_are_refused(room: PageRoom, items: object) -> None:
+    """Whoever answers browsers may be taken over."""
+    with pytest.raises(RefusedError) as refused:
+        room.ask("decide", verb="accept", items=items)
+    assert refused.value.status == 400
+
+
+def test_pictures_are_cut_again_also_by_another_model(room: PageRoom) -> None:
+    """Those in work are not."""
+    a, b = held(room, 2)
+    room.end("c.jpg", JobState.QUEUED)
+    room.journal.queue.retry(b)
+    found = room.ask("retry", jobs=[a, b, a], model="other")
+    assert (found["done"], codes(found)) == (1, ["busy"])
+    assert room.asked() == [("retry", f"{a} model=other")]
+    with pytest.raises(RefusedError):
+        room.ask("retry", jobs=[a], model="../x")
+
+
+def test_work_rests_and_goes_on(room: PageRoom) -> None:
+    """As by the command line."""
+    assert room.ask("pause", paused=True) == {"paused": True}
+    handler = daemon(room)
+    handler.look()
+    assert handler.paused
+    assert room.ask("overview")["paused"]
+    room.ask("pause", paused=False)
+    handler.look()
+    assert not room.ask("session")["paused"]
+
+
+def test_a_portion_is_written_down_whole_or_not_at_all(
+    room: PageRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that refuses in the middle of one leaves it to be done again; nothing is lost and nothing done twice."""
+    monkeypatch.setattr(handler_module, "PORTION", 4)
+    monkeypatch.setattr(handler_module, "AT_ONCE_S", 60.0)
+    numbers = held(room, 10)
+    room.ask("decide", verb="accept", items=room.seen(*numbers))
+    handler = daemon(room)
+    folders, decided = handler._folders, []  # noqa: SLF001 -- where a fault comes in
+
+    class Faulty:
+        """Refuses once, at the seventh."""
+
+        def decide(self, number: int, choice: Any) -> bool:  # noqa: ANN401 -- passed on
+            decided.append(number)
+            if len(decided) == 7:
+                raise JournalError("no room")
+            return folders.decide(number, choice)
+
+    monkeypatch.setattr(handler, "_folders", Faulty())
+    with pytest.raises(JournalError):
+        handler.look()
+    assert [decision(room, one) for one in numbers] == ["accept"] * 4 + [""] * 6
+    assert len(room.asked()) == 6
+    handler.look()
+    assert {decision(room, one) for one in numbers} == {"accept"}
+    assert room.asked() == []
+
+
+def test_the_main_loop_is_not_held_up_by_many(room: PageRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on with the next portion at its next turn, where it was."""
+    monkeypatch.setattr(handler_module, "PORTION", 3)
+    monkeypatch.setattr(handler_module, "AT_ONCE_S", 0.0)
+    numbers = held(room, 8)
+    room.ask("decide", verb="accept", items=room.seen(*numbers))
+    handler = daemon(room)
+    left = []
+    for _ in range(4):
+        handler.look()
+        left.append(len(room.asked()))
+    assert left == [5, 2, 0, 0]
+    assert {decision(room, one) for one in numbers} == {"accept"}

@@ -1,0 +1,298 @@
+"""What the page reads: lists, one picture, how all stands, what left; and a journal that is away, made anew or another version's."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.daemon.status_file import StatusFile
+from cutoutd.errors import OutputError
+from cutoutd.folder.status import FolderState, FolderStatus, describe_refusal
+from cutoutd.jobs import JobState, Reason
+from cutoutd.journal.journal import Journal
+from cutoutd.journal.state import StateDirectory
+from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION
+from cutoutd.page.backend.method import RefusedError
+from cutoutd.page.backend.news import News
+from cutoutd.page.backend.standing import standing
+from tests.integration.page_room import PageRoom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+
+@pytest.fixture
+def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
+    """A room of the test's own, without a daemon."""
+    opened = PageRoom(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+def test_a_list_tells_what_a_person_needs(room: PageRoom) -> None:
+    """Why it is doubtful by a code, what it was when it was seen, and its size."""
+    number = room.cut(
+        "a/b.jpg",
+        JobState.REVIEW,
+        score=0.4,
+        reasons=[Reason.MISSING, "too large"],
+        why="w",
+        width=30,
+        height=20,
+    )
+    found = room.ask("jobs", state=["review"])
+    assert found["total"] == 1
+    (job,) = found["jobs"]
+    assert job == {
+        "job": number, "folder": "shop", "path": "a/b.jpg", "name": "b.jpg", "state": "review", "doubtful": True,
+        "score": 0.4, "reasons": [{"code": "missing", "text": Reason.MISSING}, {"code": "other", "text": "too large"}],
+        "why": "w", "advice": "", "at": job["at"], "seconds": None, "seen": f"{number:064x}", "width": 30, "height": 20,
+        "outputs": ["review/a/b.jpg.png"], "decision": "", "standing": "", "refused": "", "fixable": True,
+    }  # fmt: skip
+
+
+def test_lists_are_asked_for_by_words(room: PageRoom) -> None:
+    """Each word means what the overview counts under it."""
+    room.cut("a.jpg")
+    room.cut("b.jpg", doubtful=True, score=0.3)
+    room.cut("c.jpg", JobState.REVIEW)
+    room.end(
+        "d.jpg", JobState.FAILED, failure={"code": "Unreadable", "cause": "cut off", "advice": "Copy it."}
+    )
+    room.end("e.jpg", JobState.FAILED, failure={"code": "Rejected"})
+    room.end("f.jpg", JobState.QUEUED)
+    room.end("g.jpg", JobState.SKIPPED, folder="studio")
+    expected = {"done": 2, "doubtful": 1, "review": 1, "failed": 1, "rejected": 1, "waiting": 1, "skipped": 0}
+    (shop, _) = room.ask("overview")["folders"]
+    for word, number in expected.items():
+        assert room.ask("jobs", state=word, folder="shop")["total"] == shop[word] == number
+    assert room.ask("jobs")["total"] == 7
+    assert [job["state"] for job in room.ask("jobs", sort="oldest")["jobs"]][3:] == [
+        "failed",
+        "rejected",
+        "waiting",
+        "skipped",
+    ]
+    failed = room.ask("jobs", state="failed")["jobs"][0]
+    assert (failed["why"], failed["advice"], failed["seen"], failed["fixable"]) == (
+        "cut off",
+        "Copy it.",
+        "",
+        False,
+    )
+
+
+def test_all_that_match_are_numbered_with_what_was_seen(room: PageRoom) -> None:
+    """In the order of the list."""
+    numbers = [room.cut(f"{number}.jpg", JobState.REVIEW, score=number / 10) for number in (5, 3, 4)]
+    found = room.ask("job_ids", state="review", sort="score")
+    assert found["ids"] == [numbers[1], numbers[2], numbers[0]]
+    assert found["seen"] == [f"{number:064x}" for number in found["ids"]]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"sort": "best"},
+        {"state": ["odd"]},
+        {"reason": "odd"},
+        {"limit": 201},
+        {"limit": "x"},
+        {"offset": -1},
+        {"score_below": "low"},
+        {"q": "x" * 201},
+        {"folder": [1]},
+    ],
+)
+def test_what_nobody_can_mean_is_refused(room: PageRoom, params: dict[str, object]) -> None:
+    """Whoever answers browsers may be taken over."""
+    with pytest.raises(RefusedError) as refused:
+        room.ask("jobs", **params)
+    assert refused.value.status == 400
+
+
+def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -> None:
+    """Of its own source alone; without one it is shown all the same."""
+    number = room.cut("a.jpg", model="m", warnings=["w"])
+    shown = room.ask("job", job=number)
+    assert (shown["model"], shown["warnings"], shown["sidecar"], shown["timings_ms"]) == (
+        "m",
+        ["w"],
+        False,
+        None,
+    )
+    document = {
+        "schema": "cutoutd.sidecar/1",
+        "source": {"path": "a.jpg"},
+        "timings_ms": {"total": 5},
+        "outputs": [{"path": "a.jpg.png", "bytes": 9, "width": 3, "height": 2, "format": "png"}],
+    }
+    (room.root / "out").mkdir()
+    (room.root / "out/a.jpg.png.json").write_text(json.dumps(document))
+    shown = room.ask("job", job=str(number))
+    assert (shown["sidecar"], shown["timings_ms"], shown["sizes"][0]["bytes"]) == (True, {"total": 5}, 9)
+    document["source"] = {"path": "b.jpg"}
+    (room.root / "out/a.jpg.png.json").write_text(json.dumps(document))
+    assert not room.ask("job", job=number)["sidecar"]
+    room.ask("decide", verb="undecided", items=room.seen(number))
+    assert [one["what"] for one in room.ask("job", job=number)["history"]] == ["undecided"]
+    with pytest.raises(RefusedError) as refused:
+        room.ask("job", job=77)
+    assert refused.value.status == 404
+
+
+def test_names_that_are_no_text_are_shown(room: PageRoom) -> None:
+    """JSON carries them in ASCII; what the page makes of them is its own affair."""
+    name = os.fsdecode(b"bad-\xff\xe2\x80\xae<b>.jpg")
+    room.cut(name)
+    (job,) = room.ask("jobs", q="bad")["jobs"]
+    assert job["name"] == name
+    assert json.loads(json.dumps(job))["name"] == name
+
+
+def test_an_hour_is_told_by_minutes(room: PageRoom) -> None:
+    """The oldest first, over all folders or of one."""
+    room.cut("a.jpg")
+    room.clock.advance(120.0)
+    room.cut("b.jpg", folder="studio")
+    room.end("c.jpg", JobState.FAILED)
+    found = room.ask("throughput")
+    assert (len(found["minutes"]), sum(found["minutes"]), sum(found["failed"])) == (60, 2, 1)
+    assert found["minutes"][-1] == 1
+    assert sum(room.ask("throughput", folder="studio")["minutes"]) == 1
+
+
+def test_a_running_daemon_says_how_its_folders_stand(tmp_path: Path, clock: FakeClock) -> None:
+    """In its words, with a code and what to do; without it, that it does not run."""
+    room = PageRoom(tmp_path, clock)
+    assert {one["trouble"] for one in room.ask("overview")["folders"]} == {"down"}
+    assert not room.ask("session")["running"]
+    with StateDirectory(room.state_dir) as state:
+        status = FolderStatus(
+            watching=FolderState.STANDING_BY, why=describe_refusal(FileNotFoundError(errno.ENOENT, ""), "/in")
+        )
+        StatusFile(room.state_dir, state.session).show({"shop": status}, workers=2, facts=None, paused=False)
+        found = room.ask("overview")
+        assert (found["running"], found["workers"]) == (True, 2)
+        shop, studio = found["folders"]
+        assert (shop["watching"], shop["trouble"]) == ("standing by", "away")
+        assert "Connect" in shop["advice"]
+        assert (studio["watching"], studio["trouble"]) == (None, "unheard")
+        assert room.ask("session")["running"]
+    room.close()
+
+
+@pytest.mark.parametrize(
+    ("watching", "why", "trouble"),
+    [
+        ("native", "", ""),
+        ("poll", "it is a share", ""),
+        ("starting", "", ""),
+        ("standing by", "another machine, desk, has been working on this folder since 1; this one takes over", "other_machine"),
+        ("standing by", "another cutoutd begins to work on this folder", "other_machine"),
+        ("standing by", "another folder is here: its .cutoutd-folder says x", "other_folder"),
+        ("standing by", "the folder is empty, so its share or disk is probably not mounted", "away"),
+        ("standing by", "the background picture /b.png cannot be read (gone); work goes on by itself", "background"),
+        ("standing by", "something else", "standing_by"),
+        ("paused", "less than min_free_disk_mb = 500 MiB are free at /out: free some space", "disk_full"),
+        ("paused", str(OutputError("the system says: No space left on device")), "disk_full"),
+        ("paused", "the journal cannot be written: disk full", "journal_full"),
+        ("paused", "something else", "paused"),
+    ],
+)  # fmt: skip
+def test_each_trouble_has_a_code_and_an_advice(watching: str, why: str, trouble: str) -> None:
+    """The daemon's own words decide."""
+    found = standing({"watching": watching, "why": why}, running=True)
+    assert (found.trouble, found.why, bool(found.advice)) == (trouble, why, bool(trouble))
+
+
+def test_without_a_journal_there_is_nothing_and_no_fault(room: PageRoom) -> None:
+    """As before the first start; a decision says that nothing can be kept."""
+    (room.state_dir / FILE_NAME).unlink()
+    assert room.ask("jobs") == {"total": 0, "jobs": []}
+    assert room.ask("job_ids") == {"ids": [], "seen": []}
+    assert room.ask("overview")["folders"][0]["done"] == 0
+    assert sum(room.ask("throughput")["minutes"]) == 0
+    assert room.ask("egress")["bytes"] == 0
+    for method, params in (
+        ("job", {"job": 1}),
+        ("decide", {"verb": "accept", "items": [[1, ""]]}),
+        ("pause", {"paused": True}),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            room.ask(method, **params)
+        assert (refused.value.status, refused.value.code) == (503, "no_journal")
+
+
+def test_a_journal_made_anew_is_read_as_soon_as_it_is_there(room: PageRoom) -> None:
+    """Its counts are its own, however the former one's stood."""
+    room.cut("a.jpg")
+    assert room.ask("jobs")["total"] == 1
+    room.journal.close()
+    (room.state_dir / FILE_NAME).unlink()
+    room.journal = Journal(room.state_dir, session="s", clock=room.clock)
+    assert room.ask("jobs")["total"] == 0
+    room.cut("b.jpg")
+    assert [job["name"] for job in room.ask("jobs")["jobs"]] == ["b.jpg"]
+
+
+@pytest.mark.parametrize(("version", "code"), [(SCHEMA_VERSION + 1, "journal_newer"), (1, "journal_older")])
+def test_a_journal_of_another_version_is_named(room: PageRoom, version: int, code: str) -> None:
+    """After an upgrade with the page open; the first question is answered all the same."""
+    with closing(sqlite3.connect(room.state_dir / FILE_NAME)) as connection:
+        connection.execute("CREATE TABLE later (x)")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.commit()
+    with pytest.raises(RefusedError) as refused:
+        room.ask("jobs")
+    assert (refused.value.status, refused.value.code) == (503, code)
+    assert room.ask("session")["trouble"]["code"] == code
+
+
+def test_a_damaged_journal_is_named(room: PageRoom) -> None:
+    """And nothing is a fault of ours."""
+    (room.state_dir / FILE_NAME).write_bytes(b"no journal at all" * 1000)
+    with pytest.raises(RefusedError) as refused:
+        room.ask("jobs")
+    assert refused.value.code == "journal_damaged"
+
+
+def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
+    """Nothing, since the first folder was watched; then what its rows say."""
+    found = room.ask("egress")
+    assert (found["bytes"], found["uploads"], found["ledger"], found["trouble"]) == (0, 0, [], "")
+    assert [one["code"] for one in found["questions"]] == ["where_runs", "where_stored", "offline", "workers"]
+    assert "SHA-256" in found["questions"][1]["evidence"][0]
+    (room.state_dir / "hosted").mkdir(mode=0o700)
+    (room.state_dir / "hosted/ledger.sqlite").write_bytes(b"no ledger" * 500)
+    assert "ledger" in room.ask("egress")["trouble"].lower()
+
+
+def test_news_are_told_once_they_are_there(room: PageRoom) -> None:
+    """What ended, with all that a list shows of it; an overview besides; and nothing where nothing has changed."""
+    news = News(room.backend)
+    news.look()
+    assert [event for event, _ in room.told] == ["jobs", "overview"]
+    room.told.clear()
+    news.look()
+    assert room.told == []
+    number = room.cut("a.jpg", score=0.5)
+    failed = room.end("b.jpg", JobState.FAILED, failure={"cause": "odd"})
+    news.look()
+    (event, data) = room.told[0]
+    assert (event, data["folders"], data["more"]) == ("jobs", ["shop"], False)
+    assert [job["job"] for job in data["ended"]] == [number, failed]
+    room.told.clear()
+    for name in range(60):
+        room.cut(f"{name}.jpg")
+    news.look()
+    assert (len(room.told[0][1]["ended"]), room.told[0][1]["more"]) == (50, True)
