@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
-from cutoutd.clock import Clock
-from cutoutd.jobs import JobState, Published, Version
-from cutoutd.journal.journal import Journal
+from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.page.backend import pictures, shown_files
-from cutoutd.page.backend.method import Backend, RefusedError
-from cutoutd.page.backend.pictures import METHODS
-from cutoutd.settings.schema import Folder, PoolSettings, Settings
+from cutoutd.settings.schema import PoolSettings
 from tests.integration.share import Share
+from tests.integration.shoot import Shoot, jpeg, png
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from cutoutd.page.backend.method import RefusedError
     from cutoutd.page.backend.shown_files import ShownFile
     from cutoutd.previews.file_reader import FileReader, ReadFile
 
@@ -47,104 +44,12 @@ request_worker.serve(work)
 """
 
 
-class Shoot:
-    """A folder with its journal, and a backend over them."""
-
-    def __init__(self, root: Path, **folder: Any) -> None:  # noqa: ANN401 -- as a Folder's fields
-        self.root = root
-        for name in ("in", "out", "state", "cache"):
-            (root / name).mkdir(mode=0o700, exist_ok=True)
-        self.folders = [Folder(name="shop", input=root / "in", output=root / "out", **folder)]
-        self.journal = Journal(root / "state", session="r", clock=Clock())
-        self.backend = Backend(
-            settings=Settings(folder=tuple(self.folders), pool=PoolSettings()),
-            config=None,
-            open_store=lambda: self.journal.store,
-            clock=Clock(),
-            cache=root / "cache",
-            tell=lambda _name, _data: None,
-        )
-
-    def also(self, name: str, root: Path) -> None:
-        """A second folder."""
-        for one in ("in", "out"):
-            (root / one).mkdir(exist_ok=True)
-        self.folders.append(Folder(name=name, input=root / "in", output=root / "out"))
-        self.backend.settings = Settings(folder=tuple(self.folders), pool=PoolSettings())
-
-    def cut(
-        self,
-        name: str,
-        source: bytes,
-        cutout: bytes | None = None,
-        *,
-        state: JobState = JobState.DONE,
-        folder: str = "shop",
-        far: Path | None = None,
-    ) -> int:
-        """A picture that was cut; returns its job."""
-        place = next(one for one in self.folders if one.name == folder)
-        (far / "in" if far else place.input).joinpath(name).write_bytes(source)
-        (number,) = self.journal.sources.accept(
-            folder, [Version(path=name, size=len(source), mtime_ns=len(source))]
-        )
-        job = Reader(self.journal.store).job(number)
-        assert job is not None
-        published = []
-        if cutout is not None:
-            kind = "png" if cutout.startswith(b"\x89PNG") else "jpg"
-            path = f"{'review/' if state is JobState.REVIEW else ''}{name}.{kind}"
-            file = (far / "out" if far else place.output) / path
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(cutout)
-            digest = hashlib.sha256(cutout).hexdigest()
-            held_back = state is JobState.REVIEW
-            published.append(Published(rendition=0, path=path, sha256=digest, review=held_back))
-        self.journal.finish_publishing(
-            job, state, sha256=hashlib.sha256(source).hexdigest(), published=tuple(published), detail={}
-        )
-        return number
-
-    def ask(self, method: str, job: object, kind: str, **params: object) -> Any:  # noqa: ANN401 -- as a Reply's data
-        """What a method answers."""
-        return METHODS[method](self.backend, {"job": job, "kind": kind, **params})
-
-    def refused(self, method: str, job: object, kind: str, **params: object) -> RefusedError:
-        """Why it refuses."""
-        with pytest.raises(RefusedError) as caught:
-            self.ask(method, job, kind, **params)
-        return caught.value
-
-    def close(self) -> None:
-        """End what runs."""
-        made = self.backend.parts.get("pictures")
-        if made is not None:
-            made.close()
-        self.journal.close()
-
-
 @pytest.fixture
 def shoot(tmp_path: Path) -> Iterator[Shoot]:
     """A folder of the test's own."""
     shoot = Shoot(tmp_path)
     yield shoot
     shoot.close()
-
-
-def jpeg(width: int = 2400, height: int = 1600, colour: str = "orange") -> bytes:
-    """A picture."""
-    file = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(file, "JPEG", quality=95)
-    return file.getvalue()
-
-
-def png(width: int = 2400, height: int = 1600) -> bytes:
-    """Its cutout: the middle of it."""
-    image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
-    image.paste((10, 200, 30, 255), (width // 4, height // 4, width * 3 // 4, height * 3 // 4))
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def read(body: bytes) -> Image.Image:
@@ -258,7 +163,7 @@ def test_what_cannot_be_shown_is_said_in_words(shoot: Shoot, tmp_path: Path) -> 
         assert (refused.code, refused.status) == ("cannot_show", 422)
         assert "ends too early" in refused.text
     assert shoot.refused("look", torn, "cutout").code == "no_cutout"
-    assert shoot.refused("look", 999, "source").code == "no_such_job"
+    assert shoot.refused("look", 999, "source").code == "no_job"
     assert shoot.ask("thumb", good, "source").body
     (tmp_path / "in" / "good.jpg").unlink()
     (tmp_path / "in" / "good.jpg").symlink_to("/etc/hostname")

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import ModelError
 from cutoutd.protocols import ModelSpec, Scale
@@ -24,6 +24,9 @@ CATALOG = "catalog.toml"
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In an installed package the weights lie beside the code; in a checkout, where they are made.
 _HOMES = (_PACKAGE / "weights", _PACKAGE.parents[1] / "models")
+
+PACKAGED: Final = "u2net-int8"
+"""Name of the model that is in the package."""
 
 
 def home() -> Path:

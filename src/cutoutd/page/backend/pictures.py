@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.page.backend import shown_files
+from cutoutd.page.backend import parameters, shown_files
 from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.page.backend.picture_cache import PictureCache
-from cutoutd.page.backend.shown_files import Kind, ShownFile, cannot_show, no_matte
+from cutoutd.page.backend.shown_files import UNDECODED, Kind, ShownFile, cannot_show, no_matte
 from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError
 from cutoutd.previews import tiling
 from cutoutd.settings.types import Sandbox
@@ -44,15 +44,12 @@ LOOKING_S: Final = 60.0
 """For so long after a large picture was looked at, small ones are made promptly as well."""
 
 REFUSED_S: Final = 60.0
-_UNDECODED: Final = "it could not be decoded"
 _REMEMBERED: Final = 1000
 _ASIDE: Final = 19
 """Priority of whatever makes the small pictures of an inbox that fills: cutting goes first."""
 
 _FORMAT: Final = "1"
 """Of what is kept on the disk."""
-
-_MAX_NUMBER: Final = 1 << 62
 
 
 class Pictures:
@@ -64,7 +61,7 @@ class Pictures:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._cache = PictureCache(backend.cache / "pictures")
+        self._cache = PictureCache(backend.cache)
         self._starter = starter = ThreadPoolExecutor(1, "page-workers")
         self._prompt = Worker(COMMAND, lambda: self._setup(aside=False), starter, idle_s=IDLE_S)
         self._aside = Worker(COMMAND, lambda: self._setup(aside=True), starter, idle_s=IDLE_S)
@@ -129,13 +126,13 @@ class Pictures:
             file.close()
         parts = list(_parts(said, body))
         if not parts:
-            raise cannot_show(_UNDECODED)
+            raise cannot_show(UNDECODED)
         if exact:
             self._cache.put(key, parts[0])
             for (level, x, y), tile in zip(said.get("tiles", ()), parts[1:], strict=False):
                 self._cache.put(self._key(shown, f"{level:d}/{x:d}/{y:d}"), tile)
             if shown.kind is not Kind.MATTE:
-                self._cache.put(self._key(shown, "size"), json.dumps(_size(said)).encode())
+                self._cache.put(self._key(shown, "size"), json.dumps(shown_files.size(said)).encode())
         return parts[0], exact
 
     def tile(self, shown: ShownFile, level: int, x: int, y: int) -> tuple[bytes, bool]:
@@ -175,7 +172,7 @@ class Pictures:
         if said.get("none"):
             raise RefusedError(404, "no_such_tile", "The picture has no such part.")
         if not body.startswith(b"RIFF"):
-            raise cannot_show(_UNDECODED)
+            raise cannot_show(UNDECODED)
         return body
 
     def _open(self, shown: ShownFile) -> tuple[int, int]:
@@ -192,7 +189,7 @@ class Pictures:
             file.close()
         with self._lock:
             _remember(self._is_exact, shown.key, exact)
-        return _size(said)
+        return shown_files.size(said)
 
     def _warm(self, shown: ShownFile) -> None:
         """Have the worker keep a picture if it does not, before the first tile is asked for."""
@@ -275,13 +272,6 @@ class Pictures:
                     self._opening[key] = (lock, waiting - 1)
 
 
-def _size(said: Mapping[str, Any]) -> tuple[int, int]:
-    width, height = said.get("width"), said.get("height")
-    if type(width) is not int or type(height) is not int or not (width > 0 and height > 0):
-        raise cannot_show(_UNDECODED)
-    return width, height
-
-
 def _parts(said: Mapping[str, Any], body: bytes) -> Iterator[bytes]:
     """The files that an answer holds, as far as it tells the truth about them."""
     at = 0
@@ -305,27 +295,18 @@ def _pictures(backend: Backend) -> Pictures:
     return found if found is not None else backend.parts.setdefault(PART, Pictures(backend))  # type: ignore[no-any-return]
 
 
-def _number(params: Parameters, name: str) -> int:
-    """A whole number that is not negative, as JSON's or as text."""
-    value = params.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:  # noqa: PLR2004 -- 64 bits
-        value = int(value)
-    if type(value) is not int or not 0 <= value < _MAX_NUMBER:
-        raise RefusedError(400, "bad_request", f"{name} is to be a whole number.", name=name)
-    return value
-
-
 def _shown(backend: Backend, params: Parameters) -> ShownFile:
-    try:
-        kind = Kind(str(params.get("kind")))
-    except ValueError:
-        raise RefusedError(400, "bad_request", "kind is one of source, cutout, matte.", name="kind") from None
-    return shown_files.find(backend, _number(params, "job"), kind)
+    kind = parameters.text(params, "kind")
+    if kind not in set(Kind):
+        raise RefusedError(
+            400, "parameter", "The parameter kind must be source, cutout or matte.", name="kind"
+        )
+    return shown_files.find(backend, parameters.whole(params, "job"), Kind(kind))
 
 
 def _reply(shown: ShownFile, params: Parameters, found: tuple[bytes, bool]) -> Reply:
     body, is_exact = found
-    is_named = shown.is_named(str(params.get("v") or ""))
+    is_named = shown.is_named(parameters.text(params, "v", ""))
     return Reply(body=body, media_type="image/webp", immutable=is_exact and is_named)
 
 
@@ -343,7 +324,7 @@ def thumb(backend: Backend, params: Parameters) -> Reply:
 def tile(backend: Backend, params: Parameters) -> Reply:
     """``job, kind, level, x, y, v``: a part of a picture."""
     shown = _shown(backend, params)
-    level, x, y = (_number(params, name) for name in ("level", "x", "y"))
+    level, x, y = (parameters.whole(params, name) for name in ("level", "x", "y"))
     return _reply(shown, params, _pictures(backend).tile(shown, level, x, y))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
@@ -19,7 +19,7 @@ from cutoutd.recipe import Format
 from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from cutoutd.jobs import Job, Published
     from cutoutd.journal.store import Store
@@ -31,6 +31,8 @@ WAIT_S: Final = 5.0
 
 SILENT_S: Final = 2.0
 """And nobody else waits for a share that has said nothing for so long."""
+
+UNDECODED: Final = "it could not be decoded"
 
 LONGEST_S: Final = 60.0
 AT_ONCE: Final = 2
@@ -90,7 +92,7 @@ def find(backend: Backend, number: int, kind: Kind) -> ShownFile:
     settings, store = configured(backend)
     job = Reader(store).job(number)
     if job is None:
-        raise RefusedError(404, "no_such_job", f"There is no picture with the number {number}.", job=number)
+        raise RefusedError(404, "no_job", f"There is no picture with the number {number}.", job=number)
     folder = next((one for one in settings.folder if one.name == job.folder), None)
     if folder is None:
         raise RefusedError(
@@ -127,14 +129,31 @@ def configured(backend: Backend) -> tuple[Settings, Store]:
 
 def first_output(store: Store, job: Job) -> Published | None:
     """The first of a job's renditions: that which is held back, where it is in review; None if there is none."""
-    published = Reservations(store).earlier(job.folder, job.path, job.generation)
     held_back = job.state is JobState.REVIEW
-    return first_of(one for one in published if one.review is held_back) or first_of(published)
+    outputs = published(store, job)
+    return first_of(one for one in outputs if one.review is held_back) or first_of(outputs)
 
 
-def first_of(published: Iterable[Published]) -> Published | None:
+def published(store: Store, job: Job) -> tuple[Published, ...]:
+    """All results that there are for a job's source, overlays among them."""
+    return Reservations(store).earlier(job.folder, job.path, job.generation)
+
+
+def first_of(outputs: Iterable[Published]) -> Published | None:
     """The first rendition, overlays apart."""
-    return min((one for one in published if one.rendition >= 0), key=lambda one: one.rendition, default=None)
+    return min((one for one in outputs if one.rendition >= 0), key=lambda one: one.rendition, default=None)
+
+
+def size(said: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height that a worker says.
+
+    Raises:
+        RefusedError: they are none.
+    """
+    width, height = said.get("width"), said.get("height")
+    if type(width) is not int or type(height) is not int or not (width > 0 and height > 0):
+        raise cannot_show(UNDECODED)
+    return width, height
 
 
 def make_reader(settings: Settings) -> FileReader:

@@ -1,0 +1,236 @@
+"""Correcting a cutout through the page: sessions, previews by a real worker, and what is left for the daemon."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd import strokes
+from cutoutd.errors import JournalError
+from cutoutd.jobs import Correction
+from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.corrections import Corrections
+from cutoutd.journal.reader import Reader
+from cutoutd.models.catalog import PACKAGED
+from cutoutd.page.backend import fixing
+from tests.integration.shoot import Shoot, jpeg, png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DRAWS = """
+import json, os, sys, time
+from cutoutd.pool import request_worker
+def work(setup, questions):
+    def answer():
+        key = ""
+        while (asked := questions.receive()) is not None:
+            document, files = asked
+            if document["do"] == "start":
+                key = document["key"]
+                request_worker.say({"width": len(files), "height": 7})
+            elif key != document["key"]:
+                request_worker.say({"missing": True})
+            elif document["suggestion"]:
+                sys.exit(1)
+            else:
+                said = json.dumps([os.getpid(), document["strokes"]]).encode()
+                request_worker.say({"changed": True}, b"\\x89PNG" + said)
+    return answer
+request_worker.serve(work)
+"""
+
+KEEP = {"kind": "keep", "points": [[100.0, 100.0]], "radius": 9.0}
+PAINT = {"kind": "paint", "points": [[10.0, 10.0], [60.0, 60.0]], "radius": 20.0, "alpha": 1.0}
+
+
+@pytest.fixture
+def shoot(tmp_path: Path) -> Iterator[Shoot]:
+    """A folder of the test's own."""
+    shoot = Shoot(tmp_path)
+    yield shoot
+    shoot.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that draws nothing, and says who it is."""
+    monkeypatch.setattr(fixing, "COMMAND", (sys.executable, "-c", DRAWS))
+
+
+def _pid(shoot: Shoot, fix: str) -> int:
+    body = shoot.write("fix_preview", fix=fix, strokes=[KEEP]).body
+    return int(json.loads(body.removeprefix(b"\x89PNG"))[0])
+
+
+def _asked(shoot: Shoot) -> list[dict[str, object]]:
+    commands = Commands(shoot.journal.store, shoot.backend.clock).pending()
+    assert all(one.verb == Verb.FIX for one in commands)
+    return [json.loads(one.argument) for one in commands]
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_pictures_are_drawn_on_at_once_and_a_third_is_refused_until_one_rests(
+    shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a process of its own; who had to give it up gets it back with the next stroke."""
+    jobs = [shoot.cut(f"{number}.jpg", jpeg(60 + number, 40)) for number in range(3)]
+    first, second = (shoot.write("fix_start", job=job).data["fix"] for job in jobs[:2])
+    pids = [_pid(shoot, one) for one in (first, second)]
+    assert len(set(pids)) == 2
+    refused = shoot.refused_write("fix_start", job=jobs[2])
+    assert (refused.status, refused.code) == (503, "too_many_fixes")
+    shoot.write("fix_end", fix=first)
+    third = shoot.write("fix_start", job=jobs[2]).data["fix"]
+    assert _pid(shoot, third) == pids[0]
+    assert shoot.refused_write("fix_preview", fix=first, strokes=[]).code == "no_such_fix"
+    monkeypatch.setattr(fixing, "REST_S", 0.0)
+    again = shoot.write("fix_start", job=jobs[0]).data["fix"]
+    assert _pid(shoot, again) == pids[1]
+    assert _pid(shoot, second) == pids[0]
+    assert _pid(shoot, third) == pids[1]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_worker_that_dies_costs_one_preview(shoot: Shoot) -> None:
+    """The next one has the picture again, and all strokes."""
+    job = shoot.cut("a.jpg", jpeg(60, 40))
+    fix = shoot.write("fix_start", job=job).data["fix"]
+    first = _pid(shoot, fix)
+    assert shoot.refused_write("fix_preview", fix=fix, strokes=[KEEP], suggestion=1).code == "cannot_show"
+    assert _pid(shoot, fix) != first
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_worker_that_nobody_draws_with_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session is not: its next stroke has another one."""
+    monkeypatch.setattr(fixing, "IDLE_S", 0.1)
+    job = shoot.cut("a.jpg", jpeg(60, 40))
+    fix = shoot.write("fix_start", job=job).data["fix"]
+    for _ in range(1000):
+        if not shoot.backend.parts["fixing"].pids:
+            break
+        threading.Event().wait(0.02)
+    assert not shoot.backend.parts["fixing"].pids
+    assert _pid(shoot, fix)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("model", "files"), [(PACKAGED, 1), ("isnet", 2)])
+def test_the_cutout_of_another_model_is_what_strokes_correct(shoot: Shoot, model: str, files: int) -> None:
+    """Of our own model, the matte is made again instead."""
+    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40), model=model)
+    assert shoot.write("fix_start", job=job).data["width"] == files
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_picture_that_was_replaced_while_it_was_drawn_on_is_not_corrected(
+    shoot: Shoot, tmp_path: Path
+) -> None:
+    """Neither previewed nor saved: the strokes are about another picture. One that went is said to be gone."""
+    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = shoot.write("fix_start", job=job).data["fix"]
+    (tmp_path / "in" / "a.jpg").write_bytes(jpeg(61, 40))
+    refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP])
+    assert (refused.status, refused.code) == (409, "source_changed")
+    assert shoot.refused_write("fix_start", job=job).code == "source_changed"
+    newer = shoot.cut("a.jpg", jpeg(61, 40), png(60, 40))
+    assert shoot.refused_write("fix_save", fix=fix, strokes=[KEEP]).code == "source_changed"
+    assert shoot.write("fix_start", job=newer).data["fix"]
+    (tmp_path / "in" / "a.jpg").unlink()
+    assert shoot.refused_write("fix_start", job=newer).code == "original_gone"
+    assert not _asked(shoot)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_correction_is_of_the_cutout_that_was_seen(shoot: Shoot) -> None:
+    """Not of one that replaced it meanwhile."""
+    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = shoot.write("fix_start", job=job).data["fix"]
+    refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64)
+    assert (refused.status, refused.code) == (409, "cutout_changed")
+    shoot.write("fix_save", fix=fix, strokes=[KEEP], seen=shoot.seen(job))
+    assert len(_asked(shoot)) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_disk_that_is_full_loses_no_strokes(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said that they are not saved, and where they still are."""
+    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = shoot.write("fix_start", job=job).data["fix"]
+
+    def full(*_: object) -> int:
+        raise JournalError("SQLite says: database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Commands, "post", full)
+        refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP])
+    assert (refused.status, refused.code) == (503, "not_saved")
+    assert "still in this window" in refused.text
+    shoot.write("fix_save", fix=fix, strokes=[KEEP])
+    assert len(_asked(shoot)) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_drawn_before_is_there_again_and_can_be_undone(shoot: Shoot) -> None:
+    """Whether the daemon runs or not; without strokes there is nothing to undo, and to save none takes all back."""
+    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    assert shoot.refused_write("fix_undo", job=job).code == "nothing_drawn"
+    row = Reader(shoot.journal.store).job(job)
+    assert row is not None
+    corrections = Corrections(shoot.journal.store, shoot.backend.clock)
+    begun = shoot.write("fix_start", job=job).data
+    shoot.write("fix_save", fix=begun["fix"], strokes=[KEEP], suggestion=1)
+    (asked,) = _asked(shoot)
+    with shoot.journal.store.transaction():
+        corrections.add_within(row, strokes.parse(asked["strokes"]), suggestion=1)
+    assert isinstance(corrections.of(row), Correction)
+    begun = shoot.write("fix_start", job=job).data
+    assert (begun["strokes"], begun["suggestion"]) == ([KEEP], 1)
+    shoot.write("fix_undo", job=job)
+    shoot.write("fix_save", fix=begun["fix"], strokes=[])
+    assert [one["action"] for one in _asked(shoot)] == ["draw", "undo", "clear"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_the_daemon_refuses_at_once_is_told(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its words."""
+    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = shoot.write("fix_start", job=job).data["fix"]
+    monkeypatch.setattr(Commands, "answer", lambda _self, _number: "the folder is leaving")
+    refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP])
+    assert (refused.status, refused.code, refused.named) == (
+        409,
+        "fix_refused",
+        {"why": "the folder is leaving"},
+    )
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "drawn",
+    [None, "x", [{}], [KEEP] * 501, [{**KEEP, "radius": -1}], [{**KEEP, "points": [[1e9, 0]]}]],
+)
+def test_what_are_no_strokes_is_refused_before_a_worker_sees_it(shoot: Shoot, drawn: object) -> None:
+    """Whether they are tried or saved."""
+    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = shoot.write("fix_start", job=job).data["fix"]
+    for method in ("fix_preview", "fix_save"):
+        assert shoot.refused_write(method, fix=fix, strokes=drawn).status == 400
+    for suggestion in (2, -1, "x", 0.5):
+        wrong = shoot.refused_write("fix_preview", fix=fix, strokes=[KEEP], suggestion=suggestion)
+        assert wrong.status == 400
+    assert not _asked(shoot)
+
+
+def test_a_picture_that_was_not_cut_cannot_be_corrected(shoot: Shoot) -> None:
+    """Nor one that is not there; both are said."""
+    (tmp,) = shoot.waiting("b.jpg")
+    assert shoot.refused_write("fix_start", job=tmp).code == "not_cut"
+    assert shoot.refused_write("fix_start", job=99).code == "no_job"
+    assert shoot.refused_write("fix_undo", job="x").status == 400
