@@ -88,7 +88,7 @@ def test_two_pictures_are_drawn_on_at_once_and_a_third_is_refused_until_one_rest
     shoot.write("fix_end", fix=first)
     third = shoot.write("fix_start", job=jobs[2]).data["fix"]
     assert _pid(shoot, third) == pids[0]
-    assert shoot.refused_write("fix_preview", fix=first, strokes=[]).code == "no_such_fix"
+    assert shoot.refused_write("fix_preview", fix=first, strokes=[]).code == "fix_ended"
     monkeypatch.setattr(fixing, "REST_S", 0.0)
     again = shoot.write("fix_start", job=jobs[0]).data["fix"]
     assert _pid(shoot, again) == pids[1]
@@ -170,7 +170,7 @@ def test_a_disk_that_is_full_loses_no_strokes(shoot: Shoot, monkeypatch: pytest.
     with monkeypatch.context() as patched:
         patched.setattr(Commands, "post", full)
         refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP])
-    assert (refused.status, refused.code) == (503, "not_saved")
+    assert (refused.status, refused.code) == (503, "disk_full")
     assert "still in this window" in refused.text
     shoot.write("fix_save", fix=fix, strokes=[KEEP])
     assert len(_asked(shoot)) == 1

@@ -138,7 +138,7 @@ class Fixing:
             if fix is None:
                 raise RefusedError(
                     404,
-                    "no_such_fix",
+                    "fix_ended",
                     "This correction was ended. Begin it again; what was drawn in this window is kept.",
                 )
             self._fixes.move_to_end(name)
@@ -312,7 +312,7 @@ def _post(backend: Backend, request: FixRequest) -> None:
     except JournalError as error:
         raise RefusedError(
             503,
-            "not_saved",
+            "disk_full" if "full" in error.cause else "not_saved",
             f"The correction could not be saved: {error.cause}. What was drawn is still in this window; save it again.",
             why=error.cause,
         ) from error

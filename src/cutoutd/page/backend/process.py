@@ -10,14 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
@@ -34,10 +32,14 @@ from cutoutd.sandbox.confinement import confine_page
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from pathlib import Path
 
     from cutoutd.clock import Clock
     from cutoutd.settings.page import PageSettings
     from cutoutd.settings.schema import Settings
+
+PICTURES: Final = "page-pictures"
+"""In the state directory: what was made to be looked at, and can be made again."""
 
 _SEND_S: Final = 10
 _LASTED_S: Final = 60.0
@@ -77,26 +79,25 @@ def serve(options: Options, *, clock: Clock) -> None:
     listener.check_certificate(options.page)
     ending = threading.Event()
     _end_on_signals(ending)
-    with tempfile.TemporaryDirectory(prefix="cutoutd-page-") as cache:
-        sessions = Sessions(options.state_dir, clock, password)
-        backend = Backend(
-            settings=options.settings,
-            config=options.config,
-            open_store=Journal(options.state_dir).open,
-            clock=clock,
-            cache=Path(cache),
-            tell=lambda event, data: service.tell(event, data),  # noqa: PLW0108 -- made below
-        )
-        service = Service(backend, {**registry.methods(), "_pair": sessions.pair})
-        web = WebProcess(bound, service, partial(_told, options, sessions))
-        web.start()
-        confine_page(required=options.required)
-        threading.Thread(target=web.keep, args=(ending,), name="page-web", daemon=True).start()
-        for start in registry.starters():
-            start(backend)
-        options.on_ready(listener.url(bound, options.page))
-        ending.wait()
-        web.end()
+    sessions = Sessions(options.state_dir, clock, password)
+    backend = Backend(
+        settings=options.settings,
+        config=options.config,
+        open_store=Journal(options.state_dir).open,
+        clock=clock,
+        cache=options.state_dir / PICTURES,
+        tell=lambda event, data: service.tell(event, data),  # noqa: PLW0108 -- made below
+    )
+    service = Service(backend, {**registry.methods(), "_pair": sessions.pair})
+    web = WebProcess(bound, service, partial(_told, options, sessions))
+    web.start()
+    confine_page(required=options.required)
+    threading.Thread(target=web.keep, args=(ending,), name="page-web", daemon=True).start()
+    for start in registry.starters():
+        start(backend)
+    options.on_ready(listener.url(bound, options.page))
+    ending.wait()
+    web.end()
 
 
 class Journal:
