@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd import strokes
 from cutoutd.errors import JournalError
 from cutoutd.job_detail import JobResult
+from cutoutd.jobs import MAX_SUGGESTIONS
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
-from cutoutd.journal.fix_request import MAX_SUGGESTION, FixAction, FixRequest
+from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import running
 from cutoutd.models.catalog import PACKAGED
@@ -296,7 +297,7 @@ def _strokes(params: Parameters) -> tuple[Stroke, ...]:
 
 
 def _suggestion(params: Parameters) -> int:
-    return parameters.whole(params, "suggestion", 0, most=MAX_SUGGESTION)
+    return parameters.whole(params, "suggestion", 0, most=MAX_SUGGESTIONS - 1)
 
 
 def _post(backend: Backend, request: FixRequest) -> None:
