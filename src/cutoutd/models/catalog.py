@@ -153,16 +153,25 @@ def opened(model: ModelSpec) -> BufferedReader:
     Raises:
         ModelError: it is missing or altered.
     """
-    try:
-        file = model.file.open("rb")
-    except OSError as error:
-        raise _unreadable(model, error) from error
+    file = unverified(model)
     try:
         _compare(model, file)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def unverified(model: ModelSpec) -> BufferedReader:
+    """The model's file, opened; whoever reads it compares it with the catalog.
+
+    Raises:
+        ModelError: it is missing.
+    """
+    try:
+        return model.file.open("rb")
+    except OSError as error:
+        raise _unreadable(model, error) from error
 
 
 def _unreadable(model: ModelSpec, error: OSError) -> ModelError:

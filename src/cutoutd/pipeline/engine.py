@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 
+from cutoutd.engine.matting.features import MODEL, FeatureModel, features
 from cutoutd.engine.matting.matte_model import MatteModel
 from cutoutd.errors import CutoutdError, FailureCode, ModelError
 from cutoutd.failure import to_valid_utf8
@@ -20,6 +21,10 @@ from cutoutd.models import catalog
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cutoutd.engine.matting.features import Features
     from cutoutd.protocols import ModelSpec
 
 NO_ROOM: Final = "not enough memory; raise [pool] worker_memory_mb"
@@ -97,6 +102,50 @@ class SecondModel:
         return _NOT_ASKED.format(self.name, why)
 
 
+class FeatureSource:
+    """The embedded model with its features, for strokes: loaded once a picture is corrected, whatever model cuts.
+
+    Its file is held open, since nothing can be opened by its name once the worker is locked in. A worker that never corrects a
+    picture works without it.
+    """
+
+    def __init__(self) -> None:
+        self._model: FeatureModel | None = None
+        self._refused: ModelError | None = None
+        try:
+            self._spec = catalog.find(MODEL)
+            self._file = catalog.unverified(self._spec)
+        except ModelError as error:
+            self._refused = error
+
+    def close(self) -> None:
+        """Close its file."""
+        if self._refused is None:
+            self._file.close()
+
+    def features(self, rgb: NDArray[np.uint8]) -> Features:
+        """What it sees at each place of a picture, uint8 (H, W, 3), sRGB.
+
+        Raises:
+            ModelError: its file is missing or altered, or it does not load.
+            MemoryError: there is not enough memory for it.
+        """
+        if self._refused is not None:
+            raise self._refused
+        if self._model is None:
+            self._file.seek(0)
+            content = self._file.read()
+            if hashlib.sha256(content).hexdigest() != self._spec.sha256:
+                raise ModelError("the model's file is not the one of the catalog", path=self._spec.file)
+            try:
+                self._model = FeatureModel(self._spec, content)
+            except ModelError as error:
+                if "bad_alloc" in error.cause or "allocate memory" in error.cause:
+                    raise MemoryError from error
+                raise
+        return features(self._model, rgb)
+
+
 class Engine:
     """What a worker keeps from one job to the next: models and limits.
 
@@ -131,6 +180,7 @@ class Engine:
         self.max_file_bytes = max_file_bytes
         self.formats = formats
         self._second = None if second is None else SecondModel(second, provider)
+        self._feature_source = FeatureSource()
 
     @property
     def models(self) -> tuple[MatteModel, ...]:
@@ -151,6 +201,16 @@ class Engine:
         """Close what is held open; a worker leaves that to its end."""
         if self._second is not None:
             self._second.close()
+        self._feature_source.close()
+
+    def features(self, rgb: NDArray[np.uint8]) -> Features:
+        """What the embedded model sees at each place of a picture, uint8 (H, W, 3), sRGB: for strokes.
+
+        Raises:
+            ModelError: it is missing or altered, or does not load.
+            MemoryError: there is not enough memory for it.
+        """
+        return self._feature_source.features(rgb)
 
     def second_for(self, name: str) -> SecondModel | None:
         """The one that is asked where the model of a name leaves doubt; None where there is no other."""

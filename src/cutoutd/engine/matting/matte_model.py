@@ -19,6 +19,8 @@ from cutoutd.errors import ModelError
 from cutoutd.protocols import Scale
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from cutoutd.protocols import ModelSpec
@@ -123,10 +125,7 @@ class MatteModel:
     def output(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
         """As `predict`, before what lies outside 0..1 is cut off."""
         size = side or self.sides[0]
-        small, shown = self._shown(rgb, size)
-        small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
-        planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
-        given = {self._input: np.ascontiguousarray(planes, self._kind), **self._further}
+        given, shown = self._given(rgb, size)
         outputs: list[Any] = self._session.run([self._output], given)
         raw = np.asarray(outputs[0], np.float32)
         if raw.size == 0 or raw.ndim < 2 or raw.size != raw.shape[-1] * raw.shape[-2]:  # noqa: PLR2004 -- a plane
@@ -140,6 +139,35 @@ class MatteModel:
         if self._logits:
             raw = np.asarray(1 / (1 + np.exp(-np.clip(raw, -_FAR, _FAR))), np.float32)
         return raw
+
+    def tensors(self, rgb: NDArray[np.uint8], names: Sequence[str], side: int) -> list[NDArray[np.float32]]:
+        """Further outputs of the model over one picture.
+
+        Args:
+            rgb: uint8 (H, W, 3), of any size and shape.
+            names: of outputs that the model has.
+            side: one that it can see, pixels.
+
+        Returns:
+            One array for each name, float32, as the model gives it.
+
+        Raises:
+            ModelError: it has no such output.
+        """
+        there = {one.name for one in self._session.get_outputs()}
+        if missing := [name for name in names if name not in there]:
+            raise ModelError(f"it has no output called {missing[0]}")
+        outputs: list[Any] = self._session.run(list(names), self._given(rgb, side)[0])
+        return [np.asarray(one, np.float32) for one in outputs]
+
+    def _given(
+        self, rgb: NDArray[np.uint8], size: int
+    ) -> tuple[dict[str, NDArray[np.generic]], tuple[int, int]]:
+        """What goes into the model's inputs, and how many rows and columns of its square show the picture."""
+        small, shown = self._shown(rgb, size)
+        small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
+        planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
+        return {self._input: np.ascontiguousarray(planes, self._kind), **self._further}, shown
 
     def _shown(self, rgb: NDArray[np.uint8], size: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """The square that the model sees, and how many of its rows and columns show the picture."""

@@ -1,0 +1,57 @@
+"""GrabCut as a second answer to strokes: by colours alone, where what the model sees misleads.
+
+Rother, Kolmogorov and Blake, GrabCut: Interactive Foreground Extraction using Iterated Graph Cuts, 2004; OpenCV's code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+
+_PIXELS: Final = 60_000
+"""Of the copy that is cut. Its time is bounded by its size and rounds and not by a clock, so that it is the same every time."""
+
+_ROUNDS: Final = 3
+_SEED: Final = 0
+_INSIDE: Final = 0.5
+_COVERED: Final = 0.25  # share of a pixel from which on a stroke lies on it
+
+
+def grab_cut(rgb: NDArray[np.uint8], inside: Mask, keep: Mask, remove: Mask) -> Mask:
+    """What belongs to the subject.
+
+    Args:
+        rgb: uint8 (h, w, 3).
+        inside: bool (h, w), the subject as it was.
+        keep: bool (h, w), what is known to be the subject.
+        remove: bool (h, w), what is known to be background.
+
+    Returns:
+        bool (h, w); `inside` where there is nothing to tell two sides apart by.
+    """
+    height, width = inside.shape
+    factor = min(1.0, (_PIXELS / (height * width)) ** 0.5)
+    size = (max(2, round(width * factor)), max(2, round(height * factor)))
+    small = np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)[..., ::-1])
+    marks = np.where(_reduced(inside, size) > _INSIDE, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    marks[_reduced(keep, size) > _COVERED] = cv2.GC_FGD
+    marks[_reduced(remove, size) > _COVERED] = cv2.GC_BGD
+    subject = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
+    if subject.all() or not subject.any():
+        return inside
+    cv2.setRNGSeed(_SEED)  # its first clusters are drawn by lot
+    ground_colours, subject_colours = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small, marks, (0, 0, 0, 0), ground_colours, subject_colours, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    found = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.float32)
+    return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > _INSIDE)
+
+
+def _reduced(mask: Mask, size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,141 @@
+"""Strokes as pixels: which ones of a small copy lie under a brush, and alpha painted exactly at full size.
+
+It decides nothing about the pixels beside a stroke.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from cutoutd.strokes import StrokeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from cutoutd.strokes import Stroke
+
+_FRACTION_BITS: Final = 4
+"""Of OpenCV's coordinates: sixteenths of a pixel."""
+
+_FARTHEST: Final = 100_000
+"""Pixels, either sign, beyond which OpenCV's drawing is not asked: its coordinates are 32 bits with the fraction."""
+
+_THICKEST: Final = 32_767
+"""Pixels of a line that OpenCV draws: its MAX_THICKNESS."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StrokeMasks:
+    """What a person says of pixels; where two strokes cross, the later one counts.
+
+    Attributes:
+        keep: bool (h, w), they are the subject.
+        remove: bool (h, w), they are not.
+    """
+
+    keep: NDArray[np.bool_]
+    remove: NDArray[np.bool_]
+
+
+def masks(strokes: Sequence[Stroke], shape: tuple[int, int], picture: tuple[int, int]) -> StrokeMasks:
+    """The strokes that keep and remove, on a copy of a picture; each stroke that lies on it covers at least a pixel.
+
+    Args:
+        strokes: in pixels of the picture.
+        shape: height and width of the copy.
+        picture: height and width of the picture.
+    """
+    said = np.zeros(shape, np.uint8)
+    marks = {StrokeKind.KEEP: 1, StrokeKind.REMOVE: 2}
+    for stroke in strokes:
+        if stroke.kind in marks:
+            _draw(said, stroke, picture, marks[stroke.kind], cv2.LINE_8)
+    return StrokeMasks(keep=said == marks[StrokeKind.KEEP], remove=said == marks[StrokeKind.REMOVE])
+
+
+def paint(
+    alpha: NDArray[np.uint8], strokes: Sequence[Stroke], picture: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Alpha with what exact strokes set: the brush's value under it, a soft pixel at its rim, nothing else.
+
+    To be called on the refined matte, before the subject's colours are estimated: these then fit the painted alpha.
+
+    Args:
+        alpha: uint8 (H, W).
+        strokes: of all kinds; those that paint, in their order.
+        picture: height and width that the strokes' pixels are of; None: as ``alpha``.
+
+    Returns:
+        uint8 (H, W): ``alpha`` itself where no stroke paints, else a copy.
+    """
+    painting = [one for one in strokes if one.kind is StrokeKind.PAINT]
+    if not painting:
+        return alpha
+    painted = alpha.copy()
+    for stroke in painting:
+        size = picture or (alpha.shape[0], alpha.shape[1])
+        where = _reach(stroke, (alpha.shape[0], alpha.shape[1]), size)
+        if where is None:
+            continue
+        part = painted[where]
+        cover = np.zeros(part.shape, np.uint8)
+        _draw(
+            cover, stroke, size, 255, cv2.LINE_AA, whole=alpha.shape, origin=(where[0].start, where[1].start)
+        )
+        value = round(255 * (1.0 if stroke.alpha is None else stroke.alpha))
+        mixed = part.astype(np.float32) + (cover * np.float32(1 / 255)) * (np.float32(value) - part)
+        part[...] = np.rint(mixed).astype(np.uint8)
+    return painted
+
+
+def _scale(shape: Sequence[int], picture: tuple[int, int]) -> tuple[float, float]:
+    """Pixels of a copy to one of the picture, across and down."""
+    return shape[1] / picture[1], shape[0] / picture[0]
+
+
+def _reach(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> tuple[slice, slice] | None:
+    """The rows and columns of a copy that a stroke can touch; None where it lies beside it."""
+    across, down = _scale(shape, picture)
+    points = np.array(stroke.points) * (across, down)
+    margin = stroke.radius * max(across, down) + 2
+    low, high = np.floor(points.min(axis=0) - margin), np.ceil(points.max(axis=0) + margin)
+    left, top = (int(value) for value in np.maximum(low, 0))
+    right, bottom = (int(value) for value in np.minimum(high, (shape[1], shape[0])))
+    return None if left >= right or top >= bottom else (slice(top, bottom), slice(left, right))
+
+
+def _draw(
+    canvas: NDArray[np.uint8],
+    stroke: Stroke,
+    picture: tuple[int, int],
+    value: int,
+    line: int,
+    *,
+    whole: Sequence[int] | None = None,
+    origin: tuple[int, int] = (0, 0),
+) -> None:
+    """Draw a stroke onto a copy, uint8 (h, w), or onto a part of one that has ``whole`` pixels and begins at ``origin``."""
+    scale = _scale(whole or canvas.shape, picture)
+    # OpenCV counts from the middles of pixels.
+    points = np.clip(np.array(stroke.points) * scale - (origin[1], origin[0]) - 0.5, -_FARTHEST, _FARTHEST)
+    radius = min(stroke.radius * (scale[0] * scale[1]) ** 0.5, _THICKEST / 2)
+    fixed = np.rint(_thinned(points, radius) * (1 << _FRACTION_BITS)).astype(np.int32)
+    if len(fixed) == 1:
+        size = round(radius * (1 << _FRACTION_BITS))
+        cv2.circle(canvas, fixed[0].tolist(), size, value, cv2.FILLED, line, _FRACTION_BITS)
+    else:
+        cv2.polylines(canvas, [fixed], False, value, max(1, round(2 * radius)), line, _FRACTION_BITS)
+
+
+def _thinned(points: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    """Points that are an eighth of the radius apart or more: the line's shape is the same, and its cost no longer hangs on their number."""
+    apart = max(0.25, radius / 8)
+    kept = [points[0]]
+    kept.extend(point for point in points[1:] if np.hypot(*(point - kept[-1])) >= apart)
+    return np.array(kept)

@@ -1,0 +1,57 @@
+"""The embedded model gives its features beside its matte, and the matte is the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from cutoutd.engine.matting import features
+from cutoutd.engine.matting.matte_model import MatteModel
+from cutoutd.errors import ModelError
+from cutoutd.models import catalog
+from cutoutd.pipeline.engine import FeatureSource
+from tests.integration import small_models
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
+
+
+def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
+    """And the features of a picture are the same every time, one for each place."""
+    spec = catalog.find(features.MODEL)
+    rgb = np.random.default_rng(0).integers(0, 256, (90, 140, 3), np.uint8)
+    rgb[20:60, 30:80] = (220, 40, 30)
+    with_features = features.FeatureModel(spec, spec.file.read_bytes())
+    assert np.array_equal(
+        with_features.model.predict(rgb, 224), MatteModel(spec, provider="cpu").predict(rgb, 224)
+    )
+    seen = features.features(with_features, rgb).planes
+    assert seen.shape == (features.GRID, features.GRID, 52)
+    assert seen.dtype == np.float32
+    assert np.array_equal(seen, features.features(with_features, rgb).planes)
+    assert seen[..., 0].std() == pytest.approx(1, rel=1e-3)
+    assert np.diff(seen[..., :12].std(axis=(0, 1))).max() < 1e-3
+
+
+def test_an_altered_model_gives_no_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does another one, nor one that is not there; a worker starts without it."""
+    spec = replace(catalog.find(features.MODEL), file=small_models.save(tmp_path / "other.onnx"))
+    with pytest.raises(ModelError, match="does not load"):
+        features.FeatureModel(spec, spec.file.read_bytes())
+    rgb = np.zeros((8, 8, 3), np.uint8)
+    monkeypatch.setattr(catalog, "find", lambda _: spec)
+    source = FeatureSource()
+    with pytest.raises(ModelError, match="not the one of the catalog"):
+        source.features(rgb)
+    source.close()
+    spec.file.unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        FeatureSource().features(rgb)

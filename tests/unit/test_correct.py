@@ -1,0 +1,141 @@
+"""Strokes correct a coarse matte where they touch, reach as far as a thing does, and leave the rest alone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from cutoutd.engine.matting.correct import SIDE, correct, framed
+from cutoutd.engine.matting.features import GRID, Features
+from cutoutd.engine.matting.stroke_masks import masks, paint
+from cutoutd.engine.matting.subject_search import Region
+from cutoutd.strokes import Stroke, StrokeKind
+
+_HEIGHT, _WIDTH = 120, 160
+
+
+def _stroke(
+    kind: StrokeKind, *points: tuple[float, float], radius: float = 3, alpha: float | None = None
+) -> Stroke:
+    return Stroke(kind=kind, points=points, radius=radius, alpha=alpha)
+
+
+def _scene() -> tuple[np.ndarray, np.ndarray]:
+    """A red disc at the left, a blue one at the right, on grey; and the matte of the red one alone."""
+    rgb = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
+    cv2.circle(rgb, (45, 60), 25, (200, 30, 30), cv2.FILLED)
+    cv2.circle(rgb, (115, 60), 25, (30, 30, 200), cv2.FILLED)
+    matte = np.zeros((_HEIGHT, _WIDTH), np.uint8)
+    cv2.circle(matte, (45, 60), 25, 255, cv2.FILLED)
+    return rgb, np.asarray(cv2.GaussianBlur(matte, (0, 0), 1) / np.float32(255), np.float32)
+
+
+def _features(rgb: np.ndarray) -> Features:
+    """Stand-ins: what tells the three colours apart."""
+    small = cv2.resize(rgb, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32) / 128 - 1
+    return Features(planes=np.repeat(small, 17, axis=2))
+
+
+@pytest.mark.parametrize("suggestion", [0, 1])
+def test_a_stroke_adds_the_thing_it_is_on_and_changes_nothing_else(suggestion: int) -> None:
+    """Bit for bit: also the soft edge of the other disc."""
+    rgb, matte = _scene()
+    before = matte.copy()
+    strokes = [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))]
+    made = correct(rgb, matte, strokes, _features(rgb), suggestion=suggestion)
+    assert made.changed
+    assert np.array_equal(made.matte[:, :80], before[:, :80])
+    inside = np.zeros((_HEIGHT, _WIDTH), np.uint8)
+    cv2.circle(inside, (115, 60), 23, 1, cv2.FILLED)
+    assert made.matte[inside > 0].min() > 0.5
+    outside = np.ones((_HEIGHT, _WIDTH), np.uint8)
+    cv2.circle(outside, (115, 60), 28, 0, cv2.FILLED)
+    assert np.array_equal(made.matte[outside > 0], before[outside > 0])
+    assert np.array_equal(matte, before)
+
+
+def test_a_click_takes_a_thing_away() -> None:
+    """One point, no wider than a pixel."""
+    rgb, matte = _scene()
+    made = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=0.1)], _features(rgb))
+    assert made.changed
+    assert made.matte.max() < 0.5
+
+
+def test_the_same_strokes_give_the_same_matte_in_a_copy_of_any_size() -> None:
+    """Strokes are in the picture's pixels, rgb and matte may be smaller or larger."""
+    rgb, matte = _scene()
+    strokes = [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))]
+    one = correct(rgb, matte, strokes, _features(rgb))
+    again = correct(rgb, matte, strokes, _features(rgb))
+    assert np.array_equal(one.matte, again.matte)
+    large = np.repeat(np.repeat(rgb, 4, axis=0), 4, axis=1)
+    coarse = np.asarray(cv2.resize(matte, (80, 80), interpolation=cv2.INTER_AREA), np.float32)
+    other = correct(large, coarse, strokes, _features(rgb), picture=(_HEIGHT, _WIDTH))
+    assert other.matte.shape == (80, 80)
+    enlarged = cv2.resize(other.matte, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_LINEAR)
+    assert np.mean((enlarged > 0.5) != (one.matte > 0.5)) < 0.02
+
+
+def test_strokes_that_say_what_the_matte_says_change_nothing() -> None:
+    """Nor do those beside the picture, those that paint, and none at all."""
+    rgb, matte = _scene()
+    for strokes in (
+        [],
+        [_stroke(StrokeKind.PAINT, (115, 60), alpha=1.0)],
+        [_stroke(StrokeKind.KEEP, (500, 60))],
+        [_stroke(StrokeKind.KEEP, (45, 60)), _stroke(StrokeKind.REMOVE, (10, 10))],
+    ):
+        made = correct(rgb, matte, strokes, _features(rgb))
+        assert not made.changed
+        assert np.abs(made.matte - matte).max() < 0.01
+
+
+def test_there_is_no_third_suggestion() -> None:
+    """A number that is none is refused, also where there is nothing to do."""
+    rgb, matte = _scene()
+    with pytest.raises(ValueError, match="from 0 to 1, not 2"):
+        correct(rgb, matte, [], _features(rgb), suggestion=2)
+
+
+def test_where_strokes_cross_the_later_one_counts_and_each_covers_a_pixel() -> None:
+    """Also the thinnest on a small copy."""
+    strokes = [
+        _stroke(StrokeKind.KEEP, (0, 500), (1000, 500), radius=100),
+        _stroke(StrokeKind.REMOVE, (500, 0), (500, 1000), radius=0.01),
+    ]
+    drawn = masks(strokes, (10, 10), (1000, 1000))
+    assert drawn.remove.any(axis=1).all()
+    assert not (drawn.keep & drawn.remove).any()
+    assert drawn.keep[5].sum() == 9
+
+
+def test_paint_sets_alpha_exactly_and_nothing_beside_the_brush() -> None:
+    """In the order of the strokes; with none, the very array comes back."""
+    alpha = np.full((60, 80), 200, np.uint8)
+    assert paint(alpha, [_stroke(StrokeKind.KEEP, (5, 5))]) is alpha
+    strokes = [
+        _stroke(StrokeKind.PAINT, (10, 30), (70, 30), radius=8, alpha=0.5),
+        _stroke(StrokeKind.PAINT, (40, 30), radius=4, alpha=0.0),
+        _stroke(StrokeKind.PAINT, (900, 900), radius=4, alpha=0.0),
+    ]
+    painted = paint(alpha, strokes)
+    assert (alpha == 200).all()
+    assert painted[30, 20] == 128
+    assert painted[30, 40] == 0
+    assert (painted[:20] == 200).all()
+    assert (painted[40:] == 200).all()
+    half = paint(np.full((30, 40), 200, np.uint8), strokes, (60, 80))
+    assert (half[15, 10], half[15, 20], half[5, 5]) == (128, 0, 200)
+
+
+def test_the_matte_of_a_region_lies_in_the_frame_where_the_region_does() -> None:
+    """At the resolution that it has there, within bounds."""
+    region = Region(top=1000, bottom=2000, left=2000, right=3000)
+    frame = framed(np.ones((288, 288), np.float32), region, (3000, 4000))
+    assert frame.shape == (768, 1024)
+    assert frame[256:512, 512:768].min() == 1.0
+    assert frame.sum() == 256 * 256
+    whole = Region(top=0, bottom=3000, left=0, right=4000)
+    assert framed(np.ones((288, 288), np.float32), whole, (3000, 4000)).shape == (360, SIDE)
