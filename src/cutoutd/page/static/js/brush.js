@@ -72,9 +72,8 @@ export class Brush extends EventTarget {
   /** The matte that the backend made of the strokes. */
   async take(blob) {
     await this.preview.take(blob);
-    if (this.current?.kind === "paint") this.preview.paint(this.current, this.picture);
     this.settled = true;
-    this.viewer.update();
+    this.#stale();
   }
 
   /** Hides all that the brush draws, as when the result itself is shown. */
@@ -95,6 +94,10 @@ export class Brush extends EventTarget {
   update() {
     this.asked ??= requestAnimationFrame(() => {
       this.asked = null;
+      if (this.isStale) {
+        if (this.current?.kind === "paint") this.preview.paint(this.current, this.picture);
+        this.#compose();
+      }
       this.#draw();
     });
   }
@@ -114,7 +117,7 @@ export class Brush extends EventTarget {
   move(points) {
     if (!this.current) return;
     for (const at of points) this.current.points.push(this.#point(at));
-    if (this.current.kind === "paint") this.#paint();
+    if (this.current.kind === "paint") this.#stale();
     this.update();
   }
 
@@ -128,7 +131,7 @@ export class Brush extends EventTarget {
     if (done.kind === "paint") {
       this.preview.paint(done, this.picture);
       this.preview.settle();
-      this.viewer.update();
+      this.#stale();
     }
     this.update();
     this.dispatchEvent(new CustomEvent("stroke", { detail: done }));
@@ -137,7 +140,7 @@ export class Brush extends EventTarget {
   cancel() {
     if (this.current?.kind === "paint") {
       this.preview.paint(null, this.picture);
-      this.viewer.update();
+      this.#stale();
     }
     this.current = null;
     this.update();
@@ -162,9 +165,10 @@ export class Brush extends EventTarget {
     return within(toPicture(this.viewer.place, at), this.picture);
   }
 
-  #paint() {
-    this.preview.paint(this.current, this.picture);
-    this.viewer.update();
+  // The matte is another: it is laid over the picture anew with the next frame.
+  #stale() {
+    this.isStale = true;
+    this.update();
   }
 
   // The keyboard's cursor: arrows move it, Enter sets a click, Shift and Enter begin a line that Enter ends.
@@ -217,17 +221,23 @@ export class Brush extends EventTarget {
     this.ring.dataset.kind = this.kind;
   }
 
-  // The picture lies elsewhere, or its matte is another.
+  // The picture lies elsewhere, or is shown otherwise.
   #place() {
     if (!this.picture) return;
+    this.#compose();
+    this.#ringAt(this.hovered);
+    this.#draw();
+  }
+
+  #compose() {
+    this.isStale = false;
+    if (!this.viewer.paperBox) return;
     const context = this.#clear(this.composed);
     const { side, wipe, viewport, backdrop, colour } = this.viewer;
     if (side !== "before" || wipe !== null) {
       const from = wipe === null ? 0 : wipe * viewport.width;
       this.preview.draw(context, this.viewer.paperBox, { backdrop, colour, from });
     }
-    this.#ringAt(this.hovered);
-    this.#draw();
   }
 
   #draw() {

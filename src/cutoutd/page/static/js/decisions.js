@@ -14,13 +14,16 @@ export class Decisions extends EventTarget {
   #batches = [];
   #queue = [];
   #busy = false;
+  #waits = false; // for somebody who answers
+  #hasKept = false;
 
   constructor(write, kept = null) {
     super();
     this.write = write;
     this.kept = kept;
-    this.up = true;
-    for (const { verb, items } of kept?.load() ?? []) this.#add(verb, items, "unsent");
+    const before = kept?.load() ?? [];
+    this.#waits = this.#hasKept = before.length > 0;
+    for (const { verb, items } of before) this.#add(verb, items, "unsent");
   }
 
   mark(job) {
@@ -71,7 +74,7 @@ export class Decisions extends EventTarget {
     for (const { job } of items) this.#marks.set(job, { verb, state, batch });
     this.#batches.push(batch);
     this.#queue.push({ what: "decide", batch });
-    this.#keep();
+    if (this.#waits) this.#keep();
   }
 
   async #work() {
@@ -85,11 +88,14 @@ export class Decisions extends EventTarget {
       } catch (error) {
         first.running = false;
         if (error.status === 0 || error.status === 503) {
-          this.#state(first.batch, "unsent");
+          this.#waits = true;
+          for (const { what, batch } of this.#queue) if (what === "decide") this.#state(batch, "unsent");
+          this.#keep();
           break;
         }
         this.#refused(first, error);
       }
+      this.#waits = false;
       this.#queue.shift();
       this.#keep();
     }
@@ -136,8 +142,10 @@ export class Decisions extends EventTarget {
     this.#changed(batch.items);
   }
 
+  // Only what had no answer: to write 30,000 decisions down takes longer than to send them.
   #keep() {
-    this.kept?.save(this.#queue.filter((one) => one.what === "decide").map(({ batch: { verb, items } }) => ({ verb, items })));
+    if (this.#waits || this.#hasKept) this.kept?.save(this.#queue.filter((one) => one.what === "decide").map(({ batch: { verb, items } }) => ({ verb, items })));
+    this.#hasKept = this.#waits;
   }
 
   #changed(items) {

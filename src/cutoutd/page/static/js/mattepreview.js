@@ -10,6 +10,7 @@ export class MattePreview {
   constructor() {
     this.matte = null; // a canvas whose alpha is the matte
     this.base = null;
+    this.scratch = null;
   }
 
   /** Takes a grey picture: white is the subject. */
@@ -34,9 +35,11 @@ export class MattePreview {
     if (!this.base) return;
     this.matte = this.base;
     if (!stroke) return;
-    const canvas = canvasOf(this.base.width, this.base.height);
+    const canvas = this.#free();
     const context = canvas.getContext("2d");
+    context.globalCompositeOperation = "copy";
     context.drawImage(this.base, 0, 0);
+    context.save();
     context.scale(canvas.width / width, canvas.height / height);
     for (const [mode, alpha] of [
       ["destination-out", 1],
@@ -46,7 +49,17 @@ export class MattePreview {
       context.globalAlpha = alpha;
       trace(context, stroke, "#fff");
     }
+    context.restore();
     this.matte = canvas;
+  }
+
+  // A canvas beside the base, the same for all of a stroke's frames.
+  #free() {
+    const { width, height } = this.base;
+    if (!this.scratch || this.scratch === this.base || this.scratch.width !== width || this.scratch.height !== height) {
+      this.scratch = canvasOf(width, height);
+    }
+    return this.scratch;
   }
 
   /** Makes what was painted the ground for the next stroke. */

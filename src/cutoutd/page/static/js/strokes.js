@@ -79,6 +79,13 @@ export class History {
     this.saved = this.strokes;
   }
 
+  /** What it is after a saved correction was taken back: its strokes can be redone. */
+  static before(earlier, strokes) {
+    const history = new History(earlier);
+    if (JSON.stringify(earlier) !== JSON.stringify(strokes)) history.future = [strokes];
+    return history;
+  }
+
   get changed() {
     return this.strokes !== this.saved && JSON.stringify(this.strokes) !== JSON.stringify(this.saved);
   }

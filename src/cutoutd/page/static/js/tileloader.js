@@ -5,7 +5,7 @@
 
 const AT_ONCE = 5; // of the six connections that HTTP/1.1 has to a host; one is for the events
 const AHEAD_AT_ONCE = 3;
-const KEPT = 240; // elements; 512 x 512 pixels are 1 MB while the browser holds them decoded
+const KEPT = 160; // elements; 512 x 512 pixels are 1 MB while the browser holds them decoded
 const RETRY_MS = [500, 2000]; // after an error: a worker may be busy, a share slow
 
 export class TileLoader {

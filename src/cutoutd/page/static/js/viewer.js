@@ -12,7 +12,7 @@ const STEP = 1.25;
 
 export class Viewer extends EventTarget {
   // Events: "place" after each frame in which the picture lies elsewhere, "shown" when all tiles in sight are there,
-  // "failed" with the address of a tile that did not come, "wipe" when the wipe was moved.
+  // "failed" with the address of a tile that did not come, "wipe" and "backdrop" when those were changed.
   constructor(loader, { label, wipeLabel }) {
     super();
     this.loader = loader;
@@ -73,6 +73,7 @@ export class Viewer extends EventTarget {
     this.paper.className = `paper backdrop-${name}`;
     this.paper.style.backgroundColor = name === "colour" ? this.colour : "";
     this.update();
+    this.dispatchEvent(new Event("backdrop"));
   }
 
   // From 0 to 1 of the viewport's width; null without a wipe.

@@ -66,6 +66,7 @@ class Fix {
     const { width, height, strokes = [] } = await this.session.start(this.signal);
     if (this.signal.aborted) return this.session.end();
     this.brush.start({ width, height });
+    this.earlier = strokes;
     this.history = new History(strokes);
     for (const stroke of this.#draft()) this.history.add(stroke);
     this.state = "drawing";
@@ -305,7 +306,8 @@ class Fix {
     this.job = { ...this.job, ...job };
     this.state = "saved";
     this.#keep(null);
-    this.history.markSaved();
+    if (undone) this.history = History.before(this.earlier, this.history.strokes);
+    else this.history.markSaved();
     const entry = await this.looks.need(this.job, ["source", "cutout"]);
     if (this.signal.aborted) return;
     this.brush.enabled = false;

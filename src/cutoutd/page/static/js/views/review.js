@@ -3,23 +3,22 @@
  * place until the list is loaded again, and the next picture is fetched before it is asked for.
  */
 
-import { mayWrite, on, picture, read, write } from "../api.js";
+import { mayWrite, on, read, write } from "../api.js";
 import { Decisions, keptIn } from "../decisions.js";
 import { append, el, icon, plain, put } from "../dom.js";
 import { Filmstrip } from "../filmstrip.js";
 import { bind, keyOf } from "../keys.js";
 import { announce, ask, fail, toast } from "../live.js";
-import { Looks } from "../looks.js";
+import { LargePicture, thumbOf } from "../largepicture.js";
 import { fillHeight, LookTools } from "../looktools.js";
 import { PictureList } from "../picturelist.js";
+import { drawEmpty } from "../reviewempty.js";
 import { filterOf, paramsOf, queryOf, ReviewFilter } from "../reviewfilter.js";
 import { decisionOf, ReviewSide, stateOf } from "../reviewside.js";
 import { go, setQuery } from "../router.js";
 import { Selection } from "../selection.js";
 import { onOverview, overview } from "../state.js";
 import { coded, errorText, t } from "../text.js";
-import { TileLoader } from "../tileloader.js";
-import { Viewer } from "../viewer.js";
 import { chooseModel } from "../reviewagain.js";
 
 export const title = "review.title";
@@ -50,8 +49,6 @@ class Review {
     this.list = again ? kept.list : new PictureList(read);
     this.selection = again ? kept.selection : new Selection();
     this.again = again;
-    this.loader = new TileLoader();
-    this.looks = new Looks((job, kind) => read("look", { job, kind }));
     this.#build();
     this.#listen();
   }
@@ -73,12 +70,9 @@ class Review {
   #build() {
     const { place, signal } = this;
     place.classList.add("view-full", "darkroom");
-    this.viewer = new Viewer(this.loader, { label: t("review.picture"), wipeLabel: t("look.wipeHandle") });
+    this.large = new LargePicture();
+    this.viewer = this.large.viewer;
     this.tools = new LookTools(this.viewer);
-    this.poster = el("img", { class: "poster", alt: "", hidden: true });
-    this.message = el("div", { class: "viewer-message", role: "status", hidden: true });
-    this.viewer.element.append(this.poster, this.message);
-    this.viewer.paper.before(this.poster);
     this.filters = new ReviewFilter(this.filter);
     this.count = el("span", { class: "review-count", role: "status" });
     this.reload = el("button", { class: "button quiet", hidden: true, on: { click: () => this.#load(this.#current?.job) } }, icon("again"), t("review.more"));
@@ -108,9 +102,8 @@ class Review {
     kept = { filter: this.filter, list: this.list, selection: this.selection };
     clearTimeout(this.detailsTimer);
     clearTimeout(this.newsTimer);
-    this.viewer.destroy();
+    this.large.destroy();
     this.strip.destroy();
-    this.loader.clear();
   }
 
   #listen() {
@@ -126,7 +119,6 @@ class Review {
     hear(decisions, "conflicts", (conflicts) => this.#conflicts(conflicts));
     hear(decisions, "refused", (error) => fail(error));
     hear(decisions, "undone", (jobs) => this.#renew(jobs.slice(0, 1)));
-    hear(this.viewer, "failed", () => this.#say(t("review.tileFailed")));
     on("jobs", (news) => this.#news(news), signal);
     on("decided", () => this.#renewSight(), signal);
     onOverview((now) => this.#overview(now), signal);
@@ -200,9 +192,9 @@ class Review {
       this.strip.setCount(this.list.count);
     }
     this.strip.refresh();
-    this.#say();
     const job = this.#current;
-    if (job && (job.job !== this.shown?.job || job.seen !== this.shown?.seen)) this.#show();
+    const { shown } = this.large;
+    if (job && (job.job !== shown?.job || job.seen !== shown?.seen)) this.#show();
     else this.#drawSide();
   }
 
@@ -279,70 +271,9 @@ class Review {
     clearTimeout(this.detailsTimer);
     this.side.drawDetails(null);
     this.#drawSide();
-    if (!job) return this.#blank();
-    const same = this.shown?.job === job.job;
-    if (!same || this.shown.seen !== job.seen) this.#showPicture(job, same);
+    if (!job) return this.large.blank();
+    this.large.show(job, this.#alt(job)).then(() => this.large.ahead(AHEAD.map((step) => this.list.at(current + step)).filter(Boolean)));
     this.detailsTimer = setTimeout(() => this.#askDetails(job), DETAILS_MS);
-  }
-
-  #showPicture(job, same) {
-    this.shown = { job: job.job, seen: job.seen };
-    this.viewer.element.setAttribute("aria-label", this.#alt(job));
-    this.#say("");
-    const entry = this.looks.of(job);
-    const kinds = this.#kinds(job);
-    if (kinds.every((kind) => entry.looks[kind])) {
-      this.#present(entry, same);
-      return;
-    }
-    if (!same) this.#showPoster(job);
-    this.looks.need(job, kinds).then(() => {
-      if (this.shown?.job !== job.job || this.shown.seen !== job.seen || this.signal.aborted) return;
-      this.#present(entry, same);
-      this.#failedLook(entry, kinds);
-    });
-  }
-
-  #present(entry, stay) {
-    this.poster.hidden = true;
-    this.viewer.show(entry, { stay });
-    this.#fetchAhead();
-  }
-
-  // Before its size is known, the small picture is there at once: the strip has it.
-  #showPoster(job) {
-    this.viewer.clear();
-    this.poster.hidden = false;
-    this.poster.src = this.#thumb(job);
-  }
-
-  #blank() {
-    this.shown = null;
-    this.viewer.clear();
-    this.poster.hidden = true;
-  }
-
-  #kinds(job) {
-    const after = this.viewer.backdrop === "matte" ? "matte" : "cutout";
-    return job.seen ? ["source", after] : ["source"];
-  }
-
-  #failedLook({ failed, looks }, kinds) {
-    const error = kinds.map((kind) => failed[kind]).find(Boolean);
-    if (!error) return;
-    if (!looks.cutout && !looks.matte && looks.source) this.viewer.setSide("before");
-    this.#say(errorText(error));
-  }
-
-  async #fetchAhead() {
-    const jobs = AHEAD.map((step) => this.list.at(this.selection.current + step)).filter(Boolean);
-    const { current } = this.selection;
-    const entries = [];
-    for (const job of jobs) {
-      entries.push(await this.looks.need(job, this.#kinds(job)));
-      if (this.signal.aborted || current !== this.selection.current) return;
-      this.viewer.ahead(entries);
-    }
   }
 
   async #askDetails(job) {
@@ -379,11 +310,7 @@ class Review {
       marks.push({ class: kind, icon: sign, text: coded("review.decided", decision.verb) });
       if (decision.state === "unsent") marks.push({ class: "warn", icon: "clock", text: t("review.unsent") });
     } else if (stateOf(job) === "rejected") marks.push({ class: "bad", icon: "cross", text: t("review.state.rejected") });
-    return { thumb: this.#thumb(job), label: this.#alt(job, index), marks, chosen: this.selection.size > 0 ? this.selection.has(index) : index === this.selection.current };
-  }
-
-  #thumb(job) {
-    return job.seen ? picture.thumb(job.job, "cutout", job.seen) : picture.thumb(job.job, "source", job.job);
+    return { thumb: thumbOf(job), label: this.#alt(job, index), marks, chosen: this.selection.size > 0 ? this.selection.has(index) : index === this.selection.current };
   }
 
   #alt(job) {
@@ -391,11 +318,6 @@ class Review {
     const said = decision && coded("review.decided", decision.verb);
     const why = job.doubtful ? job.reasons.map(({ code, text }) => coded("reason", code, text)) : [];
     return [plain(job.name), coded("review.state", stateOf(job)), ...why, said].filter(Boolean).join(", ");
-  }
-
-  #say(text = "") {
-    this.message.hidden = !text;
-    if (this.message.textContent !== text) this.message.textContent = text;
   }
 
   // Decisions.
@@ -499,20 +421,7 @@ class Review {
     const folders = overview()?.folders ?? [];
     const done = folders.reduce((sum, folder) => sum + (folder.done ?? 0), 0);
     const kind = what === "nothing" && done === 0 ? "never" : what;
-    put(
-      this.empty,
-      el(
-        "div",
-        { class: "empty" },
-        icon(kind === "nothing" ? "check" : "review"),
-        el("h2", {}, t(`review.empty.${kind}`)),
-        el("p", { class: "secondary" }, detail || t(`review.empty.${kind}How`, { count: done })),
-        kind === "nothing" ? el("button", { class: "button primary", on: { click: () => this.filters.set({ list: "all" }) } }, t("review.showAll", { count: done })) : null,
-        kind === "noMatch" ? el("button", { class: "button primary", on: { click: () => this.filters.reset() } }, t("review.filter.reset")) : null,
-        kind === "never" ? el("a", { class: "button primary", href: "#/inbox" }, t("inbox.title")) : null,
-        kind === "trouble" ? el("button", { class: "button primary", on: { click: () => this.#load() } }, t("app.tryAgain")) : null,
-      ),
-    );
+    const doing = { showAll: () => this.filters.set({ list: "all" }), reset: () => this.filters.reset(), again: () => this.#load() };
+    drawEmpty(this.empty, kind, { done, detail, act: (action) => doing[action]() });
   }
 }
-

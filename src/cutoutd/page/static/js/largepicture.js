@@ -1,0 +1,112 @@
+/**
+ * The large picture of Review: what is known of it, its tiles, its neighbours' tiles ahead, and a small picture until then. It knows
+ * neither the list nor decisions.
+ */
+
+import { picture, read } from "./api.js";
+import { el } from "./dom.js";
+import { Looks } from "./looks.js";
+import { errorText, t } from "./text.js";
+import { TileLoader } from "./tileloader.js";
+import { Viewer } from "./viewer.js";
+
+/** The small picture of a job: of its cutout, or of its source where there is none. */
+export function thumbOf(job) {
+  return job.seen ? picture.thumb(job.job, "cutout", job.seen) : picture.thumb(job.job, "source", job.job);
+}
+
+export class LargePicture {
+  constructor() {
+    this.loader = new TileLoader();
+    this.looks = new Looks((job, kind) => read("look", { job, kind }));
+    this.viewer = new Viewer(this.loader, { label: t("review.picture"), wipeLabel: t("look.wipeHandle") });
+    this.poster = el("img", { class: "poster", alt: "", hidden: true });
+    this.message = el("div", { class: "viewer-message", role: "status", hidden: true });
+    this.viewer.paper.before(this.poster);
+    this.viewer.element.append(this.message);
+    this.viewer.addEventListener("failed", () => this.say(t("review.tileFailed")));
+    this.viewer.addEventListener("backdrop", () => this.#missing());
+    this.shown = null;
+    this.turn = 0;
+  }
+
+  /** Shows a job, with `label` for those who do not see it; nothing happens where it is shown already. */
+  async show(job, label) {
+    this.viewer.element.setAttribute("aria-label", label);
+    const same = this.shown?.job === job.job;
+    if (same && this.shown.seen === job.seen) return;
+    this.shown = { job: job.job, seen: job.seen };
+    this.job = job;
+    const turn = ++this.turn;
+    const kinds = this.#kinds(job);
+    const entry = this.looks.of(job);
+    this.say("");
+    if (!kinds.every((kind) => entry.looks[kind])) {
+      if (!same) this.#showPoster(job);
+      await this.looks.need(job, kinds);
+      if (turn !== this.turn) return;
+      this.#failedLook(entry, kinds);
+    }
+    this.poster.hidden = true;
+    this.viewer.show(entry, { stay: same });
+  }
+
+  blank() {
+    this.turn++;
+    this.shown = this.job = null;
+    this.viewer.clear();
+    this.poster.hidden = true;
+    this.say("");
+  }
+
+  /** Fetches what is likely to be looked at next, in this order. */
+  async ahead(jobs) {
+    const { turn } = this;
+    const entries = [];
+    for (const job of jobs) {
+      entries.push(await this.looks.need(job, this.#kinds(job)));
+      if (turn !== this.turn) return;
+      this.viewer.ahead(entries);
+    }
+  }
+
+  say(text) {
+    this.message.hidden = !text;
+    if (this.message.textContent !== text) this.message.textContent = text;
+  }
+
+  destroy() {
+    this.turn++;
+    this.viewer.destroy();
+    this.loader.clear();
+  }
+
+  // Before its size is known, the small picture is there at once: the strip has it.
+  #showPoster(job) {
+    this.viewer.clear();
+    this.poster.hidden = false;
+    this.poster.src = thumbOf(job);
+  }
+
+  #kinds(job) {
+    if (!job.seen) return ["source"];
+    return ["source", this.viewer.backdrop === "matte" ? "matte" : "cutout"];
+  }
+
+  // A matte, or a cutout, is asked for only when it is to be seen.
+  async #missing() {
+    const { job, turn } = this;
+    if (!job) return;
+    const kinds = this.#kinds(job);
+    const entry = await this.looks.need(job, kinds);
+    if (turn !== this.turn) return;
+    this.say("");
+    this.#failedLook(entry, kinds);
+    this.viewer.update();
+  }
+
+  #failedLook({ failed }, kinds) {
+    const error = kinds.map((kind) => failed[kind]).find(Boolean);
+    if (error) this.say(errorText(error));
+  }
+}
