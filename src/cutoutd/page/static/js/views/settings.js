@@ -8,6 +8,16 @@ import { coded, errorText, has, number, t } from "../text.js";
 
 export const title = "settings.title";
 
+/* Order and headings of the form. A key that is in none stands at the end. */
+const GROUPS = {
+  rendition: [],
+  matte: [],
+  doubt: ["review_below", "doubtful_below"],
+  pictures: ["recursive", "include", "exclude", "existing", "raw_pairs", "pair_wait_s"],
+  names: ["originals", "metadata", "derived_from", "names", "moves", "on_conflict"],
+  pace: ["order", "watch", "settle_s", "poll_interval_s", "rescan_interval_s"],
+};
+
 export async function show(place, { args, signal }) {
   const chosen = args[0] ?? "";
   const tabs = el("nav", { class: "tabs", "aria-label": t("settings.folders") });
@@ -33,7 +43,7 @@ class Form {
 
   async load() {
     const found = await read("folder_settings", { folder: this.folder.name }, { signal: this.signal });
-    Object.assign(this, { digest: found.digest, fields: found.fields });
+    Object.assign(this, { digest: found.digest, fields: found.fields, locked: found.locked ?? null });
     this.draw();
   }
 
@@ -42,7 +52,7 @@ class Form {
     const before = this.digest;
     const found = await read("folder_settings", { folder: this.folder.name }, { signal: this.signal });
     if (found.digest === before) return;
-    Object.assign(this, { digest: found.digest, fields: found.fields });
+    Object.assign(this, { digest: found.digest, fields: found.fields, locked: found.locked ?? null });
     this.draw();
     toast(t("settings.changedElsewhere"));
   }
@@ -56,7 +66,7 @@ class Form {
 
   build() {
     this.controls.clear();
-    const groups = [...new Set(this.fields.map(({ key }) => groupOf(key)))];
+    const groups = inOrder([...new Set(this.fields.map(({ key }) => groupOf(key)))]);
     this.status = el("p", { class: "secondary", role: "status" });
     this.saver = el("button", { class: "button primary", type: "submit" }, t("settings.save"));
     this.undoer = el("button", { class: "button", type: "button", on: { click: () => (this.changes.clear(), this.draw()) } }, t("settings.discard"));
@@ -67,7 +77,8 @@ class Form {
         { class: "settings", novalidate: true, on: { submit: (event) => this.save(event) } },
         el("h2", { tabindex: "-1", class: "visually-hidden", ref: (one) => (this.heading = one) }, name(this.folder.name)),
         el("p", { class: "secondary" }, name(this.folder.input), " → ", name(this.folder.output)),
-        groups.map((group) => el("fieldset", {}, el("legend", {}, coded("settingsgroup", group)), this.fields.filter(({ key }) => groupOf(key) === group).map((field) => this.row(field)))),
+        this.locked ? el("p", { class: "said" }, errorText(this.locked)) : null,
+        groups.map((group) => el("fieldset", {}, el("legend", {}, legendOf(group)), this.fields.filter(({ key }) => groupOf(key) === group).map((field) => this.row(field)))),
         el("div", { class: "savebar" }, this.status, this.undoer, this.saver),
       ),
     );
@@ -93,7 +104,7 @@ class Form {
   }
 
   control(field, id, value) {
-    const common = { id, "aria-describedby": `${id}-error ${id}-help`, disabled: !mayWrite() };
+    const common = { id, "aria-describedby": `${id}-error ${id}-help`, disabled: !mayWrite() || Boolean(this.locked) };
     const heard = (read_) => ({ on: { input: ({ target }) => this.set(field, read_(target)) } });
     if (field.kind === "bool") return el("input", { ...common, type: "checkbox", checked: value, ...heard((one) => one.checked) });
     if (field.kind === "choice") {
@@ -162,10 +173,10 @@ class Form {
     if (!this.check()) return;
     this.saver.disabled = true;
     try {
-      await write("change_settings", { folder: this.folder.name, digest: this.digest, changes: Object.fromEntries(this.changes) }, { signal: this.signal });
+      const said = await write("change_settings", { folder: this.folder.name, digest: this.digest, changes: Object.fromEntries(this.changes) }, { signal: this.signal });
       this.changes.clear();
       await this.load();
-      toast(t("settings.saved"));
+      tellSaved(said);
     } catch (error) {
       this.saver.disabled = false;
       if (error.status === 409) await this.conflict();
@@ -184,12 +195,31 @@ class Form {
   }
 }
 
+/* Written is not yet taken over: the daemon may be busy, not there, or refuse. */
+function tellSaved({ taken_over: how = "now", why = "" }) {
+  if (how === "refused") toast(t("settings.savedRefused", { why: plain(why) }), { kind: "bad", seconds: 20 });
+  else toast(t(`settings.saved.${how}`));
+}
+
+/* "rendition.2" of several results, "matte", or the group that lists the key. */
 function groupOf(key) {
-  return key.includes(".") ? key.split(".")[0] : "folder";
+  if (key.includes(".")) return key.slice(0, key.lastIndexOf("."));
+  return Object.keys(GROUPS).find((group) => GROUPS[group].includes(key)) ?? "other";
+}
+
+function inOrder(groups) {
+  const place = (group) => (Object.keys(GROUPS).indexOf(group.split(".")[0]) + 100) % 100;
+  return groups.sort((one, other) => place(one) - place(other));
+}
+
+function legendOf(group) {
+  const [kind, which] = group.split(".");
+  return `${coded("settingsgroup", kind)}${which ? ` ${which}` : ""}`;
 }
 
 function labelOf({ key }) {
-  return has(`setting.${key}`) ? t(`setting.${key}`) : key.split(".").at(-1).replaceAll("_", " ");
+  const text = key.replace(/\.\d+\./, ".");
+  return has(`setting.${text}`) ? t(`setting.${text}`) : key.split(".").at(-1).replaceAll("_", " ");
 }
 
 function shown(value, field) {

@@ -10,7 +10,7 @@ import { coded, errorText, t } from "../text.js";
 
 export const title = "welcome.title";
 
-const LOOK_MS = 2500;
+const LOOK_MS = 3000;
 
 export async function show(place, { signal }) {
   const first = !getSession().configured;
@@ -86,10 +86,12 @@ function chooseFolder(stage, chosen, done, signal) {
         ? found.folders.map((one) => el("li", {}, el("button", { class: "button quiet place-button", data: { keep: one.path }, on: { click: () => enter(one.path) } }, icon("folder"), name(one.name))))
         : el("li", { class: "secondary none" }, t("welcome.noFolders")),
     );
-    redraw(facts, [found.readable, found.writable, found.pictures], () => [
+    redraw(facts, [found.readable, found.writable, found.pictures, found.pictures_more, found.unnamed, found.folders_more], () => [
       fact(found.readable, found.readable ? "welcome.readable" : "welcome.unreadable"),
       fact(found.writable, found.writable ? "welcome.writable" : "welcome.unwritable"),
-      found.readable ? el("p", { class: "fact" }, icon("review"), typeof found.pictures === "number" ? t("welcome.pictures", { count: found.pictures }) : plain(found.pictures)) : null,
+      found.readable ? el("p", { class: "fact" }, icon("review"), t(found.pictures_more ? "welcome.picturesMore" : "welcome.pictures", { count: found.pictures })) : null,
+      found.unnamed ? el("p", { class: "fact" }, t("welcome.unnamed", { count: found.unnamed })) : null,
+      found.folders_more ? el("p", { class: "fact" }, t("welcome.foldersMore")) : null,
     ]);
     const isRoot = found.roots.includes(found.path);
     next.disabled = !found.readable || isRoot || !mayWrite();
@@ -122,8 +124,9 @@ async function chooseForm(stage, chosen, { back, done, signal }) {
     problem.textContent = "";
     try {
       chosen.output = output.value.trim();
-      const { name: added } = await write("add_folder", { input: chosen.input, output: chosen.output, form: chosen.form, create: true }, { signal });
+      const { name: added, taken_over: how, why } = await write("add_folder", { input: chosen.input, output: chosen.output, form: chosen.form, create: true }, { signal });
       setSession({ ...getSession(), configured: true });
+      if (how === "refused") fail({ code: "config_refused", text: t("settings.savedRefused", { why: plain(why) }) });
       done(added);
       refresh();
     } catch (error) {
