@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from cutoutd import errors
 from cutoutd.cli import app, check, closing
 from cutoutd.cli.inputs import named_files
 from cutoutd.cli.instance import named_path, settings
-from cutoutd.cli.printing import homely, near, printable, wrapped
+from cutoutd.cli.printing import as_called, homely, near, own_command, printable, wrapped
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.terminal import Passing
 from cutoutd.clock import Clock
@@ -510,3 +511,28 @@ def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope:
     assert (places.registry() in unit.write) is (scope is Scope.USER)
     granted = f"ReadWritePaths=-{places.registry()}" in systemd.render(unit, systemd.Manager(version=257))
     assert granted is (scope is Scope.USER)
+
+
+def test_commands_are_named_as_this_shell_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make run` the program is in the clone's environment, and on nobody's path."""
+    home = tmp_path / "my clone" / ".venv" / "bin"
+    home.mkdir(parents=True)
+    (home / "cutoutd").touch(mode=0o755)
+    monkeypatch.setattr(sys, "prefix", str(home.parent))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path / "my clone")
+    assert own_command() == ".venv/bin/cutoutd"
+    text = "`cutoutd run` and `cutoutd` and cutoutd; `sudo systemctl restart cutoutd`"
+    assert as_called(text) == text.replace("`cutoutd run`", "`.venv/bin/cutoutd run`")
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert own_command() == "~/'my clone/.venv/bin/cutoutd'"
+    monkeypatch.setenv("HOME", "/elsewhere")
+    assert own_command() == shlex.quote(str(home / "cutoutd"))
+    monkeypatch.setenv("PATH", str(home))
+    assert own_command() == "cutoutd"
+    assert as_called(text) == text
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cutoutd").symlink_to(home / "cutoutd")  # as pipx does
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert own_command() == "cutoutd"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.doctor import confinement, folders, hooks, machine, state, trial, unit
+from cutoutd.doctor.examination import Case, with_options
 from cutoutd.doctor.finding import Finding, Level
 from cutoutd.doctor.folders import Known
 from cutoutd.doctor.machine import Inotify
@@ -25,6 +26,7 @@ from cutoutd.protocols import WorkerFacts
 from cutoutd.sandbox.survey import Gap, Layer
 from cutoutd.service.machine import Kind
 from cutoutd.service.unit import MARK, Scope
+from cutoutd.settings import places
 from cutoutd.settings.schema import CommonHooks, Folder, ModelSettings, Settings
 from cutoutd.settings.types import Watch
 
@@ -426,3 +428,25 @@ def test_a_state_directory_that_is_not_well_is_said(
     assert level in levels(found, check)
     if what == "damaged":
         assert (directory / "journal.sqlite").read_bytes().startswith(b"this is no journal")
+
+
+def test_an_advice_names_the_folders_that_were_examined(clock: FakeClock) -> None:
+    """Without them, `service install` would look for a configuration that nobody has written."""
+    case = Case(
+        settings=Settings(),
+        complaint="",
+        advice="",
+        arguments=("--input", "/my pictures", "--output", "/cutouts"),
+        config=None,
+        environ={},
+        clock=clock,
+    )
+    advice = "`cutoutd run` starts one here; `cutoutd service install` starts one after every login; see `cutoutd jobs`."
+    assert with_options(advice, case) == (
+        "`cutoutd run --input '/my pictures' --output /cutouts` starts one here; "
+        "`cutoutd service install --input '/my pictures' --output /cutouts` starts one after every login; "
+        "see `cutoutd jobs`."
+    )
+    usual = places.configuration_files()[0]
+    assert with_options(advice, replace(case, arguments=("--config", str(usual)), config=usual)) == advice
+    assert with_options(advice, replace(case, complaint="it is wrong")) == advice

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 import shutil
 import sys
 import textwrap
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+
+_NAME: Final = "cutoutd"
 
 
 def printable(path: str, *, keep: str = "") -> str:
@@ -90,6 +94,8 @@ def homely(text: str) -> str:
 def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
     """A text with its lines broken at words, where a person reads it on a terminal; as it is everywhere else.
 
+    There, commands of ours are named as this shell finds them.
+
     Args:
         text: one line or several.
         stream: where it goes.
@@ -98,7 +104,29 @@ def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
     if not stream.isatty():
         return text
     width = shutil.get_terminal_size().columns
-    return "\n".join(_wrapped(line, width, indent) for line in text.split("\n"))
+    return "\n".join(_wrapped(line, width, indent) for line in as_called(text).split("\n"))
+
+
+def as_called(text: str) -> str:
+    """A text whose commands of ours begin as this program is called from here."""
+    program = own_command()
+    return text if program == _NAME else re.sub(r"(?<=`)cutoutd(?= )", lambda _: program, text)
+
+
+def own_command() -> str:
+    """How this program is called from here, quoted for a shell: by its name where that is on the path, else by its place."""
+    ours = os.path.join(sys.prefix, "bin", _NAME)  # noqa: PTH118 -- text
+    found = shutil.which(_NAME)
+    if found is not None and os.path.realpath(found) == os.path.realpath(ours):
+        return _NAME
+    if os.access(ours, os.X_OK):
+        return _word(near(ours))
+    return _NAME if found is not None else f"{_word(near(sys.executable))} -m {_NAME}"
+
+
+def _word(path: str) -> str:
+    """Quoted for a shell; a leading ``~`` stays unquoted, or it would not mean the home directory."""
+    return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
 
 
 def _wrapped(line: str, width: int, indent: int) -> str:

@@ -6,9 +6,10 @@ Looks at folders run beside each other, in processes of their own, while this pr
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.doctor import (
@@ -32,6 +33,7 @@ from cutoutd.pool import capacity as cores
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.sandbox import survey
 from cutoutd.service import machine as services
+from cutoutd.settings import places
 from cutoutd.settings.types import Sandbox, Watch
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.protocols import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
+
+_CONFIGURED: Final = ("cutoutd run", "cutoutd service install", "cutoutd resume")
+"""Commands that an advice names without options."""
 
 _BESIDE: Final = 8
 """So many folders are looked at beside each other."""
@@ -114,7 +119,18 @@ def examine(case: Case) -> list[Finding]:
                 platform=sys.platform,
             ),
         )
-    return [*found, *state.judge(settings), *hooks.judge(settings)]
+    found += [*state.judge(settings), *hooks.judge(settings)]
+    return [replace(one, advice=with_options(one.advice, case)) for one in found]
+
+
+def with_options(advice: str, case: Case) -> str:
+    """An advice whose commands work on what was examined, where that is not the usual configuration."""
+    if case.complaint or not case.arguments or case.config in places.configuration_files():
+        return advice
+    options = shlex.join(case.arguments)
+    for command in _CONFIGURED:
+        advice = advice.replace(f"`{command}`", f"`{command} {options}`")
+    return advice
 
 
 def _configuration(case: Case) -> Iterator[Finding]:

@@ -100,7 +100,8 @@ def judge(installed: Sequence[Installed], kind: Kind, *, running: bool, lingers:
         yield note(
             "unit",
             f"no service is installed{', though a daemon runs' if running else ''}",
-            "`cutoutd service install` has cutoutd run now and after every login.",
+            "`cutoutd service install` has cutoutd run now and after every login. Without a configuration it takes "
+            "--input and --output; `cutoutd run` opens a page on which folders are chosen.",
         )
     for one in installed:
         yield _about(one)

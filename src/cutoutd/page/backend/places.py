@@ -13,6 +13,7 @@ from cutoutd.page.backend import parameters
 from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.process import probe
 from cutoutd.settings import places
+from cutoutd.settings.schema import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +52,7 @@ class Place:
 
 def roots_of(backend: Backend) -> tuple[Path, ...]:
     """The directories within which a page may choose."""
-    page = getattr(backend.settings, "page", None)
-    return (places.absolute("~", None),) if page is None else tuple(page.roots)
+    return (backend.settings or Settings()).page.roots
 
 
 def place_of(backend: Backend, text: str) -> Place:
