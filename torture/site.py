@@ -170,7 +170,8 @@ class Site:
     def environment(self) -> dict[str, str]:
         """Without what would change the behaviour of the command."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
-        return kept | {"HOME": os.fspath(self.root), "XDG_STATE_HOME": os.fspath(self.root / "xdg")}
+        places = {"HOME": os.fspath(self.root), "XDG_STATE_HOME": os.fspath(self.root / "xdg")}
+        return kept | places | {"CUTOUTD_PAGE__ENABLED": "false"}
 
     def start(self, *arguments: str, prefix: Sequence[str] = (), log: Path | None = None) -> Running:
         """Start the daemon in a session of its own, its log going to a file."""

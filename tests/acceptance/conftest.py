@@ -157,6 +157,9 @@ def bench_in(root: Path, *, workers: int | None = 1) -> Bench:
         if not key.startswith("CUTOUTD_") and key not in ("CI", "ORT_DISABLE_TELEMETRY")
     }
     environment |= {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
+    environment["CUTOUTD_PAGE__ENABLED"] = (
+        "false"  # two processes more for each daemon, which few tests are about
+    )
     if workers is not None:
         environment["CUTOUTD_POOL__WORKERS"] = str(workers)
     return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)

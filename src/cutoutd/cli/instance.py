@@ -36,13 +36,28 @@ def find_settings(config: Path | None, input_dir: Path | None, output_dir: Path 
 
 
 def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> tuple[Settings, Invocation]:
-    """The settings of the daemon that a command is about, and how that daemon was started.
+    """As `find_if_any`, for a command that is about one.
+
+    Raises:
+        UsageError: nothing is found, several run and nobody can be asked, or the options contradict each other.
+        ConfigurationError: the configuration is wrong.
+    """
+    found = find_if_any(config, input_dir, output_dir)
+    if found is None:
+        raise loader.nothing_found()
+    return found
+
+
+def find_if_any(
+    config: Path | None, input_dir: Path | None, output_dir: Path | None
+) -> tuple[Settings, Invocation] | None:
+    """The settings of the daemon that a command is about, and how that daemon was started; None if there is none.
 
     They are those that the options name; without options those of the usual configuration, else of the one daemon of this
     user that runs, else of what was started last.
 
     Raises:
-        UsageError: nothing is found, several run and nobody can be asked, or the options contradict each other.
+        UsageError: several run and nobody can be asked, or the options contradict each other.
         ConfigurationError: the configuration is wrong.
     """
     if config is not None or input_dir is not None or output_dir is not None:
@@ -66,7 +81,7 @@ def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -
         return _settings_of(entry), entry.origin
     last = next((one for one in known if _is_there(one)), None)
     if last is None:
-        raise loader.nothing_found()
+        return None
     _say(f"{_shown(last.origin)} (used last; nothing is running)")
     return _settings_of(last), last.origin
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, settings
+from cutoutd.cli import browser
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_if_any
 from cutoutd.clock import Clock
-from cutoutd.page import pairing
+from cutoutd.errors import StorageError
+from cutoutd.page import announcement
 from cutoutd.settings import loader
-from cutoutd.settings.page import PageSettings
 from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cutoutd.registry import Invocation
     from cutoutd.settings.schema import Settings
 
 
@@ -25,33 +29,90 @@ def page(
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
+    serve_only: Annotated[
+        bool,
+        typer.Option("--serve-only", help="Serve the page and open no browser: for a service of its own."),
+    ] = False,
+    first_run: Annotated[bool, typer.Option("--first-run", hidden=True)] = False,
     any_port: Annotated[bool, typer.Option("--any-port", hidden=True)] = False,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+    console: Annotated[bool, typer.Option("--console", hidden=True)] = False,
 ) -> None:
-    """Show folders, cutouts and settings in a browser on this machine."""
-    chosen, file = _chosen(config, input_dir, output_dir)
-    state_dir = (chosen or loader.defaults(os.environ)).service.state_dir
-    from cutoutd import logs  # noqa: PLC0415 -- only here something is logged
-    from cutoutd.page.backend import process  # noqa: PLC0415 -- the one command that serves
-
-    required = chosen is not None and chosen.pool.sandbox is Sandbox.REQUIRED
-    logs.configure(level="info", log_format="auto")
-    options = process.Options(
-        settings=chosen,
-        config=file,
-        state_dir=state_dir,
-        page=chosen.page if chosen is not None else PageSettings(),
+    """Open the page in a browser: folders, cutouts, review and settings. It is served from here where no daemon runs."""
+    found = None if first_run else find_if_any(config, input_dir, output_dir)
+    settings = found[0] if found is not None else loader.defaults(os.environ)
+    state_dir = settings.service.state_dir
+    if not serve_only and (address := _running(state_dir)) is not None:
+        _open(state_dir, address)
+        return
+    _serve(
+        settings,
+        found[1] if found is not None else None,
+        serve_only,
         any_port=any_port,
-        required=required,
-        on_ready=lambda address: print(f"{address}/#{pairing.offer(state_dir)}", flush=True),
+        parent=parent,
+        console=console,
+    )
+
+
+def _running(state_dir: Path) -> str | None:
+    try:
+        return announcement.running(state_dir)
+    except OSError as error:
+        raise StorageError(
+            f"the system says: {error.strerror}",
+            path=state_dir,
+            advice="Run the command as the user the daemon runs as.",
+        ) from error
+
+
+def _open(state_dir: Path, address: str) -> None:
+    """Open the page, and say where it is in any case: the browser may be on another desktop, or refuse the file."""
+    paired = browser.open_page(state_dir, address)
+    print(f"The page, for one browser and a minute: {paired}", flush=True)
+
+
+def _serve(
+    settings: Settings,
+    origin: Invocation | None,
+    serve_only: bool,  # noqa: FBT001 -- as of the option
+    *,
+    any_port: bool,
+    parent: int | None,
+    console: bool,
+) -> None:
+    # The one command that serves needs them.
+    from cutoutd import logs  # noqa: PLC0415
+    from cutoutd.page.backend import process  # noqa: PLC0415
+    from cutoutd.sandbox.limits import die_with_parent, keep_terminal_for_writing  # noqa: PLC0415
+
+    if parent is not None:
+        die_with_parent(parent)
+        keep_terminal_for_writing()
+    service = settings.service
+    is_seen = console or (parent is None and sys.stderr.isatty())
+    logs.configure(
+        level="warning" if is_seen and service.log_level == "info" else service.log_level,
+        log_format="console" if is_seen and service.log_format == "auto" else service.log_format,
+    )
+    on_ready = partial(_tell, is_seen) if serve_only else partial(_open, service.state_dir)
+    has_folders = origin is not None
+    options = process.Options(
+        settings=settings if has_folders else None,
+        config=origin.config if origin is not None else None,
+        state_dir=service.state_dir,
+        page=settings.page,
+        any_port=any_port,
+        waits=serve_only,
+        required=settings.pool.sandbox is Sandbox.REQUIRED,
+        on_ready=on_ready,
     )
     process.serve(options, clock=Clock())
+    logs.flush()
+    # A thread that a share holds up ends with the process.
+    os._exit(0)
 
 
-def _chosen(
-    config: Path | None, input_dir: Path | None, output_dir: Path | None
-) -> tuple[Settings | None, Path | None]:
-    """Settings and their file; None where there is no configuration yet."""
-    file = loader.find(config, os.environ) if input_dir is None else None
-    if file is None and input_dir is None and output_dir is None:
-        return None, None
-    return settings(config, input_dir, output_dir), file
+def _tell(is_seen: bool, address: str) -> None:  # noqa: FBT001 -- bound by `partial`
+    if is_seen:
+        print(f"The page: {address} (`cutoutd page` opens it)", flush=True)

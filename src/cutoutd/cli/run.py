@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -17,6 +17,7 @@ import typer
 from cutoutd.cli import closing
 from cutoutd.cli.companions import kept
 from cutoutd.cli.egress import require_extra
+from cutoutd.cli.first_run import wait_for_configuration
 from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
@@ -34,7 +35,7 @@ from cutoutd.clock import Clock, RunningClock
 from cutoutd.errors import AlreadyRunningError, UsageError
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.registry import Invocation, registered
-from cutoutd.settings import places
+from cutoutd.settings import loader, places
 from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ MAX_TIMEOUT_S: Final = 31_536_000.0
 """A year: system calls refuse waiting times that are much longer."""
 
 
-def run(
+def run(  # noqa: PLR0913 -- each is an option
     context: typer.Context,
     *,
     config: ConfigOption = None,
@@ -77,10 +78,23 @@ def run(
             "--uploader-apart", help="Start no uploader: `cutoutd hosted` runs as a separate service."
         ),
     ] = False,
+    page_apart: Annotated[
+        bool,
+        typer.Option("--page-apart", help="Start no page: `cutoutd page` runs as a separate service."),
+    ] = False,
     from_make: Annotated[bool, typer.Option("--from-make", hidden=True)] = False,
 ) -> None:
     """Watch the folders and cut every picture that lands in them, until stopped."""
-    with in_the_foreground() if from_make else nullcontext():
+    with in_the_foreground() if from_make else nullcontext(), ExitStack() as beside:
+        is_first = (
+            not (once or page_apart)
+            and input_dir is None
+            and output_dir is None
+            and loader.find(config, os.environ) is None
+        )
+        if is_first and (defaults := loader.defaults(os.environ)).page.enabled:
+            beside.enter_context(kept([*_page(Invocation()), "--first-run"], name="page"))
+            wait_for_configuration(defaults.service.state_dir)
         chosen = settings(config, input_dir, output_dir)
         if timeout is not None and not once:
             raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
@@ -97,16 +111,19 @@ def run(
         # A service manager ends what hangs with SIGABRT: then the log says where it hung.
         faulthandler.enable()
         # Before the daemon takes the network from itself and from all it starts.
-        with kept(_uploader(config), key=context.obj or "") if is_beside else nullcontext():
-            _work(
-                chosen,
-                origin,
-                once=once,
-                timeout_s=timeout,
-                uploads=uploads,
-                read_again=partial(settings, config, input_dir, output_dir),
-                from_make=from_make,
-            )
+        if is_beside:
+            beside.enter_context(kept(_uploader(config), name="uploader", key=context.obj or ""))
+        if chosen.page.enabled and not (once or page_apart or is_first):
+            beside.enter_context(kept(_page(origin), name="page"))
+        _work(
+            chosen,
+            origin,
+            once=once,
+            timeout_s=timeout,
+            uploads=uploads,
+            read_again=partial(settings, config, input_dir, output_dir),
+            from_make=from_make,
+        )
 
 
 def _work(
@@ -168,7 +185,17 @@ def _summarise(outcome: Outcome, chosen: Settings, took_s: float, *, once: bool)
 
 def _uploader(config: Path | None) -> list[str]:
     named = [] if config is None else ["--config", os.fspath(config.absolute())]
-    return [sys.executable, "-P", "-m", "cutoutd", "hosted", *named]
+    return [sys.executable, "-P", "-m", "cutoutd", "hosted", "--key-on-stdin", *named]
+
+
+def _page(origin: Invocation) -> list[str]:
+    """What serves the page of a daemon that was started so."""
+    if origin.pair is not None:
+        watched, results = map(os.fspath, origin.pair)
+        named = ["--input", watched, "--output", results]
+    else:
+        named = [] if origin.config is None else ["--config", os.fspath(origin.config)]
+    return [sys.executable, "-P", "-m", "cutoutd", "page", "--serve-only", *named]
 
 
 def _refuse_hosted(chosen: Settings) -> None:

@@ -76,7 +76,7 @@ def for_worker(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_uploader(environ: Mapping[str, str]) -> dict[str, str]:
-    """For the uploader and what keeps it running: it finds and reads the configuration for itself."""
+    """For the uploader, the page, and what keeps them running: they find and read the configuration for themselves."""
     ours = {name: value for name, value in environ.items() if name.startswith(_OURS) and name != KEY_VARIABLE}
     return _only(environ, _PROGRAM | _USER) | ours
 
@@ -87,7 +87,7 @@ def for_hook(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def keep_for_uploader(environ: MutableMapping[str, str]) -> None:
-    """Drop from this process's own environment what the uploader has no use for.
+    """Drop from this process's own environment what the uploader, or the page, has no use for.
 
     Before the libraries are loaded that would look: OpenSSL, which loads code that OPENSSL_CONF names; Python's ssl, which
     writes the keys of its connections to SSLKEYLOGFILE; the resolver, which takes other names from HOSTALIASES.

@@ -8,25 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
-from cutoutd.backoff import pause_s
-from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.page import frames
+from cutoutd.page import announcement
 from cutoutd.page.backend import listener, registry
 from cutoutd.page.backend.method import Backend
+from cutoutd.page.backend.open_journal import Journal
 from cutoutd.page.backend.service import Service
 from cutoutd.page.backend.sessions import Sessions
-from cutoutd.process.child_environment import for_worker
+from cutoutd.page.backend.web_process import WebProcess
+from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.sandbox.confinement import confine_page
 
 if TYPE_CHECKING:
@@ -41,9 +37,6 @@ if TYPE_CHECKING:
 PICTURES: Final = "page-pictures"
 """In the state directory: what was made to be looked at, and can be made again."""
 
-_SEND_S: Final = 10
-_LASTED_S: Final = 60.0
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -55,6 +48,7 @@ class Options:
         state_dir: of the daemon, which need not run.
         page: where it is served, and who may come.
         any_port: listen at any port that is free.
+        waits: until another process that serves it has ended.
         required: each layer of the sandbox must be there.
         on_ready: is told the address when browsers can come.
     """
@@ -64,6 +58,7 @@ class Options:
     state_dir: Path
     page: PageSettings
     any_port: bool
+    waits: bool
     required: bool
     on_ready: Callable[[str], object]
 
@@ -72,14 +67,26 @@ def serve(options: Options, *, clock: Clock) -> None:
     """Serve the page until a signal.
 
     Raises:
-        UsageError: the address cannot be listened at.
+        AlreadyRunningError: another process serves it.
+        UsageError: the address cannot be listened at, or a layer of the sandbox is missing and required.
+        ConfigurationError: a file that is named cannot be used.
+        StorageError: the disk refuses.
     """
-    bound = listener.listening(options.page, any_port=options.any_port)
-    password = listener.read_password(options.page)
-    listener.check_certificate(options.page)
     ending = threading.Event()
     _end_on_signals(ending)
-    sessions = Sessions(options.state_dir, clock, password)
+    password = listener.read_password(options.page)
+    listener.check_certificate(options.page)
+    with (
+        announcement.held(options.state_dir, waits=options.waits),
+        listener.listening(options.page, any_port=options.any_port) as bound,
+    ):
+        if not ending.is_set():  # asked to end while it waited
+            _serve(options, bound, Sessions(options.state_dir, clock, password), clock, ending)
+
+
+def _serve(
+    options: Options, bound: socket.socket, sessions: Sessions, clock: Clock, ending: threading.Event
+) -> None:
     backend = Backend(
         settings=options.settings,
         config=options.config,
@@ -91,111 +98,18 @@ def serve(options: Options, *, clock: Clock) -> None:
     service = Service(backend, {**registry.methods(), "_pair": sessions.pair})
     web = WebProcess(bound, service, partial(_told, options, sessions))
     web.start()
-    confine_page(required=options.required)
+    address = listener.url(bound, options.page)
+    announcement.announce(options.state_dir, address)
+    # Now, since whatever is started below has no network. Who comes already waits until the web process answers.
+    options.on_ready(address)
+    layers = confine_page(required=options.required)
+    keep_for_uploader(os.environ)
+    logs.get().info("page.ready", address=address, layers=list(layers))
     threading.Thread(target=web.keep, args=(ending,), name="page-web", daemon=True).start()
     for start in registry.starters():
         start(backend)
-    options.on_ready(listener.url(bound, options.page))
     ending.wait()
     web.end()
-
-
-class Journal:
-    """The journal as methods see it, opened when there is one, and anew when the daemon made another."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE_NAME
-        self._lock = threading.Lock()
-        self._store: Store | None = None
-        self._identity: tuple[int, int] | None = None
-
-    def open(self) -> Store | None:
-        """The open journal; None as long as there is none.
-
-        Raises:
-            CutoutdError: it cannot be opened.
-        """
-        with self._lock:
-            try:
-                status = self._path.lstat()
-            except OSError:
-                return None
-            identity = (status.st_dev, status.st_ino)
-            if self._store is None or identity != self._identity:
-                # Whoever still works with the former one keeps it: it is closed when nobody has it any more.
-                self._store, self._identity = Store(self._path), identity
-            return self._store
-
-
-class WebProcess:
-    """Keeps a web process running.
-
-    Args:
-        bound: the listening socket.
-        service: answers it.
-        told: gives what it is told first.
-    """
-
-    def __init__(self, bound: socket.socket, service: Service, told: Callable[[], dict[str, Any]]) -> None:
-        self._bound = bound
-        self._service = service
-        self._told = told
-        self._child: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-
-    def start(self) -> None:
-        """Start one."""
-        ours, theirs = listener.pair()
-        command = [sys.executable, "-P", "-m", "cutoutd.page.web.process"]
-        with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 -- our own program
-                [*command, str(os.getpid()), str(self._bound.fileno()), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what it has to say comes through the channel, and is bounded
-                pass_fds=(self._bound.fileno(), theirs.fileno()),
-                start_new_session=True,
-                env=for_worker(os.environ),
-            )
-        listener.bound_sending(ours, _SEND_S)
-        ours.sendall(frames.pack(self._told()))
-        self._channel = ours
-
-    def keep(self, ending: threading.Event) -> None:
-        """Serve it, and the next one when it has ended, until asked to end."""
-        failures = 0
-        while not ending.is_set():
-            begun_s = time.monotonic()
-            self._serve_one()
-            if ending.is_set():
-                return
-            failures = 0 if time.monotonic() - begun_s > _LASTED_S else failures + 1
-            logs.get().warning("page.web_ended", code=self._child.returncode if self._child else None)
-            ending.wait(pause_s(failures))
-            with suppress(OSError):
-                self.start()
-
-    def end(self) -> None:
-        """End it."""
-        if self._child is not None:
-            self._child.terminate()
-            try:
-                self._child.wait(3)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-
-    def _serve_one(self) -> None:
-        channel, child = self._channel, self._child
-        if channel is None or child is None:
-            return
-        with channel:
-            try:
-                self._service.serve(channel)
-            except frames.FrameError as error:
-                logs.get().error("page.web_lies", why=str(error))
-        child.kill()
-        child.wait()
-        self._channel = None
 
 
 def _told(options: Options, sessions: Sessions) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""The journal as methods see it.
+
+It must not change anything in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cutoutd.journal.store import FILE_NAME, Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Journal:
+    """The journal as methods see it, opened when there is one, and anew when the daemon made another."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / FILE_NAME
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def open(self) -> Store | None:
+        """The open journal; None as long as there is none.
+
+        Raises:
+            CutoutdError: it cannot be opened.
+        """
+        with self._lock:
+            try:
+                status = self._path.lstat()
+            except OSError:
+                return None
+            identity = (status.st_dev, status.st_ino)
+            if self._store is None or identity != self._identity:
+                # Whoever still works with the former one keeps it: it is closed when nobody has it any more.
+                self._store, self._identity = Store(self._path), identity
+            return self._store

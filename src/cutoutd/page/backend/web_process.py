@@ -1,0 +1,97 @@
+"""Keeps a web process running, which this process starts with the listening socket and one end of a channel.
+
+It must not know what the two say to each other.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import logs
+from cutoutd.backoff import pause_s
+from cutoutd.page import frames
+from cutoutd.page.backend import listener
+from cutoutd.process.child_environment import for_worker
+
+if TYPE_CHECKING:
+    import socket
+    import threading
+    from collections.abc import Callable
+
+    from cutoutd.page.backend.service import Service
+
+_SEND_S: Final = 10
+_LASTED_S: Final = 60.0
+
+
+class WebProcess:
+    """Keeps a web process running.
+
+    Args:
+        bound: the listening socket.
+        service: answers it.
+        told: gives what it is told first.
+    """
+
+    def __init__(self, bound: socket.socket, service: Service, told: Callable[[], dict[str, Any]]) -> None:
+        self._bound = bound
+        self._service = service
+        self._told = told
+        self._child: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start one."""
+        ours, theirs = listener.pair()
+        command = [sys.executable, "-P", "-m", "cutoutd.page.web.process"]
+        with theirs:
+            self._child = subprocess.Popen(  # noqa: S603 -- our own program
+                [*command, str(os.getpid()), str(self._bound.fileno()), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what it has to say comes through the channel, and is bounded
+                pass_fds=(self._bound.fileno(), theirs.fileno()),
+                start_new_session=True,
+                env=for_worker(os.environ),
+            )
+        listener.bound_sending(ours, _SEND_S)
+        ours.sendall(frames.pack(self._told()))
+        self._channel = ours
+
+    def keep(self, ending: threading.Event) -> None:
+        """Serve it, and the next one when it has ended, until asked to end."""
+        failures = 0
+        while not ending.is_set():
+            begun_s = time.monotonic()
+            self._serve_one()
+            if ending.is_set():
+                return
+            failures = 0 if time.monotonic() - begun_s > _LASTED_S else failures + 1
+            logs.get().warning("page.web_ended", code=self._child.returncode if self._child else None)
+            ending.wait(pause_s(failures))
+            with suppress(OSError):
+                self.start()
+
+    def end(self) -> None:
+        """End it."""
+        if self._child is not None:
+            self._child.kill()  # it has nothing that could be lost
+            self._child.wait()
+
+    def _serve_one(self) -> None:
+        channel, child = self._channel, self._child
+        if channel is None or child is None:
+            return
+        with channel:
+            try:
+                self._service.serve(channel)
+            except frames.FrameError as error:
+                logs.get().error("page.web_lies", why=str(error))
+        child.kill()
+        child.wait()
+        self._channel = None
