@@ -2,7 +2,7 @@
  * Decisions of this tab: sent one batch after the other, kept while nobody answers, undone as a whole. Pure but for what it is given:
  * `write(method, body)` rejects with `{status: 0}` where there is no answer.
  *
- *   decisions.decide("accept", [{job, seen}, ...])
+ *   decisions.decide("accept", [{job, seen, over}, ...])   `over`: the decision that was shown and is replaced, or ""
  *   decisions.mark(job)     {verb, state: "sending" | "unsent" | "sent" | "conflict", text} or undefined
  *   decisions.undo()        the jobs of the batch that is taken back, or null
  */
@@ -10,8 +10,10 @@
 const MOST = 50000; // items in one request
 
 export class Decisions extends EventTarget {
+  // Events: "change" with the jobs, "conflicts" with those, "refused" with an error, "undone" with the jobs, "waiting" while nobody answers.
   #marks = new Map();
   #batches = [];
+  #ids = new Set();
   #queue = [];
   #busy = false;
   #waits = false; // for somebody who answers
@@ -64,6 +66,11 @@ export class Decisions extends EventTarget {
     return this.#work();
   }
 
+  /** Whether a batch is of this tab. */
+  has(id) {
+    return this.#ids.has(id);
+  }
+
   /** What the daemon did makes a mark of ours superfluous. */
   settle(job) {
     if (this.#marks.get(job)?.state === "sent") this.#marks.delete(job);
@@ -91,6 +98,7 @@ export class Decisions extends EventTarget {
           this.#waits = true;
           for (const { what, batch } of this.#queue) if (what === "decide") this.#state(batch, "unsent");
           this.#keep();
+          this.dispatchEvent(new Event("waiting"));
           break;
         }
         this.#refused(first, error);
@@ -103,9 +111,10 @@ export class Decisions extends EventTarget {
   }
 
   async #send(batch) {
-    const items = batch.items.map(({ job, seen }) => [job, seen]);
+    const items = batch.items.map(({ job, seen, over }) => (over ? [job, seen, over] : [job, seen]));
     const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items });
     batch.id = id;
+    this.#ids.add(id);
     const refused = new Map(conflicts.map((one) => [one.job, one]));
     for (const { job } of batch.items) {
       const mark = this.#marks.get(job);

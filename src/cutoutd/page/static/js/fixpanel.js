@@ -24,7 +24,7 @@ export class FixPanel {
     this.undoAll = this.#button("undoAll", "first", { class: "button quiet" });
     this.save = this.#button("save", "check", { class: "button primary" });
     this.leave = this.#button("leave", "back", { class: "button" });
-    this.note = el("p", { class: "fix-note", role: "status" });
+    this.note = el("div", { class: "fix-note", role: "status" });
     this.tools = el(
       "div",
       { class: "fix-tools" },
@@ -69,9 +69,12 @@ export class FixPanel {
     this.tools.classList.toggle("waiting", !ready);
   }
 
-  say(text, kind = "") {
+  /** What is to be known now; with `again` a button that tries again. */
+  say(text, kind = "", again = null) {
     this.note.className = `fix-note ${kind}`;
-    if (this.note.textContent !== text) put(this.note, text);
+    if (this.said === text) return;
+    this.said = text;
+    put(this.note, el("p", {}, text), again ? el("button", { class: "button", on: { click: again } }, t("app.tryAgain")) : null);
   }
 
   #button(action, sign, props) {

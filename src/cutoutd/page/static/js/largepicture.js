@@ -47,6 +47,7 @@ export class LargePicture {
       if (turn !== this.turn) return;
       this.#failedLook(entry, kinds);
     }
+    entry.sourceOnly = !job.seen || Boolean(entry.failed.cutout);
     this.poster.hidden = true;
     this.viewer.show(entry, { stay: same });
   }

@@ -40,8 +40,8 @@ export class Viewer extends EventTarget {
     return this.picture.looks.source ?? this.picture.looks.cutout;
   }
 
-  // `picture` is `{looks: {source, cutout, matte}, address(kind, tile)}`; those of `looks` that are not known yet may be
-  // missing. `stay` keeps place and scale: the same picture in a new version.
+  // `picture` is `{looks: {source, cutout, matte}, address(kind, tile), sourceOnly}`; those of `looks` that are not known yet may be
+  // missing. `sourceOnly`: there is no cutout to show. `stay` keeps place and scale: the same picture in a new version.
   show(picture, { stay = false } = {}) {
     for (const layer of this.layers.values()) layer.remove();
     this.layers.clear();
@@ -129,11 +129,11 @@ export class Viewer extends EventTarget {
   // Fetches what other pictures show first, in this order.
   ahead(pictures) {
     const urls = [];
-    for (const { looks, address } of pictures) {
+    for (const { looks, address, sourceOnly } of pictures) {
       const frame = looks.source ?? looks.cutout;
       if (!frame) continue;
       const place = fitted(frame, this.viewport, this.ratio);
-      for (const kind of this.kinds) {
+      for (const kind of this.#kindsOf(sourceOnly)) {
         const look = looks[kind];
         if (!look) continue;
         const layer = new Layer(this.loader, kind, look, (tile) => address(kind, tile));
@@ -145,7 +145,11 @@ export class Viewer extends EventTarget {
 
   // Kinds in sight, the lowest first.
   get kinds() {
-    if (this.composes) return ["source"];
+    return this.#kindsOf(this.picture?.sourceOnly);
+  }
+
+  #kindsOf(sourceOnly) {
+    if (this.composes || sourceOnly) return ["source"];
     const after = this.backdrop === "matte" ? "matte" : "cutout";
     if (this.wipe !== null) return ["source", after];
     return [this.side === "before" ? "source" : after];
@@ -228,7 +232,7 @@ export class Viewer extends EventTarget {
   #draw() {
     this.#arrange();
     this.handle.hidden = this.wipe === null || !this.#known;
-    this.paper.hidden = !this.#known || this.composes || (this.wipe === null && this.side === "before");
+    this.paper.hidden = !this.#known || this.composes || this.picture.sourceOnly || (this.wipe === null && this.side === "before");
     if (!this.#known) return;
     if (this.fits) this.place = fitted(this.frame, this.viewport, this.ratio);
     this.place = held(this.place, this.frame, this.viewport);

@@ -21,6 +21,7 @@ import { Viewer } from "../viewer.js";
 
 export const title = "fix.title";
 
+const AGAIN_MS = 5000; // between two tries to get an answer
 const SAY_MS = 600; // the keyboard's cursor is said when it rests
 
 export async function show(place, { args, signal }) {
@@ -43,6 +44,7 @@ class Fix {
   }
 
   async start() {
+    this.state = "starting";
     this.panel.say(t("fix.starting"));
     this.#draw();
     try {
@@ -57,16 +59,17 @@ class Fix {
     } catch (error) {
       if (error.name === "AbortError" || this.signal.aborted) return;
       this.state = "lost";
-      this.panel.say(errorText(error), "bad");
+      this.panel.say(errorText(error), "bad", error.status === 0 || error.status === 503 ? () => this.start() : null);
       this.#draw();
     }
   }
 
   async #begin() {
-    const { width, height, strokes = [] } = await this.session.start(this.signal);
+    const { width, height, strokes = [], suggestion = 0 } = await this.session.start(this.signal);
     if (this.signal.aborted) return this.session.end();
     this.brush.start({ width, height });
     this.earlier = strokes;
+    this.suggestion = suggestion;
     this.history = new History(strokes);
     for (const stroke of this.#draft()) this.history.add(stroke);
     this.state = "drawing";
@@ -104,6 +107,7 @@ class Fix {
     fillHeight(place, signal);
     signal.addEventListener("abort", () => {
       clearTimeout(this.saying);
+      clearTimeout(this.later);
       this.session.end();
       this.brush.destroy();
       this.viewer.destroy();
@@ -239,8 +243,11 @@ class Fix {
 
   #trouble(error) {
     if (error.name === "AbortError" || this.signal.aborted) return;
-    if (error.status === 0 || error.status === 503) this.panel.say(t("fix.noAnswer"), "bad");
-    else this.panel.say(has(`error.${error.code}`) || error.text ? errorText(error) : t("fix.failed"), "bad");
+    if (error.status === 0 || error.code === "backend") {
+      this.panel.say(t("fix.noAnswer"), "bad");
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.#back(), AGAIN_MS);
+    } else this.panel.say(has(`error.${error.code}`) || error.text ? errorText(error) : t("fix.failed"), "bad");
     if (error.code === "source_changed") {
       this.state = "lost";
       this.brush.enabled = false;

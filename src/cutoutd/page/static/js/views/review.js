@@ -26,6 +26,7 @@ export const title = "review.title";
 const AHEAD = [1, 2, -1, 3]; // neighbours that are fetched first, in this order
 const DETAILS_MS = 250; // a picture that one only passes is not asked about
 const NEWS_MS = 300;
+const AGAIN_MS = 5000; // between two tries to send a decision
 const BADGES = { accept: ["good", "check"], reject: ["bad", "cross"], retry: ["", "again"], hold: ["", "undo"], undecided: ["", "undo"], fix: ["", "brush"] };
 
 /* Kept while the tab lives: coming back from Fix finds the list, its place and what can be undone. */
@@ -33,6 +34,7 @@ const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions
 let kept = null;
 
 on("connection", ({ up }) => up && decisions.retry());
+decisions.addEventListener("waiting", () => setTimeout(() => decisions.retry(), AGAIN_MS));
 
 export async function show(place, { query, signal }) {
   const review = new Review(place, query, signal);
@@ -120,7 +122,7 @@ class Review {
     hear(decisions, "refused", (error) => fail(error));
     hear(decisions, "undone", (jobs) => this.#renew(jobs.slice(0, 1)));
     on("jobs", (news) => this.#news(news), signal);
-    on("decided", () => this.#renewSight(), signal);
+    on("decided", ({ batch }) => this.#renewSight(batch), signal);
     onOverview((now) => this.#overview(now), signal);
     this.viewer.element.addEventListener("keydown", (event) => this.#panKey(event), { signal });
     bind(
@@ -215,9 +217,10 @@ class Review {
   }
 
   // Somebody else may have decided about what is in sight. Answers come one after the other, and only the last question counts.
-  #renewSight() {
+  #renewSight(batch) {
     clearTimeout(this.newsTimer);
     this.newsTimer = setTimeout(() => {
+      if (decisions.has(batch)) return;
       const { first, last } = this.strip.sight;
       const jobs = this.list.ids.slice(first, last + 1).filter((job) => decisions.mark(job)?.state !== "sending");
       this.#renew(jobs.slice(0, 24));
@@ -327,7 +330,7 @@ class Review {
     const many = this.selection.size > 1;
     if (this.selection.all && !this.list.complete) return toast(t("review.stillLoading"));
     const targets = this.selection.targets();
-    const items = targets.map((index) => ({ job: this.list.ids[index], seen: this.list.seen(index) })).filter((one) => one.seen);
+    const items = targets.map((index) => this.#item(index)).filter(Boolean);
     if (items.length === 0) return toast(t("review.nothingToDecide"));
     decisions.decide(verb, items);
     if (many) {
@@ -339,6 +342,14 @@ class Review {
       const moved = verb !== "undecided" && this.#go(targets[0] + 1);
       announce(moved ? `${said} ${this.#current ? this.#alt(this.#current) : ""}` : said);
     }
+  }
+
+  // What a decision is about: the picture, the cutout that is shown, and the decision that is shown.
+  #item(index) {
+    const job = this.list.at(index);
+    if (job && !job.seen && job.state !== "rejected") return null;
+    const number = this.list.ids[index];
+    return { job: number, seen: this.list.seen(index) ?? "", over: standing(job, decisions.mark(number)) };
   }
 
   #undo() {
@@ -424,4 +435,11 @@ class Review {
     const doing = { showAll: () => this.filters.set({ list: "all" }), reset: () => this.filters.reset(), again: () => this.#load() };
     drawEmpty(this.empty, kind, { done, detail, act: (action) => doing[action]() });
   }
+}
+
+function standing(job, mark) {
+  const verb = mark && mark.state !== "conflict" ? mark.verb : job?.decision;
+  if (verb) return verb === "accept" || verb === "reject" ? verb : "";
+  if (job?.state === "rejected") return "reject";
+  return job?.state === "done" && !job.doubtful ? "accept" : "";
 }
