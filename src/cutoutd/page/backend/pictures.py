@@ -33,7 +33,7 @@ PART: Final = "pictures"
 COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.picture_worker")
 
 SMALL_SIDE: Final = 320
-COARSE_SIDE: Final = 1024
+COARSE_SIDE: Final = 1100
 """Levels of at most so many pixels are made along with a small picture: a large view of it begins with them at once."""
 
 ANSWER_S: Final = 30.0
