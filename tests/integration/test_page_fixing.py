@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from cutoutd import strokes
+from cutoutd.engine.matting import features
 from cutoutd.errors import JournalError
 from cutoutd.jobs import Correction
 from cutoutd.journal.commands import Commands, Verb
@@ -22,6 +26,8 @@ from tests.integration.shoot import Shoot, jpeg, png
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 DRAWS = """
 import json, os, sys, time
@@ -72,6 +78,57 @@ def _asked(shoot: Shoot) -> list[dict[str, object]]:
     commands = Commands(shoot.journal.store, shoot.backend.clock).pending()
     assert all(one.verb == Verb.FIX for one in commands)
     return [json.loads(one.argument) for one in commands]
+
+
+def test_strokes_are_tried_and_saved_as_a_request(shoot: Shoot) -> None:
+    """By the real worker, with the embedded model: a grey PNG of the picture, in small, at once."""
+    job = shoot.cut("a.jpg", _two_discs(), png(1500, 1200), model=PACKAGED)
+    begun = shoot.write("fix_start", job=job).data
+    assert (begun["width"], begun["height"], begun["strokes"]) == (1500, 1200, [])
+
+    def preview(*drawn: object, suggestion: int = 0) -> tuple[NDArray[np.uint8], bool]:
+        reply = shoot.write("fix_preview", fix=begun["fix"], strokes=list(drawn), suggestion=suggestion)
+        assert reply.media_type == "image/png"
+        with Image.open(io.BytesIO(reply.body)) as image:
+            assert (image.mode, image.size) == ("L", (1024, 819))
+            return np.asarray(image), reply.data["changed"]
+
+    plain, changed = preview()
+    assert not changed
+    painted, changed = preview(PAINT)
+    assert changed
+    assert painted[20, 20] == 255
+    assert (painted[100:] == plain[100:]).all()
+    for suggestion in (0, 1):
+        kept, changed = preview(_click("remove", 450), _click("keep", 1050), suggestion=suggestion)
+        assert changed
+        assert kept[410, 307] == 0
+        assert kept[410, 717] == 255
+    seen = shoot.seen(job)
+    shoot.write("fix_save", fix=begun["fix"], strokes=[PAINT, KEEP], seen=seen, suggestion=1)
+    assert _asked(shoot) == [
+        {"job": job, "action": "draw", "seen": seen, "strokes": [PAINT, KEEP], "suggestion": 1}
+    ]
+
+
+def test_the_model_that_draws_is_the_one_in_the_package() -> None:
+    """Of its cutouts alone the matte is made again, and not read from the cutout."""
+    assert features.MODEL == PACKAGED
+
+
+def _two_discs() -> bytes:
+    """A picture of two things."""
+    image = Image.new("RGB", (1500, 1200), (230, 230, 225))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((250, 400, 650, 800), fill=(180, 40, 30))
+    draw.ellipse((850, 400, 1250, 800), fill=(30, 60, 150))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def _click(kind: str, x: float) -> dict[str, object]:
+    return {"kind": kind, "points": [[x, 600.0]], "radius": 30.0}
 
 
 @pytest.mark.usefixtures("quick")
