@@ -8,7 +8,7 @@ import { announce } from "../live.js";
 import { throughputPlot } from "../plot.js";
 import { href } from "../router.js";
 import { onOverview } from "../state.js";
-import { ago, bytes, duration, number, t } from "../text.js";
+import { ago, bytes, coded, duration, number, t } from "../text.js";
 
 export const title = "inbox.title";
 
@@ -78,7 +78,7 @@ function folderCard(folder, overview) {
   const watching = overview.running ? (folder.watching ?? "unheard").replace(" ", "-") : "off";
   const away = overview.running && isAway(folder);
   const lamp = watching === "off" ? "off" : away ? "bad" : overview.paused || watching === "starting" ? "paused" : "";
-  const said = [folder.why, folder.note].filter(Boolean);
+  const state = overview.running && overview.paused && !away ? "folder.pausedAll" : `folder.${watching}`;
   return el(
     "li",
     { class: `card folder ${away ? "away" : ""}` },
@@ -86,15 +86,22 @@ function folderCard(folder, overview) {
       "div",
       { class: "folder-head" },
       el("span", { class: `lamp ${lamp}` }),
-      el("div", { class: "folder-name" }, el("h3", {}, name(folder.name)), el("p", { class: away ? "folder-state strong small" : "folder-state small" }, t(overview.running && overview.paused && !away ? "folder.pausedAll" : `folder.${watching}`))),
+      el("div", { class: "folder-name" }, el("h3", {}, name(folder.name)), el("p", { class: away ? "folder-state strong small" : "folder-state small" }, away ? coded("trouble", folder.trouble, t(state)) : t(state))),
       folder.tagged ? el("span", { class: "chip warn" }, t("inbox.tagged")) : null,
       el("a", { class: "button quiet icon-only", href: href(`/settings/${encodeURIComponent(folder.name)}`), data: { keep: `set ${folder.name}` }, "aria-label": t("inbox.settingsOf", { name: plain(folder.name) }) }, icon("settings")),
     ),
-    overview.running && said.length ? el("div", { class: away ? "said bad" : "said" }, said.map((one) => el("p", {}, plain(one))), folder.advice ? el("p", { class: "advice" }, folder.advice) : null) : null,
+    overview.running ? said(folder, away) : null,
     el("p", { class: "folder-counts" }, countsOf(folder).map(([text, link], i) => [i ? " · " : "", link ? el("a", { href: link, data: { keep: `${folder.name} ${i}` } }, text) : text])),
     heldUp(folder),
     el("p", { class: "folder-place secondary small" }, name(folder.input), " → ", name(folder.output), typeof folder.free_bytes === "number" ? ` (${t("inbox.free", { size: bytes(folder.free_bytes) })})` : ""),
   );
+}
+
+/* What the daemon says of it, and what to do. */
+function said(folder, away) {
+  const lines = [folder.why, folder.note].filter(Boolean).map((one) => el("p", {}, plain(one)));
+  const advice = folder.advice ? el("p", { class: "advice" }, coded("advice", folder.trouble, folder.advice)) : null;
+  return lines.length || advice ? el("div", { class: away ? "said bad" : "said" }, lines, advice) : null;
 }
 
 function countsOf(folder) {
@@ -103,10 +110,15 @@ function countsOf(folder) {
     [folder.waiting - (folder.resting ?? 0), "waiting", null],
     [folder.resting, "resting", null],
     [folder.working, "working", null],
+    [folder.settling, "settling", null],
+    [folder.uploading, "uploading", null],
+    [folder.unknown, "unknown", null],
     [folder.doubtful, "doubtful", link("doubtful")],
     [folder.review, "review", link("review")],
     [folder.failed, "failed", link("failed")],
+    [folder.rejected, "rejected", link("rejected")],
     [folder.skipped, "skipped", null],
+    [folder.unreadable, "unreadable", null],
     [folder.done, "done", null],
   ]
     .filter(([count, key]) => count > 0 || key === "done")

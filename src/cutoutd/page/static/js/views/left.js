@@ -10,7 +10,8 @@ const ROWS = 200;
 
 export async function show(place, { signal }) {
   const found = await read("egress", {}, { signal });
-  const nothing = found.bytes === 0 && found.uploads === 0;
+  const trouble = found.trouble ?? "";
+  const nothing = found.bytes === 0 && found.uploads === 0 && !trouble;
   put(
     place,
     el("h1", { class: "visually-hidden" }, t(title)),
@@ -21,9 +22,9 @@ export async function show(place, { signal }) {
       el(
         "div",
         {},
-        el("p", { class: "left-figure" }, bytes(found.bytes)),
-        el("p", {}, found.since ? t("left.since", { date: date(found.since) }) : t("left.ever")),
-        el("p", { class: "secondary" }, nothing ? t("left.nothing") : t("left.uploads", { count: found.uploads, last: found.last ? dateTime(found.last) : "" })),
+        el("p", { class: "left-figure" }, trouble ? t("left.unsure") : bytes(found.bytes)),
+        trouble ? el("p", { class: "field-error" }, plain(trouble)) : el("p", {}, found.since ? t("left.since", { date: date(found.since) }) : t("left.ever")),
+        el("p", { class: "secondary" }, trouble ? t("left.audit") : nothing ? t("left.nothing") : t("left.uploads", { count: found.uploads, last: found.last ? dateTime(found.last) : "" })),
       ),
     ),
     el("section", { "aria-labelledby": "questions-title" }, el("h2", { id: "questions-title" }, t("left.questions")), el("div", { class: "questions" }, found.questions.map(question))),

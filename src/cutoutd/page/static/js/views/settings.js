@@ -108,7 +108,7 @@ class Form {
     const heard = (read_) => ({ on: { input: ({ target }) => this.set(field, read_(target)) } });
     if (field.kind === "bool") return el("input", { ...common, type: "checkbox", checked: value, ...heard((one) => one.checked) });
     if (field.kind === "choice") {
-      const choices = field.choices.map((one) => el("option", { value: one, selected: one === value }, coded(`choice.${field.key}`, one)));
+      const choices = field.choices.map((one) => el("option", { value: one, selected: one === value }, one === "" ? t("settings.empty") : coded(`choice.${field.key}`, one)));
       return el("select", { ...common, class: "select", ...heard((one) => one.value) }, choices);
     }
     if (field.kind === "text") return el("input", { ...common, class: "field", type: "text", autocomplete: "off", spellcheck: "false", value: value ?? "", ...heard((one) => one.value) });
