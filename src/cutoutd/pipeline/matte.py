@@ -16,6 +16,7 @@ import numpy as np
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import reply
 from cutoutd.engine.matting import foreground, matte_model, quality, refine, subject_search
+from cutoutd.engine.matting.stroke_masks import paint
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.engine.matting.tiles import ImagePyramid
 from cutoutd.engine.render import compose
@@ -26,6 +27,8 @@ from cutoutd.pipeline.engine import NO_ROOM, SecondGoneError, is_out_of_memory
 from cutoutd.spool import Body
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from cutoutd.engine.matting.subject_search import Detection
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from cutoutd.pipeline.engine import Engine
     from cutoutd.protocols import Files
     from cutoutd.recipe import Recipe
+    from cutoutd.strokes import Stroke
 
 MAX_REPLY_BYTES: Final = 256 << 20
 """Of a hosted service's reply: more than the largest picture it may send."""
@@ -59,26 +63,30 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine) -> CoarseMa
         height, width = picture.rgb.shape[:2]
         region = Region(top=0, bottom=height, left=0, right=width)
         return CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse))
-    model = engine.model(task.model)
-    seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
-    seen = icc_transform.as_srgb(seen, picture.icc)
-    found = _detected(seen, model)
+    model, shown = engine.model(task.model), seen(picture)
+    found = _detected(shown, model)
     first = _of(found, model)
     second = engine.second_for(task.model)
     if second is None or found.quality.score >= task.recipe.second_below:
         return first
     try:
-        also = _detected(seen, second.model())
+        also = _detected(shown, second.model())
     except SecondGoneError:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, there is the first one's matte
         if is_out_of_memory(error):
             return replace(first, warnings=(second.not_asked(NO_ROOM),))
         return replace(first, warnings=(second.why_not(error),))
-    choice = choose(found, also, *seen.shape[:2])
+    choice = choose(found, also, *shown.shape[:2])
     opinion = SecondOpinion(taken=choice.is_second, score=found.quality.score, why=choice.why)
     taken = _of(also, second.model()) if choice.is_second else first
     return replace(taken, quality=choice.quality, second=opinion)
+
+
+def seen(picture: Picture) -> NDArray[np.uint8]:
+    """The picture as models see it, uint8 (H, W, 3): sRGB, over grey where it is transparent."""
+    opaque = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
+    return icc_transform.as_srgb(opaque, picture.icc)
 
 
 def _detected(seen: NDArray[np.uint8], model: matte_model.MatteModel) -> Detection:
@@ -116,8 +124,17 @@ def _received(received: Received, files: Files, max_pixels: int) -> NDArray[np.f
     )
 
 
-def refined(picture: Picture, found: CoarseMatte, recipe: Recipe) -> NDArray[np.uint8]:
-    """The matte at full size, under the transparency that the source had already; and its soft pixels' own colours."""
+def refined(
+    picture: Picture, found: CoarseMatte, recipe: Recipe, strokes: Sequence[Stroke] = ()
+) -> NDArray[np.uint8]:
+    """The matte at full size, under the transparency that the source had already; and its soft pixels' own colours.
+
+    Args:
+        picture: decoded; its colours are changed where the matte is soft.
+        found: the matte; of the whole picture, where a stroke paints.
+        recipe: what the cutout looks like.
+        strokes: those that paint set what they say.
+    """
     where = found.region.slices
     part = picture.rgb[where]
     pyramid = ImagePyramid(part)
@@ -125,7 +142,7 @@ def refined(picture: Picture, found: CoarseMatte, recipe: Recipe) -> NDArray[np.
         fine = refine.refine(part, found.coarse, pyramid=pyramid)
     else:
         fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
-    alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
+    alpha = paint(_placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1]), strokes)
     if picture.alpha is not None:
         alpha = compose.multiplied(alpha, picture.alpha)
     if recipe.decontaminate:

@@ -20,7 +20,7 @@ from cutoutd.engine.render import upload
 from cutoutd.errors import CutoutdError, FailureCode, LimitError, SourceGoneError, from_os_error
 from cutoutd.failure import failure_of, to_valid_utf8
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
-from cutoutd.pipeline import matte, renditions
+from cutoutd.pipeline import correction, matte, renditions
 from cutoutd.pipeline.engine import SecondGoneError, is_out_of_memory
 from cutoutd.protocols import Step
 from cutoutd.publish.faults import storage_faults
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import RawIOBase
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Export, Report, Task
+    from cutoutd.jobs import Corrected, Export, Report, Task
     from cutoutd.pipeline.engine import Engine
     from cutoutd.protocols import Files
 
@@ -90,10 +93,13 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
         return _export(task.export, files, source)
     with watch.step("infer"):
         found = matte.find(task, files, picture, engine)
+    drawn, corrected = correction.holding(task, source.facts.sha256), None
+    if drawn is not None:
+        with watch.step("correct"):
+            found, corrected = correction.follow(drawn, picture, found, engine)
     with watch.step("refine"):
-        alpha = matte.refined(picture, found, task.recipe)
-    score = found.quality.score
-    review = score == 0.0 or score < task.recipe.review_below if task.held is None else task.held
+        alpha = matte.refined(picture, found, task.recipe, drawn.strokes if drawn is not None else ())
+    review = _is_held_back(task, found, alpha, corrected)
     with watch.step("encode"), storage_faults(Path(task.staging)):
         stage = renditions.stage(
             task,
@@ -111,11 +117,29 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
         quality=replace(found.quality, reasons=(*found.quality.reasons, *stage.doubts)),
         review=review,
         timings_ms=watch.stopped(),
-        warnings=(*picture.warnings, *found.warnings, *stage.warnings),
+        warnings=(
+            *picture.warnings,
+            *correction.warnings(task, source.facts.sha256),
+            *found.warnings,
+            *stage.warnings,
+        ),
         dropped=stage.dropped,
         doubts=stage.doubts,
         second=found.second,
+        corrected=corrected,
     )
+
+
+def _is_held_back(
+    task: Task, found: matte.CoarseMatte, alpha: NDArray[np.uint8], corrected: Corrected | None
+) -> bool:
+    """Whether a cutout goes to review/: as a person wants; else what was drawn over was looked at, unless nothing is left of it."""
+    if task.held is not None:
+        return task.held
+    if corrected is not None:
+        return not alpha.any()
+    score = found.quality.score
+    return score == 0.0 or score < task.recipe.review_below
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

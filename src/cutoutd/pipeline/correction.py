@@ -1,0 +1,70 @@
+"""What a person drew over a cutout, followed when it is cut again.
+
+The features by which strokes tell like from unlike are the embedded model's, whatever made the matte: a hosted service, a
+second model, or one of the user's own. It must not decide which strokes hold; the task says that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.engine.matting import correct
+from cutoutd.engine.matting.subject_search import Region
+from cutoutd.jobs import Corrected
+from cutoutd.pipeline import matte
+from cutoutd.strokes import StrokeKind
+
+if TYPE_CHECKING:
+    from cutoutd.engine.picture import Picture
+    from cutoutd.jobs import Correction, Task
+    from cutoutd.pipeline.engine import Engine
+    from cutoutd.pipeline.matte import CoarseMatte
+
+DROPPED: Final = (
+    "what was drawn over the cutout was dropped: the picture is another one than the one that was drawn on"
+)
+
+
+def holding(task: Task, sha256: str) -> Correction | None:
+    """What is to be followed for a picture with these bytes; None if nothing was drawn over it."""
+    correction = task.correction
+    return correction if correction is not None and correction.sha256 == sha256 else None
+
+
+def warnings(task: Task, sha256: str) -> tuple[str, ...]:
+    """What a person who has drawn over other bytes must know."""
+    return (DROPPED,) if task.correction is not None and task.correction.sha256 != sha256 else ()
+
+
+def follow(
+    correction: Correction, picture: Picture, found: CoarseMatte, engine: Engine
+) -> tuple[CoarseMatte, Corrected]:
+    """Correct a coarse matte; strokes that paint are left to `cutoutd.pipeline.matte.refined`.
+
+    Returns:
+        The matte, of the whole picture if there is anything new in it; and what was done.
+    """
+    kinds = {one.kind for one in correction.strokes}
+    size = (picture.rgb.shape[0], picture.rgb.shape[1])
+    whole = Region(top=0, bottom=size[0], left=0, right=size[1])
+    framed = found
+    if found.region != whole:
+        framed = replace(found, region=whole, coarse=correct.framed(found.coarse, found.region, size))
+    paints = StrokeKind.PAINT in kinds
+    changed = paints
+    after = framed if paints else found
+    if kinds - {StrokeKind.PAINT}:
+        seen = matte.seen(picture)
+        made = correct.correct(
+            seen,
+            framed.coarse,
+            correction.strokes,
+            engine.features(seen),
+            suggestion=correction.suggestion,
+        )
+        if made.changed:
+            changed, after = True, replace(framed, coarse=made.matte)
+    # A person has looked, so what to look for is no news; the score stays that of the model's matte.
+    after = replace(after, quality=replace(after.quality, reasons=()))
+    return after, Corrected(number=correction.number, version=correct.VERSION, changed=changed)

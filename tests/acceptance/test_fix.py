@@ -1,0 +1,155 @@
+"""`cutoutd fix`: what a person draws over a cutout is followed, kept, repeated, undone, and lost in no bad moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.acceptance.test_review import drop_empty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
+
+RIGHT_HALF = "200,60,200,210,230,80,230,200,255,110,255,160"
+"""A stroke over the right half of the ball that is dropped."""
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def correction(bench: Bench, name: str = "a.png.json") -> dict[str, Any]:
+    """What a sidecar says of what was drawn."""
+    found: dict[str, Any] = bench.sidecar(name)["correction"]
+    return found
+
+
+def fix(bench: Bench, *arguments: str, name: str = "a.jpg") -> str:
+    """The command; what it prints."""
+    called = bench.call("fix", name, *arguments, *bench.pair())
+    assert called.returncode == 0, called.stdout + called.stderr
+    return called.stdout
+
+
+def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
+    """Retry and replay make the same bytes again; undo brings the former ones back, one after the other."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    plain = digest(bench.output / "a.png")
+    assert "when it starts" in fix(bench, "--remove", RIGHT_HALF, "--radius", "9")
+    fix(bench, "--keep", "130,135")  # adds to what is drawn, though nothing of it is cut yet
+    assert bench.once().returncode == 0
+    drawn = digest(bench.output / "a.png")
+    assert drawn != plain
+    said = correction(bench)
+    assert (said["number"], said["changed"]) == (2, True)
+    assert [stroke["kind"] for stroke in said["strokes"]] == ["remove", "keep"]
+    assert said["strokes"][0]["radius"] == 9.0
+    assert said["strokes"][1]["radius"] == 3.6
+    assert bench.sidecar("a.png.json")["quality"]["doubtful"] is False
+    assert bench.results() == ["a.png", "a.png.json"]
+
+    replayed = bench.call("replay", bench.output / "a.png.json", *bench.pair(), "--json")
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert json.loads(replayed.stdout)["differences"] == []
+    assert bench.call("retry", "a.jpg", *bench.pair()).returncode == 0
+    assert bench.once().returncode == 0
+    assert digest(bench.output / "a.png") == drawn
+
+    fix(bench, "--undo")
+    assert bench.once().returncode == 0
+    assert [stroke["kind"] for stroke in correction(bench)["strokes"]] == ["remove"]
+    fix(bench, "--undo")
+    assert bench.once().returncode == 0
+    assert digest(bench.output / "a.png") == plain
+    assert "correction" not in bench.sidecar("a.png.json")
+    assert "nothing is drawn" in bench.call("fix", "a.jpg", "--undo", *bench.pair()).stderr
+
+
+def test_a_picture_that_was_replaced_is_cut_without_what_was_drawn_and_says_so(bench: Bench) -> None:
+    """In the sidecar and in the log; and nothing is drawn over the new one by an old number."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    fix(bench, "--remove", RIGHT_HALF)
+    assert bench.once().returncode == 0
+    (bench.input / "a.jpg").write_bytes(b"")
+    bench.drop("a.jpg", 1)
+    cut = bench.once()
+    assert cut.returncode == 0
+    said = bench.sidecar("a.png.json")
+    assert "correction" not in said
+    assert any("what was drawn over the cutout was dropped" in one for one in said["warnings"])
+    refused = bench.call("fix", "1", "--undo", *bench.pair())
+    assert (refused.returncode, "is about an older version" in refused.stderr) == (2, True)
+
+
+def test_what_is_held_back_is_published_once_it_is_corrected_and_goes_back_if_that_is_undone(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """A person has looked at it; with a running daemon."""
+    drop_empty(bench, "a.jpg", 235)
+    start()
+    bench.wait_for(lambda: "review/a.png" in bench.results() and bench.states() == {"a.jpg": "review"}, "it")
+    assert "is cut again" in fix(
+        bench, "--keep", "60,60,180,60,180,120,60,120,60,90,180,90", "--radius", "15"
+    )
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "done"}, "the corrected one")
+    assert bench.results() == ["a.png", "a.png.json"]
+    assert bench.sidecar("a.png.json")["quality"]["doubtful"] is False
+    fix(bench, "--undo")
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "review"}, "the former one")
+    assert not any(name.startswith("a.png") for name in bench.results())
+    assert "review/a.png" in bench.results()
+
+
+@pytest.mark.parametrize("when", ["waiting", "working"])
+def test_a_daemon_that_is_killed_amid_a_correction_follows_it_after_its_next_start(
+    bench: Bench, start: Callable[..., Daemon], when: str
+) -> None:
+    """Once: what was drawn stands in the journal before anything is cut."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    plain = digest(bench.output / "a.png")
+    if when == "working":
+        daemon = start()
+        bench.wait_for(lambda: "ready" in (bench.root / "log").read_text() or bool(bench.states()), "it")
+    fix(bench, "--remove", RIGHT_HALF)
+    if when == "working":
+        bench.wait_for(
+            lambda: bench.states()["a.jpg"] != "done" or digest(bench.output / "a.png") != plain, "work"
+        )
+        daemon.end(signal.SIGKILL)
+    assert bench.once().returncode == 0
+    assert correction(bench)["number"] == 1
+    assert digest(bench.output / "a.png") != plain
+    assert bench.states() == {"a.jpg": "done"}
+    assert bench.results() == ["a.png", "a.png.json"]
+
+
+REFUSED = {
+    (): "say what to do",
+    ("--keep", "1,2", "--undo"): "say what to do",
+    ("--keep", "1"): "is no stroke",
+    ("--keep", "1,2", "--radius", "0"): "radius must be above 0",
+    ("--keep", "1,2", "--suggestion", "3"): "there is no suggestion 3",
+    ("--clear",): "nothing is drawn",
+}
+
+
+def test_what_cannot_be_drawn_is_said_and_nothing_is_asked(bench: Bench) -> None:
+    """Exit code 2."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    for arguments, said in REFUSED.items():
+        called = bench.call("fix", "a.jpg", *arguments, *bench.pair())
+        assert (called.returncode, said in called.stderr) == (2, True), called.stderr
