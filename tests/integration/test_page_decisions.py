@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,15 +12,22 @@ from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.errors import JournalError
 from cutoutd.job_detail import JobResult
 from cutoutd.jobs import Job, JobState, Published, Version
+from cutoutd.journal.batches import Batches, Choice, Item
+from cutoutd.journal.commands import ReviewDecision
+from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
 from cutoutd.page.backend.method import RefusedError
+from tests.integration.desk import Power
 from tests.integration.page_room import PageRoom
+from tests.integration.parts import JPEG, NAME, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from cutoutd.folder.hot_folder import HotFolder
     from tests.conftest import FakeClock
+    from tests.integration.desk import Desk
 
 
 @pytest.fixture
@@ -275,3 +282,54 @@ def test_the_main_loop_is_not_held_up_by_many(room: PageRoom, monkeypatch: pytes
         left.append(len(room.asked()))
     assert left == [5, 2, 0, 0]
     assert {decision(room, one) for one in numbers} == {"accept"}
+
+
+def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
+    make: Callable[..., Desk], clock: FakeClock
+) -> None:
+    """Some are published, one has half of its names, some wait in their rows, the rest were not even looked at."""
+    faults: list[Any] = []
+    desk = make(faults=faults)
+    jobs = []
+    for number in range(9):
+        job = desk.begin(f"{number}.jpg", JPEG + str(number).encode())
+        cut = desk.cut(
+            job,
+            b"veiled %d" % number,
+            b"cut %d" % number,
+            source=JPEG + str(number).encode(),
+            review=True,
+            rendition=-1,
+        )
+        desk.delivery.deliver(job, cut)
+        desk.settle()
+        jobs.append(job)
+    numbers = [job.id for job in jobs]
+    seen = Listing(desk.journal.store).seen(numbers)
+    items = [Item(job=number, seen=seen[number]) for number in numbers]
+    assert Batches(desk.journal.store).decide(Choice.ACCEPT, items, clock).done == 9
+    for command in desk.journal.commands.pending(limit=6):  # the daemon has come to the sixth
+        decided = desk.journal.review_decisions.decide(int(command.argument), ReviewDecision.ACCEPT)
+        assert decided is not None
+        desk.journal.commands.done(command)
+        if len(desk.journal.commands.pending()) == 6:
+            desk.settle()
+            faults.append(Power())
+        if desk.delivery.failure is None:
+            desk.delivery.carry_out_decision(decided)
+    until(lambda: desk.delivery.failure is not None, "the crash")
+    desk.journal.close()
+    again = make(run="run-2")
+    for unfinished in again.journal.queue.recover():
+        again.delivery.repair(unfinished)
+    again.delivery.sweep(frozenset({"run-1"}))
+    for waiting in again.journal.review_decisions.pending(NAME):
+        again.delivery.carry_out_decision(waiting)
+    folders = FolderSet.of(
+        again.journal, {NAME: cast("HotFolder", again)}
+    )  # it has a delivery, which is all that is asked
+    CommandHandler(again.journal, folders, lambda _: None).look()
+    again.settle()
+    assert {again.job(job).state for job in jobs} == {JobState.DONE}
+    assert again.files() == {f"{number}.png": b"cut %d" % number for number in range(9)}
+    assert again.staged() == []

@@ -1,0 +1,179 @@
+"""What the page's backend takes to answer with a long journal: lists, the overview, and a thousand decisions.
+
+    python -m bench.page [--jobs 100000] [--keep DIRECTORY]
+
+The journal is made up, and no process is started: what is measured is what a method does between its frames. Medians of
+seven answers after another connection's commit, as while the daemon works: what was counted before is worthless then.
+Beside the time that passed, that of the CPU, which tells more on a machine that does something else as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import Clock
+from cutoutd.jobs import Reason
+from cutoutd.journal.store import FILE_NAME, Store, make
+from cutoutd.page.backend import decisions, jobs, overview
+from cutoutd.page.backend.method import Backend
+from cutoutd.settings.schema import Folder, Service, Settings
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+FOLDERS: Final = ("shop", "studio", "archive")
+SEED: Final = 7
+ROUNDS: Final = 7
+STEP_US: Final = 300_000
+
+_INSERT_JOB: Final = (
+    "INSERT INTO job (id, folder, path, size, mtime_ns, state, accepted_us, finished_us, sha256, detail) "
+    "VALUES (:id, :folder, :path, 2000000, :id, :state, :at_us, :ended_us, :sha256, :detail)"
+)
+_INSERT_OUTPUT: Final = (
+    "INSERT INTO output (folder, path, generation, rendition, review, target, sha256) "
+    "VALUES (:folder, :path, 0, 0, :review, :path, :result)"
+)
+
+
+def rows(count: int, now_us: int) -> Iterator[dict[str, Any]]:
+    """Made-up jobs: of each hundred 3 are held back, 7 published and doubtful, 1 failed, and 4 wait."""
+    chance = random.Random(SEED)  # noqa: S311 -- the same journal each time
+    for number in range(1, count + 1):
+        score, reasons = round(chance.betavariate(5, 1.2), 4), chance.sample(list(Reason), 2)
+        state, detail = (
+            "done",
+            {"score": score, "seconds": 1.2, "model": "m", "reasons": reasons, "width": 4000, "height": 3000},
+        )
+        match number % 100:
+            case 0 | 1 | 2:
+                state, detail = "review", detail | {"why": "; ".join(reasons)}
+            case 3 | 4 | 5 | 6 | 7 | 8 | 9:
+                detail = detail | {
+                    "doubtful": True,
+                    "why": f"doubtful, score {score:.2f}; {'; '.join(reasons)}",
+                }
+            case 10:
+                state, detail = (
+                    "failed",
+                    {"failure": {"code": "Picture", "title": "t", "cause": "it is cut short", "advice": "a"}},
+                )
+            case 11 | 12 | 13 | 14:
+                state, detail = "queued", {}
+        at_us = now_us - (count - number) * STEP_US
+        yield {
+            "id": number,
+            "folder": FOLDERS[number % len(FOLDERS)],
+            "path": f"2026/{number // 1000:03}/IMG_{number:06}.jpg".encode(),
+            "state": state,
+            "review": state == "review",
+            "at_us": at_us - 60_000_000,
+            "ended_us": None if state == "queued" else at_us,
+            "sha256": f"{number:064x}",
+            "result": f"{number + (1 << 32):064x}",
+            "detail": json.dumps(detail),
+        }
+
+
+def build(path: Path, count: int) -> None:
+    """Make a journal of so many jobs."""
+
+    def fill(connection: sqlite3.Connection) -> None:
+        made = list(rows(count, Clock().now_us()))
+        connection.execute("BEGIN")
+        connection.executemany(_INSERT_JOB, made)
+        connection.executemany(_INSERT_OUTPUT, [one for one in made if one["state"] in ("done", "review")])
+        connection.execute("COMMIT")
+
+    make(path, fill=fill)
+
+
+def backend_on(directory: Path) -> Backend:
+    """The backend, with a connection as it has one."""
+    store = Store(directory / FILE_NAME)
+    return Backend(
+        settings=Settings(
+            service=Service(state_dir=directory),
+            folder=tuple(
+                Folder(name=one, input=directory / one, output=directory / f"{one}-out") for one in FOLDERS
+            ),
+        ),
+        config=None,
+        open_store=lambda: store,
+        clock=Clock(),
+        cache=directory,
+        tell=lambda _event, _data: None,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--keep", type=Path, help="a directory in which the journal is made, and stays")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = chosen.keep or Path(temporary)
+        if not (directory / FILE_NAME).exists():
+            build(directory / FILE_NAME, chosen.jobs)
+        measure(directory)
+
+
+def measure(directory: Path) -> None:
+    """Print what each answer takes, in milliseconds."""
+    backend, writer = backend_on(directory), Store(directory / FILE_NAME)
+    methods = {**jobs.METHODS, **overview.METHODS, **decisions.METHODS}
+
+    def answered(method: str, **params: Any) -> Callable[[], Any]:  # noqa: ANN401 -- JSON
+        return lambda: methods[method](backend, params).data
+
+    doubtful = {"state": ["review", "doubtful"], "sort": "doubt"}
+    print("| answer | ms | ms of CPU |\n| --- | --- | --- |")
+    for name, ask in {
+        "overview": answered("overview"),
+        "throughput": answered("throughput"),
+        "jobs: what is doubtful, the worst first": answered("jobs", **doubtful, limit=200),
+        "jobs: all, the newest first": answered("jobs", limit=200),
+        "jobs: all by name": answered("jobs", sort="name", limit=200),
+        "jobs: all by score": answered("jobs", sort="score", limit=200),
+        "jobs: at 20,000 of one folder": answered("jobs", folder="shop", offset=20_000, limit=200),
+        "jobs: with a reason": answered("jobs", **doubtful, reason="missing", limit=200),
+        "jobs: with `0001` in the name": answered("jobs", q="0001", limit=200),
+        "jobs: with `img` in the name, which all have": answered("jobs", q="img", limit=200),
+        "job_ids: of one folder": answered("job_ids", folder="shop"),
+    }.items():
+        took = [_timed(writer, ask) for _ in range(ROUNDS)]
+        wall, cpu = (statistics.median(one) for one in zip(*took, strict=True))
+        print(f"| {name} | {wall:.1f} | {cpu:.1f} |")
+    held = answered("job_ids", state="review")()
+    items = list(map(list, zip(held["ids"][:1000], held["seen"][:1000], strict=True)))
+    for method, params in (("decide", {"verb": "accept", "items": items}), ("undo", {"batch": 1})):
+        said: list[Any] = []
+        wall, cpu = _took(lambda: said.append(methods[method](backend, params).data))  # noqa: B023 -- called at once
+        print(f"| {method}: {said[0]['done']} | {wall:.1f} | {cpu:.1f} |")
+
+
+def _timed(writer: Store, ask: Callable[[], Any]) -> tuple[float, float]:
+    with writer.transaction():
+        writer.set_fact("bench", str(time.perf_counter()))
+    return _took(ask)
+
+
+def _took(ask: Callable[[], Any]) -> tuple[float, float]:
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    ask()
+    return 1000 * (time.perf_counter() - wall_s), 1000 * (time.process_time() - cpu_s)
+
+
+if __name__ == "__main__":
+    main()
