@@ -106,6 +106,7 @@ export class Decisions extends EventTarget {
       this.#waits = false;
       this.#queue.shift();
       this.#keep();
+      this.#changed(first.batch.items);
     }
     this.#busy = false;
   }
@@ -122,7 +123,6 @@ export class Decisions extends EventTarget {
       const conflict = refused.get(job);
       this.#marks.set(job, conflict ? { ...mark, ...conflict, state: "conflict" } : { ...mark, state: "sent" });
     }
-    this.#changed(batch.items);
     if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
   }
 
@@ -139,7 +139,6 @@ export class Decisions extends EventTarget {
       const at = this.#batches.indexOf(batch);
       if (at >= 0) this.#batches.splice(at, 1);
     }
-    this.#changed(batch.items);
     this.dispatchEvent(new CustomEvent("refused", { detail: error }));
   }
 

@@ -75,7 +75,10 @@ export class MattePreview {
     if (!this.matte) return;
     context.save();
     context.beginPath();
-    context.rect(Math.max(box.left, from), box.top, Math.max(0, box.left + box.width - Math.max(box.left, from)), box.height);
+    // Some browsers snap the last tiles to whole CSS pixels: no line of the source may be left beside the backdrop.
+    const slack = context.getTransform().a > 1 ? 0.5 : 0;
+    const left = Math.max(box.left, from);
+    context.rect(left, box.top, Math.max(0, box.left + box.width + slack - left), box.height + slack);
     context.clip();
     this.#fill(context, box, backdrop, colour);
     context.globalCompositeOperation = backdrop === "matte" ? "source-over" : "destination-out";
@@ -86,7 +89,7 @@ export class MattePreview {
 
   #fill(context, { left, top, width, height }, backdrop, colour) {
     context.fillStyle = backdrop === "matte" ? "#000" : backdrop === "colour" ? colour : (PAPERS[backdrop] ?? this.#checker(context));
-    context.fillRect(left, top, width, height);
+    context.fillRect(left, top, width + 1, height + 1);
   }
 
   #checker(context) {

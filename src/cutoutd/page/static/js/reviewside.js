@@ -2,7 +2,7 @@
 
 import { el, icon, name, put } from "./dom.js";
 import { keyOf } from "./keys.js";
-import { coded, duration, number, percent, t } from "./text.js";
+import { coded, duration, has, number, percent, t } from "./text.js";
 
 const CHIPS = { review: "warn", doubtful: "warn", done: "good", rejected: "bad", failed: "bad" };
 
@@ -128,5 +128,6 @@ export class ReviewSide {
 }
 
 function reason({ code, text }) {
-  return el("li", {}, el("strong", {}, coded("reason", code, text)), el("p", {}, coded("look_for", code, "")));
+  const advice = has(`look_for.${code}`) ? t(`look_for.${code}`) : "";
+  return el("li", {}, el("strong", {}, coded("reason", code, text)), advice ? el("p", {}, advice) : null);
 }

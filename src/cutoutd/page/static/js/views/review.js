@@ -426,7 +426,7 @@ class Review {
 
   #showEmpty(what, detail = "") {
     this.empty.hidden = what === null;
-    this.body.hidden = what !== null;
+    this.body.hidden = this.tools.element.hidden = what !== null;
     if (what === null) return;
     this.#drawCount();
     const folders = overview()?.folders ?? [];
