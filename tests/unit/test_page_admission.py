@@ -104,7 +104,7 @@ def test_a_folder_that_is_gone_or_new_with_more_than_its_places_is_a_trespass() 
     assert list(admission.trespasses(before, Settings())) == ["folder.name"]
     assert list(admission.trespasses(Settings(folder=(one, two)), Settings(folder=(two, one))))
     assert list(admission.trespasses(before, Settings(folder=(one, tagged)))) == ["folder.route"]
-    assert list(admission.trespasses(None, Settings(folder=(moving,)))) == ["folder.originals"]
+    assert list(admission.trespasses(Settings(), Settings(folder=(moving,)))) == ["folder.originals"]
 
 
 TRICKS = st.sampled_from(

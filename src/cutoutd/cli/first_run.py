@@ -1,36 +1,96 @@
-"""`cutoutd run` before there is a configuration: the page helps to make one, and the daemon begins when it is there."""
+"""`cutoutd run` before there is a configuration: the page helps to make one, and the daemon begins when it is there.
+
+The same process goes on as the daemon. A service manager is told meanwhile that we are alive and what we wait for.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli import browser
+from cutoutd.cli.printing import printable, wrapped
+from cutoutd.daemon.assembly import has_terminal, obeying_signals
+from cutoutd.errors import ConfigurationError, CutoutdError
 from cutoutd.page import announcement
 from cutoutd.settings import loader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cutoutd.process.sd_notify import ServiceManager
+    from cutoutd.settings.schema import Settings
+
 _LOOK_S: Final = 0.3
-_SOON_S: Final = 15.0
+_SOON_S: Final = 30.0
+"""A page that is not served by then says itself why."""
+
+_WAITS: Final = "there is no configuration yet; `cutoutd page` opens the page, on which folders are chosen"
 
 
-def wait_for_configuration(state_dir: Path) -> None:
-    """Open the page where there is a desktop, and wait until a configuration is where one is looked for.
+def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings | None:
+    """Say where the page is, and wait until a configuration is where one is looked for, and right.
 
     Args:
         state_dir: whose page is served meanwhile.
+        manager: the service manager that started us, if one did.
+
+    Returns:
+        The configuration; None: a signal asked to end.
     """
+    ending = threading.Event()
     print("There is no configuration yet. Choose folders on the page; Ctrl-C ends.", flush=True)
-    begun_s = time.monotonic()
-    is_open = not browser.has_desktop()
-    while loader.find(None, os.environ) is None:
-        if not is_open and (address := announcement.running(state_dir)) is not None:
-            print(
-                f"The page, for one browser and a minute: {browser.open_page(state_dir, address)}", flush=True
-            )
-            is_open = True
-        is_open = is_open or time.monotonic() - begun_s > _SOON_S
-        time.sleep(_LOOK_S)
+    manager.ready()
+    manager.status(_WAITS)
+    # Where a terminal ends with SIGHUP, that ends us; elsewhere it asks for a reload, and there is nothing to read yet.
+    with obeying_signals(ending.set, None if has_terminal() else _nothing):
+        opening = _Opening(state_dir)
+        told = ""
+        while not ending.wait(_LOOK_S):
+            opening.look()
+            if manager.feed_every_s is not None:
+                manager.feed()
+            try:
+                file = loader.find(None, os.environ)
+                if file is not None:
+                    return loader.load(file, os.environ)
+            except ConfigurationError as error:
+                if str(error) != told:
+                    told = str(error)
+                    said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
+                    print(wrapped(said, sys.stderr), file=sys.stderr, flush=True)
+    return None
+
+
+class _Opening:
+    """Opens the page once it is served, where a person is there to see it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._end_s = time.monotonic() + _SOON_S
+        # The code is for a person's eyes alone, and never for a log.
+        self._is_over = not (sys.stdout.isatty() or browser.has_desktop())
+
+    def look(self) -> None:
+        """Open it, if it is time."""
+        if self._is_over:
+            return
+        if time.monotonic() > self._end_s:
+            self._is_over = True
+            return
+        with suppress(CutoutdError, OSError):  # it is tried again
+            address = announcement.running(self._state_dir)
+            if address is None:
+                return
+            paired = browser.open_page(self._state_dir, address)
+            if sys.stdout.isatty():
+                print(f"The page, for one browser and a minute: {paired}", flush=True)
+            self._is_over = True
+
+
+def _nothing() -> None:
+    """There is no configuration to be read anew."""

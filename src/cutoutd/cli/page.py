@@ -14,7 +14,7 @@ from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_i
 from cutoutd.clock import Clock
 from cutoutd.errors import StorageError
 from cutoutd.page import announcement
-from cutoutd.settings import loader
+from cutoutd.settings import loader, places
 from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ def _serve(
         log_format="console" if is_seen and service.log_format == "auto" else service.log_format,
     )
     on_ready = partial(_tell, is_seen) if serve_only else partial(_open, service.state_dir)
-    has_folders = origin is not None
     options = process.Options(
-        settings=settings if has_folders else None,
-        config=origin.config if origin is not None else None,
+        settings=settings if origin is not None else None,
+        # Where there is none, the page makes the user's.
+        config=origin.config if origin is not None else places.configuration_files()[0],
         state_dir=service.state_dir,
         page=settings.page,
         any_port=any_port,

@@ -86,15 +86,9 @@ def run(  # noqa: PLR0913 -- each is an option
 ) -> None:
     """Watch the folders and cut every picture that lands in them, until stopped."""
     with in_the_foreground() if from_make else nullcontext(), ExitStack() as beside:
-        is_first = (
-            not (once or page_apart)
-            and input_dir is None
-            and output_dir is None
-            and loader.find(config, os.environ) is None
-        )
-        if is_first and (defaults := loader.defaults(os.environ)).page.enabled:
-            beside.enter_context(kept([*_page(Invocation()), "--first-run"], name="page"))
-            wait_for_configuration(defaults.service.state_dir)
+        has_page = False
+        if not once and input_dir is None and output_dir is None and loader.find(config, os.environ) is None:
+            has_page = _begin_on_the_page(beside, page_apart=page_apart)
         chosen = settings(config, input_dir, output_dir)
         if timeout is not None and not once:
             raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
@@ -113,7 +107,7 @@ def run(  # noqa: PLR0913 -- each is an option
         # Before the daemon takes the network from itself and from all it starts.
         if is_beside:
             beside.enter_context(kept(_uploader(config), name="uploader", key=context.obj or ""))
-        if chosen.page.enabled and not (once or page_apart or is_first):
+        if chosen.page.enabled and not (once or page_apart or has_page):
             beside.enter_context(kept(_page(origin), name="page"))
         _work(
             chosen,
@@ -124,6 +118,35 @@ def run(  # noqa: PLR0913 -- each is an option
             read_again=partial(settings, config, input_dir, output_dir),
             from_make=from_make,
         )
+
+
+def _begin_on_the_page(beside: ExitStack, *, page_apart: bool) -> bool:
+    """Wait until a configuration was made, by the page or by hand.
+
+    Args:
+        beside: keeps the page running.
+        page_apart: it is served by another process.
+
+    Returns:
+        Whether a page runs that is right for the configuration as well.
+
+    Raises:
+        typer.Exit: a signal asked to end.
+    """
+    defaults = loader.defaults(os.environ)
+    if not defaults.page.enabled:
+        return False
+    manager = ServiceManager.from_environment(os.environ)
+    with ExitStack() as first:
+        if not page_apart:
+            first.enter_context(kept([*_page(Invocation()), "--first-run"], name="page"))
+        made = wait_for_configuration(defaults.service.state_dir, manager)
+        if made is None:
+            raise typer.Exit
+        same = made.service.state_dir == defaults.service.state_dir and made.page == defaults.page
+        if same and not page_apart:
+            beside.push(first.pop_all())
+        return same
 
 
 def _work(

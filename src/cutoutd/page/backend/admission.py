@@ -129,19 +129,18 @@ def schema_keys(table: type[BaseModel] = Settings, prefix: str = "") -> Iterator
             yield from schema_keys(inner, f"{prefix}{key}.")
 
 
-def trespasses(before: Settings | None, after: Settings) -> Iterator[str]:
+def trespasses(before: Settings, after: Settings) -> Iterator[str]:
     """What a page has no right to and is different now.
 
     Folders may be added at the end. None may be taken out, nor get another place in the list.
 
     Args:
-        before: what the configuration meant; None: there was none.
+        before: what the configuration meant; the defaults where there was none.
         after: what it would mean.
 
     Returns:
         Names of keys with their tables'.
     """
-    before = Settings() if before is None else before
     for name in Settings.model_fields:
         if name != _FOLDER and getattr(before, name) != getattr(after, name):
             yield name

@@ -198,9 +198,10 @@ def _checked(
         raise _refused("config_unusual", text, path)
     try:
         settings = loader.load_bytes(raw, path, environ)
+        earlier = loader.defaults(environ) if before is None else before.settings
     except ConfigurationError as error:
         raise RefusedError(422, "value_refused", error.cause, why=error.cause) from error
-    if beyond := list(trespasses(None if before is None else before.settings, settings)):
+    if beyond := list(trespasses(earlier, settings)):
         text = "The page may not change {key}. Change it in {path} with an editor."
         raise _refused("not_for_the_page", text, path, status=403, key=beyond[0])
     return Seen(raw=raw, mode=_MODE if before is None else before.mode, settings=settings)
