@@ -14,7 +14,7 @@ function backend(answer = () => ({})) {
   return { asked, write };
 }
 
-test("a decision carries what was seen, and is marked until it is settled", async () => {
+test("a decision carries what was seen, and its mark says when it was carried out", async () => {
   const { asked, write } = backend();
   const decisions = new Decisions(write);
   const sending = decisions.decide("accept", items(1, 2));
@@ -22,7 +22,11 @@ test("a decision carries what was seen, and is marked until it is settled", asyn
   await sending;
   assert.deepEqual(asked[0].body, { verb: "accept", items: [[1, "hash-1"], [2, "hash-2"]] });
   assert.equal(decisions.mark(2).state, "sent");
-  decisions.settle(2);
+  decisions.settle({ job: 2, state: "review", doubtful: true, decision: "accept" });
+  assert.equal(decisions.mark(2).state, "sent");
+  decisions.settle({ job: 2, state: "done", doubtful: false, decision: "" });
+  assert.equal(decisions.mark(2).state, "done");
+  decisions.settle({ job: 2, state: "rejected", doubtful: false, decision: "" });
   assert.equal(decisions.mark(2), undefined);
 });
 
@@ -109,4 +113,10 @@ test("unsent decisions outlive a reload", async () => {
   await after.retry();
   assert.deepEqual(asked[0].body.items, [[3, "hash-3"]]);
   assert.equal(storage.size, 0);
+});
+
+test("a decision names the one that it replaces", async () => {
+  const { asked, write } = backend();
+  await new Decisions(write).decide("reject", [{ job: 1, seen: "h", over: "accept" }]);
+  assert.deepEqual(asked[0].body.items, [[1, "h", "accept"]]);
 });

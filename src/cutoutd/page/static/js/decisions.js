@@ -71,9 +71,17 @@ export class Decisions extends EventTarget {
     return this.#ids.has(id);
   }
 
-  /** What the daemon did makes a mark of ours superfluous. */
+  /** What is known of a picture now: a decision of ours was carried out, or is no longer true. */
   settle(job) {
-    if (this.#marks.get(job)?.state === "sent") this.#marks.delete(job);
+    const mark = this.#marks.get(job.job);
+    if (!mark || job.decision || (mark.state !== "sent" && mark.state !== "done")) return;
+    if (isAsDecided(job, mark.verb)) this.#marks.set(job.job, { ...mark, state: "done" });
+    else if (mark.state === "done") this.#marks.delete(job.job);
+  }
+
+  /** Forgets what was carried out: a new list says it by itself. */
+  forget() {
+    for (const [job, { state }] of this.#marks) if (state === "done") this.#marks.delete(job);
   }
 
   #add(verb, items, state) {
@@ -159,6 +167,11 @@ export class Decisions extends EventTarget {
   #changed(items) {
     this.dispatchEvent(new CustomEvent("change", { detail: items.map((one) => one.job) }));
   }
+}
+
+function isAsDecided({ state, doubtful }, verb) {
+  if (verb === "accept") return state === "done" && !doubtful;
+  return verb === "reject" ? state === "rejected" : state === "review" || Boolean(doubtful);
 }
 
 /** Keeps what was not sent for as long as the tab lives, also over a reload. */

@@ -36,11 +36,25 @@ export class Layer {
       wanted.set(`${tile.level}/${tile.x}/${tile.y}`, tile);
     }
     for (const [key, cell] of this.cells) if (!wanted.has(key)) this.#remove(key, cell);
+    this.#loadGround();
     for (const [key, tile] of wanted) {
       const cell = this.cells.get(key);
       if (!cell) this.#add(key, tile);
       else if (moved) this.#lay(cell);
     }
+  }
+
+  // The whole picture as one small tile, which stands in for all that have not come.
+  #loadGround() {
+    if (this.ground) return;
+    this.ground = this.address({ level: this.look.levels - 1, x: 0, y: 0 });
+    this.loader.load(this.ground, () => {
+      for (const cell of this.cells.values()) {
+        if (cell.image || cell.stand) continue;
+        this.#standIn(cell);
+        this.#lay(cell);
+      }
+    });
   }
 
   placeWithin(place, frame) {
@@ -65,6 +79,7 @@ export class Layer {
   }
 
   remove() {
+    if (this.ground) this.loader.drop(this.ground);
     for (const [key, cell] of this.cells) this.#remove(key, cell);
     this.element.remove();
   }

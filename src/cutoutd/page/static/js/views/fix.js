@@ -22,6 +22,7 @@ import { Viewer } from "../viewer.js";
 export const title = "fix.title";
 
 const AGAIN_MS = 5000; // between two tries to get an answer
+const SHOWN_MS = 3000; // for the tiles of a result
 const SAY_MS = 600; // the keyboard's cursor is said when it rests
 
 export async function show(place, { args, signal }) {
@@ -318,13 +319,23 @@ class Fix {
     const entry = await this.looks.need(this.job, ["source", "cutout"]);
     if (this.signal.aborted) return;
     this.brush.enabled = false;
-    this.brush.setShown(false);
     this.viewer.composes = false;
     this.viewer.show(entry, { stay: true });
     this.tools.after();
+    await this.#whenShown();
+    if (this.state !== "saved") return;
+    this.brush.setShown(false);
     this.panel.say(t(undone ? "fix.former" : "fix.published"), "good");
     announce(t(undone ? "fix.former" : "fix.published"));
     this.#draw();
+  }
+
+  // The preview stays until all tiles of the result are there.
+  #whenShown() {
+    return new Promise((resolve) => {
+      this.viewer.addEventListener("shown", resolve, { once: true });
+      setTimeout(resolve, SHOWN_MS);
+    });
   }
 
   async #undoSaved() {

@@ -163,6 +163,7 @@ class Review {
   async #load(job = this.wanted) {
     this.wanted = job;
     this.reload.hidden = true;
+    decisions.forget();
     try {
       await this.list.load(paramsOf(this.filter), this.signal);
     } catch (error) {
@@ -212,7 +213,7 @@ class Review {
   }
 
   #news({ ended = [] }) {
-    for (const one of ended) decisions.settle(one.job);
+    for (const one of ended) decisions.settle(one);
     this.list.update(ended);
   }
 
@@ -230,7 +231,10 @@ class Review {
   async #renew(jobs) {
     for (const job of jobs) {
       if (this.signal.aborted) return;
-      await this.list.renew(job).catch(() => {});
+      await this.list
+        .renew(job)
+        .then((one) => decisions.settle(one))
+        .catch(() => {});
     }
   }
 
