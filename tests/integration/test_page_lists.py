@@ -132,7 +132,7 @@ def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -
     )
     document = {
         "schema": "cutoutd.sidecar/1",
-        "source": {"path": "a.jpg"},
+        "source": {"path": "a.jpg", "width": 40, "height": 30},
         "timings_ms": {"total": 5},
         "outputs": [{"path": "a.jpg.png", "bytes": 9, "width": 3, "height": 2, "format": "png"}],
     }
@@ -140,6 +140,7 @@ def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -
     (room.root / "out/a.jpg.png.json").write_text(json.dumps(document))
     shown = room.ask("job", job=str(number))
     assert (shown["sidecar"], shown["timings_ms"], shown["sizes"][0]["bytes"]) == (True, {"total": 5}, 9)
+    assert (shown["width"], shown["height"]) == (40, 30)
     document["source"] = {"path": "b.jpg"}
     (room.root / "out/a.jpg.png.json").write_text(json.dumps(document))
     assert not room.ask("job", job=number)["sidecar"]

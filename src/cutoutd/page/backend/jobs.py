@@ -86,9 +86,13 @@ def job(backend: Backend, params: Parameters) -> Reply:
         outputs = Listing(store).outputs([asked]).get(asked, [])
         history = _history(store, found)
     result, failure = JobResult.of(found), failure_in(found)
+    sidecar = sidecar_of(backend, found, outputs)
+    if shown["width"] is None:  # an earlier version did not write it into the journal
+        shown |= sidecar.pop("source_size")
+    sidecar.pop("source_size", None)
     return Reply(
         data=shown
-        | sidecar_of(backend, found, outputs)
+        | sidecar
         | {
             "bytes": found.size,
             "accepted_at": rfc3339(found.accepted_us),

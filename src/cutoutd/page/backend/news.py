@@ -1,4 +1,4 @@
-"""Tells browsers what changes: looks at the journal's version and at the daemon's status four times a second.
+"""Tells browsers what changes: looks at the journal's version four times a second, and at the daemon's status once.
 
 Only while a browser listens: else its thread sleeps. What costs more is told at longer intervals, so that a page that is open
 does not slow cutting down.
@@ -41,6 +41,7 @@ class News:
         self._store: Store | None = None
         self._version = -1
         self._status: object = None
+        self._status_due_s = 0.0
         self._ended_us: dict[str, int] = {}
         self._overview_due_s = 0.0
         self._is_overview_old = True
@@ -60,10 +61,12 @@ class News:
         if self._has_journal_changed():
             self._tell_ended()
             self._is_overview_old = True
-        status = daemon_status(self._backend)
-        if status != self._status:
-            self._status, self._is_overview_old = status, True
         now_s = time.monotonic()
+        if now_s >= self._status_due_s:
+            self._status_due_s = now_s + OVERVIEW_S
+            status = daemon_status(self._backend)
+            self._is_overview_old = self._is_overview_old or status != self._status
+            self._status = status
         if self._is_overview_old and now_s >= self._overview_due_s:
             self._is_overview_old = False
             self._backend.tell("overview", overview_data(self._backend))

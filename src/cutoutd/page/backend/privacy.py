@@ -33,6 +33,15 @@ SHOWN: Final = 200
 _TIMEOUT_S: Final = 2.0
 _PROCESSES: Final = 32
 
+_ROLES: Final = (
+    ("cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
+    ("cutoutd.page.web", "the page's answers to browsers"),
+    ("cutoutd.cli.companions", "what keeps the page or the uploader running"),
+    ("hosted", "uploader"),
+    ("page", "the page's reading of the journal"),
+    ("cutoutd.", "helper of a moment"),
+)
+
 SQL: Final = Queries("cutoutd.page.backend", "ledger.sql")
 
 
@@ -193,15 +202,24 @@ def _processes(pid: object) -> list[str]:
 
 
 def _status_of(pid: int) -> str:
-    wanted = {"Name", "Seccomp", "NoNewPrivs"}
+    """In words, what one process of ours is and may do; empty if it is gone, or another user's."""
+    process = Path(f"/proc/{pid}")
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
-        if os.stat(f"/proc/{pid}").st_uid != os.getuid():  # noqa: PTH116 -- beside the others
+        if process.stat().st_uid != os.getuid():
             return ""
+        lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+        command = (process / "cmdline").read_bytes().decode("utf-8", "replace")
     except OSError:
         return ""
-    found = dict(line.split(":\t", 1) for line in lines if line.split(":")[0] in wanted and ":\t" in line)
-    return f"process {pid} ({found.get('Name', '')}): Seccomp {found.get('Seccomp', '?')}, NoNewPrivs {found.get('NoNewPrivs', '?')}"
+    found = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    role = next((said for words, said in _ROLES if words in command), "supervisor")
+    calls = (
+        "its system calls are filtered"
+        if found.get("Seccomp") == "2"
+        else "its system calls are not filtered"
+    )
+    rights = "and it can gain no rights" if found.get("NoNewPrivs") == "1" else "and it has its user's rights"
+    return f"{role}, process {pid}: {calls}, {rights}"
 
 
 METHODS: Final[Mapping[str, Method]] = {"egress": egress}

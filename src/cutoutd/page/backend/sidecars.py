@@ -62,8 +62,11 @@ def sidecar_of(backend: Backend, job: Job, outputs: Sequence[ListedOutput]) -> d
     if folder is not None and outputs:
         document = reader.read(folder, job.path, [one.target for one in outputs])
     found = document or {}
-    sizes = found.get("outputs")
+    sizes, source = found.get("outputs"), found.get("source")
     return {
+        "source_size": {
+            name: source.get(name) if isinstance(source, dict) else None for name in ("width", "height")
+        },
         "sidecar": document is not None,
         "sizes": [_size(one) for one in sizes] if isinstance(sizes, list) else [],
         **{name: found.get(name) for name in _SHOWN},
