@@ -15,7 +15,7 @@ from cutoutd.service import launchd, systemd
 from cutoutd.service.planning import is_pinned, mount_points, writable
 from cutoutd.service.systemd import Manager
 from cutoutd.service.unit import MARK, Scope, Unit
-from tests.unit.unit_examples import AGENT, DAEMON, HOSTED, SYSTEM, TREE, USER, examples
+from tests.unit.unit_examples import AGENT, DAEMON, HOSTED, PAGED, SYSTEM, TREE, USER, examples
 
 PROMISES = (
     "PrivateNetwork=yes",
@@ -201,9 +201,18 @@ def test_a_folder_named_like_a_gap_in_the_template_is_only_a_name(name: str) -> 
     assert any(line.startswith("ReadWritePaths=") and name in line for line in text.splitlines())
 
 
+def test_a_page_that_other_machines_come_to_is_not_bound_to_this_one() -> None:
+    """By default it is."""
+    assert "IPAddressAllow=localhost\n" in systemd.render_page(PAGED, NEW)
+    assert PAGED.page is not None
+    opened = replace(PAGED, page=replace(PAGED.page, is_loopback=False))
+    assert "IPAddress" not in systemd.render_page(opened, NEW)
+
+
 def test_bounds_of_memory_and_tasks_are_in_every_unit() -> None:
     """A hook or a decoder that goes wrong does not take the machine with it."""
     texts = [systemd.render(SYSTEM, NEW), systemd.render(USER, NEW), systemd.render_uploader(HOSTED, NEW)]
+    texts.append(systemd.render_page(PAGED, NEW))
     texts.append((TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8"))
     for text in texts:
         assert "\nMemoryMax=" in text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.service import launchd, systemd
 from cutoutd.service.planning import writable
 from cutoutd.service.systemd import Manager
-from cutoutd.service.unit import Scope, Unit, Uploader
+from cutoutd.service.unit import Page, Scope, Unit, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +65,14 @@ HOSTED: Final = replace(
         hidden=(Path("/mnt/share/incoming"), Path("/srv/photos/cutouts")),
     ),
 )
+PAGED: Final = replace(
+    SYSTEM,
+    page=Page(
+        command=(*SYSTEM.command[:4], "page", "--serve-only", *SYSTEM.command[5:]),
+        write=(Path("/home/shop"), Path("/etc/cutoutd"), Path("/var/lib/cutoutd")),
+        is_loopback=True,
+    ),
+)
 USER: Final = _unit(
     Scope.USER,
     "/home/ann/.local/share/pipx/venvs/cutoutd/bin/python",
@@ -101,6 +109,7 @@ def examples() -> Mapping[str, str]:
     return {
         "systemd/cutoutd.service": systemd.render(SYSTEM, _NEW),
         "systemd/cutoutd-hosted.service": systemd.render_uploader(HOSTED, _NEW),
+        "systemd/cutoutd-page.service": systemd.render_page(PAGED, _NEW),
         "systemd/user/cutoutd.service": systemd.render(USER, _NEW),
         "launchd/cutoutd-agent.plist": launchd.render(AGENT),
         "launchd/cutoutd-daemon.plist": launchd.render(DAEMON),

@@ -18,7 +18,7 @@ from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import Kind
-from cutoutd.service.unit import UPLOADER, Scope, Unit
+from cutoutd.service.unit import PAGE, UPLOADER, Scope, Unit
 from cutoutd.settings import environment, loader, places
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class _Service:
     unit: Unit
     text: str
     notes: tuple[str, ...]
-    uploader: str | None = None  # text of its unit, where a folder is tagged
+    beside: tuple[tuple[str, str | None], ...] = ()
+    """Of systemd's units beside it the name and the text; None: there is to be none."""
 
 
 def install(
@@ -75,12 +76,13 @@ def install(
         with suppress(OSError):  # a convenience; a unit is granted only what is there when it starts
             registry.make(places.registry())
     where = installation.place(kind, scope, os.environ)
-    beside = installation.place(kind, scope, os.environ, UPLOADER)
-    if service.uploader is not None:
+    for name, text in service.beside:
         # First, so that the daemon does not find its way out closed.
-        installation.install(service.unit, service.uploader, beside, _say)
-    elif kind is Kind.SYSTEMD:
-        installation.uninstall(beside, _say)
+        beside = installation.place(kind, scope, os.environ, name)
+        if text is None:
+            installation.uninstall(beside, _say)
+        else:
+            installation.install(service.unit, text, beside, _say)
     installation.install(service.unit, service.text, where, _say)
     for note in service.notes:
         _say(f"Note: {note}")
@@ -98,7 +100,8 @@ def uninstall(*, system: SystemOption = False) -> None:
     _check_privileges(scope)
     where = installation.place(kind, scope, os.environ)
     if kind is Kind.SYSTEMD:
-        installation.uninstall(installation.place(kind, scope, os.environ, UPLOADER), _say)
+        for name in (PAGE, UPLOADER):
+            installation.uninstall(installation.place(kind, scope, os.environ, name), _say)
     if installation.uninstall(where, _say):
         _say("The service is gone. Pictures, cutouts, configuration and journal are untouched.")
     else:
@@ -119,11 +122,10 @@ def show(
     service = _service(kind, scope, run_as, config, input_dir, output_dir)
     print(service.text, end="")
     notes = [f"It belongs in {installation.place(kind, scope, os.environ).file}", *service.notes]
-    if service.uploader is not None:
-        print(f"\n{service.uploader}", end="")
-        notes.append(
-            f"The second one belongs in {installation.place(kind, scope, os.environ, UPLOADER).file}"
-        )
+    for name, text in service.beside:
+        if text is not None:
+            print(f"\n{text}", end="")
+            notes.append(f"{name} belongs in {installation.place(kind, scope, os.environ, name).file}")
     for note in notes:
         print(f"cutoutd: {note}", file=sys.stderr)
 
@@ -145,7 +147,7 @@ def _service(
         config=file,
         environ=os.environ,
         run_as=run_as,
-        uploader_apart=kind is Kind.SYSTEMD,
+        apart=kind is Kind.SYSTEMD,
     )
     notes = [*planning.cautions(unit, chosen), *_ignored_variables()]
     if kind is Kind.LAUNCHD:
@@ -161,7 +163,10 @@ def _service(
         unit=unit,
         text=systemd.render(unit, manager),
         notes=tuple(notes),
-        uploader=systemd.render_uploader(unit, manager) if unit.uploader is not None else None,
+        beside=(
+            (UPLOADER, systemd.render_uploader(unit, manager) if unit.uploader is not None else None),
+            (PAGE, systemd.render_page(unit, manager) if unit.page is not None else None),
+        ),
     )
 
 

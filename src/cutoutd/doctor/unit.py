@@ -180,7 +180,14 @@ def _wanted(
     if settings is None or scope is Scope.SYSTEM:
         return None
     try:
-        unit = planning.unit_for(settings, scope=scope, arguments=arguments, config=config, environ=environ)
+        unit = planning.unit_for(
+            settings,
+            scope=scope,
+            arguments=arguments,
+            config=config,
+            environ=environ,
+            apart=kind is Kind.SYSTEMD,
+        )
     except UsageError:
         return None
     return launchd.render(unit) if kind is Kind.LAUNCHD else systemd.render(unit, machine.systemd())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errors import UsageError
 from cutoutd.folder.root_access import ADVICE, exposed
 from cutoutd.service import machine
-from cutoutd.service.unit import Scope, Unit, Uploader
+from cutoutd.service.unit import Page, Scope, Unit, Uploader
 from cutoutd.settings import document, places
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def unit_for(
     config: Path | None,
     environ: Mapping[str, str],
     run_as: str | None = None,
-    uploader_apart: bool = True,
+    apart: bool = True,
 ) -> Unit:
     """The service for a configuration.
 
@@ -48,7 +48,7 @@ def unit_for(
         config: the file, if there is one.
         environ: the environment of the command.
         run_as: for the system's scope: the user's name; None: the folders' owner.
-        uploader_apart: where a folder is tagged, the uploader is a service of its own.
+        apart: the page, and where a folder is tagged the uploader, are services of their own.
 
     Raises:
         UsageError: it cannot be; says what would be right.
@@ -60,11 +60,13 @@ def unit_for(
         owner = machine.account_of(os.geteuid())
     written = [place for folder in settings.folder for place in _places(folder)]
     backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
-    # Under systemd the daemon has no network, and so cannot have an uploader beside it; launchd takes none away.
-    apart = bool(settings.tagged) and uploader_apart
+    # Under systemd the daemon has no network, and so cannot have them beside it; launchd takes none away.
+    uploads = bool(settings.tagged) and apart
+    shows = settings.page.enabled and apart
+    options = [*(["--uploader-apart"] if uploads else []), *(["--page-apart"] if apart else [])]
     return Unit(
         scope=scope,
-        command=(*_PROGRAM, "run", *arguments, *(["--uploader-apart"] if apart else [])),
+        command=(*_PROGRAM, "run", *arguments, *options),
         owner=owner.name,
         home=owner.home,
         state_dir=settings.service.state_dir,
@@ -74,7 +76,8 @@ def unit_for(
         if scope is Scope.SYSTEM
         else {name: environ[name] for name in _KEPT if name in environ},
         chowns=any(folder.group for folder in settings.folder),
-        uploader=_uploader(settings, arguments, config, written) if apart else None,
+        uploader=_uploader(settings, arguments, config, written) if uploads else None,
+        page=_page(settings, arguments, config, owner.home) if shows else None,
     )
 
 
@@ -90,6 +93,17 @@ def _uploader(
     files = [place for place in (config, settings.hosted.api_key_file) if place is not None]
     return Uploader(
         command=(*_PROGRAM, "hosted", *arguments), sees=(*_own_code(), *files), hidden=tuple(folders)
+    )
+
+
+def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> Page:
+    # The home of whoever installs it is not that of the user it runs as.
+    roots = [home if root == Path.home() else root for root in settings.page.roots]
+    beside = [config.parent] if config is not None else []
+    return Page(
+        command=(*_PROGRAM, "page", "--serve-only", *arguments),
+        write=tuple(dict.fromkeys([*roots, *beside, settings.service.state_dir])),
+        is_loopback=settings.page.address.is_loopback,
     )
 
 

@@ -22,6 +22,8 @@ _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- names to c
 
 _ALWAYS_SEEN: Final = (Path("/usr"), Path("/etc"), Path("/opt"), Path("/bin"), Path("/lib"))
 
+_LOOPBACK: Final = ("IPAddressDeny=any", "IPAddressAllow=localhost")
+
 _UMASK: Final = (
     "# Cutouts are for whoever may read the folder; the journal's directory is closed to others by its own mode.",
     "UMask=0022",
@@ -30,7 +32,7 @@ _UMASK: Final = (
 
 _NEED_NAMESPACES: Final = frozenset(
     {
-        "BindPaths", "BindReadOnlyPaths", "CapabilityBoundingSet", "DevicePolicy", "InaccessiblePaths", "IPAddressDeny", "PrivateDevices", "PrivateIPC", "PrivateMounts",
+        "BindPaths", "BindReadOnlyPaths", "CapabilityBoundingSet", "DevicePolicy", "InaccessiblePaths", "IPAddressAllow", "IPAddressDeny", "PrivateDevices", "PrivateIPC", "PrivateMounts",
         "PrivateNetwork", "PrivateTmp", "PrivateUsers", "ProcSubset", "ProtectClock", "ProtectControlGroups",
         "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
         "ProtectProc", "ProtectSystem", "ReadWritePaths",
@@ -119,6 +121,40 @@ def render_uploader(unit: Unit, manager: Manager) -> str:
         },
     )
     return text if is_user is False or manager.namespaces else _without_namespaces(text)
+
+
+def render_page(unit: Unit, manager: Manager) -> str:
+    """The text of ``cutoutd-page.service``.
+
+    Args:
+        unit: with a page.
+        manager: what systemd can do.
+
+    Raises:
+        UsageError: a path cannot stand in a unit.
+    """
+    assert unit.page is not None  # noqa: S101 -- the caller has seen it
+    is_user = unit.scope is Scope.USER
+    seen = (*unit.read, *unit.page.write)
+    text = fill(
+        template("systemd/cutoutd-page.service.in"),
+        {
+            "USER_FLAG": " --user" if is_user else "",
+            "EXEC_START": " ".join(_word(part, dollar=True) for part in unit.page.command),
+            "OWNER": [] if is_user else [f"User={unit.owner}"],
+            "ENVIRONMENT": [
+                f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
+            ],
+            "NETWORK": list(_LOOPBACK if unit.page.is_loopback else ()),
+            "PROTECT_HOME": "read-only" if _any_below(seen, _HOMES) else "yes",
+            "PRIVATE_TMP": [] if _any_below(seen, _TEMPORARY) else ["PrivateTmp=yes"],
+            "READ_WRITE_PATHS": [f"ReadWritePaths={_word(f'-{place}')}" for place in unit.page.write],
+            "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
+            "PRIVATE_USERS": [] if unit.chowns else ["PrivateUsers=yes"],
+            "WANTED_BY": "default.target" if is_user else "multi-user.target",
+        },
+    )
+    return text if has_namespaces(unit, manager) else _without_namespaces(text)
 
 
 def has_namespaces(unit: Unit, manager: Manager) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "cutoutd"
 UPLOADER: Final = "cutoutd-hosted"
+PAGE: Final = "cutoutd-page"
 MARK: Final = "Made by `cutoutd service install`"
 """Stands in whatever we make: a file without it is somebody else's, and is left alone."""
 
@@ -50,6 +51,21 @@ class Uploader:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """What the page's own service is made from.
+
+    Attributes:
+        command: what is started, in full.
+        write: directories it must be able to write in: the journal's, the configuration's, and where folders may be made.
+        is_loopback: only this machine may come.
+    """
+
+    command: tuple[str, ...]
+    write: tuple[Path, ...]
+    is_loopback: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
     """All that decides what the service manager is told.
 
@@ -64,6 +80,7 @@ class Unit:
         environment: variables that it needs to find the same places as the command line.
         chowns: a folder has `group`, so it gives files to groups.
         uploader: beside it, as a service of its own; None: no folder is tagged.
+        page: likewise; None: it is switched off.
     """
 
     scope: Scope
@@ -76,6 +93,7 @@ class Unit:
     environment: Mapping[str, str]
     chowns: bool = False
     uploader: Uploader | None = None
+    page: Page | None = None
 
 
 _NAME: Final = re.compile("@([A-Z_]+)@")
