@@ -24,11 +24,23 @@ class Served:
         process: the backend's.
         port: where it listens.
         code: the first that it printed.
+        home: its state directory lies there, and what it logs.
     """
 
     process: subprocess.Popen[str]
     port: int
     code: str
+    home: Path
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return (self.home / "log").read_text(encoding="utf-8")
+
+    @property
+    def state_dir(self) -> Path:
+        """Of a daemon that need not run."""
+        return self.home / "xdg_state_home" / "cutoutd"
 
     @property
     def origin(self) -> str:
@@ -88,16 +100,19 @@ class Browser:
 def served(home: Path, *options: str, **environ: str) -> Iterator[Served]:
     """Serve a page at a free port, with a state directory of its own."""
     places = {name: os.fspath(home / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "cutoutd", "page", "--any-port", *options],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **places, **environ},
-    )
+    home.mkdir(exist_ok=True)
+    with (home / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "cutoutd", "page", "--any-port", *options],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **places, **environ},
+        )
     assert process.stdout is not None
     try:
         address, _, code = process.stdout.readline().strip().partition("/#")
-        yield Served(process=process, port=int(address.rpartition(":")[2] or 0), code=code)
+        yield Served(process=process, port=int(address.rpartition(":")[2] or 0), code=code, home=home)
     finally:
         process.terminate()
         process.wait(20)

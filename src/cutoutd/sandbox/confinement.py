@@ -28,6 +28,9 @@ FILE_BYTES: Final = 1 << 30
 _WEB_MEMORY_MB: Final = 1024
 """Of address space; what is in use is a twentieth of that."""
 
+_CONNECTIONS: Final = 1024
+"""Open files of who answers browsers, most of them connections that are about to be closed."""
+
 _DNS: Final = 53
 
 # What the C library reads to find an address, and anew whenever the network changes: files in /etc are replaced then,
@@ -160,7 +163,10 @@ def confine_web(*, required: bool = False) -> tuple[str, ...]:
         CutoutdError: a layer that exists here was refused, or there are threads that it would not bind.
     """
     return _in_force(
-        (Layer.RLIMITS, limits.bound_resources(memory_mb=_WEB_MEMORY_MB, nice=0, file_bytes=0)),
+        (
+            Layer.RLIMITS,
+            limits.bound_resources(memory_mb=_WEB_MEMORY_MB, nice=0, file_bytes=0, open_files=_CONNECTIONS),
+        ),
         (Layer.DIES_WITH_PARENT, limits.dies_with_parent()),
         (Layer.NO_DUMP, limits.hide_memory()),
         (Layer.CAPABILITIES, capabilities.give_up()),

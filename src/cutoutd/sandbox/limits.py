@@ -20,7 +20,9 @@ _OPEN_FILES = 256  # a worker has about a dozen open; the rest is room for libra
 _MIB = 1 << 20
 
 
-def bound_resources(*, memory_mb: int, nice: int, file_bytes: int | None = None) -> bool:
+def bound_resources(
+    *, memory_mb: int, nice: int, file_bytes: int | None = None, open_files: int = _OPEN_FILES
+) -> bool:
     """Limit this process: address space, open files, size of files, no core dumps (they hold pictures), priority.
 
     Limits are only ever lowered, and the priority too. Beyond the address space, allocation fails with
@@ -30,6 +32,7 @@ def bound_resources(*, memory_mb: int, nice: int, file_bytes: int | None = None)
         memory_mb: address space in MiB, code and model included; above 0.
         nice: 0..19, as in nice(1).
         file_bytes: of each file that it writes; beyond it, writing fails with EFBIG. None: as large as the disk takes.
+        open_files: at a time.
 
     Returns:
         False where the system does not know or refuses such limits (macOS has none on address space).
@@ -39,7 +42,7 @@ def bound_resources(*, memory_mb: int, nice: int, file_bytes: int | None = None)
     """
     try:
         _lower(resource.RLIMIT_CORE, 0)
-        _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+        _lower(resource.RLIMIT_NOFILE, open_files)
         _lower(resource.RLIMIT_AS, memory_mb * _MIB)
         if file_bytes is not None:
             _lower(resource.RLIMIT_FSIZE, file_bytes)

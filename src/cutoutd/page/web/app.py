@@ -93,7 +93,7 @@ class Pages:
         """Give a browser its cookie and its token for a code, or for the password."""
         if not self._guard.is_own_origin(request.headers):
             return _refused(403, "origin", "This comes from another page.")
-        body = await _body(request)
+        body = await read_body(request)
         if isinstance(body, Response):
             return body
         answer = await self._channel.ask("_pair", {}, body)
@@ -139,7 +139,7 @@ class Pages:
             return _refused(403, "origin", "This comes from another page.")
         if not self._guard.may_write(request.cookies, request.headers):
             return _unpaired()
-        body = await _body(request)
+        body = await read_body(request)
         return body if isinstance(body, Response) else await self._asked(method, {}, body)
 
     async def thumbnail(self, request: Request) -> Response:
@@ -217,7 +217,7 @@ def _missing(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in encoded if name not in there]
 
 
-async def _body(request: Request) -> bytes | Response:
+async def read_body(request: Request) -> bytes | Response:
     """A request's body, whole; or the refusal of one that is too large, too slow, or no JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _refused(415, "media_type", "A request's body is JSON.")

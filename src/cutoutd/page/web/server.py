@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 MOST_CONNECTIONS: Final = 160
-"""A process has 256 open files at most. A page has six at a time; beyond these, the idle one that is oldest is closed."""
+"""A page has six at a time. Beyond these, the idle one that is oldest is closed."""
 
 HEAD_S: Final = 10
 """A request's head that has not come whole by then does not come."""
+
+_BACKLOG: Final = 128
+"""So many are accepted at once, before the oldest is closed: all of them together have to be fewer than open files."""
 
 _IDLE_S: Final = 75
 _MAX_HEAD: Final = 32_768
@@ -32,16 +35,19 @@ _END_S: Final = 1
 class Protocol(H11Protocol):
     """One connection, which must not be idle for long, nor slow with a request's head."""
 
+    since_s = 0.0
+    """When it was made, by the loop's clock."""
+
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for it, and give it a time for its first request."""
+        self.since_s = self.loop.time()
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             idle = (one for one in self.connections if isinstance(one, Protocol) and one.is_idle)
             oldest = min(idle, key=lambda one: one.since_s, default=self)
             oldest.transport.abort()
-        self.since_s = self.loop.time()
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
@@ -62,8 +68,6 @@ class Protocol(H11Protocol):
         """Whether no request is being answered."""
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request
         return cycle is None or cycle.response_complete
-
-    since_s = 0.0
 
     def _wait_for_head(self) -> None:
         self._head = self.loop.call_later(HEAD_S, self._give_up)
@@ -111,6 +115,7 @@ def config(app: ASGIApp, **tls: Any) -> uvicorn.Config:  # noqa: ANN401 -- as of
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_END_S,
         h11_max_incomplete_event_size=_MAX_HEAD,

@@ -1,0 +1,126 @@
+"""How long a connection may be idle, and how slow, by a server in this process with short times."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.requests import Request
+
+from cutoutd.page.web import app, server
+from cutoutd.page.web.event_streams import EventStreams
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+ENDED = (ConnectionError, asyncio.IncompleteReadError)
+HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def _answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401, ARG001 -- as of ASGI
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def _with_server(act: Callable[[int], Awaitable[None]]) -> None:
+    """Run something against a server, which is told the port."""
+
+    async def run() -> None:
+        confined = asyncio.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            serving = server.Server(server.config(_answer), confined.set)
+            task = asyncio.create_task(serving.serve(sockets=[listener]))
+            await confined.wait()
+            await act(listener.getsockname()[1])
+            serving.should_exit = True
+            await task
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    """Byte by byte, and without an end."""
+    for byte in HELLO[:-1] * 10:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+def test_a_head_that_does_not_come_whole_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However steadily its parts drop in; one that was served may wait for the next request."""
+    monkeypatch.setattr(server, "HEAD_S", 0.3)
+
+    async def slow(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HELLO)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        silent, first = await asyncio.open_connection("127.0.0.1", port)
+        slow_reader, second = await asyncio.open_connection("127.0.0.1", port)
+        with pytest.raises(ConnectionError):
+            await _drip(second)
+        for ended in (silent, slow_reader):
+            with pytest.raises(ENDED):
+                await ended.readexactly(1)
+        writer.write(HELLO)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        for one in (first, second, writer):
+            one.close()
+
+    _with_server(slow)
+
+
+def test_the_oldest_idle_connection_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new one is served."""
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+
+    async def many(port: int) -> None:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HELLO)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        with pytest.raises(ENDED):
+            await idle[0][0].readexactly(1)
+        idle[2][1].write(HELLO)
+        assert (await idle[2][0].readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        for _, one in (*idle, (reader, writer)):
+            one.close()
+
+    _with_server(many)
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its time."""
+    monkeypatch.setattr(app, "BODY_S", 0.05)
+
+    async def never() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def read() -> None:
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+        refused = await app.read_body(Request(scope, never))
+        assert not isinstance(refused, bytes)
+        assert refused.status_code == 408
+
+    asyncio.run(asyncio.wait_for(read(), 30))
+
+
+def test_a_browser_that_takes_no_events_is_let_go_and_holds_up_nobody() -> None:
+    """It comes back and asks anew."""
+    told: list[bool] = []
+
+    async def listen() -> None:
+        streams = EventStreams(b"hello", told.append)
+        slow, quick = streams.stream(), streams.stream()
+        assert await anext(slow) == await anext(quick) == b"hello"
+        for number in range(100):
+            streams.send("jobs", b"%d" % number)
+            assert await anext(quick) == b"event: jobs\ndata: %d\n\n" % number
+        with pytest.raises(StopAsyncIteration):
+            await anext(slow)
+        await quick.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(asyncio.wait_for(listen(), 30))
+    assert told == [True, False]
