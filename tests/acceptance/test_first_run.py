@@ -36,7 +36,7 @@ def paired(bench: Bench, daemon: Daemon, state_dir: Path) -> Browser:
     bench.wait_for(lambda: announcement.running(state_dir) is not None, "the page")
     said = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page").stdout)
     assert said is not None
-    browser = Browser(page=Served(process=daemon.process, port=int(said[1]), code=said[2]))  # type: ignore[arg-type] # as of its output
+    browser = Browser(page=Served(process=daemon.process, port=int(said[1]), code=said[2], home=bench.root))  # type: ignore[arg-type] # as of its output
     bench.wait_for(lambda: browser.ask("/")[0] == 200, "an answer")
     assert browser.pair() == 200
     return browser
