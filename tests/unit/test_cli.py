@@ -32,6 +32,7 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError
 from cutoutd.pool.start_policy import WorkersFailError
+from cutoutd.registry import Invocation, registered
 from cutoutd.service import machine, planning, systemd
 from cutoutd.service.unit import Scope
 from cutoutd.settings import places
@@ -511,6 +512,19 @@ def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope:
     assert (places.registry() in unit.write) is (scope is Scope.USER)
     granted = f"ReadWritePaths=-{places.registry()}" in systemd.render(unit, systemd.Manager(version=257))
     assert granted is (scope is Scope.USER)
+
+
+def test_whoever_has_no_configuration_is_told_of_the_page_and_of_the_folders_used_last(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """After `make run` nobody has written one."""
+    with pytest.raises(UsageError, match="`cutoutd run` opens a page"):
+        settings(None, None, None)
+    last = Invocation(pair=(Path("/my pictures"), Path("/cutouts")))
+    with registered(places.registry(), tmp_path / "state", last, now_us=clock.now_us()):
+        pass
+    with pytest.raises(UsageError, match="add --input '/my pictures' --output /cutouts"):
+        settings(None, None, None)
 
 
 def test_commands_are_named_as_this_shell_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli import browser
+from cutoutd.cli.instance import last_pair, words
 from cutoutd.cli.printing import printable, wrapped
 from cutoutd.daemon.assembly import has_terminal, obeying_signals
 from cutoutd.errors import ConfigurationError, CutoutdError
@@ -44,6 +45,9 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     """
     ending = threading.Event()
     print("There is no configuration yet. Choose folders on the page; Ctrl-C ends.", flush=True)
+    if (last := last_pair()) is not None:
+        said = f"To go on with the folders that were used last: `cutoutd run {words(last)}`"
+        print(wrapped(said, sys.stdout), flush=True)
     manager.ready()
     manager.status(_WAITS)
     # Where a terminal ends with SIGHUP, that ends us; elsewhere it asks for a reload, and there is nothing to read yet.

@@ -47,10 +47,10 @@ def hosted(
     console: Annotated[bool, typer.Option("--console", hidden=True)] = False,
 ) -> None:
     """Run the uploader, which sends the pictures of tagged folders. `cutoutd run` starts it by itself if it is needed."""
-    chosen = settings(config, input_dir, output_dir)
     if dry_run:
-        _foretell(chosen)
+        _foretell(find_settings(config, input_dir, output_dir))
         return
+    chosen = settings(config, input_dir, output_dir)
     require_extra(chosen)
     key = sys.stdin.read() if key_on_stdin else context.obj or ""
     keep_for_uploader(os.environ)  # before the client and its OpenSSL are loaded

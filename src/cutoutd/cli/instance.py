@@ -249,5 +249,21 @@ def settings(config: Path | None, input_dir: Path | None, output_dir: Path | Non
         return loader.for_pair(Path.cwd() / input_dir, Path.cwd() / output_dir, os.environ)
     found = loader.find(config, os.environ)
     if found is None:
-        raise loader.nothing_found()
+        raise _nothing_found()
     return loader.load(found, os.environ)
+
+
+def last_pair() -> Invocation | None:
+    """The folders that were used last without a configuration; None if there were none."""
+    return next((one.origin for one in entries(places.registry()) if one.origin.pair is not None), None)
+
+
+def _nothing_found() -> UsageError:
+    """The error that also names the folders that were used last, if there were any: they may be what is meant."""
+    error = loader.nothing_found()
+    if (last := last_pair()) is not None:
+        error.advice = (
+            f"If you mean the folders that were used last, add {words(last)}. "
+            "Else `cutoutd run` opens a page on which folders are chosen."
+        )
+    return error

@@ -70,8 +70,8 @@ def nothing_found() -> UsageError:
     return UsageError(
         f"there is no configuration: neither --config nor ${environment.CONFIG_VARIABLE} names a file, and "
         f"neither {looked} is there",
-        advice="Give --input and --output, or --config FILE, such as a copy of config/cutoutd.toml in the source. "
-        "To try it: `cutoutd run --input DIR --output DIR`.",
+        advice="`cutoutd run` opens a page on which folders are chosen. Or give --input and --output, or --config FILE, "
+        "such as a copy of config/cutoutd.toml in the source.",
     )
 
 
