@@ -91,7 +91,7 @@ def test_strokes_are_tried_and_saved_as_a_request(shoot: Shoot) -> None:
         assert reply.media_type == "image/png"
         with Image.open(io.BytesIO(reply.body)) as image:
             assert (image.mode, image.size) == ("L", (1024, 819))
-            return np.asarray(image), reply.data["changed"]
+            return np.asarray(image), bool(reply.data["changed"])
 
     plain, changed = preview()
     assert not changed

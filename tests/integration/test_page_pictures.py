@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,6 @@ from tests.integration.shoot import Shoot, jpeg, png
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cutoutd.page.backend.method import RefusedError
     from cutoutd.page.backend.shown_files import ShownFile
@@ -284,3 +284,6 @@ def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
         PoolSettings().nice,
         19,
     ]
+    if Path("/proc/self/autogroup").exists():  # where sessions share the cores, theirs step back
+        told = [Path(f"/proc/{pid}/autogroup").read_text() for pid in made.pids]
+        assert any("nice 19" in one for one in told)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.process import channel, child_environment
 from cutoutd.sandbox.confinement import confine_worker, own_code
-from cutoutd.sandbox.limits import die_with_parent
+from cutoutd.sandbox.limits import die_with_parent, step_back_as_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -202,12 +202,14 @@ def serve(work: Callable[[Mapping[str, Any], Questions], Callable[[], None]]) ->
     setup = json.loads(line)
     die_with_parent(int(setup["parent"]))
     answer = work(setup, Questions(asked))
+    if nice := int(setup.get("nice", 0)):
+        step_back_as_session(nice)
     layers = confine_worker(
         read=own_code(),
         tasks=asked.fileno(),
         memory_mb=int(setup["memory_mb"]),
         file_bytes=0,
-        nice=int(setup.get("nice", 0)),
+        nice=nice,
         required=bool(setup["required"]),
     )
     say({"layers": list(layers)})

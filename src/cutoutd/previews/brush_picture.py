@@ -116,22 +116,24 @@ class BrushPicture:
         )
         # By colours alone: full refinement differs by a quarter of a level on average, and takes ten times as long.
         alpha = guided_upsample.enlarge(self.shown, done.matte)
+        alpha = stroke_masks.paint(alpha, strokes, self.size)
         if self.opacity is not None:
             alpha = compose.multiplied(alpha, self.opacity)
-        alpha = stroke_masks.paint(alpha, strokes, self.size)
         file = io.BytesIO()
         Image.fromarray(alpha).save(file, format="PNG", compress_level=_COMPRESSION)
         return file.getvalue(), done.changed or any(one.kind is StrokeKind.PAINT for one in strokes)
 
 
 def _found(seen: NDArray[np.uint8], model: FeatureModel) -> NDArray[np.float32]:
-    """The matte of the embedded model, in the whole frame."""
+    """The matte of the embedded model, of the whole picture, as `cutoutd.pipeline.correction` has it."""
     one = model.model
     found = subject_search.find_subject(seen, one.predict, one.sides)
     # Stretching a matte without a subject would make a random mask of it.
     is_stretched = one.stretches and found.quality.score > 0
     coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
-    return framed(coarse, found.region, seen.shape[:2])
+    height, width = seen.shape[:2]
+    whole = subject_search.Region(top=0, bottom=height, left=0, right=width)
+    return coarse if found.region == whole else framed(coarse, found.region, (height, width))
 
 
 def _alpha(

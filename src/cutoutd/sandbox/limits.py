@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox.kernel import demand, is_linux
@@ -99,6 +100,24 @@ def hide_memory() -> bool:
     if not is_linux():
         return False
     demand("PR_SET_DUMPABLE", "prctl", _SET_DUMPABLE, 0, 0, 0, 0)
+    return True
+
+
+def step_back_as_session(nice: int) -> bool:
+    """Have this process's session step back behind others, where Linux shares its cores out by session: sched(7), autogroup.
+
+    There a priority counts within a session alone, and a process that leads one of its own never steps back by it.
+
+    Args:
+        nice: 0..19, as in nice(1).
+
+    Returns:
+        False where there are no such groups, or this one was told another value just now.
+    """
+    try:
+        Path("/proc/self/autogroup").write_text(str(nice), encoding="ascii")
+    except OSError:
+        return False
     return True
 
 

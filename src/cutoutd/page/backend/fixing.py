@@ -371,7 +371,7 @@ def fix_preview(backend: Backend, params: Parameters) -> Reply:
     fixing = _fixing(backend)
     fix = fixing.of(parameters.text(params, "fix"))
     body, changed = fixing.preview(fix, _strokes(params), _suggestion(params))
-    return Reply(body=body, media_type="image/png", data={"changed": changed})
+    return Reply(body=body, media_type="image/png", data={"changed": int(changed)})
 
 
 def fix_save(backend: Backend, params: Parameters) -> Reply:

@@ -1,0 +1,132 @@
+"""Files are read whole, and nothing is waited for without an end."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.previews import file_reader
+from cutoutd.previews.file_reader import FileReader, NoFileError, NoRootError, SilentError
+from cutoutd.publish.digest import open_regular
+
+
+def _reader(**changed: Any) -> FileReader:  # noqa: ANN401 -- numbers
+    how: dict[str, Any] = {"wait_s": 5.0, "silent_s": 5.0, "at_once": 2, "max_bytes": 1 << 24}
+    return FileReader(**(how | changed))
+
+
+class Slow(io.FileIO):
+    """A file of which each piece takes its time."""
+
+    goes_on: threading.Event
+    pause_s = 0.0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """A byte at a time."""
+        self.goes_on.wait(self.pause_s)
+        return super().read(1 if size else 0)
+
+
+def _slow(monkeypatch: pytest.MonkeyPatch, pause_s: float) -> threading.Event:
+    goes_on = threading.Event()
+
+    def opened(entry: Any) -> Slow | None:  # noqa: ANN401 -- an Entry
+        file = open_regular(entry)
+        if file is None:
+            return None
+        slow = Slow(os.dup(file.fileno()))
+        slow.goes_on, slow.pause_s = goes_on, pause_s
+        file.close()
+        return slow
+
+    monkeypatch.setattr(file_reader, "open_regular", opened)
+    return goes_on
+
+
+def _let_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "reads":
+            thread.join(10)
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def test_a_file_is_read_whole_with_its_hash(tmp_path: Path) -> None:
+    """Whoever has the descriptor reads it from the beginning."""
+    data = os.urandom(3_000_001)
+    (tmp_path / "a").write_bytes(data)
+    file = _reader().read(tmp_path, tmp_path / "a")
+    assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    with os.fdopen(file.descriptor, "rb") as memory:
+        assert memory.read() == data
+
+
+def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """Links are not followed, a FIFO holds nobody up, and a folder that is away is told from a file that is."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").write_text("x")
+    (root / "link").symlink_to(tmp_path / "secret")
+    (root / "out").symlink_to(tmp_path)
+    os.mkfifo(root / "fifo")
+    (root / "large").write_bytes(bytes(100))
+    reader = _reader(max_bytes=99)
+    for path in (root / "link", root / "fifo", root / "large", tmp_path / "secret"):
+        with pytest.raises(NoFileError):
+            reader.read(root, path)
+    with pytest.raises(NotADirectoryError):
+        reader.read(root, root / "out" / "secret")
+    with pytest.raises(FileNotFoundError) as caught:
+        reader.read(root, root / "none")
+    assert not isinstance(caught.value, NoRootError)
+    with pytest.raises(NoRootError):
+        reader.read(tmp_path / "away", tmp_path / "away" / "a")
+
+
+def test_a_slow_share_is_waited_for_as_long_as_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not for ever."""
+    (tmp_path / "a").write_bytes(b"picture")
+    goes_on = _slow(monkeypatch, 0.1)
+    file = _reader(wait_s=0.5, silent_s=0.5).read(tmp_path, tmp_path / "a")
+    assert file.size == 7
+    file.close()
+    with pytest.raises(SilentError):
+        _reader(longest_s=0.3).read(tmp_path, tmp_path / "a")
+    goes_on.set()
+    _let_end()
+
+
+def test_a_share_that_hangs_is_asked_nothing_more_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes next is told at once, another folder is read meanwhile, and no memory is lost over it."""
+    for name in ("hung", "well"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_bytes(b"x")
+    open_before = _open_files()
+    reader = _reader(wait_s=0.3, silent_s=0.3)
+    with monkeypatch.context() as patched:
+        goes_on = _slow(patched, 60)
+        with pytest.raises(SilentError):
+            reader.read(tmp_path / "hung", tmp_path / "hung" / "a")
+    begun_s = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(SilentError):
+            reader.read(tmp_path / "hung", tmp_path / "hung" / "a")
+    assert time.monotonic() < begun_s + 0.25
+    reader.read(tmp_path / "well", tmp_path / "well" / "a").close()
+    goes_on.set()
+    _let_end()
+    reader.read(tmp_path / "hung", tmp_path / "hung" / "a").close()
+    assert _open_files() == open_before
