@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 START_S: Final = 30.0
+END_S: Final = 10.0
+"""A process that was killed is gone within milliseconds, but where the machine has far too much to do."""
 MAX_HEAD_BYTES: Final = 1 << 16
 MAX_BODY_BYTES: Final = 4 << 20
 """Of an answer: an honest one has some 100 KiB."""
@@ -115,7 +117,7 @@ class RequestWorker:
         if self._process.stdout is not None:
             self._process.stdout.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
+            self._process.wait(END_S)
 
     def _read_line(self, end_s: float) -> bytes | None:
         while b"\n" not in self._unread:
