@@ -171,6 +171,18 @@ def test_an_accepted_one_is_not_rejected_by_who_has_not_seen_that(room: PageRoom
     assert room.asked() == [("hold", str(a)), ("reject", str(a))]
 
 
+def test_another_cutout_of_an_accepted_picture_is_decided_about_anew(room: PageRoom) -> None:
+    """It was cut again, or fixed: nobody has said that this one is right."""
+    (a,) = held(room, 1)
+    room.ask("decide", verb="accept", items=room.seen(a))
+    daemon(room).look()
+    published(room, a)
+    with room.journal.store.transaction():
+        room.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
+    assert shown(room, a)["standing"] == ""
+    assert room.ask("decide", verb="reject", items=room.seen(a))["done"] == 1
+
+
 def test_a_published_one_that_may_be_wrong_is_accepted_where_it_is(room: PageRoom) -> None:
     """It is not doubtful any more; taken back, it is again. One that is not doubtful has nothing to be accepted."""
     a, b = room.cut("a.jpg", doubtful=True, why="doubtful"), room.cut("b.jpg")

@@ -14,6 +14,8 @@ import pytest
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.errors import OutputError
 from cutoutd.folder.status import FolderState, FolderStatus, describe_refusal
+from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome
+from cutoutd.hosted.ledger import Ledger
 from cutoutd.jobs import JobState, Reason
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
@@ -22,6 +24,7 @@ from cutoutd.page.backend.method import RefusedError
 from cutoutd.page.backend.news import News
 from cutoutd.page.backend.standing import standing
 from tests.integration.page_room import PageRoom
+from tests.unit.test_hosted_ledger import CONTENT, entry, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,8 +276,20 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
     assert (found["bytes"], found["uploads"], found["ledger"], found["trouble"]) == (0, 0, [], "")
     assert [one["code"] for one in found["questions"]] == ["where_runs", "where_stored", "offline", "workers"]
     assert "SHA-256" in found["questions"][1]["evidence"][0]
-    (room.state_dir / "hosted").mkdir(mode=0o700)
-    (room.state_dir / "hosted/ledger.sqlite").write_bytes(b"no ledger" * 500)
+    hosted = room.state_dir / "hosted"
+    hosted.mkdir(mode=0o700)
+    with Ledger(hosted / "ledger.sqlite", create=True) as ledger:
+        row = ledger.begin(entry(request(folder="shop")))
+        found = room.ask("egress")
+        assert (found["uploads"], found["bytes"]) == (1, len(CONTENT))
+        assert (found["ledger"][0]["status"], found["ledger"][0]["folder"]) == ("under_way", "shop")
+        end = AttemptEnd(end=AttemptOutcome.OK, status=200, sent=7, credits=1.5, took_ms=1)
+        ledger.close(row, end)
+        (told,) = room.ask("egress")["ledger"]
+        assert (told["status"], told["bytes"], told["credits"], told["host"]) == ("ok", 7, 1.5, "h")
+    (hosted / "ledger.sqlite").unlink()
+    assert "uploads were written down" in room.ask("egress")["trouble"]
+    (hosted / "ledger.sqlite").write_bytes(b"no ledger" * 500)
     assert "ledger" in room.ask("egress")["trouble"].lower()
 
 
@@ -297,3 +312,8 @@ def test_news_are_told_once_they_are_there(room: PageRoom) -> None:
         room.cut(f"{name}.jpg")
     news.look()
     assert (len(room.told[0][1]["ended"]), room.told[0][1]["more"]) == (50, True)
+    assert room.told[0][1]["ended"][-1]["name"] == "59.jpg"
+    room.told.clear()
+    room.cut("z.jpg")
+    news.look()
+    assert [job["name"] for job in room.told[0][1]["ended"]] == ["z.jpg"]

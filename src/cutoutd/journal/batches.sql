@@ -18,7 +18,8 @@ SELECT one.key, json_extract(one.value, '$[0]') AS number, json_extract(one.valu
   COALESCE(json_extract(one.value, '$[2]'), '') AS over, {as_it_is},
   COALESCE((
     SELECT b.verb FROM decided AS d JOIN batch AS b ON b.id = d.batch
-    WHERE d.job = j.id AND d.undone = 0 ORDER BY d.batch DESC LIMIT 1), '') AS last_verb
+    WHERE d.job = j.id AND d.seen = json_extract(one.value, '$[1]') AND d.undone = 0
+    ORDER BY d.batch DESC LIMIT 1), '') AS last_verb
 FROM json_each(:items) AS one LEFT JOIN job AS j ON j.id = json_extract(one.value, '$[0]') ORDER BY one.key
 
 -- name: insert_batch

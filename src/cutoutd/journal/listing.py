@@ -177,10 +177,10 @@ class Listing:
         rows = self._store.rows(SQL.asked_about, jobs=json.dumps(list(numbers)))
         return {int(row["argument"]): str(row["verb"]) for row in rows}
 
-    def decided(self, numbers: Collection[int]) -> dict[int, str]:
-        """What people last decided about jobs, carried out or not, as far as it was not taken back."""
+    def decided(self, numbers: Collection[int]) -> dict[tuple[int, str], str]:
+        """What people last decided about jobs and what they saw of each, carried out or not, as far as it was not taken back."""
         rows = self._store.rows(SQL.last_decisions, jobs=json.dumps(list(numbers)))
-        return {row["job"]: str(row["verb"]) for row in rows}
+        return {(row["job"], row["seen"]): str(row["verb"]) for row in rows}
 
     def earlier(self, job: Job, limit: int) -> list[Job]:
         """Earlier versions of a job's source, the last first."""
@@ -194,14 +194,14 @@ class Listing:
         return {row["minute"]: row["n"] for row in self._store.rows(sql, folder=folder, since_us=since_us)}
 
     def ended(self, folder: str, since_us: int, *, limit: int) -> list[tuple[int, int]]:
-        """Which pictures of a folder were cut, or have failed, since a moment, and when, UTC microseconds; the first first."""
+        """The last pictures of a folder that were cut, or have failed, since a moment, and when, UTC microseconds; the last first."""
         named = {"folder": folder, "since_us": since_us, "limit": limit}
         found = [
             (row["at_us"], row["id"])
             for sql in (SQL.cut_since, SQL.failed_since)
             for row in self._store.rows(sql, **named)
         ]
-        return [(number, at_us) for at_us, number in sorted(found)[:limit]]
+        return [(number, at_us) for at_us, number in sorted(found, reverse=True)[:limit]]
 
     def ended_us(self, folder: str) -> int:
         """When the last picture of a folder was cut, or has failed, UTC microseconds; 0: none has."""

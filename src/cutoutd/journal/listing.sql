@@ -71,7 +71,7 @@ SELECT argument, verb FROM command
 WHERE refused IS NULL AND argument IN (SELECT CAST(value AS TEXT) FROM json_each(:jobs)) ORDER BY id
 
 -- name: last_decisions
-SELECT d.job, b.verb FROM decided AS d JOIN batch AS b ON b.id = d.batch
+SELECT d.job, b.verb, d.seen FROM decided AS d JOIN batch AS b ON b.id = d.batch
 WHERE d.undone = 0 AND d.job IN (SELECT value FROM json_each(:jobs)) ORDER BY d.batch
 
 -- name: versions_of_source
@@ -83,11 +83,11 @@ newest = 1 AND folder = :folder AND state = 'failed' AND mark IN (0, 2)
 
 -- name: cut_since
 SELECT id, finished_us AS at_us FROM job
-WHERE state IN {cut} AND folder = :folder AND finished_us > :since_us ORDER BY finished_us LIMIT :limit
+WHERE state IN {cut} AND folder = :folder AND finished_us > :since_us ORDER BY finished_us DESC LIMIT :limit
 
 -- name: failed_since
 SELECT id, finished_us AS at_us FROM job INDEXED BY job_listed
-WHERE {failed_in} AND finished_us > :since_us ORDER BY finished_us LIMIT :limit
+WHERE {failed_in} AND finished_us > :since_us ORDER BY finished_us DESC LIMIT :limit
 
 -- name: last_ended_us
 SELECT MAX(

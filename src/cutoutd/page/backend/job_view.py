@@ -76,7 +76,12 @@ def described(store: Store, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     listing, numbers = Listing(store), [job.id for job in jobs]
     outputs, asked, decided = listing.outputs(numbers), listing.asked(numbers), listing.decided(numbers)
     return [
-        _described(job, outputs.get(job.id, ()), asked.get(job.id, ""), decided.get(job.id, ""))
+        _described(
+            job,
+            results := outputs.get(job.id, ()),
+            asked.get(job.id, ""),
+            decided.get((job.id, _seen(results)), ""),
+        )
         for job in jobs
     ]
 
@@ -99,7 +104,7 @@ def _described(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: s
         "advice": to_valid_utf8(failure.advice) if failure is not None else "",
         "at": rfc3339(job.finished_us or job.accepted_us),
         "seconds": result.seconds,
-        "seen": outputs[0].sha256 if outputs else "",
+        "seen": _seen(outputs),
         "width": result.width,
         "height": result.height,
         "outputs": [os.fsdecode(one.target) for one in outputs],
@@ -108,6 +113,10 @@ def _described(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: s
         "refused": to_valid_utf8(result.refused),
         "fixable": job.state in HAS_RESULT and bool(outputs),
     }
+
+
+def _seen(outputs: Sequence[ListedOutput]) -> str:
+    return outputs[0].sha256 if outputs else ""
 
 
 def _why(result: JobResult, failure: Failure | None) -> str:

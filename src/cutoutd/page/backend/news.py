@@ -94,9 +94,8 @@ class News:
         return Listing(store).ended_us(folder)
 
     def _tell_ended(self) -> None:
-        numbers: list[int] = []
+        news: list[tuple[int, int]] = []
         folders: list[str] = []
-        more = False
         with journal(self._backend) as store:
             if store is None:
                 return
@@ -108,10 +107,10 @@ class News:
                 if found:
                     self._ended_us[name] = max(at_us for _, at_us in found)
                     folders.append(name)
-                    numbers += [number for number, _ in found]
-                    more = more or len(found) > SHOWN
-            shown = described(store, listing.jobs(numbers[:SHOWN]))
-        data: dict[str, Any] = {"folders": folders, "ended": shown, "more": more or len(numbers) > SHOWN}
+                    news += [(at_us, number) for number, at_us in found]
+            last = [number for _, number in sorted(news)[-SHOWN:]]
+            shown = described(store, listing.jobs(last))
+        data: dict[str, Any] = {"folders": folders, "ended": shown, "more": len(news) > SHOWN}
         self._backend.tell("jobs", data)
 
 
