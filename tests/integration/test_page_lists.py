@@ -286,7 +286,7 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
         end = AttemptEnd(end=AttemptOutcome.OK, status=200, sent=7, credits=1.5, took_ms=1)
         ledger.close(row, end)
         (told,) = room.ask("egress")["ledger"]
-        assert (told["status"], told["bytes"], told["credits"], told["host"]) == ("ok", 7, 1.5, "h")
+        assert (told["status"], told["bytes"], told["credits"], told["host"]) == ("done", 7, 1.5, "h")
     (hosted / "ledger.sqlite").unlink()
     assert "uploads were written down" in room.ask("egress")["trouble"]
     (hosted / "ledger.sqlite").write_bytes(b"no ledger" * 500)

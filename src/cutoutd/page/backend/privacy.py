@@ -33,6 +33,9 @@ SHOWN: Final = 200
 _TIMEOUT_S: Final = 2.0
 _PROCESSES: Final = 32
 
+_ENDS: Final = {None: "under_way", "ok": "done"}
+"""What an upload's end is called in the page, where it is not called as in the ledger."""
+
 _ROLES: Final = (
     ("cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
     ("cutoutd.page.web", "the page's answers to browsers"),
@@ -100,7 +103,7 @@ def _uploads(root: Path | None) -> tuple[dict[str, Any], str]:
 def _upload(row: sqlite3.Row) -> dict[str, Any]:
     return {
         "at": rfc3339(row["began_us"]),
-        "status": row["outcome"] or "under_way",
+        "status": _ENDS.get(row["outcome"], row["outcome"]),
         **{name: row[name] for name in ("folder", "job", "host", "provider", "bytes", "credits", "why")},
         "cause": row["cause"] or "",
     }
