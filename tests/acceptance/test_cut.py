@@ -6,6 +6,7 @@ import subprocess
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import pytest
 from PIL import Image
 
 from tests.acceptance.terminals import Terminal
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model  # the matte is of no concern here
 
 
 def is_tiff(path: Path) -> bool:

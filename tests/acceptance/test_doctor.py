@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.acceptance.conftest import alter_model
 from tests.integration.share import Share
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model  # the matte is of no concern here
 
 
 def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, Any]]:

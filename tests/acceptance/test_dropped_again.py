@@ -16,6 +16,8 @@ from tests.acceptance.terminals import Terminal
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
 
+pytestmark = pytest.mark.small_model  # the matte is of no concern here
+
 
 @pytest.mark.parametrize("dates", ["new", "kept"])
 def test_the_same_picture_in_folders_that_were_made_anew_is_cut_again(bench: Bench, dates: str) -> None:

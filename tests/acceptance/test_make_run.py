@@ -15,6 +15,8 @@ from tests.acceptance.terminals import Terminal
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
 
+pytestmark = pytest.mark.small_model  # the matte is of no concern here
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
     from tests.acceptance.shop import Shop
 
+pytestmark = pytest.mark.small_model  # the matte is of no concern here
+
 SECRET = "a-secret-of-somebody-else"  # noqa: S105 -- the test's own
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Daemon
 
+pytestmark = pytest.mark.small_model  # the matte is of no concern here
+
 SYSTEMCTL = """#!/bin/sh
 [ "$1" = --version ] && { echo "systemd 252 (252.1)"; exit 0; }
 echo "$@" >> "$CALLS"
