@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.acceptance.conftest import picture
@@ -79,6 +80,7 @@ def test_a_picture_that_lands_in_a_watched_folder_is_cut(bench: Bench, start: Ca
     assert not list(bench.output.glob(".cutoutd-staging"))
 
 
+@pytest.mark.small_model
 def test_a_touched_file_is_not_cut_again_but_a_changed_one_is(bench: Bench) -> None:
     """A, touched A, B, then A again under one name: cut, not, cut, cut."""
     source = bench.drop("a.jpg", 0)
@@ -100,6 +102,7 @@ def test_a_touched_file_is_not_cut_again_but_a_changed_one_is(bench: Bench) -> N
     assert bench.results() == ["a.png", "a.png.json"]
 
 
+@pytest.mark.small_model
 def test_two_sources_that_want_one_name_get_two(bench: Bench) -> None:
     """a.jpg and a.tif: two outputs, two sidecars; the first keeps the plain name."""
     bench.drop("a.jpg", 0, age_s=60)
@@ -110,6 +113,7 @@ def test_two_sources_that_want_one_name_get_two(bench: Bench) -> None:
     assert bench.results() == ["a-tif.png", "a-tif.png.json", "a.png", "a.png.json"]
 
 
+@pytest.mark.small_model
 def test_a_retouched_cutout_is_never_overwritten(bench: Bench) -> None:
     """It is the user's file now; the new version gets another name."""
     bench.drop("a.jpg", 0)
@@ -121,6 +125,7 @@ def test_a_retouched_cutout_is_never_overwritten(bench: Bench) -> None:
     assert "a-jpg.png" in bench.results()
 
 
+@pytest.mark.small_model
 def test_a_deleted_cutout_is_not_made_again(bench: Bench) -> None:
     """Its owner did not want it; `retry` makes it."""
     bench.drop("a.jpg")
@@ -154,6 +159,7 @@ def test_named_files_are_cut_without_a_daemon(bench: Bench) -> None:
     assert not (bench.root / "state").exists()
 
 
+@pytest.mark.small_model
 def test_cut_refuses_to_write_into_a_hot_folder(bench: Bench) -> None:
     """Its results would be cut again."""
     source = bench.drop("a.jpg")
@@ -163,6 +169,7 @@ def test_cut_refuses_to_write_into_a_hot_folder(bench: Bench) -> None:
     assert "hot folder" in refused.stderr
 
 
+@pytest.mark.small_model
 def test_status_and_jobs_tell_what_happened(bench: Bench, start: Callable[..., Daemon]) -> None:
     """With the daemon up and with it down."""
     bench.drop("a.jpg")
@@ -178,6 +185,7 @@ def test_status_and_jobs_tell_what_happened(bench: Bench, start: Callable[..., D
     assert "is not running" in down.stdout
 
 
+@pytest.mark.small_model
 def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..., Daemon]) -> None:
     """Files are noticed meanwhile."""
     start()
@@ -192,6 +200,7 @@ def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
 
 
+@pytest.mark.small_model
 def test_an_unreadable_file_holds_up_nobody_else(bench: Bench, start: Callable[..., Daemon]) -> None:
     """A file that another program keeps open is waited for, and named; the others are cut."""
     held = bench.drop("held.jpg")
@@ -205,6 +214,7 @@ def test_an_unreadable_file_holds_up_nobody_else(bench: Bench, start: Callable[.
     bench.wait_for(lambda: "held.png.json" in bench.results(), "its cutout once it is closed")
 
 
+@pytest.mark.small_model
 def test_the_output_removed_while_running_costs_one_repetition(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -218,6 +228,7 @@ def test_the_output_removed_while_running_costs_one_repetition(
     assert sorted(job["state"] for job in bench.jobs()) == ["done", "done"]
 
 
+@pytest.mark.small_model
 def test_files_get_the_mode_that_was_asked_for(bench: Bench) -> None:
     """The cutout as well as its sidecar."""
     config = bench.root / "c.toml"
@@ -230,6 +241,7 @@ def test_files_get_the_mode_that_was_asked_for(bench: Bench) -> None:
     assert {(bench.output / name).stat().st_mode & 0o777 for name in bench.results()} == {0o600}
 
 
+@pytest.mark.small_model
 def test_originals_are_moved_once_their_cutout_is_published(bench: Bench) -> None:
     """And so is one that comes a second time with the same bytes."""
     config = bench.root / "c.toml"
