@@ -239,6 +239,28 @@ def test_pictures_are_cut_again_also_by_another_model(room: PageRoom) -> None:
         room.ask("retry", jobs=[a], model="../x")
 
 
+def test_nothing_but_requests_is_written(room: PageRoom) -> None:
+    """All else in the journal is the daemon's."""
+    numbers = held(room, 3)
+
+    def rest() -> dict[str, list[tuple[Any, ...]]]:
+        store = room.journal.store
+        tables = [row["name"] for row in store.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: [tuple(row) for row in store.rows(f"SELECT * FROM {name}")]  # noqa: S608 -- names of ours
+            for name in tables
+            if name not in ("command", "batch", "decided")
+        }
+
+    before = rest()
+    batch = room.ask("decide", verb="accept", items=room.seen(*numbers))["batch"]
+    room.ask("decide", verb="undecided", items=room.seen(numbers[0]))
+    room.ask("undo", batch=batch)
+    room.ask("retry", jobs=numbers)
+    room.ask("pause", paused=True)
+    assert rest() == before
+
+
 def test_work_rests_and_goes_on(room: PageRoom) -> None:
     """As by the command line."""
     assert room.ask("pause", paused=True) == {"paused": True}

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -121,6 +121,33 @@ def test_what_nobody_can_mean_is_refused(room: PageRoom, params: dict[str, objec
     with pytest.raises(RefusedError) as refused:
         room.ask("jobs", **params)
     assert refused.value.status == 400
+
+
+def test_half_a_character_is_in_no_name(room: PageRoom) -> None:
+    """JSON can carry one, and the journal cannot."""
+    room.cut("a.jpg")
+    assert room.ask("jobs", q="\ud800")["total"] == 0
+    assert sum(room.ask("throughput", folder="\ud800")["minutes"]) == 0
+    assert room.ask("jobs", folder="\ud800")["total"] == 0
+
+
+def test_no_answer_holds_the_journal_open(room: PageRoom) -> None:
+    """The daemon could not commit."""
+    number = room.cut("a.jpg")
+    asked: dict[str, dict[str, Any]] = {
+        "session": {},
+        "overview": {},
+        "throughput": {},
+        "jobs": {"q": "a"},
+        "job_ids": {},
+        "job": {"job": number},
+        "egress": {},
+    }
+    for method, params in asked.items():
+        room.ask(method, **params)
+        with closing(sqlite3.connect(room.state_dir / FILE_NAME, timeout=0.0)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.rollback()
 
 
 def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -> None:

@@ -158,7 +158,7 @@ def _selection(params: Parameters, kinds: Mapping[Kind, int]) -> Selection:
         ),
         reason=reason,
         score_below=None if below in (None, "") else number(params, "score_below", least=0.0, most=2.0),
-        name=text(params, "q", "", longest=_LONGEST_NAME),
+        name=to_valid_utf8(text(params, "q", "", longest=_LONGEST_NAME)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import rfc3339
 from cutoutd.daemon import status_file
+from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.listing import Listing
@@ -199,7 +200,7 @@ def overview(backend: Backend, _: Parameters) -> Reply:
 
 def throughput(backend: Backend, params: Parameters) -> Reply:
     """How many pictures were cut, and how many failed, in each of the last 60 minutes, the oldest first."""
-    asked = text(params, "folder", "")
+    asked = to_valid_utf8(text(params, "folder", ""))
     since_us = backend.clock.now_us() - MINUTES * _MINUTE_US
     done, failed = [0] * MINUTES, [0] * MINUTES
     with journal(backend) as store:
