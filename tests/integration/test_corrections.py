@@ -9,6 +9,7 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.commands import CommandHandler
+from cutoutd.errors import JournalError
 from cutoutd.jobs import JobState, Published, Version, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecision, Verb
 from cutoutd.journal.corrections import KEPT
@@ -20,7 +21,7 @@ from cutoutd.strokes import Stroke, StrokeKind
 from tests.integration.parts import Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cutoutd.jobs import Job
@@ -79,7 +80,8 @@ class World:
         """Post a command and have it obeyed; the answer."""
         commands = Commands(self.elsewhere, Clock())
         request = commands.post(verb, argument)
-        self.handler.look()
+        for _ in range(3):  # it goes on with what takes long at its next look
+            self.handler.look()
         return commands.answer(request)
 
     def draw(self, *strokes: Stroke, **more: Any) -> str | None:  # noqa: ANN401 -- fields of a request
@@ -242,6 +244,50 @@ def test_a_source_that_is_forgotten_takes_what_was_drawn_with_it(world: World) -
     world.finish(world.claim())
     world.journal.history.forget("f", ["a.jpg"])
     assert world.journal.store.rows("SELECT * FROM correction") == []
+
+
+def full(store: Store) -> Callable[[], None]:
+    """Have a journal's disk be full for this connection; returns what makes room again."""
+    connection = store._connection  # noqa: SLF001 -- a disk that is full for one process alone
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def make_room() -> None:
+        connection.execute("PRAGMA max_page_count = 1073741823")
+
+    return make_room
+
+
+MANY = tuple(replace(LINE, points=LINE.points * 20) for _ in range(500))
+"""Strokes that need more room than there is."""
+
+
+def test_strokes_that_a_full_disk_does_not_take_are_refused_in_words_and_asked_for_anew(world: World) -> None:
+    """Whoever draws is told, and still has them; the journal is as it was."""
+    make_room = full(world.elsewhere)
+    with pytest.raises(JournalError, match="full"):
+        world.draw(*MANY)
+    assert world.journal.commands.pending() == []
+    make_room()
+    assert world.draw(*MANY) == ""
+    kept = world.journal.corrections.of(world.job)
+    assert kept is not None
+    assert kept.strokes == MANY
+
+
+def test_strokes_that_the_daemon_cannot_write_down_wait_for_room(world: World) -> None:
+    """Half of it never happens: strokes without their cut, or a cut without them."""
+    make_room = full(world.journal.store)
+    with pytest.raises(JournalError, match="full"):
+        world.draw(*MANY)
+    before = world.job.state
+    make_room()
+    world.handler.look()
+    assert (before, world.job.state) == (JobState.DONE, JobState.QUEUED)
+    kept = world.journal.corrections.of(world.job)
+    assert kept is not None
+    assert kept.strokes == MANY
+    assert world.journal.commands.pending() == []
 
 
 def test_a_decision_is_taken_back_by_a_command_and_decided_anew(world: World) -> None:

@@ -48,13 +48,11 @@ def follow(
     kinds = {one.kind for one in correction.strokes}
     size = (picture.rgb.shape[0], picture.rgb.shape[1])
     whole = Region(top=0, bottom=size[0], left=0, right=size[1])
-    framed = found
-    if found.region != whole:
-        framed = replace(found, region=whole, coarse=correct.framed(found.coarse, found.region, size))
-    paints = StrokeKind.PAINT in kinds
-    changed = paints
-    after = framed if paints else found
+    changed, after = StrokeKind.PAINT in kinds, found
     if kinds - {StrokeKind.PAINT}:
+        framed = found
+        if found.region != whole:
+            framed = replace(found, region=whole, coarse=correct.framed(found.coarse, found.region, size))
         seen = matte.seen(picture)
         made = correct.correct(
             seen,

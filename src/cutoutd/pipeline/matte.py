@@ -131,7 +131,7 @@ def refined(
 
     Args:
         picture: decoded; its colours are changed where the matte is soft.
-        found: the matte; of the whole picture, where a stroke paints.
+        found: the matte.
         recipe: what the cutout looks like.
         strokes: those that paint set what they say.
     """
@@ -142,7 +142,11 @@ def refined(
         fine = refine.refine(part, found.coarse, pyramid=pyramid)
     else:
         fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
-    alpha = paint(_placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1]), strokes)
+    alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
+    painted = paint(alpha, strokes)
+    if painted is not alpha and fine.shape != alpha.shape:  # it may be soft outside the region now
+        where, part, pyramid = (slice(None), slice(None)), picture.rgb, ImagePyramid(picture.rgb)
+    alpha = painted
     if picture.alpha is not None:
         alpha = compose.multiplied(alpha, picture.alpha)
     if recipe.decontaminate:

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 ROOMY_PIXELS: Final = 50_000_000
 """From here on a picture may need more than its worker's share of the memory, and runs alone."""
 
+_HALF: Final = 127
+_NOTHING: Final = 1e-4
+"""Share of a picture that more than half belongs to the subject, below which nothing is left of a corrected cutout."""
+
 CHUNK_BYTES: Final = 1 << 22
 """A source is read in pieces, so that progress on a slow share can be told from none."""
 
@@ -137,7 +141,7 @@ def _is_held_back(
     if task.held is not None:
         return task.held
     if corrected is not None:
-        return not alpha.any()
+        return float((alpha > _HALF).mean()) < _NOTHING
     score = found.quality.score
     return score == 0.0 or score < task.recipe.review_below
 

@@ -1,0 +1,187 @@
+"""A worker cuts a picture as a person drew over its cutout, whatever made its matte, and only if it is that very picture."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutoutd.jobs import Corrected, Correction, Cut, Received
+from cutoutd.pipeline import pipeline
+from cutoutd.pipeline.correction import DROPPED
+from cutoutd.pipeline.engine import Engine
+from cutoutd.pool.one_task import task_for
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from cutoutd.strokes import Stroke, StrokeKind
+from tests.integration.opened import files_of
+from tests.integration.test_second_opinion import spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+RECIPE = Recipe(
+    renditions=(Rendition(format=Format.PNG, suffix=""),),
+    refine=True,
+    decontaminate=True,
+    metadata=Metadata.NONE,
+    review_below=0.0,
+)
+RED, BLUE, PALE = (200, 40, 30), (30, 40, 200), (226, 228, 230)
+WIDTH, HEIGHT = 320, 240
+LEFT, RIGHT = (100, 120), (225, 120)
+RADIUS = 45
+
+
+def two_discs() -> NDArray[np.uint8]:
+    """A red one on the left and a blue one on the right, on pale ground; uint8 (H, W, 3)."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    rgb = np.full((HEIGHT, WIDTH, 3), PALE, np.uint8)
+    for (across, down), colour in ((LEFT, RED), (RIGHT, BLUE)):
+        rgb[np.hypot(x - across, y - down) < RADIUS] = colour
+    return rgb
+
+
+def line(kind: StrokeKind, centre: tuple[int, int], **more: Any) -> Stroke:  # noqa: ANN401 -- fields of a stroke
+    """A stroke across a disc."""
+    x, y = centre
+    return Stroke(kind=kind, points=((x - 25.0, float(y)), (x + 25.0, float(y))), radius=6.0, **more)
+
+
+KEEP_BLUE = line(StrokeKind.KEEP, RIGHT)
+REMOVE_RED = line(StrokeKind.REMOVE, LEFT)
+ALL_AWAY = Stroke(kind=StrokeKind.REMOVE, points=((160.0, 120.0),), radius=200.0)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A worker's, whose own model is one of the user's: it sees what is red."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
+        first = spec(tmp_path_factory.mktemp("models"), "redness", dark=False)
+        made = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**7)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def cut(tmp_path: Path, engine: Engine) -> Callable[..., tuple[Cut, NDArray[np.uint8]]]:
+    """Cuts the two discs as a task says; the report, and the cutout's alpha."""
+
+    def run(*strokes: Stroke, sha256: str | None = None, suggestion: int = 0, **given: Any) -> Any:  # noqa: ANN401 -- fields of a task
+        data = io.BytesIO()
+        Image.fromarray(two_discs()).save(data, format="PNG")
+        path = tmp_path / "a.png"
+        path.write_bytes(data.getvalue())
+        number = len(list(tmp_path.glob("out-*")))
+        (output := tmp_path / f"out-{number}").mkdir()
+        task, staging = task_for(path, output, RECIPE)
+        if strokes:
+            own = hashlib.sha256(data.getvalue()).hexdigest()
+            drawn = Correction(number=4, sha256=sha256 or own, strokes=strokes, suggestion=suggestion)
+            task = replace(task, correction=drawn)
+        task = replace(task, **given)
+        with files_of(task, staging) as files:
+            report = pipeline.run(task, files, engine)
+        assert isinstance(report, Cut), report
+        pixels = np.asarray(Image.open(Path(task.staging, report.staged[0].name)))
+        return report, pixels[..., 3]
+
+    return run
+
+
+def at(alpha: NDArray[np.uint8], centre: tuple[int, int]) -> float:
+    """How opaque a disc is in its middle, 0 to 1."""
+    x, y = centre
+    return float(alpha[y - 20 : y + 20, x - 20 : x + 20].mean()) / 255
+
+
+def test_what_is_kept_comes_into_the_cutout_and_what_is_removed_goes(cut: Callable[..., Any]) -> None:
+    """Though the model that cut it sees none of the one and all of the other."""
+    _, before = cut()
+    assert (at(before, LEFT) > 0.95, at(before, RIGHT) < 0.05) == (True, True)
+    report, alpha = cut(KEEP_BLUE, REMOVE_RED)
+    assert at(alpha, RIGHT) > 0.95
+    assert at(alpha, LEFT) < 0.05
+    assert report.corrected == Corrected(number=4, version=report.corrected.version, changed=True)
+    assert "correct" in report.timings_ms
+    assert report.quality.reasons == ()
+    again, _ = cut(KEEP_BLUE, REMOVE_RED)
+    assert again.staged[0].sha256 == report.staged[0].sha256
+
+
+def test_the_second_suggestion_is_followed_where_it_was_chosen(cut: Callable[..., Any]) -> None:
+    """It does what the stroke says as well."""
+    report, alpha = cut(KEEP_BLUE, suggestion=1)
+    assert at(alpha, RIGHT) > 0.9
+    assert report.corrected.changed
+
+
+def test_a_matte_of_a_hosted_service_is_corrected_as_well(
+    tmp_path: Path, cut: Callable[..., Any], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The features that strokes are followed by are the embedded model's, and nothing is asked of anybody."""
+    pixels = np.dstack([two_discs(), np.where(two_discs()[..., 2] == RED[2], 255, 0).astype(np.uint8)])
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "reply", format="PNG")
+    monkeypatch.setattr(engine, "model", lambda _: pytest.fail("a model was asked"))
+    received = Received(file=str(tmp_path / "reply"), body="cutout", width=WIDTH, height=HEIGHT)
+    _, before = cut(received=received)
+    report, alpha = cut(KEEP_BLUE, received=received)
+    assert at(before, RIGHT) < 0.05
+    assert at(alpha, RIGHT) > 0.95
+    assert at(alpha, LEFT) > 0.95
+    assert report.corrected.changed
+
+
+def test_an_exact_brush_sets_the_alpha_that_it_says(cut: Callable[..., Any]) -> None:
+    """At full size, after refinement, also where the model sees nothing; nothing else changes."""
+    _, before = cut()
+    report, alpha = cut(line(StrokeKind.PAINT, RIGHT, alpha=0.5))
+    x, y = RIGHT
+    assert set(alpha[y - 3 : y + 3, x - 20 : x + 20].flat) <= {127, 128}
+    assert np.array_equal(alpha[:, : WIDTH // 2], before[:, : WIDTH // 2])
+    assert report.corrected.changed
+
+
+def test_strokes_that_say_what_the_matte_says_change_nothing(cut: Callable[..., Any]) -> None:
+    """The person is told so, and the bytes are those of before."""
+    before, _ = cut()
+    report, _ = cut(line(StrokeKind.KEEP, LEFT))
+    assert report.corrected.changed is False
+    assert report.staged[0].sha256 == before.staged[0].sha256
+
+
+def test_what_was_drawn_over_another_picture_is_not_followed_and_the_sidecar_says_so(
+    cut: Callable[..., Any],
+) -> None:
+    """It has the same name, size and date, and other bytes."""
+    before, _ = cut()
+    report, _ = cut(KEEP_BLUE, sha256="0" * 64)
+    assert report.corrected is None
+    assert report.warnings == (DROPPED,)
+    assert report.staged[0].sha256 == before.staged[0].sha256
+
+
+@pytest.mark.parametrize(
+    ("held", "strokes", "review"),
+    [
+        (None, (), True),
+        (None, (KEEP_BLUE,), False),
+        (None, (ALL_AWAY,), True),
+        (True, (KEEP_BLUE,), True),
+        (False, (), False),
+    ],
+)
+def test_a_corrected_cutout_is_published_unless_nothing_is_left_or_a_person_wants_it_held(
+    cut: Callable[..., Any], strokes: tuple[Stroke, ...], *, held: bool | None, review: bool
+) -> None:
+    """Whatever its score: a person has looked at it."""
+    report, _ = cut(*strokes, held=held, recipe=replace(RECIPE, review_below=1.0))
+    assert report.review is review
