@@ -17,7 +17,7 @@ from cutoutd.folder import adoption
 from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.status import FolderState
 from cutoutd.fs.tree import Tree
-from cutoutd.jobs import Failure, Job, JobState, Version
+from cutoutd.jobs import Corrected, Correction, Failure, Job, JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.publish.naming import claim_key
@@ -25,6 +25,7 @@ from cutoutd.publish.plan import Publication
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.verified import PRIVATE, private
 from cutoutd.settings.types import Existing
+from cutoutd.strokes import Stroke, StrokeKind
 from tests.integration.parts import JPEG, NAME, cut_of, digest, folder_in, sidecar_factory, states
 from tests.integration.test_folder_monitor import MonitoredFolder
 
@@ -93,14 +94,17 @@ class Shop:
         review: bool = False,
         age_s: float = 0,
         image_sha256: str | None = None,
+        correction: Correction | None = None,
     ) -> Job:
         """A source whose results are published."""
         job = self.put(name, content)
         results = [content + str(number).encode() for number in range(len(self.folder.rendition))]
         cut = cut_of(job.id, self.publisher.staging.directory, content, *results, review=review)
         cut = replace(cut, source=replace(cut.source, image_sha256=image_sha256))
+        if correction is not None:
+            cut = replace(cut, corrected=Corrected(number=correction.number, version=1, changed=True))
         publication = Publication(
-            facts=self.sidecar_factory.sidecar_facts(job, cut),
+            facts=self.sidecar_factory.sidecar_facts(job, cut, correction),
             staged=cut.staged,
             renditions=self.folder.recipe().renditions,
             review=review,
@@ -175,6 +179,17 @@ def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
         key = claim_key(os.path.join(os.path.realpath(shop.folder.output), taken))  # noqa: PTH118 -- a name
         assert not names.reserve(NAME, "sub/another.jpg", [key])
         assert names.reserve(NAME, "sub/a.jpg", [key])
+
+
+def test_what_a_person_drew_over_a_cutout_is_taken_over_with_it(shop: Shop) -> None:
+    """It can be undone, and a later cut follows it; what this journal knows itself counts."""
+    stroke = Stroke(kind=StrokeKind.KEEP, points=((1.0, 2.0), (3.5, 4.0)), radius=5.0)
+    drawn = Correction(number=3, sha256=digest(JPEG), strokes=(stroke,), suggestion=1)
+    shop.cut("a.jpg", correction=drawn)
+    shop.adopt()
+    assert shop.journal.corrections.of(shop.row("a.jpg")) == drawn
+    shop.adopt()
+    assert shop.journal.store.number("SELECT COUNT(*) AS n FROM correction") == 1
 
 
 def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
