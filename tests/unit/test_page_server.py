@@ -34,7 +34,7 @@ def _with_server(act: Callable[[int], Awaitable[None]]) -> None:
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await confined.wait()
             await act(listener.getsockname()[1])
-            serving.should_exit = True
+            serving.end()
             await task
 
     asyncio.run(asyncio.wait_for(run(), 30))

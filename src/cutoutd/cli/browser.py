@@ -5,7 +5,6 @@ A browser's command line can be read by everybody on the machine, so it names a 
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -43,8 +42,9 @@ def open_page(state_dir: Path, address: str) -> str:
     if has_desktop():
         import webbrowser  # noqa: PLC0415 -- only here, and it looks for browsers when it is loaded
 
+        # An address and a code have no character that means anything here.
         leading = pairing.directory(state_dir) / "open.html"
-        atomic_write(leading, [_LEADS_ON.format(address=html.escape(paired)).encode()], synced=False)
+        atomic_write(leading, [_LEADS_ON.format(address=paired).encode()], synced=False)
         webbrowser.open(leading.as_uri())
     return paired
 

@@ -17,7 +17,6 @@ import typer
 from cutoutd.cli import closing
 from cutoutd.cli.companions import kept
 from cutoutd.cli.egress import require_extra
-from cutoutd.cli.first_run import wait_for_configuration
 from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
@@ -140,6 +139,8 @@ def _begin_on_the_page(beside: ExitStack, *, page_apart: bool) -> bool:
     with ExitStack() as first:
         if not page_apart:
             first.enter_context(kept([*_page(Invocation()), "--first-run"], name="page"))
+        from cutoutd.cli.first_run import wait_for_configuration  # noqa: PLC0415 -- once in a life
+
         made = wait_for_configuration(defaults.service.state_dir, manager)
         if made is None:
             raise typer.Exit

@@ -89,7 +89,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
 async def _until_gone(backend: BackendChannel, streams: EventStreams, serving: server.Server) -> None:
     await backend.listen()
     streams.close()
-    serving.should_exit = True
+    serving.end()
 
 
 if __name__ == "__main__":
