@@ -306,12 +306,15 @@ def web_policy(pid: int) -> Policy:
 
 
 def page_policy() -> Policy:
-    """What the process behind it is refused, and whatever it starts: the supervisor's, and the ways of a listening socket."""
+    """What the process behind it is refused, and whatever it starts: the supervisor's, and the ways out of a listening socket.
+
+    It starts the process that answers browsers anew, so listening and accepting pass.
+    """
     policy = supervisor_policy()
     plain = _only(3, 0, mask=_MSG_FASTOPEN)
     return replace(
         policy,
-        refused=(*policy.refused, "connect", "listen", "accept", "accept4", "sendmmsg"),
+        refused=(*policy.refused, "connect", "sendmmsg"),
         checked={**policy.checked, "sendto": _one(plain), "sendmsg": _one(replace(plain, argument=2))},
     )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.page.backend.service import Service
 
 _SEND_S: Final = 10
+_END_S: Final = 1
 _LASTED_S: Final = 60.0
 
 
@@ -92,6 +93,8 @@ class WebProcess:
                 self._service.serve(channel)
             except frames.FrameError as error:
                 logs.get().error("page.web_lies", why=str(error))
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_END_S)  # its own exit code says more
         child.kill()
         child.wait()
         self._channel = None

@@ -1,0 +1,126 @@
+"""The page beside the daemon: it comes with it, comes back when it is killed, ends with it, and is not there where it is not wanted."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.served import Browser, Served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
+
+
+@pytest.fixture
+def shown(bench: Bench) -> Bench:
+    """With a page."""
+    bench.environment["CUTOUTD_PAGE__ENABLED"] = "true"
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        bench.environment.pop(name, None)
+    return bench
+
+
+def processes(bench: Bench) -> dict[str, int]:
+    """Those of this test's page, by what they are."""
+    found: dict[str, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"--serve-only" in words and os.fsencode(bench.input) in words:
+                found["keeper" if b"cutoutd.cli.companions" in words else "backend"] = int(entry.name)
+            elif b"cutoutd.page.web.process" in words:
+                found[f"web of {parent}"] = int(entry.name)
+    web = found.get(f"web of {found.get('backend')}")
+    ours = {name: pid for name, pid in found.items() if name in ("keeper", "backend")}
+    return ours | ({"web": web} if web is not None else {})
+
+
+def paired(bench: Bench, daemon: Daemon) -> Browser:
+    """A browser that has opened the page as `cutoutd page` says."""
+    said = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page", *bench.pair()).stdout)
+    assert said is not None
+    page = Served(process=daemon.process, port=int(said[1]), code=said[2], home=bench.root)  # type: ignore[arg-type] # as of its output
+    browser = Browser(page=page)
+    assert browser.pair() == 200
+    return browser
+
+
+def log(bench: Bench) -> str:
+    """What was said so far."""
+    return (bench.root / "log").read_text(encoding="utf-8")
+
+
+def is_anew(bench: Bench, former: int) -> bool:
+    """Whether another process answers browsers."""
+    return processes(bench).get("web", former) != former
+
+
+def answers(browser: Browser) -> bool:
+    """Whether it is served, to a browser that was paired."""
+    with suppress(OSError):
+        return browser.ask("/api/session")[0] == 200
+    return False
+
+
+def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: Callable[..., Daemon]) -> None:
+    """Whichever of its processes is killed; a browser stays paired, at the same address."""
+    bench = shown
+    daemon = start()
+    bench.wait_for(lambda: '"event": "page.sandbox"' in log(bench), "the page")
+    browser = paired(bench, daemon)
+    assert log(bench).count('"page.ready"') == 1
+    assert f'"address": "{browser.page.origin}"' in log(bench)
+    assert '"process": "page"' in log(bench)
+    before = processes(bench)
+    assert before.keys() == {"keeper", "backend", "web"}
+    assert b"\nSeccomp:\t2\n" in Path(f"/proc/{before['web']}/status").read_bytes()
+    for part in ("web", "backend"):
+        killed = processes(bench)
+        os.kill(killed[part], signal.SIGKILL)
+        bench.wait_for(partial(is_anew, bench, killed["web"]), "another one")
+        bench.wait_for(partial(answers, browser), "an answer")
+    assert browser.ask("/api/session", data={})[0] == 200
+    again = bench.call("page", *bench.pair()).stdout
+    assert f"{browser.page.origin}/#" in again
+    assert browser.page.code not in again
+    assert daemon.end() == 0
+    bench.wait_for(lambda: processes(bench) == {}, "its end")
+    assert not answers(browser)
+
+
+def test_a_daemon_that_is_killed_takes_its_page_with_it(shown: Bench, start: Callable[..., Daemon]) -> None:
+    """However it ends."""
+    daemon = start()
+    shown.wait_for(lambda: processes(shown).keys() == {"keeper", "backend", "web"}, "the page")
+    daemon.end(signal.SIGKILL)
+    shown.wait_for(lambda: processes(shown) == {}, "its end")
+
+
+def test_who_wants_no_page_has_no_process_and_no_port(shown: Bench, start: Callable[..., Daemon]) -> None:
+    """Nor does a run that ends by itself, nor a daemon whose page is a service of its own."""
+    bench = shown
+    bench.drop("a.png")
+    assert bench.once().returncode == 0
+    apart = start(*bench.pair(), "--page-apart")
+    bench.wait_for(lambda: '"event": "worker.ready"' in log(bench), "the daemon")
+    assert processes(bench) == {}
+    assert apart.end() == 0
+    bench.environment["CUTOUTD_PAGE__ENABLED"] = "false"
+    off = start()
+    bench.wait_for(lambda: log(bench).count('"event": "worker.ready"') == 2, "the daemon")
+    assert processes(bench) == {}
+    assert off.end() == 0
+    assert not list((bench.root / "state").rglob("page"))
+    assert '"event": "page.' not in log(bench)
