@@ -82,6 +82,7 @@ def test_original_cutout_and_matte_are_shown_in_tiles(shoot: Shoot) -> None:
 def test_what_was_shown_once_is_shown_again_without_a_worker(shoot: Shoot, tmp_path: Path) -> None:
     """Also by the next process; a large view begins with what its small picture left behind."""
     job = shoot.cut("a.jpg", jpeg(), png())
+    shoot.ask("look", shoot.cut("b.jpg", jpeg(60, 40)), "source")
     small = shoot.ask("thumb", job, "cutout").body
     shoot.backend.parts.pop("pictures").close()
     (tmp_path / "out" / "a.jpg.png").unlink()
@@ -214,6 +215,7 @@ def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
 ) -> None:
     """It is not given that one again for a while, and a fresh one makes the next."""
     monkeypatch.setattr(pictures, "ANSWER_S", 2.0)
+    monkeypatch.setattr(pictures, "ASIDE_S", 2.0)
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
     bad, good = shoot.cut("bad.jpg", how.encode()), shoot.cut("good.jpg", b"good")
     assert shoot.refused("thumb", bad, "source").code == "cannot_show"
@@ -273,6 +275,28 @@ def test_a_share_that_hangs_holds_up_nobody_else(shoot: Shoot, tmp_path: Path) -
         share.detach()
 
 
+def test_an_inbox_that_fills_holds_no_more_than_some_connections(
+    shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next small pictures are refused, and large ones come all the while."""
+    monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
+    monkeypatch.setattr(pictures, "ASIDE_S", 5.0)
+    monkeypatch.setattr(pictures, "ASIDE_WAIT_S", 0.1)
+    jobs = [shoot.cut(f"{number}.jpg", f"hang{number}".encode()) for number in range(6)]
+    refused: list[RefusedError] = []
+    threads = [
+        threading.Thread(target=lambda job=job: refused.append(shoot.refused("thumb", job, "source")))
+        for job in jobs
+    ]
+    for thread in threads:
+        thread.start()
+    good = shoot.cut("good.jpg", b"good")
+    assert shoot.ask("look", good, "source").data["width"] == 9
+    for thread in threads:
+        thread.join()
+    assert sorted(one.code for one in refused) == ["busy"] * 5 + ["cannot_show"]
+
+
 def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
     """Two at most, which step back behind the others, and can open nothing by its name."""
     job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
@@ -286,4 +310,4 @@ def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
     ]
     if Path("/proc/self/autogroup").exists():  # where sessions share the cores, theirs step back
         told = [Path(f"/proc/{pid}/autogroup").read_text() for pid in made.pids]
-        assert any("nice 19" in one for one in told)
+        assert any("nice 15" in one for one in told)

@@ -192,7 +192,7 @@ def serve(work: Callable[[Mapping[str, Any], Questions], Callable[[], None]]) ->
     """Be such a process: load what the work takes, be locked in, and work until nobody asks any more.
 
     The set-up has ``parent``, and ``memory_mb`` (address space, MiB), ``required`` (each layer of the sandbox must be there)
-    and ``nice`` (as in nice(1)); more is for the work.
+    and may have ``nice`` (as in nice(1)) and ``session_nice`` (likewise, where cores are shared out by session); more is for the work.
 
     Args:
         work: loads all that it takes, before the process is locked in, and returns what answers until the end.
@@ -204,14 +204,14 @@ def serve(work: Callable[[Mapping[str, Any], Questions], Callable[[], None]]) ->
     setup = json.loads(line)
     die_with_parent(int(setup["parent"]))
     answer = work(setup, Questions(asked))
-    if nice := int(setup.get("nice", 0)):
-        step_back_as_session(nice)
+    if behind := int(setup.get("session_nice", 0)):
+        step_back_as_session(behind)
     layers = confine_worker(
         read=own_code(),
         tasks=asked.fileno(),
         memory_mb=int(setup["memory_mb"]),
         file_bytes=0,
-        nice=nice,
+        nice=int(setup.get("nice", 0)),
         required=bool(setup["required"]),
     )
     say({"layers": list(layers)})

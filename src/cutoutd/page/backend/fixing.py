@@ -47,7 +47,7 @@ COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.brush_worker")
 MOST: Final = 2
 """Pictures that are drawn on at the same time."""
 
-IDLE_S: Final = 600.0
+IDLE_S: Final = 180.0
 """A worker waits for so long for the next stroke."""
 
 REST_S: Final = 60.0

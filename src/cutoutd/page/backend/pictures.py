@@ -18,7 +18,7 @@ from cutoutd.page.backend import parameters, shown_files
 from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.page.backend.picture_cache import PictureCache
 from cutoutd.page.backend.shown_files import UNDECODED, Kind, ShownFile, cannot_show, no_matte
-from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError
+from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError, busy
 from cutoutd.previews import tiling
 from cutoutd.settings.types import Sandbox
 
@@ -45,8 +45,21 @@ LOOKING_S: Final = 60.0
 
 REFUSED_S: Final = 60.0
 _REMEMBERED: Final = 1000
-_ASIDE: Final = 19
-"""Priority of whatever makes the small pictures of an inbox that fills: cutting goes first."""
+ASIDE_NICE: Final = 19
+ASIDE_SESSION_NICE: Final = 15
+"""Of whatever makes the small pictures of an inbox that fills: cutting goes first. The first counts where workers step back by
+5 as well, the second where the system shares its cores out by session: each leaves it some 2 % of two busy cores."""
+
+ASIDE_S: Final = 120.0
+"""It is given so long for one on a machine that is busy."""
+
+ASIDE_WAITING: Final = 4
+ASIDE_WAIT_S: Final = 3.0
+"""So many requests wait for it, each so long, and are refused then, to be made again later: a browser has six connections in
+all."""
+
+FEW_SIDE: Final = 512
+"""As `COARSE_SIDE`, where it is to take as little as possible."""
 
 _FORMAT: Final = "1"
 """Of what is kept on the disk."""
@@ -66,6 +79,7 @@ class Pictures:
         self._prompt = Worker(COMMAND, lambda: self._setup(aside=False), starter, idle_s=IDLE_S)
         self._aside = Worker(COMMAND, lambda: self._setup(aside=True), starter, idle_s=IDLE_S)
         self._warmer = ThreadPoolExecutor(1, "page-warms")
+        self._waiting = threading.BoundedSemaphore(ASIDE_WAITING)
         self._lock = threading.Lock()
         self._reader: tuple[Settings, FileReader] | None = None
         self._opening: dict[str, tuple[threading.Lock, int]] = {}
@@ -113,15 +127,7 @@ class Pictures:
         file = shown_files.read(self._files(), shown)
         try:
             exact = file.sha256 == shown.sha256
-            asked = {
-                "do": "thumb",
-                "matte": shown.kind is Kind.MATTE,
-                "side": SMALL_SIDE,
-                "coarse": COARSE_SIDE,
-            }
-            worker = self._for_small()
-            with worker.turn(ANSWER_S):
-                said, body = self._ask(worker, shown, asked, file.descriptor)
+            said, body = self._make_small(shown, file.descriptor)
         finally:
             file.close()
         parts = list(_parts(said, body))
@@ -150,9 +156,27 @@ class Pictures:
                     self._open(shown)
                     tile = self._tile(shown, level, x, y)
         if tile is None:
-            raise RefusedError(503, "busy", "Too many pictures are being looked at just now. Try again.")
+            raise busy()
         self._keep(shown, key, tile)
         return tile, self._is_exact.get(shown.key, False)
+
+    def _make_small(self, shown: ShownFile, file: int) -> tuple[dict[str, Any], bytes]:
+        asked: dict[str, object] = {
+            "do": "thumb",
+            "matte": shown.kind is Kind.MATTE,
+            "side": SMALL_SIDE,
+            "coarse": COARSE_SIDE,
+        }
+        if time.monotonic() < self._looked_s + LOOKING_S:
+            with self._prompt.turn(ANSWER_S, is_urgent=False):
+                return self._ask(self._prompt, shown, asked, file)
+        if not self._waiting.acquire(blocking=False):
+            raise busy()
+        try:
+            with self._aside.turn(ASIDE_WAIT_S):
+                return self._ask(self._aside, shown, asked | {"coarse": FEW_SIDE}, file, timeout_s=ASIDE_S)
+        finally:
+            self._waiting.release()
 
     def _tile(self, shown: ShownFile, level: int, x: int, y: int) -> bytes | None:
         """Ask for it; None if the picture is not kept by the worker."""
@@ -203,10 +227,15 @@ class Pictures:
             pass  # said when a tile is asked for
 
     def _ask(
-        self, worker: Worker, shown: ShownFile, asked: Mapping[str, object], *files: int
+        self,
+        worker: Worker,
+        shown: ShownFile,
+        asked: Mapping[str, object],
+        *files: int,
+        timeout_s: float | None = None,
     ) -> tuple[dict[str, Any], bytes]:
         try:
-            said, body = worker.ask(asked, ANSWER_S, files)
+            said, body = worker.ask(asked, timeout_s or ANSWER_S, files)
         except WorkerFailedError:
             said, body = {"why": "the process that decodes it failed over it"}, b""
         why = said.get("why")
@@ -223,10 +252,6 @@ class Pictures:
         until_s, why = self._refused.get(shown.key, (0.0, ""))
         if time.monotonic() < until_s:
             raise cannot_show(why)
-
-    def _for_small(self) -> Worker:
-        is_looking = time.monotonic() < self._looked_s + LOOKING_S
-        return self._prompt if is_looking and not self._prompt.is_busy else self._aside
 
     def _keep(self, shown: ShownFile, key: str, content: bytes) -> None:
         if self._is_exact.get(shown.key, False):
@@ -252,7 +277,8 @@ class Pictures:
             "formats": list(pool.formats),
             "memory_mb": pool.worker_memory_mb,
             "required": pool.sandbox is Sandbox.REQUIRED,
-            "nice": _ASIDE if aside else pool.nice,
+            "nice": ASIDE_NICE if aside else pool.nice,
+            "session_nice": ASIDE_SESSION_NICE if aside else 0,
             "kept_bytes": KEPT_BYTES,
         }
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 IDLE_S: Final = 60.0
 
 
+def busy() -> RefusedError:
+    """Others wait already."""
+    return RefusedError(503, "busy", "Too many pictures are being looked at just now. Try again in a moment.")
+
+
 class WorkerFailedError(Exception):
     """It said nothing that could be understood, or not in time, and was ended."""
 
@@ -46,7 +51,9 @@ class Worker:
         self._command = command
         self._setup = setup
         self._idle_s = idle_s
-        self._turn = threading.Lock()
+        self._turns = threading.Condition()
+        self._is_taken = False
+        self._urgent = 0
         self._worker: RequestWorker | None = None
         self._timer: threading.Timer | None = None
 
@@ -56,22 +63,19 @@ class Worker:
         worker = self._worker
         return None if worker is None else worker.pid
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether somebody asks it something."""
-        return self._turn.locked()
-
     @contextmanager
-    def turn(self, wait_s: float) -> Iterator[None]:
+    def turn(self, wait_s: float, *, is_urgent: bool = True) -> Iterator[None]:
         """Have it for oneself; `ask` is for whoever does.
+
+        Args:
+            wait_s: how long others may have it.
+            is_urgent: it goes before all that is not.
 
         Raises:
             RefusedError: others have had it for too long.
         """
-        if not self._turn.acquire(timeout=wait_s):
-            raise RefusedError(
-                503, "busy", "Too many pictures are being looked at just now. Try again in a moment."
-            )
+        if not self._take(wait_s, is_urgent=is_urgent):
+            raise busy()
         try:
             if self._timer is not None:
                 self._timer.cancel()
@@ -81,7 +85,25 @@ class Worker:
                 self._timer = threading.Timer(self._idle_s, self._end_if_idle)
                 self._timer.daemon = True
                 self._timer.start()
-            self._turn.release()
+            self._give_back()
+
+    def _take(self, wait_s: float, *, is_urgent: bool) -> bool:
+        with self._turns:
+            self._urgent += is_urgent
+            try:
+                is_ours = self._turns.wait_for(
+                    lambda: not self._is_taken and (is_urgent or not self._urgent), wait_s
+                )
+            finally:
+                self._urgent -= is_urgent
+                self._turns.notify_all()
+            self._is_taken = self._is_taken or is_ours
+            return is_ours
+
+    def _give_back(self) -> None:
+        with self._turns:
+            self._is_taken = False
+            self._turns.notify_all()
 
     def ask(
         self, document: Mapping[str, object], timeout_s: float, files: Sequence[int] = ()
@@ -123,8 +145,8 @@ class Worker:
         )
 
     def _end_if_idle(self) -> None:
-        if self._turn.acquire(blocking=False):  # else somebody asks again
+        if self._take(0, is_urgent=False):  # else somebody asks again
             try:
                 self.end()
             finally:
-                self._turn.release()
+                self._give_back()

@@ -13,6 +13,7 @@
 import { askTabs, connect, on, pair, read } from "./api.js";
 import { el, put } from "./dom.js";
 import { drawFrame, markView, showLocked } from "./frame.js";
+import { retryImages } from "./imageretry.js";
 import { bind, showHelp } from "./keys.js";
 import { announce, fail } from "./live.js";
 import { go, route } from "./router.js";
@@ -28,6 +29,8 @@ const VIEWS = {
   left: () => import("./views/left.js"),
   settings: () => import("./views/settings.js"),
 };
+
+retryImages(document);
 
 let leaving = new AbortController();
 let first = true;

@@ -1,0 +1,26 @@
+/**
+ * Small pictures that do not come, as while the machine is busy cutting, are asked for again: a few times, each time later.
+ */
+
+const FIRST_MS = 2000;
+const TIMES = 5;
+
+export function retryImages(target, wait = setTimeout) {
+  const tries = new WeakMap();
+  target.addEventListener(
+    "error",
+    ({ target: image }) => {
+      const src = image.tagName === "IMG" ? image.getAttribute("src") : null;
+      if (!src?.includes("/thumb?")) return;
+      const known = tries.get(image);
+      const done = known?.src === src ? known.done : 0;
+      if (done >= TIMES) return;
+      tries.set(image, { src, done: done + 1 });
+      const again = () => {
+        if (image.isConnected && image.getAttribute("src") === src) image.src = src;
+      };
+      wait(again, FIRST_MS * 2 ** done);
+    },
+    true,
+  );
+}
