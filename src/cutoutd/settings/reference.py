@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 # In an installed package it lies beside the code; in a checkout, where people read it.
 _HOMES: Final = (
-    _PACKAGE / "settings" / "reference" / "cutoutd.toml",
+    _PACKAGE / "config" / "cutoutd.toml",
     _PACKAGE.parents[1] / "config" / "cutoutd.toml",
 )
 
