@@ -141,6 +141,8 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
         ({"hooks.on_done": ["sh"]}, 403, "hooks.on_done"),
         ({"none_such": 1}, 422, "none_such"),
         ({"on_conflict": "overwrite"}, 403, ""),
+        ({"originals": "delete"}, 403, ""),
+        ({"rendition.directory": "elsewhere"}, 403, "rendition.directory"),
     ],
 )
 def test_what_the_loader_or_the_list_refuses_changes_nothing(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cutoutd.page.backend import admission, folder_settings, folders
@@ -160,10 +160,42 @@ ALL_KEYS = [
     *(one.removeprefix("folder.") for one in admission.ADMITTED),
 ]
 KEYS = st.one_of(st.sampled_from(ALL_KEYS), TEXTS)
+HARMFUL: list[tuple[str, Any]] = [
+    ("route", "hosted"),
+    ("hooks.on_done", ["sh"]),
+    ("originals", "delete"),
+    ("on_conflict", "overwrite"),
+    ("mode", "0666"),
+    ("model", "mine"),
+    ("output", "/elsewhere"),
+    ("rendition.background", "/etc/passwd"),
+    ("rendition.1.background", "/etc/passwd"),
+    ("rendition.directory", "elsewhere"),
+    ("include", ['"]\nroute = "hosted"\n#']),
+    ("rendition.suffix", '"\n[hosted]\n'),
+]
+"""Values that the loader takes, or is meant to take for more than one value."""
+
+HARM = st.sampled_from(HARMFUL)
+
+HARMLESS = st.sampled_from(
+    [
+        ("recursive", False),
+        ("order", "newest"),
+        ("rendition.format", "webp"),
+        ("rendition.preset", "amazon"),
+        ("settle_s", "3"),
+    ]
+)
 CHANGES = st.tuples(
     st.just("change"),
-    st.sampled_from(["shoot", "catalogue", "new", "nobody"]),
-    st.dictionaries(KEYS, VALUES, max_size=3),
+    st.sampled_from(["shoot", "shoot", "catalogue", "new", "nobody"]),
+    st.one_of(
+        HARM.map(lambda one: dict([one])),
+        HARM.map(lambda one: dict([one])),
+        st.lists(st.one_of(HARMLESS, HARM), min_size=1, max_size=2).map(dict),
+        st.lists(st.tuples(KEYS, VALUES), min_size=1, max_size=2).map(dict),
+    ),
 )
 ADDITIONS = st.tuples(
     st.just("add"),
@@ -221,8 +253,9 @@ def carry_out(backend: Backend, deed: tuple[Any, ...], root: Path) -> None:
     folders.METHODS["add_folder"](backend, asked)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(deeds=st.lists(st.one_of(CHANGES, ADDITIONS), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(deeds=st.lists(st.one_of(CHANGES, ADDITIONS), min_size=1, max_size=4))
+@example(deeds=[("change", folder, dict([one])) for folder in ("shoot", "catalogue") for one in HARMFUL])
 def test_no_sequence_of_requests_tags_a_folder_or_names_a_command(
     deeds: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,8 +276,8 @@ def test_no_sequence_of_requests_tags_a_folder_or_names_a_command(
         assert harmful(path) == before
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(deeds=st.lists(ADDITIONS, min_size=1, max_size=4))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(deeds=st.lists(ADDITIONS, min_size=1, max_size=3))
 def test_a_first_configuration_has_nothing_but_its_folders(
     deeds: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
