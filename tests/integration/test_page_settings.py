@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.page.backend import folder_settings, folders
+from cutoutd.page.backend import folder_settings, folders, taking_over
 from cutoutd.page.backend.method import RefusedError
 from cutoutd.settings import loader
 from cutoutd.settings.schema import Folder
@@ -289,3 +291,33 @@ def test_the_forms_come_with_words(path: Path) -> None:
     """Four of them."""
     offered = METHODS["forms"](backend_at(path), {}).data
     assert [one["name"] for one in offered] == ["transparent", "shop-white", "marketplace", "designer"]
+
+
+def test_two_browsers_that_add_a_folder_at_once_both_have_it(path: Path, tmp_path: Path) -> None:
+    """The first configuration is made once, and neither overwrites the other's."""
+    path = tmp_path / "config" / "cutoutd.toml"
+    backend = backend_at(path, None)
+
+    def add(name: str) -> str:
+        asked = {"input": f"~/{name}", "output": f"~/{name}-out", "form": "transparent", "create": True}
+        return str(METHODS["add_folder"](backend, asked).data["name"])
+
+    with ThreadPoolExecutor(2) as browsers:
+        assert set(browsers.map(add, ("one", "two"))) == {"one", "two"}
+    assert {folder.name for folder in loader.load(path, {}).folder} == {"one", "two"}
+
+
+def test_a_change_by_hand_reaches_the_methods(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And browsers are told; a text that is wrong changes nothing."""
+    monkeypatch.setattr(taking_over, "_CHANGES_S", 0.01)
+    backend = backend_at(path)
+    heard = threading.Event()
+    backend.tell = lambda event, _: heard.set() if event == "settings" else None
+    folder_settings.start(backend)
+    path.write_text("[[folder", encoding="utf-8")
+    draft = path.with_name("draft")
+    draft.write_text(CONFIGURATION.replace("review_below = 0.1", "review_below = 0.4"), encoding="utf-8")
+    draft.replace(path)
+    assert heard.wait(30)
+    assert backend.settings is not None
+    assert backend.settings.folder[0].review_below == 0.4
