@@ -50,9 +50,11 @@ def opened_by(pid: int, file: str) -> set[int]:
 
 
 def files_of(pid: int) -> set[str]:
-    """The files that a process has open, but for pipes, sockets and nothing."""
+    """The files that a process has open, but for pipes, sockets, nothing, and a model that it may need for a correction."""
     found = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: PTH115 -- a pipe has no path
-    return {name for name in found if name.startswith("/") and name != "/dev/null"}
+    return {
+        name for name in found if name.startswith("/") and name != "/dev/null" and not name.endswith(".onnx")
+    }
 
 
 def session(pid: int) -> int:

@@ -314,6 +314,7 @@ def test_a_change_by_hand_reaches_the_methods(path: Path, monkeypatch: pytest.Mo
     heard = threading.Event()
     backend.tell = lambda event, _: heard.set() if event == "settings" else None
     folder_settings.start(backend)
+    backend.watched.set()
     path.write_text("[[folder", encoding="utf-8")
     draft = path.with_name("draft")
     draft.write_text(CONFIGURATION.replace("review_below = 0.1", "review_below = 0.4"), encoding="utf-8")

@@ -63,7 +63,7 @@ def take_over(backend: Backend, seen: Seen) -> dict[str, Any]:
 
 
 def follow(backend: Backend) -> None:
-    """Keep the backend's settings as the file says, whoever changes it; a thread that lives as long as the process."""
+    """Keep the backend's settings as the file says while a browser is there, whoever changes it; by a thread of its own."""
     if backend.config is not None:
         threading.Thread(target=_follow, args=(backend,), name="page-configuration", daemon=True).start()
 
@@ -78,17 +78,21 @@ def _answer(commands: Commands, request: int) -> str | None:
 def _follow(backend: Backend) -> None:
     known = _state(backend)
     while True:
-        time.sleep(_CHANGES_S)
+        backend.watched.wait()  # an idle page wakes nobody up
         now = _state(backend)
-        if now == known or now is None:
-            continue
-        known = now
-        with suppress(RefusedError), lock_of(backend):
-            assert backend.config is not None  # noqa: S101 -- `follow` saw to it
-            settings = read(backend.config, os.environ).settings
-            if settings != backend.settings:
-                backend.settings = settings
-                backend.tell("settings", {})
+        if now is not None and now != known:
+            known = now
+            _read_again(backend)
+        time.sleep(_CHANGES_S)
+
+
+def _read_again(backend: Backend) -> None:
+    assert backend.config is not None  # noqa: S101 -- `follow` saw to it
+    with suppress(RefusedError), lock_of(backend):
+        settings = read(backend.config, os.environ).settings
+        if settings != backend.settings:
+            backend.settings = settings
+            backend.tell("settings", {})
 
 
 def _state(backend: Backend) -> tuple[int, ...] | None:
