@@ -11,7 +11,7 @@ People edit journals, and earlier versions wrote less: a value of another kind t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd.errors import FailureCode
 from cutoutd.jobs import Failure, Reason
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.jobs import Job
+
+HOSTED: Final = "hosted"
+"""In the detail of a result whose matte is a hosted service's."""
 
 _TOO_LARGE = 1e18  # for a number that means anything here; JSON's may have any number of digits
 

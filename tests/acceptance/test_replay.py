@@ -44,3 +44,28 @@ def test_a_cutout_is_made_again_to_the_byte_or_it_is_said_what_changed(bench: Be
     original.write_bytes(original.read_bytes() + b"x")
     changed = bench.call("replay", sidecar, *bench.pair())
     assert (changed.returncode, "was changed since" in changed.stderr) == (2, True)
+
+
+def test_a_picture_that_a_person_had_another_model_cut_is_made_again_by_that_one(bench: Bench) -> None:
+    """By its word alone, whatever the settings name; a further `retry` goes back to the folder's own."""
+    config = bench.root / "cutoutd.toml"
+    config.write_text(
+        f'[service]\nstate_dir = "{bench.root}/state"\n[model]\nname = "darkness"\nsecond = "u2net-int8"\n'
+        f'[[folder]]\nname = "shop"\ninput = "{bench.input}"\noutput = "{bench.output}"\n',
+        encoding="utf-8",
+    )
+    bench.drop("a.jpg")
+    assert bench.call("run", "--config", config, "--once").returncode == 0
+    first = bench.sidecar("a.png.json")
+    refused = bench.call("retry", "a.jpg", "--with", "isnet", "--config", config)
+    assert (refused.returncode, "workers have no model 'isnet'" in refused.stderr) == (2, True)
+    assert bench.call("retry", "a.jpg", "--with", "u2net-int8", "--config", config).returncode == 0
+    assert bench.call("run", "--config", config, "--once").returncode == 0
+    again = bench.sidecar("a.png.json")
+    assert (again["model"]["name"], again["model"]["asked"]) == ("u2net-int8", True)
+    assert again["outputs"][0]["sha256"] != first["outputs"][0]["sha256"]
+    replayed = bench.call("replay", bench.output / "a.png.json", "--config", config, "--json")
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert bench.call("retry", "a.jpg", "--config", config).returncode == 0
+    assert bench.call("run", "--config", config, "--once").returncode == 0
+    assert bench.sidecar("a.png.json")["outputs"] == first["outputs"]

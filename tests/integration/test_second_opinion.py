@@ -230,3 +230,11 @@ def test_the_more_decided_matte_is_taken_whatever_the_scores() -> None:
     apart = choose(look_at(0.5, inside=80), look_at(0.9), 100, 100)
     assert apart.quality.score < surer.quality.score
     assert "a part may be missing" in apart.quality.reasons
+
+
+def test_a_person_can_have_the_second_model_alone_cut_a_picture(cut: Callable[..., Cut]) -> None:
+    """It is loaded for that where it was not wanted before, and nobody else looks."""
+    assert cut(BLUE, second_below=0.0).quality.score == 0
+    asked = cut(BLUE, second_below=0.0, model="darkness")
+    assert asked.quality.score > 0
+    assert asked.second is None

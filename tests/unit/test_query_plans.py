@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutoutd.jobs import JobState, Published, Version
+from cutoutd.journal.commands import ReviewDecision
+from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.listing import Kind, Listing, Mark, Selection, Sort
 from cutoutd.journal.reader import Reader
+from cutoutd.strokes import Stroke, StrokeKind
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,6 +53,15 @@ def _cut_one(journal: Journal) -> Job:
     return job
 
 
+def _draw(journal: Journal) -> None:
+    job = replace(_cut_one(journal), sha256="s")
+    stroke = Stroke(kind=StrokeKind.KEEP, points=((1.0, 2.0),), radius=3.0)
+    assert journal.correct(job, FixRequest(job=job.id, strokes=(stroke,)), {})
+    assert journal.corrections.of(job) is not None
+    journal.review_decisions.decide(job.id, ReviewDecision.HOLD)
+    assert journal.correct(job, FixRequest(job=job.id, action=FixAction.UNDO), {})
+
+
 def _leave_out(journal: Journal) -> None:
     pair = [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")]
     (job,) = journal.sources.accept("f", pair[:1])
@@ -79,6 +92,8 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "sources that are no more": lambda journal: journal.history.forget("f", ["a.jpg"]),
     "where a picture lay before": lambda journal: journal.moves.candidates(_cut_one(journal)),
     "which of them it is": lambda journal: journal.moves.origins(_cut_one(journal), "s"),
+    "decisions that wait": lambda journal: journal.review_decisions.pending("f"),
+    "what is drawn over a cutout": _draw,
     "sources that are missing": lambda journal: journal.history.note_missing("f", ["a.jpg"]),
 }
 

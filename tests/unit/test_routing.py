@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.offload.routing import NextStep, OffloadState, RoutePlan, egress_of, escalation_reason, next_step
+from cutoutd.offload.routing import (
+    NextStep,
+    OffloadState,
+    RoutePlan,
+    egress_of,
+    escalation_reason,
+    next_step,
+    of_correction,
+)
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import Route
 from cutoutd.spool import Body, Reply, UploadOutcome
@@ -33,6 +41,7 @@ PLANS = st.builds(
     why=st.sampled_from(["", "its quality score here is 0.10, under 0.5"]),
     settled=st.sampled_from(["", "the hosted service took too long"]),
     again=st.booleans(),
+    stays=st.booleans(),
 )
 STANDS = st.builds(OffloadState, closed=st.sampled_from(["", "offline"]), backlog_s=st.floats(0, 1e6))
 
@@ -94,6 +103,7 @@ def test_a_poor_cutout_is_made_again_elsewhere(score: float, objects: bool) -> N
     assert bool(escalation_reason(tagged, RoutePlan(), score)) is objects
     assert not escalation_reason(folder(Route.LOCAL, escalate_below=0.5), RoutePlan(), score)
     assert not escalation_reason(tagged, RoutePlan(settled="offline"), score)
+    assert not escalation_reason(tagged, of_correction(is_hosted=False), score)
     assert not escalation_reason(tagged, RoutePlan(reply=REPLY), score)
 
 
@@ -115,3 +125,14 @@ def test_an_upload_that_sent_nothing_is_no_egress() -> None:
     found = egress_of(REPLY, "why")
     assert found is not None
     assert (found["bytes"], found["why"], found["credits"]) == (7, "why", 1.0)
+
+
+@pytest.mark.parametrize(("is_hosted", "wanted"), [(False, NextStep.CUT), (True, NextStep.EXPORT)])
+def test_a_corrected_cutout_comes_of_the_matte_that_was_drawn_over(
+    wanted: NextStep, *, is_hosted: bool
+) -> None:
+    """However many pictures wait here, and whatever the local matte's score is."""
+    tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
+    plan = RoutePlan.of(of_correction(is_hosted=is_hosted).detail())
+    assert next_step(tagged, plan, OffloadState(backlog_s=1e6))[0] is wanted
+    assert next_step(folder(Route.LOCAL), plan, OffloadState())[0] is NextStep.CUT

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.daemon import fixes
 from cutoutd.events import Accepted
 from cutoutd.fault_isolation import is_expected, report, unforeseen
-from cutoutd.job_detail import JobResult
+from cutoutd.job_detail import HOSTED, JobResult
 from cutoutd.jobs import IN_HAND, OPEN, JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision, Verb
 from cutoutd.journal.fix_request import FixRequest, FixRequestError
@@ -22,6 +22,7 @@ from cutoutd.journal.listing import Listing
 from cutoutd.journal.queue import BY_MODEL, WITH_MODEL
 from cutoutd.journal.reader import Reader
 from cutoutd.logs import get
+from cutoutd.offload.routing import of_correction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,7 +234,12 @@ class CommandHandler:
             return None
         if why := fixes.why_not(self._journal, job, request):
             return why
-        if not self._journal.correct(job, request):
+        detail = (
+            job.detail
+            if job.state is JobState.QUEUED
+            else of_correction(is_hosted=HOSTED in job.detail).detail()
+        )
+        if not self._journal.correct(job, request, detail):
             return "nothing is drawn over its cutout"
         self._emit(Accepted(count=int(job.state not in OPEN)))
         return ""

@@ -28,6 +28,7 @@ from cutoutd.errors import JournalError, StorageError, TemporaryError
 from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.intake.verification import has_bytes, has_pixels
+from cutoutd.job_detail import HOSTED
 from cutoutd.jobs import JobState, Wanted
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import (
@@ -270,6 +271,7 @@ class PublicationSteps:
             | ({"doubtful": True} if facts.doubtful else {})
             | ({"skipped": True} if is_skipped else {})
             | ({"corrected": facts.corrected} if facts.corrected else {})
+            | ({HOSTED: True} if facts.is_hosted else {})
             | dict(facts.figures)
         )
         dropped = context.journal.finish_publishing(
@@ -337,4 +339,5 @@ class PublicationSteps:
             width=cut.source.width,
             height=cut.source.height,
             corrected=publication.corrected,
+            is_hosted=publication.is_hosted,
         )

@@ -42,6 +42,7 @@ class ResultFacts:
         width, height: of the picture as seen, pixels; 0: not known.
         recalls: what has its own name goes back into review with it.
         corrected: number of the correction that it was cut by; 0: none.
+        is_hosted: its matte is a hosted service's.
     """
 
     sha256: str
@@ -58,6 +59,7 @@ class ResultFacts:
     height: int = 0
     recalls: bool = False
     corrected: int = 0
+    is_hosted: bool = False
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
@@ -73,6 +75,7 @@ class ResultFacts:
             height=int(job.detail.get("height", 0)),
             recalls=bool(job.detail.get("recalls", "corrected")),
             corrected=int(job.detail.get("corrected", 0)),
+            is_hosted=bool(job.detail.get("is_hosted")),
         )
 
     def to_detail(self) -> dict[str, Any]:
@@ -88,6 +91,7 @@ class ResultFacts:
             "height",
             "recalls",
             "corrected",
+            "is_hosted",
         )
         return {name: getattr(self, name) for name in names}
 

@@ -140,12 +140,13 @@ class Journal:
             self.moves.over(job, origin)
         return dropped
 
-    def correct(self, job: Job, request: FixRequest) -> bool:
+    def correct(self, job: Job, request: FixRequest, detail: Mapping[str, Any]) -> bool:
         """Write down what was drawn over a job's cutout, or is undone, and queue the job, to be cut accordingly.
 
         Args:
             job: the job; it must not be in hand, and its bytes must be known.
             request: what a person asks.
+            detail: for the row; see `cutoutd.offload.routing`.
 
         Returns:
             Whether there was anything to be done.
@@ -160,7 +161,7 @@ class Journal:
                     return False
                 if self.corrections.of(job) is None:
                     wanted = Wanted.RECALLED if undone.was_held else Wanted.PUBLISHED
-            self.queue.correct_within(job.id, wanted)
+            self.queue.correct_within(job.id, wanted, detail)
         return True
 
     def leave_moved(

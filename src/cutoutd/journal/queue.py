@@ -280,9 +280,9 @@ class Queue:
         with self._store.transaction():
             return self._store.write(SQL.hold_rejected, job=job) > 0
 
-    def correct_within(self, job: int, wanted: Wanted | None) -> None:
+    def correct_within(self, job: int, wanted: Wanted | None, detail: Mapping[str, Any]) -> None:
         """Queue a job, as what is drawn over its cutout is other than it was; inside a transaction of the caller's."""
-        self._store.write(SQL.cut_for_correction, job=job, wanted=wanted)
+        self._store.write(SQL.cut_for_correction, job=job, wanted=wanted, detail=json.dumps(dict(detail)))
 
     def retry_asked(self, argument: str) -> int:
         """Queue again what a command names: a job's number, ``failed``, or ``model:NAME``.

@@ -169,7 +169,7 @@ WHERE newest = 1 AND state IN {cut} AND json_extract(detail, '$.model') = :model
 
 -- The cutout is made again by the same model, as what was drawn was drawn over its matte.
 -- name: cut_for_correction
-UPDATE job SET {afresh}, wanted = :wanted, detail = '{}' WHERE id = :job
+UPDATE job SET {afresh}, wanted = :wanted, detail = :detail WHERE id = :job
 
 -- name: unpublished_source
 SELECT folder, path FROM job AS j

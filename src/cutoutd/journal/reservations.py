@@ -11,9 +11,10 @@ import json
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.database import stored
+from cutoutd.job_detail import HOSTED
 from cutoutd.jobs import JobState, Published
 from cutoutd.journal.store import SQL
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Job, Origin
     from cutoutd.journal.store import Store
+
+
+_LASTING: Final = ("outputs", "skipped", "doubtful", "score", "corrected", HOSTED)
+"""What a job's detail says that holds for the picture as long as its cutout does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +126,7 @@ class Reservations:
         if row is None or row["state"] == JobState.REVIEW:
             return {}
         detail = json.loads(row["detail"])
-        kept = {key: detail[key] for key in ("outputs", "skipped", "doubtful", "score") if key in detail}
+        kept = {key: detail[key] for key in _LASTING if key in detail}
         return kept | ({"why": detail["why"]} if len(kept) > 1 and "why" in detail else {})
 
     def of_others(self, job: Job) -> tuple[str, ...]:

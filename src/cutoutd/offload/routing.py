@@ -38,6 +38,7 @@ class RoutePlan:
         settled: why the local result must do after all; empty while that is open.
         egress: of an upload that led to nothing, as `egress_of` gives it.
         again: a person asked for it, though it may have been billed.
+        stays: a person has corrected the local result, and gets no other one.
     """
 
     reply: Reply | None = None
@@ -47,6 +48,7 @@ class RoutePlan:
     settled: str = ""
     egress: Mapping[str, Any] | None = None
     again: bool = False
+    stays: bool = False
 
     @classmethod
     def of(cls, detail: Mapping[str, Any]) -> RoutePlan:
@@ -64,6 +66,7 @@ class RoutePlan:
             settled=str(detail.get("settled", "")),
             egress=detail.get("egress"),
             again=bool(detail.get("again", False)),
+            stays=bool(detail.get("stays", False)),
         )
 
     def detail(self) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def _local_first(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple
     why = plan.why or _of_backlog(folder, hosted.backlog_s)
     if plan.again and not why:
         why = "a person asked for it again"
-    if plan.settled or not why:
+    if plan.settled or plan.stays or not why:
         return NextStep.CUT, plan
     if hosted.closed:
         return NextStep.CUT, plan.but(why=why, settled=hosted.closed)
@@ -120,11 +123,22 @@ def _local_first(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple
 
 def escalation_reason(folder: Folder, plan: RoutePlan, score: float) -> str:
     """Why a cutout made here is to be made by the hosted service instead; empty: it is good enough, or the last word."""
-    if folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled or plan.reply is not None:
+    if folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled or plan.stays or plan.reply is not None:
         return ""
     if score >= folder.escalate_below:
         return ""
     return f"its quality score here is {score:.2f}, under {folder.escalate_below:g}"
+
+
+def of_correction(*, is_hosted: bool) -> RoutePlan:
+    """How a picture goes whose cutout a person has corrected: as before, since what was drawn was drawn over that matte.
+
+    Args:
+        is_hosted: it was a hosted service's.
+    """
+    return (
+        RoutePlan(why="a person has corrected the service's cutout") if is_hosted else RoutePlan(stays=True)
+    )
 
 
 def egress_of(reply: Reply, why: str) -> dict[str, Any] | None:

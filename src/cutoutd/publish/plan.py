@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cutoutd.jobs import Published
 from cutoutd.publish.naming import OVERLAY_SUFFIX, Form, candidates, formed, placed
 from cutoutd.publish.sidecar import correction_number, model_name
+from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -91,6 +92,12 @@ class Publication:
         if self.document is not None:
             return correction_number(self.document)
         return 0 if self.facts.correction is None else self.facts.correction.number
+
+    @property
+    def is_hosted(self) -> bool:
+        """Their matte is a hosted service's."""
+        route = self.facts.route if self.document is None else self.document.get("route")
+        return route == Route.HOSTED
 
     @property
     def sources(self) -> frozenset[str]:
