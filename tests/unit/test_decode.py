@@ -321,3 +321,20 @@ def test_exif_that_is_too_large_to_keep_still_turns_the_picture() -> None:
     picture = decode(encoded(photo(), "WEBP", exif=exif), max_pixels=MANY)
     assert (picture.rgb.shape, picture.orientation, picture.exif) == ((96, 64, 3), 6, None)
     assert "EXIF" in picture.warnings[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (66_000, 1), (33_000, 3), (300, 500)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_transparent_picture_keeps_every_sample_whatever_its_shape(
+    size: tuple[int, int], mode: str
+) -> None:
+    """Colours and alpha are taken apart strip by strip."""
+    width, height = size
+    samples = np.random.default_rng(1).integers(0, 256, (height, width, len(mode)), np.uint8)
+    samples[0, 0, -1] = 7
+    file = io.BytesIO()
+    Image.fromarray(samples).save(file, "PNG")
+    picture = decode(file.getvalue(), max_pixels=10**6)
+    assert picture.alpha is not None
+    assert (picture.alpha == samples[..., -1]).all()
+    assert (picture.rgb == samples[..., :-1]).all()
