@@ -112,7 +112,8 @@ def served(home: Path, *options: str, **environ: str) -> Iterator[Served]:
     assert process.stdout is not None
     try:
         address, _, code = process.stdout.readline().strip().partition("/#")
-        yield Served(process=process, port=int(address.rpartition(":")[2] or 0), code=code, home=home)
+        port = address.rpartition(":")[2]
+        yield Served(process=process, port=int(port) if port.isdigit() else 0, code=code, home=home)
     finally:
         process.terminate()
         process.wait(20)

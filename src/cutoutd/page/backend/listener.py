@@ -109,15 +109,18 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
+def place(bound: socket.socket) -> str:
+    """IP address and port."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def url(bound: socket.socket, page: PageSettings) -> str:
     """The address of the page, as a browser takes it."""
-    host, port = bound.getsockname()[:2]
-    if page.address.is_loopback or not page.hosts:
-        name = f"[{host}]" if ":" in host else host
-    else:
-        name = page.hosts[0]
-    if page.proxy:
-        return f"https://{name}"
+    if page.proxy:  # at which port it serves is its own affair
+        return f"https://{page.hosts[0] if page.hosts else page.proxy}"
+    where, _, port = place(bound).rpartition(":")
+    name = where if page.address.is_loopback else page.hosts[0]
     return f"{'http' if page.tls_cert is None else 'https'}://{name}:{port}"
 
 

@@ -104,7 +104,7 @@ def _serve(
     options.on_ready(address)
     layers = confine_page(required=options.required)
     keep_for_uploader(os.environ)
-    logs.get().info("page.ready", address=address, layers=list(layers))
+    logs.get().info("page.ready", address=address, listening=listener.place(bound), layers=list(layers))
     threading.Thread(target=web.keep, args=(ending,), name="page-web", daemon=True).start()
     for start in registry.starters():
         start(backend)

@@ -1,0 +1,113 @@
+"""A page that other machines come to: by names, a password, and TLS or a proxy."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.errors import ConfigurationError
+from cutoutd.page.backend import listener
+from cutoutd.settings.page import PageSettings
+from tests.integration.served import served
+from tests.integration.tools import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PASSWORD = "correct horse battery"  # noqa: S105 -- the test's own
+NAME = "studio.example.net"
+
+
+@pytest.fixture
+def word(tmp_path: Path) -> Path:
+    """The password's file."""
+    file = tmp_path / "word"
+    file.write_text(f"{PASSWORD}\n", encoding="utf-8")
+    file.chmod(0o600)
+    return file
+
+
+def configured(directory: Path, text: str) -> Path:
+    """A configuration with a page."""
+    folder = f'[[folder]]\nname = "a"\ninput = "{directory}/in"\noutput = "{directory}/out"\n'
+    file = directory / "cutoutd.toml"
+    file.write_text(f'[page]\nhosts = ["{NAME}"]\n{text}\n{folder}', encoding="utf-8")
+    return file
+
+
+def paired(connection: http.client.HTTPConnection, origin: str, code: str) -> tuple[int, str]:
+    """The status, and the cookie that was set."""
+    headers = {"Host": NAME, "Origin": origin, "Content-Type": "application/json"}
+    connection.request("POST", "/pair", json.dumps({"code": code}), headers)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.getheader("set-cookie", "")
+
+
+def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, word: Path) -> None:
+    """Its cookie is for encrypted connections alone, and plain http gets nothing."""
+    need("openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ("-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}")
+    made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    files = ("-keyout", str(key), "-out", str(certificate))
+    subprocess.run(["openssl", "req", "-x509", *made, *subject, *files], check=True, capture_output=True)
+    text = f'password_file = "{word}"\ntls_cert = "{certificate}"\ntls_key = "{key}"'
+    with served(tmp_path / "home", "--config", str(configured(tmp_path, text))) as page:
+        context = ssl.create_default_context(cafile=str(certificate))
+        context.check_hostname = False
+        browser = http.client.HTTPSConnection("127.0.0.1", page.port, context=context, timeout=30)
+        assert paired(browser, f"http://{NAME}", PASSWORD)[0] == 403
+        browser.close()
+        assert paired(browser, f"https://{NAME}", "wrong horse battery")[0] == 403
+        status, cookie = paired(browser, f"https://{NAME}", PASSWORD)
+        assert status == 200
+        assert "Secure" in cookie
+        browser.request("GET", "/api/session", headers={"Host": NAME, "Cookie": cookie.partition(";")[0]})
+        assert browser.getresponse().status == 200
+        browser.close()
+        plain = http.client.HTTPConnection("127.0.0.1", page.port, timeout=30)
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            paired(plain, f"https://{NAME}", PASSWORD)
+        plain.close()
+        assert PASSWORD not in page.log
+
+
+def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> None:
+    """It encrypts, and so origins are https."""
+    text = f'password_file = "{word}"\nproxy = "127.0.0.9"'
+    with served(tmp_path / "home", "--config", str(configured(tmp_path, text))) as page:
+        while '"page.ready"' not in page.log:
+            time.sleep(0.02)
+        port = int(re.findall(r'"listening": "127\.0\.0\.1:(\d+)"', page.log)[0])
+        for source, status in (("127.0.0.1", 403), ("127.0.0.9", 200)):
+            one = http.client.HTTPConnection("127.0.0.1", page.port, timeout=30, source_address=(source, 0))
+            found, cookie = paired(one, f"https://{NAME}", PASSWORD)
+            assert (found, "Secure" in cookie) == (status, status == 200)
+            one.close()
+
+
+def test_a_password_that_others_may_read_or_guess_is_refused(word: Path) -> None:
+    """Before anything listens."""
+    page = PageSettings(password_file=word)
+    assert listener.read_password(page) == PASSWORD
+    word.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="others may read this file"):
+        listener.read_password(page)
+    word.chmod(0o600)
+    word.write_text("short\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="fewer than 12 characters"):
+        listener.read_password(page)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        listener.read_password(PageSettings(password_file=word.with_name("none")))
+
+
+def test_what_is_no_certificate_is_told_before_it_is_used(word: Path) -> None:
+    """The process that reads it could tell nobody."""
+    with pytest.raises(ConfigurationError, match="no certificate and its key"):
+        listener.check_certificate(PageSettings(tls_cert=word, tls_key=word))
