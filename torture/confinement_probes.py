@@ -1,4 +1,4 @@
-"""What workers, the uploader, its keeper and a hook try that were taken over, from inside; each is tried without any layer as well.
+"""What workers, the uploader, its keeper, the page's processes and a hook try that were taken over, from inside; each is tried without any layer as well.
 
 The attempts are those of the tests, `tests.integration.sandbox_attempts`. Workers are those of a running daemon, of an untagged
 and of a tagged folder; besides, one on the first Landlock. Of the keeper it is counted what works: it is not confined, since it
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.integration.sandbox_expected import STILL_WORKS
+from tests.integration.test_page_sandbox import DONE_BY_WEB
 from tests.integration.test_uploader_sandbox import ALLOWED
 
 from torture import confinement_inside
@@ -38,11 +39,14 @@ _NETWORK: Final = frozenset(
     }
 )
 
-# A hook is a program that the supervisor starts: whatever it does, it does behind the supervisor's filter.
-_AS_HOOK: Final = (
-    "import os, sys; from cutoutd.sandbox.confinement import confine_supervisor; confine_supervisor();"
+# A hook is a program that the supervisor starts: whatever it does, it does behind the supervisor's filter. So it is with
+# the process behind the page.
+_BEHIND: Final = {
+    kind: f"import os, sys; from cutoutd.sandbox.confinement import {confine}; {confine}();"
     f" os.execv(sys.executable, [sys.executable, '-m', '{_ATTEMPTS}', 'bare', sys.argv[1]])"
-)
+    for kind, confine in (("hook", "confine_supervisor"), ("page", "confine_page"))
+}
+_ALLOWED: Final = {"uploader": ALLOWED, "web": DONE_BY_WEB}
 
 
 def probe(place: Path) -> tuple[Counter[str], list[str]]:
@@ -51,7 +55,7 @@ def probe(place: Path) -> tuple[Counter[str], list[str]]:
     wrong: list[str] = []
     bare = _outcomes(place / "bare", "bare")
     works = {name for name, how in bare.items() if how not in _REFUSED}
-    alone = ("worker over Landlock 1", "uploader", "keeper", "hook")
+    alone = ("worker over Landlock 1", "uploader", "keeper", "web", *_BEHIND)
     for kind, told in (
         *confinement_inside.outcomes(place / "daemon"),
         *((kind, _outcomes(place / kind.replace(" ", "-"), kind)) for kind in alone),
@@ -60,13 +64,13 @@ def probe(place: Path) -> tuple[Counter[str], list[str]]:
         counts[f"{kind}: probes"] = len(told)
         counts[f"{kind}: of which work without a layer"] = len(told.keys() & works)
         counts[f"{kind}: done"] = len(done)
-        if kind == "hook":
+        if kind in _BEHIND:
             reached = done & _NETWORK
             counts[f"{kind}: to a network"] = len(told.keys() & _NETWORK)
         elif kind == "keeper":
             reached = done - works  # it can do nothing that its user's programs cannot
         else:
-            reached = done - set(ALLOWED if kind == "uploader" else STILL_WORKS) - _SLACK
+            reached = done - set(_ALLOWED.get(kind, STILL_WORKS)) - _SLACK
         wrong += [f"{kind}: {name} works" for name in sorted(reached)]
     return counts, wrong
 
@@ -76,7 +80,7 @@ def _outcomes(directory: Path, kind: str) -> dict[str, str]:
         (directory / name).mkdir(parents=True)
     (directory / "input/photo.jpg").write_bytes(b"photo")
     (directory / "outside/secret").write_bytes(b"secret")
-    how = ["-c", _AS_HOOK] if kind == "hook" else ["-m", _ATTEMPTS, kind]
+    how = ["-c", _BEHIND[kind]] if kind in _BEHIND else ["-m", _ATTEMPTS, kind]
     done = subprocess.run(
         [sys.executable, *how, str(directory)],
         cwd=_ROOT,

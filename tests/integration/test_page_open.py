@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,7 +88,7 @@ def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> N
             time.sleep(0.02)
         port = int(re.findall(r'"listening": "127\.0\.0\.1:(\d+)"', page.log)[0])
         for source, status in (("127.0.0.1", 403), ("127.0.0.9", 200)):
-            one = http.client.HTTPConnection("127.0.0.1", page.port, timeout=30, source_address=(source, 0))
+            one = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
             found, cookie = paired(one, f"https://{NAME}", PASSWORD)
             assert (found, "Secure" in cookie) == (status, status == 200)
             one.close()
