@@ -28,8 +28,11 @@ FILE_BYTES: Final = 1 << 30
 _WEB_MEMORY_MB: Final = 1024
 """Of address space; what is in use is a twentieth of that."""
 
+PAGE_MEMORY_MB: Final = 4096
+"""Of address space at least, of the process behind the page: its workers have no more than it has itself."""
+
 _CONNECTIONS: Final = 1024
-"""Open files of who answers browsers, most of them connections that are about to be closed."""
+"""Open files of the page's processes; of who answers browsers, most are connections that are about to be closed."""
 
 _DNS: Final = 53
 
@@ -176,10 +179,11 @@ def confine_web(*, required: bool = False) -> tuple[str, ...]:
     )
 
 
-def confine_page(*, required: bool = False) -> tuple[str, ...]:
+def confine_page(*, memory_mb: int = PAGE_MEMORY_MB, required: bool = False) -> tuple[str, ...]:
     """Take the network from the process behind the page and from all it starts, for good; it keeps the listening socket.
 
     Args:
+        memory_mb: its address space, MiB, and that of each process it starts.
         required: whether each layer must be there.
 
     Returns:
@@ -190,6 +194,10 @@ def confine_page(*, required: bool = False) -> tuple[str, ...]:
         CutoutdError: a layer that exists here was refused.
     """
     return _in_force(
+        (
+            Layer.RLIMITS,
+            limits.bound_resources(memory_mb=memory_mb, nice=0, open_files=_CONNECTIONS),
+        ),
         (Layer.NO_DUMP, limits.hide_memory()),
         (Layer.SECCOMP_PAGE, seccomp.refuse_calling_out()),
         required=survey.PAGE if required else (),

@@ -72,7 +72,7 @@ WEB: Final = (
 )
 """A whole sandbox of the process that answers browsers."""
 
-PAGE: Final = (Layer.NO_DUMP, Layer.SECCOMP_PAGE)
+PAGE: Final = (Layer.RLIMITS, Layer.NO_DUMP, Layer.SECCOMP_PAGE)
 """A whole sandbox of the process behind it."""
 
 _FILTERS: Final = frozenset(

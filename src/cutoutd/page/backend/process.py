@@ -23,7 +23,8 @@ from cutoutd.page.backend.service import Service
 from cutoutd.page.backend.sessions import Sessions
 from cutoutd.page.backend.web_process import WebProcess
 from cutoutd.process.child_environment import keep_for_uploader
-from cutoutd.sandbox.confinement import confine_page
+from cutoutd.sandbox.confinement import PAGE_MEMORY_MB, confine_page
+from cutoutd.settings.schema import PoolSettings
 
 if TYPE_CHECKING:
     import socket
@@ -102,7 +103,8 @@ def _serve(
     announcement.announce(options.state_dir, address)
     # Now, since whatever is started below has no network. Who comes already waits until the web process answers.
     options.on_ready(address)
-    layers = confine_page(required=options.required)
+    pool = options.settings.pool if options.settings is not None else PoolSettings()
+    layers = confine_page(memory_mb=max(PAGE_MEMORY_MB, pool.worker_memory_mb), required=options.required)
     keep_for_uploader(os.environ)
     logs.get().info("page.ready", address=address, listening=listener.place(bound), layers=list(layers))
     threading.Thread(target=web.keep, args=(ending,), name="page-web", daemon=True).start()
