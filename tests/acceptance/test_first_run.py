@@ -82,9 +82,15 @@ def test_a_folder_is_chosen_on_the_page_and_its_pictures_are_cut(
 
     change["digest"] = browser.ask("/api/folder_settings?folder=to-cut")[1]["digest"]
     assert browser.ask("/api/change_settings", data={**change, "changes": {"route": "hosted"}})[0] == 403
+    file = bench.root / "config" / "cutoutd" / "cutoutd.toml"
+    file.write_text(f"[pool]\njob_timeout_s = 77\n{file.read_text(encoding='utf-8')}", encoding="utf-8")
+    change["digest"] = browser.ask("/api/folder_settings?folder=to-cut")[1]["digest"]
+    answer = browser.ask("/api/change_settings", data={**change, "changes": {"order": "newest"}})[1]
+    assert answer["taken_over"] == "refused"
+    assert "[pool] job_timeout_s cannot change while cutoutd runs" in answer["why"]
     assert daemon.end() == 0
     assert browser.page.code not in log(bench)
-    assert 'name = "more"' in (bench.root / "config" / "cutoutd" / "cutoutd.toml").read_text(encoding="utf-8")
+    assert 'name = "more"' in file.read_text(encoding="utf-8")
     assert "# more: nothing leaves this machine" in bench.call("check").stdout
 
 
