@@ -116,6 +116,8 @@ async function chooseForm(stage, chosen, { back, done, signal }) {
   const forms = await read("forms", {}, { signal });
   chosen.form ||= forms[0].name;
   const output = el("input", { id: "output", class: "field", value: outputFor(chosen.input), autocomplete: "off", spellcheck: "false", "aria-describedby": "output-help" });
+  const there = chosen.places?.path === chosen.input ? chosen.places.pictures : 0;
+  const existing = el("input", { type: "checkbox", checked: true });
   const problem = el("p", { class: "field-error", role: "alert" });
   const start = el("button", { class: "button primary", type: "submit" }, t("welcome.start"));
   const submit = async (event) => {
@@ -124,7 +126,7 @@ async function chooseForm(stage, chosen, { back, done, signal }) {
     problem.textContent = "";
     try {
       chosen.output = output.value.trim();
-      const { name: added, taken_over: how, why } = await write("add_folder", { input: chosen.input, output: chosen.output, form: chosen.form, create: true }, { signal });
+      const { name: added, taken_over: how, why } = await write("add_folder", { input: chosen.input, output: chosen.output, form: chosen.form, existing: existing.checked ? "cut" : "skip", create: true }, { signal });
       setSession({ ...getSession(), configured: true });
       if (how === "refused") fail({ code: "config_refused", text: t("settings.savedRefused", { why: plain(why) }) });
       done(added);
@@ -143,6 +145,7 @@ async function chooseForm(stage, chosen, { back, done, signal }) {
       { on: { submit } },
       el("fieldset", { class: "forms" }, el("legend", { class: "visually-hidden" }, t("welcome.formTitle")), forms.map((one) => formChoice(one, chosen))),
       el("div", { class: "output" }, el("label", { class: "label", for: "output" }, t("welcome.output")), output, el("p", { id: "output-help", class: "secondary small" }, t("welcome.outputHow"))),
+      there ? el("label", { class: "check" }, existing, el("span", { class: "label" }, t(chosen.places.pictures_more ? "welcome.existingMore" : "welcome.existing", { count: there }))) : null,
       problem,
       el("div", { class: "choose" }, el("button", { class: "button", type: "button", on: { click: back } }, t("welcome.back")), start),
     ),
