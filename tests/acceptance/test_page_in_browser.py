@@ -1,0 +1,386 @@
+"""The page in Chromium, with the real daemon behind it: its flows, its states, and that everybody can use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.acceptance.browsing import PHONE, address_of, chromium, needs_chromium, visit
+from tests.acceptance.conftest import PATIENCE_S, bench_in, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+    from tests.acceptance.browsing import Visitor
+    from tests.acceptance.conftest import Bench
+
+pytestmark = needs_chromium()
+
+VIEWS = ("inbox", "failures", "left", "settings", "welcome")
+
+CONFIGURATION = """\
+# The studio's.
+[service]
+min_free_disk_mb = 1
+
+[[folder]]
+name = "to-cut"
+input = "~/to-cut"
+output = "~/cutouts"
+settle_s = 0.1   # the camera is quick
+review_below = 0.0
+"""
+
+HOSTILE = (
+    "<img src=x onerror=document.title=1>.jpg",
+    "<script>document.title=1</script>.jpg",
+    "'\"><b>bold</b>.jpg",
+    "&lt;b&gt;.jpg",
+    "javascript:document.title=1.jpg",
+    "{name}.jpg",
+    "photo\u202egpj.exe",
+    "a\u200bb\u2066c\u2069.jpg",
+    "\u2028line.jpg",
+    "new\nline\ttab.jpg",
+    "\x1b[31mred.jpg",
+    "bad\udcff\udc80.jpg",
+    "x" * 251 + ".jpg",
+    "ü" * 125 + ".jpg",
+    "שלום עולם.jpg",
+    *(
+        f"mark{chr(code)}.jpg"
+        for code in (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A))
+    ),
+    *(
+        f"control{chr(code)}.jpg"
+        for code in (1, 2, 7, 8, 11, 12, 13, 14, 27, 31, 127, 0x80, 0x85, 0xAD, 0x61C, 0xFEFF)
+    ),
+)
+
+
+def studio_in(root: Path, models: Path) -> Bench:
+    """A home of its own, in which the configuration is the user's; the model is a small one."""
+    bench = bench_in(root)
+    for name in ("CUTOUTD_PAGE__ENABLED", "DISPLAY", "WAYLAND_DISPLAY"):
+        bench.environment.pop(name, None)
+    bench.environment.update(
+        {
+            "HOME": os.fspath(root),
+            "XDG_DATA_HOME": os.fspath(models),
+            "CUTOUTD_MODEL__NAME": "darkness",
+        }
+    )
+    return bench
+
+
+@contextmanager
+def running(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
+    """`cutoutd run`, as at home: with the user's configuration, or none."""
+    with (bench.root / "log").open("ab") as log:
+        daemon = subprocess.Popen(
+            bench.command("run"),
+            env=bench.environment,
+            cwd=bench.root,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield daemon
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests here."""
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
+    """A configured home with a few pictures, one of which cannot be cut."""
+    bench = studio_in(tmp_path_factory.mktemp("studio"), small_models_dir)
+    config = bench.root / "config" / "cutoutd" / "cutoutd.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(CONFIGURATION, encoding="utf-8")
+    config.chmod(0o600)
+    for hue in range(3):
+        bench.drop(f"ball-{hue}.jpg", hue)
+    bench.drop("<b>bold\u202e.jpg")
+    (bench.input / "layers.psd").write_bytes(b"8BPS\x00\x01" + bytes(200))
+    return bench
+
+
+@pytest.fixture(scope="module")
+def daemon(studio: Bench) -> Iterator[subprocess.Popen[bytes]]:
+    """The studio's, when all that was there is done."""
+    with running(studio) as one:
+        studio.wait_for(
+            lambda: sorted(studio.states().values()) == ["done"] * 4 + ["failed"], "five pictures"
+        )
+        yield one
+
+
+@pytest.fixture(scope="module")
+def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tuple[str, str, object]:
+    """A browser that was paired: the address, its token and its cookies."""
+    assert daemon.poll() is None
+    address = address_of(studio)
+    with visit(browser, address) as visitor:
+        visitor.page.locator(".view-inbox").wait_for()
+        token = visitor.page.evaluate("sessionStorage.getItem('cutoutd-token')")
+        return address.partition("#")[0], str(token), visitor.context.storage_state()
+
+
+@contextmanager
+def again(browser: Browser, kept: tuple[str, str, object], **window: object) -> Iterator[Visitor]:
+    """The paired browser in another window."""
+    address, token, cookies = kept
+    with visit(browser, address, kept=cookies, **window) as visitor:  # type: ignore[arg-type] # as of `visit`
+        visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", token)
+        visitor.page.reload()
+        visitor.page.locator("#main h1").wait_for(state="attached")
+        yield visitor
+
+
+def test_the_first_run_leads_from_nothing_to_the_first_cutout(
+    tmp_path: Path, small_models_dir: Path, browser: Browser
+) -> None:
+    """Choose a folder, choose a form, put a picture into it, and see it cut; the configuration is there."""
+    bench = studio_in(tmp_path, small_models_dir)
+    bench.output.rmdir()
+    with running(bench), visit(browser, address_of(bench)) as visitor:
+        page = visitor.page
+        page.get_by_role("button", name="to-cut").click()
+        page.get_by_role("button", name="Watch “to-cut”").click()
+        page.get_by_role("radio").first.wait_for()
+        expect(page.get_by_role("heading", level=2)).to_be_focused()
+        page.get_by_role("radio", name="Transparent").check()
+        page.get_by_role("button", name="Start cutting").click()
+        page.get_by_text("Put a picture into this folder").wait_for()
+        bench.drop("ball.jpg")
+        page.locator(".first img").wait_for()
+        expect(page.get_by_text("Your first cutout: ball.jpg")).to_be_visible()
+        page.get_by_role("link", name="To the inbox").click()
+        expect(page.locator(".cutout")).to_have_count(1)
+        assert (bench.output / "ball.png").is_file()
+        assert 'input = "' in (tmp_path / "config" / "cutoutd" / "cutoutd.toml").read_text(encoding="utf-8")
+
+
+def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """Without anybody reloading; and pausing holds the next one up."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        first = page.locator(".cutout").first
+        studio.drop("fresh.jpg", 1)
+        expect(first).to_contain_text("fresh.jpg")
+        page.get_by_role("button", name="Pause cutting").click()
+        expect(page.locator(".running-text")).to_have_text("Paused")
+        studio.drop("later.jpg", 2)
+        expect(page.locator(".figure-waiting dd")).to_have_text("1")
+        page.get_by_role("button", name="Go on with cutting").click()
+        expect(first).to_contain_text("later.jpg")
+        expect(page.get_by_role("img", name="Cutouts a minute")).to_be_visible()
+
+
+def test_a_failure_says_what_helps_and_can_be_cut_again(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """One by its button, all by another that asks; what was put right is cut."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("failures")
+        row = page.get_by_role("listitem").filter(has_text="layers.psd")
+        expect(row.get_by_role("heading")).not_to_be_empty()
+        row.get_by_role("button", name="Cut again").click()
+        expect(page.locator(".row.asked")).to_have_count(1)
+        studio.wait_for(lambda: studio.states()["layers.psd"] == "failed", "its second failure")
+        picture(1).save(studio.input / "layers.psd", format="JPEG")
+        visitor.go("inbox")
+        visitor.go("failures")
+        page.get_by_role("button", name="Cut it again").or_(page.get_by_text("Nothing has failed")).wait_for()
+        studio.wait_for(lambda: studio.states()["layers.psd"] == "done", "what was put right")
+        expect(page.get_by_text("Nothing has failed")).to_be_visible()
+        (studio.input / "layers.psd").unlink()
+
+
+def test_what_left_is_nothing_and_four_questions_are_answered(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """With what can be seen in the running system."""
+    with again(browser, kept) as visitor:
+        visitor.go("left")
+        expect(visitor.page.locator(".left-figure")).to_have_text("0 bytes")
+        expect(visitor.page.locator(".question")).to_have_count(4)
+        for number in range(4):
+            expect(visitor.page.locator(".question").nth(number).locator("li").first).not_to_be_empty()
+
+
+def test_settings_are_saved_and_what_is_wrong_is_said_at_its_field(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """The file keeps its comments; a number out of range and a refusal of the loader stand at the field; a conflict is told."""
+    config = studio.root / "config" / "cutoutd" / "cutoutd.toml"
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        doubtful = page.get_by_label("Doubtful below")
+        doubtful.fill("7")
+        doubtful.press("Enter")
+        expect(doubtful).to_be_focused()
+        expect(page.locator("#setting-doubtful_below-error")).to_have_text("At most 1")
+        doubtful.fill("0.25")
+        canvas = page.get_by_label("Canvas")
+        canvas.fill("a barn door")
+        canvas.press("Enter")
+        expect(canvas).to_have_attribute("aria-invalid", "true")
+        canvas.fill("")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator(".toast")).to_contain_text("Saved")
+        assert "doubtful_below = 0.25" in config.read_text(encoding="utf-8")
+        assert "# the camera is quick" in config.read_text(encoding="utf-8")
+        answer = '{"error": {"code": "config_changed", "text": "changed", "named": {}}}'
+        page.route("**/api/change_settings", lambda route: route.fulfill(status=409, body=answer))
+        page.get_by_label("Doubtful below").fill("0.2")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Load the new state").click()
+        expect(page.get_by_label("Doubtful below")).to_have_value("0.2")
+        expect(page.get_by_text("1 change is not saved")).to_be_visible()
+        page.get_by_role("button", name="Discard").click()
+
+
+def test_everything_is_reached_by_keys_alone(browser: Browser, kept: tuple[str, str, object]) -> None:
+    """Views by their numbers, the help by its sign; the focus goes to what is new, and the first stop is a way past the navigation."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_be_focused()
+        for key, heading in (("3", "Failures"), ("4", "What left"), ("5", "Settings"), ("1", "Inbox")):
+            page.keyboard.press(key)
+            expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+            expect(page.get_by_role("heading", level=1)).to_be_focused()
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_contain_text("Accept")
+        page.keyboard.press("3")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Inbox")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_screen(browser: Browser, kept: tuple[str, str, object], theme: str) -> None:
+    """All views, the help, and the page that is locked; also on a phone's width and with the page twice as large."""
+    with again(browser, kept, theme=theme) as visitor:
+        found: dict[str, list[str]] = {}
+        for view in VIEWS:
+            visitor.go(view)
+            found[view] = visitor.findings()
+        visitor.page.keyboard.press("?")
+        found["help"] = visitor.findings()
+        visitor.context.clear_cookies()
+        visitor.page.reload()
+        visitor.page.get_by_text("This page is locked").wait_for()
+        found["locked"] = visitor.findings()
+        assert {view: findings for view, findings in found.items() if findings} == {}
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+def test_no_screen_is_wider_than_a_phone(
+    browser: Browser, kept: tuple[str, str, object], language: str
+) -> None:
+    """At 360 pixels, which is also a window of 720 at 200%; with names of any length, in either language."""
+    with again(browser, kept, size=PHONE, language=language) as visitor:
+        wide = {}
+        for view in VIEWS:
+            visitor.go(view)
+            wide[view] = visitor.overflow()
+        assert wide == dict.fromkeys(VIEWS, 0)
+
+
+def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple[str, str, object]) -> None:
+    """All words, the numbers and the language that a screen reader is told."""
+    with again(browser, kept, language="de-AT") as visitor:
+        expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Eingang")
+        assert visitor.page.evaluate("document.documentElement.lang") == "de"
+        visitor.go("left")
+        expect(visitor.page.get_by_role("heading", level=2).first).to_have_text(
+            "Vier Fragen an jedes solche Programm"
+        )
+
+
+def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[str, str, object]) -> None:
+    """Markup is text; marks that turn or hide text are written out; a name of 255 bytes makes nothing wider."""
+    assert len(HOSTILE) >= 50
+    with again(browser, kept, size=PHONE) as visitor:
+        page = visitor.page
+        (sample,) = page.evaluate("fetch('/api/jobs?limit=1').then(answer => answer.json())")["jobs"]
+        jobs = [
+            {
+                **sample,
+                "job": number,
+                "path": name,
+                "name": name,
+                "state": "failed",
+                "why": name,
+                "advice": name,
+            }
+            for number, name in enumerate(HOSTILE, 1)
+        ]
+        answer = json.dumps({"total": len(jobs), "jobs": jobs})
+        page.route("**/api/jobs?*", lambda route: route.fulfill(body=answer, content_type="application/json"))
+        title = visitor.page.title()
+        visitor.go("failures")
+        expect(page.locator(".row")).to_have_count(len(HOSTILE))
+        text = page.locator("main").inner_text()
+        assert "<script>document.title=1</script>.jpg" in text
+        assert "photo[U+202E]gpj.exe" in text
+        assert "bad\\xff\\x80.jpg" in text
+        hidden = {
+            one
+            for one in text
+            if one != "\n" and (ord(one) < 32 or 0x200B <= ord(one) <= 0x200F or 0x202A <= ord(one) <= 0x202E)
+        }
+        assert hidden == set()
+        assert page.locator("main b, main script, main img[src='x']").count() == 0
+        assert page.title() not in ("1", title)
+        assert visitor.overflow() == 0
+
+
+def test_the_page_lives_through_the_end_and_the_return_of_cutoutd(
+    tmp_path: Path, small_models_dir: Path, browser: Browser
+) -> None:
+    """It says that nobody answers, and goes on by itself when somebody does; nobody has to pair anew."""
+    bench = studio_in(tmp_path, small_models_dir)
+    config = tmp_path / "config" / "cutoutd" / "cutoutd.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(CONFIGURATION, encoding="utf-8")
+    config.chmod(0o600)
+    with running(bench):
+        address = address_of(bench)
+        opened = visit(browser, address)
+        visitor = opened.__enter__()
+        expect(visitor.page.locator(".running-text")).to_have_text("Running")
+    try:
+        expect(visitor.page.locator("#notices")).to_contain_text("gives no answer")
+        with running(bench):
+            expect(visitor.page.locator(".running-text")).to_have_text("Running")
+            bench.drop("ball.jpg")
+            expect(visitor.page.locator(".cutout")).to_have_count(1)
+    finally:
+        opened.__exit__(None, None, None)
