@@ -4,6 +4,7 @@
  */
 
 import { el, icon, put } from "./dom.js";
+import { thumbnail } from "./loading.js";
 
 const SPARE = 6; // entries to each side of the sight
 
@@ -124,7 +125,7 @@ export class Filmstrip extends EventTarget {
     if (entry.state === state) return;
     entry.state = state;
     if (!what) return put(entry);
-    const image = el("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false", src: what.thumb });
+    const image = thumbnail(what.thumb, { draggable: "false" });
     image.addEventListener("error", () => image.classList.add("gone"), { once: true });
     put(
       entry,

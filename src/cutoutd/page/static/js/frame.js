@@ -92,11 +92,14 @@ function drawRunning(overview, up) {
   if (focused) place.querySelector("button")?.focus();
 }
 
-/** Stops or goes on with cutting, in all folders. */
+/** Stops or goes on with cutting, in all folders. The daemon obeys in a moment: until then the overview is asked for again. */
 export async function setPaused(paused) {
   try {
     await write("pause", { paused });
-    await refresh();
+    for (let tries = 0; tries < 20 && state.overview?.paused !== paused; tries++) {
+      await refresh();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
   } catch (error) {
     fail(error);
   }

@@ -3,8 +3,10 @@
  * than a bound. Places nothing on the page.
  */
 
-const AT_ONCE = 5; // of the six connections that HTTP/1.1 has to a host; one is for the events
-const AHEAD_AT_ONCE = 3;
+import { countTiles } from "./loading.js";
+
+const AT_ONCE = 3; // of the six connections that HTTP/1.1 has to a host: see loading.js
+const AHEAD_AT_ONCE = 2;
 const KEPT = 160; // elements; 512 x 512 pixels are 1 MB while the browser holds them decoded
 const RETRY_MS = [500, 2000]; // after an error: a worker may be busy, a share slow
 
@@ -80,6 +82,7 @@ export class TileLoader {
   async #begin(entry) {
     entry.state = "loading";
     this.running++;
+    countTiles(1);
     const image = new Image();
     image.decoding = "async";
     image.draggable = false;
@@ -94,6 +97,7 @@ export class TileLoader {
       this.#failed(entry);
     }
     this.running--;
+    countTiles(-1);
     this.#next();
   }
 

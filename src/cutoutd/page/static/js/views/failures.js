@@ -4,6 +4,7 @@ import { on, picture, read, write } from "../api.js";
 import { el, icon, name, plain, put } from "../dom.js";
 import { bind } from "../keys.js";
 import { announce, ask, fail, toast } from "../live.js";
+import { thumbnail } from "../loading.js";
 import { pagedList } from "../pages.js";
 import { setQuery } from "../router.js";
 import { onOverview, overview, refresh } from "../state.js";
@@ -102,7 +103,7 @@ async function retryAll(total, params, signal) {
 }
 
 function failure(job, again) {
-  const shot = el("img", { src: picture.thumb(job.job, "source", job.seen), alt: "", loading: "lazy", decoding: "async" });
+  const shot = thumbnail(picture.thumb(job.job, "source", job.seen || job.job));
   const frame = el("span", { class: "row-picture" }, shot);
   shot.addEventListener("error", () => put(frame, icon("failures")));
   return el(

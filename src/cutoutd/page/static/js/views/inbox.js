@@ -5,6 +5,7 @@
 import { on, picture, read } from "../api.js";
 import { el, icon, name, plain, put, redraw } from "../dom.js";
 import { announce } from "../live.js";
+import { thumbnail } from "../loading.js";
 import { throughputPlot } from "../plot.js";
 import { href } from "../router.js";
 import { onOverview } from "../state.js";
@@ -222,7 +223,7 @@ function cutout(job, fresh) {
     el(
       "a",
       { href: href("/review", { job: job.job }) },
-      el("span", { class: "cutout-picture checker" }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "", loading: "lazy", decoding: "async" })),
+      el("span", { class: "cutout-picture checker" }, thumbnail(picture.thumb(job.job, "cutout", job.seen))),
       el("span", { class: "cutout-name ellipsis", title: plain(job.path) }, name(job.name)),
       el(
         "span",

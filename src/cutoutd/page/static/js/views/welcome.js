@@ -3,7 +3,7 @@
 import { mayWrite, on, picture, read, write } from "../api.js";
 import { el, icon, name, plain, put, redraw } from "../dom.js";
 import { formDrawing } from "../drawings.js";
-import { announce, fail } from "../live.js";
+import { fail } from "../live.js";
 import { href } from "../router.js";
 import { getSession, onOverview, refresh, setSession } from "../state.js";
 import { coded, errorText, t } from "../text.js";
@@ -176,7 +176,6 @@ function watchFirst(stage, added, chosen, signal) {
     ended = good ? "good" : "failed";
     line.textContent = good ? t("welcome.firstDone", { name: plain(job.name) }) : t("welcome.firstFailed", { name: plain(job.name), why: plain(job.why) });
     put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-failed" }, icon("failures"), plain(job.advice ?? "")));
-    announce(line.textContent);
     next.hidden = false;
   };
   const draw = (overview) => {
