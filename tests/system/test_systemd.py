@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNIT = "cutoutd.service"
+PAGE = "cutoutd-page.service"
 CONFIG = "/etc/cutoutd/cutoutd.toml"
 PHOTOS = "/srv/photos"
 FOLDER = '[[folder]]\nname = "{name}"\ninput = "{input}"\noutput = "{output}"\nsettle_s = 0.2\npoll_interval_s = 0.5\n'
@@ -37,6 +38,24 @@ print(json.dumps([dict(zip(("path", "state", "attempts"), row)) for row in rows]
 """
 READY_AFTER_CRASH_S = 3.0
 RESTART_AFTER_HANG_S = 30.0
+
+
+BROWSER = """
+import http.client, json, sys
+origin = "http://127.0.0.1:7979"
+def ask(path, data=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", 7979, timeout=60)
+    body = None if data is None else json.dumps(data)
+    given = {"Origin": origin, "Content-Type": "application/json"} if body else {}
+    connection.request("POST" if body else "GET", path, body, {**given, **headers})
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read()), answer.getheader("set-cookie", "").partition(";")[0]
+stranger = ask("/api/overview")[0]
+status, said, cookie = ask("/pair", {"code": sys.argv[1]})
+overview = ask("/api/overview", Cookie=cookie)[1]
+pause = ask("/api/pause", {"paused": False}, **{"Cookie": cookie, "X-Cutoutd-Token": said["token"]})[0]
+print(json.dumps({"stranger": stranger, "overview": overview, "pause": pause}))
+"""
 
 
 class Service:
@@ -419,10 +438,36 @@ def test_the_uploader_is_a_service_of_its_own_that_sees_its_boxes_alone(service:
     assert not box.path("/etc/systemd/system/cutoutd-hosted.service").exists()
 
 
+def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None:
+    """The daemon has no network, the page only answers: a browser that was paired sees what was cut, and decides."""
+    box = service.box
+    service.start()
+    service.drop("shown.jpg")
+    until(lambda: service.cut("shown"), f"a cutout\n{box.journal()}")
+    until(lambda: box.show(PAGE, "ActiveState")["ActiveState"] == "active", f"the page\n{box.journal(PAGE)}")
+
+    def opened() -> str:
+        words = ("env", "HOME=/home/ann", sys.executable, "-P", "-m", "cutoutd", "page", "--config", CONFIG)
+        return box.call(*words, check=False, user=True)
+
+    until(lambda: "http://127.0.0.1:7979/#" in opened(), f"the page\n{box.journal(PAGE)}")
+    box.path("/srv/browser.py").write_text(BROWSER)
+    code = opened().rpartition("#")[2].strip()
+    said = json.loads(box.call(sys.executable, "/srv/browser.py", code))
+    assert said["stranger"] == 401
+    assert {folder["name"]: folder["done"] for folder in said["overview"]["folders"]}["photos"] > 0
+    assert said["pause"] == 200
+    assert any(job["state"] == "done" for job in service.jobs())
+    pids = box.pids(PAGE)
+    assert len(pids) == 2
+    assert all("Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text() for pid in pids)
+
+
 def test_it_goes_without_a_trace_but_the_work(service: Service) -> None:
     """Twice, and the second time says that nothing is there."""
     assert "The service is gone" in service.cutoutd("service", "uninstall", "--system")
     assert not service.box.path(f"/etc/systemd/system/{UNIT}").exists()
+    assert not service.box.path(f"/etc/systemd/system/{PAGE}").exists()
     assert not service.box.path(f"/etc/systemd/system/multi-user.target.wants/{UNIT}").exists()
     assert "No service is installed" in service.cutoutd("service", "uninstall", "--system")
     assert service.cut("a")
