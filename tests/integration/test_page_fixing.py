@@ -20,7 +20,7 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
-from cutoutd.page.backend import fixing
+from cutoutd.page.backend import brush_sessions
 from tests.integration.shoot import Shoot, jpeg, png
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def shoot(tmp_path: Path) -> Iterator[Shoot]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that draws nothing, and says who it is."""
-    monkeypatch.setattr(fixing, "COMMAND", (sys.executable, "-c", DRAWS))
+    monkeypatch.setattr(brush_sessions, "COMMAND", (sys.executable, "-c", DRAWS))
 
 
 def _pid(shoot: Shoot, fix: str) -> int:
@@ -146,7 +146,7 @@ def test_two_pictures_are_drawn_on_at_once_and_a_third_is_refused_until_one_rest
     third = shoot.write("fix_start", job=jobs[2]).data["fix"]
     assert _pid(shoot, third) == pids[0]
     assert shoot.refused_write("fix_preview", fix=first, strokes=[]).code == "fix_ended"
-    monkeypatch.setattr(fixing, "REST_S", 0.0)
+    monkeypatch.setattr(brush_sessions, "REST_S", 0.0)
     again = shoot.write("fix_start", job=jobs[0]).data["fix"]
     assert _pid(shoot, again) == pids[1]
     assert _pid(shoot, second) == pids[0]
@@ -166,7 +166,7 @@ def test_a_worker_that_dies_costs_one_preview(shoot: Shoot) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_worker_that_nobody_draws_with_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
     """The session is not: its next stroke has another one."""
-    monkeypatch.setattr(fixing, "IDLE_S", 0.1)
+    monkeypatch.setattr(brush_sessions, "IDLE_S", 0.1)
     job = shoot.cut("a.jpg", jpeg(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
     for _ in range(1000):

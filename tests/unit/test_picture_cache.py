@@ -89,3 +89,11 @@ def test_what_is_too_large_to_be_honest_is_not_kept(tmp_path: Path) -> None:
     cache = PictureCache(tmp_path)
     cache.put("a", bytes((4 << 20) + 1))
     assert not _files(tmp_path)
+
+
+def test_nothing_is_kept_where_the_disk_is_nearly_full(tmp_path: Path) -> None:
+    """Cutting needs what is left."""
+    cache = PictureCache(tmp_path, free_bytes=1 << 62)
+    cache.put("a", b"picture")
+    assert cache.get("a") is None
+    assert not _files(tmp_path)

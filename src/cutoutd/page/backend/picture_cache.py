@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -33,11 +34,13 @@ class PictureCache:
     Args:
         directory: of its own; made if it is missing.
         max_bytes: of all files together.
+        free_bytes: that stay free on the disk: cutting needs them more.
     """
 
-    def __init__(self, directory: Path, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, directory: Path, max_bytes: int = MAX_BYTES, *, free_bytes: int = 0) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
+        self._free_bytes = free_bytes
         self._lock = threading.Lock()
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._bytes = 0
@@ -70,6 +73,8 @@ class PictureCache:
         path = self._directory / name
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
+            if self._free_bytes and shutil.disk_usage(self._directory).free < self._free_bytes + size:
+                return
             atomic_write(path, (_digest(content), content), synced=False, draft=hidden_draft(path))
         except OSError:
             return

@@ -43,7 +43,12 @@ KEPT_BYTES: Final = 512 << 20
 LOOKING_S: Final = 60.0
 """For so long after a large picture was looked at, small ones are made promptly as well."""
 
+DISK_MB: Final = 512
+SPARE_MB: Final = 256
+"""Nothing is kept where it would bring the disk within so much of what the daemon leaves free."""
+
 REFUSED_S: Final = 60.0
+_MAX_WHY: Final = 300
 _REMEMBERED: Final = 1000
 ASIDE_NICE: Final = 19
 ASIDE_SESSION_NICE: Final = 15
@@ -74,7 +79,8 @@ class Pictures:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._cache = PictureCache(backend.cache)
+        free_mb = DISK_MB if backend.settings is None else backend.settings.service.min_free_disk_mb
+        self._cache = PictureCache(backend.cache, free_bytes=(free_mb + SPARE_MB) << 20)
         self._starter = starter = ThreadPoolExecutor(1, "page-workers")
         self._prompt = Worker(COMMAND, lambda: self._setup(aside=False), starter, idle_s=IDLE_S)
         self._aside = Worker(COMMAND, lambda: self._setup(aside=True), starter, idle_s=IDLE_S)
@@ -238,14 +244,14 @@ class Pictures:
             said, body = worker.ask(asked, timeout_s or ANSWER_S, files)
         except WorkerFailedError:
             said, body = {"why": "the process that decodes it failed over it"}, b""
-        why = said.get("why")
-        if why is None:
+        if (why := said.get("why")) is None:
             return said, body
+        why = str(why)[:_MAX_WHY]
         if shown.kind is Kind.MATTE and why == "it has no transparency":
             raise no_matte()
         with self._lock:
-            _remember(self._refused, shown.key, (time.monotonic() + REFUSED_S, str(why)))
-        raise cannot_show(str(why))
+            _remember(self._refused, shown.key, (time.monotonic() + REFUSED_S, why))
+        raise cannot_show(why)
 
     def _refuse_again(self, shown: ShownFile) -> None:
         """What a worker failed over is not given to the next one at once."""

@@ -1,0 +1,273 @@
+"""Pictures that are drawn on: each has a worker while somebody draws, and is given to one again if that ended meanwhile.
+
+A session is only a name for a picture as it was when it was begun. This module must not decode anything, nor save strokes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import strokes
+from cutoutd.job_detail import JobResult
+from cutoutd.journal.reader import Reader
+from cutoutd.models.catalog import PACKAGED
+from cutoutd.page.backend import shown_files
+from cutoutd.page.backend.method import RefusedError
+from cutoutd.page.backend.shown_files import Kind, ShownFile, cannot_show
+from cutoutd.page.backend.workers import Worker, WorkerFailedError
+from cutoutd.settings.types import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cutoutd.page.backend.method import Backend
+    from cutoutd.previews.file_reader import FileReader, ReadFile
+    from cutoutd.settings.schema import Settings
+    from cutoutd.strokes import Stroke
+
+COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.brush_worker")
+
+MOST: Final = 2
+"""Pictures that are drawn on at the same time."""
+
+IDLE_S: Final = 180.0
+"""A worker waits for so long for the next stroke."""
+
+REST_S: Final = 60.0
+"""Without a stroke for so long, its worker may be had by whoever begins another picture."""
+
+START_S: Final = 60.0
+PREVIEW_S: Final = 20.0
+
+_MAX_WHY: Final = 300
+_REMEMBERED: Final = 100
+_PNG: Final = b"\x89PNG"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fix:
+    """A picture that is drawn on.
+
+    Attributes:
+        name: hard to guess.
+        job: its number.
+        sha256: of the picture's bytes when it was begun.
+    """
+
+    name: str
+    job: int
+    sha256: str
+
+
+class BrushSessions:
+    """The pictures that are drawn on, and the workers that have them; shared by threads.
+
+    Args:
+        backend: whose pictures.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._starter = starter = ThreadPoolExecutor(1, "page-brushes")
+        self._workers = [Worker(COMMAND, self._setup, starter, idle_s=IDLE_S) for _ in range(MOST)]
+        self._has: list[str] = [""] * MOST
+        self._used_s = [-IDLE_S] * MOST
+        self._lock = threading.Lock()
+        self._fixes: OrderedDict[str, Fix] = OrderedDict()
+        self._reader: tuple[Settings, FileReader] | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that run."""
+        return [pid for worker in self._workers if (pid := worker.pid) is not None]
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            with worker.turn(START_S):
+                worker.end()
+        self._starter.shutdown()
+
+    def begin(self, shown: ShownFile) -> tuple[Fix, tuple[int, int]]:
+        """Make a picture ready; its session, and width and height."""
+        assert shown.sha256 is not None  # noqa: S101 -- see `_fixable`
+        fix = Fix(name=secrets.token_urlsafe(16), job=shown.job.id, sha256=shown.sha256)
+        with self._lock:
+            # A window that was loaded anew, most often: its worker is had by this one.
+            for former in [one.name for one in self._fixes.values() if one.job == fix.job]:
+                self._give_up(former)
+        try:
+            with self._worker(fix.name) as place:
+                size = self._start(place, fix, shown)
+        except BaseException:
+            self.end(fix.name)
+            raise
+        with self._lock:
+            self._fixes[fix.name] = fix
+            while len(self._fixes) > _REMEMBERED:
+                self._fixes.popitem(last=False)
+        return fix, size
+
+    def of(self, name: str) -> Fix:
+        """A session.
+
+        Raises:
+            RefusedError: there is none of this name.
+        """
+        with self._lock:
+            fix = self._fixes.get(name)
+            if fix is None:
+                raise RefusedError(
+                    404,
+                    "fix_ended",
+                    "This correction was ended. Begin it again; what was drawn in this window is kept.",
+                )
+            self._fixes.move_to_end(name)
+            return fix
+
+    def preview(self, fix: Fix, drawn: tuple[Stroke, ...], suggestion: int) -> tuple[bytes, bool]:
+        """What strokes make of the cutout, as a PNG; and whether they change anything."""
+        asked = {
+            "do": "preview",
+            "key": fix.name,
+            "strokes": strokes.dump(drawn),
+            "suggestion": suggestion,
+        }
+        with self._worker(fix.name) as place:
+            said, body = self._ask(place, asked, PREVIEW_S)
+            if said.get("missing"):  # it was ended meanwhile, or another session has had it
+                self._start(place, fix, fixable(self._backend, fix.job))
+                said, body = self._ask(place, asked, PREVIEW_S)
+        if not body.startswith(_PNG):
+            raise cannot_show("the process that draws said nothing that could be understood")
+        return body, said.get("changed") is True
+
+    def end(self, name: str) -> None:
+        """Nobody draws on it any more."""
+        with self._lock:
+            self._fixes.pop(name, None)
+            self._give_up(name)
+
+    def _give_up(self, name: str) -> None:
+        """Its worker may be had by another session."""
+        for place in range(MOST):
+            if self._has[place] == name:
+                self._has[place], self._used_s[place] = "", -IDLE_S
+
+    def read(self, shown: ShownFile) -> ReadFile:
+        """The picture, as it is now.
+
+        Raises:
+            RefusedError: it is another one than the cutout was made of, or cannot be read.
+        """
+        file = shown_files.read(self._files(), shown)
+        if file.sha256 != shown.sha256:
+            file.close()
+            raise source_changed()
+        return file
+
+    def _start(self, place: int, fix: Fix, shown: ShownFile) -> tuple[int, int]:
+        if shown.sha256 != fix.sha256:
+            raise source_changed()
+        files = [self.read(shown)]
+        try:
+            if (cutout := self._base(shown)) is not None:
+                files.append(cutout)
+            descriptors = tuple(one.descriptor for one in files)
+            said, _ = self._ask(place, {"do": "start", "key": fix.name}, START_S, *descriptors)
+        finally:
+            for one in files:
+                one.close()
+        return shown_files.size(said)
+
+    def _base(self, shown: ShownFile) -> ReadFile | None:
+        """The cutout, where its transparency is what strokes correct: another model's, or a service's; else None."""
+        if JobResult.of(shown.job).model in ("", PACKAGED):
+            return None
+        try:
+            cutout = shown_files.find(self._backend, shown.job.id, Kind.MATTE)
+            return shown_files.read(self._files(), cutout)
+        except RefusedError:
+            return None  # the embedded model's is what there is
+
+    def _ask(
+        self, place: int, asked: Mapping[str, object], timeout_s: float, *files: int
+    ) -> tuple[dict[str, Any], bytes]:
+        try:
+            said, body = self._workers[place].ask(asked, timeout_s, files)
+        except WorkerFailedError:
+            raise cannot_show("the process that draws failed over it") from None
+        if "why" in said:
+            raise cannot_show(str(said["why"])[:_MAX_WHY])
+        return said, body
+
+    @contextmanager
+    def _worker(self, name: str) -> Iterator[int]:
+        """Have a worker for a session: its own, one that nobody has, or one that has rested."""
+        now_s = time.monotonic()
+        with self._lock:
+            place = min(range(MOST), key=lambda one: (self._has[one] != name, self._used_s[one]))
+            if self._has[place] != name and now_s < self._used_s[place] + REST_S:
+                raise RefusedError(
+                    503,
+                    "too_many_fixes",
+                    f"{MOST} pictures are being corrected already, such as in another window. Finish one of them first.",
+                )
+            self._has[place] = name
+            self._used_s[place] = now_s
+        with self._workers[place].turn(START_S):
+            yield place
+        with self._lock:
+            if self._has[place] == name:
+                self._used_s[place] = time.monotonic()
+
+    def _files(self) -> FileReader:
+        settings, _ = shown_files.configured(self._backend)
+        with self._lock:
+            if self._reader is None or self._reader[0] is not settings:
+                self._reader = (settings, shown_files.make_reader(settings))
+            return self._reader[1]
+
+    def _setup(self) -> dict[str, object]:
+        settings, _ = shown_files.configured(self._backend)
+        pool = settings.pool
+        return {
+            "max_pixels": pool.max_pixels,
+            "max_file_bytes": pool.max_file_mb << 20,
+            "formats": list(pool.formats),
+            "memory_mb": pool.worker_memory_mb,
+            "required": pool.sandbox is Sandbox.REQUIRED,
+            "nice": pool.nice,
+        }
+
+
+def fixable(backend: Backend, number: int) -> ShownFile:
+    """The original of a cutout that can be corrected.
+
+    Raises:
+        RefusedError: there is none, or it cannot be.
+    """
+    shown = shown_files.find(backend, number, Kind.SOURCE)
+    _, store = shown_files.configured(backend)
+    if Reader(store).newest(shown.job) != number:
+        raise source_changed()
+    if shown.sha256 is None:
+        raise RefusedError(409, "not_cut", "This picture was not cut yet, so there is nothing to correct.")
+    return shown
+
+
+def source_changed() -> RefusedError:
+    """A picture is another one than the cutout was made of."""
+    return RefusedError(
+        409,
+        "source_changed",
+        "The picture was replaced or edited since this cutout was made. It is cut anew; correct that cutout then.",
+    )
