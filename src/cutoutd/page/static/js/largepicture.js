@@ -25,7 +25,7 @@ export class LargePicture {
     this.viewer.paper.before(this.poster);
     this.viewer.element.append(this.message);
     this.viewer.addEventListener("failed", () => this.say(t("review.tileFailed")));
-    this.viewer.addEventListener("backdrop", () => this.#missing());
+    this.viewer.addEventListener("kinds", () => this.#missing());
     this.shown = null;
     this.turn = 0;
   }
@@ -39,15 +39,15 @@ export class LargePicture {
     this.job = job;
     const turn = ++this.turn;
     const kinds = this.#kinds(job);
-    const entry = this.looks.of(job);
+    const entry = this.#entry(job);
     this.say("");
     if (!kinds.every((kind) => entry.looks[kind])) {
       if (!same) this.#showPoster(job);
       await this.looks.need(job, kinds);
       if (turn !== this.turn) return;
-      this.#failedLook(entry, kinds);
+      await this.#failedLook(job, entry, kinds);
+      if (turn !== this.turn) return;
     }
-    entry.sourceOnly = !job.seen || Boolean(entry.failed.cutout);
     this.poster.hidden = true;
     this.viewer.show(entry, { stay: same });
   }
@@ -60,15 +60,18 @@ export class LargePicture {
     this.say("");
   }
 
-  /** Fetches what is likely to be looked at next, in this order. */
+  /** Fetches what is likely to be looked at next: other pictures in this order, then the source of this one. */
   async ahead(jobs) {
-    const { turn } = this;
+    const { turn, job } = this;
     const entries = [];
-    for (const job of jobs) {
-      entries.push(await this.looks.need(job, this.#kinds(job)));
+    for (const one of jobs) {
+      await this.looks.need(one, this.#kinds(one));
       if (turn !== this.turn) return;
+      entries.push(this.#entry(one));
       this.viewer.ahead(entries);
     }
+    const { looks, address, frame } = await this.looks.need(job, ["source"]);
+    if (turn === this.turn) this.viewer.ahead([...entries, { looks, address, frame, kinds: ["source"] }]);
   }
 
   say(text) {
@@ -90,24 +93,37 @@ export class LargePicture {
   }
 
   #kinds(job) {
-    if (!job.seen) return ["source"];
-    return ["source", this.viewer.backdrop === "matte" ? "matte" : "cutout"];
+    return job.seen ? this.viewer.wantedKinds : ["source"];
   }
 
-  // A matte, or a cutout, is asked for only when it is to be seen.
+  // What a Viewer shows. Its size is known from the list, before anything was decoded.
+  #entry(job) {
+    const entry = this.looks.of(job);
+    if (job.width && job.height) entry.frame = { width: job.width, height: job.height };
+    entry.sourceOnly = !job.seen;
+    return entry;
+  }
+
+  // A kind that was not asked for yet, since it was not in sight.
   async #missing() {
     const { job, turn } = this;
     if (!job) return;
     const kinds = this.#kinds(job);
-    const entry = await this.looks.need(job, kinds);
+    await this.looks.need(job, kinds);
     if (turn !== this.turn) return;
+    const entry = this.#entry(job);
     this.say("");
-    this.#failedLook(entry, kinds);
+    await this.#failedLook(job, entry, kinds);
     this.viewer.update();
   }
 
-  #failedLook({ failed }, kinds) {
-    const error = kinds.map((kind) => failed[kind]).find(Boolean);
-    if (error) this.say(errorText(error));
+  // What cannot be shown is said; where there is no cutout to see, the source is better than nothing.
+  async #failedLook(job, entry, kinds) {
+    const failed = kinds.find((kind) => entry.failed[kind]);
+    if (!failed) return;
+    this.say(errorText(entry.failed[failed]));
+    if (failed !== "cutout") return;
+    entry.sourceOnly = true;
+    await this.looks.need(job, ["source"]);
   }
 }

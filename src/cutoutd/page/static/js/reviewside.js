@@ -44,7 +44,7 @@ export class ReviewSide {
     put(
       this.subject,
       el("h2", {}, name(job.name)),
-      el("p", { class: "secondary small" }, name(job.folder), ` · ${number(job.width ?? 0)} × ${number(job.height ?? 0)}`),
+      el("p", { class: "secondary small" }, name(job.folder), job.width ? ` · ${number(job.width)} × ${number(job.height)}` : ""),
       el(
         "p",
         { class: "side-chips" },
@@ -119,9 +119,11 @@ export class ReviewSide {
   }
 
   #enable(job) {
+    const seen = Boolean(job?.seen);
+    const needs = { accept: seen, reject: seen, undecided: seen || job?.state === "rejected", fix: job?.fixable };
     for (const button of this.buttons.children) {
       const { action } = button.dataset;
-      const off = !job || (action === "fix" ? !job.fixable : ["accept", "reject", "undecided"].includes(action) && !job.seen);
+      const off = !job || (action in needs && !needs[action]);
       button.setAttribute("aria-disabled", String(off));
     }
   }

@@ -12,7 +12,7 @@ const STEP = 1.25;
 
 export class Viewer extends EventTarget {
   // Events: "place" after each frame in which the picture lies elsewhere, "shown" when all tiles in sight are there,
-  // "failed" with the address of a tile that did not come, "wipe" and "backdrop" when those were changed.
+  // "failed" with the address of a tile that did not come, "kinds" when others of source, cutout and matte may be in sight.
   constructor(loader, { label, wipeLabel }) {
     super();
     this.loader = loader;
@@ -37,11 +37,13 @@ export class Viewer extends EventTarget {
   }
 
   get frame() {
-    return this.picture.looks.source ?? this.picture.looks.cutout;
+    const { frame, looks } = this.picture;
+    return frame ?? looks.source ?? looks.cutout;
   }
 
   // `picture` is `{looks: {source, cutout, matte}, address(kind, tile), sourceOnly}`; those of `looks` that are not known yet may be
-  // missing. `sourceOnly`: there is no cutout to show. `stay` keeps place and scale: the same picture in a new version.
+  // missing. `sourceOnly`: there is no cutout to show. `frame` is the size of the picture where it is known before
+  // the source is. `stay` keeps place and scale: the same picture in a new version.
   show(picture, { stay = false } = {}) {
     for (const layer of this.layers.values()) layer.remove();
     this.layers.clear();
@@ -65,6 +67,7 @@ export class Viewer extends EventTarget {
   setSide(side) {
     this.side = side;
     this.update();
+    this.dispatchEvent(new Event("kinds"));
   }
 
   setBackdrop(name, colour = null) {
@@ -73,14 +76,15 @@ export class Viewer extends EventTarget {
     this.paper.className = `paper backdrop-${name}`;
     this.paper.style.backgroundColor = name === "colour" ? this.colour : "";
     this.update();
-    this.dispatchEvent(new Event("backdrop"));
+    this.dispatchEvent(new Event("kinds"));
   }
 
   // From 0 to 1 of the viewport's width; null without a wipe.
   setWipe(at) {
+    const other = (at === null) !== (this.wipe === null);
     this.wipe = at === null ? null : Math.min(1, Math.max(0, at));
     this.update();
-    this.dispatchEvent(new Event("wipe"));
+    if (other) this.dispatchEvent(new Event("kinds"));
   }
 
   zoomTo(scale, at = this.middle) {
@@ -126,14 +130,14 @@ export class Viewer extends EventTarget {
     return Math.round(this.place.scale * this.ratio * 100);
   }
 
-  // Fetches what other pictures show first, in this order.
+  // Fetches what other pictures show first, in this order; with `kinds`, those of it.
   ahead(pictures) {
     const urls = [];
-    for (const { looks, address, sourceOnly } of pictures) {
-      const frame = looks.source ?? looks.cutout;
+    for (const { looks, address, sourceOnly, kinds, ...own } of pictures) {
+      const frame = own.frame ?? looks.source ?? looks.cutout;
       if (!frame) continue;
       const place = fitted(frame, this.viewport, this.ratio);
-      for (const kind of this.#kindsOf(sourceOnly)) {
+      for (const kind of kinds ?? this.#kindsOf(sourceOnly)) {
         const look = looks[kind];
         if (!look) continue;
         const layer = new Layer(this.loader, kind, look, (tile) => address(kind, tile));
@@ -146,6 +150,11 @@ export class Viewer extends EventTarget {
   // Kinds in sight, the lowest first.
   get kinds() {
     return this.#kindsOf(this.picture?.sourceOnly);
+  }
+
+  /** Those that a picture with a cutout needs now. */
+  get wantedKinds() {
+    return this.#kindsOf(false);
   }
 
   #kindsOf(sourceOnly) {
