@@ -59,21 +59,6 @@ class Draft:
         """All of it."""
         return self._mark + tomlkit.dumps(self._document)
 
-    def written(self, folder: int, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401 -- any value of TOML
-        """What stands at a place of a folder; None if nothing does.
-
-        Args:
-            folder: its number, from 0.
-            path: keys and, in lists of tables, numbers from 0.
-        """
-        found: Any = self.means["folder"][folder]
-        for step in path:
-            try:
-                found = found[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return found
-
     def set(self, folder: int, path: tuple[str | int, ...], value: object) -> None:
         """Set a key of a folder; tables that are missing above it are made.
 

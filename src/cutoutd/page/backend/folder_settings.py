@@ -6,6 +6,7 @@ What may be set is decided in `cutoutd.page.backend.admission`, and by the loade
 from __future__ import annotations
 
 import os
+import tomllib
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.page.backend import configuration, fields, parameters
@@ -101,8 +102,8 @@ def _fields(seen: Seen, number: int) -> Iterator[fields.Field]:
     folder = seen.settings.folder[number]
     yield from _of_table(folder, "folder", "", ())
     yield from _of_table(folder.matte, "folder.matte", "matte.", ("matte",))
-    written = Draft(seen.raw).written(number, (_RENDITION,))
-    tables = written if isinstance(written, list) and written else [{}]
+    written = tomllib.loads(seen.raw.decode("utf-8-sig"))["folder"][number]
+    tables = written.get(_RENDITION) or [{}]
     first = 0  # of the results that a table stands for: one for each preset that it names
     for index, table in enumerate(tables):
         presets = table.get("preset", "")
