@@ -47,6 +47,13 @@ def lines(overview: Overview) -> Iterator[Line]:
         aside = f"the old one is {told['set_aside']} in {overview.state_dir}"
         said = f"The journal was damaged and was rebuilt at {told['at']}; {aside}. `cutoutd resume` ends this notice."
         yield ((said, _DOUBT),)
+    if why := overview.refused_configuration:
+        yield (
+            (
+                f"The configuration was changed and is refused; the earlier one goes on: {printable(why)}",
+                _DOUBT,
+            ),
+        )
     for folder in overview.folders:
         yield ()
         goes_on = overview.running and not overview.paused

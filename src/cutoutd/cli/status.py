@@ -197,6 +197,7 @@ def as_document(overview: Overview, hosted: dict[str, Any] | None = None) -> dic
         "pid": overview.pid,
         "paused": overview.paused,
         "rebuilt": overview.rebuilt,
+        "refused_configuration": overview.refused_configuration,
         "workers": overview.workers,
         "worker": overview.worker,
         "state_dir": overview.state_dir,

@@ -131,6 +131,7 @@ class Overview:
         rebuilt: the journal was rebuilt; when, from what, and why.
         state_dir: of the journal.
         folders: as configured.
+        refused_configuration: why the running daemon goes on with an earlier configuration; empty if it does not.
     """
 
     at_us: int
@@ -142,6 +143,7 @@ class Overview:
     rebuilt: Mapping[str, str] | None
     state_dir: str
     folders: tuple[FolderView, ...]
+    refused_configuration: str = ""
 
 
 def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, int | None]:
@@ -191,6 +193,7 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
         else {"at": rfc3339(note.at_us), "set_aside": note.aside, "why": note.cause},
         state_dir=str(directory),
         folders=tuple(folders),
+        refused_configuration=str(live.get("refused_configuration") or ""),
     )
 
 

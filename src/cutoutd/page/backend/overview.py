@@ -122,6 +122,7 @@ def overview_data(backend: Backend) -> dict[str, Any]:
             "rebuilt": None
             if note is None
             else {"at": rfc3339(note.at_us), "set_aside": note.aside, "why": note.cause},
+            "refused_configuration": str(live.get("refused_configuration") or ""),
             "workers": live.get("workers"),
             "folders": [
                 {
@@ -143,6 +144,7 @@ def _nothing(now_us: int) -> dict[str, Any]:
         "configured": False,
         "state_dir": "",
         "rebuilt": None,
+        "refused_configuration": "",
         "workers": None,
         "folders": [],
     }
