@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.page import frames
 from tests.integration.served import Browser, Served, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +52,53 @@ def test_a_code_is_good_for_one_browser(browser: Browser, page: Served) -> None:
     """Whoever finds it in a history comes too late."""
     assert browser.token
     assert Browser(page=page).pair() == 403
+
+
+def test_an_upgrade_under_a_running_page_has_both_processes_started_anew() -> None:
+    """A web process of another version than its backend ends with a code that says so."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
+        ours.sendall(frames.pack({"version": "0.0.1"}))
+        descriptors = listener.fileno(), theirs.fileno()
+        ended = subprocess.run(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "cutoutd.page.web.process",
+                str(os.getpid()),
+                *map(str, descriptors),
+            ],
+            pass_fds=descriptors,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == frames.UPGRADED
+
+
+def test_who_waits_for_another_page_to_end_takes_over_and_ends_by_a_signal(tmp_path: Path) -> None:
+    """A daemon's, while one is served by hand."""
+    places = {
+        "XDG_STATE_HOME": str(tmp_path / "xdg_state_home"),
+        "XDG_CONFIG_HOME": str(tmp_path / "xdg_config_home"),
+    }
+
+    def waiting() -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-m", "cutoutd", "page", "--serve-only", "--any-port", "--first-run"]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **places})
+
+    with served(tmp_path):
+        first, second = waiting(), waiting()
+        for one in (first, second):
+            assert one.stderr is not None
+            assert "page.waits" in one.stderr.readline()
+        first.terminate()
+        assert first.wait(20) == 0
+        assert first.stderr is not None
+        assert "page.ready" not in first.stderr.read()
+        first.stderr.close()
+    assert second.stderr is not None
+    assert "page.ready" in second.stderr.readline()
+    second.terminate()
+    assert second.wait(20) == 0
+    second.stderr.close()

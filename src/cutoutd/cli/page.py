@@ -13,7 +13,7 @@ from cutoutd.cli import browser
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_if_any
 from cutoutd.clock import Clock
 from cutoutd.errors import StorageError
-from cutoutd.page import announcement
+from cutoutd.page import announcement, frames
 from cutoutd.settings import loader, places
 from cutoutd.settings.types import Sandbox
 
@@ -72,6 +72,11 @@ def _open(state_dir: Path, address: str) -> None:
     print(f"The page, for one browser and a minute: {paired}", flush=True)
 
 
+def _open_here(state_dir: Path, address: str) -> None:
+    _open(state_dir, address)
+    print("It is served from here, since no daemon serves it; Ctrl-C ends.", flush=True)
+
+
 def _serve(
     settings: Settings,
     origin: Invocation | None,
@@ -95,7 +100,7 @@ def _serve(
         level="warning" if is_seen and service.log_level == "info" else service.log_level,
         log_format="console" if is_seen and service.log_format == "auto" else service.log_format,
     )
-    on_ready = partial(_tell, is_seen) if serve_only else partial(_open, service.state_dir)
+    on_ready = partial(_tell, is_seen) if serve_only else partial(_open_here, service.state_dir)
     options = process.Options(
         settings=settings if origin is not None else None,
         # Where there is none, the page makes the user's.
@@ -107,12 +112,14 @@ def _serve(
         required=settings.pool.sandbox is Sandbox.REQUIRED,
         on_ready=on_ready,
     )
-    process.serve(options, clock=Clock())
+    is_upgraded = process.serve(options, clock=Clock())
+    if is_upgraded and not serve_only:
+        print("cutoutd: another version was installed; run `cutoutd page` again", file=sys.stderr, flush=True)
     logs.flush()
-    # A thread that a share holds up ends with the process.
-    os._exit(0)
+    # A thread that a share holds up ends with the process. Whoever keeps a page running starts it anew by the code.
+    os._exit(frames.UPGRADED if is_upgraded else 0)
 
 
 def _tell(is_seen: bool, address: str) -> None:  # noqa: FBT001 -- bound by `partial`
     if is_seen:
-        print(f"The page: {address} (`cutoutd page` opens it)", flush=True)
+        print(f"{address} (`cutoutd page` opens it)", flush=True)

@@ -10,31 +10,34 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
 from cutoutd.page.pairing import directory
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
     from pathlib import Path
 
 _LOCK: Final = "lock"
 _ADDRESS: Final = "address"
 _NAMES: Final = OpenedNames(files=(_LOCK, _ADDRESS, f"{_ADDRESS}.new", "sessions.json", "sessions.new"))
+_LOOK_S: Final = 1.0
 _MAX_ADDRESS: Final = 1000
 
 
 @contextmanager
-def held(state_dir: Path, *, waits: bool) -> Iterator[None]:
-    """Be the one who serves the page of a state directory.
+def held(state_dir: Path, *, ending: threading.Event | None) -> Iterator[bool]:
+    """Be the one who serves the page of a state directory; whether we are.
 
     Args:
         state_dir: made if it is missing.
-        waits: until whoever serves it now has ended.
+        ending: whoever serves it now is waited for, until this is set; None: nobody is waited for.
 
     Raises:
-        AlreadyRunningError: another one does, and it is not waited for.
+        AlreadyRunningError: another one does, and is not waited for.
         NotPrivateError: the directory is not safe from others.
         StorageError: the disk refuses.
     """
@@ -49,15 +52,28 @@ def held(state_dir: Path, *, waits: bool) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"the system says: {error.strerror}", path=place) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunningError("the page is served already", path=place) from error
-        with suppress(FileNotFoundError):
-            (place / _ADDRESS).unlink()
-        yield
+        is_held = _locked(lock)
+        if not is_held:
+            if ending is None:
+                raise AlreadyRunningError("the page is served already", path=place)
+            logs.get().info("page.waits", why="another process serves the page")
+            # A signal would not end a call that waits.
+            while not (is_held := _locked(lock)) and not ending.wait(_LOOK_S):
+                pass
+        if is_held:
+            with suppress(FileNotFoundError):
+                (place / _ADDRESS).unlink()
+        yield is_held
     finally:
         os.close(lock)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def announce(state_dir: Path, address: str) -> None:

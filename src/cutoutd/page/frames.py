@@ -19,6 +19,9 @@ MAX_HEAD: Final = 1 << 20
 MAX_BODY: Final = 1 << 25
 """Thirty-two MiB: a list of 30,000 jobs takes a tenth of it, and a request of a browser a quarter."""
 
+UPGRADED: Final = 75
+"""Exit code of a web process of another version than its backend; both are to be started anew."""
+
 _LENGTHS: Final = struct.Struct("!II")
 
 Frame: TypeAlias = tuple[dict[str, Any], bytes]

@@ -64,8 +64,11 @@ class Options:
     on_ready: Callable[[str], object]
 
 
-def serve(options: Options, *, clock: Clock) -> None:
+def serve(options: Options, *, clock: Clock) -> bool:
     """Serve the page until a signal.
+
+    Returns:
+        Whether it ended because another version was installed, which is to serve it from now on.
 
     Raises:
         AlreadyRunningError: another process serves it.
@@ -77,17 +80,17 @@ def serve(options: Options, *, clock: Clock) -> None:
     _end_on_signals(ending)
     password = listener.read_password(options.page)
     listener.check_certificate(options.page)
-    with (
-        announcement.held(options.state_dir, waits=options.waits),
-        listener.listening(options.page, any_port=options.any_port) as bound,
-    ):
-        if not ending.is_set():  # asked to end while it waited
-            _serve(options, bound, Sessions(options.state_dir, clock, password), clock, ending)
+    with announcement.held(options.state_dir, ending=ending if options.waits else None) as is_held:
+        if is_held:
+            with listener.listening(options.page, any_port=options.any_port) as bound:
+                sessions = Sessions(options.state_dir, clock, password)
+                return _serve(options, bound, sessions, clock, ending)
+    return False
 
 
 def _serve(
     options: Options, bound: socket.socket, sessions: Sessions, clock: Clock, ending: threading.Event
-) -> None:
+) -> bool:
     backend = Backend(
         settings=options.settings,
         config=options.config,
@@ -112,6 +115,7 @@ def _serve(
         start(backend)
     ending.wait()
     web.end()
+    return web.is_upgraded
 
 
 def _told(options: Options, sessions: Sessions) -> dict[str, Any]:

@@ -37,12 +37,16 @@ class WebProcess:
         bound: the listening socket.
         service: answers it.
         told: gives what it is told first.
+
+    Attributes:
+        is_upgraded: another version was installed, and this one has to make room.
     """
 
     def __init__(self, bound: socket.socket, service: Service, told: Callable[[], dict[str, Any]]) -> None:
         self._bound = bound
         self._service = service
         self._told = told
+        self.is_upgraded = False
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
@@ -71,6 +75,11 @@ class WebProcess:
             begun_s = time.monotonic()
             self._serve_one()
             if ending.is_set():
+                return
+            if self._child is not None and self._child.returncode == frames.UPGRADED:
+                logs.get().warning("page.upgraded")
+                self.is_upgraded = True
+                ending.set()
                 return
             failures = 0 if time.monotonic() - begun_s > _LASTED_S else failures + 1
             logs.get().warning("page.web_ended", code=self._child.returncode if self._child else None)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 1 << 23
 """Eight MiB: 50,000 decisions with what was seen take half of that."""
 
+MAX_CODE: Final = 8192
+"""Of a request that anybody may make."""
+
 BODY_S: Final = 20.0
 """A body that has not come whole by then does not come."""
 
@@ -93,7 +96,7 @@ class Pages:
         """Give a browser its cookie and its token for a code, or for the password."""
         if not self._guard.is_own_origin(request.headers):
             return _refused(403, "origin", "This comes from another page.")
-        body = await read_body(request)
+        body = await read_body(request, MAX_CODE)
         if isinstance(body, Response):
             return body
         answer = await self._channel.ask("_pair", {}, body)
@@ -217,18 +220,18 @@ def _missing(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in encoded if name not in there]
 
 
-async def read_body(request: Request) -> bytes | Response:
+async def read_body(request: Request, most: int = MAX_BODY) -> bytes | Response:
     """A request's body, whole; or the refusal of one that is too large, too slow, or no JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _refused(415, "media_type", "A request's body is JSON.")
-    if len(request.headers.get("content-length", "")) > len(str(MAX_BODY)):
+    if len(request.headers.get("content-length", "")) > len(str(most)):
         return _too_large()
     parts = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             async for part in request.stream():
                 parts += part
-                if len(parts) > MAX_BODY:
+                if len(parts) > most:
                     return _too_large()
     except TimeoutError:
         return _refused(408, "slow", "The request did not come whole in time.")

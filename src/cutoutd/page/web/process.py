@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 import traceback
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -46,6 +47,9 @@ def main() -> None:
     told = frames.receive(channel.recv)
     if told is None:
         return
+    if told[0]["version"] != version("cutoutd"):
+        # Another version was installed meanwhile: what this one says, the backend that started it may not understand.
+        sys.exit(frames.UPGRADED)
     try:
         asyncio.run(_serve(listener, channel, told[0]))
     except Exception:  # noqa: BLE001 -- the last edge: the backend logs it
