@@ -53,11 +53,15 @@ class Source:
         content: its bytes.
         fate: what is to become of it.
         renditions: how many results it has.
+        has_overlay: what is in review/ has one; what was put back there has none.
+        corrected: number of the correction that it was cut by; 0: none.
     """
 
     content: bytes
     fate: Fate = Fate.CUT
     renditions: int = 1
+    has_overlay: bool = True
+    corrected: int = 0
 
 
 def violations(site: Site, sources: Mapping[str, Source], *, kept: Kept = Kept.KEEP) -> list[str]:
@@ -179,7 +183,10 @@ def _of_sources(
             document = sidecars[next(iter(asked))]
             if document["source"]["sha256"] != digest(source.content):
                 wrong.append(f"{name}: lost: the sidecar is of another version")
-            if len(document["outputs"]) != source.renditions + (source.fate is Fate.REVIEW):
+            if document.get("correction", {}).get("number", 0) != source.corrected:
+                wrong.append(f"{name}: lost: what was drawn over it")
+            has_overlay = source.fate is Fate.REVIEW and source.has_overlay
+            if len(document["outputs"]) != source.renditions + has_overlay:
                 wrong.append(f"{name}: {len(document['outputs'])} outputs")
             if failures:
                 wrong.append(f"{name}: a record of a failure that is over")

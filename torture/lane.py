@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ class Lane:
         self.site = self._make()
         self._run_before()
         if self.scenario.crash is not None:
-            self._drop(self.scenario.arrivals)
+            self._arrive()
             log = self.root / "strace"
             running = self.site.start(
                 "--once", prefix=[*_STRACE, "-o", str(log), *self.scenario.crash.options()]
@@ -92,6 +93,18 @@ class Lane:
             self._drop(drops)
             self.site.settle()
 
+    def _arrive(self) -> None:
+        """Give the daemon what it gets to do, unless that was asked for."""
+        if not self.scenario.asks:
+            self._drop(self.scenario.arrivals)
+
+    def _ask(self) -> None:
+        """Ask for what the daemon is to do when it starts."""
+        for words in self.scenario.asks:
+            subprocess.run(
+                self.site.command(*words), env=self.site.environment(), check=True, capture_output=True
+            )
+
     def _drop(self, drops: Drops) -> None:
         for name, source in drops:
             self.site.drop(name, source.content)
@@ -104,6 +117,7 @@ class Lane:
             # Copies are other files than those that were cut, and what overwrites one is another picture.
             self.site = self._make()
             self._run_before()
+            self._ask()
             return
         for place in (self.root, self.elsewhere):
             if _saved(place).exists():
@@ -116,14 +130,14 @@ class Lane:
         command = [*_STRACE, "-o", str(log), "-e", f"trace={CALLS}", *self.scenario.faults]
         if self.scenario.by == "start":
             if self.scenario.crash is None:
-                self._drop(self.scenario.arrivals)
+                self._arrive()
             self.site.start("--once", prefix=command).wait()
             return calls(log, str(self.root), str(self.elsewhere)), []
         running = self.site.start()
         try:
             threads = _threads_when_ready(self.site, running)
             tracer = _attach(running, command, threads)
-            self._drop(self.scenario.arrivals)
+            self._arrive()
             _wait(lambda: _is_over(self.site, self.scenario), "the end of the straight line")
             time.sleep(0.5)
             running.stop()
@@ -145,7 +159,7 @@ class Lane:
         self.reset()
         log = self.root / "strace"
         options = self._here(point.strike).options(fault)
-        self._drop(self.scenario.arrivals)
+        self._arrive()
         running = self.site.start(
             "--once", prefix=[*_STRACE, "-o", str(log), "-e", f"trace={seen},{point.strike.call}", *options]
         )
@@ -170,7 +184,7 @@ class Lane:
         ]
         if self.scenario.by == "start":
             if self.scenario.crash is None:
-                self._drop(self.scenario.arrivals)
+                self._arrive()
             running = self.site.start("--once", prefix=command)
             code = running.wait()
             running.kill()
@@ -179,7 +193,7 @@ class Lane:
         try:
             threads = _threads_when_ready(self.site, running)
             tracer = _attach(running, command, threads[point.thread : point.thread + 1])
-            self._drop(self.scenario.arrivals)
+            self._arrive()
             victim = Path(f"/proc/{threads[point.thread]}")
 
             def is_struck() -> bool:

@@ -5,7 +5,7 @@ Values only; `torture.lane` carries them out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torture.checks import Fate, Kept, Source
@@ -32,6 +32,7 @@ class Scenario:
         kept: what becomes of originals.
         originals, sidecars: where they go to; ``elsewhere`` is on another file system.
         faults: options of strace that make the file system a poorer one.
+        asks: commands that are called before it, while no daemon runs; their options come after them.
         crash: an earlier run is killed at the first of these calls, so that the one that is struck repairs it.
     """
 
@@ -46,6 +47,7 @@ class Scenario:
     originals: Literal["", "near", "elsewhere"] = ""
     sidecars: bool = False
     faults: tuple[str, ...] = ()
+    asks: tuple[tuple[str, ...], ...] = ()
     crash: Strike | None = None
 
     @property
@@ -122,5 +124,30 @@ SCENARIOS = (
         originals="elsewhere",
         arrivals=_ONE,
         crash=Strike(call="renameat2", when=3),
+    ),
+    Scenario(
+        name="correction",
+        by="start",
+        roles=("supervisor", "delivery"),
+        before=(_ONE,),
+        arrivals=(("a.jpg", replace(_cut(0), corrected=1)),),
+        asks=(("fix", "a.jpg", "--remove", "10,10,60,60"),),
+    ),
+    Scenario(
+        name="correction undone",
+        by="start",
+        roles=("supervisor", "delivery"),
+        before=(_ONE,),
+        arrivals=_ONE,
+        asks=(("fix", "a.jpg", "--remove", "10,10,60,60"), ("fix", "a.jpg", "--undo")),
+    ),
+    Scenario(
+        name="put back into review",
+        by="start",
+        roles=("supervisor", "delivery"),
+        tables=_TWO_FORMS,
+        before=((("a.jpg", _cut(0, 90, 2)),),),
+        arrivals=(("a.jpg", replace(_cut(0, 90, 2), fate=Fate.REVIEW, has_overlay=False)),),
+        asks=(("review", "undo", "a.jpg"),),
     ),
 )

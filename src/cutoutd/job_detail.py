@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd.errors import FailureCode
-from cutoutd.jobs import Failure, Reason
+from cutoutd.jobs import Failure, JobState, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +103,12 @@ def failure_in(job: Job) -> Failure | None:
         permanent=bool(fields.get("permanent", True)),
         delay_s=_number(fields.get("delay_s")) or 0.0,
     )
+
+
+def is_rejected(job: Job) -> bool:
+    """Whether a person has rejected a job's cutout."""
+    failure = failure_in(job)
+    return job.state is JobState.FAILED and failure is not None and failure.code is FailureCode.REJECTED
 
 
 def cause_in(job: Job) -> str:

@@ -167,7 +167,7 @@ def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: Wor
         ("replaced", "its picture was replaced meanwhile"),
         ("another cutout", "was replaced by another one meanwhile"),
         ("missing", "is not in its folder any more"),
-        ("failed", "has no cutout"),
+        ("gone", "has no cutout"),
         ("no job", "there is no job"),
         ("nonsense", "cannot be understood"),
     ],
@@ -183,8 +183,8 @@ def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, 
             seen = "e" * 64
         case "missing":
             world.journal.sources.note_places("f", {"a.jpg": 5})
-        case "failed":
-            world.journal.queue.finish(world.number, JobState.FAILED, detail={})
+        case "gone":
+            world.journal.queue.finish(world.number, JobState.GONE, detail={})
         case "no job":
             argument = FixRequest(job=77, strokes=(CLICK,)).to_argument()
         case "nonsense":
@@ -195,6 +195,14 @@ def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, 
     assert why in answer
     assert world.job.state is before
     assert world.journal.corrections.last("f", "a.jpg", 0) is None
+
+
+def test_what_a_worker_could_not_follow_can_be_undone(world: World) -> None:
+    """As where there was no memory for it: the cutout of before is still there."""
+    world.draw(CLICK)
+    world.journal.queue.finish(world.claim().id, JobState.FAILED, detail={})
+    assert world.ask(Verb.FIX, FixRequest(job=world.number, action=FixAction.UNDO).to_argument()) == ""
+    assert world.job.state is JobState.QUEUED
 
 
 def test_what_was_drawn_over_other_bytes_is_dropped_once_they_are_published(world: World) -> None:

@@ -12,14 +12,14 @@ import typer
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import path_fields, paths_fields, printable, say
 from cutoutd.cli.queue import JsonOption, open_journal
-from cutoutd.cli.requests import meant, pictures
+from cutoutd.cli.requests import meant, pictures, say_what_came_of
 from cutoutd.cli.selection import require_folder
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import status_file
 from cutoutd.errors import UsageError
 from cutoutd.folder.status import FolderState
-from cutoutd.job_detail import JobResult
-from cutoutd.jobs import JobState
+from cutoutd.job_detail import JobResult, is_rejected
+from cutoutd.jobs import HAS_RESULT, JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
@@ -61,6 +61,7 @@ def build() -> typer.Typer:
     app.command("list")(list_held_back)
     app.command("accept")(accept)
     app.command("reject")(reject)
+    app.command("undo")(undo)
     return app
 
 
@@ -133,6 +134,35 @@ def reject(
         everything=everything,
         folder=folder,
         chosen=find_settings(config, input_dir, output_dir),
+    )
+
+
+def undo(
+    picture: Annotated[
+        list[str], typer.Argument(help="Names of pictures, or the numbers that `cutoutd jobs` shows.")
+    ],
+    *,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Put cutouts back into review: published ones as they are, rejected ones by cutting them again."""
+    chosen = find_settings(config, input_dir, output_dir)
+    directory = chosen.service.state_dir
+    store = open_journal(directory)
+    reader, commands = Reader(store), Commands(store, Clock())
+    jobs = meant(picture, reader, chosen, listed_by="cutoutd jobs")
+    for job in jobs:
+        if job.state not in HAS_RESULT and not is_rejected(job):
+            name = f"job {job.id} ({job.folder}/{printable(job.path)})"
+            raise UsageError(f"{name} is {job.state}, and nobody has decided about it")
+    which = f"{jobs[0].folder}/{printable(jobs[0].path)} is" if len(jobs) == 1 else pictures(len(jobs))
+    say_what_came_of(
+        [commands.post(Verb.HOLD, str(job.id)) for job in jobs],
+        commands,
+        directory,
+        done=f"{which} being put back into review.",
+        later=f"{which} put back into review.",
     )
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import FailureCode
-from cutoutd.job_detail import failure_in
+from cutoutd.job_detail import is_rejected
 from cutoutd.jobs import HAS_RESULT, WAITING, JobState
 from cutoutd.journal.reader import Reader
 
@@ -32,16 +31,14 @@ def why_not(journal: Journal, job: Job, request: FixRequest) -> str:
         return f"job {job.id} is about an older version: its picture was replaced meanwhile"
     if job.state is JobState.UPLOADING:
         return f"job {job.id} is on its way to the hosted service"
-    failure = failure_in(job)
-    is_rejected = (
-        job.state is JobState.FAILED and failure is not None and failure.code is FailureCode.REJECTED
-    )
-    if job.sha256 is None or (job.state not in _STATES and not is_rejected):
+    shown = {one.sha256 for one in journal.reservations.earlier(job.folder, job.path, job.generation)}
+    # One that failed since, as when there was no memory for it, still has its earlier cutout.
+    has_cutout = job.state in _STATES or is_rejected(job) or (job.state is JobState.FAILED and bool(shown))
+    if job.sha256 is None or not has_cutout:
         return f"job {job.id} is {job.state}, and has no cutout that could be corrected"
     is_missing = journal.sources.missing_us(job.folder, job.path) is not None
     if is_missing and not journal.reservations.is_gone(job):  # else it is read from where it was put away
         return f"the original of job {job.id} is not in its folder any more; put it back there first"
-    shown = {one.sha256 for one in journal.reservations.earlier(job.folder, job.path, job.generation)}
     if request.seen and request.seen not in shown:
         return f"the cutout of job {job.id} was replaced by another one meanwhile; look at it again"
     return ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cutoutd.delivery.steps import Decide, Done, MakePlan
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import to_valid_utf8
-from cutoutd.job_detail import JobResult, failure_in
+from cutoutd.job_detail import JobResult, is_rejected
 from cutoutd.jobs import Cut, Failure, JobState
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.publish.reviews import NotAcceptableError
@@ -113,8 +113,7 @@ class DecidedReviews:
             self.context.journal.review_decisions.withdraw(job.id)
             return Done()
         if job.state is JobState.FAILED:
-            failure = failure_in(job)
-            if failure is None or failure.code is not FailureCode.REJECTED:
+            if not is_rejected(job):
                 raise NotAcceptableError("it has failed, and no person rejected it")
             self.context.journal.queue.hold_rejected(job.id)
             self.context.log.info("review.again", job=job.id, path=job.path)
