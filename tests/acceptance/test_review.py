@@ -8,6 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -69,6 +70,34 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
     assert bench.results() == ["a.png", "a.png.json", "failed/b.jpg.error.json"]
     assert "Nothing waits" in bench.call("review", "list", *bench.pair()).stdout
     assert [path.read_bytes() for path in kept] == before
+
+
+@pytest.mark.small_model
+def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """The accepted one lies in review/ again as it was, the rejected one is cut again; either can be decided about anew."""
+    for name in ("a.jpg", "b.jpg"):
+        drop_empty(bench, name, 235)
+    start()
+    bench.wait_for(lambda: set(bench.states().values()) == {"review"} and len(bench.states()) == 2, "both")
+    seen = [
+        hashlib.sha256((bench.output / "review" / name).read_bytes()).hexdigest()
+        for name in ("a.png", "b.png")
+    ]
+    bench.call("review", "accept", "a.jpg", *bench.pair())
+    bench.call("review", "reject", "b.jpg", *bench.pair())
+    assert bench.states() == {"a.jpg": "done", "b.jpg": "failed"}
+    undone = bench.call("review", "undo", "a.jpg", "b.jpg", *bench.pair())
+    assert undone.returncode == 0, undone.stderr
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "review", "b.jpg": "review"}, "both again")
+    bench.wait_for(lambda: not any(name.startswith("failed") for name in bench.results()), "the record to go")
+    again = [
+        hashlib.sha256((bench.output / "review" / name).read_bytes()).hexdigest()
+        for name in ("a.png", "b.png")
+    ]
+    assert again == seen
+    assert sorted(one["path"] for one in waiting(bench)) == ["a.jpg", "b.jpg"]
+    refused = bench.call("review", "undo", "c.jpg", *bench.pair())
+    assert refused.returncode == 2
 
 
 def test_what_waits_for_no_decision_is_told_so(bench: Bench) -> None:
