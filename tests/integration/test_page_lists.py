@@ -236,6 +236,7 @@ def test_a_running_daemon_says_how_its_folders_stand(tmp_path: Path, clock: Fake
         ("standing by", "something else", "standing_by"),
         ("paused", "less than min_free_disk_mb = 500 MiB are free at /out: free some space", "disk_full"),
         ("paused", str(OutputError("the system says: No space left on device")), "disk_full"),
+        ("paused", str(OutputError("the system says: Read-only file system")), "read_only"),
         ("paused", "the journal cannot be written: disk full", "journal_full"),
         ("paused", "something else", "paused"),
     ],

@@ -42,6 +42,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     "background": "Put the background picture back, or choose another one in the settings.",
     "disk_full": "Free some space. Work goes on by itself; nothing is lost.",
     "journal_full": "Free some space on the disk of the state directory. Work goes on by itself; nothing is lost.",
+    "read_only": "See who may write into the folder for the cutouts. A service may write only where it was told: after a "
+    "folder was added, run `cutoutd service install` again.",
     "standing_by": "Work goes on by itself as soon as that has changed.",
     "paused": "Work goes on by itself as soon as that has changed; nothing is lost.",
 }
@@ -50,6 +52,8 @@ _BY_WORDS: Final = (
     ("min_free_disk_mb", "disk_full"),
     ("No space left", "disk_full"),
     ("Disk quota exceeded", "disk_full"),
+    ("Read-only file system", "read_only"),
+    ("Permission denied", "read_only"),
     ("is not there; make it", "away"),
     ("probably not mounted", "away"),
     ("working on this folder", "other_machine"),
