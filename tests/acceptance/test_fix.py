@@ -58,6 +58,7 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert said["strokes"][1]["radius"] == 3.6
     assert bench.sidecar("a.png.json")["quality"]["doubtful"] is False
     assert bench.results() == ["a.png", "a.png.json"]
+    assert "a person corrected it" in bench.call("jobs", "a.jpg", *bench.pair()).stdout
 
     replayed = bench.call("replay", bench.output / "a.png.json", *bench.pair(), "--json")
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr

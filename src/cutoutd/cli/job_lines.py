@@ -42,6 +42,10 @@ def details(job: Job) -> Iterator[str]:
     result = JobResult.of(job)
     for output in result.outputs:
         yield _detail("cutout", printable(near(output)))
+    if result.corrected:
+        yield _detail(
+            "drawn", f"a person corrected it; `cutoutd fix {job.id} --undo` brings the former version back"
+        )
     for warning in result.warnings:
         yield _detail("note", printable(warning))
     if job.state is JobState.REVIEW:

@@ -81,7 +81,7 @@ _COLUMNS: Final = (
     "attempts",
     "outputs",
 )
-_TOLD: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "warnings"})
+_TOLD: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "warnings", "corrected"})
 """Of a job's detail, what is said in JSON."""
 
 
