@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -198,6 +199,24 @@ def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
         expect(page.get_by_role("img", name="Cutouts a minute")).to_be_visible()
 
 
+def test_more_tabs_than_a_browser_has_connections_hear_of_a_cutout(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """Of six to a host: one of the tabs listens for all, and another one when it is closed."""
+    with again(browser, kept) as visitor:
+        tabs = [visitor.page]
+        for _ in range(6):
+            tabs.append(visitor.context.new_page())
+            tabs[-1].goto(kept[0])
+            tabs[-1].locator(".cutout").first.wait_for()
+        studio.drop("for-seven.jpg", 1)
+        for tab in tabs:
+            expect(tab.locator(".cutout").first).to_contain_text("for-seven.jpg")
+        tabs[0].close()
+        studio.drop("for-six.jpg", 2)
+        expect(tabs[1].locator(".cutout").first).to_contain_text("for-six.jpg")
+
+
 def test_a_failure_says_what_helps_and_can_be_cut_again(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
@@ -369,7 +388,10 @@ def test_the_page_lives_through_the_end_and_the_return_of_cutoutd(
     bench = studio_in(tmp_path, small_models_dir)
     config = tmp_path / "config" / "cutoutd" / "cutoutd.toml"
     config.parent.mkdir(parents=True)
-    config.write_text(CONFIGURATION, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]  # one that nobody else takes meanwhile
+    page = f'[page]\naddress = "127.0.0.1:{port}"\n'
+    config.write_text(f"{CONFIGURATION}\n{page}", encoding="utf-8")
     config.chmod(0o600)
     with running(bench):
         address = address_of(bench)

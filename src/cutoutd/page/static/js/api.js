@@ -8,11 +8,13 @@
  */
 
 const TOKEN = "cutoutd-token";
+const EVENTS = ["jobs", "overview", "decided", "settings", "hello"];
 const bus = new EventTarget();
 const channel = new BroadcastChannel("cutoutd");
 let stream = null;
 let version = null;
 let pause = 250;
+let timer = 0;
 let up = null;
 
 /** A request that was refused or that found nobody. `status` 0: no answer. */
@@ -50,6 +52,8 @@ export function askTabs() {
 }
 
 channel.addEventListener("message", ({ data }) => {
+  hear(data);
+  if (data.askUp && stream) channel.postMessage({ up });
   if (data.ask && mayWrite()) channel.postMessage({ token: token() });
   if (data.token && data.token !== token()) {
     sessionStorage.setItem(TOKEN, data.token);
@@ -92,6 +96,8 @@ async function send(address, options) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     setUp(false);
+    if (stream) listen(); // which says when somebody answers again
+    else channel.postMessage({ askUp: true });
     throw new ApiError(0, { code: "no_answer" });
   }
   if (answer.ok) return answer;
@@ -127,27 +133,45 @@ export function isUp() {
   return up;
 }
 
-/** Keeps a stream of events open; after a break it is opened again, after pauses from a quarter of a second to 5 s. */
+/** Keeps a stream of events open, one for all tabs: browsers have six connections to a host. Whichever tab has the lock listens, and
+ * tells the others; when it closes, another one goes on. After a break the stream is opened again, after pauses from a quarter of a second to 5 s. */
 export function connect(ownVersion) {
   version = ownVersion;
+  if (!navigator.locks) return listen();
+  channel.postMessage({ askUp: true });
+  navigator.locks.request("cutoutd-events", () => {
+    listen();
+    return new Promise(() => {}); // held as long as the tab is there
+  });
+}
+
+function listen() {
+  clearTimeout(timer);
   stream?.close();
   stream = new EventSource("/api/events");
   stream.addEventListener("open", () => {
     pause = 250;
-    setUp(true);
+    up = null; // whatever was missed meanwhile is asked for
+    share({ up: true });
   });
   stream.addEventListener("error", () => {
     stream.close();
-    setUp(false);
-    setTimeout(() => connect(version), pause);
+    share({ up: false });
+    timer = setTimeout(listen, pause);
     pause = Math.min(5000, pause * 2);
   });
-  for (const event of ["jobs", "overview", "decided", "settings"]) {
-    stream.addEventListener(event, ({ data }) => tell(event, JSON.parse(data)));
-  }
-  stream.addEventListener("hello", ({ data }) => {
-    const hello = JSON.parse(data);
-    if (version && hello.version !== version) tell("updated", hello);
-    tell("hello", hello);
-  });
+  for (const event of EVENTS) stream.addEventListener(event, ({ data }) => share({ event, detail: JSON.parse(data) }));
+}
+
+/* To this tab and the others. */
+function share(message) {
+  hear(message);
+  channel.postMessage(message);
+}
+
+function hear({ event, detail, up: isThere }) {
+  if (isThere !== undefined) setUp(isThere);
+  if (!event) return;
+  if (event === "hello" && version && detail.version !== version) tell("updated", detail);
+  tell(event, detail);
 }
