@@ -130,6 +130,7 @@ class Fix {
     on("jobs", ({ ended = [] }) => this.#news(ended.find((one) => one.job === this.number)), signal);
     on("connection", ({ up }) => up && this.#back(), signal);
     window.addEventListener("beforeunload", (event) => this.history.changed && this.state !== "saved" && event.preventDefault(), { signal });
+    window.addEventListener("pagehide", () => this.session.end(), { signal }); // a window that is closed holds no worker
     const actions = ["keep", "remove", "paint", "undo", "redo", "undoAll", "save", "suggestion"];
     bind(
       {

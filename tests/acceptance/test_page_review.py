@@ -1,0 +1,391 @@
+"""Review and Fix in Chromium, with the real daemon behind them: decisions, undo, the wipe, strokes, and two people at once."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from bench.page import FOLDERS, build
+from playwright.sync_api import expect
+
+from cutoutd.journal.store import FILE_NAME
+from tests.acceptance.browsing import PATIENCE_MS, PHONE, address_of, chromium, needs_chromium, visit
+from tests.acceptance.conftest import PATIENCE_S, Bench, Daemon, bench_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.acceptance.browsing import Visitor
+
+pytestmark = needs_chromium()
+expect.set_options(timeout=PATIENCE_MS)
+
+HOSTILE = "<img src=x onerror=document.title=1>\u202e.jpg"
+NAMES = (*(f"ball-{number}.jpg" for number in range(6)), HOSTILE)
+THOUSAND = 1000
+MOST_ELEMENTS = 60  # of the strip, however long it is
+STROKES = 2
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+CONFIGURATION = """\
+[service]
+min_free_disk_mb = 1
+
+[page]
+address = "127.0.0.1:{port}"
+
+[[folder]]
+name = "studio"
+input = "{input}"
+output = "{output}"
+settle_s = 0.1
+review_below = {review_below}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studio:
+    """A folder whose cutouts are all held back, a daemon, and a browser that was paired."""
+
+    bench: Bench
+    config: Path
+    browser: Browser
+    address: str
+    token: str
+    cookies: Any
+
+    @contextmanager
+    def visit(self, view: str = "review", **window: Any) -> Iterator[Visitor]:  # noqa: ANN401 -- as of `visit`
+        """The paired browser in a window of its own."""
+        with visit(self.browser, self.address, kept=self.cookies, **window) as visitor:
+            visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", self.token)
+            visitor.page.goto(f"{self.address}#/{view}")
+            visitor.page.reload()
+            visitor.page.locator(".darkroom h1").wait_for(state="attached")
+            yield visitor
+
+    def state(self, name: str) -> str:
+        """How a picture stands in the journal."""
+        return self.bench.states().get(name, "")
+
+
+def configured(bench: Bench, review_below: float) -> Path:
+    """The configuration of a bench; its page takes the next free port from its own on."""
+    bench.environment.pop("CUTOUTD_PAGE__ENABLED", None)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        bench.environment.pop(name, None)
+    config = bench.root / "config" / "cutoutd" / "cutoutd.toml"
+    config.parent.mkdir(parents=True)
+    text = CONFIGURATION.format(port=7979, input=bench.input, output=bench.output, review_below=review_below)
+    config.write_text(text, encoding="utf-8")
+    config.chmod(0o600)
+    return config
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests here."""
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Studio]:
+    """All is cut, and held back."""
+    bench = bench_in(tmp_path_factory.mktemp("studio"))
+    config = configured(bench, 1.0)
+    for number, name in enumerate(NAMES):
+        bench.drop(name, number)
+    daemon = Daemon(bench, "--config", config)
+    try:
+        bench.wait_for(lambda: list(bench.states().values()) == ["review"] * len(NAMES), "all in review")
+        address = address_of(bench)
+        with visit(browser, address) as visitor:
+            visitor.page.locator(".view-inbox").wait_for()
+            token = visitor.page.evaluate("sessionStorage.getItem('cutoutd-token')")
+            cookies = visitor.context.storage_state()
+        yield Studio(
+            bench=bench,
+            config=config,
+            browser=browser,
+            address=address.partition("#")[0],
+            token=str(token),
+            cookies=cookies,
+        )
+    finally:
+        daemon.end(signal.SIGTERM)
+
+
+def shown(page: Page) -> str:
+    """The name of the picture that is shown large, once it is."""
+    page.locator(".layer-cutout .tile img").first.wait_for()
+    return page.locator(".side-subject h2").inner_text()
+
+
+def find(page: Page, name: str) -> None:
+    """Go to a picture by its name, with the keyboard alone."""
+    page.keyboard.press("/")
+    page.keyboard.type(name)
+    page.keyboard.press("Escape")
+    expect(page.locator(".side-subject h2")).to_have_text(name)
+    page.locator(".layer-cutout .tile img").first.wait_for()
+
+
+def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -> None:
+    """A publishes, X removes, the next picture follows by itself; Ctrl and Z brings each back, and the picture with it."""
+    bench = studio.bench
+    with studio.visit("review?q=ball-0") as visitor:
+        page = visitor.page
+        assert shown(page) == "ball-0.jpg"
+        page.keyboard.press("a")
+        bench.wait_for(lambda: studio.state("ball-0.jpg") == "done", "the accepted one")
+        assert "ball-0.png" in bench.results()
+        expect(page.locator(".strip-mark.good")).to_have_count(1)
+        page.keyboard.press("Control+z")
+        bench.wait_for(lambda: studio.state("ball-0.jpg") == "review", "what was taken back")
+        expect(page.locator(".strip-mark")).to_have_count(0)
+        assert "ball-0.png" not in bench.results()
+        page.keyboard.press("x")
+        bench.wait_for(lambda: studio.state("ball-0.jpg") == "failed", "the rejected one")
+        expect(page.locator(".strip-mark.bad")).to_have_count(1)
+        page.keyboard.press("u")
+        bench.wait_for(lambda: studio.state("ball-0.jpg") == "review", "the undecided one")
+
+
+def test_a_range_is_decided_at_once_and_undone_at_once(studio: Studio) -> None:
+    """Shift and an arrow select; all of them are accepted, and one undo takes all back."""
+    names = ("ball-1.jpg", "ball-2.jpg")
+    with studio.visit("review?q=ball-") as visitor:
+        page = visitor.page
+        first = shown(page)
+        page.keyboard.press("Shift+ArrowRight")
+        expect(page.locator(".side-subject h2")).to_have_text("2 selected")
+        page.keyboard.press("a")
+        expect(page.locator(".toast p")).to_have_text("2 accepted.")
+        studio.bench.wait_for(lambda: list(studio.bench.states().values()).count("done") == len(names), "two")
+        page.keyboard.press("Control+z")
+        studio.bench.wait_for(lambda: "done" not in studio.bench.states().values(), "both back")
+        assert shown(page) == first
+
+
+def test_before_and_after_are_compared_on_every_backdrop(studio: Studio) -> None:
+    """The wipe shows the source to its left alone, Space one of the two, B each backdrop; Z shows single pixels."""
+    with studio.visit("review?q=ball-3") as visitor:
+        page = visitor.page
+        shown(page)
+        page.keyboard.press("w")
+        handle = page.get_by_role("slider")
+        expect(handle).to_have_attribute("aria-valuenow", "50")
+        page.locator(".layer-source .tile img").first.wait_for()
+        assert page.locator(".layer-cutout").evaluate("one => one.style.clipPath").startswith("polygon(")
+        handle.focus()
+        page.keyboard.press("ArrowRight")
+        expect(handle).to_have_attribute("aria-valuenow", "52")
+        page.locator(".viewer").focus()
+        page.keyboard.press("w")
+        expect(page.locator(".layer-source")).to_have_count(0)
+        page.keyboard.press(" ")
+        page.locator(".layer-source .tile img").first.wait_for()
+        expect(page.locator(".paper")).to_be_hidden()
+        page.keyboard.press(" ")
+        seen = []
+        for _ in range(6):
+            page.keyboard.press("b")
+            seen.append(page.locator(".paper").get_attribute("class"))
+        assert len(set(seen)) == len(seen)
+        page.keyboard.press("z")
+        expect(page.locator(".zoom")).to_have_text("100 %")
+
+
+def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio: Studio) -> None:
+    """Without a mouse: the keyboard's cursor draws, the preview shows it, and what was published is what was drawn."""
+    bench = studio.bench
+    cutout = bench.output / "review" / "ball-4.png"
+    former = hashlib.sha256(cutout.read_bytes()).hexdigest()
+    with studio.visit("review?q=ball-4") as visitor:
+        page = visitor.page
+        shown(page)
+        page.keyboard.press("e")
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("Draw a stroke")
+        page.locator(".viewer").focus()
+        page.keyboard.press("d")
+        for key in ("ArrowRight", "Shift+Enter", *["Shift+ArrowRight"] * 2, "Enter"):
+            page.keyboard.press(key)
+        expect(note).to_contain_text(re.compile("how it will be|Nothing changed"))
+        page.keyboard.press("p")
+        page.keyboard.press("Enter")
+        expect(note).to_contain_text("how it will be")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator('[data-state="saved"]')).to_be_visible()
+        assert hashlib.sha256((bench.output / "ball-4.png").read_bytes()).hexdigest() != former
+        assert len(bench.sidecar("ball-4.png.json")["correction"]["strokes"]) == STROKES
+        page.keyboard.press("Control+z")
+        expect(note).to_contain_text("former version is back")
+        assert hashlib.sha256(cutout.read_bytes()).hexdigest() == former
+        page.keyboard.press("Escape")
+        assert shown(page) == "ball-4.jpg"
+
+
+def test_strokes_that_are_not_saved_are_asked_about_and_outlive_a_reload(studio: Studio) -> None:
+    """Escape asks; a reload has them again; each is undone by itself."""
+    with studio.visit("review?q=ball-5") as visitor:
+        page = visitor.page
+        shown(page)
+        page.keyboard.press("e")
+        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
+        box = page.locator(".viewer").bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Cancel").click()
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
+        page.keyboard.press("Control+z")
+        expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "true")
+        page.keyboard.press("Escape")
+        shown(page)
+
+
+def test_the_second_of_two_people_is_told_what_the_first_decided(studio: Studio) -> None:
+    """Nothing is decided twice, and the words say what happened."""
+    with studio.visit("review?q=ball-1") as first, studio.visit("review?q=ball-1") as second:
+        # The second one's page hears of nothing: as if both decided in the same moment.
+        second.page.route("**/api/events", lambda route: route.abort())
+        second.page.reload()
+        shown(first.page)
+        shown(second.page)
+        first.page.keyboard.press("a")
+        studio.bench.wait_for(lambda: studio.state("ball-1.jpg") == "done", "the first one's decision")
+        second.page.keyboard.press("x")
+        expect(second.page.locator(".toast")).to_contain_text(
+            re.compile("has accepted it|another one by now")
+        )
+        assert studio.state("ball-1.jpg") == "done"
+        first.page.keyboard.press("Control+z")
+        studio.bench.wait_for(lambda: studio.state("ball-1.jpg") == "review", "what was taken back")
+
+
+def test_a_hostile_name_is_text_and_nothing_else(studio: Studio) -> None:
+    """In the strip and beside the picture."""
+    with studio.visit("review?q=onerror") as visitor:
+        page = visitor.page
+        assert shown(page) == HOSTILE.replace("\u202e", "[U+202E]")
+        assert "<img src=x" in str(page.locator(".strip-entry").get_attribute("aria-label"))
+        page.get_by_text("Details", exact=True).click()
+        expect(page.locator(".side-details dl")).to_contain_text("<img src=x")
+        assert page.title() != "1"
+
+
+def test_everybody_can_use_review_and_fix(studio: Studio) -> None:
+    """No finding of axe in either theme, with the filter open and on a phone as well, and nothing is wider than the window."""
+    with studio.visit("review?q=ball-", size=PHONE) as visitor:
+        page = visitor.page
+        shown(page)
+        assert faults(visitor) == []
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.keyboard.press("/")
+        assert faults(visitor) == []
+        page.keyboard.press("Escape")
+        page.keyboard.press("e")
+        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
+        assert faults(visitor) == []
+        page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        assert faults(visitor) == []
+        page.keyboard.press("Escape")
+        shown(page)
+
+
+def faults(visitor: Visitor) -> list[str]:
+    """What axe finds in light and in dark, and by how much the page is too wide."""
+    found = [f"{visitor.overflow()} pixels too wide"] if visitor.overflow() else []
+    for theme in THEMES:
+        visitor.page.emulate_media(color_scheme=theme)
+        visitor.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        found += [f"{theme}: {one}" for one in visitor.findings()]
+    return found
+
+
+def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path, browser: Browser) -> None:
+    """Without a daemon: they are written down for when it runs, and withdrawn; the list is usable at once."""
+    bench = bench_in(tmp_path)
+    config = library(bench)
+    with serving(bench, config) as address, visit(browser, address) as visitor:
+        page = visitor.page
+        page.locator(".view-inbox").wait_for()
+        visitor.go("review")
+        expect(page.locator(".review-count")).to_have_text(f"1 of {THOUSAND:,}")
+        assert page.locator(".strip-entry").count() < MOST_ELEMENTS
+        page.keyboard.press("Control+a")
+        expect(page.locator(".side-subject h2")).to_have_text(f"{THOUSAND:,} selected")
+        page.keyboard.press("a")
+        expect(page.locator(".toast p")).to_have_text(f"{THOUSAND:,} accepted.")
+        bench.wait_for(lambda: len(asked(bench)) == THOUSAND, "what is asked of the daemon")
+        page.keyboard.press("End")
+        expect(page.locator(".review-count")).to_have_text(f"{THOUSAND:,} of {THOUSAND:,}")
+        expect(page.locator(".strip-entry.current .strip-mark.good")).to_be_visible()
+        expect(page.locator(".side-note")).to_contain_text("carried out when cutoutd runs again")
+        page.keyboard.press("Control+z")
+        expect(page.locator(".toast p")).to_contain_text("Undone")
+        bench.wait_for(lambda: "accept" not in asked(bench), "that it is withdrawn")
+        expect(page.locator(".strip-mark")).to_have_count(0)
+
+
+def library(bench: Bench) -> Path:
+    """A configuration whose journal has ten thousand pictures, a thousand of which are to be looked at; there is no file of them."""
+    state = bench.root / "library"
+    state.mkdir(mode=0o700)
+    build(state / FILE_NAME, 10 * THOUSAND)
+    text = f'[service]\nstate_dir = "{state}"\n'
+    for name in FOLDERS:
+        (bench.root / name).mkdir()
+        text += f'[[folder]]\nname = "{name}"\ninput = "{bench.root / name}"\noutput = "{bench.root / name}-out"\n'
+    config = bench.root / "cutoutd.toml"
+    config.write_text(text, encoding="utf-8")
+    config.chmod(0o600)
+    return config
+
+
+@contextmanager
+def serving(bench: Bench, config: Path) -> Iterator[str]:
+    """`cutoutd page` where no daemon runs: its address, with a code."""
+    for name in ("CUTOUTD_PAGE__ENABLED", "DISPLAY", "WAYLAND_DISPLAY"):
+        bench.environment.pop(name, None)
+    said = bench.root / "said"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            bench.command("page", "--config", config),
+            env=bench.environment,
+            cwd=bench.root,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        address = re.compile(r"http://127\.0\.0\.1:\d+/#\S+")
+        bench.wait_for(lambda: address.search(said.read_text(encoding="utf-8")) is not None, "the page")
+        yield address.findall(said.read_text(encoding="utf-8"))[0]
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+def asked(bench: Bench) -> list[str]:
+    """What the daemon is to do when it runs."""
+    file = bench.root / "library" / FILE_NAME
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)) as opened:
+        return [verb for (verb,) in opened.execute("SELECT verb FROM command WHERE refused IS NULL")]
