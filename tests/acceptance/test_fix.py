@@ -113,23 +113,19 @@ def test_what_is_held_back_is_published_once_it_is_corrected_and_goes_back_if_th
     assert "review/a.png" in bench.results()
 
 
-@pytest.mark.parametrize("when", ["waiting", "working"])
 def test_a_daemon_that_is_killed_amid_a_correction_follows_it_after_its_next_start(
-    bench: Bench, start: Callable[..., Daemon], when: str
+    bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """Once: what was drawn stands in the journal before anything is cut."""
     bench.drop("a.jpg")
-    assert bench.once().returncode == 0
+    daemon = start()
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "done"}, "the first cutout")
     plain = digest(bench.output / "a.png")
-    if when == "working":
-        daemon = start()
-        bench.wait_for(lambda: "ready" in (bench.root / "log").read_text() or bool(bench.states()), "it")
     fix(bench, "--remove", RIGHT_HALF)
-    if when == "working":
-        bench.wait_for(
-            lambda: bench.states()["a.jpg"] != "done" or digest(bench.output / "a.png") != plain, "work"
-        )
-        daemon.end(signal.SIGKILL)
+    bench.wait_for(
+        lambda: bench.states()["a.jpg"] != "done" or digest(bench.output / "a.png") != plain, "the work"
+    )
+    daemon.end(signal.SIGKILL)
     assert bench.once().returncode == 0
     assert correction(bench)["number"] == 1
     assert digest(bench.output / "a.png") != plain

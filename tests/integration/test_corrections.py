@@ -230,6 +230,23 @@ def test_a_picture_of_which_the_metadata_alone_changed_keeps_what_was_drawn(worl
     assert kept.strokes == (CLICK,)
 
 
+@pytest.mark.parametrize("action", [FixAction.DRAW, FixAction.UNDO])
+def test_a_daemon_that_is_killed_once_a_correction_is_written_down_does_not_do_it_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, action: FixAction
+) -> None:
+    """Or an undo would take two steps back; with the correction goes the request."""
+    world.draw(CLICK)
+    world.draw(CLICK, LINE)
+    drawn = (CLICK, LINE, CLICK) if action is FixAction.DRAW else ()
+    monkeypatch.setattr(world.handler, "_answer", lambda *_: pytest.fail("killed", pytrace=False))
+    with pytest.raises(pytest.fail.Exception):
+        world.ask(Verb.FIX, FixRequest(job=world.number, action=action, strokes=drawn).to_argument())
+    assert world.journal.commands.pending() == []
+    kept = world.journal.corrections.of(world.job)
+    assert kept is not None
+    assert kept.strokes == (drawn or (CLICK,))
+
+
 def test_only_the_last_corrections_of_a_picture_are_kept(world: World) -> None:
     """A journal does not grow without end, however long somebody draws."""
     for number in range(KEPT + 3):

@@ -160,7 +160,7 @@ class CommandHandler:
             case Verb.HOLD:
                 return self._hold(command.argument)
             case Verb.FIX:
-                return self._fix(command.argument)
+                return self._fix(command)
         return f"this cutoutd knows no command {command.verb!r}"
 
     def _retry(self, argument: str) -> str:
@@ -222,9 +222,9 @@ class CommandHandler:
             self._emit(Accepted(count=1))  # it is cut again
         return ""
 
-    def _fix(self, argument: str) -> str | None:
+    def _fix(self, command: Command) -> str | None:
         try:
-            request = FixRequest.of_argument(argument)
+            request = FixRequest.of_argument(command.argument)
         except FixRequestError as error:
             return f"the correction cannot be understood: {error}"
         job = self._job(request.job)
@@ -239,8 +239,10 @@ class CommandHandler:
             if job.state is JobState.QUEUED
             else of_correction(is_hosted=HOSTED in job.detail).detail()
         )
-        if not self._journal.correct(job, request, detail):
-            return "nothing is drawn over its cutout"
+        with self._journal.store.transaction():  # one that was carried out twice would be undone twice
+            if not self._journal.correct(job, request, detail):
+                return "nothing is drawn over its cutout"
+            self._journal.commands.done(command)
         self._emit(Accepted(count=int(job.state not in OPEN)))
         return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -18,6 +19,7 @@ MAX_CHARACTERS: Final = 1 << 20
 """More than the most strokes take."""
 
 _MAX_JOB: Final = 10**18
+_SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class FixAction(StrEnum):
@@ -77,12 +79,12 @@ class FixRequest:
         job, suggestion, seen = (fields.get(key) for key in ("job", "suggestion", "seen"))
         if type(job) is not int or not 0 < job < _MAX_JOB:
             raise FixRequestError("it names no job")
-        if fields.get("action") not in set(FixAction):
+        action = next((one for one in FixAction if one.value == fields.get("action")), None)
+        if action is None:
             raise FixRequestError("it names no action")
         suggestion = 0 if suggestion is None else suggestion
         if type(suggestion) is not int or suggestion not in range(MAX_SUGGESTIONS):
             raise FixRequestError("there is no such suggestion")
-        action = FixAction(fields["action"])
         try:
             drawn = strokes.parse(fields.get("strokes", []))
         except StrokesError as error:
@@ -94,5 +96,11 @@ class FixRequest:
             action=action,
             strokes=drawn,
             suggestion=suggestion,
-            seen=seen if isinstance(seen, str) else "",
+            seen=_seen(seen),
         )
+
+
+def _seen(said: object) -> str:
+    if said in (None, "") or (isinstance(said, str) and _SHA256.fullmatch(said)):
+        return str(said or "")
+    raise FixRequestError("what was seen is no SHA-256")
