@@ -8,7 +8,7 @@ from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.page.backend import decisions, jobs, overview, privacy, session
+from cutoutd.page.backend import decisions, jobs, models, overview, privacy, session
 from cutoutd.page.backend.method import Backend
 from cutoutd.settings.schema import Folder, Service, Settings
 
@@ -22,6 +22,7 @@ METHODS = {
     **overview.METHODS,
     **jobs.METHODS,
     **decisions.METHODS,
+    **models.METHODS,
     **privacy.METHODS,
 }
 

@@ -181,6 +181,13 @@ def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -
     assert refused.value.status == 404
 
 
+def test_the_models_of_this_machine_are_named(room: PageRoom) -> None:
+    """To cut a picture again by another one than its folder's."""
+    named = room.ask("models")
+    assert named["chosen"] == "u2net-int8"
+    assert named["chosen"] in named["models"]
+
+
 def test_names_that_are_no_text_are_shown(room: PageRoom) -> None:
     """JSON carries them in ASCII; what the page makes of them is its own affair."""
     name = os.fsdecode(b"bad-\xff\xe2\x80\xae<b>.jpg")

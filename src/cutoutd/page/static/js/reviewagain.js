@@ -1,20 +1,20 @@
 /** The question with which model a picture is cut again. */
 
 import { read } from "./api.js";
-import { el } from "./dom.js";
+import { el, plain } from "./dom.js";
+import { toast } from "./live.js";
 import { t } from "./text.js";
 
-/** The name of a model, "" for the folder's own, null if the person turns back. */
+/** The name of a model, null if the person turns back or there is no other one. */
 export async function chooseModel() {
-  const { models = [] } = await read("models").catch(() => ({}));
-  const entries = models.map((one) => (typeof one === "string" ? { name: one } : one));
+  const { models = [], chosen = "" } = await read("models");
+  const others = models.filter((one) => one !== chosen);
+  if (others.length === 0) {
+    toast(t("review.noOtherModel"));
+    return null;
+  }
   return new Promise((resolve) => {
-    const select = el(
-      "select",
-      { class: "select", id: "model" },
-      el("option", { value: "" }, t("review.ownModel")),
-      entries.map((one) => el("option", { value: one.name }, one.title ? `${one.name} (${one.title})` : one.name)),
-    );
+    const select = el("select", { class: "select", id: "model" }, others.map((one) => el("option", { value: one }, plain(one))));
     const dialog = el(
       "dialog",
       { class: "dialog", "aria-labelledby": "model-title", on: { close: () => (dialog.remove(), resolve(dialog.returnValue === "yes" ? select.value : null)) } },

@@ -394,8 +394,12 @@ class Review {
   }
 
   async #againWith() {
-    const model = await chooseModel();
-    if (model !== null) await this.#again(model);
+    try {
+      const model = await chooseModel();
+      if (model !== null) await this.#again(model);
+    } catch (error) {
+      fail(error);
+    }
   }
 
   #fix() {

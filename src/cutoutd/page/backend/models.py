@@ -1,0 +1,31 @@
+"""Which models this machine has, for a picture that is to be cut again by another one. It opens none of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import ModelError
+from cutoutd.models import catalog
+from cutoutd.page.backend.method import RefusedError, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.page.backend.method import Backend, Method, Parameters
+
+
+def models(backend: Backend, _: Parameters) -> Reply:
+    """Names of all models whose files are there, and of the one that cuts where no other is asked for.
+
+    Raises:
+        RefusedError: 503; a catalog cannot be read.
+    """
+    try:
+        there = [model.name for model in catalog.read() if catalog.is_there(model.file)]
+    except ModelError as error:
+        raise RefusedError(503, "no_models", f"{error.title}. {error.advice}") from error
+    chosen = backend.settings.model.name if backend.settings is not None else catalog.PACKAGED
+    return Reply(data={"models": there, "chosen": chosen})
+
+
+METHODS: Final[Mapping[str, Method]] = {"models": models}
