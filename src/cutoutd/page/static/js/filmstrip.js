@@ -26,7 +26,7 @@ export class Filmstrip extends EventTarget {
         "aria-label": label,
         "aria-multiselectable": "true",
         "aria-orientation": "horizontal",
-        on: { scroll: () => this.update(), click: (event) => this.#click(event), wheel: (event) => this.#wheel(event) },
+        on: { scroll: () => this.update(), click: (event) => this.#click(event), contextmenu: (event) => this.#held(event), wheel: (event) => this.#wheel(event) },
       },
       this.long,
     );
@@ -137,6 +137,14 @@ export class Filmstrip extends EventTarget {
   #click(event) {
     const entry = event.target.closest(".strip-entry");
     if (entry) this.dispatchEvent(new CustomEvent("pick", { detail: { index: Number(entry.dataset.index), event } }));
+  }
+
+  // A finger that stays on an entry selects it, as Ctrl and a click do.
+  #held(event) {
+    const entry = event.target.closest(".strip-entry");
+    if (!entry || event.pointerType !== "touch") return;
+    event.preventDefault();
+    this.dispatchEvent(new CustomEvent("pick", { detail: { index: Number(entry.dataset.index), event: { ctrlKey: true } } }));
   }
 
   // A wheel that only turns up and down moves the row along.

@@ -3,6 +3,7 @@
  * for the views.
  */
 
+const SWIPE = 60; // CSS pixels
 const WHEEL_STEP = 100; // of deltaY: a notch of most mice
 
 export class Hand {
@@ -50,6 +51,7 @@ export class Hand {
       this.doing = "pinch";
     } else if (this.pointers.size === 1) {
       this.doing = this.#first(event);
+      this.from = this.at(event);
       if (this.doing === "draw") this.tool.begin(this.at(event));
       if (this.doing === "pan") this.viewer.element.dataset.dragged = "";
     }
@@ -58,7 +60,8 @@ export class Hand {
 
   #first(event) {
     if (event.target === this.viewer.handle) return "wipe";
-    return this.tool?.wants(event) ? "draw" : "pan";
+    if (this.tool?.wants(event)) return "draw";
+    return event.pointerType === "touch" && this.viewer.fits && !this.tool ? "swipe" : "pan";
   }
 
   #move(event) {
@@ -90,9 +93,17 @@ export class Hand {
       if (cancelled) this.tool.cancel();
       else this.tool.end();
     }
+    if (this.doing === "swipe" && !cancelled) this.#swiped(this.at(event));
     delete this.viewer.element.dataset.dragged;
     // A finger that is left after a pinch draws nothing; it may pan.
     this.doing = this.pointers.size === 1 ? "pan" : null;
+  }
+
+  // A finger that goes sideways over a whole picture asks for another one.
+  #swiped(to) {
+    const [dx, dy] = [to.x - this.from.x, to.y - this.from.y];
+    if (Math.abs(dx) < SWIPE || Math.abs(dx) < 2 * Math.abs(dy)) return;
+    this.viewer.dispatchEvent(new CustomEvent("swipe", { detail: dx < 0 ? 1 : -1 }));
   }
 
   #wheel(event) {

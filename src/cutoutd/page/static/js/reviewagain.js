@@ -1,12 +1,30 @@
-/** The question with which model a picture is cut again. */
+/** Cutting pictures again, also by another model, which is asked for. */
 
-import { read } from "./api.js";
+import { read, write } from "./api.js";
 import { el, plain } from "./dom.js";
-import { toast } from "./live.js";
+import { ask, fail, toast } from "./live.js";
 import { t } from "./text.js";
 
+const MANY = 20; // from here on it is asked whether it is meant
+
+/** Has pictures cut again, by a model that the person chooses if `other`; the conflicts, or null if nothing was asked for. */
+export async function cutAgain(jobs, other) {
+  if (jobs.length === 0) return null;
+  try {
+    const model = other ? await chooseModel() : "";
+    if (model === null) return null;
+    if (jobs.length > MANY && !(await ask(t("review.againMany", { count: jobs.length })))) return null;
+    const { done, conflicts = [] } = await write("retry", model ? { jobs, model } : { jobs });
+    if (conflicts.length === 0) toast(t("review.againDone", { count: done ?? jobs.length }));
+    return conflicts;
+  } catch (error) {
+    fail(error);
+    return null;
+  }
+}
+
 /** The name of a model, null if the person turns back or there is no other one. */
-export async function chooseModel() {
+async function chooseModel() {
   const { models = [], chosen = "" } = await read("models");
   const others = models.filter((one) => one !== chosen);
   if (others.length === 0) {

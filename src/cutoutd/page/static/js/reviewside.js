@@ -2,20 +2,10 @@
 
 import { el, icon, name, put } from "./dom.js";
 import { keyOf } from "./keys.js";
+import { decisionOf, stateOf } from "./reviewentry.js";
 import { coded, duration, has, number, percent, t } from "./text.js";
 
 const CHIPS = { review: "warn", doubtful: "warn", done: "good", rejected: "bad", failed: "bad" };
-
-/** The state that a person knows: a published doubtful one is "doubtful". */
-export function stateOf(job) {
-  return job.doubtful && job.state === "done" ? "doubtful" : job.state;
-}
-
-/** What was decided: here or elsewhere. `{verb, state, text}` or null. */
-export function decisionOf(job, mark) {
-  if (mark) return mark;
-  return job?.decision ? { verb: job.decision, state: "kept" } : null;
-}
 
 export class ReviewSide {
   // `act(action)` does what a button says.

@@ -12,7 +12,8 @@ const STEP = 1.25;
 
 export class Viewer extends EventTarget {
   // Events: "place" after each frame in which the picture lies elsewhere, "shown" when all tiles in sight are there,
-  // "failed" with the address of a tile that did not come, "kinds" when others of source, cutout and matte may be in sight.
+  // "failed" with the address of a tile that did not come, "kinds" when others of source, cutout and matte may be in sight,
+  // "swipe" with 1 or -1.
   constructor(loader, { label, wipeLabel }) {
     super();
     this.loader = loader;

@@ -6,6 +6,7 @@
 import { on, read, write, writeForBlob } from "../api.js";
 import { Brush } from "../brush.js";
 import { append, el, icon, name, plain, put } from "../dom.js";
+import { Draft } from "../drafts.js";
 import { FixPanel } from "../fixpanel.js";
 import { FixSession } from "../fixsession.js";
 import { bind } from "../keys.js";
@@ -38,6 +39,7 @@ class Fix {
     this.looks = new Looks((job, kind) => read("look", { job, kind }));
     this.session = new FixSession({ write, writeForBlob }, number);
     this.history = new History();
+    this.draft = new Draft(sessionStorage, number);
     this.suggestion = 0;
     this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
     this.#build();
@@ -72,7 +74,7 @@ class Fix {
     this.earlier = strokes;
     this.suggestion = suggestion;
     this.history = new History(strokes);
-    for (const stroke of this.#draft()) this.history.add(stroke);
+    for (const stroke of this.draft.after(this.job.seen, strokes)) this.history.add(stroke);
     this.state = "drawing";
     this.brush.enabled = true;
     this.panel.say(t("fix.start"));
@@ -206,7 +208,7 @@ class Fix {
   #changed({ keep = true } = {}) {
     const { strokes } = this.history;
     this.brush.setStrokes(strokes, false);
-    if (keep) this.#keep();
+    if (keep) this.draft.keep(this.job.seen, strokes);
     this.session.preview(strokes, this.suggestion);
     this.#draw();
   }
@@ -276,7 +278,7 @@ class Fix {
       await this.session.save(strokes, this.suggestion, this.job.seen);
       if (this.signal.aborted) return;
       if (overview()?.running === false) {
-        this.#keep(null);
+        this.draft.drop();
         this.history.markSaved();
         toast(t("fix.later"));
         this.#toReview();
@@ -314,7 +316,7 @@ class Fix {
     this.undoing = false;
     this.job = { ...this.job, ...job };
     this.state = "saved";
-    this.#keep(null);
+    this.draft.drop();
     if (undone) this.history = History.before(this.earlier, this.history.strokes);
     else this.history.markSaved();
     const entry = await this.looks.need(this.job, ["source", "cutout"]);
@@ -372,7 +374,7 @@ class Fix {
       this.asking = false;
       if (!yes) return this.viewer.element.focus({ preventScroll: true });
       this.history.markSaved();
-      this.#keep(null);
+      this.draft.drop();
     }
     if (!this.asking) this.#toReview();
   }
@@ -380,33 +382,6 @@ class Fix {
   #toReview() {
     const query = Object.fromEntries(new URLSearchParams(sessionStorage.getItem("cutoutd-review") ?? ""));
     go("/review", { ...query, job: this.number });
-  }
-
-  // Drafts.
-
-  #key() {
-    return `cutoutd-strokes-${this.number}`;
-  }
-
-  #keep(strokes = this.history.strokes) {
-    try {
-      if (strokes === null) sessionStorage.removeItem(this.#key());
-      else sessionStorage.setItem(this.#key(), JSON.stringify({ seen: this.job.seen, from: this.history.past.length, strokes }));
-    } catch {
-      // Too much for the storage: they are kept in this page alone.
-    }
-  }
-
-  // Strokes of an earlier visit that were not saved, as far as they go on from where the picture is now.
-  #draft() {
-    try {
-      const { seen, strokes } = JSON.parse(sessionStorage.getItem(this.#key())) ?? {};
-      const before = JSON.stringify(this.history.strokes);
-      const same = JSON.stringify((strokes ?? []).slice(0, this.history.strokes.length)) === before;
-      return seen === this.job.seen && same ? strokes.slice(this.history.strokes.length) : [];
-    } catch {
-      return [];
-    }
   }
 
   #sayCursor([x, y]) {

@@ -5,21 +5,22 @@
 
 import { mayWrite, on, read, write } from "../api.js";
 import { Decisions, keptIn } from "../decisions.js";
-import { append, el, icon, plain, put } from "../dom.js";
+import { append, el, icon, put } from "../dom.js";
 import { Filmstrip } from "../filmstrip.js";
 import { bind, keyOf } from "../keys.js";
-import { announce, ask, fail, toast } from "../live.js";
-import { LargePicture, thumbOf } from "../largepicture.js";
+import { LargePicture } from "../largepicture.js";
+import { announce, fail, toast } from "../live.js";
 import { fillHeight, LookTools } from "../looktools.js";
 import { PictureList } from "../picturelist.js";
+import { cutAgain } from "../reviewagain.js";
 import { drawEmpty } from "../reviewempty.js";
+import { entryOf, labelOf, standing } from "../reviewentry.js";
 import { filterOf, paramsOf, queryOf, ReviewFilter } from "../reviewfilter.js";
-import { decisionOf, ReviewSide, stateOf } from "../reviewside.js";
+import { ReviewSide } from "../reviewside.js";
 import { go, setQuery } from "../router.js";
 import { Selection } from "../selection.js";
 import { onOverview, overview } from "../state.js";
 import { coded, errorText, t } from "../text.js";
-import { chooseModel } from "../reviewagain.js";
 
 export const title = "review.title";
 
@@ -27,7 +28,6 @@ const AHEAD = [1, 2, -1, 3]; // neighbours that are fetched first, in this order
 const DETAILS_MS = 250; // a picture that one only passes is not asked about
 const NEWS_MS = 300;
 const AGAIN_MS = 5000; // between two tries to send a decision
-const BADGES = { accept: ["good", "check"], reject: ["bad", "cross"], retry: ["", "again"], hold: ["", "undo"], undecided: ["", "undo"], fix: ["", "brush"] };
 
 /* Kept while the tab lives: coming back from Fix finds the list, its place and what can be undone. */
 const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions"));
@@ -121,6 +121,7 @@ class Review {
     hear(decisions, "conflicts", (conflicts) => this.#conflicts(conflicts));
     hear(decisions, "refused", (error) => fail(error));
     hear(decisions, "undone", (jobs) => this.#renew(jobs.slice(0, 1)));
+    hear(this.viewer, "swipe", (steps) => this.#go(this.selection.current + steps));
     on("jobs", (news) => this.#news(news), signal);
     on("decided", ({ batch }) => this.#renewSight(batch), signal);
     onOverview((now) => this.#overview(now), signal);
@@ -147,8 +148,8 @@ class Review {
       accept: () => this.#decide("accept"),
       reject: () => this.#decide("reject"),
       undecided: () => this.#decide("undecided"),
-      again: () => this.#again(null),
-      againWith: () => this.#againWith(),
+      again: () => this.#again(false),
+      againWith: () => this.#again(true),
       fix: () => this.#fix(),
       undo: () => this.#undo(),
       all: () => this.#all(),
@@ -309,22 +310,12 @@ class Review {
   #describe(index) {
     const job = this.list.at(index);
     if (!job) return null;
-    const decision = decisionOf(job, decisions.mark(job.job));
-    const marks = [];
-    if (decision?.state === "conflict") marks.push({ class: "warn", icon: "warn", text: t("review.conflict") });
-    else if (decision) {
-      const [kind, sign] = BADGES[decision.verb] ?? ["", "check"];
-      marks.push({ class: kind, icon: sign, text: coded("review.decided", decision.verb) });
-      if (decision.state === "unsent") marks.push({ class: "warn", icon: "clock", text: t("review.unsent") });
-    } else if (stateOf(job) === "rejected") marks.push({ class: "bad", icon: "cross", text: t("review.state.rejected") });
-    return { thumb: thumbOf(job), label: this.#alt(job, index), marks, chosen: this.selection.size > 0 ? this.selection.has(index) : index === this.selection.current };
+    const chosen = this.selection.size > 0 ? this.selection.has(index) : index === this.selection.current;
+    return { ...entryOf(job, decisions.mark(job.job)), chosen };
   }
 
   #alt(job) {
-    const decision = decisionOf(job, decisions.mark(job.job));
-    const said = decision && coded("review.decided", decision.verb);
-    const why = job.doubtful ? job.reasons.map(({ code, text }) => coded("reason", code, text)) : [];
-    return [plain(job.name), coded("review.state", stateOf(job)), ...why, said].filter(Boolean).join(", ");
+    return labelOf(job, decisions.mark(job.job));
   }
 
   // Decisions.
@@ -378,28 +369,12 @@ class Review {
     this.#renew(conflicts.slice(0, 24).map((one) => one.job));
   }
 
-  async #again(model) {
+  async #again(other) {
     if (!mayWrite()) return toast(t("notice.readOnly"));
     const jobs = this.selection.targets().map((index) => this.list.ids[index]).filter(Boolean);
-    if (jobs.length === 0) return;
-    if (jobs.length > 20 && !(await ask(t("review.againMany", { count: jobs.length })))) return;
-    try {
-      const { done, conflicts = [] } = await write("retry", model ? { jobs, model } : { jobs });
-      if (conflicts.length > 0) this.#conflicts(conflicts);
-      else toast(t("review.againDone", { count: done ?? jobs.length }));
-      this.#renew(jobs.slice(0, 24));
-    } catch (error) {
-      fail(error);
-    }
-  }
-
-  async #againWith() {
-    try {
-      const model = await chooseModel();
-      if (model !== null) await this.#again(model);
-    } catch (error) {
-      fail(error);
-    }
+    const conflicts = await cutAgain(jobs, other);
+    if (conflicts?.length > 0) this.#conflicts(conflicts);
+    else if (conflicts) this.#renew(jobs.slice(0, 24));
   }
 
   #fix() {
@@ -443,11 +418,4 @@ class Review {
     const doing = { showAll: () => this.filters.set({ list: "all" }), reset: () => this.filters.reset(), again: () => this.#load() };
     drawEmpty(this.empty, kind, { done, detail, act: (action) => doing[action]() });
   }
-}
-
-function standing(job, mark) {
-  const verb = mark && mark.state !== "conflict" ? mark.verb : job?.decision;
-  if (verb) return verb === "accept" || verb === "reject" ? verb : "";
-  if (job?.state === "rejected") return "reject";
-  return job?.state === "done" && !job.doubtful ? "accept" : "";
 }
