@@ -291,10 +291,33 @@ def test_an_inbox_that_fills_holds_no_more_than_some_connections(
     for thread in threads:
         thread.start()
     good = shoot.cut("good.jpg", b"good")
+    while len(refused) < len(jobs) - 1:
+        threading.Event().wait(0.01)
     assert shoot.ask("look", good, "source").data["width"] == 9
     for thread in threads:
         thread.join()
     assert sorted(one.code for one in refused) == ["busy"] * 5 + ["cannot_show"]
+
+
+def test_a_page_that_ends_waits_for_no_picture(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for one is told, and nobody starts another worker."""
+    monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
+    jobs = [shoot.cut(name, name.encode()) for name in ("hang", "good")]
+    shoot.ask("thumb", jobs[1], "source")
+    refused: list[RefusedError] = []
+    waiting = threading.Thread(target=lambda: refused.append(shoot.refused("thumb", jobs[0], "source")))
+    waiting.start()
+    made = shoot.backend.parts["pictures"]
+    while not made.is_busy:
+        threading.Event().wait(0.01)
+    begun_s = time.monotonic()
+    made.close()
+    waiting.join()
+    assert time.monotonic() < begun_s + 20
+    assert [one.status for one in refused] == [422]
+    assert not made.pids
+    job = shoot.cut("other", b"other")
+    assert shoot.refused("thumb", job, "source").code == "busy"
 
 
 def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:

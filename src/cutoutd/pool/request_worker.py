@@ -110,6 +110,10 @@ class RequestWorker:
             return None
         return None if body is None else (said, body)
 
+    def kill(self) -> None:
+        """Have it answer nobody any more, from any thread; whoever waits for an answer gets none."""
+        self._process.kill()
+
     def end(self) -> None:
         """End it, whatever it does."""
         self._process.kill()

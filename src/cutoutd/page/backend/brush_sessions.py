@@ -92,8 +92,7 @@ class BrushSessions:
     def close(self) -> None:
         """End the processes."""
         for worker in self._workers:
-            with worker.turn(START_S):
-                worker.end()
+            worker.close()
         self._starter.shutdown()
 
     def begin(self, shown: ShownFile) -> tuple[Fix, tuple[int, int]]:

@@ -67,7 +67,7 @@ class Backend:
         cache: a directory of our own for pictures to look at, which outlives a restart; bounded by whoever writes there.
         tell: sends an event to all browsers: its name, and what becomes JSON.
         watched: set while a browser listens for events; whoever looks for news waits for it first.
-        parts: what methods keep between calls, by their module's name.
+        parts: what methods keep between calls, by their module's name; closed at the end, where it has ``close``.
     """
 
     settings: Settings | None

@@ -98,12 +98,16 @@ class Pictures:
         """Of the processes that run."""
         return [pid for worker in (self._prompt, self._aside) if (pid := worker.pid) is not None]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is made just now."""
+        return self._prompt.is_busy or self._aside.is_busy
+
     def close(self) -> None:
-        """End the processes."""
-        self._warmer.shutdown(cancel_futures=True)
+        """End the processes for good."""
+        self._warmer.shutdown(wait=False, cancel_futures=True)
         for worker in (self._prompt, self._aside):
-            with worker.turn(ANSWER_S):
-                worker.end()
+            worker.close()
         self._starter.shutdown()
 
     def look(self, shown: ShownFile) -> dict[str, int | str]:

@@ -115,6 +115,9 @@ def _serve(
         start(backend)
     ending.wait()
     web.end()
+    # Else who waits for a worker's answer would hold up the end.
+    for close in [part.close for part in backend.parts.values() if hasattr(part, "close")]:
+        close()
     return web.is_upgraded
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 IDLE_S: Final = 60.0
 
+_CLOSE_S: Final = 40.0
+"""It may be starting, which ends by itself."""
+
 
 def busy() -> RefusedError:
     """Others wait already."""
@@ -53,6 +56,7 @@ class Worker:
         self._idle_s = idle_s
         self._turns = threading.Condition()
         self._is_taken = False
+        self._is_over = False
         self._urgent = 0
         self._worker: RequestWorker | None = None
         self._timer: threading.Timer | None = None
@@ -62,6 +66,11 @@ class Worker:
         """Of its process; None if there is none."""
         worker = self._worker
         return None if worker is None else worker.pid
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody has it."""
+        return self._is_taken
 
     @contextmanager
     def turn(self, wait_s: float, *, is_urgent: bool = True) -> Iterator[None]:
@@ -114,13 +123,23 @@ class Worker:
             WorkerFailedError: it failed.
             RefusedError: it cannot be started.
         """
-        if self._worker is None:
+        if self._worker is None and not self._is_over:
             self._worker = self._starter.submit(self._started).result()
+        if self._worker is None or self._is_over:
+            raise busy()
         answer = self._worker.ask(document, timeout_s, files)
         if answer is None:
             self.end()
             raise WorkerFailedError
         return answer
+
+    def close(self) -> None:
+        """End its process for good, whatever it is asked just now."""
+        self._is_over = True
+        if (worker := self._worker) is not None:
+            worker.kill()
+        with self.turn(_CLOSE_S):
+            self.end()
 
     def end(self) -> None:
         """End its process; for whoever has the turn."""
