@@ -162,6 +162,8 @@ def _pass_on(log: int, name: str) -> None:
 
 def _write(lines: Sequence[Line], name: str) -> None:
     text = "".join(f"{_marked(line, name)}\n" for line in lines)
+    if text and _at_terminal():
+        text = f"\r\x1b[K{text}"  # in place of the line that the supervisor draws, and draws again
     rest = text.encode("utf-8", "backslashreplace")
     with suppress(OSError):  # a log that is full or gone stops nothing
         while rest:
