@@ -77,6 +77,7 @@ def answers(browser: Browser) -> bool:
 def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: Callable[..., Daemon]) -> None:
     """Whichever of its processes is killed; a browser stays paired, at the same address."""
     bench = shown
+    bench.environment.update(SOMEBODYS_WORD="hush", CUTOUTD_API_KEY="hush", SSLKEYLOGFILE="hush")
     daemon = start()
     bench.wait_for(lambda: '"event": "page.sandbox"' in log(bench), "the page")
     browser = paired(bench, daemon)
@@ -85,6 +86,7 @@ def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: C
     assert '"process": "page"' in log(bench)
     before = processes(bench)
     assert before.keys() == {"keeper", "backend", "web"}
+    assert not any(b"hush" in Path(f"/proc/{pid}/environ").read_bytes() for pid in before.values())
     assert b"\nSeccomp:\t2\n" in Path(f"/proc/{before['web']}/status").read_bytes()
     for part in ("web", "backend"):
         killed = processes(bench)
