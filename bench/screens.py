@@ -74,7 +74,7 @@ class Home:
     def spoil(self) -> None:
         """Put in what cannot be cut, and what has no subject."""
         (self.input / "layers.psd").write_bytes(b"8BPS\x00\x01" + bytes(200))
-        (self.input / "IMG_4190.jpg").write_bytes(b"\x00" * 20_000)
+        (self.input / "catalogue.pdf").write_bytes(b"%PDF-1.7\n" + bytes(200))
         noise = np.random.default_rng(1).normal(128, 9, (400, 600, 3)).clip(0, 255).astype(np.uint8)
         Image.fromarray(noise).save(self.input / "IMG_4191.jpg", quality=90)
 

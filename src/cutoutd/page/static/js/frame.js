@@ -109,16 +109,19 @@ export async function setPaused(paused) {
 function notices() {
   const { overview, up, updated } = state;
   const found = [];
-  if (updated) found.push({ kind: "info", text: t("notice.updated", updated), reloads: true });
+  if (updated) found.push({ kind: "info", text: t("notice.updated", updated), does: "reload" });
   if (!up) found.push({ kind: "warn", text: t("notice.lost") });
   else if (overview && overview.configured && !overview.running) found.push({ kind: "warn", text: t("notice.stopped") });
-  if (overview?.rebuilt) found.push({ kind: "warn", text: t("notice.rebuilt") });
+  if (overview?.rebuilt) found.push({ kind: "warn", text: t("notice.rebuilt"), does: overview.running && !overview.paused && mayWrite() ? "understood" : "" });
   if (!mayWrite()) found.push({ kind: "info", text: t("notice.readOnly") });
   return found;
 }
 
-function notice({ kind, text, reloads = false }) {
-  const button = reloads ? el("button", { class: "button", data: { keep: "reload" }, on: { click: () => location.reload() } }, t("app.reload")) : null;
+/* "Go on" also ends the notice of a journal that was made anew. */
+const DOES = { reload: () => location.reload(), understood: () => write("pause", { paused: false }).catch(fail) };
+
+function notice({ kind, text, does = "" }) {
+  const button = does ? el("button", { class: "button", data: { keep: does }, on: { click: DOES[does] } }, t(`app.${does}`)) : null;
   return el("div", { class: `notice ${kind}` }, el("p", {}, text), button);
 }
 
