@@ -12,6 +12,7 @@ import argparse
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,13 +34,19 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM: Final = "/usr/bin/chromium"
-PHOTOS: Final = ("coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg")
+PHOTOS: Final = ("coffee.png", "astronaut.png", "chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg")
 WINDOW: Final = (1280, 800)
 PHONE: Final = (360, 740)
 PATIENCE_S: Final = 180.0
 QUALITY: Final = 82
 MANY: Final = 18
 MOST_BYTES: Final = 150_000
+
+WHOLE: Final = """[...document.images].every(one => {
+  const { top, left, bottom, right } = one.getBoundingClientRect();
+  return bottom < 0 || right < 0 || top > innerHeight || left > innerWidth || one.closest(".row-picture") || (one.src && one.complete && one.naturalWidth);
+})"""
+"""All pictures that are in the window have come."""
 
 
 class Home:
@@ -131,8 +138,7 @@ class Camera:
 
     def take(self, page: Page, name: str) -> None:
         """One picture of the window, as it stands when all that it shows is loaded."""
-        whole = "[...document.images].every(one => one.complete && (one.src || !one.address))"
-        wait_for(lambda: bool(page.evaluate(whole)))
+        wait_for(lambda: bool(page.evaluate(WHOLE)))
         page.wait_for_timeout(300)
         self.write(Image.open(io.BytesIO(page.screenshot())), name)
 
@@ -255,8 +261,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--to", type=Path, default=Path("docs"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as parent, sync_playwright() as playwright:
-        home = Home(Path(parent) / "ann", photos(options.photos))
+    with named_home() as root, sync_playwright() as playwright:
+        home = Home(root, photos(options.photos))
         camera = Camera(options.to, options.only)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with home.running():
@@ -271,6 +277,17 @@ def main() -> int:
         camera.take(page, "stopped")
         browser.close()
     return 0
+
+
+@contextmanager
+def named_home() -> Iterator[Path]:
+    """A home with a short name, which is seen in the pictures."""
+    root = Path(tempfile.gettempdir(), "ann")
+    root.mkdir()
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)
 
 
 def photos(folder: Path | None) -> list[Path]:

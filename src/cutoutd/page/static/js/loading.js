@@ -27,6 +27,8 @@ const near = new IntersectionObserver(
 export function thumbnail(address, props = {}) {
   const image = el("img", { alt: "", decoding: "async", ...props });
   image.address = address;
+  image.addEventListener("error", () => image.classList.add("missing"));
+  image.addEventListener("load", () => image.classList.remove("missing"));
   near.observe(image);
   return image;
 }

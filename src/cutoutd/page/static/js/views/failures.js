@@ -103,9 +103,7 @@ async function retryAll(total, params, signal) {
 }
 
 function failure(job, again) {
-  const shot = thumbnail(picture.thumb(job.job, "source", job.seen || job.job));
-  const frame = el("span", { class: "row-picture" }, shot);
-  shot.addEventListener("error", () => put(frame, icon("failures")));
+  const frame = el("span", { class: "row-picture" }, thumbnail(picture.thumb(job.job, "source", job.seen || job.job)), icon("failures"));
   return el(
     "div",
     { class: "row" },
