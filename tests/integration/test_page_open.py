@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import ssl
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from cutoutd.errors import ConfigurationError
 from cutoutd.page.backend import listener
 from cutoutd.settings.page import PageSettings
 from tests.integration.served import served
+from tests.integration.test_sandbox import needs_seccomp
 from tests.integration.tools import need
 
 if TYPE_CHECKING:
@@ -113,3 +116,18 @@ def test_what_is_no_certificate_is_told_before_it_is_used(word: Path) -> None:
     """The process that reads it could tell nobody."""
     with pytest.raises(ConfigurationError, match="no certificate and its key"):
         listener.check_certificate(PageSettings(tls_cert=word, tls_key=word))
+
+
+@needs_seccomp
+def test_where_there_is_no_network_it_is_told_what_to_do(tmp_path: Path) -> None:
+    """As under a unit that was installed before there was a page: once, and the daemon goes on."""
+    script = (
+        "from cutoutd.sandbox.confinement import confine_supervisor; confine_supervisor()\n"
+        "import sys; sys.argv = ['cutoutd', 'page', '--serve-only', '--first-run']\n"
+        "from cutoutd.__main__ import main; main()"
+    )
+    places = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **places})
+    assert ended.returncode == 2
+    assert "cutoutd service install" in " ".join(ended.stderr.split())

@@ -37,7 +37,7 @@ def listening(page: PageSettings, *, any_port: bool = False) -> socket.socket:
     address = page.address
     last = min(address.port + _MORE_PORTS, 65_535) if address.is_loopback else address.port
     for port in [0] if any_port else range(address.port, last + 1):
-        bound = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+        bound = _made(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((address.host, port))
@@ -55,6 +55,17 @@ def listening(page: PageSettings, *, any_port: bool = False) -> socket.socket:
     raise UsageError(
         f"{ports} in use, so the page cannot be served", advice="Give [page] address another port."
     )
+
+
+def _made(family: int) -> socket.socket:
+    try:
+        return socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # such as by a unit that was installed before there was a page
+        raise UsageError(
+            f"the page cannot be served: this process may not use the network ({error.strerror})",
+            advice="Run `cutoutd service install` again, which gives the page a unit of its own; or set enabled = false in "
+            "[page].",
+        ) from error
 
 
 def read_password(page: PageSettings) -> str:
