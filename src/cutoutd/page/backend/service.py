@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cutoutd import logs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _QUICK_THREADS: Final = 3
 _SLOW_THREADS: Final = 12
+_BOTH_WAYS: Final = 2  # SHUT_RDWR of shutdown(2)
 _MOST_IN_HAND: Final = 256
 """Requests that are answered or wait for a thread; the web process asks for fewer by far."""
 
@@ -41,6 +43,9 @@ class Channel(Protocol):
 
     def sendall(self, data: bytes, /) -> None:
         """All of these, or an error where the other side takes none for long."""
+
+    def shutdown(self, how: int, /) -> None:
+        """End it, for whoever waits in `recv` as well."""
 
 
 class Service:
@@ -104,7 +109,7 @@ class Service:
             case {"id": int(number), "method": str(name), "params": dict(params)}:
                 if not self._in_hand.acquire(blocking=False):
                     refused = RefusedError(503, "busy", "Too much is asked at once. Try again in a moment.")
-                    self._answer(channel, number, refused)
+                    self._answer(channel, _refusal(number, refused))
                     return
                 threads = self._slow if name in SLOW else self._quick
                 threads.submit(self._run, channel, number, name, params, body)
@@ -113,23 +118,28 @@ class Service:
 
     def _run(self, channel: Channel, number: int, name: str, params: dict[str, Any], body: bytes) -> None:
         try:
-            self._answer(channel, number, self._reply(name, params, body))
+            self._answer(channel, self._reply(number, name, params, body))
         finally:
             self._in_hand.release()
 
-    def _reply(self, name: str, params: dict[str, Any], body: bytes) -> Reply | RefusedError:
+    def _reply(self, number: int, name: str, params: dict[str, Any], body: bytes) -> bytes:
         try:
             method = self._methods.get(name)
             if method is None:
-                return RefusedError(404, "no_method", "The page asks for something that is not there.")
-            return method(self._backend, {**params, **_object(body)})
+                raise RefusedError(404, "no_method", "The page asks for something that is not there.")  # noqa: TRY301 -- as from a method
+            return _frame(number, method(self._backend, {**params, **_object(body)}))
         except RefusedError as refused:
-            return refused
+            return _refusal(number, refused)
+        except frames.FrameError:
+            too_large = "The answer is too large for the page. Ask for less."
+            return _refusal(number, RefusedError(500, "too_large", too_large))
         except CutoutdError as error:
-            return RefusedError(503, "unavailable", f"{error.title}: {error}. {error.advice}")
+            why = f"{error.title}: {error}. {error.advice}"
+            return _refusal(number, RefusedError(503, "unavailable", why))
         except Exception:  # noqa: BLE001 -- a fault of ours costs one request, and is told in the log
             logs.get().error("page.fault", method=name, exc_info=True)
-            return RefusedError(500, "fault", "A fault of ours. The log says more; please report it.")
+            why = "A fault of ours. The log says more; please report it."
+            return _refusal(number, RefusedError(500, "fault", why))
 
     def _log(self, text: str) -> None:
         """Log what the web process says, as far as it does not say too much."""
@@ -139,40 +149,38 @@ class Service:
             self._said_s.append(now_s)
             logs.get().error("page.web", said=text[:_MAX_SAID])
 
-    def _answer(self, channel: Channel, number: int, reply: Reply | RefusedError) -> None:
+    def _answer(self, channel: Channel, frame: bytes) -> None:
         with self._sending:
             if channel is self._channel:
-                self._send(channel, _frame(number, reply))
+                self._send(channel, frame)
 
     def _send(self, channel: Channel, frame: bytes) -> None:
         try:
             channel.sendall(frame)
         except OSError:
-            # Half a frame may have gone out: nothing can follow it. The web process sees its end, and so do we.
+            # Half a frame may have gone out, so nothing can follow it: this web process is given up.
             self._channel = None
+            with suppress(OSError):
+                channel.shutdown(_BOTH_WAYS)
 
 
-def _frame(number: int, reply: Reply | RefusedError) -> bytes:
-    if isinstance(reply, RefusedError):
-        named = {name: str(value) for name, value in reply.named.items()}
-        error = {"code": reply.code, "text": reply.text, "named": named}
-        return frames.pack({"id": number, "status": reply.status}, _encoded({"error": error}))
+def _frame(number: int, reply: Reply) -> bytes:
     head: dict[str, Any] = {"id": number, "status": 200, "immutable": reply.immutable}
-    if reply.body:
-        named = reply.data if isinstance(reply.data, dict) else {}
-        body, head["media_type"], head["data"] = reply.body, reply.media_type, named
-    else:
-        body, head["media_type"] = _encoded(reply.data), "application/json"
-    try:
-        return frames.pack(head, body)
-    except frames.FrameError:
-        too_large = RefusedError(500, "too_large", "The answer is too large for the page. Ask for less.")
-        return _frame(number, too_large)
+    if not reply.body:
+        return frames.pack({**head, "media_type": "application/json"}, _encoded(reply.data))
+    named = reply.data if isinstance(reply.data, dict) else {}
+    return frames.pack({**head, "media_type": reply.media_type, "data": named}, reply.body)
+
+
+def _refusal(number: int, refused: RefusedError) -> bytes:
+    named = {name: str(value) for name, value in refused.named.items()}
+    error = {"code": refused.code, "text": refused.text, "named": named}
+    return frames.pack({"id": number, "status": refused.status}, _encoded({"error": error}))
 
 
 def _encoded(data: object) -> bytes:
     """As JSON in ASCII: a file's name that is no UTF-8 has halves of surrogates, which browsers show as such."""
-    return json.dumps(data, separators=(",", ":")).encode("ascii")
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -1,0 +1,198 @@
+"""What the page's two processes say to each other, and what the backend takes from one that was taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import math
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.errors import StorageError
+from cutoutd.page import frames
+from cutoutd.page.backend.method import Backend, RefusedError, Reply
+from cutoutd.page.backend.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.page.backend.method import Parameters
+    from tests.conftest import FakeClock
+
+
+def test_a_frame_comes_as_it_was_sent_whatever_its_parts() -> None:
+    """Byte by byte, and two in a row; the end in the middle is an end."""
+    sent = frames.pack({"id": 1, "text": "\udcff ü"}, b"\0" * 1000)
+    stream = io.BytesIO(sent * 2 + sent[:-1])
+    for _ in range(2):
+        assert frames.receive(lambda size: stream.read(min(size, 7))) == (
+            {"id": 1, "text": "\udcff ü"},
+            b"\0" * 1000,
+        )
+    assert frames.receive(stream.read) is None
+    assert frames.receive(stream.read) is None
+
+    async def read() -> frames.Frame:
+        reader = asyncio.StreamReader()
+        reader.feed_data(sent)
+        return await frames.receive_async(reader)
+
+    assert asyncio.run(read())[1] == b"\0" * 1000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        struct.pack("!II", frames.MAX_HEAD + 1, 0),
+        struct.pack("!II", 2, frames.MAX_BODY + 1),
+        struct.pack("!II", 2, 0) + b"[]",
+        struct.pack("!II", 2, 0) + b"{]",
+        struct.pack("!II", 1, 0) + b"\xff",
+        struct.pack("!II", 90_000, 0) + b"[" * 90_000,
+    ],
+)
+def test_what_is_no_frame_is_refused_before_it_is_read_whole(wrong: bytes) -> None:
+    """Neither side fills the other's memory."""
+    with pytest.raises(frames.FrameError):
+        frames.receive(io.BytesIO(wrong).read)
+    with pytest.raises(frames.FrameError):
+        frames.pack({}, b"\0" * (frames.MAX_BODY + 1))
+
+
+class Room:
+    """A backend, and the end that a web process has."""
+
+    def __init__(self, backend: Backend, held: threading.Event) -> None:
+        self.backend = backend
+        self.held = held
+        self.ours, self.theirs = socket.socketpair()
+        self.service = Service(
+            backend, {name: getattr(self, name) for name in ("echo", "odd", "away", "no", "wait")}
+        )
+        self.ended: list[str] = []
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        try:
+            self.service.serve(self.ours)
+        except frames.FrameError as error:
+            self.ended.append(str(error))
+
+    def say(self, head: dict[str, Any], body: bytes = b"") -> None:
+        """Send a frame."""
+        self.theirs.sendall(frames.pack(head, body))
+
+    def hear(self) -> tuple[dict[str, Any], Any]:
+        """The next one."""
+        frame = frames.receive(self.theirs.recv)
+        assert frame is not None
+        return frame[0], json.loads(frame[1])
+
+    def ask(self, method: str, params: dict[str, Any] | None = None, body: bytes = b"") -> tuple[int, Any]:
+        """Status and answer."""
+        self.say({"id": 7, "method": method, "params": params or {}}, body)
+        head, said = self.hear()
+        assert head["id"] == 7
+        return head["status"], said
+
+    def echo(self, _: Backend, params: Parameters) -> Reply:
+        """As it came."""
+        return Reply(data=dict(params))
+
+    def odd(self, _: Backend, params: Parameters) -> Reply:
+        """What is no JSON."""
+        return Reply(data={"nan": math.nan, "set": {1}, "large": "x" * (frames.MAX_BODY + 1)}[params["what"]])
+
+    def away(self, _: Backend, __: Parameters) -> Reply:
+        """Fails as the disk does."""
+        raise StorageError("the system says: away", advice="Wait.")
+
+    def no(self, _: Backend, __: Parameters) -> Reply:
+        """Refuses."""
+        raise RefusedError(409, "changed", "It has changed.", job=5)
+
+    def wait(self, _: Backend, __: Parameters) -> Reply:
+        """Is held up."""
+        self.held.wait(60)
+        return Reply(data=None)
+
+
+@pytest.fixture
+def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
+    """One of them."""
+    backend = Backend(
+        settings=None, config=None, open_store=lambda: None, clock=clock, cache=tmp_path, tell=lambda *_: None
+    )
+    made = Room(backend, threading.Event())
+    yield made
+    made.held.set()
+    with suppress(OSError):
+        made.theirs.shutdown(socket.SHUT_RDWR)
+    made.thread.join(30)
+    made.theirs.close()
+    made.ours.close()
+
+
+def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
+    """With what went wrong, in words, where something did."""
+    assert room.ask("echo", {"a": ["1"]}, b'{"b": 2}') == (200, {"a": ["1"], "b": 2})
+    assert room.ask("none")[0] == 404
+    for body in (b"[1]", b"{", b"\xff", b"[" * 90_000):
+        assert room.ask("echo", {}, body)[0] == 400
+    status, said = room.ask("no")
+    assert (status, said["error"]) == (
+        409,
+        {"code": "changed", "text": "It has changed.", "named": {"job": "5"}},
+    )
+    status, said = room.ask("away")
+    assert (status, said["error"]["code"]) == (503, "unavailable")
+    for what, code in (("nan", "fault"), ("set", "fault"), ("none", "fault"), ("large", "too_large")):
+        status, said = room.ask("odd", {"what": what})
+        assert (status, said["error"]["code"]) == (500, code)
+    room.service.tell("jobs", {"folders": ["a"]})
+    assert room.hear() == ({"event": "jobs"}, {"folders": ["a"]})
+
+
+def test_methods_that_are_held_up_are_few_and_the_rest_is_refused(room: Room) -> None:
+    """Whoever floods the backend gets its own requests refused."""
+    for number in range(300):
+        room.say({"id": number, "method": "wait", "params": {}})
+    heard = [room.hear() for _ in range(300 - 256)]
+    assert {head["status"] for head, _ in heard} == {503}
+    room.held.set()
+    assert {room.hear()[0]["status"] for _ in range(256)} == {200}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {},
+        {"id": "1", "method": "echo", "params": {}},
+        {"id": 1, "method": "echo", "params": []},
+        {"watched": 1},
+    ],
+)
+def test_a_web_process_that_says_something_else_is_given_up(room: Room, head: dict[str, Any]) -> None:
+    """It is ended and started anew."""
+    room.say({"watched": True})
+    room.say(head)
+    room.thread.join(30)
+    assert room.ended == ["a frame that no web process of ours sends"]
+    assert not room.backend.watched.is_set()
+
+
+def test_a_web_process_that_takes_no_answers_is_given_up(room: Room) -> None:
+    """So it holds up no thread for ever."""
+    room.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 200_000))
+    for number in range(40):
+        room.say({"id": number, "method": "echo", "params": {}}, json.dumps({"text": "x" * 100_000}).encode())
+    room.thread.join(30)
+    assert not room.thread.is_alive()
