@@ -1,9 +1,11 @@
 /**
- * Small pictures that do not come, as while the machine is busy cutting, are asked for again: a few times, each time later.
+ * Small pictures that do not come, as while the machine is busy cutting, are asked for again: each time later, up to
+ * every half a minute.
  */
 
 const FIRST_MS = 2000;
-const TIMES = 5;
+const LONGEST_MS = 30_000;
+const TIMES = 12; // four minutes: cutting goes first where the machine is busy
 
 export function retryImages(target, wait = setTimeout) {
   const tries = new WeakMap();
@@ -19,7 +21,7 @@ export function retryImages(target, wait = setTimeout) {
       const again = () => {
         if (image.isConnected && image.getAttribute("src") === src) image.src = src;
       };
-      wait(again, FIRST_MS * 2 ** done);
+      wait(again, Math.min(LONGEST_MS, FIRST_MS * 2 ** done));
     },
     true,
   );
