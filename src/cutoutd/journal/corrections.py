@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import strokes
-from cutoutd.jobs import Correction, JobState
+from cutoutd.jobs import Correction
 from cutoutd.journal.fix_request import FixAction
 from cutoutd.journal.reservations import of_source
 from cutoutd.journal.store import SQL
@@ -90,7 +90,9 @@ class Corrections:
         rows = self._store.rows(SQL.corrections, **of_source(job.folder, job.path, job.generation))
         return next((_correction(row) for row in rows if row["number"] == number), None)
 
-    def add_within(self, job: Job, drawn: tuple[Stroke, ...], *, suggestion: int = 0) -> None:
+    def add_within(
+        self, job: Job, drawn: tuple[Stroke, ...], *, suggestion: int = 0, was_held: bool = False
+    ) -> None:
         """Write down what holds from now on, inside a transaction of the caller's; the job's bytes must be known."""
         self._store.write(SQL.remove_corrections, sha256=job.sha256, **_source(job))
         self._store.write(
@@ -98,7 +100,7 @@ class Corrections:
             sha256=job.sha256,
             suggestion=suggestion,
             strokes=json.dumps(strokes.dump(drawn), separators=(",", ":")),
-            was_held=job.state in (JobState.REVIEW, JobState.FAILED),  # or was there, and was rejected
+            was_held=was_held,
             now_us=self._clock.now_us(),
             kept=KEPT,
             **_source(job),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.failure import to_valid_utf8
-from cutoutd.jobs import JobState, Wanted
+from cutoutd.jobs import WITHOUT_RESULT, JobState, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecisions
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.displaced import DisplacedSources
@@ -154,7 +154,12 @@ class Journal:
         with self.store.transaction():
             wanted = None
             if request.action is FixAction.DRAW:
-                self.corrections.add_within(job, request.strokes, suggestion=request.suggestion)
+                shown = self.reservations.earlier(job.folder, job.path, job.generation)
+                # One that was rejected was there before.
+                was_held = job.state in WITHOUT_RESULT or (bool(shown) and all(one.review for one in shown))
+                self.corrections.add_within(
+                    job, request.strokes, suggestion=request.suggestion, was_held=was_held
+                )
             else:
                 undone = self.corrections.undo_within(job, everything=request.action is FixAction.CLEAR)
                 if undone is None:
