@@ -51,7 +51,7 @@ async function showRoute() {
     await module.show(place, { ...where, signal });
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
-    if (error.status !== 401) showTrouble(place, error);
+    if (error.status !== 401) showTrouble(place, error, signal);
   }
   if (!signal.aborted) arrive(place);
 }
@@ -68,7 +68,8 @@ function arrive(place) {
   first = false;
 }
 
-function showTrouble(place, error) {
+function showTrouble(place, error, signal) {
+  if ([0, 503].includes(error.status)) on("overview", showRoute, signal); // the journal answers again
   if (!error.code) console.error(error);
   put(document.getElementById("main"), place);
   put(
