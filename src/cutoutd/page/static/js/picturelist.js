@@ -7,7 +7,8 @@ const PAGE = 200;
 const AT_ONCE = 4;
 
 export class PictureList extends EventTarget {
-  // Events: "loaded" when the list is another, "details" when pictures of it are known, "stale" when others match now.
+  // Events: "loaded" when the list is another, "details" when pictures of it are known, "others" with pictures of an update
+  // that are not in it.
   constructor(read) {
     super();
     this.read = read;
@@ -79,7 +80,8 @@ export class PictureList extends EventTarget {
     const ours = jobs.filter((one) => this.details.has(one.job) || this.ids.includes(one.job));
     for (const one of ours) this.details.set(one.job, { ...this.details.get(one.job), ...one });
     if (ours.length > 0) this.dispatchEvent(new Event("details"));
-    if (ours.length < jobs.length) this.dispatchEvent(new Event("stale"));
+    const others = jobs.filter((one) => !ours.includes(one));
+    if (others.length > 0) this.dispatchEvent(new CustomEvent("others", { detail: others }));
   }
 
   async renew(job) {

@@ -38,6 +38,18 @@ export function paramsOf({ list, folder, reason, below, q }) {
   return { state: LISTS[list], folder, reason, score_below: below || "", q, sort: "doubt" };
 }
 
+/** Whether a picture belongs to what the filter shows. */
+export function matches({ list, folder, reason, below, q }, job) {
+  const doubtful = job.doubtful && job.state === "done";
+  return (
+    (LISTS[list].includes(job.state) || (doubtful && LISTS[list].includes("doubtful"))) &&
+    (!folder || job.folder === folder) &&
+    (!reason || job.reasons.some(({ code }) => code === reason)) &&
+    (!below || (job.score ?? Infinity) < below) &&
+    (!q || job.path.toLowerCase().includes(q.toLowerCase()))
+  );
+}
+
 export class ReviewFilter extends EventTarget {
   // Event: "change" with the new filter.
   constructor(filter) {

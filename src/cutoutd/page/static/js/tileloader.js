@@ -7,13 +7,14 @@ import { countTiles } from "./loading.js";
 
 const AT_ONCE = 3; // of the six connections that HTTP/1.1 has to a host: see loading.js
 const AHEAD_AT_ONCE = 2;
-const KEPT = 160; // elements; 512 x 512 pixels are 1 MB while the browser holds them decoded
+const SPARE = 24; // elements beside what is in sight or fetched ahead; 512 x 512 pixels are 1 MB while the browser holds them decoded
 const RETRY_MS = [500, 2000]; // after an error: a worker may be busy, a share slow
 
 export class TileLoader {
   constructor() {
     this.entries = new Map(); // by address, least recently used first
     this.running = 0;
+    this.aheadCount = 0;
   }
 
   // The decoded element, if it is there already.
@@ -35,6 +36,7 @@ export class TileLoader {
   // Fetches ahead, after everything that is in sight. Replaces what was to be fetched ahead before.
   ahead(urls) {
     const next = new Set(urls);
+    this.aheadCount = next.size;
     for (const [url, entry] of this.entries) {
       if (entry.state === "idle" && !entry.wanted && !next.has(url)) this.entries.delete(url);
     }
@@ -118,8 +120,11 @@ export class TileLoader {
   }
 
   #forget() {
+    let wanted = 0;
+    for (const entry of this.entries.values()) if (entry.wanted) wanted++;
+    const most = wanted + this.aheadCount + SPARE;
     for (const [url, entry] of this.entries) {
-      if (this.entries.size <= KEPT) return;
+      if (this.entries.size <= most) return;
       if (entry.state === "ready" && !entry.wanted) this.entries.delete(url);
     }
   }

@@ -15,7 +15,7 @@ import { PictureList } from "../picturelist.js";
 import { cutAgain } from "../reviewagain.js";
 import { drawEmpty } from "../reviewempty.js";
 import { entryOf, labelOf, standing } from "../reviewentry.js";
-import { filterOf, paramsOf, queryOf, ReviewFilter } from "../reviewfilter.js";
+import { filterOf, matches, paramsOf, queryOf, ReviewFilter } from "../reviewfilter.js";
 import { ReviewSide } from "../reviewside.js";
 import { go, setQuery } from "../router.js";
 import { Selection } from "../selection.js";
@@ -47,7 +47,8 @@ class Review {
     this.signal = signal;
     this.filter = filterOf(query);
     this.wanted = Number(query.get("job")) || null;
-    const again = kept && JSON.stringify(kept.filter) === JSON.stringify(this.filter);
+    // Back from a picture: its list as it was. From elsewhere: what matches now.
+    const again = this.wanted && kept && JSON.stringify(kept.filter) === JSON.stringify(this.filter);
     this.list = again ? kept.list : new PictureList(read);
     this.selection = again ? kept.selection : new Selection();
     this.again = again;
@@ -58,8 +59,7 @@ class Review {
   async start() {
     if (this.again && this.list.count > 0) {
       this.strip.setCount(this.list.count);
-      if (this.wanted) this.#goTo(this.wanted);
-      else this.#show();
+      this.#goTo(this.wanted);
       const job = this.#current;
       if (job) this.list.renew(job.job).catch(() => {}); // it may have been fixed in between
       return;
@@ -116,7 +116,7 @@ class Review {
     hear(this.strip, "sight", ({ first, last }) => this.list.need(first, last).catch(() => {}));
     hear(this.list, "loaded", () => this.#loaded());
     hear(this.list, "details", () => this.#details());
-    hear(this.list, "stale", () => this.#stale());
+    hear(this.list, "others", (jobs) => this.#others(jobs));
     hear(decisions, "change", () => this.#marked());
     hear(decisions, "conflicts", (conflicts) => this.#conflicts(conflicts));
     hear(decisions, "refused", (error) => fail(error));
@@ -208,7 +208,9 @@ class Review {
     this.#load(null);
   }
 
-  #stale() {
+  // Pictures that are not in the list, but may belong to it by now.
+  #others(jobs) {
+    if (!jobs.some((job) => matches(this.filter, job))) return;
     if (this.list.count === 0) this.#load();
     else this.reload.hidden = false;
   }
