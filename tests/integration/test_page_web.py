@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,18 +88,20 @@ def test_who_waits_for_another_page_to_end_takes_over_and_ends_by_a_signal(tmp_p
         command = [sys.executable, "-P", "-m", "cutoutd", "page", "--serve-only", "--any-port", "--first-run"]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **places})
 
-    with served(tmp_path):
-        first, second = waiting(), waiting()
-        for one in (first, second):
-            assert one.stderr is not None
-            assert "page.waits" in one.stderr.readline()
-        first.terminate()
-        assert first.wait(20) == 0
-        assert first.stderr is not None
-        assert "page.ready" not in first.stderr.read()
-        first.stderr.close()
-    assert second.stderr is not None
-    assert "page.ready" in second.stderr.readline()
-    second.terminate()
-    assert second.wait(20) == 0
-    second.stderr.close()
+    with ExitStack() as ending:
+        with served(tmp_path):
+            first, second = waiting(), waiting()
+            for one in (first, second):
+                ending.callback(one.kill)  # whatever fails below
+                assert one.stderr is not None
+                assert "page.waits" in one.stderr.readline()
+            first.terminate()
+            assert first.wait(20) == 0
+            assert first.stderr is not None
+            assert "page.ready" not in first.stderr.read()
+            first.stderr.close()
+        assert second.stderr is not None
+        assert "page.ready" in second.stderr.readline()
+        second.terminate()
+        assert second.wait(20) == 0
+        second.stderr.close()
