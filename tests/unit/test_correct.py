@@ -55,12 +55,16 @@ def test_a_stroke_adds_the_thing_it_is_on_and_changes_nothing_else(suggestion: i
     assert np.array_equal(matte, before)
 
 
-def test_a_click_takes_a_thing_away() -> None:
-    """One point, no wider than a pixel."""
+def test_a_click_takes_a_thing_away_and_one_of_a_fine_brush_a_part_of_it() -> None:
+    """A fine brush is meant for what is near it."""
     rgb, matte = _scene()
-    made = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=0.1)], _features(rgb))
+    made = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=6)], _features(rgb))
     assert made.changed
     assert made.matte.max() < 0.5
+    fine = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=0.1)], _features(rgb))
+    assert fine.changed
+    assert fine.matte[60, 45] == 0
+    assert fine.matte[60, 65] > 0.9
 
 
 def test_the_same_strokes_give_the_same_matte_in_a_copy_of_any_size() -> None:

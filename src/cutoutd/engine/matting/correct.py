@@ -16,7 +16,8 @@ import numpy as np
 from cutoutd.engine.matting.grab_cut import grab_cut
 from cutoutd.engine.matting.random_walker import RandomWalker
 from cutoutd.engine.matting.stroke_evidence import Evidence
-from cutoutd.engine.matting.stroke_masks import masks
+from cutoutd.engine.matting.stroke_masks import masks, remoteness
+from cutoutd.engine.matting.subject_search import Region
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from cutoutd.engine.matting.features import Features
     from cutoutd.engine.matting.stroke_masks import StrokeMasks
-    from cutoutd.engine.matting.subject_search import Region
     from cutoutd.strokes import Stroke
 
     Mask = NDArray[np.bool_]
@@ -45,9 +45,15 @@ SUGGESTIONS: Final = 2
 _INSIDE: Final = 0.5
 _ROUNDS: Final = 3
 _MATTE_TRUST: Final = 0.1  # of its log odds, beside what strokes say
+_TRUST_BY_DISTANCE: Final = 0.4  # so much more a longer side away from the nearest stroke
+_TRUST_BY_SIZE: Final = (
+    0.05  # so much more as many pixels away as a stroke covers, with the square of the distance
+)
+_MOST_TRUST: Final = 4.0  # more than all that strokes can say
 _SHARPNESS: Final = 0.5  # of the sum of all log odds, as the walker's prior
 _SURE_MARGIN_PX: Final = 3  # from the matte's edge: nearer pixels teach nothing
 _FAR: Final = 1e-3  # of 0 or 1: what the coarse matte can say at most
+_BAND_PX: Final = 2  # half of the width up to which a change is the same edge drawn elsewhere
 _RIM_PX: Final = 6  # how wide the soft edge of a coarse matte may be
 _SURE_SUBJECT, _SURE_BACKGROUND = 0.95, 0.05
 _SOFTNESS_PX: Final = 1.5  # of a new edge: refinement looks for the real one there
@@ -103,7 +109,8 @@ def correct(
     before = _resized(matte, shape)
     inside = before > _INSIDE
     find = _by_walker if suggestion == 0 else _by_grab_cut
-    found = find(small, before, drawn, features)
+    trust = _trust(drawn, remoteness(strokes, shape, picture or (height, width)))
+    found = find(small, before, drawn, features, trust)
     found[drawn.keep], found[drawn.remove] = True, False
     added = _touched(found & ~inside, drawn.keep) | drawn.keep
     taken = _touched(inside & ~found, drawn.remove) | drawn.remove
@@ -121,9 +128,13 @@ def framed(coarse: NDArray[np.float32], region: Region, picture: tuple[int, int]
         picture: height and width, pixels.
 
     Returns:
-        float32, with 480 to 1024 pixels of its longer side: as many as keep what the region shows.
+        float32, with 480 to 1024 pixels of its longer side: as many as keep what the region shows. A matte of the whole picture that
+        has as many is given back as it is, also one that has more.
     """
     height, width = picture
+    whole = Region(top=0, bottom=height, left=0, right=width)
+    if region == whole and max(coarse.shape) >= SIDE:
+        return coarse
     rows, columns = region.bottom - region.top, region.right - region.left
     finest = max(coarse.shape[0] / rows, coarse.shape[1] / columns) * max(picture)
     factor = min(1.0, np.clip(finest, SIDE, _FRAME_SIDE) / max(picture))
@@ -151,23 +162,34 @@ def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
     return np.clip(np.asarray(cv2.resize(plane, shape[::-1], interpolation=method), np.float32), 0, 1)
 
 
-def _by_walker(rgb: NDArray[np.uint8], before: Plane, drawn: StrokeMasks, features: Features) -> Mask:
+def _by_walker(
+    rgb: NDArray[np.uint8], before: Plane, drawn: StrokeMasks, features: Features, trust: Plane
+) -> Mask:
     """The subject as the random walker finds it, from the copy's colours, its matte, strokes and features; bool (h, w)."""
     lab = np.asarray(cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), np.float32)
     evidence, walker = Evidence(lab, features, drawn), RandomWalker(lab)
     known = drawn.keep | drawn.remove
     clipped = np.clip(before, _FAR, 1 - _FAR)
-    trust = np.float32(_MATTE_TRUST) * np.log(clipped / (1 - clipped))
+    said = trust * np.log(clipped / (1 - clipped))
     found = before > _INSIDE
     for _ in range(_ROUNDS):
-        odds = trust + evidence.probe(_sure(found)) + evidence.colour(found)
+        odds = said + evidence.probe(_sure(found)) + evidence.colour(found)
         prior = np.asarray(1 / (1 + np.exp(-np.float32(_SHARPNESS) * odds)), np.float32)
         found = walker.solve(prior, known, drawn.keep.astype(np.float32)) > _INSIDE
     return found
 
 
-def _by_grab_cut(rgb: NDArray[np.uint8], before: Plane, drawn: StrokeMasks, _: Features) -> Mask:
+def _by_grab_cut(rgb: NDArray[np.uint8], before: Plane, drawn: StrokeMasks, _: Features, __: Plane) -> Mask:
     return grab_cut(rgb, before > _INSIDE, drawn.keep, drawn.remove)
+
+
+def _trust(drawn: StrokeMasks, remoteness: Plane) -> Plane:
+    """What the matte's log odds weigh beside what strokes say, float32 (h, w): the more, the farther away strokes are."""
+    known = drawn.keep | drawn.remove
+    apart = np.asarray(cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
+    by_distance = apart * np.float32(_TRUST_BY_DISTANCE / max(apart.shape))
+    by_size = np.minimum(np.float32(_TRUST_BY_SIZE) * np.square(remoteness), np.float32(_MOST_TRUST))
+    return np.asarray(np.float32(_MATTE_TRUST) + by_distance + by_size, np.float32)
 
 
 def _sure(found: Mask) -> tuple[Mask, Mask]:
@@ -178,11 +200,21 @@ def _sure(found: Mask) -> tuple[Mask, Mask]:
 
 
 def _touched(changed: Mask, strokes: Mask) -> Mask:
-    """The connected parts of what changed that a stroke touches."""
-    count, labels = cv2.connectedComponents(changed.astype(np.uint8), connectivity=8)
+    """The connected parts of what changed that a stroke touches.
+
+    Where the matte and what was found draw the same edge a little apart, a thin band changes along all of it. It connects what has
+    nothing to do with each other, so parts hold together only by what is wider.
+    """
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _BAND_PX + 1,) * 2)
+    whole = changed.astype(np.uint8)
+    wide = cv2.morphologyEx(whole, cv2.MORPH_OPEN, kernel)
+    wide[strokes & changed] = 1
+    count, labels = cv2.connectedComponents(wide, connectivity=4)
     accepted = np.zeros(count, np.bool_)
     accepted[labels[strokes & changed]] = True
-    return np.asarray(accepted[labels])
+    accepted[0] = False
+    near = cv2.dilate(accepted[labels].astype(np.uint8), kernel)
+    return np.asarray(cv2.min(near, whole) > 0)
 
 
 def _rim(accepted: Mask, undecided: Mask) -> Mask:
