@@ -67,6 +67,17 @@ def test_a_click_takes_a_thing_away_and_one_of_a_fine_brush_a_part_of_it() -> No
     assert fine.matte[60, 65] > 0.9
 
 
+def test_a_stroke_makes_all_of_a_veil_opaque_and_leaves_the_other_one() -> None:
+    """Where the matte is more sure than not, but half-transparent."""
+    rgb, matte = _scene()
+    veiled = np.zeros_like(matte)
+    for x in (45, 115):
+        cv2.circle(veiled, (x, 60), 25, 0.7, cv2.FILLED)
+    made = correct(rgb, veiled, [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))], _features(rgb))
+    assert made.matte[60, 95:135].min() > 0.95
+    assert np.array_equal(made.matte[:, :80], veiled[:, :80])
+
+
 def test_the_same_strokes_give_the_same_matte_in_a_copy_of_any_size() -> None:
     """Strokes are in the picture's pixels, rgb and matte may be smaller or larger."""
     rgb, matte = _scene()

@@ -50,9 +50,8 @@ def follow(
     whole = Region(top=0, bottom=size[0], left=0, right=size[1])
     changed, after = StrokeKind.PAINT in kinds, found
     if kinds - {StrokeKind.PAINT}:
-        framed = found
-        if found.region != whole:
-            framed = replace(found, region=whole, coarse=correct.framed(found.coarse, found.region, size))
+        coarse = correct.framed(found.coarse, found.region, size)
+        framed = replace(found, region=whole, coarse=coarse)
         seen = matte.seen(picture)
         made = correct.correct(
             seen,

@@ -54,7 +54,7 @@ _SHARPNESS: Final = 0.5  # of the sum of all log odds, as the walker's prior
 _SURE_MARGIN_PX: Final = 3  # from the matte's edge: nearer pixels teach nothing
 _FAR: Final = 1e-3  # of 0 or 1: what the coarse matte can say at most
 _BAND_PX: Final = 2  # half of the width up to which a change is the same edge drawn elsewhere
-_RIM_PX: Final = 6  # how wide the soft edge of a coarse matte may be
+_RIM_PX: Final = 4  # how wide the soft edge of a coarse matte may be, from one half to nearly sure
 _SURE_SUBJECT, _SURE_BACKGROUND = 0.95, 0.05
 _SOFTNESS_PX: Final = 1.5  # of a new edge: refinement looks for the real one there
 _SEEN: Final = 0.05  # change of the matte that a person sees
@@ -114,8 +114,8 @@ def correct(
     found[drawn.keep], found[drawn.remove] = True, False
     added = _touched(found & ~inside, drawn.keep) | drawn.keep
     taken = _touched(inside & ~found, drawn.remove) | drawn.remove
-    added |= _rim(added, found & inside & (before < _SURE_SUBJECT))
-    taken |= _rim(taken, ~(found | inside) & (before > _SURE_BACKGROUND))
+    added |= _settled(added, found & inside & (before < _SURE_SUBJECT))
+    taken |= _settled(taken, ~(found | inside) & (before > _SURE_BACKGROUND))
     return _applied(matte, before, added & ~drawn.remove, taken & ~drawn.keep, drawn)
 
 
@@ -158,7 +158,7 @@ def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
     if plane.shape == shape:
         return plane
     is_finer = plane.shape[0] > shape[0] and plane.shape[1] > shape[1]
-    method = cv2.INTER_AREA if is_finer else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if is_finer else cv2.INTER_CUBIC
     return np.clip(np.asarray(cv2.resize(plane, shape[::-1], interpolation=method), np.float32), 0, 1)
 
 
@@ -217,13 +217,22 @@ def _touched(changed: Mask, strokes: Mask) -> Mask:
     return np.asarray(cv2.min(near, whole) > 0)
 
 
-def _rim(accepted: Mask, undecided: Mask) -> Mask:
-    """Undecided pixels that the coarse matte's old soft edge left beside an accepted part: it would show as a seam in the middle."""
+def _settled(accepted: Mask, undecided: Mask) -> Mask:
+    """What the coarse matte leaves half-transparent beside an accepted part, on the same side of one half.
+
+    Its old soft edge there would show as a seam in the middle, and a veil over what a person keeps as a veil.
+    """
     grown = accepted.astype(np.uint8)
     kernel = np.ones((3, 3), np.uint8)
     allowed = (accepted | undecided).astype(np.uint8)
     for _ in range(_RIM_PX):
         grown = np.asarray(cv2.min(cv2.dilate(grown, kernel), allowed), np.uint8)
+    wide_kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RIM_PX + 1,) * 2)
+    wide = cv2.morphologyEx(undecided.astype(np.uint8), cv2.MORPH_OPEN, wide_kernel)
+    _, labels = cv2.connectedComponents(wide, connectivity=4)
+    touched = np.unique(labels[(cv2.dilate(grown, kernel) > 0) & (wide > 0)])
+    veil = cv2.dilate(np.isin(labels, touched[touched > 0]).astype(np.uint8), wide_kernel)
+    grown = np.asarray(cv2.max(grown, cv2.min(veil, allowed)), np.uint8)
     return np.asarray((grown > 0) & ~accepted)
 
 
