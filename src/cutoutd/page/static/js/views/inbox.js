@@ -9,7 +9,7 @@ import { thumbnail } from "../loading.js";
 import { throughputPlot } from "../plot.js";
 import { href } from "../router.js";
 import { onOverview } from "../state.js";
-import { ago, bytes, coded, duration, number, t } from "../text.js";
+import { ago, bytes, coded, duration, has, number, t } from "../text.js";
 
 export const title = "inbox.title";
 
@@ -228,10 +228,17 @@ function cutout(job, fresh) {
       el(
         "span",
         { class: "cutout-line small" },
-        held || job.doubtful ? el("span", { class: "chip warn" }, t(held ? "state.review" : "state.doubtful")) : null,
+        held || job.doubtful ? el("span", { class: "chip warn" }, doubtOf(job, held)) : null,
         el("time", { class: "secondary", datetime: job.at }, ago(job.at)),
       ),
     ),
   );
 }
 
+
+/* The first reason, or that there is a doubt. */
+function doubtOf(job, held) {
+  const state = t(held ? "state.review" : "state.doubtful");
+  const [first] = job.reasons ?? [];
+  return first && has(`reason.${first.code}`) ? `${state}: ${t(`reason.${first.code}`)}` : state;
+}
