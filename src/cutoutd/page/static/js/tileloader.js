@@ -1,6 +1,6 @@
 /**
- * Loads tiles as decoded <img> elements: what is in sight before what is fetched ahead, a few at once, and no more kept
- * than a bound. Places nothing on the page.
+ * Loads tiles as <img> elements, decoded where they are in sight: those in sight before those ahead, a few at once, and no more kept than
+ * a bound. Places nothing on the page.
  */
 
 import { countTiles } from "./loading.js";
@@ -86,12 +86,14 @@ export class TileLoader {
     this.running++;
     countTiles(1);
     const image = new Image();
-    image.decoding = "async";
     image.draggable = false;
     image.alt = "";
     image.src = entry.url;
     try {
-      await image.decode();
+      await loaded(image);
+      // What is fetched ahead is decoded with the frame that shows it: decoded pictures that nobody looks at would fill the memory.
+      if (entry.wanted) await image.decode();
+      else image.decoding = "sync";
       entry.image = image;
       entry.state = "ready";
       for (const { done } of entry.waiting.splice(0)) done(image);
@@ -128,4 +130,11 @@ export class TileLoader {
       if (entry.state === "ready" && !entry.wanted) this.entries.delete(url);
     }
   }
+}
+
+function loaded(image) {
+  return new Promise((resolve, reject) => {
+    image.addEventListener("load", resolve, { once: true });
+    image.addEventListener("error", reject, { once: true });
+  });
 }
