@@ -4,9 +4,11 @@
 # make docs   build the pages of docs/ as a site, in .site; a link that leads nowhere is an error
 # make torture  kill it, fill its disk, take its shares away, thousands of times; takes hours
 # make package  build sdist and wheel, install them into an empty environment, cut a picture there, and leave both in dist/
+# make deb    build Debian packages of it, and an apt repository of them in dist/apt; SUITES=bookworm builds one alone
+# make try-deb  install, upgrade and remove them in an empty Debian of their own; needs root, and debootstrap
 # make bench  measure mattes, speed (beside rembg), waiting times, and growth with the picture; takes a quarter of an hour
 .DEFAULT_GOAL := help
-.PHONY: help run check test docs torture package bench env clean
+.PHONY: help run check test docs torture package deb try-deb bench env clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -90,6 +92,12 @@ torture: env
 
 package: env
 	VENV=$(VENV) .ci/package
+
+deb: env
+	VENV=$(VENV) packaging/build-deb $(SUITES)
+
+try-deb:
+	set -e; for package in dist/apt/pool/*_$$(dpkg --print-architecture).deb; do packaging/try-deb $$package; done
 
 # The peer in an environment of its own, with the same weights, which two packages of the index carry.
 PEER := $(VENV)-rembg
