@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 BLOCK = 4096
 FILLER = "filler"
+
+BUSY_S = 20.0
+"""How long a file may be open for writing on a disk that is to become read-only."""
 
 
 class Disks:
@@ -71,8 +75,17 @@ class Disks:
         return self.view(at)
 
     def remount(self, at: Path, option: str) -> None:
-        """Change a disk: ``ro``, ``rw``, ``size=...``."""
-        self.do("mount", "-o", f"remount,{option}", str(at))
+        """Change a disk: ``ro``, ``rw``, ``size=...``. One that a file is just being written to becomes read-only after that."""
+        end_s = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self.do("mount", "-o", f"remount,{option}", str(at))
+            except subprocess.CalledProcessError as error:
+                if b"busy" not in error.stderr or time.monotonic() > end_s:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
 
 def fill(disk: Path, *, leave: int = 0) -> None:
