@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
+from cutoutd.corrections import Corrected, Correction  # noqa: TC001 -- likewise
 from cutoutd.errors import FailureCode  # noqa: TC001 -- likewise
 from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a worker reads the annotations
-from cutoutd.strokes import Stroke  # noqa: TC001 -- likewise
 
 
 class JobState(StrEnum):
@@ -109,27 +109,6 @@ class Origin:
     review: bool = False
 
 
-MAX_SUGGESTIONS: Final = 2
-"""So many results of one correction can be chosen from."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Correction:
-    """What a person drew over a cutout.
-
-    Attributes:
-        number: of it, among those of its source.
-        sha256: of the source's bytes that it is about.
-        strokes: all that hold.
-        suggestion: which of the method's results was chosen: 0, the first, or 1.
-    """
-
-    number: int
-    sha256: str
-    strokes: tuple[Stroke, ...]
-    suggestion: int = 0
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
     """That a task is to make the copy of a picture that is uploaded, and no cutout.
@@ -219,22 +198,6 @@ class Staged:
     quality: int | None = None  # that was chosen to keep the file small enough
 
 
-def largest_result_bytes(pixels: int, *, source_bytes: int | None = None) -> int:
-    """No result of so many pixels has more bytes, in any format and whatever it shows.
-
-    Four channels of 16 bits that do not compress at all, a quarter for what PNG adds to each row of a picture one pixel
-    wide, and 64 MiB for profile and metadata; less for those of a small picture, which may have been compressed in it.
-
-    Args:
-        pixels: of the result.
-        source_bytes: of the picture's file; None: it may be of any size.
-    """
-    beside = 64 << 20
-    if source_bytes is not None:
-        beside = min(beside, (8 << 20) + 8 * source_bytes)
-    return pixels * 10 + beside
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
     """A result under its name.
@@ -300,21 +263,6 @@ class SecondOpinion:
     taken: bool
     score: float
     why: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Corrected:
-    """That what a person drew was followed.
-
-    Attributes:
-        number: of the correction.
-        version: of the method.
-        changed: the cutout is other than without it.
-    """
-
-    number: int
-    version: int
-    changed: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

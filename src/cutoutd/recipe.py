@@ -147,3 +147,19 @@ class Recipe:
     def backgrounds(self) -> tuple[str, ...]:
         """Absolute paths of the pictures that its renditions show behind the subject; each once."""
         return tuple(dict.fromkeys(one.picture for one in self.renditions if one.picture is not None))
+
+
+def largest_result_bytes(pixels: int, *, source_bytes: int | None = None) -> int:
+    """No result of so many pixels has more bytes, in any format and whatever it shows.
+
+    Four channels of 16 bits that do not compress at all, a quarter for what PNG adds to each row of a picture one pixel
+    wide, and 64 MiB for profile and metadata; less for those of a small picture, which may have been compressed in it.
+
+    Args:
+        pixels: of the result.
+        source_bytes: of the picture's file; None: it may be of any size.
+    """
+    beside = 64 << 20
+    if source_bytes is not None:
+        beside = min(beside, (8 << 20) + 8 * source_bytes)
+    return pixels * 10 + beside

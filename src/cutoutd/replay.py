@@ -23,17 +23,18 @@ from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
 from cutoutd.pool.one_task import task_for, through
 from cutoutd.protocols import Finished
+from cutoutd.publish.correction_block import correction_of
 from cutoutd.publish.digest import examine
 from cutoutd.publish.document import read, true_path
 from cutoutd.publish.records import MAX_OUTPUTS, MAX_PATH, MAX_WORDS
-from cutoutd.publish.sidecar import SCHEMA, correction_of
+from cutoutd.publish.sidecar import SCHEMA
 from cutoutd.settings.digest import settings_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Correction
+    from cutoutd.corrections import Correction
     from cutoutd.protocols import ModelSpec, PoolEvent, WorkerFacts
     from cutoutd.settings.schema import Folder, Settings
 

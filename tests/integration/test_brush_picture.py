@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from PIL import Image, ImageDraw
 
+from cutoutd.corrections import Correction
 from cutoutd.engine.colour import icc_build
 from cutoutd.engine.formats.decode import decode
 from cutoutd.engine.matting.correct import correct
 from cutoutd.engine.matting.features import FeatureModel
-from cutoutd.jobs import Correction, Task
+from cutoutd.jobs import Task
 from cutoutd.models import catalog
 from cutoutd.pipeline import correction, matte
 from cutoutd.pipeline.engine import Engine

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.jobs import Corrected, Correction, Cut, Received
+from cutoutd.corrections import Corrected, Correction
+from cutoutd.jobs import Cut, Received
 from cutoutd.pipeline import pipeline
 from cutoutd.pipeline.correction import DROPPED
 from cutoutd.pipeline.engine import Engine

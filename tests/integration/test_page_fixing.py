@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cutoutd import strokes
+from cutoutd.corrections import Correction
 from cutoutd.engine.matting import features
 from cutoutd.errors import JournalError
-from cutoutd.jobs import Correction
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.reader import Reader

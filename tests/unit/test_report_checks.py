@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cutoutd.corrections import Corrected, Correction
 from cutoutd.engine.render.placement import Box, place, whole
 from cutoutd.errors import FailureCode
 from cutoutd.jobs import (
-    Corrected,
-    Correction,
     Cut,
     Export,
     Exported,

@@ -15,9 +15,9 @@ from cutoutd.clock import nanoseconds, rfc3339, rfc3339_ns
 from cutoutd.errors import FailureCode
 from cutoutd.fs.tree import Entry
 from cutoutd.jobs import Failure, Quality, SourceFacts, Staged
+from cutoutd.publish.correction_block import CorrectionFacts
 from cutoutd.publish.failures import FailureFacts, compose_failure
 from cutoutd.publish.sidecar import (
-    CorrectionFacts,
     ModelFacts,
     RuntimeFacts,
     SidecarFacts,

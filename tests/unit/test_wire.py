@@ -11,19 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cutoutd.corrections import Corrected, Correction
 from cutoutd.errors import FailureCode
-from cutoutd.jobs import (
-    Corrected,
-    Correction,
-    Cut,
-    Failure,
-    NeedsRoom,
-    Quality,
-    SourceFacts,
-    Staged,
-    Task,
-    Unchanged,
-)
+from cutoutd.jobs import Cut, Failure, NeedsRoom, Quality, SourceFacts, Staged, Task, Unchanged
 from cutoutd.pool import wire
 from cutoutd.protocols import Files, ModelSpec, Step, WorkerFacts
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition

@@ -12,9 +12,10 @@ from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.requests import meant, say_what_came_of
 from cutoutd.clock import Clock
+from cutoutd.corrections import MAX_SUGGESTIONS
 from cutoutd.errors import UsageError
 from cutoutd.job_detail import JobResult
-from cutoutd.jobs import HAS_RESULT, MAX_SUGGESTIONS, JobState
+from cutoutd.jobs import HAS_RESULT, JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.fix_request import FixAction, FixRequest

@@ -47,50 +47,53 @@ MAX_TIMEOUT_S: Final = 31_536_000.0
 """A year: system calls refuse waiting times that are much longer."""
 
 
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=MAX_TIMEOUT_S,
+        help="With --once: start no new picture after this many seconds.",
+    ),
+]
+LocalOnlyOption = Annotated[
+    bool,
+    typer.Option(
+        "--local-only",
+        help="Start no uploader, even for a tagged folder: no picture leaves this machine.",
+    ),
+]
+UploaderApartOption = Annotated[
+    bool,
+    typer.Option("--uploader-apart", help="Start no uploader: `cutoutd hosted` runs as a separate service."),
+]
+PageApartOption = Annotated[
+    bool,
+    typer.Option("--page-apart", help="Start no page: `cutoutd page` runs as a separate service."),
+]
+OnceOption = Annotated[bool, typer.Option("--once", help="Cut the pictures that are there now, then exit.")]
+
+
 def run(  # noqa: PLR0913 -- each is an option
     context: typer.Context,
     *,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
-    once: Annotated[
-        bool, typer.Option("--once", help="Cut the pictures that are there now, then exit.")
-    ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=MAX_TIMEOUT_S,
-            help="With --once: start no new picture after this many seconds.",
-        ),
-    ] = None,
-    local_only: Annotated[
-        bool,
-        typer.Option(
-            "--local-only",
-            help="Start no uploader, even for a tagged folder: no picture leaves this machine.",
-        ),
-    ] = False,
-    uploader_apart: Annotated[
-        bool,
-        typer.Option(
-            "--uploader-apart", help="Start no uploader: `cutoutd hosted` runs as a separate service."
-        ),
-    ] = False,
-    page_apart: Annotated[
-        bool,
-        typer.Option("--page-apart", help="Start no page: `cutoutd page` runs as a separate service."),
-    ] = False,
+    once: OnceOption = False,
+    timeout: TimeoutOption = None,
+    local_only: LocalOnlyOption = False,
+    uploader_apart: UploaderApartOption = False,
+    page_apart: PageApartOption = False,
     from_make: Annotated[bool, typer.Option("--from-make", hidden=True)] = False,
 ) -> None:
     """Watch the folders and cut every picture that lands in them, until stopped."""
+    if timeout is not None and not once:
+        raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
     with in_the_foreground() if from_make else nullcontext(), ExitStack() as beside:
         has_page = False
         if not once and input_dir is None and output_dir is None and loader.find(config, os.environ) is None:
             has_page = _begin_on_the_page(beside, page_apart=page_apart)
         chosen = settings(config, input_dir, output_dir)
-        if timeout is not None and not once:
-            raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
         if input_dir is not None and output_dir is not None:
             require_folders(chosen.folder[0].input, chosen.folder[0].output, both=from_make)
         uploads = bool(chosen.tagged) and not local_only
@@ -103,7 +106,6 @@ def run(  # noqa: PLR0913 -- each is an option
         _warn_of_earlier(chosen, origin)
         # A service manager ends what hangs with SIGABRT: then the log says where it hung.
         faulthandler.enable()
-        # Before the daemon takes the network from itself and from all it starts.
         if is_beside:
             beside.enter_context(kept(_uploader(config), name="uploader", key=context.obj or ""))
         if chosen.page.enabled and not (once or page_apart or has_page):

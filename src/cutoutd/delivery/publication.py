@@ -7,7 +7,7 @@ again as it is. This module must not touch pictures: what it renames, workers ha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.delivery.failures import INVENTED
 from cutoutd.delivery.steps import (
@@ -261,19 +261,7 @@ class PublicationSteps:
             self.reviews.recall(job)
         self.former_paths.give_up_names(job)
         self.former_paths.clear_entries(job)
-        detail = (
-            {
-                "outputs": list(outputs),
-                "warnings": [*facts.warnings, *plan.warnings],
-                "model": facts.model,
-            }
-            | ({"why": why} if why else {})
-            | ({"doubtful": True} if facts.doubtful else {})
-            | ({"skipped": True} if is_skipped else {})
-            | ({"corrected": facts.corrected} if facts.corrected else {})
-            | ({HOSTED: True} if facts.is_hosted else {})
-            | dict(facts.figures)
-        )
+        detail = _detail(facts, outputs, plan.warnings, why=why, is_skipped=is_skipped)
         dropped = context.journal.finish_publishing(
             job,
             state,
@@ -341,3 +329,23 @@ class PublicationSteps:
             corrected=publication.corrected,
             is_hosted=publication.is_hosted,
         )
+
+
+def _detail(
+    facts: ResultFacts, outputs: Sequence[str], warnings: Sequence[str], *, why: str, is_skipped: bool
+) -> dict[str, Any]:
+    """What the row of a published job remembers: `cutoutd.job_detail.JobResult` reads it."""
+    found = {
+        "why": why,
+        "doubtful": bool(facts.doubtful),
+        "skipped": is_skipped,
+        "corrected": facts.corrected,
+        HOSTED: facts.is_hosted,
+    }
+    return {
+        "outputs": list(outputs),
+        "warnings": [*facts.warnings, *warnings],
+        "model": facts.model,
+        **{key: value for key, value in found.items() if value},
+        **dict(facts.figures),
+    }

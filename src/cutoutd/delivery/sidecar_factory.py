@@ -10,8 +10,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cutoutd.offload.routing import RoutePlan, egress_of
+from cutoutd.publish.correction_block import CorrectionFacts
 from cutoutd.publish.failures import FailureFacts
-from cutoutd.publish.sidecar import CorrectionFacts, ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
+from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
 from cutoutd.settings.digest import with_backgrounds
 from cutoutd.settings.types import Route
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Correction, Cut, Failure, Job
+    from cutoutd.corrections import Correction
+    from cutoutd.jobs import Cut, Failure, Job
     from cutoutd.protocols import ModelSpec, WorkerFacts
     from cutoutd.spool import Reply
 

@@ -21,10 +21,11 @@ from cutoutd.supervised_thread import Restartable, SupervisedThread, ThreadSuper
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from cutoutd.corrections import Correction
     from cutoutd.delivery.delivery import Delivery
     from cutoutd.folder.file_opener import Opener
     from cutoutd.folder.overlaps import Overlaps
-    from cutoutd.jobs import Correction, Job, Report
+    from cutoutd.jobs import Job, Report
     from cutoutd.journal.corrections import Corrections
     from cutoutd.journal.moves import Moves
     from cutoutd.journal.reservations import Reservations

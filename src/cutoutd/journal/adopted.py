@@ -19,7 +19,8 @@ from cutoutd.strokes import dump
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.jobs import Correction, Published, Version
+    from cutoutd.corrections import Correction
+    from cutoutd.jobs import Published, Version
     from cutoutd.journal.store import Store
 
 

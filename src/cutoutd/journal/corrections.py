@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import strokes
-from cutoutd.jobs import Correction
+from cutoutd.corrections import Correction
 from cutoutd.journal.fix_request import FixAction
 from cutoutd.journal.reservations import of_source
 from cutoutd.journal.store import SQL

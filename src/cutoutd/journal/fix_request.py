@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd import strokes
-from cutoutd.jobs import MAX_SUGGESTIONS
+from cutoutd.corrections import MAX_SUGGESTIONS
 from cutoutd.strokes import StrokesError
 
 if TYPE_CHECKING:

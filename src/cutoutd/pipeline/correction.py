@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.corrections import Corrected
 from cutoutd.engine.matting import correct
 from cutoutd.engine.matting.subject_search import Region
-from cutoutd.jobs import Corrected
 from cutoutd.pipeline import matte
 from cutoutd.strokes import StrokeKind
 
 if TYPE_CHECKING:
+    from cutoutd.corrections import Correction
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Correction, Task
+    from cutoutd.jobs import Task
     from cutoutd.pipeline.engine import Engine
     from cutoutd.pipeline.matte import CoarseMatte
 

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cutoutd.corrections import Corrected
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Corrected, Export, Report, Task
+    from cutoutd.jobs import Export, Report, Task
     from cutoutd.pipeline.engine import Engine
     from cutoutd.protocols import Files
 

@@ -11,22 +11,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.jobs import (
-    Cut,
-    Exported,
-    Failure,
-    Moved,
-    NeedsRoom,
-    SourceFacts,
-    Staged,
-    Unchanged,
-    largest_result_bytes,
-)
+from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Staged, Unchanged
+from cutoutd.recipe import largest_result_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.jobs import Corrected, Report, Task
+    from cutoutd.corrections import Corrected
+    from cutoutd.jobs import Report, Task
     from cutoutd.recipe import Rendition
 
 MAX_TEXT: Final = 2000

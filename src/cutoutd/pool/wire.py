@@ -18,19 +18,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.jobs import (
-    Correction,
-    Cut,
-    Export,
-    Exported,
-    Failure,
-    Moved,
-    NeedsRoom,
-    Received,
-    Report,
-    Task,
-    Unchanged,
-)
+from cutoutd.corrections import Correction
+from cutoutd.jobs import Cut, Export, Exported, Failure, Moved, NeedsRoom, Received, Report, Task, Unchanged
 from cutoutd.pool import report_checks
 from cutoutd.protocols import Files, ModelSpec, Scale, Step, WorkerFacts
 from cutoutd.recipe import Channels, Format, Margin, Metadata, Profile, Recipe, Rendition

@@ -16,10 +16,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
-from cutoutd.jobs import Failure, largest_result_bytes
+from cutoutd.jobs import Failure
 from cutoutd.pool import wire
 from cutoutd.process import channel
 from cutoutd.protocols import Step, WorkerFacts
+from cutoutd.recipe import largest_result_bytes
 from cutoutd.sandbox.confinement import confine_worker, own_code
 from cutoutd.sandbox.limits import die_with_parent
 

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
+from cutoutd.publish.correction_block import correction_number
 from cutoutd.publish.naming import OVERLAY_SUFFIX, Form, candidates, formed, placed
-from cutoutd.publish.sidecar import correction_number, model_name
+from cutoutd.publish.sidecar import model_name
 from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cutoutd.jobs import Correction
+    from cutoutd.corrections import Correction
     from cutoutd.publish.failures import FailureRecord
     from cutoutd.publish.places import FolderIdentity
     from cutoutd.publish.sidecar import SidecarRecord

@@ -27,9 +27,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from cutoutd import strokes
 from cutoutd.clock import rfc3339
-from cutoutd.jobs import MAX_SUGGESTIONS, Correction
+from cutoutd.publish.correction_block import correction_fields, correction_of
 from cutoutd.publish.document import (
     encode,
     marker_of,
@@ -44,15 +43,15 @@ from cutoutd.publish.document import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cutoutd.corrections import Correction
     from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Quality, SourceFacts, Staged
+    from cutoutd.publish.correction_block import CorrectionFacts
     from cutoutd.publish.plan import Publication
-    from cutoutd.strokes import Stroke
 
 SCHEMA = "cutoutd.sidecar/1"
 
 _MAX_MODEL = 64  # characters of a model's name
-_MAX_NUMBER = 1_000_000  # of a correction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,25 +61,6 @@ class ModelFacts:
     name: str
     sha256: str
     provider: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CorrectionFacts:
-    """That a person drew over the cutout, and what.
-
-    Attributes:
-        number: of the correction, among those of its source.
-        version: of the method that followed the strokes.
-        changed: the cutout is other than without them.
-        suggestion: which of the method's results was chosen.
-        strokes: all of them.
-    """
-
-    number: int
-    version: int
-    changed: bool
-    suggestion: int
-    strokes: tuple[Stroke, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +211,7 @@ def compose(
         "outputs": [_output_fields(path, result) for path, result in outputs],
         "model": asdict(facts.model) | ({"asked": True} if facts.is_model_asked else {}),
         **({"second_opinion": asdict(facts.second)} if facts.second is not None else {}),
-        **({"correction": _correction_fields(facts.correction)} if facts.correction is not None else {}),
+        **({"correction": correction_fields(facts.correction)} if facts.correction is not None else {}),
         "settings_sha256": facts.settings_sha256,
         "runtime": asdict(facts.runtime),
         "egress": facts.egress,
@@ -335,53 +315,6 @@ def model_name(document: Mapping[str, Any]) -> str:
     """Name of the model that a sidecar names; empty where it was edited by hand, and names none."""
     model = document.get("model")
     return str(model.get("name", ""))[:_MAX_MODEL] if isinstance(model, dict) else ""
-
-
-def correction_number(document: Mapping[str, Any]) -> int:
-    """Number of the correction that a sidecar tells of; 0: of none."""
-    correction = correction_of(document)
-    return 0 if correction is None else correction.number
-
-
-def correction_of(document: Mapping[str, Any]) -> Correction | None:
-    """What a person drew, as a sidecar says; None where it says nothing, or was edited by hand into what is none."""
-    said, source = document.get("correction"), document.get("source")
-    if not isinstance(said, dict) or not isinstance(source, dict):
-        return None
-    number, suggestion = said.get("number"), said.get("suggestion")
-    if type(number) is not int or type(suggestion) is not int or not 0 < number <= _MAX_NUMBER:
-        return None
-    if suggestion not in range(MAX_SUGGESTIONS):
-        return None
-    try:
-        drawn = strokes.parse([_stroke_said(one) for one in said["strokes"]])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-    sha256 = source.get("sha256")
-    if not drawn or not isinstance(sha256, str):
-        return None
-    return Correction(number=number, sha256=sha256, strokes=drawn, suggestion=suggestion)
-
-
-def _correction_fields(facts: CorrectionFacts) -> dict[str, object]:
-    return {
-        "number": facts.number,
-        "version": facts.version,
-        "changed": facts.changed,
-        "suggestion": facts.suggestion,
-        "strokes": [_stroke_fields(one) for one in facts.strokes],
-    }
-
-
-def _stroke_fields(stroke: Stroke) -> dict[str, object]:
-    """A stroke with its points as in SVG: one line for each number would make a long document of a short line."""
-    (fields,) = strokes.dump([stroke])
-    return fields | {"points": " ".join(f"{x},{y}" for x, y in stroke.points)}
-
-
-def _stroke_said(fields: Mapping[str, Any]) -> dict[str, Any]:
-    points = [[float(number) for number in point.split(",")] for point in fields["points"].split(" ")]
-    return {**fields, "points": points}
 
 
 def _score(document: Mapping[str, Any]) -> float | None:

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import strokes
+from cutoutd.corrections import MAX_SUGGESTIONS
 from cutoutd.errors import JournalError
-from cutoutd.jobs import MAX_SUGGESTIONS
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.fix_request import FixAction, FixRequest
