@@ -61,6 +61,37 @@ def test_a_result_that_was_never_doubtful_is_put_into_review(make: Callable[...,
     assert desk.job(job).detail["why"] == "a person has put it back into review"
 
 
+def test_a_cutout_whose_original_was_deleted_is_not_removed_by_a_rejection(make: Callable[..., Desk]) -> None:
+    """Accepted, taken back and rejected: it stays in review, and says why; with its original there again it goes."""
+    desk = make(originals="delete")
+    job = doubtful(desk)
+    assert decide(desk, job).state is JobState.DONE
+    original = desk.folder.input / "a.jpg"
+    assert not original.exists()
+    hold(desk, job)
+    kept = decide(desk, job, ReviewDecision.REJECT)
+    assert kept.state is JobState.REVIEW
+    assert desk.files() == {"review/a.png": NEW}
+    assert "all that is left of the picture" in JobResult.of(kept).refused
+    original.write_bytes(JPEG)
+    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
+    assert desk.files() == {}
+
+
+def test_an_original_that_was_moved_away_by_us_is_there(make: Callable[..., Desk], tmp_path: Path) -> None:
+    """Its cutout is rejected, and can be cut again; one that lies there under its name with other bytes is another."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    job = doubtful(desk)
+    decide(desk, job)
+    moved = tmp_path / "originals" / "a.jpg"
+    assert moved.exists()
+    hold(desk, job)
+    moved.write_bytes(b"another picture")
+    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.REVIEW
+    moved.write_bytes(JPEG)
+    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
+
+
 def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(make: Callable[..., Desk]) -> None:
     """What lay in review was removed, so a worker makes it again."""
     desk = make()

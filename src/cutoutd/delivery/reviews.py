@@ -6,6 +6,7 @@ sidecar, commit mark. It must not decide, nor look at a picture.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,9 +17,13 @@ from cutoutd.failure import to_valid_utf8
 from cutoutd.job_detail import JobResult, is_rejected
 from cutoutd.jobs import Cut, Failure, JobState
 from cutoutd.journal.commands import ReviewDecision
+from cutoutd.publish.faults import storage_faults
+from cutoutd.publish.originals import open_put_away
 from cutoutd.publish.reviews import NotAcceptableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cutoutd.delivery.context import Context
     from cutoutd.delivery.failures import FailedJobs, PendingRetries
     from cutoutd.delivery.steps import Retry
@@ -44,6 +49,10 @@ class DecidedReviews:
     def _files(self) -> Reviews:
         return self.context.publisher.reviews
 
+    @property
+    def _output(self) -> Path:
+        return self.context.folder.output
+
     def carry_out(self, step: Decide) -> MakePlan | Decide | Retry | Done:
         """Do what was decided about a job, if it still waits for that.
 
@@ -58,10 +67,10 @@ class DecidedReviews:
         except TemporaryError as error:
             return self.pending.wait(Decide(job=job), error)
         decision = JobResult.of(job).decision
-        if decision == ReviewDecision.REJECT:
-            self._reject(job)
-            return self.next_decision(job)
         try:
+            if decision == ReviewDecision.REJECT:
+                self._reject(job)
+                return self.next_decision(job)
             return self._accept(job) if decision == ReviewDecision.ACCEPT else self._hold(job)
         except NotAcceptableError as error:
             self.refuse(job, error)
@@ -161,7 +170,13 @@ class DecidedReviews:
         return MakePlan(job=job, cut=cut, publication=publication)
 
     def _reject(self, job: Job) -> None:
-        self._files.clear(job.path, self._shown(job))
+        shown = self._shown(job)
+        if not self._has_original(job) and any(self._is_there(self._output / one.path) for one in shown):
+            raise NotAcceptableError(
+                "its original is not there any more, so the cutout is all that is left of the picture and is kept; "
+                "put the original back, or remove the cutout yourself"
+            )
+        self._files.clear(job.path, shown)
         self.context.journal.forget_doubtful(job)
         doubt = JobResult.of(job).why
         self.failed_jobs.fail(
@@ -174,6 +189,32 @@ class DecidedReviews:
                 permanent=True,
             ),
         )
+
+    def _has_original(self, job: Job) -> bool:
+        """Whether a job's original lies in the input, or where originals are moved to.
+
+        Raises:
+            StorageError: the disk or share does not answer as it should.
+        """
+        folder = self.context.folder
+        if self._is_there(folder.input / job.path):
+            return True
+        if folder.originals_dir is None or job.sha256 is None:
+            return False
+        descriptor = open_put_away(folder.originals_dir, job.path, job.sha256)
+        if descriptor is None:
+            return False
+        os.close(descriptor)
+        return True
+
+    @staticmethod
+    def _is_there(path: Path) -> bool:
+        with storage_faults(path):
+            try:
+                path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
 
     def _named(self, job: Job) -> tuple[Published, ...]:
         """What has its own name."""
