@@ -307,6 +307,20 @@ def test_two_browsers_that_add_a_folder_at_once_both_have_it(path: Path, tmp_pat
     assert {folder.name for folder in loader.load(path, {}).folder} == {"one", "two"}
 
 
+def test_a_configuration_that_was_moved_away_is_not_begun_anew(path: Path) -> None:
+    """Its other folders, and all that it says besides, would be gone once it is read again."""
+    backend = backend_at(path)
+    away = path.rename(path.with_name("away.toml"))
+    asked = {"input": "~/one", "output": "~/one-out", "form": "transparent", "create": True}
+    with pytest.raises(RefusedError) as refused:
+        METHODS["add_folder"](backend, asked)
+    assert refused.value.code == "config_missing"
+    assert not path.exists()
+    away.rename(path)
+    METHODS["add_folder"](backend, asked)
+    assert [one.name for one in loader.load(path, {}).folder] == ["shoot", "catalogue", "one"]
+
+
 def test_a_change_by_hand_reaches_the_methods(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And browsers are told; a text that is wrong changes nothing."""
     monkeypatch.setattr(taking_over, "_CHANGES_S", 0.01)

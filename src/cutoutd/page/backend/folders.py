@@ -48,7 +48,7 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
     creates = parameters.truth(params, "create", default=False)
     wanted = parameters.text(params, "name", "", longest=MAX_NAME)
     with lock_of(backend):
-        seen = _seen(path)
+        seen = _seen(path, has_been_there=backend.settings is not None)
         known = () if seen is None else tuple(one.name for one in seen.settings.folder)
         if len(known) >= MOST_FOLDERS:
             raise RefusedError(422, "too_many_folders", "There are too many folders. Add it with an editor.")
@@ -63,8 +63,12 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
     return Reply(data={"name": name, "digest": new.digest, **take_over(backend, new)})
 
 
-def _seen(path: Path) -> Seen | None:
-    if not os.path.lexists(path):
+def _seen(path: Path, *, has_been_there: bool) -> Seen | None:
+    """The configuration as it is; None where there never was one.
+
+    One that was read and is not there now has been moved away, or its disk has: a new one of one folder must not take its place.
+    """
+    if not has_been_there and not os.path.lexists(path):
         return None
     return configuration.read(path, os.environ)
 

@@ -76,7 +76,7 @@ def _answer(commands: Commands, request: int) -> str | None:
 
 
 def _follow(backend: Backend) -> None:
-    known = _state(backend)
+    known: tuple[int, ...] | None = None  # it may have changed since this process has read it
     while True:
         backend.watched.wait()  # an idle page wakes nobody up
         now = _state(backend)
