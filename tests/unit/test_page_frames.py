@@ -161,6 +161,15 @@ def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
     assert room.hear() == ({"event": "jobs"}, {"folders": ["a"]})
 
 
+def test_a_web_process_says_once_how_it_is_confined(room: Room) -> None:
+    """Each time is logged; one that says it again and again would fill the disk."""
+    room.say({"layers": ["seccomp"]})
+    assert room.ask("echo") == (200, {})
+    room.say({"layers": ["seccomp"]})
+    room.thread.join(30)
+    assert len(room.ended) == 1
+
+
 def test_methods_that_are_held_up_are_few_and_the_rest_is_refused(room: Room) -> None:
     """Whoever floods the backend gets its own requests refused."""
     for number in range(300):

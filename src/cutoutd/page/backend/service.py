@@ -65,6 +65,7 @@ class Service:
         self._sending = threading.Lock()
         self._channel: Channel | None = None
         self._said_s: list[float] = []
+        self._is_confined = False
 
     def serve(self, channel: Channel) -> None:
         """Answer one web process until it ends, or says what no web process of ours says.
@@ -74,6 +75,7 @@ class Service:
         """
         with self._sending:
             self._channel = channel
+        self._is_confined = False
         try:
             while (frame := self._next(channel)) is not None:
                 self._take(channel, *frame)
@@ -104,7 +106,8 @@ class Service:
                     self._backend.watched.clear()
             case {"said": str(text)}:
                 self._log(text)
-            case {"layers": list(layers)}:
+            case {"layers": list(layers)} if not self._is_confined:  # once: each is logged
+                self._is_confined = True
                 logs.get().info("page.sandbox", layers=[str(one)[:64] for one in layers[:16]])
             case {"id": int(number), "method": str(name), "params": dict(params)}:
                 if not self._in_hand.acquire(blocking=False):
