@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.page import pairing
+from cutoutd.page.backend.method import Backend, RefusedError
+from cutoutd.page.backend.sessions import Sessions
 from cutoutd.page.web.guard import HEADERS
 from tests.integration.served import Browser, Served, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.conftest import FakeClock
 
 ROUTES = (
     ("GET", "/"),
@@ -291,8 +295,25 @@ def test_many_connections_do_not_shut_a_browser_out(browser: Browser, page: Serv
 
 
 def test_wrong_codes_are_few(tmp_path: Path) -> None:
-    """A page of its own: it takes no right one for a minute afterwards."""
+    """A page of its own; they do not shut out the browser of its owner, whose code nobody can guess."""
     with served(tmp_path / "home") as page:
         stranger = Browser(page=page)
         assert [stranger.pair(f"wrong-{number}") for number in range(11)] == [403] * 10 + [429]
-        assert stranger.pair(pairing.offer(page.state_dir)) == 429
+        assert Browser(page=page).pair(pairing.offer(page.state_dir)) == 200
+        assert stranger.pair("wrong") == 429
+
+
+def test_after_wrong_ones_no_password_is_taken_for_a_minute(tmp_path: Path, clock: FakeClock) -> None:
+    """Also the right one, or it could be found by trying."""
+    tmp_path.chmod(0o700)
+    sessions = Sessions(tmp_path, clock, "a long password")
+    backend = Backend(
+        settings=None, config=None, open_store=lambda: None, clock=clock, cache=tmp_path, tell=lambda *_: None
+    )
+    for number in range(10):
+        with pytest.raises(RefusedError, match="used"):
+            sessions.pair(backend, {"code": f"wrong-{number}"})
+    with pytest.raises(RefusedError, match="Too many"):
+        sessions.pair(backend, {"code": "a long password"})
+    clock.advance(61)
+    assert sessions.pair(backend, {"code": "a long password"}).data["token"]

@@ -32,7 +32,8 @@ _MAX_BYTES: Final = 1 << 16
 _DIGEST: Final = 64
 _TRIES: Final = 10
 _TRIES_S: Final = 60.0
-"""Ten wrong codes a minute, of all browsers together: a code has 192 bits."""
+"""Ten wrong codes or passwords a minute, of all browsers together; then no password, be it right, for the rest of it. A code has
+192 bits, and a right one is always taken."""
 
 
 class Sessions:
@@ -65,11 +66,14 @@ class Sessions:
         """
         code = text(params, "code", longest=1000)
         with self._lock:
+            # A code cannot be guessed: another user of this machine who brings wrong ones must not shut its owner out.
+            if pairing.redeem(self._state_dir, code):
+                return Reply(data=self._new())
             now_s = self._clock.monotonic_s()
             self._wrong_s = [one for one in self._wrong_s if now_s - one < _TRIES_S]
             if len(self._wrong_s) >= _TRIES:
                 raise RefusedError(429, "tries", "Too many codes were wrong. Try again in a minute.")
-            if not self._is_right(code):
+            if not self._is_password(code):
                 self._wrong_s.append(now_s)
                 raise RefusedError(
                     403,
@@ -78,10 +82,8 @@ class Sessions:
                 )
             return Reply(data=self._new())
 
-    def _is_right(self, code: str) -> bool:
-        if self._password and secrets.compare_digest(_digest(code), _digest(self._password)):
-            return True
-        return pairing.redeem(self._state_dir, code)
+    def _is_password(self, word: str) -> bool:
+        return bool(self._password) and secrets.compare_digest(_digest(word), _digest(self._password))
 
     def _new(self) -> dict[str, Any]:
         cookie, token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
