@@ -205,6 +205,18 @@ def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.M
     assert [one.name for one in path.parent.iterdir() if one.is_file()] == [path.name]
 
 
+def test_a_daemon_that_cannot_be_told_is_not_said_to_follow_soon(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as where the journal's disk is full; the file is written all the same."""
+    backend = backend_at(path)
+    monkeypatch.setattr(taking_over, "running", lambda _: object())  # and there is no directory for a journal
+    answer = change(backend, recursive=False)
+    assert answer["taken_over"] == "refused"
+    assert "journal" in answer["why"]
+    assert loader.load(path, {}).folder[0].recursive is False
+
+
 def test_a_configuration_on_one_line_is_left_to_an_editor(path: Path) -> None:
     """TOML that cannot be changed without being written anew is not."""
     text = 'folder = [{ name = "a", input = "/in", output = "/out" }]\n'

@@ -42,7 +42,7 @@ def take_over(backend: Backend, seen: Seen) -> dict[str, Any]:
     """Have a configuration that was just written taken over.
 
     Returns:
-        ``taken_over``: ``now``, ``soon`` (the daemon is busy), ``refused`` (with ``why``; it goes on with the earlier one),
+        ``taken_over``: ``now``, ``soon`` (the daemon is busy), ``refused`` (with ``why``, also where it could not be asked; it goes on with the earlier one),
         or ``at_start``, since no daemon runs.
     """
     backend.settings = seen.settings
@@ -55,8 +55,9 @@ def take_over(backend: Backend, seen: Seen) -> dict[str, Any]:
             commands = Commands(store, backend.clock)
             why = _answer(commands, commands.post(Verb.RELOAD))
     except (CutoutdError, OSError) as error:
+        # Nobody asks again by itself: it must not be said that it happens soon.
         logs.get().warning("page.reload-not-asked", why=str(error))
-        return {"taken_over": "soon"}
+        return {"taken_over": "refused", "why": str(error)}
     if why is None:
         return {"taken_over": "soon"}
     return {"taken_over": "refused", "why": why} if why else {"taken_over": "now"}
