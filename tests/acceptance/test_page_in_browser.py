@@ -271,6 +271,7 @@ def test_settings_are_saved_and_what_is_wrong_is_said_at_its_field(
         canvas.fill("")
         page.get_by_role("button", name="Save").click()
         expect(page.locator(".toast")).to_contain_text("Saved")
+        expect(page.get_by_role("heading", level=2).first).to_be_focused()
         assert "doubtful_below = 0.25" in config.read_text(encoding="utf-8")
         assert "# the camera is quick" in config.read_text(encoding="utf-8")
         answer = '{"error": {"code": "config_changed", "text": "changed", "named": {}}}'

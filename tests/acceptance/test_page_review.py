@@ -162,6 +162,34 @@ def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -
         bench.wait_for(lambda: studio.state("ball-0.jpg") == "review", "the undecided one")
 
 
+def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that_is_undone(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """The page shows it without being loaded again, though no picture ends anew."""
+    bench = bench_in(tmp_path)
+    config = configured(bench, 0.0)
+    config.write_text(config.read_text(encoding="utf-8") + "doubtful_below = 1.0\n", encoding="utf-8")
+    bench.drop("ball.jpg")
+    daemon = Daemon(bench, "--config", config)
+    try:
+        bench.wait_for(lambda: bench.states() == {"ball.jpg": "done"}, "the cutout")
+        with visit(browser, address_of(bench)) as visitor:
+            page = visitor.page
+            page.locator(".view-inbox").wait_for()
+            visitor.go("review")
+            shown(page)
+            state = page.locator(".side-subject .chip").first
+            for key in "ax":
+                expect(state).to_have_text("Published, doubtful")
+                page.keyboard.press(key)
+                expect(state).to_have_text({"a": "Published", "x": "Rejected"}[key])
+                page.keyboard.press("Control+z")
+            expect(state).to_have_text("Published, doubtful")
+            bench.wait_for((bench.output / "ball.png").is_file, "the cutout again")
+    finally:
+        daemon.end(signal.SIGTERM)
+
+
 def test_a_range_is_decided_at_once_and_undone_at_once(studio: Studio) -> None:
     """Shift and an arrow select; all of them are accepted, and one undo takes all back."""
     names = ("ball-1.jpg", "ball-2.jpg")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.page.backend import folder_settings, folders, taking_over
+from cutoutd.page.backend import folder_settings, folders, session, taking_over
 from cutoutd.page.backend.method import RefusedError
 from cutoutd.settings import loader
 from cutoutd.settings.schema import Folder
@@ -188,6 +188,7 @@ def test_folders_of_the_command_line_have_no_configuration(path: Path) -> None:
     backend.config = None
     with pytest.raises(RefusedError, match="--input and --output"):
         shown(backend)
+    assert not session.METHODS["session"](backend, {}).data["changeable"]
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,9 @@ def _refuse_hosted(chosen: Settings) -> None:
 def _what_to_do(chosen: Settings, *, from_make: bool) -> str:
     ends = "Ctrl-C ends."
     if from_make:  # whoever started it so has no command on the path
-        ends += f" In another terminal, {printable(sys.argv[0])} status tells how it stands."
+        command = printable(sys.argv[0])
+        page = f"{command} page opens its page in your browser, and " if chosen.page.enabled else ""
+        ends += f" In another terminal, {page}{command} status tells how it stands."
     if len(chosen.folder) == 1:
         (folder,) = chosen.folder
         watched, results = (printable(short(one)) for one in (folder.input, folder.output))

@@ -84,8 +84,9 @@ def file_of(backend: Backend) -> Path:
         raise RefusedError(
             409,
             "no_config",
-            "cutoutd was started with --input and --output, so there is no configuration that could be changed. "
-            "Start it without them, and choose folders here.",
+            "cutoutd was started for two folders alone, by `make run` or with --input and --output, so it has no "
+            "configuration that could be changed here. End it, start `cutoutd run` without folders, and choose them "
+            "on the page: that makes one.",
         )
     return backend.config
 

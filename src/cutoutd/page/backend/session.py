@@ -29,6 +29,7 @@ def session(backend: Backend, _: Parameters) -> Reply:
         data={
             "version": version("cutoutd"),
             "configured": bool(settings and settings.folder),
+            "changeable": backend.config is not None,
             "language": "",  # the browser's
             "roots": [os.fspath(one) for one in getattr(getattr(settings, "page", None), "roots", ())],
             "paused": paused,

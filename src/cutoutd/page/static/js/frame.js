@@ -11,7 +11,7 @@ import { errorText, number, t } from "./text.js";
 
 const NAVIGATION = ["inbox", "review", "failures", "left", "settings"];
 const COUNTS = { review: (folder) => folder.review + folder.doubtful, failures: (folder) => folder.failed };
-let state = { up: true, updated: null, overview: null };
+let state = { up: true, updated: null, overview: null, view: "" };
 
 export function drawFrame() {
   const main = el("main", { id: "main", tabindex: "-1" });
@@ -55,6 +55,7 @@ export function markView(view) {
     if (link.dataset.view === (view === "fix" ? "review" : view)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  update({ view });
 }
 
 function update(change) {
@@ -111,7 +112,7 @@ function notices() {
   const found = [];
   if (updated) found.push({ kind: "info", text: t("notice.updated", updated), does: "reload" });
   if (!up) found.push({ kind: "warn", text: t("notice.lost") });
-  else if (overview && overview.configured && !overview.running) found.push({ kind: "warn", text: t("notice.stopped") });
+  else if (overview && overview.configured && !overview.running && state.view !== "welcome") found.push({ kind: "warn", text: t("notice.stopped") });
   if (overview?.rebuilt) found.push({ kind: "warn", text: t("notice.rebuilt"), does: overview.running && !overview.paused && mayWrite() ? "understood" : "" });
   if (!mayWrite()) found.push({ kind: "info", text: t("notice.readOnly") });
   return found;

@@ -8,7 +8,7 @@ import { announce } from "../live.js";
 import { thumbnail } from "../loading.js";
 import { throughputPlot } from "../plot.js";
 import { href } from "../router.js";
-import { onOverview } from "../state.js";
+import { getSession, onOverview } from "../state.js";
 import { ago, bytes, coded, duration, has, number, t } from "../text.js";
 
 export const title = "inbox.title";
@@ -24,7 +24,7 @@ export async function show(place, { signal }) {
   const none = el("div", { class: "newest-none", hidden: true });
   put(
     place,
-    el("div", { class: "head" }, el("h1", {}, t(title)), el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))),
+    el("div", { class: "head" }, el("h1", {}, t(title)), getSession().changeable === false ? null : el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))),
     el(
       "div",
       { class: "inbox" },

@@ -28,6 +28,8 @@ const AHEAD = [1, 2, -1, 3]; // neighbours that are fetched first, in this order
 const DETAILS_MS = 250; // a picture that one only passes is not asked about
 const NEWS_MS = 300;
 const AGAIN_MS = 5000; // between two tries to send a decision
+const FOLLOWED = 8; // pictures that are asked for until a decision about them is carried out
+const FOLLOW_MS = 60_000;
 
 /* Kept while the tab lives: coming back from Fix finds the list, its place and what can be undone. */
 const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions"));
@@ -52,6 +54,7 @@ class Review {
     this.list = again ? kept.list : new PictureList(read);
     this.selection = again ? kept.selection : new Selection();
     this.again = again;
+    this.followed = new Map(); // pictures decided about, and until when they are asked for
     this.#build();
     this.#listen();
   }
@@ -120,7 +123,7 @@ class Review {
     hear(decisions, "change", () => this.#marked());
     hear(decisions, "conflicts", (conflicts) => this.#conflicts(conflicts));
     hear(decisions, "refused", (error) => fail(error));
-    hear(decisions, "undone", (jobs) => this.#renew(jobs.slice(0, 1)));
+    hear(decisions, "undone", (jobs) => this.#follow(jobs.slice(0, 1)));
     hear(this.viewer, "swipe", (steps) => this.#go(this.selection.current + steps));
     on("jobs", (news) => this.#news(news), signal);
     on("decided", ({ batch }) => this.#renewSight(batch), signal);
@@ -218,6 +221,23 @@ class Review {
   #news({ ended = [] }) {
     for (const one of ended) decisions.settle(one);
     this.list.update(ended);
+    const current = this.#current;
+    if (current && ended.some((one) => one.job === current.job)) this.#askDetails(current);
+  }
+
+  /* That a published cutout is not doubtful any more, or again, comes by no news of pictures that ended. */
+  #follow(jobs) {
+    for (const job of jobs) this.followed.set(job, performance.now() + FOLLOW_MS);
+    this.#renew(jobs);
+  }
+
+  async #askFollowed() {
+    if (this.asking) return;
+    this.asking = true;
+    const now = performance.now();
+    for (const [job, until] of this.followed) if (now > until || decisions.mark(job)?.state === "done") this.followed.delete(job);
+    await this.#renew([...this.followed.keys()].slice(-FOLLOWED));
+    this.asking = false;
   }
 
   // Somebody else may have decided about what is in sight. Answers come one after the other, and only the last question counts.
@@ -236,14 +256,20 @@ class Review {
       if (this.signal.aborted) return;
       await this.list
         .renew(job)
-        .then((one) => decisions.settle(one))
+        .then((one) => this.#renewed(one))
         .catch(() => {});
     }
+  }
+
+  #renewed(one) {
+    decisions.settle(one);
+    if (one.job === this.#current?.job && this.selection.size === 0) this.side.drawDetails(one);
   }
 
   #overview(now) {
     this.filters.setFolders((now?.folders ?? []).map((one) => one.name));
     this.#drawSide();
+    this.#askFollowed();
   }
 
   // One picture.
@@ -330,6 +356,7 @@ class Review {
     const items = targets.map((index) => this.#item(index)).filter(Boolean);
     if (items.length === 0) return toast(t("review.nothingToDecide"));
     decisions.decide(verb, items);
+    for (const { job } of items.slice(-FOLLOWED)) this.followed.set(job, performance.now() + FOLLOW_MS);
     if (many) {
       this.selection.clear();
       this.#show();

@@ -4,6 +4,7 @@ import { on, mayWrite, read, write } from "../api.js";
 import { el, icon, name, plain, put } from "../dom.js";
 import { announce, ask, fail, toast } from "../live.js";
 import { href } from "../router.js";
+import { getSession } from "../state.js";
 import { coded, errorText, has, number, t } from "../text.js";
 
 export const title = "settings.title";
@@ -22,6 +23,10 @@ export async function show(place, { args, signal }) {
   const chosen = args[0] ?? "";
   const tabs = el("nav", { class: "tabs", "aria-label": t("settings.folders") });
   const body = el("div", { class: "settings-body" });
+  if (getSession().changeable === false) {
+    put(place, el("div", { class: "head" }, el("h1", {}, t(title))), el("div", { class: "empty" }, icon("settings"), el("p", { class: "empty-title" }, t("settings.noConfig")), el("p", {}, t("settings.noConfigHow"))));
+    return;
+  }
   put(place, el("div", { class: "head" }, el("h1", {}, t(title)), el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))), tabs, body);
   const { folders } = await read("overview", {}, { signal });
   if (!folders.length) {
@@ -171,11 +176,13 @@ class Form {
   async save(event) {
     event.preventDefault();
     if (!this.check()) return;
+    const pressed = document.activeElement === this.saver; // it loses the focus, and is gone then
     this.saver.disabled = true;
     try {
       const said = await write("change_settings", { folder: this.folder.name, digest: this.digest, changes: Object.fromEntries(this.changes) }, { signal: this.signal });
       this.changes.clear();
       await this.load();
+      if (pressed) this.heading.focus({ preventScroll: true });
       tellSaved(said);
     } catch (error) {
       this.saver.disabled = false;

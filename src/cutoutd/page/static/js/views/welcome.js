@@ -5,12 +5,13 @@ import { el, icon, name, plain, put, redraw } from "../dom.js";
 import { formDrawing } from "../drawings.js";
 import { fail } from "../live.js";
 import { href } from "../router.js";
-import { getSession, onOverview, refresh, setSession } from "../state.js";
+import { getSession, onOverview, overview, refresh, setSession } from "../state.js";
 import { coded, errorText, t } from "../text.js";
 
 export const title = "welcome.title";
 
 const LOOK_MS = 3000;
+const STARTS_MS = 20_000; // a first run begins by itself once there is a folder
 
 export async function show(place, { signal }) {
   const first = !getSession().configured;
@@ -170,6 +171,7 @@ function watchFirst(stage, added, chosen, signal) {
   const next = el("a", { class: "button primary", href: "#/inbox", hidden: true }, t("welcome.toInbox"));
   put(stage, el("h2", {}, t("welcome.watchTitle")), line, screen, el("div", { class: "choose" }, next));
   let ended = "";
+  const begun = performance.now();
   const end = (job) => {
     const good = job.state === "done" || job.state === "review";
     if (ended === "good" || (ended && !good)) return;
@@ -178,11 +180,11 @@ function watchFirst(stage, added, chosen, signal) {
     put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-failed" }, icon("failures"), plain(job.advice ?? "")));
     next.hidden = false;
   };
-  const draw = (overview) => {
-    const folder = overview.folders.find((one) => one.name === added);
+  const draw = (now) => {
+    const folder = now.folders.find((one) => one.name === added);
     if (ended) return;
     const busy = folder && folder.waiting + folder.working > 0;
-    line.textContent = !overview.running ? t("welcome.notRunning") : overview.paused ? t("welcome.paused") : busy ? t("welcome.cutting") : t("welcome.drop");
+    line.textContent = !now.running ? t(performance.now() - begun < STARTS_MS ? "welcome.starting" : "welcome.notRunning") : now.paused ? t("welcome.paused") : busy ? t("welcome.cutting") : t("welcome.drop");
     redraw(screen, [busy, chosen.input], () => el("div", { class: busy ? "first-wait busy" : "first-wait" }, icon(busy ? "again" : "inbox"), name(chosen.input, { class: "place" })));
     next.hidden = false;
   };
@@ -191,6 +193,7 @@ function watchFirst(stage, added, chosen, signal) {
     for (const job of jobs) end(job);
   };
   onOverview(draw, signal);
+  setTimeout(() => !signal.aborted && overview() && draw(overview()), STARTS_MS);
   on("jobs", (event) => {
     for (const job of event.ended) if (job.folder === added) end(job);
   }, signal);
