@@ -95,6 +95,7 @@ def fix(  # noqa: PLR0913 -- the command's options
         before = () if standing is None else standing.strokes
         width = _radius(job, radius)
         made = [*_strokes(StrokeKind.KEEP, keep, width), *_strokes(StrokeKind.REMOVE, remove, width)]
+        _see_that_they_reach(job, made)
         request = FixRequest(
             job=job.id,
             strokes=_checked((*before, *made)),
@@ -126,6 +127,28 @@ def _radius(job: Job, asked: float | None) -> float:
         return asked
     result = JobResult.of(job)
     return round(max(result.width or 0, result.height or 0) * _RADIUS_SHARE, 2) or _RADIUS
+
+
+def _see_that_they_reach(job: Job, made: Iterable[Stroke]) -> None:
+    """See that no stroke lies beside the picture.
+
+    Raises:
+        UsageError: one does.
+    """
+    result = JobResult.of(job)
+    width, height = result.width, result.height
+    if not width or not height:  # not known: an earlier version cut it
+        return
+    for one in made:
+        if not any(
+            -one.radius <= x <= width + one.radius and -one.radius <= y <= height + one.radius
+            for x, y in one.points
+        ):
+            x, y = one.points[0]
+            raise UsageError(
+                f"--{one.kind} {x:g},{y:g} lies outside of the picture",
+                advice=f"It is {width} by {height} pixels, counted from its top left corner.",
+            )
 
 
 def _suggestion(asked: int | None, before: int) -> int:

@@ -77,3 +77,14 @@ test("an answer for an earlier filter is forgotten", async () => {
   assert.deepEqual(list.filter, { folder: "quick" });
   assert.equal(list.ids.length, 5);
 });
+
+test("what matches now and is not in the list is noticed, and what has left it is not", async () => {
+  const { left, read } = backend(3);
+  left.add(2);
+  const list = new PictureList(read);
+  await list.load({});
+  left.add(1);
+  assert.equal(await list.isBehind(), false);
+  left.delete(2);
+  assert.equal(await list.isBehind(), true);
+});

@@ -84,6 +84,14 @@ export class PictureList extends EventTarget {
     if (others.length > 0) this.dispatchEvent(new CustomEvent("others", { detail: others }));
   }
 
+  /** Whether others match now: what was new while nobody listened was not heard. */
+  async isBehind() {
+    const turn = this.turn;
+    const { ids } = await this.read("job_ids", this.filter);
+    const known = new Set(this.ids);
+    return turn === this.turn && ids.some((job) => !known.has(job));
+  }
+
   async renew(job) {
     const turn = this.turn;
     const news = await this.read("job", { job });

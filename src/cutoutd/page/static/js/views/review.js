@@ -65,6 +65,7 @@ class Review {
       this.#goTo(this.wanted);
       const job = this.#current;
       if (job) this.list.renew(job.job).catch(() => {}); // it may have been fixed in between
+      this.list.isBehind().then((behind) => behind && (this.reload.hidden = false)).catch(() => {});
       return;
     }
     await this.#load();
