@@ -73,6 +73,7 @@ def test_a_cutout_whose_original_was_deleted_is_not_removed_by_a_rejection(make:
     assert kept.state is JobState.REVIEW
     assert desk.files() == {"review/a.png": NEW}
     assert "all that is left of the picture" in JobResult.of(kept).refused
+    assert "retry" not in JobResult.of(kept).refused
     original.write_bytes(JPEG)
     assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
     assert desk.files() == {}

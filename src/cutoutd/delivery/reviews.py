@@ -173,8 +173,8 @@ class DecidedReviews:
         shown = self._shown(job)
         if not self._has_original(job) and any(self._is_there(self._output / one.path) for one in shown):
             raise NotAcceptableError(
-                "its original is not there any more, so the cutout is all that is left of the picture and is kept; "
-                "put the original back, or remove the cutout yourself"
+                "its original is not there any more, so the cutout is all that is left of the picture, and is kept",
+                advice="Put the original back, or remove the cutout yourself.",
             )
         self._files.clear(job.path, shown)
         self.context.journal.forget_doubtful(job)
