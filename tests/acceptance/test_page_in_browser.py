@@ -231,7 +231,7 @@ def test_a_failure_says_what_helps_and_can_be_cut_again(
         studio.wait_for(lambda: studio.states()["layers.psd"] == "failed", "its second failure")
         page.get_by_role("button", name="Cut it again").click()
         page.get_by_role("dialog").get_by_role("button", name="Cut it again").click()
-        expect(page.locator(".toast")).to_contain_text("1 picture is cut again")
+        expect(page.locator(".toast")).to_contain_text("1 picture is being cut again")
         picture(1).save(studio.input / "layers.psd", format="JPEG")
         studio.wait_for(lambda: studio.states()["layers.psd"] == "done", "what was put right")
         expect(page.get_by_text("Nothing has failed")).to_be_visible()

@@ -57,10 +57,17 @@ def test_a_list_tells_what_a_person_needs(room: PageRoom) -> None:
     (job,) = found["jobs"]
     assert job == {
         "job": number, "folder": "shop", "path": "a/b.jpg", "name": "b.jpg", "state": "review", "doubtful": True,
-        "score": 0.4, "reasons": [{"code": "missing", "text": Reason.MISSING}, {"code": "other", "text": "too large"}],
+        "score": 0.4, "corrected": False, "reasons": [{"code": "missing", "text": Reason.MISSING}, {"code": "other", "text": "too large"}],
         "why": "w", "advice": "", "at": job["at"], "seconds": None, "seen": f"{number:064x}", "width": 30, "height": 20,
         "outputs": ["review/a/b.jpg.png"], "decision": "", "standing": "", "refused": "", "fixable": True,
     }  # fmt: skip
+
+
+def test_a_cutout_that_a_person_corrected_is_called_so(room: PageRoom) -> None:
+    """The score is of what the model made before."""
+    room.cut("a.jpg", score=0.2, corrected=2)
+    (job,) = room.ask("jobs", state=["done"])["jobs"]
+    assert (job["corrected"], job["score"]) == (True, 0.2)
 
 
 def test_lists_are_asked_for_by_words(room: PageRoom) -> None:

@@ -99,6 +99,7 @@ def _described(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: s
         "state": state,
         "doubtful": result.doubtful or job.state is JobState.REVIEW,
         "score": result.score,
+        "corrected": result.corrected > 0,
         "reasons": [{"code": _CODES.get(one, "other"), "text": to_valid_utf8(one)} for one in result.reasons],
         "why": to_valid_utf8(_why(result, failure)),
         "advice": to_valid_utf8(failure.advice) if failure is not None else "",

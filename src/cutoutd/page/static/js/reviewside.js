@@ -39,7 +39,7 @@ export class ReviewSide {
         "p",
         { class: "side-chips" },
         el("span", { class: `chip ${CHIPS[state] ?? ""}` }, coded("review.state", state)),
-        job.score === null || job.score === undefined ? null : el("span", { class: "chip" }, t("review.score", { score: percent(job.score) })),
+        scoreOf(job),
       ),
       this.#decision(decisionOf(job, mark), running),
       job.refused ? el("p", { class: "side-note bad" }, job.refused) : null,
@@ -122,4 +122,10 @@ export class ReviewSide {
 function reason({ code, text }) {
   const advice = has(`look_for.${code}`) ? t(`look_for.${code}`) : "";
   return el("li", {}, el("strong", {}, coded("reason", code, text)), advice ? el("p", {}, advice) : null);
+}
+
+/* A person's correction says more than the score of what the model made. */
+function scoreOf({ score, corrected }) {
+  if (corrected) return el("span", { class: "chip" }, t("review.corrected"));
+  return score === null || score === undefined ? null : el("span", { class: "chip" }, t("review.score", { score: percent(score) }));
 }
