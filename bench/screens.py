@@ -37,6 +37,9 @@ CHROMIUM: Final = "/usr/bin/chromium"
 PHOTOS: Final = ("coffee.png", "astronaut.png", "chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg")
 WINDOW: Final = (1280, 800)
 PHONE: Final = (360, 740)
+STROKE: Final = ((560, 560), (640, 600))
+"""Over what is to go from the cutout in Fix, in pixels of the window."""
+
 PATIENCE_S: Final = 600.0
 QUALITY: Final = 82
 MANY: Final = 18
@@ -221,6 +224,18 @@ def looked_at(page: Page, camera: Camera) -> None:
     """Review and Fix."""
     review_one(page)
     camera.take(page, "review")
+    page.keyboard.press("e")
+    page.locator(".kind-remove:enabled").wait_for()
+    page.wait_for_timeout(6000)  # as above
+    page.keyboard.press("d")
+    page.mouse.move(*STROKE[0])
+    page.mouse.down()
+    for point in STROKE[1:]:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()
+    page.get_by_text("This is how it will be").wait_for()
+    page.wait_for_timeout(1000)
+    camera.take(page, "fix")
 
 
 def review_one(page: Page) -> None:
