@@ -197,6 +197,8 @@ def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
         page.get_by_role("button", name="Go on with cutting").click()
         expect(first).to_contain_text("later.jpg")
         expect(page.get_by_role("img", name="Cutouts a minute")).to_be_visible()
+        first.get_by_role("link").click()
+        expect(page.locator(".side-subject h2")).to_have_text("later.jpg")
 
 
 def test_more_tabs_than_a_browser_has_connections_hear_of_a_cutout(

@@ -48,7 +48,7 @@ class Review {
     this.place = place;
     this.signal = signal;
     this.filter = filterOf(query);
-    this.wanted = Number(query.get("job")) || null;
+    this.wanted = this.linked = Number(query.get("job")) || null;
     // Back from a picture: its list as it was. From elsewhere: what matches now.
     const again = this.wanted && kept && JSON.stringify(kept.filter) === JSON.stringify(this.filter);
     this.list = again ? kept.list : new PictureList(read);
@@ -60,7 +60,7 @@ class Review {
   }
 
   async start() {
-    if (this.again && this.list.count > 0) {
+    if (this.again && this.list.count > 0 && !this.#isElsewhere) {
       this.strip.setCount(this.list.count);
       this.#goTo(this.wanted);
       const job = this.#current;
@@ -175,7 +175,15 @@ class Review {
       if (error.name === "AbortError") return;
       this.#showEmpty("trouble", errorText(error));
     }
-    if (this.wanted && this.list.complete) this.#goTo(this.wanted);
+    const elsewhere = this.#isElsewhere && this.filters.isDefault;
+    this.linked = null;
+    if (elsewhere) this.filters.set({ list: "all" });
+    else if (this.wanted && this.list.complete) this.#goTo(this.wanted);
+  }
+
+  // Whether a picture that is asked for by its number, as from the inbox, is not among those to look at.
+  get #isElsewhere() {
+    return Boolean(this.linked) && this.list.complete && this.list.index(this.linked) < 0;
   }
 
   #loaded() {
@@ -209,7 +217,7 @@ class Review {
   #refilter(filter) {
     this.filter = filter;
     setQuery(queryOf(filter));
-    this.#load(null);
+    this.#load();
   }
 
   // Pictures that are not in the list, but may belong to it by now.
