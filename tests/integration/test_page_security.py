@@ -260,6 +260,34 @@ for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
     assert browser.ask("/api/session")[0] == 200
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
+def test_another_user_of_this_machine_has_nothing_of_a_cookie_and_a_token(
+    browser: Browser, page: Served
+) -> None:
+    """Browsers send the cookie to every port of a name, and both to whoever takes the port while cutoutd does not run."""
+    headers = {
+        "Host": f"127.0.0.1:{page.port}",
+        "Origin": page.origin,
+        "Cookie": browser.cookie,
+        "X-Cutoutd-Token": browser.token,
+        "Content-Type": "application/json",
+    }
+    script = f"""
+import encodings.idna, http.client, os, sys
+if sys.argv[1] != "0":
+    os.setgid(65534); os.setuid(65534)
+for method in ("GET", "POST"):
+    connection = http.client.HTTPConnection("127.0.0.1", {page.port})
+    connection.request(method, "/api/session", "{{}}" if method == "POST" else None, {headers!r})
+    print(connection.getresponse().status)
+"""
+    for uid, said in (("65534", ["401", "401"]), ("0", ["200", "200"])):
+        ended = subprocess.run(
+            [sys.executable, "-c", script, uid], capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.split() == said, uid
+
+
 def test_what_is_too_large_is_refused_before_it_is_read(browser: Browser, page: Served) -> None:
     """By what it says of itself, or once it is so large."""
     head = (

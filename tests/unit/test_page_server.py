@@ -30,7 +30,7 @@ def _with_server(act: Callable[[int], Awaitable[None]]) -> None:
     async def run() -> None:
         confined = asyncio.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            serving = server.Server(server.config(_answer), confined.set)
+            serving = server.Server(server.config(_answer, lambda _: None), confined.set)
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await confined.wait()
             await act(listener.getsockname()[1])

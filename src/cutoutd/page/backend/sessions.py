@@ -1,4 +1,4 @@
-"""Browsers that were paired: of each the SHA-256 of its cookie and of its token, kept over restarts; secrets are not.
+"""Browsers that were paired: of each the SHA-256 of its cookie and of its token, and whose it is, kept over restarts.
 
 It must not give the same secrets twice.
 """
@@ -53,10 +53,10 @@ class Sessions:
         self._known = self._read()
         self._wrong_s: list[float] = []
 
-    def all(self) -> list[list[str]]:
-        """Of each browser the SHA-256 of its cookie, and of its token."""
+    def all(self) -> list[list[str | int | None]]:
+        """Of each browser the SHA-256 of its cookie and of its token, and whose it is."""
         with self._lock:
-            return [list(pair) for pair in self._known]
+            return [list(one) for one in self._known]
 
     def pair(self, _: Backend, params: Parameters) -> Reply:
         """Give a browser its secrets for a code, or for the password.
@@ -65,10 +65,12 @@ class Sessions:
             RefusedError: the code is over, used or none; or too many were wrong.
         """
         code = text(params, "code", longest=1000)
+        uid = params.get("uid")
+        uid = uid if type(uid) is int else None
         with self._lock:
             # A code cannot be guessed: another user of this machine who brings wrong ones must not shut its owner out.
             if pairing.redeem(self._state_dir, code):
-                return Reply(data=self._new())
+                return Reply(data=self._new(uid))
             now_s = self._clock.monotonic_s()
             self._wrong_s = [one for one in self._wrong_s if now_s - one < _TRIES_S]
             if len(self._wrong_s) >= _TRIES:
@@ -80,14 +82,14 @@ class Sessions:
                     "code",
                     "This code is over or was used. Run `cutoutd page` again, which opens a new one.",
                 )
-            return Reply(data=self._new())
+            return Reply(data=self._new(uid))
 
     def _is_password(self, word: str) -> bool:
         return bool(self._password) and secrets.compare_digest(_digest(word), _digest(self._password))
 
-    def _new(self) -> dict[str, Any]:
+    def _new(self, uid: int | None) -> dict[str, Any]:
         cookie, token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        self._known = [*self._known, (_digest(cookie), _digest(token))][-_MOST:]
+        self._known = [*self._known, (_digest(cookie), _digest(token), uid)][-_MOST:]
         path = pairing.directory(self._state_dir) / _FILE
         try:
             atomic_write(path, [json.dumps(self._known).encode()], synced=False)
@@ -100,13 +102,14 @@ class Sessions:
             "token_sha256": _digest(token),
         }
 
-    def _read(self) -> list[tuple[str, str]]:
+    def _read(self) -> list[tuple[str, str, int | None]]:
         try:
             kept = json.loads(read_small(pairing.directory(self._state_dir) / _FILE, _MAX_BYTES))
             return [
-                (cookie, token)
-                for cookie, token in kept
+                (cookie, token, uid)
+                for cookie, token, uid in kept
                 if isinstance(cookie, str) and isinstance(token, str) and len(cookie) == len(token) == _DIGEST
+                if uid is None or type(uid) is int
             ]
         except (OSError, ValueError, TypeError):
             return []  # browsers are paired anew

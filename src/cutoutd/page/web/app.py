@@ -15,7 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from cutoutd.page.web.backend_channel import BackendGoneError
-from cutoutd.page.web.guard import HEADERS
+from cutoutd.page.web.guard import HEADERS, Session
+from cutoutd.page.web.server import PEER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,11 +100,18 @@ class Pages:
         body = await read_body(request, MAX_CODE)
         if isinstance(body, Response):
             return body
-        answer = await self._channel.ask("_pair", {}, body)
+        try:
+            code = json.loads(body)["code"]
+        except (KeyError, RecursionError, TypeError, ValueError):
+            return _refused(
+                400, "code", "A code is missing. Run `cutoutd page` again, which opens a new one."
+            )
+        uid = _peer(request)
+        answer = await self._channel.ask("_pair", {"code": code, "uid": uid})
         if answer.status != 200:  # noqa: PLR2004 -- as of HTTP
             return Response(answer.body, answer.status, media_type=answer.media_type)
         given = json.loads(answer.body)
-        self._guard.sessions[given["cookie_sha256"]] = given["token_sha256"]
+        self._guard.sessions[given["cookie_sha256"]] = Session(given["token_sha256"], uid)
         response = Response(json.dumps({"token": given["token"]}), media_type="application/json")
         response.set_cookie(
             self._guard.cookie,
@@ -140,7 +148,7 @@ class Pages:
             return _refused(404, "no_method", "The page asks for something that is not there.")
         if not self._guard.is_own_origin(request.headers):
             return _refused(403, "origin", "This comes from another page.")
-        if not self._guard.may_write(request.cookies, request.headers):
+        if not self._guard.may_write(request.cookies, request.headers, _peer(request)):
             return _unpaired()
         body = await read_body(request)
         return body if isinstance(body, Response) else await self._asked(method, {}, body)
@@ -163,7 +171,7 @@ class Pages:
     def _may_not_read(self, request: Request) -> Response | None:
         if not self._guard.is_own_or_typed(request.headers):
             return _refused(403, "origin", "This comes from another page.")
-        return None if self._guard.may_read(request.cookies) else _unpaired()
+        return None if self._guard.may_read(request.cookies, _peer(request)) else _unpaired()
 
     async def _asked(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Response:
         answer = await self._channel.ask(method, params, body)
@@ -180,6 +188,12 @@ class Pages:
         if request.headers.get("if-none-match") == file.tag:
             return Response(status_code=304, headers=headers)
         return Response(file.body, headers=headers, media_type=file.media_type)
+
+
+def _peer(request: Request) -> int | None:
+    """The user of this machine who asks; None: not known."""
+    uid: int | None = request.scope["state"].get(PEER)
+    return uid
 
 
 class _Checked:

@@ -3,6 +3,7 @@
 A site that a person visits can make their browser send requests here, and a name of its own can lead to this machine (DNS
 rebinding). So the Host header must be one of the names that were allowed, on every request; what changes something needs the
 page's own origin and a token that only the page's scripts have. The cookie alone only reads: browsers send it to every port.
+Another user's program on this machine can so come by both; they count for the user who paired the browser alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,18 @@ HEADERS: Final[Mapping[str, str]] = {
 """Of every answer."""
 
 
+class Session(NamedTuple):
+    """A browser that was paired.
+
+    Attributes:
+        token_sha256: of its token.
+        uid: of the user of this machine that it belongs to; None: it is not known, or on another machine.
+    """
+
+    token_sha256: str
+    uid: int | None
+
+
 @dataclass(kw_only=True, slots=True)
 class Guard:
     """What is allowed.
@@ -43,14 +56,14 @@ class Guard:
         proxy: IP address that alone may come; empty: whoever reaches the address.
         is_encrypted: browsers come by TLS, ours or the proxy's.
         cookie: name of the cookie: each cutoutd of a machine has its own, since cookies ignore ports.
-        sessions: of each browser that was paired, the SHA-256 of its cookie, and that of its token.
+        sessions: browsers that were paired, by the SHA-256 of their cookie.
     """
 
     hosts: frozenset[str]
     proxy: str
     is_encrypted: bool
     cookie: str
-    sessions: dict[str, str] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
 
     def knows_host(self, host: str) -> bool:
         """Whether a Host header names this machine."""
@@ -71,19 +84,21 @@ class Guard:
         """Whether a request that reads comes from the page itself, or from a person, as far as the browser says."""
         return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
 
-    def may_read(self, cookies: Mapping[str, str]) -> bool:
-        """Whether the cookie is one of a browser that was paired."""
-        return self._token_of(cookies) is not None
+    def may_read(self, cookies: Mapping[str, str], uid: int | None) -> bool:
+        """Whether the cookie is one of a browser that was paired, and comes from the user who paired it."""
+        return self._session(cookies, uid) is not None
 
-    def may_write(self, cookies: Mapping[str, str], headers: Mapping[str, str]) -> bool:
-        """Whether cookie and token are of one browser that was paired."""
-        token = self._token_of(cookies)
-        return token is not None and hmac.compare_digest(token, digest(headers.get(TOKEN_HEADER, "")))
+    def may_write(self, cookies: Mapping[str, str], headers: Mapping[str, str], uid: int | None) -> bool:
+        """Whether cookie and token are of one browser that was paired, and come from the user who paired it."""
+        session = self._session(cookies, uid)
+        given = digest(headers.get(TOKEN_HEADER, ""))
+        return session is not None and hmac.compare_digest(session.token_sha256, given)
 
-    def _token_of(self, cookies: Mapping[str, str]) -> str | None:
+    def _session(self, cookies: Mapping[str, str], uid: int | None) -> Session | None:
         given = cookies.get(self.cookie, "")
         # Looked up by a hash: how long that takes says nothing of the cookie.
-        return self.sessions.get(digest(given)) if given else None
+        session = self.sessions.get(digest(given)) if given else None
+        return session if session is not None and session.uid == uid else None
 
 
 def digest(secret: str) -> str:

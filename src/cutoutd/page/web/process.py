@@ -21,7 +21,8 @@ from cutoutd.page.web import server, static_files
 from cutoutd.page.web.app import Pages
 from cutoutd.page.web.backend_channel import BackendChannel
 from cutoutd.page.web.event_streams import EventStreams, encoded
-from cutoutd.page.web.guard import Guard
+from cutoutd.page.web.guard import Guard, Session
+from cutoutd.page.web.peers import PeerOwners
 from cutoutd.sandbox.confinement import confine_web
 from cutoutd.sandbox.limits import die_with_parent
 
@@ -73,7 +74,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
         proxy=told["proxy"],
         is_encrypted=bool(told["proxy"] or told["tls_cert"]),
         cookie=told["cookie"],
-        sessions=dict(told["sessions"]),
+        sessions={cookie: Session(token, uid) for cookie, token, uid in told["sessions"]},
     )
     files = static_files.read_all()
     pages = Pages(channel=backend, guard=guard, streams=streams, files=files, reads=frozenset(told["reads"]))
@@ -83,7 +84,10 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     def confined() -> None:
         backend.confined(confine_web(required=bool(told["required"])))
 
-    config = server.config(pages.app(), ssl_certfile=told["tls_cert"], ssl_keyfile=told["tls_key"])
+    owners = PeerOwners()
+    config = server.config(
+        pages.app(), owners.uid_of, ssl_certfile=told["tls_cert"], ssl_keyfile=told["tls_key"]
+    )
     serving = server.Server(config, confined)
     listening = asyncio.create_task(_until_gone(backend, streams, serving))
     await serving.serve(sockets=[listener])

@@ -28,6 +28,9 @@ HEAD_S: Final = 10
 _BACKLOG: Final = 128
 """So many are accepted at once, before the oldest is closed: all of them together have to be fewer than open files."""
 
+PEER: Final = "peer"
+"""Under this name a request's state has the id of the user who made the connection; None: not known."""
+
 _IDLE_S: Final = 75
 _MAX_HEAD: Final = 32_768
 _END_S: Final = 1
@@ -39,11 +42,16 @@ class Protocol(H11Protocol):
     since_s = 0.0
     """When it was made, by the loop's clock."""
 
+    uid_of: Callable[[socket.socket], int | None]
+    """Tells the user who made a connection."""
+
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for it, and give it a time for its first request."""
         self.since_s = self.loop.time()
+        connection = transport.get_extra_info("socket")
+        self.app_state = {**self.app_state, PEER: self.uid_of(connection)}
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             idle = (one for one in self.connections if isinstance(one, Protocol) and one.is_idle)
@@ -118,12 +126,17 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_soon_threadsafe(self._ended.set)
 
 
-def config(app: ASGIApp, **tls: Any) -> uvicorn.Config:  # noqa: ANN401 -- as of uvicorn
+def config(
+    app: ASGIApp,
+    uid_of: Callable[[socket.socket], int | None],
+    **tls: Any,  # noqa: ANN401 -- as of uvicorn
+) -> uvicorn.Config:
     """uvicorn's, for one process without a log of requests: a request's line says what somebody looks at."""
+    protocol = type("PeerProtocol", (Protocol,), {"uid_of": staticmethod(uid_of)})
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http=Protocol,
+        http=protocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
