@@ -18,7 +18,7 @@ class Correction:
     Attributes:
         number: of it, among those of its source.
         sha256: of the source's bytes that it is about.
-        strokes: all that hold.
+        strokes: all that hold; none: they were cleared.
         suggestion: which of the method's results was chosen: 0, the first, or 1.
     """
 

@@ -69,6 +69,15 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert bench.once().returncode == 0
     assert digest(bench.output / "a.png") == drawn
 
+    assert "as the model does" in fix(bench, "--clear")
+    assert bench.once().returncode == 0
+    assert digest(bench.output / "a.png") == plain
+    assert "correction" not in bench.sidecar("a.png.json")
+    assert "nothing is drawn" in bench.call("fix", "a.jpg", "--clear", *bench.pair()).stderr
+    fix(bench, "--undo")
+    assert bench.once().returncode == 0
+    assert digest(bench.output / "a.png") == drawn
+
     fix(bench, "--undo")
     assert bench.once().returncode == 0
     assert [stroke["kind"] for stroke in correction(bench)["strokes"]] == ["remove"]

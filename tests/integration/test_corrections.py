@@ -145,6 +145,40 @@ def test_undo_of_what_was_drawn_in_review_puts_it_back_into_review(tmp_path: Pat
     world.journal.close()
 
 
+def test_what_was_cleared_is_brought_back_by_undo(world: World) -> None:
+    """To clear is a correction of its own, without strokes; it cannot be done twice."""
+    undo, clear = (
+        FixRequest(job=world.number, action=action).to_argument()
+        for action in (FixAction.UNDO, FixAction.CLEAR)
+    )
+    world.draw(CLICK)
+    world.draw(CLICK, LINE, suggestion=1)
+    assert world.ask(Verb.FIX, clear) == ""
+    cleared = world.journal.corrections.of(world.job)
+    assert cleared is not None
+    assert (cleared.number, cleared.strokes, world.job.wanted) == (3, (), Wanted.PUBLISHED)
+    assert world.ask(Verb.FIX, clear) == "nothing is drawn over its cutout"
+    world.draw(LINE)
+    assert world.ask(Verb.FIX, undo) == ""
+    assert world.journal.corrections.of(world.job) == cleared
+    assert world.job.wanted is Wanted.PUBLISHED
+    assert world.ask(Verb.FIX, undo) == ""
+    back = world.journal.corrections.of(world.job)
+    assert back is not None
+    assert (back.number, back.strokes, back.suggestion) == (2, (CLICK, LINE), 1)
+
+
+def test_what_waits_for_the_daemon_is_reckoned_with_when_more_is_asked(world: World) -> None:
+    """As the daemon will carry it out: a clearing is undone like a stroke."""
+    world.draw(CLICK)
+    expected = world.journal.corrections.expected
+    clear, undo = (FixRequest(job=world.number, action=one) for one in (FixAction.CLEAR, FixAction.UNDO))
+    cleared, back = expected(world.job, [clear, clear]), expected(world.job, [clear, undo])
+    assert cleared is not None
+    assert back is not None
+    assert ((cleared.number, cleared.strokes), back.strokes) == ((2, ()), (CLICK,))
+
+
 def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: World) -> None:
     """What was asked first is finished first; nothing is lost."""
     world.draw(CLICK)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.daemon import fixes
 from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision
+from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.publish import reviews
 from tests.integration.desk import NEW, OLD, Power
 from tests.integration.parts import JPEG, NAME, until
@@ -91,6 +93,27 @@ def test_an_original_that_was_moved_away_by_us_is_there(make: Callable[..., Desk
     assert decide(desk, job, ReviewDecision.REJECT).state is JobState.REVIEW
     moved.write_bytes(JPEG)
     assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
+
+
+def test_what_was_cut_again_from_where_its_original_was_put_away_can_be_corrected(
+    make: Callable[..., Desk], tmp_path: Path
+) -> None:
+    """Accepted, taken back, rejected and taken back once more: in review, with its original moved away by us."""
+    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    job = doubtful(desk)
+    decide(desk, job)
+    desk.journal.sources.note_places(NAME, {"a.jpg": 5})
+    hold(desk, job)
+    decide(desk, job, ReviewDecision.REJECT)
+    hold(desk, job)
+    again = desk.journal.queue.next_in(NAME, newest_first=False)
+    assert again is not None
+    desk.journal.queue.claim(again)
+    desk.delivery.deliver(again, desk.cut(again, NEW, review=True))
+    desk.settle()
+    held = desk.job(job)
+    assert held.state is JobState.REVIEW
+    assert fixes.why_not(desk.journal, held, FixRequest(job=job.id, action=FixAction.UNDO)) == ""
 
 
 def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(make: Callable[..., Desk]) -> None:

@@ -70,7 +70,9 @@ def fix(  # noqa: PLR0913 -- the command's options
         typer.Option("--suggestion", help="Which result to take: 1, or 2 for the second suggestion."),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Bring the former version back.")] = False,
-    clear: Annotated[bool, typer.Option("--clear", help="Drop all that was drawn.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Cut it without all that was drawn; --undo brings it back.")
+    ] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
@@ -88,7 +90,7 @@ def fix(  # noqa: PLR0913 -- the command's options
     corrections = Corrections(store, Clock())
     standing = corrections.expected(job, commands.fixes(job.id))
     if undo or clear:
-        if standing is None:
+        if standing is None or (clear and not standing.strokes):
             raise UsageError("nothing is drawn over this cutout")
         request = FixRequest(job=job.id, action=FixAction.UNDO if undo else FixAction.CLEAR)
     else:
@@ -102,7 +104,8 @@ def fix(  # noqa: PLR0913 -- the command's options
             suggestion=_suggestion(suggestion, 0 if standing is None else standing.suggestion),
         )
     name = f"{job.folder}/{printable(job.path)}"
-    said = f"{name} is cut again {'without what was drawn last' if undo or clear else 'with what you drew'}."
+    how = "as the model does" if clear else "as it was before" if undo else "with what you drew"
+    said = f"{name} is cut again {how}."
     say_what_came_of(
         [commands.post(Verb.FIX, request.to_argument())], commands, directory, done=said, later=said
     )

@@ -353,7 +353,8 @@ class HotFolder:
         """What a person drew over a cutout of the job's source, of whichever of its bytes."""
         if self._corrections is None:
             return None
-        return self._corrections.last(job.folder, job.path, job.generation)
+        last = self._corrections.last(job.folder, job.path, job.generation)
+        return last if last is not None and last.strokes else None
 
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""

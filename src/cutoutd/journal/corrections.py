@@ -1,13 +1,14 @@
 """What people drew over cutouts, as the journal keeps it: for each source the newest last, so that the former one can be had back.
 
-Each correction has all strokes that hold from then on, and is about certain bytes of its source. It must not look at a picture,
+Each correction has all strokes that hold from then on, and is about certain bytes of its source. One without strokes says that
+all was cleared: the picture is cut as the model does, and to undo it brings back what was drawn. It must not look at a picture,
 nor have one cut.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import strokes
@@ -81,8 +82,10 @@ class Corrections:
                     )
                 case FixAction.UNDO:
                     drawn = drawn[:-1]
+                case FixAction.CLEAR if drawn and drawn[-1].strokes:
+                    drawn.append(replace(drawn[-1], number=drawn[-1].number + 1, strokes=(), suggestion=0))
                 case FixAction.CLEAR:
-                    drawn = []
+                    pass  # nothing to clear
         return drawn[-1] if drawn else None
 
     def numbered(self, job: Job, number: int) -> Correction | None:
@@ -106,19 +109,35 @@ class Corrections:
             **_source(job),
         )
 
-    def undo_within(self, job: Job, *, everything: bool = False) -> Undone | None:
-        """The newest correction of a source holds no more, or none does, inside a transaction of the caller's.
+    def undo_within(self, job: Job) -> Undone | None:
+        """The newest correction of a source holds no more, inside a transaction of the caller's.
 
         Returns:
-            What is known of the first of those that were undone; None if there is none.
+            What is known of it; None if there is none.
         """
         rows = self._store.rows(SQL.corrections, **_source(job))
         if not rows:
             return None
-        undone = rows if everything else rows[-1:]
-        for row in undone:
-            self._store.write(SQL.remove_correction, number=row["number"], **_source(job))
-        return Undone(was_held=bool(undone[0]["was_held"]))
+        self._store.write(SQL.remove_correction, number=rows[-1]["number"], **_source(job))
+        return Undone(was_held=bool(rows[-1]["was_held"]))
+
+    def clear_within(self, job: Job, *, was_held: bool) -> Undone | None:
+        """No strokes hold from now on, inside a transaction of the caller's; it can be undone as any correction.
+
+        Args:
+            job: the job; its bytes must be known.
+            was_held: the cutout before it is in review.
+
+        Returns:
+            What is known of the first of those that hold no more; None if nothing is drawn.
+        """
+        first = None
+        for row in self._store.rows(SQL.corrections, **_source(job)):
+            first = (first or row) if _correction(row).strokes else None
+        if first is None:
+            return None
+        self.add_within(job, (), was_held=was_held)
+        return Undone(was_held=bool(first["was_held"]))
 
     def keep_only_within(self, job: Job, sha256: str) -> int:
         """What was drawn over other bytes of a source is dropped, inside a transaction of the caller's; returns how many."""

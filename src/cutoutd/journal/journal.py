@@ -116,7 +116,9 @@ class Journal:
         """
         origin, image_sha256 = self.moves.planned_move(job)
         with self.store.transaction():
-            is_gone = recalled and self.reservations.is_gone(job)
+            # One that was cut again although it is missing was read from where it was put away.
+            is_put_away = job.forced and self.sources.missing_us(job.folder, job.path) is not None
+            is_gone = is_put_away or (recalled and self.reservations.is_gone(job))
             has_left = origin is not None and self.moves.end_within(job, origin)
             self.reservations.record_within(
                 job.folder,
@@ -152,20 +154,24 @@ class Journal:
             Whether there was anything to be done.
         """
         with self.store.transaction():
-            wanted = None
-            if request.action is FixAction.DRAW:
-                shown = self.reservations.earlier(job.folder, job.path, job.generation)
-                # One that was rejected was there before.
-                was_held = job.state in WITHOUT_RESULT or (bool(shown) and all(one.review for one in shown))
-                self.corrections.add_within(
-                    job, request.strokes, suggestion=request.suggestion, was_held=was_held
-                )
-            else:
-                undone = self.corrections.undo_within(job, everything=request.action is FixAction.CLEAR)
-                if undone is None:
-                    return False
-                if self.corrections.of(job) is None:
-                    wanted = Wanted.RECALLED if undone.was_held else Wanted.PUBLISHED
+            wanted, undone = None, None
+            shown = self.reservations.earlier(job.folder, job.path, job.generation)
+            # One that was rejected was there before.
+            was_held = job.state in WITHOUT_RESULT or (bool(shown) and all(one.review for one in shown))
+            match request.action:
+                case FixAction.DRAW:
+                    self.corrections.add_within(
+                        job, request.strokes, suggestion=request.suggestion, was_held=was_held
+                    )
+                case FixAction.UNDO:
+                    undone = self.corrections.undo_within(job)
+                case FixAction.CLEAR:
+                    undone = self.corrections.clear_within(job, was_held=was_held)
+            if undone is None and request.action is not FixAction.DRAW:
+                return False
+            standing = self.corrections.of(job)
+            if undone is not None and (standing is None or not standing.strokes):
+                wanted = Wanted.RECALLED if undone.was_held else Wanted.PUBLISHED
             self.queue.correct_within(job.id, wanted, detail)
         return True
 
