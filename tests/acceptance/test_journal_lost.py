@@ -85,7 +85,7 @@ def test_it_is_said_until_a_person_says_resume(bench: Bench) -> None:
     assert "journal.rebuilt" in (said := bench.once()).stdout + said.stderr
     status = json.loads(bench.call("status", *bench.pair(), "--json").stdout)
     assert (journal_of(bench).parent / status["rebuilt"]["set_aside"]).is_file()
-    assert "made anew" in bench.call("status", *bench.pair()).stdout
+    assert "was rebuilt" in bench.call("status", *bench.pair()).stdout
     assert bench.call("resume", *bench.pair()).returncode == 0
     assert bench.once().returncode == 0
     assert json.loads(bench.call("status", *bench.pair(), "--json").stdout)["rebuilt"] is None

@@ -106,6 +106,16 @@ def _statement(sql: str) -> Callable[[Path], object]:
     return damage
 
 
+def _flipped_detail(path: Path) -> None:
+    """In the file itself: where an index reads the column, SQLite writes no such row."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE job SET detail = ? WHERE id = 7", ('{"flipped": true}',))
+        connection.commit()
+    raw = path.read_bytes()
+    assert b'{"flipped": true}' in raw
+    path.write_bytes(raw.replace(b'{"flipped": true}', b'!"flipped": true}'))
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": _truncate(0),
     "cut in the header": lambda path: path.write_bytes(path.read_bytes()[:50]),
@@ -126,7 +136,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no table": _statement("DROP TABLE output"),
     "no index": _statement("DROP INDEX job_queued"),
     "a state that is none": _statement("UPDATE job SET state = 'dome' WHERE id = 7"),
-    "detail that is no JSON": _statement("UPDATE job SET detail = '{' WHERE id = 7"),
+    "detail that is no JSON": _flipped_detail,
 }
 
 
