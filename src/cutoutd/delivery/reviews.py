@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.delivery.steps import Decide, Done, MakePlan
+from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import to_valid_utf8
+from cutoutd.fs.tree import Tree
 from cutoutd.job_detail import JobResult, is_rejected
 from cutoutd.jobs import Cut, Failure, JobState
 from cutoutd.journal.commands import ReviewDecision
@@ -171,7 +173,7 @@ class DecidedReviews:
 
     def _reject(self, job: Job) -> None:
         shown = self._shown(job)
-        if not self._has_original(job) and any(self._is_there(self._output / one.path) for one in shown):
+        if not self._has_original(job) and any(_is_there(self._output, one.path) for one in shown):
             raise NotAcceptableError(
                 "its original is not there any more, so the cutout is all that is left of the picture, and is kept",
                 advice="Put the original back, or remove the cutout yourself.",
@@ -197,7 +199,7 @@ class DecidedReviews:
             StorageError: the disk or share does not answer as it should.
         """
         folder = self.context.folder
-        if self._is_there(folder.input / job.path):
+        if _is_there(folder.input, job.path):
             return True
         if folder.originals_dir is None or job.sha256 is None:
             return False
@@ -205,15 +207,6 @@ class DecidedReviews:
         if descriptor is None:
             return False
         os.close(descriptor)
-        return True
-
-    @staticmethod
-    def _is_there(path: Path) -> bool:
-        with storage_faults(path):
-            try:
-                path.lstat()
-            except (FileNotFoundError, NotADirectoryError):
-                return False
         return True
 
     def _named(self, job: Job) -> tuple[Published, ...]:
@@ -226,3 +219,19 @@ class DecidedReviews:
 
     def _shown(self, job: Job) -> tuple[Published, ...]:
         return tuple(one for one in self.context.published(job.path, job.generation) if one.review)
+
+
+def _is_there(root: Path, path: str) -> bool:
+    """Whether something has a name below a folder, which no link leads to.
+
+    Raises:
+        StorageError: the disk or share does not answer as it should.
+    """
+    with storage_faults(root):
+        try:
+            with Tree(root).find(path) as entry:
+                return entry is not None and entry.exists()
+        except OSError as error:
+            if error.errno in NO_WAY:
+                return False
+            raise
