@@ -44,6 +44,10 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+_MOVES = """() => document.getAnimations().some(
+  (one) => one.playState === "running" && one.effect.getComputedTiming().iterations !== Infinity)"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
     """A person at the page.
@@ -69,6 +73,9 @@ class Visitor:
 
     def findings(self) -> list[str]:
         """What axe says against the screen; best practices included."""
+        # Colours on their way from one theme to the other are no theme's.
+        while self.page.evaluate(_MOVES):
+            self.page.wait_for_timeout(50)
         found = Axe().run(self.page, options={"resultTypes": ["violations"]})
         return [
             f"{one['id']}: {', '.join(str(node['target']) for node in one['nodes'][:3])}"
