@@ -215,7 +215,7 @@ def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
 ) -> None:
     """It is not given that one again for a while, and a fresh one makes the next."""
     monkeypatch.setattr(pictures, "ANSWER_S", 2.0)
-    monkeypatch.setattr(pictures, "ASIDE_S", 2.0)
+    monkeypatch.setattr(pictures, "BACKGROUND_S", 2.0)
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
     bad, good = shoot.cut("bad.jpg", how.encode()), shoot.cut("good.jpg", b"good")
     assert shoot.refused("thumb", bad, "source").code == "cannot_show"
@@ -280,8 +280,8 @@ def test_an_inbox_that_fills_holds_no_more_than_some_connections(
 ) -> None:
     """The next small pictures are refused, and large ones come all the while."""
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
-    monkeypatch.setattr(pictures, "ASIDE_S", 5.0)
-    monkeypatch.setattr(pictures, "ASIDE_WAIT_S", 0.1)
+    monkeypatch.setattr(pictures, "BACKGROUND_S", 5.0)
+    monkeypatch.setattr(pictures, "BACKGROUND_WAIT_S", 0.1)
     jobs = [shoot.cut(f"{number}.jpg", f"hang{number}".encode()) for number in range(6)]
     refused: list[RefusedError] = []
     threads = [

@@ -50,16 +50,16 @@ SPARE_MB: Final = 256
 REFUSED_S: Final = 60.0
 _MAX_WHY: Final = 300
 _REMEMBERED: Final = 1000
-ASIDE_NICE: Final = 19
-ASIDE_SESSION_NICE: Final = 15
+BACKGROUND_NICE: Final = 19
+BACKGROUND_SESSION_NICE: Final = 15
 """Of whatever makes the small pictures of an inbox that fills: cutting goes first. The first counts where workers step back by
 5 as well, the second where the system shares its cores out by session: each leaves it some 2 % of two busy cores."""
 
-ASIDE_S: Final = 120.0
+BACKGROUND_S: Final = 120.0
 """It is given so long for one on a machine that is busy."""
 
-ASIDE_WAITING: Final = 4
-ASIDE_WAIT_S: Final = 3.0
+BACKGROUND_WAITING: Final = 4
+BACKGROUND_WAIT_S: Final = 3.0
 """So many requests wait for it, each so long, and are refused then, to be made again later: a browser has six connections in
 all."""
 
@@ -82,10 +82,10 @@ class Pictures:
         free_mb = DISK_MB if backend.settings is None else backend.settings.service.min_free_disk_mb
         self._cache = PictureCache(backend.cache, free_bytes=(free_mb + SPARE_MB) << 20)
         self._starter = starter = ThreadPoolExecutor(1, "page-workers")
-        self._prompt = Worker(COMMAND, lambda: self._setup(aside=False), starter, idle_s=IDLE_S)
-        self._aside = Worker(COMMAND, lambda: self._setup(aside=True), starter, idle_s=IDLE_S)
+        self._prompt = Worker(COMMAND, lambda: self._setup(in_background=False), starter, idle_s=IDLE_S)
+        self._background = Worker(COMMAND, lambda: self._setup(in_background=True), starter, idle_s=IDLE_S)
         self._warmer = ThreadPoolExecutor(1, "page-warms")
-        self._waiting = threading.BoundedSemaphore(ASIDE_WAITING)
+        self._waiting = threading.BoundedSemaphore(BACKGROUND_WAITING)
         self._lock = threading.Lock()
         self._reader: tuple[Settings, FileReader] | None = None
         self._opening: dict[str, tuple[threading.Lock, int]] = {}
@@ -96,17 +96,17 @@ class Pictures:
     @property
     def pids(self) -> list[int]:
         """Of the processes that run."""
-        return [pid for worker in (self._prompt, self._aside) if (pid := worker.pid) is not None]
+        return [pid for worker in (self._prompt, self._background) if (pid := worker.pid) is not None]
 
     @property
     def is_busy(self) -> bool:
         """Whether something is made just now."""
-        return self._prompt.is_busy or self._aside.is_busy
+        return self._prompt.is_busy or self._background.is_busy
 
     def close(self) -> None:
         """End the processes for good."""
         self._warmer.shutdown(wait=False, cancel_futures=True)
-        for worker in (self._prompt, self._aside):
+        for worker in (self._prompt, self._background):
             worker.close()
         self._starter.shutdown()
 
@@ -183,8 +183,10 @@ class Pictures:
         if not self._waiting.acquire(blocking=False):
             raise busy()
         try:
-            with self._aside.turn(ASIDE_WAIT_S):
-                return self._ask(self._aside, shown, asked | {"coarse": FEW_SIDE}, file, timeout_s=ASIDE_S)
+            with self._background.turn(BACKGROUND_WAIT_S):
+                return self._ask(
+                    self._background, shown, asked | {"coarse": FEW_SIDE}, file, timeout_s=BACKGROUND_S
+                )
         finally:
             self._waiting.release()
 
@@ -278,7 +280,7 @@ class Pictures:
                 self._reader = (settings, shown_files.make_reader(settings))
             return self._reader[1]
 
-    def _setup(self, *, aside: bool) -> dict[str, object]:
+    def _setup(self, *, in_background: bool) -> dict[str, object]:
         settings, _ = shown_files.configured(self._backend)
         pool = settings.pool
         return {
@@ -287,8 +289,8 @@ class Pictures:
             "formats": list(pool.formats),
             "memory_mb": pool.worker_memory_mb,
             "required": pool.sandbox is Sandbox.REQUIRED,
-            "nice": ASIDE_NICE if aside else pool.nice,
-            "session_nice": ASIDE_SESSION_NICE if aside else 0,
+            "nice": BACKGROUND_NICE if in_background else pool.nice,
+            "session_nice": BACKGROUND_SESSION_NICE if in_background else 0,
             "kept_bytes": KEPT_BYTES,
         }
 
