@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from cutoutd import spool
 
 if TYPE_CHECKING:
-    from cutoutd.spool import Reply, SpoolPaths
+    from cutoutd.spool import SpoolPaths, UploadReply
 
 
-def replies(paths: SpoolPaths) -> list[Reply]:
+def replies(paths: SpoolPaths) -> list[UploadReply]:
     """The replies in the inbox, by name."""
     ids = sorted(path.stem for path in paths.inbox.glob("*.json"))
     return [one for id_ in ids if (one := spool.find_reply(paths, id_)) is not None]

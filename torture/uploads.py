@@ -21,7 +21,7 @@ from tests import spooled
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import KEY, Station, picture
 
-from cutoutd.spool import Reply, UploadOutcome
+from cutoutd.spool import UploadOutcome, UploadReply
 from torture.figures import Figures, note, report
 
 PROMISE: Final = "killed at any moment: no picture sent whole twice, no reply lost, every byte in the ledger"
@@ -47,7 +47,7 @@ class Campaign:
             Station(directory, server.url, hosted={"concurrency": "4"}) as station,
         ):
             requests = [station.request(picture(number)) for number in range(PICTURES)]
-            replies: dict[str, Reply] = {}
+            replies: dict[str, UploadReply] = {}
             while len(replies) < len(requests):
                 station.start()
                 end_s = time.monotonic() + self.random.uniform(0.0, MOST_S)
@@ -61,7 +61,7 @@ class Campaign:
             self.counts["unknown"] += sum(one.outcome is UploadOutcome.UNKNOWN for one in replies.values())
             self.judge(server, rows)
 
-    def collect(self, station: Station, replies: dict[str, Reply]) -> None:
+    def collect(self, station: Station, replies: dict[str, UploadReply]) -> None:
         """Look into the inbox: a reply that was there says the same later."""
         for reply in spooled.replies(station.paths):
             earlier = replies.setdefault(reply.id, reply)

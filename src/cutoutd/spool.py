@@ -108,7 +108,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
+class UploadReply:
     """What became of a request.
 
     Attributes:
@@ -143,7 +143,7 @@ class Reply:
     advice: str = ""
 
 
-_P = TypeVar("_P", Request, Reply)
+_P = TypeVar("_P", Request, UploadReply)
 
 
 class SpoolPaths:
@@ -180,7 +180,7 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def write_message(directory: Path, message: Request | Reply) -> None:
+def write_message(directory: Path, message: Request | UploadReply) -> None:
     """Give a message its name, once what it names is whole and synced; synced itself when this returns.
 
     Raises:
@@ -227,7 +227,7 @@ def find_request(paths: SpoolPaths, id_: str) -> Request | None:
     return None
 
 
-def find_reply(paths: SpoolPaths, id_: str) -> Reply | None:
+def find_reply(paths: SpoolPaths, id_: str) -> UploadReply | None:
     """The reply to one request; one that cannot be read is an upload of which nothing is known. None: there is none yet.
 
     Raises:
@@ -244,7 +244,7 @@ def find_reply(paths: SpoolPaths, id_: str) -> Reply | None:
         if isinstance(error, OSError) and error.errno in OF_THE_DISK_NOT_A_SOCKET:
             raise
         cause = f"the uploader's reply is damaged: {error}"
-        return Reply(id=id_, outcome=UploadOutcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
+        return UploadReply(id=id_, outcome=UploadOutcome.UNKNOWN, cause=cause, advice=_UNREADABLE)
 
 
 def names_in(directory: Path, most: int) -> list[str]:
@@ -273,14 +273,14 @@ def read_request(path: Path) -> Request:
     return request
 
 
-def read_reply(path: Path) -> Reply:
+def read_reply(path: Path) -> UploadReply:
     """One reply.
 
     Raises:
         InvalidMessageError: it is none.
         OSError: it cannot be read.
     """
-    reply = _checked(Reply, _load(path), path)
+    reply = _checked(UploadReply, _load(path), path)
     is_ok = reply.outcome is UploadOutcome.OK
     is_ours = reply.file == (f"{reply.id}.body" if is_ok else "") and (reply.body is not None) == is_ok
     if not is_ours or (reply.at and not _MOMENT.fullmatch(reply.at)):
@@ -349,7 +349,7 @@ def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
 def _adapters() -> dict[str, TypeAdapter[Any]]:
     from pydantic import TypeAdapter  # noqa: PLC0415 -- as above
 
-    return {kind.__name__: TypeAdapter(kind) for kind in (Request, Reply)}
+    return {kind.__name__: TypeAdapter(kind) for kind in (Request, UploadReply)}
 
 
 def _lives(pid: object) -> bool:

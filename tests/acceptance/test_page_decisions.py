@@ -11,7 +11,7 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.jobs import JobState
-from cutoutd.journal.batches import Batches, Choice, Item
+from cutoutd.journal.batches import Batches, BatchItem, Decision
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store
@@ -38,8 +38,8 @@ def test_a_daemon_killed_amid_an_accept_of_many_finishes_it(
         listing = Listing(store)
         numbers = [job.id for job in Reader(store).jobs(state=JobState.REVIEW)]
         seen = listing.seen(numbers)
-        items = [Item(job=number, seen=seen[number]) for number in numbers]
-        decided = Batches(store).decide(Choice.ACCEPT, items, Clock())
+        items = [BatchItem(job=number, seen=seen[number]) for number in numbers]
+        decided = Batches(store).decide(Decision.ACCEPT, items, Clock())
         assert (decided.done, decided.conflicts) == (COUNT, ())
 
     def published() -> list[str]:

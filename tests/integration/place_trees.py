@@ -255,7 +255,7 @@ def work(case: Case) -> dict[str, tuple[str, str]]:
     assert settings is not None
     stood: dict[str, tuple[str, str]] = {}
     for _ in range(_RUNS):
-        options = daemon.Options(once=True, timeout_s=TIMEOUT_S, uploads=True)
+        options = daemon.RunOptions(once=True, timeout_s=TIMEOUT_S, uploads=True)
         outcome = daemon.run(settings, options, clock=Clock(), emit=Heard())
         said = json.loads((case.root / "state/status.json").read_text(encoding="ascii"))["folders"]
         stood = {name: (outcome.closed.get(name, ""), one["note"]) for name, one in said.items()}

@@ -21,7 +21,7 @@ from cutoutd.journal.uploads import uploaded
 from cutoutd.offload import spool_files
 from cutoutd.offload.outbox import Outbox
 from cutoutd.offload.routing import RoutePlan
-from cutoutd.spool import Reply, Request, UploadOutcome
+from cutoutd.spool import Request, UploadOutcome, UploadReply
 from tests.integration.desk import Power
 from tests.integration.hall import Hall
 from tests.integration.parts import NAME, folder_in, until
@@ -111,7 +111,7 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
     for number in (first, second):
         ids.append(str(number) * 32)
         hall.journal.queue.upload(number, {"parcel": ids[-1]})
-        spool.write_message(outbox.paths.inbox, Reply(id=ids[-1], outcome=UploadOutcome.WITHDRAWN))
+        spool.write_message(outbox.paths.inbox, UploadReply(id=ids[-1], outcome=UploadOutcome.WITHDRAWN))
     outbox.reconcile(hall.journal.queue.uploading(), [])
     hidden = tmp_path / "hidden"
     (outbox.paths.inbox / f"{ids[1]}.json").rename(hidden)
@@ -133,7 +133,7 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
     for number in (first, second):
         hall.journal.queue.upload(number, {"parcel": str(number) * 32})
         spool.write_message(
-            outbox.paths.inbox, Reply(id=str(number) * 32, outcome=UploadOutcome.WITHDRAWN, bytes=1)
+            outbox.paths.inbox, UploadReply(id=str(number) * 32, outcome=UploadOutcome.WITHDRAWN, bytes=1)
         )
     coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
@@ -198,9 +198,11 @@ def request_for(id_: str, job: int) -> Request:
     )  # fmt: skip
 
 
-def reply_of(id_: str) -> Reply:
+def reply_of(id_: str) -> UploadReply:
     """The copy was sent, and withdrawn too late."""
-    return Reply(id=id_, outcome=UploadOutcome.WITHDRAWN, bytes=9, at="2026-11-29T00:00:00.000Z", counted=1.0)
+    return UploadReply(
+        id=id_, outcome=UploadOutcome.WITHDRAWN, bytes=9, at="2026-11-29T00:00:00.000Z", counted=1.0
+    )
 
 
 def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
@@ -228,7 +230,7 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
-    spool.write_message(outbox.paths.inbox, Reply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
+    spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
     coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
@@ -258,7 +260,7 @@ def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) ->
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
-    spool.write_message(outbox.paths.inbox, Reply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
+    spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
     for stray in range(spool_files.REMOVALS + 1):
         (outbox.paths.inbox / f"{stray:032x}.body").touch()
     coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)

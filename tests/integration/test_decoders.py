@@ -6,14 +6,14 @@ import pytest
 
 from cutoutd.doctor import decoders
 from cutoutd.doctor.finding import Level
-from cutoutd.process.probe import Answer
+from cutoutd.process.probe import ProbeResult
 
 OF_PILLOW = {"pillow": "13.0.0", "libtiff": "4.7.2", "dav1d": "1.5.3"}
 
 
-def answer(**found: dict[str, str]) -> Answer:
+def answer(**found: dict[str, str]) -> ProbeResult:
     """What the process said."""
-    return Answer(documents=({"decoders": found},), ended=True)
+    return ProbeResult(documents=({"decoders": found},), ended=True)
 
 
 def test_all_decoders_of_this_installation_are_listed_and_free_of_known_holes() -> None:
@@ -67,6 +67,6 @@ def test_what_opencv_brings_is_listed_and_not_judged() -> None:
 
 def test_no_answer_is_a_problem() -> None:
     """As from a package that is half installed."""
-    (found,) = decoders.judge(Answer(documents=(), ended=False, why="it ended with code 1"), ["jpeg"])
+    (found,) = decoders.judge(ProbeResult(documents=(), ended=False, why="it ended with code 1"), ["jpeg"])
     assert found.level is Level.PROBLEM
     assert "code 1" in found.seen

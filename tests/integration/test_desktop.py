@@ -17,7 +17,7 @@ import pytest
 from cutoutd.cli import desktop
 from cutoutd.cli.desktop import path_of
 from cutoutd.desktop import installation, menus
-from cutoutd.desktop.menus import Manager
+from cutoutd.desktop.menus import FileManager
 from cutoutd.errors import UsageError
 from tests.acceptance.conftest import picture
 from tests.integration.parts import until
@@ -58,7 +58,7 @@ def parsed(line: str) -> list[str]:
     return [os.fsdecode(words[number] or b"") for number in range(count.value)]
 
 
-LINUX = tuple(one for one in Manager if one is not Manager.FINDER)
+LINUX = tuple(one for one in FileManager if one is not FileManager.FINDER)
 
 
 def uri(path: str) -> str:
@@ -67,15 +67,15 @@ def uri(path: str) -> str:
 
 
 def items(
-    root: Path, managers: Iterable[Manager] = LINUX, command: tuple[str, ...] = ("false",)
-) -> list[menus.Item]:
+    root: Path, managers: Iterable[FileManager] = LINUX, command: tuple[str, ...] = ("false",)
+) -> list[menus.MenuFile]:
     """What is installed for a user whose home has a name like those of the pictures."""
     return list(
         menus.items(
             menus.Home.of(root / "it's $HOME 100%", {}),
             command,
             tuple(managers),
-            mac=Manager.FINDER in managers,
+            mac=FileManager.FINDER in managers,
         )
     )
 
@@ -98,7 +98,7 @@ def said(to: Path) -> list[str]:
 def test_a_script_hands_any_name_over_as_it_is(tmp_path: Path) -> None:
     """Nautilus and Caja give names as arguments, in their folder; nothing of them is run."""
     command, to = recorder(tmp_path)
-    installed = items(tmp_path, (Manager.NAUTILUS, Manager.CAJA), command)
+    installed = items(tmp_path, (FileManager.NAUTILUS, FileManager.CAJA), command)
     installation.install(installed)
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -111,7 +111,7 @@ def test_a_script_hands_any_name_over_as_it_is(tmp_path: Path) -> None:
 def test_nemo_hands_any_name_over_as_an_address(tmp_path: Path) -> None:
     """In double quotes, which no character of an address ends; Nemo parses the line as a shell would, without one."""
     command, to = recorder(tmp_path)
-    installed = items(tmp_path, (Manager.NEMO,), command)
+    installed = items(tmp_path, (FileManager.NEMO,), command)
     installation.install(installed)
     lines = dict(line.split("=", 1) for line in installed[1].data.decode().splitlines() if "=" in line)
     assert lines["Quote"] == "double"
@@ -129,7 +129,7 @@ def test_a_desktop_entry_hands_any_name_over_as_it_is(tmp_path: Path) -> None:
     """By GLib itself, which starts such entries for most desktops."""
     need("gio")
     command, to = recorder(tmp_path)
-    installed = items(tmp_path, (Manager.OPEN_WITH,), command)
+    installed = items(tmp_path, (FileManager.OPEN_WITH,), command)
     installation.install(installed)
     paths = []
     for name in HOSTILE:
@@ -147,7 +147,7 @@ def test_a_desktop_entry_hands_any_name_over_as_it_is(tmp_path: Path) -> None:
 def test_entries_are_valid(tmp_path: Path) -> None:
     """As freedesktop.org's own check has it; what is KDE's alone is a hint there."""
     need("desktop-file-validate")
-    (entry,) = (one for one in items(tmp_path, (Manager.OPEN_WITH,)) if one.path.suffix == ".desktop")
+    (entry,) = (one for one in items(tmp_path, (FileManager.OPEN_WITH,)) if one.path.suffix == ".desktop")
     installation.install([entry])
     run = subprocess.run(
         ["desktop-file-validate", "--no-hints", entry.path], check=False, capture_output=True, text=True
@@ -158,7 +158,7 @@ def test_entries_are_valid(tmp_path: Path) -> None:
 def test_a_quick_action_is_a_whole_bundle(tmp_path: Path) -> None:
     """Its script gets the files as arguments."""
     command, to = recorder(tmp_path)
-    installed = items(tmp_path, (Manager.FINDER,), command)
+    installed = items(tmp_path, (FileManager.FINDER,), command)
     installation.install(installed)
     document = plistlib.loads(next(one.data for one in installed if one.path.name == "document.wflow"))
     (action,) = document["actions"]
@@ -285,7 +285,7 @@ def test_remove_leaves_no_file_of_installs(
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(desktop, "_IS_MAC", is_mac)
-    desktop.install(managers=[Manager.FINDER, Manager.NEMO, Manager.OPEN_WITH])
+    desktop.install(managers=[FileManager.FINDER, FileManager.NEMO, FileManager.OPEN_WITH])
     assert "open this and agree: open" in (said := capsys.readouterr().out)
     assert "Cut out.workflow" in said.split("open this")[1]
     desktop.remove()

@@ -12,7 +12,7 @@ from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.errors import JournalError
 from cutoutd.job_detail import JobResult
 from cutoutd.jobs import Job, JobState, Published, Version
-from cutoutd.journal.batches import Batches, Choice, Item
+from cutoutd.journal.batches import Batches, BatchItem, Decision
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
@@ -340,8 +340,8 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
         jobs.append(job)
     numbers = [job.id for job in jobs]
     seen = Listing(desk.journal.store).seen(numbers)
-    items = [Item(job=number, seen=seen[number]) for number in numbers]
-    assert Batches(desk.journal.store).decide(Choice.ACCEPT, items, clock).done == 9
+    items = [BatchItem(job=number, seen=seen[number]) for number in numbers]
+    assert Batches(desk.journal.store).decide(Decision.ACCEPT, items, clock).done == 9
     for command in desk.journal.commands.pending(limit=6):  # the daemon has come to the sixth
         decided = desk.journal.review_decisions.decide(int(command.argument), ReviewDecision.ACCEPT)
         assert decided is not None

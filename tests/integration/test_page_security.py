@@ -15,7 +15,7 @@ import pytest
 
 from cutoutd.page import pairing
 from cutoutd.page.backend.method import Backend, RefusedError
-from cutoutd.page.backend.sessions import Sessions
+from cutoutd.page.backend.sessions import BrowserSessions
 from cutoutd.page.web.guard import HEADERS
 from tests.integration.served import Browser, Served, served
 
@@ -334,7 +334,7 @@ def test_wrong_codes_are_few(tmp_path: Path) -> None:
 def test_after_wrong_ones_no_password_is_taken_for_a_minute(tmp_path: Path, clock: FakeClock) -> None:
     """Also the right one, or it could be found by trying."""
     tmp_path.chmod(0o700)
-    sessions = Sessions(tmp_path, clock, "a long password")
+    sessions = BrowserSessions(tmp_path, clock, "a long password")
     backend = Backend(
         settings=None, config=None, open_store=lambda: None, clock=clock, cache=tmp_path, tell=lambda *_: None
     )

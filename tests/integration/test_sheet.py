@@ -24,7 +24,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.sandbox import survey
 from cutoutd.settings.schema import PoolSettings
 from cutoutd.sheet import page
-from cutoutd.sheet.page import Entry
+from cutoutd.sheet.page import SheetEntry
 from cutoutd.sheet.thumbnails import SIDE, Thumbnails, ThumbnailsFailError
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ def test_a_process_that_does_not_come_up_is_said_so(tmp_path: Path) -> None:
 
 def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     """No tag but ours, no source but data, and a policy that says so."""
-    entry = Entry(name=HOSTILE, state="failed", note=HOSTILE, before=b"RIFFx", after=b"", after_note=HOSTILE)
+    entry = SheetEntry(
+        name=HOSTILE, state="failed", note=HOSTILE, before=b"RIFFx", after=b"", after_note=HOSTILE
+    )
     text = "".join(page.render(HOSTILE, HOSTILE, [entry] * 3))
     read = Strict(text)
     assert {tag for tag, _ in read.tags} <= {

@@ -15,7 +15,7 @@ import pytest
 
 from cutoutd.doctor import system_calls
 from cutoutd.models import catalog
-from cutoutd.process.probe import Answer
+from cutoutd.process.probe import ProbeResult
 from cutoutd.sandbox import recording
 from cutoutd.settings import loader
 from tests.integration.test_sandbox import needs_seccomp
@@ -106,7 +106,7 @@ def test_doctor_names_what_was_refused() -> None:
     """What every C library does without is not worth a word."""
 
     def judged(**said: object) -> tuple[str, str]:
-        finding = system_calls.judge(Answer(documents=({"kinds": ["JPEG"], **said},), ended=True))
+        finding = system_calls.judge(ProbeResult(documents=({"kinds": ["JPEG"], **said},), ended=True))
         return finding.level.value, finding.seen
 
     assert judged(refused=["clone3"])[0] == "ok"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.service import systemd
-from cutoutd.service.systemd import Manager
+from cutoutd.service.systemd import SystemdManager
 from tests.integration.tools import need
 from tests.unit.unit_examples import HOSTED, PAGED, SYSTEM, TREE
 
@@ -36,7 +36,7 @@ def score(unit: str, directory: Path) -> float:
 
 def test_the_unit_is_exposed_as_little_as_promised(tmp_path: Path) -> None:
     """Also where its folders are in somebody's home."""
-    unit = systemd.render(SYSTEM, Manager(version=252))
+    unit = systemd.render(SYSTEM, SystemdManager(version=252))
     assert score(unit, tmp_path) <= AT_MOST
     assert score(unit.replace("ProtectHome=yes", "ProtectHome=read-only"), tmp_path) <= AT_MOST
 
@@ -44,7 +44,7 @@ def test_the_unit_is_exposed_as_little_as_promised(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["PrivateNetwork=yes", "CapabilityBoundingSet=", "ProtectSystem=strict"])
 def test_the_judgement_is_worse_without(tmp_path: Path, line: str) -> None:
     """A score that nothing moves would prove nothing."""
-    unit = systemd.render(SYSTEM, Manager(version=252))
+    unit = systemd.render(SYSTEM, SystemdManager(version=252))
     assert f"\n{line}\n" in unit
     assert score(unit.replace(f"\n{line}\n", "\n"), tmp_path) > score(unit, tmp_path)
 
@@ -53,7 +53,9 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     """It would pass over what it does not, with a complaint in the log."""
     need("systemd-analyze")
     path = tmp_path / "cutoutd.service"
-    path.write_text(systemd.render(SYSTEM, Manager(version=252)).replace(SYSTEM.command[0], "/bin/true"))
+    path.write_text(
+        systemd.render(SYSTEM, SystemdManager(version=252)).replace(SYSTEM.command[0], "/bin/true")
+    )
     said = subprocess.run(
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
@@ -62,7 +64,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 
 def uploader_unit() -> str:
     """The uploader's unit, for the same example."""
-    return systemd.render_uploader(HOSTED, Manager(version=252))
+    return systemd.render_uploader(HOSTED, SystemdManager(version=252))
 
 
 def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> Non
 
 def page_unit() -> str:
     """The page's unit, for the same example."""
-    return systemd.render_page(PAGED, Manager(version=252))
+    return systemd.render_page(PAGED, SystemdManager(version=252))
 
 
 def test_the_page_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:
     assert HOSTED.uploader is not None
     uploader = replace(HOSTED.uploader, sees=(Path("/srv/a:b/venv"), Path("/srv/c d:e")))
     unit = replace(HOSTED, state_dir=Path("/var/lib/my:state"), uploader=uploader)
-    text = systemd.render_uploader(unit, Manager(version=252))
+    text = systemd.render_uploader(unit, SystemdManager(version=252))
     path = tmp_path / "cutoutd-hosted.service"
     path.write_text(text.replace(SYSTEM.command[0], "/bin/true"))
     said = subprocess.run(

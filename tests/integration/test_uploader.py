@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.spool import Reply
+    from cutoutd.spool import UploadReply
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def test_an_upload_in_flight_stops_before_its_next_byte(
     server.wait_for(before + 1)
     if how == "removed":
         (station.paths.outbox / f"{request.id}.json").unlink()
-        reply: Reply | None = station.reply(request)
+        reply: UploadReply | None = station.reply(request)
         assert reply is not None
         assert reply.outcome is UploadOutcome.WITHDRAWN
         assert 0 < reply.bytes < request.bytes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.hosted.context import UploadContext
-    from cutoutd.spool import Reply, Request
+    from cutoutd.spool import Request, UploadReply
     from tests.integration.uploader_parts import Service
 
 TIMEOUT_S = 0.4
@@ -131,7 +131,7 @@ def flood_of_interim_answers(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
 
 
-def asked(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[Reply, float]:
+def asked(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[UploadReply, float]:
     """The reply to one picture, and how long it took."""
     shared = context(tmp_path, server, timeout_s=timeout_s)
     begun_s = time.monotonic()

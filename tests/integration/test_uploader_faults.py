@@ -22,7 +22,7 @@ from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.request_reader import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.uploader import Uploader
-from cutoutd.spool import Body, Reply, Request, SpoolPaths, UploadOutcome
+from cutoutd.spool import Body, Request, SpoolPaths, UploadOutcome, UploadReply
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import context, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
@@ -55,7 +55,7 @@ def at_work(shared: UploadContext) -> Iterator[None]:
         shared.ledger.close_file()
 
 
-def reply_to(shared: UploadContext, id_: str) -> Reply:
+def reply_to(shared: UploadContext, id_: str) -> UploadReply:
     """Wait for a reply."""
     end_s = time.monotonic() + PATIENCE_S
     while True:
@@ -268,10 +268,10 @@ def test_deaths_are_counted_for_what_was_looked_at_alone(tmp_path: Path) -> None
     assert not CrashMarks(tmp_path).is_fatal(one)
 
 
-def good_reply() -> Reply:
+def good_reply() -> UploadReply:
     """One with a picture."""
     id_ = spool.new_id()
-    return Reply(
+    return UploadReply(
         id=id_,
         outcome=UploadOutcome.OK,
         body=Body.CUTOUT,

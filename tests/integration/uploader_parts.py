@@ -18,7 +18,7 @@ from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.loader import assemble
-from cutoutd.spool import Reply, Request, SpoolPaths
+from cutoutd.spool import Request, SpoolPaths, UploadReply
 from tests.integration.uploading import HEIGHT, WIDTH, picture
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def request(paths: SpoolPaths, content: bytes = b"", *, width: int = WIDTH, heig
     return made
 
 
-def answer(context_: UploadContext, request_: Request) -> Reply:
+def answer(context_: UploadContext, request_: Request) -> UploadReply:
     """Take a request through its course; returns its reply."""
     assert UploadJob(context=context_, request=request_).run()
     return spool.read_reply(context_.paths.inbox / f"{request_.id}.json")

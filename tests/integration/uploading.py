@@ -19,7 +19,7 @@ from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.loader import load
-from cutoutd.spool import InvalidMessageError, Reply, Request, SpoolPaths
+from cutoutd.spool import InvalidMessageError, Request, SpoolPaths, UploadReply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +164,7 @@ class Station:
         spool.write_message(self.paths.outbox, request)
         return request
 
-    def reply(self, request: Request, *, timeout_s: float = PATIENCE_S) -> Reply:
+    def reply(self, request: Request, *, timeout_s: float = PATIENCE_S) -> UploadReply:
         """Wait for a request's reply; what it names stays in the inbox."""
         path = self.paths.inbox / f"{request.id}.json"
         end_s = time.monotonic() + timeout_s
@@ -185,7 +185,7 @@ class Station:
             self.paths.inbox / f"{request.id}.json"
         ).exists()
 
-    def body(self, reply: Reply) -> bytes:
+    def body(self, reply: UploadReply) -> bytes:
         """What a reply names."""
         return (self.paths.inbox / reply.file).read_bytes()
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.intake.scan import FolderBoundary, Seen
+    from cutoutd.intake.scan import FolderBoundary, ScannedFile
     from tests.conftest import FakeClock
 
 JPEG = b"\xff\xd8\xff\xe0 and so on"
@@ -598,7 +598,7 @@ def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> No
         patched.setattr(place.arrivals._missing, "_scope", excluding)  # noqa: SLF001 -- as after a reload
         real = Scan._list  # noqa: SLF001 -- root may list everything
 
-        def refusing(scan: Scan, directory: str, directories: list[str]) -> Iterator[Seen]:
+        def refusing(scan: Scan, directory: str, directories: list[str]) -> Iterator[ScannedFile]:
             if directory == "sub":
                 raise PermissionError(errno.EACCES, "no")
             return real(scan, directory, directories)

@@ -510,7 +510,9 @@ def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope:
     account = machine.account_of(os.geteuid()).name
     unit = planning.unit_for(chosen, scope=scope, arguments=[], config=None, environ={}, run_as=account)
     assert (places.registry() in unit.write) is (scope is Scope.USER)
-    granted = f"ReadWritePaths=-{places.registry()}" in systemd.render(unit, systemd.Manager(version=257))
+    granted = f"ReadWritePaths=-{places.registry()}" in systemd.render(
+        unit, systemd.SystemdManager(version=257)
+    )
     assert granted is (scope is Scope.USER)
 
 

@@ -15,7 +15,7 @@ import pytest
 from cutoutd.doctor import confinement, folders, hooks, machine, state, trial, unit
 from cutoutd.doctor.examination import Case, with_options
 from cutoutd.doctor.finding import Finding, Level
-from cutoutd.doctor.folders import Known
+from cutoutd.doctor.folders import FolderFacts
 from cutoutd.doctor.machine import Inotify
 from cutoutd.doctor.sandbox_attempts import DONE, MAY
 from cutoutd.doctor.trial import Trial
@@ -24,7 +24,7 @@ from cutoutd.intake import filesystems
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.protocols import WorkerFacts
 from cutoutd.sandbox.survey import Gap, Layer
-from cutoutd.service.machine import Kind
+from cutoutd.service.machine import InitSystem
 from cutoutd.service.unit import MARK, Scope
 from cutoutd.settings import places
 from cutoutd.settings.schema import CommonHooks, Folder, ModelSettings, Settings
@@ -61,7 +61,7 @@ OUTPUT: dict[str, Any] = {
     "exchange": True,
 }
 MEMORY = FolderMemory(input="/in", marker="m", device=1, read_only=False)
-KNOWN = Known(remembered=MEMORY, live={"watching": "native"}, min_free_mb=512, platform="linux")
+KNOWN = FolderFacts(remembered=MEMORY, live={"watching": "native"}, min_free_mb=512, platform="linux")
 LANDLOCK = Gap(layer=Layer.LANDLOCK, why="an old kernel")
 SECCOMP = Gap(layer=Layer.SECCOMP, why="no filter")
 FACTS = WorkerFacts(layers=("seccomp-tsync",), provider="cpu", onnxruntime="1.20")
@@ -73,7 +73,7 @@ def levels(findings: Iterable[Finding], check: str) -> list[Level]:
     return [one.level for one in findings if one.check == check]
 
 
-def judged(known: Known = KNOWN, folder: Folder = FOLDER, **seen: Any) -> list[Finding]:  # noqa: ANN401 -- JSON
+def judged(known: FolderFacts = KNOWN, folder: Folder = FOLDER, **seen: Any) -> list[Finding]:  # noqa: ANN401 -- JSON
     """What is thought of a folder that is well but for what is given."""
     return list(folders.judge(folder, {"input": INPUT, "output": OUTPUT, **seen}, known))
 
@@ -359,18 +359,18 @@ def installed(**other: Any) -> Installed:  # noqa: ANN401 -- its fields
 @pytest.mark.parametrize(
     ("services", "kind", "expected"),
     [
-        ([installed()], Kind.SYSTEMD, [Level.OK]),
-        ([installed(active=False)], Kind.SYSTEMD, [Level.PROBLEM]),
-        ([installed(active=None)], Kind.LAUNCHD, [Level.NOTE]),
-        ([installed(wanted=f"{MARK} other")], Kind.SYSTEMD, [Level.NOTE]),
-        ([installed(text="mine")], Kind.SYSTEMD, [Level.NOTE]),
-        ([], Kind.SYSTEMD, [Level.NOTE]),
-        ([], Kind.OTHER, [Level.NOTE]),
-        ([installed(), installed(scope=Scope.SYSTEM)], Kind.SYSTEMD, [Level.OK, Level.OK, Level.NOTE]),
+        ([installed()], InitSystem.SYSTEMD, [Level.OK]),
+        ([installed(active=False)], InitSystem.SYSTEMD, [Level.PROBLEM]),
+        ([installed(active=None)], InitSystem.LAUNCHD, [Level.NOTE]),
+        ([installed(wanted=f"{MARK} other")], InitSystem.SYSTEMD, [Level.NOTE]),
+        ([installed(text="mine")], InitSystem.SYSTEMD, [Level.NOTE]),
+        ([], InitSystem.SYSTEMD, [Level.NOTE]),
+        ([], InitSystem.OTHER, [Level.NOTE]),
+        ([installed(), installed(scope=Scope.SYSTEM)], InitSystem.SYSTEMD, [Level.OK, Level.OK, Level.NOTE]),
     ],
 )
 def test_a_service_that_does_not_run_or_is_outdated_is_said(
-    services: list[Installed], kind: Kind, expected: list[Level]
+    services: list[Installed], kind: InitSystem, expected: list[Level]
 ) -> None:
     """One that another program made is left alone."""
     assert [one.level for one in unit.judge(services, kind, running=False, lingers=True)] == expected
@@ -378,7 +378,7 @@ def test_a_service_that_does_not_run_or_is_outdated_is_said(
 
 def test_a_service_that_ends_with_the_login_is_said() -> None:
     """A studio's machine is restarted by somebody who does not log in."""
-    found = list(unit.judge([installed()], Kind.SYSTEMD, running=True, lingers=False))
+    found = list(unit.judge([installed()], InitSystem.SYSTEMD, running=True, lingers=False))
     assert [one.level for one in found] == [Level.OK, Level.NOTE]
     assert "enable-linger" in found[1].advice
 

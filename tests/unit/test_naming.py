@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cutoutd.publish.naming import (
     NAME_MAX_BYTES,
     SAFE_BYTES,
-    Form,
+    NameForm,
     candidates,
     claim_key,
     failure_names,
@@ -281,8 +281,8 @@ def test_a_sub_folder_of_the_input_never_meets_one_of_ours(name: str) -> None:
 )
 def test_the_portable_form_of_a_name(name: str, portable: str) -> None:
     """What Windows refuses is replaced, in each part of a path, and nothing else."""
-    assert formed(name, Form.PORTABLE) == portable
-    assert formed(f"{name}/{name}", Form.PORTABLE) == f"{portable}/{portable}"
+    assert formed(name, NameForm.PORTABLE) == portable
+    assert formed(f"{name}/{name}", NameForm.PORTABLE) == f"{portable}/{portable}"
 
 
 @given(
@@ -292,13 +292,13 @@ def test_the_portable_form_of_a_name(name: str, portable: str) -> None:
 )
 def test_every_form_is_a_name_that_is_in_that_form(name: str) -> None:
     """It stays one part of a path, is never empty, and is taken by every system; made again, it stays as it is."""
-    portable, safe = formed(name, Form.PORTABLE), formed(name, Form.SAFE)
+    portable, safe = formed(name, NameForm.PORTABLE), formed(name, NameForm.SAFE)
     for one in (portable, safe):
         assert one not in {"", ".", ".."}
         assert "/" not in one
         assert one[-1] not in ". "
         assert not set(one) & set('<>:"|?*\\')
-        assert formed(one, Form.PORTABLE) == one
+        assert formed(one, NameForm.PORTABLE) == one
     assert safe.isascii()
     assert len(safe) <= SAFE_BYTES
-    assert formed(safe, Form.SAFE) == safe
+    assert formed(safe, NameForm.SAFE) == safe

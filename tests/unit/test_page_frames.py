@@ -17,7 +17,7 @@ import pytest
 from cutoutd.errors import StorageError
 from cutoutd.page import frames
 from cutoutd.page.backend.method import Backend, RefusedError, Reply
-from cutoutd.page.backend.service import Service
+from cutoutd.page.backend.service import MethodRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ class Room:
         self.backend = backend
         self.held = held
         self.ours, self.theirs = socket.socketpair()
-        self.service = Service(
+        self.service = MethodRunner(
             backend, {name: getattr(self, name) for name in ("echo", "odd", "away", "no", "wait")}
         )
         self.ended: list[str] = []

@@ -11,7 +11,7 @@ from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.journal.journal import Journal
-from cutoutd.journal.listing import Kind, Listing, Mark, Selection, Sort
+from cutoutd.journal.listing import JobGroup, Listing, Mark, Selection, Sort
 from cutoutd.journal.reader import Reader
 from cutoutd.strokes import Stroke, StrokeKind
 
@@ -69,7 +69,7 @@ def _leave_out(journal: Journal) -> None:
     journal.queue.finish(job, JobState.FAILED, detail={})
 
 
-KIND = Kind(folder="f", state=JobState.DONE, mark=Mark.PLAIN)
+KIND = JobGroup(folder="f", state=JobState.DONE, mark=Mark.PLAIN)
 
 HOT: dict[str, Callable[[Journal], Any]] = {
     "a job's whole way": _finish,

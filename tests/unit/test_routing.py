@@ -19,9 +19,9 @@ from cutoutd.offload.routing import (
 )
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import Route
-from cutoutd.spool import Body, Reply, UploadOutcome
+from cutoutd.spool import Body, UploadOutcome, UploadReply
 
-REPLY = Reply(
+REPLY = UploadReply(
     id="0" * 32,
     outcome=UploadOutcome.OK,
     body=Body.ALPHA,
@@ -121,7 +121,7 @@ def test_the_details_of_other_states_are_no_plan() -> None:
 
 def test_an_upload_that_sent_nothing_is_no_egress() -> None:
     """A withdrawn or refused one left the picture where it was."""
-    assert egress_of(Reply(id="0" * 32, outcome=UploadOutcome.FAILED), "why") is None
+    assert egress_of(UploadReply(id="0" * 32, outcome=UploadOutcome.FAILED), "why") is None
     found = egress_of(REPLY, "why")
     assert found is not None
     assert (found["bytes"], found["why"], found["credits"]) == (7, "why", 1.0)

@@ -16,7 +16,7 @@ import pytest
 
 from cutoutd.cli import app
 from cutoutd.cli.printing import path_fields, paths_fields
-from cutoutd.cli.selection import Selection, Sort, in_order, since
+from cutoutd.cli.selection import JobFilter, JobOrder, in_order, since
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Published, Version
@@ -65,7 +65,7 @@ def journal(tmp_path: Path, clock: FakeClock) -> Journal:
 
 def paths(journal: Journal, **asked: Any) -> list[str]:  # noqa: ANN401 -- of a Selection
     """Which are meant."""
-    return [job.path for job in Selection(**asked).of(Reader(journal.store))]
+    return [job.path for job in JobFilter(**asked).of(Reader(journal.store))]
 
 
 def test_jobs_are_chosen_by_what_they_are(journal: Journal, clock: FakeClock) -> None:
@@ -219,7 +219,7 @@ def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
     """Numbers as numbers, letters of either case together, folders one after the other."""
     names = ["IMG_10.jpg", "img_9.jpg", "b/1.jpg", "IMG_010.jpg", "²3.jpg", "7.jpg"]
     journal.sources.accept("c", [Version(path=name, size=1, mtime_ns=1) for name in names])
-    jobs = in_order(Selection(folder="c").of(Reader(journal.store)), Sort.NAME)
+    jobs = in_order(JobFilter(folder="c").of(Reader(journal.store)), JobOrder.NAME)
     assert [job.path for job in jobs] == [
         "7.jpg",
         "b/1.jpg",

@@ -13,7 +13,7 @@ from cutoutd.cli import service
 from cutoutd.errors import UsageError
 from cutoutd.service import launchd, systemd
 from cutoutd.service.planning import is_pinned, mount_points, writable
-from cutoutd.service.systemd import Manager
+from cutoutd.service.systemd import SystemdManager
 from cutoutd.service.unit import MARK, Scope, Unit
 from tests.unit.unit_examples import AGENT, DAEMON, HOSTED, PAGED, SYSTEM, TREE, USER, examples
 
@@ -31,7 +31,7 @@ PROMISES = (
     "OOMPolicy=continue",
     "KillMode=mixed",
 )
-NEW, OLD = Manager(version=257), Manager(version=252)
+NEW, OLD = SystemdManager(version=257), SystemdManager(version=252)
 
 
 @pytest.mark.parametrize("name", list(examples()))
@@ -129,7 +129,7 @@ def test_an_old_systemd_is_told_nothing_it_does_not_know() -> None:
 
 def test_where_users_may_make_no_namespaces_the_unit_still_starts() -> None:
     """And is still without a network: by its address families and system calls."""
-    bare = systemd.render(USER, Manager(version=257, namespaces=False)).splitlines()
+    bare = systemd.render(USER, SystemdManager(version=257, namespaces=False)).splitlines()
     names = {line.partition("=")[0] for line in bare}
     assert not names & {"PrivateNetwork", "ProtectSystem", "PrivateUsers", "ReadWritePaths", "PrivateTmp"}
     assert {"RestrictAddressFamilies", "SystemCallFilter", "NoNewPrivileges", "WatchdogSec"} <= names

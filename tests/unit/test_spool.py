@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd import spool
-from cutoutd.spool import Body, InvalidMessageError, Reply, Request, SpoolPaths, UploadOutcome
+from cutoutd.spool import Body, InvalidMessageError, Request, SpoolPaths, UploadOutcome, UploadReply
 from tests.spooled import replies
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_a_request_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
 def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
     """Enums, numbers and what is not known alike."""
     id_ = spool.new_id()
-    reply = Reply(
+    reply = UploadReply(
         id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=f"{id_}.body", credits=0.25, bytes=9
     )
     spool.write_message(paths.inbox, reply)
@@ -81,7 +81,9 @@ def test_what_is_no_message_is_passed_over(paths: SpoolPaths, content: bytes) ->
 def test_a_message_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) -> None:
     """Neither side can be led out of the directory."""
     id_ = spool.new_id()
-    spool.write_message(paths.inbox, Reply(id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=name))
+    spool.write_message(
+        paths.inbox, UploadReply(id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=name)
+    )
     with pytest.raises(InvalidMessageError, match="not ours"):
         spool.read_reply(paths.inbox / f"{id_}.json")
 
@@ -89,7 +91,7 @@ def test_a_message_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) 
 def test_a_message_under_another_name_is_none(paths: SpoolPaths) -> None:
     """A copied file cannot answer somebody else's request."""
     id_, other = spool.new_id(), spool.new_id()
-    spool.write_message(paths.inbox, Reply(id=id_, outcome=UploadOutcome.WITHDRAWN))
+    spool.write_message(paths.inbox, UploadReply(id=id_, outcome=UploadOutcome.WITHDRAWN))
     (paths.inbox / f"{id_}.json").rename(paths.inbox / f"{other}.json")
     assert [(one.id, one.outcome) for one in replies(paths)] == [(other, UploadOutcome.UNKNOWN)]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cutoutd.cli.cut import _pictures, background_of, form_of
-from cutoutd.cli.inputs import Pictures, Target, pictures_in, refuse_originals, target_of
+from cutoutd.cli.inputs import InputPictures, Target, pictures_in, refuse_originals, target_of
 from cutoutd.errors import UsageError
 from cutoutd.recipe import Format
 from cutoutd.settings.schema import Settings
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_is_refused(here: Path, written: str, count: int, 
 
 def test_no_picture_is_replaced_by_its_cutout(here: Path) -> None:
     """Neither by its name, nor where everything may be replaced."""
-    pictures = Pictures(files=(here / "a.jpg",))
+    pictures = InputPictures(files=(here / "a.jpg",))
     with pytest.raises(UsageError, match="the picture itself"):
         refuse_originals(Target(directory=here, name="a.jpg"), pictures, overwrite=True)
     with pytest.raises(UsageError, match="lie there themselves"):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.service import launchd, systemd
 from cutoutd.service.planning import writable
-from cutoutd.service.systemd import Manager
-from cutoutd.service.unit import Page, Scope, Unit, Uploader
+from cutoutd.service.systemd import SystemdManager
+from cutoutd.service.unit import PageUnit, Scope, Unit, UploaderUnit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TREE: Final = Path(__file__).parents[2]
-_NEW: Final = Manager(version=257)
+_NEW: Final = SystemdManager(version=257)
 
 
 def _unit(scope: Scope, python: str, config: str, state: str, owner: str, home: str, *places: str) -> Unit:
@@ -46,7 +46,7 @@ SYSTEM: Final = _unit(
 )
 HOSTED: Final = replace(
     SYSTEM,
-    uploader=Uploader(
+    uploader=UploaderUnit(
         command=(
             "/opt/cutoutd/bin/python",
             "-P",
@@ -67,7 +67,7 @@ HOSTED: Final = replace(
 )
 PAGED: Final = replace(
     SYSTEM,
-    page=Page(
+    page=PageUnit(
         command=(*SYSTEM.command[:4], "page", "--serve-only", *SYSTEM.command[5:]),
         write=(Path("/home/shop"), Path("/etc/cutoutd"), Path("/var/lib/cutoutd")),
         is_loopback=True,

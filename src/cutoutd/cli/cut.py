@@ -16,7 +16,7 @@ from cutoutd.cli import closing
 from cutoutd.cli.inputs import (
     EXTENSIONS,
     STREAM,
-    Pictures,
+    InputPictures,
     Target,
     cutout_to_output,
     picture_from_input,
@@ -156,7 +156,7 @@ def _target(output: str | None, count: int, stack: ExitStack) -> Target:
     return Target(directory=stack.enter_context(private_directory()))
 
 
-def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack) -> Pictures:
+def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack) -> InputPictures:
     from_input = [
         picture_from_input(stack.enter_context(private_directory()), chosen.pool.max_file_mb << 20)
         for one in dict.fromkeys(named)
@@ -168,11 +168,11 @@ def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack)
     if found.cutouts:
         many = "1 cutout" if found.cutouts == 1 else f"{found.cutouts} cutouts"
         print(f"cutoutd: {many} of cutoutd's own left out", file=sys.stderr)
-    return Pictures(files=(*from_input, *found.files), folders=found.folders)
+    return InputPictures(files=(*from_input, *found.files), folders=found.folders)
 
 
 def _cut(
-    there: Pictures,
+    there: InputPictures,
     target: Target,
     form: RenditionSettings,
     chosen: Settings,

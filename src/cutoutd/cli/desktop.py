@@ -18,7 +18,7 @@ from cutoutd.cli.listeners import telling
 from cutoutd.cli.printing import printable
 from cutoutd.clock import RunningClock
 from cutoutd.desktop import installation, menus
-from cutoutd.desktop.menus import Manager
+from cutoutd.desktop.menus import FileManager
 from cutoutd.errors import CutoutdError, UsageError
 from cutoutd.hooks import desktop_notices
 from cutoutd.process import child_environment
@@ -34,7 +34,7 @@ _CODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _NOTICE_S: Final = 10
 
 ForOption = Annotated[
-    list[Manager] | None,
+    list[FileManager] | None,
     typer.Option(
         "--for", help="Only this file manager; may be given several times. By default all that are installed."
     ),
@@ -62,7 +62,7 @@ def install(*, managers: ForOption = None) -> None:
         print(f"written: {printable(os.fspath(path))}")
     if not written:
         print("Everything is there already.")
-    if Manager.FINDER in meant:
+    if FileManager.FINDER in meant:
         workflow = next(item.path for item in items if item.path.suffix == ".wflow").parents[1]
         print(
             f"To add it to Finder's Quick Actions, open this and agree: open {printable(shlex.quote(os.fspath(workflow)))}"
@@ -72,7 +72,7 @@ def install(*, managers: ForOption = None) -> None:
 
 def remove() -> None:
     """Remove "Cut out" from all menus."""
-    gone = installation.remove(_items(tuple(Manager)))
+    gone = installation.remove(_items(tuple(FileManager)))
     for path in gone:
         print(f"removed: {printable(os.fspath(path))}")
     if not gone:
@@ -143,7 +143,7 @@ def path_of(written: str) -> Path:
     return Path(os.fsdecode(path))
 
 
-def _items(managers: tuple[Manager, ...] | list[Manager]) -> Iterator[menus.Item]:
+def _items(managers: tuple[FileManager, ...] | list[FileManager]) -> Iterator[menus.MenuFile]:
     home = menus.Home.of(Path.home(), os.environ)
     return menus.items(
         home, (sys.executable, "-P", "-m", "cutoutd"), tuple(dict.fromkeys(managers)), mac=_IS_MAC

@@ -52,7 +52,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     manager.status(_WAITS)
     # Where a terminal ends with SIGHUP, that ends us; elsewhere it asks for a reload, and there is nothing to read yet.
     with obeying_signals(ending.set, None if has_terminal() else _nothing):
-        opening = _Opening(state_dir)
+        opening = _PageOpener(state_dir)
         told = ""
         while not ending.wait(_LOOK_S):
             opening.look()
@@ -70,7 +70,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     return None
 
 
-class _Opening:
+class _PageOpener:
     """Opens the page once it is served, where a person is there to see it."""
 
     def __init__(self, state_dir: Path) -> None:

@@ -34,7 +34,7 @@ EXTENSIONS: Final = {**{one.extension: one for one in Format}, "jpeg": Format.JP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pictures:
+class InputPictures:
     """What is to be cut.
 
     Attributes:
@@ -63,7 +63,7 @@ class Target:
     format: Format | None = None
 
 
-def pictures_in(named: Sequence[Path], output: Path) -> Pictures:
+def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
     """The files that are named, and those in folders that are.
 
     Args:
@@ -96,7 +96,7 @@ def pictures_in(named: Sequence[Path], output: Path) -> Pictures:
             files += below
         else:
             files += named_files([one])
-    return Pictures(
+    return InputPictures(
         files=tuple(dict.fromkeys(files)),
         folders=tuple(dict.fromkeys(folders)),
         cutouts=len(cutouts.difference(files)),
@@ -163,7 +163,7 @@ def target_of(written: str, count: int) -> Target:
     return Target(directory=path.parent, name=path.name, format=EXTENSIONS[extension])
 
 
-def refuse_originals(target: Target, pictures: Pictures, *, overwrite: bool) -> None:
+def refuse_originals(target: Target, pictures: InputPictures, *, overwrite: bool) -> None:
     """See that no picture is replaced by its own cutout.
 
     Raises:

@@ -101,7 +101,7 @@ def _serve(
         log_format="console" if is_seen and service.log_format == "auto" else service.log_format,
     )
     on_ready = partial(_tell, is_seen) if serve_only else partial(_open_here, service.state_dir)
-    options = process.Options(
+    options = process.PageOptions(
         settings=settings if origin is not None else None,
         # Where there is none, the page makes the user's.
         config=origin.config if origin is not None else places.configuration_files()[0],

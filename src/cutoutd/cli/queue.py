@@ -14,7 +14,7 @@ from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_s
 from cutoutd.cli.job_lines import UNDER_LABELS, UNDER_NAMES, details, line
 from cutoutd.cli.printing import path_fields, printable, wrapped
 from cutoutd.cli.requests import meant, pictures, say_what_came_of
-from cutoutd.cli.selection import Selection, Sort, in_order, reason_of, require_folder, since
+from cutoutd.cli.selection import JobFilter, JobOrder, in_order, reason_of, require_folder, since
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
 from cutoutd.fs.durable import sync_directory
@@ -61,7 +61,7 @@ SinceOption = Annotated[
     str | None, typer.Option("--since", help="Only what happened since: 30m, 2h, 3d, today, 2026-11-24.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Only pictures with this text in their reason.")]
-SortOption = Annotated[Sort, typer.Option(help="Sort by time, by name, or by score (the lowest first).")]
+SortOption = Annotated[JobOrder, typer.Option(help="Sort by time, by name, or by score (the lowest first).")]
 DoubtfulOption = Annotated[bool, typer.Option("--doubtful", help="Only published cutouts that are doubtful.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Only pictures that this model cut.")]
 
@@ -129,7 +129,7 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     reason: ReasonOption = "",
     model: ModelOption = "",
     doubtful: DoubtfulOption = False,
-    sort: SortOption = Sort.TIME,
+    sort: SortOption = JobOrder.TIME,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
@@ -185,7 +185,7 @@ def export(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     reason: ReasonOption = "",
     model: ModelOption = "",
     doubtful: DoubtfulOption = False,
-    sort: SortOption = Sort.TIME,
+    sort: SortOption = JobOrder.TIME,
     files: Annotated[
         bool, typer.Option("--files", help="One row for each published file, with its source and preset.")
     ] = False,
@@ -288,9 +288,9 @@ def _selection(
     model: str,
     *,
     doubtful: bool,
-) -> Selection:
+) -> JobFilter:
     since_us = since(when, Clock().now_us()) if when is not None else None
-    return Selection(
+    return JobFilter(
         states=states or (), folder=folder, since_us=since_us, reason=reason, model=model, doubtful=doubtful
     )
 

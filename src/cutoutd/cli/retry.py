@@ -10,7 +10,7 @@ from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_s
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.requests import meant, pictures, say_what_came_of
-from cutoutd.cli.selection import Selection
+from cutoutd.cli.selection import JobFilter
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState
@@ -122,5 +122,5 @@ def _refuse(jobs: Iterable[Job], reader: Reader) -> None:
 
 
 def _cut_by(model: str, reader: Reader) -> int:
-    cut = Selection(states=(JobState.DONE, JobState.REVIEW), model=model).of(reader)
+    cut = JobFilter(states=(JobState.DONE, JobState.REVIEW), model=model).of(reader)
     return sum(reader.newest(job) == job.id for job in cut)

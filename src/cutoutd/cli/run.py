@@ -180,7 +180,7 @@ def _work(
     entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
     try:
         with telling(_waiting(chosen), level=service.log_level, log_format=service.log_format) as emit:
-            options = daemon.Options(
+            options = daemon.RunOptions(
                 once=once,
                 timeout_s=timeout_s,
                 shows_queue=sys.stdout.isatty(),

@@ -26,7 +26,7 @@ _SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class JobFilter:
     """What a job must be to be meant; what is empty or None is not asked for.
 
     Attributes:
@@ -65,7 +65,7 @@ class Selection:
         return self.reason.casefold() in reason_of(job).casefold()
 
 
-class Sort(StrEnum):
+class JobOrder(StrEnum):
     """In which order jobs are listed."""
 
     TIME = "time"  # as they came
@@ -73,11 +73,11 @@ class Sort(StrEnum):
     SCORE = "score"  # the least certain first; what has no score last
 
 
-def in_order(jobs: Iterable[Job], sort: Sort) -> Iterable[Job]:
+def in_order(jobs: Iterable[Job], sort: JobOrder) -> Iterable[Job]:
     """Jobs in an order; but for that of time they are all read first."""
-    if sort is Sort.TIME:
+    if sort is JobOrder.TIME:
         return jobs
-    return sorted(jobs, key=_by_score if sort is Sort.SCORE else _by_name)
+    return sorted(jobs, key=_by_score if sort is JobOrder.SCORE else _by_name)
 
 
 def is_doubtful(job: Job) -> bool:

@@ -17,7 +17,7 @@ from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, settin
 from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
-from cutoutd.service.machine import Kind
+from cutoutd.service.machine import InitSystem
 from cutoutd.service.unit import PAGE, UPLOADER, Scope, Unit
 from cutoutd.settings import environment, loader, places
 
@@ -87,7 +87,7 @@ def install(
     for note in service.notes:
         _say(f"Note: {note}")
     _say(f"To see its state: {where.see}")
-    if kind is Kind.SYSTEMD and scope is Scope.USER and not machine.lingers(service.unit.owner):
+    if kind is InitSystem.SYSTEMD and scope is Scope.USER and not machine.lingers(service.unit.owner):
         _say("It runs while you are logged in. To have it run from boot on: loginctl enable-linger")
 
 
@@ -95,11 +95,11 @@ def uninstall(*, system: SystemOption = False) -> None:
     """Stop the service and remove it; pictures, cutouts, configuration and journal stay."""
     kind = machine.kind()
     scope = Scope.SYSTEM if system else Scope.USER
-    if kind is Kind.OTHER:
+    if kind is InitSystem.OTHER:
         raise UsageError("there is neither systemd nor launchd here, so nothing is installed")
     _check_privileges(scope)
     where = installation.place(kind, scope, os.environ)
-    if kind is Kind.SYSTEMD:
+    if kind is InitSystem.SYSTEMD:
         for name in (PAGE, UPLOADER):
             installation.uninstall(installation.place(kind, scope, os.environ, name), _say)
     if installation.uninstall(where, _say):
@@ -131,7 +131,7 @@ def show(
 
 
 def _service(
-    kind: Kind,
+    kind: InitSystem,
     scope: Scope,
     run_as: str | None,
     config: Path | None,
@@ -147,10 +147,10 @@ def _service(
         config=file,
         environ=os.environ,
         run_as=run_as,
-        apart=kind is Kind.SYSTEMD,
+        apart=kind is InitSystem.SYSTEMD,
     )
     notes = [*planning.cautions(unit, chosen), *_ignored_variables()]
-    if kind is Kind.LAUNCHD:
+    if kind is InitSystem.LAUNCHD:
         return _Service(unit=unit, text=launchd.render(unit), notes=tuple(notes))
     manager = machine.systemd()
     if not systemd.has_namespaces(unit, manager):
@@ -179,9 +179,9 @@ def _arguments(file: Path | None, input_dir: Path | None, output_dir: Path | Non
     ]
 
 
-def _kind(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Kind:
+def _kind(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> InitSystem:
     kind = machine.kind()
-    if kind is Kind.OTHER:
+    if kind is InitSystem.OTHER:
         file = loader.find(config, os.environ) if input_dir is None else None
         command = shlex.join(
             [sys.executable, "-P", "-m", "cutoutd", "run", *_arguments(file, input_dir, output_dir)]

@@ -12,7 +12,7 @@ import typer
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, named_path
 from cutoutd.cli.printing import near, printable
 from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_journal
-from cutoutd.cli.selection import Selection, Sort, folder_meant, in_order, is_doubtful, since
+from cutoutd.cli.selection import JobFilter, JobOrder, folder_meant, in_order, is_doubtful, since
 from cutoutd.cli.terminal import Passing
 from cutoutd.clock import Clock
 from cutoutd.fs.atomic_write import write_text
@@ -56,7 +56,7 @@ def sheet(
     ] = None,
     when: SinceOption = None,
     doubtful: DoubtfulOption = False,
-    sort: SortOption = Sort.NAME,
+    sort: SortOption = JobOrder.NAME,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
@@ -67,7 +67,7 @@ def sheet(
     folder = known.name
     store = open_journal(chosen.service.state_dir)
     since_us = since(when, Clock().now_us()) if when is not None else None
-    meant = Selection(states=_SHOWN, folder=folder, since_us=since_us, doubtful=doubtful)
+    meant = JobFilter(states=_SHOWN, folder=folder, since_us=since_us, doubtful=doubtful)
     reader = Reader(store)
     latest = {(job.path, job.generation): job.id for job in reader.jobs(folder=folder)}
     newest = (
@@ -82,7 +82,7 @@ def sheet(
     path = Path.cwd() / (to or f"{folder}{'-doubtful' if doubtful else ''}.html")
     many = f"{len(jobs)} picture{'s' * (len(jobs) != 1)}"
     words = f"{many}{f' since {when}' if when is not None else ''}{' that are doubtful' if doubtful else ''}"
-    if sort is Sort.SCORE:
+    if sort is JobOrder.SCORE:
         words += ", the least certain first"
     words += f". Score: how likely the cutout is right, 0 to 1; doubtful below {known.doubtful_below:g}, or for the reason given"
     with Passing() as passing:
@@ -98,7 +98,7 @@ def _has_a_place(job: Job, reader: Reader, store: Store) -> bool:
     )
 
 
-def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) -> Iterator[page.Entry]:
+def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) -> Iterator[page.SheetEntry]:
     reader = Reader(store)
     places = (folder.input, folder.output, folder.originals_dir)
     roots = [os.fspath(place) for place in places if place is not None]
@@ -113,7 +113,7 @@ def _entries(jobs: list[int], folder: Folder, chosen: Settings, store: Store) ->
 
 def _entry(
     job: Job, folder: Folder, reservations: Reservations, thumbnails: Thumbnails, *, is_newest: bool
-) -> page.Entry:
+) -> page.SheetEntry:
     before, before_note = _before(job, folder, thumbnails, is_newest=is_newest)
     after, after_note = b"", "no cutout"
     held_back = job.state is JobState.REVIEW
@@ -131,7 +131,7 @@ def _entry(
     if (score := result.score) is not None:  # which is said already
         reason = reason.removeprefix(f"doubtful, score {score:.2f}").removeprefix("; ")
     note = reason if reason and job.state in (JobState.FAILED, JobState.REVIEW, JobState.DONE) else took
-    return page.Entry(
+    return page.SheetEntry(
         name=printable(job.path),
         state="doubtful" if is_doubtful(job) else job.state.value,
         note=printable(note),

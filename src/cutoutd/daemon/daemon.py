@@ -71,7 +71,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class RunOptions:
     """How one run is to go, beside its configuration.
 
     Attributes:
@@ -95,7 +95,7 @@ class Options:
 
 def run(
     settings: Settings,
-    options: Options,
+    options: RunOptions,
     *,
     clock: Clock,
     emit: EventSink,
@@ -192,7 +192,7 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        options: Options,
+        options: RunOptions,
         verified_models: VerifiedModels,
         *,
         state: StateDirectory,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Cut, Exported, Job, Task
     from cutoutd.journal.journal import Journal
     from cutoutd.offload.outbox import Outbox
-    from cutoutd.spool import Reply
+    from cutoutd.spool import UploadReply
 
 MAX_WAIT_S: Final = 120.0
 """A folder that has a way of its own waits no longer than this for the other one."""
@@ -225,11 +225,13 @@ class Coordinator:
         )
         self._give_up_waiting(folders, self._clock.monotonic_s())
 
-    def _take_answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
+    def _take_answer(self, job: Job, reply: UploadReply, folders: Mapping[str, HotFolder]) -> None:
         self._answer(job, reply, folders)
         self._is_answered(job, reply, is_needed=reply.outcome is UploadOutcome.OK)
 
-    def _pass_over(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder], error: Exception) -> None:
+    def _pass_over(
+        self, job: Job, reply: UploadReply, folders: Mapping[str, HotFolder], error: Exception
+    ) -> None:
         """A reply over which we fail must not keep the others from being taken: its job fails."""
         report(self._log, error, over="a reply", job=job.id, folder=job.folder, path=job.path)
         hot = folders.get(job.folder)
@@ -239,14 +241,14 @@ class Coordinator:
             hot.delivery.fail(job, failure_of(unforeseen(error)))
         self._is_answered(job, reply, is_needed=False)
 
-    def _is_answered(self, job: Job, reply: Reply, *, is_needed: bool) -> None:
+    def _is_answered(self, job: Job, reply: UploadReply, *, is_needed: bool) -> None:
         assert self._outbox is not None  # noqa: S101 -- the answer came through it
         self._outbox.mark_answered(reply.id)
         if not is_needed:
             self._outbox.discard_reply(reply)
         self._asked_s.pop(job.id, None)
 
-    def _answer(self, job: Job, reply: Reply, folders: Mapping[str, HotFolder]) -> None:
+    def _answer(self, job: Job, reply: UploadReply, folders: Mapping[str, HotFolder]) -> None:
         if reply.bytes and not reply.repeated:
             assert self._outbox is not None  # noqa: S101 -- the answer came through it
             note_upload(

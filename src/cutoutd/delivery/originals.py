@@ -24,8 +24,7 @@ from cutoutd.publish.faults import NameRefusedError, storage_faults
 from cutoutd.publish.original_file import CleanupOutcome, current_sha256, delete_original, keep_original
 from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.verified import private
-from cutoutd.settings.types import Companions as Wish
-from cutoutd.settings.types import Originals
+from cutoutd.settings.types import Companions, Originals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +52,7 @@ class OriginalsCleanup:
         self._journal = context.journal
         self._log = context.log
         self._kept = OriginalsFolder(directory, context.run) if directory is not None else None
-        self._companions = Companions(context.folder, self._kept)
+        self._companions = CompanionFiles(context.folder, self._kept)
         self._gone: dict[
             int, tuple[CleanupOutcome, str]
         ] = {}  # whose companions are still there; where they went
@@ -217,7 +216,7 @@ _TRIES: Final = 3
 """A companion that is saved again and again meanwhile is tried again later."""
 
 
-class Companions:
+class CompanionFiles:
     """The companions of one folder's originals.
 
     Args:
@@ -233,11 +232,11 @@ class Companions:
     def _go(self) -> bool:
         """Whether they follow their originals at all."""
         match self._folder.companions:
-            case Wish.AUTO:
+            case Companions.AUTO:
                 return self._folder.originals is Originals.MOVE
-            case Wish.FOLLOW:
+            case Companions.FOLLOW:
                 return self._folder.originals is not Originals.KEEP
-            case Wish.KEEP:
+            case Companions.KEEP:
                 return False
 
     def of(self, inputs: Tree, path: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cutoutd.corrections import Correction
     from cutoutd.jobs import Cut, Failure, Job
     from cutoutd.protocols import ModelSpec, WorkerFacts
-    from cutoutd.spool import Reply
+    from cutoutd.spool import UploadReply
 
 
 class SidecarFactory:
@@ -152,7 +152,7 @@ def _correction_facts(cut: Cut, correction: Correction | None) -> CorrectionFact
     )
 
 
-def _hosted_model(reply: Reply) -> ModelFacts:
+def _hosted_model(reply: UploadReply) -> ModelFacts:
     """A service does not say which weights it runs."""
     return ModelFacts(name=reply.provider, sha256="", provider=reply.host)
 

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.desktop.menus import MARK, Manager
+from cutoutd.desktop.menus import MARK, FileManager
 from cutoutd.errors import UsageError
 from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from cutoutd.desktop.menus import Item
+    from cutoutd.desktop.menus import MenuFile
 
 _MAX_BYTES: Final = 1 << 16
 
-_PROGRAMS: Final = (Manager.NAUTILUS, Manager.CAJA, Manager.NEMO, Manager.DOLPHIN)
+_PROGRAMS: Final = (FileManager.NAUTILUS, FileManager.CAJA, FileManager.NEMO, FileManager.DOLPHIN)
 
 
-def found(*, mac: bool) -> tuple[Manager, ...]:
+def found(*, mac: bool) -> tuple[FileManager, ...]:
     """The file managers that are there; on Linux "open with" always is."""
     if mac:
-        return (Manager.FINDER,)
-    return (*(one for one in _PROGRAMS if shutil.which(one.value)), Manager.OPEN_WITH)
+        return (FileManager.FINDER,)
+    return (*(one for one in _PROGRAMS if shutil.which(one.value)), FileManager.OPEN_WITH)
 
 
-def install(items: Sequence[Item]) -> tuple[Path, ...]:
+def install(items: Sequence[MenuFile]) -> tuple[Path, ...]:
     """Write files, each whole; returns those that were not so before.
 
     Raises:
@@ -50,7 +50,7 @@ def install(items: Sequence[Item]) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def remove(items: Iterable[Item]) -> tuple[Path, ...]:
+def remove(items: Iterable[MenuFile]) -> tuple[Path, ...]:
     """Remove our files, and directories of ours that are empty then; what is not ours stays.
 
     Raises:
@@ -79,7 +79,7 @@ def is_ours(path: Path) -> bool:
     return content is not None and MARK.encode() in content
 
 
-def _refuse_foreign(items: Iterable[Item]) -> None:
+def _refuse_foreign(items: Iterable[MenuFile]) -> None:
     for item in items:
         if os.path.lexists(item.path) and not is_ours(item.path):
             raise UsageError(

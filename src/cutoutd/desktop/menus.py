@@ -48,7 +48,7 @@ _MIME_TYPES: Final = (
 )
 
 
-class Manager(StrEnum):
+class FileManager(StrEnum):
     """Where "Cut out" appears."""
 
     NAUTILUS = "nautilus"  # GNOME Files: Scripts
@@ -60,7 +60,7 @@ class Manager(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class MenuFile:
     """One file.
 
     Attributes:
@@ -102,7 +102,7 @@ class Home:
         )
 
 
-def launcher(home: Home, command: Sequence[str], *, mac: bool) -> Item:
+def launcher(home: Home, command: Sequence[str], *, mac: bool) -> MenuFile:
     """The script that all menus start.
 
     Args:
@@ -113,10 +113,12 @@ def launcher(home: Home, command: Sequence[str], *, mac: bool) -> Item:
     root = home.library / "Application Support" if mac else home.data
     words = " ".join(map(shlex.quote, (*command, "desktop", "cut", "--")))
     text = f'#!/bin/sh\n# {MARK}; `cutoutd desktop remove` takes it away.\nexec {words} "$@"\n'
-    return Item(path=root / "cutoutd" / "desktop" / "cut-out", data=os.fsencode(text), mode=_EXECUTABLE)
+    return MenuFile(path=root / "cutoutd" / "desktop" / "cut-out", data=os.fsencode(text), mode=_EXECUTABLE)
 
 
-def items(home: Home, command: Sequence[str], managers: Sequence[Manager], *, mac: bool) -> Iterator[Item]:
+def items(
+    home: Home, command: Sequence[str], managers: Sequence[FileManager], *, mac: bool
+) -> Iterator[MenuFile]:
     """All files for some file managers, the launcher first.
 
     Args:
@@ -139,32 +141,32 @@ def items(home: Home, command: Sequence[str], managers: Sequence[Manager], *, ma
         yield from _items(manager, home, start.path)
 
 
-def _items(manager: Manager, home: Home, start: Path) -> Iterator[Item]:
+def _items(manager: FileManager, home: Home, start: Path) -> Iterator[MenuFile]:
     match manager:
-        case Manager.NAUTILUS:
+        case FileManager.NAUTILUS:
             yield _script(home.data / "nautilus" / "scripts" / LABEL, start)
-        case Manager.CAJA:
+        case FileManager.CAJA:
             yield _script(home.config / "caja" / "scripts" / LABEL, start)
-        case Manager.NEMO:
+        case FileManager.NEMO:
             yield _entry(home.data / "nemo" / "actions" / "cutoutd.nemo_action", _nemo(start))
-        case Manager.DOLPHIN:
+        case FileManager.DOLPHIN:
             # KDE runs a service menu of the user's only if it may be executed.
             place = home.data / "kio" / "servicemenus" / "cutoutd.desktop"
             yield _entry(place, _dolphin(start), mode=_EXECUTABLE)
-        case Manager.OPEN_WITH:
+        case FileManager.OPEN_WITH:
             yield _entry(home.data / "applications" / "cutoutd-cut-out.desktop", _application(start))
-        case Manager.FINDER:
+        case FileManager.FINDER:
             yield from _workflow(home.library / "Application Support" / "cutoutd" / "desktop", start)
 
 
-def _script(path: Path, start: Path) -> Item:
+def _script(path: Path, start: Path) -> MenuFile:
     """Nautilus and Caja give the chosen names as arguments, and run it in their folder."""
     text = f'#!/bin/sh\n# {MARK}.\nexec {shlex.quote(os.fspath(start))} "$@"\n'
-    return Item(path=path, data=os.fsencode(text), mode=_EXECUTABLE)
+    return MenuFile(path=path, data=os.fsencode(text), mode=_EXECUTABLE)
 
 
-def _entry(path: Path, lines: Sequence[str], mode: int = 0o644) -> Item:
-    return Item(path=path, data=os.fsencode("\n".join((f"# {MARK}.", *lines, ""))), mode=mode)
+def _entry(path: Path, lines: Sequence[str], mode: int = 0o644) -> MenuFile:
+    return MenuFile(path=path, data=os.fsencode("\n".join((f"# {MARK}.", *lines, ""))), mode=mode)
 
 
 def _nemo(start: Path) -> tuple[str, ...]:
@@ -219,7 +221,7 @@ def _exec(program: Path) -> str:
     return f'/bin/sh "{quoted}"'.replace("\\", "\\\\").replace("%", "%%")
 
 
-def _workflow(root: Path, start: Path) -> Iterator[Item]:
+def _workflow(root: Path, start: Path) -> Iterator[MenuFile]:
     """A Quick Action of Automator's: one shell script, which gets the files as arguments."""
     contents = root / f"{LABEL}.workflow" / "Contents"
     service = {
@@ -257,8 +259,8 @@ def _workflow(root: Path, start: Path) -> Iterator[Item]:
             "workflowTypeIdentifier": "com.apple.Automator.servicesMenu",
         },
     }
-    yield Item(path=contents / "Info.plist", data=_plist({"CFBundleName": MARK, "NSServices": [service]}))
-    yield Item(path=contents / "document.wflow", data=_plist(document | {"cutoutd": MARK}))
+    yield MenuFile(path=contents / "Info.plist", data=_plist({"CFBundleName": MARK, "NSServices": [service]}))
+    yield MenuFile(path=contents / "document.wflow", data=_plist(document | {"cutoutd": MARK}))
 
 
 def _plist(document: Mapping[str, object]) -> bytes:

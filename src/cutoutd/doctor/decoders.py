@@ -36,12 +36,12 @@ _GIVEN: Final = "OpenJPEG"
 the same library has read them without an error. So its holes count as far as that copy has them, too."""
 
 
-def look() -> probe.Answer:
+def look() -> probe.ProbeResult:
     """Ask for the versions."""
     return probe.run("cutoutd.engine.formats.versions", (), timeout_s=_TIMEOUT_S)
 
 
-def judge(answer: probe.Answer, formats: Sequence[str]) -> Iterator[Finding]:
+def judge(answer: probe.ProbeResult, formats: Sequence[str]) -> Iterator[Finding]:
     """How the decoders are.
 
     Args:

@@ -112,7 +112,7 @@ def examine(case: Case) -> list[Finding]:
         found += folders.judge(
             folder,
             sights,
-            folders.Known(
+            folders.FolderFacts(
                 remembered=known.remembered.get(folder.name),
                 live=live,
                 min_free_mb=settings.service.min_free_disk_mb,

@@ -41,7 +41,7 @@ _RENAMES: Final = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class FolderFacts:
     """What else is known of a folder.
 
     Attributes:
@@ -68,7 +68,7 @@ def look(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
     return answer.merged | ({} if answer.ended else {"stopped": answer.why})
 
 
-def judge(folder: Folder, seen: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+def judge(folder: Folder, seen: Mapping[str, Any], known: FolderFacts) -> Iterator[Finding]:
     """What to think of it.
 
     Args:
@@ -98,7 +98,7 @@ def _stopped(folder: Folder, seen: Mapping[str, Any]) -> Finding:
     )
 
 
-def _input(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+def _input(folder: Folder, found: Mapping[str, Any], known: FolderFacts) -> Iterator[Finding]:
     about = About(folder.name)
     if "errno" in found:
         seen, advice = f"the input {folder.input} cannot be read: {found['why']}", _advice(found["errno"])
@@ -142,7 +142,7 @@ def _watching(folder: Folder, found: Mapping[str, Any]) -> Finding:
     return about.ok("watch", seen) if folder.watch is Watch.POLL else about.note("watch", seen)
 
 
-def _marker(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+def _marker(folder: Folder, found: Mapping[str, Any], known: FolderFacts) -> Iterator[Finding]:
     about = About(folder.name)
     remembered = known.remembered
     if not found.get("writable"):
@@ -170,7 +170,7 @@ def _marker(folder: Folder, found: Mapping[str, Any], known: Known) -> Iterator[
         )
 
 
-def _target(folder: Folder, key: str, found: Mapping[str, Any], known: Known) -> Iterator[Finding]:
+def _target(folder: Folder, key: str, found: Mapping[str, Any], known: FolderFacts) -> Iterator[Finding]:
     about = About(folder.name)
     path = getattr(folder, key)
     if found.get("missing"):
@@ -271,7 +271,7 @@ def _originals(folder: Folder, seen: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _live(folder: Folder, known: Known) -> Iterator[Finding]:
+def _live(folder: Folder, known: FolderFacts) -> Iterator[Finding]:
     about = About(folder.name)
     watching, why = known.live.get("watching"), known.live.get("why", "")
     if watching in ("native", "poll"):

@@ -22,7 +22,7 @@ from cutoutd.process import child_environment, probe
 from cutoutd.sandbox import recording
 
 if TYPE_CHECKING:
-    from cutoutd.process.probe import Answer
+    from cutoutd.process.probe import ProbeResult
     from cutoutd.protocols import ModelSpec
     from cutoutd.settings.schema import Settings
 
@@ -39,7 +39,7 @@ _DONE_WITHOUT: Final = frozenset({"clone3", "openat2"})
 _MAX_SAID: Final = 200
 
 
-def look(settings: Settings, models: list[ModelSpec]) -> Answer:
+def look(settings: Settings, models: list[ModelSpec]) -> ProbeResult:
     """Ask.
 
     Args:
@@ -61,7 +61,7 @@ def look(settings: Settings, models: list[ModelSpec]) -> Answer:
     )
 
 
-def judge(answer: Answer) -> Finding:
+def judge(answer: ProbeResult) -> Finding:
     """What the trial comes to.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.doctor.finding import Finding, note, ok, problem
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
-from cutoutd.service.machine import Kind
+from cutoutd.service.machine import InitSystem
 from cutoutd.service.unit import MARK, NAME, Scope
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Installed:
 
 
 def find(
-    kind: Kind,
+    kind: InitSystem,
     settings: Settings | None,
     *,
     arguments: Sequence[str],
@@ -63,7 +63,7 @@ def find(
     """
     found = []
     for scope in Scope:
-        if kind is Kind.OTHER:
+        if kind is InitSystem.OTHER:
             continue
         place = installation.place(kind, scope, environ)
         try:
@@ -83,7 +83,9 @@ def find(
     return found
 
 
-def judge(installed: Sequence[Installed], kind: Kind, *, running: bool, lingers: bool) -> Iterator[Finding]:
+def judge(
+    installed: Sequence[Installed], kind: InitSystem, *, running: bool, lingers: bool
+) -> Iterator[Finding]:
     """What to think of it.
 
     Args:
@@ -92,7 +94,7 @@ def judge(installed: Sequence[Installed], kind: Kind, *, running: bool, lingers:
         running: a daemon of this configuration runs, whoever started it.
         lingers: this user's services run while nobody is logged in.
     """
-    if kind is Kind.OTHER:
+    if kind is InitSystem.OTHER:
         seen = "there is neither systemd nor launchd here"
         yield note("unit", seen, "Have whatever starts programs here start `cutoutd run`.")
         return
@@ -105,7 +107,7 @@ def judge(installed: Sequence[Installed], kind: Kind, *, running: bool, lingers:
         )
     for one in installed:
         yield _about(one)
-        if one.scope is Scope.USER and kind is Kind.SYSTEMD and not lingers:
+        if one.scope is Scope.USER and kind is InitSystem.SYSTEMD and not lingers:
             yield note(
                 "unit",
                 "it runs while you are logged in",
@@ -144,8 +146,8 @@ def _see(scope: Scope) -> str:
     return " ".join(("systemctl", *(("--user",) if scope is Scope.USER else ()), "status", NAME))
 
 
-def _is_active(kind: Kind, scope: Scope) -> bool | None:
-    if kind is Kind.LAUNCHD:
+def _is_active(kind: InitSystem, scope: Scope) -> bool | None:
+    if kind is InitSystem.LAUNCHD:
         said = _ask(*installation.place(kind, scope, {}).see.split())
         return None if said is None else said[0] == 0 and "state = running" in said[1]
     words = ("systemctl", *(("--user",) if scope is Scope.USER else ()), "is-active", f"{NAME}.service")
@@ -169,7 +171,7 @@ def _ask(*words: str) -> tuple[int, str] | None:
 
 
 def _wanted(
-    kind: Kind,
+    kind: InitSystem,
     scope: Scope,
     settings: Settings | None,
     arguments: Sequence[str],
@@ -186,11 +188,11 @@ def _wanted(
             arguments=arguments,
             config=config,
             environ=environ,
-            apart=kind is Kind.SYSTEMD,
+            apart=kind is InitSystem.SYSTEMD,
         )
     except UsageError:
         return None
-    return launchd.render(unit) if kind is Kind.LAUNCHD else systemd.render(unit, machine.systemd())
+    return launchd.render(unit) if kind is InitSystem.LAUNCHD else systemd.render(unit, machine.systemd())
 
 
 def _text(file: Path) -> str | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.intake.rules import Rules
-    from cutoutd.intake.scan import Seen
+    from cutoutd.intake.scan import ScannedFile
     from cutoutd.journal.sources import Sources
     from cutoutd.publish.records import Record
     from cutoutd.settings.schema import Folder
@@ -191,7 +191,7 @@ class Adoption:
             found = examine(entry)
         return found is not None and found.sha256 == record.sha256
 
-    def _there(self, record: Record) -> Seen | None:
+    def _there(self, record: Record) -> ScannedFile | None:
         try:
             return look(self._root, record.path)
         except OSError as error:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from cutoutd.folder.not_taken import SkippedEntries
     from cutoutd.folder.scope import FolderScope
-    from cutoutd.intake.scan import Seen
+    from cutoutd.intake.scan import ScannedFile
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -289,11 +289,11 @@ class Arrivals:
             return self._opened_us
         return self._clock.now_us() - int((now_s - since_s) * 1_000_000)
 
-    def _through(self, scan: Scan) -> Iterable[Seen]:
+    def _through(self, scan: Scan) -> Iterable[ScannedFile]:
         yield from scan
         self._skipped.scanned(scan)
 
-    def _observe(self, seen: Seen) -> None:
+    def _observe(self, seen: ScannedFile) -> None:
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
             return
         version, is_first_look = self._version(seen), self._first_scan_over_s is None
@@ -316,7 +316,7 @@ class Arrivals:
             quiet_s=max(0.0, age_s) if self._old_is_quiet else 0.0,
         )
 
-    def _came_after(self, seen: Seen, us: int) -> bool:
+    def _came_after(self, seen: ScannedFile, us: int) -> bool:
         """By the time of its last change of any kind: a copy may carry the modification time of its original."""
         try:
             with parent_of(self._root, seen.path) as (directory, name):
@@ -327,7 +327,7 @@ class Arrivals:
             raise
         return max(changed_ns, seen.mtime_ns) > us * 1000
 
-    def _version(self, seen: Seen) -> Version:
+    def _version(self, seen: ScannedFile) -> Version:
         age_ns = abs(self._clock.now_us() * 1000 - seen.mtime_ns)
         return Version(
             path=seen.path,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.overlaps import Overlaps
     from cutoutd.jobs import Job, Report
     from cutoutd.journal.corrections import Corrections
-    from cutoutd.journal.moves import Moves
+    from cutoutd.journal.moves import PictureMoves
     from cutoutd.journal.reservations import Reservations
     from cutoutd.lease.heartbeat import LeaseHeartbeat
     from cutoutd.protocols import Lost
@@ -119,7 +119,7 @@ class HotFolder:
         model: str = "",
         heartbeat: LeaseHeartbeat | None = None,
         overlaps: Overlaps | None = None,
-        moves: Moves | None = None,
+        moves: PictureMoves | None = None,
         corrections: Corrections | None = None,
         has_model: Callable[[str], bool] = lambda _: False,
     ) -> None:

@@ -20,7 +20,7 @@ from cutoutd.intake.scan import have_one_inode, seen_as
 
 if TYPE_CHECKING:
     from cutoutd.folder.scope import FolderScope
-    from cutoutd.intake.scan import Scan, Seen
+    from cutoutd.intake.scan import Scan, ScannedFile
     from cutoutd.jobs import Version
 
 
@@ -76,7 +76,7 @@ class Rehashing:
         else:
             self._waiting[version.path] = version
 
-    def is_another(self, seen: Seen) -> bool:
+    def is_another(self, seen: ScannedFile) -> bool:
         """Whether it is another file than the one at its path whose result is published.
 
         While we look, that is a quick save, as of editors that save under another name first. While we did not, it
@@ -156,7 +156,7 @@ class Rehashing:
         return digest.hexdigest() if seen.stamp == version.stamp else None
 
 
-def _seen(descriptor: int, path: str) -> Seen | None:
+def _seen(descriptor: int, path: str) -> ScannedFile | None:
     return seen_as(path, os.fstat(descriptor))
 
 
@@ -253,7 +253,7 @@ class MissingSources:
         """Another file lies at a path than the one that is known, and came there while nobody looked."""
         self._unwritten[path] = self._clock.now_us()
 
-    def has_reappeared(self, seen: Seen, version: Version, *, is_first_look: bool) -> bool:
+    def has_reappeared(self, seen: ScannedFile, version: Version, *, is_first_look: bool) -> bool:
         """Whether a file came to its path again, and did not just stay there.
 
         Inode and time of change tell it from a file on a disk that was away. Where they say nothing, it counts as the

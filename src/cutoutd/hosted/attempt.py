@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.hosted.context import Cancellation, UploadContext
     from cutoutd.hosted.provider import HttpRequest
     from cutoutd.hosted.route import UploadSlot
-    from cutoutd.spool import Reply, Request
+    from cutoutd.spool import Request, UploadReply
 
 _DISK_WAIT_S: Final = 5.0
 _CLOSE_AGAIN_S: Final = 1.0
@@ -93,7 +93,7 @@ class Attempt:
     _began_us: int = 0
     _began_s: float = 0.0
 
-    def run(self) -> Reply:
+    def run(self) -> UploadReply:
         """Send it, and deal with what comes of it.
 
         Raises:
@@ -206,7 +206,7 @@ class Attempt:
             why=end.cause,
         )
 
-    def _refused_by_disk(self, error: OSError) -> Reply:
+    def _refused_by_disk(self, error: OSError) -> UploadReply:
         """If the picture was sent, what came of it is lost, and may have been billed."""
         cause = f"the disk refused: {error.strerror or error}"
         if self.row is None or self._is_closed:
@@ -216,7 +216,7 @@ class Attempt:
         self._close(self._end(AttemptOutcome.REFUSED, cause=cause))
         raise error
 
-    def _unforeseen(self, error: Exception) -> Reply:
+    def _unforeseen(self, error: Exception) -> UploadReply:
         """A fault of ours: it is not to be sent again by itself if it left whole."""
         if is_expected(error) or isinstance(error, RetryLaterError | PostponedError):
             raise error
@@ -227,7 +227,7 @@ class Attempt:
         report(logs.get(), error, over="an upload", job=self.request.job, folder=self.request.folder)
         return self._unknown(f"the picture was sent, and then cutoutd had a fault of its own ({told(error)})")
 
-    def _stopped(self, stop: CancelledError | AlteredError) -> Reply:
+    def _stopped(self, stop: CancelledError | AlteredError) -> UploadReply:
         self._close(self._end(AttemptOutcome.WITHDRAWN, cause=str(stop)))
         sent = self.request_body.sent
         if isinstance(stop, AlteredError):
@@ -236,7 +236,7 @@ class Attempt:
             return self._reply(UploadOutcome.WITHDRAWN, cause=str(stop), sent=sent)
         raise stop
 
-    def _judged(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> Reply:
+    def _judged(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> UploadReply:
         context = self.context
         found = response.judge(http_response, context.provider, context.clock.now_us())
         cause = context.scrubbed(found.cause)
@@ -279,7 +279,7 @@ class Attempt:
         elif found.retry_after_s is not None:
             route.back_off(cause, found.retry_after_s)
 
-    def _picture(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> Reply:
+    def _picture(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> UploadReply:
         context, request, cache = self.context, self.request, self.context.response_cache
         flaw = http_response.flaw or response.flaw_of(http_request, draft)
         if flaw:
@@ -306,7 +306,7 @@ class Attempt:
             cache.hand_over(draft, request.id)
         return self._reply(UploadOutcome.OK, body=http_request.body, charged=end.credits)
 
-    def _unknown(self, cause: str, http_response: HttpResponse | None = None) -> Reply:
+    def _unknown(self, cause: str, http_response: HttpResponse | None = None) -> UploadReply:
         """It has the picture, and we have no whole answer: only a person may send it again."""
         end = self._end(AttemptOutcome.UNKNOWN, http_response, cause)
         if end.credits is None:
@@ -342,7 +342,7 @@ class Attempt:
         body: Body | None = None,
         sent: int | None = None,
         charged: float | None = None,
-    ) -> Reply:
+    ) -> UploadReply:
         """The reply; without ``sent``, all of the picture has left."""
         return self.context.reply(
             self.request,

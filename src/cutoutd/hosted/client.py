@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import certifi
 import httpcore
 
-from cutoutd.hosted.connection import Backend, ExchangeLimits, Resolver
+from cutoutd.hosted.connection import ConnectionBackend, ExchangeLimits, Resolver
 from cutoutd.hosted.response import SUCCESS
 from cutoutd.settings.hosted import AddressScope, scope_of
 
@@ -124,7 +124,7 @@ class ServiceClient:
             max_connections=hosted.concurrency,
             max_keepalive_connections=hosted.concurrency,
             keepalive_expiry=_IDLE_S,
-            network_backend=Backend(self._resolver, lambda: self._exchange, options),
+            network_backend=ConnectionBackend(self._resolver, lambda: self._exchange, options),
         )
 
     def close(self) -> None:

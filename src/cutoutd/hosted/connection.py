@@ -167,7 +167,7 @@ class _Search(threading.Thread):
         return self._found
 
 
-class Backend(httpcore.NetworkBackend):
+class ConnectionBackend(httpcore.NetworkBackend):
     """Makes connections.
 
     Args:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import logs
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.response_cache import content_key
-from cutoutd.spool import Body, Reply, Request, UploadOutcome
+from cutoutd.spool import Body, Request, UploadOutcome, UploadReply
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
@@ -110,9 +110,9 @@ class UploadContext:
         sent: int = 0,
         charged: float | None = None,
         repeated: bool = False,
-    ) -> Reply:
+    ) -> UploadReply:
         """A request's reply; with a body, it names the file of that name in the inbox."""
-        return Reply(
+        return UploadReply(
             id=request.id,
             outcome=outcome,
             body=body,

@@ -19,7 +19,7 @@ import certifi
 import httpcore
 
 from cutoutd.errors import ModelError
-from cutoutd.hosted.connection import Backend, ExchangeLimits, Resolver
+from cutoutd.hosted.connection import ConnectionBackend, ExchangeLimits, Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -121,7 +121,7 @@ class Download:
         self._pool = httpcore.ConnectionPool(
             ssl_context=context or ssl.create_default_context(cafile=certifi.where()),
             max_keepalive_connections=0,
-            network_backend=Backend(Resolver(), lambda: self._exchange, ()),
+            network_backend=ConnectionBackend(Resolver(), lambda: self._exchange, ()),
         )
         self.contacts: list[ContactedHost] = []
 

@@ -30,7 +30,7 @@ from cutoutd.fs.durable import make_directory
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.entries import AttemptOutcome
 from cutoutd.hosted.ledger import LedgerError
-from cutoutd.spool import InvalidMessageError, Reply, UploadOutcome
+from cutoutd.spool import InvalidMessageError, UploadOutcome, UploadReply
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -204,7 +204,7 @@ class RequestReader:
         context.ledger.close_open(id_, cause)
         past = context.ledger.last_of_request(id_)
         if past is not None and past.end in (AttemptOutcome.OK, AttemptOutcome.UNKNOWN):
-            reply = Reply(
+            reply = UploadReply(
                 id=id_,
                 outcome=UploadOutcome.UNKNOWN,
                 provider=context.provider.name,
@@ -217,7 +217,7 @@ class RequestReader:
                 advice=UNKNOWN,
             )
         else:
-            reply = Reply(
+            reply = UploadReply(
                 id=id_,
                 outcome=UploadOutcome.FAILED,
                 provider=context.provider.name,

@@ -23,7 +23,7 @@ from cutoutd.spool import UploadOutcome
 if TYPE_CHECKING:
     from cutoutd.hosted.context import Cancellation, UploadContext
     from cutoutd.hosted.entries import PastAttempt
-    from cutoutd.spool import Reply, Request
+    from cutoutd.spool import Request, UploadReply
 
 FAULTS: Final = 5
 """Faults of the service over one picture, while it cut others, after which the picture is to blame."""
@@ -84,7 +84,7 @@ class UploadJob:
         spool.remove_message(self.context.paths.outbox, self.request.id)
         return True
 
-    def _without_sending(self) -> Reply | None:
+    def _without_sending(self) -> UploadReply | None:
         """The reply to a request that is not sent: it may not be, or it was before."""
         if self.context.is_deferred(self.request):
             raise PostponedError
@@ -95,7 +95,7 @@ class UploadJob:
         http_request = self.context.provider.http_request(upload_of(self.request), ServiceClient.boundary())
         return earlier_reply(self.context, self.request, http_request.options)
 
-    def _within_budget(self) -> Reply:
+    def _within_budget(self) -> UploadReply:
         """Send it, with its credits reserved."""
         context, request = self.context, self.request
         cost = context.price(request)
@@ -106,7 +106,7 @@ class UploadJob:
         finally:
             context.budget.release(request.folder, cost, self._charged)
 
-    def _until_answered(self) -> Reply:
+    def _until_answered(self) -> UploadReply:
         """Send it until there is a reply, or the picture is to blame."""
         context, request = self.context, self.request
         cancellation = context.cancellation(request)
@@ -136,7 +136,7 @@ class UploadJob:
         finally:
             request_body.close()
 
-    def _attempt(self, request_body: RequestBody, cancellation: Cancellation) -> Reply:
+    def _attempt(self, request_body: RequestBody, cancellation: Cancellation) -> UploadReply:
         cost = self._begin_at_known_price(cancellation)
         price: float | None = None
         try:
@@ -171,7 +171,7 @@ class UploadJob:
             cancellation.sleep(_PRICE_S)
         return cost
 
-    def _send(self, attempt: Attempt, cancellation: Cancellation) -> Reply:
+    def _send(self, attempt: Attempt, cancellation: Cancellation) -> UploadReply:
         megapixels = upload_of(self.request).pixels / 1e6
         try:
             while pause_s := self.context.route.admit(megapixels):
@@ -196,7 +196,7 @@ class UploadJob:
         self.context.log("upload.put_off", self.request, why=str(error), seconds=round(pause_s, 1))
 
 
-def earlier_reply(context: UploadContext, request: Request, options: str) -> Reply | None:
+def earlier_reply(context: UploadContext, request: Request, options: str) -> UploadReply | None:
     """The reply to a request that was sent before; None if it is to be sent.
 
     Its own upload may be over though no reply is there: a run was killed in between. Otherwise another upload of the
@@ -224,7 +224,9 @@ def earlier_reply(context: UploadContext, request: Request, options: str) -> Rep
     return None if past is None else _reply_to_past(context, request, past, options)
 
 
-def _reply_to_past(context: UploadContext, request: Request, past: PastAttempt, options: str) -> Reply | None:
+def _reply_to_past(
+    context: UploadContext, request: Request, past: PastAttempt, options: str
+) -> UploadReply | None:
     is_own = past.request == request.id
     at, sent = (rfc3339(past.began_us), past.sent) if is_own else ("", 0)
     if past.end is AttemptOutcome.UNKNOWN:

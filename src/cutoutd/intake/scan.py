@@ -119,7 +119,7 @@ _TIME_BITS: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class ScannedFile:
     """A regular file as a look found it.
 
     Attributes:
@@ -159,7 +159,7 @@ class Scan:
         self.apart: dict[str, str] = {}
         self.links = 0
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[ScannedFile]:
         """Walk.
 
         Raises:
@@ -174,7 +174,7 @@ class Scan:
             except OSError as error:
                 self._note(below, error)
 
-    def _list(self, directory: str, directories: list[str]) -> Iterator[Seen]:
+    def _list(self, directory: str, directories: list[str]) -> Iterator[ScannedFile]:
         """The files of one directory; its sub-directories are added to ``directories``."""
         prefix = f"{directory}/" if directory else ""
         descriptor = open_directory(self._root, directory, self._boundary, is_known_above=True)
@@ -187,7 +187,7 @@ class Scan:
         finally:
             os.close(descriptor)
 
-    def _visit(self, entry: os.DirEntry[str], path: str, directories: list[str]) -> Seen | None:
+    def _visit(self, entry: os.DirEntry[str], path: str, directories: list[str]) -> ScannedFile | None:
         try:
             if entry.is_dir(follow_symlinks=False):
                 self._enter(path, directories)
@@ -215,7 +215,7 @@ class Scan:
             self.errors.append((path, error))
 
 
-def look(root: str, path: str, boundary: FolderBoundary | None = None) -> Seen | None:
+def look(root: str, path: str, boundary: FolderBoundary | None = None) -> ScannedFile | None:
     """Look at one file without opening it.
 
     Args:
@@ -238,11 +238,11 @@ def look(root: str, path: str, boundary: FolderBoundary | None = None) -> Seen |
         raise
 
 
-def seen_as(path: str, status: os.stat_result) -> Seen | None:
+def seen_as(path: str, status: os.stat_result) -> ScannedFile | None:
     """A file by its stat; None if it is no regular one."""
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Seen(
+    return ScannedFile(
         path=path,
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,

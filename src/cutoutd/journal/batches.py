@@ -31,7 +31,7 @@ KEPT_US: Final = 90 * 86_400_000_000
 _SHOWN: Final = 20
 
 
-class Choice(StrEnum):
+class Decision(StrEnum):
     """What a person can decide about a picture."""
 
     ACCEPT = "accept"  # its cutout is right: it is published, or no longer doubtful
@@ -65,7 +65,7 @@ _TEXTS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class BatchItem:
     """What a person has decided about.
 
     Attributes:
@@ -140,7 +140,7 @@ class Batches:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def decide(self, choice: Choice, items: Sequence[Item], clock: Clock) -> Decided:
+    def decide(self, choice: Decision, items: Sequence[BatchItem], clock: Clock) -> Decided:
         """Write decisions down, all that hold in one transaction; a daemon carries them out, now or when it starts.
 
         Args:
@@ -189,7 +189,7 @@ class Batches:
                     conflicts.append(Conflict(job=found["number"], code=code))
                     continue
                 jobs.append(found["job"])
-                asked += _reversal(found, Choice(row["verb"]))
+                asked += _reversal(found, Decision(row["verb"]))
             self._ask(batch, jobs, asked, clock)
             self._store.write(SQL.end_batch, batch=batch, now_us=clock.now_us(), jobs=json.dumps(jobs))
         return Decided(batch=batch, done=len(jobs), conflicts=tuple(conflicts))
@@ -229,7 +229,7 @@ class Batches:
             for row in self._store.rows(SQL.decisions_about, job=job, limit=_SHOWN)
         ]
 
-    def _found(self, items: Iterable[Item]) -> list[sqlite3.Row]:
+    def _found(self, items: Iterable[BatchItem]) -> list[sqlite3.Row]:
         listed = json.dumps([(one.job, one.seen, one.over) for one in items])
         return self._store.rows(SQL.found_for_decision, items=listed)
 
@@ -254,11 +254,11 @@ def _standing(row: sqlite3.Row) -> str:
     if pending:
         return str(pending) if pending in (Verb.ACCEPT, Verb.REJECT) else ""
     if _is_rejected(row):
-        return Choice.REJECT
-    return Choice.ACCEPT if row["state"] in RELEASED and row["last_verb"] == Choice.ACCEPT else ""
+        return Decision.REJECT
+    return Decision.ACCEPT if row["state"] in RELEASED and row["last_verb"] == Decision.ACCEPT else ""
 
 
-def _conflict(row: sqlite3.Row, choice: Choice) -> ConflictCode | None:  # noqa: PLR0911 -- one for each
+def _conflict(row: sqlite3.Row, choice: Decision) -> ConflictCode | None:  # noqa: PLR0911 -- one for each
     if row["job"] is None or row["state"] == JobState.GONE:
         return ConflictCode.GONE
     if not row["newest"]:
@@ -268,13 +268,13 @@ def _conflict(row: sqlite3.Row, choice: Choice) -> ConflictCode | None:  # noqa:
         return ConflictCode.BUSY if row["state"] != JobState.FAILED else ConflictCode.NO_CUTOUT
     if is_there and row["seen"] != row["sha256"]:
         return ConflictCode.CHANGED
-    if choice is Choice.UNDECIDED:
+    if choice is Decision.UNDECIDED:
         return None
     standing = _standing(row)
     if standing and standing != row["over"]:
-        return ConflictCode.ACCEPTED if standing == Choice.ACCEPT else ConflictCode.REJECTED
+        return ConflictCode.ACCEPTED if standing == Decision.ACCEPT else ConflictCode.REJECTED
     is_settled = row["state"] in RELEASED and row["mark"] == Mark.PLAIN and not _is_coming_back(row)
-    return ConflictCode.NO_CUTOUT if choice is Choice.ACCEPT and is_settled and not standing else None
+    return ConflictCode.NO_CUTOUT if choice is Decision.ACCEPT and is_settled and not standing else None
 
 
 def _retry_conflict(row: sqlite3.Row) -> ConflictCode | None:
@@ -285,13 +285,13 @@ def _retry_conflict(row: sqlite3.Row) -> ConflictCode | None:
     return ConflictCode.BUSY if row["state"] in ACTIVE | {JobState.QUEUED} else None
 
 
-def _commands(row: sqlite3.Row, choice: Choice) -> list[_Asked]:
+def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     """What to ask of the daemon instead of all that was asked and not carried out."""
     job, seen = row["job"], row["seen"] or None
     is_held = row["state"] == JobState.REVIEW
-    if choice is Choice.UNDECIDED:
+    if choice is Decision.UNDECIDED:
         return [] if is_held and not row["decision"] else [(Verb.HOLD, job, None)]
-    if is_held or (choice is Choice.ACCEPT and row["state"] in RELEASED and row["decision"] != Verb.HOLD):
+    if is_held or (choice is Decision.ACCEPT and row["state"] in RELEASED and row["decision"] != Verb.HOLD):
         return [(choice, job, seen)]
     # A published or rejected one goes back into review first.
     return [(Verb.HOLD, job, None), (choice, job, None)]
@@ -307,17 +307,17 @@ def _undo_conflict(row: sqlite3.Row) -> ConflictCode | None:
     return None
 
 
-def _reversal(row: sqlite3.Row, choice: Choice) -> list[_Asked]:
+def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     """What to ask of the daemon so that a job is as it was before a decision, once its commands are withdrawn."""
     job, before = row["job"], str(row["decision_before"])
     is_held = row["state"] == JobState.REVIEW
     was_released = row["state_before"] in RELEASED
-    if was_released and choice is Choice.ACCEPT:
+    if was_released and choice is Decision.ACCEPT:
         return [(Verb.DOUBT, job, None)] if row["mark_before"] == Mark.DOUBTFUL else []
-    wanted = before or (Choice.ACCEPT if was_released else "")
+    wanted = before or (Decision.ACCEPT if was_released else "")
     if not wanted:
         return [] if is_held and not row["decision"] else [(Verb.HOLD, job, None)]
-    is_so = row["state"] in RELEASED if wanted == Choice.ACCEPT else _is_rejected(row)
+    is_so = row["state"] in RELEASED if wanted == Decision.ACCEPT else _is_rejected(row)
     if is_so and not row["decision"]:
         return []
     first = [] if is_held or row["decision"] == Verb.HOLD else [(Verb.HOLD.value, job, None)]

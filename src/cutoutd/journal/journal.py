@@ -15,12 +15,12 @@ from cutoutd.journal.displaced import DisplacedSources
 from cutoutd.journal.fix_request import FixAction
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
-from cutoutd.journal.moves import Moves
+from cutoutd.journal.moves import PictureMoves
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.rebuild import open_or_rebuild
 from cutoutd.journal.reservations import Reservations
 from cutoutd.journal.sources import Sources
-from cutoutd.journal.state import Sessions
+from cutoutd.journal.state import DaemonSessions
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ class Journal:
         self.queue = Queue(self.store, clock, session)
         self.reservations = Reservations(self.store)
         self.corrections = Corrections(self.store, clock)
-        self.moves = Moves(self.store, self.sources)
+        self.moves = PictureMoves(self.store, self.sources)
         self.displaced = DisplacedSources(self.store)
         self.folders = Folders(self.store, clock, self.sources.reread)
         self.commands = Commands(self.store, clock)
         self.review_decisions = ReviewDecisions(self.store)
-        self.sessions = Sessions(self.store, clock, session)
+        self.sessions = DaemonSessions(self.store, clock, session)
 
     def begin_publishing(
         self,

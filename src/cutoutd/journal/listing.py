@@ -46,7 +46,7 @@ class Sort(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kind:
+class JobGroup:
     """Jobs that are listed together.
 
     Attributes:
@@ -70,7 +70,7 @@ class Selection:
         name: that their path has this in it, whatever the case of ASCII letters; empty: whatever it is.
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[JobGroup, ...]
     reason: Reason | None = None
     score_below: float | None = None
     name: str = ""
@@ -112,15 +112,17 @@ class Listing:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def kinds(self) -> dict[Kind, int]:
+    def kinds(self) -> dict[JobGroup, int]:
         """How many pictures there are of each kind."""
         return {
-            Kind(folder=row["folder"], state=JobState(row["state"]), mark=Mark(row["mark"])): int(row["n"])
+            JobGroup(folder=row["folder"], state=JobState(row["state"]), mark=Mark(row["mark"])): int(
+                row["n"]
+            )
             for row in self._store.rows(SQL.kinds_of_jobs)
         }
 
     def page(
-        self, selection: Selection, sort: Sort, *, counts: Mapping[Kind, int], offset: int, limit: int
+        self, selection: Selection, sort: Sort, *, counts: Mapping[JobGroup, int], offset: int, limit: int
     ) -> tuple[int, list[int]]:
         """A page of a list.
 
@@ -207,7 +209,7 @@ class Listing:
         """When the last picture of a folder was cut, or has failed, UTC microseconds; 0: none has."""
         return self._store.number(SQL.last_ended_us, folder=folder)
 
-    def _merged(self, kinds: Sequence[Kind], sort: Sort, *, offset: int, limit: int) -> list[int]:
+    def _merged(self, kinds: Sequence[JobGroup], sort: Sort, *, offset: int, limit: int) -> list[int]:
         """By time: each kind has its index, and they are merged."""
         is_newest = sort is Sort.NEWEST
         sql = SQL.newest_of_kind if is_newest else SQL.oldest_of_kind
@@ -215,7 +217,7 @@ class Listing:
         merged = heapq.merge(*streams, key=itemgetter(0, 1), reverse=is_newest)
         return [number for _, number in islice(merged, offset, offset + limit)]
 
-    def _of_kind(self, sql: str, kind: Kind, limit: int) -> Iterator[tuple[int, int]]:
+    def _of_kind(self, sql: str, kind: JobGroup, limit: int) -> Iterator[tuple[int, int]]:
         rows = self._store.rows(sql, folder=kind.folder, state=kind.state, mark=int(kind.mark), limit=limit)
         return ((row["at_us"], row["id"]) for row in rows)
 

@@ -59,7 +59,7 @@ class Rejected:
     vanished: bool
 
 
-class Moves:
+class PictureMoves:
     """The moves of pictures in the journal."""
 
     def __init__(self, store: Store, sources: Sources) -> None:

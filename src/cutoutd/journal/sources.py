@@ -54,7 +54,7 @@ class BytesRead:
 
 
 @dataclass(kw_only=True, slots=True)
-class Known:
+class KnownVersion:
     """The newest version of a source, as it is held in memory.
 
     Attributes:
@@ -79,7 +79,7 @@ class Sources:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._newest: dict[str, dict[str, Known]] = {}
+        self._newest: dict[str, dict[str, KnownVersion]] = {}
         self._scans: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -324,7 +324,7 @@ class Sources:
         known, scan = self._known(folder), self._scans.get(folder, 0)
         with self._lock:
             for version in accepted:
-                known[version.path] = Known(
+                known[version.path] = KnownVersion(
                     size=version.size,
                     mtime_ns=version.mtime_ns,
                     provisional=version.provisional,
@@ -350,19 +350,19 @@ class Sources:
             self._store.write(SQL.make_older, job=newest["id"])
         return int(generation) + 1 if gone else int(generation)
 
-    def _known(self, folder: str) -> dict[str, Known]:
+    def _known(self, folder: str) -> dict[str, KnownVersion]:
         with self._lock:
             if folder not in self._newest:
                 self._newest[folder] = self._read(folder)
             return self._newest[folder]
 
-    def _read(self, folder: str) -> dict[str, Known]:
+    def _read(self, folder: str) -> dict[str, KnownVersion]:
         """In pages: the rows of 100,000 sources at once would take more memory than what is kept of them."""
-        known: dict[str, Known] = {}
+        known: dict[str, KnownVersion] = {}
         after = b""
         while rows := self._store.rows(SQL.page_of_versions, folder=folder, after=after, limit=_PAGE):
             known |= {
-                os.fsdecode(row["path"]): Known(
+                os.fsdecode(row["path"]): KnownVersion(
                     size=row["size"],
                     mtime_ns=restored(row["mtime_ns"]),
                     provisional=bool(row["provisional"]),

@@ -177,7 +177,7 @@ class StateDirectory:
         os.close(self._descriptor)
 
 
-class Sessions:
+class DaemonSessions:
     """The sessions of the daemon on this state directory: what a dead one left behind is known by them.
 
     On a share, staging directories of another machine's living daemon may lie beside ours: only sessions that are written

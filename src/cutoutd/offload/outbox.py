@@ -17,7 +17,7 @@ from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
 from cutoutd.offload import spool_files
-from cutoutd.spool import Reply, Request, SpoolPaths
+from cutoutd.spool import Request, SpoolPaths, UploadReply
 from cutoutd.upload_records import write_known
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class Outbox:
         if copy.width * copy.height > MAX_COPY_PIXELS:
             raise spool_files.CopyError(f"a copy of {copy.width} x {copy.height} has too many pixels")
 
-    def answers(self) -> Iterator[tuple[Job, Reply]]:
+    def answers(self) -> Iterator[tuple[Job, UploadReply]]:
         """What came back since this was last asked, by job; what nobody waits for is thrown away."""
         try:
             changed_ns = self.paths.inbox.stat().st_mtime_ns
@@ -288,7 +288,7 @@ class Outbox:
         self._sent.pop(id_, None)
         self._answered.add(id_)
 
-    def discard_reply(self, reply: Reply) -> None:
+    def discard_reply(self, reply: UploadReply) -> None:
         """A reply is needed no more."""
         self._answered.discard(reply.id)
         self._remove(self.paths.inbox, reply.id)

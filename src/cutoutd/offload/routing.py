@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.settings.types import Route
-from cutoutd.spool import Body, Reply, UploadOutcome
+from cutoutd.spool import Body, UploadOutcome, UploadReply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class RoutePlan:
         stays: a person has corrected the local result, and gets no other one.
     """
 
-    reply: Reply | None = None
+    reply: UploadReply | None = None
     width: int = 0
     height: int = 0
     why: str = ""
@@ -57,7 +57,7 @@ class RoutePlan:
         reply = None
         if found is not None:
             body = Body(found["body"]) if found["body"] is not None else None
-            reply = Reply(**found | {"outcome": UploadOutcome(found["outcome"]), "body": body})
+            reply = UploadReply(**found | {"outcome": UploadOutcome(found["outcome"]), "body": body})
         return cls(
             reply=reply,
             width=int(detail.get("width", 0)),
@@ -141,7 +141,7 @@ def of_correction(*, is_hosted: bool) -> RoutePlan:
     )
 
 
-def egress_of(reply: Reply, why: str) -> dict[str, Any] | None:
+def egress_of(reply: UploadReply, why: str) -> dict[str, Any] | None:
     """What a sidecar says of an upload; None if nothing left the machine for it."""
     if not reply.bytes and not reply.repeated:
         return None

@@ -30,7 +30,7 @@ _left_behind: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class ProbeResult:
     """What a module said.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answer:
 
 def run(
     module: str, arguments: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
-) -> Answer:
+) -> ProbeResult:
     """Run a module of ours that prints JSON documents, one a line, and wait for it, but not for longer.
 
     Args:
@@ -72,7 +72,7 @@ def run(
             start_new_session=True,
         )
     except OSError as error:
-        return Answer(documents=(), ended=False, why=f"no process could be started: {error.strerror}")
+        return ProbeResult(documents=(), ended=False, why=f"no process could be started: {error.strerror}")
     try:
         output, error_output = _output_of(process, Countdown(timeout_s, step_s=_LOOK_S))
     except subprocess.TimeoutExpired as expired:
@@ -84,14 +84,14 @@ def run(
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-        return Answer(
+        return ProbeResult(
             documents=_documents(expired.stdout or b""), ended=False, why=f"no answer within {timeout_s:g} s"
         )
     why = ""
     if process.returncode:
         last = error_output.decode("utf-8", "replace").strip().splitlines()[-1:]
         why = " ".join((f"it ended with code {process.returncode}", *last))
-    return Answer(documents=_documents(output), ended=process.returncode == 0, why=why)
+    return ProbeResult(documents=_documents(output), ended=process.returncode == 0, why=why)
 
 
 def _output_of(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bytes]:

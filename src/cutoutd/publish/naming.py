@@ -42,7 +42,7 @@ _NOT_SAFE = re.compile(r"[^A-Za-z0-9._ +~@=,()-]")
 OVERLAY_SUFFIX = "-overlay"  # of the picture that shows a doubtful matte over its source
 
 
-class Form(Enum):
+class NameForm(Enum):
     """How far a name may be from its source's: the later ones are for disks that refuse the earlier ones."""
 
     PLAIN = "plain"  # as the source's
@@ -50,25 +50,25 @@ class Form(Enum):
     SAFE = "safe"  # letters, digits and few signs, and short
 
 
-def forms(*, portable: bool) -> tuple[Form, ...]:
+def forms(*, portable: bool) -> tuple[NameForm, ...]:
     """The forms that names may have, the first where nothing refuses it.
 
     Args:
         portable: none may be one that Windows refuses.
     """
-    return (Form.PORTABLE, Form.SAFE) if portable else tuple(Form)
+    return (NameForm.PORTABLE, NameForm.SAFE) if portable else tuple(NameForm)
 
 
-def formed(path: str, form: Form) -> str:
+def formed(path: str, form: NameForm) -> str:
     """A path in a form; a name that has it already is left as it is.
 
     Args:
         path: with ``/`` between parts.
         form: the form.
     """
-    if form is Form.PLAIN:
+    if form is NameForm.PLAIN:
         return path
-    shape = _portable if form is Form.PORTABLE else _safe
+    shape = _portable if form is NameForm.PORTABLE else _safe
     return "/".join(shape(part) for part in path.split("/"))
 
 

@@ -19,7 +19,7 @@ from cutoutd.fs.durable import sync
 from cutoutd.fs.tree import Tree
 from cutoutd.publish.digest import examine, has_bytes, open_regular
 from cutoutd.publish.faults import NameRefusedError, storage_faults
-from cutoutd.publish.naming import Form, formed, numbered
+from cutoutd.publish.naming import NameForm, formed, numbered
 from cutoutd.publish.original_file import CleanupOutcome, CleanupResult, held, inside, remove_original
 from cutoutd.publish.places import Directories
 from cutoutd.publish.refusals import Refusals
@@ -87,7 +87,7 @@ class OriginalsFolder:
     def placed(self, path: str, sha256: str) -> str:
         """The name under which an original lies there that was moved before a crash; empty if it does not."""
         with storage_faults(self._directory):
-            for form in dict.fromkeys(formed(path, form) for form in Form):
+            for form in dict.fromkeys(formed(path, form) for form in NameForm):
                 with self._tree.find(form) as entry:
                     if entry is None:
                         continue
@@ -138,7 +138,7 @@ class OriginalsFolder:
             OSError: the disk or share does not answer as it should.
         """
         refused: NameRefusedError | None = None
-        for name in dict.fromkeys(formed(path, form) for form in Form):
+        for name in dict.fromkeys(formed(path, form) for form in NameForm):
             try:
                 self._staging.open()
                 return self._refusals.attempt(
@@ -226,7 +226,7 @@ def open_put_away(directory: Path, path: str, sha256: str) -> int | None:
     """
     tree = Tree(directory)
     with storage_faults(directory):
-        for form in dict.fromkeys(formed(path, form) for form in Form):
+        for form in dict.fromkeys(formed(path, form) for form in NameForm):
             for name in islice(numbered(form), MAX_NUMBERED):
                 with tree.find(name) as entry:
                     if entry is None or not entry.exists():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
 from cutoutd.publish.correction_block import correction_number
-from cutoutd.publish.naming import OVERLAY_SUFFIX, Form, candidates, formed, placed
+from cutoutd.publish.naming import OVERLAY_SUFFIX, NameForm, candidates, formed, placed
 from cutoutd.publish.sidecar import model_name
 from cutoutd.settings.types import Route
 
@@ -78,7 +78,7 @@ class Publication:
     known: frozenset[str] | None = None
     moved_from: Origin | None = None
     again: bool = False
-    forms: tuple[Form, ...] = tuple(Form)
+    forms: tuple[NameForm, ...] = tuple(NameForm)
     named: str = ""
     directory: str = ""
 
@@ -125,22 +125,22 @@ class Publication:
 
     def plain_name(self, result: Staged) -> str:
         """The best name of all for one result, whatever the disk takes."""
-        return next(self._candidates(result, Form.PLAIN))
+        return next(self._candidates(result, NameForm.PLAIN))
 
-    def form_of(self, path: str, result: Staged) -> Form | None:
+    def form_of(self, path: str, result: Staged) -> NameForm | None:
         """The form of a name; None if the result could not have got it by today's settings."""
-        return next((form for form in Form if self._is_candidate(path, result, form)), None)
+        return next((form for form in NameForm if self._is_candidate(path, result, form)), None)
 
     def _fits(self, path: str, result: Staged) -> bool:
         return any(self._is_candidate(path, result, form) for form in self.forms)
 
-    def _is_candidate(self, path: str, result: Staged, form: Form) -> bool:
+    def _is_candidate(self, path: str, result: Staged, form: NameForm) -> bool:
         return any(
             path in itertools.islice(self._candidates(result, form, again=again), _KNOWN_NAMES)
             for again in (self.again, not self.again)
         )
 
-    def _candidates(self, result: Staged, form: Form, *, again: bool | None = None) -> Iterator[str]:
+    def _candidates(self, result: Staged, form: NameForm, *, again: bool | None = None) -> Iterator[str]:
         if self.named and result.rendition == 0:
             yield placed(self.named, directory="", review=self.review)
             return

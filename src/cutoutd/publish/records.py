@@ -24,7 +24,7 @@ from cutoutd.publish.naming import (
     OVERLAY_SUFFIX,
     RECORD_SUFFIX,
     REVIEW,
-    Form,
+    NameForm,
     candidates,
     formed,
     placed,
@@ -230,7 +230,7 @@ class Records:
                         candidates(place, suffix=one.suffix, extension=extension, again=again), KNOWN_NAMES
                     )
                 )
-                if path in known or any(path == formed(name, form) for form in Form for name in known):
+                if path in known or any(path == formed(name, form) for form in NameForm for name in known):
                     return Published(rendition=index, path=path, sha256=sha256, review=review)
         return None
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, Written, write_whole
+from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, WrittenFile, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -180,7 +180,7 @@ class Staging:
         with self.tree.find(f"{self._below}/{name}") as entry:
             yield entry
 
-    def write(self, name: str, content: bytes, permissions: Permissions = DEFAULT_PERMISSIONS) -> Written:
+    def write(self, name: str, content: bytes, permissions: Permissions = DEFAULT_PERMISSIONS) -> WrittenFile:
         """Stage a file of ours; see ``write_whole``.
 
         Raises:

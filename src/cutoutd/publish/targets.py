@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cutoutd.publish.digest import examine
 from cutoutd.publish.faults import NameRefusedError, leases
-from cutoutd.publish.naming import Form, claim_key, sidecar_name
+from cutoutd.publish.naming import NameForm, claim_key, sidecar_name
 from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.settings.types import OnConflict
 
@@ -56,7 +56,7 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class ChosenName:
     """The name for one result.
 
     Attributes:
@@ -108,7 +108,7 @@ class Targets:
 
     def choose(
         self, names: Iterable[Iterable[str]], *, sha256: str, earlier: Collection[str], with_sidecar: bool
-    ) -> Choice | None:
+    ) -> ChosenName | None:
         """Take the first of these names that the result may have; None if it is to be skipped.
 
         Args:
@@ -144,10 +144,10 @@ class Targets:
                 )
                 if can_be_replaced or all(one.ours for one in slots):
                     self._given.update(keys)
-                    return Choice(path=path, slot=slot, sidecar=sidecar, claims=keys, passed=passed)
+                    return ChosenName(path=path, slot=slot, sidecar=sidecar, claims=keys, passed=passed)
                 if slot.replaces_sha256 == sha256:
                     self._given.update(keys[:1])
-                    return Choice(path=path, slot=slot, sidecar=None, claims=keys[:1])
+                    return ChosenName(path=path, slot=slot, sidecar=None, claims=keys[:1])
                 if self._on_conflict is OnConflict.SKIP:
                     return None
                 passed = passed or (path, True)
@@ -213,7 +213,7 @@ class Targets:
 
 def choose_names(
     places: Places, publication: Publication, claims: Claims, on_conflict: OnConflict
-) -> tuple[list[tuple[Choice, Staged]], list[str]]:
+) -> tuple[list[tuple[ChosenName, Staged]], list[str]]:
     """Names for the results that get one, and a warning for each that gets none.
 
     Raises:
@@ -228,7 +228,7 @@ def choose_names(
         claims=claims,
         known=None if publication.known is None else {*publication.known, facts.source.sha256},
     )
-    chosen: list[tuple[Choice, Staged]] = []
+    chosen: list[tuple[ChosenName, Staged]] = []
     warnings = []
     for result in publication.staged:
         choice = targets.choose(
@@ -253,12 +253,12 @@ def choose_names(
 
 def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
     """A warning, where a name is in another form than its source's."""
-    if publication.form_of(path, result) is Form.PLAIN:
+    if publication.form_of(path, result) is NameForm.PLAIN:
         return []
     return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
 
 
-def _of_passed(publication: Publication, choice: Choice) -> list[str]:
+def _of_passed(publication: Publication, choice: ChosenName) -> list[str]:
     """Why a result did not get the first of its names."""
     if choice.passed is None:
         return []

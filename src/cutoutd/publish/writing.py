@@ -50,7 +50,7 @@ DEFAULT_PERMISSIONS = Permissions()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
+class WrittenFile:
     """What was written: size and SHA-256 (hex) of the bytes as they were handed over."""
 
     bytes: int
@@ -82,9 +82,9 @@ class Sink:
         return size
 
     @property
-    def written(self) -> Written:
+    def written(self) -> WrittenFile:
         """Size and hash of all that was taken so far."""
-        return Written(bytes=self._bytes, sha256=self._digest.hexdigest())
+        return WrittenFile(bytes=self._bytes, sha256=self._digest.hexdigest())
 
 
 class _UnsyncedError(OSError):
@@ -95,7 +95,7 @@ def write_whole(
     entry: Entry,
     content: Content,
     permissions: Permissions = DEFAULT_PERMISSIONS,
-) -> Written:
+) -> WrittenFile:
     """Write a file and see it onto the disk, or leave nothing.
 
     After a failed fsync the file is thrown away and written once more, under a new descriptor. A leftover of
@@ -115,7 +115,7 @@ def write_whole(
         return _write_fresh(entry, content, permissions)
 
 
-def write_opened(descriptor: int, content: Content) -> Written:
+def write_opened(descriptor: int, content: Content) -> WrittenFile:
     """Write a file that somebody else has opened, and see it onto the disk.
 
     After a failed fsync it is emptied and written once more: its pages are all new ones then.
@@ -148,7 +148,7 @@ def permit(descriptor: int, permissions: Permissions) -> None:
         sync(descriptor)
 
 
-def _write_fresh(entry: Entry, content: Content, permissions: Permissions) -> Written:
+def _write_fresh(entry: Entry, content: Content, permissions: Permissions) -> WrittenFile:
     entry.unlink(missing_ok=True)
     descriptor = entry.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
@@ -168,7 +168,7 @@ def _fill(
     descriptor: int,
     content: Content,
     permissions: Permissions = DEFAULT_PERMISSIONS,
-) -> Written:
+) -> WrittenFile:
     with os.fdopen(descriptor, "wb", buffering=BUFFER_BYTES, closefd=False) as file:
         sink = Sink(file)
         if isinstance(content, FileIO):

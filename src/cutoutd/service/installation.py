@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errors import CutoutdError, UsageError
 from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 from cutoutd.service import launchd
-from cutoutd.service.machine import Kind, account_named
+from cutoutd.service.machine import InitSystem, account_named
 from cutoutd.service.unit import MARK, NAME, Scope
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Installation:
     """Where a service is installed.
 
     Attributes:
@@ -67,7 +67,7 @@ class Place:
     see: str
 
 
-def place(kind: Kind, scope: Scope, environ: Mapping[str, str], name: str = NAME) -> Place:
+def place(kind: InitSystem, scope: Scope, environ: Mapping[str, str], name: str = NAME) -> Installation:
     """Where a service of this machine belongs.
 
     Args:
@@ -76,14 +76,14 @@ def place(kind: Kind, scope: Scope, environ: Mapping[str, str], name: str = NAME
         environ: for the directories of a user.
         name: the unit's; launchd has only one.
     """
-    if kind is Kind.LAUNCHD:
+    if kind is InitSystem.LAUNCHD:
         return _launchd(scope)
     is_user = scope is Scope.USER
     tool = ("systemctl", "--user") if is_user else ("systemctl",)
     config = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     unit = f"{name}.service"
     reload = Call(words=(*tool, "daemon-reload"))
-    return Place(
+    return Installation(
         file=(config / "systemd/user" if is_user else Path("/etc/systemd/system")) / unit,
         begin=(reload, Call(words=(*tool, "enable", "--now", unit))),
         refresh=(reload, Call(words=(*tool, "enable", unit)), Call(words=(*tool, "restart", unit))),
@@ -93,7 +93,7 @@ def place(kind: Kind, scope: Scope, environ: Mapping[str, str], name: str = NAME
     )
 
 
-def _launchd(scope: Scope) -> Place:
+def _launchd(scope: Scope) -> Installation:
     is_user = scope is Scope.USER
     domain = f"gui/{os.getuid()}" if is_user else "system"
     target = f"{domain}/{launchd.LABEL}"
@@ -104,12 +104,12 @@ def _launchd(scope: Scope) -> Place:
         Call(words=("launchctl", "enable", target)),
         Call(words=("launchctl", "bootstrap", domain, os.fspath(file))),
     )
-    return Place(
+    return Installation(
         file=file, begin=begin, refresh=(out, *begin), end=(out,), after=(), see=f"launchctl print {target}"
     )
 
 
-def install(unit: Unit, text: str, where: Place, say: Callable[[str], None]) -> None:
+def install(unit: Unit, text: str, where: Installation, say: Callable[[str], None]) -> None:
     """Write the file if it is not as it should be, and have the service run.
 
     Args:
@@ -133,7 +133,7 @@ def install(unit: Unit, text: str, where: Place, say: Callable[[str], None]) -> 
     _call(where.refresh if before not in (None, text) else where.begin, say)
 
 
-def uninstall(where: Place, say: Callable[[str], None]) -> bool:
+def uninstall(where: Installation, say: Callable[[str], None]) -> bool:
     """Stop the service and remove its file; whether there was one.
 
     Raises:

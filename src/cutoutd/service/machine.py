@@ -13,7 +13,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
-from cutoutd.service.systemd import Manager
+from cutoutd.service.systemd import SystemdManager
 
 _NEWEST: Final = 999
 _COMMAND_TIMEOUT_S: Final = 20
@@ -26,7 +26,7 @@ _NAMESPACE_SWITCHES: Final = (
 )
 
 
-class Kind(Enum):
+class InitSystem(Enum):
     """What starts services here."""
 
     SYSTEMD = auto()
@@ -43,18 +43,18 @@ class Account:
     home: Path
 
 
-def kind() -> Kind:
+def kind() -> InitSystem:
     """What starts services here."""
     if sys.platform == "darwin":
-        return Kind.LAUNCHD
+        return InitSystem.LAUNCHD
     if sys.platform == "linux" and (Path("/run/systemd/system").is_dir() or shutil.which("systemctl")):
-        return Kind.SYSTEMD
-    return Kind.OTHER
+        return InitSystem.SYSTEMD
+    return InitSystem.OTHER
 
 
-def systemd() -> Manager:
+def systemd() -> SystemdManager:
     """The systemd of this machine; as if it were the newest, where it does not say."""
-    return Manager(
+    return SystemdManager(
         version=_systemd_version(), namespaces=not any(map(_forbids, *zip(*_NAMESPACE_SWITCHES, strict=True)))
     )
 

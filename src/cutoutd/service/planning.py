@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errors import UsageError
 from cutoutd.folder.root_access import ADVICE, exposed
 from cutoutd.service import machine
-from cutoutd.service.unit import Page, Scope, Unit, Uploader
+from cutoutd.service.unit import PageUnit, Scope, Unit, UploaderUnit
 from cutoutd.settings import document, places
 
 if TYPE_CHECKING:
@@ -89,18 +89,18 @@ def _registries(scope: Scope) -> Iterator[Path]:
 
 def _uploader(
     settings: Settings, arguments: Sequence[str], config: Path | None, folders: Sequence[Path]
-) -> Uploader:
+) -> UploaderUnit:
     files = [place for place in (config, settings.hosted.api_key_file) if place is not None]
-    return Uploader(
+    return UploaderUnit(
         command=(*_PROGRAM, "hosted", *arguments), sees=(*_own_code(), *files), hidden=tuple(folders)
     )
 
 
-def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> Page:
+def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> PageUnit:
     # The home of whoever installs it is not that of the user it runs as.
     roots = [home if root == Path.home() else root for root in settings.page.roots]
     beside = [config.parent] if config is not None else []
-    return Page(
+    return PageUnit(
         command=(*_PROGRAM, "page", "--serve-only", *arguments),
         write=tuple(dict.fromkeys([*roots, *beside, settings.service.state_dir])),
         is_loopback=settings.page.address.is_loopback,

@@ -43,7 +43,7 @@ _NEED_NAMESPACES: Final = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manager:
+class SystemdManager:
     """What the systemd at hand can do.
 
     Attributes:
@@ -55,7 +55,7 @@ class Manager:
     namespaces: bool = True
 
 
-def render(unit: Unit, manager: Manager) -> str:
+def render(unit: Unit, manager: SystemdManager) -> str:
     """The text of ``cutoutd.service``.
 
     Raises:
@@ -88,7 +88,7 @@ def render(unit: Unit, manager: Manager) -> str:
     return text if has_namespaces(unit, manager) else _without_namespaces(text)
 
 
-def render_uploader(unit: Unit, manager: Manager) -> str:
+def render_uploader(unit: Unit, manager: SystemdManager) -> str:
     """The text of ``cutoutd-hosted.service``.
 
     Args:
@@ -123,7 +123,7 @@ def render_uploader(unit: Unit, manager: Manager) -> str:
     return text if is_user is False or manager.namespaces else _without_namespaces(text)
 
 
-def render_page(unit: Unit, manager: Manager) -> str:
+def render_page(unit: Unit, manager: SystemdManager) -> str:
     """The text of ``cutoutd-page.service``.
 
     Args:
@@ -157,7 +157,7 @@ def render_page(unit: Unit, manager: Manager) -> str:
     return text if has_namespaces(unit, manager) else _without_namespaces(text)
 
 
-def has_namespaces(unit: Unit, manager: Manager) -> bool:
+def has_namespaces(unit: Unit, manager: SystemdManager) -> bool:
     """Whether the unit gets its own view of files and its own, empty, network from systemd.
 
     A user's unit that gives files to groups cannot: in a namespace of the user's the groups are unknown.

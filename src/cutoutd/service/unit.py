@@ -36,7 +36,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Uploader:
+class UploaderUnit:
     """What the uploader's own service is made from, where a folder is tagged.
 
     Attributes:
@@ -51,7 +51,7 @@ class Uploader:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class PageUnit:
     """What the page's own service is made from.
 
     Attributes:
@@ -92,8 +92,8 @@ class Unit:
     write: tuple[Path, ...]
     environment: Mapping[str, str]
     chowns: bool = False
-    uploader: Uploader | None = None
-    page: Page | None = None
+    uploader: UploaderUnit | None = None
+    page: PageUnit | None = None
 
 
 _NAME: Final = re.compile("@([A-Z_]+)@")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Form:
+class OutputForm:
     """One form.
 
     Attributes:
@@ -33,11 +33,11 @@ class Form:
 
 
 @cache
-def every() -> tuple[Form, ...]:
+def every() -> tuple[OutputForm, ...]:
     """All, in the order in which they are offered."""
     document = tomllib.loads(files(__package__).joinpath("forms.toml").read_text(encoding="utf-8"))
     return tuple(
-        Form(
+        OutputForm(
             name=name,
             title=table["title"],
             explanation=table["explanation"],
@@ -47,6 +47,6 @@ def every() -> tuple[Form, ...]:
     )
 
 
-def find(name: str) -> Form | None:
+def find(name: str) -> OutputForm | None:
     """The form of a name; None if there is none."""
     return next((one for one in every() if one.name == name), None)

@@ -48,7 +48,7 @@ _TAIL: Final = "</main>\n</body>\n</html>\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class SheetEntry:
     """One picture of the shoot.
 
     Attributes:
@@ -70,7 +70,7 @@ class Entry:
     score: float | None = None
 
 
-def render(title: str, subtitle: str, entries: Iterable[Entry]) -> Iterator[str]:
+def render(title: str, subtitle: str, entries: Iterable[SheetEntry]) -> Iterator[str]:
     """The page in pieces, in their order."""
     yield _HEAD.format(title=escape(title), subtitle=escape(subtitle))
     for entry in entries:
@@ -78,7 +78,7 @@ def render(title: str, subtitle: str, entries: Iterable[Entry]) -> Iterator[str]
     yield _TAIL
 
 
-def _figure(entry: Entry) -> str:
+def _figure(entry: SheetEntry) -> str:
     kind = f' class="{entry.state}"' if entry.state in ("failed", "review", "doubtful") else ""
     score = "" if entry.score is None else f", score {entry.score:.2f}"
     said = f"{entry.state}{score}{f': {entry.note}' if entry.note else ''}"

@@ -64,7 +64,7 @@ _LAST_ORIENTATION: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Field:
+class IfdEntry:
     """An entry that is to be written: its value as bytes in the block's order."""
 
     tag: int
@@ -107,7 +107,7 @@ class ExifBlock(TiffStructure):
         value = self.number(UNSIGNED[entry.kind], entry.value_at)
         return value if _UPRIGHT <= value <= _LAST_ORIENTATION else _UPRIGHT
 
-    def put(self, *fields: Field) -> None:
+    def put(self, *fields: IfdEntry) -> None:
         """Write entries into the first directory, in place of those with the same tag.
 
         The directory moves to the end of the block; nothing else does, so that no offset has to be understood.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.engine.containers import exif as exif_block
 from cutoutd.engine.containers import iptc as iim
 from cutoutd.engine.containers import xmp as xmp_packet
-from cutoutd.engine.containers.exif import EMPTY, ExifBlock, Field, edited
+from cutoutd.engine.containers.exif import EMPTY, ExifBlock, IfdEntry, edited
 from cutoutd.engine.containers.tiff_structure import MalformedError
 from cutoutd.recipe import Metadata
 
@@ -111,7 +111,7 @@ def with_iptc(exif: bytes | None, iptc: bytes) -> bytes:
         exif: of a result; None: there is none.
         iptc: IIM.
     """
-    field = Field(tag=exif_block.IPTC, kind=_UNDEFINED, count=len(iptc), value=iptc)
+    field = IfdEntry(tag=exif_block.IPTC, kind=_UNDEFINED, count=len(iptc), value=iptc)
     return edited(exif or EMPTY, lambda block: block.put(field))
 
 
@@ -240,7 +240,7 @@ def _add_rights(block: ExifBlock, packet: bytes | None, iptc: bytes | None) -> N
             value = (
                 text.encode() + b"\x00"
             )  # cameras and editors write UTF-8 here, whatever the standard says
-            block.put(Field(tag=tag, kind=_ASCII, count=len(value), value=value))
+            block.put(IfdEntry(tag=tag, kind=_ASCII, count=len(value), value=value))
 
 
 def _words(block: ExifBlock, tag: int) -> list[str]:

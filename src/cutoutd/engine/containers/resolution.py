@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.engine.containers.exif import EMPTY, ExifBlock, Field, edited
+from cutoutd.engine.containers.exif import EMPTY, ExifBlock, IfdEntry, edited
 from cutoutd.engine.containers.tiff_structure import RATIONAL, SHORT, MalformedError
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ class Resolution:
         """Of the same picture on its side."""
         return Resolution(x=self.y, y=self.x)
 
-    def fields(self, order: str) -> tuple[Field, ...]:
+    def fields(self, order: str) -> tuple[IfdEntry, ...]:
         """What EXIF and TIFF write.
 
         Args:
             order: of bytes, as `struct` writes it.
         """
         return (
-            Field(tag=_X, kind=RATIONAL, count=1, value=_fraction(order, self.x)),
-            Field(tag=_Y, kind=RATIONAL, count=1, value=_fraction(order, self.y)),
-            Field(tag=_UNIT, kind=SHORT, count=1, value=struct.pack(f"{order}H", _INCH)),
+            IfdEntry(tag=_X, kind=RATIONAL, count=1, value=_fraction(order, self.x)),
+            IfdEntry(tag=_Y, kind=RATIONAL, count=1, value=_fraction(order, self.y)),
+            IfdEntry(tag=_UNIT, kind=SHORT, count=1, value=struct.pack(f"{order}H", _INCH)),
         )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from isal import isal_zlib
 
-from cutoutd.engine.containers.exif import ExifBlock, Field
+from cutoutd.engine.containers.exif import ExifBlock, IfdEntry
 from cutoutd.engine.containers.tiff_structure import RATIONAL, MalformedError
 
 if TYPE_CHECKING:
@@ -130,10 +130,10 @@ def _head(exif: bytes | None) -> tuple[bytearray, str, list[tuple[int, bytes]]]:
     return bytearray(b"II\x2a\x00\x00\x00\x00\x00"), "<", []
 
 
-def _structure(layout: Layout, order: str, rows: int, packed: list[bytes]) -> Iterator[Field]:
-    def numbers(tag: int, kind: int, *values: int) -> Field:
+def _structure(layout: Layout, order: str, rows: int, packed: list[bytes]) -> Iterator[IfdEntry]:
+    def numbers(tag: int, kind: int, *values: int) -> IfdEntry:
         value = struct.pack(f"{order}{len(values)}{_CODES[kind]}", *values)
-        return Field(tag=tag, kind=kind, count=len(values), value=value)
+        return IfdEntry(tag=tag, kind=kind, count=len(values), value=value)
 
     yield numbers(_WIDTH, _LONG, layout.width)
     yield numbers(_HEIGHT, _LONG, layout.height)
@@ -150,26 +150,26 @@ def _structure(layout: Layout, order: str, rows: int, packed: list[bytes]) -> It
         yield numbers(_EXTRA, _SHORT, _STRAIGHT_ALPHA)
 
 
-def _extras(extras: Extras) -> Iterator[Field]:
+def _extras(extras: Extras) -> Iterator[IfdEntry]:
     if extras.xmp:
-        yield Field(tag=_XMP, kind=_BYTE, count=len(extras.xmp), value=extras.xmp)
+        yield IfdEntry(tag=_XMP, kind=_BYTE, count=len(extras.xmp), value=extras.xmp)
     if extras.icc:
-        yield Field(tag=_ICC, kind=_UNDEFINED, count=len(extras.icc), value=extras.icc)
+        yield IfdEntry(tag=_ICC, kind=_UNDEFINED, count=len(extras.icc), value=extras.icc)
 
 
-def _resolution(extras: Extras, order: str) -> tuple[Field, ...]:
+def _resolution(extras: Extras, order: str) -> tuple[IfdEntry, ...]:
     if extras.resolution is not None:
         return extras.resolution.fields(order)
     one = struct.pack(f"{order}II", 1, 1)
     return (
-        Field(tag=_X_RESOLUTION, kind=RATIONAL, count=1, value=one),
-        Field(tag=_Y_RESOLUTION, kind=RATIONAL, count=1, value=one),
-        Field(tag=_UNIT, kind=_SHORT, count=1, value=struct.pack(f"{order}H", _NO_UNIT)),
+        IfdEntry(tag=_X_RESOLUTION, kind=RATIONAL, count=1, value=one),
+        IfdEntry(tag=_Y_RESOLUTION, kind=RATIONAL, count=1, value=one),
+        IfdEntry(tag=_UNIT, kind=_SHORT, count=1, value=struct.pack(f"{order}H", _NO_UNIT)),
     )
 
 
 def _directory(
-    head: bytearray, order: str, fields: list[Field], kept: list[tuple[int, bytes]], packed: list[bytes]
+    head: bytearray, order: str, fields: list[IfdEntry], kept: list[tuple[int, bytes]], packed: list[bytes]
 ) -> bytes:
     """All that stands before the pixels: the head, values that fit no entry, and the directory."""
     at = _even(head)

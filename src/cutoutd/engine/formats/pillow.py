@@ -26,7 +26,7 @@ from cutoutd.engine.containers.exif import (
     WHITE_POINT,
     XMP,
     ExifBlock,
-    Field,
+    IfdEntry,
 )
 from cutoutd.engine.containers.jpeg import refuse_unfinished
 from cutoutd.engine.containers.tiff_structure import ASCII, MalformedError, TiffStructure
@@ -203,7 +203,7 @@ def _with_texts(exif: bytes, image: TiffImagePlugin.TiffImageFile) -> bytes:
     """EXIF with the texts of a TIFF as they stand there: Pillow writes ASCII only, and what is not becomes a question mark."""
     texts = {tag: image.tag_v2.get(tag) for tag in (DESCRIPTION, ARTIST, COPYRIGHT)}
     fields = [
-        Field(tag=tag, kind=ASCII, count=len(text) + 1, value=text.encode("latin-1", "replace") + b"\x00")
+        IfdEntry(tag=tag, kind=ASCII, count=len(text) + 1, value=text.encode("latin-1", "replace") + b"\x00")
         for tag, text in texts.items()
         if isinstance(text, str) and not text.isascii()  # Pillow reads bytes as Latin-1
     ]

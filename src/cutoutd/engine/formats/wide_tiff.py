@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from cutoutd.engine.containers import exif, tiff_structure
-from cutoutd.engine.containers.exif import ExifBlock, Field
+from cutoutd.engine.containers.exif import ExifBlock, IfdEntry
 from cutoutd.engine.containers.metadata import orientation
 from cutoutd.engine.containers.tiff_structure import MalformedError, TiffStructure
 from cutoutd.engine.formats.colour_space import Colours
@@ -236,7 +236,7 @@ def _described(data: bytes) -> tuple[bytes | None, bytes | None]:
                     if found.order == block.order or kind == tiff_structure.ASCII
                     else _swapped(value, kind)
                 )
-                block.put(Field(tag=tag, kind=kind, count=len(value) // size, value=turned))
+                block.put(IfdEntry(tag=tag, kind=kind, count=len(value) // size, value=turned))
         iptc = found.value(exif.IPTC)
     except MalformedError:  # a BigTIFF is no such block
         return None, None

@@ -61,7 +61,7 @@ _SEEN: Final = 0.05  # change of the matte that a person sees
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Correction:
+class CorrectedMatte:
     """A coarse matte after strokes.
 
     Attributes:
@@ -81,7 +81,7 @@ def correct(
     *,
     suggestion: int = 0,
     picture: tuple[int, int] | None = None,
-) -> Correction:
+) -> CorrectedMatte:
     """Correct a coarse matte by strokes.
 
     Args:
@@ -104,7 +104,7 @@ def correct(
     shape = _copy_shape(height, width)
     drawn = masks(strokes, shape, picture or (height, width))
     if not (drawn.keep.any() or drawn.remove.any()):
-        return Correction(matte=matte, changed=False)
+        return CorrectedMatte(matte=matte, changed=False)
     small = np.asarray(cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     before = _resized(matte, shape)
     inside = before > _INSIDE
@@ -236,7 +236,7 @@ def _settled(accepted: Mask, undecided: Mask) -> Mask:
     return np.asarray((grown > 0) & ~accepted)
 
 
-def _applied(matte: Plane, before: Plane, added: Mask, taken: Mask, drawn: StrokeMasks) -> Correction:
+def _applied(matte: Plane, before: Plane, added: Mask, taken: Mask, drawn: StrokeMasks) -> CorrectedMatte:
     """The matte with parts that became subject and parts that became background, bool (h, w) of the copy each."""
     after = before.copy()
     after[added], after[taken] = 1, 0
@@ -251,4 +251,4 @@ def _applied(matte: Plane, before: Plane, added: Mask, taken: Mask, drawn: Strok
         )
         after = np.where(enlarged, _resized(after, shape), matte)
     difference = np.abs(after - matte)
-    return Correction(matte=after, changed=bool((difference > _SEEN).any()))
+    return CorrectedMatte(matte=after, changed=bool((difference > _SEEN).any()))

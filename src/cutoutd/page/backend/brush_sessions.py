@@ -21,7 +21,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
 from cutoutd.page.backend import shown_files
 from cutoutd.page.backend.method import RefusedError
-from cutoutd.page.backend.shown_files import Kind, ShownFile, cannot_show
+from cutoutd.page.backend.shown_files import PictureView, ShownFile, cannot_show
 from cutoutd.page.backend.workers import Worker, WorkerFailedError
 from cutoutd.settings.types import Sandbox
 
@@ -192,7 +192,7 @@ class BrushSessions:
         if JobResult.of(shown.job).model in ("", PACKAGED):
             return None
         try:
-            cutout = shown_files.find(self._backend, shown.job.id, Kind.MATTE)
+            cutout = shown_files.find(self._backend, shown.job.id, PictureView.MATTE)
             return shown_files.read(self._files(), cutout)
         except RefusedError:
             return None  # the embedded model's is what there is
@@ -254,7 +254,7 @@ def fixable(backend: Backend, number: int) -> ShownFile:
     Raises:
         RefusedError: there is none, or it cannot be.
     """
-    shown = shown_files.find(backend, number, Kind.SOURCE)
+    shown = shown_files.find(backend, number, PictureView.SOURCE)
     _, store = shown_files.configured(backend)
     if Reader(store).newest(shown.job) != number:
         raise source_changed()

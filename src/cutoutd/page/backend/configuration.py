@@ -34,7 +34,7 @@ _MODE: Final = 0o600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class ReadConfiguration:
     """A configuration file as it was read.
 
     Attributes:
@@ -53,7 +53,7 @@ class Seen:
         return hashlib.sha256(self.raw).hexdigest()
 
 
-def read(path: Path, environ: Mapping[str, str]) -> Seen:
+def read(path: Path, environ: Mapping[str, str]) -> ReadConfiguration:
     """What stands in the file now.
 
     Raises:
@@ -72,7 +72,7 @@ def read(path: Path, environ: Mapping[str, str]) -> Seen:
     if len(raw) > MAX_BYTES:
         raise _refused("config_too_large", "The configuration {path} is too large for the page.", path)
     try:
-        return Seen(raw=raw, mode=mode, settings=loader.load_bytes(raw, path, environ))
+        return ReadConfiguration(raw=raw, mode=mode, settings=loader.load_bytes(raw, path, environ))
     except ConfigurationError as error:
         why = error.cause
         text = "The configuration {path} is wrong: {why} Correct it there, and come back."
@@ -104,8 +104,8 @@ def why_locked(path: Path) -> RefusedError | None:
 
 
 def replace(
-    path: Path, seen: Seen, text: str, expected: Mapping[str, Any], environ: Mapping[str, str]
-) -> Seen:
+    path: Path, seen: ReadConfiguration, text: str, expected: Mapping[str, Any], environ: Mapping[str, str]
+) -> ReadConfiguration:
     """Put a changed text into the file's place; what was there stays beside it as ``.bak``.
 
     Args:
@@ -137,7 +137,11 @@ def replace(
 
 
 def check(
-    path: Path, seen: Seen | None, text: str, expected: Mapping[str, Any], environ: Mapping[str, str]
+    path: Path,
+    seen: ReadConfiguration | None,
+    text: str,
+    expected: Mapping[str, Any],
+    environ: Mapping[str, str],
 ) -> None:
     """See that a text may take the file's place, as `replace` and `create` do; nothing is written.
 
@@ -149,7 +153,9 @@ def check(
     _checked(path, text, expected, environ, before=seen)
 
 
-def create(path: Path, text: str, expected: Mapping[str, Any], environ: Mapping[str, str]) -> Seen:
+def create(
+    path: Path, text: str, expected: Mapping[str, Any], environ: Mapping[str, str]
+) -> ReadConfiguration:
     """Write the first configuration; its directory is made if it is missing.
 
     Raises:
@@ -186,8 +192,13 @@ def changed() -> RefusedError:
 
 
 def _checked(
-    path: Path, text: str, expected: Mapping[str, Any], environ: Mapping[str, str], *, before: Seen | None
-) -> Seen:
+    path: Path,
+    text: str,
+    expected: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    before: ReadConfiguration | None,
+) -> ReadConfiguration:
     try:
         raw = text.encode()
         means = tomllib.loads(text.removeprefix("\ufeff"))
@@ -204,7 +215,7 @@ def _checked(
     if beyond := list(trespasses(earlier, settings)):
         text = "The page may not change {key}. Change it in {path} with an editor."
         raise _refused("not_for_the_page", text, path, status=403, key=beyond[0])
-    return Seen(raw=raw, mode=_MODE if before is None else before.mode, settings=settings)
+    return ReadConfiguration(raw=raw, mode=_MODE if before is None else before.mode, settings=settings)
 
 
 def _unwritten(path: Path, error: OSError) -> RefusedError:

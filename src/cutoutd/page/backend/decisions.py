@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.journal.batches import Batches, Choice, Item, UnknownBatchError
+from cutoutd.journal.batches import Batches, BatchItem, Decision, UnknownBatchError
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.page.backend.jobs import MOST_NUMBERS
 from cutoutd.page.backend.journal import required
@@ -34,11 +34,11 @@ def decide(backend: Backend, params: Parameters) -> Reply:
         RefusedError: 400; a parameter is wrong.
     """
     verb = text(params, "verb")
-    if verb not in set(Choice):
+    if verb not in set(Decision):
         raise RefusedError(400, "unknown_choice", f"There is no decision {verb!r}.", name="verb", value=verb)
     items = _items(params.get("items"))
     with required(backend) as store:
-        decided = Batches(store).decide(Choice(verb), items, backend.clock)
+        decided = Batches(store).decide(Decision(verb), items, backend.clock)
     backend.tell("decided", {"batch": decided.batch})
     return _told(decided)
 
@@ -87,10 +87,10 @@ def _told(decided: Decided) -> Reply:
     return Reply(data={"batch": decided.batch, "done": decided.done, "conflicts": conflicts})
 
 
-def _items(given: Any) -> list[Item]:  # noqa: ANN401 -- JSON of a stranger
+def _items(given: Any) -> list[BatchItem]:  # noqa: ANN401 -- JSON of a stranger
     if not isinstance(given, list) or not 0 < len(given) <= MOST_NUMBERS:
         raise _wrong_items(f"be a list of 1 to {MOST_NUMBERS} pictures")
-    items: dict[int, Item] = {}
+    items: dict[int, BatchItem] = {}
     for one in given:
         if not isinstance(one, list) or len(one) not in _PARTS:
             raise _wrong_items("have a number and a SHA-256 for each picture")
@@ -100,10 +100,10 @@ def _items(given: Any) -> list[Item]:  # noqa: ANN401 -- JSON of a stranger
             not is_number
             or not isinstance(seen, str)
             or not _SEEN.fullmatch(seen)
-            or over not in ("", *Choice)
+            or over not in ("", *Decision)
         ):
             raise _wrong_items("have a number and a SHA-256 for each picture")
-        items[job] = Item(job=job, seen=seen, over=over)
+        items[job] = BatchItem(job=job, seen=seen, over=over)
     return list(items.values())
 
 

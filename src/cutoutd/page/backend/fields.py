@@ -32,7 +32,7 @@ _UNITS: Final = {"_s": "s", "_kb": "kB", "_px": "px", "dpi": "dpi", "shadow": "%
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Field:
+class SettingField:
     """One field.
 
     Attributes:
@@ -64,7 +64,7 @@ class Field:
 
 def describe(
     table: type[BaseModel], name: str, key: str, value: object, *, prefix: str, path: tuple[str | int, ...]
-) -> Field | None:
+) -> SettingField | None:
     """A key as a field; None for one whose value no field can show.
 
     Args:
@@ -84,7 +84,7 @@ def describe(
         return None
     default = _shown(info.get_default(call_default_factory=True))
     is_number = kind in ("int", "float") or takes == "auto"
-    return Field(
+    return SettingField(
         key=f"{prefix}{key}",
         path=(*path, key),
         kind=kind,
@@ -99,7 +99,7 @@ def describe(
     )
 
 
-def as_json(field: Field) -> dict[str, Any]:
+def as_json(field: SettingField) -> dict[str, Any]:
     """A field for the page."""
     return {
         "key": field.key,
@@ -114,7 +114,7 @@ def as_json(field: Field) -> dict[str, Any]:
     }
 
 
-def from_json(field: Field, value: object) -> Any:  # noqa: ANN401 -- any value of TOML
+def from_json(field: SettingField, value: object) -> Any:  # noqa: ANN401 -- any value of TOML
     """A value from a page as TOML has it; whether it is possible, the loader says.
 
     Raises:
@@ -156,7 +156,7 @@ def _as_text(value: Any, takes: str) -> Any:  # noqa: ANN401 -- as TOML has it
     return f"{value:g}" if takes and isinstance(value, float) else str(value) if takes else value
 
 
-def _plain(field: Field, value: object) -> Any:  # noqa: ANN401 -- as TOML has it
+def _plain(field: SettingField, value: object) -> Any:  # noqa: ANN401 -- as TOML has it
     if field.kind == "int":
         return _whole(field, value)
     if field.kind in ("text", "choice"):
@@ -170,14 +170,14 @@ def _plain(field: Field, value: object) -> Any:  # noqa: ANN401 -- as TOML has i
     return value
 
 
-def _items(field: Field, value: object) -> list[str]:
+def _items(field: SettingField, value: object) -> list[str]:
     listed = [one.strip() for one in value.split(_BETWEEN)] if isinstance(value, str) else value
     if not isinstance(listed, list) or len(listed) > MAX_ITEMS:
         raise _wrong(field)
     return [_text(field, one, MAX_ITEM) for one in listed if one != ""]
 
 
-def _number_or_auto(field: Field, value: object) -> Any:  # noqa: ANN401 -- a number or a text
+def _number_or_auto(field: SettingField, value: object) -> Any:  # noqa: ANN401 -- a number or a text
     if isinstance(value, int | float) and not isinstance(value, bool) and _is_usual(value):
         return value
     text = _text(field, value, MAX_TEXT).strip()
@@ -193,7 +193,7 @@ def _number_or_auto(field: Field, value: object) -> Any:  # noqa: ANN401 -- a nu
     return text  # the loader says what would be right
 
 
-def _whole(field: Field, value: object) -> int:
+def _whole(field: SettingField, value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _MAX_DIGITS:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -208,7 +208,7 @@ def _is_usual(number: float) -> bool:
     return math.isfinite(number) and abs(number) < 10**_MAX_DIGITS
 
 
-def _text(field: Field, value: object, longest: int) -> str:
+def _text(field: SettingField, value: object, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest or "\0" in value:
         raise _wrong(field)
     try:
@@ -218,7 +218,7 @@ def _text(field: Field, value: object, longest: int) -> str:
     return value
 
 
-def _wrong(field: Field) -> RefusedError:
+def _wrong(field: SettingField) -> RefusedError:
     text = f"{field.key} cannot have this value."
     return RefusedError(422, "value_refused", text, key=field.key)
 

@@ -18,7 +18,7 @@ from cutoutd.journal.state import running
 from cutoutd.page.backend import parameters, shown_files
 from cutoutd.page.backend.brush_sessions import BrushSessions, fixable, source_changed
 from cutoutd.page.backend.method import RefusedError, Reply
-from cutoutd.page.backend.shown_files import Kind
+from cutoutd.page.backend.shown_files import PictureView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,7 +133,7 @@ def fix_save(backend: Backend, params: Parameters) -> Reply:
     drawn, seen = _strokes(params), parameters.text(params, "seen", "")
     _see_that_it_is_the_same(backend, fix)
     _, store = shown_files.configured(backend)
-    _see_that_it_was_seen(store, shown_files.find(backend, fix.job, Kind.SOURCE), seen)
+    _see_that_it_was_seen(store, shown_files.find(backend, fix.job, PictureView.SOURCE), seen)
     action = FixAction.DRAW if drawn else FixAction.CLEAR
     _post(
         backend,

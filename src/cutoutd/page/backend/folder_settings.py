@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from cutoutd.page.backend.configuration import Seen
+    from cutoutd.page.backend.configuration import ReadConfiguration
     from cutoutd.page.backend.method import Backend, Method, Parameters
 
 __all__ = ["METHODS", "start"]
@@ -91,14 +91,14 @@ def file_of(backend: Backend) -> Path:
     return backend.config
 
 
-def _number_of(seen: Seen, name: str) -> int:
+def _number_of(seen: ReadConfiguration, name: str) -> int:
     for number, folder in enumerate(seen.settings.folder):
         if folder.name == name:
             return number
     raise RefusedError(404, "no_folder", f"There is no folder {name} in the configuration.", folder=name)
 
 
-def _fields(seen: Seen, number: int) -> Iterator[fields.Field]:
+def _fields(seen: ReadConfiguration, number: int) -> Iterator[fields.SettingField]:
     """What a page may set of a folder, in the order of the schema."""
     folder = seen.settings.folder[number]
     yield from _of_table(folder, "folder", "", ())
@@ -118,7 +118,7 @@ def _fields(seen: Seen, number: int) -> Iterator[fields.Field]:
 
 def _of_table(
     table: BaseModel, name: str, prefix: str, path: tuple[str | int, ...]
-) -> Iterator[fields.Field]:
+) -> Iterator[fields.SettingField]:
     for key, value in table:
         if is_admitted(f"{name}.{key}"):
             field = fields.describe(type(table), name, key, value, prefix=prefix, path=path)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from cutoutd.page.backend.configuration import Seen
+    from cutoutd.page.backend.configuration import ReadConfiguration
     from cutoutd.page.backend.method import Backend, Method, Parameters
     from cutoutd.page.backend.places import Place
-    from cutoutd.settings.forms import Form
+    from cutoutd.settings.forms import OutputForm
 
 MOST_FOLDERS: Final = 200
 """Each has four threads of the daemon; a page that is taken over must not add them without end."""
@@ -63,7 +63,7 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
     return Reply(data={"name": name, "digest": new.digest, **take_over(backend, new)})
 
 
-def _seen(path: Path, *, has_been_there: bool) -> Seen | None:
+def _seen(path: Path, *, has_been_there: bool) -> ReadConfiguration | None:
     """The configuration as it is; None where there never was one.
 
     One that was read and is not there now has been moved away, or its disk has: a new one of one folder must not take its place.
@@ -74,7 +74,11 @@ def _seen(path: Path, *, has_been_there: bool) -> Seen | None:
 
 
 def _draft(
-    seen: Seen | None, name: str, between: tuple[Place, Place], form: Form, existing: Existing
+    seen: ReadConfiguration | None,
+    name: str,
+    between: tuple[Place, Place],
+    form: OutputForm,
+    existing: Existing,
 ) -> Draft:
     draft = Draft(b"" if seen is None else seen.raw)
     values: dict[str, Any] = {
@@ -117,7 +121,7 @@ def _free_name(watched: Path, known: Collection[str]) -> str:
     )
 
 
-def _form(name: str) -> Form:
+def _form(name: str) -> OutputForm:
     form = forms.find(name)
     if form is None:
         raise RefusedError(422, "no_form", f"There is no form {name}.", key="form", form=name)

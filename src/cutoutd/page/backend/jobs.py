@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.jobs import Job
-    from cutoutd.journal.listing import Kind
+    from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
     from cutoutd.page.backend.method import Backend, Method, Parameters
 
@@ -135,7 +135,7 @@ def _sort(params: Parameters) -> Sort:
     return Sort(asked)
 
 
-def _selection(params: Parameters, kinds: Mapping[Kind, int]) -> Selection:
+def _selection(params: Parameters, kinds: Mapping[JobGroup, int]) -> Selection:
     folders, words = set(texts(params, "folder")), texts(params, "state")
     for word in words:
         if word not in FILTERS:

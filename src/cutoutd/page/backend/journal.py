@@ -18,7 +18,7 @@ from cutoutd.page.backend.method import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cutoutd.journal.listing import Kind
+    from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
     from cutoutd.page.backend.method import Backend
 
@@ -83,7 +83,7 @@ class _Counted:
     """Counts, and the version of the journal that they are of."""
 
     version: int
-    kinds: Mapping[Kind, int]
+    kinds: Mapping[JobGroup, int]
 
 
 class Counts:
@@ -92,7 +92,7 @@ class Counts:
     def __init__(self) -> None:
         self._counted: weakref.WeakKeyDictionary[Store, _Counted] = weakref.WeakKeyDictionary()
 
-    def of(self, store: Store) -> Mapping[Kind, int]:
+    def of(self, store: Store) -> Mapping[JobGroup, int]:
         """Of this journal, as it is now."""
         version = store.data_version()
         known = self._counted.get(store)
@@ -102,7 +102,7 @@ class Counts:
         return known.kinds
 
 
-def counts(backend: Backend, store: Store) -> Mapping[Kind, int]:
+def counts(backend: Backend, store: Store) -> Mapping[JobGroup, int]:
     """How many pictures there are of each kind."""
     kept: Counts = backend.parts.setdefault("counts", Counts())
     return kept.of(store)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Journal:
+class OpenJournal:
     """The journal as methods see it, opened when there is one, and anew when the daemon made another."""
 
     def __init__(self, state_dir: Path) -> None:

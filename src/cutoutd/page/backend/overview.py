@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from cutoutd.journal.listing import Kind
+    from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
     from cutoutd.page.backend.method import Backend, Method, Parameters
     from cutoutd.settings.schema import Folder, Settings
@@ -172,7 +172,7 @@ def _told(
     }
 
 
-def _counted(folder: str, kinds: Mapping[Kind, int]) -> dict[str, int]:
+def _counted(folder: str, kinds: Mapping[JobGroup, int]) -> dict[str, int]:
     own = {kind: number for kind, number in kinds.items() if kind.folder == folder}
     return {
         word: sum(number for kind, number in own.items() if is_meant(word, kind.state, kind.mark))
@@ -180,7 +180,7 @@ def _counted(folder: str, kinds: Mapping[Kind, int]) -> dict[str, int]:
     }
 
 
-def _paced(folder: str, store: Store | None, kinds: Mapping[Kind, int], now_us: int) -> dict[str, Any]:
+def _paced(folder: str, store: Store | None, kinds: Mapping[JobGroup, int], now_us: int) -> dict[str, Any]:
     """How many were done today, how fast, and how long what waits takes at that rate."""
     if store is None:
         return {"done_today": 0, "per_minute": 0.0, "eta_s": None}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.page.backend import parameters, shown_files
 from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.page.backend.picture_cache import PictureCache
-from cutoutd.page.backend.shown_files import UNDECODED, Kind, ShownFile, cannot_show, no_matte
+from cutoutd.page.backend.shown_files import UNDECODED, PictureView, ShownFile, cannot_show, no_matte
 from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError, busy
 from cutoutd.previews import tiling
 from cutoutd.settings.types import Sandbox
@@ -147,7 +147,7 @@ class Pictures:
             self._cache.put(key, parts[0])
             for (level, x, y), tile in zip(said.get("tiles", ()), parts[1:], strict=False):
                 self._cache.put(self._key(shown, f"{level:d}/{x:d}/{y:d}"), tile)
-            if shown.kind is not Kind.MATTE:
+            if shown.kind is not PictureView.MATTE:
                 self._cache.put(self._key(shown, "size"), json.dumps(shown_files.size(said)).encode())
         return parts[0], exact
 
@@ -173,7 +173,7 @@ class Pictures:
     def _make_small(self, shown: ShownFile, file: int) -> tuple[dict[str, Any], bytes]:
         asked: dict[str, object] = {
             "do": "thumb",
-            "matte": shown.kind is Kind.MATTE,
+            "matte": shown.kind is PictureView.MATTE,
             "side": SMALL_SIDE,
             "coarse": COARSE_SIDE,
         }
@@ -196,7 +196,7 @@ class Pictures:
         asked = {
             "do": "tile",
             "key": shown.key,
-            "matte": shown.kind is Kind.MATTE,
+            "matte": shown.kind is PictureView.MATTE,
             "level": level,
             "x": x,
             "y": y,
@@ -217,7 +217,7 @@ class Pictures:
         file = shown_files.read(self._files(), shown)
         try:
             exact = file.sha256 == shown.sha256
-            upright = exact and shown.kind is not Kind.SOURCE  # it was made here
+            upright = exact and shown.kind is not PictureView.SOURCE  # it was made here
             asked = {"do": "open", "key": shown.key, "upright": upright}
             with self._prompt.turn(ANSWER_S):
                 said, _ = self._ask(self._prompt, shown, asked, file.descriptor)
@@ -253,7 +253,7 @@ class Pictures:
         if (why := said.get("why")) is None:
             return said, body
         why = str(why)[:_MAX_WHY]
-        if shown.kind is Kind.MATTE and why == "it has no transparency":
+        if shown.kind is PictureView.MATTE and why == "it has no transparency":
             raise no_matte()
         with self._lock:
             _remember(self._refused, shown.key, (time.monotonic() + REFUSED_S, why))
@@ -335,11 +335,11 @@ def _pictures(backend: Backend) -> Pictures:
 
 def _shown(backend: Backend, params: Parameters) -> ShownFile:
     kind = parameters.text(params, "kind")
-    if kind not in set(Kind):
+    if kind not in set(PictureView):
         raise RefusedError(
             400, "parameter", "The parameter kind must be source, cutout or matte.", name="kind"
         )
-    return shown_files.find(backend, parameters.whole(params, "job"), Kind(kind))
+    return shown_files.find(backend, parameters.whole(params, "job"), PictureView(kind))
 
 
 def _reply(shown: ShownFile, params: Parameters, found: tuple[bytes, bool]) -> Reply:

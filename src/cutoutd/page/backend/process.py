@@ -18,9 +18,9 @@ from cutoutd import logs
 from cutoutd.page import announcement
 from cutoutd.page.backend import listener, registry
 from cutoutd.page.backend.method import Backend
-from cutoutd.page.backend.open_journal import Journal
-from cutoutd.page.backend.service import Service
-from cutoutd.page.backend.sessions import Sessions
+from cutoutd.page.backend.open_journal import OpenJournal
+from cutoutd.page.backend.service import MethodRunner
+from cutoutd.page.backend.sessions import BrowserSessions
 from cutoutd.page.backend.web_process import WebProcess
 from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.sandbox.confinement import PAGE_MEMORY_MB, confine_page
@@ -40,7 +40,7 @@ PICTURES: Final = "page-pictures"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class PageOptions:
     """What a page is served with.
 
     Attributes:
@@ -64,7 +64,7 @@ class Options:
     on_ready: Callable[[str], object]
 
 
-def serve(options: Options, *, clock: Clock) -> bool:
+def serve(options: PageOptions, *, clock: Clock) -> bool:
     """Serve the page until a signal.
 
     Returns:
@@ -83,23 +83,27 @@ def serve(options: Options, *, clock: Clock) -> bool:
     with announcement.held(options.state_dir, ending=ending if options.waits else None) as is_held:
         if is_held:
             with listener.listening(options.page, any_port=options.any_port) as bound:
-                sessions = Sessions(options.state_dir, clock, password)
+                sessions = BrowserSessions(options.state_dir, clock, password)
                 return _serve(options, bound, sessions, clock, ending)
     return False
 
 
 def _serve(
-    options: Options, bound: socket.socket, sessions: Sessions, clock: Clock, ending: threading.Event
+    options: PageOptions,
+    bound: socket.socket,
+    sessions: BrowserSessions,
+    clock: Clock,
+    ending: threading.Event,
 ) -> bool:
     backend = Backend(
         settings=options.settings,
         config=options.config,
-        open_store=Journal(options.state_dir).open,
+        open_store=OpenJournal(options.state_dir).open,
         clock=clock,
         cache=options.state_dir / PICTURES,
         tell=lambda event, data: service.tell(event, data),  # noqa: PLW0108 -- made below
     )
-    service = Service(backend, {**registry.methods(), "_pair": sessions.pair})
+    service = MethodRunner(backend, {**registry.methods(), "_pair": sessions.pair})
     web = WebProcess(bound, service, partial(_told, options, sessions))
     web.start()
     address = listener.url(bound, options.page)
@@ -121,7 +125,7 @@ def _serve(
     return web.is_upgraded
 
 
-def _told(options: Options, sessions: Sessions) -> dict[str, Any]:
+def _told(options: PageOptions, sessions: BrowserSessions) -> dict[str, Any]:
     instance = hashlib.sha256(os.fsencode(options.state_dir)).hexdigest()[:8]
     page = options.page
     return {

@@ -48,7 +48,7 @@ class Channel(Protocol):
         """End it, for whoever waits in `recv` as well."""
 
 
-class Service:
+class MethodRunner:
     """Methods, and the threads that run them; it outlives each single web process.
 
     Args:

@@ -36,7 +36,7 @@ _TRIES_S: Final = 60.0
 192 bits, and a right one is always taken."""
 
 
-class Sessions:
+class BrowserSessions:
     """Browsers that were paired.
 
     Args:

@@ -38,7 +38,7 @@ LONGEST_S: Final = 60.0
 AT_ONCE: Final = 2
 
 
-class Kind(StrEnum):
+class PictureView(StrEnum):
     """What is shown of a job."""
 
     SOURCE = "source"  # the original
@@ -60,7 +60,7 @@ class ShownFile:
     """
 
     job: Job
-    kind: Kind
+    kind: PictureView
     folder: Folder
     sha256: str | None
     seen: str
@@ -75,14 +75,14 @@ class ShownFile:
     @property
     def key(self) -> str:
         """Of what is decoded for it: cutout and matte are in one file."""
-        return f"{self.job.id}/{self.kind is Kind.SOURCE}/{self.version}"
+        return f"{self.job.id}/{self.kind is PictureView.SOURCE}/{self.version}"
 
     def is_named(self, version: str) -> bool:
         """Whether a request is for just this version, by its own or by the cutout's SHA-256."""
         return bool(version) and version in (self.version, self.sha256, self.seen)
 
 
-def find(backend: Backend, number: int, kind: Kind) -> ShownFile:
+def find(backend: Backend, number: int, kind: PictureView) -> ShownFile:
     """The file of a job.
 
     Raises:
@@ -103,13 +103,13 @@ def find(backend: Backend, number: int, kind: Kind) -> ShownFile:
         )
     output = first_output(store, job)
     seen = "" if output is None else output.sha256
-    if kind is Kind.SOURCE:
+    if kind is PictureView.SOURCE:
         is_newest = Reader(store).newest(job) == job.id
         places = tuple(whereabouts(job, folder, is_newest=is_newest))
         return ShownFile(job=job, kind=kind, folder=folder, sha256=job.sha256, seen=seen, places=places)
     if output is None:
         raise RefusedError(404, "no_cutout", "There is no cutout of this picture.", job=number)
-    if kind is Kind.MATTE and output.path.endswith(f".{Format.JPEG.extension}"):
+    if kind is PictureView.MATTE and output.path.endswith(f".{Format.JPEG.extension}"):
         raise no_matte()
     place = Whereabouts(root=folder.output, path=folder.output / output.path)
     return ShownFile(job=job, kind=kind, folder=folder, sha256=seen, seen=seen, places=(place,))
@@ -246,7 +246,7 @@ def _away(shown: ShownFile) -> RefusedError:
 
 
 def _gone(shown: ShownFile) -> RefusedError:
-    if shown.kind is not Kind.SOURCE:
+    if shown.kind is not PictureView.SOURCE:
         return RefusedError(
             404, "cutout_gone", "The cutout is not where it was put: it was moved or deleted since."
         )

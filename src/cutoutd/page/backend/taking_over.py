@@ -21,7 +21,7 @@ from cutoutd.page.backend.configuration import read
 from cutoutd.page.backend.method import RefusedError
 
 if TYPE_CHECKING:
-    from cutoutd.page.backend.configuration import Seen
+    from cutoutd.page.backend.configuration import ReadConfiguration
     from cutoutd.page.backend.method import Backend
 
 ANSWER_S: Final = 3.0
@@ -38,7 +38,7 @@ def lock_of(backend: Backend) -> threading.Lock:
     return lock
 
 
-def take_over(backend: Backend, seen: Seen) -> dict[str, Any]:
+def take_over(backend: Backend, seen: ReadConfiguration) -> dict[str, Any]:
     """Have a configuration that was just written taken over.
 
     Returns:

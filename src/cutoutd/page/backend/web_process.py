@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from cutoutd.page.backend.service import Service
+    from cutoutd.page.backend.service import MethodRunner
 
 _SEND_S: Final = 10
 _END_S: Final = 1
@@ -42,7 +42,9 @@ class WebProcess:
         is_upgraded: another version was installed, and this one has to make room.
     """
 
-    def __init__(self, bound: socket.socket, service: Service, told: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, bound: socket.socket, service: MethodRunner, told: Callable[[], dict[str, Any]]
+    ) -> None:
         self._bound = bound
         self._service = service
         self._told = told

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cutoutd.page.web.backend_channel import BackendChannel
     from cutoutd.page.web.event_streams import EventStreams
-    from cutoutd.page.web.guard import Guard
+    from cutoutd.page.web.guard import AccessRules
     from cutoutd.page.web.static_files import StaticFile
 
 MAX_BODY: Final = 1 << 23
@@ -55,7 +55,7 @@ class Pages:
         self,
         *,
         channel: BackendChannel,
-        guard: Guard,
+        guard: AccessRules,
         streams: EventStreams,
         files: Mapping[str, StaticFile],
         reads: frozenset[str],
@@ -199,7 +199,7 @@ def _peer(request: Request) -> int | None:
 class _Checked:
     """Sees to the Host header before anything else, and to the headers of every answer, also of one that failed."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, guard: AccessRules) -> None:
         self._app = app
         self._guard = guard
 

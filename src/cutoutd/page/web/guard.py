@@ -48,7 +48,7 @@ class Session(NamedTuple):
 
 
 @dataclass(kw_only=True, slots=True)
-class Guard:
+class AccessRules:
     """What is allowed.
 
     Attributes:

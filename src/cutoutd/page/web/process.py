@@ -21,7 +21,7 @@ from cutoutd.page.web import server, static_files
 from cutoutd.page.web.app import Pages
 from cutoutd.page.web.backend_channel import BackendChannel
 from cutoutd.page.web.event_streams import EventStreams, encoded
-from cutoutd.page.web.guard import Guard, Session
+from cutoutd.page.web.guard import AccessRules, Session
 from cutoutd.page.web.peers import PeerOwners
 from cutoutd.sandbox.confinement import confine_web
 from cutoutd.sandbox.limits import die_with_parent
@@ -69,7 +69,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     streams = EventStreams(greeting, lambda watched: backend.watched(watched=watched))
     backend = BackendChannel(reader, writer, streams.send)
     logging.getLogger().addHandler(_Log(backend))
-    guard = Guard(
+    guard = AccessRules(
         hosts=frozenset(told["hosts"]),
         proxy=told["proxy"],
         is_encrypted=bool(told["proxy"] or told["tls_cert"]),
