@@ -17,6 +17,7 @@ import pytest
 from cutoutd.errors import StorageError
 from cutoutd.page import frames
 from cutoutd.page.backend.method import Backend, RefusedError, Reply
+from cutoutd.page.backend.registry import MAX_BODIES, MAX_BODY
 from cutoutd.page.backend.service import MethodRunner
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Room:
         self.held = held
         self.ours, self.theirs = socket.socketpair()
         self.service = MethodRunner(
-            backend, {name: getattr(self, name) for name in ("echo", "odd", "away", "no", "wait")}
+            backend, {name: getattr(self, name) for name in ("echo", "odd", "away", "no", "wait", "decide")}
         )
         self.ended: list[str] = []
         self.thread = threading.Thread(target=self._serve)
@@ -110,6 +111,10 @@ class Room:
     def odd(self, _: Backend, params: Parameters) -> Reply:
         """What is no JSON."""
         return Reply(data={"nan": math.nan, "set": {1}, "large": "x" * (frames.MAX_BODY + 1)}[params["what"]])
+
+    def decide(self, _: Backend, params: Parameters) -> Reply:
+        """About many."""
+        return Reply(data=len(params["items"]))
 
     def away(self, _: Backend, __: Parameters) -> Reply:
         """Fails as the disk does."""
@@ -159,6 +164,34 @@ def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
         assert (status, said["error"]["code"]) == (500, code)
     room.service.tell("jobs", {"folders": ["a"]})
     assert room.hear() == ({"event": "jobs"}, {"folders": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("head", "most"),
+    [
+        ({"id": 1, "method": "echo", "params": {}}, MAX_BODY),
+        ({"id": 1, "method": ["decide"], "params": {}}, 0),
+        ({"id": 1, "method": "decide", "params": {}}, MAX_BODIES["decide"]),
+        ({"watched": True}, 0),
+    ],
+)
+def test_a_body_that_is_too_large_for_its_method_is_not_read(
+    room: Room, head: dict[str, Any], most: int
+) -> None:
+    """Nothing but decisions and strokes is large; to parse 32 MiB of brackets held up every browser for 18 seconds."""
+    encoded = json.dumps(head).encode()
+    room.theirs.sendall(struct.pack("!II", len(encoded), most + 1) + encoded)
+    room.thread.join(30)
+    assert room.ended == [f"a frame's body of {most + 1} bytes is too large for what it is"]
+
+
+def test_a_body_of_too_many_values_is_not_parsed(room: Room) -> None:
+    """What is large is names and numbers, and no brackets alone."""
+    assert room.ask("decide", {}, b'{"a": [' + b"[]," * 130_000 + b"[]]}")[0] == 413
+    most = {"verb": "undecided", "items": [[2**53 - number, "a" * 64, "reject"] for number in range(50_000)]}
+    body = json.dumps(most, separators=(",", ":")).encode()
+    assert room.ask("decide", {}, body) == (200, 50_000)
+    assert len(body) < MAX_BODIES["decide"]
 
 
 def test_a_web_process_says_once_how_it_is_confined(room: Room) -> None:

@@ -100,7 +100,7 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 
     async def read() -> None:
         scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
-        refused = await app.read_body(Request(scope, never))
+        refused = await app.read_body(Request(scope, never), 100)
         assert not isinstance(refused, bytes)
         assert refused.status_code == 408
 

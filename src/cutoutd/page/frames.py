@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
-MAX_HEAD: Final = 1 << 20
+MAX_HEAD: Final = 1 << 17
+"""Four times the head of a browser's request, whose parameters are escaped in here."""
+
 MAX_BODY: Final = 1 << 25
-"""Thirty-two MiB: a list of 30,000 jobs takes a tenth of it, and a request of a browser a quarter."""
+"""Of an answer: a list of 30,000 jobs takes a tenth of it. Whoever receives requests has less read, by their heads."""
 
 UPGRADED: Final = 75
 """Exit code of a web process of another version than its backend; both are to be started anew."""
@@ -43,11 +45,14 @@ def pack(head: Mapping[str, Any], body: bytes = b"") -> bytes:
     return b"".join((_LENGTHS.pack(len(encoded), len(body)), encoded, body))
 
 
-def receive(read: Callable[[int], bytes]) -> Frame | None:
+def receive(
+    read: Callable[[int], bytes], most: Callable[[dict[str, Any]], int] = lambda _: MAX_BODY
+) -> Frame | None:
     """The next frame; waits for it.
 
     Args:
         read: gives at most so many bytes, and none at the end.
+        most: bytes that the body of a frame with such a head may have; a larger one is not read.
 
     Returns:
         None at the end, also in the middle of a frame.
@@ -61,9 +66,14 @@ def receive(read: Callable[[int], bytes]) -> Frame | None:
         return None
     head_bytes, body_bytes = _LENGTHS.unpack(lengths)
     _check(head_bytes, body_bytes)
-    head = _exactly(head_bytes, read)
+    encoded = _exactly(head_bytes, read)
+    if encoded is None:
+        return None
+    head = _parsed(encoded)
+    if body_bytes > most(head):
+        raise FrameError(f"a frame's body of {body_bytes} bytes is too large for what it is")
     body = _exactly(body_bytes, read)
-    return None if head is None or body is None else (_parsed(head), body)
+    return None if body is None else (head, body)
 
 
 async def receive_async(reader: asyncio.StreamReader) -> Frame:

@@ -137,6 +137,8 @@ def _told(options: PageOptions, sessions: BrowserSessions) -> dict[str, Any]:
         "cookie": f"cutoutd-{instance}",
         "sessions": sessions.all(),
         "reads": sorted(registry.READS),
+        "max_body": registry.MAX_BODY,
+        "max_bodies": registry.MAX_BODIES,
         "required": options.required,
     }
 

@@ -71,6 +71,16 @@ SLOW: Final = frozenset(
 """Methods that look at people's folders or have a worker do something: they have threads of their own, so that a share that
 hangs holds up no list."""
 
+MAX_BODY: Final = 1 << 18
+"""Of a request's body, in bytes, unless it is in here:"""
+
+MAX_BODIES: Final = {
+    "decide": 5 << 20,  # 50,000 pictures, each with a SHA-256 and what is decided anew
+    "retry": 1 << 20,  # as many numbers
+    "fix_preview": 1 << 20,  # 20,000 points
+    "fix_save": 1 << 20,
+}
+
 
 def methods() -> dict[str, Method]:
     """All methods by their names.

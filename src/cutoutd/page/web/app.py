@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from cutoutd.page.web.guard import AccessRules
     from cutoutd.page.web.static_files import StaticFile
 
-MAX_BODY: Final = 1 << 23
-"""Eight MiB: 50,000 decisions with what was seen take half of that."""
-
 MAX_CODE: Final = 8192
 """Of a request that anybody may make."""
 
@@ -49,6 +46,8 @@ class Pages:
         streams: browsers that listen.
         files: the page's own, by path.
         reads: names of methods that change nothing.
+        max_body: bytes of a request's body, unless its method is in `max_bodies`.
+        max_bodies: by names of methods.
     """
 
     def __init__(
@@ -59,12 +58,16 @@ class Pages:
         streams: EventStreams,
         files: Mapping[str, StaticFile],
         reads: frozenset[str],
+        max_body: int,
+        max_bodies: Mapping[str, int],
     ) -> None:
         self._channel = channel
         self._guard = guard
         self._streams = streams
         self._files = files
         self._reads = reads
+        self._max_body = max_body
+        self._max_bodies = max_bodies
 
     def app(self) -> ASGIApp:
         """The application, behind the checks that every request passes."""
@@ -150,7 +153,7 @@ class Pages:
             return _refused(403, "origin", "This comes from another page.")
         if not self._guard.may_write(request.cookies, request.headers, _peer(request)):
             return _unpaired()
-        body = await read_body(request)
+        body = await read_body(request, self._max_bodies.get(method, self._max_body))
         return body if isinstance(body, Response) else await self._asked(method, {}, body)
 
     async def thumbnail(self, request: Request) -> Response:
@@ -234,7 +237,7 @@ def _missing(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in encoded if name not in there]
 
 
-async def read_body(request: Request, most: int = MAX_BODY) -> bytes | Response:
+async def read_body(request: Request, most: int) -> bytes | Response:
     """A request's body, whole; or the refusal of one that is too large, too slow, or no JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _refused(415, "media_type", "A request's body is JSON.")

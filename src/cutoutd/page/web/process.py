@@ -77,7 +77,15 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
         sessions={cookie: Session(token, uid) for cookie, token, uid in told["sessions"]},
     )
     files = static_files.read_all()
-    pages = Pages(channel=backend, guard=guard, streams=streams, files=files, reads=frozenset(told["reads"]))
+    pages = Pages(
+        channel=backend,
+        guard=guard,
+        streams=streams,
+        files=files,
+        reads=frozenset(told["reads"]),
+        max_body=told["max_body"],
+        max_bodies=told["max_bodies"],
+    )
     async with anyio.create_task_group():
         pass  # what streams need is imported at its first use, which would be too late
 
