@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cutoutd import spool
+from cutoutd.exchange import spool
 
 if TYPE_CHECKING:
-    from cutoutd.spool import SpoolPaths, UploadReply
+    from cutoutd.exchange.spool import SpoolPaths, UploadReply
 
 
 def replies(paths: SpoolPaths) -> list[UploadReply]:

@@ -162,7 +162,7 @@ def _worker(data: bytes) -> None:
 
 def _reply(data: bytes) -> None:
     from cutoutd.engine.formats import reply  # noqa: PLC0415
-    from cutoutd.spool import Body  # noqa: PLC0415
+    from cutoutd.exchange.spool import Body  # noqa: PLC0415
 
     reply.matte(
         data[1:], list(Body)[data[0] % 3] if data else Body.CUTOUT, width=8, height=8, max_pixels=10_000

@@ -21,7 +21,7 @@ from tests import spooled
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import KEY, Station, picture
 
-from cutoutd.spool import UploadOutcome, UploadReply
+from cutoutd.exchange.spool import UploadOutcome, UploadReply
 from torture.figures import Figures, note, report
 
 PROMISE: Final = "killed at any moment: no picture sent whole twice, no reply lost, every byte in the ledger"

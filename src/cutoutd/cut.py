@@ -20,6 +20,7 @@ from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.errors import StorageError, UsageError
 from cutoutd.events import Accepted, Started
+from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
@@ -33,7 +34,6 @@ from cutoutd.pool.local import LocalPool
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import OnConflict
-from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -163,7 +163,7 @@ class PermanentError(CutoutdError):
 class PictureError(PermanentError):
     """The bytes are not a picture we can read: damaged, cut short, or of no known format.
 
-    A file that arrived a moment ago may only be unfinished, so `cutoutd.retry` gives it time.
+    A file that arrived a moment ago may only be unfinished, so `cutoutd.faults.retry` gives it time.
     """
 
     code = FailureCode.PICTURE
@@ -204,7 +204,7 @@ class ReplyError(PermanentError):
 
 
 class UnforeseenError(PermanentError):
-    """An exception that nobody foresaw; see `cutoutd.fault_isolation`."""
+    """An exception that nobody foresaw; see `cutoutd.faults.isolation`."""
 
     code = FailureCode.UNFORESEEN
     title = "A fault of cutoutd's own"

@@ -1,6 +1,6 @@
 """An error of the tree as a value that can be sent, stored and shown.
 
-It must not decide what becomes of a job; `cutoutd.retry` does.
+It must not decide what becomes of a job; `cutoutd.faults.retry` does.
 """
 
 from __future__ import annotations

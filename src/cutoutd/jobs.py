@@ -131,7 +131,7 @@ class Received:
 
     Attributes:
         file: absolute path of the reply's raw body; for messages, since a worker gets it opened.
-        body: what it should be, as in `cutoutd.spool.Body`.
+        body: what it should be, as in `cutoutd.exchange.spool.Body`.
         width, height: of the copy that was uploaded, pixels.
     """
 

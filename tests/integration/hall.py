@@ -14,6 +14,7 @@ from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
+from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
@@ -23,7 +24,6 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.protocols import Finished, Lost, Withdrawn, WorkerFacts
-from cutoutd.supervised_thread import SupervisedThread
 from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, sidecar_factory
 
 if TYPE_CHECKING:

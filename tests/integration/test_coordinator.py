@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from cutoutd import spool
 from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.errors import FailureCode, OutboxError
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import Request, UploadOutcome, UploadReply
 from cutoutd.jobs import Exported, Failure, JobState
 from cutoutd.journal.uploads import uploaded
 from cutoutd.offload import spool_files
 from cutoutd.offload.outbox import Outbox
 from cutoutd.offload.routing import RoutePlan
-from cutoutd.spool import Request, UploadOutcome, UploadReply
 from tests.integration.desk import Power
 from tests.integration.hall import Hall
 from tests.integration.parts import NAME, folder_in, until

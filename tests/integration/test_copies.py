@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import spool
 from cutoutd.daemon.offload_coordinator import Coordinator
+from cutoutd.exchange import spool
 from cutoutd.jobs import Exported, SourceFacts
 from cutoutd.offload import spool_files
 from cutoutd.offload.outbox import MAX_COPY_BYTES, Outbox

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from cutoutd.cli import app
+from cutoutd.cli.registry import Invocation, registered
 from cutoutd.engine.matting.matte_model import MatteModel
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.models.own import Addition, remove
 from cutoutd.pool import model_trial
 from cutoutd.protocols import ModelSpec, Scale
-from cutoutd.registry import Invocation, registered
 from cutoutd.settings import places
 from tests.integration import small_models
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.jobs import Task
 from cutoutd.pool.routed import RoutedPool
 from cutoutd.protocols import Files
 from cutoutd.recipe import Metadata, Recipe
-from cutoutd.spool import SpoolPaths
 from tests.integration.test_sandbox import landlock_version
 
 if TYPE_CHECKING:

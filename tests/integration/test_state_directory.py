@@ -12,13 +12,13 @@ import pytest
 from cutoutd.doctor import state as doctor
 from cutoutd.doctor.finding import Level
 from cutoutd.errors import CutoutdError
+from cutoutd.exchange.spool import SpoolPaths, announce, announcement, uploader_status
+from cutoutd.exchange.upload_records import KnownUploads, read_known, write_known
 from cutoutd.fs.permissions import writers_above, writers_in
 from cutoutd.fs.private_directory import NotPrivateError
 from cutoutd.journal import store
 from cutoutd.journal.rebuild import open_or_rebuild, rebuilt
 from cutoutd.journal.state import StateDirectory, check_state, running
-from cutoutd.spool import SpoolPaths, announce, announcement, uploader_status
-from cutoutd.upload_records import KnownUploads, read_known, write_known
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from cutoutd import spool
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import Body, UploadOutcome
 from cutoutd.hosted.ledger import FILE_NAME
-from cutoutd.spool import Body, UploadOutcome
 from tests.hosted_server import Alpha, Behaviour, HostedServer, Rgb
 from tests.integration.parts import until
 from tests.integration.uploading import HEIGHT, KEY, LARGE, PATIENCE_S, WIDTH, Station, large, picture
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.spool import UploadReply
+    from cutoutd.exchange.spool import UploadReply
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import spool
-from cutoutd.spool import UploadOutcome
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import PATIENCE_S, Station, picture
 

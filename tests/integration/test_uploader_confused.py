@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.exchange.spool import UploadOutcome
 from cutoutd.hosted.route import RouteState
-from cutoutd.spool import UploadOutcome
 from tests.hosted_server import Behaviour, HostedServer
 from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import Station, picture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from cutoutd.exchange.spool import Body, UploadOutcome
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.providers import WithoutBg
-from cutoutd.spool import Body, UploadOutcome
 from tests.hosted_server import Behaviour, HostedServer, engine_cut
 from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import HEIGHT, KEY, WIDTH, picture

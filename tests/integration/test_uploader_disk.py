@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import spool
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import UploadOutcome
 from cutoutd.hosted.ledger import Ledger, LedgerError
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.upload_job import UploadJob
-from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import close, context, request
 

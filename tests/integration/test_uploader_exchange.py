@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
+from cutoutd.exchange.spool import UploadOutcome
 from cutoutd.hosted.connection import ExchangeLimits
-from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, context, request
 from tests.integration.uploading import picture
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from cutoutd.exchange.spool import Request, UploadReply
     from cutoutd.hosted.context import UploadContext
-    from cutoutd.spool import Request, UploadReply
     from tests.integration.uploader_parts import Service
 
 TIMEOUT_S = 0.4

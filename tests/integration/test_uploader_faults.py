@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cutoutd import spool
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import Body, Request, SpoolPaths, UploadOutcome, UploadReply
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.request_reader import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.uploader import Uploader
-from cutoutd.spool import Body, Request, SpoolPaths, UploadOutcome, UploadReply
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import context, request
 from tests.integration.uploading import PATIENCE_S, Station, picture
@@ -217,7 +217,7 @@ import os, signal, sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from cutoutd import spool
+from cutoutd.exchange import spool
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.uploader import Uploader

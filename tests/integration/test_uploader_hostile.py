@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from PIL import Image
 
-from cutoutd import spool
 from cutoutd.engine.formats.reply import matte
 from cutoutd.errors import ReplyError
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import Body, UploadOutcome
 from cutoutd.hosted.route import RouteState
 from cutoutd.hosted.upload_job import UploadJob
-from cutoutd.spool import Body, UploadOutcome
 from tests.integration.test_uploader_exchange import take, wire
 from tests.integration.uploader_parts import close, context, request
 from tests.integration.uploading import HEIGHT, WIDTH, picture

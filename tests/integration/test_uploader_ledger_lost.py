@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import typer
 
-from cutoutd import spool
 from cutoutd.cli import hosted as cli
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.doctor import state
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import SpoolPaths, UploadOutcome
+from cutoutd.exchange.upload_records import (
+    KnownUploads,
+    LedgerStart,
+    read_known,
+    traces,
+    write_begun,
+    write_known,
+)
 from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
 from cutoutd.hosted.ledger_recovery import LedgerOpener, opened
@@ -25,15 +34,6 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
 from cutoutd.offload.outbox import Outbox
 from cutoutd.settings.loader import load
-from cutoutd.spool import SpoolPaths, UploadOutcome
-from cutoutd.upload_records import (
-    KnownUploads,
-    LedgerStart,
-    read_known,
-    traces,
-    write_begun,
-    write_known,
-)
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, context, request, settings_for
 from tests.integration.uploading import PATIENCE_S, Station, picture

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
+from cutoutd.exchange.spool import UploadOutcome
 from cutoutd.hosted.body import RequestBody
 from cutoutd.hosted.client import ServiceClient, UntrustedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.providers import RemoveBg
 from cutoutd.settings.hosted import HostedSettings, parse
-from cutoutd.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.tools import give_up, need
 from tests.integration.uploader_parts import answer, close, context, request

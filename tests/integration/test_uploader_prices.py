@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cutoutd.spool import UploadOutcome
+from cutoutd.exchange.spool import UploadOutcome
 from tests.hosted_server import HostedServer
 from tests.integration.uploading import PATIENCE_S, Station, picture
 

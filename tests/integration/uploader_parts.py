@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
-from cutoutd import spool
 from cutoutd.clock import Clock
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import Request, SpoolPaths, UploadReply
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import StopFlag, UploadContext
 from cutoutd.hosted.ledger import Ledger
@@ -18,7 +19,6 @@ from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.loader import assemble
-from cutoutd.spool import Request, SpoolPaths, UploadReply
 from tests.integration.uploading import HEIGHT, WIDTH, picture
 
 if TYPE_CHECKING:

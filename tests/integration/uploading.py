@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from PIL import Image
 
-from cutoutd import spool
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import InvalidMessageError, Request, SpoolPaths, UploadReply
 from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.loader import load
-from cutoutd.spool import InvalidMessageError, Request, SpoolPaths, UploadReply
 
 if TYPE_CHECKING:
     from pathlib import Path

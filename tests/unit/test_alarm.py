@@ -8,8 +8,8 @@ import pytest
 
 from cutoutd.daemon.alarm import HOLD_S, LEAST, LOOK_S, SAMPLE_S, AlarmWatch
 from cutoutd.events import AlarmChanged, Event
+from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.folder.status import FolderState, FolderStatus
-from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.circuit_breaker import FIRST_S, LONGEST_S, CircuitBreaker
+from cutoutd.faults.circuit_breaker import FIRST_S, LONGEST_S, CircuitBreaker
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

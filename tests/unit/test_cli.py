@@ -21,6 +21,7 @@ from cutoutd.cli.inputs import named_files
 from cutoutd.cli.instance import named_path, settings
 from cutoutd.cli.printing import as_called, homely, near, own_command, printable, wrapped
 from cutoutd.cli.queue import open_journal
+from cutoutd.cli.registry import Invocation, registered
 from cutoutd.cli.terminal import Passing
 from cutoutd.clock import Clock
 from cutoutd.daemon.tally import Outcome, Tally
@@ -32,7 +33,6 @@ from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError
 from cutoutd.pool.start_policy import WorkersFailError
-from cutoutd.registry import Invocation, registered
 from cutoutd.service import machine, planning, systemd
 from cutoutd.service.unit import Scope
 from cutoutd.settings import places

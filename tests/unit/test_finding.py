@@ -12,13 +12,13 @@ import pytest
 
 from cutoutd.cli import instance
 from cutoutd.cli.instance import find_settings, settings, sharing, words
+from cutoutd.cli.registry import Invocation, entries, registered
 from cutoutd.cli.requests import meant
 from cutoutd.cli.selection import folder_meant
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
-from cutoutd.registry import Invocation, entries, registered
 from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:

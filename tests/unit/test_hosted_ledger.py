@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.exchange.spool import Body, Request
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads
 from cutoutd.hosted.body import AlteredError, RequestBody
@@ -24,7 +25,6 @@ from cutoutd.hosted.key import Key
 from cutoutd.hosted.ledger import Ledger, LedgerDamagedError
 from cutoutd.hosted.provider import Upload
 from cutoutd.hosted.providers import RemoveBg
-from cutoutd.spool import Body, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.exchange.spool import Body
 from cutoutd.hosted import response
 from cutoutd.hosted.client import HttpResponse
 from cutoutd.hosted.key import Key
@@ -18,7 +19,6 @@ from cutoutd.hosted.providers import Rembg, RemoveBg, WithoutBg, provider_of
 from cutoutd.hosted.response import Meaning
 from cutoutd.settings.hosted import HostedSettings, parse
 from cutoutd.settings.types import HostedProvider
-from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from cutoutd.hosted.provider import Provider

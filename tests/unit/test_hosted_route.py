@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.exchange.spool import Request
 from cutoutd.hosted.attempt import RetryLaterError
 from cutoutd.hosted.context import inadmissible
 from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.route import RouteState, ServiceRoute
 from cutoutd.hosted.upload_job import retry_pause_s
 from cutoutd.settings.loader import assemble
-from cutoutd.spool import Request
 from tests.conftest import FakeClock
 
 if TYPE_CHECKING:

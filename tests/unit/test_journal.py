@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.faults.retry import ALONE_AFTER, MAX_INTERRUPTED
 from cutoutd.jobs import Job, JobState, Published, Version
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
-from cutoutd.retry import ALONE_AFTER, MAX_INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from cutoutd.faults.retry import MAX_DELAY_S, MAX_INTERRUPTED
 from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.store import FILE_NAME
-from cutoutd.retry import MAX_DELAY_S, MAX_INTERRUPTED
 from tests.conftest import FakeClock
 
 if TYPE_CHECKING:

@@ -29,7 +29,6 @@ WALKERS: Final = (
     "lease",
     "hooks",
     "fs/tree.py",
-    "fs/tree.py",
     "doctor/places.py",
     "doctor/trial.py",
 )
@@ -117,7 +116,6 @@ OWN: Final = "in a directory that it has just made for itself alone"
 ALONE: Final = {
     "offload/spool_files.py": PRIVATE,
     "offload/outbox.py": PRIVATE,
-    "upload_records.py": PRIVATE,
     "daemon/status_file.py": PRIVATE,
     "doctor/trial.py": OWN,
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.registry import KEPT, Invocation, RegisteredDaemon, entries, registered
+from cutoutd.cli.registry import KEPT, Invocation, RegisteredDaemon, entries, registered
 
 PAIR = Invocation(pair=(Path("/pictures/to-cut"), Path("/pictures/cutouts")))
 
@@ -50,7 +50,7 @@ def test_a_daemon_runs_as_long_as_it_holds_its_entry(registry: Path) -> None:
 def test_a_killed_daemon_does_not_run(registry: Path) -> None:
     """The kernel's lock ends with the process, whatever the file says."""
     program = (
-        "import sys, pathlib; from cutoutd.registry import Invocation, registered\n"
+        "import sys, pathlib; from cutoutd.cli.registry import Invocation, registered\n"
         "with registered(pathlib.Path(sys.argv[1]), pathlib.Path('/s'), Invocation(config=pathlib.Path('/c')), now_us=1):\n"
         "    print('in', flush=True); sys.stdin.read()"
     )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cutoutd.engine.formats import reply
 from cutoutd.errors import ReplyError
-from cutoutd.spool import Body
+from cutoutd.exchange.spool import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cutoutd import errors, retry
+from cutoutd import errors
+from cutoutd.faults import retry
 from cutoutd.jobs import Failure
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.exchange.spool import Body, UploadOutcome, UploadReply
 from cutoutd.offload.routing import (
     NextStep,
     OffloadState,
@@ -19,7 +20,6 @@ from cutoutd.offload.routing import (
 )
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import Route
-from cutoutd.spool import Body, UploadOutcome, UploadReply
 
 REPLY = UploadReply(
     id="0" * 32,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd import spool
-from cutoutd.spool import Body, InvalidMessageError, Request, SpoolPaths, UploadOutcome, UploadReply
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import Body, InvalidMessageError, Request, SpoolPaths, UploadOutcome, UploadReply
 from tests.spooled import replies
 
 if TYPE_CHECKING:

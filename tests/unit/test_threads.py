@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.backoff import LONGEST_PAUSE_S
-from cutoutd.supervised_thread import SupervisedThread, ThreadSupervisor
+from cutoutd.faults.backoff import LONGEST_PAUSE_S
+from cutoutd.faults.supervised_thread import SupervisedThread, ThreadSupervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from cutoutd.hosted.route import ServiceRoute
 from tests.unit.test_hosted_route import request, settings
 
 if TYPE_CHECKING:
-    from cutoutd.spool import Request
+    from cutoutd.exchange.spool import Request
     from tests.conftest import FakeClock
 
 

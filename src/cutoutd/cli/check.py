@@ -14,6 +14,7 @@ import typer
 from cutoutd.cli.egress import require_extra, what_leaves
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, words
 from cutoutd.cli.printing import printable, short, wrapped
+from cutoutd.cli.registry import Invocation, entries
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, UsageError
@@ -24,7 +25,6 @@ from cutoutd.intake.scan import Scan
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
 from cutoutd.overview.forecast import foresee
-from cutoutd.registry import Invocation, entries
 from cutoutd.settings import document, loader, places
 from cutoutd.settings.rules import older_score_limits
 

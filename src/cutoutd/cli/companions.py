@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.backoff import pause_s
+from cutoutd.faults.backoff import pause_s
 from cutoutd.process.excerpt import Bounds, Excerpt
 
 if TYPE_CHECKING:

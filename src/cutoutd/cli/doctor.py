@@ -16,10 +16,10 @@ from cutoutd import logs
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find, origin_of
 from cutoutd.cli.printing import homely, printable, wrapped
 from cutoutd.cli.queue import JsonOption
+from cutoutd.cli.registry import Invocation
 from cutoutd.cli.terminal import Passing
 from cutoutd.clock import RunningClock
 from cutoutd.errors import ConfigurationError, UsageError
-from cutoutd.registry import Invocation
 from cutoutd.settings import loader
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.terminal import told_if_anyone_listens
 from cutoutd.clock import Clock
 from cutoutd.errors import CutoutdError, StorageError, UsageError
+from cutoutd.exchange.spool import SpoolPaths, announcement, requests
+from cutoutd.exchange.upload_records import UPLOADED, read_known, traces
 from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
@@ -24,8 +26,6 @@ from cutoutd.journal.store import FILE_NAME as JOURNAL
 from cutoutd.journal.store import Store
 from cutoutd.journal.uploads import uploaded
 from cutoutd.process.child_environment import keep_for_uploader
-from cutoutd.spool import SpoolPaths, announcement, requests
-from cutoutd.upload_records import UPLOADED, read_known, traces
 
 if TYPE_CHECKING:
     from pathlib import Path

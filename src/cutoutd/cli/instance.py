@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli.printing import near, printable, short, wrapped
+from cutoutd.cli.registry import Invocation, RegisteredDaemon, entries
 from cutoutd.errors import UsageError
-from cutoutd.registry import Invocation, RegisteredDaemon, entries
 from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:

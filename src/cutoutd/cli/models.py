@@ -12,9 +12,9 @@ from cutoutd.cli.instance import ConfigOption
 from cutoutd.cli.models_add import MEMORY_MB, MemoryOption, ProviderOption, add
 from cutoutd.cli.models_fetch import available, fetch
 from cutoutd.cli.printing import printable, say
+from cutoutd.cli.registry import entries
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
-from cutoutd.registry import entries
 from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:

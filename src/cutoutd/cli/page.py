@@ -20,7 +20,7 @@ from cutoutd.settings.types import Sandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.registry import Invocation
+    from cutoutd.cli.registry import Invocation
     from cutoutd.settings.schema import Settings
 
 

@@ -17,6 +17,7 @@ from cutoutd.cli.requests import meant, pictures, say_what_came_of
 from cutoutd.cli.selection import JobFilter, JobOrder, in_order, reason_of, require_folder, since
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
+from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.fs.durable import sync_directory
 from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
@@ -24,7 +25,6 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import check_state, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.spool import SpoolPaths
 from cutoutd.spreadsheet import cell
 
 if TYPE_CHECKING:

@@ -29,11 +29,11 @@ from cutoutd.cli.instance import (
 )
 from cutoutd.cli.listeners import telling
 from cutoutd.cli.printing import printable, say, short
+from cutoutd.cli.registry import Invocation, registered
 from cutoutd.cli.terminal import in_the_foreground, told_if_anyone_listens
 from cutoutd.clock import Clock, RunningClock
 from cutoutd.errors import AlreadyRunningError, UsageError
 from cutoutd.process.sd_notify import ServiceManager
-from cutoutd.registry import Invocation, registered
 from cutoutd.settings import loader, places
 from cutoutd.settings.types import Route
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd import registry
+from cutoutd.cli import registry
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError

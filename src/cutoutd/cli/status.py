@@ -23,13 +23,13 @@ from cutoutd.cli.instance import (
 )
 from cutoutd.cli.printing import path_fields, paths_fields, printable
 from cutoutd.cli.queue import JsonOption, open_journal
+from cutoutd.cli.registry import Invocation
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
+from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
-from cutoutd.registry import Invocation
-from cutoutd.spool import SpoolPaths, uploader_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.events import AlarmChanged
+from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.folder.status import FolderState
-from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

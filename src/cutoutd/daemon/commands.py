@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import fixes
 from cutoutd.events import Accepted
-from cutoutd.fault_isolation import is_expected, report, unforeseen
+from cutoutd.faults.isolation import is_expected, report, unforeseen
 from cutoutd.job_detail import HOSTED, JobResult
 from cutoutd.jobs import IN_HAND, OPEN, JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision, Verb

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cutoutd import spool
 from cutoutd.daemon import worker_pools
 from cutoutd.daemon.alarm import AlarmWatch
 from cutoutd.daemon.assembly import confine, obeying_signals
@@ -27,6 +26,8 @@ from cutoutd.daemon.tally import Once, Outcome
 from cutoutd.daemon.worker_pools import WorkerPools
 from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.events import AlarmChanged, Started
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
 from cutoutd.hooks.dispatch import HookDispatch
@@ -40,7 +41,6 @@ from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.rules import older_score_limits
-from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable

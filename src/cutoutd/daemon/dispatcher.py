@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cutoutd.clock import Clock
 from cutoutd.daemon.outcomes import Held
 from cutoutd.failure import failure_of
-from cutoutd.fault_isolation import Guard, is_expected, report, unforeseen
+from cutoutd.faults.isolation import Guard, is_expected, report, unforeseen
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.clock import Clock
 from cutoutd.daemon.reload import Refusal, change_between
 from cutoutd.errors import UsageError
-from cutoutd.fault_isolation import Guard
+from cutoutd.faults.isolation import Guard
 from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.logs import get
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import FailureCode, OutboxError
 from cutoutd.events import JobEnded
+from cutoutd.exchange.spool import UploadOutcome
 from cutoutd.failure import failure_of
-from cutoutd.fault_isolation import one_by_one, report, unforeseen
+from cutoutd.faults.isolation import one_by_one, report, unforeseen
 from cutoutd.jobs import Failure, JobState, Received
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.uploads import note_upload
@@ -21,18 +22,17 @@ from cutoutd.logs import get
 from cutoutd.offload.routing import NextStep, OffloadState, RoutePlan, egress_of, escalation_reason, next_step
 from cutoutd.offload.spool_files import CopyError
 from cutoutd.settings.types import Route
-from cutoutd.spool import UploadOutcome
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping
 
     from cutoutd.clock import Clock
+    from cutoutd.exchange.spool import UploadReply
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Cut, Exported, Job, Task
     from cutoutd.journal.journal import Journal
     from cutoutd.offload.outbox import Outbox
-    from cutoutd.spool import UploadReply
 
 MAX_WAIT_S: Final = 120.0
 """A folder that has a way of its own waits no longer than this for the other one."""

@@ -1,7 +1,7 @@
 """What becomes of a job whose worker has reported, or died over it.
 
 Main thread alone. It must not touch a folder's files: whatever has to be published, explained or looked at is
-given to the folder's own threads. Whether a failure is tried again is `cutoutd.retry`'s answer.
+given to the folder's own threads. Whether a failure is tried again is `cutoutd.faults.retry`'s answer.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd import retry
 from cutoutd.errors import FailureCode, LostError, StorageError
 from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
+from cutoutd.faults import retry
 from cutoutd.jobs import Cut, Exported, Failure, JobState, Moved, NeedsRoom, Unchanged, answers
 from cutoutd.logs import get
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
 from cutoutd.errors import ConfigurationError, CutoutdError
-from cutoutd.fault_isolation import report, unforeseen
+from cutoutd.faults.isolation import report, unforeseen
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

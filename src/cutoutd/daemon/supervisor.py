@@ -23,7 +23,7 @@ from cutoutd.daemon.reload import ReloadPause
 from cutoutd.daemon.tally import Tally
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
 from cutoutd.events import QueueCounts
-from cutoutd.fault_isolation import Guard, is_expected, one_by_one, report
+from cutoutd.faults.isolation import Guard, is_expected, one_by_one, report
 from cutoutd.logs import get
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.protocols import Finished, Lost, Withdrawn

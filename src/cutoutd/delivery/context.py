@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from cutoutd.circuit_breaker import CircuitBreaker
     from cutoutd.clock import Clock
     from cutoutd.delivery.sidecar_factory import SidecarFactory
     from cutoutd.delivery.task_queue import SerialTaskQueue
+    from cutoutd.faults.circuit_breaker import CircuitBreaker
     from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Cut, Job, JobState, Origin, Published
     from cutoutd.journal.journal import Journal

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.circuit_breaker import LONGEST_S, CircuitBreaker
 from cutoutd.delivery.context import Context
 from cutoutd.delivery.displaced import DisplacedResults
 from cutoutd.delivery.failures import INVENTED, FailedJobs, FailureRecords, JobGuard, PendingRetries
@@ -30,6 +29,7 @@ from cutoutd.delivery.steps import (
 )
 from cutoutd.delivery.task_queue import SerialTaskQueue
 from cutoutd.errors import CutoutdError, JournalError
+from cutoutd.faults.circuit_breaker import LONGEST_S, CircuitBreaker
 from cutoutd.jobs import JobState, Unchanged
 from cutoutd.logs import get
 

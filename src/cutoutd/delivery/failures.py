@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.backoff import pause_s
 from cutoutd.delivery.steps import Retry
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import failure_of
-from cutoutd.fault_isolation import is_expected, report, unforeseen
+from cutoutd.faults.backoff import pause_s
+from cutoutd.faults.isolation import is_expected, report, unforeseen
+from cutoutd.faults.retry import Again, GiveUp, after_failure, after_lost
 from cutoutd.job_detail import JobResult, failure_in
 from cutoutd.jobs import OPEN, Failure, JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.publish.faults import TargetHeldError
 from cutoutd.publish.plan import Plan
-from cutoutd.retry import Again, GiveUp, after_failure, after_lost
 
 if TYPE_CHECKING:
     from cutoutd.delivery.context import Context

@@ -12,10 +12,10 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.backoff import pause_s
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
-from cutoutd.fault_isolation import is_expected, report
+from cutoutd.faults.backoff import pause_s
+from cutoutd.faults.isolation import is_expected, report
 from cutoutd.file_signatures import has_picture_extension
 from cutoutd.fs.tree import Tree
 from cutoutd.intake import companions

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.corrections import Correction
+    from cutoutd.exchange.spool import UploadReply
     from cutoutd.jobs import Cut, Failure, Job
     from cutoutd.protocols import ModelSpec, WorkerFacts
-    from cutoutd.spool import UploadReply
 
 
 class SidecarFactory:

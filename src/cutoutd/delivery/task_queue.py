@@ -13,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cutoutd.errors import StorageError
-from cutoutd.fault_isolation import is_expected, report
+from cutoutd.faults.isolation import is_expected, report
+from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.logs import get
-from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock

@@ -15,14 +15,14 @@ from cutoutd.clock import rfc3339
 from cutoutd.daemon import status_file
 from cutoutd.doctor.finding import Finding, note, ok, problem
 from cutoutd.errors import CutoutdError
+from cutoutd.exchange.spool import SpoolPaths, uploader_status
+from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.intake import filesystems
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import check_state, running, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.spool import SpoolPaths, uploader_status
-from cutoutd.upload_records import LEDGER, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errnos import IMPOSSIBLE_NAME
 from cutoutd.errors import FailureCode
-from cutoutd.fault_isolation import is_expected, one_by_one, report
+from cutoutd.faults.isolation import is_expected, one_by_one, report
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.scan import look
 from cutoutd.jobs import JobState, Version

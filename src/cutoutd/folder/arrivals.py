@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd.errnos import NO_WAY
-from cutoutd.fault_isolation import is_expected, unforeseen
+from cutoutd.faults.isolation import is_expected, unforeseen
 from cutoutd.file_signatures import FileKind
 from cutoutd.folder.not_taken import PendingReasons
 from cutoutd.folder.pairing import LeaveOut, Pairing, Take, Wait

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
 from cutoutd.failure import failure_of
-from cutoutd.fault_isolation import report, unforeseen
+from cutoutd.faults.isolation import report, unforeseen
+from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.logs import get
 from cutoutd.pool.task_files import open_files
 from cutoutd.process import channel
-from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.errors import FailureCode
+from cutoutd.faults.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
 from cutoutd.jobs import Cut, Exported, Failure, Task, Wanted
 from cutoutd.journal.moves import Candidates
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import job_directory
-from cutoutd.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.events import Accepted, FolderChanged
+from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.arrivals import Arrivals
 from cutoutd.folder.not_taken import SkippedEntries
@@ -33,7 +34,6 @@ from cutoutd.intake.probe import ReadProbes
 from cutoutd.intake.watch import EventWatch, UnwatchableError, why_no_events
 from cutoutd.logs import get
 from cutoutd.settings.types import Existing
-from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

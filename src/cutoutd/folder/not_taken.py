@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.fault_isolation import report
+from cutoutd.faults.isolation import report
 from cutoutd.file_signatures import TEXT
 from cutoutd.logs import get
 

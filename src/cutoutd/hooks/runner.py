@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import Countdown
 from cutoutd.failure import to_valid_utf8
-from cutoutd.fault_isolation import report
+from cutoutd.faults.isolation import report
 from cutoutd.logs import get
 from cutoutd.process import child_environment
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.clock import rfc3339
-from cutoutd.fault_isolation import is_expected, report, told
+from cutoutd.exchange.spool import Body, UploadOutcome
+from cutoutd.faults.isolation import is_expected, report, told
 from cutoutd.hosted import response
 from cutoutd.hosted.body import AlteredError
 from cutoutd.hosted.client import ServiceClient, UnansweredError, UnsentError, UntrustedError
@@ -19,17 +20,16 @@ from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome, AttemptStart
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.response import Interpretation, Meaning
-from cutoutd.spool import Body, UploadOutcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cutoutd.exchange.spool import Request, UploadReply
     from cutoutd.hosted.body import RequestBody
     from cutoutd.hosted.client import HttpResponse
     from cutoutd.hosted.context import Cancellation, UploadContext
     from cutoutd.hosted.provider import HttpRequest
     from cutoutd.hosted.route import UploadSlot
-    from cutoutd.spool import Request, UploadReply
 
 _DISK_WAIT_S: Final = 5.0
 _CLOSE_AGAIN_S: Final = 1.0

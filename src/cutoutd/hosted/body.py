@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from cutoutd.exchange.spool import Request
     from cutoutd.hosted.provider import HttpRequest
-    from cutoutd.spool import Request
 
 _PIECE: Final = 24 << 10
 """Bytes: little is on its way when somebody says stop; a multiple of 3, as base64 likes it."""

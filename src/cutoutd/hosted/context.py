@@ -13,12 +13,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
+from cutoutd.exchange.spool import Body, Request, UploadOutcome, UploadReply
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.response_cache import content_key
-from cutoutd.spool import Body, Request, UploadOutcome, UploadReply
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
+    from cutoutd.exchange.spool import SpoolPaths
     from cutoutd.hosted.client import ServiceClient
     from cutoutd.hosted.key import Key
     from cutoutd.hosted.ledger import Ledger
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from cutoutd.hosted.response_cache import ResponseCache
     from cutoutd.hosted.route import ServiceRoute
     from cutoutd.settings.schema import Settings
-    from cutoutd.spool import SpoolPaths
 
 
 UNTOUCHED: Final = "The original is untouched. `cutoutd retry` tries it again."

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cutoutd.spool import Body, Request
+    from cutoutd.exchange.spool import Body, Request
 
 
 class AttemptOutcome(StrEnum):

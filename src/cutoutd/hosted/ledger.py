@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from cutoutd.clock import rfc3339
 from cutoutd.database import Database, Queries
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, UsageError
+from cutoutd.exchange.spool import Body
+from cutoutd.exchange.upload_records import LEDGER, LedgerStart, read_begun, write_begun
 from cutoutd.fs.durable import sync_directory
 from cutoutd.fs.tree import file_id
 from cutoutd.hosted.entries import AttemptOutcome, DayUsage, PastAttempt
-from cutoutd.spool import Body
-from cutoutd.upload_records import LEDGER, LedgerStart, read_begun, write_begun
 
 if TYPE_CHECKING:
     import sqlite3

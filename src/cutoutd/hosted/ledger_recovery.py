@@ -12,12 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import logs, spool
+from cutoutd import logs
 from cutoutd.clock import rfc3339, utc_day
-from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError, LedgerError
-from cutoutd.hosted.status import UploaderStatus
-from cutoutd.settings.digest import uploads_sha256
-from cutoutd.upload_records import (
+from cutoutd.exchange import spool
+from cutoutd.exchange.upload_records import (
     KnownUploads,
     LedgerStart,
     last_status,
@@ -28,15 +26,18 @@ from cutoutd.upload_records import (
     write_begun,
     write_known,
 )
+from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError, LedgerError
+from cutoutd.hosted.status import UploaderStatus
+from cutoutd.settings.digest import uploads_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from cutoutd.clock import Clock
+    from cutoutd.exchange.spool import SpoolPaths
     from cutoutd.hosted.context import StopFlag, UploadContext
     from cutoutd.settings.schema import Settings
-    from cutoutd.spool import SpoolPaths
 
 
 _LOOK_S: Final = 0.5

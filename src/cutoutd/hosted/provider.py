@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cutoutd.spool import Body, Request
+    from cutoutd.exchange.spool import Body, Request
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"

@@ -16,10 +16,10 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.exchange.spool import Body
 from cutoutd.hosted.provider import PNG, PNG_END, ZIP, HttpRequest, document, multipart, words
 from cutoutd.settings.hosted import USUAL
 from cutoutd.settings.types import HostedProvider
-from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,10 +16,10 @@ from cutoutd.hosted.route import RouteState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from cutoutd.exchange.spool import Request
     from cutoutd.hosted.context import StopFlag
     from cutoutd.hosted.route import ServiceRoute
     from cutoutd.settings.schema import Settings
-    from cutoutd.spool import Request
 
 
 _LOOK_S: Final = 0.25

@@ -22,22 +22,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import logs, spool
+from cutoutd import logs
 from cutoutd.clock import rfc3339
 from cutoutd.errnos import OF_THE_DISK_NOT_A_SOCKET
-from cutoutd.fault_isolation import report, told
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import InvalidMessageError, UploadOutcome, UploadReply
+from cutoutd.faults.isolation import report, told
 from cutoutd.fs.durable import make_directory
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.entries import AttemptOutcome
 from cutoutd.hosted.ledger import LedgerError
-from cutoutd.spool import InvalidMessageError, UploadOutcome, UploadReply
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
+    from cutoutd.exchange.spool import Request
     from cutoutd.hosted.context import UploadContext
-    from cutoutd.spool import Request
 
 DISK_S: Final = 5.0
 """After the disk refused: until it is tried again."""

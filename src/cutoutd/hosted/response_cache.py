@@ -16,7 +16,7 @@ from cutoutd.fs.durable import make_directory, sync, sync_directory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.spool import SpoolPaths
+    from cutoutd.exchange.spool import SpoolPaths
 
 _DAY_S: Final = 86_400.0
 _PIECE: Final = 1 << 20

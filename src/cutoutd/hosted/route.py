@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.circuit_breaker import CircuitBreaker
+from cutoutd.faults.circuit_breaker import CircuitBreaker
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
+from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.fs.private_directory import OpenedNames, check_owner, open_private
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.client import ServiceClient
@@ -29,7 +30,6 @@ from cutoutd.sandbox import limits
 from cutoutd.sandbox.confinement import confine_uploader
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.types import Sandbox
-from cutoutd.spool import SpoolPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """What the uploader says of itself, for `cutoutd status` and whoever else looks: STATE/hosted/status.json.
 
-It is written at most once a second, and when something has changed. `cutoutd.spool` reads it.
+It is written at most once a second, and when something has changed. `cutoutd.exchange.spool` reads it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.exchange.spool import STATUS_SCHEMA
 from cutoutd.fs.atomic_write import atomic_write
-from cutoutd.spool import STATUS_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cutoutd.spool import SpoolPaths
+    from cutoutd.exchange.spool import SpoolPaths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,8 +9,10 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import backoff, spool
 from cutoutd.clock import rfc3339
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import UploadOutcome
+from cutoutd.faults import backoff
 from cutoutd.hosted.attempt import Attempt, PostponedError, RetryLaterError
 from cutoutd.hosted.body import AlteredError, RequestBody
 from cutoutd.hosted.client import ServiceClient
@@ -18,12 +20,11 @@ from cutoutd.hosted.context import NOT_TAGGED, UNKNOWN, UNTOUCHED, CancelledErro
 from cutoutd.hosted.entries import AttemptOutcome
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.queue import Admission
-from cutoutd.spool import UploadOutcome
 
 if TYPE_CHECKING:
+    from cutoutd.exchange.spool import Request, UploadReply
     from cutoutd.hosted.context import Cancellation, UploadContext
     from cutoutd.hosted.entries import PastAttempt
-    from cutoutd.spool import Request, UploadReply
 
 FAULTS: Final = 5
 """Faults of the service over one picture, while it cut others, after which the picture is to blame."""

@@ -12,10 +12,12 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import logs, spool
+from cutoutd import logs
 from cutoutd.clock import rfc3339, utc_day
 from cutoutd.errors import CutoutdError
-from cutoutd.fault_isolation import Guard, report, told
+from cutoutd.exchange import spool
+from cutoutd.exchange.upload_records import read_known
+from cutoutd.faults.isolation import Guard, report, told
 from cutoutd.hosted.entries import DayUsage
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError, day_of
 from cutoutd.hosted.ledger_recovery import LedgerCheck
@@ -23,15 +25,14 @@ from cutoutd.hosted.queue import UploadQueue
 from cutoutd.hosted.request_reader import DISK_S, RequestReader
 from cutoutd.hosted.status import UploaderStatus
 from cutoutd.hosted.upload_job import UploadJob
-from cutoutd.upload_records import read_known
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
 
+    from cutoutd.exchange.spool import Request
     from cutoutd.hosted.context import UploadContext
     from cutoutd.hosted.route import RouteSnapshot
-    from cutoutd.spool import Request
 
 LOOK_S: Final = 0.2
 DRAIN_S: Final = 15.0

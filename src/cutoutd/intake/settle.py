@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Final
 
-from cutoutd.backoff import pause_s
+from cutoutd.faults.backoff import pause_s
 
 MAX_HOLD_S: Final = 30.0
 """A writer that keeps a file open is asked after no more rarely than this."""

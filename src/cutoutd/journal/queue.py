@@ -5,7 +5,7 @@
       ├─ retry ◀─┤
       └────── uploading ─▶ unknown          of tagged folders alone
 
-It decides nothing: whether a failure is tried again is `cutoutd.retry`'s answer, passed in.
+It decides nothing: whether a failure is tried again is `cutoutd.faults.retry`'s answer, passed in.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.database import restored
 from cutoutd.errors import FailureCode
+from cutoutd.faults.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
 from cutoutd.jobs import Job, JobState, Wanted
 from cutoutd.journal.recordings import differing_in_extension
 from cutoutd.journal.store import SQL
-from cutoutd.retry import ALONE_AFTER, MAX_DELAY_S, MAX_INTERRUPTED
 
 if TYPE_CHECKING:
     import sqlite3

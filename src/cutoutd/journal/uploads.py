@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import utc_day
-from cutoutd.upload_records import KnownUploads
+from cutoutd.exchange.upload_records import KnownUploads
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,9 +10,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
+from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.lease.policy import HEARTBEAT_S
 from cutoutd.logs import get
-from cutoutd.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

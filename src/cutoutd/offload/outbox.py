@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import spool
 from cutoutd.errors import OutboxError
+from cutoutd.exchange import spool
+from cutoutd.exchange.spool import Request, SpoolPaths, UploadReply
+from cutoutd.exchange.upload_records import write_known
 from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
 from cutoutd.offload import spool_files
-from cutoutd.spool import Request, SpoolPaths, UploadReply
-from cutoutd.upload_records import write_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

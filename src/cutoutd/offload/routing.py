@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.exchange.spool import Body, UploadOutcome, UploadReply
 from cutoutd.settings.types import Route
-from cutoutd.spool import Body, UploadOutcome, UploadReply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

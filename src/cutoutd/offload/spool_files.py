@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import spool
+from cutoutd.exchange import spool
 from cutoutd.fs.durable import sync
 from cutoutd.fs.private_directory import remove_some
 

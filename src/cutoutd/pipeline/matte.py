@@ -21,10 +21,10 @@ from cutoutd.engine.matting.subject_search import Region
 from cutoutd.engine.matting.tiles import ImagePyramid
 from cutoutd.engine.render import compose
 from cutoutd.errors import InferenceError, ReplyError, StorageError
+from cutoutd.exchange.spool import Body
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import SecondOpinion
 from cutoutd.pipeline.engine import NO_ROOM, SecondGoneError, is_out_of_memory
-from cutoutd.spool import Body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from cutoutd.failure import failure_of
-from cutoutd.fault_isolation import is_expected, report, unforeseen
+from cutoutd.faults.isolation import is_expected, report, unforeseen
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S

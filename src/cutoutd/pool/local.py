@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import ModelError, SandboxError
-from cutoutd.fault_isolation import is_expected, report
+from cutoutd.faults.isolation import is_expected, report
 from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire

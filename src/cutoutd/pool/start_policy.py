@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.backoff import pause_s
 from cutoutd.errors import CutoutdError, FailureCode
+from cutoutd.faults.backoff import pause_s
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

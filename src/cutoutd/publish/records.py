@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
-from cutoutd.fault_isolation import is_expected, report
+from cutoutd.faults.isolation import is_expected, report
 from cutoutd.fs.tree import Tree
 from cutoutd.jobs import Published
 from cutoutd.logs import get

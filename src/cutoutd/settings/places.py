@@ -24,7 +24,7 @@ def state_dir() -> Path:
 
 
 def registry() -> Path:
-    """Where this user's daemons say that they run; see `cutoutd.registry`."""
+    """Where this user's daemons say that they run; see `cutoutd.cli.registry`."""
     return state_dir() / "running"
 
 

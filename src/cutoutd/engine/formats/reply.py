@@ -16,7 +16,7 @@ import numpy as np
 
 from cutoutd.engine.formats import decode
 from cutoutd.errors import PictureError, ReplyError
-from cutoutd.spool import Body
+from cutoutd.exchange.spool import Body
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

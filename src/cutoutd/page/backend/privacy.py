@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.clock import rfc3339
 from cutoutd.database import Database, Queries
 from cutoutd.errors import CutoutdError, FailureCode, StorageError
+from cutoutd.exchange.spool import SpoolPaths
+from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.journal.store import SQL as JOURNAL_SQL
 from cutoutd.models import catalog
 from cutoutd.page.backend.journal import journal
 from cutoutd.page.backend.method import Reply
 from cutoutd.page.backend.overview import daemon_status
-from cutoutd.spool import SpoolPaths
-from cutoutd.upload_records import LEDGER, traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

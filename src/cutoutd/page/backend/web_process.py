@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
-from cutoutd.backoff import pause_s
+from cutoutd.faults.backoff import pause_s
 from cutoutd.page import frames
 from cutoutd.page.backend import listener
 from cutoutd.process.child_environment import for_worker

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cutoutd.backoff import Backoff
 from cutoutd.errors import CutoutdError, StorageError, UnforeseenError
+from cutoutd.faults.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd.backoff import LONGEST_PAUSE_S, Backoff
 from cutoutd.errors import CutoutdError
-from cutoutd.fault_isolation import report, told
+from cutoutd.faults.backoff import LONGEST_PAUSE_S, Backoff
+from cutoutd.faults.isolation import report, told
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

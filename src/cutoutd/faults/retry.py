@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cutoutd.backoff import pause_s
 from cutoutd.errors import FailureCode
+from cutoutd.faults.backoff import pause_s
 
 if TYPE_CHECKING:
     from cutoutd.jobs import Failure

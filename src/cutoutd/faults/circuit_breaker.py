@@ -11,7 +11,7 @@ import threading
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.backoff import pause_s as pause_after
+from cutoutd.faults.backoff import pause_s as pause_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
