@@ -14,13 +14,14 @@ from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.page.backend import fixing, pictures, shown_files
-from cutoutd.page.backend.method import Backend, RefusedError
+from cutoutd.page.backend.method import Backend
 from cutoutd.settings.schema import Folder, PoolSettings, Service, Settings
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.page.backend.method import Reply
+    from cutoutd.webserver.backend.method import Reply
 
 METHODS = {**pictures.METHODS, **fixing.METHODS}
 

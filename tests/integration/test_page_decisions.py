@@ -16,7 +16,7 @@ from cutoutd.journal.batches import Batches, BatchItem, Decision
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
-from cutoutd.page.backend.method import RefusedError
+from cutoutd.webserver.backend.method import RefusedError
 from tests.integration.desk import Power
 from tests.integration.page_room import PageRoom
 from tests.integration.parts import JPEG, NAME, until

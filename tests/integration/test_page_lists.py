@@ -20,9 +20,9 @@ from cutoutd.jobs import JobState, Reason
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
 from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.page.backend.news import News
 from cutoutd.page.backend.standing import standing
+from cutoutd.webserver.backend.method import RefusedError
 from tests.integration.page_room import PageRoom
 from tests.unit.test_hosted_ledger import CONTENT, entry, request
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.page.backend import listener
+from cutoutd.page.backend.password import read_password
 from cutoutd.settings.page import PageSettings
+from cutoutd.webserver.backend import listener
 from tests.integration.served import served
 from tests.integration.test_sandbox import needs_seccomp
 from tests.integration.tools import need
@@ -100,16 +101,16 @@ def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> N
 def test_a_password_that_others_may_read_or_guess_is_refused(word: Path) -> None:
     """Before anything listens."""
     page = PageSettings(password_file=word)
-    assert listener.read_password(page) == PASSWORD
+    assert read_password(page) == PASSWORD
     word.chmod(0o644)
     with pytest.raises(ConfigurationError, match="others may read this file"):
-        listener.read_password(page)
+        read_password(page)
     word.chmod(0o600)
     word.write_text("short\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="fewer than 12 characters"):
-        listener.read_password(page)
+        read_password(page)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        listener.read_password(PageSettings(password_file=word.with_name("none")))
+        read_password(PageSettings(password_file=word.with_name("none")))
 
 
 def test_what_is_no_certificate_is_told_before_it_is_used(word: Path) -> None:

@@ -23,9 +23,9 @@ from tests.integration.shoot import Shoot, jpeg, png
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cutoutd.page.backend.method import RefusedError
     from cutoutd.page.backend.shown_files import ShownFile
     from cutoutd.previews.file_reader import FileReader, ReadFile
+    from cutoutd.webserver.backend.method import RefusedError
 
 HANGS = """
 import json, os, sys, time

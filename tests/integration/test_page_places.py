@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cutoutd.page.backend import looking, places
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.process import probe
+from cutoutd.webserver.backend.method import RefusedError
 from tests.unit.page_backend import backend_at
 
 

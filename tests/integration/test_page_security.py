@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.page import pairing
-from cutoutd.page.backend.method import Backend, RefusedError
+from cutoutd.page.backend.method import Backend
 from cutoutd.page.backend.sessions import BrowserSessions
 from cutoutd.page.web.guard import HEADERS
+from cutoutd.webserver.backend.method import RefusedError
 from tests.integration.served import Browser, Served, served
 
 if TYPE_CHECKING:

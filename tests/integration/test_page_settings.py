@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.page.backend import folder_settings, folders, session, taking_over
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.settings import loader
 from cutoutd.settings.schema import Folder
+from cutoutd.webserver.backend.method import RefusedError
 from tests.unit.page_backend import CONFIGURATION, backend_at
 
 if TYPE_CHECKING:

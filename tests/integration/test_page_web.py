@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.page import frames
+from cutoutd.webserver import frames
 from tests.integration.served import Browser, Served, served
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cutoutd.page.backend import admission, folder_settings, folders
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.settings import forms, loader
 from cutoutd.settings.schema import Folder, Hooks, Settings
 from cutoutd.settings.types import Originals, Route
+from cutoutd.webserver.backend.method import RefusedError
 from tests.unit.page_backend import CONFIGURATION, backend_at
 
 if TYPE_CHECKING:

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.page import frames
-from cutoutd.page.backend.method import Backend, RefusedError, Reply
+from cutoutd.page.backend.method import Backend
 from cutoutd.page.backend.registry import MAX_BODIES, MAX_BODY
-from cutoutd.page.backend.service import MethodRunner
+from cutoutd.webserver import frames
+from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.service import MethodRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cutoutd.page.backend.method import Parameters
+    from cutoutd.webserver.backend.method import Parameters
     from tests.conftest import FakeClock
 
 
@@ -75,7 +76,11 @@ class Room:
         self.held = held
         self.ours, self.theirs = socket.socketpair()
         self.service = MethodRunner(
-            backend, {name: getattr(self, name) for name in ("echo", "odd", "away", "no", "wait", "decide")}
+            backend,
+            {name: getattr(self, name) for name in ("echo", "odd", "away", "no", "wait", "decide")},
+            name="page",
+            max_body=MAX_BODY,
+            max_bodies=MAX_BODIES,
         )
         self.ended: list[str] = []
         self.thread = threading.Thread(target=self._serve)

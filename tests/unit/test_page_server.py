@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.requests import Request
 
-from cutoutd.page.web import app, server
-from cutoutd.page.web.event_streams import EventStreams
+from cutoutd.page.web import app
+from cutoutd.webserver.web import server
+from cutoutd.webserver.web.event_streams import EventStreams
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,13 +25,13 @@ async def _answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401,
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def _with_server(act: Callable[[int], Awaitable[None]]) -> None:
+def _with_server(act: Callable[[int], Awaitable[None]], *, most: int = server.MOST_CONNECTIONS) -> None:
     """Run something against a server, which is told the port."""
 
     async def run() -> None:
         confined = asyncio.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            serving = server.Server(server.config(_answer, lambda _: None), confined.set)
+            serving = server.Server(server.config(_answer, most=most), confined.set)
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await confined.wait()
             await act(listener.getsockname()[1])
@@ -71,9 +72,8 @@ def test_a_head_that_does_not_come_whole_ends_its_connection(monkeypatch: pytest
     _with_server(slow)
 
 
-def test_the_oldest_idle_connection_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_idle_connection_gives_way() -> None:
     """The new one is served."""
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
 
     async def many(port: int) -> None:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
@@ -87,7 +87,7 @@ def test_the_oldest_idle_connection_gives_way(monkeypatch: pytest.MonkeyPatch) -
         for _, one in (*idle, (reader, writer)):
             one.close()
 
-    _with_server(many)
+    _with_server(many, most=3)
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

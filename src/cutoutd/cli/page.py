@@ -13,9 +13,10 @@ from cutoutd.cli import browser
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_if_any
 from cutoutd.clock import Clock
 from cutoutd.errors import StorageError
-from cutoutd.page import announcement, frames
+from cutoutd.page import announcement
 from cutoutd.settings import loader, places
 from cutoutd.settings.types import Sandbox
+from cutoutd.webserver import frames
 
 if TYPE_CHECKING:
     from pathlib import Path

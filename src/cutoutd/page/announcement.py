@@ -10,21 +10,20 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from cutoutd import logs
-from cutoutd.errors import AlreadyRunningError, StorageError
 from cutoutd.fs.atomic_write import atomic_write
-from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
+from cutoutd.fs.private_directory import OpenedNames, read_small
 from cutoutd.page.pairing import directory
+from cutoutd.webserver.backend import single_process
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
     from pathlib import Path
 
-_LOCK: Final = "lock"
 _ADDRESS: Final = "address"
-_NAMES: Final = OpenedNames(files=(_LOCK, _ADDRESS, f"{_ADDRESS}.new", "sessions.json", "sessions.new"))
-_LOOK_S: Final = 1.0
+_NAMES: Final = OpenedNames(
+    files=(single_process.LOCK, _ADDRESS, f"{_ADDRESS}.new", "sessions.json", "sessions.new")
+)
 _MAX_ADDRESS: Final = 1000
 
 
@@ -42,38 +41,11 @@ def held(state_dir: Path, *, ending: threading.Event | None) -> Iterator[bool]:
         StorageError: the disk refuses.
     """
     place = directory(state_dir)
-    try:
-        home, _ = open_private(place, _NAMES)
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            lock = os.open(_LOCK, flags, 0o600, dir_fd=home)
-        finally:
-            os.close(home)
-    except OSError as error:
-        raise StorageError(f"the system says: {error.strerror}", path=place) from error
-    try:
-        is_held = _locked(lock)
-        if not is_held:
-            if ending is None:
-                raise AlreadyRunningError("the page is served already", path=place)
-            logs.get().info("page.waits", why="another process serves the page")
-            # A signal would not end a call that waits.
-            while not (is_held := _locked(lock)) and not ending.wait(_LOOK_S):
-                pass
+    with single_process.held(place, _NAMES, what="page", ending=ending) as is_held:
         if is_held:
             with suppress(FileNotFoundError):
                 (place / _ADDRESS).unlink()
         yield is_held
-    finally:
-        os.close(lock)
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def announce(state_dir: Path, address: str) -> None:
@@ -93,7 +65,7 @@ def running(state_dir: Path) -> str | None:
     """
     place = directory(state_dir)
     try:
-        lock = os.open(place / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        lock = os.open(place / single_process.LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

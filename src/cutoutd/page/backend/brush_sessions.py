@@ -20,10 +20,10 @@ from cutoutd.job_detail import JobResult
 from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
 from cutoutd.page.backend import shown_files
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.page.backend.shown_files import PictureView, ShownFile, cannot_show
 from cutoutd.page.backend.workers import Worker, WorkerFailedError
 from cutoutd.settings.types import Sandbox
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,8 +17,8 @@ from cutoutd.errors import ConfigurationError
 from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 from cutoutd.fs.durable import sync_directory
 from cutoutd.page.backend.admission import trespasses
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.settings import loader
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

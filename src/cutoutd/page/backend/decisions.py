@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.journal.batches import Batches, BatchItem, Decision, UnknownBatchError
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.page.backend.jobs import MOST_NUMBERS
-from cutoutd.page.backend.journal import required
-from cutoutd.page.backend.method import RefusedError, Reply
-from cutoutd.page.backend.parameters import text, truth, whole, whole_numbers
+from cutoutd.webserver.backend.journal import required
+from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text, truth, whole, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.journal.batches import Decided
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.webserver.backend.method import Parameters
 
 _SEEN: Final = re.compile(r"[0-9a-f]{64}|", re.ASCII)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}|", re.ASCII)

@@ -14,9 +14,9 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from cutoutd.page.backend.admission import allows
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.settings import presets, reference
 from cutoutd.settings.types import AUTO, Written
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

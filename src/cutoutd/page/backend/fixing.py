@@ -15,19 +15,21 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.journal.state import running
-from cutoutd.page.backend import parameters, shown_files
+from cutoutd.page.backend import shown_files
 from cutoutd.page.backend.brush_sessions import BrushSessions, fixable, source_changed
-from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.page.backend.shown_files import PictureView
+from cutoutd.webserver.backend import parameters
+from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.journal.store import Store
     from cutoutd.page.backend.brush_sessions import Fix
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
     from cutoutd.page.backend.shown_files import ShownFile
     from cutoutd.strokes import Stroke
+    from cutoutd.webserver.backend.method import Parameters
 
 PART: Final = "fixing"
 

@@ -9,12 +9,13 @@ import os
 import tomllib
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.page.backend import configuration, fields, parameters
+from cutoutd.page.backend import configuration, fields
 from cutoutd.page.backend.admission import is_admitted, why_refused
 from cutoutd.page.backend.editing import Draft
-from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.page.backend.taking_over import follow as start
 from cutoutd.page.backend.taking_over import lock_of, take_over
+from cutoutd.webserver.backend import parameters
+from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from cutoutd.page.backend.configuration import ReadConfiguration
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.webserver.backend.method import Parameters
 
 __all__ = ["METHODS", "start"]
 

@@ -9,24 +9,26 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.page.backend import configuration, parameters
+from cutoutd.page.backend import configuration
 from cutoutd.page.backend.editing import Draft
 from cutoutd.page.backend.folder_settings import file_of
-from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.page.backend.places import look, place_of
 from cutoutd.page.backend.taking_over import lock_of, take_over
 from cutoutd.settings import forms
 from cutoutd.settings.schema import MAX_NAME
 from cutoutd.settings.types import Existing
+from cutoutd.webserver.backend import parameters
+from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from cutoutd.page.backend.configuration import ReadConfiguration
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
     from cutoutd.page.backend.places import Place
     from cutoutd.settings.forms import OutputForm
+    from cutoutd.webserver.backend.method import Parameters
 
 MOST_FOLDERS: Final = 200
 """Each has four threads of the daemon; a page that is taken over must not add them without end."""

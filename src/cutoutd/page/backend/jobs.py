@@ -11,11 +11,12 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.batches import Batches
 from cutoutd.journal.listing import Listing, Selection, Sort
 from cutoutd.journal.reader import Reader
+from cutoutd.page.backend.counts import counts
 from cutoutd.page.backend.job_view import FILTERS, STATES, described, is_meant, reason_of
-from cutoutd.page.backend.journal import counts, journal, required
-from cutoutd.page.backend.method import RefusedError, Reply
-from cutoutd.page.backend.parameters import number, text, texts, whole
 from cutoutd.page.backend.sidecars import sidecar_of
+from cutoutd.webserver.backend.journal import journal, required
+from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.parameters import number, text, texts, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
     from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.webserver.backend.method import Parameters
 
 MOST_ON_A_PAGE: Final = 200
 MOST_NUMBERS: Final = 50_000

@@ -1,58 +1,20 @@
-"""What the web process may ask of the backend: named methods, with checked parameters and a reply.
-
-The web process answers browsers and is assumed to be taken over: a method checks all that it is given, as if a stranger
-had sent it. It must not return anything that the page may not show.
-"""
+"""What the page's methods work with. They must not return anything that the page may not show."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cutoutd.webserver.backend.method import MethodOf
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
     from cutoutd.settings.schema import Settings
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """What a method answers.
-
-    Attributes:
-        data: what becomes JSON. Beside a body: a few short values by name, which become headers (``changed``: ``X-Changed``).
-        body: bytes that are sent as they are, such as a tile.
-        media_type: of the body.
-        immutable: the same request gives the same body for ever, so a browser may keep it.
-    """
-
-    data: Any = None
-    body: bytes = b""
-    media_type: str = "application/json"
-    immutable: bool = False
-
-
-class RefusedError(Exception):
-    """A method cannot do what it was asked.
-
-    Args:
-        status: HTTP status: 400 for a wrong request, 404, 409 for something that has changed, 422 for a value that is
-            refused, 503 for what is not there just now.
-        code: stable, short; the catalogue of texts has it as ``error.CODE``.
-        text: for a person, in English, with what to do.
-        named: values that the text names, for its translations.
-    """
-
-    def __init__(self, status: int, code: str, text: str, **named: object) -> None:
-        super().__init__(text)
-        self.status = status
-        self.code = code
-        self.text = text
-        self.named = named
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,8 +42,5 @@ class Backend:
     parts: dict[str, Any] = field(default_factory=dict)
 
 
-Parameters: TypeAlias = Mapping[str, Any]
-"""As they came: JSON of a stranger."""
-
-Method: TypeAlias = Callable[[Backend, Parameters], Reply]
+Method: TypeAlias = MethodOf[Backend]
 """Raises `RefusedError`; anything else is a fault of ours, and is logged."""

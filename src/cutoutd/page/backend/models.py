@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import ModelError
 from cutoutd.models import catalog
-from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.webserver.backend.method import Parameters
 
 
 def models(backend: Backend, _: Parameters) -> Reply:

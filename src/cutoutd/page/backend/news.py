@@ -14,9 +14,9 @@ from cutoutd import logs
 from cutoutd.errors import CutoutdError
 from cutoutd.journal.listing import Listing
 from cutoutd.page.backend.job_view import described
-from cutoutd.page.backend.journal import journal
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.page.backend.overview import daemon_status, overview_data
+from cutoutd.webserver.backend.journal import journal
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

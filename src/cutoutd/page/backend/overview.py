@@ -16,11 +16,12 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
 from cutoutd.overview.overview import PACE_OF, RATE_WINDOW_S, midnight_us, per_minute, room_of
+from cutoutd.page.backend.counts import counts
 from cutoutd.page.backend.job_view import FILTERS, is_meant
-from cutoutd.page.backend.journal import counts, journal
-from cutoutd.page.backend.method import Reply
-from cutoutd.page.backend.parameters import text
 from cutoutd.page.backend.standing import standing
+from cutoutd.webserver.backend.journal import journal
+from cutoutd.webserver.backend.method import Reply
+from cutoutd.webserver.backend.parameters import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
     from cutoutd.settings.schema import Folder, Settings
+    from cutoutd.webserver.backend.method import Parameters
 
 MINUTES: Final = 60
 _MINUTE_US: Final = 60_000_000

@@ -14,20 +14,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.page.backend import parameters, shown_files
-from cutoutd.page.backend.method import RefusedError, Reply
+from cutoutd.page.backend import shown_files
 from cutoutd.page.backend.picture_cache import PictureCache
 from cutoutd.page.backend.shown_files import UNDECODED, PictureView, ShownFile, cannot_show, no_matte
 from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError, busy
 from cutoutd.previews import tiling
 from cutoutd.settings.types import Sandbox
+from cutoutd.webserver.backend import parameters
+from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
     from cutoutd.previews.file_reader import FileReader
     from cutoutd.settings.schema import Settings
+    from cutoutd.webserver.backend.method import Parameters
 
 PART: Final = "pictures"
 COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.picture_worker")

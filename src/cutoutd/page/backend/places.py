@@ -9,17 +9,18 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.page.backend import parameters
-from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.process import probe
 from cutoutd.settings import places
 from cutoutd.settings.schema import Settings
+from cutoutd.webserver.backend import parameters
+from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.webserver.backend.method import Parameters
 
 TIMEOUT_S: Final = 4.0
 

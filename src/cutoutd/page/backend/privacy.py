@@ -17,15 +17,16 @@ from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.journal.store import SQL as JOURNAL_SQL
 from cutoutd.models import catalog
-from cutoutd.page.backend.journal import journal
-from cutoutd.page.backend.method import Reply
 from cutoutd.page.backend.overview import daemon_status
+from cutoutd.webserver.backend.journal import journal
+from cutoutd.webserver.backend.method import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
     from cutoutd.settings.schema import Settings
+    from cutoutd.webserver.backend.method import Parameters
 
 SHOWN: Final = 200
 """Uploads that are listed; `cutoutd audit` has all."""

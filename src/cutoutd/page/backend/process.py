@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -16,15 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
 from cutoutd.page import announcement
-from cutoutd.page.backend import listener, registry
+from cutoutd.page.backend import registry
 from cutoutd.page.backend.method import Backend
-from cutoutd.page.backend.open_journal import OpenJournal
-from cutoutd.page.backend.service import MethodRunner
+from cutoutd.page.backend.password import read_password
 from cutoutd.page.backend.sessions import BrowserSessions
-from cutoutd.page.backend.web_process import WebProcess
 from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.sandbox.confinement import PAGE_MEMORY_MB, confine_page
 from cutoutd.settings.schema import PoolSettings
+from cutoutd.webserver.backend import listener, single_process
+from cutoutd.webserver.backend.open_journal import OpenJournal
+from cutoutd.webserver.backend.service import MethodRunner
+from cutoutd.webserver.backend.web_process import WebProcess
 
 if TYPE_CHECKING:
     import socket
@@ -77,12 +78,12 @@ def serve(options: PageOptions, *, clock: Clock) -> bool:
         StorageError: the disk refuses.
     """
     ending = threading.Event()
-    _end_on_signals(ending)
-    password = listener.read_password(options.page)
+    single_process.end_on_signals(ending)
+    password = read_password(options.page)
     listener.check_certificate(options.page)
     with announcement.held(options.state_dir, ending=ending if options.waits else None) as is_held:
         if is_held:
-            with listener.listening(options.page, any_port=options.any_port) as bound:
+            with listener.listening(options.page, section="page", any_port=options.any_port) as bound:
                 sessions = BrowserSessions(options.state_dir, clock, password)
                 return _serve(options, bound, sessions, clock, ending)
     return False
@@ -103,8 +104,15 @@ def _serve(
         cache=options.state_dir / PICTURES,
         tell=lambda event, data: service.tell(event, data),  # noqa: PLW0108 -- made below
     )
-    service = MethodRunner(backend, {**registry.methods(), "_pair": sessions.pair})
-    web = WebProcess(bound, service, partial(_told, options, sessions))
+    service = MethodRunner(
+        backend,
+        {**registry.methods(), "_pair": sessions.pair},
+        name="page",
+        slow=registry.SLOW,
+        max_body=registry.MAX_BODY,
+        max_bodies=registry.MAX_BODIES,
+    )
+    web = WebProcess("cutoutd.page.web.process", bound, service, partial(_told, options, sessions))
     web.start()
     address = listener.url(bound, options.page)
     announcement.announce(options.state_dir, address)
@@ -141,8 +149,3 @@ def _told(options: PageOptions, sessions: BrowserSessions) -> dict[str, Any]:
         "max_bodies": registry.MAX_BODIES,
         "required": options.required,
     }
-
-
-def _end_on_signals(ending: threading.Event) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda _, __: ending.set())

@@ -7,14 +7,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.journal.commands import Commands
-from cutoutd.page.backend.journal import journal
-from cutoutd.page.backend.method import RefusedError, Reply
 from cutoutd.page.backend.overview import daemon_status
+from cutoutd.webserver.backend.journal import journal
+from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.page.backend.method import Backend, Method, Parameters
+    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.webserver.backend.method import Parameters
 
 
 def session(backend: Backend, _: Parameters) -> Reply:

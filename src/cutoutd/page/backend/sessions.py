@@ -15,14 +15,15 @@ from cutoutd import logs
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import read_small
 from cutoutd.page import pairing
-from cutoutd.page.backend.method import RefusedError, Reply
-from cutoutd.page.backend.parameters import text
+from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.page.backend.method import Backend, Parameters
+    from cutoutd.page.backend.method import Backend
+    from cutoutd.webserver.backend.method import Parameters
 
 _FILE: Final = "sessions.json"
 _MOST: Final = 64

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, SilentError
 from cutoutd.publish.put_away import Whereabouts, whereabouts
 from cutoutd.recipe import Format
 from cutoutd.settings.types import Originals
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

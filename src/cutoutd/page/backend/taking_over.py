@@ -18,7 +18,7 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.state import running
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.page.backend.configuration import read
-from cutoutd.page.backend.method import RefusedError
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from cutoutd.page.backend.configuration import ReadConfiguration

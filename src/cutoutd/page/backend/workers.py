@@ -10,8 +10,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.page.backend.method import RefusedError
 from cutoutd.pool.request_worker import RequestWorker
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -14,19 +14,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cutoutd.page.web.backend_channel import BackendGoneError
 from cutoutd.page.web.guard import HEADERS, Session
-from cutoutd.page.web.server import PEER
+from cutoutd.webserver.web.backend_channel import BackendGoneError
+from cutoutd.webserver.web.server import PEER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from cutoutd.page.web.backend_channel import BackendChannel
-    from cutoutd.page.web.event_streams import EventStreams
     from cutoutd.page.web.guard import AccessRules
     from cutoutd.page.web.static_files import StaticFile
+    from cutoutd.webserver.web.backend_channel import BackendChannel
+    from cutoutd.webserver.web.event_streams import EventStreams
 
 MAX_CODE: Final = 8192
 """Of a request that anybody may make."""

@@ -13,10 +13,10 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cutoutd.webserver.web.hosts import AllowedHosts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 TOKEN_HEADER: Final = "x-cutoutd-token"  # noqa: S105 -- a header's name
 
@@ -48,31 +48,18 @@ class Session(NamedTuple):
 
 
 @dataclass(kw_only=True, slots=True)
-class AccessRules:
+class AccessRules(AllowedHosts):
     """What is allowed.
 
     Attributes:
-        hosts: names of this machine that the Host header may have, beside loopback's, in lower case, without a port.
-        proxy: IP address that alone may come; empty: whoever reaches the address.
         is_encrypted: browsers come by TLS, ours or the proxy's.
         cookie: name of the cookie: each cutoutd of a machine has its own, since cookies ignore ports.
         sessions: browsers that were paired, by the SHA-256 of their cookie.
     """
 
-    hosts: frozenset[str]
-    proxy: str
     is_encrypted: bool
     cookie: str
     sessions: dict[str, Session] = field(default_factory=dict)
-
-    def knows_host(self, host: str) -> bool:
-        """Whether a Host header names this machine."""
-        name, _, port = host.lower().rpartition(":") if _has_port(host) else (host.lower(), "", "")
-        return (name in LOOPBACK or name in self.hosts) and (not port or (port.isascii() and port.isdigit()))
-
-    def knows_peer(self, address: str) -> bool:
-        """Whether a connection comes from where one may come from."""
-        return not self.proxy or address.removeprefix("::ffff:") == self.proxy
 
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether a request comes from the page itself; to be asked once its host is known."""
@@ -104,7 +91,3 @@ class AccessRules:
 def digest(secret: str) -> str:
     """What is kept of a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _has_port(host: str) -> bool:
-    return ":" in host and not host.endswith("]")

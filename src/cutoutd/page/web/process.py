@@ -8,59 +8,27 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
-import sys
-import traceback
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from cutoutd.page import frames
-from cutoutd.page.web import server, static_files
+from cutoutd.page.web import static_files
 from cutoutd.page.web.app import Pages
-from cutoutd.page.web.backend_channel import BackendChannel
-from cutoutd.page.web.event_streams import EventStreams, encoded
 from cutoutd.page.web.guard import AccessRules, Session
 from cutoutd.page.web.peers import PeerOwners
 from cutoutd.sandbox.confinement import confine_web
-from cutoutd.sandbox.limits import die_with_parent
+from cutoutd.webserver.web import process, server
+from cutoutd.webserver.web.backend_channel import BackendChannel
+from cutoutd.webserver.web.event_streams import EventStreams, encoded
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
-
-
-class _Log(logging.Handler):
-    """Hands what libraries log to the backend, which bounds it: this process has no log of its own."""
-
-    def __init__(self, channel: BackendChannel) -> None:
-        super().__init__(logging.ERROR)
-        self._channel = channel
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._channel.say(self.format(record))
 
 
 def main() -> None:
     """Serve until the backend ends."""
-    parent, listener, channel = int(sys.argv[1]), *map(_socket, sys.argv[2:4])
-    die_with_parent(parent)
-    told = frames.receive(channel.recv)
-    if told is None:
-        return
-    if told[0]["version"] != version("cutoutd"):
-        # Another version was installed meanwhile: what this one says, the backend that started it may not understand.
-        sys.exit(frames.UPGRADED)
-    try:
-        asyncio.run(_serve(listener, channel, told[0]))
-    except Exception:  # noqa: BLE001 -- the last edge: the backend logs it
-        channel.setblocking(True)
-        channel.sendall(frames.pack({"said": traceback.format_exc()[-8000:]}))
-        sys.exit(1)
-
-
-def _socket(descriptor: str) -> socket.socket:
-    return socket.socket(fileno=int(descriptor))
+    process.run(_serve)
 
 
 async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[str, Any]) -> None:
@@ -68,7 +36,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     greeting = encoded("hello", json.dumps({"version": told["version"]}).encode())
     streams = EventStreams(greeting, lambda watched: backend.watched(watched=watched))
     backend = BackendChannel(reader, writer, streams.send)
-    logging.getLogger().addHandler(_Log(backend))
+    logging.getLogger().addHandler(process.BackendLog(backend))
     guard = AccessRules(
         hosts=frozenset(told["hosts"]),
         proxy=told["proxy"],

@@ -10,20 +10,22 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from cutoutd import logs
 from cutoutd.faults.backoff import pause_s
-from cutoutd.page import frames
-from cutoutd.page.backend import listener
 from cutoutd.process.child_environment import for_worker
+from cutoutd.webserver import frames
+from cutoutd.webserver.backend import listener
 
 if TYPE_CHECKING:
     import socket
     import threading
     from collections.abc import Callable
 
-    from cutoutd.page.backend.service import MethodRunner
+    from cutoutd.webserver.backend.service import MethodRunner
+
+    ServiceOf: TypeAlias = MethodRunner[Any]
 
 _SEND_S: Final = 10
 _END_S: Final = 1
@@ -34,6 +36,7 @@ class WebProcess:
     """Keeps a web process running.
 
     Args:
+        module: which is started as a program.
         bound: the listening socket.
         service: answers it.
         told: gives what it is told first.
@@ -43,8 +46,9 @@ class WebProcess:
     """
 
     def __init__(
-        self, bound: socket.socket, service: MethodRunner, told: Callable[[], dict[str, Any]]
+        self, module: str, bound: socket.socket, service: ServiceOf, told: Callable[[], dict[str, Any]]
     ) -> None:
+        self._module = module
         self._bound = bound
         self._service = service
         self._told = told
@@ -55,7 +59,7 @@ class WebProcess:
     def start(self) -> None:
         """Start one."""
         ours, theirs = listener.pair()
-        command = [sys.executable, "-P", "-m", "cutoutd.page.web.process"]
+        command = [sys.executable, "-P", "-m", self._module]
         with theirs:
             self._child = subprocess.Popen(  # noqa: S603 -- our own program
                 [*command, str(os.getpid()), str(self._bound.fileno()), str(theirs.fileno())],
@@ -79,12 +83,14 @@ class WebProcess:
             if ending.is_set():
                 return
             if self._child is not None and self._child.returncode == frames.UPGRADED:
-                logs.get().warning("page.upgraded")
+                logs.get().warning(f"{self._service.name}.upgraded")
                 self.is_upgraded = True
                 ending.set()
                 return
             failures = 0 if time.monotonic() - begun_s > _LASTED_S else failures + 1
-            logs.get().warning("page.web_ended", code=self._child.returncode if self._child else None)
+            logs.get().warning(
+                f"{self._service.name}.web_ended", code=self._child.returncode if self._child else None
+            )
             ending.wait(pause_s(failures))
             with suppress(OSError):
                 self.start()
@@ -103,7 +109,7 @@ class WebProcess:
             try:
                 self._service.serve(channel)
             except frames.FrameError as error:
-                logs.get().error("page.web_lies", why=str(error))
+                logs.get().error(f"{self._service.name}.web_lies", why=str(error))
         with suppress(subprocess.TimeoutExpired):
             child.wait(_END_S)  # its own exit code says more
         child.kill()

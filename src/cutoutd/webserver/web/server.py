@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 MOST_CONNECTIONS: Final = 160
-"""A page has six at a time. Beyond these, the idle one that is oldest is closed."""
+"""A browser has six at a time. Beyond these, the idle one that is oldest is closed."""
 
 HEAD_S: Final = 10
 """A request's head that has not come whole by then does not come."""
@@ -45,6 +45,9 @@ class Protocol(H11Protocol):
     uid_of: Callable[[socket.socket], int | None]
     """Tells the user who made a connection."""
 
+    most = MOST_CONNECTIONS
+    """So many at a time."""
+
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -53,7 +56,7 @@ class Protocol(H11Protocol):
         connection = transport.get_extra_info("socket")
         self.app_state = {**self.app_state, PEER: self.uid_of(connection)}
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > self.most:
             idle = (one for one in self.connections if isinstance(one, Protocol) and one.is_idle)
             oldest = min(idle, key=lambda one: one.since_s, default=self)
             oldest.transport.abort()
@@ -128,11 +131,13 @@ class Server(uvicorn.Server):
 
 def config(
     app: ASGIApp,
-    uid_of: Callable[[socket.socket], int | None],
+    uid_of: Callable[[socket.socket], int | None] = lambda _: None,
+    *,
+    most: int = MOST_CONNECTIONS,
     **tls: Any,  # noqa: ANN401 -- as of uvicorn
 ) -> uvicorn.Config:
     """uvicorn's, for one process without a log of requests: a request's line says what somebody looks at."""
-    protocol = type("PeerProtocol", (Protocol,), {"uid_of": staticmethod(uid_of)})
+    protocol = type("PeerProtocol", (Protocol,), {"uid_of": staticmethod(uid_of), "most": most})
     return uvicorn.Config(
         app,
         loop="asyncio",

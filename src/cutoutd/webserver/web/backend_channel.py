@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.page import frames
+from cutoutd.webserver import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

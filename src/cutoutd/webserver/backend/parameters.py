@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cutoutd.page.backend.method import RefusedError
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
-    from cutoutd.page.backend.method import Parameters
+    from cutoutd.webserver.backend.method import Parameters
 
 MAX_TEXT = 4096
 MAX_NUMBER = 2**53

@@ -5,22 +5,18 @@ A method never holds it open between two statements, so that it holds up no comm
 
 from __future__ import annotations
 
-import weakref
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, JournalError
-from cutoutd.journal.listing import Listing
 from cutoutd.journal.store import JournalDamagedError, JournalNewerError, JournalOlderError
-from cutoutd.page.backend.method import RefusedError
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
-    from cutoutd.page.backend.method import Backend
+    from cutoutd.webserver.backend.method import Behind
 
 _REFUSALS: Final = (
     (
@@ -50,7 +46,7 @@ _NO_JOURNAL: Final = (
 
 
 @contextmanager
-def journal(backend: Backend) -> Iterator[Store | None]:
+def journal(backend: Behind) -> Iterator[Store | None]:
     """The open journal; None as long as there is none.
 
     Raises:
@@ -66,7 +62,7 @@ def journal(backend: Backend) -> Iterator[Store | None]:
 
 
 @contextmanager
-def required(backend: Backend) -> Iterator[Store]:
+def required(backend: Behind) -> Iterator[Store]:
     """The open journal.
 
     Raises:
@@ -76,33 +72,3 @@ def required(backend: Backend) -> Iterator[Store]:
         if store is None:
             raise RefusedError(503, "no_journal", _NO_JOURNAL)
         yield store
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Counted:
-    """Counts, and the version of the journal that they are of."""
-
-    version: int
-    kinds: Mapping[JobGroup, int]
-
-
-class Counts:
-    """How many pictures there are of each kind; counted anew when the journal has changed."""
-
-    def __init__(self) -> None:
-        self._counted: weakref.WeakKeyDictionary[Store, _Counted] = weakref.WeakKeyDictionary()
-
-    def of(self, store: Store) -> Mapping[JobGroup, int]:
-        """Of this journal, as it is now."""
-        version = store.data_version()
-        known = self._counted.get(store)
-        if known is None or known.version != version:
-            known = _Counted(version=version, kinds=Listing(store).kinds())
-            self._counted[store] = known
-        return known.kinds
-
-
-def counts(backend: Backend, store: Store) -> Mapping[JobGroup, int]:
-    """How many pictures there are of each kind."""
-    kept: Counts = backend.parts.setdefault("counts", Counts())
-    return kept.of(store)

@@ -10,21 +10,20 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from cutoutd import logs
 from cutoutd.errors import CutoutdError
-from cutoutd.page import frames
-from cutoutd.page.backend.method import RefusedError, Reply
-from cutoutd.page.backend.registry import MAX_BODIES, MAX_BODY, SLOW
+from cutoutd.webserver import frames
+from cutoutd.webserver.backend.method import BehindT, BytesMethod, RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.webserver.backend.method import MethodOf
+
 
 _QUICK_THREADS: Final = 3
-_SLOW_THREADS: Final = 12
 _BOTH_WAYS: Final = 2  # SHUT_RDWR of shutdown(2)
 _MOST_IN_HAND: Final = 256
 """Requests that are answered or wait for a thread; the web process asks for fewer by far."""
@@ -52,19 +51,38 @@ class Channel(Protocol):
         """End it, for whoever waits in `recv` as well."""
 
 
-class MethodRunner:
+class MethodRunner(Generic[BehindT]):
     """Methods, and the threads that run them; it outlives each single web process.
 
     Args:
         backend: what methods work with.
         methods: by their names.
+        name: of what is served: it begins the names of events in the log, and those of threads.
+        slow: methods that wait for disks or workers: they have threads of their own, so that they hold up no others.
+        slow_threads: so many.
+        max_body: bytes that are read of a request's body, unless its method is in `max_bodies`.
+        max_bodies: by names of methods.
     """
 
-    def __init__(self, backend: Backend, methods: Mapping[str, Method]) -> None:
+    def __init__(
+        self,
+        backend: BehindT,
+        methods: Mapping[str, MethodOf[BehindT] | BytesMethod[BehindT]],
+        *,
+        name: str,
+        slow: frozenset[str] = frozenset(),
+        slow_threads: int = 12,
+        max_body: int,
+        max_bodies: Mapping[str, int],
+    ) -> None:
+        self._max_body = max_body
+        self._max_bodies = max_bodies
+        self.name = name
+        self._is_slow = slow.__contains__
         self._backend = backend
         self._methods = methods
-        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="page")
-        self._slow = ThreadPoolExecutor(_SLOW_THREADS, thread_name_prefix="page-files")
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix=name)
+        self._slow = ThreadPoolExecutor(slow_threads, thread_name_prefix=f"{name}-files")
         self._in_hand = threading.BoundedSemaphore(_MOST_IN_HAND)
         self._sending = threading.Lock()
         self._channel: Channel | None = None
@@ -89,7 +107,7 @@ class MethodRunner:
             self._backend.watched.clear()
 
     def tell(self, event: str, data: object) -> None:
-        """Send an event to all browsers; without a web process it is lost, and browsers ask anew when there is one."""
+        """Send an event to all who listen; without a web process it is lost, and they ask anew when there is one."""
         frame = frames.pack({"event": event}, _encoded(data))
         with self._sending:
             if self._channel is not None:
@@ -97,9 +115,14 @@ class MethodRunner:
 
     def _next(self, channel: Channel) -> frames.Frame | None:
         try:
-            return frames.receive(channel.recv, _max_body)
+            return frames.receive(channel.recv, self._most_read)
         except OSError:
             return None
+
+    def _most_read(self, head: Mapping[str, Any]) -> int:
+        """What is read of a frame's body; only requests have one."""
+        method = head.get("method")
+        return self._max_bodies.get(method, self._max_body) if isinstance(method, str) else 0
 
     def _take(self, channel: Channel, head: dict[str, Any], body: bytes) -> None:
         match head:
@@ -112,13 +135,13 @@ class MethodRunner:
                 self._log(text)
             case {"layers": list(layers)} if not self._is_confined:  # once: each is logged
                 self._is_confined = True
-                logs.get().info("page.sandbox", layers=[str(one)[:64] for one in layers[:16]])
+                logs.get().info(f"{self.name}.sandbox", layers=[str(one)[:64] for one in layers[:16]])
             case {"id": int(number), "method": str(name), "params": dict(params)}:
                 if not self._in_hand.acquire(blocking=False):
                     refused = RefusedError(503, "busy", "Too much is asked at once. Try again in a moment.")
                     self._answer(channel, _refusal(number, refused))
                     return
-                threads = self._slow if name in SLOW else self._quick
+                threads = self._slow if self._is_slow(name) else self._quick
                 threads.submit(self._run, channel, number, name, params, body)
             case _:
                 raise frames.FrameError("a frame that no web process of ours sends")
@@ -133,18 +156,20 @@ class MethodRunner:
         try:
             method = self._methods.get(name)
             if method is None:
-                raise RefusedError(404, "no_method", "The page asks for something that is not there.")  # noqa: TRY301 -- as from a method
+                raise RefusedError(404, "no_method", "This asks for something that is not there.")  # noqa: TRY301 -- as from a method
+            if isinstance(method, BytesMethod):
+                return _frame(number, method.run(self._backend, params, body))
             return _frame(number, method(self._backend, {**params, **_object(body)}))
         except RefusedError as refused:
             return _refusal(number, refused)
         except frames.FrameError:
-            too_large = "The answer is too large for the page. Ask for less."
+            too_large = "The answer is too large. Ask for less."
             return _refusal(number, RefusedError(500, "too_large", too_large))
         except CutoutdError as error:
             why = f"{error.title}: {error}. {error.advice}"
             return _refusal(number, RefusedError(503, "unavailable", why))
         except Exception:  # noqa: BLE001 -- a fault of ours costs one request, and is told in the log
-            logs.get().error("page.fault", method=name, exc_info=True)
+            logs.get().error(f"{self.name}.fault", method=name, exc_info=True)
             why = "A fault of ours. The log says more; please report it."
             return _refusal(number, RefusedError(500, "fault", why))
 
@@ -154,7 +179,7 @@ class MethodRunner:
         self._said_s = [one for one in self._said_s if now_s - one < _SAID_S][-_MOST_SAID:]
         if len(self._said_s) < _MOST_SAID:
             self._said_s.append(now_s)
-            logs.get().error("page.web", said=text[:_MAX_SAID])
+            logs.get().error(f"{self.name}.web", said=text[:_MAX_SAID])
 
     def _answer(self, channel: Channel, frame: bytes) -> None:
         with self._sending:
@@ -169,12 +194,6 @@ class MethodRunner:
             self._channel = None
             with suppress(OSError):
                 channel.shutdown(_BOTH_WAYS)
-
-
-def _max_body(head: Mapping[str, Any]) -> int:
-    """What is read of a frame's body; only requests have one."""
-    method = head.get("method")
-    return MAX_BODIES.get(method, MAX_BODY) if isinstance(method, str) else 0
 
 
 def _frame(number: int, reply: Reply) -> bytes:

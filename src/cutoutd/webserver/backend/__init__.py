@@ -1,0 +1,1 @@
+"""The process behind the one that answers: the listening socket, its start, and methods that it may ask for."""

@@ -1,0 +1,108 @@
+"""The listening socket: made before this process gives the network up, and handed to each web process.
+
+It must not accept anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from cutoutd.settings.listening import Reachable
+
+_MORE_PORTS: Final = 20
+"""That are tried where the one that is wanted is taken: other users of the machine have their own, too."""
+
+
+def listening(table: Reachable, *, section: str, any_port: bool = False) -> socket.socket:
+    """A socket that listens, at the port or, on this machine alone, at the next one that is free.
+
+    Args:
+        table: where.
+        section: of the configuration, which messages name; what is served is called by it.
+        any_port: whichever port is free.
+
+    Raises:
+        UsageError: none of them is free, or the machine does not have the address.
+    """
+    address = table.address
+    last = min(address.port + _MORE_PORTS, 65_535) if address.is_loopback else address.port
+    for port in [0] if any_port else range(address.port, last + 1):
+        bound = _made(section, socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((address.host, port))
+            bound.listen()
+        except OSError as error:
+            bound.close()
+            if error.errno != errno.EADDRINUSE:
+                raise UsageError(
+                    f"[{section}] cannot be served at {address}: {error.strerror}",
+                    advice=f"Give [{section}] address another value.",
+                ) from error
+        else:
+            return bound
+    ports = f"port {last} is" if last == address.port else f"every port from {address.port} to {last} is"
+    raise UsageError(
+        f"{ports} in use, so [{section}] cannot be served",
+        advice=f"Give [{section}] address another port.",
+    )
+
+
+def _made(section: str, family: int) -> socket.socket:
+    try:
+        return socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # such as by a unit that was installed before there was such a section
+        raise UsageError(
+            f"[{section}] cannot be served: this process may not use the network ({error.strerror})",
+            advice=f"Run `cutoutd service install` again, which gives it a unit of its own; or set enabled = false in [{section}].",
+        ) from error
+
+
+def check_certificate(table: Reachable) -> None:
+    """See that the files for TLS can be read, since the process that reads them can tell nobody.
+
+    Raises:
+        ConfigurationError: one cannot, or they are no certificate and its key.
+    """
+    if table.tls_cert is None or table.tls_key is None:
+        return
+    import ssl  # noqa: PLC0415 -- few need it
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(table.tls_cert, table.tls_key)
+    except OSError as error:
+        raise ConfigurationError(
+            f"tls_cert and tls_key are no certificate and its key that can be read: {error.strerror}",
+            path=table.tls_cert,
+        ) from error
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets: the backend's end, and the web process's."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+
+
+def place(bound: socket.socket) -> str:
+    """IP address and port."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def url(bound: socket.socket, table: Reachable) -> str:
+    """The address of what is served, as a client takes it."""
+    if table.proxy:  # at which port it serves is its own affair
+        return f"https://{table.hosts[0] if table.hosts else table.proxy}"
+    where, _, port = place(bound).rpartition(":")
+    name = where if table.address.is_loopback else table.hosts[0]
+    return f"{'http' if table.tls_cert is None else 'https'}://{name}:{port}"
+
+
+def bound_sending(end: socket.socket, seconds: int) -> None:
+    """Have sending fail where the other side takes nothing for so long; receiving waits for ever."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))
