@@ -9,12 +9,14 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from cutoutd.intake import incoming
+from cutoutd.job_options import JobOptions
 from torture.site import digest
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Source:
         renditions: how many results it has.
         has_overlay: what is in review/ has one; what was put back there has none.
         corrected: number of the correction that it was cut by; 0: none.
+        options: that were asked of it.
     """
 
     content: bytes
@@ -62,6 +65,7 @@ class Source:
     renditions: int = 1
     has_overlay: bool = True
     corrected: int = 0
+    options: JobOptions = field(default_factory=JobOptions)
 
 
 def violations(site: Site, sources: Mapping[str, Source], *, kept: Kept = Kept.KEEP) -> list[str]:
@@ -85,6 +89,8 @@ def safe_originals(site: Site, sources: Mapping[str, Source]) -> list[str]:
     for name, source in sources.items():
         if source.fate is Fate.WITHDRAWN or _holds(site.input / name, source.content):
             continue
+        if any(_holds(path, source.content) for path in (site.input / incoming.DIRECTORY).glob("*")):
+            continue  # handed in, and has no name yet
         moved = _was_moved(site, name, source)
         documents, _ = _documents(site)
         published = any(
@@ -137,6 +143,12 @@ def journal_violations(site: Site, sources: Mapping[str, Source]) -> list[str]:
         f"{name} is {newest.get(name)} in the journal, and should be {source.fate.value}"
         for name, source in sources.items()
         if newest.get(name) not in wanted[source.fate]
+    ]
+    asked = {row["path"].decode(): row["options"] for row in rows if row["newest"]}
+    wrong += [
+        f"{name} has the options {asked[name]!r}"
+        for name, source in sources.items()
+        if asked.get(name, "") != source.options.text()
     ]
     return wrong
 
@@ -246,6 +258,7 @@ def _strays(site: Site, documents: Mapping[Path, dict[str, Any]]) -> list[str]:
         for path in site.input.rglob(".cutoutd*")
         if path.name != _MARKER and path.is_file()
     ]
+    wrong += [f"left over: {path}" for path in (site.input / incoming.DIRECTORY).glob("*")]
     if site.originals is not None:
         twice = Counter(digest(path.read_bytes()) for path in _files(site.originals))
         wrong += [f"an original was moved {count} times" for count in twice.values() if count > 1]

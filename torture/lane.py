@@ -95,7 +95,10 @@ class Lane:
 
     def _arrive(self) -> None:
         """Give the daemon what it gets to do, unless that was asked for."""
-        if not self.scenario.asks:
+        if self.scenario.hands_in:
+            for name, source in self.scenario.arrivals:
+                self.site.hand_in(name, source.content, source.options)
+        elif not self.scenario.asks:
             self._drop(self.scenario.arrivals)
 
     def _ask(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from cutoutd.job_options import JobOptions
 from torture.checks import Fate, Kept, Source
 from torture.site import empty_scene, jpeg, too_large
 from torture.trace import Strike
@@ -33,6 +34,7 @@ class Scenario:
         originals, sidecars: where they go to; ``elsewhere`` is on another file system.
         faults: options of strace that make the file system a poorer one.
         asks: commands that are called before it, while no daemon runs; their options come after them.
+        hands_in: what arrives is handed in, as programs do, and not dropped.
         crash: an earlier run is killed at the first of these calls, so that the one that is struck repairs it.
     """
 
@@ -48,6 +50,7 @@ class Scenario:
     sidecars: bool = False
     faults: tuple[str, ...] = ()
     asks: tuple[tuple[str, ...], ...] = ()
+    hands_in: bool = False
     crash: Strike | None = None
 
     @property
@@ -62,6 +65,7 @@ def _cut(hue: int, quality: int = 90, renditions: int = 1) -> Source:
 
 _ONE: Drops = (("a.jpg", _cut(0)),)
 _THREE: Drops = tuple((f"{name}.jpg", _cut(hue)) for hue, name in enumerate("abc"))
+_HANDED_IN: Drops = (("b.jpg", replace(_cut(1), options=JobOptions(background="#ffffff"))),)
 _TOO_LARGE: Drops = (("a.jpg", Source(content=too_large(), fate=Fate.FAILED)),)
 _EMPTY: Drops = (("a.png", Source(content=empty_scene(), fate=Fate.REVIEW)),)
 _TWO_FORMS = ("[[folder.rendition]]", "[[folder.rendition]]", 'suffix = "_b"')
@@ -140,6 +144,29 @@ SCENARIOS = (
         before=(_ONE,),
         arrivals=_ONE,
         asks=(("fix", "a.jpg", "--remove", "10,10,60,60"), ("fix", "a.jpg", "--undo")),
+    ),
+    Scenario(
+        name="handed in",
+        roles=("supervisor", "watcher", "delivery"),
+        before=(_ONE,),
+        arrivals=_HANDED_IN,
+        hands_in=True,
+    ),
+    Scenario(
+        name="handed in before the start",
+        by="start",
+        roles=("supervisor", "watcher"),
+        before=(_ONE,),
+        arrivals=_HANDED_IN,
+        hands_in=True,
+    ),
+    Scenario(
+        name="handed in without renameat2",
+        faults=_NO_RENAMEAT2,
+        roles=("watcher",),
+        before=(_ONE,),
+        arrivals=_HANDED_IN,
+        hands_in=True,
     ),
     Scenario(
         name="put back into review",

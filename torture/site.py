@@ -26,8 +26,15 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tests.acceptance.conftest import picture
 
+from cutoutd.clock import Clock
+from cutoutd.intake import incoming
+from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.submitting import submit
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from cutoutd.job_options import JobOptions
 
 FOLDER = "hot"
 PATIENCE_S = 120.0
@@ -162,6 +169,25 @@ class Site:
         draft.write_bytes(content)
         os.utime(draft, ns=(then_ns, then_ns))
         draft.rename(path)
+
+    def hand_in(self, name: str, content: bytes, options: JobOptions) -> None:
+        """Hand a file in, as programs beside the daemon do; the journal must be there."""
+        store = Store(self.state / FILE_NAME)
+        try:
+            with incoming.new_file(self.input) as file:
+                os.write(file.descriptor, content)
+                submit(
+                    store,
+                    Clock(),
+                    self.input,
+                    file,
+                    key=name,
+                    folder=FOLDER,
+                    name=name,
+                    options=options,
+                )
+        finally:
+            store.close()
 
     def command(self, *arguments: str) -> list[str]:
         """A command line of ours."""

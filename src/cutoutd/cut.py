@@ -72,6 +72,9 @@ class NamedFiles:
     def look_at(self, path: str) -> None:
         """A file that is gone stays gone."""
 
+    def take_submissions(self) -> None:
+        """Nobody hands anything in."""
+
     def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- a Monitor's
         """There is nothing to come back to."""
         return 0

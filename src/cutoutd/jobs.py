@@ -361,6 +361,7 @@ class Job:
         accepted_us, not_before_us, finished_us: UTC microseconds.
         wanted: what a person wants it to come to; None: its score says.
         model: that a person wants it cut by; empty: the folder's.
+        options: what a request asked of it, as text; see `cutoutd.job_options`. Empty: nothing.
         detail: what the state needs remembered (the failure, the outputs), as it goes to JSON.
     """
 
@@ -382,6 +383,7 @@ class Job:
     generation: int = 0
     wanted: Wanted | None = None
     model: str = ""
+    options: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
 
     @property

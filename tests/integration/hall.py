@@ -145,6 +145,7 @@ class FakeMonitor:
             has_settled=True,
         )
         self.looked_at: list[str] = []
+        self.submissions = 0
         self.checks = 0
         self.is_well = True
 
@@ -162,6 +163,10 @@ class FakeMonitor:
     def look_at(self, path: str) -> None:
         """Remember it."""
         self.looked_at.append(path)
+
+    def take_submissions(self) -> None:
+        """Remember that it was asked for."""
+        self.submissions += 1
 
     def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- a Monitor's
         """Remember that it was asked for; all is well unless the test says otherwise."""

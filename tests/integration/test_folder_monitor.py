@@ -65,6 +65,7 @@ class MonitoredFolder:
             emit=self.heard,
             wake=self.woken.set,
             once=once,
+            submissions=self.journal.submissions,
         )
 
     @property

@@ -19,11 +19,13 @@ from cutoutd.errors import FailureCode, JournalError, LimitError, PictureError, 
 from cutoutd.failure import failure_of
 from cutoutd.folder.hot_folder import HANGS_AFTER_S, HotFolder
 from cutoutd.folder.status import FolderState, FolderStatus
+from cutoutd.job_options import JobOptions
 from cutoutd.jobs import Exported, Failure, JobState, NeedsRoom, SourceFacts, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.queue import Queue
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
+from cutoutd.journal.submissions import Submission
 from cutoutd.protocols import Lost, Withdrawn
 from tests.integration.hall import Hall, Workers
 from tests.integration.parts import JPEG, NAME, digest
@@ -449,6 +451,19 @@ def test_retry_cuts_a_picture_again_by_a_persons_wish(hall: Hall, argument: str)
     assert [task.published_sha256 for task in hall.workers.given] == [None, None]
     assert hall.heard.count == 1
     assert [path.name for path in hall.folder.output.glob("*.png")] == ["a.png"]
+
+
+def test_what_is_handed_in_is_given_to_its_folder_or_refused(hall: Hall) -> None:
+    """One for a folder that is not there gets its answer at once; the folder's own thread takes the others."""
+    submissions = hall.journal.submissions
+    for key, folder in (("here", NAME), ("nowhere", "other")):
+        submissions.post(Submission(key=key, folder=folder, spool="x", name="a.jpg", options=JobOptions()))
+    hall.supervise(once=True).run()
+    nowhere = submissions.find("nowhere")
+    assert nowhere is not None
+    assert "no folder 'other'" in (nowhere.refused or "")
+    assert [one.key for one in submissions.pending(NAME)] == ["here"]
+    assert hall.monitor.submissions == 1
 
 
 def test_a_stop_finishes_what_is_in_work_and_begins_nothing(hall: Hall) -> None:

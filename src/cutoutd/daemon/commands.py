@@ -161,6 +161,8 @@ class CommandHandler:
                 return self._hold(command.argument)
             case Verb.FIX:
                 return self._fix(command)
+            case Verb.SUBMIT:
+                return self._submit(command.argument)
         return f"this cutoutd knows no command {command.verb!r}"
 
     def _retry(self, argument: str) -> str:
@@ -244,6 +246,21 @@ class CommandHandler:
                 return "nothing is drawn over its cutout"
             self._journal.commands.done(command)
         self._emit(Accepted(count=int(job.state not in OPEN)))
+        return ""
+
+    def _submit(self, key: str) -> str:
+        """Have a picture taken that a program handed in; the folder's own thread does it, now or when the folder is there."""
+        submissions = self._journal.submissions
+        submission = submissions.find(key)
+        if submission is None:
+            return "the request is not known any more"
+        if not self._folders.has(submission.folder):
+            why = f"there is no folder {submission.folder!r} in the configuration"
+            submissions.refuse(key, why)
+            return why
+        folder = self._folders.active.get(submission.folder)
+        if folder is not None:
+            folder.take_submissions()
         return ""
 
     def _job(self, number: int) -> Job | None:

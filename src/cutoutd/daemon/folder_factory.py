@@ -96,6 +96,7 @@ class FolderFactory:
             wake=self.wake,
             once=self.once,
             retention=self._retention(folder),
+            submissions=self.journal.submissions,
         )
         opener = Opener(
             folder.name,

@@ -99,6 +99,10 @@ class FolderSet:
     def _failed(self) -> set[str]:
         return {name for name in self._waiting if self._guard.has_failed(f"the folder {name}")}
 
+    def has(self, name: str) -> bool:
+        """Whether the configuration has a folder of this name, begun or not."""
+        return name in self.active or name in self._waiting
+
     def statuses(self) -> dict[str, FolderStatus]:
         """How each configured folder stands."""
         failed = self._failed

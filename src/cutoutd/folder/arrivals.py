@@ -181,6 +181,13 @@ class Arrivals:
             self._observe(seen)
             self._tracker.touch(path, self._clock.monotonic_s())
 
+    def submitted(self, paths: Iterable[str]) -> None:
+        """Some files were accepted without waiting: whoever handed them in has said that they are whole."""
+        for path in paths:
+            self._tracker.forget(path)
+            self._missing.accepted(path)
+            self._pending.taken(path)
+
     def accept_the_quiet(self) -> int:
         """Have those accepted whose quiet time is over; returns how many.
 

@@ -78,6 +78,9 @@ class Monitor(Protocol):
     def look_at(self, path: str) -> None:
         """Look at one file soon."""
 
+    def take_submissions(self) -> None:
+        """Take soon what programs have handed in."""
+
     def check_again(self, probe: str | None = None) -> int:
         """See soon whether the folder is as it should be.
 
@@ -265,6 +268,10 @@ class HotFolder:
     def look_at(self, path: str) -> None:
         """Look at one file soon."""
         self._monitor.look_at(path)
+
+    def take_submissions(self) -> None:
+        """Take soon what programs have handed in."""
+        self._monitor.take_submissions()
 
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Whether it was looked at within a time."""

@@ -30,6 +30,7 @@ from cutoutd.folder.status import (
     describe_refusal,
     state_after,
 )
+from cutoutd.folder.submissions import SubmissionIntake
 from cutoutd.intake.probe import ReadProbes
 from cutoutd.intake.watch import EventWatch, UnwatchableError, why_no_events
 from cutoutd.logs import get
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.retention import Retention
     from cutoutd.intake.rules import Rules
     from cutoutd.journal.sources import Sources
+    from cutoutd.journal.submissions import Submissions
     from cutoutd.settings.schema import Folder
 
 SHOWN: Final = 20
@@ -63,12 +65,13 @@ class FolderMonitor:
         wake: called when the supervisor has something new to look at.
         once: look once, wait until what is there is quiet, and settle.
         retention: forgets what is old; None: nothing is forgotten.
+        submissions: the journal's, for what programs hand in; None: they do not.
 
     Attributes:
         thread: in which it looks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
         self,
         folder: Folder,
         *,
@@ -80,6 +83,7 @@ class FolderMonitor:
         wake: Callable[[], None],
         once: bool,
         retention: Retention | None = None,
+        submissions: Submissions | None = None,
     ) -> None:
         self._folder = folder
         self._root = os.fspath(folder.input)
@@ -91,6 +95,9 @@ class FolderMonitor:
         self._wake_supervisor = wake
         self._once = once
         self._retention = retention
+        self._submissions = submissions
+        self._intake: SubmissionIntake | None = None
+        self._has_submissions = submissions is not None  # that earlier runs left
         self._adoption = Adoption(folder, rules=rules, sources=sources, identity=health.identity)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
@@ -134,7 +141,12 @@ class FolderMonitor:
         status = self._status
         if not status.is_open:
             return status.watching is not FolderState.STARTING
-        at_rest = not self._requests and not self._asked.is_set() and self._looking_since_s is None
+        at_rest = (
+            not self._requests
+            and not self._has_submissions
+            and not self._asked.is_set()
+            and self._looking_since_s is None
+        )
         return at_rest and status.scanned and status.settling == len(status.held_up)
 
     def stop(self) -> None:
@@ -149,6 +161,11 @@ class FolderMonitor:
     def look_at(self, path: str) -> None:
         """Look at one file soon; from any thread."""
         self._requests.append(path)
+        self._asked.set()
+
+    def take_submissions(self) -> None:
+        """Take soon what programs have handed in; from any thread."""
+        self._has_submissions = True
         self._asked.set()
 
     def check_again(self, probe: str | None = None) -> int:
@@ -254,6 +271,8 @@ class FolderMonitor:
         if self._health.is_first_start or self._health.took_over:
             self._adoption.carry_out(self._proceeding, is_first_start=self._health.is_first_start)
         self._arrivals = arrivals
+        if self._submissions is not None:
+            self._intake, self._has_submissions = SubmissionIntake(scope, self._submissions), True
         self._schedule = self._schedule.opened()
         self._arm()
         self._recoveries += 1
@@ -311,6 +330,7 @@ class FolderMonitor:
             paths |= hints.paths
             if hints.scan:
                 self._schedule = self._schedule.hinted(now_s)
+        self._take_submissions(arrivals)
         arrivals.look(paths)
         if self._schedule.is_scan_due(now_s):
             self._scan(arrivals)
@@ -330,6 +350,20 @@ class FolderMonitor:
         )
         return True
 
+    def _take_submissions(self, arrivals: Arrivals) -> None:
+        """Before anything is looked at: a scan would take one that has its name for a file that was dropped."""
+        if self._intake is None or not self._has_submissions:
+            return
+        self._has_submissions = False
+        try:
+            taken = self._intake.take()
+        except BaseException:
+            self._has_submissions = True
+            raise
+        arrivals.submitted(taken)
+        if taken:
+            self._emit(Accepted(count=len(taken)))
+
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s, cost_s = time.perf_counter(), time.thread_time()
         # What another machine had not come to yet did not lie there before: it was dropped to be cut.
@@ -340,6 +374,8 @@ class FolderMonitor:
         self._health.remember()
         if self._retention is not None:
             self._retention.step()
+        if self._intake is not None:
+            self._intake.tidy()
         took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
         self._schedule = self._schedule.scanned(self._clock.monotonic_s(), took_s=took_s, cost_s=cost_s)
         self._status = replace(

@@ -41,6 +41,7 @@ class Verb(StrEnum):
     RELOAD = "reload"  # the configuration is read anew, as SIGHUP asks a service
     HOLD = "hold"  # argument: the id of a job; whatever was decided, it is back in review and undecided
     DOUBT = "doubt"  # argument: the id of a published job, which was accepted by mistake: it may be wrong
+    SUBMIT = "submit"  # argument: the key of a `cutoutd.journal.submissions.Submission`
     FIX = "fix"  # argument: a `cutoutd.journal.fix_request.FixRequest`
 
 

@@ -22,6 +22,7 @@ from cutoutd.journal.reservations import Reservations
 from cutoutd.journal.sources import Sources
 from cutoutd.journal.state import DaemonSessions
 from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.journal.submissions import Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,6 +59,7 @@ class Journal:
         self.displaced = DisplacedSources(self.store)
         self.folders = Folders(self.store, clock, self.sources.reread)
         self.commands = Commands(self.store, clock)
+        self.submissions = Submissions(self.store, clock)
         self.review_decisions = ReviewDecisions(self.store)
         self.sessions = DaemonSessions(self.store, clock, session)
 

@@ -63,6 +63,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
         sha256=row["sha256"],
         wanted=Wanted(row["wanted"]) if row["wanted"] in set(Wanted) else None,
         model=row["model"],
+        options=row["options"],
         detail=decoded(row["detail"]),
     )
 

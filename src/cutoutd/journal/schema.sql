@@ -43,6 +43,7 @@ CREATE TABLE job (
     missing_us    INTEGER,                     -- since when the source was not there, looked for in a healthy folder
     wanted        TEXT,                        -- what a person wants it to come to, whatever its score: `cutoutd.jobs.Wanted`
     model         TEXT    NOT NULL DEFAULT '', -- that a person wants it cut by; empty: the folder's
+    options       TEXT    NOT NULL DEFAULT '', -- what a request asked of it: `cutoutd.job_options`; empty: nothing
     detail        TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(detail)),
     -- What lists go by. SQLite itself derives it from `detail`, also in rows that an earlier version wrote.
     mark          INTEGER AS (CASE  -- 1: it may well be wrong; 2: a person rejected it
@@ -138,6 +139,23 @@ CREATE TABLE command (
 );
 CREATE INDEX command_about ON command (argument) WHERE refused IS NULL;
 CREATE INDEX command_batch ON command (batch) WHERE batch IS NOT NULL;
+
+-- Pictures that programs handed in, each once, by a key of theirs: whole in the input's directory for that, on the way to a
+-- name of their own, or accepted. Kept for a while after that, so that the same request gets the same answer.
+CREATE TABLE submission (
+    key       TEXT PRIMARY KEY,
+    folder    TEXT    NOT NULL,
+    spool     TEXT    NOT NULL,          -- its file, in the directory `cutoutd.intake.incoming` of the input
+    name      TEXT    NOT NULL,          -- that it is to have, if that is free
+    options   TEXT    NOT NULL DEFAULT '',
+    digest    TEXT    NOT NULL DEFAULT '', -- of the request, as whoever hands it in counts that
+    posted_us INTEGER NOT NULL,
+    path      BLOB,                      -- that it gets; written down before the file is renamed
+    job       INTEGER,                   -- once it is accepted
+    refused   TEXT                       -- why it is not
+) WITHOUT ROWID;
+CREATE INDEX submission_pending ON submission (folder, posted_us) WHERE job IS NULL AND refused IS NULL;
+CREATE INDEX submission_age ON submission (posted_us);
 
 -- What people decided about many pictures at once, so that all of it can be taken back at once.
 CREATE TABLE batch (

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.journal.adopted import Adopted
     from cutoutd.journal.recordings import Recorded
     from cutoutd.journal.store import Store
+    from cutoutd.journal.submissions import Submission
 
 _PAGE: Final = 2000
 
@@ -253,6 +254,28 @@ class Sources:
             jobs = [self._insert(folder, version, state, now, detail) for version in accepted]
         self._remember(folder, accepted)
         return jobs
+
+    def accept_submitted(self, folder: str, version: Version, submission: Submission) -> int | None:
+        """Write down a picture that a program handed in, with what it asks, in one transaction with the end of its request.
+
+        Args:
+            folder: the folder's name.
+            version: the picture under its name.
+            submission: the request.
+
+        Returns:
+            The new job's id; None if the request is over already.
+        """
+        with self._store.transaction():
+            row = self._store.row(SQL.submission, key=submission.key)
+            if row is None or row["job"] is not None or row["refused"] is not None:
+                return None
+            job = self._insert(folder, version, JobState.QUEUED, self._clock.now_us(), {})
+            self._store.write(
+                SQL.take_submission, job=job, key=submission.key, options=submission.options.text()
+            )
+        self._remember(folder, [version])
+        return job
 
     def forget(self, folder: str, version: Version) -> None:
         """A version vanished before its turn: should it come back, it is accepted again."""

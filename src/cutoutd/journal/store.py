@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 FILE_NAME = "journal.sqlite"
 
 SQL: Final = Queries(
@@ -30,6 +30,7 @@ SQL: Final = Queries(
     "queue.sql",
     "reader.sql",
     "sources.sql",
+    "submissions.sql",
     "publications.sql",
     "daemon.sql",
     "listing.sql",

@@ -1,0 +1,206 @@
+"""What one request asks of a picture: it goes before the settings of the folder, and is stored with the job.
+
+What is None is as the folder's settings say. Values, their text, and what they make of a recipe; it must not look at files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path  # noqa: TC003 -- pydantic reads the annotations of the module's models
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cutoutd.recipe import Channels, Format, Margin, Recipe, Rendition
+
+MAX_TEXT: Final = 4096
+"""Characters of options as they are stored; none that can be asked for need as many."""
+
+MAX_PX: Final = 100_000
+MAX_MARGIN_SHARE: Final = 5.0
+MAX_MARGIN_PX: Final = 10_000
+MAX_PIXELS: Final = 1_000_000_000
+
+PREVIEW_PIXELS: Final = 250_000
+"""Of a result that is for looking at: a quarter of a megapixel."""
+
+TRANSPARENT: Final = "transparent"
+ORIGINAL: Final = "original"
+
+_BACKGROUND: Final = r"^(transparent|#[0-9a-f]{6}|[0-9a-f]{64})$"
+_SHA256_DIGITS: Final = 64
+_WHITE: Final = (255, 255, 255)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class JobOptionsError(ValueError):
+    """The text is no options; its own words say why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Region:
+    """A rectangle of a picture as seen: its left, top, right and bottom edge, each the sum of both.
+
+    Attributes:
+        px: pixels.
+        share: of the picture's width (left, right) or height (top, bottom).
+    """
+
+    px: tuple[int, int, int, int] = (0, 0, 0, 0)
+    share: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+
+class JobOptions(BaseModel):
+    """The options of one job.
+
+    A job whose options are about the form of its result has one result, the folder's first with what is asked for; others
+    have all of the folder's.
+
+    Attributes:
+        format: the kind of file.
+        quality: 1 to 100, where the format loses something.
+        channels: the subject, or its matte alone.
+        has_separate_matte: two results: the subject's colours without transparency as JPEG, and its matte as PNG.
+        max_pixels: width times height of the result at most; a larger one is reduced.
+        crop: whether it is cut to the subject.
+        margin: room that this leaves; pixels, or shares of the subject.
+        scale: share of the picture that the subject takes; ``original``: it stays as large as it is.
+        position: how much of the free room lies left of and above the subject; ``original``: it stays where it is.
+        background: ``transparent``, a colour as ``#rrggbb``, or the SHA-256 (hex) of a kept picture, see `cutoutd.backgrounds`.
+        roi: what lies outside is background.
+        shadow: how dark a shadow the subject casts, per cent.
+        semitransparency: False: nothing inside the subject is see-through.
+        model: name of the one that cuts it.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    format: Format | None = None
+    quality: int | None = Field(default=None, ge=1, le=100)
+    channels: Channels | None = None
+    has_separate_matte: bool = False
+    max_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
+    crop: bool | None = None
+    margin: Margin | None = None
+    scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["original"] | None = None
+    position: tuple[Share, Share] | Literal["original"] | None = None
+    background: str | None = Field(default=None, pattern=_BACKGROUND)
+    roi: Region | None = None
+    shadow: int | None = Field(default=None, ge=0, le=100)
+    semitransparency: bool | None = None
+    model: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+
+    @field_validator("margin")
+    @classmethod
+    def _margin_is_possible(cls, margin: Margin | None) -> Margin | None:
+        if margin is not None and not (
+            all(0 <= one <= MAX_MARGIN_PX for one in margin.px)
+            and all(0 <= one <= MAX_MARGIN_SHARE for one in margin.share)
+        ):
+            raise ValueError(
+                f"a margin has 0 to {MAX_MARGIN_PX} pixels, and 0 to {MAX_MARGIN_SHARE:.0%} of the subject"
+            )
+        return margin
+
+    @field_validator("roi")
+    @classmethod
+    def _region_is_possible(cls, roi: Region | None) -> Region | None:
+        if roi is not None and not (
+            all(0 <= one <= MAX_PX for one in roi.px) and all(0 <= one <= 1 for one in roi.share)
+        ):
+            raise ValueError(f"a region has edges of 0 to {MAX_PX} pixels, and 0 to 100% of the picture")
+        return roi
+
+    @classmethod
+    def parse(cls, text: str) -> JobOptions:
+        """Options from their text; the empty one stands for none.
+
+        Raises:
+            JobOptionsError: it is no options.
+        """
+        if len(text) > MAX_TEXT:
+            raise JobOptionsError("the options are too long")
+        try:
+            return cls.model_validate_json(text) if text else cls()
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise JobOptionsError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+
+    def text(self) -> str:
+        """As they are stored: JSON of what is asked for, and the empty text for nothing."""
+        return "" if self == JobOptions() else self.model_dump_json(exclude_defaults=True)
+
+    @property
+    def background_picture(self) -> str | None:
+        """SHA-256 (hex) of the picture behind the subject."""
+        return (
+            self.background
+            if self.background is not None and len(self.background) == _SHA256_DIGITS
+            else None
+        )
+
+    @property
+    def is_of_form(self) -> bool:
+        """Whether anything is asked about the form of the result."""
+        return self.model_copy(update=dict.fromkeys(_NOT_OF_FORM)) != JobOptions()
+
+    def recipe(self, of_folder: Recipe, backgrounds: Path) -> Recipe:
+        """A folder's recipe with what is asked for.
+
+        Args:
+            of_folder: as the folder's settings say.
+            backgrounds: directory of the kept background pictures.
+        """
+        if not self.is_of_form:
+            return of_folder
+        return replace(of_folder, renditions=self._renditions(of_folder.renditions[0], backgrounds))
+
+    def _renditions(self, base: Rendition, backgrounds: Path) -> tuple[Rendition, ...]:
+        one = self._with_background(self._placed(base), backgrounds)
+        one = replace(
+            one,
+            format=one.format if self.format is None else self.format,
+            quality=one.quality if self.quality is None else self.quality,
+            channels=one.channels if self.channels is None else self.channels,
+            shadow=one.shadow if self.shadow is None else self.shadow,
+        )
+        return (_possible(one, self),)
+
+    def _placed(self, base: Rendition) -> Rendition:
+        crop = base.crop
+        if self.crop is not None or self.margin is not None:
+            is_cropped = self.crop if self.crop is not None else base.crop is not None
+            crop = (self.margin or base.crop or Margin()) if is_cropped else None
+        scale = base.scale
+        if self.scale is not None:
+            scale = None if self.scale == ORIGINAL else float(self.scale)
+        position = base.position
+        if self.position is not None:
+            position = None if isinstance(self.position, str) else self.position
+        return replace(base, crop=crop, scale=scale, position=position)
+
+    def _with_background(self, base: Rendition, backgrounds: Path) -> Rendition:
+        if self.background is None:
+            return base
+        if (picture := self.background_picture) is not None:
+            return replace(base, colour=None, picture=str(backgrounds / picture))
+        if self.background == TRANSPARENT:
+            return replace(base, colour=None, picture=None)
+        number = int(self.background[1:], 16)
+        return replace(base, colour=(number >> 16, number >> 8 & 255, number & 255), picture=None)
+
+
+_NOT_OF_FORM: Final = ("roi", "semitransparency", "model")
+
+
+def _possible(rendition: Rendition, options: JobOptions) -> Rendition:
+    """What goes together: a JPEG has no transparency, and only PNG and TIFF have 16 bits."""
+    if rendition.format is Format.JPEG and rendition.is_transparent:
+        rendition = replace(rendition, colour=_WHITE)
+    if rendition.is_deep and rendition.format not in (Format.PNG, Format.TIFF):
+        rendition = replace(rendition, bits=8)
+    if options.format is not None and options.quality is None and options.format is not rendition.format:
+        rendition = replace(rendition, quality=None)
+    return rendition

@@ -1,0 +1,30 @@
+-- Pictures that programs handed in.
+
+-- fragment: pending
+job IS NULL AND refused IS NULL
+
+-- name: post_submission
+INSERT OR IGNORE INTO submission (key, folder, spool, name, options, digest, posted_us)
+VALUES (:key, :folder, :spool, :name, :options, :digest, :now_us)
+
+-- name: submission
+SELECT * FROM submission WHERE key = :key
+
+-- name: pending_submissions
+SELECT * FROM submission WHERE folder = :folder AND {pending} ORDER BY posted_us, key LIMIT :limit
+
+-- name: spools_in_use
+SELECT spool FROM submission WHERE folder = :folder AND {pending}
+
+-- name: name_submission
+UPDATE submission SET path = :path WHERE key = :key AND {pending}
+
+-- name: take_submission
+UPDATE job SET options = :options WHERE id = :job;
+UPDATE submission SET job = :job WHERE key = :key AND {pending}
+
+-- name: refuse_submission
+UPDATE submission SET refused = :why WHERE key = :key AND {pending}
+
+-- name: forget_submissions
+DELETE FROM submission WHERE posted_us < :before_us AND NOT ({pending})

@@ -1,0 +1,91 @@
+"""A picture that a program hands in is cut with what was asked, also where the daemon was killed or does not run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from cutoutd.clock import Clock
+from cutoutd.intake import incoming
+from cutoutd.job_options import JobOptions
+from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.journal.submissions import Submissions
+from cutoutd.submitting import submit
+from tests.acceptance.conftest import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cutoutd.journal.submissions import Submission
+    from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
+
+
+def journal_of(bench: Bench) -> Path:
+    """The journal's file."""
+    (path,) = bench.root.glob(f"state/**/{FILE_NAME}")
+    return path
+
+
+def hand_in(bench: Bench, key: str, options: JobOptions) -> None:
+    """As a program beside the daemon does."""
+    with closing(Store(journal_of(bench))) as store, incoming.new_file(bench.input) as file:
+        with os.fdopen(file.descriptor, "wb", closefd=False) as whole:
+            picture(1).save(whole, format="JPEG")
+        (name,) = folder_names(store)
+        submit(
+            store,
+            Clock(),
+            bench.input,
+            file,
+            key=key,
+            folder=name,
+            name="b.jpg",
+            options=options,
+        )
+
+
+def folder_names(store: Store) -> list[str]:
+    """Of the folders that the journal knows."""
+    return [str(row["name"]) for row in store.rows("SELECT name FROM folder")]
+
+
+def found(bench: Bench, key: str) -> Submission | None:
+    """A request."""
+    with closing(Store(journal_of(bench))) as store:
+        return Submissions(store, Clock()).find(key)
+
+
+def test_handed_in_while_it_runs_after_a_kill_and_before_the_start(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Each once; another key is another picture, and the same one is the same."""
+    bench.drop("a.jpg")
+    daemon = start()
+    bench.wait_for(lambda: bench.states().get("a.jpg") == "done", "the first picture")
+    hand_in(bench, "one", JobOptions())
+    bench.wait_for(lambda: bench.states().get("b.jpg") == "done", "the picture that was handed in")
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    hand_in(bench, "two", JobOptions())
+    daemon.end(signal.SIGKILL)
+    hand_in(bench, "two", JobOptions())
+    hand_in(bench, "three", JobOptions())
+    assert bench.once().returncode == 0
+    assert {key: (found(bench, key) or pytest.fail(key)).path for key in ("one", "two", "three")} == {
+        "one": "b.jpg",
+        "two": "b-2.jpg",
+        "three": "b-3.jpg",
+    }
+    assert sorted(bench.states()) == ["a.jpg", "b-2.jpg", "b-3.jpg", "b.jpg"]
+    assert set(bench.states().values()) == {"done"}
+    assert not list((bench.input / incoming.DIRECTORY).iterdir())
+    for name in ("b", "b-2", "b-3"):
+        with Image.open(bench.output / f"{name}.png") as image:
+            assert image.mode == "RGBA"

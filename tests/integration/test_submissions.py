@@ -1,0 +1,252 @@
+"""What programs hand in gets a name and a job, each exactly once, wherever the one who takes it was cut off."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.folder.submissions import plain_name
+from cutoutd.intake import incoming
+from cutoutd.job_options import JobOptions
+from cutoutd.jobs import JobState
+from cutoutd.journal.reader import Reader
+from cutoutd.submitting import submit
+from tests.integration.parts import JPEG, NAME, states, until
+from tests.integration.test_folder_monitor import MonitoredFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.submissions import Submission
+
+OPTIONS = JobOptions(background="#ffffff")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
+    """Makes monitored folders, and ends them."""
+    made: list[MonitoredFolder] = []
+
+    def build(**given: Any) -> MonitoredFolder:  # noqa: ANN401 -- as of MonitoredFolder
+        made.append(MonitoredFolder(tmp_path, **given))
+        return made[-1]
+
+    yield build
+    for watched in made:
+        watched.monitor.stop()
+        watched.monitor.thread.join(20.0)
+        watched.journal.close()
+
+
+def hand_in(
+    watched: MonitoredFolder, name: str = "a.jpg", *, key: str = "k", content: bytes = JPEG
+) -> Submission:
+    """As a program beside the daemon does."""
+    with incoming.new_file(watched.root) as file:
+        os.write(file.descriptor, content)
+        return submit(
+            watched.journal.store,
+            Clock(),
+            watched.root,
+            file,
+            key=key,
+            folder=NAME,
+            name=name,
+            options=OPTIONS,
+        )
+
+
+def ended(watched: MonitoredFolder, key: str = "k") -> Submission:
+    """What became of a request."""
+
+    def is_over() -> bool:
+        found = watched.journal.submissions.find(key)
+        return found is not None and found.is_over
+
+    until(is_over, "the end of the request")
+    found = watched.journal.submissions.find(key)
+    assert found is not None
+    return found
+
+
+def jobs(watched: MonitoredFolder) -> list[Job]:
+    """All that there are."""
+    return list(Reader(watched.journal.store).jobs())
+
+
+def spooled(watched: MonitoredFolder) -> list[str]:
+    """What lies in the incoming directory."""
+    return sorted(path.name for path in (watched.root / incoming.DIRECTORY).iterdir())
+
+
+def test_it_is_accepted_at_once_with_its_options(make: Callable[..., MonitoredFolder]) -> None:
+    """Under its name, however long the quiet time; once, whatever the scans and events after it see."""
+    watched = make(settle_s=60.0, poll_interval_s=0.1, watch="poll")
+    watched.begin()
+    assert hand_in(watched).job is None
+    watched.monitor.take_submissions()
+    submission = ended(watched)
+    (job,) = jobs(watched)
+    assert (submission.job, submission.path) == (job.id, "a.jpg")
+    assert (job.path, job.state, JobOptions.parse(job.options)) == ("a.jpg", JobState.QUEUED, OPTIONS)
+    assert (watched.root / "a.jpg").read_bytes() == JPEG
+    assert spooled(watched) == []
+    looks = watched.monitor.snapshot.looks
+    until(lambda: watched.monitor.snapshot.looks > looks + 3, "more scans")
+    assert [one.id for one in jobs(watched)] == [job.id]
+    assert watched.heard.count == 1
+
+
+def test_what_was_handed_in_before_the_start_comes_first(make: Callable[..., MonitoredFolder]) -> None:
+    """Also where all that lies there at the first start is not to be cut."""
+    watched = make(existing="skip", settle_s=0.1)
+    watched.put("old.jpg")
+    hand_in(watched)
+    watched.begin()
+    ended(watched)
+    until(lambda: "old.jpg" in states(watched.journal), "the first scan")
+    assert states(watched.journal) == {"old.jpg": JobState.SKIPPED, "a.jpg": JobState.QUEUED}
+
+
+def test_a_second_request_with_a_key_is_the_first_one(make: Callable[..., MonitoredFolder]) -> None:
+    """Before it is taken, and after; its file goes."""
+    watched = make()
+    first = hand_in(watched)
+    assert hand_in(watched, "b.jpg").spool == first.spool
+    assert spooled(watched) == [first.spool]
+    watched.begin()
+    job = ended(watched).job
+    assert hand_in(watched, "c.jpg").job == job
+    assert [one.path for one in jobs(watched)] == ["a.jpg"]
+    assert spooled(watched) == []
+
+
+def test_a_name_that_is_taken_gets_a_number(make: Callable[..., MonitoredFolder]) -> None:
+    """That of a file, and that of a picture the journal knows although its file is away; nothing is overwritten."""
+    watched = make(settle_s=0.1)
+    watched.put("a.jpg", JPEG + b"other")
+    watched.begin()
+    watched.accepts("a.jpg")
+    hand_in(watched)
+    hand_in(watched, key="l")
+    watched.monitor.take_submissions()
+    assert {ended(watched).path, ended(watched, "l").path} == {"a-2.jpg", "a-3.jpg"}
+    assert (watched.root / "a.jpg").read_bytes() == JPEG + b"other"
+
+
+@pytest.mark.parametrize(
+    ("given", "content", "why"),
+    [
+        ({}, b"<html>" + b"x" * 100, "no picture"),
+        ({}, b"", "no picture"),
+        ({"include": ("only-this.png",)}, JPEG, "takes no file with a name"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_in_words(
+    make: Callable[..., MonitoredFolder], given: dict[str, Any], content: bytes, why: str
+) -> None:
+    """And nothing is left of it."""
+    watched = make(**given)
+    watched.begin()
+    hand_in(watched, "page", content=content)
+    watched.monitor.take_submissions()
+    refused = ended(watched).refused
+    assert refused is not None
+    assert why in refused
+    until(lambda: spooled(watched) == [], "the removal of its file")
+    assert jobs(watched) == []
+
+
+def test_a_file_that_was_taken_away_is_said(make: Callable[..., MonitoredFolder]) -> None:
+    """Somebody cleans up in the input."""
+    watched = make()
+    submission = hand_in(watched)
+    (watched.root / incoming.path_of(submission.spool)).unlink()
+    watched.begin()
+    assert "not there any more" in (ended(watched).refused or "")
+
+
+@pytest.mark.parametrize("reached", ["named", "renamed", "both names"])
+def test_one_that_was_cut_off_is_finished(make: Callable[..., MonitoredFolder], reached: str) -> None:
+    """After its name was written down, after its rename, and between the two steps of a rename by links."""
+    watched = make(settle_s=60.0)
+    submission = hand_in(watched)
+    watched.journal.submissions.name(submission.key, "a.jpg")
+    spool, target = watched.root / incoming.path_of(submission.spool), watched.root / "a.jpg"
+    if reached == "both names":
+        os.link(spool, target)
+    elif reached == "renamed":
+        spool.rename(target)
+    watched.begin()
+    assert ended(watched).path == "a.jpg"
+    assert [job.path for job in jobs(watched)] == ["a.jpg"]
+    assert spooled(watched) == []
+    assert target.stat().st_nlink == 1
+
+
+def test_a_name_that_somebody_took_meanwhile_is_left_to_him(make: Callable[..., MonitoredFolder]) -> None:
+    """It was written down, and then another file got it."""
+    watched = make(settle_s=60.0)
+    submission = hand_in(watched)
+    watched.journal.submissions.name(submission.key, "a.jpg")
+    watched.put("a.jpg", JPEG + b"other")
+    watched.begin()
+    assert ended(watched).path == "a-2.jpg"
+    assert (watched.root / "a.jpg").read_bytes() == JPEG + b"other"
+
+
+def test_what_was_broken_off_is_swept_after_a_day(make: Callable[..., MonitoredFolder]) -> None:
+    """Not what was written to since, and not what a request waits with."""
+    watched = make()
+    yesterday = time.time() - incoming.UNCLAIMED_S - 60
+    with incoming.new_file(watched.root) as file:
+        old = file.name
+    os.utime(watched.root / incoming.path_of(old), (yesterday, yesterday))
+    with incoming.new_file(watched.root) as file:
+        young = file.name
+    watched.begin()
+    until(lambda: spooled(watched) == [young], "the sweep")
+
+
+def test_old_ends_are_forgotten_and_what_waits_is_not(make: Callable[..., MonitoredFolder]) -> None:
+    """So that the same key means a new request a day later."""
+    watched = make()
+    submissions = watched.journal.submissions
+    for key in ("over", "waits"):
+        hand_in(watched, key=key)
+    submissions.refuse("over", "why")
+    with watched.journal.store.transaction():
+        watched.journal.store.write("UPDATE submission SET posted_us = 1")
+    assert submissions.forget_old() == 1
+    assert submissions.find("over") is None
+    assert submissions.find("waits") is not None
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\b.png", "b.png"),
+        ("x\0y\n\u202ez.jpg", "xyz.jpg"),
+        ("", "picture"),
+        ("..", "picture"),
+        (" .hidden.jpg", "hidden.jpg"),
+    ],
+)
+def test_a_name_that_was_sent_is_made_a_plain_one(sent: str, name: str) -> None:
+    """It leads nowhere, and shows what it is."""
+    assert plain_name(sent) == name
+
+
+def test_a_long_name_is_shortened_with_its_extension() -> None:
+    """No file system takes more than 255 bytes."""
+    name = plain_name("ä" * 400 + ".jpeg")
+    assert len(os.fsencode(name)) <= 255
+    assert name.endswith(".jpeg")

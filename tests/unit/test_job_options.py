@@ -1,0 +1,125 @@
+"""What a request asks for: its text, its bounds, and what it makes of a folder's recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cutoutd.job_options import MAX_TEXT, JobOptions, JobOptionsError, Region
+from cutoutd.recipe import Channels, Format, Margin, Metadata, Recipe, Rendition
+
+BACKGROUNDS = Path("/state/backgrounds")
+SHA256 = "a" * 64
+BASE = Rendition(format=Format.PNG, suffix="-x", directory="web", crop=Margin(px=(1, 1, 1, 1)), bits=16)
+RECIPE = Recipe(
+    renditions=(BASE, replace(BASE, suffix="-y")),
+    refine=True,
+    decontaminate=True,
+    metadata=Metadata.KEEP,
+    review_below=0.1,
+)
+ALL = JobOptions(
+    format=Format.WEBP,
+    quality=80,
+    channels=Channels.RGBA,
+    max_pixels=1000,
+    crop=True,
+    margin=Margin(px=(1, 2, 3, 4), share=(0.1, 0.2, 0.3, 0.4)),
+    scale=0.5,
+    position=(0.0, 1.0),
+    background="#0a0b0c",
+    roi=Region(px=(1, 2, 0, 0), share=(0.0, 0.0, 1.0, 1.0)),
+    shadow=30,
+    semitransparency=False,
+    model="u2net-int8",
+)
+
+
+def made(**asked: object) -> Rendition:
+    """The one result of a job with options."""
+    (rendition,) = JobOptions.model_validate(asked).recipe(RECIPE, BACKGROUNDS).renditions
+    return rendition
+
+
+@pytest.mark.parametrize(
+    "options", [JobOptions(), ALL, JobOptions(scale="original", position="original", crop=False)]
+)
+def test_text_gives_the_same_options_again(options: JobOptions) -> None:
+    """As the journal and sidecars keep them."""
+    assert JobOptions.parse(options.text()) == options
+
+
+def test_nothing_asked_for_is_the_empty_text() -> None:
+    """So that a row says at a glance that its folder's settings hold."""
+    assert JobOptions().text() == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"unknown": 1}',
+        '{"quality": 0}',
+        '{"quality": "80"}',
+        '{"format": "gif"}',
+        '{"max_pixels": 0}',
+        '{"scale": 0}',
+        '{"scale": NaN}',
+        '{"position": [0, 2]}',
+        '{"background": "/etc/passwd"}',
+        '{"background": "../../x"}',
+        '{"shadow": 101}',
+        '{"margin": {"px": [-1, 0, 0, 0]}}',
+        '{"margin": {"share": [9, 0, 0, 0]}}',
+        '{"roi": {"px": [0, 0, 999999, 0]}}',
+        '{"model": "../x"}',
+        " " * (MAX_TEXT + 1),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_in_words(text: str) -> None:
+    """Nothing that a journal was edited into becomes a path or an endless picture."""
+    with pytest.raises(JobOptionsError, match=r"\w"):
+        JobOptions.parse(text)
+
+
+def test_without_a_word_about_the_form_all_of_the_folders_results_are_made() -> None:
+    """A region or a model concerns the matte, which all of them share."""
+    assert JobOptions(roi=Region(), model="m").recipe(RECIPE, BACKGROUNDS).renditions == RECIPE.renditions
+
+
+def test_one_result_of_the_folders_name_and_place() -> None:
+    """What is not asked for is as the folder has it."""
+    rendition = made(format=Format.TIFF)
+    assert (rendition.format, rendition.suffix, rendition.directory) == (Format.TIFF, "-x", "web")
+    assert rendition.crop == BASE.crop
+    assert rendition.bits == 16
+
+
+def test_a_jpeg_without_a_background_is_on_white() -> None:
+    """It has no transparency, and 8 bits."""
+    rendition = made(format=Format.JPEG)
+    assert (rendition.colour, rendition.bits) == ((255, 255, 255), 8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "crop"),
+    [
+        ({"crop": False}, None),
+        ({"crop": True}, BASE.crop),
+        ({"crop": True, "margin": Margin(px=(9, 9, 9, 9))}, Margin(px=(9, 9, 9, 9))),
+        ({"crop": False, "margin": Margin(px=(9, 9, 9, 9))}, None),
+    ],
+)
+def test_crop_and_its_margin(asked: dict[str, object], crop: Margin | None) -> None:
+    """A margin alone leaves the folder's choice."""
+    assert made(**asked).crop == crop
+
+
+def test_backgrounds() -> None:
+    """A colour, none, and a picture that is kept: only ever below its directory."""
+    assert made(background="#0a0b0c").colour == (10, 11, 12)
+    assert made(background="transparent").is_transparent
+    assert made(background=SHA256).picture == f"/state/backgrounds/{SHA256}"
