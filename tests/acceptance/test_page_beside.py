@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -57,6 +58,12 @@ def paired(bench: Bench, daemon: Daemon) -> Browser:
     return browser
 
 
+def page_in_status(bench: Bench) -> dict[str, object] | None:
+    """What `cutoutd status` says of it."""
+    found: dict[str, object] | None = json.loads(bench.call("status", *bench.pair(), "--json").stdout)["page"]
+    return found
+
+
 def log(bench: Bench) -> str:
     """What was said so far."""
     return (bench.root / "log").read_text(encoding="utf-8")
@@ -94,12 +101,18 @@ def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: C
         bench.wait_for(partial(is_anew, bench, killed["web"]), "another one")
         bench.wait_for(partial(answers, browser), "an answer")
     assert browser.ask("/api/session", data={})[0] == 200
+    assert page_in_status(bench) == {"running": True, "address": browser.page.origin}
+    assert (
+        f"The page: {browser.page.origin} (`cutoutd page` opens it)"
+        in bench.call("status", *bench.pair()).stdout
+    )
     again = bench.call("page", *bench.pair()).stdout
     assert f"{browser.page.origin}/#" in again
     assert browser.page.code not in again
     assert daemon.end() == 0
     bench.wait_for(lambda: processes(bench) == {}, "its end")
     assert not answers(browser)
+    assert page_in_status(bench) == {"running": False, "address": None}
 
 
 def test_a_daemon_that_is_killed_takes_its_page_with_it(shown: Bench, start: Callable[..., Daemon]) -> None:
@@ -123,6 +136,7 @@ def test_who_wants_no_page_has_no_process_and_no_port(shown: Bench, start: Calla
     off = start()
     bench.wait_for(lambda: log(bench).count('"event": "worker.ready"') == 2, "the daemon")
     assert processes(bench) == {}
+    assert page_in_status(bench) is None
     assert off.end() == 0
     assert not list((bench.root / "state").rglob("page"))
     assert '"event": "page.' not in log(bench)

@@ -107,7 +107,7 @@ def test_a_service_that_would_run_as_root_is_spoken_of(folder: Folder, *, allow_
         config=None,
         environ={},
         run_as="root",
-        apart=False,
+        uploader_apart=False,
     )
     said = [one for one in planning.cautions(unit, settings) if "root" in one]
     assert [f"{folder.output} belongs to user id {SOMEBODY}" in one for one in said] == [True] * (

@@ -12,10 +12,11 @@ import pytest
 from cutoutd.cli import service
 from cutoutd.errors import UsageError
 from cutoutd.service import launchd, systemd
+from cutoutd.service.machine import Account
 from cutoutd.service.planning import is_pinned, mount_points, writable
 from cutoutd.service.systemd import SystemdManager
 from cutoutd.service.unit import MARK, Scope, Unit
-from tests.unit.unit_examples import AGENT, DAEMON, HOSTED, PAGED, SYSTEM, TREE, USER, examples
+from tests.unit.unit_examples import AGENT, AGENT_PAGED, DAEMON, HOSTED, PAGED, SYSTEM, TREE, USER, examples
 
 PROMISES = (
     "PrivateNetwork=yes",
@@ -182,6 +183,52 @@ def test_a_property_list_has_documented_keys_of_the_right_kind(unit: Unit) -> No
     assert told.get("UserName") == (unit.owner if unit.scope is Scope.SYSTEM else None)
     assert told.get("EnvironmentVariables", {}) == unit.environment
     assert MARK in launchd.render(unit)
+
+
+@pytest.mark.parametrize("unit", [AGENT_PAGED, replace(AGENT_PAGED, scope=Scope.SYSTEM, owner="shop")])
+def test_the_page_has_a_property_list_of_its_own(unit: Unit) -> None:
+    """Another label and another log than the daemon's, beside which it may run, and the same user."""
+    told, daemon = (
+        plistlib.loads(text.encode()) for text in (launchd.render_page(unit), launchd.render(unit))
+    )
+    assert unit.page is not None
+    assert {key: DOCUMENTED[key] for key in told} == {key: type(value) for key, value in told.items()}
+    assert told["ProgramArguments"] == list(unit.page.command)
+    assert told["Label"] == "cutoutd-page" != daemon["Label"]
+    assert told["StandardOutPath"] != daemon["StandardOutPath"]
+    assert told["KeepAlive"] == {"SuccessfulExit": False}
+    assert told["MaterializeDatalessFiles"] is False
+    assert told.get("UserName") == daemon.get("UserName")
+    assert MARK in launchd.render_page(unit)
+
+
+def test_under_launchd_the_page_is_installed_and_removed_with_the_daemon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no launchctl, it says what to type; without a page, its list goes."""
+    for name, value in (("HOME", tmp_path), ("XDG_CONFIG_HOME", tmp_path), ("PATH", tmp_path)):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("os.geteuid", lambda: 501)
+    monkeypatch.setattr(
+        "cutoutd.service.machine.account_of", lambda uid: Account(name="ann", uid=uid, home=tmp_path)
+    )
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    agents = tmp_path / "Library" / "LaunchAgents"
+    both = [agents / "cutoutd-page.plist", agents / "cutoutd.plist"]
+    service.install(input_dir=tmp_path / "in", output_dir=tmp_path / "out")
+    daemon, page = (plistlib.loads(one.read_bytes())["ProgramArguments"] for one in reversed(both))
+    assert daemon[-1] == "--page-apart"
+    assert page[4:6] == ["page", "--serve-only"]
+    assert "bootstrap gui/" in capsys.readouterr().out
+    monkeypatch.setenv("CUTOUTD_PAGE__ENABLED", "false")
+    service.install(input_dir=tmp_path / "in", output_dir=tmp_path / "out")
+    assert [one.exists() for one in both] == [False, True]
+    monkeypatch.delenv("CUTOUTD_PAGE__ENABLED")
+    service.install(input_dir=tmp_path / "in", output_dir=tmp_path / "out")
+    service.uninstall()
+    assert [one.exists() for one in both] == [False, False]
 
 
 def test_elsewhere_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

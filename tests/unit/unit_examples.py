@@ -93,6 +93,12 @@ AGENT: Final = _unit(
     "/Users/ann/to-cut",
     "/Users/ann/cutouts",
 )
+AGENT_PAGED: Final = replace(
+    AGENT,
+    page=PageUnit(
+        command=(*AGENT.command[:4], "page", "--serve-only", *AGENT.command[5:]), write=(), is_loopback=True
+    ),
+)
 DAEMON: Final = _unit(
     Scope.SYSTEM,
     "/opt/cutoutd/bin/python",
@@ -113,6 +119,7 @@ def examples() -> Mapping[str, str]:
         "systemd/user/cutoutd.service": systemd.render(USER, _NEW),
         "launchd/cutoutd-agent.plist": launchd.render(AGENT),
         "launchd/cutoutd-daemon.plist": launchd.render(DAEMON),
+        "launchd/cutoutd-page.plist": launchd.render_page(AGENT_PAGED),
     }
 
 

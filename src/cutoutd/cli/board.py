@@ -87,6 +87,17 @@ def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
             yield ((f"{_INDENT}{printable(str(name))}: {printable(str(folder['why']))}", _DOUBT),)
 
 
+def page(address: str | None) -> Line:
+    """Where the page is, or that nobody serves it.
+
+    Args:
+        address: where; None: it is not served.
+    """
+    if address is None:
+        return (("The page is not served; `cutoutd page` serves and opens it.", _FAINT),)
+    return (("The page: ", _STRONG), (address, _GOOD), (" (`cutoutd page` opens it)", _FAINT))
+
+
 def plain(line: Line) -> str:
     """A line without its styles."""
     return "".join(text for text, _ in line)

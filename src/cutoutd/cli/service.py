@@ -54,7 +54,7 @@ class _Service:
     text: str
     notes: tuple[str, ...]
     beside: tuple[tuple[str, str | None], ...] = ()
-    """Of systemd's units beside it the name and the text; None: there is to be none."""
+    """Of the services beside it the name and the text; None: there is to be none."""
 
 
 def install(
@@ -99,9 +99,8 @@ def uninstall(*, system: SystemOption = False) -> None:
         raise UsageError("there is neither systemd nor launchd here, so nothing is installed")
     _check_privileges(scope)
     where = installation.place(kind, scope, os.environ)
-    if kind is InitSystem.SYSTEMD:
-        for name in (PAGE, UPLOADER):
-            installation.uninstall(installation.place(kind, scope, os.environ, name), _say)
+    for name in (PAGE, UPLOADER) if kind is InitSystem.SYSTEMD else (PAGE,):
+        installation.uninstall(installation.place(kind, scope, os.environ, name), _say)
     if installation.uninstall(where, _say):
         _say("The service is gone. Pictures, cutouts, configuration and journal are untouched.")
     else:
@@ -147,11 +146,12 @@ def _service(
         config=file,
         environ=os.environ,
         run_as=run_as,
-        apart=kind is InitSystem.SYSTEMD,
+        uploader_apart=kind is InitSystem.SYSTEMD,
     )
     notes = [*planning.cautions(unit, chosen), *_ignored_variables()]
     if kind is InitSystem.LAUNCHD:
-        return _Service(unit=unit, text=launchd.render(unit), notes=tuple(notes))
+        shown = launchd.render_page(unit) if unit.page is not None else None
+        return _Service(unit=unit, text=launchd.render(unit), notes=tuple(notes), beside=((PAGE, shown),))
     manager = machine.systemd()
     if not systemd.has_namespaces(unit, manager):
         why = "a folder has `group`" if unit.chowns else "this system lets users make no namespaces"

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -30,6 +31,7 @@ from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
+from cutoutd.page import announcement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -129,7 +131,7 @@ def _look_at_all(chosen: Settings) -> Overview:
 
 def _show_once(chosen: Settings, overview: Overview, *, start: str, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(as_document(overview, _hosted(chosen)), indent=2))
+        print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen)), indent=2))
     elif sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 -- 0.05 s that only a person at a terminal pays for
 
@@ -146,7 +148,7 @@ def _print_on(
     while True:
         overview = again()
         if as_json:
-            print(json.dumps(as_document(overview, _hosted(chosen))), flush=True)
+            print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen))), flush=True)
         else:
             print("\n".join(map(board.plain, _lines(chosen, overview, start))), end="\n\n", flush=True)
         time.sleep(every_s)
@@ -181,6 +183,9 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
         yield ((f"`{start}` starts it; it goes on where it stopped.", ""),)
     if (hosted := _hosted(chosen)) is not None:
         yield from board.hosted(hosted)
+    if (page := _page(chosen)) is not None:
+        yield ()
+        yield board.page(page["address"])
 
 
 def _hosted(chosen: Settings) -> dict[str, Any] | None:
@@ -188,7 +193,19 @@ def _hosted(chosen: Settings) -> dict[str, Any] | None:
     return uploader_status(SpoolPaths.under(chosen.service.state_dir)) if chosen.tagged else None
 
 
-def as_document(overview: Overview, hosted: dict[str, Any] | None = None) -> dict[str, Any]:
+def _page(chosen: Settings) -> dict[str, Any] | None:
+    """Whether the page is served, and where; None where it is switched off."""
+    if not chosen.page.enabled:
+        return None
+    address = None
+    with suppress(OSError):  # a state directory that cannot be looked at is told of by the journal
+        address = announcement.running(chosen.service.state_dir)
+    return {"running": address is not None, "address": address}
+
+
+def as_document(
+    overview: Overview, hosted: dict[str, Any] | None = None, page: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """As JSON has it."""
     return {
         "schema": SCHEMA,
@@ -202,6 +219,7 @@ def as_document(overview: Overview, hosted: dict[str, Any] | None = None) -> dic
         "worker": overview.worker,
         "state_dir": overview.state_dir,
         "hosted": hosted,
+        "page": page,
         "folders": [_folder_document(folder) for folder in overview.folders],
     }
 

@@ -188,7 +188,7 @@ def _wanted(
             arguments=arguments,
             config=config,
             environ=environ,
-            apart=kind is InitSystem.SYSTEMD,
+            uploader_apart=kind is InitSystem.SYSTEMD,
         )
     except UsageError:
         return None

@@ -101,7 +101,16 @@ class Gap:
 
 def gaps() -> tuple[Gap, ...]:
     """The layers that this system lacks, of workers and supervisor; empty where the sandbox is whole."""
-    return gaps_between((*WORKER, *SUPERVISOR), (layer for layer in Layer if not _lacks(layer)))
+    return _gaps((*WORKER, *SUPERVISOR))
+
+
+def page_gaps() -> tuple[Gap, ...]:
+    """Likewise of the page's two processes."""
+    return _gaps((*WEB, *PAGE))
+
+
+def _gaps(wanted: Iterable[Layer]) -> tuple[Gap, ...]:
+    return gaps_between(wanted, (layer for layer in Layer if not _lacks(layer)))
 
 
 def gaps_between(wanted: Iterable[Layer], active: Iterable[str]) -> tuple[Gap, ...]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, UsageError
 from cutoutd.fs.atomic_write import atomic_write, hidden_draft
-from cutoutd.service import launchd
 from cutoutd.service.machine import InitSystem, account_named
 from cutoutd.service.unit import MARK, NAME, Scope
 
@@ -74,10 +73,10 @@ def place(kind: InitSystem, scope: Scope, environ: Mapping[str, str], name: str 
         kind: what starts services here; not OTHER.
         scope: whose it is.
         environ: for the directories of a user.
-        name: the unit's; launchd has only one.
+        name: the unit's.
     """
     if kind is InitSystem.LAUNCHD:
-        return _launchd(scope)
+        return _launchd(scope, name)
     is_user = scope is Scope.USER
     tool = ("systemctl", "--user") if is_user else ("systemctl",)
     config = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -93,12 +92,12 @@ def place(kind: InitSystem, scope: Scope, environ: Mapping[str, str], name: str 
     )
 
 
-def _launchd(scope: Scope) -> Installation:
+def _launchd(scope: Scope, name: str) -> Installation:
     is_user = scope is Scope.USER
     domain = f"gui/{os.getuid()}" if is_user else "system"
-    target = f"{domain}/{launchd.LABEL}"
+    target = f"{domain}/{name}"
     root = Path.home() if is_user else Path("/")
-    file = root / "Library" / ("LaunchAgents" if is_user else "LaunchDaemons") / f"{launchd.LABEL}.plist"
+    file = root / "Library" / ("LaunchAgents" if is_user else "LaunchDaemons") / f"{name}.plist"
     out = Call(words=("launchctl", "bootout", target), may_fail=True)
     begin = (
         Call(words=("launchctl", "enable", target)),

@@ -1,4 +1,4 @@
-"""A property list for launchd, as text. It must not look at the machine, nor run anything."""
+"""Property lists for launchd, as text. It must not look at the machine, nor run anything."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
-from cutoutd.service.unit import NAME, Scope, Unit, fill, template
+from cutoutd.service.unit import NAME, PAGE, Scope, Unit, fill, template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-LABEL: Final = NAME
+_INDENT: Final = "\t\t"
 
 
-def log_file(unit: Unit) -> Path:
-    """Where its log goes; launchd keeps none."""
+def log_file(unit: Unit, name: str = NAME) -> Path:
+    """Where a service's log goes; launchd keeps none."""
     root = unit.home if unit.scope is Scope.USER else Path("/")
-    return root / "Library" / "Logs" / "cutoutd.log"
+    return root / "Library" / "Logs" / f"{name}.log"
 
 
 def render(unit: Unit) -> str:
@@ -32,13 +32,37 @@ def render(unit: Unit) -> str:
     return fill(
         template(f"launchd/{name}.plist.in"),
         {
-            "LABEL": LABEL,
+            "LABEL": NAME,
             "OWNER": _text(unit.owner),
             "LOG": _text(os.fspath(log_file(unit))),
             "ENVIRONMENT": list(_environment(unit)),
-            "ARGUMENTS": [f"\t\t<string>{_text(part)}</string>" for part in unit.command],
+            "ARGUMENTS": _arguments(unit.command),
         },
     )
+
+
+def render_page(unit: Unit) -> str:
+    """The text of ``cutoutd-page.plist``; the unit has a page.
+
+    Raises:
+        UsageError: a path cannot stand in a property list.
+    """
+    assert unit.page is not None  # noqa: S101 -- as said
+    owner = ["\t<key>UserName</key>", f"\t<string>{_text(unit.owner)}</string>"]
+    return fill(
+        template("launchd/page.plist.in"),
+        {
+            "LABEL": PAGE,
+            "USER": owner if unit.scope is Scope.SYSTEM else [],
+            "LOG": _text(os.fspath(log_file(unit, PAGE))),
+            "ENVIRONMENT": list(_environment(unit)),
+            "ARGUMENTS": _arguments(unit.page.command),
+        },
+    )
+
+
+def _arguments(command: Sequence[str]) -> list[str]:
+    return [f"{_INDENT}<string>{_text(part)}</string>" for part in command]
 
 
 def _environment(unit: Unit) -> Iterator[str]:

@@ -37,7 +37,7 @@ def unit_for(
     config: Path | None,
     environ: Mapping[str, str],
     run_as: str | None = None,
-    apart: bool = True,
+    uploader_apart: bool = True,
 ) -> Unit:
     """The service for a configuration.
 
@@ -48,7 +48,7 @@ def unit_for(
         config: the file, if there is one.
         environ: the environment of the command.
         run_as: for the system's scope: the user's name; None: the folders' owner.
-        apart: the page, and where a folder is tagged the uploader, are services of their own.
+        uploader_apart: where a folder is tagged, the uploader is a service of its own, as the page always is.
 
     Raises:
         UsageError: it cannot be; says what would be right.
@@ -60,10 +60,9 @@ def unit_for(
         owner = machine.account_of(os.geteuid())
     written = [place for folder in settings.folder for place in _places(folder)]
     backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
-    # Under systemd the daemon has no network, and so cannot have them beside it; launchd takes none away.
-    uploads = bool(settings.tagged) and apart
-    shows = settings.page.enabled and apart
-    options = [*(["--uploader-apart"] if uploads else []), *(["--page-apart"] if apart else [])]
+    # Under systemd the daemon has no network, and so cannot have it beside it; launchd takes none away.
+    uploads = bool(settings.tagged) and uploader_apart
+    options = [*(["--uploader-apart"] if uploads else []), "--page-apart"]
     return Unit(
         scope=scope,
         command=(*_PROGRAM, "run", *arguments, *options),
@@ -77,7 +76,7 @@ def unit_for(
         else {name: environ[name] for name in _KEPT if name in environ},
         chowns=any(folder.group for folder in settings.folder),
         uploader=_uploader(settings, arguments, config, written) if uploads else None,
-        page=_page(settings, arguments, config, owner.home) if shows else None,
+        page=_page(settings, arguments, config, owner.home) if settings.page.enabled else None,
     )
 
 
