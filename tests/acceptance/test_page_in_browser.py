@@ -42,6 +42,9 @@ settle_s = 0.1   # the camera is quick
 review_below = 0.0
 """
 
+UPGRADED = "version => new BroadcastChannel('cutoutd').postMessage({ event: 'hello', detail: { version } })"
+"""As whichever tab listens tells the others, when a page of another version greets it."""
+
 HOSTILE = (
     "<img src=x onerror=document.title=1>.jpg",
     "<script>document.title=1</script>.jpg",
@@ -344,6 +347,8 @@ def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple
         expect(visitor.page.get_by_role("heading", level=2).first).to_have_text(
             "Vier Fragen an jedes solche Programm"
         )
+        visitor.go("settings")
+        expect(visitor.page.locator("#setting-existing-help")).to_contain_text("wie es die meisten wollen")
 
 
 def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[str, str, object]) -> None:
@@ -382,6 +387,32 @@ def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[st
         assert page.locator("main b, main script, main img[src='x']").count() == 0
         assert page.title() not in ("1", title)
         assert visitor.overflow() == 0
+
+
+def test_a_former_versions_tab_loads_itself_anew_and_loses_nothing(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """An upgrade with the page open: at once where nothing is unsaved, else once that is saved or discarded."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        page.evaluate("() => { window.former = true }")
+        page.evaluate(UPGRADED, "97.0")
+        page.wait_for_function("() => !window.former && document.querySelector('#main h1')")
+        visitor.go("settings")
+        field = page.locator("#setting-exclude")
+        field.fill("drafts/")
+        field.blur()
+        page.evaluate("() => { window.former = true }")
+        page.evaluate(UPGRADED, "98.0")
+        expect(page.locator("#notices")).to_contain_text(
+            "cutoutd was updated to 98.0. Save what you are doing"
+        )
+        expect(page.locator("#notices button")).to_have_text("Reload")
+        expect(field).to_have_value("drafts/")
+        page.get_by_role("button", name="Discard").click()
+        assert page.evaluate("window.former")
+        visitor.go("inbox")
+        page.wait_for_function("() => !window.former && document.querySelector('#main h1')")
 
 
 def test_the_page_lives_through_the_end_and_the_return_of_cutoutd(

@@ -65,18 +65,18 @@ def test_original_cutout_and_matte_are_shown_in_tiles(shoot: Shoot) -> None:
     job = shoot.cut("a.jpg", jpeg(), png())
     for kind in ("source", "cutout", "matte"):
         seen = shoot.ask("look", job, kind).data
-        assert (seen["width"], seen["height"], seen["tile"], seen["levels"]) == (2400, 1600, 512, 4)
-        first = shoot.ask("tile", job, kind, level=3, x=0, y=0, v=seen["version"])
-        assert (read(first.body).size, first.immutable, first.media_type) == ((300, 200), True, "image/webp")
-        last = shoot.ask("tile", job, kind, level="0", x="4", y="3")
-        assert (read(last.body).size, last.immutable) == ((352, 64), False)
+        assert (seen["width"], seen["height"], seen["tile"], seen["levels"]) == (2400, 1600, 256, 5)
+        first = shoot.ask("tile", job, kind, level=4, x=0, y=0, v=seen["version"])
+        assert (read(first.body).size, first.immutable, first.media_type) == ((150, 100), True, "image/webp")
+        last = shoot.ask("tile", job, kind, level="0", x="9", y="6")
+        assert (read(last.body).size, last.immutable) == ((96, 64), False)
         small = shoot.ask("thumb", job, kind, v=seen["version"])
         assert (read(small.body).size, small.immutable) == ((320, 213), True)
     middle = read(shoot.ask("tile", job, "cutout", level=1, x=1, y=0).body)
     assert middle.mode == "RGBA"
-    for level, x, y in ((0, 5, 0), (0, 0, 4), (4, 0, 0), (10**9, 0, 0)):
+    for level, x, y in ((0, 10, 0), (0, 0, 7), (5, 0, 0), (10**9, 0, 0)):
         assert shoot.refused("tile", job, "cutout", level=level, x=x, y=y).code == "no_such_tile"
-    assert read(shoot.ask("tile", job, "cutout", level=0, x=0, y=0).body).size == (512, 512)
+    assert read(shoot.ask("tile", job, "cutout", level=0, x=0, y=0).body).size == (256, 256)
 
 
 def test_what_was_shown_once_is_shown_again_without_a_worker(shoot: Shoot, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_what_was_shown_once_is_shown_again_without_a_worker(shoot: Shoot, tmp_p
     (tmp_path / "out" / "a.jpg.png").unlink()
     assert shoot.ask("thumb", job, "cutout").body == small
     seen = shoot.ask("look", job, "cutout").data
-    assert seen["levels"] == 4
+    assert seen["levels"] == 5
     for level, x, y in ((2, 0, 0), (2, 1, 0), (3, 0, 0)):
         assert shoot.ask("tile", job, "cutout", level=level, x=x, y=y, v=seen["version"]).immutable
     assert shoot.refused("tile", job, "cutout", level=0, x=0, y=0).code == "cutout_gone"
@@ -101,8 +101,8 @@ def test_another_cutout_of_a_picture_is_another_version(shoot: Shoot) -> None:
     again = shoot.cut("a.jpg", jpeg(2401), png(1200, 800))
     after = shoot.ask("look", again, "cutout").data
     assert (after["width"], after["version"] != before["version"]) == (1200, True)
-    reply = shoot.ask("tile", again, "cutout", level=0, x=2, y=1, v=before["version"])
-    assert (read(reply.body).size, reply.immutable) == ((176, 288), False)
+    reply = shoot.ask("tile", again, "cutout", level=0, x=4, y=3, v=before["version"])
+    assert (read(reply.body).size, reply.immutable) == ((176, 32), False)
 
 
 def test_a_file_that_was_changed_by_hand_is_shown_and_not_kept(shoot: Shoot, tmp_path: Path) -> None:

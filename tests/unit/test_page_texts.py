@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.page.backend.admission import is_admitted
+from cutoutd.settings import reference
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
@@ -91,6 +94,19 @@ def test_each_text_that_a_script_asks_for_is_there() -> None:
 
     assert len(asked) > 50
     assert {one for one in asked if one[1] not in english} == set()
+
+
+def test_each_setting_is_explained_in_each_language() -> None:
+    """English is the reference configuration's; a setting without a German text would be shown in English, amid German."""
+    english = {
+        key.removeprefix("folder.")
+        for key in reference.explanations()
+        if key.startswith("folder.") and is_admitted(key)
+    }
+    german = {key.removeprefix("explain.") for key in catalogue("de") if key.startswith("explain.")}
+
+    assert len(english) > 30
+    assert german == english
 
 
 def test_no_script_makes_markup_of_text() -> None:

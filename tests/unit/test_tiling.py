@@ -12,7 +12,7 @@ SIZES = st.tuples(st.integers(1, 70_000), st.integers(1, 70_000))
 
 
 @pytest.mark.parametrize(
-    ("size", "levels"), [((1, 1), 1), ((512, 512), 1), ((513, 1), 2), ((1024, 3), 2), ((8688, 5792), 6)]
+    ("size", "levels"), [((1, 1), 1), ((256, 256), 1), ((257, 1), 2), ((512, 3), 2), ((8688, 5792), 7)]
 )
 def test_the_last_level_is_the_first_that_is_one_tile(size: tuple[int, int], levels: int) -> None:
     """However large or narrow the picture."""
@@ -48,4 +48,4 @@ def test_the_finest_level_that_fits_is_found() -> None:
     assert first_level_within((8688, 5792), 1100) == 3
     assert first_level_within((8688, 5792), 1024) == 4
     assert first_level_within((300, 200), 1024) == 0
-    assert first_level_within((8688, 5792), 1) == 5
+    assert first_level_within((8688, 5792), 1) == 6

@@ -68,8 +68,8 @@ all."""
 FEW_SIDE: Final = 512
 """As `COARSE_SIDE`, where it is to take as little as possible."""
 
-_FORMAT: Final = "1"
-"""Of what is kept on the disk."""
+_FORMAT: Final = f"1/{tiling.TILE}"
+"""Of what is kept on the disk: a tile of another size shows another part."""
 
 
 class Pictures:

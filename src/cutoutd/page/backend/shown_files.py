@@ -13,6 +13,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
 from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, SilentError
+from cutoutd.previews.tiling import TILE
 from cutoutd.publish.put_away import Whereabouts, whereabouts
 from cutoutd.recipe import Format
 from cutoutd.settings.types import Originals
@@ -68,9 +69,10 @@ class ShownFile:
 
     @property
     def version(self) -> str:
-        """Another one for other bytes."""
+        """Another one for other bytes, and for tiles of another size: browsers keep what has the same address."""
         version = self.job.version
-        return self.sha256[:32] if self.sha256 else f"{version.size:x}-{version.mtime_ns:x}"
+        bytes_of = self.sha256[:32] if self.sha256 else f"{version.size:x}-{version.mtime_ns:x}"
+        return f"{bytes_of}-{TILE}"
 
     @property
     def key(self) -> str:

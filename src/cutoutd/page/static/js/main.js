@@ -19,6 +19,7 @@ import { announce, fail } from "./live.js";
 import { go, route } from "./router.js";
 import { setSession, startState } from "./state.js";
 import { errorText, loadTexts, t } from "./text.js";
+import { hasUnsaved } from "./unsaved.js";
 
 const VIEWS = {
   welcome: () => import("./views/welcome.js"),
@@ -32,10 +33,14 @@ const VIEWS = {
 
 retryImages(document);
 
+const RELOADED = "cutoutd-reloaded-for";
+
 let leaving = new AbortController();
 let first = true;
+let newVersion = null; // of cutoutd, where it was updated since
 
 async function showRoute() {
+  if (reloadOnce()) return;
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
@@ -54,6 +59,14 @@ async function showRoute() {
     if (error.status !== 401) showTrouble(place, error, signal);
   }
   if (!signal.aborted) arrive(place);
+}
+
+/* Scripts of a former version ask for what is not there any more. What is not saved goes before: the frame has a button. */
+function reloadOnce() {
+  if (newVersion === null || hasUnsaved() || sessionStorage.getItem(RELOADED) === newVersion) return false;
+  sessionStorage.setItem(RELOADED, newVersion);
+  location.reload();
+  return true;
 }
 
 /* A view that was asked for has the focus on its heading, so that keyboard and screen reader begin there. */
@@ -115,6 +128,10 @@ bind({
 on("locked", ({ error }) => {
   leaving.abort();
   showLocked(error, () => location.reload());
+});
+on("updated", ({ version }) => {
+  newVersion = version;
+  reloadOnce();
 });
 window.addEventListener("unhandledrejection", ({ reason }) => fail(reason));
 start();

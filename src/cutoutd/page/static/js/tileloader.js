@@ -7,7 +7,7 @@ import { countTiles } from "./loading.js";
 
 const AT_ONCE = 3; // of the six connections that HTTP/1.1 has to a host: see loading.js
 const AHEAD_AT_ONCE = 2;
-const SPARE = 24; // elements beside what is in sight or fetched ahead; 512 x 512 pixels are 1 MB while the browser holds them decoded
+const SPARE = 48; // elements beside what is in sight or fetched ahead; 256 x 256 pixels are 0.25 MB while the browser holds them decoded
 const RETRY_MS = [500, 2000]; // after an error: a worker may be busy, a share slow
 
 export class TileLoader {

@@ -18,6 +18,7 @@ import { overview } from "../state.js";
 import { hasRoom, History } from "../strokes.js";
 import { errorText, has, t } from "../text.js";
 import { TileLoader } from "../tileloader.js";
+import { keepUnsaved } from "../unsaved.js";
 import { Viewer } from "../viewer.js";
 
 export const title = "fix.title";
@@ -131,7 +132,7 @@ class Fix {
     });
     on("jobs", ({ ended = [] }) => this.#news(ended.find((one) => one.job === this.number)), signal);
     on("connection", ({ up }) => up && this.#back(), signal);
-    window.addEventListener("beforeunload", (event) => this.history.changed && this.state !== "saved" && event.preventDefault(), { signal });
+    keepUnsaved(() => this.history.changed && this.state !== "saved", { signal });
     window.addEventListener("pagehide", () => this.session.end(), { signal }); // a window that is closed holds no worker
     const actions = ["keep", "remove", "paint", "undo", "redo", "undoAll", "save", "suggestion"];
     bind(

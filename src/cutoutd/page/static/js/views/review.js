@@ -21,6 +21,7 @@ import { go, setQuery } from "../router.js";
 import { Selection } from "../selection.js";
 import { onOverview, overview } from "../state.js";
 import { coded, errorText, t } from "../text.js";
+import { keepUnsaved } from "../unsaved.js";
 
 export const title = "review.title";
 
@@ -35,6 +36,7 @@ const FOLLOW_MS = 60_000;
 const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions"));
 let kept = null;
 
+keepUnsaved(() => decisions.canUndo, { asks: false }); // Ctrl+Z would find nothing
 on("connection", ({ up }) => up && decisions.retry());
 decisions.addEventListener("waiting", () => setTimeout(() => decisions.retry(), AGAIN_MS));
 

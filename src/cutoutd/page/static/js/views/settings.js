@@ -1,11 +1,12 @@
-/** Settings of a folder: the keys that a page may set, with the reference's explanations. Shows what the loader says at the field it means. */
+/** Settings of a folder: the keys that a page may set, with the reference's explanations, in another language those of its catalogue. Shows what the loader says at the field it means. */
 
 import { on, mayWrite, read, write } from "../api.js";
 import { el, icon, name, plain, put } from "../dom.js";
 import { announce, ask, fail, toast } from "../live.js";
 import { href } from "../router.js";
 import { getSession } from "../state.js";
-import { coded, errorText, has, number, t } from "../text.js";
+import { coded, errorText, number, t } from "../text.js";
+import { keepUnsaved } from "../unsaved.js";
 
 export const title = "settings.title";
 
@@ -43,7 +44,7 @@ class Form {
   constructor(place, folder, signal) {
     Object.assign(this, { place, folder, signal, digest: "", fields: [], changes: new Map(), controls: new Map() });
     on("settings", () => this.changed(), signal);
-    window.addEventListener("beforeunload", (event) => this.changes.size && event.preventDefault(), { signal });
+    keepUnsaved(() => this.changes.size > 0, { signal });
   }
 
   async load() {
@@ -103,7 +104,7 @@ class Form {
       { class: "setting" },
       field.kind === "bool" ? el("label", { class: "check" }, control, el("span", { class: "label" }, label)) : [el("label", { class: "label", for: id }, label), el("div", { class: "setting-value" }, control, field.unit ? el("span", { class: "secondary" }, field.unit) : null)],
       problem,
-      el("p", { id: `${id}-help`, class: "secondary setting-help" }, plain(field.explanation)),
+      el("p", { id: `${id}-help`, class: "secondary setting-help" }, plain(coded("explain", plainKey(field), field.explanation))),
       el("div", { class: "setting-foot" }, el("code", { class: "small secondary" }, field.key), back),
     );
   }
@@ -224,9 +225,13 @@ function legendOf(group) {
   return `${coded("settingsgroup", kind)}${which ? ` ${which}` : ""}`;
 }
 
-function labelOf({ key }) {
-  const text = key.replace(/\.\d+\./, ".");
-  return has(`setting.${text}`) ? t(`setting.${text}`) : key.split(".").at(-1).replaceAll("_", " ");
+function labelOf(field) {
+  return coded("setting", plainKey(field), field.key.split(".").at(-1).replaceAll("_", " "));
+}
+
+/* A field's key without the number of its result, as the catalogue has it: "rendition.format" for "rendition.2.format". */
+function plainKey({ key }) {
+  return key.replace(/\.\d+\./, ".");
 }
 
 function shown(value, field) {
