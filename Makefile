@@ -6,9 +6,11 @@
 # make package  build sdist and wheel, install them into an empty environment, cut a picture there, and leave both in dist/
 # make deb    build Debian packages of it, and an apt repository of them in dist/apt; SUITES=bookworm builds one alone
 # make try-deb  install, upgrade and remove them in an empty Debian of their own; needs root, and debootstrap
+# make container      build the container image, with docker, podman or buildah
+# make try-container  build it on a Debian made by debootstrap, and run it in every way that is documented; needs root, buildah and runc
 # make bench  measure mattes, speed (beside rembg), waiting times, and growth with the picture; takes a quarter of an hour
 .DEFAULT_GOAL := help
-.PHONY: help run check test docs torture package deb try-deb bench env clean
+.PHONY: help run check test docs torture package deb try-deb container try-container bench env clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -98,6 +100,14 @@ deb: env
 
 try-deb:
 	set -e; for package in dist/apt/pool/*_$$(dpkg --print-architecture).deb; do packaging/try-deb $$package; done
+
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(shell command -v $(tool))))
+container:
+	@[ -n "$(BUILDER)" ] || { echo 'This takes docker, podman or buildah, and none of them is here.' >&2; exit 1; }
+	$(BUILDER) build $(if $(filter docker,$(notdir $(BUILDER))),,--format docker) -t cutoutd -f packaging/Containerfile .
+
+try-container:
+	packaging/try-container
 
 # The peer in an environment of its own, with the same weights, which two packages of the index carry.
 PEER := $(VENV)-rembg

@@ -46,9 +46,11 @@ def configured(directory: Path, text: str) -> Path:
     return file
 
 
-def paired(connection: http.client.HTTPConnection, origin: str, code: str) -> tuple[int, str]:
+def paired(
+    connection: http.client.HTTPConnection, origin: str, code: str, name: str = NAME
+) -> tuple[int, str]:
     """The status, and the cookie that was set."""
-    headers = {"Host": NAME, "Origin": origin, "Content-Type": "application/json"}
+    headers = {"Host": name, "Origin": origin, "Content-Type": "application/json"}
     connection.request("POST", "/pair", json.dumps({"code": code}), headers)
     answer = connection.getresponse()
     answer.read()
@@ -96,6 +98,26 @@ def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> N
             found, cookie = paired(one, f"https://{NAME}", PASSWORD)
             assert (found, "Secure" in cookie) == (status, status == 200)
             one.close()
+
+
+def test_a_port_that_is_published_on_loopback_answers_by_loopbacks_names_alone(
+    tmp_path: Path, word: Path
+) -> None:
+    """Inside it listens everywhere, without TLS; who published it wider by mistake shows nothing under another name."""
+    file = configured(
+        tmp_path, f'address = "0.0.0.0:7979"\npublished_on_loopback = true\npassword_file = "{word}"'
+    )
+    file.write_text(file.read_text(encoding="utf-8").replace(f'hosts = ["{NAME}"]\n', ""), encoding="utf-8")
+    with served(tmp_path / "home", "--config", str(file)) as page:
+        while '"page.ready"' not in page.log:
+            time.sleep(0.02)
+        port = page.port
+        for name, status in ((f"127.0.0.1:{port}", 200), (f"localhost:{port}", 200), (f"nas:{port}", 421)):
+            one = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            found, cookie = paired(one, f"http://{name}", PASSWORD, name)
+            assert (found, bool(cookie)) == (status, status == 200), name
+            one.close()
+        assert f'"listening": "0.0.0.0:{port}"' in page.log
 
 
 def test_a_password_that_others_may_read_or_guess_is_refused(word: Path) -> None:

@@ -62,6 +62,15 @@ def test_a_certificate_or_a_named_proxy_encrypts(tmp_path: Path, how: str) -> No
     assert not read(tmp_path, OPEN + how).address.is_loopback
 
 
+def test_a_container_published_on_its_machines_loopback_takes_a_password_alone(tmp_path: Path) -> None:
+    """Nobody else reaches it, so there is nothing to encrypt; other users of the machine do."""
+    inside = 'address = "0.0.0.0:7979"\npublished_on_loopback = true\n'
+    page = read(tmp_path, inside + 'password_file = "/config/word"')
+    assert (page.published_on_loopback, page.hosts, page.tls_cert) == (True, (), None)
+    with pytest.raises(ConfigurationError, match="password_file: is missing"):
+        read(tmp_path, inside)
+
+
 def test_a_host_is_a_name_without_a_port(tmp_path: Path) -> None:
     """As browsers send it, in small letters."""
     assert read(tmp_path, 'hosts = ["Studio.Example.net"]').hosts == ("studio.example.net",)

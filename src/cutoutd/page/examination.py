@@ -73,7 +73,10 @@ def _secrets(page: PageSettings) -> Iterator[Finding]:
             named = f"{error.path}: {error.cause}" if error.path is not None else error.cause
             yield problem(CHECK, named, error.advice)
     if page.password_file is not None and not page.address.is_loopback:
-        yield ok(CHECK, f"other machines may come as {', '.join(page.hosts)}, with the password")
+        who = f"other machines may come as {', '.join(page.hosts)}"
+        if not page.hosts:
+            who = "browsers on the machine of this container may come"
+        yield ok(CHECK, f"{who}, with the password")
 
 
 def _layers(gaps: tuple[survey.Gap, ...], *, required: bool) -> Iterator[Finding]:

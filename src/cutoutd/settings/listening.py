@@ -110,12 +110,15 @@ class Reachable(Protocol):
         """IP address of the proxy that encrypts; empty: none."""
 
 
-def problems(table: Reachable, *, password: str = "") -> Iterator[tuple[str, str]]:
+def problems(
+    table: Reachable, *, password: str = "", published_on_loopback: bool = False
+) -> Iterator[tuple[str, str]]:
     """What is wrong with a table as a whole, by key.
 
     Args:
         table: what is asked about.
         password: key that has to be set where other machines come, and is not; empty: there is none such.
+        published_on_loopback: whoever runs this publishes the address on its machine's loopback alone, as of a container.
     """
     if (table.tls_cert is None) != (table.tls_key is None):
         missing = "tls_key" if table.tls_key is None else "tls_cert"
@@ -125,6 +128,10 @@ def problems(table: Reachable, *, password: str = "") -> Iterator[tuple[str, str
     reach = f'address = "{table.address}" lets other machines come'
     if password:
         yield password, f"is missing; {reach}, which takes a password"
+    if published_on_loopback:
+        # The Host header has to be one of loopback's names then, so a port that was published wider by mistake answers
+        # nobody by its machine's own name or address.
+        return
     if not table.hosts:
         yield "hosts", f"is missing; {reach}, under the names that are listed there alone"
     if table.tls_cert is None and not table.proxy:

@@ -50,7 +50,15 @@ class PageSettings(Table):
     proxy: ProxyAddress = Field(
         default="", description="IP address of the proxy that encrypts, which alone may come; empty: none."
     )
+    published_on_loopback: bool = Field(
+        default=False,
+        description="Whether whoever runs this publishes the address on the loopback of this machine alone, as of a container.",
+    )
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong with it as a whole, by key."""
-        return listening.problems(self, password="" if self.password_file is not None else "password_file")
+        return listening.problems(
+            self,
+            password="" if self.password_file is not None else "password_file",
+            published_on_loopback=self.published_on_loopback,
+        )

@@ -99,7 +99,11 @@ def url(bound: socket.socket, table: Reachable) -> str:
     if table.proxy:  # at which port it serves is its own affair
         return f"https://{table.hosts[0] if table.hosts else table.proxy}"
     where, _, port = place(bound).rpartition(":")
-    name = where if table.address.is_loopback else table.hosts[0]
+    name = where
+    if (
+        not table.address.is_loopback
+    ):  # without hosts it is a container's, which is reached by its machine's loopback
+        name = table.hosts[0] if table.hosts else "127.0.0.1"
     return f"{'http' if table.tls_cert is None else 'https'}://{name}:{port}"
 
 

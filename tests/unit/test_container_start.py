@@ -1,0 +1,139 @@
+"""The container's first program: whose it becomes, and what it makes at the first start."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+CONTAINER = Path(__file__).parents[2] / "packaging" / "container"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program, with volumes of the test's own."""
+    spec = importlib.util.spec_from_file_location("container_start", CONTAINER / "start.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("STATE", "CONFIG"):
+        place = tmp_path / name.lower()
+        place.mkdir()
+        monkeypatch.setattr(module, name, place)
+    default = tmp_path / "default.toml"
+    text = (CONTAINER / "cutoutd.toml").read_text(encoding="utf-8")
+    default.write_text(text.replace("/config/", f"{tmp_path}/config/"), encoding="utf-8")
+    monkeypatch.setattr(module, "DEFAULT", default)
+    return module
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the kernel is asked for, as of a start as root."""
+    asked: dict[str, Any] = {}
+    for name in ("setgroups", "setgid", "setuid", "umask"):
+        monkeypatch.setattr(os, name, lambda what, name=name: asked.__setitem__(name, what))
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(os, "getgid", lambda: 0)
+    monkeypatch.setattr(os, "getgroups", lambda: [0, 44])
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    return asked
+
+
+def test_as_root_it_becomes_the_user_that_is_named(start: ModuleType, became: dict[str, Any]) -> None:
+    """1000:1000 if none is, and never root; groups that were added stay, but for root's."""
+    start.become({"PUID": "1026", "PGID": "100"})
+    assert became == {"setgroups": [44], "setgid": 100, "setuid": 1026}
+    start.become({})
+    assert (became["setgid"], became["setuid"]) == (1000, 1000)
+    for wrong in ({"PUID": "0"}, {"PGID": "0"}, {"PUID": "ann"}, {"PUID": "-1"}):
+        became.clear()
+        with pytest.raises(ValueError, match="PUID"):
+            start.become(wrong)
+        assert not became
+
+
+def test_what_was_started_as_a_user_stays_that_user(
+    start: ModuleType, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says how to start it where other numbers are asked for."""
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getgid", lambda: 1000)
+    start.become({})
+    start.become({"PUID": "1000"})
+    with pytest.raises(ValueError, match="--user 99:1000"):
+        start.become({"PUID": "99"})
+    assert not became
+
+
+def test_a_umask_is_octal(start: ModuleType) -> None:
+    """As everybody writes it."""
+    assert start.number({"UMASK": "002"}, "UMASK", 0o022, 8) == 0o002
+    assert start.number({}, "UMASK", 0o022, 8) == 0o022
+    for wrong in ("9", "1777", "rw", "-1"):
+        with pytest.raises(ValueError, match="an octal number"):
+            start.number({"UMASK": wrong}, "UMASK", 0o022, 8)
+
+
+def test_the_first_start_makes_a_configuration_and_later_ones_leave_it(
+    start: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's password as well, where there is a page; it is said where it is, and not what it is."""
+    environment = {"CUTOUTD_CONFIG": str(start.CONFIG / "cutoutd.toml")}
+    start.prepare(environment)
+    assert sorted(os.listdir(start.CONFIG)) == ["cutoutd.toml"]  # noqa: PTH208 -- names
+    start.prepare(environment | {"CUTOUTD_PAGE__ENABLED": "true"})
+    word = start.CONFIG / "page-password"
+    password = word.read_text(encoding="utf-8").strip()
+    assert (word.stat().st_mode & 0o777, len(password) >= 24) == (0o600, True)
+    said = capsys.readouterr().out
+    assert f"{word} was made" in said
+    assert password not in said
+    (start.CONFIG / "cutoutd.toml").write_text("[page]\nenabled = false\n", encoding="utf-8")
+    start.prepare(environment | {"CUTOUTD_PAGE__ENABLED": "true"})
+    assert (start.CONFIG / "cutoutd.toml").read_text(encoding="utf-8") == "[page]\nenabled = false\n"
+    assert word.read_text(encoding="utf-8").strip() == password
+    assert capsys.readouterr().out == ""
+
+
+def test_a_configuration_that_cannot_be_written_is_the_built_in_one(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as where /config is mounted read-only."""
+    ran: list[Any] = []
+    monkeypatch.setattr(os, "execve", lambda *told: ran.append(told))
+    monkeypatch.setattr(start, "become", lambda _: None)
+    environment = {"CUTOUTD_CONFIG": str(start.CONFIG / "gone" / "cutoutd.toml")}
+    start.main(["run"], environment)
+    ((_, arguments, told),) = ran
+    assert arguments[-1] == "run"
+    assert told["CUTOUTD_CONFIG"] == str(start.DEFAULT)
+    assert "could not be made: No such file" in capsys.readouterr().err
+
+
+def test_a_place_for_the_journal_that_cannot_be_written_to_is_said_with_the_remedy(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commonest fault of a first start."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ValueError, match="chown"):
+        start.prepare({"CUTOUTD_CONFIG": "/nowhere"})
+
+
+def test_the_configuration_that_it_makes_is_right() -> None:
+    """As `cutoutd check` reads it."""
+    from cutoutd.settings import loader  # noqa: PLC0415 -- this test alone
+
+    made = loader.load(CONTAINER / "cutoutd.toml", {})
+    assert (made.page.enabled, made.folder[0].input, made.folder[0].output) == (
+        False,
+        Path("/in"),
+        Path("/out"),
+    )
