@@ -8,7 +8,6 @@ After every few kills a run comes to its end untouched, and the invariants are c
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -18,12 +17,13 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torture import side_by_side
 from torture.checks import Fate, Kept, Source, named_files_are_whole, safe_originals, violations
 from torture.figures import Figures, note, report
 from torture.site import Layout, Site, broken, empty_scene, family, jpeg
@@ -226,27 +226,21 @@ def torture(number: int, kills: int, seed: int, base: Path, findings: Findings) 
 
 def main() -> int:
     """Run the campaign."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=510, help="of the whole daemon")
-    parser.add_argument("--seed", type=int, default=20261124, help="of moments and pictures")
-    parser.add_argument("--jobs", type=int, default=2, help="sites beside each other")
-    chosen = parser.parse_args()
     findings = Findings()
-    with tempfile.TemporaryDirectory(prefix="cutoutd-kills-") as directory:
-        share = -(-chosen.kills // chosen.jobs)
-        with ThreadPoolExecutor(chosen.jobs) as pool:
-            list(
-                pool.map(
-                    lambda number: torture(number, share, chosen.seed, Path(directory), findings),
-                    range(chosen.jobs),
-                )
-            )
+    seed = side_by_side.run(
+        "kills",
+        "kills",
+        510,
+        partial(torture, findings=findings),
+        counts="of the whole daemon",
+        draws="of moments and pictures",
+    )
     return report(
         Figures(
             campaign="kills",
             promise=PROMISE,
             counts={
-                "seed": chosen.seed,
+                "seed": seed,
                 "kills": findings.kills,
                 "of a busy pool": findings.busy,
                 "of a half-published picture": findings.publishing,

@@ -9,7 +9,6 @@ daemon had said by then, the daemon runs to its end, and the invariants are chec
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
@@ -20,11 +19,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from torture import side_by_side
 from torture.checks import Fate, Kept, Source, named_files_are_whole, safe_originals, torn, violations
 from torture.figures import Figures, note, report
 from torture.forgetful import Mode
@@ -261,27 +261,21 @@ def torture(number: int, crashes: int, seed: int, root: Path, findings: Findings
 
 def main() -> int:
     """Run the campaign."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--crashes", type=int, default=210, help="power cuts in all")
-    parser.add_argument("--seed", type=int, default=20261124, help="of moments, pictures and losses")
-    parser.add_argument("--jobs", type=int, default=2, help="sites beside each other")
-    chosen = parser.parse_args()
     findings = Findings()
-    with tempfile.TemporaryDirectory(prefix="cutoutd-lostwrites-") as directory:
-        share = -(-chosen.crashes // chosen.jobs)
-        with ThreadPoolExecutor(chosen.jobs) as pool:
-            list(
-                pool.map(
-                    lambda number: torture(number, share, chosen.seed, Path(directory), findings),
-                    range(chosen.jobs),
-                )
-            )
+    seed = side_by_side.run(
+        "lostwrites",
+        "crashes",
+        210,
+        partial(torture, findings=findings),
+        counts="power cuts in all",
+        draws="of moments, pictures and losses",
+    )
     return report(
         Figures(
             campaign="lostwrites",
             promise=PROMISE,
             counts={
-                "seed": chosen.seed,
+                "seed": seed,
                 "crashes": findings.crashes,
                 "of them at rest": findings.at_rest,
                 **{f"losing {mode}": count for mode, count in sorted(findings.modes.items())},

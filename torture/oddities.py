@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from torture import batches
+from torture import batches, odd_cases
 from torture.figures import Figures, note, report
 
 CASES = 10_000
@@ -35,7 +35,7 @@ def main() -> int:
     wrong: list[str] = []
     for first in range(0, count, BATCH):
         place = root / f"batch-{first // BATCH}"
-        cases = batches.drawn(min(BATCH, count - first), number + first)
+        cases = odd_cases.drawn(min(BATCH, count - first), number + first)
         outcome = batches.Batch(place, cases, number + first).run()
         kinds.update(outcome.cases)
         found = [*outcome.violations, *(f"a fault: {fault}" for fault in outcome.faults)]

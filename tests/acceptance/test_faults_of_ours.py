@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from torture import batches
+from torture import batches, odd_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ def test_the_campaign_hears_of_a_fault(tmp_path: Path, monkeypatch: pytest.Monke
     batches.add_small_model(tmp_path)
     monkeypatch.setenv("PYTHONPATH", place)
     outcome = batches.Batch(
-        tmp_path / "batch", [batches.OddCommand(verb="retry", argument="failed")], 1
+        tmp_path / "batch", [odd_cases.OddCommand(verb="retry", argument="failed")], 1
     ).run()
     assert outcome.violations == []
     assert len(outcome.faults) == 1

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from torture import batches
+from torture import batches, odd_cases
 
 CASES = 80
 SEED = 7
@@ -21,7 +21,7 @@ def test_whatever_is_odd_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("XDG_DATA_HOME", str(root / "data"))
     try:
         batches.add_small_model(root)
-        outcome = batches.Batch(root / "batch", batches.drawn(CASES, SEED), SEED).run()
+        outcome = batches.Batch(root / "batch", odd_cases.drawn(CASES, SEED), SEED).run()
     finally:
         shutil.rmtree(root)
     assert outcome.violations == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -19,7 +20,8 @@ from cutoutd.failure import to_valid_utf8
 from cutoutd.models import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
+    from typing import BinaryIO
 
     import numpy as np
     from numpy.typing import NDArray
@@ -76,15 +78,11 @@ class SecondModel:
         if self._refused is not None:
             raise self._refused
         if self._model is None:
-            self._file.seek(0)
-            content = self._file.read()
-            if hashlib.sha256(content).hexdigest() != self._spec.sha256:
-                raise SecondGoneError("the model's file is not the one of the catalog", path=self._spec.file)
+            content = _verified(self._file, self._spec, SecondGoneError)
             try:
-                self._model = MatteModel(self._spec, provider=self._provider, content=content)
+                with _memory_told_apart():
+                    self._model = MatteModel(self._spec, provider=self._provider, content=content)
             except ModelError as error:
-                if "bad_alloc" in error.cause or "allocate memory" in error.cause:
-                    raise MemoryError from error
                 self._refused = error
                 raise
         return self._model
@@ -133,17 +131,30 @@ class FeatureSource:
         if self._refused is not None:
             raise self._refused
         if self._model is None:
-            self._file.seek(0)
-            content = self._file.read()
-            if hashlib.sha256(content).hexdigest() != self._spec.sha256:
-                raise ModelError("the model's file is not the one of the catalog", path=self._spec.file)
-            try:
+            content = _verified(self._file, self._spec, ModelError)
+            with _memory_told_apart():
                 self._model = FeatureModel(self._spec, content)
-            except ModelError as error:
-                if "bad_alloc" in error.cause or "allocate memory" in error.cause:
-                    raise MemoryError from error
-                raise
         return features(self._model, rgb)
+
+
+def _verified(file: BinaryIO, spec: ModelSpec, refusal: type[ModelError]) -> bytes:
+    """A model's bytes, if they are those of the catalog; raises the refusal if not."""
+    file.seek(0)
+    content = file.read()
+    if hashlib.sha256(content).hexdigest() != spec.sha256:
+        raise refusal("the model's file is not the one of the catalog", path=spec.file)
+    return content
+
+
+@contextmanager
+def _memory_told_apart() -> Iterator[None]:
+    """A model that does not load for want of memory raises MemoryError, and any other ModelError."""
+    try:
+        yield
+    except ModelError as error:
+        if "bad_alloc" in error.cause or "allocate memory" in error.cause:
+            raise MemoryError from error
+        raise
 
 
 class Engine:

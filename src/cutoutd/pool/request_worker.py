@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.errors import CutoutdError, LimitError
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.process import channel, child_environment
 from cutoutd.sandbox.confinement import confine_worker, own_code
@@ -190,6 +191,50 @@ def say(document: Mapping[str, object], body: bytes = b"") -> None:
     left = memoryview(line + body)
     while left:
         left = left[os.write(1, left) :]
+
+
+def answer_all(
+    questions: Questions,
+    answer: Callable[[Mapping[str, Any], list[int]], tuple[Mapping[str, object], bytes]],
+    when_idle: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer until nobody asks any more; a question that cannot be answered gets ``why``, in words.
+
+    Args:
+        questions: what is asked.
+        answer: gets a question and its files, which are closed after it; returns what is said, and the bytes that go with it.
+        when_idle: is called once an answer is given and no other question has come.
+    """
+    while (asked := questions.receive()) is not None:
+        document, descriptors = asked
+        said: Mapping[str, object]
+        try:
+            said, body = answer(document, descriptors)
+        except CutoutdError as error:
+            said, body = {"why": error.cause}, b""
+        except OSError as error:
+            said, body = {"why": error.strerror or "it cannot be read"}, b""
+        except MemoryError:
+            said, body = {"why": "the picture is too large for the memory"}, b""
+        finally:
+            channel.close(descriptors)
+        say(said, body)
+        if not questions.is_waiting():
+            when_idle()
+
+
+def content(descriptor: int, max_bytes: int) -> bytes:
+    """All bytes of an opened file.
+
+    Raises:
+        LimitError: there are more than so many.
+        OSError: it cannot be read.
+    """
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise LimitError("the file is too large")
+    return data
 
 
 def serve(work: Callable[[Mapping[str, Any], Questions], Callable[[], None]]) -> None:

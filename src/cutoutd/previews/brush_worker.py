@@ -15,12 +15,9 @@ Instead of any of these: ``why`` it cannot be, in words.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.errors import CutoutdError, LimitError
 from cutoutd.pool import request_worker
-from cutoutd.process import channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,22 +47,7 @@ def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
         model = features.FeatureModel(spec, file.read())
     drawing = _Drawing(model, setup)
 
-    def answer() -> None:
-        while (asked := questions.receive()) is not None:
-            document, descriptors = asked
-            try:
-                said, body = drawing.answer(document, descriptors)
-            except CutoutdError as error:
-                said, body = {"why": error.cause}, b""
-            except OSError as error:
-                said, body = {"why": error.strerror or "it cannot be read"}, b""
-            except MemoryError:
-                said, body = {"why": "the picture is too large for the memory"}, b""
-            finally:
-                channel.close(descriptors)
-            request_worker.say(said, body)
-
-    return answer
+    return lambda: request_worker.answer_all(questions, drawing.answer)
 
 
 class _Drawing:
@@ -87,7 +69,8 @@ class _Drawing:
         from cutoutd import strokes  # noqa: PLC0415 -- loaded by now
 
         if asked["do"] == "start":
-            return self._start(str(asked["key"]), [self._read(one) for one in descriptors])
+            most = int(self._setup["max_file_bytes"])
+            return self._start(str(asked["key"]), [request_worker.content(one, most) for one in descriptors])
         if self._picture is None or asked["key"] != self._key:
             return {"missing": True}, b""
         preview, changed = self._picture.preview(strokes.parse(asked["strokes"]), int(asked["suggestion"]))
@@ -107,14 +90,6 @@ class _Drawing:
         self._key = key
         height, width = self._picture.size
         return {"width": width, "height": height}, b""
-
-    def _read(self, descriptor: int) -> bytes:
-        most = int(self._setup["max_file_bytes"])
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(most + 1)
-        if len(data) > most:
-            raise LimitError("the file is too large")
-        return data
 
 
 if __name__ == "__main__":

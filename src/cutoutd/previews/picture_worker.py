@@ -19,15 +19,13 @@ Instead of any of these: ``why`` it cannot be, in words.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.errors import CutoutdError, LimitError
+from cutoutd.errors import CutoutdError
 from cutoutd.pool import request_worker
 from cutoutd.previews import tiling
-from cutoutd.process import channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,25 +56,7 @@ def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
 
     room = _Room(opened, int(setup["max_file_bytes"]), int(setup.get("kept_bytes", 0)))
 
-    def answer() -> None:
-        while (asked := questions.receive()) is not None:
-            document, descriptors = asked
-            try:
-                said, body = room.answer(document, descriptors)
-            except CutoutdError as error:
-                said, body = {"why": error.cause}, b""
-            except OSError as error:
-                said, body = {"why": error.strerror or "it cannot be read"}, b""
-            except MemoryError:
-                said, body = {"why": "the picture is too large for the memory"}, b""
-            finally:
-                channel.close(descriptors)
-            request_worker.say(said, body)
-            if not questions.is_waiting():
-                with suppress(CutoutdError, MemoryError):  # said when a tile is wanted
-                    room.decode_last()
-
-    return answer
+    return lambda: request_worker.answer_all(questions, room.answer, room.decode_last)
 
 
 class _Room:
@@ -100,21 +80,15 @@ class _Room:
             return {"missing": str(asked["key"]) not in self._kept}, b""
         if asked["do"] == "tile":
             return self._tile(asked)
-        picture = self._read(descriptors[0])
+        picture = self._opened(request_worker.content(descriptors[0], self._max_file_bytes))
         return self._thumb(picture, asked) if asked["do"] == "thumb" else self._open(picture, asked)
 
     def decode_last(self) -> None:
-        """Nobody waits: be ready for its first tile."""
+        """Nobody waits: be ready for its first tile. What it cannot decode is said when a tile is wanted."""
         if self._kept:
-            next(reversed(self._kept.values())).decode()
-            self._bound()
-
-    def _read(self, descriptor: int) -> ShownPicture:
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(self._max_file_bytes + 1)
-        if len(data) > self._max_file_bytes:
-            raise LimitError("the file is too large")
-        return self._opened(data)
+            with suppress(CutoutdError, MemoryError):
+                next(reversed(self._kept.values())).decode()
+                self._bound()
 
     def _thumb(self, picture: ShownPicture, asked: Mapping[str, Any]) -> _Answer:
         matte = bool(asked["matte"])

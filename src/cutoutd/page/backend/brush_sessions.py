@@ -22,15 +22,13 @@ from cutoutd.models.catalog import PACKAGED
 from cutoutd.page.backend import shown_files
 from cutoutd.page.backend.shown_files import PictureView, ShownFile, cannot_show
 from cutoutd.page.backend.workers import Worker, WorkerFailedError
-from cutoutd.settings.types import Sandbox
 from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cutoutd.page.backend.method import Backend
-    from cutoutd.previews.file_reader import FileReader, ReadFile
-    from cutoutd.settings.schema import Settings
+    from cutoutd.previews.file_reader import ReadFile
     from cutoutd.strokes import Stroke
 
 COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.brush_worker")
@@ -77,12 +75,15 @@ class BrushSessions:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._starter = starter = ThreadPoolExecutor(1, "page-brushes")
-        self._workers = [Worker(COMMAND, self._setup, starter, idle_s=IDLE_S) for _ in range(MOST)]
+        self._workers = [
+            Worker(COMMAND, lambda: shown_files.worker_setup(backend), starter, idle_s=IDLE_S)
+            for _ in range(MOST)
+        ]
         self._has: list[str] = [""] * MOST
         self._used_s = [-IDLE_S] * MOST
         self._lock = threading.Lock()
         self._fixes: OrderedDict[str, Fix] = OrderedDict()
-        self._reader: tuple[Settings, FileReader] | None = None
+        self._reader = shown_files.ReaderOfNow(backend)
 
     @property
     def pids(self) -> list[int]:
@@ -167,7 +168,7 @@ class BrushSessions:
         Raises:
             RefusedError: it is another one than the cutout was made of, or cannot be read.
         """
-        file = shown_files.read(self._files(), shown)
+        file = shown_files.read(self._reader(), shown)
         if file.sha256 != shown.sha256:
             file.close()
             raise source_changed()
@@ -193,7 +194,7 @@ class BrushSessions:
             return None
         try:
             cutout = shown_files.find(self._backend, shown.job.id, PictureView.MATTE)
-            return shown_files.read(self._files(), cutout)
+            return shown_files.read(self._reader(), cutout)
         except RefusedError:
             return None  # the embedded model's is what there is
 
@@ -227,25 +228,6 @@ class BrushSessions:
         with self._lock:
             if self._has[place] == name:
                 self._used_s[place] = time.monotonic()
-
-    def _files(self) -> FileReader:
-        settings, _ = shown_files.configured(self._backend)
-        with self._lock:
-            if self._reader is None or self._reader[0] is not settings:
-                self._reader = (settings, shown_files.make_reader(settings))
-            return self._reader[1]
-
-    def _setup(self) -> dict[str, object]:
-        settings, _ = shown_files.configured(self._backend)
-        pool = settings.pool
-        return {
-            "max_pixels": pool.max_pixels,
-            "max_file_bytes": pool.max_file_mb << 20,
-            "formats": list(pool.formats),
-            "memory_mb": pool.worker_memory_mb,
-            "required": pool.sandbox is Sandbox.REQUIRED,
-            "nice": pool.nice,
-        }
 
 
 def fixable(backend: Backend, number: int) -> ShownFile:

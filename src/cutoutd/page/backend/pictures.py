@@ -19,7 +19,6 @@ from cutoutd.page.backend.picture_cache import PictureCache
 from cutoutd.page.backend.shown_files import UNDECODED, PictureView, ShownFile, cannot_show, no_matte
 from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError, busy
 from cutoutd.previews import tiling
-from cutoutd.settings.types import Sandbox
 from cutoutd.webserver.backend import parameters
 from cutoutd.webserver.backend.method import RefusedError, Reply
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cutoutd.page.backend.method import Backend, Method
-    from cutoutd.previews.file_reader import FileReader
-    from cutoutd.settings.schema import Settings
     from cutoutd.webserver.backend.method import Parameters
 
 PART: Final = "pictures"
@@ -89,7 +86,7 @@ class Pictures:
         self._warmer = ThreadPoolExecutor(1, "page-warms")
         self._waiting = threading.BoundedSemaphore(BACKGROUND_WAITING)
         self._lock = threading.Lock()
-        self._reader: tuple[Settings, FileReader] | None = None
+        self._reader = shown_files.ReaderOfNow(backend)
         self._opening: dict[str, tuple[threading.Lock, int]] = {}
         self._is_exact: OrderedDict[str, bool] = OrderedDict()
         self._refused: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -136,7 +133,7 @@ class Pictures:
         if kept is not None:
             return kept, True
         self._refuse_again(shown)
-        file = shown_files.read(self._files(), shown)
+        file = shown_files.read(self._reader(), shown)
         try:
             exact = file.sha256 == shown.sha256
             said, body = self._make_small(shown, file.descriptor)
@@ -216,7 +213,7 @@ class Pictures:
     def _open(self, shown: ShownFile) -> tuple[int, int]:
         """Have the worker keep a picture; its size."""
         self._refuse_again(shown)
-        file = shown_files.read(self._files(), shown)
+        file = shown_files.read(self._reader(), shown)
         try:
             exact = file.sha256 == shown.sha256
             upright = exact and shown.kind is not PictureView.SOURCE  # it was made here
@@ -275,26 +272,9 @@ class Pictures:
         """Under which something is kept: by the bytes that it was made of, and unknown ones are no one's."""
         return f"{_FORMAT}/{shown.sha256 or shown.key}/{shown.kind}/{part}"
 
-    def _files(self) -> FileReader:
-        settings, _ = shown_files.configured(self._backend)
-        with self._lock:
-            if self._reader is None or self._reader[0] is not settings:
-                self._reader = (settings, shown_files.make_reader(settings))
-            return self._reader[1]
-
     def _setup(self, *, in_background: bool) -> dict[str, object]:
-        settings, _ = shown_files.configured(self._backend)
-        pool = settings.pool
-        return {
-            "max_pixels": pool.max_pixels,
-            "max_file_bytes": pool.max_file_mb << 20,
-            "formats": list(pool.formats),
-            "memory_mb": pool.worker_memory_mb,
-            "required": pool.sandbox is Sandbox.REQUIRED,
-            "nice": BACKGROUND_NICE if in_background else pool.nice,
-            "session_nice": BACKGROUND_SESSION_NICE if in_background else 0,
-            "kept_bytes": KEPT_BYTES,
-        }
+        behind = {"nice": BACKGROUND_NICE, "session_nice": BACKGROUND_SESSION_NICE} if in_background else {}
+        return {**shown_files.worker_setup(self._backend), "kept_bytes": KEPT_BYTES, **behind}
 
     @contextmanager
     def _only_one(self, key: str) -> Iterator[None]:

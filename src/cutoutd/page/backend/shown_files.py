@@ -5,6 +5,7 @@ It must not decode anything, and must not wait for a share without an end.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, Sile
 from cutoutd.previews.tiling import TILE
 from cutoutd.publish.put_away import Whereabouts, whereabouts
 from cutoutd.recipe import Format
-from cutoutd.settings.types import Originals
+from cutoutd.settings.types import Originals, Sandbox
 from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
@@ -158,15 +159,49 @@ def size(said: Mapping[str, Any]) -> tuple[int, int]:
     return width, height
 
 
-def make_reader(settings: Settings) -> FileReader:
-    """What reads such files."""
-    return FileReader(
-        wait_s=WAIT_S,
-        silent_s=SILENT_S,
-        at_once=AT_ONCE,
-        longest_s=LONGEST_S,
-        max_bytes=settings.pool.max_file_mb << 20,
-    )
+class ReaderOfNow:
+    """What reads such files, as the configuration says now; shared by threads."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._made: tuple[Settings, FileReader] | None = None
+
+    def __call__(self) -> FileReader:
+        """The reader.
+
+        Raises:
+            RefusedError: nothing is configured yet.
+        """
+        settings, _ = configured(self._backend)
+        with self._lock:
+            if self._made is None or self._made[0] is not settings:
+                reader = FileReader(
+                    wait_s=WAIT_S,
+                    silent_s=SILENT_S,
+                    at_once=AT_ONCE,
+                    longest_s=LONGEST_S,
+                    max_bytes=settings.pool.max_file_mb << 20,
+                )
+                self._made = (settings, reader)
+            return self._made[1]
+
+
+def worker_setup(backend: Backend) -> dict[str, object]:
+    """What a process that decodes such files is told first: limits of what it may decode and take, and its layers.
+
+    Raises:
+        RefusedError: nothing is configured yet.
+    """
+    pool = configured(backend)[0].pool
+    return {
+        "max_pixels": pool.max_pixels,
+        "max_file_bytes": pool.max_file_mb << 20,
+        "formats": list(pool.formats),
+        "memory_mb": pool.worker_memory_mb,
+        "required": pool.sandbox is Sandbox.REQUIRED,
+        "nice": pool.nice,
+    }
 
 
 def read(reader: FileReader, shown: ShownFile) -> ReadFile:
