@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -188,28 +187,7 @@ def signals_as_usual() -> None:
 @pytest.fixture(scope="session")
 def small_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data of a user whose model is of 200 bytes, and sure of dark things and strong colours as of the balls here."""
-    data = tmp_path_factory.mktemp("data")
-    directory = data / "cutoutd" / "models"
-    directory.mkdir(parents=True)
-    content = small_models.save(directory / "darkness.onnx", dark=True).read_bytes()
-    (directory / "catalog.toml").write_text(
-        f"""[[model]]
-name = "darkness"
-file = "darkness.onnx"
-sha256 = "{hashlib.sha256(content).hexdigest()}"
-bytes = {len(content)}
-input_size = {small_models.SIDE}
-mean = [0.0, 0.0, 0.0]
-std = [1.0, 1.0, 1.0]
-scale = "255"
-output = 0
-min_max = false
-licence = "none"
-source = "the tests"
-""",
-        encoding="utf-8",
-    )
-    return data
+    return small_models.data_directory(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

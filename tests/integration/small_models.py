@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,3 +122,28 @@ def save_ravenous(file: Path) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(file))
     return file
+
+
+def data_directory(data: Path) -> Path:
+    """Make a user's data directory whose model is of 200 bytes, and sure of dark things and strong colours."""
+    directory = data / "cutoutd" / "models"
+    directory.mkdir(parents=True)
+    content = save(directory / "darkness.onnx", dark=True).read_bytes()
+    (directory / "catalog.toml").write_text(
+        f"""[[model]]
+name = "darkness"
+file = "darkness.onnx"
+sha256 = "{hashlib.sha256(content).hexdigest()}"
+bytes = {len(content)}
+input_size = {SIDE}
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+scale = "255"
+output = 0
+min_max = false
+licence = "none"
+source = "the tests"
+""",
+        encoding="utf-8",
+    )
+    return data

@@ -12,7 +12,7 @@ import pytest
 from cutoutd.service import systemd
 from cutoutd.service.systemd import SystemdManager
 from tests.integration.tools import need
-from tests.unit.unit_examples import HOSTED, PAGED, SYSTEM, TREE
+from tests.unit.unit_examples import HOSTED, PAGED, SERVED, SYSTEM, TREE
 
 AT_MOST = 0.5
 AT_MOST_WITH_NETWORK = 1.5
@@ -87,28 +87,33 @@ def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> Non
     assert [line for line in said.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
 
 
-def page_unit() -> str:
-    """The page's unit, for the same example."""
-    return systemd.render_page(PAGED, SystemdManager(version=252))
+def answering_units() -> dict[str, str]:
+    """The units of the page and of the API by their names, for the same example."""
+    manager = SystemdManager(version=252)
+    return {
+        "cutoutd-page.service": systemd.render_page(PAGED, manager),
+        "cutoutd-serve.service": systemd.render_serve(SERVED, manager),
+    }
 
 
-def test_the_page_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:
-    """It is called from this machine; all else is closed."""
-    unit = page_unit()
-    assert score(unit, tmp_path) <= AT_MOST_WITH_NETWORK
-    assert score(unit.replace("\nProtectSystem=strict\n", "\n"), tmp_path) > score(unit, tmp_path)
-    assert score(unit.replace("\nIPAddressDeny=any\n", "\n"), tmp_path) > score(unit, tmp_path)
+def test_units_that_answer_are_exposed_by_their_network_alone(tmp_path: Path) -> None:
+    """They are called from this machine; all else is closed."""
+    for unit in answering_units().values():
+        assert score(unit, tmp_path) <= AT_MOST_WITH_NETWORK
+        assert score(unit.replace("\nProtectSystem=strict\n", "\n"), tmp_path) > score(unit, tmp_path)
+        assert score(unit.replace("\nIPAddressDeny=any\n", "\n"), tmp_path) > score(unit, tmp_path)
 
 
-def test_systemd_understands_every_line_of_the_page_s(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(answering_units()))
+def test_systemd_understands_every_line_of_units_that_answer(tmp_path: Path, name: str) -> None:
     """It would pass over what it does not."""
     need("systemd-analyze")
-    path = tmp_path / "cutoutd-page.service"
-    path.write_text(page_unit().replace(SYSTEM.command[0], "/bin/true"))
+    path = tmp_path / name
+    path.write_text(answering_units()[name].replace(SYSTEM.command[0], "/bin/true"))
     said = subprocess.run(
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
-    assert [line for line in said.stderr.splitlines() if "cutoutd-page.service" in line] == []
+    assert [line for line in said.stderr.splitlines() if name in line] == []
 
 
 def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:

@@ -16,7 +16,18 @@ from cutoutd.service.machine import Account
 from cutoutd.service.planning import is_pinned, mount_points, writable
 from cutoutd.service.systemd import SystemdManager
 from cutoutd.service.unit import MARK, Scope, Unit
-from tests.unit.unit_examples import AGENT, AGENT_PAGED, DAEMON, HOSTED, PAGED, SYSTEM, TREE, USER, examples
+from tests.unit.unit_examples import (
+    AGENT,
+    AGENT_PAGED,
+    DAEMON,
+    HOSTED,
+    PAGED,
+    SERVED,
+    SYSTEM,
+    TREE,
+    USER,
+    examples,
+)
 
 PROMISES = (
     "PrivateNetwork=yes",
@@ -254,12 +265,16 @@ def test_a_page_that_other_machines_come_to_is_not_bound_to_this_one() -> None:
     assert PAGED.page is not None
     opened = replace(PAGED, page=replace(PAGED.page, is_loopback=False))
     assert "IPAddress" not in systemd.render_page(opened, NEW)
+    assert "IPAddressAllow=localhost\n" in systemd.render_serve(SERVED, NEW)
+    assert SERVED.serve is not None
+    reached = replace(SERVED, serve=replace(SERVED.serve, is_loopback=False))
+    assert "IPAddress" not in systemd.render_serve(reached, NEW)
 
 
 def test_bounds_of_memory_and_tasks_are_in_every_unit() -> None:
     """A hook or a decoder that goes wrong does not take the machine with it."""
     texts = [systemd.render(SYSTEM, NEW), systemd.render(USER, NEW), systemd.render_uploader(HOSTED, NEW)]
-    texts.append(systemd.render_page(PAGED, NEW))
+    texts += [systemd.render_page(PAGED, NEW), systemd.render_serve(SERVED, NEW)]
     texts.append((TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8"))
     for text in texts:
         assert "\nMemoryMax=" in text

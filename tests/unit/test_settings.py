@@ -165,6 +165,7 @@ def test_no_variable_reaches_a_folder() -> None:
         "CUTOUTD_MODEL",
         "CUTOUTD_HOSTED",
         "CUTOUTD_PAGE",
+        "CUTOUTD_SERVE",
         "CUTOUTD_HOOKS",
     }
 

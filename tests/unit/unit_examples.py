@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.service import launchd, systemd
 from cutoutd.service.planning import writable
 from cutoutd.service.systemd import SystemdManager
-from cutoutd.service.unit import PageUnit, Scope, Unit, UploaderUnit
+from cutoutd.service.unit import AnsweringUnit, Scope, Unit, UploaderUnit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,9 +67,17 @@ HOSTED: Final = replace(
 )
 PAGED: Final = replace(
     SYSTEM,
-    page=PageUnit(
+    page=AnsweringUnit(
         command=(*SYSTEM.command[:4], "page", "--serve-only", *SYSTEM.command[5:]),
         write=(Path("/home/shop"), Path("/etc/cutoutd"), Path("/var/lib/cutoutd")),
+        is_loopback=True,
+    ),
+)
+SERVED: Final = replace(
+    SYSTEM,
+    serve=AnsweringUnit(
+        command=(*SYSTEM.command[:4], "serve", "--serve-only", *SYSTEM.command[5:]),
+        write=(*SYSTEM.write, Path("/var/lib/cutoutd")),
         is_loopback=True,
     ),
 )
@@ -95,7 +103,7 @@ AGENT: Final = _unit(
 )
 AGENT_PAGED: Final = replace(
     AGENT,
-    page=PageUnit(
+    page=AnsweringUnit(
         command=(*AGENT.command[:4], "page", "--serve-only", *AGENT.command[5:]), write=(), is_loopback=True
     ),
 )
@@ -116,6 +124,7 @@ def examples() -> Mapping[str, str]:
         "systemd/cutoutd.service": systemd.render(SYSTEM, _NEW),
         "systemd/cutoutd-hosted.service": systemd.render_uploader(HOSTED, _NEW),
         "systemd/cutoutd-page.service": systemd.render_page(PAGED, _NEW),
+        "systemd/cutoutd-serve.service": systemd.render_serve(SERVED, _NEW),
         "systemd/user/cutoutd.service": systemd.render(USER, _NEW),
         "launchd/cutoutd-agent.plist": launchd.render(AGENT),
         "launchd/cutoutd-daemon.plist": launchd.render(DAEMON),

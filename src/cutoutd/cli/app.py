@@ -53,6 +53,7 @@ _COMMANDS: Final = {
 _GROUPS: Final = {
     "review": "review:build",
     "models": "models:build",
+    "serve": "serve:build",
     "service": "service:build",
     "desktop": "desktop:build",
 }

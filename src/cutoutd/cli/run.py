@@ -70,6 +70,10 @@ PageApartOption = Annotated[
     bool,
     typer.Option("--page-apart", help="Start no page: `cutoutd page` runs as a separate service."),
 ]
+ServeApartOption = Annotated[
+    bool,
+    typer.Option("--serve-apart", help="Start no API: `cutoutd serve` runs as a separate service."),
+]
 OnceOption = Annotated[bool, typer.Option("--once", help="Cut the pictures that are there now, then exit.")]
 
 
@@ -84,6 +88,7 @@ def run(  # noqa: PLR0913 -- each is an option
     local_only: LocalOnlyOption = False,
     uploader_apart: UploaderApartOption = False,
     page_apart: PageApartOption = False,
+    serve_apart: ServeApartOption = False,
     from_make: Annotated[bool, typer.Option("--from-make", hidden=True)] = False,
 ) -> None:
     """Watch the folders and cut every picture that lands in them, until stopped."""
@@ -109,7 +114,9 @@ def run(  # noqa: PLR0913 -- each is an option
         if is_beside:
             beside.enter_context(kept(_uploader(config), name="uploader", key=context.obj or ""))
         if chosen.page.enabled and not (once or page_apart or has_page):
-            beside.enter_context(kept(_page(origin), name="page"))
+            beside.enter_context(kept(_answering("page", origin), name="page"))
+        if chosen.serve.enabled and not (once or serve_apart):
+            beside.enter_context(kept(_answering("serve", origin), name="serve"))
         _work(
             chosen,
             origin,
@@ -140,7 +147,7 @@ def _begin_on_the_page(beside: ExitStack, *, page_apart: bool) -> bool:
     manager = ServiceManager.from_environment(os.environ)
     with ExitStack() as first:
         if not page_apart:
-            first.enter_context(kept([*_page(Invocation()), "--first-run"], name="page"))
+            first.enter_context(kept([*_answering("page", Invocation()), "--first-run"], name="page"))
         from cutoutd.cli.first_run import wait_for_configuration  # noqa: PLC0415 -- once in a life
 
         made = wait_for_configuration(defaults.service.state_dir, manager)
@@ -214,14 +221,14 @@ def _uploader(config: Path | None) -> list[str]:
     return [sys.executable, "-P", "-m", "cutoutd", "hosted", "--key-on-stdin", *named]
 
 
-def _page(origin: Invocation) -> list[str]:
-    """What serves the page of a daemon that was started so."""
+def _answering(command: str, origin: Invocation) -> list[str]:
+    """What serves the page, or the API, of a daemon that was started so."""
     if origin.pair is not None:
         watched, results = map(os.fspath, origin.pair)
         named = ["--input", watched, "--output", results]
     else:
         named = [] if origin.config is None else ["--config", os.fspath(origin.config)]
-    return [sys.executable, "-P", "-m", "cutoutd", "page", "--serve-only", *named]
+    return [sys.executable, "-P", "-m", "cutoutd", command, "--serve-only", *named]
 
 
 def _refuse_hosted(chosen: Settings) -> None:

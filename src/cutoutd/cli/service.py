@@ -18,7 +18,7 @@ from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import InitSystem
-from cutoutd.service.unit import PAGE, UPLOADER, Scope, Unit
+from cutoutd.service.unit import PAGE, SERVE, UPLOADER, Scope, Unit
 from cutoutd.settings import environment, loader, places
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def uninstall(*, system: SystemOption = False) -> None:
         raise UsageError("there is neither systemd nor launchd here, so nothing is installed")
     _check_privileges(scope)
     where = installation.place(kind, scope, os.environ)
-    for name in (PAGE, UPLOADER) if kind is InitSystem.SYSTEMD else (PAGE,):
+    for name in (SERVE, PAGE, UPLOADER) if kind is InitSystem.SYSTEMD else (PAGE,):
         installation.uninstall(installation.place(kind, scope, os.environ, name), _say)
     if installation.uninstall(where, _say):
         _say("The service is gone. Pictures, cutouts, configuration and journal are untouched.")
@@ -166,6 +166,7 @@ def _service(
         beside=(
             (UPLOADER, systemd.render_uploader(unit, manager) if unit.uploader is not None else None),
             (PAGE, systemd.render_page(unit, manager) if unit.page is not None else None),
+            (SERVE, systemd.render_serve(unit, manager) if unit.serve is not None else None),
         ),
     )
 

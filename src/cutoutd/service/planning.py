@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errors import UsageError
 from cutoutd.folder.root_access import ADVICE, exposed
 from cutoutd.service import machine
-from cutoutd.service.unit import PageUnit, Scope, Unit, UploaderUnit
+from cutoutd.service.unit import AnsweringUnit, Scope, Unit, UploaderUnit
 from cutoutd.settings import document, places
 
 if TYPE_CHECKING:
@@ -60,9 +60,15 @@ def unit_for(
         owner = machine.account_of(os.geteuid())
     written = [place for folder in settings.folder for place in _places(folder)]
     backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
-    # Under systemd the daemon has no network, and so cannot have it beside it; launchd takes none away.
+    # Under systemd the daemon has no network, and so cannot have them beside it; launchd takes none away.
     uploads = bool(settings.tagged) and uploader_apart
-    options = [*(["--uploader-apart"] if uploads else []), "--page-apart"]
+    serves = settings.serve.enabled and uploader_apart
+    options = [
+        *(["--uploader-apart"] if uploads else []),
+        "--page-apart",
+        *(["--serve-apart"] if serves else []),
+    ]
+    write = writable(written, mount_points())
     return Unit(
         scope=scope,
         command=(*_PROGRAM, "run", *arguments, *options),
@@ -70,13 +76,14 @@ def unit_for(
         home=owner.home,
         state_dir=settings.service.state_dir,
         read=(*_own_code(), *([config] if config is not None else []), *written, *backgrounds),
-        write=(*writable(written, mount_points()), *_registries(scope)),
+        write=(*write, *_registries(scope)),
         environment={}
         if scope is Scope.SYSTEM
         else {name: environ[name] for name in _KEPT if name in environ},
         chowns=any(folder.group for folder in settings.folder),
         uploader=_uploader(settings, arguments, config, written) if uploads else None,
         page=_page(settings, arguments, config, owner.home) if settings.page.enabled else None,
+        serve=_serve(settings, arguments, write) if serves else None,
     )
 
 
@@ -95,14 +102,22 @@ def _uploader(
     )
 
 
-def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> PageUnit:
+def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> AnsweringUnit:
     # The home of whoever installs it is not that of the user it runs as.
     roots = [home if root == Path.home() else root for root in settings.page.roots]
     beside = [config.parent] if config is not None else []
-    return PageUnit(
+    return AnsweringUnit(
         command=(*_PROGRAM, "page", "--serve-only", *arguments),
         write=tuple(dict.fromkeys([*roots, *beside, settings.service.state_dir])),
         is_loopback=settings.page.address.is_loopback,
+    )
+
+
+def _serve(settings: Settings, arguments: Sequence[str], write: Sequence[Path]) -> AnsweringUnit:
+    return AnsweringUnit(
+        command=(*_PROGRAM, "serve", "--serve-only", *arguments),
+        write=tuple(dict.fromkeys([*write, settings.service.state_dir])),
+        is_loopback=settings.serve.address.is_loopback,
     )
 
 

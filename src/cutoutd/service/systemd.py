@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
-from cutoutd.service.unit import Scope, Unit, fill, template
+from cutoutd.service.unit import AnsweringUnit, Scope, Unit, fill, template
 from cutoutd.settings import places
 
 if TYPE_CHECKING:
@@ -134,21 +134,39 @@ def render_page(unit: Unit, manager: SystemdManager) -> str:
         UsageError: a path cannot stand in a unit.
     """
     assert unit.page is not None  # noqa: S101 -- the caller has seen it
+    return _answering("systemd/cutoutd-page.service.in", unit, unit.page, manager)
+
+
+def render_serve(unit: Unit, manager: SystemdManager) -> str:
+    """The text of ``cutoutd-serve.service``.
+
+    Args:
+        unit: with an API.
+        manager: what systemd can do.
+
+    Raises:
+        UsageError: a path cannot stand in a unit.
+    """
+    assert unit.serve is not None  # noqa: S101 -- the caller has seen it
+    return _answering("systemd/cutoutd-serve.service.in", unit, unit.serve, manager)
+
+
+def _answering(name: str, unit: Unit, part: AnsweringUnit, manager: SystemdManager) -> str:
     is_user = unit.scope is Scope.USER
-    seen = (*unit.read, *unit.page.write)
+    seen = (*unit.read, *part.write)
     text = fill(
-        template("systemd/cutoutd-page.service.in"),
+        template(name),
         {
             "USER_FLAG": " --user" if is_user else "",
-            "EXEC_START": " ".join(_word(part, dollar=True) for part in unit.page.command),
+            "EXEC_START": " ".join(_word(word, dollar=True) for word in part.command),
             "OWNER": [] if is_user else [f"User={unit.owner}"],
             "ENVIRONMENT": [
                 f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
             ],
-            "NETWORK": list(_LOOPBACK if unit.page.is_loopback else ()),
+            "NETWORK": list(_LOOPBACK if part.is_loopback else ()),
             "PROTECT_HOME": "read-only" if _any_below(seen, _HOMES) else "yes",
             "PRIVATE_TMP": [] if _any_below(seen, _TEMPORARY) else ["PrivateTmp=yes"],
-            "READ_WRITE_PATHS": [f"ReadWritePaths={_word(f'-{place}')}" for place in unit.page.write],
+            "READ_WRITE_PATHS": [f"ReadWritePaths={_word(f'-{place}')}" for place in part.write],
             "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
             "PRIVATE_USERS": [] if unit.chowns else ["PrivateUsers=yes"],
             "WANTED_BY": "default.target" if is_user else "multi-user.target",

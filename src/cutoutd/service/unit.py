@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NAME: Final = "cutoutd"
 UPLOADER: Final = "cutoutd-hosted"
 PAGE: Final = "cutoutd-page"
+SERVE: Final = "cutoutd-serve"
 MARK: Final = "Made by `cutoutd service install`"
 """Stands in whatever we make: a file without it is somebody else's, and is left alone."""
 
@@ -51,12 +52,12 @@ class UploaderUnit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PageUnit:
-    """What the page's own service is made from.
+class AnsweringUnit:
+    """What the service of its own of what answers on the network is made from: the page, or the API.
 
     Attributes:
         command: what is started, in full.
-        write: directories it must be able to write in: the journal's, the configuration's, and where folders may be made.
+        write: directories it must be able to write in: the journal's, and those of folders, or where some may be made.
         is_loopback: only this machine may come.
     """
 
@@ -81,6 +82,7 @@ class Unit:
         chowns: a folder has `group`, so it gives files to groups.
         uploader: beside it, as a service of its own; None: no folder is tagged.
         page: likewise; None: it is switched off.
+        serve: likewise, the API.
     """
 
     scope: Scope
@@ -93,7 +95,8 @@ class Unit:
     environment: Mapping[str, str]
     chowns: bool = False
     uploader: UploaderUnit | None = None
-    page: PageUnit | None = None
+    page: AnsweringUnit | None = None
+    serve: AnsweringUnit | None = None
 
 
 _NAME: Final = re.compile("@([A-Z_]+)@")

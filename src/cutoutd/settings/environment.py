@@ -1,6 +1,6 @@
 """What environment variables change: plain values of the tables that occur once, and nothing of a folder.
 
-Of ``[hosted]`` they change the pace alone, and of ``[page]`` whether there is one. A key's file is not among it: any file could be named, and its text would
+Of ``[hosted]`` they change the pace alone, and of ``[page]`` and ``[serve]`` whether there is one. A key's file is not among it: any file could be named, and its text would
 be sent to the service.
 
 Not by pydantic-settings, which was tried: docs/decisions/0014-settings-by-pydantic-alone.md.
@@ -17,6 +17,7 @@ from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.messages import item_type, nearest
 from cutoutd.settings.page import PageSettings
 from cutoutd.settings.schema import Folder, Settings
+from cutoutd.settings.serve import ServeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ _HOSTED: Final = frozenset({"concurrency", "megapixels_per_minute", "timeout_s",
 """What may be set of the hosted service from outside: its pace, and nothing of where to, how much, or for what price."""
 
 _PAGE: Final = frozenset({"enabled"})
-"""And of the page: whether there is one, and nothing of who may come."""
+"""And of the page and the API: whether there is one, and nothing of who may come."""
 
 _TRUTH: Final = {"true": True, "false": False}
 """As in TOML."""
@@ -73,7 +74,9 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
         if inner is None or inner is Folder:
             continue
         for key, field in inner.model_fields.items():
-            if key not in {HostedSettings: _HOSTED, PageSettings: _PAGE}.get(inner, {key}):
+            if key not in {HostedSettings: _HOSTED, PageSettings: _PAGE, ServeSettings: _PAGE}.get(
+                inner, {key}
+            ):
                 continue
             if get_origin(field.annotation) is tuple:
                 continue  # a command: whoever sets variables could have anything run

@@ -32,6 +32,7 @@ from cutoutd.settings.schema import (
     Service,
     Settings,
 )
+from cutoutd.settings.serve import ServeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,13 +185,15 @@ def assemble(
     model = assembly.section("model", ModelSettings)
     hosted = assembly.section("hosted", HostedSettings)
     page = assembly.section("page", PageSettings)
+    serve = assembly.section("serve", ServeSettings)
     hooks = assembly.section("hooks", CommonHooks)
     folders = assembly.folders()
     state_dir = service.state_dir if service is not None else None
     max_pixels = pool.max_pixels if pool is not None else None
     assembly.problems.extend(rules.problems(folders, state_dir, hosted, max_pixels))
-    for key, text in page.problems() if page is not None else ():
-        assembly.problems.append(Problem(table="[page]", key=key, text=text))
+    for name, table in (("page", page), ("serve", serve)):
+        for key, text in table.problems() if table is not None else ():
+            assembly.problems.append(Problem(table=f"[{name}]", key=key, text=text))
     lines = assembly.lines(origin)
     tables = {
         "service": service,
@@ -198,6 +201,7 @@ def assemble(
         "model": model,
         "hosted": hosted,
         "page": page,
+        "serve": serve,
         "hooks": hooks,
     }
     if lines or None in tables.values():

@@ -16,6 +16,7 @@ from cutoutd.settings import places, types
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.page import PageSettings
 from cutoutd.settings.renditions import Renditions, RenditionSettings
+from cutoutd.settings.serve import ServeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,6 +301,7 @@ class Settings(types.Table):
     model: ModelSettings = Field(default_factory=ModelSettings, description="The model.")
     hosted: HostedSettings = Field(default_factory=HostedSettings, description="The hosted service.")
     page: PageSettings = Field(default_factory=PageSettings, description="The page in a browser.")
+    serve: ServeSettings = Field(default_factory=ServeSettings, description="The API for programs.")
     hooks: CommonHooks = Field(default_factory=CommonHooks, description="Commands that are run at an event.")
     folder: tuple[Folder, ...] = Field(default=(), description="The hot folders.")
 

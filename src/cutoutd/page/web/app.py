@@ -15,13 +15,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from cutoutd.page.web.guard import HEADERS, Session
-from cutoutd.webserver.web.backend_channel import BackendGoneError
+from cutoutd.webserver.web.checked_app import CheckedApp
 from cutoutd.webserver.web.server import PEER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from cutoutd.page.web.guard import AccessRules
     from cutoutd.page.web.static_files import StaticFile
@@ -82,7 +82,8 @@ class Pages:
             Route("/img/{job:int}/{kind}/thumb", self.thumbnail),
             Route("/img/{job:int}/{kind}/{level:int}/{x:int}/{y:int}", self.tile),
         ]
-        return _Checked(Starlette(routes=routes), self._guard)
+        headers = {**HEADERS, "Cache-Control": "no-store"}
+        return CheckedApp(Starlette(routes=routes), self._guard, headers, _refused)
 
     async def index(self, request: Request) -> Response:
         """The page."""
@@ -197,44 +198,6 @@ def _peer(request: Request) -> int | None:
     """The user of this machine who asks; None: not known."""
     uid: int | None = request.scope["state"].get(PEER)
     return uid
-
-
-class _Checked:
-    """Sees to the Host header before anything else, and to the headers of every answer, also of one that failed."""
-
-    def __init__(self, app: ASGIApp, guard: AccessRules) -> None:
-        self._app = app
-        self._guard = guard
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def bound(message: Any) -> None:  # noqa: ANN401 -- as of ASGI
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *_missing(message["headers"])]}
-            await send(message)
-
-        if scope["type"] != "http":
-            return
-        if not self._guard.knows_peer((scope.get("client") or ("",))[0]):
-            refused = _refused(403, "peer", "Only the proxy may ask here.")
-            await refused(scope, receive, bound)
-            return
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not self._guard.knows_host(hosts[0]):
-            refused = _refused(421, "host", "This page is not served under that name.")
-            await refused(scope, receive, bound)
-            return
-        try:
-            await self._app(scope, receive, bound)
-        except BackendGoneError:
-            gone = _refused(503, "backend", "cutoutd does not answer just now. Try again in a moment.")
-            await gone(scope, receive, bound)
-
-
-def _missing(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    there = {name.lower() for name, _ in headers}
-    wanted = {**HEADERS, "Cache-Control": "no-store"}
-    encoded = [(name.lower().encode(), value.encode()) for name, value in wanted.items()]
-    return [(name, value) for name, value in encoded if name not in there]
 
 
 async def read_body(request: Request, most: int) -> bytes | Response:

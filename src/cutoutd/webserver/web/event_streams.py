@@ -37,6 +37,11 @@ class EventStreams:
         """Whether another one would be too many."""
         return len(self._streams) >= _MOST_STREAMS
 
+    @property
+    def is_any(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._streams)
+
     def send(self, event: str, data: bytes) -> None:
         """Give an event to all.
 

@@ -1,0 +1,139 @@
+"""Jobs as programs see them: what became of a picture that was handed in.
+
+A job is named by the number of its upload, which the journal has within the key of its submission: so it has its name before
+the daemon has seen it, and no key can ask about another one's.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.failure import to_valid_utf8
+from cutoutd.job_detail import JobResult, failure_in
+from cutoutd.jobs import HAS_RESULT, RESUMED, JobState
+from cutoutd.journal.listing import Listing
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.state import running
+from cutoutd.journal.submissions import Submissions
+from cutoutd.serve.backend.state import allowed
+from cutoutd.webserver.backend import journal
+from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.listing import ListedOutput
+    from cutoutd.journal.store import Store
+    from cutoutd.journal.submissions import Submission
+    from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.serve.keys import ApiKey
+    from cutoutd.webserver.backend.method import Parameters
+
+ACCEPTED: Final = "accepted"
+"""It lies whole on the disk, and the daemon has not taken it yet."""
+
+REFUSED: Final = "refused"
+"""The daemon has looked at it and does not take it."""
+
+_MEDIA_TYPES: Final = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+}
+
+
+def submission_key(key: str, number: str) -> str:
+    """Of the submission of an upload, in the journal."""
+    return f"serve:{key}:{number}"
+
+
+def find(backend: ServeBackend, store: Store, key: ApiKey, number: str) -> tuple[Submission, Job | None]:
+    """A job of a key, and its row once the daemon has taken it.
+
+    Raises:
+        RefusedError: 404; there is none.
+    """
+    submission = Submissions(store, backend.clock).find(submission_key(key.id, number))
+    if submission is None:
+        raise RefusedError(404, "no_job", "There is no such job. What became of a picture is kept for a day.")
+    return submission, None if submission.job is None else Reader(store).job(submission.job)
+
+
+def described(backend: ServeBackend, key: ApiKey, number: str) -> dict[str, Any]:
+    """A job for its program.
+
+    Raises:
+        RefusedError: 404; there is none. 503; the journal cannot be read.
+    """
+    with journal.required(backend) as store:
+        submission, job = find(backend, store, key, number)
+        outputs = [] if job is None else Listing(store).outputs([job.id]).get(job.id, [])
+    return {**of(number, submission, job, outputs), "running": running(backend.state_dir) is not None}
+
+
+def of(number: str, submission: Submission, job: Job | None, outputs: list[ListedOutput]) -> dict[str, Any]:
+    """A job as JSON."""
+    common = {
+        "id": number,
+        "folder": submission.folder,
+        "name": to_valid_utf8(submission.name),
+        "accepted_at": rfc3339(submission.posted_us),
+    }
+    if job is None:
+        is_refused = submission.refused is not None
+        state = REFUSED if is_refused else ACCEPTED
+        why = to_valid_utf8(submission.refused or "")
+        return {**common, "state": state, "over": is_refused, "why": why, "outputs": []}
+    result, failure = JobResult.of(job), failure_in(job)
+    return {
+        **common,
+        "path": to_valid_utf8(job.path),
+        "state": str(job.state.value),
+        "over": job.state not in RESUMED,
+        "why": to_valid_utf8(failure.cause if failure is not None else result.why),
+        "advice": to_valid_utf8(failure.advice) if failure is not None else "",
+        "code": None if failure is None else str(failure.code.value),
+        "score": result.score,
+        "doubtful": result.doubtful or job.state is JobState.REVIEW,
+        "reasons": [to_valid_utf8(one) for one in result.reasons],
+        "width": result.width,
+        "height": result.height,
+        "seconds": result.seconds,
+        "finished_at": None if job.finished_us is None else rfc3339(job.finished_us),
+        "outputs": [_output(number, index, one) for index, one in enumerate(outputs)]
+        if job.state in HAS_RESULT or job.state is JobState.REVIEW
+        else [],
+    }
+
+
+def media_type(name: str) -> str:
+    """Of a result, by its name."""
+    return _MEDIA_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+
+
+def _output(number: str, index: int, output: ListedOutput) -> dict[str, Any]:
+    name = to_valid_utf8(os.fsdecode(output.target).rpartition("/")[2])
+    return {
+        "number": index,
+        "url": f"/v1/jobs/{number}/outputs/{index}",
+        "name": name,
+        "media_type": media_type(name),
+        "sha256": output.sha256,
+    }
+
+
+def _job(backend: ServeBackend, params: Parameters) -> Reply:
+    """``job`` -> what became of it."""
+    key = allowed(backend, params)
+    return Reply(data=described(backend, key, text(params, "job", longest=32)))
+
+
+METHODS: Final[Mapping[str, Method]] = {"job": _job}

@@ -1,0 +1,185 @@
+"""Results as programs fetch them: opened once, and read part by part."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from cutoutd.fs.tree import Tree
+from cutoutd.journal.listing import Listing
+from cutoutd.serve.backend.jobs import find, media_type
+from cutoutd.serve.backend.state import allowed, folder_of
+from cutoutd.webserver.backend import journal
+from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.webserver.backend.method import Parameters
+
+PART: Final = 1 << 18
+"""Bytes that are read at a time."""
+
+MOST: Final = 200
+IDLE_S: Final = 600.0
+
+
+@dataclass(kw_only=True, slots=True)
+class OpenOutput:
+    """A result that is being fetched.
+
+    Attributes:
+        key: id of the key that fetches it.
+        descriptor: its open file.
+        touched_s: when it was last read, by the monotonic clock.
+        lock: held while it is used, so that it is not closed meanwhile.
+    """
+
+    key: str
+    descriptor: int
+    touched_s: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Outputs:
+    """All results that are being fetched."""
+
+    def __init__(self, backend: ServeBackend) -> None:
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._open: dict[str, OpenOutput] = {}
+
+    def add(self, key: str, descriptor: int) -> str:
+        """Keep one open; returns its name.
+
+        Raises:
+            RefusedError: 503; there are too many.
+        """
+        handle = uuid4().hex
+        with self._lock:
+            if len(self._open) >= MOST:
+                raise RefusedError(
+                    503, "busy", "Too much is fetched at once. Try again in a moment.", retry_after_s=2
+                )
+            now_s = self._backend.clock.monotonic_s()
+            self._open[handle] = OpenOutput(key=key, descriptor=descriptor, touched_s=now_s)
+        return handle
+
+    def read(self, key: str, handle: str, offset: int) -> bytes:
+        """A part; none at the end.
+
+        Raises:
+            RefusedError: 404; it is not open.
+            OSError: it cannot be read.
+        """
+        with self._lock:
+            found = self._open.get(handle)
+        if found is None or found.key != key:
+            raise RefusedError(404, "no_output", "This result is not open.")
+        with found.lock:
+            found.touched_s = self._backend.clock.monotonic_s()
+            return b"" if found.descriptor < 0 else os.pread(found.descriptor, PART, offset)
+
+    def close(self, key: str, handle: str) -> None:
+        """Close one."""
+        with self._lock:
+            found = self._open.get(handle)
+            if found is None or found.key != key:
+                return
+            del self._open[handle]
+        _close(found)
+
+    def close_all(self) -> None:
+        """Nobody fetches any."""
+        self._close_those(lambda _: True)
+
+    def tidy(self) -> None:
+        """Close those that nobody has read for long."""
+        now_s = self._backend.clock.monotonic_s()
+        self._close_those(lambda one: now_s - one.touched_s > IDLE_S)
+
+    def _close_those(self, chosen: object) -> None:
+        assert callable(chosen)  # noqa: S101 -- ours
+        with self._lock:
+            gone = {handle: one for handle, one in self._open.items() if chosen(one)}
+            for handle in gone:
+                del self._open[handle]
+        for one in gone.values():
+            _close(one)
+
+
+def outputs(backend: ServeBackend) -> Outputs:
+    """The open results of a backend."""
+    kept: Outputs = backend.parts["outputs"]
+    return kept
+
+
+def _close(output: OpenOutput) -> None:
+    with output.lock, suppress(OSError):
+        os.close(output.descriptor)
+        output.descriptor = -1
+
+
+def _open(backend: ServeBackend, params: Parameters) -> Reply:
+    """``job``, ``output`` -> ``handle``, ``bytes``, ``name``, ``media_type``, ``sha256``."""
+    key = allowed(backend, params)
+    folder = folder_of(backend, key)
+    number = whole(params, "output", most=1000)
+    with journal.required(backend) as store:
+        _, job = find(backend, store, key, text(params, "job", longest=32))
+        listed = [] if job is None else Listing(store).outputs([job.id]).get(job.id, [])
+    if number >= len(listed):
+        raise RefusedError(404, "no_output", "There is no such result of this job, or not yet.")
+    output = listed[number]
+    target = os.fsdecode(output.target)
+    try:
+        with Tree(folder.output).entry(target) as entry:
+            descriptor = entry.open(os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise RefusedError(
+            404, "output_gone", "The result is not where it was put: it was moved or deleted since."
+        ) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError(404, "output_gone", "The result is not where it was put.")  # noqa: TRY301 -- the file is closed below
+        handle = outputs(backend).add(key.id, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    name = target.rpartition("/")[2]
+    return Reply(
+        data={
+            "handle": handle,
+            "bytes": status.st_size,
+            "name": name,
+            "media_type": media_type(name),
+            "sha256": output.sha256,
+        }
+    )
+
+
+def _part(backend: ServeBackend, params: Parameters) -> Reply:
+    """``handle``, ``offset`` -> a body; none at the end."""
+    key = allowed(backend, params)
+    try:
+        part = outputs(backend).read(key.id, text(params, "handle", longest=32), whole(params, "offset"))
+    except OSError as error:
+        raise RefusedError(503, "folder_away", "The result cannot be read just now.") from error
+    return Reply(body=part, media_type="application/octet-stream")
+
+
+def _end(backend: ServeBackend, params: Parameters) -> Reply:
+    """``handle`` -> nothing."""
+    outputs(backend).close(allowed(backend, params).id, text(params, "handle", longest=32))
+    return Reply(data={})
+
+
+METHODS: Final[Mapping[str, Method]] = {"output_open": _open, "output_part": _part, "output_close": _end}

@@ -1,0 +1,144 @@
+"""The process behind the API: it opens the listening socket, gives the network up, and keeps a web process running.
+
+It must not answer a program itself, nor decode a picture.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import logs
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.process.child_environment import keep_for_uploader
+from cutoutd.sandbox.confinement import confine_page
+from cutoutd.serve.backend import registry, watching
+from cutoutd.serve.backend.configuration import CurrentSettings
+from cutoutd.serve.backend.outputs import Outputs
+from cutoutd.serve.backend.state import ServeBackend
+from cutoutd.serve.backend.uploads import Uploads
+from cutoutd.serve.keys import DIRECTORY, NAMES, KeyFile
+from cutoutd.webserver.backend import listener, single_process
+from cutoutd.webserver.backend.open_journal import OpenJournal
+from cutoutd.webserver.backend.service import MethodRunner
+from cutoutd.webserver.backend.web_process import WebProcess
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cutoutd.clock import Clock
+    from cutoutd.settings.schema import Settings
+
+ADDRESS: Final = "address"
+"""In the directory of the API: where it is served."""
+
+_TIDY_S: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeOptions:
+    """What the API is served with.
+
+    Attributes:
+        settings: as the configuration says.
+        config: the configuration's file; None: they come from the command line.
+        any_port: listen at any port that is free.
+        waits: until another process that serves it has ended.
+        required: each layer of the sandbox must be there.
+        on_ready: is told the address when programs can come.
+    """
+
+    settings: Settings
+    config: Path | None
+    any_port: bool
+    waits: bool
+    required: bool
+    on_ready: Callable[[str], object]
+
+
+def serve(options: ServeOptions, *, clock: Clock) -> bool:
+    """Serve the API until a signal.
+
+    Returns:
+        Whether it ended because another version was installed, which is to serve it from now on.
+
+    Raises:
+        AlreadyRunningError: another process serves it.
+        UsageError: the address cannot be listened at, or a layer of the sandbox is missing and required.
+        ConfigurationError: a file that is named cannot be used.
+        StorageError: the disk refuses.
+    """
+    ending = threading.Event()
+    single_process.end_on_signals(ending)
+    table = options.settings.serve
+    listener.check_certificate(table)
+    place = options.settings.service.state_dir / DIRECTORY
+    with single_process.held(place, NAMES, what="API", ending=ending if options.waits else None) as is_held:
+        if is_held:
+            with listener.listening(table, section="serve", any_port=options.any_port) as bound:
+                return _serve(options, bound, clock, ending)
+    return False
+
+
+def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: threading.Event) -> bool:
+    state_dir = options.settings.service.state_dir
+    backend = ServeBackend(
+        configuration=CurrentSettings(options.settings, options.config),
+        state_dir=state_dir,
+        open_store=OpenJournal(state_dir).open,
+        clock=clock,
+        keys=KeyFile(state_dir),
+        tell=lambda event, data: service.tell(event, data),  # noqa: PLW0108 -- made below
+    )
+    uploads, outputs = Uploads(backend), Outputs(backend)
+    backend.parts.update(uploads=uploads, outputs=outputs, watches=watching.Watches(backend))
+    service = MethodRunner(
+        backend,
+        registry.METHODS,
+        name="serve",
+        slow=registry.SLOW,
+        slow_threads=registry.SLOW_THREADS,
+        max_body=registry.MAX_BODY,
+        max_bodies=registry.MAX_BODIES,
+    )
+
+    def told() -> dict[str, Any]:
+        # The web process before this one has ended, and with it whatever it had under way.
+        uploads.drop_all()
+        outputs.close_all()
+        return _told(options)
+
+    web = WebProcess("cutoutd.serve.web.process", bound, service, told)
+    web.start()
+    address = listener.url(bound, options.settings.serve)
+    atomic_write(state_dir / DIRECTORY / ADDRESS, [address.encode()], synced=False)
+    options.on_ready(address)
+    layers = confine_page(required=options.required)
+    keep_for_uploader(os.environ)
+    logs.get().info("serve.ready", address=address, listening=listener.place(bound), layers=list(layers))
+    threading.Thread(target=web.keep, args=(ending,), name="serve-web", daemon=True).start()
+    watching.start(backend)
+    while not ending.wait(_TIDY_S):
+        uploads.tidy()
+        outputs.tidy()
+    web.end()
+    uploads.drop_all()
+    return web.is_upgraded
+
+
+def _told(options: ServeOptions) -> dict[str, Any]:
+    table = options.settings.serve
+    return {
+        "version": version("cutoutd"),
+        "hosts": list(table.hosts),
+        "proxy": table.proxy,
+        "tls_cert": None if table.tls_cert is None else os.fspath(table.tls_cert),
+        "tls_key": None if table.tls_key is None else os.fspath(table.tls_key),
+        "max_wait_s": table.max_wait_s,
+        "required": options.required,
+    }

@@ -1,0 +1,30 @@
+"""All methods by their names, and how much is read of a request for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.serve.backend import jobs, outputs, removing, uploads, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.serve.backend.state import Method
+
+MAX_BODY: Final = 0
+"""Of a request's body, in bytes, unless it is in here:"""
+
+MAX_BODIES: Final = {"upload_part": uploads.MAX_PART}
+
+SLOW: Final = frozenset({*uploads.METHODS, *outputs.METHODS, *removing.METHODS} - {"key"})
+"""Methods that touch folders: a share that hangs holds up no answer about a job."""
+
+SLOW_THREADS: Final = 16
+
+METHODS: Final[Mapping[str, Method]] = {
+    **uploads.METHODS,
+    **jobs.METHODS,
+    **outputs.METHODS,
+    **watching.METHODS,
+    **removing.METHODS,
+}

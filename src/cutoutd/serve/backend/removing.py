@@ -1,0 +1,99 @@
+"""Removes a picture that was handed in, and what was made of it: for programs whose cutouts are elsewhere by then.
+
+Only what is as it was published goes: a result that a person has changed since stays, as does a picture that was put away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errnos import NO_WAY
+from cutoutd.fs.tree import Tree
+from cutoutd.jobs import ACTIVE
+from cutoutd.journal.listing import Listing
+from cutoutd.publish.naming import sidecar_name
+from cutoutd.serve.backend.jobs import find
+from cutoutd.serve.backend.state import allowed, folder_of
+from cutoutd.webserver.backend import journal
+from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.webserver.backend.method import Parameters
+
+_CHUNK: Final = 1 << 20
+
+
+def _remove(backend: ServeBackend, params: Parameters) -> Reply:
+    """``job`` -> nothing."""
+    key = allowed(backend, params)
+    folder = folder_of(backend, key)
+    with journal.required(backend) as store:
+        submission, job = find(backend, store, key, text(params, "job", longest=32))
+        if job is None and submission.refused is None:
+            raise _in_hand()
+        if job is not None and job.state in ACTIVE:
+            raise _in_hand()
+        outputs = [] if job is None else Listing(store).outputs([job.id]).get(job.id, [])
+    try:
+        if job is not None:
+            for output in outputs:
+                _remove_result(folder.output, folder.sidecar_dir, os.fsdecode(output.target), output.sha256)
+            _remove_source(folder.input, job.path, job.version.size, job.version.mtime_ns)
+    except OSError as error:
+        raise RefusedError(
+            503, "folder_away", f"The folder cannot be written just now: {error.strerror}.", retry_after_s=15
+        ) from error
+    return Reply(data={})
+
+
+def _in_hand() -> RefusedError:
+    return RefusedError(
+        409, "in_hand", "This picture is being cut just now. Try again in a moment.", retry_after_s=2
+    )
+
+
+def _remove_source(root: Path, path: str, size: int, mtime_ns: int) -> None:
+    try:
+        with Tree(root).entry(path) as entry:
+            status = entry.lstat()
+            if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (size, mtime_ns):
+                entry.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in NO_WAY:
+            raise
+
+
+def _remove_result(root: Path, sidecars: Path | None, path: str, sha256: str) -> None:
+    try:
+        with Tree(root).entry(path) as entry:
+            if _hash(entry.open(os.O_RDONLY | os.O_NONBLOCK)) != sha256:
+                return
+            entry.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in NO_WAY:
+            raise
+        return
+    with suppress(OSError), Tree(sidecars or root).entry(sidecar_name(path)) as beside:
+        beside.unlink(missing_ok=True)
+
+
+def _hash(descriptor: int) -> str:
+    sha256 = hashlib.sha256()
+    try:
+        while part := os.read(descriptor, _CHUNK):
+            sha256.update(part)
+    finally:
+        os.close(descriptor)
+    return sha256.hexdigest()
+
+
+METHODS: Final[Mapping[str, Method]] = {"remove": _remove}

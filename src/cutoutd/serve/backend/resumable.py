@@ -1,0 +1,109 @@
+"""What is kept of uploads that can be resumed: a small record of each in the state directory.
+
+Their bytes are in the folder's directory for that, whose size is how far they have come; what nobody goes on with for a day is
+swept there by the daemon, and its record here when it is next asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
+from cutoutd.serve.keys import DIRECTORY
+from cutoutd.webserver.backend.parameters import text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cutoutd.webserver.backend.method import Parameters
+
+_UPLOADS: Final = "uploads"
+_MAX_BYTES: Final = 1 << 16
+_DIGITS: Final = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadRecord:
+    """An upload that can be resumed.
+
+    Attributes:
+        length: bytes that it is to have.
+        name: of the picture.
+        options: asked of it, as text.
+        id: of the upload; empty as long as it is not begun, as are those below.
+        key: id of its key.
+        folder: its name.
+        spool: name of its file.
+    """
+
+    length: int
+    name: str
+    options: str
+    id: str = ""
+    key: str = ""
+    folder: str = ""
+    spool: str = ""
+
+    def begun(self, number: str, key: str, folder: str, spool: str) -> UploadRecord:
+        """The same one, once it has a file."""
+        return replace(self, id=number, key=key, folder=folder, spool=spool)
+
+
+def wanted(params: Parameters) -> UploadRecord | None:
+    """What an upload that is to be resumable says of itself; None: it is not to be.
+
+    Raises:
+        RefusedError: a parameter is wrong.
+    """
+    if "length" not in params:
+        return None
+    return UploadRecord(
+        length=whole(params, "length"),
+        name=text(params, "name", "", longest=1000),
+        options=text(params, "options", "", longest=4096),
+    )
+
+
+def write(state_dir: Path, record: UploadRecord) -> None:
+    """Keep a record.
+
+    Raises:
+        OSError: the disk refuses.
+        NotPrivateError: the directory is not safe from others.
+    """
+    atomic_write(_path(state_dir, record.id), [json.dumps(asdict(record)).encode()], synced=True)
+
+
+def read(state_dir: Path, number: str) -> UploadRecord | None:
+    """A record; None: there is none that is right."""
+    if not (len(number) == _DIGITS and number.isascii() and number.isalnum()):
+        return None
+    try:
+        kept: dict[str, Any] = json.loads(read_small(_path(state_dir, number), _MAX_BYTES))
+        record = UploadRecord(**kept)
+    except (OSError, ValueError, TypeError):
+        return None
+    kinds: dict[str, Callable[[], bool]] = {"length": lambda: type(record.length) is int}
+    texts = all(isinstance(value, str) for name, value in kept.items() if name not in kinds)
+    return record if texts and all(one() for one in kinds.values()) and record.id == number else None
+
+
+def remove(state_dir: Path, number: str) -> None:
+    """Forget one."""
+    with suppress(OSError):
+        _path(state_dir, number).unlink()
+
+
+def _path(state_dir: Path, number: str) -> Path:
+    home = state_dir / DIRECTORY / _UPLOADS
+    for place in (home.parent, home):
+        if not place.is_dir():
+            import os  # noqa: PLC0415
+
+            os.close(open_private(place, OpenedNames())[0])
+    return home / f"{number}.json"

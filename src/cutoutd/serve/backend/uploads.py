@@ -1,0 +1,485 @@
+"""Pictures on their way in: each is written to a file in the folder's directory for that, and handed in when it is whole.
+
+    begin -> part, part, ... -> end | drop
+
+An upload is the job's number-to-be from its beginning on. One that can be resumed outlives its connection and this process by
+a record in the state directory; the others are removed with either. It must not decode anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from cutoutd.errnos import FULL
+from cutoutd.intake import incoming
+from cutoutd.job_options import JobOptions, JobOptionsError
+from cutoutd.journal.state import running
+from cutoutd.serve.backend import resumable
+from cutoutd.serve.backend.jobs import described, submission_key
+from cutoutd.serve.backend.rates import Rates
+from cutoutd.serve.backend.state import allowed, folder_of
+from cutoutd.serve.backend.watching import watches
+from cutoutd.submitting import submit
+from cutoutd.webserver.backend import journal
+from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.intake.incoming import SpoolFile
+    from cutoutd.serve.backend.resumable import UploadRecord
+    from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.serve.keys import ApiKey
+    from cutoutd.webserver.backend.method import Parameters
+
+MAX_PART: Final = 1 << 18
+"""Bytes of a part."""
+
+MAX_OPTIONS: Final = 4096
+MAX_NAME: Final = 1000
+IDLE_S: Final = 600.0
+"""An upload that nothing was added to for so long is removed; one that can be resumed is closed."""
+
+_MIB: Final = 1 << 20
+_CHUNK: Final = 1 << 20
+_DOWN_S: Final = 15
+_BUSY_S: Final = 2
+_FULL_S: Final = 60
+
+
+@dataclass(kw_only=True, slots=True)
+class UploadInHand:
+    """An upload, and its open file.
+
+    Attributes:
+        id: of the job that it becomes.
+        key: id of the key that hands it in.
+        folder: name of the folder.
+        root: the folder's input.
+        file: where it goes.
+        stack: closes the file.
+        most: bytes at most.
+        size: bytes so far.
+        sha256: of these; None: to be taken of the file.
+        record: of one that can be resumed.
+        touched_s: when something was added, by the monotonic clock.
+        lock: held while the file is written.
+    """
+
+    id: str
+    key: str
+    folder: str
+    root: Path
+    file: SpoolFile
+    stack: ExitStack
+    most: int
+    size: int = 0
+    sha256: Any = None
+    record: UploadRecord | None = None
+    touched_s: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def digest(self) -> str:
+        """SHA-256 of the file, hex."""
+        if self.sha256 is None:
+            self.sha256 = hashlib.sha256()
+            at = 0
+            while part := os.pread(self.file.descriptor, _CHUNK, at):
+                self.sha256.update(part)
+                at += len(part)
+        return str(self.sha256.hexdigest())
+
+
+class Uploads:
+    """All uploads of this process."""
+
+    def __init__(self, backend: ServeBackend) -> None:
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._in_hand: dict[str, UploadInHand] = {}
+        self._beginning: set[str] = set()
+        self.rates = Rates(backend.clock.monotonic_s)
+
+    def begin(
+        self, key: ApiKey, *, idempotency: str, declared: int | None, record: UploadRecord | None
+    ) -> UploadInHand:
+        """Make room for a picture that is to come.
+
+        Raises:
+            RefusedError: it cannot come just now, or it never can.
+            OSError: the folder's disk or share refuses.
+        """
+        backend = self._backend
+        folder, settings = folder_of(backend, key), backend.configuration.settings
+        most = self.most(key)
+        if declared is not None and declared > most:
+            raise too_large(most)
+        if running(backend.state_dir) is None:
+            raise down()
+        self._see_that_there_is_room(folder.input, declared or 0, settings.service.min_free_disk_mb)
+        if idempotency:
+            number = hashlib.sha256(f"{key.id}:{idempotency}".encode("utf-8", "surrogatepass")).hexdigest()[
+                :32
+            ]
+        else:
+            number = uuid4().hex
+        self._reserve(number, settings.serve.max_uploads)
+        try:
+            stack = ExitStack()
+            file = stack.enter_context(incoming.new_file(folder.input))
+            upload = UploadInHand(
+                id=number,
+                key=key.id,
+                folder=folder.name,
+                root=folder.input,
+                file=file,
+                stack=stack,
+                most=most,
+                sha256=hashlib.sha256(),
+                touched_s=backend.clock.monotonic_s(),
+            )
+            if record is not None:
+                upload.record = record.begun(number, key.id, folder.name, file.name)
+                resumable.write(backend.state_dir, upload.record)
+            with self._lock:
+                self._in_hand[number] = upload
+        finally:
+            with self._lock:
+                self._beginning.discard(number)
+        return upload
+
+    def most(self, key: ApiKey) -> int:
+        """Bytes that a picture of a key may have."""
+        settings = self._backend.configuration.settings
+        bounds = [
+            settings.serve.max_file_mb,
+            settings.pool.max_file_mb,
+            *([key.max_mb] if key.max_mb else []),
+        ]
+        return min(bounds) * _MIB
+
+    def get(self, key: ApiKey, number: str) -> UploadInHand:
+        """An upload of this key; one that can be resumed is opened again where it is not.
+
+        Raises:
+            RefusedError: 404; there is none.
+            OSError: its file cannot be opened.
+        """
+        with self._lock:
+            found = self._in_hand.get(number)
+        if found is None and (record := resumable.read(self._backend.state_dir, number)) is not None:
+            found = self._reopened(key, record)
+        if found is None or found.key != key.id:
+            raise RefusedError(404, "no_upload", "There is no such upload; it may have been broken off.")
+        return found
+
+    def add(self, upload: UploadInHand, offset: int, data: bytes) -> int:
+        """Write a part; returns how many bytes there are.
+
+        Raises:
+            RefusedError: it is not the next part, or there are too many bytes, or no room for them.
+            OSError: the folder's disk or share refuses.
+        """
+        with upload.lock:
+            if offset != upload.size:
+                raise RefusedError(
+                    409, "offset", f"The next part begins at byte {upload.size}.", offset=upload.size
+                )
+            if upload.size + len(data) > upload.most:
+                raise too_large(upload.most)
+            try:
+                at = 0
+                while at < len(data):
+                    at += os.pwrite(upload.file.descriptor, data[at:], upload.size + at)
+            except OSError as error:
+                if error.errno in FULL:
+                    raise _full() from error
+                raise
+            upload.size += len(data)
+            if upload.sha256 is not None:
+                upload.sha256.update(data)
+            upload.touched_s = self._backend.clock.monotonic_s()
+            return upload.size
+
+    def finish(self, upload: UploadInHand, name: str, options: JobOptions) -> None:
+        """Hand a whole picture in.
+
+        Raises:
+            RefusedError: 422; its idempotency key was used for another request.
+            OSError: the folder's disk or share refuses.
+            StorageError: the journal cannot be written.
+        """
+        backend = self._backend
+        with upload.lock, journal.required(backend) as store:
+            request = f"{upload.digest()} {options.text()} {name}"
+            digest = hashlib.sha256(request.encode("utf-8", "surrogatepass"))
+            key = submission_key(upload.key, upload.id)
+            holds = submit(
+                store,
+                backend.clock,
+                upload.root,
+                upload.file,
+                key=key,
+                folder=upload.folder,
+                name=name,
+                options=options,
+                digest=digest.hexdigest(),
+            )
+            self._forget(upload)
+        if holds.digest != digest.hexdigest():
+            raise RefusedError(
+                422, "idempotency_key", "This idempotency key was used for another picture or other options."
+            )
+
+    def drop(self, upload: UploadInHand) -> None:
+        """Remove what came."""
+        with upload.lock:
+            self._forget(upload)
+            with suppress(OSError):  # it is swept later
+                incoming.discard(upload.root, upload.file.name)
+
+    def drop_if_any(self, number: str) -> None:
+        """Remove what came of an upload, if it is in hand."""
+        with self._lock:
+            upload = self._in_hand.get(number)
+        if upload is not None:
+            self.drop(upload)
+
+    def drop_all(self) -> None:
+        """Their web process has gone: nobody adds anything any more."""
+        with self._lock:
+            uploads = list(self._in_hand.values())
+        for upload in uploads:
+            self._let_go(upload)
+
+    def tidy(self) -> None:
+        """Let those go that nothing was added to for long."""
+        now_s = self._backend.clock.monotonic_s()
+        with self._lock:
+            old = [one for one in self._in_hand.values() if now_s - one.touched_s > IDLE_S]
+        for upload in old:
+            self._let_go(upload)
+
+    def _let_go(self, upload: UploadInHand) -> None:
+        if upload.record is None:
+            self.drop(upload)
+        else:
+            with upload.lock:
+                self._close(upload)
+
+    def _forget(self, upload: UploadInHand) -> None:
+        self._close(upload)
+        if upload.record is not None:
+            resumable.remove(self._backend.state_dir, upload.id)
+
+    def _close(self, upload: UploadInHand) -> None:
+        with self._lock:
+            if self._in_hand.pop(upload.id, None) is not None:
+                upload.stack.close()
+
+    def _reopened(self, key: ApiKey, record: UploadRecord) -> UploadInHand:
+        folder = folder_of(self._backend, key)
+        if record.key != key.id or record.folder != folder.name:
+            raise RefusedError(404, "no_upload", "There is no such upload; it may have been broken off.")
+        self._reserve(record.id, self._backend.configuration.settings.serve.max_uploads)
+        try:
+            stack = ExitStack()
+            try:
+                file = stack.enter_context(incoming.reopened(folder.input, record.spool))
+            except FileNotFoundError:
+                resumable.remove(self._backend.state_dir, record.id)
+                raise RefusedError(404, "no_upload", "The upload was broken off too long ago.") from None
+            upload = UploadInHand(
+                id=record.id,
+                key=key.id,
+                folder=folder.name,
+                root=folder.input,
+                file=file,
+                stack=stack,
+                most=self.most(key),
+                size=os.fstat(file.descriptor).st_size,
+                record=record,
+                touched_s=self._backend.clock.monotonic_s(),
+            )
+            with self._lock:
+                self._in_hand[record.id] = upload
+        finally:
+            with self._lock:
+                self._beginning.discard(record.id)
+        return upload
+
+    def _reserve(self, number: str, most: int) -> None:
+        with self._lock:
+            if number in self._in_hand or number in self._beginning:
+                raise RefusedError(
+                    409,
+                    "in_flight",
+                    "A request with this idempotency key is under way.",
+                    retry_after_s=_BUSY_S,
+                )
+            if len(self._in_hand) + len(self._beginning) >= most:
+                raise RefusedError(
+                    503,
+                    "busy",
+                    "Too many uploads are under way. Try again in a moment.",
+                    retry_after_s=_BUSY_S,
+                )
+            self._beginning.add(number)
+
+    def _see_that_there_is_room(self, root: Path, wanted: int, min_free_mb: int) -> None:
+        room = os.statvfs(root)
+        if room.f_bavail * room.f_frsize - wanted < min_free_mb * _MIB:
+            raise _full()
+
+
+def uploads(backend: ServeBackend) -> Uploads:
+    """The uploads of a backend."""
+    kept: Uploads = backend.parts["uploads"]
+    return kept
+
+
+def too_large(most: int) -> RefusedError:
+    """A picture has too many bytes."""
+    megabytes = most // _MIB
+    return RefusedError(413, "too_large", f"The picture is larger than {megabytes} MiB.", max_mb=megabytes)
+
+
+def down() -> RefusedError:
+    """Nobody cuts."""
+    return RefusedError(
+        503, "down", "cutoutd is not running just now. Try again in a moment.", retry_after_s=_DOWN_S
+    )
+
+
+def _full() -> RefusedError:
+    return RefusedError(
+        507, "disk_full", "The disk of this folder is full. Try again later.", retry_after_s=_FULL_S
+    )
+
+
+def _unreachable(error: OSError) -> RefusedError:
+    if error.errno in FULL:
+        return _full()
+    return RefusedError(
+        503,
+        "folder_away",
+        f"The folder cannot be written just now: {error.strerror}. Try again in a moment.",
+        retry_after_s=_DOWN_S,
+    )
+
+
+def _begin(backend: ServeBackend, params: Parameters) -> Reply:
+    """``folder``, ``idempotency`` (both may be empty), ``bytes`` (-1: not known) -> ``upload``, ``most`` and the rate."""
+    key = allowed(backend, params)
+    see_folder(key, text(params, "folder", "", longest=255))
+    rate = uploads(backend).rates.take(key)
+    declared = whole(params, "bytes", -1, least=-1)
+    try:
+        upload = uploads(backend).begin(
+            key,
+            idempotency=text(params, "idempotency", "", longest=255),
+            declared=None if declared < 0 else declared,
+            record=resumable.wanted(params),
+        )
+    except OSError as error:
+        raise _unreachable(error) from error
+    return Reply(data={"upload": upload.id, "most": upload.most, "rate": rate.named})
+
+
+def see_folder(key: ApiKey, folder: str) -> None:
+    """See that a key is for a folder, where one is named.
+
+    Raises:
+        RefusedError: 403; it is for another one, whether or not that exists.
+    """
+    if folder and folder != key.folder:
+        raise RefusedError(403, "other_folder", "This key is for another folder.")
+
+
+def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
+    """``upload``, ``offset`` and a body -> ``offset`` of the next part."""
+    upload = _named(backend, params)
+    if len(body) > MAX_PART:
+        raise RefusedError(413, "part", "The part is too large.")
+    try:
+        return Reply(data={"offset": uploads(backend).add(upload, whole(params, "offset"), body)})
+    except OSError as error:
+        raise _unreachable(error) from error
+
+
+def _end(backend: ServeBackend, params: Parameters) -> Reply:
+    """``upload``, ``name``, ``options`` (JSON as text) -> the job, as `cutoutd.serve.backend.jobs` describes it."""
+    key = allowed(backend, params)
+    upload = _named(backend, params)
+    try:
+        options = JobOptions.parse(text(params, "options", "", longest=MAX_OPTIONS))
+    except JobOptionsError as error:
+        raise RefusedError(422, "options", f"The options are wrong: {error}") from error
+    name = text(params, "name", "", longest=MAX_NAME) or "picture"
+    if upload.size == 0:
+        raise RefusedError(400, "empty", "The picture is empty.")
+    # From now on, so that no change is missed.
+    watches(backend).add(upload.key, upload.id)
+    try:
+        uploads(backend).finish(upload, name, options)
+    except OSError as error:
+        raise _unreachable(error) from error
+    return Reply(data=described(backend, key, upload.id))
+
+
+def _drop(backend: ServeBackend, params: Parameters) -> Reply:
+    """``upload`` -> nothing; whether its key is still good or not."""
+    uploads(backend).drop_if_any(text(params, "upload", longest=32))
+    return Reply(data={})
+
+
+def _offset(backend: ServeBackend, params: Parameters) -> Reply:
+    """``upload``, one that can be resumed -> its ``offset``, ``length``, ``name`` and ``options``."""
+    upload = _named(backend, params)
+    if upload.record is None:
+        raise RefusedError(404, "no_upload", "There is no such upload.")
+    record = upload.record
+    data = {"offset": upload.size, "length": record.length, "name": record.name, "options": record.options}
+    return Reply(data=data)
+
+
+def _named(backend: ServeBackend, params: Parameters) -> UploadInHand:
+    key = allowed(backend, params)
+    try:
+        return uploads(backend).get(key, text(params, "upload", longest=32))
+    except OSError as error:
+        raise _unreachable(error) from error
+
+
+def _key(backend: ServeBackend, params: Parameters) -> Reply:
+    """What the key may do."""
+    key = allowed(backend, params)
+    see_folder(key, text(params, "folder", "", longest=255))
+    name = folder_of(backend, key).name
+    data = {
+        "id": key.id,
+        "name": key.name,
+        "folder": name,
+        "per_minute": key.per_minute,
+        "max_bytes": uploads(backend).most(key),
+        "running": running(backend.state_dir) is not None,
+    }
+    return Reply(data=data)
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "key": _key,
+    "upload_begin": _begin,
+    "upload_part": BytesMethod(_part),
+    "upload_end": _end,
+    "upload_drop": _drop,
+    "upload_offset": _offset,
+}

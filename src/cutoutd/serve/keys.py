@@ -1,0 +1,210 @@
+"""Keys of programs: each is bound to one hot folder, a rate and a size. Of a key only its SHA-256 is kept.
+
+    serve/keys.json    in the state directory, this user's alone
+
+It must not keep or log a key itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import threading
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.errors import StorageError, UsageError
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PREFIX: Final = "cutoutd_"
+"""Of each key: whoever finds one in a file sees what it is for."""
+
+DEFAULT_PER_MINUTE: Final = 600
+MAX_PER_MINUTE: Final = 60_000
+MOST: Final = 1000
+MAX_NAME: Final = 64
+
+DIRECTORY: Final = "serve"
+_FILE: Final = "keys.json"
+_LOCK: Final = "keys.lock"
+NAMES: Final = OpenedNames(files=("lock", "address", _FILE, _LOCK, "keys.new"), directories=("uploads",))
+_MAX_BYTES: Final = 1 << 20
+_DIGEST_DIGITS: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiKey:
+    """What a key may do.
+
+    Attributes:
+        id: names it in the journal; never given twice.
+        name: for people.
+        folder: name of the hot folder that its pictures go to.
+        sha256: of the key, hex.
+        per_minute: requests that hand in a picture.
+        max_mb: largest picture, MiB; 0: as [serve] says.
+        made_us: when, UTC microseconds.
+    """
+
+    id: str
+    name: str
+    folder: str
+    sha256: str
+    per_minute: int
+    max_mb: int
+    made_us: int
+
+
+def digest(key: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class KeyFile:
+    """The keys of a state directory; a change by another process is seen at the next look.
+
+    Args:
+        state_dir: of the daemon, which need not run.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._place = state_dir / DIRECTORY
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int, int] | None = None
+        self._known: dict[str, ApiKey] = {}
+
+    def all(self) -> list[ApiKey]:
+        """All keys, the oldest first.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        with self._lock:
+            self._look()
+            return sorted(self._known.values(), key=lambda one: one.made_us)
+
+    def find(self, sha256: str) -> ApiKey | None:
+        """The key with a SHA-256, which says nothing of the key by how long this takes; None: there is none, or not any more.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        with self._lock:
+            self._look()
+            return self._known.get(sha256)
+
+    def add(self, name: str, folder: str, *, per_minute: int, max_mb: int, now_us: int) -> tuple[ApiKey, str]:
+        """Make a key.
+
+        Returns:
+            What it may do, and the key itself, which nobody can read again.
+
+        Raises:
+            UsageError: the name is taken or impossible, or there are too many.
+            NotPrivateError: the directory is not safe from others.
+            StorageError: the disk refuses.
+        """
+        if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            raise UsageError(f"a key's name has 1 to {MAX_NAME} printable characters")
+        secret = PREFIX + secrets.token_urlsafe(32)
+        made = ApiKey(
+            id=secrets.token_hex(6),
+            name=name,
+            folder=folder,
+            sha256=digest(secret),
+            per_minute=per_minute,
+            max_mb=max_mb,
+            made_us=now_us,
+        )
+        with self._changing() as known:
+            if any(one.name == name for one in known):
+                raise UsageError(
+                    f"there is a key named {name!r} already",
+                    advice="Give it another name, or revoke that one first.",
+                )
+            if len(known) >= MOST:
+                raise UsageError(f"there are {MOST} keys already", advice="Revoke some of them.")
+            known.append(made)
+        return made, secret
+
+    def revoke(self, name: str) -> bool:
+        """Make a key good for nothing, from its next request on; whether there was one of this name.
+
+        Raises:
+            NotPrivateError: the directory is not safe from others.
+            StorageError: the disk refuses.
+        """
+        with self._changing() as known:
+            rest = [one for one in known if one.name != name]
+            was_there = len(rest) < len(known)
+            known[:] = rest
+        return was_there
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[ApiKey]]:
+        """The keys, to be changed in place; written at the end, one process at a time."""
+        try:
+            home, _ = open_private(self._place, NAMES)
+            try:
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                lock = os.open(_LOCK, flags, 0o600, dir_fd=home)
+            finally:
+                os.close(home)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                known = self.all()
+                yield known
+                text = json.dumps({"keys": [asdict(one) for one in known]}, indent=1)
+                atomic_write(self._place / _FILE, [text.encode()], synced=True)
+            finally:
+                os.close(lock)
+        except OSError as error:
+            raise _refused(self._place, error) from error
+
+    def _look(self) -> None:
+        """Read the file if it is another one."""
+        path = self._place / _FILE
+        try:
+            status = path.lstat()
+            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if seen != self._seen:
+                self._known = {one.sha256: one for one in _parsed(read_small(path, _MAX_BYTES))}
+                self._seen = seen
+        except FileNotFoundError:
+            self._seen, self._known = None, {}
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            self._seen, self._known = None, {}  # whoever cannot be known is not let in
+            raise _refused(path, error) from error
+
+
+def _parsed(text: bytes) -> Iterator[ApiKey]:
+    for one in json.loads(text)["keys"]:
+        yield ApiKey(
+            **{name: _of(one, name, str) for name in ("id", "name", "folder", "sha256")},
+            **{name: _of(one, name, int) for name in ("per_minute", "max_mb", "made_us")},
+        )
+
+
+def _of(one: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 -- one of two
+    value = one[name]
+    if type(value) is not kind or (name == "sha256" and len(str(value)) != _DIGEST_DIGITS):
+        raise ValueError(f"{name} is not what it should be")
+    return value
+
+
+def _refused(path: Path, error: Exception) -> StorageError:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return StorageError(
+        f"the keys cannot be read or written: {why}",
+        path=path,
+        advice="Run the command as the user the daemon runs as.",
+    )

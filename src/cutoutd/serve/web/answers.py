@@ -1,0 +1,81 @@
+"""Answers of the API that are no pictures: JSON, and refusals as RFC 9457 has them ("Problem Details for HTTP APIs")."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROBLEM: Final = "application/problem+json"
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every answer."""
+
+
+class RefusalError(Exception):
+    """A request cannot be met.
+
+    Args:
+        status: as of HTTP.
+        code: stable, short.
+        text: for a person, in English, with what to do.
+        named: values beside it; ``retry_after_s``, ``limit``, ``remaining`` and ``reset_s`` become headers.
+    """
+
+    def __init__(self, status: int, code: str, text: str, named: Mapping[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.text = text
+        self.named = dict(named or {})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """For any answer that tells of it."""
+        found = rate_headers(self.named) if "limit" in self.named else {}
+        if "retry_after_s" in self.named:
+            found["Retry-After"] = str(self.named["retry_after_s"])
+        if self.status == 401:  # noqa: PLR2004 -- as of HTTP
+            found["WWW-Authenticate"] = "Bearer"
+        # What was not read of a request's body must not be taken for the next request.
+        return {**found, "Connection": "close"}
+
+    def response(self) -> Response:
+        """As this API tells it."""
+        return problem(self.status, self.code, self.text, self.headers)
+
+
+def problem(status: int, code: str, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A refusal."""
+    body = {"type": "about:blank", "status": status, "code": code, "title": text}
+    return Response(json.dumps(body), status, dict(headers or {}), PROBLEM)
+
+
+def refusal(status: int, code: str, text: str) -> Response:
+    """A refusal after which the connection ends."""
+    return problem(status, code, text, {"Connection": "close"})
+
+
+def as_json(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON in ASCII: a file's name that is no UTF-8 has halves of surrogates, which clients show as such."""
+    return Response(json.dumps(data, allow_nan=False), status, dict(headers or {}), "application/json")
+
+
+def rate_headers(rate: Mapping[str, Any]) -> dict[str, str]:
+    """What is left of a key's rate."""
+    names = {
+        "limit": "X-RateLimit-Limit",
+        "remaining": "X-RateLimit-Remaining",
+        "reset_s": "X-RateLimit-Reset",
+    }
+    return {header: str(rate[name]) for name, header in names.items() if name in rate}

@@ -1,0 +1,91 @@
+"""Programs that listen for what becomes of their pictures: server-sent events, each key its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.serve.web.answers import RefusalError
+from cutoutd.webserver.web.event_streams import EventStreams, encoded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+MOST: Final = 128
+"""Streams of all keys together; one key has no more than a page's browsers."""
+
+CHECK_S: Final = 10.0
+"""A key that was revoked hears nothing more after this long."""
+
+
+class JobStreams:
+    """All programs that listen.
+
+    Args:
+        version: of cutoutd, which each stream begins with.
+    """
+
+    def __init__(self, version: str) -> None:
+        self._greeting = encoded("hello", json.dumps({"version": version}).encode())
+        self._of_key: dict[str, EventStreams] = {}
+        self._count = 0
+
+    def told(self, key: str, job: object) -> None:
+        """A job of a key has changed."""
+        if (streams := self._of_key.get(key)) is not None:
+            streams.send("job", json.dumps(job, separators=(",", ":")).encode())
+
+    def of(self, key: str, check: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
+        """The events for one program, from now on.
+
+        Args:
+            key: the key's id.
+            check: fails once the key is good for nothing any more.
+
+        Raises:
+            RefusalError: 503; too many listen already.
+        """
+        streams = self._of_key.setdefault(key, EventStreams(self._greeting, lambda _: None))
+        if streams.is_full or self._count >= MOST:
+            raise RefusalError(503, "busy", "Too many programs listen already.", {"retry_after_s": 30})
+        self._count += 1
+        return self._stream(key, streams, check)
+
+    def close(self) -> None:
+        """End all streams."""
+        for streams in self._of_key.values():
+            streams.close()
+
+    async def _stream(
+        self, key: str, streams: EventStreams, check: Callable[[], Awaitable[Any]]
+    ) -> AsyncIterator[bytes]:
+        stream = streams.stream()
+        watching = asyncio.create_task(_ending(check))
+        try:
+            coming = asyncio.ensure_future(anext(stream))
+            while True:
+                await asyncio.wait([coming, watching], return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    return
+                try:
+                    yield coming.result()
+                except StopAsyncIteration:
+                    return
+                coming = asyncio.ensure_future(anext(stream))
+        finally:
+            watching.cancel()
+            self._count -= 1
+            await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+            if not streams.is_any:
+                self._of_key.pop(key, None)
+
+
+async def _ending(check: Callable[[], Awaitable[Any]]) -> None:
+    while True:
+        await asyncio.sleep(CHECK_S)
+        try:
+            await check()
+        except RefusalError:
+            return

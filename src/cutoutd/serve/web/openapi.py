@@ -1,0 +1,244 @@
+"""The API as OpenAPI 3.1 describes it, which is served; a test asks the API whatever this says that can be asked."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_PROBLEM: Final = {
+    "description": "It is refused; `code` is stable, `title` says what to do.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+_RETRY: Final = {
+    **_PROBLEM,
+    "headers": {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}},
+}
+_COMMON: Final = {"400": _PROBLEM, "401": _PROBLEM, "404": _PROBLEM, "503": _RETRY}
+_JOB: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}
+_OPTIONS: Final = {
+    "type": "string",
+    "maxLength": 4096,
+    "description": "What is asked of this picture, as JSON: it goes before the folder's settings (docs/serve.md).",
+}
+
+
+def _path(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _optional(place: str, name: str, schema: dict[str, Any], text: str) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": False, "schema": schema, "description": text}
+
+
+_FOLDER: Final = _path("folder", {"type": "string", "minLength": 1, "maxLength": 255})
+_NUMBER: Final = _path("job", {"type": "string", "pattern": "^[0-9a-f]{32}$"})
+_PREFER: Final = _optional(
+    "header",
+    "Prefer",
+    {"type": "string", "pattern": "^wait=[0-9]{1,3}$"},
+    "wait=N: answer when the job is over, or after N seconds (RFC 7240).",
+)
+_IDEMPOTENCY: Final = _optional(
+    "header",
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[0-9A-Za-z._-]{1,255}$"},
+    "Another request with it is this one, for a day: the same job again.",
+)
+
+_ADD: Final = {
+    "operationId": "addPicture",
+    "summary": "Hand a picture in. It is not lost from the answer on.",
+    "parameters": [
+        _FOLDER,
+        _optional("query", "name", {"type": "string", "maxLength": 200}, "The file's name."),
+        _optional("query", "options", _OPTIONS, str(_OPTIONS["description"])),
+        _PREFER,
+        _IDEMPOTENCY,
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "name": {"type": "string", "maxLength": 200},
+                        "options": _OPTIONS,
+                    },
+                }
+            },
+        },
+    },
+    "responses": {
+        "200": {"description": "It was waited for, and is over.", "content": _JOB},
+        "202": {"description": "It is accepted.", "content": _JOB},
+        **_COMMON,
+        "403": _PROBLEM,
+        "408": _PROBLEM,
+        "409": _RETRY,
+        "413": _PROBLEM,
+        "415": _PROBLEM,
+        "422": _PROBLEM,
+        "429": _RETRY,
+        "507": _RETRY,
+    },
+}
+
+_PATHS: Final = {
+    "/v1/key": {
+        "get": {
+            "operationId": "getKey",
+            "summary": "What the key may do.",
+            "responses": {
+                "200": {
+                    "description": "Folder, rate and size.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Key"}}},
+                },
+                "401": _PROBLEM,
+                "409": _PROBLEM,
+                "503": _RETRY,
+            },
+        }
+    },
+    "/v1/folders/{folder}/pictures": {"post": _ADD},
+    "/v1/jobs/{job}": {
+        "get": {
+            "operationId": "getJob",
+            "summary": "What became of a picture; kept for a day.",
+            "parameters": [_NUMBER, _PREFER],
+            "responses": {"200": {"description": "The job.", "content": _JOB}, **_COMMON},
+        },
+        "delete": {
+            "operationId": "removeJob",
+            "summary": "Remove the picture and what was made of it, as far as nobody has changed it since.",
+            "parameters": [_NUMBER],
+            "responses": {"204": {"description": "It is removed."}, **_COMMON, "409": _RETRY},
+        },
+    },
+    "/v1/jobs/{job}/outputs/{output}": {
+        "get": {
+            "operationId": "getOutput",
+            "summary": "A result, as a file.",
+            "parameters": [_NUMBER, _path("output", {"type": "integer", "minimum": 0, "maximum": 1000})],
+            "responses": {
+                "200": {
+                    "description": "The file.",
+                    "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+                },
+                "304": {"description": "It is the one that If-None-Match names."},
+                **_COMMON,
+            },
+        }
+    },
+    "/v1/events": {
+        "get": {
+            "operationId": "events",
+            "summary": "What becomes of this key's pictures, from now on: server-sent events named `job`, with a job each.",
+            "responses": {
+                "200": {
+                    "description": "A stream without an end.",
+                    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                },
+                "401": _PROBLEM,
+                "409": _PROBLEM,
+                "503": _RETRY,
+            },
+        }
+    },
+    "/v1/openapi.json": {
+        "get": {
+            "operationId": "getDescription",
+            "summary": "This description.",
+            "security": [],
+            "responses": {
+                "200": {
+                    "description": "OpenAPI 3.1.",
+                    "content": {"application/json": {"schema": {"type": "object"}}},
+                }
+            },
+        }
+    },
+}
+
+_TEXT: Final = {"type": "string"}
+_TIME: Final = {"type": "string", "format": "date-time"}
+
+_SCHEMAS: Final = {
+    "Problem": {
+        "type": "object",
+        "required": ["type", "status", "code", "title"],
+        "properties": {"type": _TEXT, "status": {"type": "integer"}, "code": _TEXT, "title": _TEXT},
+    },
+    "Key": {
+        "type": "object",
+        "required": ["id", "name", "folder", "per_minute", "max_bytes", "running"],
+        "properties": {
+            "id": _TEXT,
+            "name": _TEXT,
+            "folder": _TEXT,
+            "per_minute": {"type": "integer"},
+            "max_bytes": {"type": "integer"},
+            "running": {"type": "boolean", "description": "Whether cutoutd runs."},
+        },
+    },
+    "Output": {
+        "type": "object",
+        "required": ["number", "url", "name", "media_type", "sha256"],
+        "properties": {
+            "number": {"type": "integer"},
+            "url": _TEXT,
+            "name": _TEXT,
+            "media_type": _TEXT,
+            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        },
+    },
+    "Job": {
+        "type": "object",
+        "required": ["id", "folder", "name", "accepted_at", "state", "over", "why", "outputs"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "folder": _TEXT,
+            "name": _TEXT,
+            "path": {"type": "string", "description": "The name that it got in the folder."},
+            "accepted_at": _TIME,
+            "finished_at": {"oneOf": [_TIME, {"type": "null"}]},
+            "state": {
+                "type": "string",
+                "description": "accepted, refused, or as docs/architecture.md has them: queued, working, done, review, ...",
+            },
+            "over": {"type": "boolean", "description": "Nothing will change by itself."},
+            "why": _TEXT,
+            "advice": _TEXT,
+            "code": {"type": ["string", "null"], "description": "Of a failure; stable."},
+            "score": {"type": ["number", "null"], "description": "Probability that the cutout is right."},
+            "doubtful": {"type": "boolean"},
+            "reasons": {"type": "array", "items": _TEXT},
+            "width": {"type": ["integer", "null"]},
+            "height": {"type": ["integer", "null"]},
+            "seconds": {"type": ["number", "null"]},
+            "running": {"type": "boolean", "description": "Whether cutoutd runs."},
+            "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/Output"}},
+        },
+    },
+}
+
+DOCUMENT: Final[dict[str, Any]] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "cutoutd",
+        "version": "1",
+        "summary": "Hand pictures in, fetch cutouts. Nothing leaves the machine that this runs on.",
+    },
+    "security": [{"apiKey": []}, {"bearer": []}],
+    "paths": _PATHS,
+    "components": {
+        "securitySchemes": {
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        },
+        "schemas": _SCHEMAS,
+    },
+}

@@ -1,0 +1,166 @@
+"""The API of our own: pictures in, jobs and results out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
+from cutoutd.serve.web.forms import MULTIPART, is_form, read_form
+from cutoutd.serve.web.openapi import DOCUMENT
+from cutoutd.serve.web.pictures import dropping
+from cutoutd.serve.web.requests import body_of, declared, idempotency_of, key_of, wait_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from starlette.requests import Request
+
+    from cutoutd.serve.web.job_streams import JobStreams
+    from cutoutd.serve.web.pictures import Pictures, Upload
+
+FILE: Final = "file"
+OPTIONS: Final = "options"
+_FORM_ROOM: Final = 1 << 20
+"""Of a form's body, beside its picture."""
+
+
+class OwnApi:
+    """Its routes.
+
+    Args:
+        pictures: asks the backend.
+        streams: programs that listen for events.
+        max_wait_s: seconds that a request may wait.
+    """
+
+    def __init__(self, pictures: Pictures, streams: JobStreams, max_wait_s: int) -> None:
+        self._pictures = pictures
+        self._streams = streams
+        self._max_wait_s = max_wait_s
+        self._openapi = json.dumps(DOCUMENT)
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            _route("/v1/openapi.json", self.openapi),
+            _route("/v1/key", self.key),
+            _route("/v1/folders/{folder}/pictures", self.add, "POST"),
+            _route("/v1/jobs/{job}", self.job),
+            _route("/v1/jobs/{job}", self.remove, "DELETE"),
+            _route("/v1/jobs/{job}/outputs/{output:int}", self.output),
+            _route("/v1/events", self.events),
+        ]
+
+    async def openapi(self, _: Request) -> Response:
+        """What can be asked, as OpenAPI 3.1 has it."""
+        return Response(self._openapi, media_type="application/json")
+
+    async def key(self, request: Request) -> Response:
+        """What the key may do."""
+        return as_json(await self._pictures.ask("key", {"key": key_of(request)}))
+
+    async def add(self, request: Request) -> Response:
+        """Take a picture, and answer with its job: at once, or when it is over."""
+        key, wait_s = key_of(request), wait_of(request, self._max_wait_s)
+        is_multipart = is_form(request)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind and not (
+            kind == MULTIPART or kind.startswith("image/") or kind == "application/octet-stream"
+        ):
+            raise RefusalError(
+                415,
+                "media_type",
+                "A picture comes as it is (Content-Type: image/...), or as multipart/form-data.",
+            )
+        size = declared(request)
+        if size is not None and is_multipart:
+            size = max(0, size - _FORM_ROOM)
+        upload = await self._pictures.begin(
+            key, folder=request.path_params["folder"], idempotency=idempotency_of(request), size=size
+        )
+        async with dropping(upload):
+            name, options = await (_form if is_multipart else _plain)(request, upload)
+            job = await upload.finish(name, options)
+        job = await self._pictures.wait(key, job, wait_s)
+        headers = {"Location": f"/v1/jobs/{job['id']}", **rate_headers(upload.rate)}
+        if wait_s:
+            headers["Preference-Applied"] = f"wait={wait_s}"
+        return as_json(job, 200 if job["over"] else 202, headers)
+
+    async def job(self, request: Request) -> Response:
+        """What became of a job; may wait for its end."""
+        key = key_of(request)
+        job = await self._pictures.job(key, request.path_params["job"])
+        return as_json(await self._pictures.wait(key, job, wait_of(request, self._max_wait_s)))
+
+    async def remove(self, request: Request) -> Response:
+        """Remove a picture that was handed in, and what was made of it."""
+        await self._pictures.ask("remove", {"key": key_of(request), "job": request.path_params["job"]})
+        return Response(status_code=204)
+
+    async def output(self, request: Request) -> Response:
+        """A result."""
+        number = min(request.path_params["output"], 1000)
+        output = await self._pictures.open_output(key_of(request), request.path_params["job"], number)
+        headers = {
+            "Content-Length": str(output.size),
+            "ETag": f'"{output.sha256}"',
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(output.name.encode('utf-8', 'replace'))}",
+        }
+        if request.method == "HEAD" or request.headers.get("if-none-match") == headers["ETag"]:
+            await output.parts.aclose()
+            return Response(status_code=200 if request.method == "HEAD" else 304, headers=headers)
+        return StreamingResponse(output.parts, headers=headers, media_type=output.media_type)
+
+    async def events(self, request: Request) -> Response:
+        """What becomes of the key's pictures, from now on."""
+        key = key_of(request)
+        what = await self._pictures.ask("key", {"key": key})
+        stream = self._streams.of(what["id"], lambda: self._pictures.ask("key", {"key": key}))
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+
+async def _plain(request: Request, upload: Upload) -> tuple[str, str]:
+    """The body as it is; its name and options are in the address."""
+    async for part in body_of(request):
+        await upload.write(part)
+    return _given(request, {})
+
+
+async def _form(request: Request, upload: Upload) -> tuple[str, str]:
+    """A form with ``file`` and, before or after it, ``options``."""
+    names: list[str] = []
+
+    async def open_file(field: str, filename: str) -> Upload | None:
+        if field != FILE:
+            return None
+        if names:
+            raise RefusalError(400, "form", "One request brings one picture, in the field file.")
+        names.append(filename)
+        return upload
+
+    fields = await read_form(request, open_file)
+    if not names:
+        raise RefusalError(400, "form", "The picture is missing; it comes in the field file.")
+    return _given(request, {"name": names[0], **fields})
+
+
+def _given(request: Request, fields: dict[str, str]) -> tuple[str, str]:
+    query = request.query_params
+    name = query.get("name") or fields.get("name", "")
+    return name[:1000], query.get(OPTIONS) or fields.get(OPTIONS, "")
+
+
+def _route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], *methods: str) -> Route:
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except RefusalError as refused:
+            return refused.response()
+
+    return Route(path, answered, methods=list(methods) or ["GET"])

@@ -1,0 +1,261 @@
+"""From an upload to its result, for every contract that is spoken here.
+
+    upload = await pictures.begin(key, ...)
+    async with dropping(upload):
+        async for part in ...: await upload.write(part)
+        job = await upload.finish(name, options)
+    job = await pictures.wait(key, job, seconds)
+    output = await pictures.open_output(key, job["id"], 0)
+
+It must not hold more of a picture than one part, and knows no contract.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.serve.web.answers import RefusalError
+from cutoutd.webserver.web.backend_channel import BackendGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    from cutoutd.webserver.web.backend_channel import BackendChannel
+
+PART: Final = 1 << 17
+"""Bytes that are handed on at a time: fifty uploads at once hold 6 MiB."""
+
+LOOK_S: Final = 5.0
+"""An event may be lost, and the daemon may end: so often it is asked for."""
+
+Job = dict[str, Any]
+"""As `cutoutd.serve.backend.jobs` describes it."""
+
+
+class Upload:
+    """A picture on its way in.
+
+    Args:
+        pictures: which it is one of.
+        key: SHA-256 of the key.
+        begun: what the backend answered to its beginning.
+        offset: bytes that are there already.
+
+    Attributes:
+        id: of the job that it becomes.
+        most: bytes that it may have.
+        rate: what is left of the key's rate.
+        is_over: it was handed in, or removed.
+    """
+
+    def __init__(self, pictures: Pictures, key: str, begun: Mapping[str, Any], offset: int = 0) -> None:
+        self._pictures = pictures
+        self._key = key
+        self._buffer = bytearray()
+        self.offset = offset
+        self.id = str(begun["upload"])
+        self.most = int(begun.get("most", 0))
+        self.rate: Mapping[str, Any] = begun.get("rate", {})
+        self.is_over = False
+
+    async def write(self, data: bytes) -> None:
+        """Add some bytes; waits until the backend has taken them.
+
+        Raises:
+            RefusalError: they are too many, there is no room, or the key was revoked.
+        """
+        self._buffer += data
+        while len(self._buffer) >= PART:
+            await self._flush(PART)
+
+    async def flush(self) -> None:
+        """Hand on what is left.
+
+        Raises:
+            RefusalError: as `write`.
+        """
+        if self._buffer:
+            await self._flush(len(self._buffer))
+
+    async def finish(self, name: str, options: str) -> Job:
+        """Hand the whole picture in; from then on it is not lost.
+
+        Args:
+            name: that it is to have, if that is free; any text.
+            options: a `cutoutd.job_options.JobOptions` as text.
+
+        Raises:
+            RefusalError: it is empty, or its idempotency key was used for another request.
+        """
+        await self.flush()
+        params = {"key": self._key, "upload": self.id, "name": name, "options": options}
+        job = await self._pictures.ask("upload_end", params)
+        self.is_over = True
+        return job
+
+    async def drop(self) -> None:
+        """Remove it."""
+        self.is_over = True
+        with suppress(RefusalError, BackendGoneError):
+            await self._pictures.ask("upload_drop", {"key": self._key, "upload": self.id})
+
+    async def _flush(self, size: int) -> None:
+        part = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        params = {"key": self._key, "upload": self.id, "offset": self.offset}
+        self.offset = int((await self._pictures.ask("upload_part", params, part))["offset"])
+
+
+@asynccontextmanager
+async def dropping(upload: Upload) -> AsyncIterator[Upload]:
+    """Remove an upload that does not come to its end, whatever the reason."""
+    try:
+        yield upload
+    finally:
+        if not upload.is_over:
+            await asyncio.shield(upload.drop())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """A result that is open.
+
+    Attributes:
+        name: of its file.
+        media_type: by its name.
+        size: bytes of the file.
+        sha256: as it was published.
+        parts: its bytes; closes it at the end.
+    """
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    parts: AsyncGenerator[bytes, None]
+
+
+class Pictures:
+    """Uploads, jobs and results, asked of the backend.
+
+    Args:
+        channel: to it.
+    """
+
+    def __init__(self, channel: BackendChannel) -> None:
+        self._channel = channel
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    async def ask(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Job:
+        """What a method of the backend answers.
+
+        Raises:
+            RefusalError: it refuses.
+            BackendGoneError: nobody answers.
+        """
+        answer = await self._channel.ask(method, params, body)
+        said = json.loads(answer.body)
+        if answer.status == 200:  # noqa: PLR2004 -- as of HTTP
+            return dict(said)
+        error = said["error"]
+        raise RefusalError(answer.status, error["code"], error["text"], error["named"])
+
+    async def begin(
+        self, key: str, *, folder: str = "", idempotency: str = "", size: int | None = None, **record: object
+    ) -> Upload:
+        """Begin an upload: the key, its rate and the room on the disk are looked at before anything is read.
+
+        Args:
+            key: SHA-256 of the key.
+            folder: that must be the key's; empty: whichever that is.
+            idempotency: another request with this text is the same one.
+            size: bytes that it will have; None: not known.
+            record: of an upload that can be resumed: ``length``, ``name`` and ``options``.
+
+        Raises:
+            RefusalError: it is not taken, or not now.
+        """
+        params = {
+            "key": key,
+            "folder": folder,
+            "idempotency": idempotency,
+            "bytes": -1 if size is None else size,
+            **record,
+        }
+        return Upload(self, key, await self.ask("upload_begin", params))
+
+    async def job(self, key: str, number: str) -> Job:
+        """What became of a job.
+
+        Raises:
+            RefusalError: there is none.
+        """
+        return await self.ask("job", {"key": key, "job": number})
+
+    async def wait(self, key: str, job: Job, seconds: float) -> Job:
+        """What became of a job, once it is over or the time is.
+
+        Raises:
+            RefusalError: there is none, or the key was revoked.
+        """
+        if job["over"] or seconds <= 0:
+            return job
+        loop = asyncio.get_running_loop()
+        number, end_s = str(job["id"]), loop.time() + seconds
+        told: asyncio.Future[None] = loop.create_future()
+        waiting = self._waiting.setdefault(number, set())
+        waiting.add(told)
+        try:
+            job = await self.ask("watch", {"key": key, "job": number})
+            while not job["over"] and (left_s := end_s - loop.time()) > 0:
+                await asyncio.wait([told], timeout=min(left_s, LOOK_S))
+                job = await self.job(key, number)
+                if told.done() and not job["over"]:  # another state, and not the last
+                    waiting.discard(told)
+                    told = loop.create_future()
+                    waiting.add(told)
+            return job
+        finally:
+            waiting.discard(told)
+            if not waiting:
+                self._waiting.pop(number, None)
+
+    def told(self, job: Job) -> None:
+        """A job has changed."""
+        for one in self._waiting.get(str(job["id"]), ()):
+            if not one.done():
+                one.set_result(None)
+
+    async def open_output(self, key: str, number: str, output: int) -> Output:
+        """Open a result of a job.
+
+        Raises:
+            RefusalError: there is none.
+        """
+        opened = await self.ask("output_open", {"key": key, "job": number, "output": output})
+        return Output(
+            name=opened["name"],
+            media_type=opened["media_type"],
+            size=opened["bytes"],
+            sha256=opened["sha256"],
+            parts=self._parts(key, opened["handle"], opened["bytes"]),
+        )
+
+    async def _parts(self, key: str, handle: str, size: int) -> AsyncGenerator[bytes, None]:
+        at = 0
+        try:
+            while at < size:
+                answer = await self._channel.ask("output_part", {"key": key, "handle": handle, "offset": at})
+                part = answer.body if answer.media_type == "application/octet-stream" else b""
+                if answer.status != 200 or not part:  # noqa: PLR2004 -- as of HTTP
+                    raise BackendGoneError  # the answer has begun, and can only be broken off
+                part = part[: size - at]
+                at += len(part)
+                yield part
+        finally:
+            with suppress(RefusalError, BackendGoneError):
+                await asyncio.shield(self.ask("output_close", {"key": key, "handle": handle}))

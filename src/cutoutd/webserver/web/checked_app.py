@@ -1,0 +1,69 @@
+"""What every request passes first, and every answer last, whatever is served: who asks, under which name, and headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cutoutd.webserver.web.backend_channel import BackendGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from cutoutd.webserver.web.hosts import AllowedHosts
+
+
+class CheckedApp:
+    """Sees to the Host header before anything else, and to the headers of every answer, also of one that failed.
+
+    Args:
+        app: that answers.
+        hosts: who may ask, and under which names.
+        headers: of every answer that does not have them.
+        refusal: makes an answer of a status, a code and a text.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: AllowedHosts,
+        headers: Mapping[str, str],
+        refusal: Callable[[int, str, str], ASGIApp],
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        is_begun = False
+
+        async def bound(message: Any) -> None:  # noqa: ANN401 -- as of ASGI
+            nonlocal is_begun
+            if message["type"] == "http.response.start":
+                is_begun = True
+                message = {**message, "headers": [*message["headers"], *self._missing(message["headers"])]}
+            await send(message)
+
+        if scope["type"] != "http":
+            return
+        if not self._hosts.knows_peer((scope.get("client") or ("",))[0]):
+            await self._refusal(403, "peer", "Only the proxy may ask here.")(scope, receive, bound)
+            return
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not self._hosts.knows_host(hosts[0]):
+            await self._refusal(421, "host", "Nothing is served under that name.")(scope, receive, bound)
+            return
+        try:
+            await self._app(scope, receive, bound)
+        except BackendGoneError:
+            if is_begun:  # what has been sent cannot be taken back: the connection ends in the middle
+                raise
+            gone = "cutoutd does not answer just now. Try again in a moment."
+            await self._refusal(503, "backend", gone)(scope, receive, bound)
+
+    def _missing(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        there = {name.lower() for name, _ in headers}
+        return [(name, value) for name, value in self._headers if name not in there]

@@ -1,0 +1,396 @@
+"""Programs hand pictures to the API of a real daemon, and what keeps the others out."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.intake import incoming
+from cutoutd.serve.web.answers import HEADERS
+from tests.integration.serving import Serving, picture, serving, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PICTURES = "/v1/folders/shop/pictures"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One for all: the daemon takes some seconds to start."""
+    with serving(
+        tmp_path_factory.mktemp("api") / "home", "[serve]\nmax_file_mb = 1\nmax_uploads = 20"
+    ) as one:
+        yield one
+
+
+def spooled(api: Serving) -> list[str]:
+    """What lies in the directory for uploads."""
+    try:
+        return [path.name for path in (api.input / incoming.DIRECTORY).iterdir()]
+    except FileNotFoundError:
+        return []
+
+
+def raw(api: Serving, request: bytes, *, wait_s: float = 20.0) -> bytes:
+    """What is answered to these bytes, until the other side ends."""
+    with socket.create_connection(("127.0.0.1", api.port), timeout=wait_s) as connection:
+        connection.sendall(request)
+        said = b""
+        while part := connection.recv(65_536):
+            said += part
+        return said
+
+
+def test_a_picture_comes_in_and_its_cutout_goes_out(api: Serving) -> None:
+    """As it is, or in a form; with its name and its options."""
+    body = picture(1)
+    status, job, headers = api.cut(body, "?name=first.jpg")
+    assert (status, job["state"], job["path"]) == (200, "done", "first.jpg")
+    assert headers["location"] == f"/v1/jobs/{job['id']}"
+    assert headers["preference-applied"] == "wait=60"
+    assert (api.input / "first.jpg").read_bytes() == body
+    (output,) = job["outputs"]
+    status, cutout, headers = api.ask("GET", output["url"])
+    assert (status, cutout) == (200, (api.output / "first.png").read_bytes())
+    assert headers["content-type"] == "image/png"
+    assert headers["etag"] == f'"{output["sha256"]}"'
+    assert headers["content-disposition"] == "attachment; filename*=UTF-8''first.png"
+    assert api.ask("GET", output["url"], headers={"If-None-Match": headers["etag"]})[0] == 304
+    assert api.ask("HEAD", output["url"])[1] == b""
+    assert api.ask("GET", f"/v1/jobs/{job['id']}/outputs/1")[0] == 404
+    _, again, _ = api.ask("GET", f"/v1/jobs/{job['id']}")
+    assert again == job
+
+
+def test_a_form_brings_a_picture_and_its_options(api: Serving) -> None:
+    """In either order."""
+    options = ("options", None, json.dumps({"format": "webp"}).encode())
+    orders: tuple[list[tuple[str, str | None, bytes]], ...] = (
+        [("file", "form.jpg", picture(2)), options],
+        [options, ("file", "form.jpg", picture(3))],
+    )
+    for parts in orders:
+        body = form(parts)
+        status, job, _ = api.cut(body, Content_Type="multipart/form-data; boundary=xx")
+        assert (status, job["state"]) == (200, "done")
+        assert job["outputs"][0]["name"].startswith("form")
+        assert job["name"] == "form.jpg"
+    for wrong in ([options], [("file", "a", picture()), ("file", "b", picture())], [("file", "a", b"")]):
+        status, said, _ = api.cut(form(wrong), Content_Type="multipart/form-data; boundary=xx")
+        assert status == 400, said
+    assert api.cut(form([options])[:-5], Content_Type="multipart/form-data; boundary=xx")[0] == 400
+    until(lambda: not spooled(api), "nothing is left of what was refused")
+
+
+def form(parts: Sequence[tuple[str, str | None, bytes]]) -> bytes:
+    """A form's body."""
+    lines = b""
+    for name, filename, content in parts:
+        also = f'; filename="{filename}"' if filename is not None else ""
+        lines += f'--xx\r\nContent-Disposition: form-data; name="{name}"{also}\r\n\r\n'.encode()
+        lines += content + b"\r\n"
+    return lines + b"--xx--\r\n"
+
+
+def test_what_is_asked_without_waiting_is_answered_at_once(api: Serving) -> None:
+    """By a job that is there from then on, and can be waited for later."""
+    status, job, _ = api.ask("POST", PICTURES, picture(4), {"Content-Type": "image/jpeg"})
+    assert (status, job["over"]) == (202, False)
+    status, job, _ = api.ask("GET", f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=60"})
+    assert (status, job["state"], job["path"]) == (200, "done", "picture")
+
+
+@pytest.mark.parametrize("key", ["", "x", "cutoutd_" + "x" * 43, "ä".encode().decode("latin-1"), "a b"])
+def test_nothing_is_told_without_a_key(api: Serving, key: str) -> None:
+    """Whatever is asked, and before anything of a body is read; the description of the API is for all."""
+    for method, path in (
+        ("GET", "/v1/key"),
+        ("POST", PICTURES),
+        ("GET", "/v1/jobs/" + "0" * 32),
+        ("DELETE", "/v1/jobs/" + "0" * 32),
+        ("GET", "/v1/jobs/x/outputs/0"),
+        ("GET", "/v1/events"),
+    ):
+        status, said, headers = api.ask(method, path, headers={"Content-Type": "image/jpeg"}, key=key)
+        assert (status, said["code"]) == (401, "key"), path
+        assert headers["www-authenticate"] == "Bearer"
+    assert api.ask("GET", "/v1/openapi.json", key=key)[0] == 200
+
+
+def test_a_key_is_for_its_folder_and_its_jobs(api: Serving) -> None:
+    """Another program's jobs are not there for it, nor is a folder that is not its own, be it there or not."""
+    other = api.call("serve", "keys", "add", "other").stdout.strip()
+    job = api.cut(picture(5))[1]
+    for path in (f"/v1/jobs/{job['id']}", job["outputs"][0]["url"]):
+        assert api.ask("GET", path, key=other)[0] == 404
+    assert api.ask("DELETE", f"/v1/jobs/{job['id']}", key=other)[0] == 404
+    for folder in ("elsewhere", "..", "shop%2f..", "shop%00"):
+        status, said, _ = api.ask(
+            "POST", f"/v1/folders/{folder}/pictures", picture(), {"Content-Type": "image/jpeg"}
+        )
+        assert (status, said["code"]) in ((403, "other_folder"), (404, "no_path")), folder
+    status, said, _ = api.ask("GET", "/v1/key", headers={"Authorization": f"Bearer {other}"}, key="")
+    assert (status, said["name"], said["folder"]) == (200, "other", "shop")
+
+
+def test_a_key_that_is_revoked_in_the_middle_of_an_upload_goes_no_further(api: Serving) -> None:
+    """Nothing of it is left."""
+    key = api.call("serve", "keys", "add", "short").stdout.strip()
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+    connection.putrequest("POST", PICTURES)
+    for name, value in (("X-Api-Key", key), ("Content-Type", "image/jpeg"), ("Content-Length", "900000")):
+        connection.putheader(name, value)
+    connection.endheaders()
+    connection.send(b"\xff" * 300_000)
+    until(lambda: spooled(api), "its file")
+    assert api.call("serve", "keys", "revoke", "short").returncode == 0
+    try:
+        connection.send(b"\xff" * 600_000)
+    except ConnectionError:
+        pass
+    else:
+        assert connection.getresponse().status == 401
+    connection.close()
+    until(lambda: not spooled(api), "nothing is left of it")
+
+
+def test_the_same_request_twice_is_one(api: Serving) -> None:
+    """By its idempotency key: the same job again; another picture or other options are refused."""
+    sent = {"Content-Type": "image/jpeg", "Prefer": "wait=60", "Idempotency-Key": '"order-17"'}
+    first = api.ask("POST", f"{PICTURES}?name=order.jpg", picture(6), sent)[1]
+    count = len(list(api.input.glob("*.jpg")))
+    status, again, _ = api.ask("POST", f"{PICTURES}?name=order.jpg", picture(6), sent)
+    assert (status, again) == (200, first)
+    status, said, _ = api.ask("POST", f"{PICTURES}?name=order.jpg", picture(7), sent)
+    assert (status, said["code"]) == (422, "idempotency_key")
+    options = '&options={"format":"webp"}'.replace('"', "%22")
+    assert api.ask("POST", f"{PICTURES}?name=order.jpg{options}", picture(6), sent)[0] == 422
+    assert len(list(api.input.glob("*.jpg"))) == count
+    until(lambda: not spooled(api), "no second file")
+    assert api.ask("POST", PICTURES, picture(6), {**sent, "Idempotency-Key": "x" * 300})[0] == 400
+
+
+def test_the_same_request_while_it_is_under_way_is_told_so(api: Serving) -> None:
+    """The one who comes second must not wait for the first."""
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+    body = picture(8)
+    connection.putrequest("POST", PICTURES)
+    for name, value in (
+        ("X-Api-Key", api.key),
+        ("Idempotency-Key", "twice"),
+        ("Content-Type", "image/jpeg"),
+        ("Content-Length", str(len(body))),
+    ):
+        connection.putheader(name, value)
+    connection.endheaders()
+    connection.send(body[:10])
+    until(lambda: spooled(api), "its file")
+    sent = {"Content-Type": "image/jpeg", "Idempotency-Key": "twice"}
+    status, said, headers = api.ask("POST", PICTURES, body, sent)
+    assert (status, said["code"]) == (409, "in_flight")
+    assert int(headers["retry-after"]) > 0
+    connection.send(body[10:])
+    assert connection.getresponse().status == 202
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/x.jpg",
+        "/etc/passwd",
+        "..\\x.jpg",
+        "a\x00b.jpg",
+        "a\r\nX-Evil: 1.jpg",
+        ".hidden.jpg",
+        "x" * 900,
+        "\u202egpj.exe",
+    ],
+)
+def test_a_name_leads_nowhere_and_into_no_header(api: Serving, name: str) -> None:
+    """It becomes one of a file in the folder."""
+    before = {path for path in api.home.rglob("*") if path.parent not in (api.input, api.output)}
+    status, job, headers = api.cut(picture(9), f"?name={quoted(name)}")
+    assert (status, job["state"]) == (200, "done")
+    assert "/" not in job["path"]
+    assert (api.input / job["path"]).is_file()
+    assert "x-evil" not in headers
+    _, _, headers = api.ask("GET", job["outputs"][0]["url"])
+    assert "x-evil" not in headers
+    after = {path for path in api.home.rglob("*") if path.parent not in (api.input, api.output)}
+    assert {path.name for path in after - before if "in/.cutoutd" not in str(path)} <= {
+        "journal.sqlite-journal"
+    }
+
+
+def quoted(text: str) -> str:
+    """In an address."""
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+def test_what_is_no_picture_is_refused_by_the_folder(api: Serving) -> None:
+    """Its bytes decide, and not its name or type; what cannot be decoded fails as any file there."""
+    status, job, _ = api.cut(b"MZ" + b"\0" * 5000, "?name=a.exe")
+    assert (status, job["state"], job["over"], job["outputs"]) == (200, "refused", True, [])
+    assert "no picture" in job["why"]
+    status, job, _ = api.cut(picture()[:400], "?name=torn.jpg", Prefer="wait=1")
+    assert (status, job["outputs"]) == (202, [])
+    assert api.cut(b"")[0] == 400
+    assert api.cut(picture(), "?options=nonsense")[0] == 422
+    assert api.cut(picture(), Content_Type="text/html")[0] == 415
+    until(lambda: not spooled(api), "nothing is left")
+
+
+def test_what_is_too_large_is_refused_before_it_is_read_or_once_it_is(api: Serving) -> None:
+    """By what it says of itself, or when it is so large; nothing is left of it."""
+    head = (
+        f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\n"
+    )
+    assert raw(api, f"{head}Content-Length: 99999999999\r\n\r\n".encode()).startswith(b"HTTP/1.1 413")
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        try:
+            for _ in range(100):
+                connection.sendall(chunk)
+            said = connection.recv(12)
+        except ConnectionError:
+            said = b"HTTP/1.1 413"  # ended in the middle of ours, with its answer lost
+    assert said == b"HTTP/1.1 413"
+    until(lambda: not spooled(api), "nothing is left")
+
+
+def test_an_upload_that_ends_early_leaves_nothing(api: Serving) -> None:
+    """Also one whose web process dies."""
+    head = f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\nContent-Length: 5000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+        connection.sendall(head.encode() + b"\xff" * 100)
+        until(lambda: spooled(api), "its file")
+    until(lambda: not spooled(api), "nothing is left")
+
+
+def test_names_of_hosts_and_headers(api: Serving) -> None:
+    """A hostile site can give a name of its own this machine's address; every answer forbids what browsers could do with it."""
+    for host in ("evil.example", "127.0.0.1.evil.example", "", "127.0.0.1:x"):
+        request = f"GET /v1/key HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {api.key}\r\nConnection: close\r\n\r\n"
+        assert raw(api, request.encode()).startswith((b"HTTP/1.1 421", b"HTTP/1.1 400")), host
+    for path in ("/v1/key", "/nothing", "/v1/jobs/x", "/v1/jobs/" + "x" * 5000):
+        _, _, headers = api.ask("GET", path)
+        for name, value in HEADERS.items():
+            assert headers[name.lower()] == value
+        assert not {name for name in headers if name.startswith("access-control")}
+
+
+def test_a_job_is_removed_with_its_picture_and_its_cutout(api: Serving) -> None:
+    """And nothing else; what was retouched meanwhile stays."""
+    job = api.cut(picture(10), "?name=gone.jpg")[1]
+    kept = api.cut(picture(11), "?name=kept.jpg")[1]
+    (api.output / "kept.png").write_bytes(b"retouched")
+    for one in (job, kept):
+        assert api.ask("DELETE", f"/v1/jobs/{one['id']}")[0] == 204
+    assert not (api.input / "gone.jpg").exists()
+    assert sorted(path.name for path in api.output.glob("gone*")) == []
+    assert (api.output / "kept.png").read_bytes() == b"retouched"
+    assert api.ask("GET", job["outputs"][0]["url"])[0] == 404
+    assert api.ask("DELETE", f"/v1/jobs/{job['id']}")[0] == 204
+
+
+def test_events_tell_what_becomes_of_pictures_until_the_key_is_revoked(
+    api: Serving,
+) -> None:
+    """Each program hears of its own alone."""
+    key, other = (api.call("serve", "keys", "add", name).stdout.strip() for name in ("hears", "deaf"))
+    heard: dict[str, list[dict[str, Any]]] = {key: [], other: []}
+    with ExitStack() as stack:
+        threads = []
+        for one, into in heard.items():
+            connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+            stack.callback(connection.close)
+            connection.request("GET", "/v1/events", headers={"X-Api-Key": one})
+            answer = connection.getresponse()
+            assert answer.readline() == b"event: hello\n"
+            threads.append(threading.Thread(target=_hear, args=(answer, into), daemon=True))
+            threads[-1].start()
+        status, job, _ = api.ask("POST", PICTURES, picture(12), {"Content-Type": "image/jpeg"}, key=key)
+        assert status == 202
+        until(lambda: any(one["state"] == "done" for one in heard[key]), "its event")
+        assert {one["id"] for one in heard[key]} == {job["id"]}
+        for name in ("hears", "deaf"):
+            api.call("serve", "keys", "revoke", name)
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+    assert heard[other] == []
+
+
+def _hear(answer: http.client.HTTPResponse, into: list[dict[str, Any]]) -> None:
+    event = b""
+    while line := answer.readline():
+        if line.startswith(b"event: "):
+            event = line.strip()
+        elif line.startswith(b"data: ") and event == b"event: job":
+            into.append(json.loads(line[6:]))
+
+
+def test_a_thousand_connections_shut_nobody_out(api: Serving) -> None:
+    """Any program can make them, and say nothing; the oldest of those gives way."""
+    with ExitStack() as idle:
+        for _ in range(900):
+            idle.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=20))
+        for _ in range(3):
+            assert api.ask("GET", "/v1/key")[0] == 200
+    assert api.serve.poll() is None
+
+
+def test_more_uploads_than_are_taken_are_told_to_come_again(api: Serving) -> None:
+    """At once, and nothing is lost of those that are under way."""
+    body = picture(13)
+    head = f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    with ExitStack() as stack:
+        begun = []
+        for _ in range(20):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=60))
+            connection.sendall(head.encode() + body[:5])
+            begun.append(connection)
+        until(lambda: len(spooled(api)) == 20, "twenty uploads")
+        status, said, headers = api.ask("POST", PICTURES, body, {"Content-Type": "image/jpeg"})
+        assert (status, said["code"]) == (503, "busy")
+        assert int(headers["retry-after"]) > 0
+        for connection in begun:
+            connection.sendall(body[5:])
+        for connection in begun:
+            assert connection.recv(12) == b"HTTP/1.1 202"
+
+
+def test_fifty_at_once_are_all_cut(api: Serving) -> None:
+    """Each once, however often it was told to come again."""
+
+    def one(number: int) -> str:
+        while True:
+            status, job, _ = api.cut(picture(100 + number, side=48), f"?name=many-{number}.jpg")
+            if status != 503:
+                assert job["state"] == "done", job
+                return str(job["path"])
+            time.sleep(0.1)
+
+    with ThreadPoolExecutor(25) as pool:
+        paths = list(pool.map(one, range(50)))
+    assert sorted(paths) == sorted(f"many-{number}.jpg" for number in range(50))
+    assert not spooled(api)
+
+
+def test_keys_are_in_no_log_and_no_file(api: Serving) -> None:
+    """Nor can they be read from what is kept."""
+    api.cut(picture(14))
+    kept = [path for path in api.home.rglob("*") if path.is_file()]
+    assert api.log
+    assert not [path for path in kept if api.key.encode() in path.read_bytes()]
