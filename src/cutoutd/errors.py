@@ -321,13 +321,19 @@ def from_output_error(error: OSError, path: Path) -> OutputError:
     )
 
 
-def background_refused(path: Path, why: str) -> OutputError:
+def background_refused(path: Path, why: str, *, is_asked: bool = False) -> OutputError | LimitError:
     """A picture that goes behind subjects cannot be had: no fault of the source's, and each would meet it.
 
     Args:
         path: of the picture.
         why: what it cannot be, and the reason.
+        is_asked: it is that of one request, and no other meets it.
     """
+    if is_asked:
+        return LimitError(
+            f"the background picture that was asked for {why}",
+            advice="The original is untouched. Send it again with another background.",
+        )
     return OutputError(
         f"the background picture {why}",
         path=path,

@@ -5,13 +5,17 @@ What is None is as the folder's settings say. Values, their text, and what they 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path  # noqa: TC003 -- pydantic reads the annotations of the module's models
-from typing import Annotated, Final, Literal
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cutoutd.recipe import Channels, Format, Margin, Recipe, Rendition
+from cutoutd.recipe import Channels, Format, Margin, Recipe, RegionOfInterest, Rendition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 MAX_TEXT: Final = 4096
 """Characters of options as they are stored; none that can be asked for need as many."""
@@ -38,19 +42,6 @@ class JobOptionsError(ValueError):
     """The text is no options; its own words say why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Region:
-    """A rectangle of a picture as seen: its left, top, right and bottom edge, each the sum of both.
-
-    Attributes:
-        px: pixels.
-        share: of the picture's width (left, right) or height (top, bottom).
-    """
-
-    px: tuple[int, int, int, int] = (0, 0, 0, 0)
-    share: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-
-
 class JobOptions(BaseModel):
     """The options of one job.
 
@@ -71,7 +62,8 @@ class JobOptions(BaseModel):
         roi: what lies outside is background.
         shadow: how dark a shadow the subject casts, per cent.
         semitransparency: False: nothing inside the subject is see-through.
-        model: name of the one that cuts it.
+        model: name of the one that cuts it, where workers have it.
+        locates_subject: the sidecar says where in each result the subject is.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -86,10 +78,11 @@ class JobOptions(BaseModel):
     scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["original"] | None = None
     position: tuple[Share, Share] | Literal["original"] | None = None
     background: str | None = Field(default=None, pattern=_BACKGROUND)
-    roi: Region | None = None
+    roi: RegionOfInterest | None = None
     shadow: int | None = Field(default=None, ge=0, le=100)
     semitransparency: bool | None = None
     model: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    locates_subject: bool = False
 
     @field_validator("margin")
     @classmethod
@@ -105,7 +98,7 @@ class JobOptions(BaseModel):
 
     @field_validator("roi")
     @classmethod
-    def _region_is_possible(cls, roi: Region | None) -> Region | None:
+    def _region_is_possible(cls, roi: RegionOfInterest | None) -> RegionOfInterest | None:
         if roi is not None and not (
             all(0 <= one <= MAX_PX for one in roi.px) and all(0 <= one <= 1 for one in roi.share)
         ):
@@ -144,7 +137,7 @@ class JobOptions(BaseModel):
     @property
     def is_of_form(self) -> bool:
         """Whether anything is asked about the form of the result."""
-        return self.model_copy(update=dict.fromkeys(_NOT_OF_FORM)) != JobOptions()
+        return self.model_copy(update=_NOT_OF_FORM) != JobOptions()
 
     def recipe(self, of_folder: Recipe, backgrounds: Path) -> Recipe:
         """A folder's recipe with what is asked for.
@@ -153,54 +146,109 @@ class JobOptions(BaseModel):
             of_folder: as the folder's settings say.
             backgrounds: directory of the kept background pictures.
         """
-        if not self.is_of_form:
-            return of_folder
-        return replace(of_folder, renditions=self._renditions(of_folder.renditions[0], backgrounds))
+        return replace(
+            of_folder,
+            renditions=self.renditions(of_folder.renditions, backgrounds),
+            roi=self.roi,
+            is_solid=self.semitransparency is False,
+            locates_subject=self.locates_subject,
+        )
 
-    def _renditions(self, base: Rendition, backgrounds: Path) -> tuple[Rendition, ...]:
+    def renditions(self, of_folder: Sequence[Rendition], backgrounds: Path) -> tuple[Rendition, ...]:
+        """A folder's renditions with what is asked for; as for `recipe`."""
+        if not self.is_of_form:
+            return tuple(of_folder)
+        base = of_folder[0]
         one = self._with_background(self._placed(base), backgrounds)
         one = replace(
             one,
-            format=one.format if self.format is None else self.format,
-            quality=one.quality if self.quality is None else self.quality,
-            channels=one.channels if self.channels is None else self.channels,
-            shadow=one.shadow if self.shadow is None else self.shadow,
+            format=base.format if self.format is None else self.format,
+            channels=base.channels if self.channels is None else self.channels,
+            shadow=base.shadow if self.shadow is None else self.shadow,
+            max_pixels=self.max_pixels,
+            canvas=_reduced(base.canvas, self.max_pixels),
         )
-        return (_possible(one, self),)
+        if one.format is not base.format:
+            one = replace(one, quality=None, max_kb=None)
+        if self.quality is not None:
+            one = replace(one, quality=self.quality)
+        return self._parted(one) if self.has_separate_matte else (_possible(one),)
+
+    def _parted(self, one: Rendition) -> tuple[Rendition, ...]:
+        """The colours, and the matte that belongs to them."""
+        colours = replace(one, format=Format.JPEG, is_opaque=True, **_PLAIN)
+        matte = replace(one, format=Format.PNG, suffix=f"{one.suffix}{MATTE_SUFFIX}", **_PLAIN)
+        return _possible(colours), replace(matte, channels=Channels.ALPHA)
 
     def _placed(self, base: Rendition) -> Rendition:
-        crop = base.crop
+        crop, scale, position = base.crop, base.scale, base.position
         if self.crop is not None or self.margin is not None:
             is_cropped = self.crop if self.crop is not None else base.crop is not None
             crop = (self.margin or base.crop or Margin()) if is_cropped else None
-        scale = base.scale
+            scale = None if crop is not None else scale
         if self.scale is not None:
-            scale = None if self.scale == ORIGINAL else float(self.scale)
-        position = base.position
+            scale = None if isinstance(self.scale, str) else self.scale
+            crop = crop if scale is None else None  # it says how large the subject is in the whole frame
+            position = _MIDDLE if scale is not None and position is None else position
         if self.position is not None:
             position = None if isinstance(self.position, str) else self.position
-        return replace(base, crop=crop, scale=scale, position=position)
+        placed = replace(base, crop=crop, scale=scale, position=position)
+        return replace(placed, max_enlargement=None) if placed != base else placed
 
     def _with_background(self, base: Rendition, backgrounds: Path) -> Rendition:
         if self.background is None:
             return base
-        if (picture := self.background_picture) is not None:
-            return replace(base, colour=None, picture=str(backgrounds / picture))
+        if (kept := self.background_picture) is not None:
+            return replace(base, colour=None, picture=str(backgrounds / kept), is_picture_asked=True)
         if self.background == TRANSPARENT:
             return replace(base, colour=None, picture=None)
         number = int(self.background[1:], 16)
         return replace(base, colour=(number >> 16, number >> 8 & 255, number & 255), picture=None)
 
 
-_NOT_OF_FORM: Final = ("roi", "semitransparency", "model")
+def of_text(text: str) -> JobOptions:
+    """Options as a row or a sidecar has them; none where that was edited by hand into what is none."""
+    try:
+        return JobOptions.parse(text)
+    except JobOptionsError:
+        return JobOptions()
 
 
-def _possible(rendition: Rendition, options: JobOptions) -> Rendition:
-    """What goes together: a JPEG has no transparency, and only PNG and TIFF have 16 bits."""
-    if rendition.format is Format.JPEG and rendition.is_transparent:
+MATTE_SUFFIX: Final = "-matte"
+"""Of the matte beside colours of the same name."""
+
+_MIDDLE: Final = (0.5, 0.5)
+_NOT_OF_FORM: Final = {
+    "roi": None,
+    "semitransparency": None,
+    "model": None,
+    "locates_subject": False,
+}
+_PLAIN: Final[dict[str, Any]] = {
+    "channels": Channels.RGBA,
+    "colour": None,
+    "picture": None,
+    "is_picture_asked": False,
+    "shadow": 0,
+    "bits": 8,
+    "max_kb": None,
+}
+
+
+def _reduced(canvas: tuple[int, int] | None, max_pixels: int | None) -> tuple[int, int] | None:
+    """A canvas with so many pixels at most, in its proportions."""
+    if canvas is None or max_pixels is None or canvas[0] * canvas[1] <= max_pixels:
+        return canvas
+    factor = math.sqrt(max_pixels / (canvas[0] * canvas[1]))
+    return max(1, math.floor(canvas[0] * factor)), max(1, math.floor(canvas[1] * factor))
+
+
+def _possible(rendition: Rendition) -> Rendition:
+    """What goes together: a JPEG has no transparency, a matte no background, and only PNG and TIFF have 16 bits."""
+    if rendition.channels is Channels.ALPHA:
+        rendition = replace(rendition, colour=None, picture=None, is_picture_asked=False, shadow=0)
+    elif rendition.format is Format.JPEG and rendition.is_transparent:
         rendition = replace(rendition, colour=_WHITE)
     if rendition.is_deep and rendition.format not in (Format.PNG, Format.TIFF):
         rendition = replace(rendition, bits=8)
-    if options.format is not None and options.quality is None and options.format is not rendition.format:
-        rendition = replace(rendition, quality=None)
     return rendition

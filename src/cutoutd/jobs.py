@@ -196,6 +196,7 @@ class Staged:
     format: Format
     background_sha256: str | None = None  # of the background picture's file that it shows
     quality: int | None = None  # that was chosen to keep the file small enough
+    subject: tuple[int, int, int, int] | None = None  # where it is in it: left, top, width and height, pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,6 +74,27 @@ class Margin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RegionOfInterest:
+    """A rectangle of a picture as seen: its left, top, right and bottom edge, each the sum of both.
+
+    Attributes:
+        px: pixels.
+        share: of the picture's width (left, right) or height (top, bottom).
+    """
+
+    px: tuple[int, int, int, int] = (0, 0, 0, 0)
+    share: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in a picture, pixels; as far as it lies in that, so it may be empty."""
+        left, top, right, bottom = (
+            min(max(0, round(px + share * side)), side)
+            for px, share, side in zip(self.px, self.share, (width, height, width, height), strict=True)
+        )
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rendition:
     """One form in which a cutout is published; by default the picture's own pixels, with transparency.
 
@@ -97,6 +118,9 @@ class Rendition:
         min_quality: to which ``quality`` is lowered at most to keep ``max_kb``.
         min_px, max_px: of its longer side; None: any. A larger one is reduced, a smaller one is doubtful.
         max_enlargement: times that the picture is enlarged at most; None: however much.
+        max_pixels: width times height at most; None: any. A larger one is reduced.
+        is_picture_asked: the background picture is that of one request, so that only this fails where it cannot be used.
+        is_opaque: the subject's colours without their transparency, for a matte that lies beside them.
     """
 
     format: Format
@@ -119,6 +143,9 @@ class Rendition:
     min_px: int | None = None
     max_px: int | None = None
     max_enlargement: float | None = None
+    max_pixels: int | None = None
+    is_picture_asked: bool = False
+    is_opaque: bool = False
 
     @property
     def is_deep(self) -> bool:
@@ -126,9 +153,16 @@ class Rendition:
         return self.bits == 16  # noqa: PLR2004 -- the other is 8
 
     @property
+    def moves_alone(self) -> bool:
+        """Whether the subject is moved in a frame of the picture's size, as large as it is."""
+        has_place = self.crop is None and self.canvas is None and self.scale is None
+        return has_place and self.position is not None
+
+    @property
     def is_transparent(self) -> bool:
         """Whether its pixels have an alpha."""
-        return self.channels is Channels.RGBA and self.colour is None and self.picture is None
+        is_clear = self.colour is None and self.picture is None
+        return self.channels is Channels.RGBA and is_clear and not self.is_opaque
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +176,9 @@ class Recipe:
     review_below: float
     derived_from: bool = False  # results name the source's SHA-256
     second_below: float = 0.0  # score below which a second model looks as well, where there is one
+    roi: RegionOfInterest | None = None  # what lies outside is background
+    is_solid: bool = False  # nothing inside the subject is see-through
+    locates_subject: bool = False  # it is told where in each result the subject is
 
     @property
     def backgrounds(self) -> tuple[str, ...]:

@@ -7,17 +7,20 @@ difference means: versions of libraries, the processor, or a hand that retouched
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd import backgrounds
 from cutoutd.daemon.assembly import confine, setup_of
 from cutoutd.errors import CutoutdError, UsageError
 from cutoutd.fs.tree import Entry
+from cutoutd.job_options import JobOptions
 from cutoutd.jobs import Cut, Failure
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.corrections import Correction
     from cutoutd.protocols import ModelSpec, PoolEvent, WorkerFacts
+    from cutoutd.recipe import Recipe
     from cutoutd.settings.schema import Folder, Settings
 
 START_S: Final = 60.0
@@ -84,6 +88,7 @@ class _Said:
         correction: what a person drew; None: nothing.
         version: of the method that followed that.
         is_model_asked: a person asked for the model, so no second one looked.
+        options: what a request asked of the picture.
         runtime: versions, and the model's provider.
     """
 
@@ -98,6 +103,7 @@ class _Said:
     correction: Correction | None = None
     version: int = 0
     is_model_asked: bool = False
+    options: JobOptions = field(default_factory=JobOptions)
 
 
 def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
@@ -131,7 +137,8 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
             advice="Rendition, refine, decontaminate, metadata, review_below and the second model must be those of then.",
         )
     confine(settings)
-    cut, facts = _cut(source, folder, model, second, said.correction, settings=settings, clock=clock)
+    recipe = said.options.recipe(folder.recipe(), backgrounds.directory_in(settings.service.state_dir))
+    cut, facts = _cut(source, recipe, model, second, said.correction, settings=settings, clock=clock)
     made = {staged.sha256 for staged in cut.staged}
     return Replay(
         source=os.fspath(source),
@@ -193,7 +200,13 @@ def _understood(document: Mapping[str, Any]) -> _Said:
         correction=_drawn(document),
         version=int(document["correction"]["version"]) if "correction" in document else 0,
         is_model_asked=model.get("asked") is True,
+        options=_asked(document),
     )
+
+
+def _asked(document: Mapping[str, Any]) -> JobOptions:
+    """What a request asked; raises a ValueError where that was altered."""
+    return JobOptions.parse(json.dumps(document["options"]) if "options" in document else "")
 
 
 def _drawn(document: Mapping[str, Any]) -> Correction | None:
@@ -236,7 +249,7 @@ def _model(name: str, said: _Said) -> ModelSpec:
 
 def _cut(
     source: Path,
-    folder: Folder,
+    recipe: Recipe,
     first: ModelSpec,
     second: ModelSpec | None,
     correction: Correction | None,
@@ -252,7 +265,7 @@ def _cut(
             clock=clock,
         )
         try:
-            task, staging = task_for(source, Path(directory), folder.recipe())
+            task, staging = task_for(source, Path(directory), recipe)
             if correction is not None:
                 task = replace(task, correction=correction)
             if second is None:

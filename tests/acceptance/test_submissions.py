@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 from contextlib import closing
@@ -15,6 +17,7 @@ from cutoutd.intake import incoming
 from cutoutd.job_options import JobOptions
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.journal.submissions import Submissions
+from cutoutd.recipe import Format
 from cutoutd.submitting import submit
 from tests.acceptance.conftest import picture
 
@@ -61,6 +64,43 @@ def found(bench: Bench, key: str) -> Submission | None:
     """A request."""
     with closing(Store(journal_of(bench))) as store:
         return Submissions(store, Clock()).find(key)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_was_asked_is_made_said_and_repeated(bench: Bench) -> None:
+    """By the run, the sidecar, a replay, a retry, and a retry after the journal was lost."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    asked = JobOptions(format=Format.JPEG, background="#ff0000", max_pixels=10_000, locates_subject=True)
+    hand_in(bench, "one", asked)
+    assert bench.once().returncode == 0
+    result = bench.output / "b.jpg"
+    with Image.open(result) as image:
+        assert image.size == (115, 86)
+        red, green, blue = image.convert("RGB").getpixel((3, 3))  # type: ignore[misc]
+        assert red > 240
+        assert max(green, blue) < 20
+    said = bench.sidecar("b.jpg.json")
+    assert JobOptions.parse(json.dumps(said["options"])) == asked
+    assert len(said["outputs"][0]["subject"]) == 4
+    assert "options" not in bench.sidecar("a.png.json")
+    made = digest(result)
+    replayed = bench.call("replay", bench.output / "b.jpg.json", *bench.pair())
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    result.unlink()
+    assert bench.call("retry", "b.jpg", *bench.pair()).returncode == 0
+    assert bench.once().returncode == 0
+    assert digest(result) == made
+    journal_of(bench).unlink()
+    assert bench.once().returncode == 0
+    assert bench.call("retry", "b.jpg", *bench.pair()).returncode == 0
+    assert bench.once().returncode == 0
+    assert digest(result) == made
+    assert bench.results() == ["a.png", "a.png.json", "b.jpg", "b.jpg.json"]
 
 
 def test_handed_in_while_it_runs_after_a_kill_and_before_the_start(

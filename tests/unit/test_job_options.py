@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.job_options import MAX_TEXT, JobOptions, JobOptionsError, Region
-from cutoutd.recipe import Channels, Format, Margin, Metadata, Recipe, Rendition
+from cutoutd.job_options import MAX_TEXT, JobOptions, JobOptionsError
+from cutoutd.recipe import Channels, Format, Margin, Metadata, Recipe, RegionOfInterest, Rendition
 
 BACKGROUNDS = Path("/state/backgrounds")
 SHA256 = "a" * 64
@@ -30,7 +30,7 @@ ALL = JobOptions(
     scale=0.5,
     position=(0.0, 1.0),
     background="#0a0b0c",
-    roi=Region(px=(1, 2, 0, 0), share=(0.0, 0.0, 1.0, 1.0)),
+    roi=RegionOfInterest(px=(1, 2, 0, 0), share=(0.0, 0.0, 1.0, 1.0)),
     shadow=30,
     semitransparency=False,
     model="u2net-int8",
@@ -87,7 +87,10 @@ def test_what_is_out_of_bounds_is_refused_in_words(text: str) -> None:
 
 def test_without_a_word_about_the_form_all_of_the_folders_results_are_made() -> None:
     """A region or a model concerns the matte, which all of them share."""
-    assert JobOptions(roi=Region(), model="m").recipe(RECIPE, BACKGROUNDS).renditions == RECIPE.renditions
+    assert (
+        JobOptions(roi=RegionOfInterest(), model="m").recipe(RECIPE, BACKGROUNDS).renditions
+        == RECIPE.renditions
+    )
 
 
 def test_one_result_of_the_folders_name_and_place() -> None:

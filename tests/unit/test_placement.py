@@ -108,3 +108,21 @@ def test_a_subject_is_on_its_canvas_whatever_is_wished(
     assert there.bottom <= found.height + 0.01
     if scale is not None:
         assert max(there.width / found.width, there.height / found.height) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("wanted", [{}, {"crop": Margin()}, {"position": (0.0, 0.0)}, {"scale": 0.5}])
+def test_a_result_has_so_many_pixels_at_most(wanted: dict[str, object]) -> None:
+    """In the proportions of what is shown, and not many fewer."""
+    small = placed(max_pixels=10_000, **wanted)
+    assert 9_000 < small.width * small.height <= 10_000
+    assert placed(max_pixels=120_000, **wanted) == placed(**wanted)
+
+
+def test_a_subject_is_moved_as_large_as_it_is() -> None:
+    """In a frame of the picture's size, pixel for pixel; reduced, where that has to be."""
+    moved = placed(position=(0.0, 1.0))
+    assert (moved.width, moved.height, moved.keeps_pixels) == (400, 300, True)
+    assert moved.onto_canvas(SUBJECT) == Box(left=0, top=100, right=100, bottom=300)
+    small = placed(position=(1.0, 0.0), max_pixels=30_000)
+    assert (small.width, small.height) == (200, 150)
+    assert small.onto_canvas(SUBJECT) == Box(left=150, top=0, right=200, bottom=100)

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cutoutd import backgrounds
 from cutoutd.daemon.assembly import publisher_of, rules_of
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.sidecar_factory import SidecarFactory
@@ -117,6 +118,7 @@ class FolderFactory:
             moves=self.journal.moves,
             model=self.settings().model_of(folder),
             corrections=self.journal.corrections,
+            backgrounds=backgrounds.directory_in(self.state.path),
             has_model=lambda name: name in self.settings().needed_models,
             overlaps=self.overlaps,
             heartbeat=LeaseHeartbeat(folder.name, lease, lost=monitor.check_again),

@@ -6,8 +6,10 @@ It must not publish, nor decide anything.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cutoutd import job_options
 from cutoutd.events import JobEnded
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import forms, has_kind
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Cut, Job, JobState, Origin, Published
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
+    from cutoutd.recipe import Rendition
     from cutoutd.settings.schema import Folder
 
 
@@ -83,6 +86,11 @@ class Context:
         """Absolute paths of results."""
         return tuple(str(self.folder.output / one.path) for one in published)
 
+    def renditions(self, job: Job) -> tuple[Rendition, ...]:
+        """Those of a job's results, as the folder's settings and what was asked of it say."""
+        # Where a background lies is nothing to the names.
+        return job_options.of_text(job.options).renditions(self.folder.recipe().renditions, Path())
+
     def publication(
         self,
         job: Job,
@@ -110,7 +118,7 @@ class Context:
         return Publication(
             facts=replace(self.sidecar_factory.sidecar_facts(job, cut, correction), doubtful=doubtful),
             staged=cut.staged,
-            renditions=self.folder.recipe().renditions,
+            renditions=self.renditions(job),
             review=cut.review,
             earlier=(*earlier, *self.published(job.path, job.generation)),
             known=self.journal.reservations.known(job) if known is None else known,

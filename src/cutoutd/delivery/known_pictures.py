@@ -127,6 +127,8 @@ class KnownPictures:
             rejected = next(
                 (one for one in candidates if self._is_elsewhere(job, one.job.path, sha256)), None
             )
+        if origin is not None:
+            job = replace(job, options=self.context.journal.queue.inherit_options(job, origin))
         failure = None if rejected is None else failure_in(rejected.job)
         if rejected is not None and failure is not None:
             self.failed_jobs.fail(job, failure, sha256)
@@ -158,7 +160,7 @@ class KnownPictures:
         """Have a picture's result published under its new names; None if it has to be cut."""
         earlier = self.context.published(origin.path, origin.generation)
         shown = tuple(one for one in earlier if one.review is origin.review)
-        renditions = self.context.folder.recipe().renditions
+        renditions = self.context.renditions(job)
         if sorted(one.rendition for one in shown if one.rendition >= 0) != list(range(len(renditions))):
             return None
         if origin.review and shown != earlier:

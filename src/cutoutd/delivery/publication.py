@@ -136,7 +136,7 @@ class PublicationSteps:
     def _deliver(self, step: Deliver) -> MakePlan | Done:
         """See that the worker's report can be true, before anything is done with it."""
         job, cut, folder = step.job, step.cut, self.context.folder
-        wanted = [(number, one.format) for number, one in enumerate(folder.rendition)]
+        wanted = [(number, one.format) for number, one in enumerate(self.context.renditions(job))]
         reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
         if reported not in (wanted, [(-1, Format.PNG), *wanted]):
             # The worker has read a hostile picture, and is not to be believed.

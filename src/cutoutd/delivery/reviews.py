@@ -148,7 +148,7 @@ class DecidedReviews:
         Raises:
             NotAcceptableError: they are not as they were published, or the folder's renditions are others by now.
         """
-        renditions = self.context.folder.recipe().renditions
+        renditions = self.context.renditions(job)
         found = sorted(one.rendition for one in shown if one.rendition >= 0)
         if found != list(range(len(renditions))):
             raise NotAcceptableError("the folder's renditions are others than when it was cut")

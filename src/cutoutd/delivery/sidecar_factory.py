@@ -9,6 +9,7 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from cutoutd import job_options
 from cutoutd.offload.routing import RoutePlan, egress_of
 from cutoutd.publish.correction_block import CorrectionFacts
 from cutoutd.publish.failures import FailureFacts
@@ -67,7 +68,8 @@ class SidecarFactory:
             cut: as its worker reported it.
             correction: that the worker has followed; None: nothing was drawn.
         """
-        worker, asked = self._worker(), self._asked(job.model) if job.model else None
+        name = job.model or job_options.of_text(job.options).model
+        worker, asked = self._worker(), self._asked(name) if name else None
         settings_sha256 = self._settings_sha256[job.folder]
         if asked is not None:
             local_model, settings_sha256 = _facts(asked[0], worker), asked[1]
@@ -101,6 +103,7 @@ class SidecarFactory:
             warnings=(*cut.warnings, *_settled(plan)),
             dropped=cut.dropped,
             accepted_us=job.accepted_us,
+            options=job_options.of_text(job.options).text(),
         )
 
     def _local_model(self, worker: WorkerFacts | None, cut: Cut) -> ModelFacts:

@@ -175,6 +175,7 @@ class Adoption:
             claims=record.claims,
             detail=detail,
             correction=record.correction,
+            options=record.options.text(),
         )
 
     def _is_rejected(self, record: Record, *, is_this: bool) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cutoutd import job_options
 from cutoutd.errors import FailureCode
 from cutoutd.faults.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
@@ -108,6 +109,7 @@ class HotFolder:
         overlaps: knows which folders must give way to others; None: there are no others.
         corrections: the journal's, for what people drew; None: nobody does.
         has_model: whether workers have a model of a name, which a person may ask for.
+        backgrounds: directory of the pictures that requests want behind their subjects.
     """
 
     def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
@@ -125,12 +127,14 @@ class HotFolder:
         moves: PictureMoves | None = None,
         corrections: Corrections | None = None,
         has_model: Callable[[str], bool] = lambda _: False,
+        backgrounds: Path = Path(),
     ) -> None:
         self.folder = folder
         self._monitor = monitor
         self._moves = moves
         self._corrections = corrections
         self.has_model = has_model
+        self._backgrounds = backgrounds
         self.delivery = delivery
         self._reservations = reservations
         self._model = model
@@ -352,7 +356,7 @@ class HotFolder:
         return "one of its threads failed by a fault of ours, and was started again"
 
     def _candidates(self, job: Job) -> Candidates:
-        if self._moves is None or job.forced or job.detail.get("moved") is False:
+        if self._moves is None or job.forced or job.options or job.detail.get("moved") is False:
             return Candidates()
         return self._moves.candidates(job)
 
@@ -366,12 +370,15 @@ class HotFolder:
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.breaker.begin_trial()
-        published = None if job.forced else self._reservations.last_published(job.folder, job.path)
+        # What is asked may be another form of a picture that is published.
+        is_new = job.forced or job.options
+        published = None if is_new else self._reservations.last_published(job.folder, job.path)
         moved = self._candidates(job)
-        recipe, model = self.folder.recipe(), self._model
-        if job.model and self.has_model(job.model):
+        asked = job_options.of_text(job.options)
+        recipe, model = asked.recipe(self.folder.recipe(), self._backgrounds), self._model
+        if (wanted := job.model or asked.model) and self.has_model(wanted):
             # Who asks for a model wants its matte, and not another one's where that is doubtful.
-            recipe, model = replace(recipe, second_below=0.0), job.model
+            recipe, model = replace(recipe, second_below=0.0), wanted
         return Task(
             job=job.id,
             source=os.fspath(Path(self.folder.input, job.path)),

@@ -41,6 +41,7 @@ class Adopted:
         claims: keys of the names that are the source's from then on.
         detail: for the row.
         correction: what a person drew over the cutout; None: nothing.
+        options: what a request asked of the picture, as `cutoutd.job_options` writes it; empty: nothing.
     """
 
     version: Version
@@ -55,6 +56,7 @@ class Adopted:
     claims: tuple[bytes, ...]
     detail: dict[str, Any]
     correction: Correction | None = None
+    options: str = ""
 
 
 def take_over(
@@ -86,7 +88,7 @@ def take_over(
         if newest is not None and newest["state"] in IN_HAND:
             return False
         retire(folder, path, now_us)
-        store.insert(
+        job = store.insert(
             SQL.insert_job,
             folder=folder,
             path=path,
@@ -101,6 +103,7 @@ def take_over(
             sha256=one.sha256,
             detail=json.dumps(one.detail),
         )
+        store.write(SQL.set_options, job=job, options=one.options)
         return True
     # What a person has asked for is done even so.
     if newest["state"] in IN_HAND or newest["forced"]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.clock import Clock
+    from cutoutd.jobs import Origin
     from cutoutd.journal.store import Store
 
 BY_MODEL: Final = "model:"
@@ -200,6 +201,16 @@ class Queue:
     def doubt_within(self, job: int) -> None:
         """The next look at its source accepts it again, and a worker compares the bytes."""
         self._store.write(SQL.doubt_job, job=job)
+
+    def inherit_options(self, job: Job, origin: Origin) -> str:
+        """A picture was moved: what was asked of it where it lay before holds on; returns that."""
+        where = {"folder": job.folder, "path": os.fsencode(origin.path), "generation": origin.generation}
+        row = self._store.row(SQL.options_of_source, **where)
+        if row is None or not row["options"]:
+            return job.options
+        with self._store.transaction():
+            self._store.write(SQL.set_options, job=job.id, options=row["options"])
+        return str(row["options"])
 
     def join_within(self, job: int, generation: int) -> None:
         """Its source is one that was at this path before."""

@@ -70,6 +70,12 @@ UPDATE job SET cleanup_pending = 0 WHERE id = :job
 -- name: doubt_job
 UPDATE job SET provisional = 1 WHERE id = :job
 
+-- name: options_of_source
+SELECT options FROM job WHERE folder = :folder AND path = :path AND generation = :generation ORDER BY id DESC LIMIT 1
+
+-- name: set_options
+UPDATE job SET options = :options WHERE id = :job
+
 -- name: join_source
 UPDATE job SET generation = :generation WHERE id = :job
 

@@ -120,6 +120,11 @@ class Submissions:
         """Names of the files that requests of a folder wait with."""
         return frozenset(str(row["spool"]) for row in self._store.rows(SQL.spools_in_use, folder=folder))
 
+    def asked_backgrounds(self) -> frozenset[str]:
+        """What jobs and requests want behind their subjects: colours, and pictures by their SHA-256."""
+        rows = self._store.rows(SQL.asked_backgrounds)
+        return frozenset(str(row["background"]) for row in rows if row["background"] is not None)
+
     def name(self, key: str, path: str) -> None:
         """Write down which name a request's file is to get, before it gets it."""
         with self._store.transaction():

@@ -16,6 +16,10 @@ SELECT * FROM submission WHERE folder = :folder AND {pending} ORDER BY posted_us
 -- name: spools_in_use
 SELECT spool FROM submission WHERE folder = :folder AND {pending}
 
+-- name: asked_backgrounds
+SELECT json_extract(options, '$.background') AS background FROM job WHERE options LIKE '%background%'
+UNION SELECT json_extract(options, '$.background') FROM submission WHERE options LIKE '%background%'
+
 -- name: name_submission
 UPDATE submission SET path = :path WHERE key = :key AND {pending}
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import reply
-from cutoutd.engine.matting import foreground, matte_model, quality, refine, subject_search
+from cutoutd.engine.matting import foreground, matte_model, quality, refine, solid, subject_search
 from cutoutd.engine.matting.stroke_masks import paint
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.engine.matting.tiles import ImagePyramid
 from cutoutd.engine.render import compose
-from cutoutd.errors import InferenceError, ReplyError, StorageError
+from cutoutd.errors import InferenceError, LimitError, ReplyError, StorageError
 from cutoutd.exchange.spool import Body
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import SecondOpinion
@@ -62,8 +62,61 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine) -> CoarseMa
         coarse = _received(task.received, files, engine.max_pixels)
         height, width = picture.rgb.shape[:2]
         region = Region(top=0, bottom=height, left=0, right=width)
-        return CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse))
-    model, shown = engine.model(task.model), seen(picture)
+        return _within(
+            CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse)), task.recipe, picture
+        )
+    part = _of_interest(task.recipe, picture)
+    return _moved(_found(task, seen(picture)[part.slices], engine), part)
+
+
+def _of_interest(recipe: Recipe, picture: Picture) -> Region:
+    """The part of a picture that a subject can be in.
+
+    Raises:
+        LimitError: there is none.
+    """
+    height, width = picture.rgb.shape[:2]
+    left, top, right, bottom = (0, 0, width, height) if recipe.roi is None else recipe.roi.box(width, height)
+    if left >= right or top >= bottom:
+        raise LimitError(
+            f"the region of interest that was asked for is empty in a picture of {width} x {height} pixels",
+            advice="The original is untouched. Send it again with another region.",
+        )
+    return Region(top=top, bottom=bottom, left=left, right=right)
+
+
+def _moved(matte: CoarseMatte, part: Region) -> CoarseMatte:
+    """The matte of a part of a picture, in the picture."""
+    at = matte.region
+    return replace(
+        matte,
+        region=Region(
+            top=at.top + part.top,
+            bottom=at.bottom + part.top,
+            left=at.left + part.left,
+            right=at.right + part.left,
+        ),
+    )
+
+
+def _within(matte: CoarseMatte, recipe: Recipe, picture: Picture) -> CoarseMatte:
+    """A matte of the whole picture, without what lies outside the region of interest."""
+    if recipe.roi is None:
+        return matte
+    part, (height, width) = _of_interest(recipe, picture), picture.rgb.shape[:2]
+    rows, columns = matte.coarse.shape
+    inside = np.zeros_like(matte.coarse)
+    there = (
+        slice(round(part.top * rows / height), round(part.bottom * rows / height)),
+        slice(round(part.left * columns / width), round(part.right * columns / width)),
+    )
+    inside[there] = matte.coarse[there]
+    return replace(matte, coarse=inside)
+
+
+def _found(task: Task, shown: NDArray[np.uint8], engine: Engine) -> CoarseMatte:
+    """What the models see in a picture, uint8 (H, W, 3), sRGB."""
+    model = engine.model(task.model)
     found = _detected(shown, model)
     first = _of(found, model)
     second = engine.second_for(task.model)
@@ -147,6 +200,8 @@ def refined(
     if painted is not alpha and fine.shape != alpha.shape:  # it may be soft outside the region now
         where, part, pyramid = (slice(None), slice(None)), picture.rgb, ImagePyramid(picture.rgb)
     alpha = painted
+    if recipe.is_solid:
+        alpha = solid.without_veils(alpha)
     if picture.alpha is not None:
         alpha = compose.multiplied(alpha, picture.alpha)
     if recipe.decontaminate:

@@ -122,7 +122,8 @@ def stage(
         picture.iptc,
         derived_from=sha256 if recipe.derived_from else "",
     )
-    subject = canvas_layout.subject(picture, alpha, recipe.renditions)
+    located = recipe.locates_subject
+    subject = canvas_layout.subject(picture, alpha, recipe.renditions, is_located=located)
     # All are laid out before the first is written: one that is impossible costs no time.
     layouts = [canvas_layout.lay_out(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
     staged: list[Staged] = []
@@ -133,7 +134,14 @@ def stage(
         encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), tell)
         tell(Step.WRITE)
         written = _write(task, files, number, encoder.layout, encoder.write, layout.rendition.format)
-        staged.append(replace(written, background_sha256=background.sha256, quality=encoder.quality))
+        staged.append(
+            replace(
+                written,
+                background_sha256=background.sha256,
+                quality=encoder.quality,
+                subject=layout.shown_at if located else None,
+            )
+        )
         _check_size(layout, written.bytes)
         warnings += encoder.warnings
     if review:
@@ -235,6 +243,7 @@ def _background(
 
     Raises:
         OutputError: it is a picture that cannot be used. It is no fault of the source's, and each would meet it.
+        LimitError: likewise, where one request asked for it, so that no other meets it.
     """
     if layout.rendition.picture is None:
         return _Background(backdrop=canvas_layout.behind(layout, None))
@@ -245,9 +254,11 @@ def _background(
         tell(Step.CUT)
         picture = decode.decode(data, max_pixels=max_pixels)
     except OSError as error:
-        raise background_refused(path, f"cannot be read ({error.strerror})") from error
+        why = f"cannot be read ({error.strerror})"
+        raise background_refused(path, why, is_asked=layout.rendition.is_picture_asked) from error
     except PictureError as error:
-        raise background_refused(path, f"cannot be used: {error.cause}") from error
+        why = f"cannot be used: {error.cause}"
+        raise background_refused(path, why, is_asked=layout.rendition.is_picture_asked) from error
     return _Background(
         backdrop=canvas_layout.behind(layout, picture), sha256=hashlib.sha256(data).hexdigest()
     )

@@ -180,8 +180,15 @@ def _faults_of_staged(staged: Staged, source: SourceFacts, asked: Asked) -> Iter
     most = largest_result_bytes(staged.width * staged.height, source_bytes=asked.task.size)
     yield from _faults_of_bytes(staged.bytes, most)
     yield from _faults_of_hash(staged.sha256, staged.background_sha256)
+    if staged.subject is not None and not _lies_in(staged.subject, staged):
+        yield "it reports a subject outside of its result"
     if staged.quality is not None and not 0 <= staged.quality <= 100:  # noqa: PLR2004 -- every encoder's scale
         yield f"it reports a quality of {staged.quality}"
+
+
+def _lies_in(box: tuple[int, int, int, int], staged: Staged) -> bool:
+    left, top, width, height = box
+    return min(box) >= 0 and left + width <= staged.width and top + height <= staged.height
 
 
 def largest_size(rendition: Rendition, width: int, height: int) -> tuple[int, int]:

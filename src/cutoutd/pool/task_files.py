@@ -70,7 +70,10 @@ def open_files(
         if task.export is not None:
             copy = kept(_copy(Path(task.export.file)))
         else:
-            backgrounds = tuple(kept(_background(Path(one))) for one in task.recipe.backgrounds)
+            asked = {one.picture for one in task.recipe.renditions if one.is_picture_asked}
+            backgrounds = tuple(
+                kept(_background(Path(one), is_asked=one in asked)) for one in task.recipe.backgrounds
+            )
             with storage_faults(staging.directory):
                 opened.callback(staging.remove_whole)
                 results = tuple(map(kept, _results(task, staging)))
@@ -116,13 +119,13 @@ def _results(task: Task, staging: Staging) -> Iterator[int]:
             yield entry.open(_MAKE)
 
 
-def _background(path: Path) -> int:
+def _background(path: Path, *, is_asked: bool) -> int:
     try:
         descriptor = os.open(path, _READ)
     except OSError as error:
-        raise background_refused(path, f"cannot be read ({error.strerror})") from error
+        raise background_refused(path, f"cannot be read ({error.strerror})", is_asked=is_asked) from error
     if not _is_regular(descriptor):
-        raise background_refused(path, "is no file")
+        raise background_refused(path, "is no file", is_asked=is_asked)
     return descriptor
 
 

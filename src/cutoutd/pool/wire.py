@@ -22,7 +22,16 @@ from cutoutd.corrections import Correction
 from cutoutd.jobs import Cut, Export, Exported, Failure, Moved, NeedsRoom, Received, Report, Task, Unchanged
 from cutoutd.pool import report_checks
 from cutoutd.protocols import Files, ModelSpec, Scale, Step, WorkerFacts
-from cutoutd.recipe import Channels, Format, Margin, Metadata, Profile, Recipe, Rendition
+from cutoutd.recipe import (
+    Channels,
+    Format,
+    Margin,
+    Metadata,
+    Profile,
+    Recipe,
+    RegionOfInterest,
+    Rendition,
+)
 from cutoutd.strokes import Stroke, StrokeKind
 
 if TYPE_CHECKING:
@@ -158,12 +167,17 @@ def decode_task(line: bytes) -> Task:
     fields = _load(line)["task"]
     recipe = fields.pop("recipe")
     renditions = tuple(_rendition(entry) for entry in recipe.pop("renditions"))
-    metadata = Metadata(recipe.pop("metadata"))
+    metadata, roi = Metadata(recipe.pop("metadata")), recipe.pop("roi")
     export, received = fields.pop("export"), fields.pop("received")
     moved, correction = tuple(fields.pop("moved_sha256s")), fields.pop("correction")
     return Task(
         **fields,
-        recipe=Recipe(**recipe, renditions=renditions, metadata=metadata),
+        recipe=Recipe(
+            **recipe,
+            renditions=renditions,
+            metadata=metadata,
+            roi=None if roi is None else RegionOfInterest(**_tuples(roi)),
+        ),
         moved_sha256s=moved,
         export=None if export is None else Export(**export),
         received=None if received is None else Received(**received),

@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
 from cutoutd.faults.isolation import is_expected, report
 from cutoutd.fs.tree import Tree
+from cutoutd.job_options import JobOptions
 from cutoutd.jobs import Published
 from cutoutd.logs import get
 from cutoutd.publish.displaced import DIRECTORY, reached
@@ -37,7 +39,6 @@ from cutoutd.recipe import Format, Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from cutoutd.corrections import Correction
     from cutoutd.publish.failures import FailureRecord
@@ -74,6 +75,7 @@ class Record:
         score: probability that the cutout is right; None where that is not known.
         failure: code, title, cause and advice; None where the picture was cut.
         correction: what a person drew over the cutout; None: nothing.
+        options: what a request asked of the picture.
         are_all: `published` has all results that the sidecar names; others do not fit the settings any more.
     """
 
@@ -92,6 +94,7 @@ class Record:
     score: float | None = None
     failure: Mapping[str, str] | None = None
     correction: Correction | None = None
+    options: JobOptions = field(default_factory=JobOptions)
     are_all: bool = True
 
 
@@ -188,8 +191,11 @@ class Records:
             return None
         if not 0 < len(said.outputs) <= MAX_OUTPUTS:
             return None
+        renditions = said.options.renditions(self._renditions, Path())
         published = tuple(
-            one for path, sha256 in said.outputs.items() if (one := self._result(said.path, path, sha256))
+            one
+            for path, sha256 in said.outputs.items()
+            if (one := _result(said.path, path, sha256, renditions))
         )
         names = [(self._output, one.path) for one in published]
         if published:  # the sidecar is named after the first
@@ -209,30 +215,32 @@ class Records:
             model=said.model,
             score=said.score,
             correction=said.correction,
+            options=said.options,
             are_all=len(published) == len(said.outputs),
         )
 
-    def _result(self, source: str, path: str, sha256: str) -> Published | None:
-        """A result that this source could have got under this name by today's settings."""
-        if not _SHA256.fullmatch(sha256):
-            return None
-        for review in (False, True):
-            forms = list(enumerate(self._renditions))
-            if review:
-                forms.append((-1, _OVERLAY))
-            for index, one in forms:
-                place = placed(source, directory=one.directory, review=review)
-                extension = one.format.extension
-                known = tuple(
-                    name
-                    for again in (False, True)
-                    for name in itertools.islice(
-                        candidates(place, suffix=one.suffix, extension=extension, again=again), KNOWN_NAMES
-                    )
-                )
-                if path in known or any(path == formed(name, form) for form in NameForm for name in known):
-                    return Published(rendition=index, path=path, sha256=sha256, review=review)
+
+def _result(source: str, path: str, sha256: str, renditions: Sequence[Rendition]) -> Published | None:
+    """A result that this source could have got under this name by its renditions."""
+    if not _SHA256.fullmatch(sha256):
         return None
+    for review in (False, True):
+        forms = list(enumerate(renditions))
+        if review:
+            forms.append((-1, _OVERLAY))
+        for index, one in forms:
+            place = placed(source, directory=one.directory, review=review)
+            extension = one.format.extension
+            known = tuple(
+                name
+                for again in (False, True)
+                for name in itertools.islice(
+                    candidates(place, suffix=one.suffix, extension=extension, again=again), KNOWN_NAMES
+                )
+            )
+            if path in known or any(path == formed(name, form) for form in NameForm for name in known):
+                return Published(rendition=index, path=path, sha256=sha256, review=review)
+    return None
 
 
 def _json_files(tree: Tree) -> Iterator[str]:

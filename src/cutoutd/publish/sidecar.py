@@ -24,10 +24,13 @@ This module must not write files or look at a clock; it turns values into bytes 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cutoutd import job_options
 from cutoutd.clock import rfc3339
+from cutoutd.job_options import JobOptions
 from cutoutd.publish.correction_block import correction_fields, correction_of
 from cutoutd.publish.document import (
     encode,
@@ -110,6 +113,7 @@ class SidecarFacts:
         second: what a second model's look came to; None: none looked.
         correction: what a person drew; None: nothing.
         is_model_asked: a person asked for this model, whatever the settings name.
+        options: what a request asked of the picture, as `cutoutd.job_options` writes it; empty: nothing.
     """
 
     job: int
@@ -134,6 +138,7 @@ class SidecarFacts:
     second: SecondFacts | None = None
     correction: CorrectionFacts | None = None
     is_model_asked: bool = False
+    options: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +157,7 @@ class SidecarRecord:
         doubtful: the results may well be wrong, and no person has accepted them.
         score: probability that they are right; None if it does not say so.
         correction: what a person drew over them; None if nothing, or if it does not say so in a way that can be read.
+        options: what a request asked of the picture, likewise.
     """
 
     job: int
@@ -168,6 +174,7 @@ class SidecarRecord:
     image_sha256: str = ""
     score: float | None = None
     correction: Correction | None = None
+    options: JobOptions = field(default_factory=JobOptions)
 
 
 def compose(
@@ -213,6 +220,7 @@ def compose(
         **({"second_opinion": asdict(facts.second)} if facts.second is not None else {}),
         **({"correction": correction_fields(facts.correction)} if facts.correction is not None else {}),
         "settings_sha256": facts.settings_sha256,
+        **({"options": json.loads(facts.options)} if facts.options else {}),
         "runtime": asdict(facts.runtime),
         "egress": facts.egress,
         "sandbox": facts.sandbox,
@@ -306,9 +314,16 @@ def read_sidecar(entry: Entry) -> SidecarRecord | None:
             image_sha256=str(source.get("image_sha256", "")),
             score=_score(document),
             correction=correction_of(document),
+            options=options_of(document),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
+
+
+def options_of(document: Mapping[str, Any]) -> JobOptions:
+    """What a request asked of a picture, as its sidecar says; nothing where it was edited by hand into what is none."""
+    said = document.get("options")
+    return job_options.of_text(json.dumps(said)) if isinstance(said, dict) else JobOptions()
 
 
 def model_name(document: Mapping[str, Any]) -> str:
@@ -340,6 +355,7 @@ def _output_fields(path: str, result: Staged) -> dict[str, object]:
         "height": result.height,
         "format": result.format,
         **({"quality": result.quality} if result.quality is not None else {}),
+        **({"subject": list(result.subject)} if result.subject is not None else {}),
     }
 
 

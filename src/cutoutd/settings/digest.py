@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 _ALWAYS = frozenset({"format", "suffix"})
+_OF_REQUESTS = ("roi", "is_solid", "locates_subject")  # no setting gives them; a sidecar has them apart
 _NEVER = frozenset({"directory"})  # moves results, and changes none
 _DEFAULTS = {field.name: field.default for field in fields(Rendition) if field.name not in _ALWAYS}
 
@@ -41,6 +42,8 @@ def settings_sha256(folder: Folder, model: str, second: str = "") -> str:
     below = decisive.pop("second_below")
     if second:
         decisive["second"] = [second, below]
+    for name in _OF_REQUESTS:
+        del decisive[name]
     if not recipe.derived_from:
         del decisive["derived_from"]  # as it was before there was such a setting
     return _sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")))

@@ -6,6 +6,7 @@ first. It must not encode, and reads no file.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -58,17 +59,21 @@ class Subject:
         return placement.whole(self.alpha.shape[0], self.alpha.shape[1])
 
 
-def subject(picture: Picture, alpha: NDArray[np.uint8], renditions: Collection[Rendition]) -> Subject:
+def subject(
+    picture: Picture, alpha: NDArray[np.uint8], renditions: Collection[Rendition], *, is_located: bool = False
+) -> Subject:
     """Look at what is to be shown, no closer than the renditions need.
 
     Args:
         picture: the picture.
         alpha: uint8 (H, W), its matte.
         renditions: all that are to be made of it.
+        is_located: it is told where the subject is.
     """
     frame = placement.whole(alpha.shape[0], alpha.shape[1])
     shadowed = any(one.shadow for one in renditions)
-    if not shadowed and all(one.crop is None and one.scale is None for one in renditions):
+    is_anywhere = all(one.crop is None and one.scale is None and not one.moves_alone for one in renditions)
+    if not shadowed and is_anywhere and not is_located:
         return Subject(picture=picture, alpha=alpha, found=frame, shadow=None)
     box = placement.subject(alpha)
     if box is None:
@@ -134,10 +139,21 @@ class CanvasLayout:
 
     def _placed(self, rgb: NDArray[Sample]) -> Iterator[NDArray[Sample]]:
         alpha = self.subject.alpha
+        if self.rendition.is_opaque:
+            alpha = np.full_like(alpha, 255)
         if self.is_whole:
             return compose.strips(rgb, alpha)
         box = placement.subject(alpha, faintest=0) or self.subject.frame
         return scaling.strips(rgb, alpha, self.place, visible=box)
+
+    @property
+    def shown_at(self) -> tuple[int, int, int, int]:
+        """Where on the canvas the subject is: left, top, width and height, pixels; all 0 where it is not on it."""
+        box = self.place.onto_canvas(self.subject.found)
+        left, top = max(0, math.floor(box.left)), max(0, math.floor(box.top))
+        width = min(self.place.width, math.ceil(box.right)) - left
+        height = min(self.place.height, math.ceil(box.bottom)) - top
+        return (left, top, width, height) if width > 0 and height > 0 else (0, 0, 0, 0)
 
     @property
     def is_whole(self) -> bool:
@@ -155,6 +171,8 @@ class CanvasLayout:
         if self.rendition.shadow and self.subject.shadow is not None:
             fallen = self.subject.shadow.strip(self.place, top, bottom)
             fallen *= self.rendition.shadow / _PERCENT
+        if self.rendition.is_opaque:
+            return strip[..., :3]
         if behind is not None:
             ground = compose.widened(behind.strip(top, bottom, self.place.width), strip.dtype)
             return backdrop.over(ground, strip, fallen)

@@ -5,6 +5,7 @@ It must not touch pixels; `cutoutd.engine.render.scaling` does.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -112,9 +113,11 @@ def place(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> Placem
     """
     if rendition.scale is not None:
         return _scaled(rendition, frame, found, rendition.scale)
+    if rendition.moves_alone:
+        return _moved(rendition, frame, found)
     content = frame if rendition.crop is None else _with_margin(shown, found, rendition.crop)
     if rendition.canvas is None:
-        return _whole(content, rendition.max_px)
+        return _whole(content, rendition)
     width, height = rendition.canvas
     factor = min(width / content.width, height / content.height)
     across, down = rendition.position or (0.5, 0.5)
@@ -128,13 +131,18 @@ def place(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> Placem
     )
 
 
-def _whole(content: Box, max_px: int | None) -> Placement:
-    """What is shown as it is, or reduced to what its longer side may have."""
-    longer = max(content.width, content.height)
+def _whole(content: Box, rendition: Rendition) -> Placement:
+    """What is shown as it is, or reduced to what its longer side, or all of it, may have."""
+    longer, pixels = max(content.width, content.height), content.width * content.height
+    max_px, max_pixels = rendition.max_px, rendition.max_pixels
     factor = 1.0 if max_px is None or longer <= max_px else max_px / longer
+    width, height = round(content.width * factor), round(content.height * factor)
+    if max_pixels is not None and width * height > max_pixels:
+        factor = math.sqrt(max_pixels / pixels)
+        width, height = (math.floor(side * factor + _EPSILON) for side in (content.width, content.height))
     return Placement(
-        width=max(1, round(content.width * factor)),
-        height=max(1, round(content.height * factor)),
+        width=max(1, width),
+        height=max(1, height),
         factor=factor,
         left=-content.left * factor,
         top=-content.top * factor,
@@ -148,7 +156,7 @@ def wanted_factor(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -
 
 def _scaled(rendition: Rendition, frame: Box, found: Box, scale: float) -> Placement:
     """The subject takes its share of the canvas, by whichever of its sides is the longer there."""
-    width, height = rendition.canvas or _reduced(frame, rendition.max_px)
+    width, height = rendition.canvas or _reduced(frame, rendition)
     factor = min(scale * width / found.width, scale * height / found.height)
     factor = min(factor, rendition.max_enlargement or factor)
     free_x, free_y = width - found.width * factor, height - found.height * factor
@@ -169,8 +177,22 @@ def _scaled(rendition: Rendition, frame: Box, found: Box, scale: float) -> Place
     )
 
 
-def _reduced(frame: Box, max_px: int | None) -> tuple[int, int]:
-    place = _whole(frame, max_px)
+def _moved(rendition: Rendition, frame: Box, found: Box) -> Placement:
+    """The subject as large as it is, elsewhere in a frame as large as the picture's."""
+    whole = _whole(frame, rendition)
+    factor, (across, down) = whole.factor, rendition.position or (0.5, 0.5)
+    left, top = across * (whole.width - found.width * factor), down * (whole.height - found.height * factor)
+    return replace(
+        whole,
+        left=_snapped(
+            round(left - found.left * factor) if factor == 1 else left - found.left * factor, factor
+        ),
+        top=_snapped(round(top - found.top * factor) if factor == 1 else top - found.top * factor, factor),
+    )
+
+
+def _reduced(frame: Box, rendition: Rendition) -> tuple[int, int]:
+    place = _whole(frame, rendition)
     return place.width, place.height
 
 
