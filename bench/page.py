@@ -1,8 +1,11 @@
-"""What the page's backend takes to answer with a long journal: lists, the overview, and a thousand decisions.
+"""What the page takes: its backend's answers, a browser's figures, and what cutting loses by it.
 
-    python -m bench.page [--jobs 100000] [--keep DIRECTORY]
+    python -m bench.page [--jobs 100000] [--keep DIRECTORY] [--only answers browser cutting] [--pairs 2]
 
-The journal is made up, and no process is started: what is measured is what a method does between its frames. Medians of
+All of it takes about five minutes on a machine that does nothing else, which figures of time need; the browser's and the cutting's
+take Chromium and the group `test`.
+
+Answers: the journal is made up, and no process is started: what is measured is what a method does between its frames. Medians of
 seven answers after another connection's commit, as while the daemon works: what was counted before is worthless then.
 Beside the time that passed, that of the CPU, which tells more on a machine that does something else as well.
 """
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
+PARTS: Final = ("answers", "browser", "cutting")
 FOLDERS: Final = ("shop", "studio", "archive")
 SEED: Final = 7
 ROUNDS: Final = 7
@@ -121,11 +125,32 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--keep", type=Path, help="a directory in which the journal is made, and stays")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--pairs", type=int, default=2, help="of runs with and without a tab")
     chosen = parser.parse_args()
+    if "answers" in chosen.only:
+        answers(chosen.keep, chosen.jobs)
+    print("\n| figure | measured | asked for |\n| --- | --- | --- |")
+    if "browser" in chosen.only:
+        from bench import page_browser  # noqa: PLC0415 -- the tests build journals with this module, and need no browser
+
+        page_browser.measure(_say, chosen.jobs)
+    if "cutting" in chosen.only:
+        from bench import page_cutting  # noqa: PLC0415 -- likewise
+
+        page_cutting.measure(_say, chosen.pairs)
+
+
+def _say(what: str, measured: str, asked: str) -> None:
+    print(f"| {what} | {measured} | {asked} |", flush=True)
+
+
+def answers(keep: Path | None, jobs: int) -> None:
+    """Measure the backend alone."""
     with tempfile.TemporaryDirectory() as temporary:
-        directory = chosen.keep or Path(temporary)
+        directory = keep or Path(temporary)
         if not (directory / FILE_NAME).exists():
-            build(directory / FILE_NAME, chosen.jobs)
+            build(directory / FILE_NAME, jobs)
         measure(directory)
 
 

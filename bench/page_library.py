@@ -32,6 +32,9 @@ _WORST_FIRST: Final = """\
 SELECT job.id, job.folder, CAST(job.path AS TEXT), job.detail FROM job JOIN output USING (folder, path)
 WHERE json_extract(job.detail, '$.reasons') IS NOT NULL AND (output.review OR json_extract(job.detail, '$.doubtful'))
 ORDER BY json_extract(job.detail, '$.score'), job.id LIMIT :limit"""
+_NEWEST: Final = """\
+SELECT id, folder, CAST(path AS TEXT), detail FROM job
+WHERE state = 'done' AND NOT coalesce(json_extract(detail, '$.doubtful'), 0) ORDER BY id DESC LIMIT 1"""
 _SHOW: Final = "UPDATE job SET sha256 = :source, detail = :detail WHERE id = :id"
 _NAME: Final = "UPDATE output SET target = :target, sha256 = :cutout WHERE folder = :folder AND path = :path"
 
@@ -102,12 +105,25 @@ def give_pictures(root: Path, drawn: Sequence[DrawnPicture], count: int) -> None
         for number, (job, folder, path, detail) in enumerate(
             journal.execute(_WORST_FIRST, {"limit": count}).fetchall()
         ):
-            shown = files[number % len(files)]
-            target = f"{path}.png"
-            shown.link(root / f"{folder}-in" / path, root / f"{folder}-out" / target)
-            journal.execute(_SHOW, {"source": shown.source, "detail": shown.told(detail), "id": job})
-            row = {"target": target.encode(), "cutout": shown.cutout, "folder": folder, "path": path.encode()}
-            journal.execute(_NAME, row)
+            _show(journal, root, files[number % len(files)], (job, folder, path, detail))
+
+
+def _show(journal: sqlite3.Connection, root: Path, shown: _Files, row: tuple[int, str, str, str]) -> None:
+    job, folder, path, detail = row
+    target = f"{path}.png"
+    shown.link(root / f"{folder}-in" / path, root / f"{folder}-out" / target)
+    journal.execute(_SHOW, {"source": shown.source, "detail": shown.told(detail), "id": job})
+    named = {"target": target.encode(), "cutout": shown.cutout, "folder": folder, "path": path.encode()}
+    journal.execute(_NAME, named)
+
+
+def add_large(root: Path, size: tuple[int, int]) -> int:
+    """Have the newest published cutout show a large picture of its own; its job."""
+    with closing(sqlite3.connect(root / "state" / FILE_NAME)) as journal, journal:
+        job, folder, path, detail = journal.execute(_NEWEST).fetchone()
+        shown = _Files(root, DIFFERENT, draw(*size, DIFFERENT))
+        _show(journal, root, shown, (job, folder, path, detail))
+    return int(job)
 
 
 class _Files:

@@ -164,29 +164,46 @@ def halved(
         rgb: uint8 (h, w, 3).
         alpha: uint8 (h, w), straight; None: it is opaque.
     """
-    rgb = _even(rgb)
-    height, width = rgb.shape[:2]
-    size = (width // 2, height // 2)
-    small = _area(rgb, size)
+    small = _halved_plane(rgb)
     if alpha is None:
         return small, None
-    alpha = _even(alpha)
-    corners = [(slice(top, None, 2), slice(left, None, 2)) for top in (0, 1) for left in (0, 1)]
-    low = np.minimum.reduce([alpha[one] for one in corners])
-    high = np.maximum.reduce([alpha[one] for one in corners])
-    # Elsewhere the plain mean is right: only at the edge do the four differ.
-    mixed = np.nonzero(low != high)
-    weights = np.stack([alpha[one][mixed] for one in corners]).astype(np.float32)[..., np.newaxis]
-    colours = np.stack([rgb[one][mixed] for one in corners]).astype(np.float32)
-    small[mixed] = np.rint((weights * colours).sum(axis=0) / weights.sum(axis=0)).astype(np.uint8)
-    return small, _area(alpha, size)
+    small_alpha = _halved_plane(alpha)
+    # Elsewhere the plain mean is right: what is cut away is not seen, and opaque pixels weigh the same.
+    rows, columns = np.nonzero((small_alpha > 0) & (small_alpha < _OPAQUE))
+    weights, colours = [], []
+    last_row, last_column = alpha.shape[0] - 1, alpha.shape[1] - 1
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        at = np.minimum(2 * rows + top, last_row), np.minimum(2 * columns + left, last_column)
+        weights.append(alpha[at].astype(np.float32)[:, np.newaxis])
+        colours.append(rgb[at].astype(np.float32) * weights[-1])
+    small[rows, columns] = np.rint(sum(colours) / sum(weights)).astype(np.uint8)
+    return small, small_alpha
+
+
+def _halved_plane(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Means of two by two; the last row and the last column count twice where their number is odd."""
+    height, width = plane.shape[:2]
+    rows, columns = height // 2, width // 2
+    small = np.empty((-(-height // 2), -(-width // 2), *plane.shape[2:]), np.uint8)
+    if rows and columns:
+        small[:rows, :columns] = _area(plane[: 2 * rows, : 2 * columns], (columns, rows))
+    if height % 2:
+        strip = _even(plane[-1:])
+        small[-1:] = _shaped(_area(strip, (strip.shape[1] // 2, 1)), small[-1:])
+    if width % 2:
+        strip = _even(plane[:, -1:])
+        small[:, -1:] = _shaped(_area(strip, (1, strip.shape[0] // 2)), small[:, -1:])
+    return small
+
+
+def _shaped(part: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """OpenCV drops a single channel's axis, and NumPy keeps it."""
+    return part.reshape(like.shape)
 
 
 def _even(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """With the last row and the last column once more, where their number is odd."""
     height, width = plane.shape[:2]
-    if not height % 2 and not width % 2:
-        return plane
     return np.asarray(cv2.copyMakeBorder(plane, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
 
 

@@ -1,0 +1,226 @@
+"""What the page takes in a real Chromium: first paint, the way from picture to picture, frames, a thousand decisions, memory.
+
+A part of `bench.page`. The page is served by `cutoutd page` over a made-up library; no daemon runs, so nothing else does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from playwright.sync_api import sync_playwright
+
+from bench import page_library
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, CDPSession, Page
+
+CHROMIUM: Final = "/usr/bin/chromium"
+PATIENCE_MS: Final = 120_000
+WINDOW: Final = {"width": 1280, "height": 800}
+NEXT: Final = 25
+"""Steps from picture to picture of which the median and the worst are told."""
+
+MEMORY_STEPS: Final = 150
+"""Beyond these Chromium's own cache of decoded images does not grow any more: it holds a thousand."""
+
+LARGE: Final = (8660, 5773)
+
+_SHOWN: Final = """() => {
+  const tiles = [...document.querySelectorAll(".layer-cutout .tile")];
+  return tiles.length > 0 && tiles.every((one) => one.querySelector("img")?.complete);
+}"""
+_ANY_TILE: Final = (
+    """() => [...document.querySelectorAll(".layer-cutout .tile img")].some((one) => one.complete)"""
+)
+
+_WATCH_FRAMES: Final = """() => {
+  window.gaps = [];
+  let last = performance.now();
+  const frame = (now) => { window.gaps.push(now - last); last = now; window.watching = requestAnimationFrame(frame); };
+  window.watching = requestAnimationFrame(frame);
+}"""
+_WORST_GAP: Final = (
+    "() => { cancelAnimationFrame(window.watching); return Math.max(...window.gaps.slice(1)); }"
+)
+
+_STEP: Final = """() => new Promise((done) => {
+  const before = document.querySelector(".side-subject h2").textContent;
+  const begun = performance.now();
+  const look = () => {
+    const tiles = [...document.querySelectorAll(".layer-cutout .tile")];
+    const is_new = document.querySelector(".side-subject h2").textContent !== before;
+    if (is_new && tiles.length > 0 && tiles.every((one) => one.querySelector("img")?.complete)) done(performance.now() - begun);
+    else requestAnimationFrame(look);
+  };
+  document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  document.querySelector(".viewer").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  requestAnimationFrame(look);
+})"""
+
+
+@contextmanager
+def served(config: Path) -> Iterator[str]:
+    """`cutoutd page` where no daemon runs: its address, with a code."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-P", "-m", "cutoutd", "page", "--config", os.fspath(config)]
+        page = subprocess.Popen(command, env=kept, stdout=said, stderr=said, start_new_session=True)
+        try:
+            yield _address(said, page)
+        finally:
+            page.send_signal(signal.SIGTERM)
+            page.wait()
+
+
+def _address(said: Any, page: subprocess.Popen[bytes]) -> str:  # noqa: ANN401 -- an open file
+    while True:
+        found = re.search(rb"http://127\.0\.0\.1:\d+/#\S+", os.pread(said.fileno(), 1 << 16, 0))
+        if found:
+            return found[0].decode()
+        if page.poll() is not None:
+            raise RuntimeError(os.pread(said.fileno(), 1 << 16, 0).decode())
+        time.sleep(0.1)
+
+
+@contextmanager
+def opened(browser: Browser, address: str) -> Iterator[Page]:
+    """A tab that was paired, on the inbox."""
+    context = browser.new_context(viewport=WINDOW, locale="en-GB")  # type: ignore[arg-type] # as of Playwright
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(address)
+    page.locator(".view-inbox h1").wait_for(state="attached")
+    try:
+        yield page
+    finally:
+        context.close()
+
+
+def review(page: Page, query: str = "") -> None:
+    """Go to Review, until its first picture is there."""
+    page.evaluate("where => { location.hash = where }", f"#/review{query}")
+    page.wait_for_function(_SHOWN)
+
+
+def first_paint(page: Page) -> float:
+    """Milliseconds from a reload to the first view's first paint."""
+    page.reload()
+    page.locator(".figure-waiting dd").wait_for()
+    return float(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+
+
+def whole_view(page: Page) -> float:
+    """Milliseconds from a reload until the figures of all jobs are there."""
+    page.reload()
+    page.wait_for_function("() => document.querySelector('.figure-waiting dd')")
+    return float(page.evaluate("performance.now()"))
+
+
+def accept_all(page: Page) -> tuple[float, float]:
+    """Milliseconds that a thousand accepts, and their undo, take until the page says so."""
+    page.keyboard.press("Control+a")
+    accepted = _took(page, "a", "accepted")
+    undone = _took(page, "Control+z", "Undone")
+    return accepted, undone
+
+
+def _took(page: Page, key: str, said: str) -> float:
+    begun_s = time.perf_counter()
+    page.keyboard.press(key)
+    page.locator(".toast p", has_text=said).wait_for()
+    page.wait_for_function("() => document.querySelector('.strip-entry')")
+    return 1000 * (time.perf_counter() - begun_s)
+
+
+def first_tile(page: Page, job: int) -> float:
+    """Milliseconds from opening a picture that nobody has looked at to its first tile."""
+    begun_s = time.perf_counter()
+    page.evaluate("job => { location.hash = `#/review?state=all&job=${job}` }", job)
+    page.wait_for_function(_ANY_TILE)
+    return 1000 * (time.perf_counter() - begun_s)
+
+
+def memory_mb(session: CDPSession) -> tuple[int, int]:
+    """Of the largest renderer: what it has for itself, and the decoded images that Chromium may drop at any time; MB."""
+    found = []
+    for process in session.send("SystemInfo.getProcessInfo")["processInfo"]:
+        if process["type"] == "renderer":
+            status = Path(f"/proc/{process['id']}/status").read_text(encoding="ascii")
+            own, shared = (re.search(rf"{name}:\s+(\d+)", status) for name in ("RssAnon", "RssShmem"))
+            assert own is not None  # noqa: S101 -- proc(5)
+            assert shared is not None  # noqa: S101 -- likewise
+            found.append((int(own[1]) // 1024, int(shared[1]) // 1024))
+    return max(found, key=sum)
+
+
+def measure(say: Callable[[str, str, str], None], jobs: int) -> None:
+    """Measure and tell: what, how much, and what was asked for."""
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        root = Path(temporary)
+        config = page_library.make(root, jobs, real=200)
+        large = page_library.add_large(root, LARGE)
+        # Chromium's own sandbox needs namespaces that a container may refuse; the page is ours.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        with served(config) as address, opened(browser, address) as page:
+            session = browser.new_browser_cdp_session()
+            paints = [first_paint(page) for _ in range(5)]
+            say(f"first paint with {jobs:,} jobs", f"{statistics.median(paints):.0f} ms", "300 ms")
+            say(
+                "until its figures are there",
+                f"{statistics.median(whole_view(page) for _ in range(3)):.0f} ms",
+                "",
+            )
+            say("first tile of a cold 50 MP cutout", f"{first_tile(page, large):.0f} ms", "300 ms")
+            review(page)
+            page.wait_for_timeout(3000)  # neighbours are fetched ahead
+            page.evaluate(_WATCH_FRAMES)
+            steps = []
+            for _ in range(NEXT):
+                steps.append(float(page.evaluate(_STEP)))
+                page.wait_for_timeout(400)  # as a person looks
+            gap = float(page.evaluate(_WORST_GAP))
+            say("key to next picture, median", f"{statistics.median(steps):.0f} ms", "100 ms")
+            say("key to next picture, worst", f"{max(steps):.0f} ms", "")
+            say("longest gap between two frames", f"{gap:.0f} ms", "100 ms")
+            for _ in range(MEMORY_STEPS):
+                page.evaluate(_STEP)
+            own, images = memory_mb(session)
+            say("the tab's memory then", f"{own} MB, and {images} MB of images that it may drop", "400 MB")
+            page.evaluate("location.hash = '#/review?state=all'")
+            page.wait_for_function(
+                "() => /of \\d\\d,/.test(document.querySelector('.review-count').textContent)"
+            )
+            page.evaluate(_WATCH_FRAMES)
+            begun_s = time.perf_counter()
+            page.keyboard.press("End")
+            page.locator(".strip-entry.current").wait_for()
+            say("to the end of all of them", f"{1000 * (time.perf_counter() - begun_s):.0f} ms", "")
+            say("longest gap there", f"{float(page.evaluate(_WORST_GAP)):.0f} ms", "100 ms")
+        thousand(say, browser, root / "thousand")
+        browser.close()
+
+
+def thousand(say: Callable[[str, str, str], None], browser: Browser, root: Path) -> None:
+    """Accept a thousand pictures in one action, and take that back."""
+    root.mkdir()
+    config = page_library.make(root, 10_000, real=20)
+    with served(config) as address, opened(browser, address) as page:
+        review(page)
+        page.wait_for_function(
+            "() => document.querySelector('.review-count').textContent.includes('of 1,000')"
+        )
+        accepted, undone = accept_all(page)
+        say("1,000 accepted in one action", f"{accepted:.0f} ms", "")
+        say("and undone in one", f"{undone:.0f} ms", "")
