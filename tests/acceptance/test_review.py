@@ -111,3 +111,25 @@ def test_what_waits_for_no_decision_is_told_so(bench: Bench) -> None:
     assert done.returncode == unnamed.returncode == 2
     assert "is done" in done.stderr
     assert "Nothing waits" in bench.call("review", "accept", "--all", *bench.pair()).stdout
+
+
+def test_a_picture_that_is_touched_while_it_waits_goes_on_waiting(bench: Bench) -> None:
+    """A copy of the folder, a rating, a new time: its bytes are the same. Its original stays until it is decided about."""
+    config = bench.root / "cutoutd.toml"
+    config.write_text(
+        f'[[folder]]\nname = "shop"\ninput = "{bench.input}"\noutput = "{bench.output}"\noriginals = "delete"\n',
+        encoding="utf-8",
+    )
+    original = drop_empty(bench, "a.jpg", 90)
+    assert bench.call("run", "--once", "--config", config).returncode == 0
+    (bench.output / "review" / "a.png").stat()
+    os.utime(original)
+    assert bench.call("run", "--once", "--config", config).returncode == 0
+    assert original.exists()
+    listed = bench.call("review", "list", "--json", "--config", config)
+    (still,) = json.loads(listed.stdout)["jobs"]
+    assert "subject" in still["why"]
+    assert bench.call("review", "accept", "a.jpg", "--config", config).returncode == 0
+    assert bench.call("run", "--once", "--config", config).returncode == 0
+    assert (bench.output / "a.png").exists()
+    assert not original.exists()

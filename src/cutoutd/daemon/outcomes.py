@@ -149,7 +149,7 @@ class Outcomes:
             return False
         why = f"it was not cut again, and its cutout is as it was: {failure.cause}"
         detail = self._journal.reservations.last_result(job.folder, job.path, generation=job.generation)
-        self._journal.leave_unchanged(
+        state = self._journal.leave_unchanged(
             job,
             sha256=published.sha256,
             generation=job.generation,
@@ -158,7 +158,7 @@ class Outcomes:
         )
         self._log.warning("job.not-cut-again", job=job.id, folder=job.folder, path=job.path, why=why)
         folder.look_at(job.path)
-        self._say(job, JobState.UNCHANGED, why)
+        self._say(job, state, why)
         return True
 
     def take_lost(self, held: Held, lost: Lost) -> None:

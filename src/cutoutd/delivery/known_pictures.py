@@ -89,18 +89,21 @@ class KnownPictures:
                 job, generation=published.generation, detail=job.detail | NOT_MOVED
             )
             return
-        disposable = self.originals.wanted
         self.failures.clear(job)
         self.former_paths.clear_entries(job)
         self._update_sidecar(job, sha256, published)
         detail = self.context.journal.reservations.last_result(job.folder, job.path)
-        self.context.journal.leave_unchanged(
-            job, sha256=sha256, generation=published.generation, detail=detail, cleanup_pending=disposable
+        state = self.context.journal.leave_unchanged(
+            job,
+            sha256=sha256,
+            generation=published.generation,
+            detail=detail,
+            cleanup_pending=self.originals.wanted,
         )
-        if disposable:
+        if self.originals.wanted and state is JobState.UNCHANGED:
             self.originals.add(replace(job, generation=published.generation, detail=detail), sha256)
         outputs = self.context.outputs(there)
-        self.context.job_ended(job, JobState.UNCHANGED, "" if outputs else _REMOVED, outputs=outputs)
+        self.context.job_ended(job, state, "" if outputs else _REMOVED, outputs=outputs)
 
     def _update_sidecar(self, job: Job, sha256: str, published: LastPublished) -> None:
         """Have the sidecar name the picture as it is now; before the journal says so, as nobody comes back for it."""

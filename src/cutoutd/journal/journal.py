@@ -222,24 +222,31 @@ class Journal:
 
     def leave_unchanged(
         self, job: Job, *, sha256: str, generation: int, detail: dict[str, Any], cleanup_pending: bool
-    ) -> None:
-        """The job's bytes are published already.
+    ) -> JobState:
+        """The job's bytes are published already, or wait in review and go on waiting there.
 
         Args:
             job: the job.
             sha256: of the source's bytes.
             generation: of the source for which they are: another than the job's where that was gone and came back.
             detail: for the row.
-            cleanup_pending: whether the original is still to be moved or deleted.
+            cleanup_pending: whether the original is still to be moved or deleted, if the cutout does not wait in review.
+
+        Returns:
+            What the job is now: UNCHANGED or REVIEW.
         """
+        state = JobState.UNCHANGED
+        standing = self.reservations.earlier(job.folder, job.path, generation)
+        if standing and all(one.review for one in standing):
+            state, cleanup_pending = JobState.REVIEW, False
+            detail = self.reservations.last_review(job.folder, job.path, generation=generation) | detail
         with self.store.transaction():
-            self.queue.finish(
-                job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
-            )
+            self.queue.finish(job.id, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending)
             self.reservations.note_bytes_within(job, sha256, generation=generation)
             if generation != job.generation:
                 self.queue.join_within(job.id, generation)
                 self.reservations.note_back_within(job.folder, job.path, generation=generation)
+        return state
 
     def cut_again(self, job: Job, *, generation: int, detail: Mapping[str, Any]) -> None:
         """The job's bytes were published already, and nothing is there of it: queue it, to be cut for the same source.

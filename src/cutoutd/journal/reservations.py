@@ -19,6 +19,7 @@ from cutoutd.jobs import JobState, Published
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
     from cutoutd.jobs import Job, Origin
@@ -119,15 +120,26 @@ class Reservations:
             The part of the job's detail that holds for the picture as long as its cutout does; empty if no cutout
             is published, or only one that waits in review.
         """
-        source = of_source(folder, path, generation)
-        row = self._store.row(SQL.last_result_of_newest, **source) or self._store.row(
-            SQL.last_result_of_older, **source
-        )
+        row = self._last_result(folder, path, generation)
         if row is None or row["state"] == JobState.REVIEW:
             return {}
         detail = json.loads(row["detail"])
         kept = {key: detail[key] for key in _LASTING if key in detail}
         return kept | ({"why": detail["why"]} if len(kept) > 1 and "why" in detail else {})
+
+    def last_review(self, folder: str, path: str, *, generation: int) -> dict[str, Any]:
+        """The detail of the last result of a source, if that one waits in review; else empty."""
+        row = self._last_result(folder, path, generation)
+        if row is None or row["state"] != JobState.REVIEW:
+            return {}
+        detail: dict[str, Any] = json.loads(row["detail"])
+        return detail
+
+    def _last_result(self, folder: str, path: str, generation: int | None) -> sqlite3.Row | None:
+        source = of_source(folder, path, generation)
+        return self._store.row(SQL.last_result_of_newest, **source) or self._store.row(
+            SQL.last_result_of_older, **source
+        )
 
     def of_others(self, job: Job) -> tuple[str, ...]:
         """Names of what is published for other sources that had a job's path before."""
