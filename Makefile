@@ -8,9 +8,10 @@
 # make try-deb  install, upgrade and remove them in an empty Debian of their own; needs root, and debootstrap
 # make container      build the container image, with docker, podman or buildah
 # make try-container  build it on a Debian made by debootstrap, and run it in every way that is documented; needs root, buildah and runc
+# make matrix  the unit tests with the oldest and the newest libraries; SUITES="trixie sid": with those Debians' Pythons too
 # make bench  measure mattes, speed (beside rembg), waiting times, and growth with the picture; takes a quarter of an hour
 .DEFAULT_GOAL := help
-.PHONY: help run check test docs torture package deb try-deb container try-container bench env clean
+.PHONY: help run check test docs torture package deb try-deb container try-container matrix bench env clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -108,6 +109,8 @@ container:
 
 try-container:
 	packaging/try-container
+matrix:
+	packaging/matrix $(SUITES)
 
 # The peer in an environment of its own, with the same weights, which two packages of the index carry.
 PEER := $(VENV)-rembg
