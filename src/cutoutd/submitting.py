@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd.intake import incoming
 from cutoutd.journal.submissions import Submission, Submissions
+from cutoutd.journal.wake import wake
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,8 @@ def submit(
     incoming.settle(root, file)
     wanted = Submission(key=key, folder=folder, spool=file.name, name=name, options=options, digest=digest)
     holds = Submissions(store, clock).post(wanted)
+    if store.path is not None:
+        wake(store.path.parent)
     if holds.spool != file.name:
         with suppress(OSError):  # it is swept later
             incoming.discard(root, file.name)

@@ -31,6 +31,7 @@ from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
 from cutoutd.hooks.dispatch import HookDispatch
+from cutoutd.journal import wake
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
@@ -299,6 +300,7 @@ class Daemon:
         )
         if self._stop_asked:
             supervisor.stop()
+        wake.listen(self._state.path, supervisor.look_at_commands)
         self._emit(Started(folders=len(self._folders.active), workers=self._pool.size))
         return supervisor
 

@@ -129,12 +129,18 @@ class Supervisor:
         self._next_collection_s = clock.monotonic_s() + COLLECT_EVERY_S
         self._refused = ""
         self._next_tick_s = 0.0
+        self._is_asked = False
         self.tally = Tally()
 
     def stop(self) -> None:
         """Begin nothing new, finish what is in work, end; safe in a signal handler."""
         if self._stop_at_s is None:
             self._stop_at_s = self._clock.monotonic_s() + DRAIN_S
+        self._pool.wake()
+
+    def look_at_commands(self) -> None:
+        """See to what people and programs ask now, and not at the next tick; safe from any thread."""
+        self._is_asked = True
         self._pool.wake()
 
     def run(self) -> None:
@@ -290,6 +296,9 @@ class Supervisor:
     def _tick(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s < self._next_tick_s:
+            if self._is_asked:
+                self._is_asked = False
+                self._guard.run("the commands", self._commands.look, None)
             return
         self._next_tick_s = now_s + TICK_S
         if (jump_s := self._wall_clock.look()) != 0.0:

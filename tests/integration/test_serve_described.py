@@ -1,0 +1,52 @@
+"""The API is as its OpenAPI document says: requests made from it, right and wrong ones, by schemathesis. Takes some seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from cutoutd.serve.web.openapi import DOCUMENT
+from tests.integration.serving import Serving, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/v1/events")  # has no end
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Without a daemon that cuts: what is asked is the matter, and not what comes of it."""
+    with serving(tmp_path_factory.mktemp("api") / "home", "[serve]\nmax_file_mb = 1") as one:
+        yield one
+
+
+@schema.parametrize()
+@settings(
+    max_examples=15,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_what_is_asked_is_answered_as_described(case: Any, api: Serving) -> None:  # noqa: ANN401 -- schemathesis's
+    """Nothing but what the document says, and never a fault of ours."""
+    if "folder" in case.path_parameters and len(case.path_parameters["folder"]) % 2:
+        case.path_parameters["folder"] = "shop"
+    answer = case.call(base_url=f"http://127.0.0.1:{api.port}", headers={"X-Api-Key": api.key}, timeout=60)
+    case.validate_response(answer, checks=CHECKS)
