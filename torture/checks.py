@@ -68,18 +68,21 @@ class Source:
     options: JobOptions = field(default_factory=JobOptions)
 
 
-def violations(site: Site, sources: Mapping[str, Source], *, kept: Kept = Kept.KEEP) -> list[str]:
+def violations(
+    site: Site, sources: Mapping[str, Source], *, kept: Kept = Kept.KEEP, comes_again: bool = False
+) -> list[str]:
     """All that is wrong, now that no daemon runs and nothing is left to do.
 
     Args:
         site: where to look.
         sources: by their paths in the hot folder.
         kept: what becomes of originals.
+        comes_again: a version may come to a path a second time, and count as done there a second time.
     """
     documents, wrong = _documents(site)
     wrong += _of_sources(site, sources, documents, kept)
     wrong += _strays(site, documents)
-    wrong += journal_violations(site, sources)
+    wrong += journal_violations(site, sources, comes_again=comes_again)
     return wrong
 
 
@@ -117,7 +120,7 @@ def named_files_are_whole(site: Site) -> list[str]:
     return wrong
 
 
-def journal_violations(site: Site, sources: Mapping[str, Source]) -> list[str]:
+def journal_violations(site: Site, sources: Mapping[str, Source], *, comes_again: bool = False) -> list[str]:
     """Whether the journal is whole, and says of every source that it is over."""
     wrong = []
     with closing(sqlite3.connect(site.state / "journal.sqlite")) as connection:
@@ -131,7 +134,8 @@ def journal_violations(site: Site, sources: Mapping[str, Source]) -> list[str]:
     finished = Counter(
         (row["path"], row["size"], row["mtime_ns"]) for row in rows if row["state"] in ("done", "review")
     )
-    wrong += [f"{key[0]!r} was done {count} times" for key, count in finished.items() if count > 1]
+    most = len(rows) if comes_again else 1
+    wrong += [f"{key[0]!r} was done {count} times" for key, count in finished.items() if count > most]
     newest = {row["path"].decode(): row["state"] for row in rows if row["newest"]}
     wanted: dict[Fate, set[str | None]] = {
         Fate.CUT: {"done", "unchanged"},

@@ -132,7 +132,10 @@ def try_point(lane: Lane, point: Point, findings: Findings) -> None:
         failed = any(source.fate is Fate.FAILED for source in sources.values())
         if code not in ((0, 1) if failed else (0,)):
             wrong.append(f"the next run ended with {code}")
-        wrong += violations(lane.site, sources, kept=lane.scenario.kept)
+        wrong += violations(
+            lane.site, sources, kept=lane.scenario.kept, comes_again=bool(lane.scenario.renames)
+        )
+        wrong += lane.cut_again()
     except (TimeoutError, OSError, sqlite3.Error) as error:
         struck, at, state, wrong = False, "", "", [f"{type(error).__name__}: {error}"]
     if wrong:

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torture.site import PIXELS, Layout, Running, Site, family
+from torture.site import PIXELS, Layout, Running, Site, digest, family
 from torture.trace import CALLS, Call, Strike, calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torture.scenarios import Drops, Scenario
+    from torture.scenarios import Drops, Renames, Scenario
 
 REACH_S = 20.0
 """So long a daemon under strace may take to come to its end."""
@@ -56,6 +56,7 @@ class Lane:
     root: Path
     elsewhere: Path
     site: Site = field(init=False)
+    _times: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for place in (self.root, self.elsewhere):
@@ -63,17 +64,19 @@ class Lane:
             shutil.rmtree(_saved(place), ignore_errors=True)
         self.site = self._make()
         self._run_before()
-        if self.scenario.crash is not None:
-            self._arrive()
-            log = self.root / "strace"
-            running = self.site.start(
-                "--once", prefix=[*_STRACE, "-o", str(log), *self.scenario.crash.options()]
-            )
-            running.wait()
-            running.kill()
+        self._crash()
         for place in (self.root, self.elsewhere):
             if place.exists():
                 shutil.copytree(place, _saved(place), symlinks=True)
+
+    def _crash(self) -> None:
+        if self.scenario.crash is None:
+            return
+        self._arrive()
+        log = self.root / "strace"
+        running = self.site.start("--once", prefix=[*_STRACE, "-o", str(log), *self.scenario.crash.options()])
+        running.wait()
+        running.kill()
 
     def _make(self) -> Site:
         places = {"": None, "near": self.root / "originals", "elsewhere": self.elsewhere}
@@ -92,6 +95,26 @@ class Lane:
         for drops in self.scenario.before:
             self._drop(drops)
             self.site.settle()
+        if self.scenario.earlier_renames:
+            self._rename(self.scenario.earlier_renames)
+            self.site.settle()
+        self._times = self._looked_at()
+
+    def cut_again(self) -> list[str]:
+        """Which results of earlier runs are not those any more although nothing but names has changed."""
+        if not self.scenario.renames:
+            return []
+        now = self._looked_at()
+        return [f"cut again: {sha256}" for sha256, ms in self._times.items() if now.get(sha256) != ms]
+
+    def _looked_at(self) -> dict[str, float]:
+        """How long a model looked at each picture: a second look takes another time."""
+        documents = [json.loads(path.read_bytes()) for path in self.site.sidecars.rglob("*.png.json")]
+        return {one["source"]["sha256"]: one["timings_ms"]["infer"] for one in documents}
+
+    def _rename(self, pairs: Renames) -> None:
+        for before, after in pairs:
+            (self.site.input / before).rename(self.site.input / after)
 
     def _arrive(self) -> None:
         """Give the daemon what it gets to do, unless that was asked for."""
@@ -100,6 +123,7 @@ class Lane:
                 self.site.hand_in(name, source.content, source.options)
         elif not self.scenario.asks:
             self._drop(self.scenario.arrivals)
+            self._rename(self.scenario.renames)
 
     def _ask(self) -> None:
         """Ask for what the daemon is to do when it starts."""
@@ -116,10 +140,11 @@ class Lane:
         """Back to the beginning."""
         for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
-        if self.scenario.before and self.scenario.crash is None:
+        if self.scenario.before and (self.scenario.crash is None or self.scenario.renames):
             # Copies are other files than those that were cut, and what overwrites one is another picture.
             self.site = self._make()
             self._run_before()
+            self._crash()
             self._ask()
             return
         for place in (self.root, self.elsewhere):
@@ -265,8 +290,9 @@ def _is_over(site: Site, scenario: Scenario) -> bool:
         name in newest
         and newest[name]["state"] in ("done", "review", "failed")
         and newest[name]["size"] == len(source.content)
+        and newest[name]["sha256"] in (None, digest(source.content))
         and not newest[name]["cleanup_pending"]
-        for name, source in scenario.arrivals
+        for name, source in scenario.awaited.items()
     )
 
 

@@ -17,6 +17,7 @@ _NO_RENAMEAT2 = ("-e", "inject=renameat2:error=EINVAL")
 _NO_LINK = ("-e", "inject=link,linkat:error=EPERM")
 
 Drops = tuple[tuple[str, Source], ...]
+Renames = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,9 @@ class Scenario:
         asks: commands that are called before it, while no daemon runs; their options come after them.
         hands_in: what arrives is handed in, as programs do, and not dropped.
         crash: an earlier run is killed at the first of these calls, so that the one that is struck repairs it.
+        renames: of pictures of earlier runs, one after the other: what it gets to do besides the arrivals. Nothing is to be
+            cut again for them.
+        earlier_renames: likewise, in an earlier run of their own.
     """
 
     name: str
@@ -52,11 +56,21 @@ class Scenario:
     asks: tuple[tuple[str, ...], ...] = ()
     hands_in: bool = False
     crash: Strike | None = None
+    renames: Renames = ()
+    earlier_renames: Renames = ()
 
     @property
     def sources(self) -> dict[str, Source]:
-        """The last version of each picture."""
-        return {name: source for drops in (*self.before, self.arrivals) for name, source in drops}
+        """The last version of each picture, by the name that it has in the end."""
+        last = {name: source for drops in (*self.before, self.arrivals) for name, source in drops}
+        for before, after in (*self.earlier_renames, *self.renames):
+            last[after] = last.pop(before)
+        return last
+
+    @property
+    def awaited(self) -> dict[str, Source]:
+        """Those with which it has something to do."""
+        return self.sources if self.renames else dict(self.arrivals)
 
 
 def _cut(hue: int, quality: int = 90, renditions: int = 1) -> Source:
@@ -69,6 +83,11 @@ _HANDED_IN: Drops = (("b.jpg", replace(_cut(1), options=JobOptions(background="#
 _TOO_LARGE: Drops = (("a.jpg", Source(content=too_large(), fate=Fate.FAILED)),)
 _EMPTY: Drops = (("a.png", Source(content=empty_scene(), fate=Fate.REVIEW)),)
 _TWO_FORMS = ("[[folder.rendition]]", "[[folder.rendition]]", 'suffix = "_b"')
+_CHAIN: Drops = tuple((f"n{hue}.jpg", _cut(hue)) for hue in range(3))
+_SWAP: Renames = (("a.jpg", "x.jpg"), ("b.jpg", "a.jpg"), ("x.jpg", "b.jpg"))
+_CYCLE: Renames = (("a.jpg", "x.jpg"), ("c.jpg", "a.jpg"), ("b.jpg", "c.jpg"), ("x.jpg", "b.jpg"))
+_SHIFT: Renames = (("n2.jpg", "n3.jpg"), ("n1.jpg", "n2.jpg"), ("n0.jpg", "n1.jpg"))
+_SHIFT_BACK: Renames = tuple((after, before) for before, after in reversed(_SHIFT))
 _ALL = ("supervisor", "watcher", "worker", "delivery")
 
 SCENARIOS = (
@@ -128,6 +147,47 @@ SCENARIOS = (
         originals="elsewhere",
         arrivals=_ONE,
         crash=Strike(call="renameat2", when=3),
+    ),
+    Scenario(
+        name="names swapped",
+        by="start",
+        roles=("supervisor", "delivery"),
+        sidecars=True,
+        before=(_THREE,),
+        arrivals=(),
+        renames=_SWAP,
+    ),
+    Scenario(
+        name="names in a circle",
+        by="start",
+        roles=("supervisor", "delivery"),
+        before=(_THREE,),
+        arrivals=(),
+        renames=_CYCLE,
+    ),
+    Scenario(
+        name="numbered anew",
+        by="start",
+        roles=("supervisor", "delivery"),
+        before=(_CHAIN,),
+        arrivals=(),
+        renames=_SHIFT,
+    ),
+    Scenario(
+        name="numbered as before",
+        before=(_CHAIN,),
+        arrivals=(),
+        earlier_renames=_SHIFT,
+        renames=_SHIFT_BACK,
+    ),
+    Scenario(
+        name="recovery of swapped names",
+        by="start",
+        roles=("supervisor", "delivery"),
+        before=(_THREE,),
+        arrivals=(),
+        renames=_SWAP,
+        crash=Strike(call="unlinkat", when=4),
     ),
     Scenario(
         name="correction",

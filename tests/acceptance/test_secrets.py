@@ -55,7 +55,9 @@ def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, ben
     """The key is in no environment at all and reaches the service; a secret stays with the process it was given to."""
     shop.configure("hosted")
     hook = bench.root / "hook"
-    hook.write_text(f'#!/bin/sh\nenv > "{bench.root}/hook-environ"\n')
+    hook.write_text(
+        f'#!/bin/sh\nenv > "{bench.root}/hook-draft" && mv "{bench.root}/hook-draft" "{bench.root}/hook-environ"\n'
+    )
     hook.chmod(0o755)
     text = shop.config.read_text("utf-8").replace(f'api_key_file = "{bench.root}/key"\n', "")
     shop.config.write_text(f'{text}[hooks]\non_done = ["{hook}"]\n', encoding="utf-8")

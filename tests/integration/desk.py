@@ -143,6 +143,7 @@ class Desk:
     def poke(self) -> None:
         """Let a delivery that waits for its clock look at it."""
         self.delivery.sweep(frozenset())
+        self.delivery.expire_displaced()
 
     def job(self, job: Job) -> Job:
         """As the journal has it now."""

@@ -329,14 +329,18 @@ def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
     """What had been read before the refusal was forgotten until the next start."""
     jobs = [hall.job(hall.drop("a", name)) for name in ("1.jpg", "2.jpg")]
     repaired: list[int] = []
-    hot = cast(
-        "HotFolder",
-        Parts(
-            folder=SimpleNamespace(name="a"),
-            delivery=SimpleNamespace(repair=lambda job: repaired.append(job.id), sweep=lambda _: None),
-            snapshot=SimpleNamespace(is_identified=True, looks=1),
+    expired: list[bool] = []
+    parts: Any = Parts(
+        folder=SimpleNamespace(name="a"),
+        delivery=SimpleNamespace(
+            repair=lambda job: repaired.append(job.id),
+            sweep=lambda _: None,
+            expire_displaced=lambda: expired.append(parts.knows_its_pictures),
         ),
+        snapshot=SimpleNamespace(is_identified=True, looks=1),
+        knows_its_pictures=False,
     )
+    hot = cast("HotFolder", parts)
     answers: list[Job | JournalError] = [jobs[0], JournalError("full"), *jobs]
 
     def publishing(_: int) -> Job:
@@ -350,6 +354,16 @@ def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
         hall.folder_set.reconcile(())
     hall.folder_set.reconcile(())
     assert repaired == [job.id for job in jobs]
+    # What was displaced waits until the folder was looked through, and a run does not end before.
+    assert not expired
+    settled = [hall.folder_set.is_settled]
+    parts.knows_its_pictures = True
+    settled.append(hall.folder_set.is_settled)
+    for _ in range(2):
+        hall.folder_set.reconcile(())
+    settled.append(hall.folder_set.is_settled)
+    assert expired == [True]
+    assert settled == [True, False, True]
 
 
 def test_a_folder_that_begins_in_part_leaves_no_thread_behind(

@@ -175,6 +175,30 @@ def test_a_return_that_a_crash_broke_off_is_finished(
     again.journal.close()
 
 
+def test_a_result_is_kept_until_the_next_run_knows_its_pictures(tmp_path: Path, clock: FakeClock) -> None:
+    """However long no daemon ran: its picture was renamed, and not read yet. Before, it went at once, and was cut again."""
+    desk = Desk(tmp_path, clock)
+    desk.delivery.start()
+    cut(desk, "a", "b")
+    rename(desk, ("a", "x"), ("b", "a"))
+    follow(desk, take(desk, "a"))
+    assert desk.files() == {"a.png": cutout("b")}
+    desk.journal.close()
+    clock.advance(LONG_S)
+    again = Desk(tmp_path, clock, run="run-2")
+    again.delivery.start()
+    again.delivery.sweep(frozenset({"run-1"}))
+    again.settle()
+    assert again.files() == {"a.png": cutout("b")}
+    own = take(again, "x")
+    again.delivery.expire_displaced()
+    again.settle()
+    follow(again, own)
+    assert lying(again) == {"a.png": cutout("b"), "x.png": cutout("a")}
+    again.end()
+    again.journal.close()
+
+
 def test_results_come_back_when_their_folder_is_taken_out(make: Callable[..., Desk]) -> None:
     """Nobody would look for them any more. Before, they stayed under private names in the folder's output."""
     desk = make()

@@ -55,12 +55,14 @@ def rename(desk: Desk, *pairs: tuple[str, str], when: str = "running") -> None:
 
 def take(desk: Desk, *names: str) -> list[Job]:
     """Have the pictures under these names accepted together; workers have them in this order."""
-    versions = []
-    for name in names:
-        status = (desk.folder.input / f"{name}.jpg").stat()
-        versions.append(Version(path=f"{name}.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns))
-    desk.journal.sources.accept(NAME, versions)
+    desk.journal.sources.accept(NAME, [seen(desk, name) for name in names])
     return claimed(desk, names)
+
+
+def seen(desk: Desk, name: str) -> Version:
+    """A picture as the monitor sees it."""
+    status = (desk.folder.input / f"{name}.jpg").stat()
+    return Version(path=f"{name}.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def claimed(desk: Desk, names: Sequence[str]) -> list[Job]:
@@ -263,6 +265,29 @@ def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callab
     desk.settle()
     follow(desk, [old])
     assert lying(desk) == {"a.png": cutout("new"), "b.png": cutout("a")}
+
+
+@pytest.mark.parametrize("run", ["the same", "the next"])
+@pytest.mark.parametrize("moves", ["follow", "keep"])
+def test_a_picture_that_is_back_before_it_was_missed_has_its_result(
+    make: Callable[..., Desk], run: str, moves: str
+) -> None:
+    """`mv a b; mv b a`, and no scan in between. Before, `a` counted as done for ever, and its result as nobody's."""
+    desk = make(moves=moves)
+    cut(desk, "a")
+    version = seen(desk, "a")
+    (desk.folder.input / "a.jpg").rename(desk.folder.input / "b.jpg")
+    follow(desk, take(desk, "b"))
+    (desk.folder.input / "b.jpg").rename(desk.folder.input / "a.jpg")
+    if run == "the next":
+        desk.end()
+        desk.journal.close()
+        desk = make(run="run-2", moves=moves)
+    assert not desk.journal.sources.is_known(NAME, version)
+    follow(desk, take(desk, "a"))
+    result = "a.png"
+    assert desk.files() == {result: cutout("a")}
+    assert shown(desk)["a.jpg"] in (JobState.DONE, JobState.UNCHANGED)
 
 
 STEPS: dict[str, tuple[Any, str]] = {

@@ -77,6 +77,7 @@ class FolderSet:
         self._stopped: set[HotFolder] = set()
         self._unseen: dict[HotFolder, list[Job]] = {}  # and what was being published when it began
         self._unknown: dict[HotFolder, list[Job]] = {}  # it is not known yet which folder it is
+        self._displaced: set[HotFolder] = set()  # what was displaced in earlier runs is not ended yet
 
     @classmethod
     def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> FolderSet:
@@ -93,7 +94,8 @@ class FolderSet:
     @property
     def is_settled(self) -> bool:
         """Nobody is about to begin or to leave, but for those that fail to begin."""
-        return not (self._waiting.keys() - self._failed or self._leaving or self._unseen)
+        is_due = any(folder.knows_its_pictures for folder in self._displaced)
+        return not (self._waiting.keys() - self._failed or self._leaving or self._unseen or is_due)
 
     @property
     def _failed(self) -> set[str]:
@@ -135,6 +137,7 @@ class FolderSet:
         for folder in self._leaving:
             self._unseen.pop(folder, None)
             self._unknown.pop(folder, None)
+            self._displaced.discard(folder)
         return (
             [name for name in by_name if name not in known],
             [name for name, folder in by_name.items() if known.get(name, folder) != folder],
@@ -224,6 +227,9 @@ class FolderSet:
         self._unseen = {folder: jobs for folder, jobs in self._unseen.items() if folder not in self._unknown}
         for folder in [folder for folder in self._unknown if folder.snapshot.is_identified]:
             self._guard.run(f"what {folder.folder.name} left", partial(self._take_up, folder), None)
+        for folder in [folder for folder in self._displaced if folder.knows_its_pictures]:
+            self._displaced.remove(folder)
+            folder.delivery.expire_displaced()
 
     def watch_over(
         self,
@@ -270,6 +276,7 @@ class FolderSet:
             if job is not None and job.folder == name:
                 folder.delivery.repair(job)
         folder.delivery.sweep(self._dead)
+        self._displaced.add(folder)
         for job in pending:
             folder.delivery.clean_up(job)
         for job in decided:

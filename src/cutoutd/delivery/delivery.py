@@ -177,6 +177,9 @@ class Delivery:
         self._tasks.submit(partial(self._sweep, dead))
         self._tasks.submit(self.steps.failures.sweep)
         self._tasks.submit(self.steps.displaced.adopt_strays)
+
+    def expire_displaced(self) -> None:
+        """End what was displaced and is nobody's; once the folder's pictures are known."""
         self._tasks.submit(self.steps.displaced.expire)
 
     def deliver(self, job: Job, cut: Cut, directory: str = "") -> None:

@@ -31,7 +31,7 @@ KEPT_S: Final = 60.0
 
 
 class DisplacedResults:
-    """The results of one folder that were set self._displaced.
+    """The results of one folder that were displaced.
 
     Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
 
@@ -67,7 +67,10 @@ class DisplacedResults:
                 self._expire_later()
 
     def expire(self) -> None:
-        """End what was displaced and is nobody's; again later, as long as something is kept."""
+        """End what was displaced and is nobody's; again later, as long as something is kept.
+
+        Not before all pictures were looked at that came while no daemon ran: one of them may be its own.
+        """
         for one in self._displaced.unclaimed(
             self._folder.name, self._context.clock.now_us() - int(KEPT_S * 1e6)
         ):
@@ -100,6 +103,7 @@ class DisplacedResults:
                 self._folder.name, record.path, {one.path for one in kept}
             ):
                 self._settle(path, record, kept)
+        self._restorer.tidy()
         for path in self._restorer.strays():
             if path not in named and not self._displaced.is_named(path):
                 # It may be half a file. Nothing is removed that lies nowhere else.
@@ -107,7 +111,8 @@ class DisplacedResults:
 
     def _settle(self, path: str, record: Record, kept: Sequence[Published]) -> None:
         name = self._folder.name
-        if self._restorer.are_under_their_names(record.published) or self._restorer.are_gone(kept):
+        are_there = self._restorer.are_under_their_names(record.path, record.published, path)
+        if are_there or self._restorer.are_gone(kept):
             self._restorer.forget(kept)
             return
         if not self._restorer.are_whole(kept):

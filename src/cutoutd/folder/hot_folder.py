@@ -349,6 +349,11 @@ class HotFolder:
             return self._threads.has_given_up
         return seen.has_settled and seen.checks >= self._awaited
 
+    @property
+    def knows_its_pictures(self) -> bool:
+        """All that came while no daemon ran is known by now."""
+        return self.status.is_open and self.has_settled
+
     def _failed(self, seen: FolderSnapshot) -> str:
         """Why it stands by after one of its threads has died; empty once it was looked at again."""
         if self._threads.why or seen.looks >= self._looks_awaited:

@@ -121,7 +121,7 @@ class Journal:
             # One that was cut again although it is missing was read from where it was put away.
             is_put_away = job.forced and self.sources.missing_us(job.folder, job.path) is not None
             is_gone = is_put_away or (recalled and self.reservations.is_gone(job))
-            has_left = origin is not None and self.moves.end_within(job, origin)
+            left = None if origin is None else self.moves.end_within(job, origin)
             self.reservations.record_within(
                 job.folder,
                 job.path,
@@ -140,8 +140,8 @@ class Journal:
                 self.reservations.note_gone_within(job.folder, job.path, generation=job.generation)
             dropped = self.corrections.keep_only_within(job, sha256)
             self.queue.finish(job.id, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending)
-        if origin is not None and has_left:
-            self.moves.over(job, origin)
+        if left is not None:
+            self.moves.over(job, left)
         return dropped
 
     def correct(self, job: Job, request: FixRequest, detail: Mapping[str, Any]) -> bool:
@@ -184,12 +184,12 @@ class Journal:
         detail = detail | {"why": f"moved from {to_valid_utf8(origin.path)}, whose result it keeps"}
         with self.store.transaction():
             self.displaced.give_way_within(job)
-            has_left = self.moves.own_names_within(job, origin)
+            left = self.moves.own_names_within(job, origin)
             self.queue.finish(
                 job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
             )
-        if has_left:
-            self.moves.over(job, origin)
+        if left is not None:
+            self.moves.over(job, left)
 
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
         """A crash lost a result: compute the job again, knowing what has its name already."""

@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.database import stored
-from cutoutd.jobs import Origin
+from cutoutd.database import restored, stored
+from cutoutd.jobs import Origin, Version
 from cutoutd.journal.queue import decoded, job_from_row
 from cutoutd.journal.reservations import of_source
 from cutoutd.journal.store import SQL
@@ -157,11 +157,11 @@ class PictureMoves:
         plan = json.loads(detail["plan"]) if row is not None else {"published": []}
         return tuple(str(one["path"]) for one in plan["published"])
 
-    def own_names_within(self, job: Job, origin: Origin) -> bool:
+    def own_names_within(self, job: Job, origin: Origin) -> Version | None:
         """All names of the earlier source are the job's source's, inside a transaction of the caller's.
 
         Returns:
-            Whether the earlier path has no picture any more.
+            For `over`: the version at the earlier path whose result it was; None if that path has a later one.
         """
         self._store.write(
             SQL.move_source,
@@ -171,11 +171,11 @@ class PictureMoves:
         )
         return self._end_within(job, origin)
 
-    def end_within(self, job: Job, origin: Origin) -> bool:
+    def end_within(self, job: Job, origin: Origin) -> Version | None:
         """The results have followed: nothing is the earlier source's any more, inside a transaction of the caller's.
 
         Returns:
-            Whether the earlier path has no picture any more.
+            For `over`: the version at the earlier path whose result it was; None if that path has a later one.
         """
         here = of_source(job.folder, job.path, job.generation)
         self._store.write(SQL.move_corrections, **_from(origin), **here)
@@ -192,17 +192,21 @@ class PictureMoves:
                 **of_source(job.folder, job.path, job.generation),
             )
 
-    def _end_within(self, job: Job, origin: Origin) -> bool:
+    def _end_within(self, job: Job, origin: Origin) -> Version | None:
         source = of_source(job.folder, origin.path, origin.generation)
-        return self._store.write(SQL.end_moved, detail=_moved_to(job), **source) > 0
+        row = self._store.row(SQL.version_that_moved, **source)
+        if row is None:
+            return None
+        self._store.write(SQL.end_moved, detail=_moved_to(job), **source)
+        return Version(path=origin.path, size=row["size"], mtime_ns=restored(row["mtime_ns"]))
 
     def _plan(self, job: Job) -> tuple[sqlite3.Row | None, dict[str, Any]]:
         row = self._store.row(SQL.plan_of_job, job=job.id)
         return row, {} if row is None else decoded(row["detail"])
 
-    def over(self, job: Job, origin: Origin) -> None:
+    def over(self, job: Job, version: Version) -> None:
         """It is written down: should the picture come back to its earlier path, it is accepted there again."""
-        self._sources.vacate(job.folder, origin.path)
+        self._sources.forget(job.folder, version)
 
 
 def _moved_to(job: Job) -> str:

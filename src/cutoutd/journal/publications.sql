@@ -199,9 +199,15 @@ DELETE FROM reservation WHERE {source};
 DELETE FROM output WHERE {source};
 DELETE FROM published WHERE {source}
 
+-- fragment: ended_by_move
+{newest} AND generation = :generation AND state IN {has_result}
+
+-- name: version_that_moved
+SELECT size, mtime_ns FROM job WHERE {ended_by_move}
+
+-- Whether or not it was noticed yet that it is missing: it may come back before that, and has no result here any more.
 -- name: end_moved
-UPDATE job SET state = 'gone', detail = :detail
-WHERE {newest} AND generation = :generation AND missing_us IS NOT NULL AND state IN {has_result}
+UPDATE job SET state = 'gone', detail = :detail WHERE {ended_by_move}
 
 -- Displaced sources: such a one gets a generation below 0, which no job has.
 

@@ -7,10 +7,11 @@ the names, so it goes last. This module must not decide what is given back, nor 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.jobs import Published
-from cutoutd.publish.digest import examine
+from cutoutd.publish.digest import examine, has_bytes
 from cutoutd.publish.displaced import DIRECTORY, has, kept_path, reached, tidy
 from cutoutd.publish.document import encode, path_fields, read, true_path
 from cutoutd.publish.faults import storage_faults
@@ -18,6 +19,7 @@ from cutoutd.publish.naming import numbered, placed, sidecar_name, split_name
 from cutoutd.publish.rename import rename_new
 from cutoutd.publish.sidecar import SCHEMA, read_sidecar
 from cutoutd.publish.targets import claim_on
+from cutoutd.publish.verified import end_removal
 from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
@@ -52,10 +54,20 @@ class ResultRestorer:
 
     places: Places
 
-    def are_under_their_names(self, results: Sequence[Published]) -> bool:
-        """Whether each lies where it was published."""
+    def are_under_their_names(self, source: str, results: Sequence[Published], kept: str) -> bool:
+        """Whether each lies where it was published, and their sidecar as well, which loses its name before they do.
+
+        Args:
+            source: path of their picture in the input, before it went.
+            results: under their own names.
+            kept: the private name of their sidecar.
+        """
         with storage_faults(self.places.output.root):
-            return all(has(self.places.output, one.path, one.sha256) for one in results)
+            return all(has(self.places.output, one.path, one.sha256) for one in results) and all(
+                self._has_sidecar(source, sidecar_name(one.path))
+                for one in results
+                if sidecar_name(kept_path(source, one)) == kept
+            )
 
     def are_whole(self, kept: Sequence[Published]) -> bool:
         """Whether any of them is there, and each that is there is whole."""
@@ -107,7 +119,7 @@ class ResultRestorer:
             )
             if document is not None and named and holder in results:
                 renamed = {named[before]: now.path for before, now in results.items() if before in named}
-                self._write_sidecar(holder, sidecar_name(results[holder].path), document, renamed)
+                self._write_sidecar(source, holder, sidecar_name(results[holder].path), document, renamed)
         return RestoredResults(results=tuple(results.values()), claims=tuple(claims))
 
     def forget(self, kept: Sequence[Published]) -> None:
@@ -125,6 +137,11 @@ class ResultRestorer:
                 with reached(tree, path).find(path) as entry:
                     if entry is not None:
                         entry.unlink(missing_ok=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the directory, where nothing is kept any more."""
+        with storage_faults(self.places.output.root):
             tidy(self.places.output, self.places.sidecars)
 
     def _exists(self, path: str) -> bool:
@@ -161,6 +178,7 @@ class ResultRestorer:
                 self.places.output.entry(name) as target,
                 reached(self.places.output, one.path).find(one.path) as kept,
             ):
+                end_removal(target, partial(has_bytes, sha256=one.sha256))
                 found = examine(target)
                 is_kept = kept is not None and kept.exists()
                 if found is not None and found.sha256 == one.sha256:
@@ -185,13 +203,18 @@ class ResultRestorer:
     def _is_free(self, source: str, path: str) -> bool:
         """Whether a sidecar may have a name: nothing has it, or one of the same source."""
         with self.places.sidecars.find(path) as entry:
-            if entry is None or not entry.exists():
-                return True
-            record = read_sidecar(entry)
+            return entry is None or not entry.exists() or self._is_sidecar(source, entry)
+
+    def _has_sidecar(self, source: str, path: str) -> bool:
+        with self.places.sidecars.find(path) as entry:
+            return entry is not None and entry.exists() and self._is_sidecar(source, entry)
+
+    def _is_sidecar(self, source: str, entry: Entry) -> bool:
+        record = read_sidecar(entry)
         return record is not None and record.path == source and self.places.owns(record.folder, record.marker)
 
     def _write_sidecar(
-        self, holder: str, path: str, document: dict[str, Any], renamed: dict[str, str]
+        self, source: str, holder: str, path: str, document: dict[str, Any], renamed: dict[str, str]
     ) -> None:
         """Write the sidecar beside the results, with their names of now, unless it is there."""
         outputs = [
@@ -205,6 +228,7 @@ class ResultRestorer:
             reached(self.places.sidecars, holder).entry(_fresh(holder)) as fresh,
             self.places.sidecars.entry(path) as target,
         ):
+            end_removal(target, partial(self._is_sidecar, source))
             if target.exists():
                 return
             write_whole(fresh, encode({**document, "outputs": outputs}))

@@ -70,6 +70,15 @@ def remove(target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
     return _finish(hidden, target, is_expected)
 
 
+def end_removal(target: Entry, is_expected: Callable[[Entry], bool]) -> None:
+    """Finish a removal that was interrupted, if there was one: as ``remove``, but what has the name now keeps it.
+
+    Raises:
+        OSError: the disk or share does not answer as it should; to be called again.
+    """
+    _finish(private(target), target, is_expected)
+
+
 def put_back(target: Entry) -> bool:
     """Give a file its name back that an interrupted removal has left under its private name; whether there was one.
 

@@ -1,0 +1,154 @@
+"""Pictures are renamed onto names in use, and the daemon is killed before any call by which its delivery changes something."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from cutoutd.database import Database
+from cutoutd.jobs import JobState
+from cutoutd.publish import displaced
+from cutoutd.publish import rename as renaming
+from cutoutd.publish.verified import PRIVATE
+from tests.integration.desk import Desk, Power
+from tests.integration.parts import digest, until
+from tests.integration.test_moves import shown
+from tests.integration.test_moves_onto_names import (
+    SWAP,
+    claimed,
+    cut,
+    cutout,
+    lying,
+    rename,
+    take,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+Pairs = tuple[tuple[str, str], ...]
+
+CYCLE: Final[Pairs] = (("a", "x"), ("c", "a"), ("b", "c"), ("x", "b"))
+
+_CALLS: Final = ("unlink", "rename", "link", "mkdir", "rmdir", "fsync")
+
+
+class Kill:
+    """Lets no thread but the main one change anything once so many calls were made: what a kill leaves undone."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def count(self) -> None:
+        """One call more."""
+        if threading.current_thread() is threading.main_thread():
+            return
+        if self.left <= 0:
+            raise Power
+        self.left -= 1
+
+    def guard(self, patch: pytest.MonkeyPatch, owner: Any, name: str) -> None:  # noqa: ANN401 -- a module or a class
+        """Count the calls of one function."""
+        real = getattr(owner, name)
+
+        def counted(*given: Any, **more: Any) -> Any:  # noqa: ANN401 -- as it is
+            self.count()
+            return real(*given, **more)
+
+        patch.setattr(owner, name, counted)
+
+    def guard_all(self, patch: pytest.MonkeyPatch) -> None:
+        """Names, directories and syncs; the journal's transactions."""
+        for name in _CALLS:
+            self.guard(patch, os, name)
+        self.guard(patch, renaming, "_call")
+        self.guard(patch, Database, "transaction")
+
+
+def end(pairs: Pairs) -> dict[str, str]:
+    """Which picture lies under which name in the end, by the names of before."""
+    where = {name: name for pair in pairs for name in pair}
+    lies = {name: name for name in where if name in {before for before, _ in pairs}}
+    for before, after in pairs:
+        if before in lies:
+            lies[after] = lies.pop(before)
+    return lies
+
+
+def work(desk: Desk, names: Sequence[str]) -> list[str]:
+    """What workers do with all that waits; returns what they had to cut."""
+    again = []
+    for job in claimed(desk, names):
+        sha256 = digest((desk.folder.input / job.path).read_bytes())
+        if sha256 in desk.journal.moves.candidates(job).sha256s and job.detail.get("moved") is not False:
+            desk.delivery.deliver_moved(job, sha256)
+        else:
+            again.append(job.path)
+            desk.journal.gone(job, "the test needs no second cutout")
+    return again
+
+
+def killed_after(calls: int, root: Path, clock: FakeClock, pairs: Pairs) -> tuple[bool, list[str]]:
+    """Rename, be killed, begin again; whether it was killed, and what had to be cut again."""
+    root.mkdir()
+    pictures = sorted(set(end(pairs).values()))
+    names = sorted(end(pairs))
+    desk = Desk(root, clock)
+    desk.delivery.start()
+    cut(desk, *pictures)
+    rename(desk, *pairs)
+    jobs = take(desk, *names)
+    with pytest.MonkeyPatch.context() as patch:
+        Kill(calls).guard_all(patch)
+        for job in jobs:
+            desk.delivery.deliver_moved(job, digest((desk.folder.input / job.path).read_bytes()))
+        until(lambda: desk.delivery.is_idle or desk.delivery.failure is not None, "the end")
+        is_killed = desk.delivery.failure is not None
+    desk.journal.close()
+    again = Desk(root, clock, run="run-2")
+    again.delivery.start()
+    for one in again.journal.queue.recover():
+        again.delivery.repair(one)
+    again.delivery.sweep(frozenset({"run-1"}))
+    again.settle()
+    recut = work(again, names)
+    again.settle()
+    recut += work(again, names)
+    again.settle()
+    assert list(again.folder.output.rglob(f"{PRIVATE}*")) == []
+    if not recut:
+        assert lying(again) == {f"{name}.png": cutout(before) for name, before in end(pairs).items()}
+        assert {name: shown(again)[name] for name in (f"{one}.jpg" for one in names)} == {
+            f"{name}.jpg": JobState.DONE for name in names
+        }
+        assert not (again.folder.output / displaced.DIRECTORY).exists()
+    again.end()
+    again.journal.close()
+    return is_killed, recut
+
+
+@pytest.mark.parametrize(("pairs", "step"), [(SWAP, 1), (CYCLE, 6)])
+def test_results_follow_whatever_call_of_the_delivery_a_kill_comes_before(
+    tmp_path: Path, clock: FakeClock, pairs: Pairs, step: int
+) -> None:
+    """Each picture has its result, none is cut again, and nothing is kept aside.
+
+    Before, a kill between a sidecar's name and its result's had the picture cut again, and one just before the directory
+    of what is kept was removed left it there.
+    """
+    calls, wrong = 0, []
+    while True:
+        is_killed, recut = killed_after(calls, tmp_path / str(calls), clock, pairs)
+        if not is_killed:
+            break
+        if recut:
+            wrong.append((calls, recut))
+        calls += step
+    assert wrong == []
+    assert calls > 40
