@@ -6,12 +6,13 @@
 # make package  build sdist and wheel, install them into an empty environment, cut a picture there, and leave both in dist/
 # make deb    build Debian packages of it, and an apt repository of them in dist/apt; SUITES=bookworm builds one alone
 # make try-deb  install, upgrade and remove them in an empty Debian of their own; needs root, and debootstrap
-# make container      build the container image, with docker, podman or buildah
+# make container  build the container image, with docker, podman or buildah
 # make try-container  build it on a Debian made by debootstrap, and run it in every way that is documented; needs root, buildah and runc
 # make matrix  the unit tests with the oldest and the newest libraries; SUITES="trixie sid": with those Debians' Pythons too
+# make bundle  build one file that runs where there is no Python; needs Debian 12 or 13, gcc, libzstd-dev and zstd
 # make bench  measure mattes, speed (beside rembg), waiting times, and growth with the picture; takes a quarter of an hour
 .DEFAULT_GOAL := help
-.PHONY: help run check test docs torture package deb try-deb container try-container matrix bench env clean
+.PHONY: help run check test docs torture package deb try-deb container try-container matrix bundle bench env clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -109,8 +110,13 @@ container:
 
 try-container:
 	packaging/try-container
+
 matrix:
 	packaging/matrix $(SUITES)
+
+# packaging/try-bundle runs it in other systems.
+bundle: env
+	VENV=$(VENV) packaging/build-bundle
 
 # The peer in an environment of its own, with the same weights, which two packages of the index carry.
 PEER := $(VENV)-rembg

@@ -21,7 +21,7 @@ from cutoutd.desktop import installation, menus
 from cutoutd.desktop.menus import FileManager
 from cutoutd.errors import CutoutdError, UsageError
 from cutoutd.hooks import desktop_notices
-from cutoutd.process import child_environment
+from cutoutd.process import child_environment, program
 from cutoutd.settings import loader
 
 if TYPE_CHECKING:
@@ -145,9 +145,7 @@ def path_of(written: str) -> Path:
 
 def _items(managers: tuple[FileManager, ...] | list[FileManager]) -> Iterator[menus.MenuFile]:
     home = menus.Home.of(Path.home(), os.environ)
-    return menus.items(
-        home, (sys.executable, "-P", "-m", "cutoutd"), tuple(dict.fromkeys(managers)), mac=_IS_MAC
-    )
+    return menus.items(home, program.command(), tuple(dict.fromkeys(managers)), mac=_IS_MAC)
 
 
 def _notice(words: str) -> None:

@@ -11,6 +11,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Final, TextIO
 
+from cutoutd.process.program import bundle
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -115,6 +117,8 @@ def as_called(text: str) -> str:
 
 def own_command() -> str:
     """How this program is called from here, quoted for a shell: by its name where that is on the path, else by its place."""
+    if (whole := bundle()) is not None:
+        return _word(near(whole))
     ours = os.path.join(sys.prefix, "bin", _NAME)  # noqa: PTH118 -- text
     found = shutil.which(_NAME)
     if found is not None and os.path.realpath(found) == os.path.realpath(ours):

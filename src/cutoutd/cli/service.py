@@ -16,6 +16,7 @@ from cutoutd.cli import registry
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, settings
 from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
+from cutoutd.process import program
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import InitSystem
 from cutoutd.service.unit import PAGE, SERVE, UPLOADER, Scope, Unit
@@ -184,9 +185,7 @@ def _kind(config: Path | None, input_dir: Path | None, output_dir: Path | None) 
     kind = machine.kind()
     if kind is InitSystem.OTHER:
         file = loader.find(config, os.environ) if input_dir is None else None
-        command = shlex.join(
-            [sys.executable, "-P", "-m", "cutoutd", "run", *_arguments(file, input_dir, output_dir)]
-        )
+        command = shlex.join([*program.command(), "run", *_arguments(file, input_dir, output_dir)])
         raise UsageError(
             "there is neither systemd nor launchd here",
             advice=f"Have whatever starts programs here start this one, and again when it ends: {command}",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
 from cutoutd.folder.root_access import ADVICE, exposed
+from cutoutd.process import program
 from cutoutd.service import machine
 from cutoutd.service.unit import AnsweringUnit, Scope, Unit, UploaderUnit
 from cutoutd.settings import document, places
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 _ROOT: Final = "root"
-_PROGRAM: Final = (sys.executable, "-P", "-m", "cutoutd")
+_PROGRAM: Final = program.command()
 
 _KEPT: Final = ("XDG_STATE_HOME", "XDG_DATA_HOME")
 """Decide where the journal and models of one's own lie; a service manager need not know what the shell does."""
@@ -138,6 +139,8 @@ def _own_code() -> Iterator[Path]:
     """Where Python and this program lie: a checkout or a private environment may be anywhere."""
     yield from map(Path, (sys.prefix, sys.base_prefix))
     yield Path(__file__).parents[2]
+    if (whole := program.bundle()) is not None:
+        yield Path(whole)
 
 
 def _places(folder: Folder) -> Iterator[Path]:

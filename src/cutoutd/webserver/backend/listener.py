@@ -100,10 +100,8 @@ def url(bound: socket.socket, table: Reachable) -> str:
         return f"https://{table.hosts[0] if table.hosts else table.proxy}"
     where, _, port = place(bound).rpartition(":")
     name = where
-    if (
-        not table.address.is_loopback
-    ):  # without hosts it is a container's, which is reached by its machine's loopback
-        name = table.hosts[0] if table.hosts else "127.0.0.1"
+    if not table.address.is_loopback:
+        name = table.hosts[0] if table.hosts else "127.0.0.1"  # of a container's machine
     return f"{'http' if table.tls_cert is None else 'https'}://{name}:{port}"
 
 
