@@ -63,6 +63,9 @@ RELEASED = frozenset({JobState.DONE, JobState.UNCHANGED})
 HAS_RESULT = CUT | RELEASED
 """It ended, and there are results of it."""
 
+TOLD = CUT | {JobState.FAILED, JobState.UNKNOWN}
+"""It ended with something that a webhook is told."""
+
 WITHOUT_RESULT = frozenset({JobState.REVIEW, JobState.FAILED})
 """It ended, and nothing has its own name; entries in review/ or failed/ tell of it."""
 

@@ -335,7 +335,7 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911 
             limits.die_with_parent(os.getppid())
             return ["no-dump"] if limits.hide_memory() else []
         case "uploader":
-            return confine_uploader(root=directory / "staging", port=int(os.environ["SERVICE_PORT"]))
+            return confine_uploader(root=directory / "staging", ports=[int(os.environ["SERVICE_PORT"])])
         case "web":
             limits.die_with_parent(os.getppid())
             return confine_web()

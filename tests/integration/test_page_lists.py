@@ -13,6 +13,7 @@ import pytest
 
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.errors import OutputError
+from cutoutd.exchange.webhooks import WebhookMessage
 from cutoutd.folder.status import FolderState, FolderStatus, describe_refusal
 from cutoutd.hosted.entries import AttemptEnd, AttemptOutcome
 from cutoutd.hosted.ledger import Ledger
@@ -329,6 +330,25 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
         ledger.close(row, end)
         (told,) = room.ask("egress")["ledger"]
         assert (told["status"], told["bytes"], told["credits"], told["host"]) == ("done", 7, 1.5, "h")
+        message = WebhookMessage(
+            id="1" * 32,
+            webhook="a" * 16,
+            folder="shop",
+            job=1,
+            type="picture.done",
+            what="result",
+            number=1,
+            about="p",
+            bytes=11,
+            sha256="s",
+            made_us=1,
+            settings="",
+        )
+        ledger.begin_webhook(message, host="cms.example", now_us=2_000_000_000_000_000)
+        found = room.ask("egress")
+        assert (found["uploads"], found["messages"], found["bytes"]) == (1, 1, 18)
+        first, _ = found["ledger"]
+        assert (first["host"], first["why"]) == ("cms.example", "picture.done, result")
     (hosted / "ledger.sqlite").unlink()
     assert "uploads were written down" in room.ask("egress")["trouble"]
     (hosted / "ledger.sqlite").write_bytes(b"no ledger" * 500)

@@ -24,7 +24,7 @@ from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.request_reader import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.uploader import Uploader
 from tests.hosted_server import HostedServer
-from tests.integration.uploader_parts import context, request
+from tests.integration.uploader_parts import context, request, sender_of
 from tests.integration.uploading import PATIENCE_S, Station, picture
 from tests.spooled import replies
 
@@ -42,7 +42,9 @@ HUGE: Final = spool.MAX_BYTES + 1
 def at_work(shared: UploadContext) -> Iterator[None]:
     """The uploader's loop in this process, while the body runs; it ends in order."""
     runner = threading.Thread(
-        target=Uploader(shared, announced=spool.announcement(shared.paths), layers=(), parent=None).run
+        target=Uploader(
+            shared, sender_of(shared), announced=spool.announcement(shared.paths), layers=(), parent=None
+        ).run
     )
     runner.start()
     try:
@@ -221,7 +223,7 @@ from cutoutd.exchange import spool
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.uploader import Uploader
-from tests.integration.uploader_parts import context
+from tests.integration.uploader_parts import context, sender_of
 
 class Deadly(RemoveBg):
     def http_request(self, upload, boundary):
@@ -230,7 +232,7 @@ class Deadly(RemoveBg):
         return super().http_request(upload, boundary)
 
 shared = context(Path(sys.argv[1]), SimpleNamespace(url=sys.argv[2]), contract=Deadly(key=None, full_price=1.0))
-Uploader(shared, announced=spool.announcement(shared.paths), layers=(), parent=None).run()
+Uploader(shared, sender_of(shared), announced=spool.announcement(shared.paths), layers=(), parent=None).run()
 """
 
 

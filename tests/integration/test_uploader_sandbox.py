@@ -87,7 +87,7 @@ CONNECT = """
 import os, socket, sys
 from pathlib import Path
 from cutoutd.sandbox.confinement import confine_uploader
-confine_uploader(root=Path(sys.argv[1]), port=int(sys.argv[2]))
+confine_uploader(root=Path(sys.argv[1]), ports=[int(sys.argv[2])])
 for port in sys.argv[2:]:
     try:
         socket.create_connection(("127.0.0.1", int(port)), 5).close()

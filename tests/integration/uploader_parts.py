@@ -17,6 +17,7 @@ from cutoutd.hosted.request_reader import CrashMarks
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob
+from cutoutd.hosted.webhook_sender import WebhookSender
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.loader import assemble
 from tests.integration.uploading import HEIGHT, WIDTH, picture
@@ -76,6 +77,18 @@ def context(
         key=None,
         stopping=StopFlag(),
         crash_marks=CrashMarks(paths.root),
+    )
+
+
+def sender_of(context_: UploadContext) -> WebhookSender:
+    """A sender of webhooks that has nobody to tell."""
+    return WebhookSender(
+        (),
+        settings=context_.settings.webhooks,
+        paths=context_.paths,
+        ledger=context_.ledger,
+        clock=context_.clock,
+        stopping=context_.stopping,
     )
 
 

@@ -56,6 +56,7 @@ _GROUPS: Final = {
     "serve": "serve:build",
     "service": "service:build",
     "desktop": "desktop:build",
+    "webhook": "webhook:build",
 }
 """Where each command is, as ``module:function`` of this package. A module is imported only when it is needed."""
 

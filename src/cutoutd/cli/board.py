@@ -98,6 +98,29 @@ def page(address: str | None) -> Line:
     return (("The page: ", _STRONG), (address, _GOOD), (" (`cutoutd page` opens it)", _FAINT))
 
 
+def webhooks(said: Mapping[str, Any]) -> Iterator[Line]:
+    """What waits for webhooks, and what was given up.
+
+    Args:
+        said: the uploader's own status; empty if none runs.
+    """
+    yield ()
+    if not said:
+        yield (("Webhooks: ", _STRONG), ("the uploader does not run; nobody is told.", _DOUBT))
+    for one in said.get("webhooks") or ():
+        is_bad = bool(one.get("off") or one.get("dead"))
+        words = [f"{one.get('waiting', 0)} waiting"]
+        if one.get("dead"):
+            words.append(f"{one['dead']} GIVEN UP (`cutoutd webhook list`)")
+        if one.get("off"):
+            words.append("the receiver wants nothing more (410)")
+        elif one.get("why"):
+            words.append(printable(str(one["why"])))
+        style = _BAD if is_bad else _DOUBT if one.get("failures") else ""
+        name = printable(f"{one.get('folder')} -> {one.get('host')}: ")
+        yield (("Webhook ", _STRONG), (name, ""), ("; ".join(words), style))
+
+
 def plain(line: Line) -> str:
     """A line without its styles."""
     return "".join(text for text, _ in line)

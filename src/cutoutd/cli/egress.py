@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
 from cutoutd.settings.types import Route
+from cutoutd.settings.webhooks import WebhookContent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,20 +26,27 @@ def require_extra(chosen: Settings) -> None:
     Raises:
         UsageError: a folder is tagged, and what the extra brings is not installed.
     """
-    missing = [name for name in _NEEDED if find_spec(name) is None] if chosen.tagged else []
-    if missing:
-        folders = ", ".join(f'"{folder.name}"' for folder in chosen.tagged)
-        raise UsageError(
-            f"pictures of {folders} are to be sent away, and what sends them is not installed: {' and '.join(missing)}",
-            advice='Install it with `pip install "cutoutd[hosted]"`, or write route = "local".',
-        )
+    missing = [name for name in _NEEDED if find_spec(name) is None] if chosen.needs_uploader else []
+    if not missing:
+        return
+    named = {folder.name: None for folder in (*chosen.tagged, *chosen.telling)}
+    folders = ", ".join(f'"{name}"' for name in named)
+    what, instead = (
+        ("pictures", 'write route = "local"') if chosen.tagged else ("results", "take the webhooks out")
+    )
+    raise UsageError(
+        f"{what} of {folders} are to be sent away, and what sends them is not installed: {' and '.join(missing)}",
+        advice=f'Install it with `pip install "cutoutd[hosted]"`, or {instead}.',
+    )
 
 
 def what_leaves(chosen: Settings) -> Iterator[str]:
     """Which folders' pictures leave this machine, when, where to, and what that may cost."""
     for folder in chosen.folder:
+        yield from what_is_told(folder, chosen)
         if folder not in chosen.tagged:
-            yield f"{folder.name}: nothing leaves this machine"
+            if folder not in chosen.telling:
+                yield f"{folder.name}: nothing leaves this machine"
             continue
         when = _when(folder) if folder.route is Route.LOCAL_THEN_HOSTED else "every picture"
         size = f", reduced to {chosen.hosted.max_upload_px} px" if chosen.hosted.max_upload_px else ""
@@ -46,6 +54,18 @@ def what_leaves(chosen: Settings) -> Iterator[str]:
             f"{folder.name}: PICTURES LEAVE THIS MACHINE: {when} is sent{size} to {chosen.hosted.address} "
             f"({chosen.hosted.provider}; {_cost(folder, chosen)})"
         )
+
+
+def what_is_told(folder: Folder, chosen: Settings) -> Iterator[str]:
+    """Whom a folder's results are told to, and what of them."""
+    for webhook in folder.webhook if folder in chosen.telling else ():
+        events = ", ".join(webhook.events)
+        what = (
+            "RESULTS LEAVE THIS MACHINE: each sidecar and the published files are sent"
+            if webhook.include is WebhookContent.RESULT
+            else "SIDECARS LEAVE THIS MACHINE: names and figures, and no picture, are sent"
+        )
+        yield f"{folder.name}: {what} to {webhook.url.authority} ({events})"
 
 
 def _when(folder: Folder) -> str:

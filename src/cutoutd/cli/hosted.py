@@ -18,7 +18,8 @@ from cutoutd.clock import Clock
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.exchange.spool import SpoolPaths, announcement, requests
 from cutoutd.exchange.upload_records import UPLOADED, read_known, traces
-from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads
+from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads, webhooks_as_csv
+from cutoutd.hosted.audit import webhooks as told
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.providers import provider_of
@@ -69,11 +70,14 @@ def audit(
     by: Annotated[
         GroupBy | None, typer.Option(help="Show sums by day or by folder instead of single uploads.")
     ] = None,
+    webhooks: Annotated[
+        bool, typer.Option("--webhooks", help="With --csv: what webhooks were told, not the uploads.")
+    ] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List every upload that ever left this machine: when, where to, why, and at what cost."""
+    """List everything that ever left this machine: each upload, and whatever a webhook was told."""
     if as_json_ and as_csv_:
         raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
     state_dir = find_settings(config, input_dir, output_dir).service.state_dir
@@ -90,7 +94,9 @@ def audit(
             return
         with Ledger(path) as ledger:
             if as_json_:
-                as_json(uploads(ledger), by, sys.stdout)
+                as_json(uploads(ledger), by, sys.stdout, told=told(ledger))
+            elif as_csv_ and webhooks:
+                webhooks_as_csv(told(ledger), sys.stdout)
             elif as_csv_:
                 as_csv(uploads(ledger), by, sys.stdout)
             else:
@@ -147,6 +153,12 @@ def _show(ledger: Ledger, by: GroupBy | None) -> None:
             print(
                 f"{one['at']}  {one['folder']}  job {one['job']}  {one['bytes']:>9} bytes -> {one['host']}  "
                 f"{one['end']}  {cost}{why}"
+            )
+        for one in told(ledger):
+            answer = f"answered {one['status']}" if one["status"] else one["end"]
+            print(
+                f"{one['at']}  {one['folder']}  job {one['job']}  {one['bytes']:>9} bytes -> {one['host']}  "
+                f"webhook: {one['type']}, {one['what']}, attempt {one['attempt']}, {answer}"
             )
     for name, total in totals(uploads(ledger), by or GroupBy.DAY).items():
         unknown = f", {total.unknown} unknown" if total.unknown else ""

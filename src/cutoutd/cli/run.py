@@ -59,7 +59,7 @@ LocalOnlyOption = Annotated[
     bool,
     typer.Option(
         "--local-only",
-        help="Start no uploader, even for a tagged folder: no picture leaves this machine.",
+        help="Start no uploader, even for a tagged folder or a webhook: nothing leaves this machine.",
     ),
 ]
 UploaderApartOption = Annotated[
@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913 -- each is an option
         chosen = settings(config, input_dir, output_dir)
         if input_dir is not None and output_dir is not None:
             require_folders(chosen.folder[0].input, chosen.folder[0].output, both=from_make)
-        uploads = bool(chosen.tagged) and not local_only
+        uploads = chosen.needs_uploader and not local_only
         if local_only:
             _refuse_hosted(chosen)
         is_beside = uploads and not uploader_apart

@@ -181,16 +181,19 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
     if not overview.running and start:
         yield ()
         yield ((f"`{start}` starts it; it goes on where it stopped.", ""),)
-    if (hosted := _hosted(chosen)) is not None:
+    hosted = _hosted(chosen)
+    if hosted is not None and chosen.tagged:
         yield from board.hosted(hosted)
+    if hosted is not None and chosen.telling:
+        yield from board.webhooks(hosted)
     if (page := _page(chosen)) is not None:
         yield ()
         yield board.page(page["address"])
 
 
 def _hosted(chosen: Settings) -> dict[str, Any] | None:
-    """What the uploader says of itself; None where no folder is tagged."""
-    return uploader_status(SpoolPaths.under(chosen.service.state_dir)) if chosen.tagged else None
+    """What the uploader says of itself; None where nothing is to leave this machine."""
+    return uploader_status(SpoolPaths.under(chosen.service.state_dir)) if chosen.needs_uploader else None
 
 
 def _page(chosen: Settings) -> dict[str, Any] | None:

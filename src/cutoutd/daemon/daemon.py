@@ -28,6 +28,7 @@ from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.events import AlarmChanged, Started
 from cutoutd.exchange import spool
 from cutoutd.exchange.spool import SpoolPaths
+from cutoutd.exchange.webhooks import WebhookPaths, withdraw_others
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
 from cutoutd.hooks.dispatch import HookDispatch
@@ -38,6 +39,7 @@ from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.catalog import VerifiedModels
 from cutoutd.offload.outbox import Outbox
+from cutoutd.offload.webhook_handover import WebhookHandover
 from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
@@ -82,7 +84,7 @@ class RunOptions:
         manager: the service manager that started us, if one did.
         read_again: reads the configuration anew when that is asked for; None: it stays as it is.
         hangup_reloads: SIGHUP asks for it; else it ends the run, as the terminal's end does.
-        uploads: an uploader belongs to this run, for the folders that are tagged.
+        uploads: an uploader belongs to this run, for the folders that are tagged, and for webhooks.
     """
 
     once: bool
@@ -226,11 +228,13 @@ class Daemon:
             tell=self._results.append,
             wake=self._wake,
             once=options.once,
+            tells=options.uploads and bool(settings.telling),
         )
         self._folders = self._folder_set(frozenset())
         self._outbox = (
             self._outbox_of(settings.hosted.max_upload_px) if options.uploads and settings.tagged else None
         )
+        self._webhooks = self._handover() if options.uploads and settings.telling else None
         self._worker_pools = WorkerPools(
             verified_models,
             settings=lambda: self._reloader.settings,
@@ -278,6 +282,7 @@ class Daemon:
         else:
             with suppress(OSError):  # pictures of a folder that was tagged once must not lie there
                 spool.clear(SpoolPaths.under(self._state.path))
+        self._begin_telling()
         self._pool = self._worker_pools.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,
@@ -297,12 +302,34 @@ class Daemon:
             ),
             once=Once(timeout_s=self._options.timeout_s) if self._options.once else None,
             outbox=self._outbox,
+            webhooks=self._webhooks,
         )
         if self._stop_asked:
             supervisor.stop()
         wake.listen(self._state.path, supervisor.look_at_commands)
         self._emit(Started(folders=len(self._folders.active), workers=self._pool.size))
         return supervisor
+
+    def _begin_telling(self) -> None:
+        """Write down from now on what webhooks are to be told; nothing, where there are none."""
+        attempt = retry_until_writable if not self._options.once else _at_once
+        if self._webhooks is None:
+            if not self._reloader.settings.telling:
+                with suppress(OSError):  # what a webhook was to be told that was taken out
+                    withdraw_others(WebhookPaths.under(self._state.path), ())
+            kept = [folder.name for folder in self._reloader.settings.telling]
+            attempt(partial(self._journal.ended.follow, (), kept=kept))
+        else:
+            attempt(self._webhooks.follow)
+
+    def _handover(self) -> WebhookHandover:
+        return WebhookHandover(
+            settings=lambda: self._reloader.settings,
+            ended=self._journal.ended,
+            state_dir=self._state.path,
+            clock=self._clock,
+            in_force=lambda: uploads_sha256(self._reloader.settings),
+        )
 
     def _outbox_of(self, max_upload_px: int) -> Outbox:
         return Outbox(
@@ -348,6 +375,8 @@ class Daemon:
     def _stop(self) -> None:
         if self._pool is not None:
             self._pool.close()
+        if self._webhooks is not None:
+            self._webhooks.stop(HANGING_JOIN_S)
         for folder in self._folders.everyone:
             folder.stop()
         begun_s = self._clock.monotonic_s()

@@ -22,6 +22,7 @@ from cutoutd.lease.heartbeat import LeaseHeartbeat
 from cutoutd.lease.lease import Lease
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.loader import pair_state_dir
+from cutoutd.settings.webhooks import WebhookEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ class FolderFactory:
         tell: takes the results.
         wake: wakes the supervisor.
         once: cut what is there, and end.
+        tells: webhooks are told of results in this run.
     """
 
     state: StateDirectory
@@ -66,6 +68,7 @@ class FolderFactory:
     tell: Callable[[JobEnded], None]
     wake: Callable[[], None]
     once: bool
+    tells: bool = False
 
     def make(self, folder: Folder) -> HotFolder:
         """Put a folder together; nothing of it has begun then.
@@ -166,6 +169,11 @@ class FolderFactory:
             worker=self.facts,
             clock=self.clock,
             marker=lambda: publisher.identity.marker,
+            webhooks=[
+                {"host": one.url.authority, "include": one.include.value}
+                for one in (folder.webhook if self.tells else ())
+                if {WebhookEvent.DONE, WebhookEvent.REVIEW} & {*one.events}
+            ],
             asked=lambda name: self._asked(folder, name),
         )
 

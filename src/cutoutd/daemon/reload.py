@@ -191,6 +191,8 @@ def check(old: Settings, new: Settings) -> None:
 def _fixed(old: Settings, new: Settings) -> Iterator[str]:
     if new.tagged and not old.tagged:
         yield "that a folder may be uploaded from"  # nobody beside this daemon could: the uploader was not started
+    if new.telling and not old.telling:
+        yield "that a folder has a webhook"  # likewise
     for table in ("service", "pool", "model", "hosted"):
         before, after = getattr(old, table), getattr(new, table)
         for key in type(before).model_fields:

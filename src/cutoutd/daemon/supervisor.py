@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cutoutd.events import EventSink, JobEnded
     from cutoutd.journal.journal import Journal
     from cutoutd.offload.outbox import Outbox
+    from cutoutd.offload.webhook_handover import WebhookHandover
     from cutoutd.pool.file_opening import TaskPool
     from cutoutd.protocols import PoolEvent
 
@@ -76,6 +77,7 @@ class Supervisor:
         shows_queue: tell what there is to do as well, which costs a look into the journal at each tick.
         once: end when nothing is runnable.
         outbox: outbox and inbox; None: nothing is uploaded in this run.
+        webhooks: hands over what they are told; None: there are none.
     """
 
     def __init__(  # noqa: PLR0913 -- the daemon is put together here, and each part is a keyword
@@ -93,6 +95,7 @@ class Supervisor:
         alarm: AlarmWatch | None = None,
         once: Once | None = None,
         outbox: Outbox | None = None,
+        webhooks: WebhookHandover | None = None,
     ) -> None:
         self._journal = journal
         self._pool = pool
@@ -104,6 +107,7 @@ class Supervisor:
         self._emit = emit
         self._shows_queue = shows_queue
         self._status = status
+        self._webhooks = webhooks
         self._clock = clock
         self._once = once is not None
         limit_s = once.timeout_s if once is not None else None
@@ -233,6 +237,8 @@ class Supervisor:
             self._next_tick_s = 0.0
             self._has_begun = False
             self._coordinator.announce()
+            if self._webhooks is not None:
+                self._webhooks.changed()
         self._commands.settle_reloads()
 
     def _beat(self) -> None:
@@ -269,6 +275,7 @@ class Supervisor:
             and not self._outcomes.lost_jobs
             and not self._results
             and not self._coordinator.expects_more
+            and not (self._webhooks is not None and self._webhooks.expects_more())
             and all(folder.delivery.is_idle for folder in folders)
             and self._dispatcher.is_exhausted(is_paused=self._commands.paused)
         )
@@ -307,6 +314,7 @@ class Supervisor:
         for part, action in (
             ("the watch over the folders", partial(self._watch_over_folders, now_s)),
             ("the hosted route", self._look_at_hosted_route),
+            ("the webhooks", self._look_at_webhooks),
             ("the folders", self._reconcile),
             ("the commands", self._commands.look),
             ("what rests", self._journal.queue.wake_rested),
@@ -327,6 +335,10 @@ class Supervisor:
             self._coordinator.poll(self._folders.active)
         except OutboxError as error:
             self._coordinator.suspend(str(error))
+
+    def _look_at_webhooks(self) -> None:
+        if self._webhooks is not None:
+            self._webhooks.look()
 
     def _reconcile(self) -> None:
         self._folders.reconcile({held.folder for held in self._unfinished})

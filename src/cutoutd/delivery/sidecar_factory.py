@@ -18,7 +18,7 @@ from cutoutd.settings.digest import with_backgrounds
 from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.corrections import Correction
@@ -37,6 +37,7 @@ class SidecarFactory:
         clock: for the time a job was given up.
         marker: UUID of the folder's marker; empty where that is not known.
         second: model that is asked where the other leaves doubt; None: there is none.
+        webhooks: whom results are told to, and what of them.
         asked: a model that a person asks for, by its name, with the settings' hash for it; None: workers do not have it.
     """
 
@@ -49,10 +50,12 @@ class SidecarFactory:
         clock: Clock,
         marker: Callable[[], str] = str,
         second: ModelSpec | None = None,
+        webhooks: Sequence[Mapping[str, str]] = (),
         asked: Callable[[str], tuple[ModelSpec, str] | None] = lambda _: None,
     ) -> None:
         self._model = model
         self._second = second
+        self._webhooks = webhooks
         self._asked = asked
         self._settings_sha256 = settings_sha256
         self._worker = worker
@@ -83,6 +86,7 @@ class SidecarFactory:
             marker=self._marker(),
             route=_route(plan),
             egress=egress,
+            webhooks=self._webhooks,
             path=job.path,
             mtime_ns=job.mtime_ns,
             source=cut.source,

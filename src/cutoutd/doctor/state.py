@@ -195,11 +195,15 @@ def judge(settings: Settings) -> Iterator[Finding]:
     lost = ledger_lost(paths)
     if lost:
         yield problem("ledger", lost, _LOST)
-    if not settings.tagged:
+    if not settings.needs_uploader:
         return
     said = uploader_status(paths)
+    if said:
+        yield from _webhooks(said)
     if not said:
         yield note("hosted", "the uploader does not run; nothing leaves", "`cutoutd run` starts it.")
+    elif not settings.tagged:
+        pass
     elif said.get("route") == "open":
         yield ok("hosted", f"the hosted route is open, to {said.get('host')}")
     elif not lost:
@@ -207,6 +211,23 @@ def judge(settings: Settings) -> Iterator[Finding]:
         yield problem(
             "hosted", f"the hosted route is {said.get('route')}: {why}", "Nothing is sent meanwhile."
         )
+
+
+def _webhooks(said: Mapping[str, Any]) -> Iterator[Finding]:
+    for one in said.get("webhooks") or ():
+        name = f'the webhook of "{one.get("folder")}" at {one.get("host")}'
+        if one.get("off"):
+            advice = "Take it out of the configuration, or see `cutoutd webhook retry`."
+            yield problem("webhook", f"{name} wants nothing more: it answered 410", advice)
+        elif one.get("dead"):
+            advice = "`cutoutd webhook list` says why, `cutoutd webhook retry` sends them again."
+            yield problem("webhook", f"{name}: {one['dead']} messages were given up", advice)
+        elif one.get("failures"):
+            yield note(
+                "webhook", f"{name} does not answer as it should: {one.get('why')}", "It is tried again."
+            )
+        else:
+            yield ok("webhook", f"{name} is told ({one.get('include')}); {one.get('waiting')} messages wait")
 
 
 def ledger_lost(paths: SpoolPaths) -> str:

@@ -129,7 +129,7 @@ class Overlaps:
             folders = list(self._folders.values())
         # Of a folder that could send pictures away nothing is taken by what was seen a moment ago.
         found = [
-            own if one.name == folder.name else self._other(one, mounts, reachable, fresh=folder.is_tagged)
+            own if one.name == folder.name else self._other(one, mounts, reachable, fresh=folder.may_leave)
             for one in folders
         ]
         arranged = [_folder_places(number, one) for number, one in enumerate(found, 1)]

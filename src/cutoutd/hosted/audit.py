@@ -49,6 +49,25 @@ COLUMNS: Final = (
 )
 
 
+WEBHOOK_COLUMNS: Final = (
+    "at",
+    "folder",
+    "job",
+    "end",
+    "bytes",
+    "host",
+    "type",
+    "what",
+    "attempt",
+    "status",
+    "took_ms",
+    "sha256",
+    "message",
+    "webhook",
+    "cause",
+)
+
+
 class GroupBy(StrEnum):
     """What uploads are summed up by."""
 
@@ -96,6 +115,19 @@ def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
         yield {name: told[name] for name in COLUMNS}
 
 
+def webhooks(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """Every request to a webhook, the oldest first, as people and programs are told: the bytes are those that left."""
+    for row in ledger.webhooks():
+        told = {
+            **row,
+            "at": rfc3339(row["began_us"]),
+            "end": row["outcome"] or _UNDER_WAY,
+            "bytes": row["bytes"] if row["sent"] is None else row["sent"],
+            "cause": row["cause"] or "",
+        }
+        yield {name: told[name] for name in WEBHOOK_COLUMNS}
+
+
 def totals(found: Iterable[dict[str, Any]], by: GroupBy) -> dict[str, Total]:
     """Sums by day or folder, in the order of their names."""
     sums: dict[str, Total] = {}
@@ -105,8 +137,21 @@ def totals(found: Iterable[dict[str, Any]], by: GroupBy) -> dict[str, Total]:
     return dict(sorted(sums.items()))
 
 
-def as_json(found: Iterable[dict[str, Any]], by: GroupBy | None, out: TextIO) -> None:
-    """Write one document; what is long is written as it is read."""
+def as_json(
+    found: Iterable[dict[str, Any]],
+    by: GroupBy | None,
+    out: TextIO,
+    *,
+    told: Iterable[dict[str, Any]] = (),
+) -> None:
+    """Write one document; what is long is written as it is read.
+
+    Args:
+        found: the uploads.
+        by: what is summed up by; None: all are written one by one.
+        out: where to.
+        told: the requests to webhooks; sums are about uploads alone.
+    """
     if by is not None:
         sums = {name: asdict(total) for name, total in totals(found, by).items()}
         json.dump({"schema": SCHEMA, "by": by.value, "totals": sums}, out, indent=2)
@@ -114,7 +159,17 @@ def as_json(found: Iterable[dict[str, Any]], by: GroupBy | None, out: TextIO) ->
         return
     out.write(f'{{"schema": "{SCHEMA}", "uploads": [')
     out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(found))
+    out.write('\n], "webhooks": [')
+    out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(told))
     out.write("\n]}\n")
+
+
+def webhooks_as_csv(told: Iterable[dict[str, Any]], out: TextIO) -> None:
+    """Write the requests to webhooks as a table, as `as_csv` does uploads."""
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(WEBHOOK_COLUMNS)
+    for one in told:
+        table.writerow([cell(one[name]) for name in WEBHOOK_COLUMNS])
 
 
 def as_csv(found: Iterable[dict[str, Any]], by: GroupBy | None, out: TextIO) -> None:

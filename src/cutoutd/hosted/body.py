@@ -9,17 +9,28 @@ import base64
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.exchange.spool import Request
     from cutoutd.hosted.provider import HttpRequest
 
 _PIECE: Final = 24 << 10
 """Bytes: little is on its way when somebody says stop; a multiple of 3, as base64 likes it."""
+
+
+class Announced(Protocol):
+    """A message that says what its file holds."""
+
+    @property
+    def bytes(self) -> int:
+        """The file's size."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its content."""
 
 
 class AlteredError(Exception):
@@ -41,7 +52,7 @@ class RequestBody:
         AlteredError: it is not there, or something else.
     """
 
-    def __init__(self, path: Path, request: Request) -> None:
+    def __init__(self, path: Path, request: Announced) -> None:
         self._request = request
         self.sent = 0
         self.is_complete = False

@@ -29,7 +29,7 @@ from cutoutd.hosted.response import SUCCESS
 from cutoutd.settings.hosted import AddressScope, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cutoutd.clock import Clock
@@ -44,6 +44,12 @@ _IDLE_S: Final = 3.0
 
 _SEND_BUFFER: Final = 128 << 10
 """Bytes that may be with the kernel, and no longer ours to stop."""
+
+SOCKET_OPTIONS: Final[Sequence[tuple[int, int, int] | tuple[int, int, bytes]]] = (
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER),
+    # What the kernel still holds when we stop is thrown away, not sent.
+    (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
+)
 
 _WHOLE_EXCHANGE: Final = 5
 """Times the time-out that all of it may take, besides the time for the upload."""
@@ -114,17 +120,12 @@ class ServiceClient:
         self._clock = clock
         self._resolver = Resolver()
         self._own = threading.local()
-        options: list[tuple[int, int, int] | tuple[int, int, bytes]] = [
-            (socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER),
-            # What the kernel still holds when we stop is thrown away, not sent.
-            (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
-        ]
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl.create_default_context(cafile=certifi.where()),
             max_connections=hosted.concurrency,
             max_keepalive_connections=hosted.concurrency,
             keepalive_expiry=_IDLE_S,
-            network_backend=ConnectionBackend(self._resolver, lambda: self._exchange, options),
+            network_backend=ConnectionBackend(self._resolver, lambda: self._exchange, SOCKET_OPTIONS),
         )
 
     def close(self) -> None:
@@ -197,8 +198,8 @@ class ServiceClient:
             raise UnsentError(
                 f"{self._address.authority} cannot be reached (no answer)", is_offline=True
             ) from error
-        except _BREAKS as error:
-            said = _NAMES.get(type(error), str(error) or type(error).__name__)
+        except BREAKS as error:
+            said = BREAK_WORDS.get(type(error), str(error) or type(error).__name__)
             if request_body.is_complete:
                 raise UnansweredError(f"the picture was sent, and then {said}") from error
             raise UnsentError(f"while the picture was sent, {said}") from error
@@ -261,8 +262,8 @@ class ServiceClient:
                         file.write(piece)
                     else:
                         content += piece
-            except _BREAKS as error:
-                flaw = f"the answer broke off ({_NAMES.get(type(error), str(error))})"
+            except BREAKS as error:
+                flaw = f"the answer broke off ({BREAK_WORDS.get(type(error), str(error))})"
         if response.status in _WITHOUT_BODY:
             # What follows all the same would be read as the answer to the next picture.
             response.extensions["network_stream"].close()
@@ -279,9 +280,9 @@ def _headers(http_request: HttpRequest, host: str, announced: int) -> list[tuple
     ]
 
 
-_BREAKS: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+BREAKS: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
 
-_NAMES: Final[Mapping[type[Exception], str]] = {
+BREAK_WORDS: Final[Mapping[type[Exception], str]] = {
     httpcore.ReadTimeout: "no answer came in time",
     httpcore.WriteTimeout: "nothing more was taken",
     httpcore.ReadError: "the connection broke",

@@ -35,6 +35,10 @@ class LimitExceededError(Exception):
     """The exchange takes longer, or more, than it may."""
 
 
+class ForbiddenAddressError(Exception):
+    """A name leads to where nothing may be sent."""
+
+
 class ExchangeLimits:
     """One exchange; belongs to one thread.
 
@@ -174,6 +178,7 @@ class ConnectionBackend(httpcore.NetworkBackend):
         resolver: finds names.
         exchange: gives that of the calling thread.
         options: of each socket.
+        check: is told the numbers of a name before any of them is connected to, and may raise.
     """
 
     def __init__(
@@ -181,10 +186,12 @@ class ConnectionBackend(httpcore.NetworkBackend):
         resolver: Resolver,
         exchange: Callable[[], ExchangeLimits],
         options: Sequence[tuple[int, int, int] | tuple[int, int, bytes]],
+        check: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self._resolver = resolver
         self._exchange = exchange
         self._options = options
+        self._check = check
 
     def connect_tcp(
         self,
@@ -201,6 +208,7 @@ class ConnectionBackend(httpcore.NetworkBackend):
             numbers = self._resolver.find(host, port, exchange, wait_s)
         except OSError as error:
             raise httpcore.ConnectError(f"its name cannot be found: {error.strerror}") from error
+        self._check(numbers)
         for number in dict.fromkeys(numbers):
             try:
                 return Stream(self._connected(number, port, wait_s), self._exchange)

@@ -20,6 +20,7 @@ _MAX_CHARACTERS: Final = 512
 _RIGHT: Final = re.compile(r"[!-~]{1,512}")  # what may stand in a header, without spaces
 _HIDDEN: Final = "[key]"
 _ADVICE: Final = "It takes a file with the key in its only line, which only you can read: chmod 600."
+_KEY: Final = "the service's key"
 
 
 class Key:
@@ -59,7 +60,7 @@ def read(file: Path | None, given: str) -> Key | None:
     Raises:
         ConfigurationError: the file cannot be read, others can read it, or what is there is no key.
     """
-    text = given if file is None else _content(file)
+    text = given if file is None else secret_text(file, _KEY, _ADVICE, most=_MAX_CHARACTERS + 2)
     if file is None and not text:
         return None
     if not _RIGHT.fullmatch(text):
@@ -72,33 +73,41 @@ def read(file: Path | None, given: str) -> Key | None:
     return Key(text)
 
 
-def _content(file: Path) -> str:
+def secret_text(file: Path, what: str, advice: str, *, most: int) -> str:
+    """The text of a file that nobody else can read, without the end of its last line.
+
+    Args:
+        file: its path.
+        what: is in it, for messages.
+        advice: what to do where it is not as it should be.
+        most: bytes that are read.
+
+    Raises:
+        ConfigurationError: it cannot be read, is another user's, or others can read it.
+    """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigurationError(
-            f"the service's key cannot be read ({error.strerror})", path=file, advice=_ADVICE
+            f"{what} cannot be read ({error.strerror})", path=file, advice=advice
         ) from error
     try:
-        _check(os.fstat(descriptor), file)
-        content = os.read(descriptor, _MAX_CHARACTERS + 2)
+        if why := _exposure(os.fstat(descriptor), what):
+            raise ConfigurationError(why, path=file, advice=advice)
+        content = os.read(descriptor, most)
     finally:
         os.close(descriptor)
     return content.decode("ascii", "replace").removesuffix("\n").removesuffix("\r")
 
 
-def _check(state: os.stat_result, file: Path) -> None:
+def _exposure(state: os.stat_result, what: str) -> str:
+    """Why a file is no place for a secret; empty if it is."""
     if not stat.S_ISREG(state.st_mode):
-        raise ConfigurationError("the service's key is to be in a file", path=file, advice=_ADVICE)
+        return f"{what} is to be in a file"
     if state.st_uid not in (os.geteuid(), 0):
-        raise ConfigurationError(
-            f"the service's key lies in a file of another user (id {state.st_uid})", path=file, advice=_ADVICE
-        )
+        return f"{what} lies in a file of another user (id {state.st_uid})"
     # A service manager's credential is root's, and readable through a group of one.
     open_to = stat.S_IRWXO | (0 if state.st_uid == 0 != os.geteuid() else stat.S_IRWXG)
     if state.st_mode & open_to:
-        raise ConfigurationError(
-            f"others can read the service's key (mode {stat.S_IMODE(state.st_mode):04o})",
-            path=file,
-            advice=_ADVICE,
-        )
+        return f"others can read {what} (mode {stat.S_IMODE(state.st_mode):04o})"
+    return ""

@@ -1,4 +1,4 @@
-"""The ledger: every upload, written and synced before its first byte leaves, and closed with how it ended.
+"""The ledger: every upload and every request to a webhook, written and synced before its first byte leaves, and closed with how it ended.
 
 Nothing is ever removed from it. It must not decide whether anything is sent.
 """
@@ -18,6 +18,7 @@ from cutoutd.exchange.upload_records import LEDGER, LedgerStart, read_begun, wri
 from cutoutd.fs.durable import sync_directory
 from cutoutd.fs.tree import file_id
 from cutoutd.hosted.entries import AttemptOutcome, DayUsage, PastAttempt
+from cutoutd.hosted.webhook_schedule import WebhookOutcome
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from cutoutd.exchange.webhooks import WebhookMessage
     from cutoutd.hosted.entries import AttemptEnd, AttemptStart
 
 FILE_NAME: Final = LEDGER
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_BEFORE_WEBHOOKS: Final = 1
 _BUSY_TIMEOUT_S: Final = 10.0
 _PAGE: Final = 1000
 _DAY_US: Final = 86_400_000_000
@@ -46,6 +49,7 @@ SQL: Final = Queries(
     sets={
         "any": frozenset(AttemptOutcome),
         "came_to_nothing": {AttemptOutcome.FAILED, AttemptOutcome.WITHDRAWN, AttemptOutcome.REFUSED},
+        "any_webhook": frozenset(WebhookOutcome),
         "may_have_come": {AttemptOutcome.OK, AttemptOutcome.UNKNOWN},
     },
 )
@@ -133,10 +137,11 @@ class Ledger:
         version = int(database.pragma("user_version"))
         if create:
             database.prepare()
-            if not version and database.row(SQL.any_table) is None:
-                database.run_script(
-                    f"BEGIN IMMEDIATE;{SQL.script('ledger.sql')}PRAGMA user_version = {_VERSION};COMMIT;"
-                )
+            is_new = not version and database.row(SQL.any_table) is None
+            if is_new or version == _BEFORE_WEBHOOKS:
+                tables = [*(["ledger.sql"] if is_new else []), "ledger_webhooks.sql"]
+                script = "".join(map(SQL.script, tables))
+                database.run_script(f"BEGIN IMMEDIATE;{script}PRAGMA user_version = {_VERSION};COMMIT;")
                 sync_directory(self._path.parent)
                 version = _VERSION
             if version == _VERSION and not self.id:
@@ -152,7 +157,8 @@ class Ledger:
                 path=self._path,
                 advice="Install that version again.",
             )
-        if version != _VERSION:
+        self._has_webhooks = version == _VERSION
+        if version not in (_VERSION, _BEFORE_WEBHOOKS):
             raise LedgerDamagedError("its tables are not those of a ledger", path=self._path)
 
     @property
@@ -204,11 +210,7 @@ class Ledger:
             LedgerError: it is not; nothing may be sent.
         """
         request = entry.request
-        self.check()
-        with self._refusals():
-            if not self._is_begun:
-                write_begun(self._path.parent, LedgerStart(id=self._id, at=rfc3339(entry.began_us)))
-                self._is_begun = True
+        self._begin(entry.began_us)
         return self._database.insert(
             SQL.begin,
             request=request.id,
@@ -227,6 +229,66 @@ class Ledger:
             expected=entry.expected,
             began_us=entry.began_us,
         )
+
+    def _begin(self, now_us: int) -> None:
+        """Before a row: the file is the one that was opened, and it is known beside it that there is a ledger."""
+        self.check()
+        with self._refusals():
+            if not self._is_begun:
+                write_begun(self._path.parent, LedgerStart(id=self._id, at=rfc3339(now_us)))
+                self._is_begun = True
+
+    def begin_webhook(self, message: WebhookMessage, *, host: str, now_us: int) -> int:
+        """Write a request to a webhook down; it is on the disk when this returns. Returns its row.
+
+        Raises:
+            LedgerError: it is not; nothing may be sent.
+        """
+        self._begin(now_us)
+        return self._database.insert(
+            SQL.begin_webhook,
+            message=message.id,
+            webhook=message.webhook,
+            folder=message.folder,
+            job=message.job,
+            type=message.type,
+            what=message.what,
+            host=host,
+            sha256=message.sha256,
+            bytes=message.bytes,
+            attempt=message.attempts + 1,
+            began_us=now_us,
+        )
+
+    def close_webhook(
+        self,
+        row: int,
+        outcome: WebhookOutcome,
+        *,
+        status: int | None,
+        sent: int | None,
+        took_ms: int,
+        cause: str,
+    ) -> None:
+        """Write down how a request to a webhook ended.
+
+        Raises:
+            LedgerError: it is not written; the next start takes it for unknown.
+        """
+        self._database.write(
+            SQL.close_webhook,
+            row=row,
+            outcome=outcome,
+            status=status,
+            sent=sent,
+            took_ms=took_ms,
+            cause=cause,
+        )
+
+    def wants_no_more(self, webhook: str) -> bool:
+        """Whether the last thing that a receiver said is that it wants nothing more."""
+        row = self._database.row(SQL.last_of_webhook, webhook=webhook)
+        return row is not None and row["outcome"] == WebhookOutcome.GONE
 
     def close(self, row: int, closing: AttemptEnd) -> None:
         """Write down how an upload ended.
@@ -250,7 +312,8 @@ class Ledger:
 
     def close_left_open(self, cause: str) -> int:
         """Close what a run that was killed had under way: whether it was billed is not known. Returns how many."""
-        return self._database.write(SQL.close_left_open, cause=cause)
+        closed = self._database.write(SQL.close_left_open, cause=cause)
+        return closed + self._database.write(SQL.close_webhooks_left_open, cause=cause)
 
     def close_open(self, request: str, cause: str) -> None:
         """Close what is still open of a request, over which we failed: whether it was billed is not known."""
@@ -303,9 +366,17 @@ class Ledger:
 
         Read in pages, so that the uploader is never held up.
         """
+        yield from self._pages(SQL.page)
+
+    def webhooks(self) -> Iterator[dict[str, Any]]:
+        """Every request to a webhook, the oldest first, as its columns."""
+        if self._has_webhooks:  # one of an earlier version has none before the uploader has opened it
+            yield from self._pages(SQL.page_of_webhooks)
+
+    def _pages(self, sql: str) -> Iterator[dict[str, Any]]:
         last = 0
         while True:
-            rows = self._database.rows(SQL.page, after=last, limit=_PAGE)
+            rows = self._database.rows(sql, after=last, limit=_PAGE)
             yield from (dict(row) for row in rows)
             if len(rows) < _PAGE:
                 return

@@ -55,3 +55,20 @@ WHERE began_us >= :since_us AND outcome = 'ok' AND provider = :provider AND host
 
 -- name: page
 SELECT *, {counted} AS counted FROM upload WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: begin_webhook
+INSERT INTO webhook (message, webhook, folder, job, type, what, host, sha256, bytes, attempt, began_us)
+VALUES (:message, :webhook, :folder, :job, :type, :what, :host, :sha256, :bytes, :attempt, :began_us)
+
+-- name: close_webhook
+UPDATE webhook SET outcome = :outcome, status = :status, sent = :sent, took_ms = :took_ms, cause = :cause
+WHERE id = :row AND outcome IS NULL
+
+-- name: close_webhooks_left_open
+UPDATE webhook SET outcome = 'unknown', cause = :cause WHERE outcome IS NULL
+
+-- name: last_of_webhook
+SELECT outcome FROM webhook WHERE webhook = :webhook AND outcome IS NOT NULL ORDER BY id DESC LIMIT 1
+
+-- name: page_of_webhooks
+SELECT * FROM webhook WHERE id > :after ORDER BY id LIMIT :limit

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
 from cutoutd.exchange.spool import SpoolPaths
+from cutoutd.exchange.webhooks import WebhookPaths
 from cutoutd.fs.private_directory import OpenedNames, check_owner, open_private
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.client import ServiceClient
@@ -26,6 +27,7 @@ from cutoutd.hosted.request_reader import CrashMarks
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.uploader import Uploader
+from cutoutd.hosted.webhook_sender import WebhookSender, receivers
 from cutoutd.sandbox import limits
 from cutoutd.sandbox.confinement import confine_uploader
 from cutoutd.settings.digest import uploads_sha256
@@ -55,7 +57,7 @@ _NAMES: Final = OpenedNames(
         *_DRAFTED,
         *(f"{name.removesuffix('.json')}.new" for name in _DRAFTED),
     ),
-    directories=("copies", "outbox", "inbox", "replies", "in-hand"),
+    directories=("copies", "outbox", "inbox", "replies", "in-hand", "events"),
     odd=(FILE_NAME,),
 )
 """What is opened by its name in the uploader's directory."""
@@ -73,7 +75,7 @@ def run(
     """Be the uploader, until a signal or the parent's end.
 
     Args:
-        settings: with at least one tagged folder.
+        settings: with at least one folder that is tagged or has a webhook.
         announced: the supervisor's last announcement before they were read.
         clock: wall and steady time.
         given_key: the service's, where it is in no file; empty for none.
@@ -86,14 +88,15 @@ def run(
         AlreadyRunningError: another uploader works here.
         StorageError: the disk refuses.
     """
-    if not settings.tagged:
+    if not settings.needs_uploader:
         raise UsageError(
-            "no folder is tagged for the hosted service, or [hosted] enabled is false: there is nothing to send",
-            advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]].',
+            "no folder is tagged for the hosted service or has a webhook, or neither is enabled: there is nothing to send",
+            advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]]; for webhooks see docs/automation.md.',
         )
     os.umask(_PRIVATE_UMASK)
     limits.keep_terminal_for_writing()
-    key = keys.read(settings.hosted.api_key_file, given_key)
+    key = keys.read(settings.hosted.api_key_file, given_key) if settings.tagged else None
+    told = receivers(settings)
     paths = SpoolPaths.under(settings.service.state_dir)
     stopping = StopFlag()
     with _held(paths):
@@ -116,14 +119,22 @@ def run(
             if left_open:
                 logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
             context = _context(settings, paths, ledger, clock=clock, key=key, stopping=stopping)
-            Uploader(context, announced=announced, layers=layers, parent=parent).run()
+            sender = WebhookSender(
+                told,
+                settings=settings.webhooks,
+                paths=paths,
+                ledger=ledger,
+                clock=clock,
+                stopping=stopping,
+            )
+            Uploader(context, sender, announced=announced, layers=layers, parent=parent).run()
 
 
 def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[str, ...]:
     """Confine this process and begin to log; returns the sandbox's active layers."""
     layers = confine_uploader(
         root=paths.root,
-        port=settings.hosted.address.port,
+        ports=sorted(ports_of(settings)),
         required=settings.pool.sandbox is Sandbox.REQUIRED,
     )
     # Only now: a thread that is there earlier would not be confined by every kernel.
@@ -133,6 +144,12 @@ def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[
         log_format="console" if console and log_format == "auto" else log_format,
     )
     return layers
+
+
+def ports_of(settings: Settings) -> frozenset[int]:
+    """The TCP ports that are reached by a configuration."""
+    told = {webhook.url.port for folder in settings.telling for webhook in folder.webhook}
+    return frozenset(told | ({settings.hosted.address.port} if settings.tagged else set()))
 
 
 def _context(
@@ -191,6 +208,7 @@ def _held(paths: SpoolPaths) -> Iterator[None]:
         directory, _ = open_private(paths.root, _NAMES)
         try:
             paths.make()
+            WebhookPaths(paths.root).make()
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(_LOCK_FILE, flags, 0o600, dir_fd=directory)
         finally:

@@ -37,6 +37,7 @@ class UploaderStatus:
         in_flight, waiting: requests that are being uploaded, and that wait in the outbox.
         today: uploads, bytes and credits of the day, without those under way.
         folders: by name: uploads, bytes, credits, in_flight, waiting, why (its money is used up).
+        webhooks: of each: id, folder, host, include, waiting, dead, off (it wants nothing more), failures, why.
     """
 
     pid: int | None
@@ -54,6 +55,7 @@ class UploaderStatus:
     waiting: int = 0
     today: Mapping[str, Any] = field(default_factory=dict)
     folders: Mapping[str, Any] = field(default_factory=dict)
+    webhooks: Sequence[Mapping[str, Any]] = ()
 
     def write(self, paths: SpoolPaths) -> None:
         """Put it where it is looked for, whole; a disk that refuses is no reason to stop."""

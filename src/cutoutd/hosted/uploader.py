@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cutoutd.exchange.spool import Request
     from cutoutd.hosted.context import UploadContext
     from cutoutd.hosted.route import RouteSnapshot
+    from cutoutd.hosted.webhook_sender import WebhookSender
 
 LOOK_S: Final = 0.2
 DRAIN_S: Final = 15.0
@@ -57,15 +58,23 @@ class Uploader:
 
     Args:
         context: what all uploads share.
+        sender: tells the webhooks.
         announced: the supervisor's last announcement before our configuration was read.
         layers: of the sandbox, for its status.
         parent: the process that started it, whose end is its own; None for none.
     """
 
     def __init__(
-        self, context: UploadContext, *, announced: str, layers: tuple[str, ...], parent: int | None
+        self,
+        context: UploadContext,
+        sender: WebhookSender,
+        *,
+        announced: str,
+        layers: tuple[str, ...],
+        parent: int | None,
     ) -> None:
         self._context = context
+        self._sender = sender
         self._announced = announced
         self._ledger_check = LedgerCheck(context)
         self._reader = RequestReader(context)
@@ -83,7 +92,7 @@ class Uploader:
         # One half waits for the service while the other writes down what came.
         self._threads = [
             threading.Thread(target=self._serve, name=f"upload-{number}", daemon=True)
-            for number in range(2 * context.settings.hosted.concurrency)
+            for number in range(2 * context.settings.hosted.concurrency if context.settings.tagged else 0)
         ]
 
     def run(self) -> None:
@@ -94,11 +103,14 @@ class Uploader:
         """
         for thread in self._threads:
             thread.start()
+        self._sender.start()
+        settings = self._context.settings
         self._log.info(
             "hosted.started",
-            host=self._context.host,
-            provider=self._context.provider.name,
-            folders=[folder.name for folder in self._context.settings.tagged],
+            host=self._context.host if settings.tagged else "",
+            provider=self._context.provider.name if settings.tagged else "",
+            folders=[folder.name for folder in settings.tagged],
+            webhooks=[folder.name for folder in settings.telling],
             sandbox=list(self._layers),
         )
         while not self._context.stopping.is_set() and self._fault is None:
@@ -106,12 +118,15 @@ class Uploader:
                 self._guard.run("the outbox", self._look, None)
             except CutoutdError as error:
                 self._fault = error
+            self._fault = self._fault or self._sender.fault
             self._context.stopping.wait(LOOK_S)
         self._context.stopping.set()
         self._queue.close()
         deadline_s = self._context.clock.monotonic_s() + DRAIN_S
         for thread in self._threads:
             thread.join(max(0.0, deadline_s - self._context.clock.monotonic_s()))
+        self._sender.join(deadline_s)
+        self._fault = self._fault or self._sender.fault
         self._tell(force=True, ended=True)
         self._log.info("hosted.ended", unanswered=sum(thread.is_alive() for thread in self._threads))
         if isinstance(self._fault, CutoutdError):
@@ -145,8 +160,10 @@ class Uploader:
             context.ledger.check()
             self._know_the_day()
             names = os.listdir(context.paths.outbox)  # noqa: PTH208 -- names alone are wanted
+            self._sender.look(paused=paused or bool(self._ledger_check.why))
         except (OSError, LedgerError) as error:
             context.route.back_off(str(error), DISK_S)
+            self._sender.pause()
             return
         ids = {found[1] for name in names if (found := _PARCEL.fullmatch(name))}
         self._queue.keep_only(ids)
@@ -241,6 +258,7 @@ class Uploader:
             tuple(waiting.items()),
             tuple(uploading.items()),
             tuple(refusals.items()),
+            [tuple(one.values()) for one in self._sender.status()],
         )
         if not force and (now_s < self._status_due_s or state == self._told):
             return
@@ -289,4 +307,5 @@ class Uploader:
                 }
                 for name in sorted(names)
             },
+            webhooks=self._sender.status(),
         )

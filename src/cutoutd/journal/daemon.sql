@@ -37,6 +37,7 @@ UPDATE output SET folder = :after WHERE folder = :before;
 UPDATE published SET folder = :after WHERE folder = :before;
 UPDATE correction SET folder = :after WHERE folder = :before;
 UPDATE submission SET folder = :after WHERE folder = :before;
+UPDATE ended SET folder = :after WHERE folder = :before;
 UPDATE folder SET name = :after WHERE name = :before
 
 -- name: park_waiting

@@ -12,6 +12,7 @@ from cutoutd.jobs import WITHOUT_RESULT, JobState, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecisions
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.displaced import DisplacedSources
+from cutoutd.journal.ended import EndedJobs
 from cutoutd.journal.fix_request import FixAction
 from cutoutd.journal.folders import Folders
 from cutoutd.journal.history import History
@@ -57,6 +58,7 @@ class Journal:
         self.corrections = Corrections(self.store, clock)
         self.moves = PictureMoves(self.store, self.sources)
         self.displaced = DisplacedSources(self.store)
+        self.ended = EndedJobs(self.store)
         self.folders = Folders(self.store, clock, self.sources.reread)
         self.commands = Commands(self.store, clock)
         self.submissions = Submissions(self.store, clock)

@@ -185,3 +185,26 @@ CREATE TABLE fact (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
+
+-- Folders whose ended jobs are told to webhooks, and what ended there and is not handed over yet, in its order. The trigger
+-- writes it in the transaction that ends the job: no way to an end forgets it, and no crash comes in between.
+CREATE TABLE telling_folder (
+    name TEXT PRIMARY KEY
+) WITHOUT ROWID;
+CREATE TABLE ended (
+    id     INTEGER PRIMARY KEY,
+    folder TEXT    NOT NULL,
+    job    INTEGER NOT NULL,
+    path   BLOB    NOT NULL,
+    state  TEXT    NOT NULL,
+    at_us  INTEGER NOT NULL,
+    sha256 TEXT,                   -- of the source's bytes
+    detail TEXT    NOT NULL        -- of the job at its end: by now it may be in work again
+);
+CREATE INDEX ended_in_folder ON ended (folder, id);
+CREATE TRIGGER job_ended AFTER UPDATE OF state ON job
+WHEN NEW.state IN {told} AND OLD.state <> NEW.state AND EXISTS (SELECT 1 FROM telling_folder WHERE name = NEW.folder)
+BEGIN
+    INSERT INTO ended (folder, job, path, state, at_us, sha256, detail)
+    VALUES (NEW.folder, NEW.id, NEW.path, NEW.state, COALESCE(NEW.finished_us, 0), NEW.sha256, NEW.detail);
+END;

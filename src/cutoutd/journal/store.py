@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 FILE_NAME = "journal.sqlite"
 
 SQL: Final = Queries(
@@ -36,6 +36,7 @@ SQL: Final = Queries(
     "listing.sql",
     "batches.sql",
     "elsewhere.sql",
+    "ended.sql",
     "upgrade.sql",
     sets={
         "any": frozenset(jobs.JobState),
@@ -49,6 +50,7 @@ SQL: Final = Queries(
         "released": jobs.RELEASED,
         "has_result": jobs.HAS_RESULT,
         "without_result": jobs.WITHOUT_RESULT,
+        "told": jobs.TOLD,
     },
 )
 """Every statement that the journal's parts use; the sets of states are those of `cutoutd.jobs`."""

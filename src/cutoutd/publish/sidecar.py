@@ -102,6 +102,7 @@ class SidecarFacts:
         marker: UUID of the folder's marker; empty where it has none.
         route: how it was cut; ``local`` means that nothing left this machine.
         egress: what left it, to whom and why; None with ``local``.
+        webhooks: whom it is told to, and what of it.
         path: of the source in the folder's input, with ``/`` between parts.
         mtime_ns: of the source, as accepted.
         source, quality, timings_ms, warnings, dropped: from the worker's report.
@@ -132,6 +133,7 @@ class SidecarFacts:
     warnings: tuple[str, ...]
     accepted_us: int
     egress: Mapping[str, object] | None = None
+    webhooks: Sequence[Mapping[str, str]] = ()
     marker: str = ""
     doubtful: bool = False
     dropped: tuple[str, ...] = ()
@@ -223,6 +225,7 @@ def compose(
         **({"options": json.loads(facts.options)} if facts.options else {}),
         "runtime": asdict(facts.runtime),
         "egress": facts.egress,
+        **({"webhooks": [*facts.webhooks]} if facts.webhooks else {}),
         "sandbox": facts.sandbox,
         "quality": {
             "score": round(facts.quality.score, 4),

@@ -120,14 +120,14 @@ def confine_supervisor(*, required: bool = False) -> tuple[str, ...]:
     )
 
 
-def confine_uploader(*, root: Path, port: int, required: bool = False) -> tuple[str, ...]:
+def confine_uploader(*, root: Path, ports: Sequence[int], required: bool = False) -> tuple[str, ...]:
     """Confine this process for good, before its first request is read: it calls out, and sees only what it may send.
 
     To be called once the client has read its authorities and the key is known: neither can be read afterwards.
 
     Args:
         root: STATE/hosted, which it may read and write.
-        port: of the service.
+        ports: of the service and the webhooks.
         required: whether each layer must be there.
 
     Returns:
@@ -144,7 +144,7 @@ def confine_uploader(*, root: Path, port: int, required: bool = False) -> tuple[
         ),
         (Layer.NO_DUMP, limits.hide_memory()),
         (Layer.CAPABILITIES, capabilities.give_up()),
-        _landlock(landlock.restrict((*own_code(), *_NAMES), (root,), connect=(port, _DNS))),
+        _landlock(landlock.restrict((*own_code(), *_NAMES), (root,), connect=(*ports, _DNS))),
         (Layer.SECCOMP_UPLOADER, seccomp.refuse_all_but_network()),
         required=survey.UPLOADER if required else (),
     )

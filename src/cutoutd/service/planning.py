@@ -49,7 +49,8 @@ def unit_for(
         config: the file, if there is one.
         environ: the environment of the command.
         run_as: for the system's scope: the user's name; None: the folders' owner.
-        uploader_apart: where a folder is tagged, the uploader is a service of its own, as the page always is.
+        uploader_apart: where a folder is tagged or has a webhook, the uploader is a service of its own, as the page
+            always is.
 
     Raises:
         UsageError: it cannot be; says what would be right.
@@ -62,7 +63,7 @@ def unit_for(
     written = [place for folder in settings.folder for place in _places(folder)]
     backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
     # Under systemd the daemon has no network, and so cannot have them beside it; launchd takes none away.
-    uploads = bool(settings.tagged) and uploader_apart
+    uploads = settings.needs_uploader and uploader_apart
     serves = settings.serve.enabled and uploader_apart
     options = [
         *(["--uploader-apart"] if uploads else []),
@@ -97,7 +98,9 @@ def _registries(scope: Scope) -> Iterator[Path]:
 def _uploader(
     settings: Settings, arguments: Sequence[str], config: Path | None, folders: Sequence[Path]
 ) -> UploaderUnit:
-    files = [place for place in (config, settings.hosted.api_key_file) if place is not None]
+    secrets = [webhook.secret_file for folder in settings.telling for webhook in folder.webhook]
+    key = settings.hosted.api_key_file if settings.tagged else None
+    files = [place for place in dict.fromkeys((config, key, *secrets)) if place is not None]
     return UploaderUnit(
         command=(*_PROGRAM, "hosted", *arguments), sees=(*_own_code(), *files), hidden=tuple(folders)
     )
@@ -170,7 +173,7 @@ def _has_home(value: object) -> bool:
         named = (
             one
             for key, one in value.items()
-            if key in ("input", "output", "background") or key.endswith("_dir")
+            if key in ("input", "output", "background") or key.endswith(("_dir", "_file"))
         )
         nested = (one for one in value.values() if isinstance(one, dict | list))
         return any(isinstance(one, str) and one.startswith("~") for one in named) or any(

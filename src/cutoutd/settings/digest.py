@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cutoutd.settings.schema import Folder, Settings
+    from cutoutd.settings.webhooks import FolderWebhook
 
 _ALWAYS = frozenset({"format", "suffix"})
 _OF_REQUESTS = ("roi", "is_solid", "locates_subject")  # no setting gives them; a sidecar has them apart
@@ -65,7 +66,21 @@ def uploads_sha256(settings: Settings) -> str:
     """SHA-256 (hex) over all that the uploader goes by: two processes with the same number admit the same requests."""
     folders = sorted([folder.name, folder.max_credits_per_day] for folder in settings.tagged)
     hosted = settings.hosted.model_dump(mode="json")
-    return _sha256(json.dumps([hosted, folders], sort_keys=True, separators=(",", ":")))
+    admitted: list[Any] = [hosted, folders]
+    if settings.telling:  # as it was before there were any
+        told = [[one.name, *(_told(webhook) for webhook in one.webhook)] for one in settings.telling]
+        admitted += [settings.webhooks.model_dump(mode="json"), sorted(told)]
+    return _sha256(json.dumps(admitted, sort_keys=True, separators=(",", ":")))
+
+
+def _told(webhook: FolderWebhook) -> list[object]:
+    return [
+        str(webhook.url),
+        str(webhook.secret_file),
+        webhook.events,
+        webhook.include,
+        webhook.allow_private,
+    ]
 
 
 def _decisive(rendition: Rendition) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What environment variables change: plain values of the tables that occur once, and nothing of a folder.
 
-Of ``[hosted]`` they change the pace alone, and of ``[page]`` and ``[serve]`` whether there is one. A key's file is not among it: any file could be named, and its text would
+Of ``[hosted]`` they change the pace alone, of ``[page]`` and ``[serve]`` whether there is one, and of ``[webhooks]`` nothing.
+A key's file is not among it: any file could be named, and its text would
 be sent to the service.
 
 Not by pydantic-settings, which was tried: docs/decisions/0014-settings-by-pydantic-alone.md.
@@ -18,6 +19,7 @@ from cutoutd.settings.messages import item_type, nearest
 from cutoutd.settings.page import PageSettings
 from cutoutd.settings.schema import Folder, Settings
 from cutoutd.settings.serve import ServeSettings
+from cutoutd.settings.webhooks import WebhookSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,13 @@ _HOSTED: Final = frozenset({"concurrency", "megapixels_per_minute", "timeout_s",
 
 _PAGE: Final = frozenset({"enabled"})
 """And of the page and the API: whether there is one, and nothing of who may come."""
+
+_LIMITED: Final[Mapping[type, frozenset[str]]] = {
+    HostedSettings: _HOSTED,
+    PageSettings: _PAGE,
+    ServeSettings: _PAGE,
+    WebhookSettings: frozenset(),
+}
 
 _TRUTH: Final = {"true": True, "false": False}
 """As in TOML."""
@@ -74,9 +83,7 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
         if inner is None or inner is Folder:
             continue
         for key, field in inner.model_fields.items():
-            if key not in {HostedSettings: _HOSTED, PageSettings: _PAGE, ServeSettings: _PAGE}.get(
-                inner, {key}
-            ):
+            if key not in _LIMITED.get(inner, {key}):
                 continue
             if get_origin(field.annotation) is tuple:
                 continue  # a command: whoever sets variables could have anything run
@@ -117,6 +124,11 @@ def _why_unknown(name: str) -> str:
         return (
             "whether, where to and for what price pictures are sent cannot be set from outside; remove the variable "
             "and write it under [hosted] in the configuration file"
+        )
+    if bare.startswith("WEBHOOKS"):
+        return (
+            "whether and how results are told to others cannot be set from outside; remove the variable and write it under "
+            "[webhooks] in the configuration file"
         )
     # Without the prefix, which would make all of them alike.
     near = nearest(bare, (one.removeprefix(PREFIX) for one in (*variables(), CONFIG_VARIABLE)))

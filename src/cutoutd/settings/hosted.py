@@ -116,13 +116,27 @@ def parse(written: object) -> Address:
     Raises:
         ValueError: it is none; says what would be right.
     """
-    found = _URL.fullmatch(written) if isinstance(written, str) and len(written) <= _MAX_ADDRESS else None
+    return taken_apart(written, _URL, _RIGHT)
+
+
+def taken_apart(written: object, form: re.Pattern[str], right: str) -> Address:
+    """As `parse`, for addresses of another form.
+
+    Args:
+        written: as it stands in the configuration.
+        form: of such addresses, with groups for scheme, host, port and path.
+        right: what would be right.
+
+    Raises:
+        ValueError: it is none; says what would be right.
+    """
+    found = form.fullmatch(written) if isinstance(written, str) and len(written) <= _MAX_ADDRESS else None
     if found is not None:
         port = int(found["port"] or _PORTS[found["scheme"]])
         host = found["host"].strip("[]").lower()
         if 1 <= port <= _HIGHEST_PORT and (":" not in host or _is_ip(host)):
-            return Address(scheme=found["scheme"], host=host, port=port, path=found["path"])
-    raise ValueError(f"{_shown(written)} is not possible; {_RIGHT}")
+            return Address(scheme=found["scheme"], host=host, port=port, path=found["path"] or "")
+    raise ValueError(f"{_shown(written)} is not possible; {right}")
 
 
 def _is_ip(host: str) -> bool:

@@ -33,6 +33,7 @@ from cutoutd.settings.schema import (
     Settings,
 )
 from cutoutd.settings.serve import ServeSettings
+from cutoutd.settings.webhooks import WebhookSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,6 +185,7 @@ def assemble(
     pool = assembly.section("pool", PoolSettings)
     model = assembly.section("model", ModelSettings)
     hosted = assembly.section("hosted", HostedSettings)
+    webhooks = assembly.section("webhooks", WebhookSettings)
     page = assembly.section("page", PageSettings)
     serve = assembly.section("serve", ServeSettings)
     hooks = assembly.section("hooks", CommonHooks)
@@ -191,6 +193,7 @@ def assemble(
     state_dir = service.state_dir if service is not None else None
     max_pixels = pool.max_pixels if pool is not None else None
     assembly.problems.extend(rules.problems(folders, state_dir, hosted, max_pixels))
+    assembly.problems.extend(rules.webhook_problems(folders, webhooks))
     for name, table in (("page", page), ("serve", serve)):
         for key, text in table.problems() if table is not None else ():
             assembly.problems.append(Problem(table=f"[{name}]", key=key, text=text))
@@ -200,6 +203,7 @@ def assemble(
         "pool": pool,
         "model": model,
         "hosted": hosted,
+        "webhooks": webhooks,
         "page": page,
         "serve": serve,
         "hooks": hooks,

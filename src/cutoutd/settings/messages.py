@@ -130,7 +130,7 @@ def _takes(field: FieldInfo, *, quoted: bool = True) -> str:
         return f'{number}, or "{AUTO}"' if field.default is None else number
     in_quotes = " in quotes" if quoted else ""
     plain = {bool: "true or false", Path: f"a path{in_quotes}", str: f"a text{in_quotes}{_length(field)}"}
-    return plain[kind]
+    return plain.get(kind, f"a text{in_quotes}")
 
 
 def _stands_bare(field: FieldInfo) -> bool:

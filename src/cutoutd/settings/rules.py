@@ -17,6 +17,7 @@ from cutoutd.settings.messages import Problem, of_folder
 from cutoutd.settings.overlap import FolderPlaces, Relation, overlaps
 from cutoutd.settings.renditions import ORIGINAL, TRANSPARENT
 from cutoutd.settings.types import AUTO, HostedProvider, OnConflict, Originals
+from cutoutd.settings.webhooks import MAX_PER_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.hosted import HostedSettings
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Folder, Settings
+    from cutoutd.settings.webhooks import WebhookSettings
 
 _FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _FIELD_TEXT: Final = re.compile(r"[ -~]{0,1000}")
@@ -75,6 +77,34 @@ def problems(
         yield from rendition_problems(folder, max_pixels)
 
 
+def webhook_problems(folders: Mapping[int, Folder], webhooks: WebhookSettings | None) -> Iterator[Problem]:
+    """Webhooks that nobody allows, that may not be sent to, or that are there twice.
+
+    Args:
+        folders: by their number in the file, from 1; those that are right in themselves.
+        webhooks: the table of their bounds; None if that is wrong.
+    """
+    for number, folder in folders.items():
+        if not folder.webhook:
+            continue
+        title = of_folder(folder.name, number)
+        if webhooks is not None and not webhooks.enabled:
+            text = (
+                "tells others of results, and [webhooks] does not say that this may be; set enabled = true there, or "
+                "take it out"
+            )
+            yield Problem(table=title, key="webhook", text=text)
+        if len(folder.webhook) > MAX_PER_FOLDER:
+            yield Problem(table=title, key="webhook", text=f"is there more than {MAX_PER_FOLDER} times")
+        seen: dict[str, int] = {}
+        for count, one in enumerate(folder.webhook, 1):
+            table = f'[[folder.webhook]] number {count} of "{folder.name}"'
+            first = seen.setdefault(str(one.url), count)
+            again = [("url", f"is that of number {first} too; put both together")] if first != count else []
+            for key, text in (*one.problems(), *again):
+                yield Problem(table=table, key=key, text=text)
+
+
 def older_score_limits(settings: Settings) -> Iterator[tuple[str, str]]:
     """Give the name of each folder whose limits of the quality score have the meaning of earlier versions, and a word about it.
 
@@ -103,7 +133,7 @@ def folder_places(number: int, folder: Folder) -> FolderPlaces[Path]:
     return FolderPlaces(
         number=number,
         name=folder.name,
-        tagged=folder.is_tagged,
+        tagged=folder.may_leave,
         overwrites=folder.on_conflict is OnConflict.OVERWRITE,
         places=folder.places,
     )

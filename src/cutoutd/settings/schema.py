@@ -17,6 +17,7 @@ from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.page import PageSettings
 from cutoutd.settings.renditions import Renditions, RenditionSettings
 from cutoutd.settings.serve import ServeSettings
+from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,11 +246,17 @@ class Folder(types.Table):
     matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
     hooks: Hooks = Field(default_factory=Hooks, description="Commands that are run for this folder.")
     rendition: Renditions = types.lenient((RenditionSettings(),), "Forms of the cutout.")
+    webhook: tuple[FolderWebhook, ...] = types.lenient((), "Whom its results are told to.")
 
     @property
     def is_tagged(self) -> bool:
-        """Whether its owner wrote that its pictures may leave this machine."""
+        """Whether its owner wrote that a hosted service may cut its pictures."""
         return self.route is not types.Route.LOCAL
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether its owner wrote that anything of it may leave this machine: to a hosted service, or to a webhook."""
+        return self.is_tagged or bool(self.webhook)
 
     @property
     def file_mode(self) -> int | None:
@@ -300,6 +307,7 @@ class Settings(types.Table):
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The workers.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="The model.")
     hosted: HostedSettings = Field(default_factory=HostedSettings, description="The hosted service.")
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Who is told of results.")
     page: PageSettings = Field(default_factory=PageSettings, description="The page in a browser.")
     serve: ServeSettings = Field(default_factory=ServeSettings, description="The API for programs.")
     hooks: CommonHooks = Field(default_factory=CommonHooks, description="Commands that are run at an event.")
@@ -323,3 +331,13 @@ class Settings(types.Table):
     def tagged(self) -> tuple[Folder, ...]:
         """The folders whose pictures may leave this machine; none while the hosted service is not enabled."""
         return tuple(folder for folder in self.folder if folder.is_tagged) if self.hosted.enabled else ()
+
+    @property
+    def telling(self) -> tuple[Folder, ...]:
+        """The folders whose results are told to webhooks; none while these are not enabled."""
+        return tuple(folder for folder in self.folder if folder.webhook) if self.webhooks.enabled else ()
+
+    @property
+    def needs_uploader(self) -> bool:
+        """Whether anything may leave this machine: for a hosted service, or for a webhook."""
+        return bool(self.tagged or self.telling)

@@ -71,6 +71,8 @@ REFUSED: Final[Mapping[str, str]] = {
     "pool": "how much of the machine is used, and how the workers are locked in",
     "model": "the files that workers load",
     "hosted": "whether, where to and for what price pictures are sent",
+    "webhooks": "whether anybody is told of results",
+    "serve": "whether other programs may hand pictures in, and which",
     "hooks": "commands",
     "page": "who may open the page, and which folders it sees",
     "folder.name": "the journal and every sidecar know the folder by it",
@@ -87,6 +89,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "folder.mode": "who may read results",
     "folder.group": "who may read results",
     "folder.hooks": "commands",
+    "folder.webhook": "whom results are told to",
     "folder.rendition.directory": "where files are written",
 }
 """Keys, and whole tables, that it may not, each with what it decides."""

@@ -7,3 +7,15 @@ SELECT COUNT(*) AS uploads, COALESCE(SUM(COALESCE(sent, bytes)), 0) AS bytes, MI
 -- name: last_uploads
 SELECT began_us, folder, job, host, provider, outcome, COALESCE(sent, bytes) AS bytes, credits, why, cause, width, height
 FROM upload ORDER BY id DESC LIMIT :limit
+
+-- A ledger of an earlier version has no such table.
+-- name: has_webhooks
+SELECT 1 FROM sqlite_master WHERE name = 'webhook'
+
+-- name: webhook_sums
+SELECT COUNT(*) AS messages, COALESCE(SUM(COALESCE(sent, bytes)), 0) AS bytes, MIN(began_us) AS first_us,
+  MAX(began_us) AS last_us FROM webhook
+
+-- name: last_webhooks
+SELECT began_us, folder, job, host, type, what, outcome, COALESCE(sent, bytes) AS bytes, cause
+FROM webhook ORDER BY id DESC LIMIT :limit

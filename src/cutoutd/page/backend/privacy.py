@@ -62,17 +62,25 @@ def egress(backend: Backend, _: Parameters) -> Reply:
     settings = backend.settings
     root = None if settings is None else SpoolPaths.under(settings.service.state_dir).root
     found, trouble = _uploads(root)
-    if not found["uploads"] and not trouble and root is not None:
+    if not (found["uploads"] or found["messages"]) and not trouble and root is not None:
         trouble = traces(root)  # the ledger has nothing, and something else says that there was
     return Reply(
         data=found
         | {"since": _since(backend, found), "trouble": trouble, "tagged": _tagged(settings)}
+        | {"webhooks": _webhooks(settings)}
         | {"questions": _questions(backend)}
     )
 
 
 def _uploads(root: Path | None) -> tuple[dict[str, Any], str]:
-    nothing: dict[str, Any] = {"uploads": 0, "bytes": 0, "first": None, "last": None, "ledger": []}
+    nothing: dict[str, Any] = {
+        "uploads": 0,
+        "messages": 0,
+        "bytes": 0,
+        "first": None,
+        "last": None,
+        "ledger": [],
+    }
     if root is None or not (root / LEDGER).exists():
         return nothing, ""
     try:
@@ -84,21 +92,38 @@ def _uploads(root: Path | None) -> tuple[dict[str, Any], str]:
             damaged=LedgerUnreadableError,
         )
         try:
-            sums = ledger.row(SQL.sums)
-            rows = ledger.rows(SQL.last_uploads, limit=SHOWN)
+            sums = [dict(row) for row in ledger.rows(SQL.sums)]
+            rows = [_upload(row) for row in ledger.rows(SQL.last_uploads, limit=SHOWN)]
+            if ledger.row(SQL.has_webhooks) is not None:
+                sums += [dict(row) for row in ledger.rows(SQL.webhook_sums)]
+                rows += [_message(row) for row in ledger.rows(SQL.last_webhooks, limit=SHOWN)]
         finally:
             ledger.close()
     except (CutoutdError, sqlite3.Error, OSError) as error:
         return nothing, f"{LedgerUnreadableError.title}: {error}"
-    if sums is None:
-        return nothing, ""
+    first_us = [one["first_us"] for one in sums if one["first_us"] is not None]
+    last_us = [one["last_us"] for one in sums if one["last_us"] is not None]
     return {
-        "uploads": sums["uploads"],
-        "bytes": sums["bytes"],
-        "first": None if sums["first_us"] is None else rfc3339(sums["first_us"]),
-        "last": None if sums["last_us"] is None else rfc3339(sums["last_us"]),
-        "ledger": [_upload(row) for row in rows],
+        "uploads": sum(one.get("uploads", 0) for one in sums),
+        "messages": sum(one.get("messages", 0) for one in sums),
+        "bytes": sum(one["bytes"] for one in sums),
+        "first": rfc3339(min(first_us)) if first_us else None,
+        "last": rfc3339(max(last_us)) if last_us else None,
+        "ledger": sorted(rows, key=lambda one: str(one["at"]), reverse=True)[:SHOWN],
     }, ""
+
+
+def _message(row: sqlite3.Row) -> dict[str, Any]:
+    """A request to a webhook, in the form of an upload."""
+    return {
+        "at": rfc3339(row["began_us"]),
+        "status": _ENDS.get(row["outcome"], row["outcome"]),
+        **{name: row[name] for name in ("folder", "job", "host", "bytes")},
+        "provider": "webhook",
+        "credits": None,
+        "why": f"{row['type']}, {row['what']}",
+        "cause": row["cause"] or "",
+    }
 
 
 def _upload(row: sqlite3.Row) -> dict[str, Any]:
@@ -132,20 +157,35 @@ def _tagged(settings: Settings | None) -> list[dict[str, str]]:
     ]
 
 
+def _webhooks(settings: Settings | None) -> list[dict[str, str]]:
+    """Whom results are told to; no address in full, since it may hold a secret."""
+    if settings is None:
+        return []
+    return [
+        {"folder": folder.name, "host": one.url.authority, "include": one.include.value}
+        for folder in settings.telling
+        for one in folder.webhook
+    ]
+
+
 def _questions(backend: Backend) -> list[dict[str, Any]]:
     is_running, live = daemon_status(backend)
     processes = _processes(live.get("pid")) if is_running else []
     worker = live.get("worker") or {}
     layers = [str(one) for one in worker.get("layers", ())]
-    settings, tagged = backend.settings, _tagged(backend.settings)
+    settings, tagged, told = backend.settings, _tagged(backend.settings), _webhooks(backend.settings)
     names = dict.fromkeys(one.model for one in settings.folder if one.model) if settings is not None else {}
     local = (
-        [one.name for one in settings.folder if one not in settings.tagged] if settings is not None else []
+        [one.name for one in settings.folder if one not in (*settings.tagged, *settings.telling)]
+        if settings is not None
+        else []
     )
     not_running = [] if is_running else ["cutoutd does not run just now, so there is nothing to look at."]
     leaves = (
         f"Yes, but for the pictures of {', '.join(one['folder'] for one in tagged)}, which are sent away."
         if tagged
+        else f"Yes, and the results of {', '.join(dict.fromkeys(one['folder'] for one in told))} are told to webhooks."
+        if told
         else "Yes. No folder may send a picture away, so no process of cutoutd has a way to the network."
     )
     return [
@@ -173,6 +213,7 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
             "evidence": [
                 *(f"{one}: nothing leaves this machine" for one in local),
                 *(f"{one['folder']}: {one['route']}, to {one['host']}" for one in tagged),
+                *(f"{one['folder']}: {one['include']}, told to {one['host']}" for one in told),
             ],
         },
         {

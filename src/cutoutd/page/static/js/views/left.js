@@ -11,7 +11,8 @@ const ROWS = 200;
 export async function show(place, { signal }) {
   const found = await read("egress", {}, { signal });
   const trouble = found.trouble ?? "";
-  const nothing = found.bytes === 0 && found.uploads === 0 && !trouble;
+  const messages = found.messages ?? 0;
+  const nothing = found.bytes === 0 && found.uploads === 0 && messages === 0 && !trouble;
   put(
     place,
     el("h1", { class: "visually-hidden" }, t(title)),
@@ -24,11 +25,12 @@ export async function show(place, { signal }) {
         {},
         el("p", { class: "left-figure" }, trouble ? t("left.unsure") : bytes(found.bytes)),
         trouble ? el("p", { class: "field-error" }, plain(trouble)) : el("p", {}, found.since ? t("left.since", { date: date(found.since) }) : t("left.ever")),
-        el("p", { class: "secondary" }, trouble ? t("left.audit") : nothing ? t("left.nothing") : t("left.uploads", { count: found.uploads, last: found.last ? dateTime(found.last) : "" })),
+        el("p", { class: "secondary" }, trouble ? t("left.audit") : nothing ? t("left.nothing") : found.uploads ? t("left.uploads", { count: found.uploads, last: found.last ? dateTime(found.last) : "" }) : ""),
+        messages && !trouble ? el("p", { class: "secondary" }, t("left.messages", { count: messages })) : null,
       ),
     ),
     el("section", { "aria-labelledby": "questions-title" }, el("h2", { id: "questions-title" }, t("left.questions")), el("div", { class: "questions" }, found.questions.map(question))),
-    ledger(found),
+    ledger(found, messages),
   );
 }
 
@@ -43,13 +45,13 @@ function question({ code, answer, evidence }) {
   );
 }
 
-function ledger({ ledger: rows, uploads }) {
+function ledger({ ledger: rows, uploads }, messages) {
   if (!rows.length) return null;
   return el(
     "section",
     { class: "ledger", "aria-labelledby": "ledger-title" },
     el("h2", { id: "ledger-title" }, t("left.ledger")),
-    el("p", { class: "secondary" }, uploads > rows.length ? t("left.newest", { count: Math.min(rows.length, ROWS) }) : t("left.whole")),
+    el("p", { class: "secondary" }, uploads + messages > rows.length ? t("left.newest", { count: Math.min(rows.length, ROWS) }) : t("left.whole")),
     el(
       "div",
       { class: "table-scroll", tabindex: "0", role: "group", "aria-labelledby": "ledger-title" },

@@ -1,0 +1,304 @@
+"""Messages for webhooks, from the supervisor to the uploader: what is to be sent, and how its sending stands.
+
+A message is a JSON file, and beside it the body that is sent, whole and synced before the message has its name. It must not
+touch the network, a picture or the journal, and holds no address: the uploader has that from the configuration it reads itself.
+
+    STATE/hosted/events/ID.json, ID.body    written by the supervisor, for folders that have a webhook; kept up to date and taken away by the uploader
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.exchange.spool import InvalidMessageError
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.fs.durable import make_directory
+from cutoutd.fs.private_directory import read_small, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+    from pydantic import TypeAdapter
+
+SCHEMA: Final = "cutoutd.webhook/1"
+"""Of the message; the body is another document."""
+
+BODY_SCHEMA: Final = "cutoutd.event/1"
+
+TEST: Final = "webhook.test"
+"""The type of a message that a person sends to see whether it arrives."""
+
+MAX_BYTES: Final = 16 << 10
+_MESSAGE: Final = re.compile(r"([0-9a-f]{32})\.json")
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_WEBHOOK: Final = re.compile(r"[0-9a-f]{16}")
+_MAX_NUMBER: Final = (1 << 63) - 1
+
+
+class MessageState(StrEnum):
+    """How the sending of a message stands."""
+
+    WAITING = "waiting"  # for its turn, or for another try
+    DEAD = "dead"  # given up until a person has it sent again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookMessage:
+    """One thing that one receiver is told.
+
+    Attributes:
+        id: 32 hex digits; the receiver sees it, and sees by it that it was told before.
+        webhook: whom; `cutoutd.settings.webhooks.webhook_id`.
+        folder: by whose tag.
+        job: the journal's id; 0 for a test.
+        type: what is told, such as ``picture.done``.
+        what: "sidecar" or "result", as in the configuration.
+        number: grows; messages about one picture are sent in this order.
+        about: stands for the picture.
+        bytes, sha256: of the body.
+        made_us: when it was written, UTC microseconds.
+        settings: `uploads_sha256` of the supervisor's configuration.
+        state: how it stands.
+        since_us: since when it is tried.
+        attempts: how often it was tried since then.
+        not_before_us: when it is tried next.
+        cause: what the last attempt met, in words.
+        by_hand: a person asked for it, so that it is sent also to one that wanted nothing more.
+    """
+
+    id: str
+    webhook: str
+    folder: str
+    job: int
+    type: str
+    what: str
+    number: int
+    about: str
+    bytes: int
+    sha256: str
+    made_us: int
+    settings: str
+    state: MessageState = MessageState.WAITING
+    since_us: int = 0
+    attempts: int = 0
+    not_before_us: int = 0
+    cause: str = ""
+    by_hand: bool = False
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is given up."""
+        return self.state is MessageState.DEAD
+
+    def asked_again(self, now_us: int) -> WebhookMessage:
+        """As it is when a person has it sent again."""
+        return replace(
+            self,
+            state=MessageState.WAITING,
+            since_us=now_us,
+            attempts=0,
+            not_before_us=0,
+            cause="",
+            by_hand=True,
+        )
+
+
+def picture_key(folder: str, path: str) -> str:
+    """What stands for a picture in a message, so that it need not name it."""
+    return hashlib.sha256(os.fsencode(f"{folder}\0{path}")).hexdigest()[:32]
+
+
+class WebhookPaths:
+    """Where messages and bodies lie.
+
+    Args:
+        root: STATE/hosted.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.events = root / "events"
+
+    @classmethod
+    def under(cls, state_dir: Path) -> WebhookPaths:
+        """Of a state directory."""
+        return cls(state_dir / "hosted")
+
+    def make(self) -> None:
+        """Make what is missing, for the owner's eyes only.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        make_directory(self.events, parents=True, mode=0o700)
+
+    def message(self, id_: str) -> Path:
+        """A message's file."""
+        return self.events / f"{id_}.json"
+
+    def body(self, id_: str) -> Path:
+        """That of its body."""
+        return self.events / f"{id_}.body"
+
+    def ids(self) -> list[str]:
+        """The ids of all messages, in order of their names.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        with suppress(FileNotFoundError), os.scandir(self.events) as entries:
+            return sorted(found[1] for entry in entries if (found := _MESSAGE.fullmatch(entry.name)))
+        return []
+
+    def used_bytes(self) -> int:
+        """What all of it takes of the disk.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        used = 0
+        with suppress(FileNotFoundError), os.scandir(self.events) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    used += entry.stat(follow_symlinks=False).st_size
+        return used
+
+
+def write_body(paths: WebhookPaths, id_: str, content: Iterable[bytes]) -> tuple[int, str]:
+    """Write a body; synced when this returns.
+
+    Returns:
+        Its size, and its SHA-256.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    digest = hashlib.sha256()
+
+    def counted() -> Iterator[bytes]:
+        for piece in content:
+            digest.update(piece)
+            yield piece
+
+    size = atomic_write(paths.body(id_), counted(), synced=True, draft=paths.events / f"{id_}.draft")
+    return size, digest.hexdigest()
+
+
+def write_webhook(paths: WebhookPaths, message: WebhookMessage, *, synced: bool = True) -> None:
+    """Write a message, or how it stands now, once its body is there.
+
+    Raises:
+        OSError: the disk refuses; it is as before.
+    """
+    content = json.dumps({"schema": SCHEMA} | asdict(message)).encode("ascii")
+    atomic_write(paths.message(message.id), [content], synced=synced)
+
+
+def read_webhook(paths: WebhookPaths, id_: str) -> WebhookMessage:
+    """One message.
+
+    Raises:
+        InvalidMessageError: it is none.
+        OSError: it cannot be read.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 -- 0.1 s that the local route is spared
+
+    path = paths.message(id_)
+    content = read_small(path, MAX_BYTES + 1)
+    try:
+        fields = json.loads(content) if len(content) <= MAX_BYTES else None
+        if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA or fields.get("id") != id_:
+            raise InvalidMessageError(f"{path}: not a message for a webhook")
+        message: WebhookMessage = _adapter().validate_json(json.dumps(fields), strict=True)
+    except (ValidationError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidMessageError(f"{path}: not a message for a webhook") from error
+    numbers = (
+        message.job,
+        message.bytes,
+        message.number,
+        message.attempts,
+        message.since_us,
+        message.made_us,
+    )
+    if (
+        not _ID.fullmatch(id_)
+        or not _WEBHOOK.fullmatch(message.webhook)
+        or not all(0 <= one <= _MAX_NUMBER for one in numbers)
+    ):
+        raise InvalidMessageError(f"{path}: a name or a number that cannot be")
+    return message
+
+
+def webhooks_waiting(paths: WebhookPaths) -> list[WebhookMessage]:
+    """All messages that can be read, in the order they were made.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    found = []
+    for id_ in paths.ids():
+        with suppress(OSError, InvalidMessageError):
+            found.append(read_webhook(paths, id_))
+    return sorted(found, key=lambda one: (one.number, one.made_us))
+
+
+def remove_webhook(paths: WebhookPaths, id_: str) -> None:
+    """Remove a message and then its body; what is not there is no error.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    remove(paths.message(id_))
+    remove(paths.body(id_))
+
+
+def withdraw_others(paths: WebhookPaths, webhooks: Collection[str]) -> int:
+    """Remove what is not for one of these webhooks: nobody allows it any more. Returns how many.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    count = 0
+    for id_ in paths.ids():
+        whom = ""
+        with suppress(InvalidMessageError, FileNotFoundError):
+            whom = read_webhook(paths, id_).webhook
+        if whom not in webhooks:
+            remove_webhook(paths, id_)
+            count += 1
+    return count
+
+
+def remove_leftovers(paths: WebhookPaths, before_s: float) -> None:
+    """Remove bodies and drafts whose message was never written, or is gone.
+
+    Args:
+        paths: where they lie.
+        before_s: those that were written before this moment, seconds since 1970.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    ids = set(paths.ids())
+    with os.scandir(paths.events) as entries:
+        for entry in entries:
+            stem, _, suffix = entry.name.partition(".")
+            is_left = suffix in ("new", "draft") or (suffix == "body" and stem not in ids)
+            with suppress(OSError):
+                if is_left and entry.stat(follow_symlinks=False).st_mtime < before_s:
+                    remove(paths.events / entry.name)
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # noqa: PLC0415 -- as above
+
+    return TypeAdapter(WebhookMessage)

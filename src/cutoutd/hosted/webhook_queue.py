@@ -1,0 +1,167 @@
+"""Which message a webhook is told next: what is due, and of one picture never a later one before an earlier one.
+
+It must not send anything; what it knows lies in files, and is read again after a start.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.exchange.spool import InvalidMessageError
+from cutoutd.exchange.webhooks import read_webhook, remove_leftovers, remove_webhook, write_webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cutoutd.exchange.webhooks import WebhookMessage, WebhookPaths
+
+KEPT_DEAD: Final = 1000
+KEPT_US: Final = 30 * 86_400_000_000
+"""So many that were given up are kept, and so long, for a person to have them sent again."""
+
+_LEFTOVER_US: Final = 86_400_000_000
+
+_Signature = tuple[int, int]
+"""Of a file: it is another one once it was replaced."""
+
+
+@dataclass(slots=True)
+class _Known:
+    message: WebhookMessage | None  # None: it cannot be read
+    signature: _Signature
+    is_under_way: bool = False
+
+
+class WebhookQueue:
+    """The messages that lie there; safe to share between threads.
+
+    Args:
+        paths: where they lie.
+    """
+
+    def __init__(self, paths: WebhookPaths) -> None:
+        self._paths = paths
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+
+    def look(self) -> None:
+        """See what came, what was changed by a person's command, and what was taken away.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        ids = self._paths.ids()
+        with self._lock:
+            for id_ in self._known.keys() - set(ids):
+                if not self._known[id_].is_under_way:
+                    del self._known[id_]
+            for id_ in ids:
+                self._read(id_)
+
+    def _read(self, id_: str) -> None:
+        known = self._known.get(id_)
+        if known is not None and known.is_under_way:
+            return
+        with suppress(FileNotFoundError):
+            signature = _signature(self._paths, id_)
+            if known is not None and known.signature == signature:
+                return
+            message: WebhookMessage | None = None
+            with suppress(InvalidMessageError):
+                message = read_webhook(self._paths, id_)
+            self._known[id_] = _Known(message, signature)
+
+    def take(self, webhook: str, now_us: int, *, by_hand: bool = False) -> WebhookMessage | None:
+        """The next message that a webhook may be told now, which `done` or `keep` is to follow; None: there is none.
+
+        Args:
+            webhook: its id.
+            now_us: UTC microseconds.
+            by_hand: only what a person asked for, and waits for.
+        """
+        with self._lock:
+            waiting = sorted(
+                (one for one in self._messages() if one.webhook == webhook and not one.is_dead),
+                key=lambda one: (one.number, one.made_us),
+            )
+            earlier: set[str] = set()
+            for message in waiting:
+                is_due = message.not_before_us <= now_us and (message.by_hand or not by_hand)
+                known = self._known[message.id]
+                if message.about not in earlier and is_due and not known.is_under_way:
+                    known.is_under_way = True
+                    return message
+                earlier.add(message.about)
+            return None
+
+    def done(self, message: WebhookMessage) -> None:
+        """It was taken: it goes.
+
+        Raises:
+            OSError: the disk refuses; it is sent once more after a start.
+        """
+        with self._lock:
+            self._known.pop(message.id, None)
+        remove_webhook(self._paths, message.id)
+
+    def keep(self, message: WebhookMessage) -> None:
+        """It waits, or is given up: how it stands is written down.
+
+        Raises:
+            OSError: the disk refuses; until the next start it stands so all the same.
+        """
+        with self._lock:
+            known = self._known.get(message.id)
+            if known is None:
+                return
+            known.message, known.is_under_way = message, False
+            if not os.path.lexists(self._paths.message(message.id)):
+                del self._known[message.id]  # withdrawn meanwhile
+                return
+            # Under the lock, so that no look takes what lies there for another's change.
+            write_webhook(self._paths, message, synced=message.is_dead)
+            known.signature = _signature(self._paths, message.id)
+
+    def hurry(self, webhook: str) -> None:
+        """A receiver answers again: what waits for it is due."""
+        with self._lock:
+            for known in self._known.values():
+                if known.message is not None and known.message.webhook == webhook and not known.is_under_way:
+                    known.message = replace(known.message, not_before_us=0)
+
+    def trim(self, now_us: int, max_bytes: int) -> int:
+        """Remove what was given up long ago, or takes too much room; the oldest first. Returns how many.
+
+        Args:
+            now_us: UTC microseconds.
+            max_bytes: that all of it may take.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        room, count = max_bytes, 0
+        dead = sorted((one for one in self.messages() if one.is_dead), key=lambda one: -one.made_us)
+        for number, message in enumerate(dead):
+            room -= message.bytes
+            if room < 0 or number >= KEPT_DEAD or message.made_us < now_us - KEPT_US:
+                self.done(message)
+                count += 1
+        remove_leftovers(self._paths, (now_us - _LEFTOVER_US) / 1e6)
+        return count
+
+    def messages(self) -> list[WebhookMessage]:
+        """All that can be read."""
+        with self._lock:
+            return list(self._messages())
+
+    def _messages(self) -> Iterator[WebhookMessage]:
+        return (one.message for one in self._known.values() if one.message is not None)
+
+
+def _signature(paths: WebhookPaths, id_: str) -> _Signature:
+    status = paths.message(id_).stat()
+    return status.st_ino, status.st_mtime_ns

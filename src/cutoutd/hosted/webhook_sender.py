@@ -1,0 +1,307 @@
+"""Tells webhooks what waits for them: one thread for each, so that one that is slow or away holds up nobody else.
+
+Each request stands in the ledger before its first byte leaves. It must not look at anything but the directories that it shares
+with the supervisor, and sends nothing to whom this process's own reading of the configuration does not name.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd import logs
+from cutoutd.clock import rfc3339
+from cutoutd.exchange.webhooks import TEST, MessageState, WebhookPaths
+from cutoutd.faults.backoff import Backoff
+from cutoutd.faults.isolation import report, told
+from cutoutd.hosted.body import AlteredError
+from cutoutd.hosted.context import CancelledError
+from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
+from cutoutd.hosted.webhook_attempt import WebhookAttempt, WebhookCancellation
+from cutoutd.hosted.webhook_client import WebhookClient
+from cutoutd.hosted.webhook_queue import WebhookQueue
+from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, pause_after
+from cutoutd.hosted.webhook_signature import read_secrets
+from cutoutd.settings.webhooks import WebhookContent, webhook_id
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+    from cutoutd.exchange.spool import SpoolPaths
+    from cutoutd.exchange.webhooks import WebhookMessage
+    from cutoutd.hosted.context import StopFlag
+    from cutoutd.hosted.ledger import Ledger
+    from cutoutd.hosted.webhook_schedule import WebhookVerdict
+    from cutoutd.hosted.webhook_signature import WebhookSecret
+    from cutoutd.settings.schema import Settings
+    from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
+
+LOOK_S: Final = 0.5
+TRIM_S: Final = 600.0
+_NAP_S: Final = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receiver:
+    """A webhook as this process has read it.
+
+    Attributes:
+        id: by which messages name it.
+        folder: whose results it is told.
+        webhook: where it is, and what it may be told.
+        secrets: that sign.
+    """
+
+    id: str
+    folder: str
+    webhook: FolderWebhook
+    secrets: tuple[WebhookSecret, ...]
+
+    def refuses(self, message: WebhookMessage) -> str:
+        """Why a message may not be sent, whatever the supervisor thinks; empty if it may."""
+        if message.folder != self.folder:
+            return "it is about another folder"
+        if message.what == WebhookContent.RESULT and self.webhook.include is not WebhookContent.RESULT:
+            return 'it holds published files, and include = "sidecar" does not let them leave'
+        return ""
+
+
+def receivers(settings: Settings) -> tuple[Receiver, ...]:
+    """All webhooks of a configuration, with their secrets: to be called before the process is confined.
+
+    Raises:
+        ConfigurationError: a secret is not usable.
+    """
+    return tuple(
+        Receiver(
+            id=webhook_id(folder.name, webhook),
+            folder=folder.name,
+            webhook=webhook,
+            secrets=read_secrets(webhook.secret_file),
+        )
+        for folder in settings.telling
+        for webhook in folder.webhook
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Course:
+    """How it goes with one receiver.
+
+    Attributes:
+        receiver: whom.
+        client: for it.
+        backoff: after what would have failed for any message.
+    """
+
+    receiver: Receiver
+    client: WebhookClient
+    backoff: Backoff
+
+
+class WebhookSender:
+    """All receivers, and what waits for them.
+
+    Args:
+        receivers: of the configuration.
+        settings: its bounds.
+        paths: the directories.
+        ledger: where each request is written down.
+        clock: wall and steady time.
+        stopping: set when the process is to end.
+
+    Attributes:
+        fault: with what a thread died; None while all live.
+    """
+
+    def __init__(
+        self,
+        receivers: tuple[Receiver, ...],
+        *,
+        settings: WebhookSettings,
+        paths: SpoolPaths,
+        ledger: Ledger,
+        clock: Clock,
+        stopping: StopFlag,
+    ) -> None:
+        self._spool = paths
+        self._paths = WebhookPaths(paths.root)
+        self._queue = WebhookQueue(self._paths)
+        self._ledger = ledger
+        self._clock = clock
+        self._stopping = stopping
+        self._is_paused = True
+        self._next_look_s = self._next_trim_s = 0.0
+        # The other half is for what waits.
+        self._max_dead_bytes = settings.max_waiting_mb << 19
+        self._courses = [
+            _Course(
+                receiver=one,
+                client=WebhookClient(one.webhook, timeout_s=settings.timeout_s, clock=clock),
+                backoff=Backoff(),
+            )
+            for one in receivers
+        ]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(course,), name=f"webhook-{number}", daemon=True)
+            for number, course in enumerate(self._courses)
+        ]
+        self.fault: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin; nothing is sent before the first `look`."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, deadline_s: float) -> None:
+        """Wait for the threads' end, at most until a moment of the steady clock."""
+        for thread in self._threads:
+            thread.join(max(0.0, deadline_s - self._clock.monotonic_s()))
+
+    def look(self, *, paused: bool) -> None:
+        """See what waits.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        self._is_paused = paused
+        now_s = self._clock.monotonic_s()
+        if self._courses and now_s >= self._next_look_s:
+            self._next_look_s = now_s + LOOK_S
+            self._queue.look()
+            if now_s >= self._next_trim_s:
+                self._next_trim_s = now_s + TRIM_S
+                if count := self._queue.trim(self._clock.now_us(), self._max_dead_bytes):
+                    logs.get().warning("webhook.forgotten", messages=count)
+
+    def pause(self) -> None:
+        """Send nothing until the next `look`."""
+        self._is_paused = True
+
+    def status(self) -> list[dict[str, Any]]:
+        """How it stands with each, for `cutoutd status`; no address in full, since it may hold a secret."""
+        messages = self._queue.messages()
+        waiting = Counter(one.webhook for one in messages if not one.is_dead)
+        dead = Counter(one.webhook for one in messages if one.is_dead)
+        causes = {one.webhook: one.cause for one in messages if one.cause}
+        return [
+            {
+                "id": one.receiver.id,
+                "folder": one.receiver.folder,
+                "host": one.receiver.webhook.url.authority,
+                "include": one.receiver.webhook.include.value,
+                "waiting": waiting[one.receiver.id],
+                "dead": dead[one.receiver.id],
+                "off": self._ledger.wants_no_more(one.receiver.id),
+                "failures": one.backoff.failures,
+                "why": causes.get(one.receiver.id, ""),
+            }
+            for one in self._courses
+        ]
+
+    def _serve(self, course: _Course) -> None:
+        """Tell one receiver one thing after the other: the whole life of a thread."""
+        try:
+            while not self._stopping.is_set():
+                message = self._next(course)
+                if message is None:
+                    self._stopping.wait(_NAP_S)
+                    continue
+                try:
+                    self._tell(course, message)
+                except (OSError, LedgerError) as error:
+                    logs.get().warning("webhook.disk", why=str(error))
+                    course.backoff.failed(self._clock.monotonic_s())
+                    self._keep(message)
+        except BaseException as error:  # noqa: BLE001 -- the loop of the process ends it loudly
+            self.fault = error
+            self._stopping.set()
+        finally:
+            course.client.close()
+
+    def _next(self, course: _Course) -> WebhookMessage | None:
+        if self._is_paused:
+            return None
+        rests = self._clock.monotonic_s() < course.backoff.until_s
+        return self._queue.take(course.receiver.id, self._clock.now_us(), by_hand=rests)
+
+    def _tell(self, course: _Course, message: WebhookMessage) -> None:
+        """Send one message; a fault of ours over it gives that message up alone."""
+        receiver = course.receiver
+        if why := receiver.refuses(message):
+            self._give_up(message, why)
+        elif not message.by_hand and self._ledger.wants_no_more(receiver.id):
+            self._give_up(message, "the receiver has answered 410; `cutoutd webhook retry` asks it again")
+        else:
+            try:
+                self._judge(course, message, self._attempt(course, message))
+            except (OSError, LedgerError, LedgerDamagedError):
+                raise
+            except AlteredError as error:
+                self._give_up(message, str(error))
+            except CancelledError:
+                self._queue.keep(message)  # it waits, unless it was taken away
+            except Exception as error:  # noqa: BLE001 -- as above
+                report(logs.get(), error, over="a webhook's message", folder=message.folder, job=message.job)
+                self._give_up(message, f"cutoutd had a fault of its own over it ({told(error)})")
+
+    def _attempt(self, course: _Course, message: WebhookMessage) -> WebhookVerdict:
+        receiver = course.receiver
+        return WebhookAttempt(
+            message=message,
+            webhook=receiver.webhook,
+            secrets=receiver.secrets,
+            client=course.client,
+            ledger=self._ledger,
+            clock=self._clock,
+            cancellation=WebhookCancellation(
+                paused=self._spool.paused, file=self._paths.message(message.id), stopping=self._stopping
+            ),
+        ).run(self._paths.body(message.id))
+
+    def _judge(self, course: _Course, message: WebhookMessage, verdict: WebhookVerdict) -> None:
+        if verdict.outcome is WebhookOutcome.OK:
+            self._queue.done(message)
+            if course.backoff.failures:
+                course.backoff.worked()
+                self._queue.hurry(course.receiver.id)
+            logs.get(folder=message.folder, job=message.job).info(
+                "webhook.told", message=message.id, host=course.receiver.webhook.url.authority
+            )
+        elif verdict.outcome is WebhookOutcome.GONE:
+            self._give_up(message, verdict.cause)
+        else:
+            if verdict.meets_all:
+                course.backoff.failed(self._clock.monotonic_s())
+            self._fail(replace(message, attempts=message.attempts + 1), verdict)
+
+    def _fail(self, message: WebhookMessage, verdict: WebhookVerdict) -> None:
+        """It is tried again later, or was tried often enough."""
+        now_us, cause = self._clock.now_us(), verdict.cause
+        pause_s = pause_after(message.id, message.attempts)
+        is_late = pause_s is not None and now_us + pause_s * 1e6 > message.since_us + GIVEN_UP_S * 1e6
+        if pause_s is None or is_late or message.type == TEST:
+            self._give_up(message, cause)
+            return
+        later_us = now_us + int(max(pause_s, verdict.wait_s) * 1e6)
+        self._keep(replace(message, not_before_us=later_us, cause=cause))
+        logs.get(folder=message.folder, job=message.job).warning(
+            "webhook.failed",
+            message=message.id,
+            attempts=message.attempts,
+            why=cause,
+            again_at=rfc3339(later_us),
+        )
+
+    def _give_up(self, message: WebhookMessage, cause: str) -> None:
+        self._keep(replace(message, state=MessageState.DEAD, cause=cause, by_hand=False))
+        logs.get(folder=message.folder, job=message.job).error(
+            "webhook.given-up", message=message.id, why=cause, advice="`cutoutd webhook retry` sends it again"
+        )
+
+    def _keep(self, message: WebhookMessage) -> None:
+        try:
+            self._queue.keep(message)
+        except OSError as error:  # as long as this process lives, it stands so all the same
+            logs.get().warning("webhook.disk", why=str(error))

@@ -1,0 +1,110 @@
+"""``[webhooks]`` and ``[[folder.webhook]]``: to whom a folder's results are told, and what is sent.
+
+A tag of its own, apart from ``[hosted]``: a file's name is a disclosure, and a picture more so. Text only: no name is looked
+up, so to what a name leads is seen when it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import BeforeValidator, Field
+
+from cutoutd.settings.hosted import Address, AddressScope, taken_apart
+from cutoutd.settings.types import Place, ReadBy, Table, lenient, number, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_URL: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<path>/[A-Za-z0-9/._~%!$&'()*+,;=:@-]*(?:\?[A-Za-z0-9/?._~%!$&'()*+,;=:@-]*)?)?"
+)
+_RIGHT: Final = (
+    "it takes an address such as https://shop.example.net/cutouts, without a name, a password or a fragment"
+)
+
+MAX_PER_FOLDER: Final = 8
+"""Each has a thread of its own, and a result waits for each."""
+
+
+class WebhookEvent(StrEnum):
+    """What is told."""
+
+    DONE = "done"  # a cutout has its name
+    REVIEW = "review"  # a cutout waits for a person
+    FAILED = "failed"  # a picture was given up, or it is not known whether a service has cut it
+
+
+class WebhookContent(StrEnum):
+    """What is sent of a result."""
+
+    SIDECAR = "sidecar"  # names, sizes and figures; no picture
+    RESULT = "result"  # the same, and the published files themselves
+
+
+def _url(written: object, _: object) -> Address:
+    return written if isinstance(written, Address) else taken_apart(written, _URL, _RIGHT)
+
+
+def _events(written: object) -> object:
+    if not isinstance(written, list | tuple):
+        return written
+    known = [event.value for event in WebhookEvent]
+    if not written:
+        raise ValueError(f"is empty, so nothing would be told; there are {', '.join(known)}")
+    for one in written:
+        if one not in known:
+            raise ValueError(f"{shown(one)} is no event; there are {', '.join(known)}")
+    return tuple(WebhookEvent(one) for one in dict.fromkeys(written))
+
+
+class FolderWebhook(Table):
+    """``[[folder.webhook]]``: whom a folder's results are told to, and what of them."""
+
+    url: Annotated[Address, ReadBy(_url)] = Field(description="Where it is sent, by POST.")
+    secret_file: Place = Field(
+        description="File with the secret by which the receiver sees that it came from here; one more line during a change."
+    )
+    events: Annotated[tuple[WebhookEvent, ...], BeforeValidator(_events)] = lenient(
+        tuple(WebhookEvent), "What is told."
+    )
+    include: WebhookContent = lenient(WebhookContent.SIDECAR, "What is sent of a result.")
+    allow_private: bool = Field(
+        default=False,
+        description="Whether the receiver may be on this machine or in a network of one's own, also by plain http.",
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with it as a whole, by key."""
+        place = self.url
+        is_near = place.scope in (AddressScope.LOOPBACK, AddressScope.PRIVATE)
+        if is_near and not self.allow_private:
+            text = f"{place.authority} is on this machine or in a network of one's own; write allow_private = true if that is meant"
+            yield "url", text
+        elif not place.is_encrypted and not (self.allow_private and place.scope is not AddressScope.PUBLIC):
+            text = f"{place.authority} would be told so that everybody on the way can read it; write it with https"
+            yield "url", text
+
+
+class WebhookSettings(Table):
+    """``[webhooks]``: whether anybody is told of results at all, and within which bounds."""
+
+    enabled: bool = Field(default=False, description="Whether anything may be sent to webhooks at all.")
+    timeout_s: float = number(15.0, (1, 300), "Seconds that a receiver may take for its answer.")
+    max_result_mb: int = number(
+        25, (1, 100), 'MiB of a file that is sent along with include = "result"; a larger one is named alone.'
+    )
+    max_waiting_mb: int = number(
+        1024,
+        (1, 1_000_000),
+        "MiB of disk for what waits for receivers; beyond it results wait in the journal.",
+    )
+
+
+def webhook_id(folder: str, webhook: FolderWebhook) -> str:
+    """By which messages name a webhook: 16 hex digits, the same as long as folder and address are."""
+    return hashlib.sha256(f"{folder}\0{webhook.url}".encode()).hexdigest()[:16]

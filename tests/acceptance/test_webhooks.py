@@ -1,0 +1,205 @@
+"""Webhooks from end to end: the real daemon, the real uploader, and a receiver that verifies as others' do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from cutoutd.exchange.spool import SpoolPaths, uploader_status
+from cutoutd.exchange.webhooks import WebhookMessage, WebhookPaths, webhooks_waiting
+from tests.acceptance.conftest import picture
+from tests.webhook_receiver import SECRET, WebhookReceiver
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder that tells a webhook, and one that tells nobody."""
+
+    bench: Bench
+    receiver: WebhookReceiver
+    config: Path
+
+    def configure(self, *lines: str, enabled: bool = True, webhook: bool = True) -> None:
+        """Write the configuration; further lines are the webhook's."""
+        root = self.bench.root
+        told = (
+            f'[[folder.webhook]]\nurl = "{self.receiver.url}"\nsecret_file = "{root}/secret"\nallow_private = true\n'
+            + "\n".join(lines)
+        )
+        self.config.write_text(
+            f'[service]\nstate_dir = "{root}/own-state"\n'
+            + ("[webhooks]\nenabled = true\n" if enabled else "")
+            + "".join(
+                f'[[folder]]\nname = "{name}"\ninput = "{root}/{name}"\noutput = "{root}/{name}-out"\n'
+                f"settle_s = 0.2\npoll_interval_s = 0.2\n{extra}\n"
+                for name, extra in (("shop", told if webhook else ""), ("private", ""))
+            ),
+            encoding="utf-8",
+        )
+
+    def drop(self, folder: str, name: str, hue: int = 0) -> None:
+        """A picture, old enough to be taken at once."""
+        draft = self.bench.root / "draft.jpg"
+        picture(hue).save(draft, quality=90)
+        os.utime(draft, (1_700_000_000,) * 2)
+        draft.rename(self.bench.root / folder / name)
+
+    def once(self, *options: str) -> int:
+        """Cut what is there."""
+        return self.call("run", "--once", *options).returncode
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of ours over this configuration."""
+        return self.bench.call(*arguments, "--config", self.config)
+
+
+@pytest.fixture
+def site(bench: Bench) -> Iterator[Site]:
+    """With its folders and its secret."""
+    for name in ("shop", "private"):
+        (bench.root / name).mkdir()
+    secret = bench.root / "secret"
+    secret.write_text(SECRET + "\n", encoding="ascii")
+    secret.chmod(0o600)
+    with WebhookReceiver() as receiver:
+        made = Site(bench=bench, receiver=receiver, config=bench.root / "cutoutd.toml")
+        made.configure()
+        yield made
+
+
+def test_a_result_is_told_and_signed_and_no_other_folder_is(site: Site) -> None:
+    """The sidecar as it lies there, without a picture; `audit` lists it."""
+    site.drop("shop", "a.jpg")
+    site.drop("private", "b.jpg")
+    assert site.once() == 0
+    (told,) = site.receiver.seen
+    document = Webhook(SECRET).verify(told.body, told.headers)
+    assert document["type"] == "picture.done"
+    sidecar = json.loads((site.bench.root / "shop-out/a.png.json").read_text("utf-8"))
+    assert document["data"]["sidecar"] == sidecar
+    assert sidecar["webhooks"] == [{"host": site.receiver.url.split("/")[2], "include": "sidecar"}]
+    assert sidecar["egress"] is None
+    assert b"b.jpg" not in told.body
+    assert "results" not in document["data"]
+
+
+def test_the_result_itself_goes_along_only_where_that_is_written(site: Site) -> None:
+    """With the bytes that lie in the output."""
+    site.configure('include = "result"')
+    site.drop("shop", "a.jpg")
+    assert site.once() == 0
+    (told,) = site.receiver.seen
+    (result,) = Webhook(SECRET).verify(told.body, told.headers)["data"]["results"]
+    content = base64.b64decode(result["content"])
+    assert content == (site.bench.root / "shop-out/a.png").read_bytes()
+    assert (result["path"], result["media_type"], result["sha256"]) == (
+        "a.png",
+        "image/png",
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+def messages(site: Site) -> list[dict[str, Any]]:
+    """What waits or was given up, as the command says."""
+    listed = site.call("webhook", "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    found: list[dict[str, Any]] = json.loads(listed.stdout)["messages"]
+    return found
+
+
+def lying(site: Site) -> list[WebhookMessage]:
+    """The same, without a command."""
+    return webhooks_waiting(WebhookPaths.under(site.bench.root / "own-state"))
+
+
+def test_where_they_are_not_enabled_or_nobody_has_one_no_uploader_is_started(site: Site) -> None:
+    """The local path is as it was: no directory of messages, nothing written down, and no word in the sidecar."""
+    site.configure(webhook=False)
+    site.drop("shop", "a.jpg")
+    assert site.once() == 0
+    assert not (site.bench.root / "own-state/hosted").exists()
+    assert "webhooks" not in json.loads((site.bench.root / "shop-out/a.png.json").read_text("utf-8"))
+    site.configure(enabled=False)
+    refused = site.call("run", "--once")
+    assert refused.returncode == 2
+    assert "[webhooks] does not say that this may be" in refused.stderr
+    site.configure()
+    site.drop("shop", "b.jpg", 1)
+    assert site.once("--local-only") == 0
+    assert site.receiver.seen == []
+    assert not (site.bench.root / "own-state/hosted").exists()
+    with closing(sqlite3.connect(site.bench.root / "own-state/journal.sqlite")) as journal:
+        assert journal.execute("SELECT COUNT(*) FROM ended").fetchone() == (0,)
+
+
+def test_what_ended_while_nobody_could_be_told_is_told_by_the_next_run_once(
+    site: Site, start: Callable[..., Daemon]
+) -> None:
+    """Killed at once after the cutout has its name: the journal knows, and the message keeps its id."""
+    site.receiver.usual = 503
+    daemon = start("--config", site.config)
+    site.drop("shop", "a.jpg")
+    site.bench.wait_for(lambda: bool(site.receiver.seen), "the first attempt")
+    daemon.process.kill()
+    daemon.process.wait()
+    site.receiver.usual = 200
+    (waiting,) = messages(site)
+    assert (waiting["state"], waiting["type"]) == ("waiting", "picture.done")
+    retried = site.call("webhook", "retry", waiting["id"][:8])
+    assert retried.stdout.startswith("1 message will be sent again.")
+    assert site.once() == 0
+    assert messages(site) == []
+    assert {told.id for told in site.receiver.seen} == {waiting["id"]}
+    audit = json.loads(site.call("audit", "--json").stdout)
+    assert [row["end"] for row in audit["webhooks"]][-1] == "ok"
+    assert audit["uploads"] == []
+    assert "by=cutoutd" not in json.dumps(audit)  # an address may hold a secret
+
+
+def test_a_running_daemon_is_asked_by_commands(site: Site, start: Callable[..., Daemon]) -> None:
+    """A test that arrives, and one that does not; how it stands; and that the secret is nowhere."""
+    daemon = start("--config", site.config)
+    state = site.bench.root / "own-state"
+    site.bench.wait_for(lambda: bool(uploader_status(SpoolPaths.under(state))), "the uploader")
+    tested = site.call("webhook", "test")
+    assert tested.returncode == 0, tested.stderr + tested.stdout
+    assert "it was taken" in tested.stdout
+    assert site.receiver.seen[0].document["type"] == "webhook.test"
+    site.receiver.next(410)
+    failed = site.call("webhook", "test", "--folder", "shop")
+    assert failed.returncode == 1
+    assert "FAILED: the receiver answers 410" in failed.stdout
+    site.drop("shop", "a.jpg")
+    site.bench.wait_for(lambda: [one.is_dead for one in lying(site)] == [True], "the message")
+    status = site.call("status")
+    assert "1 GIVEN UP (`cutoutd webhook list`); the receiver wants nothing more (410)" in status.stdout
+    assert "WANTS NOTHING MORE" in site.call("webhook", "list").stdout
+    assert site.call("webhook", "retry", "--all").returncode == 0
+    site.bench.wait_for(lambda: lying(site) == [], "what was asked for again")
+    daemon.end()
+    told = (
+        status.stdout
+        + tested.stdout
+        + (site.bench.root / "log").read_text("utf-8")
+        + site.call("check").stdout
+    )
+    texts = [path.read_bytes() for path in state.rglob("*") if path.is_file()]
+    assert SECRET.encode() not in b"".join(texts) + told.encode()

@@ -1,0 +1,414 @@
+"""The sending of webhooks against a receiver that really answers: tried again, given up, switched off, stopped, written down."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from cutoutd.clock import Clock
+from cutoutd.exchange.spool import SpoolPaths, new_id
+from cutoutd.exchange.webhooks import (
+    WebhookMessage,
+    WebhookPaths,
+    read_webhook,
+    webhooks_waiting,
+    write_body,
+    write_webhook,
+)
+from cutoutd.hosted.context import StopFlag
+from cutoutd.hosted.ledger import Ledger, LedgerError
+from cutoutd.hosted.webhook_sender import WebhookSender, receivers
+from cutoutd.settings.loader import assemble
+from cutoutd.settings.webhooks import webhook_id
+from tests.webhook_receiver import SECRET, SILENCE, WebhookReceiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE_S = 60.0
+HOUR_US = 3_600_000_000
+
+
+class LaterClock(Clock):
+    """The machine's, moved on by as much as a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.later_us = 0
+
+    def now_us(self) -> int:
+        """Later than it is."""
+        return super().now_us() + self.later_us
+
+
+@dataclass
+class Post:
+    """A sender at work, its directories, and its clock."""
+
+    sender: WebhookSender
+    paths: WebhookPaths
+    spool: SpoolPaths
+    ledger: Ledger
+    clock: LaterClock
+    hooks: list[str]
+    paused: bool = False
+
+    def put(self, number: int, *, about: str = "", hook: int = 0, **fields: Any) -> WebhookMessage:  # noqa: ANN401 -- as the message has them
+        """A message that is to be sent."""
+        id_ = new_id()
+        size, sha256 = write_body(self.paths, id_, [f'{{"number": {number}}}'.encode()])
+        message = WebhookMessage(
+            id=id_,
+            webhook=self.hooks[hook],
+            folder="shop",
+            job=number,
+            type="picture.done",
+            what="sidecar",
+            number=number,
+            about=about or id_,
+            bytes=size,
+            sha256=sha256,
+            made_us=self.clock.now_us(),
+            since_us=self.clock.now_us(),
+            settings="",
+        )
+        message = replace(message, **fields)
+        write_webhook(self.paths, message)
+        return message
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for something, as the process's loop does: it looks again and again."""
+        end_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            self.sender.look(paused=self.paused)
+            assert self.sender.fault is None
+            assert time.monotonic() < end_s, f"waited in vain for {what}: {webhooks_waiting(self.paths)}"
+            time.sleep(0.02)
+
+    def until_sent(self) -> None:
+        """Wait until nothing waits."""
+        self.until(lambda: not self.paths.ids(), "an empty directory")
+
+    def rows(self) -> list[tuple[str, int | None]]:
+        """What the ledger says: outcome and status."""
+        return [(row["outcome"], row["status"]) for row in self.ledger.webhooks()]
+
+    def read(self, message: WebhookMessage) -> WebhookMessage:
+        """How it stands."""
+        return read_webhook(self.paths, message.id)
+
+
+@contextmanager
+def at_work(
+    directory: Path,
+    *urls: str,
+    ledger: type[Ledger] = Ledger,
+    include: str = "sidecar",
+    timeout_s: float = 15.0,
+) -> Iterator[Post]:
+    """A sender for these receivers."""
+    directory.mkdir(exist_ok=True)
+    secret = directory / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    hooks = [
+        {"url": url, "secret_file": str(secret), "allow_private": True, "include": include} for url in urls
+    ]
+    settings = assemble(
+        {
+            "webhooks": {"enabled": True, "timeout_s": timeout_s},
+            "folder": [{"name": "shop", "input": "/in", "output": "/out", "webhook": hooks}],
+        },
+        {},
+        origin="",
+        base=None,
+    )
+    paths = SpoolPaths.under(directory)
+    paths.make()
+    WebhookPaths(paths.root).make()
+    stopping, clock = StopFlag(), LaterClock()
+    with ledger(paths.root / "ledger.sqlite", create=True) as opened:
+        sender = WebhookSender(
+            receivers(settings),
+            settings=settings.webhooks,
+            paths=paths,
+            ledger=opened,
+            clock=clock,
+            stopping=stopping,
+        )
+        sender.start()
+        try:
+            yield Post(
+                sender=sender,
+                paths=WebhookPaths(paths.root),
+                spool=paths,
+                ledger=opened,
+                clock=clock,
+                hooks=[webhook_id("shop", one) for one in settings.folder[0].webhook],
+            )
+        finally:
+            stopping.set()
+            sender.join(clock.monotonic_s() + PATIENCE_S)
+
+
+@pytest.fixture
+def receiver() -> Iterator[WebhookReceiver]:
+    """One that takes everything."""
+    with WebhookReceiver() as made:
+        yield made
+
+
+@pytest.fixture
+def post(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[Post]:
+    """A sender for it."""
+    with at_work(tmp_path, receiver.url) as made:
+        yield made
+
+
+def test_a_message_is_signed_sent_to_its_address_and_taken_away(
+    post: Post, receiver: WebhookReceiver
+) -> None:
+    """With its query, and one row in the ledger."""
+    message = post.put(1)
+    post.until_sent()
+    (told,) = receiver.seen
+    assert told.path == "/told?by=cutoutd"
+    assert told.id == message.id
+    assert told.headers["content-type"] == "application/json"
+    assert Webhook(SECRET).verify(told.body, told.headers) == {"number": 1}
+    assert post.rows() == [("ok", 200)]
+    post.until(lambda: not list(post.paths.events.iterdir()), "the body to go")
+
+
+def test_a_refusal_is_tried_again_later_with_a_new_time_and_the_same_id(
+    post: Post, receiver: WebhookReceiver
+) -> None:
+    """By the pauses of the schedule: not before, and then at once."""
+    receiver.next(500, 302)
+    message = post.put(1)
+    post.until(lambda: post.read(message).attempts == 1, "the first attempt")
+    first = post.read(message)
+    assert 3_900_000 < first.not_before_us - post.clock.now_us() + 2_000_000 < 8_100_000
+    assert first.cause == "the receiver answers 500"
+    post.clock.later_us += HOUR_US
+    post.until(lambda: post.read(message).attempts == 2, "the second attempt")
+    assert "redirects are not followed" in post.read(message).cause
+    post.clock.later_us += HOUR_US
+    post.until_sent()
+    assert post.rows() == [("failed", 500), ("failed", 302), ("ok", 200)]
+    assert {told.id for told in receiver.seen} == {message.id}
+    times = [int(told.headers["webhook-timestamp"]) for told in receiver.seen]
+    assert times[0] < times[1] < times[2]
+
+
+def test_after_three_days_it_is_given_up_and_a_person_has_it_sent_again(
+    post: Post, receiver: WebhookReceiver
+) -> None:
+    """It stays, with the reason; the next one about the picture passes."""
+    receiver.usual = 400
+    message = post.put(1, about="p")
+    later = post.put(2, about="p")
+    for attempts in range(1, 20):
+        post.until(
+            lambda a=attempts: post.read(message).attempts >= a or post.read(message).is_dead,  # type: ignore[misc]
+            "an attempt",
+        )
+        if post.read(message).is_dead:
+            break
+        post.clock.later_us += 23 * HOUR_US
+    assert post.read(message).is_dead
+    assert post.clock.later_us <= 96 * HOUR_US
+    receiver.usual = 200
+    post.until(lambda: later.id in [told.id for told in receiver.seen if told.status == 200], "the later one")
+    assert post.sender.status()[0]["dead"] == 1
+    write_webhook(post.paths, post.read(message).asked_again(post.clock.now_us()))
+    post.until_sent()
+
+
+def test_one_that_answers_410_is_told_nothing_more_until_a_person_asks(
+    post: Post, receiver: WebhookReceiver
+) -> None:
+    """What waits for it is given up without being sent, also after a start; one that is asked for switches it on."""
+    receiver.next(410)
+    first, second = post.put(1), post.put(2)
+    post.until(lambda: all(post.read(one).is_dead for one in (first, second)), "both to be given up")
+    assert len(receiver.seen) == 1
+    assert post.sender.status()[0]["off"]
+    write_webhook(post.paths, post.read(second).asked_again(post.clock.now_us()))
+    post.until(lambda: len(receiver.seen) == 2, "the one that was asked for")
+    post.put(3)
+    post.until(lambda: len(receiver.seen) == 3, "the next one")
+    assert not post.sender.status()[0]["off"]
+
+
+def test_messages_about_one_picture_arrive_in_their_order(post: Post, receiver: WebhookReceiver) -> None:
+    """Though the first fails once; others are not kept."""
+    receiver.next(422)
+    post.put(1, about="p")
+    post.put(2, about="p")
+    post.put(3, about="q")
+    post.until(lambda: len(receiver.seen) == 2, "the first attempts")
+    assert [told.document["number"] for told in receiver.seen] == [1, 3]
+    post.clock.later_us += HOUR_US
+    post.until_sent()
+    assert [told.document["number"] for told in receiver.seen] == [1, 3, 1, 2]
+
+
+def test_a_slow_receiver_holds_up_no_other(tmp_path: Path, receiver: WebhookReceiver) -> None:
+    """Each has its own thread."""
+    with WebhookReceiver(delay_s=PATIENCE_S) as slow, at_work(tmp_path, slow.url, receiver.url) as post:
+        for number in range(3):
+            post.put(number, hook=0)
+        for number in range(5):
+            post.put(number, hook=1)
+        post.until(lambda: len(receiver.seen) == 5, "the quick one's")
+        assert slow.seen == []
+        slow.over.set()
+
+
+def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
+    """It may have come: the receiver sees by the id that it was told before."""
+    with WebhookReceiver() as receiver, at_work(tmp_path, receiver.url, timeout_s=1.0) as post:
+        receiver.next(SILENCE)
+        message = post.put(1)
+        post.until(lambda: post.read(message).attempts == 1, "the attempt")
+        assert "no answer came in time" in post.read(message).cause
+        post.clock.later_us += HOUR_US
+        post.until_sent()
+        assert post.rows() == [("unknown", None), ("ok", 200)]
+        assert len({told.id for told in receiver.seen}) == 1
+
+
+def test_when_one_that_was_away_answers_again_all_that_waits_goes_at_once(tmp_path: Path) -> None:
+    """However long each would have to wait by itself; meanwhile the ledger has nothing, as nothing left."""
+    with WebhookReceiver() as receiver:
+        url = receiver.url
+    with at_work(tmp_path, url) as post:
+        messages = [post.put(number) for number in range(3)]
+        post.until(lambda: all(post.read(one).attempts for one in messages), "the first attempts")
+        assert post.rows() == []
+        assert "cannot be reached" in post.sender.status()[0]["why"]
+
+
+def test_nothing_is_sent_while_uploads_are_paused(post: Post, receiver: WebhookReceiver) -> None:
+    """And it is no attempt."""
+    post.paused = True
+    message = post.put(1)
+    post.until(lambda: post.sender.status()[0]["waiting"] == 1, "the message")
+    post.spool.paused.touch()
+    post.paused = False  # the loop has not looked again: the pieces ask for themselves
+    post.until(lambda: True, "a look")
+    time.sleep(0.5)
+    assert receiver.seen == []
+    assert post.read(message).attempts == 0
+    post.spool.paused.unlink()
+    post.until_sent()
+
+
+def test_a_ledger_that_refuses_lets_nothing_leave(tmp_path: Path, receiver: WebhookReceiver) -> None:
+    """Not a byte, and it is tried again."""
+
+    class Full(Ledger):
+        refuses = True
+
+        def begin_webhook(self, message: WebhookMessage, *, host: str, now_us: int) -> int:
+            if Full.refuses:
+                raise LedgerError("the disk is full")
+            return super().begin_webhook(message, host=host, now_us=now_us)
+
+    with at_work(tmp_path, receiver.url, ledger=Full) as post:
+        message = post.put(1)
+        post.until(lambda: post.sender.status()[0]["failures"] > 0, "the refusal")
+        assert receiver.seen == []
+        assert post.read(message).attempts == 0
+        Full.refuses = False
+        post.until_sent()
+
+
+def test_what_the_configuration_does_not_allow_is_not_sent_whatever_the_supervisor_wrote(
+    post: Post, receiver: WebhookReceiver
+) -> None:
+    """Pictures where only sidecars may go, another folder's, a body that is not the announced one, an unknown receiver."""
+    picture = post.put(1, what="result")
+    stranger = post.put(2, folder="private")
+    torn = post.put(3)
+    post.paths.body(torn.id).write_bytes(b"something else")
+    unknown = post.put(4, webhook="0" * 16)
+    post.until(lambda: all(post.read(one).is_dead for one in (picture, stranger, torn)), "all to be given up")
+    assert 'include = "sidecar"' in post.read(picture).cause
+    assert "another folder" in post.read(stranger).cause
+    assert "not the" in post.read(torn).cause
+    assert not post.read(unknown).is_dead
+    assert receiver.seen == []
+    assert post.rows() == []
+
+
+def test_a_name_that_leads_into_a_network_of_ones_own_is_not_followed(
+    tmp_path: Path, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen at the very number that would be connected to; an https address, so that only this refuses it."""
+    host = receiver.url.split("/")[2]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", 0))])
+    settings = assemble(
+        {
+            "webhooks": {"enabled": True},
+            "folder": [
+                {
+                    "name": "shop",
+                    "input": "/in",
+                    "output": "/out",
+                    "webhook": [
+                        {
+                            "url": f"https://public.example:{host.split(':')[1]}/",
+                            "secret_file": str(_secret(tmp_path)),
+                        }
+                    ],
+                }
+            ],
+        },
+        {},
+        origin="",
+        base=None,
+    )
+    paths = SpoolPaths.under(tmp_path)
+    paths.make()
+    WebhookPaths(paths.root).make()
+    stopping, clock = StopFlag(), LaterClock()
+    with Ledger(paths.root / "ledger.sqlite", create=True) as ledger:
+        sender = WebhookSender(
+            receivers(settings),
+            settings=settings.webhooks,
+            paths=paths,
+            ledger=ledger,
+            clock=clock,
+            stopping=stopping,
+        )
+        hooks = [webhook_id("shop", one) for one in settings.folder[0].webhook]
+        post = Post(
+            sender=sender,
+            paths=WebhookPaths(paths.root),
+            spool=paths,
+            ledger=ledger,
+            clock=clock,
+            hooks=hooks,
+        )
+        sender.start()
+        message = post.put(1)
+        post.until(lambda: post.read(message).attempts == 1, "the attempt")
+        assert "allow_private" in post.read(message).cause
+        assert post.rows() == []
+        stopping.set()
+        sender.join(clock.monotonic_s() + PATIENCE_S)
+
+
+def _secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    path.chmod(0o600)
+    return path

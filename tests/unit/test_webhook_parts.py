@@ -1,0 +1,364 @@
+"""Parts of the sending of webhooks, each by itself: signatures, pauses, addresses, the queue, and the ledger."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from cutoutd.errors import ConfigurationError
+from cutoutd.exchange.spool import InvalidMessageError
+from cutoutd.exchange.webhooks import (
+    MessageState,
+    WebhookMessage,
+    WebhookPaths,
+    read_webhook,
+    remove_leftovers,
+    withdraw_others,
+    write_body,
+    write_webhook,
+)
+from cutoutd.hosted.ledger import SQL, Ledger
+from cutoutd.hosted.webhook_client import forbidden
+from cutoutd.hosted.webhook_queue import WebhookQueue
+from cutoutd.hosted.webhook_schedule import (
+    GIVEN_UP_S,
+    JITTER,
+    PAUSES_S,
+    WebhookOutcome,
+    judged,
+    pause_after,
+)
+from cutoutd.hosted.webhook_signature import read_secrets, sign
+from cutoutd.settings.webhooks import FolderWebhook
+from tests.webhook_receiver import SECRET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OTHER = "whsec_" + base64.b64encode(b"another secret for the tests 32b").decode()
+HOOK = "a" * 16
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> WebhookPaths:
+    """An empty directory of messages."""
+    made = WebhookPaths(tmp_path / "hosted")
+    made.make()
+    return made
+
+
+def put(
+    paths: WebhookPaths,
+    number: int,
+    *,
+    about: str = "p",
+    webhook: str = HOOK,
+    **fields: Any,  # noqa: ANN401 -- as the message has them
+) -> WebhookMessage:
+    """A message with a body."""
+    id_ = f"{number:032x}"
+    size, sha256 = write_body(paths, id_, [b"{}"])
+    message = WebhookMessage(
+        id=id_,
+        webhook=webhook,
+        folder="f",
+        job=number,
+        type="picture.done",
+        what="sidecar",
+        number=number,
+        about=about,
+        bytes=size,
+        sha256=sha256,
+        made_us=number,
+        since_us=0,
+        settings="",
+    )
+    message = replace(message, **fields)
+    write_webhook(paths, message)
+    return message
+
+
+def secret_file(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
+    """A file with secrets."""
+    path = tmp_path / "secret"
+    path.write_text(text, encoding="ascii")
+    path.chmod(mode)
+    return path
+
+
+def test_others_verify_what_is_signed_with_either_secret(tmp_path: Path) -> None:
+    """During a change both sign; the PyPI package takes each, and refuses a body that was changed."""
+    secrets = read_secrets(secret_file(tmp_path, f"{SECRET}\n{OTHER}\n"))
+    now_s = int(datetime.now(tz=UTC).timestamp())
+    headers = {
+        "webhook-id": "x",
+        "webhook-timestamp": str(now_s),
+        "webhook-signature": sign(secrets, "x", now_s, [b'{"a"', b": 1}"]),
+    }
+    for secret in (SECRET, OTHER):
+        assert Webhook(secret).verify(b'{"a": 1}', headers) == {"a": 1}
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(b'{"a": 2}', headers)
+    assert "secret for" not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        ("", 0o600, "holds 0 secrets"),
+        (f"{SECRET}\n{OTHER}\n{SECRET}", 0o600, "holds 3 secrets"),
+        ("whsec_c2hvcnQ=", 0o600, "holds no secret"),
+        (SECRET.removeprefix("whsec_"), 0o600, "holds no secret"),
+        ("whsec_!!!", 0o600, "holds no secret"),
+        (SECRET, 0o644, "others can read"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_refused_without_showing_it(
+    tmp_path: Path, text: str, mode: int, words: str
+) -> None:
+    """Nor is one that others can read taken."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        read_secrets(secret_file(tmp_path, text, mode))
+    assert "c2hv" not in str(caught.value)
+    assert SECRET[6:20] not in str(caught.value)
+
+
+def test_what_the_advice_says_makes_a_secret(tmp_path: Path) -> None:
+    """As a person would type it."""
+    path = tmp_path / "secret"
+    script = f"umask 077; (printf whsec_; head -c 32 /dev/urandom | base64) > {path}"
+    subprocess.run(["/bin/sh", "-c", script], check=True)
+    assert len(read_secrets(path)) == 1
+
+
+def test_pauses_grow_and_end_after_three_days() -> None:
+    """Each message has its own, the same at each start."""
+    for id_ in ("a", "b"):
+        pauses = [pause_after(id_, attempts) for attempts in range(1, len(PAUSES_S) + 2)]
+        assert pauses.pop() is None
+        for pause_s, usual_s in zip(pauses, PAUSES_S, strict=True):
+            assert pause_s is not None
+            assert usual_s * (1 - JITTER) <= pause_s <= usual_s * (1 + JITTER)
+    assert 71 * 3600 < sum(PAUSES_S) <= GIVEN_UP_S
+    assert pause_after("a", 3) != pause_after("b", 3)
+    assert pause_after("a", 3) == pause_after("a", 3)
+
+
+@given(status=st.integers(100, 599), asked=st.sampled_from(["", "7", "99999999", "x", "-1", "1e9", "Wed"]))
+def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> None:
+    """And nothing it says makes a pause longer than a day."""
+    verdict = judged(status, {"retry-after": asked, "location": "https://elsewhere/"})
+    wanted = (
+        WebhookOutcome.OK
+        if 200 <= status < 300
+        else WebhookOutcome.GONE
+        if status == 410
+        else WebhookOutcome.FAILED
+    )
+    assert verdict.outcome is wanted
+    assert 0 <= verdict.wait_s <= 86_400
+    assert (verdict.cause == "") == (wanted is WebhookOutcome.OK)
+
+
+def webhook(url: str = "https://x.example/", *, allow_private: bool = False) -> FolderWebhook:
+    """A receiver."""
+    return FolderWebhook.model_validate(
+        {"url": url, "secret_file": "/s", "allow_private": allow_private}, context=None
+    )
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "127.0.0.1",
+        "127.8.9.1",
+        "10.0.0.1",
+        "192.168.3.4",
+        "172.16.0.1",
+        "169.254.169.254",
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2002:c0a8:101::1",
+    ],
+)
+def test_near_addresses_are_reached_only_if_that_is_said(number: str) -> None:
+    """However they are written, and whatever they stand for."""
+    assert "allow_private" in forbidden(number, webhook())
+    assert not forbidden(number, webhook(allow_private=True))
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0.0.0.1", "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "ff02::1"],
+)
+def test_addresses_that_are_nobodys_are_never_reached(number: str) -> None:
+    """Not even if near ones may be."""
+    assert forbidden(number, webhook())
+    assert forbidden(number, webhook(allow_private=True))
+
+
+def test_the_internet_is_reached_encrypted_alone() -> None:
+    """A name that was near when it was written down may lead elsewhere later."""
+    for number in ("93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"):
+        assert not forbidden(number, webhook())
+        assert "unencrypted" in forbidden(number, webhook("http://x.example/", allow_private=True))
+
+
+def test_messages_about_one_picture_go_in_their_order_and_others_pass(paths: WebhookPaths) -> None:
+    """What waits for another try holds its own picture back, and nobody else's."""
+    put(paths, 1, about="p", not_before_us=100)
+    put(paths, 2, about="p")
+    put(paths, 3, about="q")
+    put(paths, 4, about="p", webhook="b" * 16)
+    queue = WebhookQueue(paths)
+    queue.look()
+    first = queue.take(HOOK, 50)
+    assert first is not None
+    assert first.number == 3
+    assert queue.take(HOOK, 50) is None
+    other = queue.take("b" * 16, 50)
+    assert other is not None
+    assert other.number == 4
+    held = queue.take(HOOK, 100)
+    assert held is not None
+    assert held.number == 1
+    assert queue.take(HOOK, 100) is None  # the second waits until it is known what became of the first
+    queue.done(held)
+    second = queue.take(HOOK, 100)
+    assert second is not None
+    assert second.number == 2
+
+
+def test_what_was_given_up_lets_the_next_one_pass_and_goes_again_when_asked(paths: WebhookPaths) -> None:
+    """In the file, so that it is so after a start as well."""
+    put(paths, 1, about="p", state=MessageState.DEAD, cause="x")
+    put(paths, 2, about="p")
+    queue = WebhookQueue(paths)
+    queue.look()
+    second = queue.take(HOOK, 0)
+    assert second is not None
+    assert second.number == 2
+    queue.keep(replace(second, attempts=1, not_before_us=500, cause="no"))
+    assert WebhookQueue(paths).take(HOOK, 0) is None
+    again = WebhookQueue(paths)
+    again.look()
+    assert again.take(HOOK, 499) is None
+    write_webhook(paths, read_webhook(paths, f"{1:032x}").asked_again(7))
+    again.look()
+    found = again.take(HOOK, 499)
+    assert found is not None
+    assert (found.number, found.attempts, found.since_us, found.by_hand) == (1, 0, 7, True)
+
+
+def test_a_message_that_is_taken_away_is_not_written_anew(paths: WebhookPaths) -> None:
+    """Its owner took the webhook out while it was under way."""
+    message = put(paths, 1)
+    queue = WebhookQueue(paths)
+    queue.look()
+    taken = queue.take(HOOK, 0)
+    assert taken is not None
+    assert withdraw_others(paths, ()) == 1
+    queue.keep(replace(taken, attempts=1))
+    assert paths.ids() == []
+    assert queue.messages() == []
+    assert message.id == taken.id
+
+
+def test_what_is_no_message_is_never_sent(paths: WebhookPaths) -> None:
+    """Torn, of another name, with numbers that cannot be, or no file at all."""
+    good = put(paths, 1)
+    text = paths.message(good.id).read_text("ascii")
+    odd = {"2": text, "3": "{", "4": text.replace(good.id, "4" * 32).replace('"number": 1', '"number": -1')}
+    for digit, content in odd.items():
+        paths.message(digit * 32).write_text(content, encoding="ascii")
+        with pytest.raises(InvalidMessageError):
+            read_webhook(paths, digit * 32)
+    os.mkfifo(paths.message("5" * 32))
+    (paths.events / "not-one.json").write_text(text)
+    paths.message("5" * 32).unlink()
+    queue = WebhookQueue(paths)
+    queue.look()
+    assert [one.id for one in queue.messages()] == [good.id]
+    assert withdraw_others(paths, [HOOK]) == 3
+    assert paths.ids() == [good.id]
+
+
+def test_what_was_given_up_is_kept_for_a_while_and_within_its_room(paths: WebhookPaths) -> None:
+    """The oldest go first; what waits never does."""
+    month_us = 31 * 86_400_000_000
+    put(paths, 1, state=MessageState.DEAD)
+    put(paths, 2, state=MessageState.DEAD, made_us=month_us, bytes=600)
+    put(paths, 3, state=MessageState.DEAD, made_us=month_us + 1, bytes=600)
+    put(paths, 4)
+    queue = WebhookQueue(paths)
+    queue.look()
+    assert queue.trim(month_us + 2, 1000) == 2
+    assert [one.number for one in queue.messages()] == [3, 4]
+
+
+def test_leftovers_of_a_crash_are_cleared_away(paths: WebhookPaths) -> None:
+    """A body whose message was never written, and drafts; nothing that is fresh."""
+    message = put(paths, 1)
+    for name in ("2" * 32 + ".body", "2" * 32 + ".draft", "3" * 32 + ".new"):
+        (paths.events / name).write_bytes(b"x")
+    remove_leftovers(paths, 0.0)
+    assert len(list(paths.events.iterdir())) == 5
+    remove_leftovers(paths, 1e12)
+    assert sorted(path.name for path in paths.events.iterdir()) == [
+        f"{message.id}.body",
+        f"{message.id}.json",
+    ]
+
+
+def test_a_ledger_of_before_is_read_and_gets_the_table(tmp_path: Path) -> None:
+    """With every row that it has."""
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"BEGIN;{SQL.script('ledger.sql')}PRAGMA user_version = 1;COMMIT;")
+        connection.execute("PRAGMA application_id = 7")
+    shutil.copy(path, tmp_path / "old.sqlite")
+    with Ledger(tmp_path / "old.sqlite") as old:
+        assert list(old.webhooks()) == []
+        assert list(old.all()) == []
+    with Ledger(path, create=True) as ledger:
+        assert ledger.id == 7
+        message = WebhookMessage(
+            id="1" * 32,
+            webhook=HOOK,
+            folder="f",
+            job=1,
+            type="picture.done",
+            what="sidecar",
+            number=1,
+            about="p",
+            bytes=2,
+            sha256="s",
+            made_us=1,
+            settings="",
+        )
+        row = ledger.begin_webhook(message, host="x.y", now_us=5)
+        ledger.close_webhook(row, WebhookOutcome.GONE, status=410, sent=2, took_ms=3, cause="c")
+        assert ledger.wants_no_more(HOOK)
+        assert not ledger.wants_no_more("b" * 16)
+        row = ledger.begin_webhook(message, host="x.y", now_us=6)
+        assert ledger.wants_no_more(HOOK)  # nothing else was heard yet
+        assert ledger.close_left_open("killed") == 1
+        assert [one["outcome"] for one in ledger.webhooks()] == ["gone", "unknown"]

@@ -1,0 +1,127 @@
+"""A receiver of webhooks on this machine, which answers as it is told, and keeps what it was sent.
+
+::
+
+with WebhookReceiver() as receiver:
+receiver.next(500, 410)  # the next two; then it takes everything
+...  # url = receiver.url, allow_private = true
+assert [one.status for one in receiver.seen] == [500, 410]
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+SILENCE: Final = 0
+"""In place of a status: takes it all, and never answers."""
+
+SECRET: Final = "whsec_" + base64.b64encode(b"a secret for the tests, 32 bytes").decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A message as the receiver saw it.
+
+    Attributes:
+        path: with its query.
+        headers: names in small letters.
+        body: as it came.
+        status: what was answered; 0 for nothing.
+        at_s: steady seconds.
+    """
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: int
+    at_s: float
+
+    @property
+    def id(self) -> str:
+        """Of the message."""
+        return self.headers["webhook-id"]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What it says."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+class WebhookReceiver:
+    """The server; a context manager.
+
+    Args:
+        delay_s: it takes so long for each answer.
+        headers: of each answer.
+    """
+
+    def __init__(self, *, delay_s: float = 0.0, headers: dict[str, str] | None = None) -> None:
+        self.seen: list[Told] = []
+        self.delay_s = delay_s
+        self.usual = 200
+        self.over = threading.Event()
+        self._next: deque[int] = deque()
+        receiver, extra = self, headers or {}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # broken off: it was not told
+                status = receiver._next.popleft() if receiver._next else receiver.usual
+                receiver.over.wait(receiver.delay_s)
+                receiver.seen.append(
+                    Told(
+                        path=self.path,
+                        headers={name.lower(): value for name, value in self.headers.items()},
+                        body=body,
+                        status=status,
+                        at_s=time.monotonic(),
+                    )
+                )
+                if status == SILENCE:
+                    receiver.over.wait(60)
+                    return
+                self.send_response(status)
+                for name, value in extra.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/told?by=cutoutd"
+
+    def next(self, *statuses: int) -> None:
+        """Answer the next ones so."""
+        self._next.extend(statuses)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.over.set()
+        self._server.shutdown()
+        self._server.server_close()
