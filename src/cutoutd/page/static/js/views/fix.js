@@ -5,6 +5,7 @@
 
 import { on, read, write, writeForBlob } from "../api.js";
 import { Brush } from "../brush.js";
+import { BrushControls } from "../brushcontrols.js";
 import { append, el, icon, name, plain, put } from "../dom.js";
 import { Draft } from "../drafts.js";
 import { FixPanel } from "../fixpanel.js";
@@ -25,7 +26,6 @@ export const title = "fix.title";
 
 const AGAIN_MS = 5000; // between two tries to get an answer
 const SHOWN_MS = 3000; // for the tiles of a result
-const SAY_MS = 600; // the keyboard's cursor is said when it rests
 
 export async function show(place, { args, signal }) {
   await new Fix(place, Number(args[0]), signal).start();
@@ -94,6 +94,7 @@ class Fix {
     this.tools = new LookTools(this.viewer);
     this.brush = new Brush(this.viewer);
     this.panel = new FixPanel((action, value) => this.#act(action, value));
+    this.controls = new BrushControls(this.brush, this.panel, signal);
     this.heading = el("h1", { class: "fix-heading ellipsis" }, t(title));
     this.busy = el("span", { class: "fix-busy", hidden: true }, icon("clock"), t("fix.working"));
     append(place, [
@@ -110,7 +111,6 @@ class Fix {
     ]);
     fillHeight(place, signal);
     signal.addEventListener("abort", () => {
-      clearTimeout(this.saying);
       clearTimeout(this.later);
       this.session.end();
       this.brush.destroy();
@@ -123,8 +123,6 @@ class Fix {
     const { signal } = this;
     const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
     hear(this.brush, "stroke", (stroke) => this.#stroke(stroke));
-    hear(this.brush, "radius", () => this.#drawBrush());
-    hear(this.brush, "cursor", (at) => this.#sayCursor(at));
     hear(this.session, "preview", (preview) => this.#preview(preview));
     hear(this.session, "trouble", (error) => this.#trouble(error));
     hear(this.session, "busy", () => {
@@ -152,8 +150,8 @@ class Fix {
       keep: () => this.#kind("keep"),
       remove: () => this.#kind("remove"),
       paint: () => this.#kind("paint"),
-      size: () => this.#size(value),
-      alpha: () => this.#alpha(value),
+      size: () => this.controls.setSize(value),
+      alpha: () => this.controls.setAlpha(value),
       undo: () => this.#undo(),
       redo: () => this.#step(() => this.history.redo(), "fix.redone"),
       undoAll: () => this.#step(() => this.history.clear() ?? true, "fix.cleared"),
@@ -164,33 +162,10 @@ class Fix {
     return doing[action]();
   }
 
-  // The brush.
-
-  get #largest() {
-    return Math.max(this.brush.picture.width, this.brush.picture.height) / 4;
-  }
-
   #kind(kind) {
     if (!this.brush.picture) return;
     this.#draws();
-    this.brush.setKind(kind);
-    this.#drawBrush();
-    announce(t(`fix.hint.${kind}`));
-  }
-
-  #size(part) {
-    if (!this.brush.picture) return;
-    this.brush.radius = this.#largest ** part;
-    this.brush.resize(0);
-  }
-
-  #alpha(alpha) {
-    this.brush.alpha = alpha;
-    this.#drawBrush();
-  }
-
-  #drawBrush() {
-    if (this.brush.picture) this.panel.drawBrush(this.brush, this.#largest);
+    this.controls.setKind(kind);
   }
 
   #stroke(stroke) {
@@ -385,15 +360,8 @@ class Fix {
     go("/review", { ...query, job: this.number });
   }
 
-  #sayCursor([x, y]) {
-    clearTimeout(this.saying);
-    const { width, height } = this.brush.picture;
-    const part = (value, of) => Math.round((value / of) * 100);
-    this.saying = setTimeout(() => announce(t("fix.cursor", { x: part(x, width), y: part(y, height) })), SAY_MS);
-  }
-
   #draw() {
-    this.#drawBrush();
+    this.controls.draw();
     this.panel.drawHistory(this.history, {
       ready: this.state === "drawing" || this.state === "saved",
       saving: this.state === "saving",

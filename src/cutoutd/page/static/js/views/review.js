@@ -3,34 +3,32 @@
  * place until the list is loaded again, and the next picture is fetched before it is asked for.
  */
 
-import { mayWrite, on, read, write } from "../api.js";
+import { on, read, write } from "../api.js";
 import { Decisions, keptIn } from "../decisions.js";
 import { append, el, icon, put } from "../dom.js";
 import { Filmstrip } from "../filmstrip.js";
-import { bind, keyOf } from "../keys.js";
+import { bind } from "../keys.js";
 import { LargePicture } from "../largepicture.js";
 import { announce, fail, toast } from "../live.js";
 import { fillHeight, LookTools } from "../looktools.js";
 import { PictureList } from "../picturelist.js";
-import { cutAgain } from "../reviewagain.js";
+import { ReviewDecisions } from "../reviewdecisions.js";
 import { drawEmpty } from "../reviewempty.js";
-import { entryOf, labelOf, standing } from "../reviewentry.js";
+import { entryOf, labelOf } from "../reviewentry.js";
 import { filterOf, matches, paramsOf, queryOf, ReviewFilter } from "../reviewfilter.js";
+import { ReviewNews } from "../reviewnews.js";
 import { ReviewSide } from "../reviewside.js";
 import { go, setQuery } from "../router.js";
 import { Selection } from "../selection.js";
 import { onOverview, overview } from "../state.js";
-import { coded, errorText, t } from "../text.js";
+import { errorText, t } from "../text.js";
 import { keepUnsaved } from "../unsaved.js";
 
 export const title = "review.title";
 
 const AHEAD = [1, 2, -1, 3]; // neighbours that are fetched first, in this order
 const DETAILS_MS = 250; // a picture that one only passes is not asked about
-const NEWS_MS = 300;
 const AGAIN_MS = 5000; // between two tries to send a decision
-const FOLLOWED = 8; // pictures that are asked for until a decision about them is carried out
-const FOLLOW_MS = 60_000;
 
 /* Kept while the tab lives: coming back from Fix finds the list, its place and what can be undone. */
 const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions"));
@@ -56,7 +54,10 @@ class Review {
     this.list = again ? kept.list : new PictureList(read);
     this.selection = again ? kept.selection : new Selection();
     this.again = again;
-    this.followed = new Map(); // pictures decided about, and until when they are asked for
+    const { list, selection } = this;
+    this.news = new ReviewNews({ list, decisions, told: (one) => this.#renewed(one), signal });
+    const view = { show: () => this.#show(), go: (index) => this.#go(index), label: () => this.#label(), follow: (jobs) => this.news.follow(jobs), renew: (jobs) => this.news.renew(jobs) };
+    this.deciding = new ReviewDecisions({ decisions, list, selection, view });
     this.#build();
     this.#listen();
   }
@@ -109,7 +110,6 @@ class Review {
   #leave() {
     kept = { filter: this.filter, list: this.list, selection: this.selection };
     clearTimeout(this.detailsTimer);
-    clearTimeout(this.newsTimer);
     this.large.destroy();
     this.strip.destroy();
   }
@@ -124,12 +124,12 @@ class Review {
     hear(this.list, "details", () => this.#details());
     hear(this.list, "others", (jobs) => this.#others(jobs));
     hear(decisions, "change", () => this.#marked());
-    hear(decisions, "conflicts", (conflicts) => this.#conflicts(conflicts));
+    hear(decisions, "conflicts", (conflicts) => this.deciding.conflicts(conflicts));
     hear(decisions, "refused", (error) => fail(error));
-    hear(decisions, "undone", (jobs) => this.#follow(jobs.slice(0, 1)));
+    hear(decisions, "undone", (jobs) => this.#follow(jobs[0]));
     hear(this.viewer, "swipe", (steps) => this.#go(this.selection.current + steps));
-    on("jobs", (news) => this.#news(news), signal);
-    on("decided", ({ batch }) => this.#renewSight(batch), signal);
+    on("jobs", (news) => this.#ended(news), signal);
+    on("decided", ({ batch }) => this.news.decided(batch, () => this.strip.sight), signal);
     onOverview((now) => this.#overview(now), signal);
     this.viewer.element.addEventListener("keydown", (event) => this.#panKey(event), { signal });
     bind(
@@ -151,13 +151,13 @@ class Review {
   #act(action, event) {
     if (event?.currentTarget?.getAttribute("aria-disabled") === "true") return;
     const doing = {
-      accept: () => this.#decide("accept"),
-      reject: () => this.#decide("reject"),
-      undecided: () => this.#decide("undecided"),
-      again: () => this.#again(false),
-      againWith: () => this.#again(true),
+      accept: () => this.deciding.decide("accept"),
+      reject: () => this.deciding.decide("reject"),
+      undecided: () => this.deciding.decide("undecided"),
+      again: () => this.deciding.again(false),
+      againWith: () => this.deciding.again(true),
       fix: () => this.#fix(),
-      undo: () => this.#undo(),
+      undo: () => this.deciding.undo(),
       all: () => this.#all(),
       escape: () => this.#escape(),
     };
@@ -229,47 +229,16 @@ class Review {
     else this.reload.hidden = false;
   }
 
-  #news({ ended = [] }) {
+  #ended({ ended = [] }) {
     for (const one of ended) decisions.settle(one);
     this.list.update(ended);
     const current = this.#current;
     if (current && ended.some((one) => one.job === current.job)) this.#askDetails(current);
   }
 
-  /* That a published cutout is not doubtful any more, or again, comes by no news of pictures that ended. */
-  #follow(jobs) {
-    for (const job of jobs) this.followed.set(job, performance.now() + FOLLOW_MS);
-    this.#renew(jobs);
-  }
-
-  async #askFollowed() {
-    if (this.asking) return;
-    this.asking = true;
-    const now = performance.now();
-    for (const [job, until] of this.followed) if (now > until || decisions.mark(job)?.state === "done") this.followed.delete(job);
-    await this.#renew([...this.followed.keys()].slice(-FOLLOWED));
-    this.asking = false;
-  }
-
-  // Somebody else may have decided about what is in sight. Answers come one after the other, and only the last question counts.
-  #renewSight(batch) {
-    clearTimeout(this.newsTimer);
-    this.newsTimer = setTimeout(() => {
-      if (decisions.has(batch)) return;
-      const { first, last } = this.strip.sight;
-      const jobs = this.list.ids.slice(first, last + 1).filter((job) => decisions.mark(job)?.state !== "sending");
-      this.#renew(jobs.slice(0, 24));
-    }, NEWS_MS);
-  }
-
-  async #renew(jobs) {
-    for (const job of jobs) {
-      if (this.signal.aborted) return;
-      await this.list
-        .renew(job)
-        .then((one) => this.#renewed(one))
-        .catch(() => {});
-    }
+  #follow(job) {
+    this.news.follow([job]);
+    this.news.renew([job]);
   }
 
   #renewed(one) {
@@ -280,7 +249,7 @@ class Review {
   #overview(now) {
     this.filters.setFolders((now?.folders ?? []).map((one) => one.name));
     this.#drawSide();
-    this.#askFollowed();
+    this.news.askFollowed();
   }
 
   // One picture.
@@ -319,7 +288,7 @@ class Review {
     this.side.drawDetails(null);
     this.#drawSide();
     if (!job) return this.large.blank();
-    this.large.show(job, this.#alt(job)).then(() => this.large.ahead(AHEAD.map((step) => this.list.at(current + step)).filter(Boolean)));
+    this.large.show(job, this.#label()).then(() => this.large.ahead(AHEAD.map((step) => this.list.at(current + step)).filter(Boolean)));
     this.detailsTimer = setTimeout(() => this.#askDetails(job), DETAILS_MS);
   }
 
@@ -353,68 +322,16 @@ class Review {
     return { ...entryOf(job, decisions.mark(job.job)), chosen };
   }
 
-  #alt(job) {
-    return labelOf(job, decisions.mark(job.job));
-  }
-
-  // Decisions.
-
-  async #decide(verb) {
-    if (!mayWrite()) return toast(t("notice.readOnly"));
-    const many = this.selection.size > 1;
-    if (this.selection.all && !this.list.complete) return toast(t("review.stillLoading"));
-    const targets = this.selection.targets();
-    const items = targets.map((index) => this.#item(index)).filter(Boolean);
-    if (items.length === 0) return toast(t("review.nothingToDecide"));
-    decisions.decide(verb, items);
-    for (const { job } of items.slice(-FOLLOWED)) this.followed.set(job, performance.now() + FOLLOW_MS);
-    if (many) {
-      this.selection.clear();
-      this.#show();
-      toast(t(`review.done.${verb}`, { count: items.length }), { action: `${t("key.undo")} (${keyOf("undo")})`, run: () => this.#undo() });
-    } else {
-      const said = t(`review.done.${verb}`, { count: 1 });
-      const moved = verb !== "undecided" && this.#go(targets[0] + 1);
-      announce(moved ? `${said} ${this.#current ? this.#alt(this.#current) : ""}` : said);
-    }
-  }
-
-  // What a decision is about: the picture, the cutout that is shown, and the decision that is shown.
-  #item(index) {
-    const job = this.list.at(index);
-    if (job && !job.seen && job.state !== "rejected") return null;
-    const number = this.list.ids[index];
-    return { job: number, seen: this.list.seen(index) ?? "", over: standing(job, decisions.mark(number)) };
-  }
-
-  #undo() {
-    const jobs = decisions.undo();
-    if (!jobs) return toast(t("review.nothingToUndo"));
-    const at = this.list.index(jobs[0]);
-    if (at >= 0) this.selection.go(at);
-    this.#show();
-    toast(t("review.undone", { count: jobs.length }));
+  // The current picture in words.
+  #label() {
+    const job = this.#current;
+    return job ? labelOf(job, decisions.mark(job.job)) : "";
   }
 
   #marked() {
     this.strip.refresh();
     this.#drawSide();
     this.#drawCount();
-  }
-
-  #conflicts(conflicts) {
-    const [first] = conflicts;
-    const said = coded("conflict", first.code, first.text);
-    toast(conflicts.length === 1 ? said : t("review.conflicts", { count: conflicts.length }), { kind: "bad", seconds: 12 });
-    this.#renew(conflicts.slice(0, 24).map((one) => one.job));
-  }
-
-  async #again(other) {
-    if (!mayWrite()) return toast(t("notice.readOnly"));
-    const jobs = this.selection.targets().map((index) => this.list.ids[index]).filter(Boolean);
-    const conflicts = await cutAgain(jobs, other);
-    if (conflicts?.length > 0) this.#conflicts(conflicts);
-    else if (conflicts) this.#renew(jobs.slice(0, 24));
   }
 
   #fix() {
