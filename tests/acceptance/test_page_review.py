@@ -371,6 +371,8 @@ def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path,
         expect(page.locator(".toast p")).to_contain_text("Undone")
         bench.wait_for(lambda: "accept" not in asked(bench), "that it is withdrawn")
         expect(page.locator(".strip-mark")).to_have_count(0)
+        (tmp_path / "library" / FILE_NAME).unlink()  # under the open page, which shows its last state
+        expect(page.locator("#notices")).to_contain_text("The journal was damaged, replaced or removed.")
 
 
 def library(bench: Bench) -> Path:

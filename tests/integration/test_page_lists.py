@@ -21,9 +21,10 @@ from cutoutd.jobs import JobState, Reason
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
 from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION
-from cutoutd.page.backend.news import News
+from cutoutd.page.backend.news import News, Watch
 from cutoutd.page.backend.standing import standing
 from cutoutd.webserver.backend.method import RefusedError
+from cutoutd.webserver.backend.open_journal import OpenJournal
 from tests.integration.page_room import PageRoom
 from tests.unit.test_hosted_ledger import CONTENT, entry, request
 
@@ -353,6 +354,32 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
     assert "uploads were written down" in room.ask("egress")["trouble"]
     (hosted / "ledger.sqlite").write_bytes(b"no ledger" * 500)
     assert "ledger" in room.ask("egress")["trouble"].lower()
+
+
+def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_another(room: PageRoom) -> None:
+    """In words that say what to do; it was taken for one that there never was, and a tab showed its last state as if it were true."""
+    room.backend.open_store = OpenJournal(room.state_dir).open
+    watch = Watch(room.backend)
+    watch.look()
+    assert [event for event, _ in room.told] == ["jobs", "overview"]
+    room.told.clear()
+    room.journal.close()
+    (room.state_dir / FILE_NAME).unlink()
+    for _ in range(2):
+        watch.look()
+    ((event, told),) = room.told
+    assert (event, told["code"]) == ("trouble", "journal_damaged")
+    assert "cutoutd makes it anew when it starts" in told["text"]
+    for method, params in (("jobs", {}), ("decide", {"verb": "accept", "items": [[1, ""]]})):
+        with pytest.raises(RefusedError) as refused:
+            room.ask(method, **params)
+        assert (refused.value.status, refused.value.code) == (503, "journal_damaged")
+    assert room.ask("session")["trouble"]["code"] == "journal_damaged"
+    room.told.clear()
+    room.journal = Journal(room.state_dir, session="s", clock=room.clock)
+    watch.look()
+    assert room.told[-1] == ("trouble", None)
+    assert room.ask("session")["trouble"] is None
 
 
 def test_news_are_told_once_they_are_there(room: PageRoom) -> None:

@@ -120,20 +120,45 @@ def start(backend: Backend) -> None:
     threading.Thread(target=_run, args=(backend,), name="page-news", daemon=True).start()
 
 
+class Watch:
+    """Looks for news, and tells of a journal that cannot be read: once, and once more when it can."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._news = News(backend)
+        self._trouble = ""
+
+    def begin(self) -> None:
+        """Somebody listens, who was told of any trouble by the answers to what was asked."""
+        self._news.begin()
+
+    def look(self) -> None:
+        """Look once."""
+        try:
+            self._news.look()
+        except RefusedError as refused:
+            self._tell(refused.code, refused.text)
+        except CutoutdError as error:
+            self._tell("unavailable", f"{error.title}: {error}. {error.advice}")
+        else:
+            if self._trouble:
+                self._trouble = ""
+                self._backend.tell("trouble", None)
+
+    def _tell(self, code: str, text: str) -> None:
+        if text != self._trouble:
+            self._trouble = text
+            logs.get().warning("page.no_news", why=text)
+            self._backend.tell("trouble", {"code": code, "text": text})
+
+
 def _run(backend: Backend) -> None:
-    news, told = News(backend), ""
+    watch = Watch(backend)
     while True:
         if not backend.watched.is_set():
             backend.watched.wait()
-            news.begin()
-        try:
-            news.look()
-            told = ""
-        except (CutoutdError, RefusedError) as error:
-            # Browsers are told by the answers to what they ask; a journal that stays away is one line in the log.
-            if str(error) != told:
-                told = str(error)
-                logs.get().warning("page.no_news", why=told)
+            watch.begin()
+        watch.look()
         time.sleep(LOOK_S)
 
 

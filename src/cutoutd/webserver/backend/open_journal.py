@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +27,15 @@ class OpenJournal:
         """The open journal; None as long as there is none.
 
         Raises:
+            JournalDamagedError: it was there, and was removed.
             CutoutdError: it cannot be opened.
         """
         with self._lock:
             try:
                 status = self._path.lstat()
-            except OSError:
+            except OSError as error:
+                if self._store is not None and isinstance(error, FileNotFoundError):
+                    raise JournalDamagedError("it was removed", path=self._path) from error
                 return None
             identity = (status.st_dev, status.st_ino)
             if self._store is None or identity != self._identity:

@@ -4,11 +4,11 @@
  *
  *   await read("jobs", { folder: ["shop"], state: ["review"], limit: 200 }, { signal })
  *   await write("decide", { verb: "accept", items }, { signal })
- *   on("jobs", ({ ended }) => ..., signal)      jobs, overview, decided, settings, hello; and of our own: connection {up}, updated {version}
+ *   on("jobs", ({ ended }) => ..., signal)      jobs, overview, decided, settings, trouble, hello; and of our own: connection {up}, updated {version}
  */
 
 const TOKEN = "cutoutd-token";
-const EVENTS = ["jobs", "overview", "decided", "settings", "hello"];
+const EVENTS = ["jobs", "overview", "decided", "settings", "trouble", "hello"];
 const bus = new EventTarget();
 const channel = new BroadcastChannel("cutoutd");
 let stream = null;

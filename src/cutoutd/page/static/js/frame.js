@@ -6,12 +6,12 @@ import { mayWrite, on, pair, write } from "./api.js";
 import { el, icon, put, redraw } from "./dom.js";
 import { keyOf, showHelp } from "./keys.js";
 import { fail } from "./live.js";
-import { onOverview, refresh } from "./state.js";
+import { getSession, onOverview, refresh } from "./state.js";
 import { errorText, number, t } from "./text.js";
 
 const NAVIGATION = ["inbox", "review", "failures", "left", "settings"];
 const COUNTS = { review: (folder) => folder.review + folder.doubtful, failures: (folder) => folder.failed };
-let state = { up: true, updated: null, overview: null, view: "" };
+let state = { up: true, updated: null, trouble: null, overview: null, view: "" };
 
 export function drawFrame() {
   const main = el("main", { id: "main", tabindex: "-1" });
@@ -33,6 +33,11 @@ export function drawFrame() {
   on("connection", ({ up }) => update({ up }));
   on("updated", (updated) => update({ updated }));
   on("token", () => update({}));
+  on("trouble", (trouble) => {
+    update({ trouble });
+    if (!trouble) refresh();
+  });
+  update({ trouble: getSession().trouble });
 }
 
 function entry(view) {
@@ -108,11 +113,12 @@ export async function setPaused(paused) {
 
 /* What concerns every view. The inbox says what concerns one folder. */
 function notices() {
-  const { overview, up, updated } = state;
+  const { overview, up, updated, trouble } = state;
   const found = [];
   if (updated) found.push({ kind: "info", text: t("notice.updated", updated), does: "reload" });
   if (!up) found.push({ kind: "warn", text: t("notice.lost") });
   else if (overview && overview.configured && !overview.running && state.view !== "welcome") found.push({ kind: "warn", text: t("notice.stopped") });
+  if (up && trouble) found.push({ kind: "warn", text: errorText(trouble) });
   if (overview?.rebuilt) found.push({ kind: "warn", text: t("notice.rebuilt"), does: overview.running && !overview.paused && mayWrite() ? "understood" : "" });
   if (!mayWrite()) found.push({ kind: "info", text: t("notice.readOnly") });
   return found;
