@@ -170,9 +170,13 @@ class SubmissionIntake:
                 head = os.read(descriptor, file_signatures.HEAD_BYTES)
             finally:
                 os.close(descriptor)
-        if file_signatures.kind(head, submission.name) is not file_signatures.FileKind.OTHER:
+        kind, seems = file_signatures.kind(head, submission.name), file_signatures.seems_to_be(head)
+        # A name is no more than its program's word for it.
+        is_none = kind is file_signatures.FileKind.OTHER or (
+            kind is not file_signatures.FileKind.PICTURE and seems is not None
+        )
+        if not is_none:
             return ""
-        seems = file_signatures.seems_to_be(head)
         return f"it is no picture, but {seems}" if seems else "it is no picture"
 
     def _rename(self, submission: Submission) -> str | None:

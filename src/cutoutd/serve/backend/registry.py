@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.serve.backend import jobs, outputs, removing, uploads, watching
+from cutoutd.serve.backend import (
+    asked_backgrounds,
+    jobs,
+    outputs,
+    removing,
+    result_facts,
+    uploads,
+    watching,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,9 +22,18 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 0
 """Of a request's body, in bytes, unless it is in here:"""
 
-MAX_BODIES: Final = {"upload_part": uploads.MAX_PART}
+MAX_BODIES: Final = {"upload_part": uploads.MAX_PART, "background_part": uploads.MAX_PART}
 
-SLOW: Final = frozenset({*uploads.METHODS, *outputs.METHODS, *removing.METHODS} - {"key"})
+SLOW: Final = frozenset(
+    {
+        *uploads.METHODS,
+        *outputs.METHODS,
+        *removing.METHODS,
+        *asked_backgrounds.METHODS,
+        *result_facts.METHODS,
+    }
+    - {"key"}
+)
 """Methods that touch folders: a share that hangs holds up no answer about a job."""
 
 SLOW_THREADS: Final = 16
@@ -27,4 +44,6 @@ METHODS: Final[Mapping[str, Method]] = {
     **outputs.METHODS,
     **watching.METHODS,
     **removing.METHODS,
+    **asked_backgrounds.METHODS,
+    **result_facts.METHODS,
 }

@@ -15,6 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
 
 from cutoutd.serve.web.answers import RefusalError
+from cutoutd.serve.web.json_form import JsonReader, NoObjectError
 from cutoutd.serve.web.requests import body_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ MAX_TEXT: Final = 65_536
 
 MULTIPART: Final = "multipart/form-data"
 URLENCODED: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
 
 _DATA_URL: Final = re.compile(rb"data:[\w/+.-]{0,80};base64,")
 _SPACE: Final = bytes.maketrans(b"-_", b"+/")
@@ -99,13 +101,13 @@ OpenFile = "Callable[[str, str], Awaitable[Sink | None]]"
 
 def is_form(request: Request) -> bool:
     """Whether a request has a form of a kind that is read here."""
-    return _kind(request) in (MULTIPART, URLENCODED)
+    return kind_of(request) in (MULTIPART, URLENCODED)
 
 
 async def read_form(
     request: Request, open_file: Callable[[str, str], Awaitable[Sink | None]]
 ) -> dict[str, str]:
-    """Read a form: its files are handed on, its other fields returned.
+    """Read a form, or a JSON object that stands for one: its files are handed on, its other fields returned.
 
     Args:
         request: has the form as its body.
@@ -114,13 +116,13 @@ async def read_form(
     Raises:
         RefusalError: it is no form, or its texts are too long; or as `open_file` and what it returns.
     """
-    reader = _MultipartReader(request) if _kind(request) == MULTIPART else _QueryReader()
+    reader = _reader(request)
     fields = _Fields(open_file)
     async for part in body_of(request):
         for at in range(0, len(part), MAX_TEXT):
             try:
                 reader.write(part[at : at + MAX_TEXT])
-            except FormParserError as error:
+            except (FormParserError, NoObjectError) as error:
                 raise _no_form() from error
             await fields.take(reader.taken())
     try:
@@ -133,7 +135,15 @@ async def read_form(
     return fields.texts
 
 
-def _kind(request: Request) -> str:
+def _reader(request: Request) -> _MultipartReader | _QueryReader | JsonReader:
+    kind = kind_of(request)
+    if kind == MULTIPART:
+        return _MultipartReader(request)
+    return JsonReader() if kind == JSON else _QueryReader()
+
+
+def kind_of(request: Request) -> str:
+    """The media type of a request's body, in lower case and without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

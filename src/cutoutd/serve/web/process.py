@@ -19,6 +19,8 @@ from cutoutd.serve.web.answers import HEADERS, problem, refusal
 from cutoutd.serve.web.job_streams import JobStreams
 from cutoutd.serve.web.own_api import OwnApi
 from cutoutd.serve.web.pictures import Pictures
+from cutoutd.serve.web.rembg_api import RembgApi
+from cutoutd.serve.web.removebg_api import RemoveBgApi
 from cutoutd.webserver.web import process, server
 from cutoutd.webserver.web.backend_channel import BackendChannel
 from cutoutd.webserver.web.checked_app import CheckedApp
@@ -74,7 +76,11 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
 
 
 def _app(pictures: Pictures, streams: JobStreams, max_wait_s: int) -> ASGIApp:
-    routes = OwnApi(pictures, streams, max_wait_s).routes()
+    routes = [
+        *OwnApi(pictures, streams, max_wait_s).routes(),
+        *RemoveBgApi(pictures, max_wait_s).routes(),
+        *RembgApi(pictures, max_wait_s).routes(),
+    ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _failed})
 
 

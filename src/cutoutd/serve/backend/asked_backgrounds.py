@@ -1,0 +1,133 @@
+"""Pictures that programs send to stand behind their subjects: written part by part, and kept by their hash once whole."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from cutoutd import backgrounds
+from cutoutd.errnos import FULL
+from cutoutd.fs.durable import make_directory
+from cutoutd.journal.submissions import Submissions
+from cutoutd.serve.backend.state import allowed
+from cutoutd.serve.backend.uploads import too_large, uploads
+from cutoutd.webserver.backend import journal
+from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.serve.keys import ApiKey
+    from cutoutd.webserver.backend.method import Parameters
+
+MOST: Final = 32
+"""Of them that are on their way at a time."""
+
+SWEEP_S: Final = 3600.0
+_MODE: Final = 0o600
+_NAME: Final = 32
+_FULL_S: Final = 60
+_BUSY_S: Final = 2
+_PREFIX: Final = "draft-"
+
+
+def _draft(backend: ServeBackend, key: ApiKey, params: Parameters) -> Path:
+    number = text(params, "background", longest=_NAME)
+    if len(number) != _NAME or not set(number) <= set("0123456789abcdef"):
+        raise RefusedError(400, "background", "This cannot be the number of a background.")
+    return backgrounds.directory_in(backend.state_dir) / f"{_PREFIX}{key.id}-{number}"
+
+
+def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
+    """``background``, ``offset`` and a body -> ``offset``."""
+    key = allowed(backend, params)
+    path, offset, most = (
+        _draft(backend, key, params),
+        whole(params, "offset"),
+        uploads(backend).most(key),
+    )
+    if offset + len(body) > most:
+        raise too_large(most)
+    try:
+        if offset == 0:
+            _see_that_there_is_room(backend, path)
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if offset else os.O_CREAT | os.O_EXCL)
+        descriptor = os.open(path, flags, _MODE)
+        try:
+            if os.fstat(descriptor).st_size != offset:
+                raise RefusedError(409, "offset", "This is not the next part.")
+            at = 0
+            while at < len(body):
+                at += os.pwrite(descriptor, body[at:], offset + at)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _refused(error) from error
+    return Reply(data={"offset": offset + len(body)})
+
+
+def _end(backend: ServeBackend, params: Parameters) -> Reply:
+    """``background`` -> ``sha256``, by which options name it."""
+    path = _draft(backend, allowed(backend, params), params)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            sha256 = backgrounds.keep(backend.state_dir, descriptor)
+        finally:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused(error) from error
+    return Reply(data={"sha256": sha256})
+
+
+def _drop(backend: ServeBackend, params: Parameters) -> Reply:
+    """``background`` -> nothing: its request was broken off."""
+    with suppress(OSError):
+        _draft(backend, allowed(backend, params), params).unlink(missing_ok=True)
+    return Reply(data={})
+
+
+def _see_that_there_is_room(backend: ServeBackend, path: Path) -> None:
+    make_directory(path.parent, parents=False, mode=0o700)
+    now_s = backend.clock.monotonic_s()
+    if now_s >= backend.parts.get("backgrounds_swept_s", 0.0):
+        backend.parts["backgrounds_swept_s"] = now_s + SWEEP_S
+        with journal.required(backend) as store:
+            named = Submissions(store, backend.clock).asked_backgrounds()
+        backgrounds.sweep(backend.state_dir, named)
+    if sum(1 for one in path.parent.iterdir() if one.name.startswith(_PREFIX)) >= MOST:
+        raise RefusedError(
+            503, "busy", "Too many backgrounds are under way. Try again in a moment.", retry_after_s=_BUSY_S
+        )
+    room = os.statvfs(path.parent)
+    if room.f_bavail * room.f_frsize < backend.configuration.settings.service.min_free_disk_mb << 20:
+        raise _full()
+
+
+def _refused(error: OSError) -> RefusedError:
+    if error.errno in FULL:
+        return _full()
+    return RefusedError(
+        503,
+        "background",
+        f"The background cannot be kept just now: {error.strerror}.",
+        retry_after_s=_FULL_S,
+    )
+
+
+def _full() -> RefusedError:
+    return RefusedError(
+        507, "disk_full", "The disk of the state directory is full. Try again later.", retry_after_s=_FULL_S
+    )
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "background_part": BytesMethod(_part),
+    "background_end": _end,
+    "background_drop": _drop,
+}

@@ -1,0 +1,137 @@
+"""From a form of somebody else's contract to a finished job: what those contracts have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from cutoutd.serve.contract.removebg import ResultFacts
+from cutoutd.serve.web.answers import RefusalError
+from cutoutd.serve.web.forms import MULTIPART, kind_of
+from cutoutd.serve.web.pictures import PART
+from cutoutd.serve.web.requests import declared, idempotency_of
+from cutoutd.webserver.web.backend_channel import BackendGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from cutoutd.serve.web.pictures import Job, Pictures, Upload
+
+UNFINISHED_S: Final = 5
+"""Seconds after which a program is told to ask again."""
+
+_FORM_ROOM: Final = 1 << 20
+MAX_NAME: Final = 1000
+
+
+async def begun(pictures: Pictures, key: str, request: Request) -> Upload:
+    """Begin the upload of a picture that comes in a form, or in base64 in one.
+
+    Raises:
+        RefusalError: the key is wrong, or there is no room.
+    """
+    size = declared(request)
+    if size is not None:
+        whole = size if kind_of(request) == MULTIPART else size * 3 // 4
+        size = max(0, whole - _FORM_ROOM)
+    return await pictures.begin(key, idempotency=idempotency_of(request), size=size)
+
+
+async def finished(pictures: Pictures, key: str, job: Job, wait_s: float) -> Job:
+    """A job that is over.
+
+    Raises:
+        RefusalError: 503; it is not over in time. Nothing of it is lost.
+    """
+    job = await pictures.wait(key, job, wait_s)
+    if not job["over"]:
+        raise RefusalError(
+            503,
+            "not_ready",
+            f"The picture is not cut yet; it is not lost, and becomes /v1/jobs/{job['id']}.",
+            {"retry_after_s": UNFINISHED_S},
+        )
+    return job
+
+
+async def facts_of(pictures: Pictures, key: str, job: Job, *, is_preview: bool = False) -> list[ResultFacts]:
+    """What is known of each result of a job.
+
+    Raises:
+        RefusalError: its sidecar cannot be read just now.
+    """
+    params = {"key": key, "job": job["id"], "is_preview": is_preview}
+    said = (await pictures.ask("results", params))["results"]
+    return [
+        ResultFacts(
+            width=one["width"],
+            height=one["height"],
+            subject=None if one["subject"] is None else tuple(one["subject"]),
+        )
+        for one in said
+    ]
+
+
+class Background:
+    """A picture that is to stand behind the subject, on its way in.
+
+    Args:
+        pictures: asks the backend.
+        key: SHA-256 of the key.
+    """
+
+    def __init__(self, pictures: Pictures, key: str) -> None:
+        self._pictures = pictures
+        self._params = {"key": key, "background": uuid4().hex}
+        self._buffer = bytearray()
+        self._offset = 0
+        self.is_begun = False
+
+    async def write(self, data: bytes) -> None:
+        """Add some bytes.
+
+        Raises:
+            RefusalError: they are too many, or there is no room.
+        """
+        self._buffer += data
+        while len(self._buffer) >= PART:
+            await self._flush(PART)
+
+    async def finish(self) -> str:
+        """Keep it; returns the SHA-256 by which options name it.
+
+        Raises:
+            RefusalError: it is empty, or cannot be kept.
+        """
+        if self._buffer:
+            await self._flush(len(self._buffer))
+        if not self._offset:
+            raise RefusalError(400, "invalid_bg_image_file", "The background picture is empty.")
+        self.is_begun = False
+        return str((await self._pictures.ask("background_end", self._params))["sha256"])
+
+    async def drop(self) -> None:
+        """Remove what came."""
+        with suppress(RefusalError, BackendGoneError):
+            await self._pictures.ask("background_drop", self._params)
+
+    async def _flush(self, size: int) -> None:
+        self.is_begun = True
+        part = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        params = {**self._params, "offset": self._offset}
+        self._offset = int((await self._pictures.ask("background_part", params, part))["offset"])
+
+
+@asynccontextmanager
+async def dropping_background(background: Background) -> AsyncIterator[Background]:
+    """Remove a background that is not kept, whatever the reason."""
+    try:
+        yield background
+    finally:
+        if background.is_begun:
+            await asyncio.shield(background.drop())

@@ -1,0 +1,104 @@
+"""Answers that wrap results: JSON with base64 in it, and an archive of two files; made while they are sent, never held.
+
+The archive is after PKWARE's APPNOTE 6.3.3, stored without compression: its files are compressed pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+    from cutoutd.serve.web.pictures import Output
+
+_DOS_DATE: Final = 33  # 1 January 1980: the same pictures make the same archive
+_VERSION: Final = 20
+_HEAD: Final = b'{"data": {"result_b64": "'
+_LOCAL: Final = struct.Struct("<4s5H3I2H")
+_CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
+_END: Final = struct.Struct("<4s4H2IH")
+
+
+def json_size(output: Output, tail: Mapping[str, int]) -> int:
+    """Bytes of what `as_json_parts` gives."""
+    return len(_HEAD) + 4 * -(-output.size // 3) + len(_tail(tail))
+
+
+async def as_json_parts(output: Output, tail: Mapping[str, int]) -> AsyncIterator[bytes]:
+    """``{"data": {"result_b64": ..., ...}}``."""
+    yield _HEAD
+    rest = b""
+    async for part in output.parts:
+        rest += part
+        whole = len(rest) // 3 * 3
+        yield base64.b64encode(rest[:whole])
+        rest = rest[whole:]
+    yield base64.b64encode(rest)
+    yield _tail(tail)
+
+
+def _tail(tail: Mapping[str, int]) -> bytes:
+    fields = "".join(f', "{name}": {value}' for name, value in tail.items())
+    return f'"{fields}}}}}'.encode("ascii")
+
+
+async def checksum(output: Output) -> int:
+    """CRC-32 of a result, which is read for it."""
+    found = 0
+    async for part in output.parts:
+        found = zlib.crc32(part, found)
+    return found
+
+
+def archive_size(names: Sequence[str], outputs: Sequence[Output]) -> int:
+    """Bytes of what `archived` gives."""
+    fixed = sum(_LOCAL.size + _CENTRAL.size + 2 * len(name) for name in names)
+    return fixed + sum(one.size for one in outputs) + _END.size
+
+
+async def archived(
+    names: Sequence[str], outputs: Sequence[Output], checksums: Sequence[int]
+) -> AsyncGenerator[bytes, None]:
+    """An archive of results.
+
+    Args:
+        names: of the files, ASCII.
+        outputs: the results.
+        checksums: of each.
+    """
+    directory, at = b"", 0
+    for name, output, crc in zip(names, outputs, checksums, strict=True):
+        encoded, size = name.encode("ascii"), output.size
+        local = _LOCAL.pack(b"PK\3\4", _VERSION, 0, 0, 0, _DOS_DATE, crc, size, size, len(encoded), 0)
+        yield local + encoded
+        async for part in output.parts:
+            yield part
+        directory += (
+            _CENTRAL.pack(
+                b"PK\1\2",
+                _VERSION,
+                _VERSION,
+                0,
+                0,
+                0,
+                _DOS_DATE,
+                crc,
+                size,
+                size,
+                len(encoded),
+                0,
+                0,
+                0,
+                0,
+                0,
+                at,
+            )
+            + encoded
+        )
+        at += len(local) + len(encoded) + size
+    count = len(outputs)
+    yield directory + _END.pack(b"PK\5\6", 0, 0, count, count, len(directory), at, 0)

@@ -1,0 +1,119 @@
+"""The routes of rembg's contract (`cutoutd.serve.contract.rembg`), and the page that lists what is spoken here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from cutoutd.serve.contract import rembg
+from cutoutd.serve.contract.rembg import RembgError
+from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
+from cutoutd.serve.web.contract_openapi import DOCUMENT, PAGE
+from cutoutd.serve.web.contract_upload import MAX_NAME, begun, finished
+from cutoutd.serve.web.forms import MULTIPART, kind_of, read_form
+from cutoutd.serve.web.pictures import dropping
+from cutoutd.serve.web.requests import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from starlette.requests import Request
+
+    from cutoutd.serve.web.pictures import Pictures, Upload
+
+OWN_MODEL: Final = "the folder's"
+
+
+class RembgApi:
+    """Its routes.
+
+    Args:
+        pictures: asks the backend.
+        wait_s: seconds that a request waits for its cutout.
+    """
+
+    def __init__(self, pictures: Pictures, wait_s: int) -> None:
+        self._pictures = pictures
+        self._wait_s = wait_s
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            _route("/api/remove", self.remove, "POST"),
+            _route("/api/remove", self.fetch, "GET"),
+            Route("/api", _page, methods=["GET"]),
+            Route("/openapi.json", _openapi, methods=["GET"]),
+        ]
+
+    async def fetch(self, request: Request) -> Response:
+        """A picture by its address, which is refused in words."""
+        await self._pictures.ask("key", {"key": key_of(request)})
+        if not request.query_params.get(rembg.URL):
+            missing = {"type": "missing", "loc": ["query", "url"], "msg": "Field required", "input": None}
+            raise RembgError([missing])
+        raise RembgError(rembg.NO_FETCHING, status=400)
+
+    async def remove(self, request: Request) -> Response:
+        """Cut a picture, and answer with it as PNG."""
+        key = key_of(request)
+        upload = await begun(self._pictures, key, request)
+        async with dropping(upload):
+            form = _File(upload)
+            fields = await read_form(request, form.opened) if kind_of(request) == MULTIPART else {}
+            asked = rembg.understood(fields, request.query_params, has_file=form.is_there)
+            job = await upload.finish(form.name, asked.options.text())
+        job = await finished(self._pictures, key, job, self._wait_s)
+        if not job["outputs"]:
+            raise rembg.failed(job)
+        output = await self._pictures.open_output(key, str(job["id"]), 0)
+        headers = {
+            "Content-Length": str(output.size),
+            "X-Cutoutd-Model": f"{OWN_MODEL}, not {asked.model}",
+            **rate_headers(upload.rate),
+        }
+        return StreamingResponse(output.parts, headers=headers, media_type=output.media_type)
+
+
+class _File:
+    """Takes the field ``file``."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self.is_there = False
+        self.name = ""
+
+    async def opened(self, field: str, filename: str) -> Upload | None:
+        """What takes a field; None: it is a text.
+
+        Raises:
+            RembgError: another file came before.
+        """
+        if field != rembg.FILE:
+            return None
+        if self.is_there:
+            raise RembgError("One request brings one picture.", status=400)
+        self.is_there, self.name = True, filename[:MAX_NAME]
+        return self._upload
+
+
+async def _page(_: Request) -> Response:
+    return HTMLResponse(PAGE)
+
+
+async def _openapi(_: Request) -> Response:
+    return as_json(DOCUMENT)
+
+
+def _route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], method: str) -> Route:
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except RembgError as error:
+            return as_json(error.body, error.status, {"Connection": "close"})
+        except RefusalError as refused:
+            return as_json({"detail": refused.text}, refused.status, refused.headers)
+
+    return Route(path, answered, methods=[method])

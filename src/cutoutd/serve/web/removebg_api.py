@@ -1,0 +1,195 @@
+"""The routes of remove.bg's contract (`cutoutd.serve.contract.removebg`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from cutoutd.serve.contract import removebg
+from cutoutd.serve.contract.removebg import ContractError
+from cutoutd.serve.web import packing
+from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
+from cutoutd.serve.web.contract_upload import (
+    MAX_NAME,
+    Background,
+    begun,
+    dropping_background,
+    facts_of,
+    finished,
+)
+from cutoutd.serve.web.forms import JSON, MULTIPART, URLENCODED, Base64Sink, kind_of, read_form
+from cutoutd.serve.web.pictures import dropping
+from cutoutd.serve.web.requests import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from starlette.requests import Request
+
+    from cutoutd.serve.contract.removebg import ResultFacts
+    from cutoutd.serve.web.forms import Sink
+    from cutoutd.serve.web.pictures import Job, Output, Pictures, Upload
+
+FREE_CALLS: Final = 1_000_000
+"""That an account is said to have: some clients stop at 0."""
+
+_PARTS: Final = ("color.jpg", "alpha.png")
+_NO_SUBJECT: Final = "no subject"
+
+
+class RemoveBgApi:
+    """Its routes.
+
+    Args:
+        pictures: asks the backend.
+        wait_s: seconds that a request waits for its cutout.
+    """
+
+    def __init__(self, pictures: Pictures, wait_s: int) -> None:
+        self._pictures = pictures
+        self._wait_s = wait_s
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            _route("/v1.0/removebg", self.remove, "POST"),
+            _route("/v1.0/account", self.account, "GET"),
+            _route("/v1.0/improve", self.improve, "POST"),
+        ]
+
+    async def account(self, request: Request) -> Response:
+        """What is left of a credit that nobody pays."""
+        await self._pictures.ask("key", {"key": key_of(request)})
+        return as_json(removebg.account(FREE_CALLS))
+
+    async def improve(self, _: Request) -> Response:
+        """Nothing leaves this machine to be learned from."""
+        raise ContractError(
+            "not_implemented", "No picture is sent away from here to be learned from", status=501
+        )
+
+    async def remove(self, request: Request) -> Response:
+        """Cut a picture, and answer with the result."""
+        key = key_of(request)
+        if kind_of(request) not in (MULTIPART, URLENCODED, JSON):
+            raise ContractError(
+                "missing_source",
+                "No image given",
+                detail="The body is multipart/form-data, application/x-www-form-urlencoded or application/json.",
+            )
+        upload = await begun(self._pictures, key, request)
+        background = Background(self._pictures, key)
+        async with dropping(upload), dropping_background(background):
+            form = _Form(upload, background, is_multipart=kind_of(request) == MULTIPART)
+            fields = await read_form(request, form.opened)
+            asked = removebg.understood(fields, form.files)
+            options = asked.options
+            if form.has_background:
+                options = options.model_copy(update={"background": await background.finish()})
+            job = await upload.finish(form.name, options.text())
+        job = await finished(self._pictures, key, job, self._wait_s)
+        if not job["outputs"]:
+            raise removebg.failed(job)
+        if job["score"] == 0.0 or _NO_SUBJECT in job["reasons"]:
+            raise removebg.unknown_foreground()
+        facts = await facts_of(self._pictures, key, job, is_preview=bool(asked.note))
+        headers = {**removebg.headers_of(asked, facts[0]), **rate_headers(upload.rate)}
+        if asked.is_zip:
+            return await self._archive(key, job, headers)
+        output = await self._pictures.open_output(key, str(job["id"]), 0)
+        return _answer(request, output, facts[0], headers)
+
+    async def _archive(self, key: str, job: Job, headers: dict[str, str]) -> Response:
+        """Colours and matte; each is read twice, as its checksum comes first."""
+        number = str(job["id"])
+        checksums = [
+            await packing.checksum(await self._pictures.open_output(key, number, place)) for place in range(2)
+        ]
+        opened = [await self._pictures.open_output(key, number, place) for place in range(2)]
+        headers["Content-Length"] = str(packing.archive_size(_PARTS, opened))
+        parts = packing.archived(_PARTS, opened, checksums)
+        return StreamingResponse(parts, headers=headers, media_type="application/zip")
+
+
+class _Form:
+    """Takes the files of one request.
+
+    Args:
+        upload: takes the picture.
+        background: takes the one behind it.
+        is_multipart: fields that are files come as such, and not as texts.
+    """
+
+    def __init__(self, upload: Upload, background: Background, *, is_multipart: bool) -> None:
+        self._upload = upload
+        self._background = background
+        self._is_multipart = is_multipart
+        self.files: list[str] = []
+        self.name = ""
+
+    @property
+    def has_background(self) -> bool:
+        """Whether one came."""
+        return any(name in self.files for name in removebg.BACKGROUNDS)
+
+    async def opened(self, field: str, filename: str) -> Sink | None:
+        """What takes a field; None: it is a text.
+
+        Raises:
+            ContractError: another one came before.
+        """
+        sink: Sink | None = None
+        match field:
+            case "image_file" if self._is_multipart:
+                sink, self.name = self._upload, filename[:MAX_NAME]
+            case "image_file_b64":
+                sink = Base64Sink(self._upload)
+            case "bg_image_file" if self._is_multipart:
+                sink = self._background
+            case "bg_image_file_b64":
+                sink = Base64Sink(self._background)
+        if sink is not None:
+            is_background = field in removebg.BACKGROUNDS
+            if any((one in removebg.BACKGROUNDS) is is_background for one in self.files):
+                code = "multiple_bg_sources" if is_background else "multiple_sources"
+                raise ContractError(code, "Multiple sources given", detail="Send one of them alone.")
+            self.files.append(field)
+        return sink
+
+
+def _answer(request: Request, output: Output, facts: ResultFacts, headers: dict[str, str]) -> Response:
+    if _wants_json(request):
+        tail = removebg.json_tail(facts)
+        headers["Content-Length"] = str(packing.json_size(output, tail))
+        parts = packing.as_json_parts(output, tail)
+        return StreamingResponse(parts, headers=headers, media_type="application/json")
+    headers["Content-Length"] = str(output.size)
+    return StreamingResponse(output.parts, headers=headers, media_type=output.media_type)
+
+
+def _wants_json(request: Request) -> bool:
+    """Whether JSON is asked for, and not merely taken as well: common libraries name it first and then anything."""
+    accept = request.headers.get("accept", "").lower()
+    return "application/json" in accept and "*/*" not in accept and "image/" not in accept
+
+
+def _refusal(error: ContractError, headers: dict[str, str]) -> Response:
+    return as_json(error.body, error.status, {"X-Credits-Charged": "0", **headers})
+
+
+def _route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], method: str) -> Route:
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except ContractError as error:
+            # What was not read of a request's body must not be taken for the next request.
+            return _refusal(error, {"Connection": "close"})
+        except RefusalError as refused:
+            worded = removebg.refused(refused.status, refused.code, refused.text)
+            kept = {name: value for name, value in refused.headers.items() if name != "WWW-Authenticate"}
+            return _refusal(worded, kept)
+
+    return Route(path, answered, methods=[method])

@@ -1,0 +1,72 @@
+"""The contract of rembg's server, parameter by parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cutoutd.job_options import JobOptions
+from cutoutd.recipe import Channels, Format
+from cutoutd.serve.contract import rembg
+from cutoutd.serve.contract.rembg import RembgError, understood
+
+
+def test_nothing_asked_for_is_a_png_of_the_pictures_size() -> None:
+    """Always."""
+    request = understood({}, {}, has_file=True)
+    assert request.options == JobOptions(format=Format.PNG, channels=Channels.RGBA)
+    assert request.model == "u2net"
+
+
+@pytest.mark.parametrize(
+    ("fields", "query", "expected"),
+    [
+        ({"om": "true"}, {}, {"channels": Channels.ALPHA}),
+        ({"om": "0"}, {}, {}),
+        ({"a": "yes", "af": "240", "ab": "10", "ae": "10", "ppm": "on"}, {}, {}),
+        ({}, {"bgc": "255, 0,16,255"}, {"background": "#ff0010"}),
+        ({}, {"bgc": "1,2,3,0"}, {"background": "transparent"}),
+        ({"bgc": "not here"}, {"extras": "{}"}, {}),
+        ({"model": "isnet-general-use"}, {}, {}),
+    ],
+)
+def test_parameters(fields: dict[str, str], query: dict[str, str], expected: dict[str, Any]) -> None:
+    """``bgc`` and ``extras`` stand in the address, the others in the form; alpha matting is always on."""
+    whole = {"format": Format.PNG, "channels": Channels.RGBA, **expected}
+    assert understood(fields, query, has_file=True).options == JobOptions.model_validate(whole)
+
+
+@pytest.mark.parametrize(
+    ("fields", "query", "place", "kind"),
+    [
+        ({"a": "maybe"}, {}, ["body", "a"], "bool_parsing"),
+        ({"om": "2"}, {}, ["body", "om"], "bool_parsing"),
+        ({"af": "256"}, {}, ["body", "af"], "less_than_equal"),
+        ({"ab": "-1"}, {}, ["body", "ab"], "greater_than_equal"),
+        ({"ae": "x"}, {}, ["body", "ae"], "int_parsing"),
+        ({"model": "../x"}, {}, ["body", "model"], "string_pattern_mismatch"),
+        ({}, {"bgc": "1,2,3"}, ["query", "bgc"], "value_error"),
+        ({}, {"bgc": "1,2,3,256"}, ["query", "bgc"], "value_error"),
+        ({}, {"bgc": "1,2,3,128"}, ["query", "bgc"], "value_error"),
+    ],
+)
+def test_refusals(fields: dict[str, str], query: dict[str, str], place: list[str], kind: str) -> None:
+    """422, as FastAPI words it."""
+    with pytest.raises(RembgError) as refused:
+        understood(fields, query, has_file=True)
+    (fault,) = refused.value.body["detail"]
+    assert (refused.value.status, fault["loc"], fault["type"]) == (422, place, kind)
+
+
+def test_a_missing_picture_is_a_missing_field() -> None:
+    """With every other fault beside it."""
+    with pytest.raises(RembgError) as refused:
+        understood({"af": "999"}, {}, has_file=False)
+    assert [fault["loc"][1] for fault in refused.value.body["detail"]] == ["file", "af"]
+
+
+def test_why_there_is_no_result() -> None:
+    """The sender's fault, or ours."""
+    assert rembg.failed({"state": "refused", "why": "it is no picture"}).status == 400
+    assert rembg.failed({"state": "failed", "code": "Fault", "why": "x"}).status == 500
