@@ -37,6 +37,7 @@ _COMMANDS: Final = {
     "metrics": "status:metrics",
     "jobs": "queue:jobs",
     "retry": "retry:retry",
+    "submit": "submit:submit",
     "fix": "fix:fix",
     "export": "queue:export",
     "presets": "presets:presets",

@@ -1,0 +1,191 @@
+"""`cutoutd submit`: named pictures, into a hot folder; and with --wait, what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, named_path
+from cutoutd.cli.printing import path_fields, paths_fields
+from cutoutd.cli.queue import open_journal
+from cutoutd.clock import Clock
+from cutoutd.errors import StorageError, UsageError
+from cutoutd.intake import incoming
+from cutoutd.job_detail import JobResult, cause_in
+from cutoutd.job_options import JobOptions
+from cutoutd.jobs import HAS_RESULT, OPEN, JobState
+from cutoutd.journal.reader import Reader
+from cutoutd.journal.state import running
+from cutoutd.journal.submissions import Submissions
+from cutoutd.publish.naming import sidecar_name
+from cutoutd.submitting import submit as hand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.jobs import Job
+    from cutoutd.journal.store import Store
+    from cutoutd.settings.schema import Folder, Settings
+
+SCHEMA: Final = "cutoutd.submit/1"
+
+MAX_TIMEOUT_S: Final = 31_536_000.0
+_LOOK_S: Final = 0.1
+_PIECE: Final = 1 << 20
+_WAITS: Final = OPEN | {JobState.PARKED}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandedIn:
+    """A picture that was handed in.
+
+    Attributes:
+        file: as it was named.
+        key: of the request.
+    """
+
+    file: Path
+    key: str
+
+
+def submit(
+    pictures: Annotated[list[str], typer.Argument(help="Pictures; they stay where they are.")],
+    *,
+    folder: Annotated[
+        str | None, typer.Option("--folder", help="Name of the folder; not needed where there is one.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until each has its result, and say which.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=MAX_TIMEOUT_S, help="With --wait: wait no longer than so many seconds."),
+    ] = None,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Hand pictures in to a folder, each whole, and print what became of them as JSON.
+
+    Exit code 1: with --wait, some have no cutout, or not in time.
+    """
+    if timeout is not None and not wait:
+        raise UsageError("--timeout goes with --wait", advice="Give both, or neither.")
+    chosen = find_settings(config, input_dir, output_dir)
+    into = _folder(folder, chosen)
+    files = [named_path(one) for one in pictures]
+    for file in files:
+        _check(file, chosen.pool.max_file_mb << 20)
+    store = open_journal(chosen.service.state_dir)
+    if wait and running(chosen.service.state_dir) is None:
+        raise UsageError("cutoutd does not run, so nothing would come", advice="Start it with `cutoutd run`.")
+    handed_in = [_handed_in(file, into, store) for file in files]
+    end_s = None if timeout is None else time.monotonic() + timeout
+    while wait and any(_is_open(one, store) for one in handed_in):
+        if end_s is not None and time.monotonic() >= end_s:
+            break
+        time.sleep(_LOOK_S)
+    found = [_document(one, into, store) for one in handed_in]
+    print(json.dumps({"schema": SCHEMA, "pictures": found}, indent=2))
+    if wait and not all(one["state"] in HAS_RESULT for one in found):
+        raise typer.Exit(1)
+
+
+def _folder(name: str | None, chosen: Settings) -> Folder:
+    names = ", ".join(folder.name for folder in chosen.folder)
+    if name is None and len(chosen.folder) != 1:
+        raise UsageError("there are several folders", advice=f"Name one with --folder: {names}.")
+    found = [folder for folder in chosen.folder if name in (None, folder.name)]
+    if not found:
+        raise UsageError(f"there is no folder {name!r}", advice=f"Name one of: {names}.")
+    return found[0]
+
+
+def _check(file: Path, most_bytes: int) -> None:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise UsageError(f"it cannot be read ({error.strerror})", path=file) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError("this is no file", path=file, advice="Name pictures.")
+    if status.st_size > most_bytes:
+        raise UsageError("it is larger than [pool] max_file_mb allows", path=file)
+
+
+def _handed_in(file: Path, folder: Folder, store: Store) -> HandedIn:
+    """Copy a picture into the folder and hand it in; from here on it is not lost."""
+    key = f"submit {uuid.uuid4().hex}"
+    try:
+        with file.open("rb") as source, incoming.new_file(folder.input) as spool:
+            while piece := memoryview(source.read(_PIECE)):
+                while piece:
+                    piece = piece[os.write(spool.descriptor, piece) :]
+            hand_in(
+                store,
+                Clock(),
+                folder.input,
+                spool,
+                key=key,
+                folder=folder.name,
+                name=file.name,
+                options=JobOptions(),
+            )
+    except OSError as error:
+        raise StorageError(
+            f"{file} cannot be handed in: {error.strerror}",
+            path=folder.input,
+            advice="See that the folder is there and can be written, and its disk has room.",
+        ) from error
+    return HandedIn(file=file, key=key)
+
+
+def _job_of(one: HandedIn, store: Store) -> Job | None:
+    submission = Submissions(store, Clock()).find(one.key)
+    if submission is None or submission.job is None:
+        return None
+    return Reader(store).job(submission.job)
+
+
+def _is_open(one: HandedIn, store: Store) -> bool:
+    submission = Submissions(store, Clock()).find(one.key)
+    if submission is None or submission.refused is not None:
+        return False
+    job = _job_of(one, store)
+    return job is None or job.state in _WAITS
+
+
+def _document(one: HandedIn, folder: Folder, store: Store) -> dict[str, Any]:
+    submission, job = Submissions(store, Clock()).find(one.key), _job_of(one, store)
+    told = {**path_fields("file", os.fspath(one.file)), "folder": folder.name}
+    if job is None:
+        refused = submission.refused if submission is not None else None
+        state = "submitted" if refused is None else "refused"
+        return {**told, "job": None, "state": state, "why": refused or "", "outputs": [], "sidecar": None}
+    result = JobResult.of(job)
+    sidecar = _sidecar(folder, result.outputs)
+    return {
+        **told,
+        **path_fields("path", job.path),
+        "job": job.id,
+        "state": job.state.value,
+        "doubtful": result.doubtful,
+        "why": cause_in(job) or result.why,
+        **paths_fields("outputs", result.outputs),
+        **({"sidecar": None} if sidecar is None else path_fields("sidecar", sidecar)),
+    }
+
+
+def _sidecar(folder: Folder, outputs: Sequence[str]) -> str | None:
+    """Where the sidecar lies that names these results."""
+    if not outputs or not Path(outputs[0]).is_relative_to(folder.output):
+        return None
+    first = Path(outputs[0]).relative_to(folder.output).as_posix()
+    return os.fspath((folder.sidecar_dir or folder.output) / sidecar_name(first))
