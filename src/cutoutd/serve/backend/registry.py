@@ -10,7 +10,7 @@ from cutoutd.serve.backend import (
     outputs,
     removing,
     result_facts,
-    uploads,
+    upload_methods,
     watching,
 )
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 0
 """Of a request's body, in bytes, unless it is in here:"""
 
-MAX_BODIES: Final = {"upload_part": uploads.MAX_PART, "background_part": uploads.MAX_PART}
+MAX_BODIES: Final = {"upload_part": upload_methods.MAX_PART, "background_part": upload_methods.MAX_PART}
 
 SLOW: Final = frozenset(
     {
-        *uploads.METHODS,
+        *upload_methods.METHODS,
         *outputs.METHODS,
         *removing.METHODS,
         *asked_backgrounds.METHODS,
@@ -39,7 +39,7 @@ SLOW: Final = frozenset(
 SLOW_THREADS: Final = 16
 
 METHODS: Final[Mapping[str, Method]] = {
-    **uploads.METHODS,
+    **upload_methods.METHODS,
     **jobs.METHODS,
     **outputs.METHODS,
     **watching.METHODS,

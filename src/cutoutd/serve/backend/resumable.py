@@ -7,6 +7,8 @@ swept there by the daemon, and its record here when it is next asked for.
 from __future__ import annotations
 
 import json
+import os
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from cutoutd.webserver.backend.method import Parameters
 
+KEPT_S: Final = 2 * 86_400.0
 _UPLOADS: Final = "uploads"
 _MAX_BYTES: Final = 1 << 16
 _DIGITS: Final = 32
@@ -38,7 +41,7 @@ class UploadRecord:
         id: of the upload; empty as long as it is not begun, as are those below.
         key: id of its key.
         folder: its name.
-        spool: name of its file.
+        spool: name of its file; empty once it came whole.
     """
 
     length: int
@@ -93,6 +96,23 @@ def read(state_dir: Path, number: str) -> UploadRecord | None:
     return record if texts and all(one() for one in kinds.values()) and record.id == number else None
 
 
+def finished(state_dir: Path, record: UploadRecord) -> None:
+    """Remember for a day that one came whole, for whoever did not hear of it.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    write(state_dir, replace(record, spool=""))
+
+
+def sweep(state_dir: Path) -> None:
+    """Forget those that nobody went on with for a day: their files are swept by then."""
+    with suppress(OSError):
+        for path in (state_dir / DIRECTORY / _UPLOADS).iterdir():
+            if time.time() - path.lstat().st_mtime > KEPT_S:
+                path.unlink(missing_ok=True)
+
+
 def remove(state_dir: Path, number: str) -> None:
     """Forget one."""
     with suppress(OSError):
@@ -103,7 +123,5 @@ def _path(state_dir: Path, number: str) -> Path:
     home = state_dir / DIRECTORY / _UPLOADS
     for place in (home.parent, home):
         if not place.is_dir():
-            import os  # noqa: PLC0415
-
             os.close(open_private(place, OpenedNames())[0])
     return home / f"{number}.json"

@@ -17,34 +17,26 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from cutoutd.errnos import FULL
+from cutoutd.fs.tree import Tree
 from cutoutd.intake import incoming
-from cutoutd.job_options import JobOptions, JobOptionsError
 from cutoutd.journal.state import running
 from cutoutd.serve.backend import resumable
-from cutoutd.serve.backend.jobs import described, submission_key
+from cutoutd.serve.backend.jobs import submission_key
 from cutoutd.serve.backend.rates import Rates
-from cutoutd.serve.backend.state import allowed, folder_of
-from cutoutd.serve.backend.watching import watches
+from cutoutd.serve.backend.state import folder_of
 from cutoutd.submitting import submit
 from cutoutd.webserver.backend import journal
-from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
-from cutoutd.webserver.backend.parameters import text, whole
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from cutoutd.intake.incoming import SpoolFile
+    from cutoutd.job_options import JobOptions
     from cutoutd.serve.backend.resumable import UploadRecord
-    from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.serve.backend.state import ServeBackend
     from cutoutd.serve.keys import ApiKey
-    from cutoutd.webserver.backend.method import Parameters
 
-MAX_PART: Final = 1 << 18
-"""Bytes of a part."""
-
-MAX_OPTIONS: Final = 4096
-MAX_NAME: Final = 1000
 IDLE_S: Final = 600.0
 """An upload that nothing was added to for so long is removed; one that can be resumed is closed."""
 
@@ -72,6 +64,7 @@ class UploadInHand:
         record: of one that can be resumed.
         touched_s: when something was added, by the monotonic clock.
         lock: held while the file is written.
+        is_closed: nothing can be added.
     """
 
     id: str
@@ -86,6 +79,7 @@ class UploadInHand:
     record: UploadRecord | None = None
     touched_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    is_closed: bool = False
 
     def digest(self) -> str:
         """SHA-256 of the file, hex."""
@@ -181,6 +175,23 @@ class Uploads:
             raise RefusedError(404, "no_upload", "There is no such upload; it may have been broken off.")
         return found
 
+    def size(self, key: ApiKey, record: UploadRecord) -> int:
+        """Bytes that there are of an upload that can be resumed; its file is not opened for that.
+
+        Raises:
+            RefusedError: 404; there is no such upload any more.
+            OSError: the folder's disk or share refuses.
+        """
+        with self._lock:
+            found = self._in_hand.get(record.id)
+        if found is not None:
+            return found.size
+        try:
+            with Tree(folder_of(self._backend, key).input).entry(incoming.path_of(record.spool)) as entry:
+                return entry.lstat().st_size
+        except FileNotFoundError:
+            raise RefusedError(404, "no_upload", "The upload was broken off too long ago.") from None
+
     def add(self, upload: UploadInHand, offset: int, data: bytes) -> int:
         """Write a part; returns how many bytes there are.
 
@@ -189,6 +200,10 @@ class Uploads:
             OSError: the folder's disk or share refuses.
         """
         with upload.lock:
+            if upload.is_closed:
+                raise RefusedError(
+                    409, "offset", "Another request has ended this part. Ask how far it has come."
+                )
             if offset != upload.size:
                 raise RefusedError(
                     409, "offset", f"The next part begins at byte {upload.size}.", offset=upload.size
@@ -201,7 +216,7 @@ class Uploads:
                     at += os.pwrite(upload.file.descriptor, data[at:], upload.size + at)
             except OSError as error:
                 if error.errno in FULL:
-                    raise _full() from error
+                    raise full() from error
                 raise
             upload.size += len(data)
             if upload.sha256 is not None:
@@ -234,6 +249,8 @@ class Uploads:
                 digest=digest.hexdigest(),
             )
             self._forget(upload)
+            if upload.record is not None:
+                resumable.finished(backend.state_dir, upload.record)
         if holds.digest != digest.hexdigest():
             raise RefusedError(
                 422, "idempotency_key", "This idempotency key was used for another picture or other options."
@@ -247,11 +264,25 @@ class Uploads:
                 incoming.discard(upload.root, upload.file.name)
 
     def drop_if_any(self, number: str) -> None:
-        """Remove what came of an upload, if it is in hand."""
+        """Remove what came of an upload, in hand or not."""
         with self._lock:
             upload = self._in_hand.get(number)
         if upload is not None:
             self.drop(upload)
+        elif (record := resumable.read(self._backend.state_dir, number)) is not None:
+            resumable.remove(self._backend.state_dir, number)
+            folders = self._backend.configuration.settings.folder
+            for folder in (one for one in folders if one.name == record.folder and record.spool):
+                with suppress(OSError):  # it is swept later
+                    incoming.discard(folder.input, record.spool)
+
+    def rest(self, number: str) -> None:
+        """Nothing is added for now to an upload that can be resumed: its file is closed."""
+        with self._lock:
+            upload = self._in_hand.get(number)
+        if upload is not None and upload.record is not None:
+            with upload.lock:
+                self._close(upload)
 
     def drop_all(self) -> None:
         """Their web process has gone: nobody adds anything any more."""
@@ -267,6 +298,7 @@ class Uploads:
             old = [one for one in self._in_hand.values() if now_s - one.touched_s > IDLE_S]
         for upload in old:
             self._let_go(upload)
+        resumable.sweep(self._backend.state_dir)
 
     def _let_go(self, upload: UploadInHand) -> None:
         if upload.record is None:
@@ -283,6 +315,7 @@ class Uploads:
     def _close(self, upload: UploadInHand) -> None:
         with self._lock:
             if self._in_hand.pop(upload.id, None) is not None:
+                upload.is_closed = True
                 upload.stack.close()
 
     def _reopened(self, key: ApiKey, record: UploadRecord) -> UploadInHand:
@@ -337,7 +370,7 @@ class Uploads:
     def _see_that_there_is_room(self, root: Path, wanted: int, min_free_mb: int) -> None:
         room = os.statvfs(root)
         if room.f_bavail * room.f_frsize - wanted < min_free_mb * _MIB:
-            raise _full()
+            raise full()
 
 
 def uploads(backend: ServeBackend) -> Uploads:
@@ -359,127 +392,8 @@ def down() -> RefusedError:
     )
 
 
-def _full() -> RefusedError:
+def full() -> RefusedError:
+    """There is no room."""
     return RefusedError(
         507, "disk_full", "The disk of this folder is full. Try again later.", retry_after_s=_FULL_S
     )
-
-
-def _unreachable(error: OSError) -> RefusedError:
-    if error.errno in FULL:
-        return _full()
-    return RefusedError(
-        503,
-        "folder_away",
-        f"The folder cannot be written just now: {error.strerror}. Try again in a moment.",
-        retry_after_s=_DOWN_S,
-    )
-
-
-def _begin(backend: ServeBackend, params: Parameters) -> Reply:
-    """``folder``, ``idempotency`` (both may be empty), ``bytes`` (-1: not known) -> ``upload``, ``most`` and the rate."""
-    key = allowed(backend, params)
-    see_folder(key, text(params, "folder", "", longest=255))
-    rate = uploads(backend).rates.take(key)
-    declared = whole(params, "bytes", -1, least=-1)
-    try:
-        upload = uploads(backend).begin(
-            key,
-            idempotency=text(params, "idempotency", "", longest=255),
-            declared=None if declared < 0 else declared,
-            record=resumable.wanted(params),
-        )
-    except OSError as error:
-        raise _unreachable(error) from error
-    return Reply(data={"upload": upload.id, "most": upload.most, "rate": rate.named})
-
-
-def see_folder(key: ApiKey, folder: str) -> None:
-    """See that a key is for a folder, where one is named.
-
-    Raises:
-        RefusedError: 403; it is for another one, whether or not that exists.
-    """
-    if folder and folder != key.folder:
-        raise RefusedError(403, "other_folder", "This key is for another folder.")
-
-
-def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
-    """``upload``, ``offset`` and a body -> ``offset`` of the next part."""
-    upload = _named(backend, params)
-    if len(body) > MAX_PART:
-        raise RefusedError(413, "part", "The part is too large.")
-    try:
-        return Reply(data={"offset": uploads(backend).add(upload, whole(params, "offset"), body)})
-    except OSError as error:
-        raise _unreachable(error) from error
-
-
-def _end(backend: ServeBackend, params: Parameters) -> Reply:
-    """``upload``, ``name``, ``options`` (JSON as text) -> the job, as `cutoutd.serve.backend.jobs` describes it."""
-    key = allowed(backend, params)
-    upload = _named(backend, params)
-    try:
-        options = JobOptions.parse(text(params, "options", "", longest=MAX_OPTIONS))
-    except JobOptionsError as error:
-        raise RefusedError(422, "options", f"The options are wrong: {error}") from error
-    name = text(params, "name", "", longest=MAX_NAME) or "picture"
-    if upload.size == 0:
-        raise RefusedError(400, "empty", "The picture is empty.")
-    # From now on, so that no change is missed.
-    watches(backend).add(upload.key, upload.id)
-    try:
-        uploads(backend).finish(upload, name, options)
-    except OSError as error:
-        raise _unreachable(error) from error
-    return Reply(data=described(backend, key, upload.id))
-
-
-def _drop(backend: ServeBackend, params: Parameters) -> Reply:
-    """``upload`` -> nothing; whether its key is still good or not."""
-    uploads(backend).drop_if_any(text(params, "upload", longest=32))
-    return Reply(data={})
-
-
-def _offset(backend: ServeBackend, params: Parameters) -> Reply:
-    """``upload``, one that can be resumed -> its ``offset``, ``length``, ``name`` and ``options``."""
-    upload = _named(backend, params)
-    if upload.record is None:
-        raise RefusedError(404, "no_upload", "There is no such upload.")
-    record = upload.record
-    data = {"offset": upload.size, "length": record.length, "name": record.name, "options": record.options}
-    return Reply(data=data)
-
-
-def _named(backend: ServeBackend, params: Parameters) -> UploadInHand:
-    key = allowed(backend, params)
-    try:
-        return uploads(backend).get(key, text(params, "upload", longest=32))
-    except OSError as error:
-        raise _unreachable(error) from error
-
-
-def _key(backend: ServeBackend, params: Parameters) -> Reply:
-    """What the key may do."""
-    key = allowed(backend, params)
-    see_folder(key, text(params, "folder", "", longest=255))
-    name = folder_of(backend, key).name
-    data = {
-        "id": key.id,
-        "name": key.name,
-        "folder": name,
-        "per_minute": key.per_minute,
-        "max_bytes": uploads(backend).most(key),
-        "running": running(backend.state_dir) is not None,
-    }
-    return Reply(data=data)
-
-
-METHODS: Final[Mapping[str, Method]] = {
-    "key": _key,
-    "upload_begin": _begin,
-    "upload_part": BytesMethod(_part),
-    "upload_end": _end,
-    "upload_drop": _drop,
-    "upload_offset": _offset,
-}

@@ -47,13 +47,13 @@ class OwnApi:
     def routes(self) -> list[Route]:
         """All of them."""
         return [
-            _route("/v1/openapi.json", self.openapi),
-            _route("/v1/key", self.key),
-            _route("/v1/folders/{folder}/pictures", self.add, "POST"),
-            _route("/v1/jobs/{job}", self.job),
-            _route("/v1/jobs/{job}", self.remove, "DELETE"),
-            _route("/v1/jobs/{job}/outputs/{output:int}", self.output),
-            _route("/v1/events", self.events),
+            route("/v1/openapi.json", self.openapi),
+            route("/v1/key", self.key),
+            route("/v1/folders/{folder}/pictures", self.add, "POST"),
+            route("/v1/jobs/{job}", self.job),
+            route("/v1/jobs/{job}", self.remove, "DELETE"),
+            route("/v1/jobs/{job}/outputs/{output:int}", self.output),
+            route("/v1/events", self.events),
         ]
 
     async def openapi(self, _: Request) -> Response:
@@ -156,7 +156,9 @@ def _given(request: Request, fields: dict[str, str]) -> tuple[str, str]:
     return name[:1000], query.get(OPTIONS) or fields.get(OPTIONS, "")
 
 
-def _route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], *methods: str) -> Route:
+def route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], *methods: str) -> Route:
+    """A route whose refusals are told as this API tells them."""
+
     async def answered(request: Request) -> Response:
         try:
             return await answer(request)

@@ -21,6 +21,7 @@ from cutoutd.serve.web.own_api import OwnApi
 from cutoutd.serve.web.pictures import Pictures
 from cutoutd.serve.web.rembg_api import RembgApi
 from cutoutd.serve.web.removebg_api import RemoveBgApi
+from cutoutd.serve.web.tus import ResumableUploads
 from cutoutd.webserver.web import process, server
 from cutoutd.webserver.web.backend_channel import BackendChannel
 from cutoutd.webserver.web.checked_app import CheckedApp
@@ -78,6 +79,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
 def _app(pictures: Pictures, streams: JobStreams, max_wait_s: int) -> ASGIApp:
     routes = [
         *OwnApi(pictures, streams, max_wait_s).routes(),
+        *ResumableUploads(pictures).routes(),
         *RemoveBgApi(pictures, max_wait_s).routes(),
         *RembgApi(pictures, max_wait_s).routes(),
     ]

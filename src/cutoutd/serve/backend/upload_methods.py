@@ -1,0 +1,173 @@
+"""What the web process may ask about uploads; see `cutoutd.serve.backend.uploads`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.errnos import FULL
+from cutoutd.job_options import JobOptions, JobOptionsError
+from cutoutd.journal.state import running
+from cutoutd.serve.backend import resumable
+from cutoutd.serve.backend.jobs import described
+from cutoutd.serve.backend.state import allowed, folder_of
+from cutoutd.serve.backend.uploads import full, uploads
+from cutoutd.serve.backend.watching import watches
+from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
+from cutoutd.webserver.backend.parameters import text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.serve.backend.resumable import UploadRecord
+    from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.serve.backend.uploads import UploadInHand
+    from cutoutd.serve.keys import ApiKey
+    from cutoutd.webserver.backend.method import Parameters
+
+MAX_PART: Final = 1 << 18
+"""Bytes of a part."""
+
+MAX_OPTIONS: Final = 4096
+MAX_NAME: Final = 1000
+
+
+def _unreachable(error: OSError) -> RefusedError:
+    if error.errno in FULL:
+        return full()
+    return RefusedError(
+        503,
+        "folder_away",
+        f"The folder cannot be written just now: {error.strerror}. Try again in a moment.",
+        retry_after_s=15,
+    )
+
+
+def _begin(backend: ServeBackend, params: Parameters) -> Reply:
+    """``folder``, ``idempotency`` (both may be empty), ``bytes`` (-1: not known) -> ``upload``, ``most`` and the rate."""
+    key = allowed(backend, params)
+    see_folder(key, text(params, "folder", "", longest=255))
+    rate = uploads(backend).rates.take(key)
+    declared = whole(params, "bytes", -1, least=-1)
+    try:
+        upload = uploads(backend).begin(
+            key,
+            idempotency=text(params, "idempotency", "", longest=255),
+            declared=None if declared < 0 else declared,
+            record=resumable.wanted(params),
+        )
+    except OSError as error:
+        raise _unreachable(error) from error
+    return Reply(data={"upload": upload.id, "most": upload.most, "rate": rate.named})
+
+
+def see_folder(key: ApiKey, folder: str) -> None:
+    """See that a key is for a folder, where one is named.
+
+    Raises:
+        RefusedError: 403; it is for another one, whether or not that exists.
+    """
+    if folder and folder != key.folder:
+        raise RefusedError(403, "other_folder", "This key is for another folder.")
+
+
+def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
+    """``upload``, ``offset`` and a body -> ``offset`` of the next part."""
+    upload = _named(backend, params)
+    if len(body) > MAX_PART:
+        raise RefusedError(413, "part", "The part is too large.")
+    try:
+        return Reply(data={"offset": uploads(backend).add(upload, whole(params, "offset"), body)})
+    except OSError as error:
+        raise _unreachable(error) from error
+
+
+def _end(backend: ServeBackend, params: Parameters) -> Reply:
+    """``upload``, ``name``, ``options`` (JSON as text) -> the job, as `cutoutd.serve.backend.jobs` describes it."""
+    key = allowed(backend, params)
+    upload = _named(backend, params)
+    try:
+        options = JobOptions.parse(text(params, "options", "", longest=MAX_OPTIONS))
+    except JobOptionsError as error:
+        raise RefusedError(422, "options", f"The options are wrong: {error}") from error
+    name = text(params, "name", "", longest=MAX_NAME) or "picture"
+    if upload.size == 0:
+        raise RefusedError(400, "empty", "The picture is empty.")
+    # From now on, so that no change is missed.
+    watches(backend).add(upload.key, upload.id)
+    try:
+        uploads(backend).finish(upload, name, options)
+    except OSError as error:
+        raise _unreachable(error) from error
+    return Reply(data=described(backend, key, upload.id))
+
+
+def _drop(backend: ServeBackend, params: Parameters) -> Reply:
+    """``upload`` -> nothing; whether its key is still good or not."""
+    uploads(backend).drop_if_any(text(params, "upload", longest=32))
+    return Reply(data={})
+
+
+def _offset(backend: ServeBackend, params: Parameters) -> Reply:
+    """``upload``, one that can be resumed -> ``offset``, ``length``, ``name``, ``options``, and whether it is ``done``."""
+    key = allowed(backend, params)
+    record = resumable.read(backend.state_dir, text(params, "upload", longest=32))
+    if record is None or record.key != key.id:
+        raise RefusedError(404, "no_upload", "There is no such upload; it may have been broken off.")
+    is_done = not record.spool
+    data = {
+        "id": record.id,
+        "offset": record.length if is_done else _size(backend, key, record),
+        "length": record.length,
+        "name": record.name,
+        "options": record.options,
+        "done": is_done,
+    }
+    return Reply(data=data)
+
+
+def _size(backend: ServeBackend, key: ApiKey, record: UploadRecord) -> int:
+    try:
+        return uploads(backend).size(key, record)
+    except OSError as error:
+        raise _unreachable(error) from error
+
+
+def _rest(backend: ServeBackend, params: Parameters) -> Reply:
+    """``upload``, to which nothing is added for now -> nothing."""
+    uploads(backend).rest(text(params, "upload", longest=32))
+    return Reply(data={})
+
+
+def _named(backend: ServeBackend, params: Parameters) -> UploadInHand:
+    key = allowed(backend, params)
+    try:
+        return uploads(backend).get(key, text(params, "upload", longest=32))
+    except OSError as error:
+        raise _unreachable(error) from error
+
+
+def _key(backend: ServeBackend, params: Parameters) -> Reply:
+    """What the key may do."""
+    key = allowed(backend, params)
+    see_folder(key, text(params, "folder", "", longest=255))
+    name = folder_of(backend, key).name
+    data = {
+        "id": key.id,
+        "name": key.name,
+        "folder": name,
+        "per_minute": key.per_minute,
+        "max_bytes": uploads(backend).most(key),
+        "running": running(backend.state_dir) is not None,
+    }
+    return Reply(data=data)
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "key": _key,
+    "upload_begin": _begin,
+    "upload_part": BytesMethod(_part),
+    "upload_end": _end,
+    "upload_drop": _drop,
+    "upload_offset": _offset,
+    "upload_rest": _rest,
+}
