@@ -311,6 +311,9 @@ __attribute__((noreturn)) static void become(const char *root, char **first, cha
 }
 
 int main(int count, char **arguments) {
+    /* Who started this may have closed a standard stream: what is opened next would be taken for it. */
+    for (int one = 0; one <= STDERR_FILENO; one++)
+        if (fcntl(one, F_GETFD) < 0) open("/dev/null", O_RDWR); /* gets the lowest number that is free, which is this one */
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length <= 0) die("/proc is not mounted");
     self[length] = '\0';

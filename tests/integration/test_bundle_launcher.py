@@ -124,6 +124,17 @@ def test_it_is_unpacked_once_and_gets_its_arguments_as_they_are(
     ] == ["0o700"] * 3
 
 
+def test_a_stream_that_is_closed_is_not_taken_for_the_archive(pack: Callable[..., Path], cache: Path) -> None:
+    """As by a service manager that gives none: what the loader is given as its streams is /dev/null."""
+    bundle = pack("one", b"#!/bin/sh\nreadlink /proc/self/fd/0 /proc/self/fd/2 >&1\n")
+    closed = f'exec "{bundle}" run <&- 2>&-'
+    environ = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache)}
+    said = subprocess.run(
+        ["/bin/sh", "-c", closed], env=environ, stdout=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    assert said.stdout == "/dev/null\n/dev/null\n"
+
+
 def damaged(path: Path) -> None:
     """Another byte in the middle of the archive."""
     data = bytearray(path.read_bytes())
