@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +18,12 @@ import pytest
 from cutoutd.intake import incoming
 from cutoutd.serve.web.answers import HEADERS
 from tests.integration.serving import Serving, picture, serving, until
+from tests.integration.test_sandbox import ROOT
+from tests.integration.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 PICTURES = "/v1/folders/shop/pictures"
 
@@ -386,6 +391,45 @@ def test_fifty_at_once_are_all_cut(api: Serving) -> None:
         paths = list(pool.map(one, range(50)))
     assert sorted(paths) == sorted(f"many-{number}.jpg" for number in range(50))
     assert not spooled(api)
+
+
+def test_the_lines_of_the_documentation_do_what_it_says(api: Serving, tmp_path: Path) -> None:
+    """By curl, one after the other; but for the one that listens without an end."""
+    need("curl")
+    text = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.startswith("curl ") and "/v1/" in line and " -N " not in line
+    ]
+    assert len(lines) == 5
+    (tmp_path / "photo.jpg").write_bytes(picture(15))
+    job = ""
+    for line in lines:
+        said = subprocess.run(
+            [
+                "bash",
+                "-c",
+                f"{line.replace('/folders/to-cut/', '/folders/shop/')} --silent --show-error --fail-with-body",
+            ],
+            env={
+                **os.environ,
+                "API": f"http://127.0.0.1:{api.port}",
+                "AUTH": f"X-Api-Key: {api.key}",
+                "JOB": job,
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert said.returncode == 0, (line, said.stdout, said.stderr)
+        if said.stdout:
+            told = json.loads(said.stdout)
+            assert told["state"] == "done", line
+            job = told["id"]
+    assert (tmp_path / "cutout.png").stat().st_size > 0
+    assert api.ask("GET", f"/v1/jobs/{job}/outputs/0")[0] == 404
 
 
 def test_keys_are_in_no_log_and_no_file(api: Serving) -> None:

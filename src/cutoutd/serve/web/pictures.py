@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from cutoutd.webserver.web.backend_channel import BackendChannel
 
-PART: Final = 1 << 17
-"""Bytes that are handed on at a time: fifty uploads at once hold 6 MiB."""
+PART: Final = 1 << 16
+"""Bytes that are handed on at a time: fifty uploads at once hold 3 MiB."""
 
 LOOK_S: Final = 5.0
 """An event may be lost, and the daemon may end: so often it is asked for."""

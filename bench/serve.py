@@ -1,0 +1,153 @@
+"""What the API takes: waiting beside the work itself, pictures a minute beside the folder's own, and memory.
+
+    python -m bench.serve [--pictures 20] [--only waiting rate memory]
+
+It takes the group `test`, and some minutes on a machine that does nothing else, which figures of time need; memory and CPU time hold on
+any. Waiting is from a request's first byte to the answer that its cutout is there, less what work on it took, as the job says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+from tests.integration.serving import Serving, picture, serving, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTS: Final = ("waiting", "rate", "memory")
+UPLOADS: Final = 50
+UPLOAD_BYTES: Final = 20_000_000
+_TICKS_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+def photo(number: int) -> bytes:
+    """A picture of 12 megapixels with a subject, as JPEG of some megabytes."""
+    base = Image.open(io.BytesIO(picture(number, side=512))).resize((4000, 3000))
+    noise = np.random.default_rng(number).integers(0, 12, (3000, 4000, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(base) // 2 + 60 + noise).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def processes(api: Serving) -> list[int]:
+    """The two processes of the API."""
+    children = Path(f"/proc/{api.serve.pid}/task/{api.serve.pid}/children").read_text(encoding="ascii")
+    return [api.serve.pid, int(children.split()[0])]
+
+
+def cpu_s(api: Serving) -> float:
+    """Seconds of CPU that they have used."""
+    fields = [Path(f"/proc/{one}/stat").read_text(encoding="ascii").split() for one in processes(api)]
+    return sum(int(one[13]) + int(one[14]) for one in fields) / _TICKS_S
+
+
+def peaks_mib(api: Serving) -> list[float]:
+    """The most memory that each has had in use, MiB."""
+    texts = [Path(f"/proc/{one}/status").read_text(encoding="ascii") for one in processes(api)]
+    return [int(text.partition("VmHWM:")[2].split()[0]) / 1024 for text in texts]
+
+
+def waiting(api: Serving, count: int) -> None:
+    """One picture after the other."""
+    photos = [photo(number) for number in range(min(count, 5))]
+    beside: list[float] = []
+    before_s = cpu_s(api)
+    for number in range(count):
+        begun_s = time.perf_counter()
+        status, job, _ = api.cut(photos[number % len(photos)] + bytes([number]), f"?name=w{number}.jpg")
+        took_s = time.perf_counter() - begun_s
+        if status != 200 or job["state"] != "done":  # noqa: PLR2004 -- as of HTTP
+            raise SystemExit(f"{status}: {job}")
+        beside.append(took_s - job["seconds"])
+    used_ms = (cpu_s(api) - before_s) / count * 1000
+    first, middle = beside[0], statistics.median(beside)
+    print(
+        f"waiting, 12 MP: {middle:.2f} s beside the work (median of {count}; the first {first:.2f} s, most {max(beside):.2f} s)"
+    )
+    print(f"  CPU of the API: {used_ms:.0f} ms a picture")
+
+
+def rate(api: Serving, count: int) -> None:
+    """Many small ones: dropped into the folder, and handed in by several at once; the same pictures, other bytes."""
+    folder = max(_dropped(api, count, turn) for turn in range(2))
+    by_api = max(_handed_in(api, count, turn) for turn in range(2))
+    print(
+        f"rate: {folder:.0f} pictures a minute by the folder, {by_api:.0f} by the API ({by_api / folder - 1:+.0%})"
+    )
+
+
+def _dropped(api: Serving, count: int, turn: int) -> float:
+    begun_s = time.perf_counter()
+    for number in range(count):
+        draft = api.home / "draft.jpg"
+        draft.write_bytes(picture(number) + b"f%d" % turn)
+        draft.rename(api.input / f"f{turn}-{number}.jpg")
+    until(lambda: len(list(api.output.glob(f"f{turn}-*.json"))) == count, "the folder's")
+    return count / (time.perf_counter() - begun_s) * 60
+
+
+def _handed_in(api: Serving, count: int, turn: int) -> float:
+    def one(number: int) -> None:
+        api.cut(picture(number) + b"s%d" % turn, f"?name=s{turn}-{number}.jpg")
+
+    begun_s = time.perf_counter()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(count)))
+    return count / (time.perf_counter() - begun_s) * 60
+
+
+def memory(api: Serving) -> None:
+    """Fifty uploads at once, all of them under way before the first is whole."""
+
+    def body(number: int) -> Iterator[bytes]:
+        head = picture(number)
+        yield head
+        for _ in range((UPLOAD_BYTES - len(head)) // 65_536):
+            yield b"\0" * 65_536
+
+    def one(number: int) -> int:
+        sent = {"Content-Type": "image/jpeg", "Transfer-Encoding": "chunked"}
+        return api.ask("POST", "/v1/folders/shop/pictures", body(number), sent)[0]
+
+    before = peaks_mib(api)
+    with ThreadPoolExecutor(UPLOADS) as pool:
+        statuses = list(pool.map(one, range(UPLOADS)))
+    after = peaks_mib(api)
+    print(
+        f"memory: {sum(before):.0f} MiB before, {sum(after):.0f} MiB at most with {UPLOADS} uploads of {UPLOAD_BYTES / 1e6:.0f} MB "
+        f"({after[0]:.0f} behind, {after[1]:.0f} in front); {statuses.count(202)} accepted"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=int, default=20)
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    chosen = parser.parse_args()
+    print(f"load average before: {os.getloadavg()[0]:.1f}")
+    for part in chosen.only:
+        with tempfile.TemporaryDirectory() as place, serving(Path(place) / "home") as api:
+            if part == "waiting":
+                waiting(api, chosen.pictures)
+            elif part == "rate":
+                rate(api, chosen.pictures * 5)
+            else:
+                memory(api)
+
+
+if __name__ == "__main__":
+    main()
