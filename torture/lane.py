@@ -67,7 +67,7 @@ class Lane:
         self._crash()
         for place in (self.root, self.elsewhere):
             if place.exists():
-                shutil.copytree(place, _saved(place), symlinks=True)
+                shutil.copytree(place, _saved(place), symlinks=True, ignore=_pipes)
 
     def _crash(self) -> None:
         if self.scenario.crash is None:
@@ -236,6 +236,11 @@ class Lane:
             running.kill()
         tracer.wait()
         return struck
+
+
+def _pipes(directory: str, names: list[str]) -> list[str]:
+    """What cannot be copied: by such a one the daemon is woken, which makes it anew."""
+    return [name for name in names if Path(directory, name).is_fifo()]
 
 
 def _saved(place: Path) -> Path:

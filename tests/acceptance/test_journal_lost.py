@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from tests.acceptance.conftest import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -170,7 +172,7 @@ def _rename(state: Path) -> None:
 
 
 def _replace(state: Path) -> None:
-    shutil.copytree(state, state.with_name("copy"))
+    shutil.copytree(state, state.with_name("copy"), ignore=shutil.ignore_patterns("wake"))  # a pipe
     _rename(state)
     state.with_name("copy").rename(state)
 
@@ -189,7 +191,7 @@ def test_a_journal_that_is_taken_away_under_the_daemon_ends_it(
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the first")
     harm(journal_of(bench).parent)
     bench.drop("b.jpg")
-    assert daemon.process.wait(30) == EXIT_FAULT
+    assert daemon.process.wait(PATIENCE_S) == EXIT_FAULT
     assert "removed, replaced or moved" in (bench.root / "log").read_text()
     first = (bench.output / "a.png").stat().st_ino
     again = bench.once()
