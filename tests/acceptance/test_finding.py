@@ -21,7 +21,7 @@ def test_commands_without_options_find_the_running_daemon(bench: Bench, start: C
     """By the registry while it runs, and as what was used last after it was killed; a person is told which it is."""
     bench.drop("girl-2.jpg")
     daemon = start()
-    bench.wait_for(lambda: "girl-2.png" in bench.results(), "the cutout")
+    bench.wait_for(lambda: bench.states() == {"girl-2.jpg": "done"}, "the cutout")
     assert "watching" in bench.call("status").stdout
     assert bench.call("status").stderr == ""
     assert "girl-2.jpg" in bench.call("jobs").stdout

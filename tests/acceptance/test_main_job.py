@@ -174,7 +174,7 @@ def test_status_and_jobs_tell_what_happened(bench: Bench, start: Callable[..., D
     """With the daemon up and with it down."""
     bench.drop("a.jpg")
     daemon = start()
-    bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "done"}, "the cutout")
     status = json.loads(bench.call("status", *bench.pair(), "--json").stdout)
     assert status["running"] is True
     assert status["folders"][0]["watching"] in ("native", "poll")
@@ -225,6 +225,7 @@ def test_the_output_removed_while_running_costs_one_repetition(
     shutil.rmtree(bench.output)
     bench.drop("b.jpg", 1)
     bench.wait_for(lambda: "b.png.json" in bench.results(), "the second cutout")
+    bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "the end of both")
     assert sorted(job["state"] for job in bench.jobs()) == ["done", "done"]
 
 

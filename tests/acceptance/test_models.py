@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from tests.acceptance.conftest import PATIENCE_S
 from tests.integration import small_models
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_a_second_model_is_asked_where_the_first_leaves_doubt(
     weights = data / "cutoutd" / "models" / "darkness.onnx"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     bench.drop("green.jpg", hue=2)
-    assert daemon.process.wait(60) == 4
+    assert daemon.process.wait(PATIENCE_S) == 4
     assert "darkness.onnx" in log.read_text()
     assert bench.states()["green.jpg"] != "failed"
     altered = bench.once()

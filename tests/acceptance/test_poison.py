@@ -17,6 +17,7 @@ from PIL import Image
 
 import cutoutd
 from cutoutd.models import catalog
+from tests.acceptance.conftest import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +158,7 @@ def test_a_model_that_is_changed_under_a_running_daemon_ends_it(
         model.write(b"\0\0\0\0changed")
     for pid in workers_of(daemon):
         os.kill(pid, signal.SIGKILL)
-    assert daemon.process.wait(60) == 4
+    assert daemon.process.wait(PATIENCE_S) == 4
     assert "is not the one of the catalog" in said(bench)
     # And it does not start again like this.
     bench.drop("after.jpg")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import bench_in
+from tests.acceptance.conftest import PATIENCE_S, bench_in
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
@@ -56,7 +56,7 @@ def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: st
             said += os.read(ours, 65536)
         except OSError:  # the other end is gone
             break
-    assert process.wait(20) == 0, said
+    assert process.wait(PATIENCE_S) == 0, said
     os.close(ours)
     return said.decode("utf-8", "replace")
 
@@ -104,7 +104,7 @@ def test_a_pipe_gets_plain_text_or_a_line_of_json_at_each_look(cut: Bench) -> No
             if words:
                 assert json.loads(line)["folders"][0]["done_today"] == 1
         process.stdout.close()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stderr.read() == ""
         process.stderr.close()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import Daemon, picture
+from tests.acceptance.conftest import PATIENCE_S, Daemon, picture
 from tests.acceptance.shop import opened
 from tests.acceptance.test_secrets import family
 
@@ -118,7 +118,7 @@ def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, be
         workers = [pid for pid, line in others.items() if "cutoutd.pool.worker" in line]
         assert [file for pid in workers for file in files_of(pid)] == []
         terminal.type("\x03")
-        assert terminal.process.wait(30) == 0
+        assert terminal.process.wait(PATIENCE_S) == 0
         assert [line for pid, line in others.items() if Path(f"/proc/{pid}").exists()] == []
     finally:
         terminal.close()

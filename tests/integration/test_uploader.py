@@ -207,7 +207,7 @@ def test_what_takes_a_person_closes_the_route(
     first = station.request(picture(next(_numbers)))
     told = station.wait_for_route("paused")
     second = station.request(picture(next(_numbers)))
-    time.sleep(0.5)
+    station.wait_for_counts(waiting=2, in_flight=0)
     assert said in told["why"]
     assert station.is_waiting(first)
     assert station.is_waiting(second)
@@ -270,7 +270,7 @@ def test_a_link_in_the_outbox_is_not_followed(station: Station, server: HostedSe
     secret.write_bytes(content := picture(next(_numbers)))
     before = len(server.seen)
     station.pause()
-    time.sleep(0.5)
+    station.wait_for_route("paused")
     request = station.request(content)
     (station.paths.outbox / request.file).unlink()
     (station.paths.outbox / request.file).symlink_to(secret)
@@ -296,12 +296,11 @@ def test_an_upload_in_flight_stops_before_its_next_byte(
         assert 0 < reply.bytes < request.bytes
     else:
         station.pause()
-        time.sleep(1.0)
+        station.wait_for_counts(waiting=1, in_flight=0)
         assert station.is_waiting(request)
     (row,) = station.rows(request)
     assert (row["end"], row["counted"]) == ("withdrawn", 0)
     assert row["bytes"] < LARGE
-    time.sleep(0.3)
     assert not server.seen[before].is_whole
     if how == "paused":
         station.resume()
@@ -314,7 +313,7 @@ def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) ->
     station.wait_for_route("paused")
     before = len(server.seen)
     request = station.request(picture(next(_numbers)))
-    time.sleep(0.6)
+    station.wait_for_counts(waiting=1, in_flight=0)
     assert len(server.seen) == before
     assert station.told()["why"] == "by `cutoutd pause --hosted`"
     subprocess.run(station.command("resume", "--hosted"), check=True)
@@ -388,7 +387,7 @@ def test_killed_after_sending_it_is_unknown(own: tuple[Station, HostedServer]) -
     content = picture(1)
     request = station.request(content)
     server.wait_for(1)
-    time.sleep(0.2)
+    until(lambda: server.seen[0].is_whole, "all of it to be sent")
     station.kill()
     assert station.rows(request)[0]["end"] == "under way"
     station.start()
@@ -492,11 +491,13 @@ def test_budgets_are_kept_with_what_is_under_way(tmp_path: Path) -> None:
     ):
         small = [station.request(picture(n), folder="small") for n in range(4)]
         station.start()
-        time.sleep(1.5)
+        until(lambda: sum(not station.is_waiting(one) for one in small) >= 2, "two of the small")
+        station.wait_for_counts(waiting=2, in_flight=0)
         assert sum(not station.is_waiting(one) for one in small) == 2
         assert '"small" allows 0.5 credits a day, 0.5 are spent' in station.told()["folders"]["small"]["why"]
         large_ = [station.request(picture(9 + n), folder="large") for n in range(6)]
-        time.sleep(1.5)
+        until(lambda: sum(not station.is_waiting(one) for one in large_) >= 3, "three of the large")
+        station.wait_for_counts(waiting=5, in_flight=0)
         assert sum(not station.is_waiting(one) for one in large_) == 3
         assert server.charged == 1.25
         assert "[hosted] allows 1.25 credits a day" in station.told()["folders"]["large"]["why"]
@@ -527,7 +528,8 @@ def test_the_service_s_rate_is_kept_ahead_of_time(tmp_path: Path) -> None:
         requests = [
             station.request(picture(n, width=2000, height=1500), width=2000, height=1500) for n in range(5)
         ]
-        time.sleep(3)
+        until(lambda: sum(not station.is_waiting(one) for one in requests) >= 3, "three of them")
+        station.wait_for_counts(waiting=2, in_flight=0)
         assert sum(not station.is_waiting(one) for one in requests) == 3
         assert {one.status for one in server.seen} == {200}
 

@@ -43,5 +43,5 @@ def test_a_price_that_is_known_from_an_earlier_run_is_counted_on(tmp_path: Path)
         while sum(not station.is_waiting(one) for one in others) < 2:
             assert time.monotonic() < end_s, station.told()
             time.sleep(0.05)
-        time.sleep(0.5)  # a third would be under way by now
+        station.wait_for_counts(waiting=1, in_flight=0)
         assert (server.charged, len(server.seen), server.most_at_once) == (3.0, 3, 2)

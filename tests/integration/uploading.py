@@ -201,6 +201,13 @@ class Station:
             time.sleep(0.02)
         return self.told()
 
+    def wait_for_counts(self, *, waiting: int, in_flight: int) -> None:
+        """Wait until the uploader has read so many requests that it may not send, and sends so many."""
+        end_s = time.monotonic() + PATIENCE_S
+        while [self.told().get(key) for key in ("waiting", "in_flight")] != [waiting, in_flight]:
+            assert time.monotonic() < end_s, f"{self.told()}\n{self.log.read_text()}"
+            time.sleep(0.02)
+
     def rows(self, request: Request | None = None) -> list[dict[str, Any]]:
         """What the ledger says, of one request or of all."""
         with Ledger(self.paths.root / FILE_NAME) as ledger:

@@ -69,7 +69,7 @@ def test_extents_without_size_end() -> None:
 
 
 @given(st.data())
-def test_whatever_is_wrong_something_is_read_or_nothing(data: st.DataObject) -> None:
+def test_nothing_that_is_wrong_is_an_error(data: st.DataObject) -> None:
     """No exception but ours."""
     whole = bytearray(picture((box(b"irot", b"\1"),), ((100, 200), (200, 300))))
     for _ in range(data.draw(st.integers(1, 6))):
