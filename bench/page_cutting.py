@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PICTURES: Final = 40
 SIZE: Final = (4240, 2832)
+PATIENCE_S: Final = 600.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -97,7 +98,10 @@ def cut(drawn: Sequence[bytes], browser: Browser | None) -> tuple[float, float]:
             before_s, begun_s = _cpu_s(daemon.pid), time.perf_counter()
             for one in sorted((root / "ready").iterdir()):
                 one.rename(root / "in" / one.name)
-            while len(list((root / "out").glob("*.json"))) < PICTURES:
+            # Drawn subjects may be held back for review: that is cut all the same.
+            while len(list((root / "out").rglob("*.json"))) < PICTURES:
+                if time.perf_counter() > begun_s + PATIENCE_S:
+                    raise TimeoutError
                 time.sleep(0.05)
             return time.perf_counter() - begun_s, _cpu_s(daemon.pid) - before_s
         finally:
