@@ -1,13 +1,14 @@
 """Logging: structlog, dotted event names, one line per outcome; console on a terminal, JSON elsewhere.
 
 Nothing here is called at import. It never logs the environment, and a sink that fails never stops the work.
-structlog is imported where it is first used: it takes a tenth of a second, with asyncio and rich, and commands such as
+structlog is imported where it is first used: it takes a twentieth of a second, with asyncio, and commands such as
 `cutoutd status` log nothing.
 """
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import logging
 import os
 import queue
@@ -130,6 +131,16 @@ def _text(value: str) -> str:
         return value.encode("utf-8", "backslashreplace").decode()
 
 
+def _structlog() -> Any:  # noqa: ANN401 -- a module, which types know nothing of
+    """structlog, without rich: it would load that for traces in colour, which we do not write, for 0.1 s of each start."""
+    has_rich = "structlog" in sys.modules or sys.modules.setdefault("rich", None) is not None  # type: ignore[arg-type]
+    try:
+        return importlib.import_module("structlog")
+    finally:
+        if not has_rich:
+            del sys.modules["rich"]
+
+
 def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> None:
     """Set logging up, once, for this process.
 
@@ -138,8 +149,7 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
         log_format: ``console``, ``json``, or ``auto``: console on a terminal, JSON elsewhere.
         stream: where to; standard error by default.
     """
-    import structlog  # noqa: PLC0415 -- see the top
-
+    structlog = _structlog()
     stream = stream or sys.stderr
     sink = _Sink(stream)
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
@@ -170,16 +180,12 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
 
 def flush() -> None:
     """Give what was logged a moment to be written, before something else is said on the same terminal."""
-    import structlog  # noqa: PLC0415 -- see the top
-
-    sink = structlog.get_config()["logger_factory"]()
+    sink = _structlog().get_config()["logger_factory"]()
     if isinstance(sink, _Sink):
         sink.flush()
 
 
 def get(**bound: Any) -> FilteringBoundLogger:  # noqa: ANN401 -- a log takes values of any type
     """A logger with some values bound, such as ``folder`` or ``job``."""
-    import structlog  # noqa: PLC0415 -- see the top
-
-    logger: FilteringBoundLogger = structlog.get_logger().bind(**bound)
+    logger: FilteringBoundLogger = _structlog().get_logger().bind(**bound)
     return logger

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -144,66 +143,70 @@ def run(tree: Tree) -> Iterator[Callable[[], Daemon]]:
             daemon.end()
 
 
-def by_symlink(tree: Tree) -> None:
+def by_symlink(tree: Tree, at: str) -> None:
     """The untagged folder lies in the tagged one, behind a link."""
-    (tree.root / "data/shop/private").mkdir(parents=True)
-    (tree.root / "home").symlink_to("data/shop")
+    (tree.root / at / "data/shop/private").mkdir(parents=True)
+    (tree.root / at / "home").symlink_to("data/shop")
 
 
-def by_bind_mount(tree: Tree) -> None:
+def by_bind_mount(tree: Tree, at: str) -> None:
     """The same, behind a mount."""
-    (tree.root / "data/shop/private").mkdir(parents=True)
-    tree.bind("data/shop", "home")
+    (tree.root / at / "data/shop/private").mkdir(parents=True)
+    tree.bind(f"{at}/data/shop", f"{at}/home")
 
 
-def mounted_inside(tree: Tree) -> None:
+def mounted_inside(tree: Tree, at: str) -> None:
     """The untagged folder is mounted in the tagged one."""
-    (tree.root / "home/private").mkdir(parents=True)
-    tree.bind("home/private", "data/shop/x")
+    (tree.root / at / "home/private").mkdir(parents=True)
+    tree.bind(f"{at}/home/private", f"{at}/data/shop/x")
 
 
-def a_part_mounted_inside(tree: Tree) -> None:
+def a_part_mounted_inside(tree: Tree, at: str) -> None:
     """A part of the untagged folder is mounted in the tagged one: no directory of both has the same inode."""
-    (tree.root / "home/private").mkdir(parents=True)
-    tree.bind("home/private/sub", "data/shop/x")
+    (tree.root / at / "home/private").mkdir(parents=True)
+    tree.bind(f"{at}/home/private/sub", f"{at}/data/shop/x")
 
 
-def a_part_is_the_tagged_one(tree: Tree) -> None:
+def a_part_is_the_tagged_one(tree: Tree, at: str) -> None:
     """The tagged folder is a mount of a directory of the untagged one."""
-    (tree.root / "home/private").mkdir(parents=True)
-    tree.bind("home/private/sub", "data/shop")
+    (tree.root / at / "home/private").mkdir(parents=True)
+    tree.bind(f"{at}/home/private/sub", f"{at}/data/shop")
 
 
-WAYS = [by_symlink, by_bind_mount, mounted_inside, a_part_mounted_inside, a_part_is_the_tagged_one]
+BY_MOUNTS = [by_bind_mount, mounted_inside, a_part_mounted_inside, a_part_is_the_tagged_one]
 
 
-@pytest.mark.parametrize("arrange", WAYS)
-@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("ways", [[by_symlink], BY_MOUNTS], ids=["by a link", "by mounts"])
 def test_a_picture_of_an_untagged_folder_never_leaves(
-    tree: Tree, arrange: Callable[[Tree], None], order: int
+    tree: Tree, ways: list[Callable[[Tree, str], None]]
 ) -> None:
-    """The folder that could send it stands by and says so; the other one is worked on here, but not where both are."""
-    arrange(tree)
-    tree.drop("home/private/sub/secret.jpg" if "part" in arrange.__name__ else "home/private/secret.jpg")
-    if arrange is by_bind_mount:
-        shutil.move(tree.root / "home/private/secret.jpg", tree.root / "data/shop/private/secret.jpg")
-    folders = [
-        ("shop", "data/shop", "shop-out", "hosted"),
-        ("private", "home/private", "private-out", "local"),
-    ]
-    for name, source, output, route in folders[::order]:
-        tree.folder(name, source, output, route=route)
+    """The folder that could send it stands by and says so; the other one is worked on here, but not where both are.
+
+    Each way is there twice, since it must not matter which of the two folders is named first.
+    """
+    pairs = [(f"{way.__name__}-{order}".replace("_", "-"), way, order) for way in ways for order in (1, -1)]
+    for at, way, order in pairs:
+        way(tree, at)
+        inside = "private/sub/secret.jpg" if "part" in way.__name__ else "private/secret.jpg"
+        tree.drop(f"{at}/data/shop/{inside}" if way is by_bind_mount else f"{at}/home/{inside}")
+        folders = [
+            (f"shop-{at}", f"{at}/data/shop", f"{at}/shop-out", "hosted"),
+            (f"private-{at}", f"{at}/home/private", f"{at}/private-out", "local"),
+        ]
+        for name, source, output, route in folders[::order]:
+            tree.folder(name, source, output, route=route)
     done = tree.call("run", "--once")
     assert not tree.server.seen
     assert done.returncode == 1, done.stderr
-    assert "leave this machine" in done.stderr
-    is_shared = arrange is a_part_is_the_tagged_one
-    assert tree.names("private-out") == ([] if is_shared else ["secret.png"])
-    assert not tree.names("shop-out")
     checked = tree.call("check")
     assert checked.returncode == 2
-    assert '"shop" input' in checked.stderr
-    assert "leave this machine" in checked.stderr
+    for at, way, _ in pairs:
+        is_shared = way is a_part_is_the_tagged_one
+        assert tree.names(f"{at}/private-out") == ([] if is_shared else ["secret.png"]), at
+        assert not tree.names(f"{at}/shop-out"), at
+        for said in (done.stderr, checked.stderr):
+            about = [line for line in said.splitlines() if f"shop-{at}" in line]
+            assert any("leave this machine" in line for line in about), (at, said)
 
 
 def test_a_link_made_while_it_runs_closes_the_tagged_folder_before_a_picture_leaves(
