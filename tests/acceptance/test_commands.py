@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import cutoutd
 from tests.acceptance.terminals import Terminal
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench, Daemon
 
 
+@pytest.mark.small_model
 def test_a_second_daemon_on_the_same_state_exits_with_its_own_code(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -134,6 +137,7 @@ def test_the_module_is_the_command() -> None:
     assert Path(sys.executable).with_name("cutoutd").exists()
 
 
+@pytest.mark.small_model
 def test_a_reader_that_has_read_enough_is_no_failure(bench: Bench) -> None:
     """As in ``cutoutd jobs | head``: exit code 0, and not a word."""
     bench.drop("a.jpg")
@@ -153,6 +157,7 @@ def test_a_reader_that_has_read_enough_is_no_failure(bench: Bench) -> None:
         assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+@pytest.mark.small_model
 def test_retry_says_what_it_cannot_do(bench: Bench) -> None:
     """A job that is not there, and one that a newer version took the place of: exit code 2, and which is newer."""
     bench.drop("a.jpg", 0)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
+pytestmark = pytest.mark.small_model
+
 FAULT = """
 import importlib, sys
 def fail(where, name, when, times):

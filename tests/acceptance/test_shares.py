@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.about_workers
+pytestmark = [pytest.mark.about_workers, pytest.mark.small_model]
 
 POLL_S = 0.5
 
