@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,15 @@ from cutoutd import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+WITHOUT_RICH = """
+import sys
+from cutoutd import logs
+logs.configure(level="info", log_format="console")
+logs.get().info("begun")
+print("structlog" in sys.modules, any(name.split(".")[0] == "rich" for name in sys.modules))
+import rich.console
+"""
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9 \xff.jpg")
 
@@ -231,3 +242,12 @@ def test_a_trace_in_a_console_keeps_its_lines_and_nothing_else() -> None:
     flush()
     assert len(stream.getvalue().splitlines()) > 3
     assert all(line.isprintable() for line in stream.getvalue().split("\n"))
+
+
+def test_a_log_does_not_load_rich_and_leaves_it_to_others() -> None:
+    """It would take a tenth of a second of each start, for traces that are not written in colour."""
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", WITHOUT_RICH], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "True False\n"
+    assert "begun" in ended.stderr
