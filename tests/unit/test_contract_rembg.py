@@ -25,6 +25,8 @@ def test_nothing_asked_for_is_a_png_of_the_pictures_size() -> None:
         ({"om": "true"}, {}, {"channels": Channels.ALPHA}),
         ({"om": "0"}, {}, {}),
         ({"a": "yes", "af": "240", "ab": "10", "ae": "10", "ppm": "on"}, {}, {}),
+        ({"om": "", "af": "", "model": ""}, {}, {}),
+        ({"af": " 5 ", "ab": "1.0", "a": "T"}, {}, {}),
         ({}, {"bgc": "255, 0,16,255"}, {"background": "#ff0010"}),
         ({}, {"bgc": "1,2,3,0"}, {"background": "transparent"}),
         ({"bgc": "not here"}, {"extras": "{}"}, {}),
@@ -63,7 +65,7 @@ def test_a_missing_picture_is_a_missing_field() -> None:
     """With every other fault beside it."""
     with pytest.raises(RembgError) as refused:
         understood({"af": "999"}, {}, has_file=False)
-    assert [fault["loc"][1] for fault in refused.value.body["detail"]] == ["file", "af"]
+    assert [fault["loc"][1] for fault in refused.value.body["detail"]] == ["af", "file"]
 
 
 def test_why_there_is_no_result() -> None:

@@ -24,6 +24,7 @@ _FLAGS: Final = ("a", "om", "ppm")
 _NUMBERS: Final = {"af": 255, "ab": 255, "ae": None}
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,9}")
+_WHOLE_OR_ZEROS: Final = re.compile(r"[+-]?[0-9]{1,9}(\.0{1,9})?")  # as pydantic reads a whole number
 _CHANNELS: Final = 4
 _OPAQUE: Final = 255
 
@@ -73,10 +74,10 @@ def understood(fields: Mapping[str, str], query: Mapping[str, str], *, has_file:
     Raises:
         RembgError: it asks for what cannot be.
     """
-    faults = [] if has_file else [_fault("missing", FILE, "Field required", None)]
-    flags = {}
+    given = {name: text.strip() for name, text in fields.items() if text.strip()}  # an empty one is none
+    faults, flags = [], {}
     for name in _FLAGS:
-        text = fields.get(name, "false").lower()
+        text = given.get(name, "false").lower()
         if text not in _TRUE | _FALSE:
             faults.append(
                 _fault(
@@ -85,10 +86,12 @@ def understood(fields: Mapping[str, str], query: Mapping[str, str], *, has_file:
             )
         flags[name] = text in _TRUE
     for name, most in _NUMBERS.items():
-        faults += _faults_of_number(name, fields.get(name, "0"), most)
-    model = fields.get("model", "u2net")
+        faults += _faults_of_number(name, given.get(name, "0"), most)
+    model = given.get("model", "u2net")
     if not _NAME.fullmatch(model):
         faults.append(_fault("string_pattern_mismatch", "model", "String should be a model's name", model))
+    if not has_file:
+        faults.append(_fault("missing", FILE, "Field required", None))
     if faults:
         raise RembgError(faults)
     options = JobOptions(
@@ -131,12 +134,13 @@ def _background(text: str) -> str | None:
 
 
 def _faults_of_number(name: str, text: str, most: int | None) -> list[dict[str, Any]]:
-    if not _WHOLE.fullmatch(text):
+    if not _WHOLE_OR_ZEROS.fullmatch(text):
         said = "Input should be a valid integer, unable to parse string as an integer"
         return [_fault("int_parsing", name, said, text)]
-    if int(text) < 0:
+    number = int(text.partition(".")[0])
+    if number < 0:
         return [_fault("greater_than_equal", name, "Input should be greater than or equal to 0", text)]
-    if most is not None and int(text) > most:
+    if most is not None and number > most:
         return [_fault("less_than_equal", name, f"Input should be less than or equal to {most}", text)]
     return []
 
