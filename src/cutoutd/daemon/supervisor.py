@@ -314,7 +314,6 @@ class Supervisor:
         for part, action in (
             ("the watch over the folders", partial(self._watch_over_folders, now_s)),
             ("the hosted route", self._look_at_hosted_route),
-            ("the webhooks", self._look_at_webhooks),
             ("the folders", self._reconcile),
             ("the commands", self._commands.look),
             ("what rests", self._journal.queue.wake_rested),
@@ -333,12 +332,10 @@ class Supervisor:
                 self._coordinator.begin(self._folders.active)
                 self._has_begun = True
             self._coordinator.poll(self._folders.active)
+            if self._webhooks is not None:
+                self._webhooks.look()
         except OutboxError as error:
             self._coordinator.suspend(str(error))
-
-    def _look_at_webhooks(self) -> None:
-        if self._webhooks is not None:
-            self._webhooks.look()
 
     def _reconcile(self) -> None:
         self._folders.reconcile({held.folder for held in self._unfinished})
