@@ -1,0 +1,121 @@
+"""Uploads at the process behind the API: what a full disk, a web process that ends, and one that lies do to them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.intake import incoming
+from cutoutd.serve.backend import upload_methods, uploads
+from cutoutd.serve.backend.configuration import CurrentSettings
+from cutoutd.serve.backend.state import ServeBackend
+from cutoutd.serve.backend.uploads import Uploads
+from cutoutd.serve.keys import ApiKey, KeyFile
+from cutoutd.settings.schema import Folder, Service, Settings
+from cutoutd.webserver.backend.method import BytesMethod, RefusedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import FakeClock
+
+KEY = ApiKey(id="k", name="k", folder="shop", sha256="", per_minute=10, max_mb=1, made_us=0)
+
+
+class UploadRoom:
+    """A folder, and uploads into it, with a daemon that seems to run."""
+
+    def __init__(self, root: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("in", "out"):
+            (root / name).mkdir()
+        (root / "state").mkdir(mode=0o700)
+        monkeypatch.setattr(uploads, "running", lambda _: "session")
+        self.input = root / "in"
+        self.backend = ServeBackend(
+            configuration=CurrentSettings(self.settings(root, 1), None),
+            state_dir=root / "state",
+            open_store=lambda: None,
+            clock=clock,
+            keys=KeyFile(root / "state"),
+            tell=lambda *_: None,
+        )
+        self.uploads = self.backend.parts["uploads"] = Uploads(self.backend)
+
+    @staticmethod
+    def settings(root: Path, min_free_mb: int) -> Settings:
+        """With a bound of free room."""
+        return Settings(
+            service=Service(state_dir=root / "state", min_free_disk_mb=min_free_mb),
+            folder=(Folder(name="shop", input=root / "in", output=root / "out"),),
+        )
+
+    def spooled(self) -> list[str]:
+        """What lies there."""
+        return [path.name for path in (self.input / incoming.DIRECTORY).iterdir()]
+
+
+@pytest.fixture
+def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> UploadRoom:
+    """One of this test's own."""
+    return UploadRoom(tmp_path, clock, monkeypatch)
+
+
+def test_a_disk_that_is_full_in_the_middle_is_told_so_and_keeps_nothing(
+    room: UploadRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is anything begun where there is too little room."""
+    upload = room.uploads.begin(KEY, idempotency="", declared=None, record=None)
+    assert room.uploads.add(upload, 0, b"x" * 10) == 10
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RefusedError) as refused:
+        room.uploads.add(upload, 10, b"x")
+    assert refused.value.status == 507
+    assert upload.size == 10
+    room.uploads.drop(upload)
+    assert room.spooled() == []
+    root = room.input.parent
+    room.backend.configuration = CurrentSettings(room.settings(root, 1_000_000_000), None)
+    with pytest.raises(RefusedError) as refused:
+        room.uploads.begin(KEY, idempotency="", declared=None, record=None)
+    assert refused.value.status == 507
+    assert room.spooled() == []
+
+
+def test_what_a_web_process_that_ended_had_under_way_is_removed(room: UploadRoom, clock: FakeClock) -> None:
+    """And what nobody adds anything to; the same idempotency key is free again then."""
+    for end in (room.uploads.drop_all, room.uploads.tidy):
+        upload = room.uploads.begin(KEY, idempotency="once", declared=5, record=None)
+        with pytest.raises(RefusedError) as refused:
+            room.uploads.begin(KEY, idempotency="once", declared=5, record=None)
+        assert refused.value.status == 409
+        clock.advance(601)
+        end()
+        assert room.spooled() == []
+        with pytest.raises(RefusedError):
+            room.uploads.add(upload, 0, b"x")
+
+
+def test_parts_come_in_their_order_and_no_larger_than_is_allowed(room: UploadRoom) -> None:
+    """Whatever the web process says, which may have been taken over."""
+    upload = room.uploads.begin(KEY, idempotency="", declared=None, record=None)
+    for offset in (1, 10**12):
+        with pytest.raises(RefusedError) as refused:
+            room.uploads.add(upload, offset, b"x")
+        assert refused.value.status == 409
+    with pytest.raises(RefusedError) as refused:
+        room.uploads.add(upload, 0, b"x" * ((1 << 20) + 1))
+    assert refused.value.status == 413
+    part = upload_methods.METHODS["upload_part"]
+    assert isinstance(part, BytesMethod)
+    for params in ({}, {"key": "x", "upload": upload.id, "offset": 0}, {"key": 1}):
+        with pytest.raises(RefusedError) as refused:
+            part.run(room.backend, params, b"x")
+        assert refused.value.status in (400, 401)
+    assert upload.size == 0
