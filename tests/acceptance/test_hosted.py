@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutoutd.exchange import spool
 from tests.acceptance.conftest import picture
 from tests.acceptance.shop import KEY, opened
 from tests.hosted_server import Behaviour
@@ -153,12 +152,6 @@ def test_a_pause_of_the_hosted_route_holds_nothing_else_up(shop: Shop, start: Ca
     shop.drop("shop", "a.jpg", picture(1))
     shop.drop("private", "b.jpg", picture(2))
     shop.bench.wait_for((shop.bench.root / "private-out/b.png.json").exists, "the local cutout")
-    shop.bench.wait_for(
-        lambda: (
-            spool.uploader_status(spool.SpoolPaths.under(shop.bench.root / "own-state")).get("waiting") == 1
-        ),
-        "the uploader to know of it",
-    )
     assert not shop.server.seen
     assert shop.bench.call("resume", "--hosted", "--config", shop.config).returncode == 0
     shop.bench.wait_for((shop.bench.root / "shop-out/a.png.json").exists, "the hosted cutout")
