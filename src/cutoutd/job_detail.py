@@ -43,6 +43,7 @@ class JobResult:
         decision: of a person's, not carried out yet: a `cutoutd.journal.commands.ReviewDecision`.
         refused: why a decision could not be carried out.
         corrected: number of the correction that it was cut by; 0: none.
+        accepted: it was held back, and a person accepted it.
         reasons: what to look for, in words; of a result that an earlier version wrote down, those of its doubt.
         width, height: of the picture as seen, pixels; None where that is not known.
     """
@@ -58,6 +59,7 @@ class JobResult:
     decision: str
     refused: str
     corrected: int = 0
+    accepted: bool = False
     reasons: tuple[str, ...]
     width: int | None
     height: int | None
@@ -78,6 +80,7 @@ class JobResult:
             decision=_text(detail.get("decision")),
             refused=_text(detail.get("refused")),
             corrected=int(_number(detail.get("corrected")) or 0),
+            accepted=detail.get("accepted") is True,
             reasons=_reasons(detail),
             width=_pixels(detail.get("width")),
             height=_pixels(detail.get("height")),

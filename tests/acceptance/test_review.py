@@ -110,6 +110,10 @@ def test_what_waits_for_no_decision_is_told_so(bench: Bench) -> None:
     )
     assert done.returncode == unnamed.returncode == 2
     assert "is done" in done.stderr
+    undone = bench.call("review", "undo", "1", *bench.pair())
+    assert undone.returncode == 2
+    assert "nobody has decided about it" in undone.stderr
+    assert "a.png" in bench.results()
     assert "Nothing waits" in bench.call("review", "accept", "--all", *bench.pair()).stdout
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.commands import CommandHandler
-from cutoutd.errors import JournalError
+from cutoutd.errors import FailureCode, JournalError
 from cutoutd.jobs import JobState, Published, Version, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecision, Verb
 from cutoutd.journal.corrections import KEPT
@@ -229,6 +230,25 @@ def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, 
     assert why in answer
     assert world.job.state is before
     assert world.journal.corrections.last("f", "a.jpg", 0) is None
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_rejected_cutout_whose_original_was_put_away_can_be_corrected(world: World, *, moves: bool) -> None:
+    """Where the folder moves originals, it is looked for there; else it is gone, and the person is told so."""
+    folders: Any = world.handler._folders  # noqa: SLF001 -- which has no folder of its own
+    folders.active["f"] = SimpleNamespace(
+        folder=SimpleNamespace(originals_dir="/put/away" if moves else None)
+    )
+    world.journal.queue.finish(
+        world.number, JobState.FAILED, detail={"failure": {"code": FailureCode.REJECTED}}, sha256=SHA256
+    )
+    world.journal.sources.note_places("f", {"a.jpg": 5})
+    answer = world.draw(CLICK)
+    if moves:
+        assert answer == ""
+        assert (world.job.state, world.job.forced) == (JobState.QUEUED, True)
+    else:
+        assert "is not in its folder any more" in str(answer)
 
 
 def test_what_a_worker_could_not_follow_can_be_undone(world: World) -> None:

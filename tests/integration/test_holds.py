@@ -36,9 +36,10 @@ def test_an_accepted_result_is_in_review_again_and_can_be_decided_about_anew(
     desk = make()
     job = doubtful(desk)
     before = sidecar(desk, "review/a-overlay.png.json")
-    decide(desk, job)
+    assert JobResult.of(decide(desk, job)).accepted
     held = hold(desk, job)
     assert held.state is JobState.REVIEW
+    assert not JobResult.of(held).accepted
     assert (held.wanted, JobResult.of(held).decision) == (None, "")
     assert desk.files() == {"review/a.png": NEW}
     assert [path.name for path in desk.folder.output.glob("*.json")] == []

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
-    """A room of the test's own, without a daemon."""
+def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageRoom]:
+    """A room of the test's own, without a daemon; one look at the commands sees to all, however slow the machine is."""
+    monkeypatch.setattr(handler_module, "AT_ONCE_S", 60.0)
     opened = PageRoom(tmp_path, clock)
     yield opened
     opened.close()
@@ -367,3 +368,56 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
     assert {again.job(job).state for job in jobs} == {JobState.DONE}
     assert again.files() == {f"{number}.png": b"cut %d" % number for number in range(9)}
     assert again.staged() == []
+
+
+def test_undecided_changes_nothing_about_what_is_published_and_was_not_decided_about(room: PageRoom) -> None:
+    """Doubtful or not: it stays in the output. A decision that nobody has begun to carry out is withdrawn."""
+    doubtful, plain = room.cut("a.jpg", doubtful="score 0.3"), room.cut("b.jpg")
+    found = room.ask("decide", verb="undecided", items=room.seen(doubtful, plain))
+    assert (found["done"], room.asked()) == (2, [])
+    assert room.ask("undo", batch=found["batch"])["done"] == 2
+    assert room.asked() == []
+    room.ask("decide", verb="reject", items=room.seen(doubtful))
+    assert [verb for verb, _ in room.asked()] == ["hold", "reject"]
+    room.ask("decide", verb="undecided", items=room.seen(doubtful))
+    assert room.asked() == []
+
+
+def test_undecided_makes_a_published_cutout_that_was_accepted_doubtful_again(room: PageRoom) -> None:
+    """Where it lies; and what made it so is taken back like any decision."""
+    number = room.cut("a.jpg", doubtful="score 0.3")
+    handler = daemon(room)
+    room.ask("decide", verb="accept", items=room.seen(number))
+    handler.look()
+    assert room.ask("jobs", state="doubtful")["total"] == 0
+    cleared = room.ask("decide", verb="undecided", items=room.seen(number))
+    assert room.asked() == [("doubt", str(number))]
+    handler.look()
+    assert room.ask("jobs", state="doubtful")["total"] == 1
+    assert job(room, number).state is JobState.DONE
+    room.ask("undo", batch=cleared["batch"])
+    handler.look()
+    assert room.ask("jobs", state="doubtful")["total"] == 0
+
+
+def test_undecided_puts_back_into_review_what_was_accepted_from_there(room: PageRoom) -> None:
+    """That is where it was before anybody decided."""
+    number = room.cut("a.jpg", accepted=True)
+    room.ask("decide", verb="undecided", items=room.seen(number))
+    assert room.asked() == [("hold", str(number))]
+
+
+def test_undecided_publishes_a_rejected_cutout_again_that_was_published(room: PageRoom) -> None:
+    """It is cut again for it, and as doubtful as it was."""
+    number = room.cut("a.jpg", doubtful="score 0.3")
+    room.ask("decide", verb="reject", items=room.seen(number))
+    store = room.journal.store
+    with store.transaction():
+        store.write("DELETE FROM command")
+        rejected = '{"failure": {"code": "Rejected"}}'
+        store.write(
+            "UPDATE job SET state = 'failed', detail = :detail WHERE id = :job", detail=rejected, job=number
+        )
+    found = room.ask("decide", verb="undecided", items=[[number, ""]])
+    assert found["done"] == 1
+    assert [verb for verb, _ in room.asked()] == ["hold", "accept", "doubt"]

@@ -19,14 +19,15 @@ from cutoutd.daemon import status_file
 from cutoutd.errors import UsageError
 from cutoutd.folder.status import FolderState
 from cutoutd.job_detail import JobResult, is_rejected
-from cutoutd.jobs import HAS_RESULT, JobState
+from cutoutd.jobs import HAS_RESULT, RELEASED, JobState
+from cutoutd.journal.batches import Batches, Decision
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
 from cutoutd.journal.state import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cutoutd.jobs import Job
     from cutoutd.journal.store import Store
@@ -46,6 +47,9 @@ PicturesArgument = Annotated[
     list[str] | None,
     typer.Argument(help="Names of pictures, or the numbers that `cutoutd review list` shows."),
 ]
+AnyPicturesArgument = Annotated[
+    list[str], typer.Argument(help="Names of pictures, or the numbers that `cutoutd jobs` shows.")
+]
 AllOption = Annotated[
     bool, typer.Option("--all", help="All that are held back; with --folder, all of that folder.")
 ]
@@ -62,6 +66,7 @@ def build() -> typer.Typer:
     app.command("accept")(accept)
     app.command("reject")(reject)
     app.command("undo")(undo)
+    app.command("hold")(hold)
     return app
 
 
@@ -138,31 +143,62 @@ def reject(
 
 
 def undo(
-    picture: Annotated[
-        list[str], typer.Argument(help="Names of pictures, or the numbers that `cutoutd jobs` shows.")
-    ],
+    picture: AnyPicturesArgument,
     *,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Put cutouts back into review: published ones as they are, rejected ones by cutting them again."""
-    chosen = find_settings(config, input_dir, output_dir)
+    """Take decisions back: accepted cutouts go back into review as they are, rejected ones by cutting them again."""
+    _put_back(picture, find_settings(config, input_dir, output_dir), _undoing)
+
+
+def hold(
+    picture: AnyPicturesArgument,
+    *,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Put cutouts into review, whatever was decided: published ones leave the output, rejected ones are cut again."""
+    _put_back(picture, find_settings(config, input_dir, output_dir), lambda *_: Verb.HOLD)
+
+
+def _undoing(store: Store, job: Job) -> Verb | None:
+    """What takes back what was decided about a job; None: nothing was."""
+    result = JobResult.of(job)
+    if job.state not in RELEASED or result.accepted or result.decision:
+        return Verb.HOLD
+    holding = [one.verb for one in Batches(store).about(job.id) if not one.is_undone]
+    is_confirmed = holding[:1] == [Decision.ACCEPT] and not result.doubtful
+    return Verb.DOUBT if is_confirmed else None
+
+
+def _put_back(picture: list[str], chosen: Settings, verb_for: Callable[[Store, Job], Verb | None]) -> None:
     directory = chosen.service.state_dir
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
     jobs = meant(picture, reader, chosen, listed_by="cutoutd jobs")
+    asked: list[tuple[Verb, Job]] = []
     for job in jobs:
-        if job.state not in HAS_RESULT and not is_rejected(job):
+        has_any = job.state in HAS_RESULT or is_rejected(job)
+        verb = verb_for(store, job) if has_any else None
+        if verb is None:
             name = f"job {job.id} ({job.folder}/{printable(job.path)})"
-            raise UsageError(f"{name} is {job.state}, and nobody has decided about it")
+            is_published = job.state in RELEASED
+            raise UsageError(
+                f"{name} is {'published' if is_published else job.state}, and nobody has decided about it",
+                advice="`cutoutd review hold` takes it out of the output and into review." * is_published,
+            )
+        asked.append((verb, job))
+    is_held = any(verb is Verb.HOLD for verb, _ in asked)
     which = f"{jobs[0].folder}/{printable(jobs[0].path)} is" if len(jobs) == 1 else pictures(len(jobs))
     say_what_came_of(
-        [commands.post(Verb.HOLD, str(job.id)) for job in jobs],
+        [commands.post(verb, str(job.id)) for verb, job in asked],
         commands,
         directory,
-        done=f"{which} being put back into review.",
-        later=f"{which} put back into review.",
+        done=f"{which} {'being put back into review' if is_held else 'doubtful again'}.",
+        later=f"{which} {'put back into review' if is_held else 'doubtful again'}.",
     )
 
 

@@ -234,7 +234,9 @@ class CommandHandler:
             return f"there is no job {request.job}"
         if job.state in IN_HAND or (job.state not in OPEN and JobResult.of(job).decision):
             return None
-        if why := fixes.why_not(self._journal, job, request):
+        folder = self._folders.active.get(job.folder)
+        moves_originals = folder is not None and folder.folder.originals_dir is not None
+        if why := fixes.why_not(self._journal, job, request, moves_originals=moves_originals):
             return why
         detail = (
             job.detail

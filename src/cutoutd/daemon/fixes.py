@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 _STATES: Final = HAS_RESULT | WAITING
 
 
-def why_not(journal: Journal, job: Job, request: FixRequest) -> str:
+def why_not(journal: Journal, job: Job, request: FixRequest, *, moves_originals: bool = False) -> str:
     """Why a cutout cannot be corrected; empty if it can.
 
     Args:
         journal: what is remembered.
         job: the job that the request names, not in hand.
         request: what a person asks.
+        moves_originals: its folder moves the originals of what is published to another one.
     """
     if Reader(journal.store).newest(job) != job.id:
         return f"job {job.id} is about an older version: its picture was replaced meanwhile"
@@ -37,7 +38,9 @@ def why_not(journal: Journal, job: Job, request: FixRequest) -> str:
     if job.sha256 is None or not has_cutout:
         return f"job {job.id} is {job.state}, and has no cutout that could be corrected"
     is_missing = journal.sources.missing_us(job.folder, job.path) is not None
-    if is_missing and not journal.reservations.is_gone(job):  # else it is read from where it was put away
+    # Else it is read from where it was put away; of a rejected cutout the journal does not remember that.
+    is_put_away = journal.reservations.is_gone(job) or (moves_originals and is_rejected(job))
+    if is_missing and not is_put_away:
         return f"the original of job {job.id} is not in its folder any more; put it back there first"
     if request.seen and request.seen not in shown:
         return f"the cutout of job {job.id} was replaced by another one meanwhile; look at it again"

@@ -327,6 +327,7 @@ class PublicationSteps:
             width=cut.source.width,
             height=cut.source.height,
             corrected=publication.corrected,
+            accepted=is_put_back and not cut.review,
             is_hosted=publication.is_hosted,
         )
 
@@ -340,6 +341,7 @@ def _detail(
         "doubtful": bool(facts.doubtful),
         "skipped": is_skipped,
         "corrected": facts.corrected,
+        "accepted": facts.accepted,
         HOSTED: facts.is_hosted,
     }
     return {

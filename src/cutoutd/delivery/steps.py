@@ -42,6 +42,7 @@ class ResultFacts:
         width, height: of the picture as seen, pixels; 0: not known.
         recalls: what has its own name goes back into review with it.
         corrected: number of the correction that it was cut by; 0: none.
+        accepted: it was held back, and a person accepted it.
         is_hosted: its matte is a hosted service's.
     """
 
@@ -59,6 +60,7 @@ class ResultFacts:
     height: int = 0
     recalls: bool = False
     corrected: int = 0
+    accepted: bool = False
     is_hosted: bool = False
 
     @classmethod
@@ -75,6 +77,7 @@ class ResultFacts:
             height=int(job.detail.get("height", 0)),
             recalls=bool(job.detail.get("recalls", "corrected")),
             corrected=int(job.detail.get("corrected", 0)),
+            accepted=bool(job.detail.get("accepted")),
             is_hosted=bool(job.detail.get("is_hosted")),
         )
 
@@ -91,6 +94,7 @@ class ResultFacts:
             "height",
             "recalls",
             "corrected",
+            "accepted",
             "is_hosted",
         )
         return {name: getattr(self, name) for name in names}

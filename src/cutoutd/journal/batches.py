@@ -36,7 +36,9 @@ class Decision(StrEnum):
 
     ACCEPT = "accept"  # its cutout is right: it is published, or no longer doubtful
     REJECT = "reject"  # it is wrong: it goes, and the picture counts as failed
-    UNDECIDED = "undecided"  # whatever was decided is taken back: it is in review
+    UNDECIDED = (
+        "undecided"  # whatever was decided is taken back: it is as it was before, held back or published
+    )
 
 
 class ConflictCode(StrEnum):
@@ -290,11 +292,30 @@ def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     job, seen = row["job"], row["seen"] or None
     is_held = row["state"] == JobState.REVIEW
     if choice is Decision.UNDECIDED:
-        return [] if is_held and not row["decision"] else [(Verb.HOLD, job, None)]
+        return _clearing(row)
     if is_held or (choice is Decision.ACCEPT and row["state"] in RELEASED and row["decision"] != Verb.HOLD):
         return [(choice, job, seen)]
     # A published or rejected one goes back into review first.
     return [(Verb.HOLD, job, None), (choice, job, None)]
+
+
+def _clearing(row: sqlite3.Row) -> list[_Asked]:
+    """What to ask of the daemon so that nothing is decided about a job; where nothing is, nothing: what is published stays so."""
+    job, standing = row["job"], _standing(row)
+    if row["state"] == JobState.REVIEW:
+        is_coming = not row["decision"]
+    elif row["state"] in RELEASED and row["decision"] != Verb.HOLD:
+        if row["accepted"]:
+            return [(Verb.HOLD, job, None)]
+        is_confirmed = standing == Decision.ACCEPT and row["mark"] == Mark.PLAIN
+        return [(Verb.DOUBT, job, None)] if is_confirmed else []
+    else:
+        is_coming = row["decision"] == Verb.HOLD
+    first = [] if is_coming else [(Verb.HOLD.value, job, None)]
+    if not standing or row["base_state"] not in RELEASED:
+        return [*first]
+    doubt = [(Verb.DOUBT.value, job, None)] if row["base_mark"] == Mark.DOUBTFUL else []
+    return [*first, (Verb.ACCEPT.value, job, None), *doubt]
 
 
 def _undo_conflict(row: sqlite3.Row) -> ConflictCode | None:
@@ -314,6 +335,9 @@ def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     was_released = row["state_before"] in RELEASED
     if was_released and choice is Decision.ACCEPT:
         return [(Verb.DOUBT, job, None)] if row["mark_before"] == Mark.DOUBTFUL else []
+    if was_released and choice is Decision.UNDECIDED and row["state"] in RELEASED and not row["accepted"]:
+        is_confirmed = before == Decision.ACCEPT and row["mark_before"] == Mark.PLAIN
+        return [(Verb.ACCEPT, job, row["seen"])] if is_confirmed and row["mark"] == Mark.DOUBTFUL else []
     wanted = before or (Decision.ACCEPT if was_released else "")
     if not wanted:
         return [] if is_held and not row["decision"] else [(Verb.HOLD, job, None)]

@@ -5,7 +5,7 @@ refused IS NULL AND argument = CAST(j.id AS TEXT) AND verb IN ('accept', 'reject
 
 -- fragment: as_it_is
 j.id AS job, j.state, j.newest, j.mark,
-COALESCE(json_extract(j.detail, '$.decision'), '') AS decision,
+COALESCE(json_extract(j.detail, '$.decision'), '') AS decision, json_extract(j.detail, '$.accepted') AS accepted,
 COALESCE((SELECT c.verb FROM command AS c WHERE {about_job} ORDER BY c.id DESC LIMIT 1), '') AS asked,
 COALESCE((
   SELECT o.sha256 FROM output AS o
@@ -19,8 +19,13 @@ SELECT one.key, json_extract(one.value, '$[0]') AS number, json_extract(one.valu
   COALESCE((
     SELECT b.verb FROM decided AS d JOIN batch AS b ON b.id = d.batch
     WHERE d.job = j.id AND d.seen = json_extract(one.value, '$[1]') AND d.undone = 0
-    ORDER BY d.batch DESC LIMIT 1), '') AS last_verb
-FROM json_each(:items) AS one LEFT JOIN job AS j ON j.id = json_extract(one.value, '$[0]') ORDER BY one.key
+    ORDER BY d.batch DESC LIMIT 1), '') AS last_verb,
+  b.state AS base_state, b.mark AS base_mark
+FROM json_each(:items) AS one LEFT JOIN job AS j ON j.id = json_extract(one.value, '$[0]')
+-- As it was before the decision that holds, and those which that one replaced.
+LEFT JOIN decided AS b ON b.job = j.id AND b.batch = (
+  SELECT MAX(d.batch) FROM decided AS d WHERE d.job = j.id AND d.undone = 0 AND d.decision = '')
+ORDER BY one.key
 
 -- name: insert_batch
 INSERT INTO batch (verb, posted_us) VALUES (:verb, :now_us)
@@ -44,7 +49,7 @@ AND argument IN (SELECT CAST(value AS TEXT) FROM json_each(:jobs))
 SELECT * FROM batch WHERE id = :batch
 
 -- name: found_for_undo
-SELECT d.job AS number, d.state AS state_before, d.mark AS mark_before, d.decision AS decision_before, d.undone,
+SELECT d.job AS number, d.state AS state_before, d.mark AS mark_before, d.decision AS decision_before, d.seen, d.undone,
   EXISTS (SELECT 1 FROM decided AS l WHERE l.job = d.job AND l.batch > d.batch AND l.undone = 0) AS decided_again,
   {as_it_is}
 FROM decided AS d LEFT JOIN job AS j ON j.id = d.job WHERE d.batch = :batch ORDER BY d.job

@@ -203,7 +203,7 @@ UPDATE job SET detail = json_remove(detail, '$.doubtful')
 WHERE id = :job AND newest = 1 AND state IN {released} AND wanted IS NULL
 
 -- name: doubt_again
-UPDATE job SET detail = json_set(detail, '$.doubtful', json('true'))
+UPDATE job SET detail = json_remove(json_set(detail, '$.doubtful', json('true')), '$.accepted')
 WHERE id = :job AND newest = 1 AND state IN {released} AND wanted IS NULL
 
 -- fragment: is_decided

@@ -112,7 +112,8 @@ def _described(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: s
         "decision": (decision := _decision(result, asked)),
         "standing": decision or _standing(state, decided),
         "refused": to_valid_utf8(result.refused),
-        "fixable": job.state in HAS_RESULT and bool(outputs),
+        "fixable": (job.state in HAS_RESULT and bool(outputs))
+        or (state == REJECTED and job.sha256 is not None),
     }
 
 

@@ -171,7 +171,8 @@ export class Decisions extends EventTarget {
 
 function isAsDecided({ state, doubtful }, verb) {
   if (verb === "accept") return state === "done" && !doubtful;
-  return verb === "reject" ? state === "rejected" : state === "review" || Boolean(doubtful);
+  if (verb === "reject") return state === "rejected";
+  return state === "review" || (verb === "undecided" ? state === "done" : Boolean(doubtful));
 }
 
 /** Keeps what was not sent for as long as the tab lives, also over a reload. */
