@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime reads it at its import
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in a worker: CPU time of idle threads would count
 
 import cv2
 import numpy as np
@@ -186,12 +187,13 @@ def after(sample: Sample, draw: Draw, count: int, suggestion: int = 0) -> tuple[
     strokes: list[Stroke] = []
     matte, seen, slowest = sample.matte, [sample.iou], 0.0
     rng = np.random.default_rng(len(sample.name))
+    follower = correct.StrokeFollower(sample.rgb, sample.matte, sample.features, suggestion=suggestion)
     for _ in range(count):
         stroke = next_stroke(matte, sample.truth, draw, rng)
         if stroke is not None:
             strokes.append(stroke)
             begun = time.process_time()
-            made = correct.correct(sample.rgb, sample.matte, strokes, sample.features, suggestion=suggestion)
+            made = follower.follow(strokes)
             slowest = max(slowest, time.process_time() - begun)
             matte = made.matte
         seen.append(iou(matte, sample.truth))

@@ -65,14 +65,15 @@ def test_a_preview_follows_strokes_as_cutting_does(tmp_path: Path, monkeypatch: 
     recipe = Folder(name="f", input=tmp_path / "in", output=tmp_path / "out").recipe()
     task = Task(job=1, source="", size=0, mtime_ns=0, staging="", published_sha256=None, recipe=recipe)
     picture = decode(data, max_pixels=MAX_PIXELS)
-    found = matte.find(task, cast("Files", None), picture, engine)
     strokes = (
         _click(StrokeKind.REMOVE, width * 0.27, height * 0.5),
         _click(StrokeKind.KEEP, width * 0.74, height * 0.52),
     )
     for suggestion in (0, 1):
         drawn = Correction(number=1, sha256="", strokes=strokes, suggestion=suggestion)
-        after, done = correction.follow(drawn, picture, found, engine)
+        look = correction.look(drawn, picture, engine)
+        found = matte.find(task, cast("Files", None), picture, engine, look)
+        after, done = correction.follow(drawn, picture, found, look)
         preview = correct(
             shown.followed,
             shown.matte,

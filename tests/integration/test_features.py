@@ -36,7 +36,11 @@ def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
     seen = features.features(with_features, rgb).planes
     assert seen.shape == (features.GRID, features.GRID, 52)
     assert seen.dtype == np.float32
-    assert np.array_equal(seen, features.features(with_features, rgb).planes)
+    look = with_features.look(rgb)
+    assert np.array_equal(look.predict(rgb, 320), MatteModel(spec, provider="cpu").predict(rgb, 320))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(with_features.model, "tensors", lambda *_: pytest.fail("a second pass"))
+        assert np.array_equal(seen, look.features().planes)
     assert seen[..., 0].std() == pytest.approx(1, rel=1e-3)
     assert np.diff(seen[..., :12].std(axis=(0, 1))).max() < 1e-3
 
@@ -50,8 +54,8 @@ def test_an_altered_model_gives_no_features(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(catalog, "find", lambda _: spec)
     source = FeatureSource()
     with pytest.raises(ModelError, match="not the one of the catalog"):
-        source.features(rgb)
+        source.look(rgb)
     source.close()
     spec.file.unlink()
     with pytest.raises(ModelError, match="cannot be read"):
-        FeatureSource().features(rgb)
+        FeatureSource().look(rgb)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cutoutd.engine.matting.correct import SIDE, correct, framed
+from cutoutd.engine.matting.correct import SIDE, StrokeFollower, correct, framed
 from cutoutd.engine.matting.features import GRID, Features
-from cutoutd.engine.matting.stroke_masks import masks, paint
+from cutoutd.engine.matting.stroke_masks import mask, paint
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.strokes import Stroke, StrokeKind
 
@@ -116,14 +116,57 @@ def test_there_is_no_third_suggestion() -> None:
 
 def test_where_strokes_cross_the_later_one_counts_and_each_covers_a_pixel() -> None:
     """Also the thinnest on a small copy."""
-    strokes = [
-        _stroke(StrokeKind.KEEP, (0, 500), (1000, 500), radius=100),
-        _stroke(StrokeKind.REMOVE, (500, 0), (500, 1000), radius=0.01),
-    ]
-    drawn = masks(strokes, (10, 10), (1000, 1000))
-    assert drawn.remove.any(axis=1).all()
-    assert not (drawn.keep & drawn.remove).any()
-    assert drawn.keep[5].sum() == 9
+    wide = _stroke(StrokeKind.KEEP, (0, 60), (160, 60), radius=10)
+    thin = _stroke(StrokeKind.REMOVE, (80, 0), (80, 120), radius=0.01)
+    assert mask(thin, (12, 16), (_HEIGHT, _WIDTH)).any(axis=1).all()
+    rgb, matte = _scene()
+    made = correct(rgb, matte, [wide, thin], _features(rgb)).matte
+    assert (made[60, 70], made[60, 80], made[60, 90]) == (1, 0, 1)
+    made = correct(rgb, matte, [thin, wide], _features(rgb)).matte
+    assert (made[60, 70], made[60, 80], made[60, 90]) == (1, 1, 1)
+
+
+def _one_thing() -> tuple[np.ndarray, np.ndarray]:
+    """Two discs of one colour, on grey; and the matte of both."""
+    rgb = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
+    matte = np.zeros((_HEIGHT, _WIDTH), np.float32)
+    for x in (45, 115):
+        cv2.circle(rgb, (x, 60), 25, (200, 30, 30), cv2.FILLED)
+        cv2.circle(matte, (x, 60), 25, 1, cv2.FILLED)
+    return rgb, matte
+
+
+def test_a_later_stroke_brings_nothing_back_that_it_is_not_drawn_on() -> None:
+    """Neither what was removed by one that keeps the like of it beside it, nor the other way round."""
+    rgb, matte = _one_thing()
+    cv2.rectangle(rgb, (60, 50), (100, 70), (200, 30, 30), cv2.FILLED)  # the discs hang together
+    cv2.rectangle(matte, (60, 50), (100, 70), 0, cv2.FILLED)
+    away = _stroke(StrokeKind.REMOVE, (105, 45), (125, 75), radius=6)
+    bridge = _stroke(StrokeKind.KEEP, (70, 60), (86, 60), radius=8)
+    first = correct(rgb, matte, [away], _features(rgb)).matte < 0.5
+    gone = first & (matte > 0.5)
+    assert gone[60, 105:125].all()
+    both = correct(rgb, matte, [away, bridge], _features(rgb)).matte
+    assert both[60, 72:84].min() > 0.5
+    assert both[gone].max() < 0.5
+    again = _stroke(StrokeKind.KEEP, (110, 60), (120, 60), radius=6)
+    assert correct(rgb, matte, [away, bridge, again], _features(rgb)).matte[60, 115] == 1
+    kept = [_stroke(StrokeKind.KEEP, (45, 45), (45, 75), radius=6), bridge, away]
+    assert correct(rgb, matte, kept, _features(rgb)).matte[40:80, 40:50].min() > 0.5
+
+
+def test_taking_the_last_stroke_back_gives_the_former_matte_to_the_bit() -> None:
+    """From what is remembered as from nothing; and a stroke that is begun anew is another one."""
+    rgb, matte = _scene()
+    one = _stroke(StrokeKind.KEEP, (110, 55), (120, 65))
+    two = _stroke(StrokeKind.REMOVE, (45, 60), radius=6)
+    follower = StrokeFollower(rgb, matte, _features(rgb))
+    for strokes in ([one], [one, two], [one], [], [two], [two, one], [one, two]):
+        followed = follower.follow(strokes)
+        alone = correct(rgb, matte, strokes, _features(rgb))
+        assert np.array_equal(followed.matte, alone.matte)
+        assert followed.changed is alone.changed
+    assert np.array_equal(follower.follow([]).matte, matte)
 
 
 def test_paint_sets_alpha_exactly_and_nothing_beside_the_brush() -> None:
@@ -154,3 +197,16 @@ def test_the_matte_of_a_region_lies_in_the_frame_where_the_region_does() -> None
     assert frame.sum() == 256 * 256
     whole = Region(top=0, bottom=3000, left=0, right=4000)
     assert framed(np.ones((288, 288), np.float32), whole, (3000, 4000)).shape == (360, SIDE)
+
+
+def test_where_the_matte_was_unsure_a_stroke_leaves_what_it_was_sure_of() -> None:
+    """Also of the same colour: such a mistake is a small one."""
+    rgb = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
+    cv2.circle(rgb, (60, 60), 35, (200, 30, 30), cv2.FILLED)
+    matte = np.zeros((_HEIGHT, _WIDTH), np.float32)
+    cv2.circle(matte, (60, 60), 35, 1, cv2.FILLED)
+    matte[:, 75:] *= np.float32(0.7)
+    stroke = _stroke(StrokeKind.REMOVE, (82, 50), (82, 70), radius=4)
+    made = correct(rgb, matte, [stroke], _features(rgb)).matte
+    assert made[45:75, 35:65].min() > 0.5
+    assert made[50:70, 80:86].max() < 0.5

@@ -17,6 +17,7 @@ from cutoutd.strokes import StrokeKind
 
 if TYPE_CHECKING:
     from cutoutd.corrections import Correction
+    from cutoutd.engine.matting.features import Look
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Task
     from cutoutd.pipeline.engine import Engine
@@ -38,10 +39,29 @@ def warnings(task: Task, sha256: str) -> tuple[str, ...]:
     return (DROPPED,) if task.correction is not None and task.correction.sha256 != sha256 else ()
 
 
+def look(correction: Correction | None, picture: Picture, engine: Engine) -> Look | None:
+    """Begin to look at a picture for strokes; None where none is to be followed.
+
+    Raises:
+        ModelError: the embedded model is missing or altered, or does not load.
+        MemoryError: there is not enough memory for it.
+    """
+    is_followed = correction is not None and any(
+        one.kind is not StrokeKind.PAINT for one in correction.strokes
+    )
+    return engine.look(matte.seen(picture)) if is_followed else None
+
+
 def follow(
-    correction: Correction, picture: Picture, found: CoarseMatte, engine: Engine
+    correction: Correction, picture: Picture, found: CoarseMatte, seen: Look | None
 ) -> tuple[CoarseMatte, Corrected]:
     """Correct a coarse matte; strokes that paint are left to `cutoutd.pipeline.matte.refined`.
+
+    Args:
+        correction: what is drawn.
+        picture: decoded.
+        found: its matte.
+        seen: as `look` gives it.
 
     Returns:
         The matte, of the whole picture if there is anything new in it; and what was done.
@@ -50,15 +70,14 @@ def follow(
     size = (picture.rgb.shape[0], picture.rgb.shape[1])
     whole = Region(top=0, bottom=size[0], left=0, right=size[1])
     changed, after = StrokeKind.PAINT in kinds, found
-    if kinds - {StrokeKind.PAINT}:
+    if seen is not None:
         coarse = correct.framed(found.coarse, found.region, size)
         framed = replace(found, region=whole, coarse=coarse)
-        seen = matte.seen(picture)
         made = correct.correct(
-            seen,
+            seen.rgb,
             framed.coarse,
             correction.strokes,
-            engine.features(seen),
+            seen.features(),
             suggestion=correction.suggestion,
         )
         if made.changed:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 
-from cutoutd.engine.matting.features import MODEL, FeatureModel, features
-from cutoutd.engine.matting.matte_model import MatteModel
+from cutoutd.engine.matting.features import MODEL, FeatureModel
+from cutoutd.engine.matting.matte_model import CPU, MatteModel
 from cutoutd.errors import CutoutdError, FailureCode, ModelError
 from cutoutd.failure import to_valid_utf8
 from cutoutd.models import catalog
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.features import Features
+    from cutoutd.engine.matting.features import Look
     from cutoutd.protocols import ModelSpec
 
 NO_ROOM: Final = "not enough memory; raise [pool] worker_memory_mb"
@@ -121,8 +121,8 @@ class FeatureSource:
         if self._refused is None:
             self._file.close()
 
-    def features(self, rgb: NDArray[np.uint8]) -> Features:
-        """What it sees at each place of a picture, uint8 (H, W, 3), sRGB.
+    def look(self, rgb: NDArray[np.uint8]) -> Look:
+        """Begin to look at a picture, uint8 (H, W, 3), sRGB.
 
         Raises:
             ModelError: its file is missing or altered, or it does not load.
@@ -134,7 +134,7 @@ class FeatureSource:
             content = _verified(self._file, self._spec, ModelError)
             with _memory_told_apart():
                 self._model = FeatureModel(self._spec, content)
-        return features(self._model, rgb)
+        return self._model.look(rgb)
 
 
 def _verified(file: BinaryIO, spec: ModelSpec, refusal: type[ModelError]) -> bytes:
@@ -214,14 +214,19 @@ class Engine:
             self._second.close()
         self._feature_source.close()
 
-    def features(self, rgb: NDArray[np.uint8]) -> Features:
-        """What the embedded model sees at each place of a picture, uint8 (H, W, 3), sRGB: for strokes.
+    def look(self, rgb: NDArray[np.uint8]) -> Look:
+        """Begin to look at a picture, uint8 (H, W, 3), sRGB, by the embedded model that gives features: for strokes.
 
         Raises:
             ModelError: it is missing or altered, or does not load.
             MemoryError: there is not enough memory for it.
         """
-        return self._feature_source.features(rgb)
+        return self._feature_source.look(rgb)
+
+    def is_embedded(self, name: str) -> bool:
+        """Whether the model of a name is the one that gives features, and gives the same matte to the bit."""
+        is_named = (name or self._usual_name) == MODEL
+        return is_named and self.model(name).provider == CPU
 
     def second_for(self, name: str) -> SecondModel | None:
         """The one that is asked where the model of a name leaves doubt; None where there is no other."""

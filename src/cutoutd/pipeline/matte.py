@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.subject_search import Detection
+    from cutoutd.engine.matting.features import Look
+    from cutoutd.engine.matting.subject_search import Detection, Predict
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Quality, Received, Task
     from cutoutd.pipeline.engine import Engine
@@ -56,8 +57,16 @@ class CoarseMatte:
     warnings: tuple[str, ...] = ()
 
 
-def find(task: Task, files: Files, picture: Picture, engine: Engine) -> CoarseMatte:
-    """Where the subject is: as a hosted service says, or as our model does."""
+def find(task: Task, files: Files, picture: Picture, engine: Engine, look: Look | None = None) -> CoarseMatte:
+    """Where the subject is: as a hosted service says, or as our model does.
+
+    Args:
+        task: the job.
+        files: opened for it.
+        picture: decoded.
+        engine: with the models.
+        look: at the picture, for its features; where the same model cuts, a pass serves both.
+    """
     if task.received is not None:
         coarse = _received(task.received, files, engine.max_pixels)
         height, width = picture.rgb.shape[:2]
@@ -66,7 +75,9 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine) -> CoarseMa
             CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse)), task.recipe, picture
         )
     part = _of_interest(task.recipe, picture)
-    return _moved(_found(task, seen(picture)[part.slices], engine), part)
+    shown = seen(picture) if look is None else look.rgb
+    is_part = (part.bottom - part.top, part.right - part.left) != shown.shape[:2]
+    return _moved(_found(task, shown[part.slices] if is_part else shown, engine, look), part)
 
 
 def _of_interest(recipe: Recipe, picture: Picture) -> Region:
@@ -114,16 +125,17 @@ def _within(matte: CoarseMatte, recipe: Recipe, picture: Picture) -> CoarseMatte
     return replace(matte, coarse=inside)
 
 
-def _found(task: Task, shown: NDArray[np.uint8], engine: Engine) -> CoarseMatte:
+def _found(task: Task, shown: NDArray[np.uint8], engine: Engine, look: Look | None) -> CoarseMatte:
     """What the models see in a picture, uint8 (H, W, 3), sRGB."""
     model = engine.model(task.model)
-    found = _detected(shown, model)
+    passes = look if look is not None and engine.is_embedded(task.model) else model
+    found = _detected(shown, model.sides, passes.predict)
     first = _of(found, model)
     second = engine.second_for(task.model)
     if second is None or found.quality.score >= task.recipe.second_below:
         return first
     try:
-        also = _detected(shown, second.model())
+        also = _detected(shown, second.model().sides, second.model().predict)
     except SecondGoneError:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, there is the first one's matte
@@ -142,9 +154,9 @@ def seen(picture: Picture) -> NDArray[np.uint8]:
     return icc_transform.as_srgb(opaque, picture.icc)
 
 
-def _detected(seen: NDArray[np.uint8], model: matte_model.MatteModel) -> Detection:
+def _detected(seen: NDArray[np.uint8], sides: Sequence[int], predict: Predict) -> Detection:
     try:
-        return subject_search.find_subject(seen, model.predict, model.sides)
+        return subject_search.find_subject(seen, predict, sides)
     except Exception as error:
         if is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise

@@ -97,11 +97,12 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
     if task.export is not None:
         return _export(task.export, files, source)
     with watch.step("infer"):
-        found = matte.find(task, files, picture, engine)
-    drawn, corrected = correction.holding(task, source.facts.sha256), None
+        drawn, corrected = correction.holding(task, source.facts.sha256), None
+        look = correction.look(drawn, picture, engine)
+        found = matte.find(task, files, picture, engine, look)
     if drawn is not None:
         with watch.step("correct"):
-            found, corrected = correction.follow(drawn, picture, found, engine)
+            found, corrected = correction.follow(drawn, picture, found, look)
     with watch.step("refine"):
         alpha = matte.refined(picture, found, task.recipe, drawn.strokes if drawn is not None else ())
     review = _is_held_back(task, found, alpha, corrected)

@@ -7,7 +7,7 @@ later. This module must not open files.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -17,8 +17,7 @@ from PIL import Image, PngImagePlugin  # noqa: F401 -- loaded before the process
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import decode
 from cutoutd.engine.matting import guided_upsample, matte_model, stroke_masks, subject_search
-from cutoutd.engine.matting.correct import SIDE, correct, framed
-from cutoutd.engine.matting.features import features
+from cutoutd.engine.matting.correct import SIDE, StrokeFollower, framed
 from cutoutd.engine.render import compose
 from cutoutd.strokes import StrokeKind
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.features import FeatureModel, Features
+    from cutoutd.engine.matting.features import FeatureModel, Features, Look
     from cutoutd.strokes import Stroke
 
 PREVIEW_SIDE: Final = 1024
@@ -55,6 +54,7 @@ class BrushPicture:
     matte: NDArray[np.float32]
     features: Features
     opacity: NDArray[np.uint8] | None
+    _followers: dict[int, StrokeFollower] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -84,6 +84,7 @@ class BrushPicture:
         size = picture.rgb.shape[:2]
         seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
         seen = icc_transform.as_srgb(seen, picture.icc)
+        look = model.look(seen)
         matte = None if cutout is None else _alpha(cutout, size, max_pixels=max_pixels, allowed=allowed)
         shown = _reduced(seen, PREVIEW_SIDE)
         opacity = None if picture.alpha is None else _area(picture.alpha, shown.shape)
@@ -91,8 +92,8 @@ class BrushPicture:
             size=(size[0], size[1]),
             shown=shown,
             followed=_reduced(seen, SIDE),
-            matte=_found(seen, model) if matte is None else matte,
-            features=features(model, seen),
+            matte=_found(look, model) if matte is None else matte,
+            features=look.features(),
             opacity=opacity,
         )
 
@@ -106,14 +107,11 @@ class BrushPicture:
         Returns:
             A PNG, 8-bit grey; and whether they change anything that a person sees.
         """
-        done = correct(
-            self.followed,
-            self.matte,
-            strokes,
-            self.features,
-            suggestion=suggestion,
-            picture=self.size,
-        )
+        if suggestion not in self._followers:
+            self._followers[suggestion] = StrokeFollower(
+                self.followed, self.matte, self.features, suggestion=suggestion, picture=self.size
+            )
+        done = self._followers[suggestion].follow(strokes)
         # By colours alone: full refinement differs by a quarter of a level on average, and takes ten times as long.
         alpha = guided_upsample.enlarge(self.shown, done.matte)
         alpha = stroke_masks.paint(alpha, strokes, self.size)
@@ -124,14 +122,14 @@ class BrushPicture:
         return file.getvalue(), done.changed or any(one.kind is StrokeKind.PAINT for one in strokes)
 
 
-def _found(seen: NDArray[np.uint8], model: FeatureModel) -> NDArray[np.float32]:
+def _found(look: Look, model: FeatureModel) -> NDArray[np.float32]:
     """The matte of the embedded model, of the whole picture, as `cutoutd.pipeline.correction` has it."""
     one = model.model
-    found = subject_search.find_subject(seen, one.predict, one.sides)
+    found = subject_search.find_subject(look.rgb, look.predict, one.sides)
     # Stretching a matte without a subject would make a random mask of it.
     is_stretched = one.stretches and found.quality.score > 0
     coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
-    height, width = seen.shape[:2]
+    height, width = look.rgb.shape[:2]
     whole = subject_search.Region(top=0, bottom=height, left=0, right=width)
     return coarse if found.region == whole else framed(coarse, found.region, (height, width))
 

@@ -15,6 +15,8 @@ import numpy as np
 from cutoutd.engine.matting.matte_model import CPU, MatteModel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from cutoutd.protocols import ModelSpec
@@ -68,9 +70,40 @@ class FeatureModel:
         """The same model; its matte is bit for bit that of one without further outputs."""
         return self._model
 
-    def stages(self, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The decoder's stages over a picture, uint8 (H, W, 3): float32 (1, channels, rows, columns) each."""
-        return self._model.tensors(rgb, list(_DIMENSIONS), _SIDE)
+    def look(self, rgb: NDArray[np.uint8]) -> Look:
+        """Begin to look at a picture, uint8 (H, W, 3)."""
+        return Look(self._model, rgb)
+
+
+class Look:
+    """The passes over one picture, of which the one that every matte begins with gives the features as well.
+
+    Args:
+        model: with further outputs.
+        rgb: uint8 (H, W, 3).
+    """
+
+    def __init__(self, model: MatteModel, rgb: NDArray[np.uint8]) -> None:
+        self._model = model
+        self._rgb = rgb
+        self._stages: list[NDArray[np.float32]] | None = None
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture, uint8 (H, W, 3)."""
+        return self._rgb
+
+    def predict(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
+        """As `MatteModel.predict`, of the picture or of a part of it."""
+        if rgb is not self._rgb or (side or self._model.sides[0]) != _SIDE:
+            return self._model.predict(rgb, side)
+        matte, self._stages = self._model.output_and_tensors(rgb, list(_DIMENSIONS), _SIDE)
+        return np.clip(matte, 0.0, 1.0)
+
+    def features(self) -> Features:
+        """What the model sees at each place of the picture."""
+        stages = self._stages or self._model.tensors(self._rgb, list(_DIMENSIONS), _SIDE)
+        return _of(stages)
 
 
 def features(model: FeatureModel, rgb: NDArray[np.uint8]) -> Features:
@@ -80,9 +113,13 @@ def features(model: FeatureModel, rgb: NDArray[np.uint8]) -> Features:
         model: that gives features.
         rgb: uint8 (H, W, 3) of any size, sRGB.
     """
+    return model.look(rgb).features()
+
+
+def _of(stages: Sequence[NDArray[np.float32]]) -> Features:
     parts = [
         _components(_on_grid(stage[0]), kept)
-        for stage, kept in zip(model.stages(rgb), _DIMENSIONS.values(), strict=True)
+        for stage, kept in zip(stages, _DIMENSIONS.values(), strict=True)
     ]
     return Features(planes=np.concatenate(parts, axis=2))
 
@@ -106,22 +143,22 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _on_grid(stage: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A stage, float32 (channels, rows, columns), averaged or enlarged to float32 (160, 160, channels)."""
+    """A stage, float32 (channels, rows, columns), averaged or enlarged to float32 (channels, 160 x 160)."""
     method = cv2.INTER_AREA if stage.shape[1] > GRID else cv2.INTER_LINEAR
-    planes = [
-        plane if plane.shape == (GRID, GRID) else cv2.resize(plane, (GRID, GRID), interpolation=method)
-        for plane in stage
-    ]
-    return np.stack(planes, axis=2, dtype=np.float32)
+    planes = np.empty((len(stage), GRID, GRID), np.float32)
+    for plane, kept in zip(stage, planes, strict=True):
+        kept[...] = (
+            plane if plane.shape == kept.shape else cv2.resize(plane, (GRID, GRID), interpolation=method)
+        )
+    return planes.reshape(len(stage), -1)
 
 
 def _components(planes: NDArray[np.float32], kept: int) -> NDArray[np.float32]:
-    """Principal components, float32 (160, 160, channels) to (160, 160, kept), divided by the deviation of the first one."""
-    flat = planes.reshape(-1, planes.shape[2]).astype(np.float64)
-    flat -= flat.mean(axis=0)
-    values, vectors = np.linalg.eigh(flat.T @ flat / len(flat))
+    """Principal components of float32 (channels, 160 x 160): float32 (160, 160, kept), divided by the deviation of the first one."""
+    apart = planes - planes.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    values, vectors = np.linalg.eigh((apart @ apart.T).astype(np.float64) / apart.shape[1])
     axes = vectors[:, ::-1][:, :kept]
     # An axis has no sign of its own: its largest part is taken as positive, so that it does not hang on the library.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    made = flat @ axes / max(float(np.sqrt(values[-1])), _TINY)
-    return np.asarray(made, np.float32).reshape(GRID, GRID, -1)
+    axes /= max(float(np.sqrt(max(values[-1], 0.0))), _TINY)
+    return np.asarray(apart.T @ axes.astype(np.float32), np.float32).reshape(GRID, GRID, -1)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from cutoutd.engine.matting.stroke_masks import KEPT, REMOVED
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,33 +26,38 @@ _INSIDE: Final = 0.5
 _COVERED: Final = 0.25  # share of a pixel from which on a stroke lies on it
 
 
-def grab_cut(rgb: NDArray[np.uint8], inside: Mask, keep: Mask, remove: Mask) -> Mask:
-    """What belongs to the subject.
+class GrabCut:
+    """One picture.
 
     Args:
         rgb: uint8 (h, w, 3).
-        inside: bool (h, w), the subject as it was.
-        keep: bool (h, w), what is known to be the subject.
-        remove: bool (h, w), what is known to be background.
-
-    Returns:
-        bool (h, w); `inside` where there is nothing to tell two sides apart by.
     """
-    height, width = inside.shape
-    factor = min(1.0, (_PIXELS / (height * width)) ** 0.5)
-    size = (max(2, round(width * factor)), max(2, round(height * factor)))
-    small = np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)[..., ::-1])
-    marks = np.where(_reduced(inside, size) > _INSIDE, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    marks[_reduced(keep, size) > _COVERED] = cv2.GC_FGD
-    marks[_reduced(remove, size) > _COVERED] = cv2.GC_BGD
-    subject = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
-    if subject.all() or not subject.any():
-        return inside
-    cv2.setRNGSeed(_SEED)  # its first clusters are drawn by lot
-    ground_colours, subject_colours = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, marks, (0, 0, 0, 0), ground_colours, subject_colours, _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    found = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.float32)
-    return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > _INSIDE)
+
+    def __init__(self, rgb: NDArray[np.uint8]) -> None:
+        height, width = rgb.shape[:2]
+        factor = min(1.0, (_PIXELS / (height * width)) ** 0.5)
+        self._size = size = (max(2, round(width * factor)), max(2, round(height * factor)))
+        self._small = np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)[..., ::-1])
+
+    def find(self, matte: NDArray[np.float32], said: NDArray[np.uint8], _: NDArray[np.float32]) -> Mask:
+        """What belongs to the subject; of the arguments see `StrokeWalker.find`.
+
+        Returns:
+            bool (h, w); what the matte has as the subject where there is nothing to tell two sides apart by.
+        """
+        inside, size = matte > _INSIDE, self._size
+        marks = np.where(_reduced(inside, size) > _INSIDE, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        marks[_reduced(said == KEPT, size) > _COVERED] = cv2.GC_FGD
+        marks[_reduced(said == REMOVED, size) > _COVERED] = cv2.GC_BGD
+        subject = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
+        if subject.all() or not subject.any():
+            return inside
+        cv2.setRNGSeed(_SEED)  # its first clusters are drawn by lot
+        ground, own = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.grabCut(self._small, marks, (0, 0, 0, 0), ground, own, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        found = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.float32)
+        height, width = matte.shape
+        return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > _INSIDE)
 
 
 def _reduced(mask: Mask, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -124,10 +124,26 @@ class MatteModel:
 
     def output(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
         """As `predict`, before what lies outside 0..1 is cut off."""
+        return self._asked(rgb, (), side)[0]
+
+    def output_and_tensors(
+        self, rgb: NDArray[np.uint8], names: Sequence[str], side: int = 0
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """What `output` and `tensors` give, bit for bit, for little more than one of them takes."""
+        self._see_that_there_are(names)
+        return self._asked(rgb, names, side)
+
+    def _asked(
+        self, rgb: NDArray[np.uint8], names: Sequence[str], side: int
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
         size = side or self.sides[0]
         given, shown = self._given(rgb, size)
-        outputs: list[Any] = self._session.run([self._output], given)
-        raw = np.asarray(outputs[0], np.float32)
+        outputs: list[Any] = self._session.run([self._output, *names], given)
+        matte = self._plane(np.asarray(outputs[0], np.float32), size, shown)
+        return matte, [np.asarray(one, np.float32) for one in outputs[1:]]
+
+    def _plane(self, raw: NDArray[np.float32], size: int, shown: tuple[int, int]) -> NDArray[np.float32]:
+        """The matte in what the model gave for a square of which so many rows and columns show the picture."""
         if raw.size == 0 or raw.ndim < 2 or raw.size != raw.shape[-1] * raw.shape[-2]:  # noqa: PLR2004 -- a plane
             raise ModelError(
                 f"its output has the shape {raw.shape}, which is no single plane", advice=_OTHER_OUTPUT
@@ -154,11 +170,14 @@ class MatteModel:
         Raises:
             ModelError: it has no such output.
         """
+        self._see_that_there_are(names)
+        outputs: list[Any] = self._session.run(list(names), self._given(rgb, side)[0])
+        return [np.asarray(one, np.float32) for one in outputs]
+
+    def _see_that_there_are(self, names: Sequence[str]) -> None:
         there = {one.name for one in self._session.get_outputs()}
         if missing := [name for name in names if name not in there]:
             raise ModelError(f"it has no output called {missing[0]}")
-        outputs: list[Any] = self._session.run(list(names), self._given(rgb, side)[0])
-        return [np.asarray(one, np.float32) for one in outputs]
 
     def _given(
         self, rgb: NDArray[np.uint8], size: int

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.matting.features import Features
-    from cutoutd.engine.matting.stroke_masks import StrokeMasks
 
     Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
@@ -40,27 +39,27 @@ _COLOUR_LIMIT: Final = 4.0
 
 
 class Evidence:
-    """One picture with its strokes.
+    """One picture.
 
     Args:
         lab: float32 (h, w, 3): L 0 to 100, a and b.
         features: of the same picture.
-        strokes: bool (h, w) each.
     """
 
-    def __init__(self, lab: Plane, features: Features, strokes: StrokeMasks) -> None:
+    def __init__(self, lab: Plane, features: Features) -> None:
         self._lab = lab
         self._planes = features.planes
-        self._strokes = strokes
         self._bins = _bins_of(lab)
 
-    def probe(self, sure: tuple[Mask, Mask]) -> Plane:
+    def probe(self, keep: Mask, remove: Mask, sure: tuple[Mask, Mask]) -> Plane:
         """By a linear classifier of features, colour and place, fitted to the strokes and to what the matte is sure of.
 
         Logistic regression with a ridge, by Newton's method (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning,
         4.4). It is linear, so that its answer is enlarged and not the features.
 
         Args:
+            keep: bool (h, w), what strokes keep.
+            remove: bool (h, w), what they remove.
             sure: bool (h, w), pixels of the subject and of the background as the matte has it.
 
         Returns:
@@ -70,8 +69,8 @@ class Evidence:
         weights: list[Plane] = []
         targets: list[Plane] = []
         groups = (
-            (self._strokes.keep, 1.0, _STROKE_WEIGHT),
-            (self._strokes.remove, 0.0, _STROKE_WEIGHT),
+            (keep, 1.0, _STROKE_WEIGHT),
+            (remove, 0.0, _STROKE_WEIGHT),
             (sure[0], 1.0, _MATTE_WEIGHT),
             (sure[1], 0.0, _MATTE_WEIGHT),
         )
@@ -86,17 +85,19 @@ class Evidence:
         fitted = _fitted(np.concatenate(rows), np.concatenate(targets), np.concatenate(weights))
         return np.clip(self._answer(fitted), -_PROBE_LIMIT, _PROBE_LIMIT)
 
-    def colour(self, inside: Mask) -> Plane:
+    def colour(self, keep: Mask, remove: Mask, inside: Mask) -> Plane:
         """By how often a colour occurs under the strokes and in what the matte has as subject and as background.
 
         Args:
+            keep: bool (h, w), what strokes keep.
+            remove: bool (h, w), what they remove.
             inside: bool (h, w), the subject as the matte has it.
 
         Returns:
             float32 (h, w), log ratio in -4..4.
         """
-        subject = self._histogram(self._strokes.keep) + _MATTE_SHARE * self._histogram(inside)
-        ground = self._histogram(self._strokes.remove) + _MATTE_SHARE * self._histogram(~inside)
+        subject = self._histogram(keep) + _MATTE_SHARE * self._histogram(inside)
+        ground = self._histogram(remove) + _MATTE_SHARE * self._histogram(~inside)
         ratio = np.log((subject + _LEAST_SHARE) / (ground + _LEAST_SHARE))
         return np.clip(ratio, -_COLOUR_LIMIT, _COLOUR_LIMIT).astype(np.float32)[self._bins]
 

@@ -5,7 +5,6 @@ It decides nothing about the pixels beside a stroke.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -32,65 +31,49 @@ _THICKEST: Final = 32_767
 """Pixels of a line that OpenCV draws: its MAX_THICKNESS."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class StrokeMasks:
-    """What a person says of pixels; where two strokes cross, the later one counts.
-
-    Attributes:
-        keep: bool (h, w), they are the subject.
-        remove: bool (h, w), they are not.
-    """
-
-    keep: NDArray[np.bool_]
-    remove: NDArray[np.bool_]
+KEPT: Final = 1
+REMOVED: Final = 2
+"""What strokes say of a pixel; 0: nothing."""
 
 
-def masks(strokes: Sequence[Stroke], shape: tuple[int, int], picture: tuple[int, int]) -> StrokeMasks:
-    """The strokes that keep and remove, on a copy of a picture; each stroke that lies on it covers at least a pixel.
+def mask(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of a copy of a picture under a stroke, bool (h, w); one that lies on it covers at least one.
 
     Args:
-        strokes: in pixels of the picture.
+        stroke: in pixels of the picture.
         shape: height and width of the copy.
         picture: height and width of the picture.
     """
-    said = np.zeros(shape, np.uint8)
-    marks = {StrokeKind.KEEP: 1, StrokeKind.REMOVE: 2}
-    for stroke in strokes:
-        if stroke.kind in marks:
-            _draw(said, stroke, picture, marks[stroke.kind], cv2.LINE_8)
-    return StrokeMasks(keep=said == marks[StrokeKind.KEEP], remove=said == marks[StrokeKind.REMOVE])
+    canvas = np.zeros(shape, np.uint8)
+    _draw(canvas, stroke, picture, 1, cv2.LINE_8)
+    return np.asarray(canvas > 0)
 
 
-def remoteness(
-    strokes: Sequence[Stroke], shape: tuple[int, int], picture: tuple[int, int]
-) -> NDArray[np.float32]:
-    """How far each place is from the strokes that keep or remove, against their size: a fine brush is meant for what is near it.
+def remoteness(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> NDArray[np.float32]:
+    """How far each place is from a stroke, against its size: a fine brush is meant for what is near it.
 
     Args:
-        strokes: in pixels of the picture.
+        stroke: in pixels of the picture.
         shape: height and width of the copy.
         picture: height and width of the picture.
 
     Returns:
-        float32 (h, w): pixels of the copy to a stroke, divided by how many it covers; of all strokes the least.
+        float32 (h, w): pixels of the copy to the stroke, divided by how many it covers.
     """
-    # In a quarter of the size: hundreds of strokes take no longer than the rest.
+    # In a quarter of the size it takes no time.
     grid = (-(-shape[0] // _COARSER), -(-shape[1] // _COARSER))
     across, down = _scale(shape, picture)
-    least = np.full(grid, _FARTHEST, np.float32)
-    for stroke in strokes:
-        canvas = np.ones(grid, np.uint8)
-        if stroke.kind is not StrokeKind.PAINT:
-            _draw(canvas, stroke, picture, 0, cv2.LINE_8)
-        if canvas.all():
-            continue
-        points = np.array(stroke.points) * (across, down)
-        length = float(np.hypot(*np.diff(points, axis=0).T).sum())
-        radius = max(0.5, stroke.radius * (across * down) ** 0.5)
-        covered = 2 * radius * length + np.pi * radius**2
-        apart = np.asarray(cv2.distanceTransform(canvas, cv2.DIST_L2, 3), np.float32)
-        np.minimum(least, apart * np.float32(_COARSER / covered), out=least)
-    return np.asarray(cv2.resize(least, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    canvas = np.ones(grid, np.uint8)
+    _draw(canvas, stroke, picture, 0, cv2.LINE_8)
+    if canvas.all():
+        return np.full(shape, _FARTHEST, np.float32)
+    points = np.array(stroke.points) * (across, down)
+    length = float(np.hypot(*np.diff(points, axis=0).T).sum())
+    radius = max(0.5, stroke.radius * (across * down) ** 0.5)
+    covered = 2 * radius * length + np.pi * radius**2
+    apart = np.asarray(cv2.distanceTransform(canvas, cv2.DIST_L2, 3), np.float32)
+    apart *= np.float32(_COARSER / covered)
+    return np.asarray(cv2.resize(apart, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def paint(
