@@ -37,7 +37,7 @@ def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
     assert seen.shape == (features.GRID, features.GRID, 52)
     assert seen.dtype == np.float32
     look = with_features.look(rgb)
-    assert np.array_equal(look.predict(rgb, 320), MatteModel(spec, provider="cpu").predict(rgb, 320))
+    assert np.array_equal(look.predict(rgb), MatteModel(spec, provider="cpu").predict(rgb))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(with_features.model, "tensors", lambda *_: pytest.fail("a second pass"))
         assert np.array_equal(seen, look.features().planes)

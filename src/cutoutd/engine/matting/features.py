@@ -27,8 +27,8 @@ MODEL: Final = "u2net-int8"
 GRID: Final = 160
 """Rows and columns of features: those of the middle stage."""
 
-_SIDE: Final = 320
-"""At which the picture is shown, pixels: the size the model was trained and calibrated at."""
+_SIDE: Final = 288
+"""At which the picture is shown, pixels: the size of the pass that every matte of this model begins with, so that one serves both."""
 
 _DIMENSIONS: Final = {"1855": 12, "1686": 16, "1544": 24}
 """Tensor names of U2-Net's stages 1d, 2d and 3d (64 channels at 320 pixels, 64 at 160, 128 at 80), and principal components taken."""
