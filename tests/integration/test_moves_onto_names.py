@@ -290,6 +290,32 @@ def test_a_picture_that_is_back_before_it_was_missed_has_its_result(
     assert shown(desk)["a.jpg"] in (JobState.DONE, JobState.UNCHANGED)
 
 
+@pytest.mark.parametrize("asked", range(1, 5))
+def test_a_result_that_is_displaced_while_it_is_looked_for_is_found(
+    make: Callable[..., Desk], asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each of the questions about it: the main loop asks while the delivery works. Before, it was cut again."""
+    desk = make()
+    cut(desk, "a", "b")
+    rename(desk, *SWAP)
+    first, second = take(desk, "a", "b")
+    rows, left = desk.journal.store.rows, asked
+
+    def rows_and_then(*given: Any, **more: Any) -> Any:  # noqa: ANN401 -- as it is
+        nonlocal left
+        found, left = rows(*given, **more), left - 1
+        if left == 0:
+            follow(desk, [first])
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.journal.store, "rows", rows_and_then)
+        candidates = desk.journal.moves.candidates(second)
+    assert digest(picture("a")) in candidates.sha256s
+    follow(desk, [second])
+    assert lying(desk) == {"a.png": cutout("b"), "b.png": cutout("a")}
+
+
 STEPS: dict[str, tuple[Any, str]] = {
     "copied": (displaced, "_copy"),
     "cleared": (Reviews, "_clear"),

@@ -74,8 +74,8 @@ class PictureMoves:
             for sql in (
                 SQL.vanished_candidates,
                 SQL.rejected_candidates,
-                SQL.displaced_candidates,
                 SQL.alike_candidates,
+                SQL.displaced_candidates,  # the last: the delivery's thread displaces one of the others meanwhile
             )
         ]
         return Candidates(
