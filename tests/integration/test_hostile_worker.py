@@ -156,7 +156,11 @@ def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPoo
     give(pool, 1, "threads")
     (event,) = told(pool)
     assert isinstance(event, Lost)
-    assert re.search(r"2\d\d threads, which no honest one has", event.why)
+    found = re.search(
+        r"(\d+) threads, which no honest one has", event.why
+    )  # how many depends on when the watch comes round
+    assert found
+    assert int(found[1]) < 1000
 
 
 @needs_proc
