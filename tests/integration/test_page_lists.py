@@ -21,7 +21,7 @@ from cutoutd.jobs import JobState, Reason
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
 from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION
-from cutoutd.page.backend.news import News, Watch
+from cutoutd.page.backend.news import News, NewsWatch
 from cutoutd.page.backend.standing import standing
 from cutoutd.webserver.backend.method import RefusedError
 from cutoutd.webserver.backend.open_journal import OpenJournal
@@ -359,7 +359,7 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
 def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_another(room: PageRoom) -> None:
     """In words that say what to do; it was taken for one that there never was, and a tab showed its last state as if it were true."""
     room.backend.open_store = OpenJournal(room.state_dir).open
-    watch = Watch(room.backend)
+    watch = NewsWatch(room.backend)
     watch.look()
     assert [event for event, _ in room.told] == ["jobs", "overview"]
     room.told.clear()

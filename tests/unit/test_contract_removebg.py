@@ -9,7 +9,7 @@ import pytest
 from cutoutd.job_options import JobOptions
 from cutoutd.recipe import Channels, Format, Margin, RegionOfInterest
 from cutoutd.serve.contract import removebg
-from cutoutd.serve.contract.removebg import ContractError, RemoveBgRequest, ResultFacts
+from cutoutd.serve.contract.removebg import ContractError, RemoveBgRequest, ResponseFacts
 
 FILE = {"image_file"}
 SHA = "a" * 64
@@ -171,7 +171,7 @@ def test_refusals(fields: dict[str, str], files: set[str], code: str) -> None:
 
 def test_headers_of_a_result() -> None:
     """Nothing is charged; what kind of thing it is is not looked at, and not said for level none."""
-    facts = ResultFacts(width=20, height=10, subject=(1, 2, 3, 4))
+    facts = ResponseFacts(width=20, height=10, subject=(1, 2, 3, 4))
     assert removebg.headers_of(asked(size="full"), facts) == {
         "X-Credits-Charged": "0",
         "X-Width": "20",
@@ -182,7 +182,7 @@ def test_headers_of_a_result() -> None:
         "X-Foreground-Width": "3",
         "X-Foreground-Height": "4",
     }
-    quiet = removebg.headers_of(asked(type_level="none"), ResultFacts(width=1, height=1, subject=None))
+    quiet = removebg.headers_of(asked(type_level="none"), ResponseFacts(width=1, height=1, subject=None))
     assert set(quiet) == {"X-Credits-Charged", "X-Width", "X-Height", "X-Cutoutd-Note"}
     assert removebg.json_tail(facts) == {
         "foreground_top": 2,

@@ -63,6 +63,21 @@ _NAMES: Final = OpenedNames(
 """What is opened by its name in the uploader's directory."""
 
 
+def _check_needed(settings: Settings) -> None:
+    if not settings.needs_uploader:
+        raise UsageError(
+            "no folder is tagged for the hosted service or has a webhook, or neither is enabled: there is nothing to send",
+            advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]]; for webhooks see docs/automation.md.',
+        )
+
+
+def _close_left_open(ledger: Ledger) -> None:
+    """What was under way when the last uploader died may have been sent: its end is not known."""
+    left_open = ledger.close_left_open(_KILLED)
+    if left_open:
+        logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
+
+
 def run(
     settings: Settings,
     *,
@@ -88,11 +103,7 @@ def run(
         AlreadyRunningError: another uploader works here.
         StorageError: the disk refuses.
     """
-    if not settings.needs_uploader:
-        raise UsageError(
-            "no folder is tagged for the hosted service or has a webhook, or neither is enabled: there is nothing to send",
-            advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]]; for webhooks see docs/automation.md.',
-        )
+    _check_needed(settings)
     os.umask(_PRIVATE_UMASK)
     limits.keep_terminal_for_writing()
     key = keys.read(settings.hosted.api_key_file, given_key) if settings.tagged else None
@@ -115,9 +126,7 @@ def run(
         if ledger is None:
             return
         with ledger:
-            left_open = ledger.close_left_open(_KILLED)
-            if left_open:
-                logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
+            _close_left_open(ledger)
             context = _context(settings, paths, ledger, clock=clock, key=key, stopping=stopping)
             sender = WebhookSender(
                 told,

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import ssl
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,7 @@ from cutoutd.hosted.provider import HttpRequest
 from cutoutd.settings.hosted import AddressScope, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.hosted.body import RequestBody
@@ -139,37 +140,23 @@ class WebhookClient:
             ("Content-Type", "application/json"),
         ]
         lengths = [("Host", place.authority), ("Content-Length", str(size))]
-        try:
-            with self._pool.stream(
+        with (
+            _breaks_told(place.authority, body),
+            self._pool.stream(
                 b"POST",
                 url,
                 headers=[*every, *headers, *lengths],
                 content=body.pieces(_PLAIN, check_cancelled),
                 extensions={"trace": trace, "timeout": self._timeouts()},
-            ) as response:
-                # What else it says is not read: the connection ends here.
-                return WebhookAnswer(
-                    status=response.status,
-                    headers={
-                        name.decode("ascii").lower(): value.decode("latin-1")
-                        for name, value in response.headers
-                    },
-                )
-        except ForbiddenAddressError as error:
-            raise UntrustedError(str(error)) from error
-        except httpcore.ConnectError as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise UntrustedError(
-                    f"{place.authority} cannot prove that it is who it says ({error})"
-                ) from error
-            raise UnsentError(f"{place.authority} cannot be reached ({error})", is_offline=True) from error
-        except (httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
-            raise UnsentError(f"{place.authority} cannot be reached (no answer)", is_offline=True) from error
-        except BREAKS as error:
-            said = BREAK_WORDS.get(type(error), str(error) or type(error).__name__)
-            if body.is_complete:
-                raise UnansweredError(f"the message was sent, and then {said}") from error
-            raise UnsentError(f"while the message was sent, {said}") from error
+            ) as response,
+        ):
+            # What else it says is not read: the connection ends here.
+            return WebhookAnswer(
+                status=response.status,
+                headers={
+                    name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
+                },
+            )
 
     def _timeouts(self) -> dict[str, float]:
         return {"connect": _CONNECT_S, "pool": _CONNECT_S, "read": self._timeout_s, "write": self._timeout_s}
@@ -206,3 +193,23 @@ def _reach(number: str) -> tuple[bool, bool]:
     if scope_of(ip) is not AddressScope.PUBLIC:
         return True, False
     return False, ip.is_global and not ip.is_multicast
+
+
+@contextmanager
+def _breaks_told(authority: str, body: RequestBody) -> Iterator[None]:
+    """What breaks a request becomes what is known of it then: unsent, unanswered, or not to be trusted."""
+    try:
+        yield
+    except ForbiddenAddressError as error:
+        raise UntrustedError(str(error)) from error
+    except httpcore.ConnectError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise UntrustedError(f"{authority} cannot prove that it is who it says ({error})") from error
+        raise UnsentError(f"{authority} cannot be reached ({error})", is_offline=True) from error
+    except (httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+        raise UnsentError(f"{authority} cannot be reached (no answer)", is_offline=True) from error
+    except BREAKS as error:
+        said = BREAK_WORDS.get(type(error), str(error) or type(error).__name__)
+        if body.is_complete:
+            raise UnansweredError(f"the message was sent, and then {said}") from error
+        raise UnsentError(f"while the message was sent, {said}") from error

@@ -43,7 +43,7 @@ _NAP_S: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Receiver:
+class WebhookRecipient:
     """A webhook as this process has read it.
 
     Attributes:
@@ -67,14 +67,14 @@ class Receiver:
         return ""
 
 
-def receivers(settings: Settings) -> tuple[Receiver, ...]:
+def receivers(settings: Settings) -> tuple[WebhookRecipient, ...]:
     """All webhooks of a configuration, with their secrets: to be called before the process is confined.
 
     Raises:
         ConfigurationError: a secret is not usable.
     """
     return tuple(
-        Receiver(
+        WebhookRecipient(
             id=webhook_id(folder.name, webhook),
             folder=folder.name,
             webhook=webhook,
@@ -95,7 +95,7 @@ class _Course:
         backoff: after what would have failed for any message.
     """
 
-    receiver: Receiver
+    receiver: WebhookRecipient
     client: WebhookClient
     backoff: Backoff
 
@@ -117,7 +117,7 @@ class WebhookSender:
 
     def __init__(
         self,
-        receivers: tuple[Receiver, ...],
+        receivers: tuple[WebhookRecipient, ...],
         *,
         settings: WebhookSettings,
         paths: SpoolPaths,

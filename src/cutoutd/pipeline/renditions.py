@@ -25,7 +25,7 @@ from cutoutd.publish.writing import write_opened
 from cutoutd.recipe import Channels, Format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -86,6 +86,37 @@ class _Background:
     sha256: str | None = None
 
 
+def _write_all(
+    task: Task,
+    files: Files,
+    layouts: Sequence[CanvasLayout],
+    kept: KeptMetadata,
+    *,
+    max_pixels: int,
+    tell: Callable[[Step], None],
+) -> tuple[list[Staged], list[str]]:
+    """Write renditions that are laid out; what was written, and warnings of the encoders."""
+    staged: list[Staged] = []
+    warnings: list[str] = []
+    grounds = dict(zip(task.recipe.backgrounds, files.backgrounds, strict=True))
+    for number, layout in enumerate(layouts):
+        background = _background(layout, grounds, max_pixels, tell)
+        encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), tell)
+        tell(Step.WRITE)
+        written = _write(task, files, number, encoder.layout, encoder.write, layout.rendition.format)
+        staged.append(
+            replace(
+                written,
+                background_sha256=background.sha256,
+                quality=encoder.quality,
+                subject=layout.shown_at if task.recipe.locates_subject else None,
+            )
+        )
+        _check_size(layout, written.bytes)
+        warnings += encoder.warnings
+    return staged, warnings
+
+
 def stage(
     task: Task,
     files: Files,
@@ -122,28 +153,11 @@ def stage(
         picture.iptc,
         derived_from=sha256 if recipe.derived_from else "",
     )
-    located = recipe.locates_subject
-    subject = canvas_layout.subject(picture, alpha, recipe.renditions, is_located=located)
+    subject = canvas_layout.subject(picture, alpha, recipe.renditions, is_located=recipe.locates_subject)
     # All are laid out before the first is written: one that is impossible costs no time.
     layouts = [canvas_layout.lay_out(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
-    staged: list[Staged] = []
-    warnings = [*kept.warnings, *(warning for one in layouts for warning in one.warnings)]
-    grounds = dict(zip(recipe.backgrounds, files.backgrounds, strict=True))
-    for number, layout in enumerate(layouts):
-        background = _background(layout, grounds, max_pixels, tell)
-        encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), tell)
-        tell(Step.WRITE)
-        written = _write(task, files, number, encoder.layout, encoder.write, layout.rendition.format)
-        staged.append(
-            replace(
-                written,
-                background_sha256=background.sha256,
-                quality=encoder.quality,
-                subject=layout.shown_at if located else None,
-            )
-        )
-        _check_size(layout, written.bytes)
-        warnings += encoder.warnings
+    staged, told = _write_all(task, files, layouts, kept, max_pixels=max_pixels, tell=tell)
+    warnings = [*kept.warnings, *(warning for one in layouts for warning in one.warnings), *told]
     if review:
         staged.append(_overlay(task, files, picture, alpha, tell))
     return Stage(

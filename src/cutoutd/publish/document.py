@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.fs.tree import Entry
+    from cutoutd.jobs import SourceFacts
 
 MAX_BYTES = 1 << 20  # a larger file is none of ours, and is not read
 
@@ -102,3 +103,18 @@ def microseconds(text: object) -> int:
         return nanoseconds(str(text)) // 1000
     except ValueError:
         return 0
+
+
+def source_fields(path: str, mtime_ns: int, source: SourceFacts) -> dict[str, object]:
+    """A source as fields of a document."""
+    return {
+        **path_fields(path),
+        "bytes": source.bytes,
+        "sha256": source.sha256,
+        **({"image_sha256": source.image_sha256} if source.image_sha256 else {}),
+        **time_fields("mtime", mtime_ns),
+        "width": source.width,
+        "height": source.height,
+        "format": source.format,
+        "orientation": source.orientation,
+    }

@@ -38,6 +38,7 @@ from cutoutd.publish.document import (
     microseconds,
     path_fields,
     read,
+    source_fields,
     time_fields,
     true_ns,
     true_path,
@@ -199,24 +200,13 @@ def compose(
     Returns:
         JSON in UTF-8, whatever bytes the names are made of.
     """
-    source = facts.source
     document = {
         "schema": SCHEMA,
         "job": facts.job,
         "folder": facts.folder,
         **({"folder_id": facts.marker} if facts.marker else {}),
         "route": facts.route,
-        "source": {
-            **path_fields(facts.path),
-            "bytes": source.bytes,
-            "sha256": source.sha256,
-            **({"image_sha256": source.image_sha256} if source.image_sha256 else {}),
-            **time_fields("mtime", facts.mtime_ns),
-            "width": source.width,
-            "height": source.height,
-            "format": source.format,
-            "orientation": source.orientation,
-        },
+        "source": source_fields(facts.path, facts.mtime_ns, facts.source),
         "outputs": [_output_fields(path, result) for path, result in outputs],
         "model": asdict(facts.model) | ({"asked": True} if facts.is_model_asked else {}),
         **({"second_opinion": asdict(facts.second)} if facts.second is not None else {}),

@@ -120,7 +120,7 @@ def start(backend: Backend) -> None:
     threading.Thread(target=_run, args=(backend,), name="page-news", daemon=True).start()
 
 
-class Watch:
+class NewsWatch:
     """Looks for news, and tells of a journal that cannot be read: once, and once more when it can."""
 
     def __init__(self, backend: Backend) -> None:
@@ -153,7 +153,7 @@ class Watch:
 
 
 def _run(backend: Backend) -> None:
-    watch = Watch(backend)
+    watch = NewsWatch(backend)
     while True:
         if not backend.watched.is_set():
             backend.watched.wait()

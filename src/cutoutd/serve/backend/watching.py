@@ -42,7 +42,7 @@ WAITED_S: Final = 330.0
 
 
 @dataclass(kw_only=True, slots=True)
-class Watch:
+class JobWatch:
     """A job that is looked at.
 
     Attributes:
@@ -62,7 +62,7 @@ class Watches:
     def __init__(self, backend: ServeBackend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
-        self._watched: OrderedDict[str, Watch] = OrderedDict()
+        self._watched: OrderedDict[str, JobWatch] = OrderedDict()
         self._is_any = threading.Event()
         self._version = -1
         self._store: Store | None = None
@@ -71,7 +71,7 @@ class Watches:
     def add(self, key: str, number: str, *, waits: bool = False) -> None:
         """Look at a job from now on, until it is over."""
         with self._lock:
-            watch = self._watched.setdefault(number, Watch(key=key))
+            watch = self._watched.setdefault(number, JobWatch(key=key))
             if waits:
                 watch.waited_s = self._backend.clock.monotonic_s() + WAITED_S
                 self._watched.move_to_end(number, last=False)
@@ -106,11 +106,11 @@ class Watches:
             for number, watch in numbers:
                 self._look_at(store, number, watch)
 
-    def _due(self, *, everything: bool) -> list[tuple[str, Watch]]:
+    def _due(self, *, everything: bool) -> list[tuple[str, JobWatch]]:
         """What is to be looked at now: what is waited for if the journal has changed, and some of the others."""
         now_s = self._backend.clock.monotonic_s()
         waited = [(number, one) for number, one in self._watched.items() if one.waited_s > now_s]
-        others: list[tuple[str, Watch]] = []
+        others: list[tuple[str, JobWatch]] = []
         if everything or self._is_round_due:
             rest = (one for one in self._watched.items() if one[1].waited_s <= now_s)
             others = [one for _, one in zip(range(AT_ONCE), rest, strict=False)]
@@ -119,7 +119,7 @@ class Watches:
             self._is_round_due = len(others) == AT_ONCE
         return [*(waited if everything else []), *others]
 
-    def _look_at(self, store: Store, number: str, watch: Watch) -> None:
+    def _look_at(self, store: Store, number: str, watch: JobWatch) -> None:
         submission = Submissions(store, self._backend.clock).find(submission_key(watch.key, number))
         if submission is None:  # not handed in yet, or forgotten
             if watch.state:

@@ -106,7 +106,7 @@ class RemoveBgRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ResultFacts:
+class ResponseFacts:
     """What is known of a result.
 
     Attributes:
@@ -169,7 +169,7 @@ def understood(fields: Mapping[str, str], files: Collection[str]) -> RemoveBgReq
     )
 
 
-def headers_of(asked: RemoveBgRequest, facts: ResultFacts) -> dict[str, str]:
+def headers_of(asked: RemoveBgRequest, facts: ResponseFacts) -> dict[str, str]:
     """Of an answer with a result; nothing is charged, and what kind of thing it shows is not looked at."""
     headers = {"X-Credits-Charged": "0", "X-Width": str(facts.width), "X-Height": str(facts.height)}
     if asked.says_type:
@@ -181,7 +181,7 @@ def headers_of(asked: RemoveBgRequest, facts: ResultFacts) -> dict[str, str]:
     return headers
 
 
-def json_tail(facts: ResultFacts) -> dict[str, int]:
+def json_tail(facts: ResponseFacts) -> dict[str, int]:
     """What stands beside ``result_b64`` in ``data``."""
     return _foreground(facts)
 
@@ -227,7 +227,7 @@ def unknown_foreground() -> ContractError:
     return ContractError("unknown_foreground", "Could not identify foreground in image.")
 
 
-def _foreground(facts: ResultFacts) -> dict[str, int]:
+def _foreground(facts: ResponseFacts) -> dict[str, int]:
     if facts.subject is None:
         return {}
     names = ("foreground_left", "foreground_top", "foreground_width", "foreground_height")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from cutoutd.serve.contract.removebg import ResultFacts
+from cutoutd.serve.contract.removebg import ResponseFacts
 from cutoutd.serve.web.answers import RefusalError
 from cutoutd.serve.web.forms import MULTIPART, kind_of
 from cutoutd.serve.web.pictures import PART
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from cutoutd.serve.web.pictures import Job, Pictures, Upload
+    from cutoutd.serve.web.pictures import Job, ReceivedUpload, ServedPictures
 
 UNFINISHED_S: Final = 5
 """Seconds after which a program is told to ask again."""
@@ -28,7 +28,7 @@ _FORM_ROOM: Final = 1 << 20
 MAX_NAME: Final = 1000
 
 
-async def begun(pictures: Pictures, key: str, request: Request) -> Upload:
+async def begun(pictures: ServedPictures, key: str, request: Request) -> ReceivedUpload:
     """Begin the upload of a picture that comes in a form, or in base64 in one.
 
     Raises:
@@ -41,7 +41,7 @@ async def begun(pictures: Pictures, key: str, request: Request) -> Upload:
     return await pictures.begin(key, idempotency=idempotency_of(request), size=size)
 
 
-async def finished(pictures: Pictures, key: str, job: Job, wait_s: float) -> Job:
+async def finished(pictures: ServedPictures, key: str, job: Job, wait_s: float) -> Job:
     """A job that is over.
 
     Raises:
@@ -58,7 +58,9 @@ async def finished(pictures: Pictures, key: str, job: Job, wait_s: float) -> Job
     return job
 
 
-async def facts_of(pictures: Pictures, key: str, job: Job, *, is_preview: bool = False) -> list[ResultFacts]:
+async def facts_of(
+    pictures: ServedPictures, key: str, job: Job, *, is_preview: bool = False
+) -> list[ResponseFacts]:
     """What is known of each result of a job.
 
     Raises:
@@ -67,7 +69,7 @@ async def facts_of(pictures: Pictures, key: str, job: Job, *, is_preview: bool =
     params = {"key": key, "job": job["id"], "is_preview": is_preview}
     said = (await pictures.ask("results", params))["results"]
     return [
-        ResultFacts(
+        ResponseFacts(
             width=one["width"],
             height=one["height"],
             subject=None if one["subject"] is None else tuple(one["subject"]),
@@ -84,7 +86,7 @@ class Background:
         key: SHA-256 of the key.
     """
 
-    def __init__(self, pictures: Pictures, key: str) -> None:
+    def __init__(self, pictures: ServedPictures, key: str) -> None:
         self._pictures = pictures
         self._params = {"key": key, "background": uuid4().hex}
         self._buffer = bytearray()

@@ -36,7 +36,7 @@ _SPACE: Final = bytes.maketrans(b"-_", b"+/")
 _LONGEST_PREFIX: Final = 100
 
 
-class Sink(Protocol):
+class PartSink(Protocol):
     """Takes the bytes of a file."""
 
     async def write(self, data: bytes) -> None:
@@ -50,7 +50,7 @@ class Base64Sink:
         sink: takes them.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: PartSink) -> None:
         self._sink = sink
         self._rest = b""
         self._is_begun = False
@@ -105,7 +105,7 @@ def is_form(request: Request) -> bool:
 
 
 async def read_form(
-    request: Request, open_file: Callable[[str, str], Awaitable[Sink | None]]
+    request: Request, open_file: Callable[[str, str], Awaitable[PartSink | None]]
 ) -> dict[str, str]:
     """Read a form, or a JSON object that stands for one: its files are handed on, its other fields returned.
 
@@ -154,10 +154,10 @@ def _no_form() -> RefusalError:
 class _Fields:
     """Fields, as their events come."""
 
-    def __init__(self, open_file: Callable[[str, str], Awaitable[Sink | None]]) -> None:
+    def __init__(self, open_file: Callable[[str, str], Awaitable[PartSink | None]]) -> None:
         self._open_file = open_file
         self._name = ""
-        self._sink: Sink | None = None
+        self._sink: PartSink | None = None
         self._text = bytearray()
         self._left = MAX_TEXT
         self._count = 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from cutoutd.serve.web.job_streams import JobStreams
-    from cutoutd.serve.web.pictures import Pictures, Upload
+    from cutoutd.serve.web.pictures import ReceivedUpload, ServedPictures
 
 FILE: Final = "file"
 OPTIONS: Final = "options"
@@ -38,7 +38,7 @@ class OwnApi:
         max_wait_s: seconds that a request may wait.
     """
 
-    def __init__(self, pictures: Pictures, streams: JobStreams, max_wait_s: int) -> None:
+    def __init__(self, pictures: ServedPictures, streams: JobStreams, max_wait_s: int) -> None:
         self._pictures = pictures
         self._streams = streams
         self._max_wait_s = max_wait_s
@@ -125,18 +125,18 @@ class OwnApi:
         return StreamingResponse(stream, media_type="text/event-stream")
 
 
-async def _plain(request: Request, upload: Upload) -> tuple[str, str]:
+async def _plain(request: Request, upload: ReceivedUpload) -> tuple[str, str]:
     """The body as it is; its name and options are in the address."""
     async for part in body_of(request):
         await upload.write(part)
     return _given(request, {})
 
 
-async def _form(request: Request, upload: Upload) -> tuple[str, str]:
+async def _form(request: Request, upload: ReceivedUpload) -> tuple[str, str]:
     """A form with ``file`` and, before or after it, ``options``."""
     names: list[str] = []
 
-    async def open_file(field: str, filename: str) -> Upload | None:
+    async def open_file(field: str, filename: str) -> ReceivedUpload | None:
         if field != FILE:
             return None
         if names:

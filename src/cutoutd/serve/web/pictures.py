@@ -36,7 +36,7 @@ Job = dict[str, Any]
 """As `cutoutd.serve.backend.jobs` describes it."""
 
 
-class Upload:
+class ReceivedUpload:
     """A picture on its way in.
 
     Args:
@@ -52,7 +52,7 @@ class Upload:
         is_over: it was handed in, or removed.
     """
 
-    def __init__(self, pictures: Pictures, key: str, begun: Mapping[str, Any], offset: int = 0) -> None:
+    def __init__(self, pictures: ServedPictures, key: str, begun: Mapping[str, Any], offset: int = 0) -> None:
         self._pictures = pictures
         self._key = key
         self._buffer = bytearray()
@@ -111,7 +111,7 @@ class Upload:
 
 
 @asynccontextmanager
-async def dropping(upload: Upload) -> AsyncIterator[Upload]:
+async def dropping(upload: ReceivedUpload) -> AsyncIterator[ReceivedUpload]:
     """Remove an upload that does not come to its end, whatever the reason."""
     try:
         yield upload
@@ -139,7 +139,7 @@ class Output:
     parts: AsyncGenerator[bytes, None]
 
 
-class Pictures:
+class ServedPictures:
     """Uploads, jobs and results, asked of the backend.
 
     Args:
@@ -166,7 +166,7 @@ class Pictures:
 
     async def begin(
         self, key: str, *, folder: str = "", idempotency: str = "", size: int | None = None, **record: object
-    ) -> Upload:
+    ) -> ReceivedUpload:
         """Begin an upload: the key, its rate and the room on the disk are looked at before anything is read.
 
         Args:
@@ -186,7 +186,7 @@ class Pictures:
             "bytes": -1 if size is None else size,
             **record,
         }
-        return Upload(self, key, await self.ask("upload_begin", params))
+        return ReceivedUpload(self, key, await self.ask("upload_begin", params))
 
     async def job(self, key: str, number: str) -> Job:
         """What became of a job.

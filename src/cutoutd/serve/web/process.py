@@ -18,7 +18,7 @@ from cutoutd.sandbox.confinement import confine_web
 from cutoutd.serve.web.answers import HEADERS, problem, refusal
 from cutoutd.serve.web.job_streams import JobStreams
 from cutoutd.serve.web.own_api import OwnApi
-from cutoutd.serve.web.pictures import Pictures
+from cutoutd.serve.web.pictures import ServedPictures
 from cutoutd.serve.web.rembg_api import RembgApi
 from cutoutd.serve.web.removebg_api import RemoveBgApi
 from cutoutd.serve.web.tus import ResumableUploads
@@ -55,7 +55,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
             streams.told(said["key"], said["job"])
 
     backend = BackendChannel(reader, writer, on_event)
-    pictures = Pictures(backend)
+    pictures = ServedPictures(backend)
     logging.getLogger().addHandler(process.BackendLog(backend))
     hosts = AllowedHosts(hosts=frozenset(told["hosts"]), proxy=told["proxy"])
     async with anyio.create_task_group():
@@ -76,7 +76,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     listening.cancel()
 
 
-def _app(pictures: Pictures, streams: JobStreams, max_wait_s: int) -> ASGIApp:
+def _app(pictures: ServedPictures, streams: JobStreams, max_wait_s: int) -> ASGIApp:
     routes = [
         *OwnApi(pictures, streams, max_wait_s).routes(),
         *ResumableUploads(pictures).routes(),

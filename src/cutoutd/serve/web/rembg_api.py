@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from cutoutd.serve.web.pictures import Pictures, Upload
+    from cutoutd.serve.web.pictures import ReceivedUpload, ServedPictures
 
 OWN_MODEL: Final = "the folder's"
 
@@ -35,7 +35,7 @@ class RembgApi:
         wait_s: seconds that a request waits for its cutout.
     """
 
-    def __init__(self, pictures: Pictures, wait_s: int) -> None:
+    def __init__(self, pictures: ServedPictures, wait_s: int) -> None:
         self._pictures = pictures
         self._wait_s = wait_s
 
@@ -61,7 +61,7 @@ class RembgApi:
         key = key_of(request)
         upload = await begun(self._pictures, key, request)
         async with dropping(upload):
-            form = _File(upload)
+            form = _FormFile(upload)
             fields = await read_form(request, form.opened) if kind_of(request) == MULTIPART else {}
             asked = rembg.understood(fields, request.query_params, has_file=form.is_there)
             job = await upload.finish(form.name, asked.options.text())
@@ -77,15 +77,15 @@ class RembgApi:
         return StreamingResponse(output.parts, headers=headers, media_type=output.media_type)
 
 
-class _File:
+class _FormFile:
     """Takes the field ``file``."""
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: ReceivedUpload) -> None:
         self._upload = upload
         self.is_there = False
         self.name = ""
 
-    async def opened(self, field: str, filename: str) -> Upload | None:
+    async def opened(self, field: str, filename: str) -> ReceivedUpload | None:
         """What takes a field; None: it is a text.
 
         Raises:

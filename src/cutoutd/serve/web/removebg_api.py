@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from cutoutd.serve.contract.removebg import ResultFacts
-    from cutoutd.serve.web.forms import Sink
-    from cutoutd.serve.web.pictures import Job, Output, Pictures, Upload
+    from cutoutd.serve.contract.removebg import ResponseFacts
+    from cutoutd.serve.web.forms import PartSink
+    from cutoutd.serve.web.pictures import Job, Output, ReceivedUpload, ServedPictures
 
 FREE_CALLS: Final = 1_000_000
 """That an account is said to have: some clients stop at 0."""
@@ -48,7 +48,7 @@ class RemoveBgApi:
         wait_s: seconds that a request waits for its cutout.
     """
 
-    def __init__(self, pictures: Pictures, wait_s: int) -> None:
+    def __init__(self, pictures: ServedPictures, wait_s: int) -> None:
         self._pictures = pictures
         self._wait_s = wait_s
 
@@ -123,7 +123,7 @@ class _Form:
         is_multipart: fields that are files come as such, and not as texts.
     """
 
-    def __init__(self, upload: Upload, background: Background, *, is_multipart: bool) -> None:
+    def __init__(self, upload: ReceivedUpload, background: Background, *, is_multipart: bool) -> None:
         self._upload = upload
         self._background = background
         self._is_multipart = is_multipart
@@ -135,13 +135,13 @@ class _Form:
         """Whether one came."""
         return any(name in self.files for name in removebg.BACKGROUNDS)
 
-    async def opened(self, field: str, filename: str) -> Sink | None:
+    async def opened(self, field: str, filename: str) -> PartSink | None:
         """What takes a field; None: it is a text.
 
         Raises:
             ContractError: another one came before.
         """
-        sink: Sink | None = None
+        sink: PartSink | None = None
         match field:
             case "image_file" if self._is_multipart:
                 sink, self.name = self._upload, filename[:MAX_NAME]
@@ -160,7 +160,7 @@ class _Form:
         return sink
 
 
-def _answer(request: Request, output: Output, facts: ResultFacts, headers: dict[str, str]) -> Response:
+def _answer(request: Request, output: Output, facts: ResponseFacts, headers: dict[str, str]) -> Response:
     if _wants_json(request):
         tail = removebg.json_tail(facts)
         headers["Content-Length"] = str(packing.json_size(output, tail))

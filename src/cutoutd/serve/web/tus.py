@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from cutoutd.serve.web.answers import RefusalError, rate_headers
 from cutoutd.serve.web.own_api import route
-from cutoutd.serve.web.pictures import Upload
+from cutoutd.serve.web.pictures import ReceivedUpload
 from cutoutd.serve.web.requests import body_of, idempotency_of, key_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
 
-    from cutoutd.serve.web.pictures import Job, Pictures
+    from cutoutd.serve.web.pictures import Job, ServedPictures
 
 VERSION: Final = "1.0.0"
 MEDIA_TYPE: Final = "application/offset+octet-stream"
@@ -41,7 +41,7 @@ class ResumableUploads:
         pictures: asks the backend.
     """
 
-    def __init__(self, pictures: Pictures) -> None:
+    def __init__(self, pictures: ServedPictures) -> None:
         self._pictures = pictures
 
     def routes(self) -> list[Route]:
@@ -100,7 +100,7 @@ class ResumableUploads:
         if _number(request, "upload-offset") != what["offset"]:
             raise RefusalError(409, "offset", f"The next part begins at byte {what['offset']}.")
         number = request.path_params["upload"]
-        upload = Upload(self._pictures, key_of(request), {"upload": number}, what["offset"])
+        upload = ReceivedUpload(self._pictures, key_of(request), {"upload": number}, what["offset"])
         try:
             await _written(request, upload, what["length"] - what["offset"])
             if upload.offset == what["length"] and not what["done"]:
@@ -129,7 +129,7 @@ class ResumableUploads:
         await self._pictures.ask("upload_rest", {"key": key_of(request), "upload": number})
 
 
-async def _written(request: Request, upload: Upload, left: int) -> None:
+async def _written(request: Request, upload: ReceivedUpload, left: int) -> None:
     """Hand on what comes of a part, also if that is not all of it.
 
     Raises:
