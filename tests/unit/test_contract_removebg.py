@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutoutd.job_options import JobOptions
 from cutoutd.recipe import Channels, Format, Margin, RegionOfInterest
-from cutoutd.serve.contract import removebg
-from cutoutd.serve.contract.removebg import ContractError, RemoveBgRequest, ResponseFacts
+from cutoutd.serve.contract import removebg, removebg_answers
+from cutoutd.serve.contract.removebg_answers import ContractError, ResponseFacts
+
+if TYPE_CHECKING:
+    from cutoutd.serve.contract.removebg import RemoveBgRequest
 
 FILE = {"image_file"}
 SHA = "a" * 64
@@ -172,7 +175,7 @@ def test_refusals(fields: dict[str, str], files: set[str], code: str) -> None:
 def test_headers_of_a_result() -> None:
     """Nothing is charged; what kind of thing it is is not looked at, and not said for level none."""
     facts = ResponseFacts(width=20, height=10, subject=(1, 2, 3, 4))
-    assert removebg.headers_of(asked(size="full"), facts) == {
+    assert removebg_answers.headers_of(asked(size="full"), facts) == {
         "X-Credits-Charged": "0",
         "X-Width": "20",
         "X-Height": "10",
@@ -182,9 +185,11 @@ def test_headers_of_a_result() -> None:
         "X-Foreground-Width": "3",
         "X-Foreground-Height": "4",
     }
-    quiet = removebg.headers_of(asked(type_level="none"), ResponseFacts(width=1, height=1, subject=None))
+    quiet = removebg_answers.headers_of(
+        asked(type_level="none"), ResponseFacts(width=1, height=1, subject=None)
+    )
     assert set(quiet) == {"X-Credits-Charged", "X-Width", "X-Height", "X-Cutoutd-Note"}
-    assert removebg.json_tail(facts) == {
+    assert removebg_answers.json_tail(facts) == {
         "foreground_top": 2,
         "foreground_left": 1,
         "foreground_width": 3,
@@ -204,7 +209,7 @@ def test_headers_of_a_result() -> None:
 )
 def test_refusals_of_our_own_in_its_words(status: int, code: str, expected: tuple[int, str]) -> None:
     """As clients look for them."""
-    error = removebg.refused(status, code, "text")
+    error = removebg_answers.refused(status, code, "text")
     assert (error.status, error.code, error.title) == (*expected, "text")
 
 
@@ -220,13 +225,13 @@ def test_refusals_of_our_own_in_its_words(status: int, code: str, expected: tupl
 )
 def test_why_there_is_no_result(job: dict[str, Any], expected: tuple[int, str]) -> None:
     """The sender's fault, or ours."""
-    error = removebg.failed(job)
+    error = removebg_answers.failed(job)
     assert (error.status, error.code) == expected
     assert error.title
 
 
 def test_an_account_owes_nothing() -> None:
     """In the form that clients read."""
-    attributes = removebg.account(50)["data"]["attributes"]
+    attributes = removebg_answers.account(50)["data"]["attributes"]
     assert attributes["credits"]["total"] == 0
     assert attributes["api"] == {"free_calls": 50, "sizes": "all"}

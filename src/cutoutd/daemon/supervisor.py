@@ -20,9 +20,9 @@ from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.daemon.outcomes import Outcomes
 from cutoutd.daemon.reload import ReloadPause
+from cutoutd.daemon.status_outputs import StatusOutputs
 from cutoutd.daemon.tally import Tally
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
-from cutoutd.events import QueueCounts
 from cutoutd.faults.isolation import Guard, is_expected, one_by_one, report
 from cutoutd.logs import get
 from cutoutd.process.sd_notify import ServiceManager
@@ -102,11 +102,8 @@ class Supervisor:
         self._folders = folders
         self._results = results
         self._heartbeat = heartbeat or Heartbeat(ServiceManager(), clock)
-        self._alarm = alarm
         self._commands = CommandHandler(journal, folders, emit)
         self._emit = emit
-        self._shows_queue = shows_queue
-        self._status = status
         self._webhooks = webhooks
         self._clock = clock
         self._once = once is not None
@@ -124,6 +121,15 @@ class Supervisor:
             coordinator=self._coordinator,
             outcomes=self._outcomes,
             clock=clock,
+        )
+        self._shown = StatusOutputs(
+            journal.queue,
+            pool,
+            folders,
+            heartbeat=self._heartbeat,
+            alarm=alarm,
+            status=status,
+            emit=emit if shows_queue else None,
         )
         self._reload_pause = ReloadPause()
         self._has_begun = False
@@ -317,7 +323,7 @@ class Supervisor:
             ("the folders", self._reconcile),
             ("the commands", self._commands.look),
             ("what rests", self._journal.queue.wake_rested),
-            ("the status", self._show),
+            ("the status", partial(self._shown.show, paused=self._commands.paused)),
         ):
             self._guard.run(part, action, None)
 
@@ -349,31 +355,6 @@ class Supervisor:
         )
         if distrusts:
             self._pool.recycle()
-
-    def _show(self) -> None:
-        if self._shows_queue:
-            counts = self._journal.queue.open_by_state()
-            self._emit(QueueCounts.of(counts, is_paused=self._commands.paused))
-        if self._alarm is not None:
-            self._alarm.look(self._folders.statuses())
-        if self._heartbeat.wants_status:
-            self._heartbeat.status(
-                self._folders.statuses().values(),
-                queue=self._journal.queue.count_open(),
-                paused=self._commands.paused,
-            )
-        if self._status is None:
-            return
-        try:
-            self._status.show(
-                self._folders.statuses(),
-                workers=self._pool.size,
-                facts=self._pool.facts,
-                paused=self._commands.paused,
-                refused_configuration=self._folders.refused_configuration,
-            )
-        except OSError as error:
-            self._log.debug("status.not-written", why=str(error))  # tried again at the next tick
 
     def _hear(self, event: PoolEvent) -> None:
         held = self._dispatcher.in_hand.get(event.job)

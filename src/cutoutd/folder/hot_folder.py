@@ -5,28 +5,24 @@ The main loop sees it as a `FolderSnapshot`, and tells it what to look at. It ow
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cutoutd import job_options
 from cutoutd.errors import FailureCode
 from cutoutd.faults.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
-from cutoutd.jobs import Cut, Exported, Failure, Task, Wanted
-from cutoutd.journal.moves import Candidates
+from cutoutd.folder.tasks import TaskFactory
+from cutoutd.jobs import Cut, Exported, Failure
 from cutoutd.protocols import Step
-from cutoutd.publish.staging import job_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from cutoutd.corrections import Correction
     from cutoutd.delivery.delivery import Delivery
     from cutoutd.folder.file_opener import Opener
     from cutoutd.folder.overlaps import Overlaps
-    from cutoutd.jobs import Job, Report
+    from cutoutd.jobs import Job, Report, Task
     from cutoutd.journal.corrections import Corrections
     from cutoutd.journal.moves import PictureMoves
     from cutoutd.journal.reservations import Reservations
@@ -131,13 +127,8 @@ class HotFolder:
     ) -> None:
         self.folder = folder
         self._monitor = monitor
-        self._moves = moves
-        self._corrections = corrections
         self.has_model = has_model
-        self._backgrounds = backgrounds
         self.delivery = delivery
-        self._reservations = reservations
-        self._model = model
         self._heartbeat = heartbeat
         self._looks_awaited = 0
         threads: dict[str, Restartable] = {
@@ -156,6 +147,16 @@ class HotFolder:
         self._trouble = ""
         self._recoveries = 0
         self.staging = publisher.staging.directory
+        self._tasks = TaskFactory(
+            folder,
+            staging=self.staging,
+            reservations=reservations,
+            moves=moves,
+            corrections=corrections,
+            model=model,
+            has_model=has_model,
+            backgrounds=backgrounds,
+        )
         self.is_tagged = folder.is_tagged
         self.seconds_each = _FIRST_GUESS_S
 
@@ -360,44 +361,7 @@ class HotFolder:
             return self._threads.why
         return "one of its threads failed by a fault of ours, and was started again"
 
-    def _candidates(self, job: Job) -> Candidates:
-        if self._moves is None or job.forced or job.options or job.detail.get("moved") is False:
-            return Candidates()
-        return self._moves.candidates(job)
-
-    def _correction(self, job: Job) -> Correction | None:
-        """What a person drew over a cutout of the job's source, of whichever of its bytes."""
-        if self._corrections is None:
-            return None
-        last = self._corrections.last(job.folder, job.path, job.generation)
-        return last if last is not None and last.strokes else None
-
     def task(self, job: Job) -> Task:
         """A job as a worker gets it."""
         self.delivery.breaker.begin_trial()
-        # What is asked may be another form of a picture that is published.
-        is_new = job.forced or job.options
-        published = None if is_new else self._reservations.last_published(job.folder, job.path)
-        moved = self._candidates(job)
-        asked = job_options.of_text(job.options)
-        recipe, model = asked.recipe(self.folder.recipe(), self._backgrounds), self._model
-        if (wanted := job.model or asked.model) and self.has_model(wanted):
-            # Who asks for a model wants its matte, and not another one's where that is doubtful.
-            recipe, model = replace(recipe, second_below=0.0), wanted
-        return Task(
-            job=job.id,
-            source=os.fspath(Path(self.folder.input, job.path)),
-            size=job.size,
-            mtime_ns=job.mtime_ns,
-            staging=os.fspath(self.staging / job_directory(job.id)),
-            published_sha256=None if published is None else published.sha256,
-            published_image_sha256=None if published is None else published.image_sha256,
-            put_away_sha256=job.sha256 if job.forced else None,
-            moved_sha256s=moved.sha256s,
-            asks_sha256=not moved.are_all,
-            recipe=recipe,
-            alone=job.alone,
-            model=model,
-            held=None if job.wanted is None else job.wanted is not Wanted.PUBLISHED,
-            correction=self._correction(job),
-        )
+        return self._tasks.task(job)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from cutoutd.serve.contract.removebg import ResponseFacts
+from cutoutd.serve.contract.removebg_answers import ResponseFacts
 from cutoutd.serve.web.answers import RefusalError
 from cutoutd.serve.web.forms import MULTIPART, kind_of
 from cutoutd.serve.web.pictures import PART

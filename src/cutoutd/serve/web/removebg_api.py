@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cutoutd.serve.contract import removebg
-from cutoutd.serve.contract.removebg import ContractError
+from cutoutd.serve.contract import removebg, removebg_answers
+from cutoutd.serve.contract.removebg_answers import ContractError
 from cutoutd.serve.web import packing
 from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
 from cutoutd.serve.web.contract_upload import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from cutoutd.serve.contract.removebg import ResponseFacts
+    from cutoutd.serve.contract.removebg_answers import ResponseFacts
     from cutoutd.serve.web.forms import PartSink
     from cutoutd.serve.web.pictures import Job, Output, ReceivedUpload, ServedPictures
 
@@ -63,7 +63,7 @@ class RemoveBgApi:
     async def account(self, request: Request) -> Response:
         """What is left of a credit that nobody pays."""
         await self._pictures.ask("key", {"key": key_of(request)})
-        return as_json(removebg.account(FREE_CALLS))
+        return as_json(removebg_answers.account(FREE_CALLS))
 
     async def improve(self, _: Request) -> Response:
         """Nothing leaves this machine to be learned from."""
@@ -92,11 +92,11 @@ class RemoveBgApi:
             job = await upload.finish(form.name, options.text())
         job = await finished(self._pictures, key, job, self._wait_s)
         if not job["outputs"]:
-            raise removebg.failed(job)
+            raise removebg_answers.failed(job)
         if job["score"] == 0.0 or _NO_SUBJECT in job["reasons"]:
-            raise removebg.unknown_foreground()
+            raise removebg_answers.unknown_foreground()
         facts = await facts_of(self._pictures, key, job, is_preview=bool(asked.note))
-        headers = {**removebg.headers_of(asked, facts[0]), **rate_headers(upload.rate)}
+        headers = {**removebg_answers.headers_of(asked, facts[0]), **rate_headers(upload.rate)}
         if asked.is_zip:
             return await self._archive(key, job, headers)
         output = await self._pictures.open_output(key, str(job["id"]), 0)
@@ -162,7 +162,7 @@ class _Form:
 
 def _answer(request: Request, output: Output, facts: ResponseFacts, headers: dict[str, str]) -> Response:
     if _wants_json(request):
-        tail = removebg.json_tail(facts)
+        tail = removebg_answers.json_tail(facts)
         headers["Content-Length"] = str(packing.json_size(output, tail))
         parts = packing.as_json_parts(output, tail)
         return StreamingResponse(parts, headers=headers, media_type="application/json")
@@ -188,7 +188,7 @@ def _route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]]
             # What was not read of a request's body must not be taken for the next request.
             return _refusal(error, {"Connection": "close"})
         except RefusalError as refused:
-            worded = removebg.refused(refused.status, refused.code, refused.text)
+            worded = removebg_answers.refused(refused.status, refused.code, refused.text)
             kept = {name: value for name, value in refused.headers.items() if name != "WWW-Authenticate"}
             return _refusal(worded, kept)
 

@@ -1,0 +1,80 @@
+"""How the daemon stands, told at each tick to whoever asks: the terminal, the owner, the service manager, `cutoutd status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cutoutd.events import QueueCounts
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.alarm import AlarmWatch
+    from cutoutd.daemon.folder_set import FolderSet
+    from cutoutd.daemon.heartbeat import Heartbeat
+    from cutoutd.daemon.status_file import StatusFile
+    from cutoutd.events import EventSink
+    from cutoutd.journal.queue import Queue
+    from cutoutd.pool.file_opening import TaskPool
+
+
+class StatusOutputs:
+    """Tells how the daemon stands.
+
+    Args:
+        queue: the journal's.
+        pool: where pictures are cut.
+        folders: the hot folders.
+        heartbeat: tells the service manager, where there is one.
+        alarm: notices what needs the owner; None: nobody is told.
+        status: the file for `cutoutd status`; None: there is to be none.
+        emit: is told what there is to do, which costs a look into the journal; None: nobody asks.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        pool: TaskPool,
+        folders: FolderSet,
+        *,
+        heartbeat: Heartbeat,
+        alarm: AlarmWatch | None,
+        status: StatusFile | None,
+        emit: EventSink | None,
+    ) -> None:
+        self._queue = queue
+        self._pool = pool
+        self._folders = folders
+        self._heartbeat = heartbeat
+        self._alarm = alarm
+        self._status = status
+        self._emit = emit
+
+    def show(self, *, paused: bool) -> None:
+        """Tell all of them.
+
+        Args:
+            paused: nothing is begun, since a person wants it so.
+        """
+        if self._emit is not None:
+            counts = self._queue.open_by_state()
+            self._emit(QueueCounts.of(counts, is_paused=paused))
+        if self._alarm is not None:
+            self._alarm.look(self._folders.statuses())
+        if self._heartbeat.wants_status:
+            self._heartbeat.status(
+                self._folders.statuses().values(),
+                queue=self._queue.count_open(),
+                paused=paused,
+            )
+        if self._status is None:
+            return
+        try:
+            self._status.show(
+                self._folders.statuses(),
+                workers=self._pool.size,
+                facts=self._pool.facts,
+                paused=paused,
+                refused_configuration=self._folders.refused_configuration,
+            )
+        except OSError as error:
+            get().debug("status.not-written", why=str(error))  # tried again at the next tick

@@ -1,0 +1,122 @@
+"""How remove.bg v1.0 words an answer: its headers, what stands beside a result, its errors, and its account.
+
+Values turned into values; it sends nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cutoutd.serve.contract.removebg import RemoveBgRequest
+
+
+class ContractError(Exception):
+    """A request that the contract refuses.
+
+    Args:
+        code: as remove.bg has it, where it has one.
+        title: for a person.
+        status: as of HTTP.
+        detail: further words.
+    """
+
+    def __init__(self, code: str, title: str, *, status: int = 400, detail: str = "") -> None:
+        super().__init__(title)
+        self.code = code
+        self.title = title
+        self.status = status
+        self.detail = detail
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As the contract words it."""
+        return {
+            "errors": [
+                {"title": self.title, "code": self.code, **({"detail": self.detail} if self.detail else {})}
+            ]
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResponseFacts:
+    """What is known of a result.
+
+    Attributes:
+        width, height: of the result, pixels.
+        subject: left, top, width and height of the subject in it; None: not known.
+    """
+
+    width: int
+    height: int
+    subject: tuple[int, int, int, int] | None
+
+
+def headers_of(asked: RemoveBgRequest, facts: ResponseFacts) -> dict[str, str]:
+    """Of an answer with a result; nothing is charged, and what kind of thing it shows is not looked at."""
+    headers = {"X-Credits-Charged": "0", "X-Width": str(facts.width), "X-Height": str(facts.height)}
+    if asked.says_type:
+        headers["X-Type"] = "other"
+    for name, value in _foreground(facts).items():
+        headers["-".join(["X", *(part.capitalize() for part in name.split("_"))])] = str(value)
+    if asked.note:
+        headers["X-Cutoutd-Note"] = asked.note
+    return headers
+
+
+def json_tail(facts: ResponseFacts) -> dict[str, int]:
+    """What stands beside ``result_b64`` in ``data``."""
+    return _foreground(facts)
+
+
+def account(calls: int) -> dict[str, Any]:
+    """What is answered about an account: nothing is bought here, and nothing runs out.
+
+    Args:
+        calls: that are said to be free.
+    """
+    none = {"total": 0, "subscription": 0, "payg": 0, "enterprise": 0}
+    return {"data": {"attributes": {"credits": none, "api": {"free_calls": calls, "sizes": "all"}}}}
+
+
+def refused(status: int, code: str, text: str) -> ContractError:
+    """A refusal of our own in the contract's words."""
+    known = {
+        401: ("auth_failed", 403),
+        413: ("file_too_large", 400),
+        429: ("rate_limit_exceeded", 429),
+        507: ("disk_full", 503),
+    }
+    name, as_status = known.get(status, (code, status))
+    return ContractError(name, text, status=as_status)
+
+
+def failed(job: Mapping[str, Any]) -> ContractError:
+    """Why a job that is over has no result to give.
+
+    Args:
+        job: as the API has it.
+    """
+    why = str(job.get("why") or "The picture could not be cut.")
+    if job["state"] == "refused" or job.get("code") == "Picture":
+        return ContractError("invalid_file_type", why)
+    if job.get("code") == "Limit":
+        return ContractError("limit_exceeded", why, detail=str(job.get("advice", "")))
+    return ContractError("failed", why, status=500, detail=str(job.get("advice", "")))
+
+
+def unknown_foreground() -> ContractError:
+    """Nothing stands out in the picture."""
+    return ContractError("unknown_foreground", "Could not identify foreground in image.")
+
+
+def _foreground(facts: ResponseFacts) -> dict[str, int]:
+    if facts.subject is None:
+        return {}
+    names = ("foreground_left", "foreground_top", "foreground_width", "foreground_height")
+    found = dict(zip(names, facts.subject, strict=True))
+    order = ("foreground_top", "foreground_left", "foreground_width", "foreground_height")
+    return {name: found[name] for name in order}
