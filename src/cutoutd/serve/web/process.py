@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp
 
 MOST_CONNECTIONS = 600
 """As many as can be uploads, fetches and streams; together with those that are just accepted, fewer than open files."""
@@ -76,7 +75,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     listening.cancel()
 
 
-def _app(pictures: ServedPictures, streams: JobStreams, max_wait_s: int) -> ASGIApp:
+def _app(pictures: ServedPictures, streams: JobStreams, max_wait_s: int) -> Starlette:
     routes = [
         *OwnApi(pictures, streams, max_wait_s).routes(),
         *ResumableUploads(pictures).routes(),

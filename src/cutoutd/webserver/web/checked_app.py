@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.webserver.web.backend_channel import BackendGoneError
@@ -9,6 +10,7 @@ from cutoutd.webserver.web.backend_channel import BackendGoneError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from cutoutd.webserver.web.hosts import AllowedHosts
@@ -26,11 +28,13 @@ class CheckedApp:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Starlette,
         hosts: AllowedHosts,
         headers: Mapping[str, str],
         refusal: Callable[[int, str, str], ASGIApp],
     ) -> None:
+        # Within: Starlette's outermost layer answers 500 to whatever reaches it, and raises it again.
+        app.add_middleware(BackendGoneAnswer, refusal=refusal)
         self._app = app
         self._hosts = hosts
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -38,12 +42,9 @@ class CheckedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        is_begun = False
 
         async def bound(message: Any) -> None:  # noqa: ANN401 -- as of ASGI
-            nonlocal is_begun
             if message["type"] == "http.response.start":
-                is_begun = True
                 message = {**message, "headers": [*message["headers"], *self._missing(message["headers"])]}
             await send(message)
 
@@ -56,14 +57,43 @@ class CheckedApp:
         if len(hosts) != 1 or not self._hosts.knows_host(hosts[0]):
             await self._refusal(421, "host", "Nothing is served under that name.")(scope, receive, bound)
             return
-        try:
-            await self._app(scope, receive, bound)
-        except BackendGoneError:
-            if is_begun:  # what has been sent cannot be taken back: the connection ends in the middle
-                raise
-            gone = "cutoutd does not answer just now. Try again in a moment."
-            await self._refusal(503, "backend", gone)(scope, receive, bound)
+        await self._app(scope, receive, bound)
 
     def _missing(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         there = {name.lower() for name, _ in headers}
         return [(name, value) for name, value in self._headers if name not in there]
+
+
+class BackendGoneAnswer:
+    """Answers 503 where the backend has ended or did not answer in time; the browser may have left meanwhile.
+
+    Args:
+        app: that asks the backend.
+        refusal: makes an answer of a status, a code and a text.
+    """
+
+    def __init__(self, app: ASGIApp, refusal: Callable[[int, str, str], ASGIApp]) -> None:
+        self._app = app
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        is_begun = False
+
+        async def noting(message: Any) -> None:  # noqa: ANN401 -- as of ASGI
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except BackendGoneError:
+            logging.getLogger(__name__).warning(
+                "A request was not answered: cutoutd took too long, or has ended."
+            )
+            if (
+                is_begun
+            ):  # what has been sent cannot be taken back: the server ends the connection in the middle
+                return
+            gone = "cutoutd does not answer just now. Try again in a moment."
+            await self._refusal(503, "backend", gone)(scope, receive, send)
