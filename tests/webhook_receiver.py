@@ -64,9 +64,12 @@ class WebhookReceiver:
     Args:
         delay_s: it takes so long for each answer.
         headers: of each answer.
+        is_away: its port is its own, and refuses connections until `come_back`.
     """
 
-    def __init__(self, *, delay_s: float = 0.0, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *, delay_s: float = 0.0, headers: dict[str, str] | None = None, is_away: bool = False
+    ) -> None:
         self.seen: list[Told] = []
         self.delay_s = delay_s
         self.usual = 200
@@ -103,8 +106,17 @@ class WebhookReceiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
         self._server.daemon_threads = True
+        self._server.server_bind()
+        self._serves = False
+        if not is_away:
+            self.come_back()
+
+    def come_back(self) -> None:
+        """Take connections from now on."""
+        self._server.server_activate()
+        self._serves = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -123,5 +135,6 @@ class WebhookReceiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.over.set()
-        self._server.shutdown()
+        if self._serves:
+            self._server.shutdown()
         self._server.server_close()

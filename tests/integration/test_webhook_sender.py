@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from standardwebhooks import Webhook
@@ -272,6 +275,47 @@ def test_a_slow_receiver_holds_up_no_other(tmp_path: Path, receiver: WebhookRece
         slow.over.set()
 
 
+KILLED: Final = """
+import sys
+from pathlib import Path
+from tests.integration.test_webhook_sender import at_work
+
+with at_work(Path(sys.argv[1]), sys.argv[2], timeout_s=300.0) as post:
+    post.until(lambda: False, "the end")
+"""
+
+
+def test_what_was_under_way_when_the_process_was_killed_is_sent_again_before_what_follows(
+    tmp_path: Path,
+) -> None:
+    """The receiver had all of it and had not answered: at least once, and each picture's messages in their order."""
+    with WebhookReceiver() as receiver:
+        receiver.next(SILENCE)
+        with at_work(tmp_path, receiver.url) as post:
+            stopped = post.paths, [post.put(number, about="p") for number in range(2)]
+            # Nothing is sent: the loop has not looked yet.
+        paths, messages = stopped
+        process = subprocess.Popen([sys.executable, "-c", KILLED, os.fspath(tmp_path), receiver.url])
+        try:
+            _wait_for(lambda: len(receiver.seen) == 1)
+        finally:
+            process.kill()
+            process.wait(PATIENCE_S)
+        assert paths.ids()
+        assert [told.id for told in receiver.seen] == [messages[0].id]
+        with at_work(tmp_path, receiver.url) as post:
+            post.until_sent()
+            assert post.rows()[-2:] == [("ok", 200), ("ok", 200)]
+    assert [told.id for told in receiver.seen] == [messages[0].id, *(one.id for one in messages)]
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
 def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
     """It may have come: the receiver sees by the id that it was told before."""
     with WebhookReceiver() as receiver, at_work(tmp_path, receiver.url, timeout_s=1.0) as post:
@@ -287,13 +331,16 @@ def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
 
 def test_when_one_that_was_away_answers_again_all_that_waits_goes_at_once(tmp_path: Path) -> None:
     """However long each would have to wait by itself; meanwhile the ledger has nothing, as nothing left."""
-    with WebhookReceiver() as receiver:
-        url = receiver.url
-    with at_work(tmp_path, url) as post:
-        messages = [post.put(number) for number in range(3)]
-        post.until(lambda: all(post.read(one).attempts for one in messages), "the first attempts")
+    with WebhookReceiver(is_away=True) as receiver, at_work(tmp_path, receiver.url) as post:
+        first, *others = [post.put(number, attempts=3) for number in range(3)]
+        post.until(lambda: all(post.read(one).attempts > 3 for one in (first, *others)), "an attempt of each")
         assert post.rows() == []
         assert "cannot be reached" in post.sender.status()[0]["why"]
+        assert all(post.read(one).not_before_us > post.clock.now_us() + HOUR_US for one in others)
+        receiver.come_back()
+        write_webhook(post.paths, post.read(first).asked_again(post.clock.now_us()))
+        post.until_sent()
+        assert [told.document["number"] for told in receiver.seen] == [0, 1, 2]
 
 
 def test_nothing_is_sent_while_uploads_are_paused(post: Post, receiver: WebhookReceiver) -> None:
