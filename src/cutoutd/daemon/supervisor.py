@@ -132,14 +132,13 @@ class Supervisor:
             emit=emit if shows_queue else None,
         )
         self._reload_pause = ReloadPause()
-        self._has_begun = False
+        self._has_begun = self._is_asked = False
         self._stop_at_s: float | None = None
         self._unheard: deque[PoolEvent] = deque()
         self._poll_failures = 0
         self._next_collection_s = clock.monotonic_s() + COLLECT_EVERY_S
         self._refused = ""
         self._next_tick_s = 0.0
-        self._is_asked = False
         self.tally = Tally()
 
     def stop(self) -> None:
@@ -241,7 +240,7 @@ class Supervisor:
             if change.workers:
                 self._pool.recycle()  # they were told the old limits
             self._next_tick_s = 0.0
-            self._has_begun = False
+            self._has_begun = self._is_asked = False
             self._coordinator.announce()
             if self._webhooks is not None:
                 self._webhooks.changed()
