@@ -35,7 +35,8 @@ def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], di
 def test_doctor_answers_the_four_questions_of_a_running_daemon(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """With what the kernel says of its workers; and leaves folders as they were."""
+    """With what the kernel says of its workers and of what keeps the page running; and leaves folders as they were."""
+    bench.environment["CUTOUTD_PAGE__ENABLED"] = "true"
     bench.drop("a.jpg")
     daemon = start()
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
@@ -57,6 +58,7 @@ def test_doctor_answers_the_four_questions_of_a_running_daemon(
     folder = bench.input.name
     assert found["standing", folder]["level"] == found["marker", folder]["level"] == "ok"
     assert str(daemon.process.pid) in found["sandbox-running", ""]["seen"]
+    assert "running beside the daemon: page (" in said.stdout
     assert (sorted(bench.input.rglob("*")), bench.results()) == before
 
 

@@ -221,6 +221,29 @@ def test_the_kernel_is_asked_about_the_running_daemon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("python -P -m cutoutd.cli.companions 7 page python -m cutoutd", [Level.OK, Level.OK]),
+        ("python -P -m cutoutd.cli.companions 6 page python -m cutoutd", [Level.PROBLEM]),  # another daemon's
+        ("python -P -m cutoutd.cli.companions 7", [Level.PROBLEM]),
+        ("python -P -m cutoutd.pool.worker 7 cutoutd.cli.companions", [Level.PROBLEM]),
+        ("", [Level.PROBLEM]),
+    ],
+)
+def test_what_keeps_the_page_running_needs_no_filter_and_every_other_process_does(
+    tmp_path: Path, command: str, expected: list[Level]
+) -> None:
+    """It is known by how the daemon starts it; a worker beside it that has no filter is still a problem."""
+    there = proc(tmp_path, 7, 8, 9)
+    (there / "9/status").write_text("Name:\tpython\nNoNewPrivs:\t0\nSeccomp:\t0\n")
+    (there / "9/cmdline").write_bytes(command.replace(" ", "\0").encode())
+    found = list(confinement.running(7, (), there))
+    assert levels(found, "sandbox-running") == expected
+    (there / "8/status").write_text("Name:\tpython\nNoNewPrivs:\t0\nSeccomp:\t0\n")
+    assert Level.PROBLEM in levels(confinement.running(7, (), there), "sandbox-running")
+
+
+@pytest.mark.parametrize(
     ("tried", "offline", "provider"),
     [
         (GOOD, Level.OK, Level.OK),

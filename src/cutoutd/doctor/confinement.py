@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS_S: Final = 20.0
 _FILTER: Final = "2"  # SECCOMP_MODE_FILTER, as proc(5) has it
+_COMPANIONS: Final = ("-P", "-m", "cutoutd.cli.companions")  # its name: this must not import the command line
 
 
 def layers(gaps: Sequence[Gap], *, required: bool) -> Iterator[Finding]:
@@ -139,8 +140,28 @@ def children(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
     return tuple(found)
 
 
+def companion(pid: int, daemon: int, proc: Path = Path("/proc")) -> str:
+    """What a process keeps running beside the daemon: page, serve or uploader; empty if it is no such process.
+
+    Its command line says so. A process can write its own anew, but none that has a filter gets rid of it thereby.
+
+    Args:
+        pid: its id.
+        daemon: the daemon's, which a companion was told.
+        proc: where the kernel says so.
+    """
+    try:
+        words = (proc / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return ""
+    return "".join(words[5:6]) if words[1:5] == [*_COMPANIONS, str(daemon)] else ""
+
+
 def running(pid: int, gaps: Sequence[Gap], proc: Path = Path("/proc")) -> Iterator[Finding]:
     """What the kernel says of the running daemon and its workers.
+
+    What keeps page, API and uploader running beside the daemon has no filter: it was started before the daemon gave the
+    network up, and what it starts confines itself.
 
     Args:
         pid: the daemon's.
@@ -148,7 +169,13 @@ def running(pid: int, gaps: Sequence[Gap], proc: Path = Path("/proc")) -> Iterat
         proc: where the kernel says so.
     """
     check, question = "sandbox-running", Question.WORKERS
-    family = [one for number in (pid, *children(pid, proc)) if (one := process(number, proc))]
+    started = children(pid, proc)
+    kept = {number: name for number in started if (name := companion(number, pid, proc))}
+    if kept:
+        named = ", ".join(f"{name} ({number})" for number, name in kept.items())
+        seen = f"no filter is in force, as intended, in what keeps these running beside the daemon: {named}"
+        yield ok(check, f"{seen}; it reads no pictures", question=question)
+    family = [one for number in (pid, *started) if number not in kept and (one := process(number, proc))]
     if not family:
         yield note(
             check, "the kernel does not tell how the running processes are locked in", question=question
