@@ -46,40 +46,33 @@ class JobStreams:
         Raises:
             RefusalError: 503; too many listen already.
         """
-        streams = self._of_key.setdefault(key, EventStreams(self._greeting, lambda _: None))
-        if streams.is_full or self._count >= MOST:
+        streams = self._of_key.get(key)
+        if (streams is not None and streams.is_full) or self._count >= MOST:
             raise RefusalError(503, "busy", "Too many programs listen already.", {"retry_after_s": 30})
-        self._count += 1
-        return self._stream(key, streams, check)
+        return self._stream(key, check)
 
     def close(self) -> None:
         """End all streams."""
         for streams in self._of_key.values():
             streams.close()
 
-    async def _stream(
-        self, key: str, streams: EventStreams, check: Callable[[], Awaitable[Any]]
-    ) -> AsyncIterator[bytes]:
-        stream = streams.stream()
+    async def _stream(self, key: str, check: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
+        # Counted from here on: of a program that has left before its answer began, this never runs, nor does its end.
+        streams = self._of_key.setdefault(key, EventStreams(self._greeting, lambda _: None))
+        self._count += 1
         watching = asyncio.create_task(_ending(check))
+        watching.add_done_callback(lambda ended: None if ended.cancelled() else streams.close())
+        stream = streams.stream()
         try:
-            coming = asyncio.ensure_future(anext(stream))
-            while True:
-                await asyncio.wait([coming, watching], return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    coming.cancel()
-                    return
-                try:
-                    yield coming.result()
-                except StopAsyncIteration:
-                    return
-                coming = asyncio.ensure_future(anext(stream))
+            # Nothing else may wait for the stream: where a program hangs up, it is closed here while it is waited for.
+            async for event in stream:
+                yield event
         finally:
             watching.cancel()
             self._count -= 1
             await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
-            if not streams.is_any:
-                self._of_key.pop(key, None)
+            if not streams.is_any and self._of_key.get(key) is streams:
+                del self._of_key[key]
 
 
 async def _ending(check: Callable[[], Awaitable[Any]]) -> None:

@@ -1,0 +1,89 @@
+"""Programs that listen to the API's events: they hang up at any moment, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import StreamingResponse
+
+from cutoutd.serve.web import job_streams
+from cutoutd.serve.web.answers import RefusalError
+from cutoutd.serve.web.job_streams import MOST, JobStreams
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, MutableMapping
+
+    import pytest
+
+SCOPE = {"type": "http", "asgi": {"spec_version": "2.3"}}
+"""As uvicorn has it: what answers is cancelled once the program has hung up."""
+
+
+async def good() -> None:
+    """A key that stays good."""
+
+
+async def answered(stream: AsyncIterator[bytes], *, gone_before: bool = False) -> list[bytes]:
+    """What a program hears that hangs up after the first event, while the next is waited for; or before any."""
+    heard: list[bytes] = []
+    begun = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if not gone_before:
+            await begun.wait()
+            for _ in range(5):  # until the stream waits again
+                await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if gone_before:
+            await asyncio.Event().wait()  # for a connection that takes nothing more
+        if message["type"] == "http.response.body":
+            heard.append(message["body"])
+            begun.set()
+
+    await StreamingResponse(stream)(SCOPE, receive, send)
+    return heard
+
+
+def test_a_program_that_hangs_up_is_no_error_and_makes_room() -> None:
+    """More than can listen together, one after the other."""
+
+    async def listen() -> None:
+        streams = JobStreams("1.0")
+        for number in range(MOST + 1):
+            assert len(await answered(streams.of(f"key {number % 2}", good))) == 1
+
+    asyncio.run(asyncio.wait_for(listen(), 60))
+
+
+def test_a_program_that_left_before_its_answer_began_takes_no_room() -> None:
+    """Its stream never began, so that it could not end either."""
+
+    async def listen() -> None:
+        streams = JobStreams("1.0")
+        for _ in range(MOST + 1):
+            assert await answered(streams.of("key", good), gone_before=True) == []
+
+    asyncio.run(asyncio.wait_for(listen(), 60))
+
+
+def test_all_streams_of_a_key_end_once_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of another key go on."""
+    monkeypatch.setattr(job_streams, "CHECK_S", 0.0)
+
+    async def revoked() -> None:
+        raise RefusalError(403, "key", "It was revoked.")
+
+    async def listen() -> None:
+        streams = JobStreams("1.0")
+        other = streams.of("other", good)
+        await anext(other)
+        for _ in range(2):
+            assert len([event async for event in streams.of("key", revoked)]) == 1
+        streams.told("other", {"id": "1"})
+        assert b'{"id":"1"}' in await anext(other)
+        await other.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(asyncio.wait_for(listen(), 60))
