@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from standardwebhooks import Webhook
 
+from cutoutd.clock import Clock, rfc3339
 from cutoutd.exchange.spool import SpoolPaths, uploader_status
-from cutoutd.exchange.webhooks import WebhookMessage, WebhookPaths, webhooks_waiting
+from cutoutd.exchange.webhooks import WebhookMessage, WebhookPaths, webhooks_waiting, write_webhook
 from tests.acceptance.conftest import picture
 from tests.webhook_receiver import SECRET, WebhookReceiver
 
@@ -148,6 +149,37 @@ def test_where_they_are_not_enabled_or_nobody_has_one_no_uploader_is_started(sit
     assert not (site.bench.root / "own-state/hosted").exists()
     with closing(sqlite3.connect(site.bench.root / "own-state/journal.sqlite")) as journal:
         assert journal.execute("SELECT COUNT(*) FROM ended").fetchone() == (0,)
+
+
+def test_retry_of_all_says_what_waits_by_itself_and_until_when(site: Site) -> None:
+    """It sends what was given up alone; who wants more at once is told how."""
+    site.configure()
+    paths = WebhookPaths.under(site.bench.root / "own-state")
+    paths.make()
+    next_us = Clock().now_us() + 3_600_000_000
+    for digit, seconds in (("a", 0), ("b", 60)):
+        message = WebhookMessage(
+            id=digit * 32,
+            webhook="0" * 16,
+            folder="shop",
+            job=1,
+            type="picture.done",
+            what="sidecar",
+            number=1,
+            about="0" * 32,
+            bytes=1,
+            sha256="0" * 64,
+            made_us=1,
+            settings="0" * 64,
+            attempts=2,
+            not_before_us=next_us + seconds * 1_000_000,
+        )
+        write_webhook(paths, message)
+        said = site.call("webhook", "retry", "--all")
+        assert said.stdout.startswith("0 messages will be sent again.\n"), said.stderr
+        assert f": {rfc3339(message.not_before_us)}. `cutoutd webhook list`" in said.stdout
+        assert ("1 message waits" in said.stdout) is (digit == "a")
+    assert "\n2 messages wait" in said.stdout
 
 
 def test_what_ended_while_nobody_could_be_told_is_told_by_the_next_run_once(

@@ -104,8 +104,20 @@ def retry(
         except OSError as error:
             raise StorageError(f"the system says: {error.strerror}", path=paths.events) from error
     print(f"{len(meant)} message{'s' * (len(meant) != 1)} will be sent again.")
+    if everything and (waiting := [one for one in there if not one.is_dead]):
+        print(_by_itself(waiting, now_us))
     if meant and not uploader_status(SpoolPaths.under(chosen.service.state_dir)):
         print("The uploader does not run; `cutoutd run` starts it.")
+
+
+def _by_itself(waiting: list[WebhookMessage], now_us: int) -> str:
+    """How many wait for their next attempt, which `--all` leaves alone, and how to send one now."""
+    next_us = max(one.not_before_us for one in waiting)
+    at = rfc3339(next_us) if next_us > now_us else "soon"
+    how = "`cutoutd webhook list` shows ids; `cutoutd webhook retry ID` sends one now."
+    if len(waiting) == 1:
+        return f"1 message waits for its next attempt, which comes by itself: {at}. {how}"
+    return f"{len(waiting)} messages wait for their next attempts, which come by themselves, the last: {at}. {how}"
 
 
 def send_test(*, folder: FolderOption = None, config: ConfigOption = None) -> None:
