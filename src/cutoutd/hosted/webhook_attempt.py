@@ -127,10 +127,13 @@ class WebhookAttempt:
                 begin=self._begin,
                 check_cancelled=self.cancellation.check,
             )
-        except UnsentError as error:
-            return WebhookVerdict(outcome=WebhookOutcome.FAILED, cause=str(error), meets_all=True)
-        except UntrustedError as error:
-            return WebhookVerdict(outcome=WebhookOutcome.FAILED, cause=str(error), meets_all=True)
+        except (UnsentError, UntrustedError) as error:
+            return WebhookVerdict(
+                outcome=WebhookOutcome.FAILED,
+                cause=str(error),
+                meets_all=True,
+                is_unreachable=self.row is None,
+            )
         except UnansweredError as error:
             return WebhookVerdict(outcome=WebhookOutcome.UNKNOWN, cause=str(error), meets_all=True)
         return judged(answer.status, answer.headers)

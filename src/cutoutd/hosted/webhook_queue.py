@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.exchange.spool import InvalidMessageError
@@ -29,11 +30,20 @@ _Signature = tuple[int, int]
 """Of a file: it is another one once it was replaced."""
 
 
+class Haste(StrEnum):
+    """Whether a message goes before it is due, since its receiver answers again."""
+
+    NONE = "none"  # it waits until it is due
+    EARLY = "early"  # it goes at once
+    SPENT = "spent"  # it went so, and was refused: it waits until it is due, whatever others meet
+
+
 @dataclass(slots=True)
 class _Known:
     message: WebhookMessage | None  # None: it cannot be read
     signature: _Signature
     is_under_way: bool = False
+    haste: Haste = Haste.NONE
 
 
 class WebhookQueue:
@@ -90,9 +100,10 @@ class WebhookQueue:
             )
             earlier: set[str] = set()
             for message in waiting:
-                is_due = message.not_before_us <= now_us and (message.by_hand or not by_hand)
                 known = self._known[message.id]
-                if message.about not in earlier and is_due and not known.is_under_way:
+                is_due = known.haste is Haste.EARLY or message.not_before_us <= now_us
+                is_wanted = message.by_hand or not by_hand
+                if message.about not in earlier and is_due and is_wanted and not known.is_under_way:
                     known.is_under_way = True
                     return message
                 earlier.add(message.about)
@@ -106,10 +117,15 @@ class WebhookQueue:
         """
         with self._lock:
             self._known.pop(message.id, None)
-        remove_webhook(self._paths, message.id)
+            # Under the lock, so that no look finds the file still there and takes it for a new message.
+            remove_webhook(self._paths, message.id)
 
-    def keep(self, message: WebhookMessage) -> None:
+    def keep(self, message: WebhookMessage, haste: Haste | None = None) -> None:
         """It waits, or is given up: how it stands is written down.
+
+        Args:
+            message: as it is now.
+            haste: from now on, until the process ends; None: as before.
 
         Raises:
             OSError: the disk refuses; until the next start it stands so all the same.
@@ -119,6 +135,7 @@ class WebhookQueue:
             if known is None:
                 return
             known.message, known.is_under_way = message, False
+            known.haste = haste or known.haste
             if not os.path.lexists(self._paths.message(message.id)):
                 del self._known[message.id]  # withdrawn meanwhile
                 return
@@ -127,11 +144,12 @@ class WebhookQueue:
             known.signature = _signature(self._paths, message.id)
 
     def hurry(self, webhook: str) -> None:
-        """A receiver answers again: what waits for it is due."""
+        """A receiver answers again: what waits for it goes at once, unless it went so before and was refused."""
         with self._lock:
             for known in self._known.values():
-                if known.message is not None and known.message.webhook == webhook and not known.is_under_way:
-                    known.message = replace(known.message, not_before_us=0)
+                is_for_it = known.message is not None and known.message.webhook == webhook
+                if is_for_it and not known.is_under_way and known.haste is not Haste.SPENT:
+                    known.haste = Haste.EARLY
 
     def trim(self, now_us: int, max_bytes: int) -> int:
         """Remove what was given up long ago, or takes too much room; the oldest first. Returns how many.

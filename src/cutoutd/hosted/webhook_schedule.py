@@ -27,7 +27,7 @@ PAUSES_S: Final = (
     18 * _HOUR,
     22 * _HOUR,
 )
-"""After each failed attempt; together just under three days."""
+"""After each failed attempt, and the last one again and again; together just under three days."""
 
 GIVEN_UP_S: Final = 72 * _HOUR
 """A message that has waited for so long is given up, whatever kept it."""
@@ -62,6 +62,7 @@ class WebhookVerdict:
         wait_s: that the receiver asked for; 0 if it did not.
         status: of HTTP; None without an answer.
         meets_all: any other message would have met the same.
+        is_unreachable: nothing of the request left.
     """
 
     outcome: WebhookOutcome
@@ -69,6 +70,7 @@ class WebhookVerdict:
     wait_s: float = 0.0
     status: int | None = None
     meets_all: bool = False
+    is_unreachable: bool = False
 
 
 def judged(status: int, headers: Mapping[str, str]) -> WebhookVerdict:
@@ -95,15 +97,13 @@ def judged(status: int, headers: Mapping[str, str]) -> WebhookVerdict:
     )
 
 
-def pause_after(id_: str, attempts: int) -> float | None:
-    """Seconds until a message is tried again; None: it was tried often enough.
+def pause_after(id_: str, attempts: int) -> float:
+    """Seconds until a message is tried again, if it is not too old by then.
 
     Args:
         id_: the message's; each has pauses of its own, the same at each start.
         attempts: failed so far, from 1.
     """
-    if attempts > len(PAUSES_S):
-        return None
     digest = hashlib.sha256(f"{id_} {attempts}".encode("ascii")).digest()
     share = int.from_bytes(digest[:4], "big") / 0xFFFFFFFF
-    return PAUSES_S[attempts - 1] * (1 - JITTER + 2 * JITTER * share)
+    return PAUSES_S[min(attempts, len(PAUSES_S)) - 1] * (1 - JITTER + 2 * JITTER * share)

@@ -21,7 +21,7 @@ from cutoutd.hosted.context import CancelledError
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.webhook_attempt import WebhookAttempt, WebhookCancellation
 from cutoutd.hosted.webhook_client import WebhookClient
-from cutoutd.hosted.webhook_queue import WebhookQueue
+from cutoutd.hosted.webhook_queue import Haste, WebhookQueue
 from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, pause_after
 from cutoutd.hosted.webhook_signature import read_secrets
 from cutoutd.settings.webhooks import WebhookContent, webhook_id
@@ -234,8 +234,9 @@ class WebhookSender:
         elif not message.by_hand and self._ledger.wants_no_more(receiver.id):
             self._give_up(message, "the receiver has answered 410; `cutoutd webhook retry` asks it again")
         else:
+            is_early = message.not_before_us > self._clock.now_us()
             try:
-                self._judge(course, message, self._attempt(course, message))
+                self._judge(course, message, self._attempt(course, message), is_early=is_early)
             except (OSError, LedgerError, LedgerDamagedError):
                 raise
             except AlteredError as error:
@@ -260,7 +261,9 @@ class WebhookSender:
             ),
         ).run(self._paths.body(message.id))
 
-    def _judge(self, course: _Course, message: WebhookMessage, verdict: WebhookVerdict) -> None:
+    def _judge(
+        self, course: _Course, message: WebhookMessage, verdict: WebhookVerdict, *, is_early: bool
+    ) -> None:
         if verdict.outcome is WebhookOutcome.OK:
             self._queue.done(message)
             if course.backoff.failures:
@@ -274,23 +277,31 @@ class WebhookSender:
         else:
             if verdict.meets_all:
                 course.backoff.failed(self._clock.monotonic_s())
-            self._fail(replace(message, attempts=message.attempts + 1), verdict)
+            if is_early:
+                # No attempt of the schedule: how often others succeed does not shorten the three days.
+                haste = Haste.NONE if verdict.is_unreachable else Haste.SPENT
+                self._wait(message, verdict, haste, until_us=message.not_before_us)
+            else:
+                self._fail(replace(message, attempts=message.attempts + 1), verdict)
 
     def _fail(self, message: WebhookMessage, verdict: WebhookVerdict) -> None:
-        """It is tried again later, or was tried often enough."""
-        now_us, cause = self._clock.now_us(), verdict.cause
-        pause_s = pause_after(message.id, message.attempts)
-        is_late = pause_s is not None and now_us + pause_s * 1e6 > message.since_us + GIVEN_UP_S * 1e6
-        if pause_s is None or is_late or message.type == TEST:
-            self._give_up(message, cause)
-            return
-        later_us = now_us + int(max(pause_s, verdict.wait_s) * 1e6)
-        self._keep(replace(message, not_before_us=later_us, cause=cause))
+        """It is tried again later, or was tried for long enough."""
+        next_us = self._clock.now_us() + int(pause_after(message.id, message.attempts) * 1e6)
+        is_late = next_us > message.since_us + GIVEN_UP_S * 1e6
+        if is_late or message.type == TEST:
+            self._give_up(message, verdict.cause)
+        else:
+            self._wait(message, verdict, Haste.NONE, until_us=next_us)
+
+    def _wait(self, message: WebhookMessage, verdict: WebhookVerdict, haste: Haste, *, until_us: int) -> None:
+        """It waits until a moment, or for as long as the receiver asked, whichever is later."""
+        later_us = max(until_us, self._clock.now_us() + int(verdict.wait_s * 1e6))
+        self._keep(replace(message, not_before_us=later_us, cause=verdict.cause), haste)
         logs.get(folder=message.folder, job=message.job).warning(
             "webhook.failed",
             message=message.id,
             attempts=message.attempts,
-            why=cause,
+            why=verdict.cause,
             again_at=rfc3339(later_us),
         )
 
@@ -300,8 +311,8 @@ class WebhookSender:
             "webhook.given-up", message=message.id, why=cause, advice="`cutoutd webhook retry` sends it again"
         )
 
-    def _keep(self, message: WebhookMessage) -> None:
+    def _keep(self, message: WebhookMessage, haste: Haste | None = None) -> None:
         try:
-            self._queue.keep(message)
+            self._queue.keep(message, haste)
         except OSError as error:  # as long as this process lives, it stands so all the same
             logs.get().warning("webhook.disk", why=str(error))

@@ -1,0 +1,212 @@
+"""What a receiver refuses while it takes everything else: tried for three days, however often others succeed meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import pytest
+
+from cutoutd.exchange.spool import SpoolPaths
+from cutoutd.exchange.webhooks import (
+    WebhookMessage,
+    WebhookPaths,
+    read_webhook,
+    remove_webhook,
+    write_body,
+    write_webhook,
+)
+from cutoutd.hosted.client import UnsentError
+from cutoutd.hosted.context import StopFlag
+from cutoutd.hosted.webhook_queue import WebhookQueue
+from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, WebhookVerdict, judged
+from cutoutd.hosted.webhook_sender import WebhookRecipient, WebhookSender
+from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.hosted.ledger import Ledger
+    from tests.conftest import FakeClock
+
+HOOK: Final = "a" * 16
+AWAY: Final = 0
+
+
+class _Ledger:
+    """One that knows of no receiver that wants nothing more; requests are not made here."""
+
+    def wants_no_more(self, _: str) -> bool:
+        return False
+
+
+class SteppedSender(WebhookSender):
+    """One whose only thread is the test's, and whose receiver answers as a test says.
+
+    Attributes:
+        answers: statuses by a message's number; AWAY: there is no connection.
+        usual: to the others.
+        asked: numbers of what was sent, in order.
+    """
+
+    answers: dict[int, int]
+    usual: int
+    asked: list[int]
+
+    def __init__(self, root: Path, clock: FakeClock) -> None:
+        spool = SpoolPaths.under(root)
+        self.paths = WebhookPaths(spool.root)
+        self.paths.make()
+        self.answers, self.usual, self.asked = {}, 200, []
+        self.time = clock
+        webhook = FolderWebhook.model_validate(
+            {"url": "https://x.example/", "secret_file": str(root / "secret")}
+        )
+        super().__init__(
+            (WebhookRecipient(id=HOOK, folder="shop", webhook=webhook, secrets=()),),
+            settings=WebhookSettings(enabled=True),
+            paths=spool,
+            ledger=cast("Ledger", _Ledger()),
+            clock=clock,
+            stopping=StopFlag(),
+        )
+
+    def _attempt(self, course: Any, message: WebhookMessage) -> WebhookVerdict:  # noqa: ANN401, ARG002 -- private there
+        self.asked.append(message.number)
+        status = self.answers.get(message.number, self.usual)
+        if status != AWAY:
+            return judged(status, {})
+        cause = str(UnsentError("x.example cannot be reached", is_offline=True))
+        return WebhookVerdict(outcome=WebhookOutcome.FAILED, cause=cause, meets_all=True, is_unreachable=True)
+
+    def put(self, number: int) -> WebhookMessage:
+        """A message that is to be sent."""
+        id_ = f"{number:032x}"
+        size, sha256 = write_body(self.paths, id_, [b"{}"])
+        now_us = self.time.now_us()
+        message = WebhookMessage(
+            id=id_,
+            webhook=HOOK,
+            folder="shop",
+            job=number,
+            type="picture.done",
+            what="sidecar",
+            number=number,
+            about=id_,
+            bytes=size,
+            sha256=sha256,
+            made_us=now_us,
+            since_us=now_us,
+            settings="",
+        )
+        write_webhook(self.paths, message)
+        return message
+
+    def read(self, message: WebhookMessage) -> WebhookMessage:
+        """How it stands."""
+        return read_webhook(self.paths, message.id)
+
+    def live(self, seconds: float) -> None:
+        """So long a time in which all goes out that may, seen every second."""
+        for _ in range(round(seconds)):
+            self.time.advance(1.0)
+            self.look(paused=False)
+            (course,) = self._courses
+            while (message := self._next(course)) is not None:
+                self._tell(course, message)
+
+
+@pytest.fixture
+def sender(tmp_path: Path, clock: FakeClock) -> SteppedSender:
+    """One at work."""
+    return SteppedSender(tmp_path, clock)
+
+
+def refused_among_others(sender: SteppedSender, status: int) -> WebhookMessage:
+    """A message that fails twice by the schedule, and then twenty others in four minutes that are taken."""
+    sender.answers[1] = status
+    message = sender.put(1)
+    sender.live(12)
+    assert sender.read(message).attempts == 2
+    for number in range(2, 22):
+        sender.put(number)
+        sender.live(12)
+    assert set(sender.asked) == set(range(1, 22))
+    return message
+
+
+@pytest.mark.parametrize("status", [500, 503, 404])
+def test_what_is_refused_is_not_given_up_since_others_succeed(sender: SteppedSender, status: int) -> None:
+    """Neither its count nor its next time changes, and it goes before that time once for the pause, not once for each other."""
+    message = refused_among_others(sender, status)
+    assert not sender.read(message).is_dead
+    assert sender.read(message).attempts == 2
+    assert sender.asked.count(1) <= 2 + 1
+    sender.live(130)  # the five minutes and a fifth are over
+    assert sender.read(message).attempts == 3
+    sender.answers[1] = 200
+    sender.put(22)
+    sender.live(30)
+    sender.time.advance(3600.0)
+    sender.live(3)
+    assert not sender.paths.ids()
+
+
+def test_an_early_attempt_that_is_refused_leaves_the_time_of_the_next_as_it_was(
+    sender: SteppedSender,
+) -> None:
+    """One that was away and comes back hurries all; what it refuses then keeps its place in the schedule."""
+    sender.usual = AWAY
+    first, second = sender.put(1), sender.put(2)
+    sender.live(12)
+    due_us = sender.read(second).not_before_us
+    count = sender.read(second).attempts
+    assert due_us > sender.time.now_us() + 60_000_000
+    sender.usual, sender.answers[2] = 200, 500
+    write_webhook(sender.paths, sender.read(first).asked_again(sender.time.now_us()))
+    asked = sender.asked.count(2)
+    sender.live(12)
+    assert sender.asked.count(2) == asked + 1
+    found = sender.read(second)
+    assert (found.not_before_us, found.attempts) == (due_us, count)
+    assert found.cause == "the receiver answers 500"
+
+
+def test_giving_up_goes_by_age_alone(sender: SteppedSender) -> None:
+    """Also where a message counts more attempts than the schedule has pauses."""
+    sender.answers[1] = 500
+    message = sender.put(1)
+    write_webhook(sender.paths, replace(message, attempts=30))
+    sender.live(2)
+    assert not sender.read(message).is_dead
+    sender.time.advance(GIVEN_UP_S)
+    sender.live(2)
+    assert sender.read(message).is_dead
+
+
+class WatchedQueue(WebhookQueue):
+    """One that says whether another thread could look now."""
+
+    def look_if_free(self) -> None:
+        """What another thread does at any moment."""
+        if not self._lock.locked():
+            self.look()
+
+
+def test_what_was_taken_is_not_found_anew_while_it_is_removed(
+    sender: SteppedSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it were sent twice, or given up since its body is gone."""
+    queue = WatchedQueue(sender.paths)
+    sender.put(1)
+    queue.look()
+    message = queue.take(HOOK, sender.time.now_us())
+    assert message is not None
+
+    def removed(paths: WebhookPaths, id_: str) -> None:
+        queue.look_if_free()
+        remove_webhook(paths, id_)
+
+    monkeypatch.setattr("cutoutd.hosted.webhook_queue.remove_webhook", removed)
+    queue.done(message)
+    assert queue.take(HOOK, sender.time.now_us()) is None
