@@ -337,6 +337,29 @@ def test_events_tell_what_becomes_of_pictures_until_the_key_is_revoked(
     assert heard[other] == []
 
 
+def test_a_revoked_keys_open_stream_is_told_nothing_more(api: Serving) -> None:
+    """A picture of it that is cut then is no news for it."""
+    key = api.call("serve", "keys", "add", "leaves").stdout.strip()
+    heard: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+        stack.callback(connection.close)
+        connection.request("GET", "/v1/events", headers={"X-Api-Key": key})
+        thread = threading.Thread(target=_hear, args=(connection.getresponse(), heard), daemon=True)
+        thread.start()
+        assert api.call("pause").returncode == 0
+        stack.callback(api.call, "resume")
+        headers = {"Content-Type": "image/jpeg"}
+        assert api.ask("POST", PICTURES + "?name=leaves.jpg", picture(77), headers, key=key)[0] == 202
+        until(lambda: heard != [], "that it waits")
+        assert api.call("serve", "keys", "revoke", "leaves").returncode == 0
+        assert api.call("resume").returncode == 0
+        until((api.output / "leaves.png").exists, "its cutout")
+        thread.join(30)
+        assert not thread.is_alive()
+    assert "done" not in {one["state"] for one in heard}
+
+
 def _hear(answer: http.client.HTTPResponse, into: list[dict[str, Any]]) -> None:
     event = b""
     while line := answer.readline():

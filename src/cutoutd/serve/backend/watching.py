@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.errors import CutoutdError
+from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.submissions import Submissions
 from cutoutd.serve.backend.jobs import described, of, submission_key
@@ -131,9 +131,17 @@ class Watches:
         data = of(number, submission, job, outputs)
         if data["state"] != watch.state:
             watch.state = str(data["state"])
-            self._backend.tell("job", {"key": watch.key, "job": data})
+            told = {"key": watch.key, "job": data, "revoked": not self._is_good(watch.key)}
+            self._backend.tell("job", told)
         if data["over"]:
             self._forget(number)
+
+    def _is_good(self, key: str) -> bool:
+        """Whether a key was not revoked; one that cannot be looked up is told nothing."""
+        try:
+            return any(one.id == key for one in self._backend.keys.all())
+        except StorageError:
+            return False
 
     def _forget(self, number: str) -> None:
         with self._lock:

@@ -16,7 +16,7 @@ MOST: Final = 128
 """Streams of all keys together; one key has no more than a page's browsers."""
 
 CHECK_S: Final = 10.0
-"""A key that was revoked hears nothing more after this long."""
+"""A stream of a key that was revoked ends after this long if there is nothing to be told; with its next event otherwise."""
 
 
 class JobStreams:
@@ -35,6 +35,11 @@ class JobStreams:
         """A job of a key has changed."""
         if (streams := self._of_key.get(key)) is not None:
             streams.send("job", json.dumps(job, separators=(",", ":")).encode())
+
+    def end(self, key: str) -> None:
+        """A key was revoked: what waits for those that listen is not sent any more."""
+        if (streams := self._of_key.get(key)) is not None:
+            streams.close()
 
     def of(self, key: str, check: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
         """The events for one program, from now on.

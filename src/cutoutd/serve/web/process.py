@@ -50,8 +50,12 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     def on_event(name: str, data: bytes) -> None:
         if name == "job":
             said = json.loads(data)
+            # A request that waits asks then, and is refused if the key was revoked.
             pictures.told(said["job"])
-            streams.told(said["key"], said["job"])
+            if said["revoked"]:
+                streams.end(said["key"])
+            else:
+                streams.told(said["key"], said["job"])
 
     backend = BackendChannel(reader, writer, on_event)
     pictures = ServedPictures(backend)
