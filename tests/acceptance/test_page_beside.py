@@ -115,6 +115,30 @@ def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: C
     assert page_in_status(bench) == {"running": False, "address": None}
 
 
+def test_what_keeps_the_page_running_is_missed_when_it_is_killed(
+    shown: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Nothing can start it again but a start of cutoutd: the log, `status` and `doctor` say so; it is no zombie."""
+    bench = shown
+    daemon = start()
+    bench.wait_for(lambda: '"event": "page.sandbox"' in log(bench), "the page")
+    keeper = processes(bench)["keeper"]
+    os.kill(keeper, signal.SIGKILL)
+    bench.wait_for(lambda: '"companion.ended"' in log(bench), "a line in the log")
+    (line,) = [json.loads(line) for line in log(bench).splitlines() if '"companion.ended"' in line]
+    assert (line["level"], line["process"], line["code"]) == ("error", "page", -signal.SIGKILL)
+    assert not Path(f"/proc/{keeper}").exists()
+    said = "hat serves the page has ended: no browser is answered"
+    bench.wait_for(lambda: said in bench.call("status", *bench.pair()).stdout, "a word in the status")
+    found = json.loads(bench.call("doctor", *bench.pair(), "--json").stdout)["findings"]
+    assert [one["advice"] for one in found if said in str(one)] == ["End cutoutd and start it again."]
+    assert daemon.end() == 0
+    daemon = start()
+    bench.wait_for(lambda: processes(bench).keys() == {"keeper", "backend", "web"}, "the page")
+    bench.wait_for(lambda: said not in bench.call("status", *bench.pair()).stdout, "the end of that word")
+    assert daemon.end() == 0
+
+
 def test_a_daemon_that_is_killed_takes_its_page_with_it(shown: Bench, start: Callable[..., Daemon]) -> None:
     """However it ends."""
     daemon = start()

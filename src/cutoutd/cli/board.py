@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.printing import printable
 from cutoutd.clock import local
+from cutoutd.daemon.companion_watch import ADVICE, MISSED
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.jobs import JobState
 from cutoutd.overview.overview import RATE_WINDOW_S
@@ -54,6 +55,9 @@ def lines(overview: Overview) -> Iterator[Line]:
                 _DOUBT,
             ),
         )
+    for name in overview.ended_companions:
+        said = MISSED.get(name, f"{name} has ended")
+        yield ((f"{printable(said[0].upper() + said[1:])}. {ADVICE}", _BAD),)
     for folder in overview.folders:
         yield ()
         goes_on = overview.running and not overview.paused

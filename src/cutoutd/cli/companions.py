@@ -25,6 +25,7 @@ from cutoutd.process.excerpt import Bounds, Excerpt
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cutoutd.daemon.companion_watch import CompanionWatch
     from cutoutd.process.excerpt import Line
 
 
@@ -50,11 +51,12 @@ too."""
 
 
 @contextmanager
-def kept(command: Sequence[str], *, name: str, key: str = "") -> Iterator[None]:
+def kept(command: Sequence[str], watch: CompanionWatch, *, name: str, key: str = "") -> Iterator[None]:
     """Keep a companion running while the body runs.
 
     Args:
         command: the companion; it is told by ``--parent`` whose end is its own, and gets the key as its standard input.
+        watch: notices that what keeps it running has ended itself.
         name: marks what it logs.
         key: of the hosted service, where it is in no file; empty for none.
     """
@@ -64,9 +66,11 @@ def kept(command: Sequence[str], *, name: str, key: str = "") -> Iterator[None]:
     # A session of its own: a Ctrl-C in the terminal is for the supervisor, which ends it when it has ended.
     keeper = subprocess.Popen(me, stdin=subprocess.PIPE, start_new_session=True, env=for_uploader(os.environ))  # noqa: S603 -- our own program
     _hand_over(keeper, key.encode())
+    watch.add(name, keeper)
     try:
         yield
     finally:
+        watch.discard(name)
         keeper.terminate()
         try:
             keeper.wait(END_S + 1)

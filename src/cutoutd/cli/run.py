@@ -32,6 +32,7 @@ from cutoutd.cli.printing import printable, say, short
 from cutoutd.cli.registry import Invocation, registered
 from cutoutd.cli.terminal import in_the_foreground, told_if_anyone_listens
 from cutoutd.clock import Clock, RunningClock
+from cutoutd.daemon.companion_watch import CompanionWatch
 from cutoutd.errors import AlreadyRunningError, UsageError
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings import loader, places
@@ -96,8 +97,9 @@ def run(  # noqa: PLR0913 -- each is an option
         raise UsageError("--timeout goes with --once", advice="Give both, or neither.")
     with in_the_foreground() if from_make else nullcontext(), ExitStack() as beside:
         has_page = False
+        watch = CompanionWatch()
         if not once and input_dir is None and output_dir is None and loader.find(config, os.environ) is None:
-            has_page = _begin_on_the_page(beside, page_apart=page_apart)
+            has_page = _begin_on_the_page(beside, watch, page_apart=page_apart)
         chosen = settings(config, input_dir, output_dir)
         if input_dir is not None and output_dir is not None:
             require_folders(chosen.folder[0].input, chosen.folder[0].output, both=from_make)
@@ -112,11 +114,11 @@ def run(  # noqa: PLR0913 -- each is an option
         # A service manager ends what hangs with SIGABRT: then the log says where it hung.
         faulthandler.enable()
         if is_beside:
-            beside.enter_context(kept(_uploader(config), name="uploader", key=context.obj or ""))
+            beside.enter_context(kept(_uploader(config), watch, name="uploader", key=context.obj or ""))
         if chosen.page.enabled and not (once or page_apart or has_page):
-            beside.enter_context(kept(_answering("page", origin), name="page"))
+            beside.enter_context(kept(_answering("page", origin), watch, name="page"))
         if chosen.serve.enabled and not (once or serve_apart):
-            beside.enter_context(kept(_answering("serve", origin), name="serve"))
+            beside.enter_context(kept(_answering("serve", origin), watch, name="serve"))
         _work(
             chosen,
             origin,
@@ -125,14 +127,16 @@ def run(  # noqa: PLR0913 -- each is an option
             uploads=uploads,
             read_again=partial(settings, config, input_dir, output_dir),
             from_make=from_make,
+            watch=watch,
         )
 
 
-def _begin_on_the_page(beside: ExitStack, *, page_apart: bool) -> bool:
+def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: bool) -> bool:
     """Wait until a configuration was made, by the page or by hand.
 
     Args:
         beside: keeps the page running.
+        watch: notices that it ends.
         page_apart: it is served by another process.
 
     Returns:
@@ -147,7 +151,8 @@ def _begin_on_the_page(beside: ExitStack, *, page_apart: bool) -> bool:
     manager = ServiceManager.from_environment(os.environ)
     with ExitStack() as first:
         if not page_apart:
-            first.enter_context(kept([*_answering("page", Invocation()), "--first-run"], name="page"))
+            command = [*_answering("page", Invocation()), "--first-run"]
+            first.enter_context(kept(command, watch, name="page"))
         from cutoutd.cli.first_run import wait_for_configuration  # noqa: PLC0415 -- once in a life
 
         made = wait_for_configuration(defaults.service.state_dir, manager)
@@ -168,6 +173,7 @@ def _work(
     uploads: bool,
     read_again: partial[Settings],
     from_make: bool,
+    watch: CompanionWatch,
 ) -> None:
     """Run the daemon, and print a summary at its end.
 
@@ -195,6 +201,7 @@ def _work(
                 read_again=None if once else read_again,
                 hangup_reloads=not (once or has_terminal()),
                 uploads=uploads,
+                companions=watch,
             )
             outcome = daemon.run(chosen, options, clock=RunningClock(), emit=emit, registration=entry)
     except AlreadyRunningError as error:

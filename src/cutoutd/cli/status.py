@@ -218,6 +218,7 @@ def as_document(
         "paused": overview.paused,
         "rebuilt": overview.rebuilt,
         "refused_configuration": overview.refused_configuration,
+        "ended_companions": list(overview.ended_companions),
         "workers": overview.workers,
         "worker": overview.worker,
         "state_dir": overview.state_dir,

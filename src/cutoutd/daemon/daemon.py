@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cutoutd.daemon import worker_pools
 from cutoutd.daemon.alarm import AlarmWatch
 from cutoutd.daemon.assembly import confine, obeying_signals
+from cutoutd.daemon.companion_watch import CompanionWatch
 from cutoutd.daemon.folder_factory import FolderFactory
 from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
@@ -85,6 +86,7 @@ class RunOptions:
         read_again: reads the configuration anew when that is asked for; None: it stays as it is.
         hangup_reloads: SIGHUP asks for it; else it ends the run, as the terminal's end does.
         uploads: an uploader belongs to this run, for the folders that are tagged, and for webhooks.
+        companions: the processes beside this one.
     """
 
     once: bool
@@ -94,6 +96,7 @@ class RunOptions:
     read_again: Callable[[], Settings] | None = None
     hangup_reloads: bool = False
     uploads: bool = False
+    companions: CompanionWatch = field(default_factory=CompanionWatch)
 
 
 def run(
@@ -291,7 +294,7 @@ class Daemon:
             results=self._results,
             emit=self._emit,
             shows_queue=self._options.shows_queue,
-            status=StatusFile(self._state.path, self._state.session),
+            status=StatusFile(self._state.path, self._state.session, self._options.companions),
             clock=self._clock,
             heartbeat=Heartbeat(self._options.manager, self._clock),
             alarm=AlarmWatch(

@@ -11,6 +11,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.daemon.companion_watch import CompanionWatch
 from cutoutd.errnos import FULL
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import read_small
@@ -39,11 +40,13 @@ class StatusFile:
     Args:
         directory: the state directory.
         run: id of this run, by which a reader tells a living daemon's file from a dead one's.
+        companions: the processes beside the daemon; those that have ended are told.
     """
 
-    def __init__(self, directory: Path, run: str) -> None:
+    def __init__(self, directory: Path, run: str, companions: CompanionWatch | None = None) -> None:
         self._path = directory / FILE_NAME
         self._run = run
+        self._companions = companions or CompanionWatch()
         self._last: dict[str, Any] = {}
 
     def show(
@@ -74,6 +77,7 @@ class StatusFile:
             "worker": asdict(facts) if facts is not None else None,
             "paused": paused,
             "refused_configuration": refused_configuration,
+            "ended_companions": self._companions.ended(),
             "folders": {name: asdict(status) for name, status in statuses.items()},
         }
         if now == self._last or (self._last and _steady(now) == _steady(self._last, now)):

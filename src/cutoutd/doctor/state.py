@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import rfc3339
 from cutoutd.daemon import status_file
+from cutoutd.daemon.companion_watch import ADVICE, MISSED
 from cutoutd.doctor.finding import Finding, note, ok, problem
 from cutoutd.errors import CutoutdError
 from cutoutd.exchange.spool import SpoolPaths, uploader_status
@@ -94,6 +95,8 @@ def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Cloc
     live = status_file.read(directory)
     state.live = live if run is not None and live.get("run") == run else {}
     state.findings.append(_daemon(state.live, running_now=run is not None))
+    for name in state.live.get("ended_companions") or ():
+        state.findings.append(problem("running", MISSED.get(name, f"{name} has ended"), ADVICE))
     _open_journal(directory, state, names, clock)
     return state
 
@@ -201,7 +204,9 @@ def judge(settings: Settings) -> Iterator[Finding]:
     if said:
         yield from _webhooks(said)
     if not said:
-        yield note("hosted", "the uploader does not run; nothing leaves", "`cutoutd run` starts it.")
+        yield note(
+            "hosted", "the uploader does not run; nothing leaves", "A start of `cutoutd run` starts it."
+        )
     elif not settings.tagged:
         pass
     elif said.get("route") == "open":

@@ -132,6 +132,7 @@ class Overview:
         state_dir: of the journal.
         folders: as configured.
         refused_configuration: why the running daemon goes on with an earlier configuration; empty if it does not.
+        ended_companions: the processes beside it (`uploader`, `page`, `serve`) that have ended and do not come back.
     """
 
     at_us: int
@@ -144,6 +145,7 @@ class Overview:
     state_dir: str
     folders: tuple[FolderView, ...]
     refused_configuration: str = ""
+    ended_companions: tuple[str, ...] = ()
 
 
 def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, int | None]:
@@ -194,6 +196,7 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
         state_dir=str(directory),
         folders=tuple(folders),
         refused_configuration=str(live.get("refused_configuration") or ""),
+        ended_companions=tuple(live.get("ended_companions") or ()),
     )
 
 
