@@ -136,7 +136,7 @@ def test_submit_waits_for_results_and_says_what_came_of_each(
         return done.returncode, json.loads(done.stdout)["pictures"]
 
     code, (first, second) = handed_in(good, bad, "--wait", "--timeout", "120")
-    assert (code, first["state"], second["state"]) == (1, "done", "failed")
+    assert (code, first["state"], second["state"]) == (1, "done", "refused")
     assert second["why"]
     assert json.loads(Path(first["sidecar"]).read_text("utf-8"))["job"] == first["job"]
     assert Path(first["outputs"][0]).is_file()

@@ -221,8 +221,9 @@ def test_a_running_daemon_is_asked_by_commands(site: Site, start: Callable[..., 
     assert "FAILED: the receiver answers 410" in failed.stdout
     site.drop("shop", "a.jpg")
     site.bench.wait_for(lambda: [one.is_dead for one in lying(site)] == [True], "the message")
+    given_up = "1 GIVEN UP (`cutoutd webhook list`); the receiver wants nothing more (410)"
+    site.bench.wait_for(lambda: given_up in site.call("status").stdout, "the status")
     status = site.call("status")
-    assert "1 GIVEN UP (`cutoutd webhook list`); the receiver wants nothing more (410)" in status.stdout
     assert "WANTS NOTHING MORE" in site.call("webhook", "list").stdout
     assert site.call("webhook", "retry", "--all").returncode == 0
     site.bench.wait_for(lambda: lying(site) == [], "what was asked for again")

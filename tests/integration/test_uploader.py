@@ -288,6 +288,7 @@ def test_an_upload_in_flight_stops_before_its_next_byte(
     before = len(server.seen)
     request = station.request(large(next(_numbers)))
     server.wait_for(before + 1)
+    until(lambda: server.seen[before].received > 0, "the first of its bytes")
     if how == "removed":
         (station.paths.outbox / f"{request.id}.json").unlink()
         reply: UploadReply | None = station.reply(request)
@@ -296,7 +297,7 @@ def test_an_upload_in_flight_stops_before_its_next_byte(
         assert 0 < reply.bytes < request.bytes
     else:
         station.pause()
-        station.wait_for_counts(waiting=1, in_flight=0)
+        until(lambda: station.rows(request)[0]["end"] == "withdrawn", "its withdrawal")
         assert station.is_waiting(request)
     (row,) = station.rows(request)
     assert (row["end"], row["counted"]) == ("withdrawn", 0)
