@@ -19,7 +19,7 @@ from cutoutd.exchange.webhooks import (
 from cutoutd.hosted.client import UnsentError
 from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.webhook_queue import WebhookQueue
-from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, WebhookVerdict, judged
+from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookAttemptResult, WebhookOutcome, judged
 from cutoutd.hosted.webhook_sender import WebhookRecipient, WebhookSender
 from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
 
@@ -71,13 +71,15 @@ class SteppedSender(WebhookSender):
             stopping=StopFlag(),
         )
 
-    def _attempt(self, course: Any, message: WebhookMessage) -> WebhookVerdict:  # noqa: ANN401, ARG002 -- private there
+    def _attempt(self, course: Any, message: WebhookMessage) -> WebhookAttemptResult:  # noqa: ANN401, ARG002 -- private there
         self.asked.append(message.number)
         status = self.answers.get(message.number, self.usual)
         if status != AWAY:
             return judged(status, {})
         cause = str(UnsentError("x.example cannot be reached", is_offline=True))
-        return WebhookVerdict(outcome=WebhookOutcome.FAILED, cause=cause, meets_all=True, is_unreachable=True)
+        return WebhookAttemptResult(
+            outcome=WebhookOutcome.FAILED, cause=cause, meets_all=True, is_unreachable=True
+        )
 
     def put(self, number: int) -> WebhookMessage:
         """A message that is to be sent."""

@@ -157,7 +157,7 @@ def test_pauses_grow_and_end_after_three_days() -> None:
 @given(status=st.integers(100, 599), asked=st.sampled_from(["", "7", "99999999", "x", "-1", "1e9", "Wed"]))
 def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> None:
     """And nothing it says makes a pause longer than a day."""
-    verdict = judged(status, {"retry-after": asked, "location": "https://elsewhere/"})
+    result = judged(status, {"retry-after": asked, "location": "https://elsewhere/"})
     wanted = (
         WebhookOutcome.OK
         if 200 <= status < 300
@@ -165,9 +165,9 @@ def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> No
         if status == 410
         else WebhookOutcome.FAILED
     )
-    assert verdict.outcome is wanted
-    assert 0 <= verdict.wait_s <= 86_400
-    assert (verdict.cause == "") == (wanted is WebhookOutcome.OK)
+    assert result.outcome is wanted
+    assert 0 <= result.wait_s <= 86_400
+    assert (result.cause == "") == (wanted is WebhookOutcome.OK)
 
 
 def webhook(url: str = "https://x.example/", *, allow_private: bool = False) -> FolderWebhook:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.hosted.body import AlteredError, RequestBody
 from cutoutd.hosted.client import UnansweredError, UnsentError, UntrustedError
 from cutoutd.hosted.context import CancelledError, CancelReason
-from cutoutd.hosted.webhook_schedule import WebhookOutcome, WebhookVerdict, judged
+from cutoutd.hosted.webhook_schedule import WebhookAttemptResult, WebhookOutcome, judged
 from cutoutd.hosted.webhook_signature import sign
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class WebhookAttempt:
     cancellation: WebhookCancellation
     row: int | None = None
 
-    def run(self, file: Path) -> WebhookVerdict:
+    def run(self, file: Path) -> WebhookAttemptResult:
         """Send it.
 
         Args:
@@ -95,14 +95,14 @@ class WebhookAttempt:
         """
         body = RequestBody(file, self.message)
         begun_s = self.clock.monotonic_s()
-        verdict = WebhookVerdict(
+        result = WebhookAttemptResult(
             outcome=WebhookOutcome.UNKNOWN, cause="cutoutd had a fault of its own over it"
         )
         try:
             self.cancellation.check()
-            verdict = self._asked(body, file)
+            result = self._asked(body, file)
         except (CancelledError, AlteredError) as error:
-            verdict = WebhookVerdict(outcome=WebhookOutcome.WITHDRAWN, cause=str(error))
+            result = WebhookAttemptResult(outcome=WebhookOutcome.WITHDRAWN, cause=str(error))
             raise
         finally:
             body.close()
@@ -110,15 +110,15 @@ class WebhookAttempt:
                 took_ms = round(1000 * (self.clock.monotonic_s() - begun_s))
                 self.ledger.close_webhook(
                     self.row,
-                    verdict.outcome,
-                    status=verdict.status,
+                    result.outcome,
+                    status=result.status,
                     sent=body.sent,
                     took_ms=took_ms,
-                    cause=verdict.cause,
+                    cause=result.cause,
                 )
-        return verdict
+        return result
 
-    def _asked(self, body: RequestBody, file: Path) -> WebhookVerdict:
+    def _asked(self, body: RequestBody, file: Path) -> WebhookAttemptResult:
         try:
             answer = self.client.post(
                 body,
@@ -128,14 +128,14 @@ class WebhookAttempt:
                 check_cancelled=self.cancellation.check,
             )
         except (UnsentError, UntrustedError) as error:
-            return WebhookVerdict(
+            return WebhookAttemptResult(
                 outcome=WebhookOutcome.FAILED,
                 cause=str(error),
                 meets_all=True,
                 is_unreachable=self.row is None,
             )
         except UnansweredError as error:
-            return WebhookVerdict(outcome=WebhookOutcome.UNKNOWN, cause=str(error), meets_all=True)
+            return WebhookAttemptResult(outcome=WebhookOutcome.UNKNOWN, cause=str(error), meets_all=True)
         return judged(answer.status, answer.headers)
 
     def _begin(self) -> None:

@@ -53,7 +53,7 @@ class WebhookOutcome(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WebhookVerdict:
+class WebhookAttemptResult:
     """What an answer means.
 
     Attributes:
@@ -73,7 +73,7 @@ class WebhookVerdict:
     is_unreachable: bool = False
 
 
-def judged(status: int, headers: Mapping[str, str]) -> WebhookVerdict:
+def judged(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
     """What an answer means; only its status and Retry-After count.
 
     Args:
@@ -81,14 +81,14 @@ def judged(status: int, headers: Mapping[str, str]) -> WebhookVerdict:
         headers: names in small letters.
     """
     if status in SUCCESS:
-        return WebhookVerdict(outcome=WebhookOutcome.OK, status=status)
+        return WebhookAttemptResult(outcome=WebhookOutcome.OK, status=status)
     if status == _GONE:
         cause = "the receiver answers 410: it wants nothing more"
-        return WebhookVerdict(outcome=WebhookOutcome.GONE, cause=cause, status=status)
+        return WebhookAttemptResult(outcome=WebhookOutcome.GONE, cause=cause, status=status)
     words = " (redirects are not followed)" if status in _REDIRECTS else ""
     asked = headers.get("retry-after", "")
     wait_s = min(float(asked), _LONGEST_ASKED_S) if asked.isascii() and asked.isdecimal() else 0.0
-    return WebhookVerdict(
+    return WebhookAttemptResult(
         outcome=WebhookOutcome.FAILED,
         cause=f"the receiver answers {status}{words}",
         wait_s=wait_s,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cutoutd.exchange.webhooks import WebhookMessage
     from cutoutd.hosted.context import StopFlag
     from cutoutd.hosted.ledger import Ledger
-    from cutoutd.hosted.webhook_schedule import WebhookVerdict
+    from cutoutd.hosted.webhook_schedule import WebhookAttemptResult
     from cutoutd.hosted.webhook_signature import WebhookSecret
     from cutoutd.settings.schema import Settings
     from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
@@ -247,7 +247,7 @@ class WebhookSender:
                 report(logs.get(), error, over="a webhook's message", folder=message.folder, job=message.job)
                 self._give_up(message, f"cutoutd had a fault of its own over it ({told(error)})")
 
-    def _attempt(self, course: _Course, message: WebhookMessage) -> WebhookVerdict:
+    def _attempt(self, course: _Course, message: WebhookMessage) -> WebhookAttemptResult:
         receiver = course.receiver
         return WebhookAttempt(
             message=message,
@@ -262,9 +262,9 @@ class WebhookSender:
         ).run(self._paths.body(message.id))
 
     def _judge(
-        self, course: _Course, message: WebhookMessage, verdict: WebhookVerdict, *, is_early: bool
+        self, course: _Course, message: WebhookMessage, result: WebhookAttemptResult, *, is_early: bool
     ) -> None:
-        if verdict.outcome is WebhookOutcome.OK:
+        if result.outcome is WebhookOutcome.OK:
             self._queue.done(message)
             if course.backoff.failures:
                 course.backoff.worked()
@@ -272,36 +272,38 @@ class WebhookSender:
             logs.get(folder=message.folder, job=message.job).info(
                 "webhook.told", message=message.id, host=course.receiver.webhook.url.authority
             )
-        elif verdict.outcome is WebhookOutcome.GONE:
-            self._give_up(message, verdict.cause)
+        elif result.outcome is WebhookOutcome.GONE:
+            self._give_up(message, result.cause)
         else:
-            if verdict.meets_all:
+            if result.meets_all:
                 course.backoff.failed(self._clock.monotonic_s())
             if is_early:
                 # No attempt of the schedule: how often others succeed does not shorten the three days.
-                haste = Haste.NONE if verdict.is_unreachable else Haste.SPENT
-                self._wait(message, verdict, haste, until_us=message.not_before_us)
+                haste = Haste.NONE if result.is_unreachable else Haste.SPENT
+                self._wait(message, result, haste, until_us=message.not_before_us)
             else:
-                self._fail(replace(message, attempts=message.attempts + 1), verdict)
+                self._fail(replace(message, attempts=message.attempts + 1), result)
 
-    def _fail(self, message: WebhookMessage, verdict: WebhookVerdict) -> None:
+    def _fail(self, message: WebhookMessage, result: WebhookAttemptResult) -> None:
         """It is tried again later, or was tried for long enough."""
         next_us = self._clock.now_us() + int(pause_after(message.id, message.attempts) * 1e6)
         is_late = next_us > message.since_us + GIVEN_UP_S * 1e6
         if is_late or message.type == TEST:
-            self._give_up(message, verdict.cause)
+            self._give_up(message, result.cause)
         else:
-            self._wait(message, verdict, Haste.NONE, until_us=next_us)
+            self._wait(message, result, Haste.NONE, until_us=next_us)
 
-    def _wait(self, message: WebhookMessage, verdict: WebhookVerdict, haste: Haste, *, until_us: int) -> None:
+    def _wait(
+        self, message: WebhookMessage, result: WebhookAttemptResult, haste: Haste, *, until_us: int
+    ) -> None:
         """It waits until a moment, or for as long as the receiver asked, whichever is later."""
-        later_us = max(until_us, self._clock.now_us() + int(verdict.wait_s * 1e6))
-        self._keep(replace(message, not_before_us=later_us, cause=verdict.cause), haste)
+        later_us = max(until_us, self._clock.now_us() + int(result.wait_s * 1e6))
+        self._keep(replace(message, not_before_us=later_us, cause=result.cause), haste)
         logs.get(folder=message.folder, job=message.job).warning(
             "webhook.failed",
             message=message.id,
             attempts=message.attempts,
-            why=verdict.cause,
+            why=result.cause,
             again_at=rfc3339(later_us),
         )
 
