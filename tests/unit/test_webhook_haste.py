@@ -19,7 +19,7 @@ from cutoutd.exchange.webhooks import (
 from cutoutd.hosted.client import UnsentError
 from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.webhook_queue import WebhookQueue
-from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookAttemptResult, WebhookOutcome, judged
+from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, PAUSES_S, WebhookAttemptResult, WebhookOutcome, judged
 from cutoutd.hosted.webhook_sender import WebhookRecipient, WebhookSender
 from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
 
@@ -46,18 +46,20 @@ class SteppedSender(WebhookSender):
     Attributes:
         answers: statuses by a message's number; AWAY: there is no connection.
         usual: to the others.
+        retry_after_s: that it asks for; 0: it does not.
         asked: numbers of what was sent, in order.
     """
 
     answers: dict[int, int]
     usual: int
+    retry_after_s: int
     asked: list[int]
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
         spool = SpoolPaths.under(root)
         self.paths = WebhookPaths(spool.root)
         self.paths.make()
-        self.answers, self.usual, self.asked = {}, 200, []
+        self.answers, self.usual, self.asked, self.retry_after_s = {}, 200, [], 0
         self.time = clock
         webhook = FolderWebhook.model_validate(
             {"url": "https://x.example/", "secret_file": str(root / "secret")}
@@ -75,13 +77,14 @@ class SteppedSender(WebhookSender):
         self.asked.append(message.number)
         status = self.answers.get(message.number, self.usual)
         if status != AWAY:
-            return judged(status, {})
+            asked = {"retry-after": str(self.retry_after_s)} if self.retry_after_s else {}
+            return judged(status, asked)
         cause = str(UnsentError("x.example cannot be reached", is_offline=True))
         return WebhookAttemptResult(
             outcome=WebhookOutcome.FAILED, cause=cause, meets_all=True, is_unreachable=True
         )
 
-    def put(self, number: int) -> WebhookMessage:
+    def put(self, number: int, *, about: str = "") -> WebhookMessage:
         """A message that is to be sent."""
         id_ = f"{number:032x}"
         size, sha256 = write_body(self.paths, id_, [b"{}"])
@@ -94,11 +97,10 @@ class SteppedSender(WebhookSender):
             type="picture.done",
             what="sidecar",
             number=number,
-            about=id_,
+            about=about or id_,
             bytes=size,
             sha256=sha256,
             made_us=now_us,
-            since_us=now_us,
             settings="",
         )
         write_webhook(self.paths, message)
@@ -165,7 +167,7 @@ def test_an_early_attempt_that_is_refused_leaves_the_time_of_the_next_as_it_was(
     count = sender.read(second).attempts
     assert due_us > sender.time.now_us() + 60_000_000
     sender.usual, sender.answers[2] = 200, 500
-    write_webhook(sender.paths, sender.read(first).asked_again(sender.time.now_us()))
+    write_webhook(sender.paths, sender.read(first).asked_again())
     asked = sender.asked.count(2)
     sender.live(12)
     assert sender.asked.count(2) == asked + 1
@@ -174,16 +176,58 @@ def test_an_early_attempt_that_is_refused_leaves_the_time_of_the_next_as_it_was(
     assert found.cause == "the receiver answers 500"
 
 
-def test_giving_up_goes_by_age_alone(sender: SteppedSender) -> None:
-    """Also where a message counts more attempts than the schedule has pauses."""
+def attempts_until_given_up(sender: SteppedSender, message: WebhookMessage) -> int:
+    """How often it was tried when it is given up, if each attempt comes as soon as it is due."""
+    while not sender.read(message).is_dead:
+        found = sender.read(message)
+        sender.time.advance(max(0.0, (found.not_before_us - sender.time.now_us()) / 1e6))
+        sender.live(2)
+        assert sender.read(message) != found
+    return sender.read(message).attempts
+
+
+def test_what_waited_behind_another_one_is_tried_for_three_days_as_well(sender: SteppedSender) -> None:
+    """Both are made in one moment, about one picture, and refused: each has its attempts, one after the other."""
+    sender.usual = 400
+    first, second = sender.put(1, about="p"), sender.put(2, about="p")
+    begun_us = sender.time.now_us()
+    counted = attempts_until_given_up(sender, first)
+    took_us = sender.read(first).given_up_us - begun_us
+    assert counted >= len(PAUSES_S) - 1
+    assert 0.6 * GIVEN_UP_S * 1e6 < took_us <= GIVEN_UP_S * 1e6
+    assert abs(attempts_until_given_up(sender, second) - counted) <= 1  # each has its own jitter
+    assert sender.asked == sorted(sender.asked)
+
+
+def test_time_in_which_nothing_is_sent_uses_up_no_attempt(sender: SteppedSender, tmp_path: Path) -> None:
+    """Whether it was switched off, or paused: before the first attempt, and before each later one."""
+    sender.usual = 400
+    message = sender.put(1)
+    sender.time.advance(30 * GIVEN_UP_S)
+    for _ in range(len(PAUSES_S) - 1):
+        sender = SteppedSender(tmp_path, sender.time)
+        sender.usual = 400
+        sender.live(2)
+        assert not sender.read(message).is_dead
+        sender.pause()
+        sender.time.advance(30 * GIVEN_UP_S)
+    assert sender.read(message).attempts == len(PAUSES_S) - 1
+    assert attempts_until_given_up(sender, message) <= len(PAUSES_S) + 1
+
+
+def test_giving_up_goes_by_the_pauses_alone(sender: SteppedSender) -> None:
+    """Also where a message counts more attempts than the schedule has pauses; what a receiver asks for is a pause."""
     sender.answers[1] = 500
     message = sender.put(1)
     write_webhook(sender.paths, replace(message, attempts=30))
     sender.live(2)
     assert not sender.read(message).is_dead
-    sender.time.advance(GIVEN_UP_S)
+    waited_us = sender.read(message).waited_us
+    assert waited_us == pytest.approx(sender.read(message).not_before_us - sender.time.now_us(), abs=2e6)
+    sender.retry_after_s = 86_400
+    sender.time.advance(waited_us / 1e6)
     sender.live(2)
-    assert sender.read(message).is_dead
+    assert sender.read(message).waited_us == waited_us + 86_400_000_000
 
 
 class WatchedQueue(WebhookQueue):

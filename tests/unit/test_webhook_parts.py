@@ -82,7 +82,6 @@ def put(
         bytes=size,
         sha256=sha256,
         made_us=number,
-        since_us=0,
         settings="",
     )
     message = replace(message, **fields)
@@ -254,16 +253,16 @@ def test_what_was_given_up_lets_the_next_one_pass_and_goes_again_when_asked(path
     second = queue.take(HOOK, 0)
     assert second is not None
     assert second.number == 2
-    queue.keep(replace(second, attempts=1, not_before_us=500, cause="no"))
+    queue.keep(replace(second, attempts=1, waited_us=3, not_before_us=500, cause="no"))
     assert WebhookQueue(paths).take(HOOK, 0) is None
     again = WebhookQueue(paths)
     again.look()
     assert again.take(HOOK, 499) is None
-    write_webhook(paths, read_webhook(paths, f"{1:032x}").asked_again(7))
+    write_webhook(paths, read_webhook(paths, f"{1:032x}").asked_again())
     again.look()
     found = again.take(HOOK, 499)
     assert found is not None
-    assert (found.number, found.attempts, found.since_us, found.by_hand) == (1, 0, 7, True)
+    assert (found.number, found.attempts, found.waited_us, found.by_hand) == (1, 0, 0, True)
 
 
 def test_a_message_that_is_taken_away_is_not_written_anew(paths: WebhookPaths) -> None:
@@ -300,16 +299,16 @@ def test_what_is_no_message_is_never_sent(paths: WebhookPaths) -> None:
 
 
 def test_what_was_given_up_is_kept_for_a_while_and_within_its_room(paths: WebhookPaths) -> None:
-    """The oldest go first; what waits never does."""
+    """What was given up longest ago goes first, however old it is; what waits never does."""
     month_us = 31 * 86_400_000_000
     put(paths, 1, state=MessageState.DEAD)
-    put(paths, 2, state=MessageState.DEAD, made_us=month_us, bytes=600)
-    put(paths, 3, state=MessageState.DEAD, made_us=month_us + 1, bytes=600)
+    put(paths, 2, state=MessageState.DEAD, given_up_us=month_us + 1, bytes=600)
+    put(paths, 3, state=MessageState.DEAD, given_up_us=month_us, bytes=600)
     put(paths, 4)
     queue = WebhookQueue(paths)
     queue.look()
     assert queue.trim(month_us + 2, 1000) == 2
-    assert [one.number for one in queue.messages()] == [3, 4]
+    assert [one.number for one in queue.messages()] == [2, 4]
 
 
 def test_leftovers_of_a_crash_are_cleared_away(paths: WebhookPaths) -> None:

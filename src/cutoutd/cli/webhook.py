@@ -100,7 +100,7 @@ def retry(
     meant = [one for one in there if one.is_dead] if everything else list(_named(message or [], there))
     for one in meant:
         try:
-            write_webhook(paths, one.asked_again(now_us))
+            write_webhook(paths, one.asked_again())
         except OSError as error:
             raise StorageError(f"the system says: {error.strerror}", path=paths.events) from error
     print(f"{len(meant)} message{'s' * (len(meant) != 1)} will be sent again.")
@@ -156,7 +156,6 @@ def _sent(paths: WebhookPaths, chosen: Settings, folder: Folder, webhook: Folder
             bytes=size,
             sha256=sha256,
             made_us=now_us,
-            since_us=now_us,
             settings=uploads_sha256(chosen),
             by_hand=True,
         )

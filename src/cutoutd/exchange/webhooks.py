@@ -68,10 +68,11 @@ class WebhookMessage:
         made_us: when it was written, UTC microseconds.
         settings: `uploads_sha256` of the supervisor's configuration.
         state: how it stands.
-        since_us: since when it is tried.
-        attempts: how often it was tried since then.
+        attempts: how often it was tried, since it was made or a person had it sent again.
+        waited_us: the pauses after those attempts, as the schedule has them; other time is not counted.
         not_before_us: when it is tried next.
         cause: what the last attempt met, in words.
+        given_up_us: when it was given up; 0 if it is not.
         by_hand: a person asked for it, so that it is sent also to one that wanted nothing more.
     """
 
@@ -88,10 +89,11 @@ class WebhookMessage:
     made_us: int
     settings: str
     state: MessageState = MessageState.WAITING
-    since_us: int = 0
     attempts: int = 0
+    waited_us: int = 0
     not_before_us: int = 0
     cause: str = ""
+    given_up_us: int = 0
     by_hand: bool = False
 
     @property
@@ -99,15 +101,16 @@ class WebhookMessage:
         """Whether it is given up."""
         return self.state is MessageState.DEAD
 
-    def asked_again(self, now_us: int) -> WebhookMessage:
+    def asked_again(self) -> WebhookMessage:
         """As it is when a person has it sent again."""
         return replace(
             self,
             state=MessageState.WAITING,
-            since_us=now_us,
             attempts=0,
+            waited_us=0,
             not_before_us=0,
             cause="",
+            given_up_us=0,
             by_hand=True,
         )
 
@@ -225,7 +228,8 @@ def read_webhook(paths: WebhookPaths, id_: str) -> WebhookMessage:
         message.bytes,
         message.number,
         message.attempts,
-        message.since_us,
+        message.waited_us,
+        message.given_up_us,
         message.made_us,
     )
     if (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEPT_DEAD: Final = 1000
 KEPT_US: Final = 30 * 86_400_000_000
-"""So many that were given up are kept, and so long, for a person to have them sent again."""
+"""So many that were given up are kept, and so long after that, for a person to have them sent again."""
 
 _LEFTOVER_US: Final = 86_400_000_000
 
@@ -162,10 +162,10 @@ class WebhookQueue:
             OSError: the disk refuses.
         """
         room, count = max_bytes, 0
-        dead = sorted((one for one in self.messages() if one.is_dead), key=lambda one: -one.made_us)
+        dead = sorted((one for one in self.messages() if one.is_dead), key=lambda one: -one.given_up_us)
         for number, message in enumerate(dead):
             room -= message.bytes
-            if room < 0 or number >= KEPT_DEAD or message.made_us < now_us - KEPT_US:
+            if room < 0 or number >= KEPT_DEAD or message.given_up_us < now_us - KEPT_US:
                 self.done(message)
                 count += 1
         remove_leftovers(self._paths, (now_us - _LEFTOVER_US) / 1e6)

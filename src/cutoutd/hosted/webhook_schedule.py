@@ -30,7 +30,8 @@ PAUSES_S: Final = (
 """After each failed attempt, and the last one again and again; together just under three days."""
 
 GIVEN_UP_S: Final = 72 * _HOUR
-"""A message that has waited for so long is given up, whatever kept it."""
+"""A message whose pauses are longer together is given up. Pauses are counted, and no clock is asked: what waits behind another one,
+or while nothing is sent, has all its attempts still before it."""
 
 JITTER: Final = 0.2
 """Share by which a pause is longer or shorter, so that what failed together does not come back together."""

@@ -286,19 +286,20 @@ class WebhookSender:
 
     def _fail(self, message: WebhookMessage, result: WebhookAttemptResult) -> None:
         """It is tried again later, or was tried for long enough."""
-        next_us = self._clock.now_us() + int(pause_after(message.id, message.attempts) * 1e6)
-        is_late = next_us > message.since_us + GIVEN_UP_S * 1e6
-        if is_late or message.type == TEST:
+        pause_us = int(pause_after(message.id, message.attempts) * 1e6)
+        if message.waited_us + pause_us > GIVEN_UP_S * 1e6 or message.type == TEST:
             self._give_up(message, result.cause)
         else:
-            self._wait(message, result, Haste.NONE, until_us=next_us)
+            self._wait(message, result, Haste.NONE, until_us=self._clock.now_us() + pause_us)
 
     def _wait(
         self, message: WebhookMessage, result: WebhookAttemptResult, haste: Haste, *, until_us: int
     ) -> None:
         """It waits until a moment, or for as long as the receiver asked, whichever is later."""
-        later_us = max(until_us, self._clock.now_us() + int(result.wait_s * 1e6))
-        self._keep(replace(message, not_before_us=later_us, cause=result.cause), haste)
+        now_us = self._clock.now_us()
+        later_us = max(until_us, now_us + int(result.wait_s * 1e6))
+        waited_us = message.waited_us + later_us - max(now_us, message.not_before_us)
+        self._keep(replace(message, not_before_us=later_us, waited_us=waited_us, cause=result.cause), haste)
         logs.get(folder=message.folder, job=message.job).warning(
             "webhook.failed",
             message=message.id,
@@ -308,7 +309,8 @@ class WebhookSender:
         )
 
     def _give_up(self, message: WebhookMessage, cause: str) -> None:
-        self._keep(replace(message, state=MessageState.DEAD, cause=cause, by_hand=False))
+        now_us = self._clock.now_us()
+        self._keep(replace(message, state=MessageState.DEAD, cause=cause, given_up_us=now_us, by_hand=False))
         logs.get(folder=message.folder, job=message.job).error(
             "webhook.given-up", message=message.id, why=cause, advice="`cutoutd webhook retry` sends it again"
         )

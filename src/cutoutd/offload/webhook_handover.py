@@ -173,7 +173,6 @@ class FolderHandover:
                 bytes=size,
                 sha256=sha256,
                 made_us=now_us,
-                since_us=now_us,
                 settings=self._in_force(),
             ),
         )
