@@ -133,6 +133,19 @@ class Bench:
             found.update((os.fsdecode(path), state) for path, state in rows)
         return found
 
+    def finished_us(self, path: str) -> int:
+        """When the newest version of a picture was done, held back or failed for the last time; 0 while it waits or is cut."""
+        for journal in self.root.glob("*state*/**/journal.sqlite"):
+            with closing(
+                sqlite3.connect(f"{journal.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)
+            ) as opened:
+                row = opened.execute(
+                    "SELECT finished_us FROM job WHERE newest = 1 AND path = ?", (os.fsencode(path),)
+                ).fetchone()
+            if row:
+                return row[0] or 0
+        return 0
+
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until something holds."""
         end = time.monotonic() + PATIENCE_S

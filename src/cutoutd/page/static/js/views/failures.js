@@ -95,10 +95,14 @@ async function retryAll(total, params, signal) {
   if (!(await ask(t("failures.allAsk", { count: total }), { yes: t("failures.all", { count: total }), detail: t("failures.allDetail") }))) return false;
   const { ids } = await read("job_ids", params(), { signal });
   let done = 0;
+  const refused = [];
   for (let from = 0; from < ids.length; from += AT_ONCE) {
-    done += (await write("retry", { jobs: ids.slice(from, from + AT_ONCE) }, { signal })).done;
+    const answer = await write("retry", { jobs: ids.slice(from, from + AT_ONCE) }, { signal });
+    done += answer.done;
+    refused.push(...answer.conflicts);
   }
-  toast(t("failures.asked", { count: done }));
+  if (done) toast(t("failures.asked", { count: done }));
+  if (refused.length) toast(t("failures.refused", { count: refused.length, why: refused[0].text }), { kind: "bad" });
   return true;
 }
 
