@@ -34,7 +34,7 @@ class FrameError(Exception):
     """What came is no frame, or one that is too large."""
 
 
-def pack(head: Mapping[str, Any], body: bytes = b"") -> bytes:
+def pack(head: Mapping[str, Any], body: bytes | bytearray | memoryview = b"") -> bytes:
     """A frame as bytes.
 
     Raises:

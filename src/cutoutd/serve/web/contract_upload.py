@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from cutoutd.serve.contract.removebg_answers import ResponseFacts
 from cutoutd.serve.web.answers import RefusalError
 from cutoutd.serve.web.forms import MULTIPART, kind_of
-from cutoutd.serve.web.pictures import PART
+from cutoutd.serve.web.pictures import PartWriter
 from cutoutd.serve.web.requests import declared, idempotency_of
 from cutoutd.webserver.web.backend_channel import BackendGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.requests import Request
 
@@ -78,7 +78,7 @@ async def facts_of(
     ]
 
 
-class Background:
+class Background(PartWriter):
     """A picture that is to stand behind the subject, on its way in.
 
     Args:
@@ -87,21 +87,9 @@ class Background:
     """
 
     def __init__(self, pictures: ServedPictures, key: str) -> None:
-        self._pictures = pictures
+        super().__init__(pictures)
         self._params = {"key": key, "background": uuid4().hex}
-        self._buffer = bytearray()
-        self._offset = 0
         self.is_begun = False
-
-    async def write(self, data: bytes) -> None:
-        """Add some bytes.
-
-        Raises:
-            RefusalError: they are too many, or there is no room.
-        """
-        self._buffer += data
-        while len(self._buffer) >= PART:
-            await self._flush(PART)
 
     async def finish(self) -> str:
         """Keep it; returns the SHA-256 by which options name it.
@@ -109,9 +97,8 @@ class Background:
         Raises:
             RefusalError: it is empty, or cannot be kept.
         """
-        if self._buffer:
-            await self._flush(len(self._buffer))
-        if not self._offset:
+        await self.flush()
+        if not self.offset:
             raise RefusalError(400, "invalid_bg_image_file", "The background picture is empty.")
         self.is_begun = False
         return str((await self._pictures.ask("background_end", self._params))["sha256"])
@@ -121,12 +108,9 @@ class Background:
         with suppress(RefusalError, BackendGoneError):
             await self._pictures.ask("background_drop", self._params)
 
-    async def _flush(self, size: int) -> None:
+    def _call(self) -> tuple[str, Mapping[str, Any]]:
         self.is_begun = True
-        part = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        params = {**self._params, "offset": self._offset}
-        self._offset = int((await self._pictures.ask("background_part", params, part))["offset"])
+        return "background_part", self._params
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 PART: Final = 1 << 16
 """Bytes that are handed on at a time: fifty uploads at once hold 3 MiB."""
 
+_AT_ONCE: Final = 16
+"""Parts on their way; the backend has as many threads that write."""
+
 LOOK_S: Final = 5.0
 """An event may be lost, and the daemon may end: so often it is asked for."""
 
@@ -36,7 +40,60 @@ Job = dict[str, Any]
 """As `cutoutd.serve.backend.jobs` describes it."""
 
 
-class ReceivedUpload:
+class PartWriter(ABC):
+    """Bytes on their way to the backend, which gets them in parts of one size; one part is held at most.
+
+    Args:
+        pictures: asks the backend.
+        offset: bytes that are there already.
+
+    Attributes:
+        offset: bytes that the backend has.
+    """
+
+    def __init__(self, pictures: ServedPictures, offset: int = 0) -> None:
+        self._pictures = pictures
+        self._buffer = bytearray()
+        self.offset = offset
+
+    async def write(self, data: bytes) -> None:
+        """Add some bytes; waits until the backend has taken them.
+
+        Raises:
+            RefusalError: they are too many, there is no room, or the key was revoked.
+        """
+        left = memoryview(data)
+        while left:
+            size = PART - len(self._buffer)
+            part, left = left[:size], left[size:]
+            if len(part) == PART:
+                await self._hand_on(part)
+                continue
+            self._buffer += part
+            if len(self._buffer) == PART:
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Hand on what is left.
+
+        Raises:
+            RefusalError: as `write`.
+        """
+        if self._buffer:
+            part, self._buffer = self._buffer, bytearray()
+            await self._hand_on(part)
+
+    async def _hand_on(self, part: bytearray | memoryview) -> None:
+        method, params = self._call()
+        said = await self._pictures.hand_on(method, {**params, "offset": self.offset}, part)
+        self.offset = int(said["offset"])
+
+    @abstractmethod
+    def _call(self) -> tuple[str, Mapping[str, Any]]:
+        """The method that takes a part, and its parameters beside ``offset``."""
+
+
+class ReceivedUpload(PartWriter):
     """A picture on its way in.
 
     Args:
@@ -53,33 +110,12 @@ class ReceivedUpload:
     """
 
     def __init__(self, pictures: ServedPictures, key: str, begun: Mapping[str, Any], offset: int = 0) -> None:
-        self._pictures = pictures
+        super().__init__(pictures, offset)
         self._key = key
-        self._buffer = bytearray()
-        self.offset = offset
         self.id = str(begun["upload"])
         self.most = int(begun.get("most", 0))
         self.rate: Mapping[str, Any] = begun.get("rate", {})
         self.is_over = False
-
-    async def write(self, data: bytes) -> None:
-        """Add some bytes; waits until the backend has taken them.
-
-        Raises:
-            RefusalError: they are too many, there is no room, or the key was revoked.
-        """
-        self._buffer += data
-        while len(self._buffer) >= PART:
-            await self._flush(PART)
-
-    async def flush(self) -> None:
-        """Hand on what is left.
-
-        Raises:
-            RefusalError: as `write`.
-        """
-        if self._buffer:
-            await self._flush(len(self._buffer))
 
     async def finish(self, name: str, options: str) -> Job:
         """Hand the whole picture in; from then on it is not lost.
@@ -103,11 +139,8 @@ class ReceivedUpload:
         with suppress(RefusalError, BackendGoneError):
             await self._pictures.ask("upload_drop", {"key": self._key, "upload": self.id})
 
-    async def _flush(self, size: int) -> None:
-        part = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        params = {"key": self._key, "upload": self.id, "offset": self.offset}
-        self.offset = int((await self._pictures.ask("upload_part", params, part))["offset"])
+    def _call(self) -> tuple[str, Mapping[str, Any]]:
+        return "upload_part", {"key": self._key, "upload": self.id}
 
 
 @asynccontextmanager
@@ -149,8 +182,21 @@ class ServedPictures:
     def __init__(self, channel: BackendChannel) -> None:
         self._channel = channel
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._handing_on = asyncio.Semaphore(_AT_ONCE)
 
-    async def ask(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Job:
+    async def hand_on(self, method: str, params: Mapping[str, Any], part: bytearray | memoryview) -> Job:
+        """Have the backend take a part; only some are on their way at once, as each is in memory more than once then.
+
+        Raises:
+            RefusalError: it refuses.
+            BackendGoneError: nobody answers.
+        """
+        async with self._handing_on:
+            return await self.ask(method, params, part)
+
+    async def ask(
+        self, method: str, params: Mapping[str, Any], body: bytes | bytearray | memoryview = b""
+    ) -> Job:
         """What a method of the backend answers.
 
         Raises:

@@ -80,7 +80,9 @@ class BackendChannel:
                 if not one.done():
                     one.set_exception(BackendGoneError())
 
-    async def ask(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Answer:
+    async def ask(
+        self, method: str, params: Mapping[str, Any], body: bytes | bytearray | memoryview = b""
+    ) -> Answer:
         """Have a method run.
 
         Raises:

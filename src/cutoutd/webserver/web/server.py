@@ -70,6 +70,9 @@ class Protocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a part of a request."""
         super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and len(cycle.body) >= READ_BYTES:
+            self.flow.pause_reading()  # until these are taken; uvicorn lets three times as many come
         if not self.is_idle:
             self._stop_waiting()
         elif self._head is None:
