@@ -103,7 +103,7 @@ def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one smal
     def tick() -> None:
         for _ in range(100):
             journal.store.data_version()
-            journal.queue.wake_rested()
+            journal.queue.queue_due()
 
     def status() -> None:
         reader = Reader(journal.store)

@@ -287,7 +287,7 @@ def test_what_still_waits_is_done_but_not_what_is_asked_for_or_in_hand(shop: Sho
     """After a take-over: the other machine cut it meanwhile."""
     jobs = [shop.cut(f"{n}.jpg") for n in range(4)]
     ids = shop.journal.sources.accept(NAME, [job.version for job in jobs])
-    shop.journal.queue.rest(ids[1], 60.0, detail={})
+    shop.journal.queue.delay(ids[1], 60.0, detail={})
     shop.journal.queue.claim(shop.row("2.jpg"))
     shop.journal.queue.finish(ids[3], JobState.FAILED, detail={})
     assert shop.journal.queue.retry(None) == 1

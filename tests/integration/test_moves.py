@@ -366,7 +366,7 @@ def test_no_original_goes_while_the_journal_cannot_be_told_and_all_go_soon_after
     with monkeypatch.context() as patched:
         patched.setattr(desk.journal, "removed_original", full)
         desk.deliver("first.jpg", OLD)
-        patched.setattr(desk.journal.store, "see_that_it_can_be_written", full)
+        patched.setattr(desk.journal.store, "check_writable", full)
         desk.deliver("second.jpg", NEW, source=JPEG + b"2")
         for _ in range(12):
             tried_again()

@@ -274,7 +274,7 @@ def test_a_disk_that_refuses_plain_names_too_is_no_fault_of_a_name(
     assert desk.delivery.breaker.why != ""
     share.heal()
     desk.clock.advance(60)
-    desk.journal.queue.wake_rested()
+    desk.journal.queue.queue_due()
     again = desk.deliver("a:.jpg", NEW)
     assert (desk.job(again).state, set(desk.files())) == (JobState.DONE, {"a_.png"})
 

@@ -116,7 +116,7 @@ def test_what_is_still_to_be_done_is_never_history(archive: Archive) -> None:
     """Waiting, resting, or with an original that is still to be put away."""
     waiting, resting = (Version(path=name, size=1, mtime_ns=1) for name in ("w.jpg", "r.jpg"))
     _, rest = archive.journal.sources.accept(FOLDER, [waiting, resting])
-    archive.journal.queue.rest(rest, 1.0, detail={})
+    archive.journal.queue.delay(rest, 1.0, detail={})
     (pending,) = archive.journal.sources.accept(FOLDER, [Version(path="u.jpg", size=1, mtime_ns=1)])
     archive.journal.queue.finish(pending, JobState.DONE, detail={}, cleanup_pending=True)
     for _ in range(4):

@@ -79,8 +79,8 @@ def test_where_the_output_refuses_what_was_tried_gives_way_to_what_was_not(
         journal.queue.claim(job)
         if job.path == "good.jpg":
             break
-        journal.queue.rest(job.id, 0.0, detail={})
-        journal.queue.wake_rested()
+        journal.queue.delay(job.id, 0.0, detail={})
+        journal.queue.queue_due()
     assert begun == ["bad-1.jpg", "bad-2.jpg", "good.jpg"]
     again = turns.next_job({"f"}, pool_is_empty=True, refused={"f"})
     assert again is not None

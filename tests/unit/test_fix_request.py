@@ -34,7 +34,7 @@ values = st.recursive(
 )
 def test_a_request_is_read_back_as_it_was_written(request_: FixRequest) -> None:
     """By another process, through the journal."""
-    assert FixRequest.of_argument(request_.to_argument()) == request_
+    assert FixRequest.from_argument(request_.to_argument()) == request_
 
 
 def test_the_most_that_can_be_drawn_fits() -> None:
@@ -43,7 +43,7 @@ def test_the_most_that_can_be_drawn_fits() -> None:
     most = tuple(Stroke(kind=StrokeKind.REMOVE, points=points, radius=99_999.25) for _ in range(MAX_STROKES))
     argument = FixRequest(job=10**17, strokes=most, seen="0" * 64).to_argument()
     assert len(argument) < MAX_CHARACTERS
-    assert FixRequest.of_argument(argument).strokes == most
+    assert FixRequest.from_argument(argument).strokes == most
 
 
 @settings(deadline=None, max_examples=150, derandomize=True, database=None)
@@ -65,13 +65,13 @@ def test_whatever_stands_in_the_journal_is_understood_or_refused_in_words(fields
     """Any program of this user's can have written it."""
     request = None
     with suppress(FixRequestError):
-        request = FixRequest.of_argument(json.dumps(fields))
+        request = FixRequest.from_argument(json.dumps(fields))
     if request is not None:
-        assert FixRequest.of_argument(request.to_argument()) == request
+        assert FixRequest.from_argument(request.to_argument()) == request
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 5000, "{}", '{"job": 1, "action": "draw"}'])
 def test_what_is_no_request_is_refused(text: str) -> None:
     """Never worse than in words."""
     with pytest.raises(FixRequestError):
-        FixRequest.of_argument(text)
+        FixRequest.from_argument(text)

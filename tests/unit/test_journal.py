@@ -152,7 +152,7 @@ def test_a_job_that_is_published_at_every_death_is_quarantined_too(tmp_path: Pat
     seen = []
     for number in range(MAX_INTERRUPTED + 1):
         if number == 0:
-            journal.queue.set_down()
+            journal.queue.end_session()
         journal.close()
         journal = Journal(tmp_path, session=f"run-{number}", clock=clock)
         journal.queue.recover()
@@ -178,12 +178,12 @@ def test_a_resting_job_is_queued_when_its_time_has_come(journal: Journal, clock:
     """Not before."""
     journal.sources.accept("f", [version()])
     job = begin(journal)
-    journal.queue.rest(job.id, 60.0, detail={})
+    journal.queue.delay(job.id, 60.0, detail={})
     clock.advance(59)
-    journal.queue.wake_rested()
+    journal.queue.queue_due()
     assert state_of(journal, job.id) is JobState.RETRY
     clock.advance(2)
-    journal.queue.wake_rested()
+    journal.queue.queue_due()
     assert state_of(journal, job.id) is JobState.QUEUED
 
 
@@ -191,9 +191,9 @@ def test_a_clock_set_back_does_not_make_a_job_rest_for_hours(journal: Journal, c
     """A rest that lies further ahead than any rest can is over."""
     journal.sources.accept("f", [version()])
     job = begin(journal)
-    journal.queue.rest(job.id, 60.0, detail={})
+    journal.queue.delay(job.id, 60.0, detail={})
     clock.wall_us -= 3600 * 1_000_000
-    journal.queue.wake_rested()
+    journal.queue.queue_due()
     assert state_of(journal, job.id) is JobState.QUEUED
 
 
@@ -213,7 +213,7 @@ def test_order_is_decided_when_a_job_is_begun(
 def test_work_of_a_folder_taken_out_is_parked_and_comes_back_with_it(journal: Journal) -> None:
     """Its pictures are neither lost nor in the way of `run --once`."""
     waiting, resting = journal.sources.accept("f", [version(), version("b.jpg")])
-    journal.queue.rest(resting, 5.0, detail={})
+    journal.queue.delay(resting, 5.0, detail={})
     journal.queue.park({"g"})
     assert state_of(journal, waiting) is JobState.PARKED
     assert journal.queue.next_in("f", newest_first=False) is None

@@ -148,7 +148,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(which=which, delay_s=st.sampled_from([0.0, 2.0, 300.0]))
     def rest(self, which: int, delay_s: float) -> None:
         """A passing fault."""
-        self.journal.queue.rest(_taken(self.working, which).id, delay_s, detail={"failure": {}})
+        self.journal.queue.delay(_taken(self.working, which).id, delay_s, detail={"failure": {}})
 
     @precondition(lambda self: self.working)
     @rule(which=which, alone=st.sampled_from([None, True]))
@@ -162,7 +162,7 @@ class JournalMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         """Or goes back, as a wall clock may; nothing rests for longer than it can."""
         self.clock.advance(seconds)
-        self.journal.queue.wake_rested()
+        self.journal.queue.queue_due()
         now_us = self.clock.now_us()
         longest_us = int(MAX_DELAY_S * 1_000_000) + 1_000_000
         assert all(now_us < job.not_before_us <= now_us + longest_us for job in self._in(JobState.RETRY))
@@ -202,7 +202,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(which=which)
     def put_off(self, which: int) -> None:
         """The plan cannot be made anew: the share is away."""
-        self.journal.queue.rest(_taken(self.publishing, which).id, 15.0, detail={})
+        self.journal.queue.delay(_taken(self.publishing, which).id, 15.0, detail={})
 
     # People.
 

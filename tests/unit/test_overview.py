@@ -129,7 +129,7 @@ def test_what_is_tried_again_is_not_told_as_waiting(room: Room) -> None:
     for name in ("waits.jpg", "torn.jpg", "late.jpg"):
         room.job(name, JobState.QUEUED)
     for number in (2, 3):
-        room.journal.queue.rest(number, 60.0, detail={})
+        room.journal.queue.delay(number, 60.0, detail={})
     assert "  1 waiting, 2 to be tried again, 0 in work" in text(room.look())
     assert as_document(room.look())["folders"][0]["waiting"] == 3
 

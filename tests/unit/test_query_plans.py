@@ -75,7 +75,7 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "a job's whole way": _finish,
     "the newest first": lambda journal: journal.queue.next_in("f", newest_first=True),
     "the untried first": lambda journal: journal.queue.next_in("f", newest_first=False, untried_first=True),
-    "the loop's tick": lambda journal: journal.queue.wake_rested(),
+    "the loop's tick": lambda journal: journal.queue.queue_due(),
     "originals to be put away": lambda journal: journal.queue.cleanup_pending("f"),
     "the versions known": lambda journal: journal.sources.is_known(
         "f", Version(path="b", size=1, mtime_ns=1)

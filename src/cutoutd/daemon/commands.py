@@ -226,7 +226,7 @@ class CommandHandler:
 
     def _fix(self, command: Command) -> str | None:
         try:
-            request = FixRequest.of_argument(command.argument)
+            request = FixRequest.from_argument(command.argument)
         except FixRequestError as error:
             return f"the correction cannot be understood: {error}"
         job = self._job(request.job)

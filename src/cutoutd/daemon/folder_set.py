@@ -259,7 +259,7 @@ class FolderSet:
             folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
             distrusts = folder.delivery.distrusts_workers() or distrusts
             if folder.has_recovered():
-                self._journal.queue.hurry(folder.folder.name)
+                self._journal.queue.queue_delayed(folder.folder.name)
                 folder.delivery.retry_now()
         return distrusts
 

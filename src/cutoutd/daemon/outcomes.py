@@ -129,7 +129,7 @@ class Outcomes:
         age_s = self._wall_clock.since_s(job.accepted_us)
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=self._patient)
         if isinstance(decision, retry.Again):
-            self._journal.queue.rest(job.id, decision.delay_s, detail={"failure": asdict(failure)})
+            self._journal.queue.delay(job.id, decision.delay_s, detail={"failure": asdict(failure)})
             self._log.warning(
                 "job.retry",
                 job=job.id,
@@ -199,7 +199,7 @@ class Outcomes:
         failure = failure_of(error)
         decision = retry.after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, retry.Again) else error.delay_s
-        self._journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        self._journal.queue.delay(job.id, delay_s, detail={"failure": asdict(failure)})
         self._say(job, JobState.RETRY, failure.cause)
 
     def _say(self, job: Job, state: JobState, why: str = "") -> None:

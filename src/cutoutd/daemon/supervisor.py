@@ -299,7 +299,7 @@ class Supervisor:
             else:
                 self._log.info("job.put-back", job=held.job.id, folder=held.job.folder)
         try:
-            self._journal.queue.set_down()
+            self._journal.queue.end_session()
         except StorageError as error:
             self._note_refusal(error)
         self._dispatcher.in_hand.clear()
@@ -321,7 +321,7 @@ class Supervisor:
             ("the hosted route", self._look_at_hosted_route),
             ("the folders", self._reconcile),
             ("the commands", self._commands.look),
-            ("what rests", self._journal.queue.wake_rested),
+            ("what rests", self._journal.queue.queue_due),
             ("the status", partial(self._shown.show, paused=self._commands.paused)),
         ):
             self._guard.run(part, action, None)

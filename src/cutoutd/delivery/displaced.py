@@ -99,7 +99,7 @@ class DisplacedResults:
         for path, record in records:
             kept = [replace(one, path=kept_path(record.path, one)) for one in record.published]
             named |= {one.path for one in kept}
-            if record.are_all and not self._displaced.leads_to(
+            if record.are_all and not self._displaced.has_kept_name(
                 self._folder.name, record.path, {one.path for one in kept}
             ):
                 self._settle(path, record, kept)
@@ -123,7 +123,7 @@ class DisplacedResults:
             self._restore(owner, kept)
             return
         version = Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns)
-        self._displaced.take_up(name, version, record.sha256 or "", kept, self._context.clock.now_us())
+        self._displaced.record_kept(name, version, record.sha256 or "", kept, self._context.clock.now_us())
         self._context.log.info("kept.taken-up", path=record.path)
 
     def _restore(self, origin: Origin, kept: Sequence[Published]) -> None:

@@ -189,7 +189,7 @@ class FailedJobs:
         failure = failure_of(error)
         decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
-        self.context.journal.queue.rest(job.id, delay_s, detail={"failure": asdict(failure)})
+        self.context.journal.queue.delay(job.id, delay_s, detail={"failure": asdict(failure)})
         if isinstance(error, StorageError):
             self.context.breaker.record_failure(str(error), error.cause)
         self.context.log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)

@@ -177,7 +177,7 @@ class OriginalsCleanup:
         self._context.prove_ownership()
         inputs = Tree(self._folder.input, self._context.boundary())
         if job.id not in self._gone:
-            self._journal.folders.see_that_journal_can_be_written()  # what goes now has to be written down
+            self._journal.folders.check_journal_writable()  # what goes now has to be written down
             outcome, to = self._dispose_of_original(inputs, job, sha256)
             if outcome not in (CleanupOutcome.MOVED, CleanupOutcome.DELETED):
                 return outcome, ()

@@ -254,7 +254,7 @@ class HealthCheck:
 
     def _hold(self, root: str) -> tuple[FolderState, str] | None:
         """See that this machine is the one that works on the folder, and can write down what it does there."""
-        self._memory.see_that_journal_can_be_written()
+        self._memory.check_journal_writable()
         seen = self._seen
         if seen is None or seen.read_only:
             held = self._lease.hold_unmarked()

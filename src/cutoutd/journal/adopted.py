@@ -1,6 +1,6 @@
-"""What was done without this journal's knowing, as sidecars and failure records tell, taken over row by row.
+"""Adoption: results that sidecars and failure records describe but this journal does not know, written into its tables.
 
-It must not read those, nor look at a source.
+It must not read sidecars or records itself, nor look at a source.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adopted:
-    """What a sidecar or failure record says was done, as far as it was found to be so.
+    """A result that a sidecar or failure record describes, as far as it was verified.
 
     Attributes:
-        version: of the source.
-        stands: this version lies there now.
-        latest: it is the last publication of its source that is known of.
-        gone: the source is not there any more: a file that comes to its path is another one.
+        version: the version of the source.
+        stands: whether this version is at its path now.
+        latest: whether it is the last known publication of its source.
+        gone: whether the source is gone: a file that appears at its path is then another source.
         state: DONE, REVIEW or FAILED.
-        sha256: of the source's bytes.
-        image_sha256: of its data apart from metadata: a picture that only got a rating since is known by it.
-        at_us: when it was published or given up.
-        published: results under their names.
-        claims: keys of the names that are the source's from then on.
-        detail: for the row.
+        sha256: SHA-256 of the source's bytes, hex.
+        image_sha256: SHA-256 of the picture's data without its metadata, which recognises a picture that only got a rating since;
+            None: not known.
+        at_us: when it was published or failed, UTC microseconds.
+        published: the results under their names.
+        claims: keys of the names that belong to the source from now on.
+        detail: the detail of the job's row.
         correction: what a person drew over the cutout; None: nothing.
         options: what a request asked of the picture, as `cutoutd.job_options` writes it; empty: nothing.
     """
@@ -62,21 +63,21 @@ class Adopted:
 def take_over(
     store: Store, folder: str, one: Adopted, *, now_us: int, retire: Callable[[str, bytes, int], int]
 ) -> bool:
-    """Write one down, inside a transaction of the caller's.
+    """Write an adopted result into the journal, inside a transaction of the caller's.
 
     Args:
         store: the journal's file.
-        folder: the folder's name.
-        one: what is said.
-        now_us: UTC microseconds.
-        retire: makes the newest version of a source one of the older ones.
+        folder: name of the folder.
+        one: the adopted result.
+        now_us: the time now, UTC microseconds.
+        retire: function that makes the newest version of a source an older one.
 
     Returns:
-        Whether a version counts as ended by it that did not before.
+        Whether a version counts as ended now that did not before.
     """
     path = os.fsencode(one.version.path)
     newest = store.row(SQL.newest_version, folder=folder, path=path)
-    at_us = min(one.at_us, now_us)  # another machine's clock, or anybody's word
+    at_us = min(one.at_us, now_us)  # it may come from another machine's clock, or be edited
     overtaken = newest is not None and (newest["finished_us"] or 0) >= at_us > 0
     generation = newest["generation"] if newest is not None else 0
     latest = one.latest and not overtaken
@@ -105,7 +106,7 @@ def take_over(
         )
         store.write(SQL.set_options, job=job, options=one.options)
         return True
-    # What a person has asked for is done even so.
+    # A retry that a person asked for is still carried out.
     if newest["state"] in IN_HAND or newest["forced"]:
         return False
     store.write(
@@ -122,7 +123,7 @@ def take_over(
 def _own(
     store: Store, folder: str, path: bytes, one: Adopted, *, latest: bool, generation: int, now_us: int
 ) -> None:
-    """Names and results of a source; of a publication that is not the last, only what no other one says."""
+    """Write a source's names and results; an earlier publication only adds what is not known yet."""
     source = {"folder": folder, "path": path, "generation": generation}
     for key in one.claims:
         store.write(SQL.reserve, key=key, **source)

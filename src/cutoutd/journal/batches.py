@@ -1,7 +1,7 @@
-"""Decisions of people about many pictures at once, each about the result that was seen; and how all of it is taken back.
+"""People's decisions about many pictures at once, each about the result that the person saw, and how to undo a batch of them.
 
-It asks the daemon by commands, and carries nothing out. The first who decides about a picture wins: whoever decides about
-what has changed since is told so. It must not touch a job's row.
+Decisions become commands to the daemon; nothing is carried out here. The first decision about a picture wins: a later one that
+was made about an older state is reported as a conflict. This module must not change a job's row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 KEPT_US: Final = 90 * 86_400_000_000
-"""What people decided is remembered for so long."""
+"""How long decisions are kept."""
 
 _SHOWN: Final = 20
 
@@ -34,15 +34,13 @@ _SHOWN: Final = 20
 class Decision(StrEnum):
     """What a person can decide about a picture."""
 
-    ACCEPT = "accept"  # its cutout is right: it is published, or no longer doubtful
-    REJECT = "reject"  # it is wrong: it goes, and the picture counts as failed
-    UNDECIDED = (
-        "undecided"  # whatever was decided is taken back: it is as it was before, held back or published
-    )
+    ACCEPT = "accept"  # the cutout is right: it is published, or no longer doubtful
+    REJECT = "reject"  # the cutout is wrong: it is removed, and the picture counts as failed
+    UNDECIDED = "undecided"  # the decision is undone: the picture is held back or published, as it was before
 
 
 class ConflictCode(StrEnum):
-    """Why a decision about one picture does not hold."""
+    """Why a decision about one picture is refused."""
 
     GONE = "gone"
     NEWER = "newer"
@@ -68,12 +66,12 @@ _TEXTS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchItem:
-    """What a person has decided about.
+    """One picture that a decision is about.
 
     Attributes:
-        job: its number.
-        seen: SHA-256 of the first result that was shown.
-        over: the decision that was shown and is replaced by this one; empty: none was.
+        job: id of the job.
+        seen: SHA-256 of the first result that was shown, hex.
+        over: the decision that was shown and that this one replaces; empty: none.
     """
 
     job: int
@@ -83,25 +81,25 @@ class BatchItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conflict:
-    """A picture about which a decision does not hold."""
+    """A picture for which a decision was refused, and why."""
 
     job: int
     code: ConflictCode
 
     @property
     def text(self) -> str:
-        """For the person."""
+        """The reason, as a sentence for the person."""
         return _TEXTS[self.code]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decided:
-    """What came of a decision.
+    """The outcome of a batch of decisions.
 
     Attributes:
-        batch: its number, to take it back by.
-        done: about how many pictures it holds.
-        conflicts: the others.
+        batch: number of the batch, by which it can be undone.
+        done: number of pictures for which the decision was written.
+        conflicts: pictures for which it was refused.
     """
 
     batch: int
@@ -111,11 +109,13 @@ class Decided:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PastDecision:
-    """One that was made about a picture.
+    """A decision that was made about a picture.
 
     Attributes:
-        at_us: when, UTC microseconds.
-        is_undone: it was taken back.
+        batch: number of its batch.
+        verb: the decision.
+        at_us: when it was made, UTC microseconds.
+        is_undone: whether it was undone.
     """
 
     batch: int
@@ -125,7 +125,7 @@ class PastDecision:
 
 
 class UnknownBatchError(UsageError):
-    """There is nothing to take back."""
+    """There is no batch of this number that can be undone."""
 
     code = FailureCode.USAGE
     title = "Nothing can be taken back"
@@ -133,22 +133,22 @@ class UnknownBatchError(UsageError):
 
 
 _Asked = tuple[str, int, str | None]
-"""A verb, a job, and what was seen."""
+"""A verb, the id of a job, and the SHA-256 of the result that was seen; None: whichever there is."""
 
 
 class Batches:
-    """The decisions in a journal that a daemon may be writing."""
+    """The batches of decisions in a journal that a daemon may be writing."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def decide(self, choice: Decision, items: Sequence[BatchItem], clock: Clock) -> Decided:
-        """Write decisions down, all that hold in one transaction; a daemon carries them out, now or when it starts.
+        """Write decisions, in one transaction for all that do not conflict; the daemon carries them out, now or when it starts.
 
         Args:
             choice: the decision.
-            items: what it is about, each picture once.
-            clock: for the times written down.
+            items: the pictures, each once.
+            clock: clock for the times that are written.
         """
         conflicts: list[Conflict] = []
         taken: list[tuple[int, str, str, int, str]] = []
@@ -169,14 +169,14 @@ class Batches:
         return Decided(batch=batch, done=len(taken), conflicts=tuple(conflicts))
 
     def undo(self, batch: int, clock: Clock) -> Decided:
-        """Take a batch of decisions back: what was not carried out is withdrawn, what was, is to be undone by the daemon.
+        """Undo a batch of decisions: commands that are still pending are withdrawn, the daemon reverts those already carried out.
 
         Args:
-            batch: its number.
-            clock: for the times written down.
+            batch: number of the batch.
+            clock: clock for the times that are written.
 
         Raises:
-            UnknownBatchError: there is no such batch, or it was taken back.
+            UnknownBatchError: there is no such batch, or it was undone already.
         """
         conflicts: list[Conflict] = []
         jobs: list[int] = []
@@ -200,12 +200,12 @@ class Batches:
         """Have pictures cut again.
 
         Args:
-            jobs: their numbers, each once.
-            model: that is to cut them; empty: their folder's.
-            clock: for the times written down.
+            jobs: ids of the jobs, each once.
+            model: name of the model that is to cut them; empty: that of their folder.
+            clock: clock for the times that are written.
 
         Returns:
-            What came of it; it is no batch, and cannot be taken back: its number is 0.
+            The outcome; its batch number is 0, since it is no batch and cannot be undone.
         """
         conflicts: list[Conflict] = []
         asked: list[tuple[str, str, None]] = []
@@ -223,7 +223,7 @@ class Batches:
         return Decided(batch=0, done=len(asked), conflicts=tuple(conflicts))
 
     def about(self, job: int) -> list[PastDecision]:
-        """What was decided about a picture, the last first."""
+        """Return the decisions about a picture, the newest first."""
         return [
             PastDecision(
                 batch=row["batch"], verb=row["verb"], at_us=row["posted_us"], is_undone=bool(row["undone"])
@@ -236,7 +236,7 @@ class Batches:
         return self._store.rows(SQL.found_for_decision, items=listed)
 
     def _ask(self, batch: int, jobs: Sequence[int], asked: Sequence[_Asked], clock: Clock) -> None:
-        """Ask the daemon for what follows from a decision, instead of what was asked about these jobs before."""
+        """Post commands to the daemon in place of the pending ones about these jobs."""
         self._store.write(SQL.withdraw_commands, jobs=json.dumps(jobs))
         self._store.write(SQL.post_commands, commands=json.dumps(asked), batch=batch, now_us=clock.now_us())
 
@@ -246,12 +246,12 @@ def _is_rejected(row: sqlite3.Row) -> bool:
 
 
 def _is_coming_back(row: sqlite3.Row) -> bool:
-    """It goes back into review: asked for, or written down."""
+    """Whether the job goes back into review: as a pending command, or as the decision in its row."""
     return Verb.HOLD in (row["asked"], row["decision"])
 
 
 def _standing(row: sqlite3.Row) -> str:
-    """The decision about a picture that holds, carried out or not; empty: none does."""
+    """Return the decision about a picture that holds, carried out or not; empty: none."""
     pending = row["asked"] or row["decision"]
     if pending:
         return str(pending) if pending in (Verb.ACCEPT, Verb.REJECT) else ""
@@ -288,19 +288,19 @@ def _retry_conflict(row: sqlite3.Row) -> ConflictCode | None:
 
 
 def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
-    """What to ask of the daemon instead of all that was asked and not carried out."""
+    """Return the commands that carry out a decision, in place of all pending ones about the job."""
     job, seen = row["job"], row["seen"] or None
     is_held = row["state"] == JobState.REVIEW
     if choice is Decision.UNDECIDED:
         return _clearing(row)
     if is_held or (choice is Decision.ACCEPT and row["state"] in RELEASED and row["decision"] != Verb.HOLD):
         return [(choice, job, seen)]
-    # A published or rejected one goes back into review first.
+    # A published or rejected picture goes back into review first.
     return [(Verb.HOLD, job, None), (choice, job, None)]
 
 
 def _clearing(row: sqlite3.Row) -> list[_Asked]:
-    """What to ask of the daemon so that nothing is decided about a job; where nothing is, nothing: what is published stays so."""
+    """Return the commands after which a job is undecided; none if nothing is decided. A published result stays published."""
     job, standing = row["job"], _standing(row)
     if row["state"] == JobState.REVIEW:
         is_coming = not row["decision"]
@@ -329,7 +329,7 @@ def _undo_conflict(row: sqlite3.Row) -> ConflictCode | None:
 
 
 def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
-    """What to ask of the daemon so that a job is as it was before a decision, once its commands are withdrawn."""
+    """Return the commands that bring a job back to its state before a decision, once the decision's own are withdrawn."""
     job, before = row["job"], str(row["decision_before"])
     is_held = row["state"] == JobState.REVIEW
     was_released = row["state_before"] in RELEASED

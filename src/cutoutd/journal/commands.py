@@ -1,7 +1,8 @@
-"""What people ask of the daemon, as rows: so it works with the daemon up or down.
+"""Commands to the daemon, posted as rows of the journal, so that it need not be running.
 
-It carries nothing out; the daemon does, when the file's ``data_version`` says that someone wrote. A decision about a
-doubtful result stands in the job's own row until it is carried out, which stays in review so long: it survives a crash.
+Nothing is carried out here: the daemon does that when the file's ``data_version`` shows that another process has written. A
+decision about a doubtful result is kept in the job's row until it is carried out, and the job stays in review until then; so
+the decision survives a crash.
 """
 
 from __future__ import annotations
@@ -23,35 +24,37 @@ if TYPE_CHECKING:
 PAUSED: Final = "paused"
 
 REBUILT: Final = "rebuilt"
-"""The fact that the journal had to be rebuilt; see `cutoutd.journal.rebuild`. A person's `resume` ends it."""
+"""Name of the fact that the journal was rebuilt; see `cutoutd.journal.rebuild`. `cutoutd resume` removes it."""
 
 
 KEPT_REFUSALS: Final = 100
-"""So many requests that could not be carried out stay in the journal."""
+"""Number of refused commands that stay in the journal."""
 
 
 class Verb(StrEnum):
-    """What can be asked."""
+    """The verb of a command."""
 
     RETRY = "retry"  # argument: a job's id, "ID model=NAME", "failed", or "model:NAME"
-    PAUSE = "pause"  # no new work is begun
+    PAUSE = "pause"  # start no new work
     RESUME = "resume"
     ACCEPT = "accept"  # argument: the id of a job in review
-    REJECT = "reject"  # argument: likewise
-    RELOAD = "reload"  # the configuration is read anew, as SIGHUP asks a service
-    HOLD = "hold"  # argument: the id of a job; whatever was decided, it is back in review and undecided
-    DOUBT = "doubt"  # argument: the id of a published job, which was accepted by mistake: it may be wrong
+    REJECT = "reject"  # argument: the id of a job in review
+    RELOAD = "reload"  # read the configuration again, as SIGHUP does
+    HOLD = "hold"  # argument: the id of a job, which goes back into review, undecided
+    DOUBT = "doubt"  # argument: the id of a published job, accepted by mistake: its cutout counts as doubtful again
     SUBMIT = "submit"  # argument: the key of a `cutoutd.journal.submissions.Submission`
     FIX = "fix"  # argument: a `cutoutd.journal.fix_request.FixRequest`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """One request.
+    """A command to the daemon.
 
     Attributes:
+        id: id of its row.
         verb: one of `Verb`, unless another version of the program posted it.
-        seen: SHA-256 of the result that it is about; None: it may be any.
+        argument: as the verb needs it; see `Verb`.
+        seen: SHA-256 of the result that the person saw; None: whichever there is.
     """
 
     id: int
@@ -61,36 +64,36 @@ class Command:
 
     @property
     def shown(self) -> str:
-        """What it is about, in short, for the log."""
+        """The argument in short, for the log."""
         if self.verb != Verb.FIX:
             return self.argument
         try:
-            request = FixRequest.of_argument(self.argument)
+            request = FixRequest.from_argument(self.argument)
         except FixRequestError:
             return ""
         return f"{request.job} {request.action}"
 
 
 class Commands:
-    """The requests in the journal."""
+    """The commands in the journal."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def post(self, verb: Verb, argument: str = "") -> int:
-        """Ask for something; returns the request's id."""
+        """Post a command; returns its id."""
         with self._store.transaction():
             return self._store.insert(
                 SQL.post_command, verb=verb, argument=argument, now_us=self._clock.now_us()
             )
 
     def pending(self, *, after: int = 0, limit: int = -1) -> list[Command]:
-        """What was asked and not carried out, oldest first.
+        """Return the commands that were not carried out or refused yet, oldest first.
 
         Args:
-            after: only those after this one.
-            limit: so many at most; below 0: all.
+            after: id of a command; only later ones are returned.
+            limit: the most commands to return; below 0: all.
         """
         return [
             Command(id=row["id"], verb=str(row["verb"]), argument=str(row["argument"]), seen=row["seen"])
@@ -98,37 +101,37 @@ class Commands:
         ]
 
     def fixes(self, job: int) -> list[FixRequest]:
-        """What was asked about corrections of a job's cutout and not carried out, oldest first."""
+        """Return the pending requests for corrections of a job's cutout, oldest first."""
         requests = []
         for command in self.pending():
             if command.verb == Verb.FIX:
                 with suppress(FixRequestError):
-                    requests.append(FixRequest.of_argument(command.argument))
+                    requests.append(FixRequest.from_argument(command.argument))
         return [one for one in requests if one.job == job]
 
     def refuse(self, command: Command, why: str) -> None:
-        """It cannot be carried out; the last ones are kept for whoever asked."""
+        """Record why a command cannot be carried out; the last `KEPT_REFUSALS` are kept."""
         with self._store.transaction():
             self._store.write(SQL.refuse_command, why=why, command=command.id, kept=KEPT_REFUSALS)
 
     def answer(self, request: int) -> str | None:
-        """Why a request was refused, empty if it was carried out; None: it was not seen to yet."""
+        """Return why a command was refused; empty: it was carried out; None: it is pending."""
         row = self._store.row(SQL.answer_to_command, command=request)
         if row is None:
             return ""
         return None if row["refused"] is None else str(row["refused"])
 
     def done(self, command: Command) -> None:
-        """It was carried out."""
+        """Remove a command that was carried out."""
         with self._store.transaction():
             self._store.write(SQL.remove_command, command=command.id)
 
     def is_paused(self) -> bool:
-        """Whether new work is held back; survives restarts."""
+        """Whether no new work is started; survives restarts."""
         return self._store.fact(PAUSED) is not None
 
     def set_paused(self, *, paused: bool) -> None:
-        """Hold new work back, or let it go on."""
+        """Pause new work, or resume it."""
         with self._store.transaction():
             self._store.set_fact(PAUSED, "1" if paused else None)
             if not paused:
@@ -136,11 +139,11 @@ class Commands:
 
 
 class ReviewDecision(StrEnum):
-    """What a person can decide."""
+    """A decision of a person about one job, as its row stores it."""
 
-    ACCEPT = "accept"  # it is published under its own name
+    ACCEPT = "accept"  # the cutout is published under its own name
     REJECT = "reject"  # the picture counts as failed
-    HOLD = "hold"  # whatever was decided before: it is in review, and undecided
+    HOLD = "hold"  # back into review, undecided
 
 
 class ReviewDecisions:
@@ -150,10 +153,10 @@ class ReviewDecisions:
         self._store = store
 
     def decide(self, job: int, decision: ReviewDecision) -> Job | None:
-        """Write a decision down.
+        """Write a decision into the job's row.
 
         Returns:
-            The job; None if there is nothing to decide about it, or a newer version took its place.
+            The job; None if it has nothing to decide about, or a newer version replaced it.
         """
         with self._store.transaction():
             if decision is ReviewDecision.HOLD:
@@ -164,30 +167,30 @@ class ReviewDecisions:
         return None if row is None else job_from_row(row)
 
     def confirm(self, job: int) -> bool:
-        """What is published is right, however doubtful it was; whether it is published, and stays so."""
+        """Mark a doubtful published result as right; returns False if the job is not published or is about to be recalled."""
         with self._store.transaction():
             return self._store.write(SQL.confirm, job=job) > 0
 
     def doubt(self, job: int) -> bool:
-        """What is published may be wrong after all; whether it is published, and stays so."""
+        """Mark a published result as doubtful again; returns False if the job is not published or is about to be recalled."""
         with self._store.transaction():
             return self._store.write(SQL.doubt_again, job=job) > 0
 
     def pending_one(self, job: int) -> Job | None:
-        """A job that waits for its decision to be carried out; None if it does not, or not any more."""
+        """Return a job whose decision is not carried out yet; None if it has no such decision."""
         row = self._store.row(SQL.decision_of, job=job)
         return job_from_row(row) if row is not None else None
 
     def pending(self, folder: str) -> list[Job]:
-        """A folder's jobs that wait for theirs."""
+        """Return the jobs of a folder whose decisions are not carried out yet."""
         return [job_from_row(row) for row in self._store.rows(SQL.decisions_in, folder=folder)]
 
     def withdraw(self, job: int) -> None:
-        """Nothing is decided about a job any more."""
+        """Remove the decision from a job's row."""
         with self._store.transaction():
             self._store.write(SQL.withdraw_decision, job=job)
 
     def refuse(self, job: int, why: str) -> None:
-        """A decision could not be carried out: it is for the person to decide anew."""
+        """Record why a decision could not be carried out; the person has to decide again."""
         with self._store.transaction():
             self._store.write(SQL.refuse_decision, why=why, job=job)

@@ -1,8 +1,8 @@
-"""What people drew over cutouts, as the journal keeps it: for each source the newest last, so that the former one can be had back.
+"""People's corrections of cutouts, kept in the journal: for each source the newest last, so that the one before can be restored.
 
-Each correction has all strokes that hold from then on, and is about certain bytes of its source. One without strokes says that
-all was cleared: the picture is cut as the model does, and to undo it brings back what was drawn. It must not look at a picture,
-nor have one cut.
+A correction has all strokes that hold from then on, and belongs to certain bytes of its source. A correction without strokes
+means that all strokes were cleared: the picture is cut as the model does it, and undoing it restores what was drawn. This module
+must not look at a picture, nor queue a job.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from cutoutd.strokes import Stroke
 
 KEPT: Final = 20
-"""Of one source; the oldest go. One of the most strokes that there can be has 400 KB."""
+"""Number of corrections kept for a source; the oldest are dropped. The largest possible one takes 400 KB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """A correction that holds no more.
+    """A correction that was undone or cleared.
 
     Attributes:
-        was_held: the cutout before it was in review.
+        was_held: whether the cutout before it was in review.
     """
 
     was_held: bool
@@ -50,21 +50,21 @@ class Corrections:
         self._clock = clock
 
     def last(self, folder: str, path: str, generation: int) -> Correction | None:
-        """What holds for a source, of whichever of its bytes; None if nothing was drawn."""
+        """Return the newest correction of a source, for whichever of its bytes; None if nothing was drawn."""
         row = self._store.row(SQL.last_correction, **of_source(folder, path, generation))
         return None if row is None else _correction(row)
 
     def of(self, job: Job) -> Correction | None:
-        """What holds for the very bytes of a job's source."""
+        """Return the newest correction of a job's source, if it belongs to the job's bytes."""
         last = self.last(job.folder, job.path, job.generation)
         return last if last is not None and last.sha256 == job.sha256 else None
 
     def expected(self, job: Job, requests: Iterable[FixRequest]) -> Correction | None:
-        """What will hold for a job's source once requests are carried out that wait for the daemon.
+        """Return the correction that will hold for a job's source once pending requests are carried out.
 
         Args:
             job: the job.
-            requests: about its cutout, oldest first.
+            requests: the pending requests about its cutout, oldest first.
         """
         rows = self._store.rows(SQL.corrections, **_source(job))
         drawn = [one for one in map(_correction, rows) if one.sha256 == job.sha256]
@@ -89,14 +89,14 @@ class Corrections:
         return drawn[-1] if drawn else None
 
     def numbered(self, job: Job, number: int) -> Correction | None:
-        """One of a job's source, by its number."""
+        """Return a correction of a job's source by its number."""
         rows = self._store.rows(SQL.corrections, **of_source(job.folder, job.path, job.generation))
         return next((_correction(row) for row in rows if row["number"] == number), None)
 
     def add_within(
         self, job: Job, drawn: tuple[Stroke, ...], *, suggestion: int = 0, was_held: bool = False
     ) -> None:
-        """Write down what holds from now on, inside a transaction of the caller's; the job's bytes must be known."""
+        """Write a correction, inside a transaction of the caller's; the SHA-256 of the job's source must be known."""
         self._store.write(SQL.remove_corrections, sha256=job.sha256, **_source(job))
         self._store.write(
             SQL.insert_correction,
@@ -110,10 +110,10 @@ class Corrections:
         )
 
     def undo_within(self, job: Job) -> Undone | None:
-        """The newest correction of a source holds no more, inside a transaction of the caller's.
+        """Remove the newest correction of a source, inside a transaction of the caller's.
 
         Returns:
-            What is known of it; None if there is none.
+            The removed correction; None if there was none.
         """
         rows = self._store.rows(SQL.corrections, **_source(job))
         if not rows:
@@ -122,14 +122,14 @@ class Corrections:
         return Undone(was_held=bool(rows[-1]["was_held"]))
 
     def clear_within(self, job: Job, *, was_held: bool) -> Undone | None:
-        """No strokes hold from now on, inside a transaction of the caller's; it can be undone as any correction.
+        """Write a correction without strokes, inside a transaction of the caller's; it can be undone like any other.
 
         Args:
-            job: the job; its bytes must be known.
-            was_held: the cutout before it is in review.
+            job: the job; the SHA-256 of its source must be known.
+            was_held: whether the cutout is in review now.
 
         Returns:
-            What is known of the first of those that hold no more; None if nothing is drawn.
+            The oldest correction that this clears; None if there is nothing to clear.
         """
         first = None
         for row in self._store.rows(SQL.corrections, **_source(job)):
@@ -140,7 +140,7 @@ class Corrections:
         return Undone(was_held=bool(first["was_held"]))
 
     def keep_only_within(self, job: Job, sha256: str) -> int:
-        """What was drawn over other bytes of a source is dropped, inside a transaction of the caller's; returns how many."""
+        """Drop corrections that belong to other bytes of a source, inside a transaction of the caller's; returns how many."""
         return self._store.write(SQL.remove_corrections, sha256=sha256, **_source(job))
 
 
@@ -152,7 +152,7 @@ def _correction(row: sqlite3.Row) -> Correction:
     try:
         drawn = strokes.parse(json.loads(row["strokes"]))
     except strokes.StrokesError:
-        drawn = ()  # edited by hand into what is none
+        drawn = ()  # the row was edited by hand
     return Correction(
         number=row["number"], sha256=row["sha256"], strokes=drawn, suggestion=int(row["suggestion"])
     )

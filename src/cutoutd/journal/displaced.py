@@ -1,6 +1,6 @@
-"""Sources whose path another picture has now, while their own may lie elsewhere: their results are kept for it.
+"""Displaced sources: another picture has their path now, while their own may lie elsewhere. Their results are kept for it.
 
-Such a source gets a generation below 0, which no job has. It must not look at files.
+A displaced source gets a generation below 0, which no job has. This module must not look at files.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Displaced:
 
     Attributes:
         origin: the source.
-        is_later: the other picture counts as a later version of it, and is to take its place.
-        may_lie_elsewhere: a file that looks like it is still to be read.
+        is_later: whether the other picture counts as a later version of the source, and replaces it.
+        may_lie_elsewhere: whether a file that looks like the source's picture is still to be read.
     """
 
     origin: Origin
@@ -38,11 +38,11 @@ class Displaced:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """A source whose results lie under private names.
+    """A displaced source whose results are kept under private names.
 
     Attributes:
         origin: the source.
-        returns: they get a name again if its picture turns up nowhere; else they go.
+        returns: whether the results get a name again if the picture is not found anywhere; else they are deleted.
     """
 
     origin: Origin
@@ -56,7 +56,7 @@ class DisplacedSources:
         self._store = store
 
     def at_path_of(self, job: Job) -> list[Displaced]:
-        """Sources with results that had a job's path before, and that of its own source's earlier version."""
+        """Return the sources with results that had a job's path before, and the earlier version of the job's own source."""
         rows = self._store.rows(
             SQL.publications_at_path, folder=job.folder, path=os.fsencode(job.path), last=job.generation
         )
@@ -70,17 +70,17 @@ class DisplacedSources:
         ]
 
     def displace(self, job: Job, one: Displaced, kept: Iterable[Published], now_us: int) -> None:
-        """A displaced source's results lie under private names now, until its picture turns up; its names are free.
+        """Record that a displaced source's results have private names, and free its names.
 
         Args:
-            job: whose path it had.
-            one: the source.
-            kept: its results, under those names.
+            job: the job whose path the source had.
+            one: the displaced source.
+            kept: its results, under their private names.
             now_us: UTC microseconds.
         """
         with self._store.transaction():
             self._store.write(SQL.release_names, **of_source(job.folder, job.path, one.origin.generation))
-            displaced = of_source(job.folder, job.path, self._give_way_within(job, one.origin.generation))
+            displaced = of_source(job.folder, job.path, self._displace_within(job, one.origin.generation))
             for result in kept:
                 self._store.write(
                     SQL.keep_output,
@@ -89,15 +89,15 @@ class DisplacedSources:
                     review=result.review,
                     **displaced,
                 )
-            # The result of a picture that is gone stays, as that of any that vanished.
+            # The result of a picture that is gone stays, like that of any vanished picture.
             self._store.write(SQL.set_kept, kept_us=now_us, returns=not one.is_later, **displaced)
 
     def unclaimed(self, folder: str, before_us: int | None) -> list[Kept]:
-        """Displaced sources whose results are kept, and whose pictures have turned up nowhere.
+        """Return displaced sources whose results are kept and whose pictures have not been found again.
 
         Args:
-            folder: its name.
-            before_us: displaced before this time, UTC microseconds; None: all, whatever is still to be read.
+            folder: name of the folder.
+            before_us: only sources displaced before this time, UTC microseconds, and that no file still to be read may be; None: all.
         """
         rows = self._store.rows(SQL.kept, folder=folder)
         return [
@@ -114,23 +114,23 @@ class DisplacedSources:
         ]
 
     def has_kept(self, folder: str) -> bool:
-        """Whether any result is kept."""
+        """Whether a folder has any kept result."""
         return self._store.row(SQL.kept, folder=folder) is not None
 
     def drop(self, folder: str, origin: Origin) -> None:
-        """What was kept is gone."""
+        """Remove a displaced source whose kept results are gone."""
         with self._store.transaction():
             self._store.write(SQL.remove_source, **of_source(folder, origin.path, origin.generation))
 
     def give_back(
         self, folder: str, origin: Origin, results: Iterable[Published], claims: Iterable[bytes]
     ) -> None:
-        """Kept results have names again; their picture may still turn up.
+        """Record that kept results have names again; their picture may still be found.
 
         Args:
-            folder: its name.
-            origin: their source.
-            results: under these names; what is not among them was lost.
+            folder: name of the folder.
+            origin: the source of the results.
+            results: the results under their new names; a result that is not among them was lost.
             claims: keys of the names.
         """
         source = of_source(folder, origin.path, origin.generation)
@@ -142,15 +142,15 @@ class DisplacedSources:
                 put_output(self._store, SQL.put_output, source, one)
             self._store.write(SQL.set_kept, kept_us=None, returns=False, **source)
 
-    def take_up(
+    def record_kept(
         self, folder: str, version: Version, sha256: str, kept: Iterable[Published], now_us: int
     ) -> None:
-        """Kept results that no row leads to are a source's again, as if it had just been displaced.
+        """Record kept results that have no row, as those of a source that was displaced just now.
 
         Args:
-            folder: its name.
-            version: of the source.
-            sha256: of its bytes.
+            folder: name of the folder.
+            version: the version of the source.
+            sha256: SHA-256 of its bytes.
             kept: the results, under their private names.
             now_us: UTC microseconds.
         """
@@ -167,17 +167,17 @@ class DisplacedSources:
             for one in kept:
                 put_output(self._store, SQL.put_output, source, one)
 
-    def leads_to(self, folder: str, path: str, kept: Collection[str]) -> bool:
-        """Whether a row of a source that had a path leads to any of these private names."""
+    def has_kept_name(self, folder: str, path: str, kept: Collection[str]) -> bool:
+        """Whether a displaced source of this path has any of these private names."""
         rows = self._store.rows(SQL.kept_outputs, folder=folder, path=os.fsencode(path))
         return any(os.fsdecode(row["target"]) in kept for row in rows)
 
     def is_named(self, kept: str) -> bool:
-        """Whether a row of any folder leads to a private name; reads all rows."""
+        """Whether any folder's rows contain a private name; reads all rows."""
         return self._store.row(SQL.output_by_target, target=os.fsencode(kept)) is not None
 
     def owner(self, folder: str, path: str, result: Published) -> Origin | None:
-        """The source that had a path, and that a result is published for; None if there is none."""
+        """Return the source of this path for which a result is published; None if there is none."""
         row = self._store.row(
             SQL.owner_of_output,
             folder=folder,
@@ -187,28 +187,28 @@ class DisplacedSources:
         )
         return None if row is None else Origin(path=path, generation=row["generation"])
 
-    def give_way_within(self, job: Job) -> None:
-        """An earlier version's results are no more the source's of a job, as another picture lies at its path now.
+    def displace_earlier_within(self, job: Job) -> None:
+        """Displace the earlier version of a job's source, since another picture lies at its path now.
 
-        Inside a transaction of the caller's. The results stay where they are, until their picture turns up.
+        Inside a transaction of the caller's. The results stay where they are until their picture is found.
         """
         row = self._store.row(SQL.published, **of_source(job.folder, job.path, job.generation))
         if row is not None and not row["gone"]:
-            self._give_way_within(job, job.generation)
+            self._displace_within(job, job.generation)
 
-    def _give_way_within(self, job: Job, generation: int) -> int:
-        """Give a source of a job's path a generation that no job has; returns it."""
+    def _displace_within(self, job: Job, generation: int) -> int:
+        """Give a source of a job's path a generation that no job has; returns the generation."""
         displaced = self._free_generation(job.folder, job.path)
         self._store.write(SQL.displace, displaced=displaced, **of_source(job.folder, job.path, generation))
         return displaced
 
     def _free_generation(self, folder: str, path: str) -> int:
-        """Below 0 and below all that a path has."""
+        """Return a generation below 0 and below all others of a path."""
         lowest = self._store.number(SQL.lowest_generation, folder=folder, path=os.fsencode(path))
         return min(-1, lowest - 1)
 
     def _may_be_in_work(self, folder: str, path: str, size: int | None, mtime_ns: Any) -> bool:  # noqa: ANN401 -- as stored
-        """Whether another file of this size and time is still to be read, or to get its result."""
+        """Whether another file of this size and modification time is queued, in work, or waits for another try."""
         looks = {"folder": folder, "mtime_ns": mtime_ns, "size": size, "path": os.fsencode(path)}
         return any(
             self._store.row(sql, **looks) for sql in (SQL.queued_alike, SQL.active_alike, SQL.resting_alike)

@@ -1,6 +1,6 @@
-"""Ends of jobs that are to be told to webhooks, until they are handed over; an end is written in the job's own transaction.
+"""Ended jobs that webhooks are to be notified of, until the uploader has them; the row is written in the job's own transaction.
 
-It must not know whom they are told to.
+It must not know the webhooks.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class EndedJob:
     """How one job ended.
 
     Attributes:
-        id: of the row.
-        folder: its name.
-        job: its id.
-        path: of the source.
+        id: id of the row.
+        folder: name of the folder.
+        job: id of the job.
+        path: path of the source.
         state: DONE, REVIEW, FAILED or UNKNOWN.
-        at_us: UTC microseconds.
-        sha256: of the source's bytes; None if no worker has read them.
-        detail: what the job's row remembered then.
+        at_us: when it ended, UTC microseconds.
+        sha256: SHA-256 of the source's bytes; None if no worker has read them.
+        detail: the detail of the job's row at its end.
     """
 
     id: int
@@ -47,7 +47,7 @@ class EndedJob:
 
 
 class EndedJobs:
-    """What ended and is not handed over; safe to share between threads.
+    """The ended jobs that are not handed over yet; safe to share between threads.
 
     Args:
         store: the journal's file.
@@ -57,14 +57,14 @@ class EndedJobs:
         self._store = store
 
     def follow(self, folders: Collection[str], *, kept: Collection[str] = ()) -> None:
-        """Write down from now on what ends in these folders; what is left of others is forgotten.
+        """Record the jobs that end in these folders from now on; rows of other folders are removed.
 
         Args:
-            folders: their names.
-            kept: names of others of which nothing is forgotten.
+            folders: names of the folders.
+            kept: names of other folders whose rows stay.
 
         Raises:
-            JournalError: the disk refuses; it is as before.
+            JournalError: the disk refuses; nothing has changed.
         """
         before = {row["name"] for row in self._store.rows(SQL.telling_folders)}
         if before == set(folders):
@@ -78,7 +78,7 @@ class EndedJobs:
                 self._store.write(SQL.add_telling_folder, name=name)
 
     def first(self, folder: str) -> EndedJob | None:
-        """What ended first in a folder, of what is not handed over."""
+        """Return the first ended job of a folder that is not handed over; None if there is none."""
         row = self._store.row(SQL.next_ended, folder=folder)
         if row is None:
             return None
@@ -94,19 +94,19 @@ class EndedJobs:
         )
 
     def count(self) -> int:
-        """How many are not handed over, over all folders."""
+        """Return how many ended jobs are not handed over, over all folders."""
         return self._store.number(SQL.count_ended)
 
     @property
     def number(self) -> int:
-        """That of the next one to be handed over: they grow, and are not used again once one was handed over."""
+        """The number of the next message to be handed over; numbers grow, and none is used twice."""
         return int(self._store.fact(_NUMBER) or "1")
 
     def handed_over(self, ended: EndedJob, number: int) -> None:
-        """It is with the uploader, and takes nobody's time here any more.
+        """Remove an ended job that the uploader has.
 
         Raises:
-            JournalError: the disk refuses; it is to be handed over again then, with the same number.
+            JournalError: the disk refuses; the job is handed over again, with the same number.
         """
         with self._store.transaction():
             self._store.write(SQL.remove_ended, id=ended.id)

@@ -1,4 +1,4 @@
-"""The argument of the command ``fix``, as it stands in the journal: written by whoever asks, read and checked by the daemon."""
+"""The argument of the command ``fix``: written by the page or the command line, parsed and checked by the daemon."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from cutoutd.strokes import Stroke
 
 MAX_CHARACTERS: Final = 1 << 20
-"""More than the most strokes take."""
+"""The most characters of an argument; more than the longest valid list of strokes takes."""
 
 _MAX_JOB: Final = 10**18
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class FixAction(StrEnum):
-    """What is to be done about the corrections of a picture."""
+    """What to do about the corrections of a picture."""
 
-    DRAW = "draw"  # these strokes hold from now on, and no earlier ones
-    UNDO = "undo"  # the former version comes back
-    CLEAR = "clear"  # nothing drawn holds any more
+    DRAW = "draw"  # these strokes replace all earlier ones
+    UNDO = "undo"  # the correction before the newest holds again
+    CLEAR = "clear"  # no strokes hold any more
 
 
 class FixRequestError(ValueError):
-    """The text is no request; its own words say why."""
+    """The text is not a valid request; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixRequest:
-    """What is asked.
+    """A request about the corrections of one cutout.
 
     Attributes:
-        job: whose cutout.
+        job: id of the job.
         action: what to do.
-        strokes: of `DRAW`: all that hold from then on.
+        strokes: for `DRAW`: all strokes that hold from then on.
         suggestion: which of the method's results is meant: 0, the first, or 1.
-        seen: SHA-256 of the first result that was looked at; empty: whichever there is.
+        seen: SHA-256 of the first result that the person saw; empty: whichever there is.
     """
 
     job: int
@@ -53,18 +53,18 @@ class FixRequest:
     seen: str = ""
 
     def to_argument(self) -> str:
-        """As text for `cutoutd.journal.commands.Commands.post`."""
+        """Return the request as text for `cutoutd.journal.commands.Commands.post`."""
         fields: dict[str, Any] = {"job": self.job, "action": self.action.value, "seen": self.seen}
         if self.action is FixAction.DRAW:
             fields |= {"strokes": strokes.dump(self.strokes), "suggestion": self.suggestion}
         return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
-    def of_argument(cls, argument: str) -> Self:
-        """Read it back; any process of this user's can have written it.
+    def from_argument(cls, argument: str) -> Self:
+        """Parse an argument; any process of this user may have written it.
 
         Raises:
-            FixRequestError: it is none.
+            FixRequestError: the text is not a valid request.
         """
         if len(argument) > MAX_CHARACTERS:
             raise FixRequestError("it is larger than any picture's strokes")

@@ -1,4 +1,4 @@
-"""What is remembered of each hot folder: its marker, its device, and that it was healthy once.
+"""What the journal remembers of each hot folder: its marker, its device, and that it was healthy once.
 
 It draws no conclusion from them; `cutoutd.lease.marker` does.
 """
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 FIRST_RUN: Final = "first-run/"
-"""Begins the names of facts about folders, which a rebuilt journal has of the lost one."""
+"""Prefix of the facts by which a rebuilt journal knows when the folders of the lost one were first healthy."""
 
-_DIGITS: Final = 8  # of a marker, which tell a folder that lost its name from the one that has it
+_DIGITS: Final = 8  # of a marker, which distinguish a folder that lost its name from the one that has it now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,10 +29,10 @@ class FolderMemory:
     """A hot folder as it was when it was last healthy.
 
     Attributes:
-        input: absolute path.
-        marker: UUID in its marker file.
+        input: absolute path of the input.
+        marker: UUID in the marker file.
         device: st_dev of the input.
-        read_only: the marker is kept here alone, because the input is read-only.
+        read_only: whether the marker is kept here alone, because the input is read-only.
     """
 
     input: str
@@ -46,7 +46,7 @@ class Folders:
 
     Args:
         store: the journal's file.
-        clock: for the time of a first run.
+        clock: clock for the time of a first run.
         renamed: called with the names that folders have got or lost.
     """
 
@@ -58,7 +58,7 @@ class Folders:
         self._renamed = renamed
 
     def recall(self, name: str) -> FolderMemory | None:
-        """What is remembered; None at the first start."""
+        """Return what is remembered of a folder; None at its first start."""
         row = self._store.row(SQL.folder, name=name)
         if row is None:
             return None
@@ -69,21 +69,21 @@ class Folders:
             read_only=bool(row["read_only"]),
         )
 
-    def see_that_journal_can_be_written(self) -> None:
-        """Before a folder is held: what is found there could not be written down otherwise.
+    def check_journal_writable(self) -> None:
+        """Check that the journal can be written, before a folder is held.
 
         Raises:
-            JournalError: it cannot be.
+            JournalError: the journal cannot be written.
         """
-        self._store.see_that_it_can_be_written()
+        self._store.check_writable()
 
     def first_run_us(self, name: str) -> int | None:
-        """When a folder that is not known any more was healthy for the first time, from a journal that was lost."""
+        """Return when a folder that a lost journal knew was first healthy, UTC microseconds; None if that is not known."""
         value = self._store.fact(f"{FIRST_RUN}{name}")
         return None if value is None else int(value)
 
     def remember(self, name: str, memory: FolderMemory) -> None:
-        """Write down a healthy folder."""
+        """Store a healthy folder."""
         first_run_us = self.first_run_us(name)
         with self._store.transaction():
             self._store.write(
@@ -99,22 +99,22 @@ class Folders:
             self._label(memory.marker, name)
 
     def marked(self, marker: str) -> dict[str, str]:
-        """The folders that had a marker when they were last healthy: input by name."""
+        """Return the folders that had a marker when they were last healthy: input by name."""
         rows = self._store.rows(SQL.folders_with_marker, marker=marker)
         return {row["name"]: os.fsdecode(row["input"]) for row in rows}
 
     def at(self, place: str) -> dict[str, str]:
-        """The folders that had an input when they were last healthy: input by name."""
+        """Return the folders that had an input when they were last healthy: input by name."""
         rows = self._store.rows(SQL.folders_at, input=os.fsencode(place))
         return {row["name"]: os.fsdecode(row["input"]) for row in rows}
 
     def labels(self, marker: str) -> frozenset[str]:
-        """What a folder is, or was, called."""
+        """Return all names that the folder with a marker has or had."""
         rows = self._store.rows(SQL.labels, marker=marker)
         return frozenset(str(row["name"]) for row in rows)
 
     def relabel(self, before: str, after: str) -> None:
-        """What is known of one folder is known under another name from now on, in one transaction.
+        """Rename a folder in the journal, in one transaction.
 
         Another folder that has the name loses it; see `free_name`. What was parked because the old name is not in the
         configuration is queued again.
@@ -126,17 +126,17 @@ class Folders:
         self._renamed((before, after, waits_as))
 
     def free_name(self, name: str) -> None:
-        """A name is another folder's now: what is known of the one that had it waits under a name of its own."""
+        """Give the folder that has a name another one, since the name is another folder's now."""
         with self._store.transaction():
             waits_as = self._free_name_within(name)
         self._renamed((name, waits_as))
 
     def _free_name_within(self, name: str) -> str:
-        """Give a folder a name that no other has; returns it."""
+        """Give a folder a name that no other folder has, inside a transaction; returns the name."""
         memory = self.recall(name)
         marker = memory.marker if memory is not None else str(uuid.uuid4())
         waits_as = f"{name}~{marker[:_DIGITS]}"
-        while self.recall(waits_as) is not None:  # a copy, marker and all, that had the same name
+        while self.recall(waits_as) is not None:  # a copied folder, marker included, had the same name
             waits_as = f"{name}~{uuid.uuid4().hex[:_DIGITS]}"
         self._rename_within(name, waits_as)
         self._store.write(SQL.park_waiting, folder=waits_as)

@@ -1,8 +1,8 @@
-"""What is over: its removal from the journal, a few rows at a time.
+"""Removal of ended rows from the journal, a few at a time.
 
-A version that another one has followed is history once it has ended. The newest version of a source is what
-keeps the source from being cut again, so it goes only with the source itself. Which sources are there, and for
-how long one must have been missing, is for others to say.
+A version that a newer one has replaced is history once it has ended. The newest version of a source keeps the source
+from being cut again, so it is removed only with the source itself. Which sources exist, and how long a source must
+have been missing, is decided by the caller.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """The newest version of a source, ended long ago.
+    """The newest version of a source, if it ended before a given time.
 
     Attributes:
-        path: of the source.
-        missing_us: since when it is known to be missing; None if it was there when last looked for.
+        path: path of the source.
+        missing_us: since when the source is known to be missing, UTC microseconds; None if it was there at the last scan.
     """
 
     path: str
@@ -35,7 +35,7 @@ class Ended:
 
 
 class History:
-    """The rows that may go; every step is one short transaction."""
+    """The rows that may be removed; every step is one short transaction."""
 
     def __init__(self, store: Store, clock: Clock, sources: Sources) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class History:
         self._sources = sources
 
     def trim(self, folder: str, before_us: int, limit: int) -> int:
-        """Remove versions that others have followed and that ended before a time; returns how many."""
+        """Remove replaced versions that ended before a time, UTC microseconds, at most ``limit``; returns how many."""
         bounds = {"folder": folder, "before_us": before_us, "limit": limit}
         if self._store.row(SQL.find_trimmed, **bounds) is None:
             return 0
@@ -51,16 +51,16 @@ class History:
             return self._store.write(SQL.trim, **bounds)
 
     def ended(self, folder: str, before_us: int, *, after: str, limit: int) -> tuple[list[Ended], str]:
-        """Among the next sources by path, those whose newest version ended before a time.
+        """Return, among the next sources by path, those whose newest version ended before a time.
 
         Args:
-            folder: its name.
-            before_us: the time.
-            after: the path to go on after; empty to begin.
-            limit: so many sources are looked at.
+            folder: name of the folder.
+            before_us: the time, UTC microseconds.
+            after: path to continue after; empty to begin.
+            limit: number of sources to look at.
 
         Returns:
-            What ended, and the path to go on after; empty at the end.
+            The ended versions, and the path to continue after; empty at the end.
         """
         rows = self._store.rows(
             SQL.page_of_ended, folder=folder, before_us=before_us, after=os.fsencode(after), limit=limit
@@ -71,15 +71,15 @@ class History:
         return found, os.fsdecode(rows[-1]["path"]) if len(rows) == limit else ""
 
     def note_missing(self, folder: str, paths: Iterable[str]) -> None:
-        """Remember since when sources are missing."""
+        """Record that sources are missing since now."""
         self._mark(folder, paths, self._clock.now_us())
 
     def note_found(self, folder: str, paths: Iterable[str]) -> None:
-        """They are there again."""
+        """Record that sources are there again."""
         self._mark(folder, paths, None)
 
     def forget(self, folder: str, paths: Iterable[str]) -> None:
-        """Remove all that is known of sources that are no more; should one come back, it is a new one."""
+        """Remove all that is known of sources that are gone; a file that comes back is a new source."""
         gone, unfinished = [], (SQL.is_newest_unfinished, SQL.is_any_older_unfinished)
         with self._store.transaction():
             for path in map(os.fsencode, paths):

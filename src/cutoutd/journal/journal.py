@@ -1,6 +1,6 @@
-"""The journal as the daemon holds it: one file, its parts by their names, and the steps that span them.
+"""The journal as the daemon uses it: one file, its parts, and the transactions that span several parts.
 
-Each part is a module of its own; here are only the transactions that concern more than one.
+Each part is a module of its own.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Everything that is remembered, opened for one run of the daemon.
+    """All that is stored, opened for one session of the daemon.
 
     Args:
-        directory: the state directory; None: in memory.
-        session: id of this run of the daemon.
-        clock: for the times written down.
+        directory: the state directory; None: keep the journal in memory.
+        session: id of this session of the daemon.
+        clock: clock for the times that are written.
 
     Raises:
-        JournalNewerError: the file there is a newer cutoutd's.
+        JournalNewerError: the file was written by a newer cutoutd.
         JournalError: the disk refuses.
     """
 
@@ -74,14 +74,14 @@ class Journal:
         detail: dict[str, Any],
         origin: Origin | None = None,
     ) -> None:
-        """Write a plan down before its first rename, with the names it needs.
+        """Write the plan of a publication, and the names it needs, before its first rename.
 
         Args:
             job: the job.
-            sha256: of the source's bytes.
+            sha256: SHA-256 of the source's bytes.
             claims: keys of the names.
-            detail: the plan, and what is needed to finish after a crash.
-            origin: where the picture lay before, if it was moved.
+            detail: the plan, and what is needed to finish it after a crash.
+            origin: where the picture was before, if it was moved.
         """
         keys = tuple(claims)
         if origin is not None:
@@ -104,23 +104,23 @@ class Journal:
         cleanup_pending: bool = False,
         recalled: bool = False,
     ) -> int:
-        """The commit mark of a publication: the job's end and what is published now, in one transaction.
+        """Commit a publication: the job's end and what is published now, in one transaction.
 
         Args:
             job: the job.
             state: DONE or REVIEW.
-            sha256: of the source's bytes.
+            sha256: SHA-256 of the source's bytes.
             published: the results that have their names.
-            detail: for the row.
+            detail: the detail of the job's row.
             cleanup_pending: whether the original is still to be moved or deleted.
-            recalled: what had its own name is in review again.
+            recalled: whether a published result goes back into review.
 
         Returns:
-            How many corrections are dropped: they were drawn over other bytes of the source.
+            The number of corrections that are dropped, because they belong to other bytes of the source.
         """
         origin, image_sha256 = self.moves.planned_move(job)
         with self.store.transaction():
-            # One that was cut again although it is missing was read from where it was put away.
+            # A job that is cut again although its source is missing was read from where the original was put away.
             is_put_away = job.forced and self.sources.missing_us(job.folder, job.path) is not None
             is_gone = is_put_away or (recalled and self.reservations.is_gone(job))
             left = None if origin is None else self.moves.end_within(job, origin)
@@ -143,24 +143,24 @@ class Journal:
             dropped = self.corrections.keep_only_within(job, sha256)
             self.queue.finish(job.id, state, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending)
         if left is not None:
-            self.moves.over(job, left)
+            self.moves.forget_moved(job, left)
         return dropped
 
     def correct(self, job: Job, request: FixRequest, detail: Mapping[str, Any]) -> bool:
-        """Write down what was drawn over a job's cutout, or is undone, and queue the job, to be cut accordingly.
+        """Write, undo or clear a correction of a job's cutout, and queue the job to be cut accordingly.
 
         Args:
-            job: the job; it must not be in hand, and its bytes must be known.
-            request: what a person asks.
-            detail: for the row; see `cutoutd.offload.routing`.
+            job: the job; it must not be in work, and its SHA-256 must be known.
+            request: the request.
+            detail: the detail of the job's row; see `cutoutd.offload.routing`.
 
         Returns:
-            Whether there was anything to be done.
+            Whether there was anything to do.
         """
         with self.store.transaction():
             wanted, undone = None, None
             shown = self.reservations.earlier(job.folder, job.path, job.generation)
-            # One that was rejected was there before.
+            # The result of a rejected job was in review before.
             was_held = job.state in WITHOUT_RESULT or (bool(shown) and all(one.review for one in shown))
             match request.action:
                 case FixAction.DRAW:
@@ -182,19 +182,19 @@ class Journal:
     def leave_moved(
         self, job: Job, origin: Origin, *, sha256: str, detail: dict[str, Any], cleanup_pending: bool
     ) -> None:
-        """A picture was moved, and its result stays where it is: it is the result of the picture at its new path."""
+        """Finish the job of a moved picture whose result stays where it is, and belongs to the new path from now on."""
         detail = detail | {"why": f"moved from {to_valid_utf8(origin.path)}, whose result it keeps"}
         with self.store.transaction():
-            self.displaced.give_way_within(job)
+            self.displaced.displace_earlier_within(job)
             left = self.moves.own_names_within(job, origin)
             self.queue.finish(
                 job.id, JobState.UNCHANGED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
             )
         if left is not None:
-            self.moves.over(job, left)
+            self.moves.forget_moved(job, left)
 
     def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
-        """A crash lost a result: compute the job again, knowing what has its name already."""
+        """Queue a job again whose result was lost in a crash; the results that already have names are recorded."""
         with self.store.transaction():
             self.reservations.record_within(
                 job.folder,
@@ -206,7 +206,7 @@ class Journal:
             self.queue.put_back(job.id)
 
     def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
-        """A plan is given up in the middle: what has its name already stays the source's."""
+        """Abandon a plan halfway: results that already have their names stay the source's."""
         with self.store.transaction():
             self.reservations.record_within(
                 job.folder,
@@ -217,7 +217,7 @@ class Journal:
             )
 
     def forget_doubtful(self, job: Job) -> None:
-        """A person rejected what is in review for a source: nothing of this version is published."""
+        """Forget the results in review of a source whose cutout a person rejected: nothing of this version is published."""
         with self.store.transaction():
             self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
             self.reservations.forget_published_within(job.folder, job.path, generation=job.generation)
@@ -225,17 +225,17 @@ class Journal:
     def leave_unchanged(
         self, job: Job, *, sha256: str, generation: int, detail: dict[str, Any], cleanup_pending: bool
     ) -> JobState:
-        """The job's bytes are published already, or wait in review and go on waiting there.
+        """Finish a job whose bytes are published already, or wait in review and keep waiting.
 
         Args:
             job: the job.
-            sha256: of the source's bytes.
-            generation: of the source for which they are: another than the job's where that was gone and came back.
-            detail: for the row.
-            cleanup_pending: whether the original is still to be moved or deleted, if the cutout does not wait in review.
+            sha256: SHA-256 of the source's bytes.
+            generation: generation of the source whose result they have; not the job's if that source was gone and came back.
+            detail: the detail of the job's row.
+            cleanup_pending: whether the original is still to be moved or deleted, unless the cutout waits in review.
 
         Returns:
-            What the job is now: UNCHANGED or REVIEW.
+            The state of the job: UNCHANGED or REVIEW.
         """
         state = JobState.UNCHANGED
         standing = self.reservations.earlier(job.folder, job.path, generation)
@@ -251,12 +251,12 @@ class Journal:
         return state
 
     def cut_again(self, job: Job, *, generation: int, detail: Mapping[str, Any]) -> None:
-        """The job's bytes were published already, and nothing is there of it: queue it, to be cut for the same source.
+        """Queue a job whose bytes were published but whose results are gone, to be cut for the same source.
 
         Args:
             job: the job.
-            generation: of the source whose result was published; the new one takes its names.
-            detail: for the row.
+            generation: generation of the source that was published; the new result takes its names.
+            detail: the detail of the job's row.
         """
         with self.store.transaction():
             self.queue.plan(job.id, detail)
@@ -264,30 +264,30 @@ class Journal:
             self.reservations.forget_published_within(job.folder, job.path, generation=generation)
 
     def removed_original(self, job: Job) -> None:
-        """We have moved or deleted the original of a job: what comes to its path is another picture."""
+        """Record that we moved or deleted the original of a job: a file that appears at its path is another picture."""
         with self.store.transaction():
             self.queue.cleaned_up(job.id)
             self.reservations.note_gone_within(job.folder, job.path, generation=job.generation)
 
     def lost_original(self, job: Job) -> None:
-        """As `removed_original`, but what belongs to it is still to be moved or deleted."""
+        """As `removed_original`, but files that belong to the original are still to be moved or deleted."""
         with self.store.transaction():
             self.reservations.note_gone_within(job.folder, job.path, generation=job.generation)
 
     def missed_original(self, job: Job) -> None:
-        """Somebody else has taken the original of a job away before we could."""
+        """Record that another program removed the original of a job before we could."""
         self.sources.note_places(job.folder, {job.path: self.sources.now_us()})
         self.queue.cleaned_up(job.id)
 
     def doubt_original(self, job: Job) -> None:
-        """The original of a job is not what was cut, although it may look like it: it is to be read again."""
+        """Record that the original of a job may not be what was cut, although it looks like it: it is to be read again."""
         with self.store.transaction():
             self.queue.cleaned_up(job.id)
             self.queue.doubt_within(job.id)
         self.sources.doubt(job.folder, job.version)
 
     def gone(self, job: Job, why: str) -> None:
-        """The source vanished before its turn; it is accepted again should it come back."""
+        """Finish a job whose source vanished before its turn; a file that comes back is accepted again."""
         self.queue.finish(job.id, JobState.GONE, detail={"why": why})
         self.sources.forget(job.folder, job.version)
 

@@ -1,6 +1,6 @@
-"""Lists of pictures for people, by the newest version of each source: counted, filtered, sorted, a page at a time.
+"""Lists of pictures for people, by the newest version of each source: counted, filtered, sorted, one page at a time.
 
-Every answer is read whole and at once, since an open cursor would hold up the daemon's commits. It writes nothing.
+Every result is read whole and at once, since an open cursor would block the daemon's commits. This module writes nothing.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 MANY: Final = 5_000
-"""From so many pictures on, they are read in the order of their names instead of being sorted."""
+"""From this many pictures on, a list by name is read in index order instead of being sorted."""
 
 
 class Mark(IntEnum):
-    """What sets a job apart from others in its state."""
+    """What distinguishes a job from others in the same state."""
 
     PLAIN = 0
-    DOUBTFUL = 1  # its cutout is held back, or published and may well be wrong
-    REJECTED = 2  # it has failed since a person rejected its cutout
+    DOUBTFUL = 1  # its cutout is held back, or is published and may be wrong
+    REJECTED = 2  # it has failed because a person rejected its cutout
 
 
 class Sort(StrEnum):
     """The order of a list."""
 
-    NEWEST = "newest"  # by when it ended, or was accepted
+    NEWEST = "newest"  # by when the job ended, or was accepted
     OLDEST = "oldest"
-    SCORE = "score"  # the lowest first; those without one last
-    DOUBT = "doubt"  # the doubtful ones first, and of them the lowest score
+    SCORE = "score"  # the lowest first; jobs without a score last
+    DOUBT = "doubt"  # doubtful ones first, and among them the lowest score
     NAME = "name"  # by folder and path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobGroup:
-    """Jobs that are listed together.
+    """The jobs of a folder with the same state and mark, which are listed together.
 
     Attributes:
-        folder: its name.
-        state, mark: of the job.
+        folder: name of the folder.
+        state, mark: those of the jobs.
     """
 
     folder: str
@@ -61,13 +61,13 @@ class JobGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Which pictures a list has.
+    """Which pictures a list contains.
 
     Attributes:
-        kinds: those of these.
-        reason: to look for it in the cutout; None: whatever there is.
-        score_below: with such a score; None: whatever it is.
-        name: that their path has this in it, whatever the case of ASCII letters; empty: whatever it is.
+        kinds: the groups of jobs.
+        reason: a reason that the cutout must have; None: any.
+        score_below: an upper bound of the score; None: any score.
+        name: text that the path must contain, ASCII letters in either case; empty: any path.
     """
 
     kinds: tuple[JobGroup, ...]
@@ -77,12 +77,12 @@ class Selection:
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether more than kinds are asked for."""
+        """Whether the selection has more conditions than its groups."""
         return self.reason is not None or self.score_below is not None or bool(self.name)
 
     @property
     def named(self) -> dict[str, Any]:
-        """For the statements."""
+        """The selection as parameters of the SQL statements."""
         return {
             "kinds": json.dumps([(kind.folder, kind.state, kind.mark) for kind in self.kinds]),
             "reason": self.reason,
@@ -93,12 +93,12 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedOutput:
-    """A result under its name.
+    """A published result under its name.
 
     Attributes:
         rendition: index into the folder's renditions.
         target: path in the folder's output, bytes as in the file system.
-        sha256: hex.
+        sha256: SHA-256 of the file, hex.
     """
 
     rendition: int
@@ -107,13 +107,13 @@ class ListedOutput:
 
 
 class Listing:
-    """Lists out of a journal that a daemon may be writing."""
+    """Lists from a journal that a daemon may be writing."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def kinds(self) -> dict[JobGroup, int]:
-        """How many pictures there are of each kind."""
+        """Return how many pictures each group has."""
         return {
             JobGroup(folder=row["folder"], state=JobState(row["state"]), mark=Mark(row["mark"])): int(
                 row["n"]
@@ -124,17 +124,17 @@ class Listing:
     def page(
         self, selection: Selection, sort: Sort, *, counts: Mapping[JobGroup, int], offset: int, limit: int
     ) -> tuple[int, list[int]]:
-        """A page of a list.
+        """Return one page of a list.
 
         Args:
             selection: which pictures.
-            sort: their order.
-            counts: of `kinds`, as they are now.
-            offset: how many come before the page.
-            limit: how many it has at most.
+            sort: the order.
+            counts: the current result of `kinds`.
+            offset: number of pictures before the page.
+            limit: the most pictures on the page.
 
         Returns:
-            How many pictures there are, and the numbers of those on the page.
+            How many pictures the list has, and the ids of the jobs on the page.
         """
         if selection.is_narrowed:
             found = self.numbers(selection, sort)
@@ -150,18 +150,18 @@ class Listing:
         return total, [row["id"] for row in self._store.rows(sql, **named, limit=limit, offset=offset)]
 
     def numbers(self, selection: Selection, sort: Sort, *, limit: int = -1) -> list[int]:
-        """All numbers of a list, in its order."""
+        """Return the ids of all jobs of a list, in its order."""
         sql = _statement(sort)
         return [row["id"] for row in self._store.rows(sql, **selection.named, limit=limit, offset=0)]
 
     def jobs(self, numbers: Sequence[int]) -> list[Job]:
-        """The jobs of some numbers, in their order, as far as there are any."""
+        """Return the jobs with these ids, in their order; ids without a job are left out."""
         rows = self._store.rows(SQL.jobs_by_number, jobs=json.dumps(numbers))
         found = {row["id"]: job_from_row(row) for row in rows}
         return [found[number] for number in numbers if number in found]
 
     def outputs(self, numbers: Collection[int]) -> dict[int, list[ListedOutput]]:
-        """What each of some jobs has published, or holds back while it is in review; overlays are left out."""
+        """Return what each of these jobs has published, or holds back while in review; overlays are left out."""
         found: dict[int, list[ListedOutput]] = {}
         for row in self._store.rows(SQL.outputs_of_jobs, jobs=json.dumps(list(numbers))):
             found.setdefault(row["job"], []).append(
@@ -170,33 +170,33 @@ class Listing:
         return found
 
     def seen(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The SHA-256 of the first result of each job, which says whether it is still what a person saw; as far as there is one."""
+        """Return the SHA-256 of the first result of each job, which shows whether a person's view is current; jobs without one are left out."""
         rows = self._store.rows(SQL.first_outputs_of_jobs, jobs=json.dumps(numbers))
         return {row["job"]: row["sha256"] for row in rows if row["sha256"] is not None}
 
     def asked(self, numbers: Collection[int]) -> dict[int, str]:
-        """What people have asked about jobs and the daemon has not seen to yet: the last verb."""
+        """Return the last pending command about each of these jobs, as its verb."""
         rows = self._store.rows(SQL.asked_about, jobs=json.dumps(list(numbers)))
         return {int(row["argument"]): str(row["verb"]) for row in rows}
 
     def decided(self, numbers: Collection[int]) -> dict[tuple[int, str], str]:
-        """What people last decided about jobs and what they saw of each, carried out or not, as far as it was not taken back."""
+        """Return the last decision that was not undone, carried out or not, by job and SHA-256 of the result that was seen."""
         rows = self._store.rows(SQL.last_decisions, jobs=json.dumps(list(numbers)))
         return {(row["job"], row["seen"]): str(row["verb"]) for row in rows}
 
     def earlier(self, job: Job, limit: int) -> list[Job]:
-        """Earlier versions of a job's source, the last first."""
+        """Return earlier versions of a job's source, the newest first."""
         path = job.path.encode("utf-8", "surrogateescape")
         rows = self._store.rows(SQL.versions_of_source, folder=job.folder, path=path, limit=limit)
         return [job_from_row(row) for row in rows]
 
     def minutes(self, folder: str, since_us: int, *, failed: bool) -> dict[int, int]:
-        """How many pictures of a folder were cut, or failed, in each minute since a moment; those with none are left out."""
+        """Return how many pictures of a folder were cut, or failed, by minute since a time; minutes without any are left out."""
         sql = SQL.minutes_of_failed if failed else SQL.minutes_of_cut
         return {row["minute"]: row["n"] for row in self._store.rows(sql, folder=folder, since_us=since_us)}
 
     def ended(self, folder: str, since_us: int, *, limit: int) -> list[tuple[int, int]]:
-        """The last pictures of a folder that were cut, or have failed, since a moment, and when, UTC microseconds; the last first."""
+        """Return the ids of a folder's jobs that were cut or failed after a time, and when, UTC microseconds; the newest first."""
         named = {"folder": folder, "since_us": since_us, "limit": limit}
         found = [
             (row["at_us"], row["id"])
@@ -206,11 +206,11 @@ class Listing:
         return [(number, at_us) for at_us, number in sorted(found, reverse=True)[:limit]]
 
     def ended_us(self, folder: str) -> int:
-        """When the last picture of a folder was cut, or has failed, UTC microseconds; 0: none has."""
+        """Return when a folder's last picture was cut or failed, UTC microseconds; 0: never."""
         return self._store.number(SQL.last_ended_us, folder=folder)
 
     def _merged(self, kinds: Sequence[JobGroup], sort: Sort, *, offset: int, limit: int) -> list[int]:
-        """By time: each kind has its index, and they are merged."""
+        """Return a page ordered by time: each group has its own index, and they are merged."""
         is_newest = sort is Sort.NEWEST
         sql = SQL.newest_of_kind if is_newest else SQL.oldest_of_kind
         streams = [self._of_kind(sql, kind, offset + limit) for kind in kinds]

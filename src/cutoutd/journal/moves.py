@@ -1,6 +1,6 @@
-"""Sources that were renamed or moved: a path that vanished or has another picture now, and a new one with the same bytes.
+"""Moved sources: a path that vanished or has another picture now, and a new path with the same bytes.
 
-It only knows what is written down; whether a path is really gone is for others to see. It must not look at files.
+It knows only what the journal has; whether a file is really gone is checked by the caller. It must not look at files.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 MAX_CANDIDATES: Final = 64
-"""So many SHA-256 are given to a worker; where there may be more, it says which its picture has, and that is looked up."""
+"""The most SHA-256 that a worker gets; where there may be more, it returns that of its picture, which is then looked up."""
 
 MAX_LEFT: Final = 5000
-"""So many entries of doubtful and failed pictures that look alike are seen to at once."""
+"""The most rows of doubtful and failed pictures with the same size and time that are looked at together."""
 
 _MAX_ORIGINS: Final = 4
-"""So many places of one picture are looked at: a copy's original is still there, and is read to see that."""
+"""The most places of one picture that are looked at: the original of a copy is still there, and is read to find that out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidates:
-    """What a picture may be that lay elsewhere before.
+    """The pictures that a job's picture may be, if it was moved.
 
     Attributes:
-        sha256s: of published pictures.
-        are_all: there are no others.
+        sha256s: SHA-256 of published pictures.
+        are_all: whether there are no others.
     """
 
     sha256s: tuple[str, ...] = ()
@@ -51,8 +51,8 @@ class Rejected:
     """A source whose result a person has rejected.
 
     Attributes:
-        job: of its version.
-        vanished: nothing is known to lie at its path; else another picture may.
+        job: the job of its version.
+        vanished: whether no file is known to be at its path; else another picture may be there.
     """
 
     job: Job
@@ -67,7 +67,7 @@ class PictureMoves:
         self._sources = sources
 
     def candidates(self, job: Job) -> Candidates:
-        """What a job's picture may be: one of its size that vanished, gave way to another, or has its time as well."""
+        """Return the pictures that a job's may be: of its size, and vanished, displaced, or with its modification time."""
         looks = _looks(job)
         found = [
             self._store.rows(sql, limit=MAX_CANDIDATES + 1, **looks)
@@ -75,7 +75,7 @@ class PictureMoves:
                 SQL.vanished_candidates,
                 SQL.rejected_candidates,
                 SQL.alike_candidates,
-                SQL.displaced_candidates,  # the last: the delivery's thread displaces one of the others meanwhile
+                SQL.displaced_candidates,  # last, since the delivery's thread may displace one of the others meanwhile
             )
         ]
         return Candidates(
@@ -84,7 +84,7 @@ class PictureMoves:
         )
 
     def origins(self, job: Job, sha256: str) -> list[Origin]:
-        """Where a picture with these bytes lay before, the likeliest first; whether it still lies there is not known."""
+        """Return where a picture with these bytes was before, the likeliest first; whether it is still there is not checked."""
         looks = _looks(job)
         found = (
             Origin(path=os.fsdecode(row["path"]), generation=row["generation"], review=bool(row["review"]))
@@ -94,38 +94,38 @@ class PictureMoves:
         return list(dict.fromkeys(found))
 
     def rejected(self, job: Job, sha256: str) -> list[Rejected]:
-        """Sources with these bytes that lay elsewhere, and whose results a person has rejected, the likeliest first."""
+        """Return the rejected sources with these bytes at other paths, the likeliest first."""
         rows = self._store.rows(SQL.rejected_sources, sha256=sha256, limit=_MAX_ORIGINS, **_looks(job))
         return [Rejected(job=job_from_row(row), vanished=bool(row["vanished"])) for row in rows]
 
     def end_rejected(self, job: Job, other: Job) -> None:
-        """A rejection is a job's now; another picture has the path of the source that it was of."""
+        """End the rejected job of a moved picture, whose rejection ``job`` takes over; another picture has its path now."""
         with self._store.transaction():
             self._store.write(SQL.end_rejected, detail=_moved_to(job), job=other.id)
         self._sources.forget(other.folder, other.version)
 
     def left_behind(self, job: Job) -> list[Job]:
-        """Doubtful and failed sources that vanished, and that a job's picture may have been: of its size and time."""
+        """Return doubtful and failed jobs that ``job``'s picture may have been: their sources vanished, with its size and time."""
         rows = self._store.rows(SQL.left_behind, limit=MAX_LEFT, **_looks(job))
         return [job_from_row(row) for row in rows]
 
     def close(self, job: Job, other: Job) -> None:
-        """A doubtful or failed source is a job's now, and its entries are gone."""
+        """End a doubtful or failed job whose picture ``job`` has now, and remove its entries."""
         source = of_source(other.folder, other.path, other.generation)
         with self._store.transaction():
             self._store.write(SQL.close_source, detail=_moved_to(job), job=other.id, **source)
         self._sources.vacate(other.folder, other.path)
 
     def planned(self, job: Job) -> Origin | None:
-        """Where a job's picture lay before, as its plan says; None if it was not moved."""
+        """Return where a job's picture was before, according to its plan; None if it was not moved."""
         return self.planned_move(job)[0]
 
     def planned_move(self, job: Job) -> tuple[Origin | None, str | None]:
-        """What `detail` has put into a job's plan, as far as it still holds.
+        """Return what `detail` put into a job's plan, as far as it still holds.
 
         Returns:
-            Where the picture lay before; None if it was not moved. And the SHA-256 of its data apart from its metadata,
-            where that is known.
+            Where the picture was before, None if it was not moved; and the SHA-256 of its data without its metadata, None if
+            it is not known.
         """
         row, detail = self._plan(job)
         image_sha256, found = detail.get("image_sha256"), detail.get("moved_from")
@@ -144,7 +144,7 @@ class PictureMoves:
         return Origin(path=os.fsdecode(still["path"]), generation=still["generation"]), known
 
     def detail(self, job: Job, origin: Origin) -> dict[str, object]:
-        """For a plan's row: what `planned_move` reads."""
+        """Return the part of a plan that `planned_move` reads."""
         row = self._store.row(SQL.published, **of_source(job.folder, origin.path, origin.generation))
         return {
             "moved_from": {"path": os.fsencode(origin.path).hex(), "generation": origin.generation},
@@ -152,16 +152,16 @@ class PictureMoves:
         }
 
     def given(self, job: Job) -> tuple[str, ...]:
-        """The names that a job's plan gives its results, in the folder's output."""
+        """Return the names that a job's plan gives its results, relative to the folder's output."""
         row, detail = self._plan(job)
         plan = json.loads(detail["plan"]) if row is not None else {"published": []}
         return tuple(str(one["path"]) for one in plan["published"])
 
     def own_names_within(self, job: Job, origin: Origin) -> Version | None:
-        """All names of the earlier source are the job's source's, inside a transaction of the caller's.
+        """Give all names of the earlier source to the job's source, inside a transaction of the caller's.
 
         Returns:
-            For `over`: the version at the earlier path whose result it was; None if that path has a later one.
+            The version at the earlier path, to be passed to `forget_moved`; None if that path has a later version.
         """
         self._store.write(
             SQL.move_source,
@@ -172,10 +172,10 @@ class PictureMoves:
         return self._end_within(job, origin)
 
     def end_within(self, job: Job, origin: Origin) -> Version | None:
-        """The results have followed: nothing is the earlier source's any more, inside a transaction of the caller's.
+        """Remove the earlier source, whose results have moved along, inside a transaction of the caller's.
 
         Returns:
-            For `over`: the version at the earlier path whose result it was; None if that path has a later one.
+            The version at the earlier path, to be passed to `forget_moved`; None if that path has a later version.
         """
         here = of_source(job.folder, job.path, job.generation)
         self._store.write(SQL.move_corrections, **_from(origin), **here)
@@ -183,7 +183,7 @@ class PictureMoves:
         return self._end_within(job, origin)
 
     def take_names_within(self, job: Job, origin: Origin, keys: tuple[bytes, ...]) -> None:
-        """Names that a plan needs and that are the earlier source's, inside a transaction of the caller's."""
+        """Take over the names that a plan needs and the earlier source has, inside a transaction of the caller's."""
         for key in keys:
             self._store.write(
                 SQL.take_name,
@@ -204,8 +204,8 @@ class PictureMoves:
         row = self._store.row(SQL.plan_of_job, job=job.id)
         return row, {} if row is None else decoded(row["detail"])
 
-    def over(self, job: Job, version: Version) -> None:
-        """It is written down: should the picture come back to its earlier path, it is accepted there again."""
+    def forget_moved(self, job: Job, version: Version) -> None:
+        """Forget the version at the earlier path, once the move is committed: a picture that comes back there is accepted again."""
         self._sources.forget(job.folder, version)
 
 
@@ -214,7 +214,7 @@ def _moved_to(job: Job) -> str:
 
 
 def _looks(job: Job) -> dict[str, Any]:
-    """A job's picture, as statements name it that look for one like it."""
+    """Return a job's picture as parameters of the statements that look for pictures like it."""
     source = of_source(job.folder, job.path, job.generation)
     return source | {"size": job.size, "mtime_ns": stored(job.mtime_ns)}
 

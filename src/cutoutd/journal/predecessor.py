@@ -1,6 +1,6 @@
-"""What another state directory of this user knows of a folder: that of `cutoutd run --input --output`, most often.
+"""What the journal of another state directory of this user knows of a folder, most often that of `cutoutd run --input --output`.
 
-Read alone, by a connection of its own that cannot write: a daemon may be working on it. What cannot be read says nothing.
+It is read through a connection that cannot write, since a daemon may be using it. What cannot be read counts as unknown.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
 
 _PATIENCE_S: Final = 1.0
 Finished = frozenset[tuple[str, int, int]]
-"""Versions of sources that are over: path in the input, bytes, mtime_ns."""
+"""Versions of sources: path relative to the input, size in bytes, mtime_ns."""
 
 
 def kept_marker(directory: Path, place: str) -> str:
-    """UUID of a read-only input, which has no marker file and so only its journal knows it.
+    """Return the UUID of a read-only input, which has no marker file and is known to its journal alone.
 
     Args:
         directory: the other state directory; it may be missing.
-        place: the input, absolute.
+        place: absolute path of the input.
 
     Returns:
-        Empty if it is not known.
+        The UUID; empty if it is not known.
     """
     rows = _rows(directory, SQL.folder_at, input=os.fsencode(place))
-    # The other one may be an earlier version's still.
+    # The other journal may still be of an earlier version.
     kept = [row["marker"] for row in rows if row["read_only" if "read_only" in row.keys() else "aside"]]  # noqa: SIM118 -- a row iterates over its values
     return str(kept[0]) if len(kept) == 1 else ""
 
 
 def finished(directory: Path, place: str) -> Finished:
-    """What was cut of an input.
+    """Return the versions of an input that have a result.
 
     Args:
         directory: the other state directory; it may be missing.
-        place: the input, absolute.
+        place: absolute path of the input.
     """
     rows = _rows(directory, SQL.versions_with_result, input=os.fsencode(place))
     return frozenset((os.fsdecode(path), int(size), int(mtime_ns)) for path, size, mtime_ns in rows)
 
 
 def known(directory: Path, folders: frozenset[str]) -> Finished:
-    """All versions that a journal knows of folders and that are over, well or badly: none of them is cut by a start.
+    """Return all versions of folders that a journal knows and that a start would not cut, because they have ended.
 
-    Those that are still open are not among them: a start goes on with them.
+    Versions that are still open are left out: a start continues with them.
 
     Args:
         directory: a state directory; it may be missing.
-        folders: names.
+        folders: names of the folders.
     """
     return frozenset(
         (os.fsdecode(path), int(size), int(mtime_ns))
@@ -64,7 +64,7 @@ def known(directory: Path, folders: frozenset[str]) -> Finished:
 
 
 def names(directory: Path, place: str, marker: str | None) -> frozenset[str]:
-    """What a journal calls a folder: by its marker, or without one by its place."""
+    """Return the names that a journal has for a folder, by its marker, or without a marker by its path."""
     rows = (
         _rows(directory, SQL.names_of_marker, marker=marker)
         if marker

@@ -1,11 +1,11 @@
-"""The way of a job through its states; every step is one transaction.
+"""The transitions of a job between its states; every transition is one transaction.
 
     queued ─▶ working ─▶ publishing ─▶ done | review
       ▲          ├──▶ unchanged | gone | failed
       ├─ retry ◀─┤
-      └────── uploading ─▶ unknown          of tagged folders alone
+       └────── uploading ─▶ unknown          only in folders tagged for a hosted service
 
-It decides nothing: whether a failure is tried again is `cutoutd.faults.retry`'s answer, passed in.
+It decides nothing: whether a failure is tried again is decided by `cutoutd.faults.retry` and passed in.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 BY_MODEL: Final = "model:"
-"""Begins the argument of a command that names a model and means all that it cut."""
+"""Prefix of a command's argument that names a model and means all jobs it cut."""
 
 WITH_MODEL: Final = " model="
-"""Stands between a job's number and the model that is to cut it."""
+"""Separates a job's id from the model that is to cut it, in a command's argument."""
 
 _QUARANTINED = {
     "code": FailureCode.LOST,
@@ -44,7 +44,7 @@ _QUARANTINED = {
 
 
 def job_from_row(row: sqlite3.Row) -> Job:
-    """A row of the table ``job`` as a value."""
+    """Return a row of the table ``job`` as a value."""
     return Job(
         id=row["id"],
         folder=row["folder"],
@@ -70,7 +70,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
 
 
 def decoded(text: str) -> dict[str, Any]:
-    """What a row remembers; nothing, where it was edited by hand into what is no object."""
+    """Parse the detail of a row; empty if it was edited by hand and is not an object."""
     detail = json.loads(text)
     return detail if isinstance(detail, dict) else {}
 
@@ -80,8 +80,8 @@ class Queue:
 
     Args:
         store: the journal's file.
-        clock: for the times written down.
-        session: id of this process, which holds the state directory's lock file.
+        clock: clock for the times that are written.
+        session: id of this session, which holds the state directory's lock.
     """
 
     def __init__(self, store: Store, clock: Clock, session: str) -> None:
@@ -92,9 +92,9 @@ class Queue:
     def next_in(
         self, folder: str, *, newest_first: bool, answered_only: bool = False, untried_first: bool = False
     ) -> Job | None:
-        """The job of a folder whose turn it is; jobs that must run alone come last.
+        """Return the next job of a folder; jobs that must run alone come last.
 
-        A source whose earlier version is still in work has to wait: results of one source never overtake.
+        A source whose earlier version is still in work has to wait: results of one source never overtake each other.
         """
         sql = SQL.next_newest if newest_first else SQL.next_oldest
         for untried_only in (True, False) if untried_first else (False,):
@@ -104,38 +104,38 @@ class Queue:
         return None
 
     def claim(self, job: Job) -> None:
-        """A worker gets it."""
+        """Mark a job as being worked on by this session."""
         with self._store.transaction():
             self._store.write(SQL.claim, job=job.id, session=self._session)
 
     def plan(self, job: int, detail: Mapping[str, Any]) -> None:
-        """Queue it again, with what is to be done about it next; see `cutoutd.offload.routing`."""
+        """Queue a job again, with what is to be done about it next in ``detail``; see `cutoutd.offload.routing`."""
         with self._store.transaction():
             self._store.write(SQL.enqueue, job=job, detail=json.dumps(dict(detail)))
 
     def upload(self, job: int, detail: Mapping[str, Any]) -> None:
-        """Its copy goes to the outbox; ``detail`` names the parcel."""
+        """Mark a job as uploading: its copy goes to the outbox, and ``detail`` names the parcel."""
         with self._store.transaction():
             self._store.write(SQL.upload, job=job, detail=json.dumps(dict(detail)))
 
     def uploading(self, folder: str | None = None) -> list[Job]:
-        """What is on its way to a hosted service and has no answer."""
+        """Return the jobs that wait for the answer of a hosted service."""
         return self._jobs(SQL.uploading, folder=folder)
 
     def answered(self) -> list[Job]:
-        """What has an answer of a hosted service and waits for a worker."""
+        """Return the queued jobs that have the answer of a hosted service."""
         return self._jobs(SQL.answered_jobs)
 
     def count_queued(self, folder: str) -> int:
-        """How many jobs of a folder wait for a worker."""
+        """Return how many jobs of a folder are queued."""
         return self._store.number(SQL.count_queued, folder=folder)
 
     def put_back(self, job: int, *, alone: bool | None = None) -> None:
-        """It was not begun, or was stopped for a reason that is not its own.
+        """Queue a job again that was not begun, or was stopped for a reason unrelated to it.
 
         Args:
             job: the job.
-            alone: whether it must run while no other does; None: as before.
+            alone: whether it must run while no other job does; None: as before.
         """
         with self._store.transaction():
             self.plan(job, {})
@@ -143,7 +143,7 @@ class Queue:
                 self._store.write(SQL.set_alone, job=job, alone=alone)
 
     def publish_within(self, job: int, *, sha256: str, detail: dict[str, Any]) -> None:
-        """Its results are staged; ``detail`` says what will get which name. Inside a transaction of the caller's."""
+        """Mark a job as publishing, with the plan in ``detail``; inside a transaction of the caller's."""
         self._store.write(
             SQL.publish, job=job, session=self._session, sha256=sha256, detail=json.dumps(detail)
         )
@@ -157,7 +157,7 @@ class Queue:
         sha256: str | None = None,
         cleanup_pending: bool = False,
     ) -> None:
-        """It is over: ``state`` says how; ``cleanup_pending``, whether something is left to do about its original or record."""
+        """End a job in ``state``; ``cleanup_pending``: its original is still to be moved or deleted, or its record to be written."""
         with self._store.transaction():
             self._store.write(
                 SQL.finish,
@@ -172,38 +172,38 @@ class Queue:
                 self._take_other_recording(job)
 
     def publishing(self, job: int) -> Job | None:
-        """A job whose results are being given their names; None if they are not."""
+        """Return a job that is being published; None if it is not."""
         row = self._store.row(SQL.publishing, job=job)
         return job_from_row(row) if row is not None else None
 
     def count_open(self) -> int:
-        """How many jobs are still to be done, over all folders."""
+        """Return how many jobs are open, over all folders."""
         return self._store.number(SQL.count_open)
 
     def open_by_state(self) -> dict[JobState, int]:
-        """How many jobs are still to be done, over all folders, by their states."""
+        """Return how many jobs are open in each state, over all folders."""
         return {JobState(row["state"]): int(row["n"]) for row in self._store.rows(SQL.open_by_state)}
 
     def cleanup_pending(self, folder: str) -> list[Job]:
-        """Jobs of a folder whose originals are still to be moved or deleted, or whose failures to be written down."""
+        """Return the jobs of a folder whose originals are still to be moved or deleted, or whose failures to be recorded."""
         return self._jobs(SQL.cleanup_pending, folder=folder)
 
     def is_over(self, folder: str, path: str, *, after_us: int) -> bool:
-        """Whether the newest version of a source came to a result after a moment, UTC microseconds."""
+        """Whether the newest version of a source got a result after a time, UTC microseconds."""
         row = self._store.row(SQL.is_over, folder=folder, path=os.fsencode(path), after_us=after_us)
         return row is not None
 
     def cleaned_up(self, job: int) -> None:
-        """Its original was moved or deleted, or is not what was cut any more; or the record of its failure is written."""
+        """Record that nothing is left to do about a job's original, or that the record of its failure is written."""
         with self._store.transaction():
             self._store.write(SQL.clean_up, job=job)
 
     def doubt_within(self, job: int) -> None:
-        """The next look at its source accepts it again, and a worker compares the bytes."""
+        """Have the next scan accept a job's source again, so that a worker compares the bytes."""
         self._store.write(SQL.doubt_job, job=job)
 
     def inherit_options(self, job: Job, origin: Origin) -> str:
-        """A picture was moved: what was asked of it where it lay before holds on; returns that."""
+        """Copy the options of a moved picture from its earlier path to its job; returns the options that hold."""
         where = {"folder": job.folder, "path": os.fsencode(origin.path), "generation": origin.generation}
         row = self._store.row(SQL.options_of_source, **where)
         if row is None or not row["options"]:
@@ -213,41 +213,41 @@ class Queue:
         return str(row["options"])
 
     def join_within(self, job: int, generation: int) -> None:
-        """Its source is one that was at this path before."""
+        """Make a job a version of an earlier source of its path."""
         self._store.write(SQL.join_source, job=job, generation=generation)
 
-    def rest(self, job: int, delay_s: float, *, detail: dict[str, Any]) -> None:
-        """A passing fault: another try after ``delay_s``."""
+    def delay(self, job: int, delay_s: float, *, detail: dict[str, Any]) -> None:
+        """Let a job wait ``delay_s`` seconds before another try, after a temporary fault."""
         not_before_us = self._clock.now_us() + int(delay_s * 1_000_000)
         with self._store.transaction():
-            self._store.write(SQL.rest, job=job, not_before_us=not_before_us, detail=json.dumps(detail))
+            self._store.write(SQL.delay, job=job, not_before_us=not_before_us, detail=json.dumps(detail))
 
     def count_attempt(self, job: int) -> int:
-        """A worker died over it while we lived; returns how many did by now."""
+        """Count a worker's death over a job in this session; returns the count so far."""
         with self._store.transaction():
             self._store.write(SQL.count_attempt, job=job)
         row = self._store.row(SQL.job, job=job)
         return int(row["attempts"]) if row is not None else 0
 
-    def wake_rested(self) -> None:
-        """Queue what has rested long enough; a clock that jumped back never makes it rest for longer."""
+    def queue_due(self) -> None:
+        """Queue the jobs whose delay is over; a clock that was set back never makes them wait longer."""
         now_us = self._clock.now_us()
         latest_us = now_us + int(MAX_DELAY_S * 1_000_000) + 1_000_000
         if self._store.row(SQL.is_any_due, now_us=now_us, latest_us=latest_us) is not None:
             with self._store.transaction():
                 self._store.write(SQL.wake_due, now_us=now_us, latest_us=latest_us)
 
-    def hurry(self, folder: str) -> None:
-        """Queue what rests in a folder: its disk or share is well again."""
+    def queue_delayed(self, folder: str) -> None:
+        """Queue the waiting jobs of a folder whose disk or share works again."""
         if self._store.row(SQL.does_any_rest, folder=folder) is not None:
             with self._store.transaction():
                 self._store.write(SQL.wake_folder, folder=folder)
 
     def recover(self) -> list[Job]:
-        """Take over what an earlier session left in hand, and count its end for each; what has seen too many fails.
+        """Take over the jobs that an earlier session left in work, and count its end for each; jobs with too many ends fail.
 
         Returns:
-            The jobs whose results were being given their names: they are to be finished or undone.
+            The jobs that were being published: their plans are to be finished or undone.
         """
         with self._store.transaction():
             self._store.write(
@@ -260,27 +260,27 @@ class Queue:
             )
         return self._jobs(SQL.publishing_jobs)
 
-    def set_down(self) -> None:
-        """This session ends in order: what waits for its disk or share is not to blame for that."""
+    def end_session(self) -> None:
+        """Give up the jobs that are still being published at an orderly end, so that it does not count against them."""
         with self._store.transaction():
-            self._store.write(SQL.set_down, session=self._session)
+            self._store.write(SQL.end_session, session=self._session)
 
     def park(self, configured: set[str]) -> None:
-        """Park what belongs to folders that were taken out, and bring back what belongs to others."""
+        """Park the jobs of folders that are not configured, and queue the parked jobs of those that are."""
         names = {row["folder"] for row in self._store.rows(SQL.folders_with_jobs)}
         with self._store.transaction():
             for name in names:
                 self._store.write(SQL.unpark if name in configured else SQL.park, folder=name)
 
     def retry(self, job: int | None, *, model: str = "") -> int:
-        """Queue a job again by a person's wish, whatever became of it; None: every failed one that no person rejected.
+        """Queue a job again on request, whatever its result; None: every failed job that no person rejected.
 
         Args:
-            job: its id.
-            model: that it is to be cut by; empty: the folder's.
+            job: id of the job.
+            model: name of the model that is to cut it; empty: the folder's.
 
         Returns:
-            How many were queued; 0 if it is unknown, in work, or a newer version took its place.
+            How many were queued; 0 if the job is unknown, in work, or replaced by a newer version.
         """
         with self._store.transaction():
             if job is None:
@@ -288,16 +288,16 @@ class Queue:
             return self._store.write(SQL.retry_job, job=job, model=model)
 
     def hold_rejected(self, job: int) -> bool:
-        """Queue a rejected job, to be held back for review again; whether it is one."""
+        """Queue a rejected job whose cutout is to be held back for review again; returns whether it was a rejected one."""
         with self._store.transaction():
             return self._store.write(SQL.hold_rejected, job=job) > 0
 
     def correct_within(self, job: int, wanted: Wanted | None, detail: Mapping[str, Any]) -> None:
-        """Queue a job, as what is drawn over its cutout is other than it was; inside a transaction of the caller's."""
+        """Queue a job whose correction has changed, inside a transaction of the caller's."""
         self._store.write(SQL.cut_for_correction, job=job, wanted=wanted, detail=json.dumps(dict(detail)))
 
     def retry_asked(self, argument: str) -> int:
-        """Queue again what a command names: a job's number, ``failed``, or ``model:NAME``.
+        """Queue the jobs that the argument of a command names: a job's id, ``failed``, or ``model:NAME``.
 
         Returns:
             How many were queued.
@@ -309,7 +309,7 @@ class Queue:
         return self.retry(None if argument == "failed" else int(number), model=model)
 
     def _take_other_recording(self, job: int) -> None:
-        """Queue what was left out because this one was to be cut, unless a version of it was."""
+        """Queue the recordings that were left out in favour of this job's source, unless any version of it was published."""
         row = self._store.row(SQL.unpublished_source, job=job)
         if row is not None and (between := differing_in_extension(row["path"])):
             self._store.write(

@@ -57,7 +57,7 @@ UPDATE job SET state = :state, session = NULL, finished_us = :now_us, forced = 0
   detail = CASE WHEN {is_still_recalled} THEN json_set(:detail, '$.decision', 'hold') ELSE :detail END
 WHERE id = :job
 
--- name: rest
+-- name: delay
 UPDATE job SET state = 'retry', session = NULL, tries = tries + 1, not_before_us = :not_before_us, detail = :detail
 WHERE id = :job
 
@@ -140,7 +140,7 @@ WHERE state IN {in_hand} AND session = '' AND interrupted >= :max_interrupted;
 UPDATE job SET state = 'queued', session = NULL, detail = '{}' WHERE state = 'working' AND session = '';
 UPDATE job SET session = :session WHERE state = 'publishing' AND session IS NOT :session
 
--- name: set_down
+-- name: end_session
 UPDATE job SET session = NULL WHERE state = 'publishing' AND session = :session
 
 -- name: folders_with_jobs

@@ -1,6 +1,6 @@
-"""The journal for those who only look: counts and pages.
+"""Read-only access to the journal: counts and pages.
 
-Every answer is read whole and at once, since an open cursor would hold up the daemon's commits.
+Every result is read whole and at once, since an open cursor would block the daemon's commits.
 """
 
 from __future__ import annotations
@@ -23,85 +23,85 @@ _PAGE = 500
 
 
 class Reader:
-    """Looks into a journal that a daemon may be writing."""
+    """Reads a journal that a daemon may be writing."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def counts(self) -> dict[str, dict[JobState, int]]:
-        """How many sources of each folder are in each state, by the newest version of each."""
+        """Return how many sources of each folder are in each state, by the newest version of each."""
         counts: dict[str, dict[JobState, int]] = {}
         for row in self._store.rows(SQL.counts):
             counts.setdefault(row["folder"], {})[JobState(row["state"])] = row["n"]
         return counts
 
     def waiting(self) -> dict[str, int]:
-        """How many pictures wait in each folder, for their turn or for another try."""
+        """Return how many pictures of each folder are queued or wait for another try."""
         return {row["folder"]: int(row["n"]) for row in self._store.rows(SQL.waiting_by_folder)}
 
     def waiting_and_resting(self) -> tuple[int, int]:
-        """How many pictures of all folders wait for their turn, and how many are tried again at their time."""
+        """Return how many pictures of all folders are queued, and how many wait for another try."""
         counts = {row["state"]: int(row["n"]) for row in self._store.rows(SQL.waiting_by_state)}
         return counts.get("queued", 0), counts.get("retry", 0)
 
     def done_since(self, folder: str, since_us: int) -> int:
-        """How many of a folder's jobs were published since a time: its rate."""
+        """Return how many of a folder's jobs were published since a time, UTC microseconds."""
         return self._store.number(SQL.count_cut_since, folder=folder, since_us=since_us)
 
     def work_since(self, folder: str, since_us: int, limit: int) -> list[tuple[int, float]]:
-        """Of the last jobs of a folder that were published since a time: when, and how many seconds work took."""
+        """Return, for the last jobs of a folder that were published since a time, when that was and how many seconds work took."""
         rows = self._store.rows(SQL.work_since, folder=folder, since_us=since_us, limit=limit)
         return [(row["finished_us"], float(row["s"])) for row in rows if isinstance(row["s"], int | float)]
 
     def doubtful(self, folder: str) -> int:
-        """How many of a folder's published cutouts, by their newest version, may well be wrong."""
+        """Return how many of a folder's published cutouts, by their newest version, may be wrong."""
         return self._store.number(SQL.count_doubtful, folder=folder)
 
     def skipped(self, folder: str) -> dict[str, int]:
-        """Why pictures of a folder were not to be cut, and how many for each reason; the commonest first."""
+        """Return the reasons why pictures of a folder were skipped, with the number for each, the most frequent first."""
         return {str(row["why"]): int(row["n"]) for row in self._store.rows(SQL.skipped, folder=folder)}
 
     def to_retry(self) -> int:
-        """How many pictures have failed, but for those that a person rejected."""
+        """Return how many pictures have failed, without those that a person rejected."""
         return self._store.number(SQL.count_failed)
 
     def seconds(self, folder: str, limit: int) -> list[float]:
-        """How long work on the last published pictures of a folder took, as far as that is known."""
+        """Return how many seconds the last published pictures of a folder took, without those for which it is not known."""
         rows = self._store.rows(SQL.seconds, folder=folder, limit=limit)
         return [float(row["s"]) for row in rows if isinstance(row["s"], int | float)]
 
     def last_done(self, folder: str) -> Job | None:
-        """The folder's last published job."""
+        """Return the folder's last published job; None if there is none."""
         row = self._store.row(SQL.last_cut, folder=folder)
         return job_from_row(row) if row is not None else None
 
     def last_failed(self, folder: str, limit: int) -> list[Job]:
-        """The folder's pictures that failed last, by their newest version, but for those that a person rejected."""
+        """Return the folder's jobs that failed last, by their newest version, without those that a person rejected."""
         return [job_from_row(row) for row in self._store.rows(SQL.last_failed, folder=folder, limit=limit)]
 
     def newest_us(self) -> int | None:
-        """The latest time in the journal, by its last rows; None if it has none."""
+        """Return the latest time among the newest rows of the journal, UTC microseconds; None if it has no rows."""
         return self._store.number(SQL.latest_us) or None
 
     def job(self, job: int) -> Job | None:
-        """One job; None if there is none of this number, which may be any."""
+        """Return a job; None if there is none with this id, which may be any integer."""
         row = self._store.row(SQL.job, job=job) if fits(job) else None
         return job_from_row(row) if row is not None else None
 
     def newest(self, job: Job) -> int | None:
-        """The id of the newest version of a job's source."""
+        """Return the id of the newest version of a job's source."""
         return self._store.number(SQL.newest_id, folder=job.folder, path=os.fsencode(job.path)) or None
 
     def jobs(self, *, state: JobState | None = None, folder: str | None = None) -> Iterator[Job]:
-        """All jobs, oldest first."""
+        """Return all jobs, oldest first."""
         return self._pages(SQL.page_of_jobs, state=state, folder=folder)
 
     def newest_jobs(self) -> Iterator[Job]:
-        """The newest version of each source, oldest first."""
+        """Return the newest version of each source, oldest first."""
         return self._pages(SQL.page_of_newest)
 
     def remaining(self, folder: str) -> list[Job]:
-        """What a folder still has to do."""
+        """Return the jobs that a folder still has to do."""
         return [job_from_row(row) for row in self._store.rows(SQL.remaining, folder=folder)]
 
     def _pages(self, sql: str, **named: object) -> Iterator[Job]:

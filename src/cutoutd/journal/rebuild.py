@@ -1,10 +1,10 @@
-"""A journal that is not one of today's: of an earlier version, taken over; or damaged, and made anew.
+"""Upgrade of a journal that an earlier version wrote, and replacement of a damaged one.
 
-An earlier version's rows go over by the names of tables and columns, so a later schema may add tables, columns with a
-default, states and indices without a word here; what it renames stands in `upgrade.sql`. What was in a damaged one is
-found again in the folders: sources by their scan, results by their sidecars; nothing in it is trusted but what can do
-no harm. The earlier file stays beside the new one, and has the name until the one rename at the end: a crash in between
-repeats it all. It must not look at a hot folder.
+The rows of an earlier version are copied by the names of tables and columns, so a later schema may add tables, columns with a
+default, states and indices without any change here; what it renames is listed in `upgrade.sql`. The contents of a damaged
+journal are found again in the folders: sources by a scan, results by their sidecars. Only facts that can do no harm are
+taken from the damaged file. The old file stays beside the new one, which gets its name by one rename at the end: a crash
+before that repeats everything. This module must not look at a hot folder.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rebuilt:
-    """That the journal had to be rebuilt.
+    """The record that the journal had to be rebuilt.
 
-    What a hosted folder had uploaded and may have been billed for stood in the old one alone, so nothing may
-    be uploaded until a person has looked: such folders wait for `resume`. Local ones go on.
+    Only the lost journal knew what a hosted folder had uploaded and may have been billed for, so nothing is uploaded until a
+    person has looked: such folders wait for `cutoutd resume`. Local folders go on.
 
     Attributes:
         at_us: when, UTC microseconds.
-        aside: the name under which the old file lies in the state directory.
+        aside: name of the old file in the state directory.
         cause: what was wrong with it.
     """
 
@@ -49,10 +49,10 @@ class Rebuilt:
 
 
 def open_or_rebuild(path: Path, clock: Clock) -> Store:
-    """The journal, whatever state its file is in.
+    """Open the journal; upgrade or replace the file if need be.
 
     Raises:
-        JournalNewerError: it is whole, but a newer cutoutd's.
+        JournalNewerError: the file was written by a newer cutoutd.
         JournalError: the disk refuses.
     """
     try:
@@ -68,18 +68,18 @@ def open_or_rebuild(path: Path, clock: Clock) -> Store:
 
 
 def rebuilt(store: Store) -> Rebuilt | None:
-    """Whether this journal was made anew since a person last said `resume`."""
+    """Return the record that this journal was rebuilt; None if it was not, or a person ran `cutoutd resume` since."""
     said = store.fact(REBUILT)
     return None if said is None else Rebuilt(**json.loads(said))
 
 
 def _replace(path: Path, *, cause: str, now_us: int) -> Path:
-    """Give the file another name and make a new one; returns where the old one lies now."""
+    """Give the file another name and make a new journal; returns the old file's path."""
     aside = free_name(path, "damaged", now_us)
     note = Rebuilt(at_us=now_us, aside=aside.name, cause=cause)
     facts = {**_salvaged(path, now_us), REBUILT: json.dumps(asdict(note))}
     try:
-        # Its rollback journal first: found beside the new file, it would be played back into that.
+        # Its rollback journal first: beside the new file, SQLite would play it back into that.
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}-journal").rename(f"{aside}-journal")
             sync_directory(path.parent)
@@ -90,19 +90,19 @@ def _replace(path: Path, *, cause: str, now_us: int) -> Path:
         sync_directory(path.parent)
     except OSError as error:
         raise JournalError(f"the damaged journal cannot be set aside: {error.strerror}", path=path) from error
-    # Until this one rename the damaged file has the name, so a crash in between repeats all this.
+    # Until this rename the damaged file has the name, so a crash before it repeats everything.
     make(path, facts)
     return aside
 
 
 def _salvaged(path: Path, now_us: int) -> dict[str, str]:
-    """Facts from the old file, as far as it can be read: when each folder began, and whether work was paused.
+    """Return facts from the old file, as far as it can be read: when each folder began, and whether work was paused.
 
-    With ``existing = "skip"`` the first tells what was there before from what still waits to be cut.
+    With ``existing = "skip"`` the former distinguishes what was there before from what still has to be cut.
     """
     facts: dict[str, str] = {}
     if not path.is_file():
-        return facts  # SQLite would wait at a FIFO for ever
+        return facts  # SQLite would block at a FIFO
     with suppress(sqlite3.Error, OSError, ValueError):
         for name, first_run_us in _read(path, SQL.first_runs):
             if isinstance(first_run_us, int) and 0 < first_run_us <= now_us:
@@ -115,19 +115,19 @@ def _salvaged(path: Path, now_us: int) -> dict[str, str]:
 
 
 def _read(path: Path, sql: str) -> Iterator[tuple[object, object]]:
-    # Immutable: as it lies there, with no lock taken and nothing played back into it.
+    # Immutable: SQLite takes no lock and plays nothing back into the file.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         yield from connection.execute(sql)
 
 
 def upgrade(path: Path, clock: Clock) -> Path:
-    """Take over the journal that lies there.
+    """Replace the journal of an earlier version with one of this version, with all its rows.
 
     Returns:
-        Where the earlier file lies now.
+        The path of the earlier file.
 
     Raises:
-        JournalDamagedError: it is not whole, or its rows do not fit.
+        JournalDamagedError: it is damaged, or its rows do not fit.
         JournalError: the disk refuses.
     """
     version = _checked_version(path)
@@ -150,7 +150,7 @@ def upgrade(path: Path, clock: Clock) -> Path:
 
 
 def _checked_version(path: Path) -> int:
-    """Its version; also plays back what a crash left undone, so that the file alone is the whole journal."""
+    """Return the schema version; also plays back what a crash left undone, so that the file alone is the whole journal."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
@@ -168,7 +168,7 @@ def _copy(path: Path, kept: Path) -> None:
 
 
 def _copy_rows(earlier: Path, connection: sqlite3.Connection) -> None:
-    """Copy every row of every table that both have, in one transaction."""
+    """Copy every row of every table that both journals have, in one transaction."""
     connection.execute("ATTACH DATABASE ? AS earlier", (os.fspath(earlier),))
     try:
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""What the journal knows of the recordings of a shot: sources whose paths differ in the extension only.
+"""What the journal knows of the recordings of a shot: sources whose paths differ only in the extension.
 
 It must not look at files, nor decide which recording is cut.
 """
@@ -22,15 +22,15 @@ _LOST: Final = (JobState.GONE, JobState.FAILED)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """A source that may be a recording of the same shot as another.
+    """A source that may be a recording of the same shot as another one.
 
     Attributes:
-        path: of the source.
-        known: a version of it was accepted, and did not vanish before its turn.
-        stands: it was cut, or is to be, or was left out for yet another one: the shot is not lost.
-        left_out: it was not cut itself.
-        until_us: when it was cut or left out, UTC microseconds, if it is not there any more: what comes later is of
-            another shot. None: it is there, or is still to be cut.
+        path: path of the source.
+        known: whether a version of it was accepted, and did not vanish before its turn.
+        stands: whether it was cut, is to be cut, or was left out for yet another recording: the shot is not lost.
+        left_out: whether it was not cut itself.
+        until_us: when it was cut or left out, UTC microseconds, if it is not there any more: a later file belongs to another
+            shot. None: it is there, or is still to be cut.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Recorded:
 
 
 def differing_in_extension(path: bytes) -> dict[str, bytes]:
-    """Between which paths those lie that differ from one in the extension only; nothing if it has none."""
+    """Return the bounds of the paths that differ from one only in the extension; empty if it has none."""
     stem, dot, _ = path.rpartition(b".")
     return (
         {"after": stem + b".", "before": stem + b"/"} if dot else {}
@@ -49,14 +49,14 @@ def differing_in_extension(path: bytes) -> dict[str, bytes]:
 
 
 def recordings(store: Store, folder: str, path: str) -> list[Recorded]:
-    """What is known of sources whose path differs in the extension only, this one included.
+    """Return what is known of all sources whose path differs only in the extension from one, that one included.
 
-    Of the sources that had one path, one after the other, the last counts.
+    Of several sources that had the same path, the last one counts.
 
     Args:
         store: the journal's file.
-        folder: the folder's name.
-        path: of one of them.
+        folder: name of the folder.
+        path: path of one of the sources.
     """
     between = differing_in_extension(os.fsencode(path))
     if not between:
@@ -64,7 +64,7 @@ def recordings(store: Store, folder: str, path: str) -> list[Recorded]:
     rows = store.rows(SQL.published_recordings, folder=folder, **between)
     published = {row["path"]: row for row in sorted(rows, key=_generation)}
     jobs = {row["path"]: row for row in store.rows(SQL.recordings, folder=folder, **between)}
-    # What a sidecar alone told of has no row: its original was moved away before this journal was made.
+    # A source known from a sidecar alone has no row: its original was moved away before this journal was made.
     return [
         _recorded(one, jobs.get(one), published.get(one)) for one in sorted(published.keys() | jobs.keys())
     ]
@@ -72,7 +72,7 @@ def recordings(store: Store, folder: str, path: str) -> list[Recorded]:
 
 def _recorded(path: bytes, job: sqlite3.Row | None, published: sqlite3.Row | None) -> Recorded:
     if job is not None and published is not None and published["generation"] < job["generation"]:
-        published = None  # that of an earlier source of this path
+        published = None  # of an earlier source of this path
     state = JobState.GONE if job is None else JobState(job["state"])
     return Recorded(
         path=os.fsdecode(path),
@@ -93,7 +93,7 @@ def _until_us(job: sqlite3.Row | None, published: sqlite3.Row | None) -> int | N
             return None
     if not is_away:
         return None
-    # An earlier version of cutoutd has not written down when.
+    # Earlier versions of cutoutd did not store the time.
     return int((published["published_us"] if published is not None else None) or finished_us or 0)
 
 

@@ -1,8 +1,8 @@
-"""Which names belong to which source, and what we published for it.
+"""Which names belong to which source, and what is published for it.
 
-A name belongs to a source from before its first publication on, over all folders; a later version of
-the same source takes its place. A source is known by its folder, its path and its generation: once it is gone,
-another file at its path is another source. It must not look at the files themselves.
+A name belongs to a source, over all folders, from before its first publication on; a later version of the same source
+replaces the earlier one under it. A source is identified by folder, path and generation: once it is gone, another file at
+its path is another source. This module must not look at the files themselves.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 _LASTING: Final = ("outputs", "skipped", "doubtful", "score", "corrected", HOSTED)
-"""What a job's detail says that holds for the picture as long as its cutout does."""
+"""Keys of a job's detail that hold for the picture as long as its cutout does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LastPublished:
-    """A publication.
+    """The last publication at a path.
 
     Attributes:
-        sha256: of the source's bytes, hex.
-        generation: of the source.
-        image_sha256: of the picture's data apart from its metadata, where that is known.
+        sha256: SHA-256 of the source's bytes, hex.
+        generation: generation of the source.
+        image_sha256: SHA-256 of the picture's data without its metadata; None if it is not known.
     """
 
     sha256: str
@@ -51,7 +51,7 @@ class Reservations:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        # Reserved by a plan that is being made and is not written down yet.
+        # Reserved for a plan that is not written yet.
         self._pending: dict[bytes, tuple[str, str, int]] = {}
 
     def reserve(
@@ -63,14 +63,14 @@ class Reservations:
         generation: int = 0,
         origin: Origin | None = None,
     ) -> bool:
-        """Keep names for a source until its plan is written down; all of them or none.
+        """Reserve names for a source until its plan is written; all of them or none.
 
         Args:
-            folder: the source's folder,
-            path: and its path there.
+            folder: name of the source's folder.
+            path: path of the source.
             keys: absolute paths, NFC and casefolded.
-            generation: of the source.
-            origin: where the picture lay before; those names are its own as well.
+            generation: generation of the source.
+            origin: where the picture was before; it may use the names of that source as well.
 
         Returns:
             False if another source has one of them.
@@ -84,19 +84,19 @@ class Reservations:
             return True
 
     def keep_within(self, folder: str, path: str, keys: Iterable[bytes], *, generation: int = 0) -> None:
-        """Write the names of a plan down, inside the transaction that writes down the plan."""
+        """Write the names of a plan, inside the transaction that writes the plan."""
         for key in keys:
             self._store.write(SQL.reserve, key=key, **of_source(folder, path, generation))
 
     def release(self, folder: str, path: str) -> None:
-        """The source's plan is written down, or given up."""
+        """Drop the reservations of a source whose plan is written or abandoned."""
         with self._lock:
             self._pending = {
                 key: owner for key, owner in self._pending.items() if owner[:2] != (folder, path)
             }
 
     def earlier(self, folder: str, path: str, generation: int = 0) -> tuple[Published, ...]:
-        """What is published for a source."""
+        """Return what is published for a source."""
         rows = self._store.rows(SQL.outputs, **of_source(folder, path, generation))
         return tuple(
             Published(
@@ -109,16 +109,16 @@ class Reservations:
         )
 
     def last_result(self, folder: str, path: str, *, generation: int | None = None) -> dict[str, Any]:
-        """What the last result at a path was: its outputs, and whether one was skipped or is doubtful.
+        """Return the lasting part of the last result at a path: its outputs, and whether one was skipped or is doubtful.
 
         Args:
-            folder: its name.
-            path: of the picture.
-            generation: of the source, of which alone results count; None: whichever had the path last.
+            folder: name of the folder.
+            path: path of the picture.
+            generation: generation of the source whose results count; None: any source that had the path.
 
         Returns:
-            The part of the job's detail that holds for the picture as long as its cutout does; empty if no cutout
-            is published, or only one that waits in review.
+            The part of the job's detail that holds for the picture as long as its cutout does; empty if no cutout is published,
+            or only one that waits in review.
         """
         row = self._last_result(folder, path, generation)
         if row is None or row["state"] == JobState.REVIEW:
@@ -128,7 +128,7 @@ class Reservations:
         return kept | ({"why": detail["why"]} if len(kept) > 1 and "why" in detail else {})
 
     def last_review(self, folder: str, path: str, *, generation: int) -> dict[str, Any]:
-        """The detail of the last result of a source, if that one waits in review; else empty."""
+        """Return the detail of the last result of a source, if that waits in review; else empty."""
         row = self._last_result(folder, path, generation)
         if row is None or row["state"] != JobState.REVIEW:
             return {}
@@ -142,19 +142,19 @@ class Reservations:
         )
 
     def of_others(self, job: Job) -> tuple[str, ...]:
-        """Names of what is published for other sources that had a job's path before."""
+        """Return the names of what is published for other sources that had a job's path before."""
         rows = self._store.rows(
             SQL.outputs_of_earlier, folder=job.folder, path=os.fsencode(job.path), last=job.generation - 1
         )
         return tuple(os.fsdecode(row["target"]) for row in rows)
 
     def published_sha256(self, folder: str, path: str) -> str | None:
-        """SHA-256 of the bytes at this path whose cutout is published now."""
+        """Return the SHA-256 of the bytes at this path whose cutout is published now; None if there is none."""
         last = self.last_published(folder, path)
         return None if last is None else last.sha256
 
     def last_published(self, folder: str, path: str) -> LastPublished | None:
-        """The last publication of any source that had this path."""
+        """Return the last publication of any source that had this path; None if there is none."""
         row = self._store.row(SQL.last_published, folder=folder, path=os.fsencode(path))
         if row is None:
             return None
@@ -163,7 +163,7 @@ class Reservations:
         )
 
     def known(self, job: Job) -> frozenset[str]:
-        """SHA-256 of the published bytes of a job's own source; empty if nothing is published for it."""
+        """Return the SHA-256 of the published bytes of a job's own source; empty if nothing is published for it."""
         row = self._store.row(SQL.published, **of_source(job.folder, job.path, job.generation))
         return frozenset((str(row["sha256"]),) if row is not None else ())
 
@@ -179,16 +179,16 @@ class Reservations:
         looks: tuple[int, int] | None = None,
         now_us: int | None = None,
     ) -> None:
-        """Remember what has its name, inside a transaction of the caller's.
+        """Record the results that have their names, inside a transaction of the caller's.
 
         Args:
-            folder: the source's folder,
-            path: and its path there.
-            generation: of the source.
-            source_sha256: of its bytes, if the publication is complete.
-            image_sha256: of its data apart from metadata; None: what is known stays, if the bytes do.
+            folder: name of the source's folder.
+            path: path of the source.
+            generation: generation of the source.
+            source_sha256: SHA-256 of its bytes, if the publication is complete.
+            image_sha256: SHA-256 of its data without metadata; None: what is known stays, if the bytes do.
             published: the results that have their names.
-            looks: size and modification time of the version, if the publication is complete.
+            looks: size in bytes and modification time in ns of the version, if the publication is complete.
             now_us: UTC microseconds.
         """
         source = of_source(folder, path, generation)
@@ -207,28 +207,28 @@ class Reservations:
             put_output(self._store, SQL.put_output, source, one)
 
     def forget_doubtful_within(self, folder: str, path: str, *, generation: int = 0) -> None:
-        """Nothing is published as doubtful for a source any more, inside a transaction of the caller's."""
+        """Forget a source's results in review, inside a transaction of the caller's."""
         self._store.write(SQL.forget_doubtful, **of_source(folder, path, generation))
 
     def forget_recalled_within(self, folder: str, path: str, *, generation: int = 0) -> None:
-        """Nothing but what is in review has a name any more, inside a transaction of the caller's."""
+        """Forget a source's published results, leaving those in review, inside a transaction of the caller's."""
         self._store.write(SQL.forget_recalled, **of_source(folder, path, generation))
 
     def is_gone(self, job: Job) -> bool:
-        """Whether we have moved or deleted the original of a job's source."""
+        """Whether we moved or deleted the original of a job's source."""
         row = self._store.row(SQL.published, **of_source(job.folder, job.path, job.generation))
         return row is not None and bool(row["gone"])
 
     def forget_published_within(self, folder: str, path: str, *, generation: int = 0) -> None:
-        """The same bytes are to be cut again should they come, inside a transaction of the caller's."""
+        """Forget what is published for a source, so that the same bytes are cut again; inside a transaction of the caller's."""
         self._store.write(SQL.forget_publication, **of_source(folder, path, generation))
 
     def note_gone_within(self, folder: str, path: str, *, generation: int) -> None:
-        """The source is no more, by our own doing: what comes to its path is another one."""
+        """Record that we moved or deleted a source's original: a file that appears at its path is another source."""
         self._store.write(SQL.set_gone, gone=True, **of_source(folder, path, generation))
 
     def note_bytes_within(self, job: Job, sha256: str, *, generation: int) -> None:
-        """The published picture looks otherwise now, or has other bytes, of which only the metadata differs."""
+        """Record the current bytes, size and time of a published picture of which at most the metadata has changed."""
         self._store.write(
             SQL.set_published_bytes,
             sha256=sha256,
@@ -238,7 +238,7 @@ class Reservations:
         )
 
     def note_back_within(self, folder: str, path: str, *, generation: int) -> None:
-        """The very bytes of a source that was gone lie at its path again."""
+        """Record that the same bytes of a source that was gone are at its path again."""
         self._store.write(SQL.set_gone, gone=False, **of_source(folder, path, generation))
 
     def _owner(self, key: bytes) -> tuple[str, str, int] | None:
@@ -249,12 +249,12 @@ class Reservations:
 
 
 def of_source(folder: str, path: str, generation: int | None) -> dict[str, Any]:
-    """A source, as statements name it; all that had the path if the generation is None."""
+    """Return a source as parameters of the statements; a generation of None stands for all sources that had the path."""
     return {"folder": folder, "path": os.fsencode(path), "generation": generation}
 
 
 def put_output(store: Store, sql: str, source: Mapping[str, Any], one: Published) -> None:
-    """Write down one result of a source under its name, inside a transaction of the caller's."""
+    """Write one result of a source under its name, inside a transaction of the caller's."""
     store.write(
         sql,
         rendition=one.rendition,

@@ -1,7 +1,7 @@
-"""Which versions of which sources are accepted: the memory that keeps a file from being cut twice.
+"""The accepted versions of sources, which keep a file from being cut twice.
 
-A version is known by path, size and modification time; a path's newest version alone counts, so that
-A, then B, then A again under one name are three versions. It must not look at files.
+A version is identified by path, size and modification time. Only the newest version of a path counts, so that A, then B, then
+A again under one name are three versions. This module must not look at files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 2000
 
 PAIR: Final = "pair"
-"""In the detail of a version that was left out: the path, in hexadecimal digits, of the one that is cut instead."""
+"""Key of a skipped version's detail: the path, in hexadecimal digits, of the recording that is cut instead."""
 
 _READ: Final = HAS_RESULT | {JobState.FAILED, JobState.SKIPPED}
 _WAITS: Final = WAITING | {JobState.PARKED}
@@ -42,10 +42,10 @@ class BytesRead:
     """What is known of the bytes of a version.
 
     Attributes:
-        is_over: its job has ended, and may be compared with what lies there now.
-        has_failed: without a result.
-        sha256: of its bytes; None where they were not read whole.
-        is_cleanup_pending: its original is still to be moved or deleted, or its failure to be written down.
+        is_over: whether its job has ended, so that it may be compared with the file there now.
+        has_failed: whether the job ended without a result.
+        sha256: SHA-256 of the bytes; None if they were not read whole.
+        is_cleanup_pending: whether its original is still to be moved or deleted, or its failure to be recorded.
     """
 
     is_over: bool
@@ -60,9 +60,9 @@ class KnownVersion:
 
     Attributes:
         size, mtime_ns, provisional, stamp: as in `Version`.
-        scan: number of the last scan that came by it.
-        missing_us: since when it was not there, UTC microseconds.
-        is_open: it vanished before its turn, so should it come back, it is accepted again.
+        scan: number of the last scan that found it.
+        missing_us: since when it is missing, UTC microseconds; None if it is not.
+        is_open: whether it vanished before its turn, so that a file that comes back is accepted again.
     """
 
     size: int
@@ -75,7 +75,7 @@ class KnownVersion:
 
 
 class Sources:
-    """The accepted versions, with the newest of each source held in memory: scans ask for every file."""
+    """The accepted versions; the newest of each source is held in memory, since a scan looks up every file."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -89,9 +89,9 @@ class Sources:
         return self._clock.now_us()
 
     def is_known(self, folder: str, version: Version) -> bool:
-        """Whether this very version was accepted, and by a stat that could be trusted.
+        """Whether this version was accepted, on the basis of a stat that could be trusted.
 
-        A provisional acceptance is confirmed by a second one that is not: the worker compares the bytes.
+        A provisional acceptance is confirmed by a second one that is not provisional: a worker then compares the bytes.
         """
         known = self._known(folder).get(version.path)
         if known is None:
@@ -102,17 +102,17 @@ class Sources:
         return version.provisional or not known.provisional
 
     def begin_scan(self, folder: str) -> None:
-        """From now on it is noted which sources a scan comes by; `unseen` has the others."""
+        """Begin to record which sources a scan finds; `unseen` returns the others."""
         self._scans[folder] = self._scans.get(folder, 0) + 1
 
     def saw(self, folder: str, path: str) -> None:
-        """A scan came by a source, whatever it looks like now."""
+        """Record that the scan found a source, whether or not it has changed."""
         known = self._known(folder).get(path)
         if known is not None:
             known.scan = self._scans.get(folder, 0)
 
     def unseen(self, folder: str) -> list[str]:
-        """Sources that the last scan did not come by, and that are not known to be missing."""
+        """Return the sources that the last scan did not find, and that are not known to be missing."""
         number = self._scans.get(folder, 0)
         return [
             path
@@ -126,12 +126,12 @@ class Sources:
         return known is not None and known.missing_us is None
 
     def missing_us(self, folder: str, path: str) -> int | None:
-        """Since when a source is known to be missing, UTC microseconds."""
+        """Return since when a source is known to be missing, UTC microseconds; None if it is not."""
         known = self._known(folder).get(path)
         return None if known is None else known.missing_us
 
     def note_places(self, folder: str, places: Mapping[str, int | None]) -> None:
-        """Write down since when sources are missing, UTC microseconds, or that they are there again.
+        """Record since when sources are missing, UTC microseconds, or, with None, that they are there again.
 
         Once a source is missing, a file that is accepted at its path is another source.
         """
@@ -149,12 +149,12 @@ class Sources:
                     known[path].missing_us = missing_us
 
     def stamp(self, folder: str, path: str) -> int | None:
-        """The stamp of the newest version of a source, as it was when its bytes were read."""
+        """Return the stamp of the newest version of a source, as of when its bytes were read."""
         known = self._known(folder).get(path)
         return None if known is None else known.stamp
 
     def note_stamps(self, folder: str, stamps: Mapping[str, int]) -> None:
-        """The bytes of these sources are those that were read, whatever has changed besides."""
+        """Record the stamps of sources whose bytes are those that were read, whatever else has changed."""
         with self._store.transaction():
             for path, stamp in stamps.items():
                 self._store.write(SQL.set_stamp, stamp=stamp, folder=folder, path=os.fsencode(path))
@@ -165,7 +165,7 @@ class Sources:
                     known[path].stamp = stamp
 
     def bytes_read(self, folder: str, version: Version) -> BytesRead:
-        """What is known of the bytes of the newest version of a source."""
+        """Return what is known of the bytes of the newest version of a source."""
         row = self._store.row(SQL.newest_version, folder=folder, path=os.fsencode(version.path))
         state = JobState(row["state"]) if row is not None else JobState.GONE
         return BytesRead(
@@ -176,22 +176,22 @@ class Sources:
         )
 
     def published_us(self, folder: str, path: str) -> int | None:
-        """When the newest version of a source was accepted, UTC microseconds, if its result is published; else None."""
+        """Return when the newest version of a source was accepted, UTC microseconds, if its result is published; else None."""
         return self._store.number(SQL.released_us, folder=folder, path=os.fsencode(path)) or None
 
     def is_put_away(self, folder: str, path: str) -> bool:
-        """Whether we have moved or deleted the last original that lay at a path, once its result was published."""
+        """Whether we moved or deleted the last original at a path, once its result was published."""
         row = self._store.row(SQL.last_published, folder=folder, path=os.fsencode(path))
         return row is not None and bool(row["gone"])
 
     def doubt_for_good(self, folder: str, version: Version) -> None:
-        """As `doubt`, and written down."""
+        """As `doubt`, and stored in the journal."""
         with self._store.transaction():
             self._store.write(SQL.doubt_newest, folder=folder, path=os.fsencode(version.path))
         self.doubt(folder, version)
 
     def doubt(self, folder: str, version: Version) -> None:
-        """The bytes of a version may be others than those that were read: it is accepted again when it is looked at."""
+        """Have a version accepted again at the next scan, since its bytes may differ from those that were read."""
         known = self._known(folder)
         with self._lock:
             one = known.get(version.path)
@@ -199,11 +199,11 @@ class Sources:
                 one.provisional = True
 
     def recordings(self, folder: str, path: str) -> list[Recorded]:
-        """What is known of sources whose path differs in the extension only, this one included."""
+        """Return what is known of all sources whose path differs only in the extension from one, that one included."""
         return recordings(self._store, folder, path)
 
     def was_seen(self, folder: str, version: Version) -> bool:
-        """Whether a version looks like the newest of its source, however far that could be trusted."""
+        """Whether a version looks like the newest of its source, even if the stat could not be trusted."""
         known = self._known(folder).get(version.path)
         looks = (version.size, version.mtime_ns)
         if known is None or known.is_open or known.missing_us is not None:
@@ -211,14 +211,14 @@ class Sources:
         return (known.size, known.mtime_ns) == looks
 
     def leave_out(self, folder: str, pairs: Iterable[tuple[Version, str]]) -> list[Version]:
-        """Write down versions that are not cut, since another recording of the same shot is; all in one transaction.
+        """Record versions that are skipped because another recording of the same shot is cut; all in one transaction.
 
         Args:
-            folder: the folder's name.
-            pairs: each version, and the source that is taken in its place.
+            folder: name of the folder.
+            pairs: each version, and the path of the source that is cut instead.
 
         Returns:
-            Those that were written down: where the other one has failed or vanished meanwhile, all is open again.
+            The versions that were recorded; not those whose partner has failed or vanished meanwhile.
         """
         left_out = []
         with self._store.transaction():
@@ -236,13 +236,13 @@ class Sources:
     def accept(
         self, folder: str, versions: Iterable[Version], *, state: JobState = JobState.QUEUED, why: str = ""
     ) -> list[int]:
-        """Write down new versions, all in one transaction; older ones that still wait are gone.
+        """Write new versions, all in one transaction; older versions that still wait are gone.
 
         Args:
-            folder: the folder's name.
-            versions: none of them known.
-            state: QUEUED, or SKIPPED for what was there before the first start.
-            why: of what is skipped.
+            folder: name of the folder.
+            versions: the versions; none of them is known.
+            state: QUEUED, or SKIPPED for files that were there before the first start.
+            why: the reason, if they are skipped.
 
         Returns:
             The new jobs' ids.
@@ -256,11 +256,11 @@ class Sources:
         return jobs
 
     def accept_submitted(self, folder: str, version: Version, submission: Submission) -> int | None:
-        """Write down a picture that a program handed in, with what it asks, in one transaction with the end of its request.
+        """Write the job of a picture that a program submitted, with its options, and end its request, in one transaction.
 
         Args:
-            folder: the folder's name.
-            version: the picture under its name.
+            folder: name of the folder.
+            version: the picture under its final name.
             submission: the request.
 
         Returns:
@@ -278,7 +278,7 @@ class Sources:
         return job
 
     def forget(self, folder: str, version: Version) -> None:
-        """A version vanished before its turn: should it come back, it is accepted again."""
+        """Forget a version that vanished before its turn: a file that comes back is accepted again."""
         known = self._known(folder)
         with self._lock:
             one = known.get(version.path)
@@ -286,32 +286,32 @@ class Sources:
                 one.is_open = True
 
     def reread(self, folders: Iterable[str]) -> None:
-        """These names are other folders' now: what is held in memory of them is read anew when it is asked for."""
-        # Of no other folder, since a scan of it may be under way, which would then find all sources missing.
+        """Drop what is held in memory for these names, which are other folders' now; it is read again when needed."""
+        # Of no other folder: during a scan of it, all its sources would then count as missing.
         with self._lock:
             for folder in folders:
                 self._newest.pop(folder, None)
 
     def vacate(self, folder: str, path: str) -> None:
-        """The picture of a path lies elsewhere now; should it come back, it is accepted again."""
+        """Record that the picture of a path lies elsewhere now; a file that comes back is accepted again."""
         known = self._known(folder).get(path)
         if known is not None:
             known.is_open = True
 
     def drop(self, folder: str, paths: Iterable[str]) -> None:
-        """Sources whose rows were removed."""
+        """Drop sources whose rows were removed."""
         known = self._known(folder)
         with self._lock:
             for path in paths:
                 known.pop(path, None)
 
     def adopt(self, folder: str, adopted: Iterable[Adopted]) -> int:
-        """Take over what was done without this journal's knowing, all in one transaction.
+        """Take over results that sidecars and failure records describe but this journal does not know, in one transaction.
 
-        What the journal has seen end later than that stays as it is, and so does what is in work.
+        A result that ended later according to the journal stays as it is, and so does one in work.
 
         Returns:
-            How many versions count as ended by it that did not before.
+            How many versions count as ended now that did not before.
         """
         with self._store.transaction():
             count = sum(
@@ -356,10 +356,10 @@ class Sources:
                 )
 
     def _retire(self, folder: str, path: bytes, now_us: int) -> int:
-        """The newest version of a source is so no longer; if it still waits, it is gone.
+        """Make the newest version of a source an older one; if it still waits, it is gone.
 
         Returns:
-            The generation of the version that takes its place: the same, unless the source was gone before.
+            The generation of the version that replaces it: the same, unless the source was gone before.
         """
         newest = self._store.row(SQL.newest_version, folder=folder, path=path)
         published = self._store.row(SQL.last_published, folder=folder, path=path)
@@ -380,7 +380,7 @@ class Sources:
             return self._newest[folder]
 
     def _read(self, folder: str) -> dict[str, KnownVersion]:
-        """In pages: the rows of 100,000 sources at once would take more memory than what is kept of them."""
+        """Read the newest versions in pages: all rows of 100,000 sources at once would take more memory than what is kept."""
         known: dict[str, KnownVersion] = {}
         after = b""
         while rows := self._store.rows(SQL.page_of_versions, folder=folder, after=after, limit=_PAGE):

@@ -1,7 +1,7 @@
-"""The state directory: whose it is, and which one process works on it.
+"""The state directory: its owner, and the one process that uses it.
 
-The lock is a kernel lock on a file, so it ends with the process, however that ends; the session id written
-into it is what tells the rows of a living session from those of a dead one.
+The lock is a kernel lock on a file, so it ends with the process however that ends. The session id in the file distinguishes
+the rows of the running session from those of an ended one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.03
 
 KEPT_SESSIONS: Final = 1000
-"""Older sessions are forgotten; what they staged was swept by every start since."""
+"""Number of sessions kept. Older ones are forgotten; every start since has removed what they staged."""
 
 _NAMES: Final = OpenedNames(
     files=(
@@ -49,13 +49,13 @@ _NAMES: Final = OpenedNames(
         *(f"{FILE_NAME}{end}" for end in ("-journal", ".new", ".new-journal")),
     ),
     directories=("hosted",),
-    odd=(FILE_NAME,),  # what is no journal is set aside, and a new one made
+    odd=(FILE_NAME,),  # a path that is not a journal is set aside, and a new one made
 )
-"""What is opened by its name in a state directory."""
+"""The names that are opened in a state directory."""
 
 
 def unreachable(directory: Path) -> UsageError:
-    """The error for a state directory that this user may not enter."""
+    """Return the error for a state directory that this user may not enter."""
     return UsageError(
         "this state directory cannot be entered: permission denied",
         path=directory,
@@ -64,13 +64,13 @@ def unreachable(directory: Path) -> UsageError:
 
 
 def check_state(directory: Path) -> None:
-    """Refuse a state directory that is another user's, or in which others could have put something.
+    """Refuse a state directory that belongs to another user, or in which others could have put something.
 
-    One that is not there yet is looked at as far as it is.
+    For one that does not exist yet, the directories above it are checked.
 
     Raises:
-        NotPrivateError: it is so.
-        PermissionError: it cannot even be looked at.
+        NotPrivateError: the directory is refused.
+        PermissionError: the directory cannot be looked at.
     """
     if os.path.lexists(directory):
         check_private(directory, _NAMES)
@@ -79,7 +79,7 @@ def check_state(directory: Path) -> None:
 
 
 def running(directory: Path) -> str | None:
-    """The session id of the daemon that holds the state directory now, or None."""
+    """Return the session id of the daemon that uses the state directory now; None if none does."""
     try:
         descriptor = _open_lock(directory, os.O_RDONLY)
     except FileNotFoundError:
@@ -94,10 +94,10 @@ def running(directory: Path) -> str | None:
 
 
 def _open_lock(directory: Path, flags: int) -> int:
-    """Open the lock file, which may be nothing but a file; a FIFO of that name holds nobody up.
+    """Open the lock file, which must be a regular file; a FIFO of that name does not block.
 
     Raises:
-        NotPrivateError: it is something else.
+        NotPrivateError: it is not a regular file.
         OSError: it cannot be opened.
     """
     path = directory / _LOCK_FILE
@@ -113,17 +113,17 @@ def _refused(directory: Path, error: OSError) -> JournalError:
 
 
 class StateDirectory:
-    """The state directory, held by this process for as long as the object is open.
+    """The state directory, locked by this process for as long as the object is open.
 
     Attributes:
-        path: the directory.
-        session: the id of this start of the daemon, 32 hex digits.
-        previous_session: the id of the session before it, which has ended; None at the first start.
+        path: path of the directory.
+        session: id of this session of the daemon, 32 hex digits.
+        previous_session: id of the last session before it, which has ended; None at the first start.
 
     Raises:
-        AlreadyRunningError: another process holds it.
-        NotPrivateError: it belongs to another user, or others could put something in it.
-        JournalError: its disk refuses.
+        AlreadyRunningError: another process has the lock.
+        NotPrivateError: the directory belongs to another user, or others could put something in it.
+        JournalError: the disk refuses.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,7 +134,7 @@ class StateDirectory:
             os.close(directory)
             if was_open:
                 get().info("state.closed-to-others", state_dir=str(path))
-            # Inheritable by nobody: a worker must not keep the lock of a supervisor that died.
+            # Not inheritable: a worker must not keep the lock of a supervisor that died.
             self._descriptor = _open_lock(path, os.O_RDWR | os.O_CREAT)
         except PermissionError as error:
             raise unreachable(path) from error
@@ -152,7 +152,7 @@ class StateDirectory:
 
     @property
     def lock(self) -> Path:
-        """The file that is locked: without its name, another process could hold the directory as well."""
+        """The locked file: without its name, another process could lock the directory as well."""
         return self.path / _LOCK_FILE
 
     def _lock(self) -> None:
@@ -160,7 +160,7 @@ class StateDirectory:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                # `running` holds it for an instant.
+                # `running` locks it for an instant.
                 if attempt < _LOCK_ATTEMPTS - 1:
                     time.sleep(_LOCK_PAUSE_S)
             else:
@@ -178,10 +178,10 @@ class StateDirectory:
 
 
 class DaemonSessions:
-    """The sessions of the daemon on this state directory: what a dead one left behind is known by them.
+    """The sessions of the daemon on this state directory, by which leftovers of ended ones are recognised.
 
-    On a share, staging directories of another machine's living daemon may lie beside ours: only sessions that are written
-    down in the journal, and are not this one, are dead.
+    A share may also have staging directories of another machine's running daemon: only a session that is in this journal and
+    is not the current one has ended.
     """
 
     def __init__(self, store: Store, clock: Clock, session: str) -> None:
@@ -190,7 +190,7 @@ class DaemonSessions:
         self._session = session
 
     def begin(self, previous: str | None = None) -> frozenset[str]:
-        """Write this session down; returns the dead ones.
+        """Record this session; returns the ended ones.
 
         Args:
             previous: the session before this one, which the state directory knows even if the journal was lost.
@@ -204,5 +204,5 @@ class DaemonSessions:
         return frozenset(row["id"] for row in rows)
 
     def is_dead(self, session: str) -> bool:
-        """Whether a session was one on this state directory, which only one can hold, and is not this one."""
+        """Whether a session was an earlier one on this state directory, which only one process can use at a time."""
         return session != self._session and self._store.row(SQL.session, session=session) is not None

@@ -1,6 +1,6 @@
-"""The journal's file: its schema and its statements, how it is made, and how it is opened.
+"""The journal's file: its schema and statements, and how it is made and opened.
 
-It knows no table but its version; what to do about damage is `cutoutd.journal.rebuild`'s.
+It knows no table but the schema version and facts; damage is handled by `cutoutd.journal.rebuild`.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ SQL: Final = Queries(
         "told": jobs.TOLD,
     },
 )
-"""Every statement that the journal's parts use; the sets of states are those of `cutoutd.jobs`."""
+"""All statements of the journal's parts; the sets of states are those of `cutoutd.jobs`."""
 
-# Another connection of ours holds its lock for milliseconds; a person's SQLite shell may hold it longer.
-# Refused after this, what was to be written is written later; waiting longer would look like a loop that hangs.
+# Another connection of ours locks the file for milliseconds; a person's SQLite shell may do so for longer.
+# After this time a write is refused and made later; waiting longer would look like a loop that hangs.
 _BUSY_TIMEOUT_S = 5.0
 
 CHECK_S: Final = 3.0
-"""How long the daemon looks for damage at its start: 100,000 jobs take a tenth of that, and it must be ready soon."""
+"""How long the daemon checks for damage at its start: 100,000 jobs take a tenth of that, and it must be ready soon."""
 
-_NAMES: Final = 100  # of files that gave way within one second
+_NAMES: Final = 100  # of files that were set aside within one second
 
-_CHECK_STEPS: Final = 10_000  # of SQLite's own machine between two looks at the clock
+_CHECK_STEPS: Final = 10_000  # instructions of SQLite's virtual machine between two looks at the clock
 
 
 class JournalDamagedError(CutoutdError):
-    """The journal cannot be read as one."""
+    """The file cannot be read as a journal."""
 
     code = FailureCode.JOURNAL_DAMAGED
     title = "The journal is damaged"
@@ -88,7 +88,7 @@ class JournalNewerError(UsageError):
 
 
 class JournalOlderError(UsageError):
-    """The journal is an earlier version's: the daemon takes it over at its start, see `cutoutd.journal.rebuild`."""
+    """The journal is of an earlier version; the daemon upgrades it at its start, see `cutoutd.journal.rebuild`."""
 
     code = FailureCode.JOURNAL_OLDER
     title = "The journal is an earlier cutoutd's"
@@ -100,13 +100,13 @@ class Store(Database):
 
     Args:
         path: the file; None: in memory, for a run that leaves nothing behind.
-        create: make it, with its tables, if it is not there, and see that it is whole: the daemon's right alone.
+        create: make the file if it is missing, and check it for damage; only the daemon may do so.
 
     Raises:
         JournalDamagedError: the file is not a journal.
-        JournalNewerError: it is one of a newer cutoutd.
-        JournalOlderError: it is one of an earlier cutoutd.
-        JournalError: the disk refuses it.
+        JournalNewerError: the file was written by a newer cutoutd.
+        JournalOlderError: the file was written by an earlier cutoutd.
+        JournalError: the disk refuses.
     """
 
     def __init__(self, path: Path | None, *, create: bool = False) -> None:
@@ -147,31 +147,31 @@ class Store(Database):
         if check_whole and (found := _fault(self._connection)):
             raise JournalDamagedError(f"SQLite finds: {found}", path=self.path)
 
-    def see_that_it_can_be_written(self) -> None:
-        """Write something down, if what was to be written last was refused.
+    def check_writable(self) -> None:
+        """Check that the file can be written, if the last write was refused.
 
         Raises:
-            JournalError: it is still refused.
-            JournalDamagedError: the file is no journal any more.
+            JournalError: the write is still refused.
+            JournalDamagedError: the file is not a journal any more.
         """
         if self._was_refused:
             with self.transaction():
                 self.set_fact("written", "")
 
     def fact(self, name: str) -> str | None:
-        """One of the things that the journal knows beside its rows; None if it does not."""
+        """Return the value of a fact, stored beside the rows; None if there is none."""
         row = self.row(SQL.fact, name=name)
         return None if row is None else str(row["value"])
 
     def set_fact(self, name: str, value: str | None) -> None:
-        """Write one down, inside a transaction of the caller's; None: forget it."""
+        """Store a fact, inside a transaction of the caller's; None removes it."""
         if value is None:
             self.write(SQL.remove_fact, name=name)
         else:
             self.write(SQL.set_fact, name=name, value=value)
 
     def data_version(self) -> int:
-        """Changes whenever another connection has committed."""
+        """Return SQLite's data_version, which changes whenever another connection has committed."""
         return int(self.pragma("data_version"))
 
 
@@ -180,19 +180,19 @@ def make(
     facts: Mapping[str, str] | None = None,
     fill: Callable[[sqlite3.Connection], None] | None = None,
 ) -> None:
-    """Make a new journal, under its name only once it is whole; whatever had the name is replaced.
+    """Make a new journal, which gets its name only once it is complete; a file of that name is replaced.
 
     Args:
         path: the file.
-        facts: what it knows from the beginning.
-        fill: puts more into it, before it has its name.
+        facts: facts to store in it.
+        fill: function that writes more into it, before it gets its name.
 
     Raises:
         JournalError: the disk refuses.
     """
     draft, hot = path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}-journal")
     try:
-        # SQLite would play what another file of that name left back into this one.
+        # SQLite would play back the rollback journal of another file of that name into this one.
         for leftover in (draft, draft.with_name(f"{draft.name}-journal"), hot):
             leftover.unlink(missing_ok=True)
         with closing(connect(draft, create=True, timeout_s=_BUSY_TIMEOUT_S)) as connection:
@@ -210,11 +210,11 @@ def make(
 
 
 def free_name(path: Path, kind: str, now_us: int) -> Path:
-    """A name beside the journal that nothing has, for a file that gives way to another.
+    """Return a free name beside the journal, for a file that is set aside.
 
     Args:
         path: the journal.
-        kind: what the file is.
+        kind: what the file is, as a part of the name.
         now_us: UTC microseconds.
     """
     at = f"{moment(now_us):%Y%m%dT%H%M%SZ}"
@@ -225,11 +225,11 @@ def free_name(path: Path, kind: str, now_us: int) -> Path:
 
 
 def _check_file(path: Path) -> None:
-    """See that it is a file with something in it; that there is none at all is SQLite's to say."""
+    """Refuse a path that is not a regular file, or an empty file; a missing file is left to SQLite to report."""
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
         raise JournalDamagedError("this is not a file", path=path)
     if path.is_file() and path.stat().st_size == 0:
-        # SQLite takes it for a new database.
+        # SQLite would take it for a new database.
         raise JournalDamagedError("the file is empty", path=path)
 
 
@@ -256,14 +256,14 @@ def _tables(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
 
 
 def _fault(connection: sqlite3.Connection) -> str:
-    """The first thing that is wrong with the file, or nothing if nothing is, as far as time allows."""
+    """Return the first damage that SQLite finds within the time limit; empty if it finds none."""
     end_s = time.monotonic() + CHECK_S
     connection.set_progress_handler(lambda: time.monotonic() > end_s, _CHECK_STEPS)
     try:
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            return ""  # a very large journal: what is wrong beyond this shows when it is read
+            return ""  # a very large journal: damage beyond this point shows when it is read
         raise
     finally:
         connection.set_progress_handler(None, 0)

@@ -1,9 +1,9 @@
-"""Pictures that programs hand in, as the journal keeps them: each is taken exactly once, by a key that its program chooses.
+"""Submissions: pictures that programs hand in, each accepted exactly once, under a key that the program chooses.
 
     posted -> named -> accepted | refused
 
-Whoever hands one in writes the row and the command in one transaction, once the file is whole and on the disk; the folder's
-own thread renames it and accepts it (`cutoutd.folder.submissions`). It must not touch a folder.
+The program writes the row and the command in one transaction, once the file is complete and on the disk; the folder's own
+thread renames and accepts it (`cutoutd.folder.submissions`). This module must not touch a folder.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 MAX_KEY: Final = 512
-"""Characters of a key."""
+"""The most characters of a key."""
 
 KEPT_S: Final = 86_400
-"""So long the end of a request is remembered, from when it was posted: who asks again gets the same answer."""
+"""How long a request is remembered after it was posted: the same key gets the same answer until then."""
 
 AT_ONCE: Final = 100
-"""So many are taken before the folder is looked at."""
+"""How many requests are accepted before the folder is scanned again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """A picture that is handed in.
+    """A picture that a program hands in.
 
     Attributes:
-        key: chosen by whoever hands it in; a second request with it is the first one.
+        key: chosen by the program; a second request with the same key is the first one.
         folder: name of the folder.
-        spool: name of its file, see `cutoutd.intake.incoming`.
-        name: that it is to have in the input, if that is free.
-        options: what is asked of it.
-        digest: of the request, as whoever hands it in counts that: another digest with the same key is another request.
-        posted_us: when, UTC microseconds; 0: not yet.
-        path: that it gets, relative to the input; None: that is not decided.
-        job: its job's id once it is accepted; None: it is not.
-        refused: why it is not taken; None: it is, or may be.
+        spool: name of its file; see `cutoutd.intake.incoming`.
+        name: the name that it is to get in the input, if that is free.
+        options: what is asked of the picture.
+        digest: digest of the request, as the program computes it: the same key with another digest is another request.
+        posted_us: when it was posted, UTC microseconds; 0: not yet.
+        path: the path that it gets, relative to the input; None: not decided yet.
+        job: id of its job; None: it is not accepted.
+        refused: why it is refused; None: it is not.
     """
 
     key: str
@@ -67,20 +67,20 @@ class Submission:
 
 
 class Submissions:
-    """The requests in the journal."""
+    """The submissions in the journal."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def post(self, submission: Submission) -> Submission:
-        """Hand in a picture whose file is whole and on the disk; from here on it is not lost.
+        """Post a picture whose file is complete and on the disk; from here on it cannot be lost.
 
         Args:
-            submission: with what is known before.
+            submission: the request, without the fields that the journal fills in.
 
         Returns:
-            The request that holds under its key: this one, or an earlier one, whose file alone is taken.
+            The request under this key: this one, or an earlier one, whose file is accepted instead.
 
         Raises:
             ValueError: the key is empty or too long.
@@ -107,36 +107,36 @@ class Submissions:
         return _submission(row)
 
     def find(self, key: str) -> Submission | None:
-        """A request by its key; None if there is none, or its end was forgotten."""
+        """Return a request by its key; None if there is none, or it was forgotten."""
         row = self._store.row(SQL.submission, key=key)
         return None if row is None else _submission(row)
 
     def pending(self, folder: str, limit: int = AT_ONCE) -> list[Submission]:
-        """Those of a folder that are not over, the oldest first."""
+        """Return the open requests of a folder, the oldest first."""
         rows = self._store.rows(SQL.pending_submissions, folder=folder, limit=limit)
         return [_submission(row) for row in rows]
 
     def spools_in_use(self, folder: str) -> frozenset[str]:
-        """Names of the files that requests of a folder wait with."""
+        """Return the names of the files of a folder's open requests."""
         return frozenset(str(row["spool"]) for row in self._store.rows(SQL.spools_in_use, folder=folder))
 
     def asked_backgrounds(self) -> frozenset[str]:
-        """What jobs and requests want behind their subjects: colours, and pictures by their SHA-256."""
+        """Return the backgrounds that jobs and requests ask for: colours, and pictures by their SHA-256."""
         rows = self._store.rows(SQL.asked_backgrounds)
         return frozenset(str(row["background"]) for row in rows if row["background"] is not None)
 
     def name(self, key: str, path: str) -> None:
-        """Write down which name a request's file is to get, before it gets it."""
+        """Record which path a request's file is to get, before it is renamed."""
         with self._store.transaction():
             self._store.write(SQL.name_submission, key=key, path=os.fsencode(path))
 
     def refuse(self, key: str, why: str) -> None:
-        """It is not taken."""
+        """Refuse a request."""
         with self._store.transaction():
             self._store.write(SQL.refuse_submission, key=key, why=why)
 
     def forget_old(self) -> int:
-        """Forget those that are over and old enough; returns how many."""
+        """Forget requests that ended and are old enough; returns how many."""
         with self._store.transaction():
             return self._store.write(
                 SQL.forget_submissions, before_us=self._clock.now_us() - KEPT_S * 1_000_000
@@ -147,7 +147,7 @@ def _submission(row: sqlite3.Row) -> Submission:
     try:
         options = JobOptions.parse(row["options"])
     except JobOptionsError:
-        options = JobOptions()  # edited by hand into what is none
+        options = JobOptions()  # the row was edited by hand
     return Submission(
         key=row["key"],
         folder=row["folder"],

@@ -1,7 +1,7 @@
-"""What the journal knows of uploads, so that a ledger that is gone or was cut short is noticed.
+"""What the journal knows of uploads, by which a lost or truncated ledger is noticed.
 
-A count, the last one, and the credits of its day; all else stands in the ledger. It must not decide whether anything
-is sent.
+It stores their number, the last one, and the credits of its day; the ledger has everything else. It must not decide whether
+anything is sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FACT: Final = "uploaded"
 
 
 def uploaded(store: Store) -> KnownUploads | None:
-    """What a journal knows; None if it knows of no upload."""
+    """Return what the journal knows of uploads; None if there was none."""
     said = store.fact(_FACT)
     return None if said is None else KnownUploads(**json.loads(said))
 
@@ -36,20 +36,20 @@ def note_upload(
     counted: float = 0.0,
     awaited: Collection[str] = (),
 ) -> None:
-    """Count a picture that left for a request; a request is counted once, however often its reply is told.
+    """Count an upload; a request is counted once, even if its reply is delivered several times.
 
     Args:
-        store: the journal's.
-        message: its id.
+        store: the journal's file.
+        message: id of the request.
         at: when it began, RFC 3339.
-        folder: whose picture it is.
-        counted: credits that it counts in the limits.
-        awaited: ids of all requests whose jobs wait for an answer; only their replies can be told again.
+        folder: name of the folder that the picture belongs to.
+        counted: credits that count towards the limits.
+        awaited: ids of all requests whose jobs wait for an answer; only their replies can be delivered again.
     """
     before = uploaded(store) or KnownUploads(count=0, last="", at="")
     if message == before.last or message in before.unsettled:
         return
-    day = max(utc_day(at), before.day)  # an answer that comes after midnight is about the day before
+    day = max(utc_day(at), before.day)  # an answer after midnight belongs to the day before
     spent = dict(before.credits) if before.day == day else {}
     if counted and utc_day(at) == day:
         spent[folder] = round(spent.get(folder, 0.0) + counted, 6)

@@ -1,7 +1,7 @@
-"""Wakes the daemon for a request that somebody waits for: a FIFO in the state directory, which it listens at.
+"""A FIFO in the state directory by which another process wakes the daemon, so that it reads a new command at once.
 
-The daemon looks at the journal twice a second by itself: who cannot wake it loses half a second and nothing else. It must not
-carry what is asked.
+The daemon looks at the journal twice a second anyway: a process that cannot wake it loses half a second and nothing else.
+The FIFO must not carry the command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _AT_ONCE: Final = 4096
 
 
 def wake(state_dir: Path) -> None:
-    """Have the daemon look at the journal now; nothing happens where none runs."""
+    """Have the daemon look at the journal now; does nothing if none is running."""
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(state_dir / FILE_NAME, flags)
@@ -35,11 +35,11 @@ def wake(state_dir: Path) -> None:
 
 
 def listen(state_dir: Path, woken: Callable[[], object]) -> None:
-    """Listen in a thread of its own, for as long as the process lives.
+    """Start a thread that reads from the FIFO for as long as the process lives.
 
     Args:
-        state_dir: this process's own.
-        woken: is called from that thread.
+        state_dir: this process's own state directory.
+        woken: called from that thread when another process writes.
     """
     try:
         descriptor = _opened(state_dir / FILE_NAME)
@@ -53,7 +53,7 @@ def _opened(path: Path) -> int:
     if not (path.is_fifo() and not path.is_symlink()):
         path.unlink(missing_ok=True)
         os.mkfifo(path, 0o600)
-    # For both ways, so that it has no end while nobody writes.
+    # Opened for reading and writing, so that it never reports end of file.
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     os.set_blocking(descriptor, True)
     return descriptor
