@@ -1,9 +1,9 @@
-"""Which files belong together by their names: the recordings of one shot, and what programs write beside a picture.
+"""Which files belong together by their names: the recordings of one shot, and the companions of a picture.
 
-A shot is recorded as a raw file and as a JPEG or HEIC beside it, with the same stem. A companion, such as edits, ratings or
-settings of a raw converter, is kept with its picture. One that carries the picture's whole name (``a.jpg.xmp``) is that
-picture's; one that carries its stem (``a.xmp``) may be any file's of that stem, and is the raw file's where there is one.
-This module must not look at files.
+A shot may be recorded as a raw file and as a JPEG or HEIC with the same stem. A companion holds edits, ratings or settings of a
+raw converter, and is kept with its picture. A companion with the picture's whole name (``a.jpg.xmp``) belongs to that picture;
+one with its stem (``a.xmp``) may belong to any file of that stem, and belongs to the raw file if there is one. This module must
+not look at files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BY_NAME: Final = (
     "xmp",  # darktable, digiKam
     "pp3",  # RawTherapee
-    "arp",  # ART, which came of it
+    "arp",  # ART, a fork of RawTherapee
     "dop",  # DxO PhotoLab
 )
 _BY_STEM: Final = (
@@ -31,68 +31,68 @@ _BY_STEM: Final = (
 )
 
 CAPTURE_ONE: Final = "CaptureOne"
-"""Beside the pictures, with a folder of settings for each version of the program in it."""
+"""Directory beside the pictures, with a folder of settings for each version of Capture One."""
 
 _NO_OWNER: Final = frozenset({*_BY_NAME, *_BY_STEM, "cos", "txt", "json", "csv", "md", "log", "html", "bak"})
-"""Files that nobody writes companions for: those themselves, notes, lists and copies of such."""
+"""Extensions of files that have no companions: companions themselves, notes, lists and backup copies."""
 
 MAX_DUPLICATES: Final = 99
-"""As many further edits of one picture darktable numbers with two digits."""
+"""The highest number of a duplicate that darktable writes with two digits."""
 
 
 def _spellings(extension: str) -> tuple[str, ...]:
-    """As programs and people write it; to list the directory for each picture would cost the square of their number."""
+    """Return the usual spellings of an extension; listing the directory for each picture would take quadratic time."""
     return extension, extension.upper(), extension.capitalize()
 
 
 def by_name(path: str) -> Iterator[str]:
-    """Companions that carry a picture's whole name, so that they are no other's.
+    """Return the companions that carry a picture's whole name, and so belong to it alone.
 
     Args:
-        path: of the picture, with ``/`` between parts.
+        path: path of the picture, with ``/`` between parts.
     """
     for extension in _BY_NAME:
         yield from (f"{path}.{written}" for written in _spellings(extension))
 
 
 def by_stem(path: str) -> Iterator[str]:
-    """Companions that carry a picture's stem; see `may_be_anothers`."""
+    """Return the companions that carry a picture's stem; see `may_be_anothers`."""
     stem, dot, _ = path.rpartition(".")
     for extension in _BY_STEM if dot else ():
         yield from (f"{stem}.{written}" for written in _spellings(extension))
 
 
 def duplicate(path: str, number: int) -> tuple[str, str]:
-    """A further edit by darktable, ``a_01.jpg.xmp``, and the picture that it would be the first of: ``a_01.jpg``."""
+    """Return darktable's companion of a duplicate, ``a_01.jpg.xmp``, and the picture whose companion it may be: ``a_01.jpg``."""
     stem, _, extension = path.rpartition(".")
     other = f"{stem}_{number:02}.{extension}"
     return f"{other}.xmp", other
 
 
 def settings_in(path: str, folder: str) -> str:
-    """Capture One's settings of a picture, in one of its folders.
+    """Return the path of Capture One's settings of a picture, in one of its folders.
 
     Args:
-        path: of the picture.
-        folder: a name in the folder ``CaptureOne`` beside it.
+        path: path of the picture.
+        folder: name of a folder in ``CaptureOne`` beside the picture.
     """
     directory, slash, name = path.rpartition("/")
     return f"{directory}{slash}{CAPTURE_ONE}/{folder}/{name}.cos"
 
 
 def may_be_anothers(path: str, companion: str, names: Iterable[str]) -> bool:
-    """Whether a companion that carries the stem may belong to another file rather than to this picture, or as much as to it.
+    """Whether a companion with the picture's stem may belong to another file.
 
-    Any program may write beside any file, films and documents among them, and one may be on its way here under another name.
+    Any program may write companions for any file, such as films and documents, and such a file may still have a temporary name.
 
     Args:
-        path: of the picture.
-        companion: from `by_stem`.
-        names: of all that lies in the picture's directory.
+        path: path of the picture.
+        companion: path from `by_stem`.
+        names: names of all files in the picture's directory.
     """
     own = path.rpartition("/")[2]
     stem = own.rpartition(".")[0].casefold()
-    # Raw converters write theirs for the raw file, whatever else is there; Apple writes its own for any.
+    # Raw converters write companions for the raw file, whatever else is there; Apple writes them for any file.
     is_raws = recording(path) is Recording.RAW and not companion.lower().endswith(".aae")
     for name in names:
         begun, dot, rest = _plain(name).partition(f"{stem}.")
@@ -108,24 +108,24 @@ def may_be_anothers(path: str, companion: str, names: Iterable[str]) -> bool:
 
 
 def _plain(name: str) -> str:
-    """What a file is called that is on its way, in or out: in small letters, and without what marks it as hidden."""
+    """Return the name of a file without the mark of a temporary or hidden one, casefolded."""
     return name.casefold().removeprefix(".cutoutd-removing-").lstrip(".~")
 
 
 def renamed(companion: str, path: str, new: str) -> str:
-    """The name of a companion once its picture has another.
+    """Return the path of a companion after its picture is renamed.
 
     Args:
-        companion: path of it.
-        path: of the picture as it was.
-        new: of the picture as it is.
+        companion: path of the companion.
+        path: path of the picture before.
+        new: path of the picture after.
     """
     before, after = path, new
     if not companion.startswith(f"{path}."):
         before, after = path.rpartition(".")[0], new.rpartition(".")[0]
     if companion.startswith(before):
         return after + companion.removeprefix(before)
-    # Capture One's: in a folder beside the picture.
+    # Capture One's settings are in a folder beside the picture.
     directory, slash, name = path.rpartition("/")
     new_directory, new_slash, new_name = new.rpartition("/")
     inside = companion.removeprefix(f"{directory}{slash}")
@@ -133,10 +133,10 @@ def renamed(companion: str, path: str, new: str) -> str:
 
 
 class Recording(Enum):
-    """What a camera may have recorded a shot as."""
+    """What a camera recorded a shot as."""
 
     DEVELOPED = auto()  # a JPEG or HEIC
-    RAW = auto()  # what the sensor saw
+    RAW = auto()  # the sensor's data
 
 
 _EXTENSIONS: Final = {
@@ -148,17 +148,17 @@ _EXTENSIONS: Final = {
 
 
 def recording(path: str) -> Recording | None:
-    """What a file is by its extension; None if it is neither."""
+    """Return the kind of recording that a file's extension stands for; None if it is none."""
     _, dot, extension = path.rpartition(".")
     lower = extension.lower()
     return next((kind for kind, known in _EXTENSIONS.items() if dot and lower in known), None)
 
 
 def partners(path: str) -> Iterator[str]:
-    """The paths that the other recording of the same shot may have; none if it can have none.
+    """Return the paths that the other recording of the same shot may have; none for other files.
 
     Args:
-        path: of one recording.
+        path: path of one recording.
     """
     kind = recording(path)
     stem, _, _ = path.rpartition(".")

@@ -1,7 +1,7 @@
-"""Which file system a folder is on, and whether its events can be trusted to come.
+"""Which file system a folder is on, and whether its events are complete.
 
-A kernel reports what passes through it. On a network share others write past it, so there only looking
-helps. It must not watch anything itself.
+A kernel reports only the changes made through it. Other machines write to a network share past it, so such a folder must be
+scanned. This module must not watch anything itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-# Written to by this machine's kernel alone.
+# Only this machine's kernel writes to them.
 _LOCAL: Final = frozenset(
     (  # noqa: SIM905 -- a list would have one name a line
         "apfs aufs bcachefs btrfs ecryptfs erofs exfat ext2 ext3 ext4 f2fs fuseblk hfs hfsplus iso9660 jfs "
@@ -25,14 +25,14 @@ _LOCAL: Final = frozenset(
     ).split()
 )
 
-# Those that keep inode and time of change on the disk. FAT and FUSE number files anew.
+# They keep the inode and the change time on the disk. FAT and FUSE number files anew at each mount.
 _STABLE: Final = frozenset(
     (  # noqa: SIM905 -- a list would have one name a line
         "apfs bcachefs btrfs ext2 ext3 ext4 f2fs hfs hfsplus jfs nilfs2 overlay ramfs reiserfs rootfs tmpfs ufs xfs zfs"
     ).split()
 )
 
-# Written to by other machines, or by the host of a virtual one. All of FUSE but fuseblk counts as well.
+# Other machines write to them, or the host of a virtual machine. So does any FUSE but fuseblk.
 _NETWORK: Final = frozenset(
     (  # noqa: SIM905 -- a list would have one name a line
         "9p acfs afpfs afs autofs beegfs ceph cifs coda davfs drvfs fakeowner gfs gfs2 glusterfs gpfs lustre "
@@ -55,9 +55,9 @@ class Mode:
     """How a folder should be watched.
 
     Attributes:
-        reason: why it is watched as it is, in words for status.
-        fstype: the file system's type, or ``unknown``.
-        network: others may write to it, so that events do not tell of every change, and it may be gone for a while.
+        reason: why it is watched in this way, for status.
+        fstype: type of the file system, or ``unknown``.
+        network: whether other machines may write to it, so that events are incomplete, and it may be unreachable for a while.
     """
 
     reason: str
@@ -66,22 +66,22 @@ class Mode:
 
     @property
     def has_stamps(self) -> bool:
-        """Whether inodes and times of change stay as they are as long as a file does."""
+        """Whether a file keeps its inode and change time as long as it is unchanged."""
         return self.fstype in _STABLE and not self.network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mount:
-    """A line of mountinfo.
+    """A line of mountinfo (proc(5)).
 
     Attributes:
-        point: where it is mounted.
-        fstype: the file system's type.
-        number: of the mount.
-        device: of the file system, "major:minor".
-        root: the directory of the file system that is mounted, from the file system's own root.
-        source: what is mounted, as it was named.
-        options: of the file system.
+        point: the mount point.
+        fstype: type of the file system.
+        number: id of the mount.
+        device: device of the file system, "major:minor".
+        root: the mounted directory, as a path from the root of its file system.
+        source: the mounted device or share, as it was given to mount.
+        options: options of the file system.
     """
 
     point: str
@@ -94,10 +94,10 @@ class Mount:
 
 
 def watch_mode(path: str) -> Mode:
-    """How a folder should be watched, by the file system it is on.
+    """Return how a folder should be watched, by the file system it is on.
 
     Args:
-        path: of the folder; links are resolved.
+        path: path of the folder; links are resolved.
 
     Raises:
         OSError: the folder cannot be reached.
@@ -110,15 +110,15 @@ def watch_mode(path: str) -> Mode:
 
 
 UNKNOWN: Final = "unknown"
-"""In the place of a type, where the system does not tell it: as where a root directory is in no list of mounts."""
+"""The type of a file system that the system does not name, such as a root directory that is in no list of mounts."""
 
 
 def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
-    """How a file system of this type should be watched.
+    """Return how a file system of a type should be watched.
 
     Args:
-        fstype: as the system calls it, or None if it could not be told.
-        local: what the system itself says, where it does.
+        fstype: type as the system names it; None: not known.
+        local: whether the system itself says that it is local; None: it does not say.
     """
     name = (fstype or UNKNOWN).lower()
     if name in _LOCAL and local is not False:
@@ -133,9 +133,9 @@ def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
 
 
 def mounts() -> tuple[Mount, ...]:
-    """All mounts of this process's namespace; none on a system that has no ``/proc``.
+    """Return all mounts of this process's namespace; none on a system without ``/proc``.
 
-    It asks the kernel alone, so no share can hold it up.
+    Only the kernel is queried, so an unreachable share cannot block it.
     """
     try:
         return parse_mountinfo(_MOUNTINFO.read_bytes())
@@ -145,7 +145,7 @@ def mounts() -> tuple[Mount, ...]:
 
 @lru_cache(maxsize=4)
 def parse_mountinfo(text: bytes) -> tuple[Mount, ...]:
-    """The mounts listed in ``/proc/self/mountinfo`` (proc(5)), in its order; odd lines are left out."""
+    """Return the mounts listed in ``/proc/self/mountinfo`` (proc(5)), in its order; malformed lines are left out."""
     mounts = []
     for line in text.splitlines():
         before, dash, after = line.partition(b" - ")
@@ -172,7 +172,7 @@ def _unescaped(field: bytes) -> str:
 
 
 def mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount | None:
-    """The mount an absolute path without links is on: the deepest, and of these the last, which is on top."""
+    """Return the mount that an absolute path without links is on: the deepest, and of several the last, which is on top."""
     found = None
     for mount in mounts:
         inside = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
@@ -182,14 +182,14 @@ def mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount | None:
 
 
 def parse_statfs(raw: bytes) -> tuple[str, bool]:
-    """The type's name, and whether it is local, of a ``struct statfs`` of macOS."""
+    """Return the type's name, and whether it is local, from macOS's ``struct statfs``."""
     flags, name = _STATFS.unpack_from(raw)
     return os.fsdecode(name.split(b"\0")[0]), bool(flags & _MNT_LOCAL)
 
 
 def _macos_mode(path: str) -> Mode:
     library = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
-    # On Intel the plain name is the structure of before 2007; on ARM there is only the newer one.
+    # On Intel the plain name has the structure from before 2007; on ARM there is only the newer one.
     call = getattr(library, "statfs$INODE64", None) or getattr(library, "statfs", None)
     raw = ctypes.create_string_buffer(_STATFS_BYTES)
     if call is None or call(os.fsencode(path), raw) != 0:

@@ -1,7 +1,7 @@
-"""The directory of an input in which programs put whole pictures, which are then renamed and so need no quiet time.
+"""The directory of an input for complete pictures that programs hand in; they are renamed from there, and need no quiet time.
 
-It lies in the input, so that its files get their names by one rename, and its name is one of ours, so that no scan enters it.
-Whoever puts a file there need not be the daemon. It must not decide what becomes of a file.
+It is inside the input, so that one rename gives a file its name, and its own name is reserved for cutoutd, so that no scan
+enters it. Other processes than the daemon may put files there. This module must not decide what becomes of a file.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 DIRECTORY: Final = ".cutoutd-incoming"
 
 UNCLAIMED_S: Final = 86_400.0
-"""After so long without being written to, a file that no request names is removed: its upload was broken off."""
+"""A file that no request names is removed this long after its last write: its upload was broken off."""
 
 
 class SpoolFile:
-    """A file that is being put there.
+    """An open file in the directory for complete pictures.
 
     Attributes:
-        name: in the directory.
-        descriptor: open for reading and writing.
+        name: name in that directory.
+        descriptor: file descriptor, open for reading and writing.
     """
 
     def __init__(self, name: str, descriptor: int) -> None:
@@ -44,10 +44,10 @@ class SpoolFile:
 
 @contextmanager
 def new_file(root: Path) -> Iterator[SpoolFile]:
-    """Make a file for a picture that is to come, and close it at the end; after an error it is removed.
+    """Create a file for a picture, and close it at the end; after an error it is removed.
 
     Args:
-        root: the folder's input.
+        root: path of the folder's input.
 
     Raises:
         OSError: the disk or share refuses.
@@ -56,7 +56,7 @@ def new_file(root: Path) -> Iterator[SpoolFile]:
     if tree.make(DIRECTORY, mode=0o700):
         tree.sync("")
     with tree.entry(path_of(name)) as entry:
-        # As others' files in the folder are: what it becomes is one of them.
+        # With the permissions of other files in the folder, since it becomes one of them.
         descriptor = entry.open(os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             yield SpoolFile(name, descriptor)
@@ -70,10 +70,10 @@ def new_file(root: Path) -> Iterator[SpoolFile]:
 
 @contextmanager
 def reopened(root: Path, name: str) -> Iterator[SpoolFile]:
-    """Open a file that is there, to go on writing it.
+    """Open an existing file, to continue writing it.
 
     Raises:
-        OSError: it is not there, or the disk or share refuses.
+        OSError: the file is missing, or the disk or share refuses.
     """
     with Tree(root).entry(path_of(name)) as entry:
         descriptor = entry.open(os.O_RDWR)
@@ -84,17 +84,17 @@ def reopened(root: Path, name: str) -> Iterator[SpoolFile]:
 
 
 def settle(root: Path, file: SpoolFile) -> None:
-    """See a file that is whole, and its name, onto the disk.
+    """Sync a complete file and its directory to the disk.
 
     Raises:
-        OSError: the disk or share failed at it.
+        OSError: the disk or share fails.
     """
     sync(file.descriptor)
     Tree(root).sync(DIRECTORY)
 
 
 def discard(root: Path, name: str, boundary: Boundary | None = None) -> None:
-    """Remove a file, if it is there.
+    """Remove a file, if it exists.
 
     Raises:
         OSError: the disk or share refuses.
@@ -111,12 +111,12 @@ def sweep(root: Path, in_use: Collection[str], boundary: Boundary | None = None)
     """Remove files whose upload was broken off long ago.
 
     Args:
-        root: the folder's input.
-        in_use: names of files that requests wait with.
-        boundary: what inside the input belongs to somebody else; None: nothing.
+        root: path of the folder's input.
+        in_use: names of files that requests still need.
+        boundary: what inside the input does not belong to the folder; None: everything belongs to it.
 
     Returns:
-        Their names.
+        The names of the removed files.
 
     Raises:
         OSError: the disk or share refuses.
@@ -138,12 +138,12 @@ def sweep(root: Path, in_use: Collection[str], boundary: Boundary | None = None)
 
 
 def path_of(name: str) -> str:
-    """Of a file, relative to the input."""
+    """Return the path of a file of this directory, relative to the input."""
     return f"{DIRECTORY}/{name}"
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be the name of such a file: it leads nowhere else."""
+    """Whether a text is a valid name of such a file, so that it cannot lead to another directory."""
     return 0 < len(text) <= 64 and text.isascii() and text.isalnum()  # noqa: PLR2004 -- twice what ours have
 
 
@@ -152,5 +152,5 @@ def _is_old(entry: Entry) -> bool:
         status = entry.lstat()
     except FileNotFoundError:
         return False
-    # A clock that was put back makes nothing old, and one that was put forward is seen for what it is a day later.
+    # A clock that was set back makes nothing old; one that was set forward is noticed a day later.
     return stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > UNCLAIMED_S

@@ -1,9 +1,9 @@
-"""The part of watchdog that reads inotify, made to tell what it otherwise keeps to itself.
+"""The reader of inotify events, built on watchdog's.
 
-watchdog 7.1 rebuilds its watches after an overflow but tells no one that files were missed, passes over
-sub-directories that could not be watched, and lets an exception end its reading thread unnoticed. It is
-told here which events we want: none for reading, or our own looks would be events, and none for each
-single write, since the closing of the file is one. Linux only; it must not look at files.
+watchdog 7.1 rebuilds its watches after an overflow but does not report that events were lost, skips sub-directories that cannot
+be watched, and lets an exception end its reading thread unnoticed; this subclass reports all three. It also restricts the
+events: none for reading, or our own reads would cause events, and none for each single write, since closing the file causes
+one. Linux only; this module must not look at files.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from cutoutd.intake.watch import Inbox
 
-# Single writes (IN_MODIFY) are left out: a large file is thousands of them. Moving is asked for because
-# watchdog follows moved directories by it.
+# Single writes (IN_MODIFY) are left out: a large file has thousands of them. Moves are included because watchdog
+# follows moved directories by them.
 _EVENTS: Final = Mask(
     InotifyConstants.IN_CREATE
     | InotifyConstants.IN_CLOSE_WRITE
@@ -39,19 +39,19 @@ _MAX_DENIED: Final = 100
 
 
 class InotifyReader(InotifyFD):
-    """One inotify instance and the thread that reads it; for one folder.
+    """An inotify instance and the thread that reads it, for one folder.
 
     Args:
-        inbox: gets "look everywhere" when events were lost.
+        inbox: receives a hint to scan when events were lost.
 
     Attributes:
-        trouble: why events no longer come, or None.
-        watched: directories that got a watch so far.
-        refused: directories that should have one and got none.
-        refusal: why the last of these got none.
+        trouble: why events no longer arrive; None if they do.
+        watched: number of directories that have a watch.
+        refused: number of directories whose watch was refused.
+        refusal: the error of the last refused watch.
 
     Raises:
-        OSError: there is no instance left (EMFILE).
+        OSError: no instance is left (EMFILE).
     """
 
     def __init__(self, inbox: Inbox) -> None:
@@ -67,11 +67,11 @@ class InotifyReader(InotifyFD):
 
     @property
     def opened_up(self) -> str | None:
-        """A directory that could not be read when it was to be watched, and now can; or None."""
+        """A directory that was unreadable when it was to be watched, and is readable now; None if there is none."""
         return next((os.fsdecode(path) for path in self._denied if _is_readable(path)), None)
 
     def run(self) -> None:
-        """Read until stopped; what ends it otherwise is kept in ``trouble``."""
+        """Read events until stopped; an exception that ends it is kept in ``trouble``."""
         try:
             super().run()
         except Exception as error:  # noqa: BLE001 -- whatever ends the reading must be told
@@ -81,17 +81,17 @@ class InotifyReader(InotifyFD):
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
     ) -> WatchDescriptor:
-        """Watch a directory for our events, and take note if it cannot be watched.
+        """Watch a directory for our events, and record it if it cannot be watched.
 
         Raises:
-            OSError: likewise; watchdog passes over it for all directories but the root.
+            OSError: the directory cannot be watched; watchdog ignores this for all directories but the root.
         """
         del mask  # watchdog's own includes opening and reading
         if self._root is None:
             self._root = path  # watchdog begins with it
         try:
             if not _is_readable(path):
-                # Left to itself, watchdog books the failure as a watch numbered -1.
+                # watchdog would record the failure as a watch with the number -1.
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fsdecode(path))
             descriptor = super().add_callback(path, _EVENTS, callback, id_)
         except OSError as error:
@@ -107,20 +107,20 @@ class InotifyReader(InotifyFD):
         return descriptor
 
     def handle_event(self, event: InotifyEvent) -> None:
-        """Pass an event on, unless a scan is due anyway; ask for a scan where events were lost."""
+        """Pass an event on, unless a scan is due anyway; request a scan if events were lost."""
         if event.is_ignored and event.wd == self._root_watch:
             self.trouble = "the folder was removed or unmounted"
         of_a_file = not (event.is_directory or event.is_ignored or event.is_queue_overflow)
         if of_a_file and not self._inbox.admit():
             return
         if of_a_file and event.is_moved_from:
-            # As a name that is gone. As half of a renaming it would hold up all later events for half a second,
-            # in which watchdog waits for the other half.
+            # Passed on as a deletion: as half of a rename it would delay all later events by the half second that watchdog
+            # waits for the other half.
             event = InotifyEvent(event.wd, Mask(InotifyConstants.IN_DELETE), 0, event.name)
         try:
             super().handle_event(event)
         finally:
-            # Only now: what happened before the watches were set up again is for the scan to find.
+            # Only now: changes from before the watches were set up again are found by the scan.
             if event.is_queue_overflow or event.is_move_self or self.trouble is not None:
                 self._inbox.everything()
 

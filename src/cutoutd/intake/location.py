@@ -1,8 +1,8 @@
-"""Where a directory really is, so that two names of one place are known for what they are.
+"""Where a directory really is, so that two paths of one directory are recognised.
 
-Links are resolved, and what mounts make of a path is undone: each location has the device and inode of the directory
-and of all above it, and its addresses, which are the same under every mount that shows it. It must not decide what may
-lie where, and touches no network share but those that the caller allows, since any of them may hang.
+Links are resolved, and mounts are traced back: each location has the device and inode of the directory and of all directories
+above it, and its addresses, which are the same under every mount that shows it. This module must not decide which directories
+may overlap, and accesses no network share but those that the caller allows, since any share may hang.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from cutoutd.intake.filesystems import Mount
 
 Address = tuple[str, str]
-"""A name space, such as a file system's device, and a path in it from the root."""
+"""A namespace, such as a file system's device, and a path in it from its root."""
 
-_MAX_LINKS: Final = 40  # as the kernel has it
+_MAX_LINKS: Final = 40  # the kernel's limit
 _BY_PATH: Final = "path"
 _DIRECTORIES_OF: Final = ("lowerdir", "upperdir", "lowerdir+")
 
@@ -39,17 +39,17 @@ class Location:
     """Where a directory is, or would be.
 
     Attributes:
-        path: as it was given.
-        real: without links, as far as it is there.
-        own: its identity; None if it is not there, or does not answer.
+        path: path as it was given.
+        real: path without links, as far as it exists.
+        own: identity of the directory; None if it does not exist, or does not respond.
         above: identities of the directories above it.
-        addresses: of it, on all file systems that are known to show it.
-        mounted: what is mounted somewhere inside it: the place relative to it, and the addresses.
-        unstable: it is on a share, where identities may change while the directory stays the same.
-        marker: the UUID of its marker, where it is on a share.
+        addresses: addresses of the directory, on all file systems that are known to show it.
+        mounted: mounts inside the directory: the relative path of each, and its addresses.
+        unstable: whether it is on a share, where identities may change while the directory stays the same.
+        marker: UUID of its marker, if it is on a share.
         markers: UUIDs of the markers above it, on shares.
-        staged: this run stages results in it or above it, on a share.
-        answered: whether all of the way to it was looked at.
+        staged: whether this session stages results in it or above it, on a share.
+        answered: whether every directory on the way to it was looked at.
         shares: mount points of the shares that it is on.
     """
 
@@ -67,13 +67,13 @@ class Location:
     shares: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        """As its owner wrote it, and where that is if links lead elsewhere."""
+        """The path as configured, and the real path if links lead elsewhere."""
         written = os.fspath(self.path)
         return written if written == self.real else f"{written}, that is {self.real}"
 
 
 def relation(one: Location, other: Location) -> Relation | None:
-    """How one directory lies to another; None if they have nothing in common."""
+    """Return how one directory relates to another; None if they do not overlap."""
     if _is_same(one, other):
         return Relation.IS
     if _lies_inside(one, other):
@@ -86,11 +86,11 @@ def relation(one: Location, other: Location) -> Relation | None:
 
 
 def inside(place: Location, root: Location) -> Iterator[str]:
-    """Under which relative paths a place, or a part of it, is seen inside a directory.
+    """Return the relative paths at which a location, or a part of it, appears inside a directory.
 
     Args:
-        place: that is looked for.
-        root: the directory.
+        place: the location to look for.
+        root: the directory to look in.
     """
     for address in place.addresses:
         for above in root.addresses:
@@ -106,7 +106,7 @@ def inside(place: Location, root: Location) -> Iterator[str]:
 
 
 class Mounts:
-    """All mounts of this process's namespace, ready to be asked."""
+    """All mounts of this process's namespace, with lookups by path and number."""
 
     def __init__(self, mounts: tuple[Mount, ...]) -> None:
         self.points = {mount.point: mount for mount in mounts}  # of several on one point the last is on top
@@ -115,7 +115,7 @@ class Mounts:
             point for point, mount in self.points.items() if filesystems.mode_of(mount.fstype).network
         )
         points = [mount.point for mount in mounts]
-        # Where one mount hides another, the text of a path does not tell which it is on.
+        # If one mount hides another, the text of a path does not tell which mount it is on.
         self.overlap = len(points) != len(self.points) or any(
             later != "/" and earlier.startswith(f"{later}/")
             for number, later in enumerate(points)
@@ -126,7 +126,7 @@ class Mounts:
         }
 
     def point_of(self, path: str) -> str | None:
-        """The mount point a path without links is under."""
+        """Return the mount point that a path without links is under; None if there is none."""
         while path not in self.points:
             if path == "/":
                 return None
@@ -140,7 +140,7 @@ def _ready(mounts: tuple[Mount, ...]) -> Mounts:
 
 
 def mounts() -> Mounts:
-    """As they are now; asks the kernel alone, so no share can hold it up."""
+    """Return the current mounts; only the kernel is queried, so an unreachable share cannot block it."""
     return _ready(filesystems.mounts())
 
 
@@ -150,11 +150,11 @@ def locate(
     """Find out where a directory is.
 
     Args:
-        path: absolute; nothing need be there.
-        mounts: all there are.
-        reachable: mount points of the shares that may be looked at, what lies on others is taken as it is written;
-            None: all of them.
-        sign: name of a file by which directories of this run are known on shares, relative to them.
+        path: absolute path; it need not exist.
+        mounts: all mounts.
+        reachable: mount points of the shares that may be accessed; paths on other shares are taken as written. None: all
+            shares.
+        sign: relative path of a file by which directories of this session are recognised on shares.
     """
     barred = frozenset() if reachable is None else mounts.shares - reachable - {"/"}
     real, answered = _resolve(os.fspath(path), barred)
@@ -194,7 +194,7 @@ def _is_same(one: Location, other: Location) -> bool:
         return True
     if not one.addresses.isdisjoint(other.addresses):
         return True
-    # The same share mounted twice: a marker is in one directory, unless somebody copied it.
+    # The same share mounted twice: a marker is in one directory only, unless it was copied.
     return one.unstable and other.unstable and one.marker is not None and one.marker == other.marker
 
 
@@ -216,7 +216,7 @@ def _shows(one: Location, other: Location) -> bool:
 
 
 def _below(one: Address, other: Address) -> str | None:
-    """The way from one address down to another: empty if they are the same, None if there is no such way."""
+    """Return the relative path from one address down to another: empty if they are equal, None if there is no such path."""
     if one[0] != other[0]:
         return None
     if one[1] == other[1]:
@@ -226,7 +226,7 @@ def _below(one: Address, other: Address) -> str | None:
 
 
 def _resolve(path: str, barred: frozenset[str]) -> tuple[str, bool]:
-    """A path without links, and whether nothing kept us from looking at all of it."""
+    """Return a path without links, and whether every part of it could be looked at."""
     waiting = deque(path.split("/"))
     here, links = "", 0
     while waiting:
@@ -244,7 +244,7 @@ def _resolve(path: str, barred: frozenset[str]) -> tuple[str, bool]:
                 continue
             target = os.readlink(here)  # noqa: PTH115 -- text, as it is written
         except OSError:
-            continue  # what is not there is no link; what lies below it is not there either
+            continue  # a missing part is no link, and neither is anything below it
         links += 1
         if links > _MAX_LINKS:
             return os.path.normpath("/".join((here, *waiting))), True
@@ -269,14 +269,14 @@ def _marker(level: str) -> str | None:
 
 
 def _mount_of(real: str, mounts: Mounts, point: str | None, *, is_there: bool) -> Mount | None:
-    """The mount a path is on: by the kernel's own number, where the path is there, since mounts may hide others."""
+    """Return the mount that a path is on; by the kernel's mount number if the path exists, since mounts may hide others."""
     number = _mount_number(real) if mounts.overlap and is_there and point is not None else None
     by_point = mounts.points.get(point) if point is not None else None
     return by_point if number is None else mounts.by_number.get(number, by_point)
 
 
 def _mount_number(real: str) -> int | None:
-    """As proc(5) says of ``/proc/PID/fdinfo``; None where there is no such thing."""
+    """Return the mount id in ``/proc/PID/fdinfo`` (proc(5)); None on systems without it."""
     flag = getattr(os, "O_PATH", None)
     if flag is None:
         return None
@@ -293,7 +293,7 @@ def _mount_number(real: str) -> int | None:
 
 
 def _addresses(mount: Mount | None, real: str) -> Iterator[Address]:
-    """All names under which a path may be known elsewhere."""
+    """Return all addresses of a path."""
     yield _BY_PATH, real
     if mount is None or not (real == mount.point or real.startswith(mount.point.rstrip("/") + "/")):
         return
@@ -303,13 +303,13 @@ def _addresses(mount: Mount | None, real: str) -> Iterator[Address]:
         yield mount.device, inner or "/"
     source = mount.source.rstrip("/")
     if source.startswith("//") or (":" in source and not source.startswith("/")):
-        yield "share", source + inner  # a server's; two mounts of it may look like two devices
+        yield "share", source + inner  # a server's path; two mounts of it may have different devices
     for directory in _shown(mount):
         yield _BY_PATH, os.path.normpath(directory + inner)
 
 
 def _shown(mount: Mount) -> Iterator[str]:
-    """Directories that another file system only shows, such as overlay and what FUSE makes of them."""
+    """Return the directories that another file system shows, such as overlay or some of FUSE."""
     if mount.fstype == "overlay":
         for option in mount.options.split(","):
             key, _, value = option.partition("=")

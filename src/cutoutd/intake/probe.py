@@ -1,7 +1,7 @@
-"""A first touch of a file: what its first bytes say, whether someone still writes it, and whether it can be read again.
+"""A probe of a file: the kind of its first bytes, whether a program still writes it, and whether it is readable again.
 
-It reads a few bytes and decodes nothing. It opens only what is a regular file inside the folder, so it
-cannot hang on a FIFO or be led out by a link.
+It reads a few bytes and decodes nothing. It opens only regular files inside the folder, so a FIFO cannot block it and a link
+cannot lead it outside.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
-    """What was found out about a file.
+    """The result of a probe.
 
     Attributes:
-        kind: what it is to us; worth nothing yet while the file is held.
-        held: someone has it open for writing, on this machine. Look at this first.
-        hint: of what is no picture, what it seems to be; empty: its first bytes do not tell.
+        kind: kind of the file; not reliable while the file is held.
+        held: whether a program on this machine has it open for writing; to be checked first.
+        hint: for a file that is not a picture, what it seems to be; empty: its first bytes do not tell.
     """
 
     kind: file_signatures.FileKind
@@ -37,18 +37,18 @@ class Probe:
 
 
 def open_probe(root: str, path: str, boundary: FolderBoundary | None = None) -> Probe | None:
-    """Open a file, look at its first bytes, ask whether it is open for writing, and close it.
+    """Open a file, read its first bytes, check whether it is open for writing, and close it.
 
     Args:
-        root: the folder's input.
-        path: of the file, relative to the root.
-        boundary: what inside the root belongs to somebody else; None: nothing.
+        root: path of the folder's input.
+        path: path of the file, relative to the root.
+        boundary: what inside the root does not belong to the folder; None: everything belongs to it.
 
     Returns:
-        What was found, or None if there is no regular file that is really inside the root.
+        The result; None if there is no regular file at this path that is really inside the root.
 
     Raises:
-        OSError: it cannot be told now, such as EACCES, EIO or ESTALE.
+        OSError: the file cannot be probed now, such as EACCES, EIO or ESTALE.
     """
     try:
         with parent_of(root, path, boundary) as (directory, name):
@@ -62,12 +62,12 @@ def open_probe(root: str, path: str, boundary: FolderBoundary | None = None) -> 
 def _probe(directory: int, name: str) -> Probe | None:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode):
-        return None  # opening a device can have effects of its own
+        return None  # opening a device can have side effects
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(name, flags, dir_fd=directory)
     except BlockingIOError:
-        # A file server here (Samba) holds a lease for its client, and has just been asked to end it.
+        # The file server on this machine (Samba) holds a lease for its client, and was just asked to end it.
         return Probe(kind=file_signatures.kind(b"", name), held=True)
     try:
         status = os.fstat(descriptor)
@@ -76,7 +76,7 @@ def _probe(directory: int, name: str) -> Probe | None:
         head = os.read(descriptor, file_signatures.HEAD_BYTES)
         kind = file_signatures.kind(head, name)
         is_decided = len(head) >= file_signatures.DECIDED_BYTES
-        # No one waits for what is no picture: a log that is open all day would be asked after for ever.
+        # No need to wait for a file that is no picture: a log that is open all day would be probed for ever.
         held = not (kind is file_signatures.FileKind.OTHER and is_decided) and is_open_for_writing(descriptor)
         hint = (file_signatures.seems_to_be(head) or "") if kind is file_signatures.FileKind.OTHER else ""
         return Probe(kind=kind, held=held, hint=hint)
@@ -85,22 +85,22 @@ def _probe(directory: int, name: str) -> Probe | None:
 
 
 MAX_PROBES: Final = 20
-"""More tell no more: a share that fails for so many fails for all."""
+"""The most files to probe; more add nothing: a share on which this many fail is failing as a whole."""
 
 
 class ReadProbes:
-    """The files to probe of one folder; ``add`` may be called from any thread, all else belongs to the monitor's.
+    """The files of one folder to probe; ``add`` may be called from any thread, the rest only from the monitor's.
 
     Args:
-        root: the folder's input.
-        interval_s: between two tries of the same ones.
+        root: path of the folder's input.
+        interval_s: seconds between two tries of the same files.
     """
 
     def __init__(self, root: str, interval_s: float) -> None:
         self._root = root
         self._interval_s = interval_s
         self._added: deque[str] = deque(maxlen=MAX_PROBES)
-        self._failing: dict[str, bool] = {}  # whether it could not be read when it was tried
+        self._failing: dict[str, bool] = {}  # whether the last try failed
         self._next_s = 0.0
 
     @property
@@ -109,11 +109,11 @@ class ReadProbes:
         return self._next_s if self._failing else None
 
     def add(self, path: str) -> None:
-        """One more, relative to the input."""
+        """Add a file, by its path relative to the input."""
         self._added.append(path)
 
     def hear(self) -> bool:
-        """Take up what was added; whether anything was."""
+        """Take over the added files; returns whether there were any."""
         heard = bool(self._added)
         while self._added:
             path = self._added.popleft()
@@ -122,7 +122,7 @@ class ReadProbes:
         return heard
 
     def try_them(self, now_s: float) -> int:
-        """Read a little of each, if it is time; how many could not be read before, and now can."""
+        """Probe each file, if it is time; returns how many failed before and are readable now."""
         recovered = 0
         if not self._failing or (now_s < self._next_s and all(self._failing.values())):
             return 0
@@ -138,5 +138,5 @@ class ReadProbes:
         return recovered
 
     def clear(self) -> None:
-        """The folder is away: what was suspected is nobody's fault."""
+        """Forget all files: the folder is away, so their failures mean nothing."""
         self._failing.clear()

@@ -1,8 +1,8 @@
 """Which names in a hot folder are of interest, decided from the name alone.
 
-Names that are never a picture of the user's, since systems, stores, downloads and programs keep them for themselves, stand in one
-table, each row with what makes such a name and where that is documented. It must not look at the file system, and knows
-nothing of what is inside a file.
+Junk is a name that is never a picture of the user's, because a system, storage device, download or program uses it. All junk is
+in one table; each row has the program and where the name is documented. This module must not look at the file system, and
+knows nothing of a file's contents.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class JunkKind(Enum):
-    """What a row's names are."""
+    """What a row of the junk table matches."""
 
-    DIRECTORY = auto()  # nothing below it is taken
+    DIRECTORY = auto()  # a directory; nothing below it is taken
     FILE = auto()
     EITHER = auto()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Junk:
-    """Names that one program makes.
+    """Names that one program or system uses.
 
     Attributes:
-        what: what they are.
+        what: whether they are of files, directories or both.
         names: patterns.
-        whose: the program or system, and what it keeps there.
-        source: where that is documented; or how it was seen.
+        whose: the program or system, and its purpose.
+        source: where that is documented, or how it was observed.
     """
 
     what: JunkKind
@@ -42,7 +42,7 @@ class Junk:
 
 
 OURS: Final = (".cutoutd-*", ".cutoutd-*/")
-"""Our own marker, claims and staging directories: no setting can ask for them."""
+"""Our own marker, claims and staging directories; no setting includes them."""
 
 
 def _row(what: JunkKind, names: str, whose: str, source: str) -> Junk:
@@ -88,7 +88,7 @@ JUNK: Final = (
     ),
     _row(_F, "Icon\r", "macOS: a folder's icon", "Finder"),
     _row(_D, "lost+found", "ext2 to ext4: what fsck found", "mklost+found(8)"),
-    # Stores
+    # Storage devices
     _row(
         _D,
         "@eaDir|#recycle|#snapshot|@tmp|@sharebin|@synologydrive|@SynoFinder-*",
@@ -102,7 +102,7 @@ JUNK: Final = (
         "QNAP: bin, snapshots, films in other sizes, thumbnails",
         "docs.qnap.com: network recycle bin, snapshots, Multimedia Console",
     ),
-    # Services that synchronise
+    # Synchronisation services
     _row(
         _F,
         "*.sync-conflict-*",
@@ -186,13 +186,13 @@ JUNK: Final = (
 
 
 def _junk_patterns(asked: frozenset[str] = frozenset()) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of directories and of files that are left out.
+    """Return the name patterns of junk directories and junk files.
 
     Args:
-        asked: names of the table that a folder asks for after all, in lower case.
+        asked: patterns of the table that a folder includes explicitly, in lower case.
 
     Returns:
-        Of directories, of files.
+        The patterns of directories, and those of files.
     """
     wanted = [(row, name) for row in JUNK for name in row.names if name.lower() not in asked]
     directories = [name for row, name in wanted if row.what is not JunkKind.FILE]
@@ -206,24 +206,24 @@ _WILDCARDS: Final = frozenset("*?[")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """What one folder takes, as its table of the configuration says.
+    """What one folder takes, from its table in the configuration.
 
-    Paths are relative to the folder's input, with ``/`` between parts. A pattern that contains ``/`` is
-    compared with the path from its start, any other with each part of it; what matches a directory matches
-    all below it. ``*`` and ``?`` stay within a part, ``**`` does not, ``[abc]`` is any of these characters,
-    a ``/`` at the end asks for a directory. Case does not matter.
+    Paths are relative to the folder's input, with ``/`` between parts. A pattern that contains ``/`` is matched against the path
+    from its start, any other pattern against each part of it; a pattern that matches a directory matches everything below it.
+    ``*`` and ``?`` match within a part, ``**`` across parts, ``[abc]`` matches any of these characters, and a ``/`` at the end
+    matches directories only. Case does not matter.
 
-    Junk (`cutoutd.intake.rules`) is left out unless ``include`` names it exactly: by the very pattern of the table
-    (``*.thm``, ``@eaDir``), or a file by its own name without a wildcard (``poster.bak``). A ``*`` never asks for it.
+    Junk (`cutoutd.intake.rules`) is left out unless ``include`` names it exactly: by the same pattern as in the table
+    (``*.thm``, ``@eaDir``), or a file by its own name without a wildcard (``poster.bak``). A ``*`` never includes it.
 
     Attributes:
-        include: a file must match one of these.
-        exclude: and none of these, nor junk.
+        include: patterns; a file must match one of them.
+        exclude: patterns; a file must match none of them, nor junk.
         recursive: whether sub-directories are entered.
-        subtrees: directories that are left out as they are written, such as an output inside the input.
+        subtrees: directories that are left out, as literal paths, such as an output inside the input.
 
     Raises:
-        ValueError: a pattern or subtree names nothing, or has a range that runs backwards.
+        ValueError: a pattern or subtree is empty, or has a range that runs backwards.
     """
 
     include: tuple[str, ...] = ("*",)
@@ -269,7 +269,7 @@ class Rules:
         )
 
     def _is_asked_for(self, path: str) -> bool:
-        """Whether a file that is junk by its name is named exactly; where it lies must be no junk."""
+        """Whether a junk file is included by its exact name; its directory must not be junk."""
         directory, slash, name = path.rpartition("/")
         if slash and self._junk.match(f"{directory}/"):
             return False
@@ -277,14 +277,14 @@ class Rules:
 
 
 def _named_exactly(include: Iterable[str]) -> Iterator[str]:
-    """The patterns that are a name or path and nothing else, in lower case."""
+    """Return the patterns without wildcards, in lower case."""
     for pattern in include:
         if not _WILDCARDS.intersection(pattern) and not pattern.endswith("/"):
             yield pattern.strip("/").lower()
 
 
 def _compile_junk(include: Iterable[str]) -> re.Pattern[str]:
-    """The names of junk: of directories anywhere in a path, of files at its end."""
+    """Return one expression for junk: directories anywhere in a path, files at its end."""
     asked = frozenset(pattern.strip("/").lower() for pattern in include)
     directories, files = _junk_patterns(asked)
     below = "|".join(map(_translate_name, directories))
@@ -294,12 +294,12 @@ def _compile_junk(include: Iterable[str]) -> re.Pattern[str]:
 
 
 def _translate_name(pattern: str) -> str:
-    """A pattern of the junk's table, which has no brackets."""
+    """Translate a pattern of the junk table, which has no brackets."""
     return "".join({"*": "[^/]*", "?": "[^/]"}.get(c, re.escape(c)) for c in pattern)
 
 
 def _compile(patterns: Iterable[str]) -> re.Pattern[str]:
-    """One expression for all patterns, since 100,000 names are compared with it in a scan."""
+    """Return one expression for all patterns, since a scan matches 100,000 names against it."""
     from_start: list[str] = []
     any_part: list[str] = []
     for pattern in patterns:
@@ -320,7 +320,7 @@ def _compile(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _translate(pattern: str) -> str:
-    """A glob as a regular expression for ``re``, without its end."""
+    """Translate a glob to a regular expression for ``re``, without an end anchor."""
     out, at = "", 0
     while at < len(pattern):
         brackets = _IN_BRACKETS.match(pattern, at)

@@ -1,8 +1,8 @@
-"""What is in a folder right now: the truth, of which events are only hints; and where the folder ends.
+"""A scan of a folder, which finds what is there now, while events are only hints; and the boundary of a folder.
 
-It lists and stats, and a walk opens nothing but directories and the markers of other folders, so a FIFO or a device cannot hang
-it. Symbolic links are never followed below the root. What lies inside the input and belongs to somebody else is not entered: it
-is known by device and inode, by its path, by the marker of another folder, and on shares by what this run stages in it.
+A scan lists and stats. It opens only directories and the markers of other folders, so a FIFO or a device cannot block it. It
+follows no symbolic link below the root. It does not enter what lies inside the input but does not belong to the folder: that is
+recognised by device and inode, by path, by another folder's marker, and on shares by what this session stages in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ANOTHER: Final = "another directory has taken the folder's place"
 
 
 class ApartError(FileNotFoundError):
-    """What is there belongs to somebody else, so that for this folder it is not there."""
+    """The path does not belong to this folder, and counts as missing for it."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(errno.ENOENT, why, path)
@@ -37,14 +37,14 @@ class ApartError(FileNotFoundError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderBoundary:
-    """What is not entered, although it lies inside a folder's input.
+    """What inside a folder's input does not belong to it, and is not entered.
 
     Attributes:
         root: identity of the input; None: it is not stable, or not known.
-        ids: identities of directories that belong to somebody else, and whose they are.
-        paths: files and directories that belong to somebody else, relative to the input, and whose they are.
-        uuid: of the folder's own marker; None: markers are not looked at.
-        sign: name of a file, relative to a directory, by which this run's outputs are known on shares; empty: none.
+        ids: identities of directories that do not belong to the folder, with the reason.
+        paths: files and directories that do not belong to the folder, relative to the input, with the reason.
+        uuid: UUID of the folder's own marker; None: markers are not checked.
+        sign: relative path of a file by which this session's outputs are recognised on shares; empty: none.
     """
 
     root: FileId | None = None
@@ -54,23 +54,23 @@ class FolderBoundary:
     sign: str = ""
 
     def check_root(self, directory: int) -> None:
-        """See that an open directory is the input that was looked at.
+        """Check that an open directory is the input.
 
         Raises:
-            OSError: it is another one.
+            OSError: it is another directory.
         """
         if self.root is not None and file_id(os.fstat(directory)) != self.root:
             raise OSError(errno.ESTALE, _ANOTHER)
 
     def check_directory(self, directory: int, path: str) -> None:
-        """See that an open directory inside the input belongs to the folder.
+        """Check that an open directory inside the input belongs to the folder.
 
         Args:
-            directory: its descriptor.
-            path: relative to the input.
+            directory: descriptor of the directory.
+            path: its path, relative to the input.
 
         Raises:
-            ApartError: it belongs to somebody else.
+            ApartError: it does not belong to the folder.
         """
         self.check_path(path)
         whose = self.ids.get(file_id(os.fstat(directory))) if self.ids else None
@@ -79,10 +79,10 @@ class FolderBoundary:
             raise ApartError(path, whose)
 
     def check_path(self, path: str) -> None:
-        """See that a path belongs to the folder, as far as its text tells.
+        """Check that a path belongs to the folder, as far as its text shows.
 
         Raises:
-            ApartError: it belongs to somebody else.
+            ApartError: it does not belong to the folder.
         """
         if (whose := self.paths.get(path)) is not None:
             raise ApartError(path, whose)
@@ -109,10 +109,10 @@ class FolderBoundary:
 
 
 MAX_PATH: Final = 4000
-"""Characters; no program could open a file further down, and a directory that contains itself must end."""
+"""The longest path in characters; no program could open a longer one, and a directory that contains itself must end."""
 
 
-# Primes: 31 bits of a stamp tell the inode, 32 the time.
+# Primes: 31 bits of a stamp are for the inode, 32 for the time.
 _INODES: Final = (1 << 31) - 1
 _TIMES: Final = (1 << 32) - 5
 _TIME_BITS: Final = 32
@@ -120,13 +120,13 @@ _TIME_BITS: Final = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannedFile:
-    """A regular file as a look found it.
+    """A regular file as a scan found it.
 
     Attributes:
         path: relative to the root, with ``/`` between parts; bytes that are not UTF-8 are surrogates.
-        size: bytes.
-        mtime_ns: modification time as the file system gives it.
-        stamp: of its inode and the time of its last change of any kind, as one number of 63 bits.
+        size: size in bytes.
+        mtime_ns: modification time as the file system gives it, in ns.
+        stamp: a number of 63 bits computed from its inode and change time.
     """
 
     path: str
@@ -136,19 +136,19 @@ class ScannedFile:
 
 
 class Scan:
-    """One walk through a folder; iterate over it once, then see ``errors``.
+    """One walk through a folder; to be iterated over once, after which ``errors`` is complete.
 
-    A file that vanishes meanwhile is left out. A sub-directory that cannot be read does not end the walk.
+    A file that vanishes during the walk is left out. A sub-directory that cannot be read does not end it.
 
     Args:
-        root: the folder's input.
-        rules: what it takes.
-        boundary: what inside the root belongs to somebody else, and is not entered; None: nothing.
+        root: path of the folder's input.
+        rules: rules for what it takes.
+        boundary: what inside the root does not belong to the folder, and is not entered; None: everything belongs to it.
 
     Attributes:
         errors: what could not be read, as (path relative to the root, reason).
-        apart: what was not entered, and whose it is.
-        links: symbolic links that were passed over, but for those under a name that is ignored in any case.
+        apart: what was not entered, with the reason.
+        links: number of symbolic links that were skipped, without those whose names are ignored anyway.
     """
 
     def __init__(self, root: str, rules: Rules, boundary: FolderBoundary | None = None) -> None:
@@ -160,7 +160,7 @@ class Scan:
         self.links = 0
 
     def __iter__(self) -> Iterator[ScannedFile]:
-        """Walk.
+        """Walk through the folder.
 
         Raises:
             OSError: the root itself cannot be read.
@@ -175,7 +175,7 @@ class Scan:
                 self._note(below, error)
 
     def _list(self, directory: str, directories: list[str]) -> Iterator[ScannedFile]:
-        """The files of one directory; its sub-directories are added to ``directories``."""
+        """Yield the files of one directory, and add its sub-directories to ``directories``."""
         prefix = f"{directory}/" if directory else ""
         descriptor = open_directory(self._root, directory, self._boundary, is_known_above=True)
         try:
@@ -216,18 +216,18 @@ class Scan:
 
 
 def look(root: str, path: str, boundary: FolderBoundary | None = None) -> ScannedFile | None:
-    """Look at one file without opening it.
+    """Return a file as a scan would find it, without opening it.
 
     Args:
-        root: the folder's input.
-        path: of the file, relative to the root.
-        boundary: what inside the root belongs to somebody else; None: nothing.
+        root: path of the folder's input.
+        path: path of the file, relative to the root.
+        boundary: what inside the root does not belong to the folder; None: everything belongs to it.
 
     Returns:
-        What it looks like, or None if there is no regular file that is really inside the root.
+        The file; None if there is no regular file at this path that is really inside the root.
 
     Raises:
-        OSError: it cannot be told, such as EACCES, EIO or ESTALE.
+        OSError: it cannot be looked at, such as EACCES, EIO or ESTALE.
     """
     try:
         with parent_of(root, path, boundary) as (directory, name):
@@ -239,7 +239,7 @@ def look(root: str, path: str, boundary: FolderBoundary | None = None) -> Scanne
 
 
 def seen_as(path: str, status: os.stat_result) -> ScannedFile | None:
-    """A file by its stat; None if it is no regular one."""
+    """Return a file by its stat; None if it is not a regular file."""
     if not stat.S_ISREG(status.st_mode):
         return None
     return ScannedFile(
@@ -251,5 +251,5 @@ def seen_as(path: str, status: os.stat_result) -> ScannedFile | None:
 
 
 def have_one_inode(stamp: int, other: int) -> bool:
-    """Whether two stamps are of the same inode."""
+    """Whether two stamps have the same inode."""
     return stamp >> _TIME_BITS == other >> _TIME_BITS

@@ -1,7 +1,7 @@
-"""Which files have been left alone long enough to be taken: a function of observations and a clock.
+"""Which files have been unchanged long enough to be taken: a function of observations and a clock.
 
-It must not look at files or read a clock; the caller passes what it saw and when. Not thread-safe: one
-folder's thread owns it.
+It must not look at files or read a clock; the caller passes its observations and their times. Not thread-safe: it belongs to one
+folder's thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from cutoutd.faults.backoff import pause_s
 
 MAX_HOLD_S: Final = 30.0
-"""A writer that keeps a file open is asked after no more rarely than this."""
+"""The longest pause between two checks whether a writer still has a file open."""
 
 ASK_AGAIN_S: Final = 1.0
 """A due file that is neither taken nor forgotten is due again after this time, so that none is stranded."""
@@ -24,12 +24,12 @@ _SLACK: Final = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """A file that is waited for, as status shows it.
+    """A file that is not taken yet, for status.
 
     Attributes:
-        path: relative to the folder's input.
-        waited_s: since it was first seen.
-        held: whether someone had it open for writing when last asked.
+        path: path relative to the folder's input.
+        waited_s: seconds since it was first seen.
+        held: whether a program had it open for writing at the last check.
     """
 
     path: str
@@ -52,22 +52,21 @@ class _File:
 class SettleTracker:
     """The files of one folder that are not taken yet.
 
-    A file is settled when neither its size nor its modification time has changed, and nothing else was
-    heard of it, for ``settle_s``. The caller's loop: what ``due`` names is looked at once more, and the look
-    is passed to ``observe``; True means that the file can be taken (then ``forget`` it), unless a writer
-    still has it open (then ``hold`` it). A file that is gone is forgotten.
+    A file is settled when its size and modification time have not changed, and no event has arrived for it, for ``settle_s``.
+    The caller looks at each file that ``due`` returns and passes the result to ``observe``; if that returns True, the file can be
+    taken (then ``forget`` it), unless a writer still has it open (then ``hold`` it). A file that is gone is to be forgotten.
 
     All times are seconds of one monotonic clock.
 
     Args:
-        settle_s: the quiet time, at least 0.
+        settle_s: the quiet time in seconds, at least 0.
     """
 
     def __init__(self, settle_s: float) -> None:
         self._settle_s = settle_s
         self._files: dict[str, _File] = {}
-        # One valid entry a file: (time, token, path). A file that becomes due later than its entry says is
-        # put back when the entry comes up, so events cost no push; an entry with an old token is void.
+        # One valid entry per file: (time, token, path). A file that becomes due later than its entry says is pushed again when
+        # the entry comes up, so an event needs no push; an entry with an old token is void.
         self._queue: list[tuple[float, int, str]] = []
         self._tokens = count()
 
@@ -78,14 +77,14 @@ class SettleTracker:
         return path in self._files
 
     def observe(self, path: str, size: int, mtime_ns: int, now_s: float, *, quiet_s: float = 0.0) -> bool:
-        """Note what a file looks like now.
+        """Record the current size and modification time of a file.
 
         Args:
-            path: of the file.
-            size: bytes.
-            mtime_ns: modification time.
-            now_s: when it was seen.
-            quiet_s: how long a file seen for the first time is known to have been quiet before.
+            path: path of the file.
+            size: size in bytes.
+            mtime_ns: modification time in ns.
+            now_s: when it was observed.
+            quiet_s: for how long a file that is seen for the first time is known to have been unchanged.
 
         Returns:
             Whether it is settled.
@@ -108,23 +107,23 @@ class SettleTracker:
         return now_s >= file.quiet_at_s
 
     def quiet_s(self, path: str, now_s: float) -> float:
-        """For how long a file has been left alone; 0 for unknown paths."""
+        """Return for how long a file has been unchanged; 0 for unknown paths."""
         file = self._files.get(path)
         return 0.0 if file is None else now_s - file.changed_s
 
     def since_s(self, path: str, now_s: float) -> float:
-        """When a file was seen first; ``now_s`` for unknown paths."""
+        """Return when a file was first seen; ``now_s`` for unknown paths."""
         file = self._files.get(path)
         return now_s if file is None else file.since_s
 
     def touch(self, path: str, now_s: float) -> None:
-        """Restart a file's quiet period because something was heard of it; unknown paths are ignored."""
+        """Restart a file's quiet time because of an event; unknown paths are ignored."""
         file = self._files.get(path)
         if file is not None:
             self._restart(path, file, now_s)
 
     def hold(self, path: str, now_s: float) -> None:
-        """Put a file off because someone has it open for writing; each time in a row for twice as long."""
+        """Delay a file that a program has open for writing; each time in a row twice as long."""
         file = self._files.get(path)
         if file is None:
             return
@@ -140,11 +139,11 @@ class SettleTracker:
         self._compact()
 
     def due(self, now_s: float, limit: int = 1000) -> list[str]:
-        """Files whose quiet period is over, each to be looked at once more.
+        """Return the files whose quiet time is over, each to be looked at once more.
 
         Args:
-            now_s: the time.
-            limit: at most so many; the others are still due at the next call.
+            now_s: the time now.
+            limit: the most files to return; the rest are still due at the next call.
         """
         paths: list[str] = []
         while len(paths) < limit:
@@ -157,7 +156,7 @@ class SettleTracker:
         return paths
 
     def next_due(self) -> float | None:
-        """When the next file becomes due if nothing changes, or None if none is waited for."""
+        """Return when the next file becomes due if nothing changes; None if there is none."""
         while self._queue:
             at_s, token, path = self._queue[0]
             file = self._files.get(path)
@@ -171,11 +170,11 @@ class SettleTracker:
         return None
 
     def waiting(self, now_s: float, limit: int = 20) -> list[Waiting]:
-        """The files that are waited for, longest first.
+        """Return the files that are not taken yet, those that wait longest first.
 
         Args:
-            now_s: the time.
-            limit: at most so many; ``len()`` gives how many there are.
+            now_s: the time now.
+            limit: the most files to return; ``len()`` gives their number.
         """
         return [
             Waiting(path=path, waited_s=now_s - file.since_s, held=file.holds > 0)
@@ -196,7 +195,7 @@ class SettleTracker:
         self._compact()
 
     def _compact(self) -> None:
-        """Void entries never outnumber the valid ones by much, whatever the order of calls."""
+        """Rebuild the queue when void entries outnumber the valid ones by far."""
         if len(self._queue) > 2 * len(self._files) + _SLACK:
             self._queue = [(file.queued_s, file.token, path) for path, file in self._files.items()]
             heapq.heapify(self._queue)

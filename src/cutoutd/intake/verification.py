@@ -1,7 +1,7 @@
-"""Whether a source file has the bytes and the size that a worker says it has, and is not believed about.
+"""Verification of what an untrusted worker reports of a source file: its bytes and its size in pixels.
 
-Nothing is decoded. The size is read in the head of JPEG, PNG and WebP files alone: those of other formats are as hard to read
-as the picture. JPEG: ITU-T T.81, B.1; PNG: W3C, 11.2.1; WebP: RFC 9649.
+Nothing is decoded. The size is read from the header of JPEG, PNG and WebP files only: other formats are as hard to read as the
+picture. JPEG: ITU-T T.81, B.1; PNG: W3C, 11.2.1; WebP: RFC 9649.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HEAD_BYTES: Final = 30  # of a WebP file, up to the size of its canvas
 _START_OF_JPEG: Final = b"\xff\xd8"
 _MAX_SEGMENTS: Final = 4096
 _MAX_JUNK: Final = 1 << 16
-"""Bytes between two segments of a JPEG, which its readers pass over."""
+"""The most bytes between two segments of a JPEG, which decoders skip."""
 
 _NO_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -36,11 +36,11 @@ _SCAN, _END = 0xDA, 0xD9
 
 
 def sha256_of(root: str, path: str) -> str | None:
-    """SHA-256 of a file's bytes, hex; None if there is no regular file that is really inside the root.
+    """Return the SHA-256 of a file, hex; None if there is no regular file that is really inside the root.
 
     Args:
-        root: the folder's input.
-        path: of the file, relative to the root.
+        root: path of the folder's input.
+        path: path of the file, relative to the root.
 
     Raises:
         OSError: it cannot be read.
@@ -65,18 +65,18 @@ def _opened(root: str, path: str) -> Iterator[BufferedReader | None]:
 
 
 def has_bytes(root: str, version: Version, sha256: str) -> bool | None:
-    """Whether a version of a file has the bytes that somebody says it has.
+    """Whether a version of a file has the reported SHA-256.
 
     Args:
-        root: the folder's input.
-        version: of the file.
-        sha256: hex, as it is said.
+        root: path of the folder's input.
+        version: version of the file.
+        sha256: the reported SHA-256, hex.
 
     Returns:
-        None if that version is not there, or not readable, any more.
+        None if that version is not there any more, or not readable.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     try:
         if not _is_there(root, version):
@@ -90,18 +90,18 @@ def has_bytes(root: str, version: Version, sha256: str) -> bool | None:
 
 
 def has_pixels(root: str, version: Version, pixels: int) -> bool | None:
-    """Whether a version of a picture has as many pixels as somebody says it has, or more.
+    """Whether a version of a picture has at least the reported number of pixels.
 
     Args:
-        root: the folder's input.
-        version: of the file.
-        pixels: as it is said.
+        root: path of the folder's input.
+        version: version of the file.
+        pixels: the reported number of pixels.
 
     Returns:
-        None if that version is not there, or not readable, any more, or its format does not say it in its head.
+        None if that version is not there any more, or not readable, or its header does not give its size.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     try:
         with _opened(root, version.path) as file:
@@ -121,10 +121,10 @@ def _is_there(root: str, version: Version) -> bool:
 
 
 def size_in_head(file: BinaryIO) -> tuple[int, int] | None:
-    """Width and height, as they are stored, before any orientation; None where the head does not say them.
+    """Return the stored width and height in pixels, before any orientation; None where the header does not give them.
 
     Args:
-        file: at its beginning.
+        file: the file, at its beginning.
 
     Raises:
         OSError: it cannot be read.

@@ -1,9 +1,8 @@
-"""The system's events of one folder, by watchdog: whether they come, why not, and where they tell us to look.
+"""The system's events of one folder, by watchdog: whether they arrive, why not, and which files to look at.
 
-Events are hints: they may be late, doubled, wrong or lost, so nothing may depend on them but how soon a
-scan is made. They are kept up to a bound; beyond it they say "look everywhere", as after a loss. This module must not
-open files, and tells rather than repairs: what is not healthy is stopped by the caller, and armed again or replaced by
-polling.
+Events are hints: they may be late, doubled, wrong or lost, so nothing may depend on them but how soon a scan is made. Up to a
+limit each file is kept; beyond it, and after a loss, the hint is to scan everything. This module must not open files, and reports
+problems but does not repair them: the caller stops an unhealthy watch, and starts it again or polls instead.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ else:
     from watchdog.observers import Observer
 
 STOP_TIMEOUT_S: Final = 2.0
-"""After this the threads of a watch are left to themselves: they are daemons and hold nothing of ours."""
+"""How long to wait for the threads of a watch; after that they are abandoned, being daemon threads that hold no resources."""
 
 _EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirCreatedEvent,
@@ -71,16 +70,16 @@ _ADVICE: Final = {
 
 
 MAX_HINTS: Final = 4096
-"""Beyond this a scan is cheaper than single looks, and a burst must not fill the memory."""
+"""Beyond this number a scan is cheaper than looking at single files, and a burst must not fill the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hints:
-    """Where a look is worth while.
+    """What to look at.
 
     Attributes:
         paths: files, relative to the folder's input.
-        scan: look everywhere; the paths are then only what is certain to have changed.
+        scan: whether to scan everything; ``paths`` then only has files that certainly changed.
     """
 
     paths: frozenset[str]
@@ -91,11 +90,11 @@ class Hints:
 
 
 class Inbox:
-    """Where a watch puts its hints, and the folder's thread takes them from.
+    """Collects the hints of a watch, until the folder's thread takes them.
 
     Args:
-        wake: called, from any thread, when the first hint since ``take`` arrives; must not block or raise.
-        limit: how many files are kept apart, and how many events are let through between two ``take``.
+        wake: called, from any thread, at the first hint since ``take``; must not block or raise.
+        limit: the most files that are kept singly, and the most events that are admitted between two ``take``.
     """
 
     def __init__(self, wake: Callable[[], None], limit: int = MAX_HINTS) -> None:
@@ -107,7 +106,7 @@ class Inbox:
         self._admitted = 0
 
     def file(self, path: str) -> None:
-        """A file may have changed."""
+        """Add a file that may have changed."""
         with self._lock:
             first = not (self._scan or self._paths)
             self._paths.add(path)
@@ -117,7 +116,7 @@ class Inbox:
             self._wake()
 
     def everything(self) -> None:
-        """Anything may have changed."""
+        """Add a hint to scan everything."""
         with self._lock:
             first = not (self._scan or self._paths)
             self._scan = True
@@ -125,7 +124,7 @@ class Inbox:
             self._wake()
 
     def admit(self) -> bool:
-        """Whether one more event need be followed up; if not, everything is to be scanned anyway."""
+        """Whether one more event is to be processed; if not, everything is scanned anyway."""
         with self._lock:
             self._admitted += 1
             if self._admitted <= self._limit:
@@ -137,7 +136,7 @@ class Inbox:
         return False
 
     def take(self) -> Hints:
-        """All hints so far; they are forgotten here."""
+        """Return all hints so far, and forget them."""
         with self._lock:
             hints = Hints(paths=frozenset(self._paths), scan=self._scan)
             self._paths.clear()
@@ -151,7 +150,7 @@ class Inbox:
 
 
 class UnwatchableError(TemporaryError):
-    """The system gives no events for a folder, or not for all of it."""
+    """The system gives no events for a folder, or not for all of its directories."""
 
     code = FailureCode.UNWATCHABLE
     title = "The folder gives no events"
@@ -160,13 +159,13 @@ class UnwatchableError(TemporaryError):
 
 
 class EventWatch(FileSystemEventHandler):
-    """The events of one folder; started once, stopped once.
+    """The events of one folder; to be started once and stopped once.
 
     Args:
-        root: the folder's input.
-        rules: what it takes; nothing else becomes a hint.
-        wake: called from another thread when there is something to take; must not block or raise.
-            It may come once more while stopping.
+        root: path of the folder's input.
+        rules: rules for what it takes; other files become no hints.
+        wake: called from another thread when there are hints to take; must not block or raise. It may be called once more
+            during ``stop``.
     """
 
     def __init__(self, root: str, rules: Rules, wake: Callable[[], None]) -> None:
@@ -180,10 +179,10 @@ class EventWatch(FileSystemEventHandler):
         self._reader: InotifyReader | None = None
 
     def start(self) -> None:
-        """Begin; a scan must follow, since what was there before gives no events.
+        """Start the watch; a scan must follow, since files that are there already cause no events.
 
         Raises:
-            UnwatchableError: no events come, or not from all directories.
+            UnwatchableError: no events arrive, or not from all directories.
         """
         try:
             self._arm()
@@ -199,13 +198,13 @@ class EventWatch(FileSystemEventHandler):
             raise self._unwatchable(cause, reader.refusal)
 
     def take(self) -> Hints:
-        """All hints since the last time."""
+        """Return all hints since the last call."""
         return self._inbox.take()
 
     def healthy(self) -> str | None:
-        """Why this watch can no longer be relied upon, or None.
+        """Return why this watch is no longer reliable; None if it is.
 
-        Costs one stat of the root; to be asked before each scan and every few seconds.
+        Costs one stat of the root; to be called before each scan and every few seconds.
         """
         if self._observer is None or self._root_deleted:
             return "the folder was removed" if self._root_deleted else "not watching"
@@ -219,8 +218,8 @@ class EventWatch(FileSystemEventHandler):
         return None if there == self._armed else "another directory has taken the folder's place"
 
     def stop(self) -> None:
-        """End; takes at most ``STOP_TIMEOUT_S``."""
-        # watchdog waits for its threads without a limit, and one of them may be in a stuck file system.
+        """Stop the watch; takes at most ``STOP_TIMEOUT_S``."""
+        # watchdog joins its threads without a timeout, and one of them may be blocked by a file system.
         stopping = threading.Thread(target=self._dismantle, name="watch-stop", daemon=True)
         stopping.start()
         stopping.join(STOP_TIMEOUT_S)
@@ -245,7 +244,7 @@ class EventWatch(FileSystemEventHandler):
         real = os.path.realpath(self._root, strict=True)
         if not Path(real).is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._root)
-        # watchdog would watch a link itself rather than where it leads.
+        # watchdog would watch a link itself instead of its target.
         self._prefixes = (real.rstrip("/"), self._root.rstrip("/"))
         self._armed = _identity(self._root)
         if sys.platform == "linux":
@@ -276,7 +275,7 @@ class EventWatch(FileSystemEventHandler):
         return None
 
     def _relative(self, name: bytes | str) -> str | None:
-        """A path of an event, relative to the root; empty for the root, None if outside."""
+        """Return the path of an event relative to the root; empty for the root, None if it is outside."""
         path = os.fsdecode(name)
         for prefix in self._prefixes:
             if path == prefix:
@@ -302,12 +301,12 @@ def _identity(root: str) -> FileId:
 
 
 def why_no_events(wanted: Watch, mode: Mode | None, *, once: bool) -> str | None:
-    """Why a folder's events are not to be asked for; None: they are.
+    """Return why a folder is not to be watched by events; None: it is.
 
     Args:
-        wanted: what its owner chose.
-        mode: how it can be watched by its file system, where that is known.
-        once: nothing is waited for.
+        wanted: the setting.
+        mode: how its file system can be watched; None: not known.
+        once: whether the run ends without waiting for files.
     """
     if once:
         return ""
