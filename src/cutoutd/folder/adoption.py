@@ -1,12 +1,12 @@
-"""Taking over what was done before the journal knew the folder, as its sidecars and failure records tell.
+"""Adoption of earlier results that the journal does not know, from a folder's sidecars and failure records.
 
-At the first start of a folder: on a new state directory, after the journal was rebuilt, or when another machine
-worked on it until now. What they say of a version that lies there now is done, and is not cut again. Lives in
-the folder's own thread, since any look at a share may hang. It must not open results.
+It happens at the first start of a folder: with a new state directory, after the journal was rebuilt, or when another machine
+worked on the folder until now. A version that is there and has a record is done, and is not cut again. Runs in the folder's own
+thread, since any access to a share may hang. It must not open results.
 
-Whoever can write in the output can make such records. A sidecar ends a version, since deleting a result does not have it
-made again either. A failure record ends none: the picture is tried once more, and fails with this journal's knowledge if
-it must. But what a person has rejected stays so, where the record names the very bytes of the source.
+Anyone who can write in the output can make such records. A sidecar ends a version: deleting a result does not have it made
+again either. A failure record does not end a version: the picture is tried once more, and may fail again. But a rejection by a
+person still holds if its record has the SHA-256 of the source.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 BATCH: Final = 500
-"""So many share one transaction."""
+"""The most results that are written in one transaction."""
 
 MAX_COMPARED_BYTES: Final = 1 << 30
-"""Of all rejected sources together that are read for comparison; beyond it they are doubtful again."""
+"""The most bytes of rejected sources that are read to compare them; beyond it they are cut again."""
 
 _TAKEN_OVER: Final = "taken over from an earlier run, by its sidecar"
 
@@ -52,10 +52,10 @@ class Adoption:
     """The adoption of one folder's earlier results.
 
     Args:
-        folder: its settings.
-        rules: which names it takes.
-        sources: the journal's memory of versions.
-        identity: by which its records are known; by its name alone, if none is given.
+        folder: settings of the folder.
+        rules: rules for which names it takes.
+        sources: the versions in the journal.
+        identity: identity by which its records are recognised; None: by its name alone.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class Adoption:
         self._tried_again = 0
 
     def carry_out(self, proceeding: Callable[[], bool], *, is_first_start: bool = False) -> None:
-        """Walk through the output once; may be repeated.
+        """Walk through the output once; may be called again.
 
         Args:
-            proceeding: called after each portion; False ends it.
-            is_first_start: the journal knows nothing of the folder yet.
+            proceeding: called after each portion; the walk ends if it returns False.
+            is_first_start: whether the journal does not know the folder yet.
 
         Raises:
-            OSError: the disk or share does not answer as it should.
+            OSError: the disk or share fails.
             StorageError: the journal cannot be written.
         """
         folder = self._folder
@@ -120,7 +120,7 @@ class Adoption:
             taken.append(one)
 
     def _adopt(self, taken: list[Adopted]) -> int:
-        """Have all taken over; where one of them cannot be, all but that one."""
+        """Take over all results; if one of them raises an unforeseen error, all but that one."""
         try:
             return self._sources.adopt(self._folder.name, taken)
         except Exception as error:
@@ -135,22 +135,22 @@ class Adoption:
         return sum(counts)
 
     def _pass_over(self, record: Record, error: Exception) -> None:
-        """A record over which we fail says nothing: its source is cut."""
+        """Skip a record over which we fail: its source is cut."""
         if isinstance(error, OSError):
             raise error
         report(self._log, error, over="a record", path=record.path)
 
     def _restore_originals(self) -> None:
-        """Give originals their names back whose removal a daemon began that this journal knows nothing of.
+        """Restore originals whose removal was begun by a daemon with another journal.
 
         Raises:
-            OSError: the disk or share does not answer as it should.
+            OSError: the disk or share fails.
         """
         if restored := restore_interrupted(Tree(self._folder.input), self._rules.enters_directory):
             self._log.warning("originals.restored", paths=restored)
 
     def _weigh(self, record: Record) -> Adopted | None:
-        """What a record counts for, given those that were read before it: of two, the later one."""
+        """Return what to adopt from a record; of several records of a path, the latest counts."""
         if not self._rules.takes_file(record.path):
             return None
         state, detail = _outcome(record)
@@ -165,7 +165,7 @@ class Adoption:
             version=Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns),
             stands=is_this and _is_later(record, self._ended),
             latest=record.failure is None and _is_later(record, self._published),
-            # Where originals are put away, what lies in the place of one is another picture.
+            # Where originals are moved or deleted, a file in the place of one is another picture.
             gone=there is None or (not is_this and self._folder.originals is not Originals.KEEP),
             state=state,
             sha256=record.sha256,
@@ -179,10 +179,10 @@ class Adoption:
         )
 
     def _is_rejected(self, record: Record, *, is_this: bool) -> bool:
-        """Whether a person has rejected the very picture that lies there.
+        """Whether the record is a rejection of the picture that is there now.
 
         Raises:
-            OSError: the disk or share does not answer as it should.
+            OSError: the disk or share fails.
         """
         is_rejection = record.failure is not None and record.failure.get("code") == FailureCode.REJECTED
         if not (is_this and is_rejection) or record.size > self._left_bytes:

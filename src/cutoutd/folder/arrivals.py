@@ -1,9 +1,9 @@
-"""What arrives in one hot folder: from a look at a file to its acceptance in the journal.
+"""New files in one hot folder, from the first look at a file to its acceptance in the journal.
 
-    look -> known already? -> waits until it is quiet -> looked at once more, probed -> accepted
+    looked at -> already known? -> waits until it is quiet -> looked at again, probed -> accepted
 
-Owned by the folder's monitor thread. A fault of ours over one file holds up that file alone. It must not decide when to
-look, nor decode anything.
+Owned by the folder's monitor thread. An unforeseen error over one file delays that file alone. This module must not decide when
+to look, nor decode anything.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 BATCH: Final = 500
-"""So many acceptances share one transaction."""
+"""The most acceptances in one transaction."""
 
 _COARSE_NS: Final = 1_000_000_000
 _PROVISIONAL_NS: Final = 2_000_000_000
-"""A modification time in whole seconds, stat-ed within two of them, cannot tell a later write apart."""
+"""A modification time in whole seconds that is younger than this may also be that of a later write."""
 
 
 _WAS_THERE: Final = 'it was there before the first start, and existing = "skip"'
@@ -54,10 +54,10 @@ class Arrivals:
 
     Args:
         scope: the folder.
-        settle_s: the quiet time.
-        old_is_quiet: take a file at once whose modification time lies longer back than the quiet time.
-        pairing: what becomes of the two recordings of one shot.
-        skipped: keeps what scans meet that is no file to take.
+        settle_s: the quiet time in seconds.
+        old_is_quiet: whether a file is taken at once if it was last modified longer ago than the quiet time.
+        pairing: decides about the two recordings of one shot.
+        skipped: collects what scans find and do not take.
     """
 
     def __init__(
@@ -90,22 +90,22 @@ class Arrivals:
 
     @property
     def note(self) -> str:
-        """What the folder's owner should know of what lies in the input and is not looked at; empty: nothing."""
+        """What the folder's owner should know of files that are not looked at; empty: nothing."""
         return self._skipped.note
 
     @property
     def settling(self) -> int:
-        """How many files are waited for."""
+        """How many files are not accepted yet."""
         return len(self._tracker)
 
     @property
     def next_due_s(self) -> float | None:
-        """When one of them may be taken, in monotonic seconds."""
+        """When the next of them may be accepted, in monotonic seconds; None: there are none."""
         due_s = [at_s for at_s in (self._tracker.next_due(), self._rehashing.next_due_s) if at_s is not None]
         return min(due_s, default=None)
 
     def held_up(self, limit: int) -> tuple[PendingFile, ...]:
-        """Files that are not taken although they have been there for a while, and why; at most ``limit``."""
+        """Return at most ``limit`` files that are not accepted although they have been there for a while, with the reason."""
         patience_s = 2 * self._settle_s + 1
         pair_patience_s = patience_s + self._pairing.wait_s
         waiting = self._tracker.waiting(self._clock.monotonic_s(), limit)
@@ -117,7 +117,7 @@ class Arrivals:
         )
 
     def scan(self) -> None:
-        """Look at everything.
+        """Look at every file.
 
         Raises:
             OSError: the folder cannot be read.
@@ -138,10 +138,10 @@ class Arrivals:
             self._first_scan_over_s = self._clock.monotonic_s()
 
     def skip_all(self, before_us: int | None = None) -> None:
-        """Write down what is there, and not known, as not to be cut.
+        """Record the unknown files that are there as skipped.
 
         Args:
-            before_us: only what was there at this time, as far as the disk can tell; None: all of it.
+            before_us: only files that were there at this time, UTC microseconds, as far as the disk tells; None: all.
 
         Raises:
             OSError: the folder cannot be read.
@@ -158,7 +158,7 @@ class Arrivals:
             self._sources.accept(self._folder, batch, state=JobState.SKIPPED, why=_WAS_THERE)
 
     def look(self, paths: Iterable[str]) -> None:
-        """Look at some files, of which something was heard.
+        """Look at files for which events or requests have arrived.
 
         Raises:
             OSError: the folder cannot be read.
@@ -182,14 +182,14 @@ class Arrivals:
             self._tracker.touch(path, self._clock.monotonic_s())
 
     def submitted(self, paths: Iterable[str]) -> None:
-        """Some files were accepted without waiting: whoever handed them in has said that they are whole."""
+        """Forget files that were accepted as submissions, which are complete when they are handed in."""
         for path in paths:
             self._tracker.forget(path)
             self._missing.accepted(path)
             self._pending.taken(path)
 
     def accept_the_quiet(self) -> int:
-        """Have those accepted whose quiet time is over; returns how many.
+        """Accept the files whose quiet time is over; returns how many.
 
         Raises:
             OSError: the folder cannot be read.
@@ -199,7 +199,7 @@ class Arrivals:
         self.look(self._rehashing.step())
         accepted = 0
         while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
-            # What may wait for a partner comes last: that may be among the others.
+            # Files that may wait for a partner come last: the partner may be among the others.
             alone, others = [], []
             for path in due:
                 if not self._pairing.may_wait(path):
@@ -212,7 +212,7 @@ class Arrivals:
         return accepted
 
     def _accept(self, due: list[str]) -> int:
-        """Have those accepted, or written down as left out, that have settled; returns how many are to be cut."""
+        """Accept settled files, or record them as left out; returns how many are to be cut."""
         cut: list[Version] = []
         left_out: list[tuple[Version, str]] = []
         for path in due:
@@ -249,7 +249,7 @@ class Arrivals:
         write: Callable[[list[Item]], list[Version]],
         path_of: Callable[[Item], str],
     ) -> list[Version]:
-        """Write all down at once; one by one, where a fault of ours over one of them keeps the others from it."""
+        """Write all items at once; one by one, if an unforeseen error over one of them prevents that."""
         try:
             return write(items)
         except Exception as error:
@@ -259,7 +259,7 @@ class Arrivals:
         return [version for versions in done for version in versions]
 
     def _over_one(self, path: str, action: Callable[[], Value]) -> Value | None:
-        """Do something about one file; a fault of ours over it holds up this file alone."""
+        """Do something about one file; an unforeseen error delays this file alone."""
         try:
             return action()
         except Exception as error:
@@ -272,9 +272,9 @@ class Arrivals:
             return None
 
     def _decided(self, version: Version) -> Take | LeaveOut | Wait | None:
-        """What becomes of a settled file by its pair; None if it cannot be told now."""
+        """Return the decision about a settled file's pair; None if it cannot be made now."""
         path = version.path
-        # One that is looked at again, as its time was too coarse to be trusted, is what it was.
+        # A file that is looked at again because its time was too coarse to be trusted is the one it was.
         came_us = 0 if self._sources.was_seen(self._folder, version) else self._came_us(path)
         try:
             decision = self._pairing.decide(path, came_us)
@@ -286,9 +286,9 @@ class Arrivals:
         return decision
 
     def _came_us(self, path: str) -> int:
-        """When a file that is waited for was seen first, UTC microseconds.
+        """Return when a waiting file was first seen, UTC microseconds.
 
-        What the first scan finds lay there when the folder was opened, for how long nobody knows.
+        Files of the first scan were there when the folder was opened; since when is unknown.
         """
         now_s = self._clock.monotonic_s()
         since_s = self._tracker.since_s(path, now_s)
@@ -324,7 +324,7 @@ class Arrivals:
         )
 
     def _came_after(self, seen: ScannedFile, us: int) -> bool:
-        """By the time of its last change of any kind: a copy may carry the modification time of its original."""
+        """Whether a file came after a time, by its change time: a copy may have the modification time of its original."""
         try:
             with parent_of(self._root, seen.path) as (directory, name):
                 changed_ns = os.stat(name, dir_fd=directory, follow_symlinks=False).st_ctime_ns
@@ -345,7 +345,7 @@ class Arrivals:
         )
 
     def _settled_or_held_up(self, path: str) -> Version | None:
-        """As `_settled`; a file that cannot be read holds up itself alone."""
+        """As `_settled`; a file that cannot be read is delayed alone."""
         try:
             version = self._settled(path)
         except OSError as error:
@@ -355,12 +355,12 @@ class Arrivals:
         return version
 
     def _hold_up(self, path: str, error: OSError) -> None:
-        Path(self._root).stat()  # if it is the whole folder that cannot be read, that is another matter
+        Path(self._root).stat()  # raises if the whole folder cannot be read
         self._pending.unreadable(path, error)
         self._tracker.hold(path, self._clock.monotonic_s())
 
     def _settled(self, path: str) -> Version | None:
-        """A file whose quiet time is over, looked at once more; None if it is not to be taken now."""
+        """Look once more at a file whose quiet time is over; returns None if it is not to be taken now."""
         now_s = self._clock.monotonic_s()
         seen = look(self._root, path, self._boundary())
         if seen is None:

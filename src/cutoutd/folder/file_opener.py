@@ -1,7 +1,7 @@
-"""Opens the files of a folder's tasks for their workers, and closes and removes them again, in a thread of its own.
+"""Opens the files of a folder's tasks for the workers, closes them, and removes staging directories, in a thread of its own.
 
-Any call on a share may hang, so the main loop makes none; and a folder's delivery has its own calls to wait for, which must
-not hold the next picture up. It gives no task to a worker, and gives nothing a name.
+Any call on a share may hang, so the main loop makes none. The folder's delivery thread may wait for calls of its own, which must
+not delay the next picture. This module assigns no task to a worker, and publishes nothing.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 
 class Opener:
-    """The files of one folder's tasks.
+    """Opens the files of one folder's tasks.
 
     Args:
-        folder: its name.
-        root: its input.
-        staging: where the directories of its jobs are made.
-        clock: its monotonic side.
+        folder: name of the folder.
+        root: path of its input.
+        staging: staging directory in which the jobs' directories are made.
+        clock: clock for monotonic times.
         wake: called when the thread has died.
-        boundary: gives what inside the input belongs to somebody else.
-        originals: the folder that originals are moved to; None: they are not.
+        boundary: returns what inside the input does not belong to the folder.
+        originals: the directory that originals are moved to; None: they are not moved.
 
     Attributes:
-        busy_since_s: when what is under way was begun, in monotonic seconds; None: nothing is.
-        went_on_s: when it last began or ended something, in monotonic seconds.
-        thread: in which it works; after a death it goes on without what was under way.
+        busy_since_s: when the current action began, in monotonic seconds; None: there is none.
+        went_on_s: when an action last began or ended, in monotonic seconds.
+        thread: its thread; after a death it continues with the next action.
     """
 
     def __init__(
@@ -69,40 +69,40 @@ class Opener:
         self.busy_since_s: float | None = None
         self.went_on_s = 0.0
         self._lock = threading.Lock()
-        self._is_over = False  # it was told to end, and nobody reads the queue any more
+        self._is_over = False  # it was told to stop, and its queue is not read any more
         self.thread = SupervisedThread(f"open {folder}", self._run, wake)
 
     def stop(self) -> None:
-        """End once what was given is done."""
+        """End the thread once the queued actions are done."""
         self._work.put(None)
 
     def open(
         self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
     ) -> None:
-        """Open what a task takes; soon, from any thread.
+        """Queue the opening of a task's files; from any thread.
 
         Args:
             task: the task.
-            tell: is given the files, or why there are none, from the opener's thread; None: they were not wanted any more.
-            is_wanted: whether they still are, asked when its turn comes, from that thread.
+            tell: receives the files, or the failure, in the opener's thread; None: they are not wanted any more.
+            is_wanted: whether they are still wanted; called in the opener's thread when their turn comes.
         """
         self._work.put(partial(self._open, task, tell, is_wanted))
 
     def close(self, files: Files) -> None:
-        """Close what was opened; soon, from any thread."""
+        """Queue the closing of opened files; from any thread."""
         self._give(partial(channel.close, files.descriptors))
 
     def discard(self, task: Task) -> None:
-        """Remove the directory of a task, and all that is in it; soon, from any thread."""
+        """Queue the removal of a task's directory with its contents; from any thread."""
         self._give(self._directory(task).remove_whole)
 
     def _give(self, action: Callable[[], None]) -> None:
-        """Have something done, also after the end: what was opened for a folder that is leaving is closed as well."""
+        """Queue an action; after the end, run it in a thread of its own, so that files of a removed folder are closed too."""
         with self._lock:
             if not self._is_over:
                 self._work.put(action)
                 return
-        # Not here: any call on a share may hang.
+        # Not in this thread: any call on a share may hang.
         threading.Thread(target=action, name="late", daemon=True).start()
 
     def _open(
@@ -117,7 +117,7 @@ class Opener:
             )
         except CutoutdError as error:
             opened = failure_of(error)
-        except Exception as error:  # noqa: BLE001 -- its job waits for an answer in any case
+        except Exception as error:  # noqa: BLE001 -- the job needs an answer in any case
             report(self._log, error, over="a job", job=task.job, path=task.source)
             opened = failure_of(unforeseen(error))
         tell(opened)
@@ -133,7 +133,7 @@ class Opener:
             self._do(action)
 
     def _left_over(self) -> Callable[[], None] | None:
-        """What was given after it was told to end, one after the other; after that, nothing more is waited for."""
+        """Return the next action that was queued after the end; None, for ever, once there is none."""
         with self._lock:
             while not self._work.empty():
                 if (action := self._work.get()) is not None:

@@ -1,6 +1,6 @@
-"""Whether a hot folder may be worked on: is it there, is it the right one, is there room for results?
+"""The health check of a hot folder: whether it is there, is the right one, is ours to work on, and has room for results.
 
-Lives in the folder's own thread, since any look at a share may hang. It decides nothing about files.
+Runs in the folder's own thread, since any access to a share may hang. It decides nothing about files.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 LET_GO_S: Final = 30.0
-"""A machine whose journal refuses for longer leaves its folders to others; a lock passes sooner."""
+"""A machine whose journal refuses writes for longer releases its leases; a lock on the journal is held for less."""
 
 _MIB = 1 << 20
 
 
 class HealthCheck:
-    """Looks at a folder and remembers it.
+    """Checks one folder, and remembers it in the journal.
 
     Args:
-        folder: its settings.
-        memory: what the journal knows of folders.
-        publisher: makes the staging directories.
-        min_free_mb: free space below which nothing new is taken.
-        state_dir: its disk must have room as well.
-        lease: this machine's, on the folder.
+        folder: settings of the folder.
+        memory: the folders in the journal.
+        publisher: creates the staging directories.
+        min_free_mb: free space in MiB below which nothing new is taken.
+        state_dir: the state directory, whose disk must have room as well.
+        lease: this machine's lease on the folder.
         overlaps: the places of all folders.
-        configured: the inputs of all folders of the configuration, by name.
-        allow_root: root may work on the folder even if others can change it.
+        configured: returns the inputs of all folders of the configuration, by name.
+        allow_root: whether root may work on the folder even if others can change it.
 
     Attributes:
-        is_identified: it is known which folder this is.
+        is_identified: whether it is known which of the journal's folders this is.
         mode: how the folder can be watched; valid once ``check`` found it open.
-        is_first_start: the journal did not know this folder before.
-        first_run_us: when it began nevertheless, if a journal that was lost knew it.
+        is_first_start: whether the journal did not know this folder before.
+        first_run_us: for such a folder, when it was first healthy according to a lost journal, UTC microseconds; None: unknown.
         note: what its owner should know although it is open.
-        waits_for_owner: another machine works on it, so that it is to be looked at often enough to notice its end.
+        waits_for_owner: whether another machine works on it, so that it is checked often enough to notice the end of that.
     """
 
     def __init__(  # noqa: PLR0913 -- what a folder is made of, put together in one place
@@ -103,53 +103,53 @@ class HealthCheck:
 
     @property
     def settle_s(self) -> float:
-        """The quiet time of this folder, which is longer where others write over a network."""
+        """The quiet time of this folder in seconds; longer where others write over a network."""
         if self._folder.settle_s is not None:
             return self._folder.settle_s
         return 5.0 if self.mode is not None and self.mode.network else 1.0
 
     @property
     def identity(self) -> FolderIdentity:
-        """By which the folder's records are known."""
+        """The identity by which the folder's records are recognised."""
         return self._publisher.identity
 
     @property
     def is_known_disk(self) -> bool:
-        """Whether the folder lies on the device on which it was healthy the last time."""
+        """Whether the folder is on the device on which it was last healthy."""
         seen, recalled = self._seen, self._recalled
         return seen is None or recalled is None or seen.device == recalled.device
 
     @property
     def took_over(self) -> bool:
-        """Whether another machine worked on the folder before, and what it cut is not known yet."""
+        """Whether another machine worked on the folder before, so that its results have to be adopted."""
         return self._lease.inherited
 
     def check(self, *, thoroughly: bool = False) -> tuple[FolderState, str] | None:
-        """Look; None if the folder is open, else how it stands and why.
+        """Check the folder; returns None if it is open, else its state and the reason.
 
         Args:
-            thoroughly: something could not be written, so see that it can be.
+            thoroughly: whether to test writing, because a write has failed.
 
         Raises:
             OSError: the input cannot be read.
             StorageError: the output cannot be made or written to.
-            NotOwnerError: the marker is not the one that was found a moment ago.
+            NotOwnerError: the marker has changed since it was read.
         """
         root = os.fspath(self._folder.input)
         try:
-            os.stat(root)  # noqa: PTH116 -- says whether it is there at all
+            os.stat(root)  # noqa: PTH116 -- raises if it is not there
         except OSError:
             self._overlaps.withdraw(self._folder.name)
             raise
         mode = filesystems.watch_mode(root)
         self.waits_for_owner = False
-        # Before anything is written there: the place may be another folder's.
+        # Before anything is written: the directory may be another folder's.
         closed = self.look_around() or self._find(root, network=mode.network) or self._hold(root)
         if closed is not None:
             return closed
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
             if place is not None:
-                # Later on, a place whose parent is missing too is more probably a share that is away.
+                # Later on, a place whose parent is missing too is probably a share that is not mounted.
                 make_directory(place, parents=self.is_first_start)
         self._publisher.open()
         closed = self.look_around()  # with the directories that were just made
@@ -161,26 +161,26 @@ class HealthCheck:
         return self._missing_background() or self._check_room()
 
     def look_around(self) -> tuple[FolderState, str] | None:
-        """See how the folder's places lie to those of all others; None if it may be worked on, else why not."""
+        """Check the folder's places against those of all others; returns None if it may be worked on, else state and reason."""
         why = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
         if not why and (why := refused(self._folder, allow_root=self._allow_root)):
             why = f"{why}. {ADVICE}"
         if not why:
             return None
-        with suppress(OSError, CutoutdError):  # those who may work on it must not wait for us
+        with suppress(OSError, CutoutdError):  # the owner of the other folder must not wait for us
             self._lease.release()
         return FolderState.STANDING_BY, why
 
     @property
     def boundary(self) -> FolderBoundary:
-        """What inside the input belongs to somebody else, as it was last found."""
+        """What inside the input does not belong to the folder, as it was last found."""
         return self._overlaps.boundary(self._folder.name)
 
     def _missing_background(self) -> tuple[FolderState, str] | None:
-        """What is to be said of a picture that goes behind its subjects and is not there."""
+        """Return state and reason if a background picture cannot be read; else None."""
         for path in self._folder.backgrounds:
             try:
-                os.stat(path)  # noqa: PTH116 -- beside the other
+                os.stat(path)  # noqa: PTH116 -- as for the input
             except OSError as error:
                 why = (
                     f"the background picture {path} cannot be read ({error.strerror}); work goes on by itself"
@@ -194,7 +194,7 @@ class HealthCheck:
         return self._compare(root, found)
 
     def _identify(self, root: str, found: marker.RootState) -> None:
-        """Find out, once, which of the folders that the journal knows this one is: a marker tells, and no name does."""
+        """Find out, once, which of the journal's folders this is: by its marker, not by its name."""
         if self.is_identified:
             return
         recalled = self._memory.recall(self._folder.name)
@@ -233,17 +233,17 @@ class HealthCheck:
             except OSError as error:
                 if error.errno not in READ_ONLY:
                     raise
-                read_only = True  # the journal's memory has to do
+                read_only = True  # the journal alone remembers the marker
         self._seen = FolderMemory(input=root, marker=name, device=found.device, read_only=read_only)
         self._publisher.identity.found(name, self._memory.labels(name))
         return None
 
     def _kept_elsewhere(self, root: str) -> str:
-        """The UUID that sidecars have where this read-only input was watched as a bare pair of folders before."""
+        """Return the UUID of a read-only input that was watched with `cutoutd run --input --output` before; empty: none."""
         return "" if self._predecessor is None else kept_marker(self._predecessor, root)
 
     def remember(self) -> None:
-        """Write down that the folder is healthy; after its first scan, which may treat what is there specially."""
+        """Store the healthy folder; only after its first scan, which may treat existing files in a special way."""
         if self._seen is not None and self._seen != self._recalled:
             self._memory.remember(self._folder.name, self._seen)
             self._recalled = self._seen
@@ -253,7 +253,7 @@ class HealthCheck:
         self._lease.mark_caught_up()
 
     def _hold(self, root: str) -> tuple[FolderState, str] | None:
-        """See that this machine is the one that works on the folder, and can write down what it does there."""
+        """Acquire the lease, once the journal can be written; returns state and reason if another machine has it."""
         self._memory.check_journal_writable()
         seen = self._seen
         if seen is None or seen.read_only:
@@ -265,7 +265,7 @@ class HealthCheck:
         return None if held.ours else (FolderState.STANDING_BY, held.note)
 
     def journal_refuses(self, now_s: float) -> None:
-        """Whoever cannot write down what it does must not keep the folder from other machines for ever.
+        """Record that the journal refuses writes; after `LET_GO_S`, release the lease for other machines.
 
         Args:
             now_s: monotonic seconds.
@@ -279,7 +279,7 @@ class HealthCheck:
                 self._log.debug("owner.not-released", why=str(error))
 
     def journal_is_well(self) -> None:
-        """It takes what is written down."""
+        """Record that the journal can be written."""
         self._refused_since_s = None
 
     def _check_room(self) -> tuple[FolderState, str] | None:

@@ -1,6 +1,6 @@
-"""A hot folder in the daemon: its settings, its monitor, its delivery, and whether its jobs may be begun.
+"""A hot folder in the daemon: its settings, monitor, opener and delivery, and whether its jobs may be started.
 
-The main loop sees it as a `FolderSnapshot`, and tells it what to look at. It owns no thread of its own and touches no file.
+The main loop reads it as a `FolderSnapshot`, and requests looks at files. It owns no thread of its own and touches no file.
 """
 
 from __future__ import annotations
@@ -32,18 +32,17 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 BACKLOG_PER_WORKER: Final = 2
-"""Staged results take disk: a folder whose names are slow to give gets no more work meanwhile."""
+"""The most staged results per worker, since they take disk space: above it the folder gets no more work."""
 
 
 HANGS_AFTER_S: Final = 30.0
-"""A look that takes longer is no look any more; even 100,000 files on a slow share take less."""
+"""A look that takes longer counts as hanging; even 100,000 files on a slow share take less."""
 
 LAST_LOOK_S: Final = 5.0
-"""How long the end of a folder waits for a look that is under way."""
+"""How long the end of a folder waits for a look in progress."""
 
 _FIRST_GUESS_S: Final = 1.5
-_WEIGHT_OF_LAST: Final = 0.2
-"""Of what a picture takes here, an average that follows the last dozen."""
+_WEIGHT_OF_LAST: Final = 0.2  # the average time of a picture follows about the last dozen
 
 _HANGS: Final = "the disk or share does not answer"
 _STUCK_OVER: Final = {
@@ -56,30 +55,30 @@ _STUCK_OVER: Final = {
 
 
 class Monitor(Protocol):
-    """What a hot folder needs of its monitor: `cutoutd.folder.monitor.FolderMonitor`, or what takes its place."""
+    """What a hot folder needs of its monitor, as `cutoutd.folder.monitor.FolderMonitor` has it."""
 
     @property
     def thread(self) -> SupervisedThread:
-        """In which it looks."""
+        """The thread in which it looks."""
 
     @property
     def snapshot(self) -> FolderSnapshot:
-        """How the folder is now, as it sees it."""
+        """The folder as the monitor sees it now."""
 
     def stop(self) -> None:
         """End soon."""
 
     def wait_for_first_look(self, timeout_s: float) -> bool:
-        """Whether the folder was looked at within a time."""
+        """Wait until the folder was looked at; returns whether that happened in time."""
 
     def look_at(self, path: str) -> None:
         """Look at one file soon."""
 
     def take_submissions(self) -> None:
-        """Take soon what programs have handed in."""
+        """Take submissions soon."""
 
     def check_again(self, probe: str | None = None) -> int:
-        """See soon whether the folder is as it should be.
+        """Check the folder's health soon.
 
         Args:
             probe: a file that could not be read, or whose result could not be written.
@@ -93,19 +92,19 @@ class HotFolder:
     """One hot folder: its monitor, its opener and its delivery.
 
     Args:
-        folder: its settings.
+        folder: settings of the folder.
         monitor: notices its files.
-        delivery: its publishing side.
+        delivery: publishes its results.
         publisher: knows the staging directory.
         opener: opens the files of its tasks.
-        reservations: the journal's, for what is published now.
-        moves: the journal's, for what vanished and may lie elsewhere now.
-        model: that cuts its pictures, by name; empty: the first that workers have.
-        heartbeat: renews the lease on the folder, where others may want it.
+        reservations: names and publications in the journal.
+        moves: moved pictures in the journal.
+        model: name of the model that cuts its pictures; empty: the first that workers have.
+        heartbeat: renews the lease on the folder; None: no other machine may want it.
         overlaps: knows which folders must give way to others; None: there are no others.
-        corrections: the journal's, for what people drew; None: nobody does.
+        corrections: people's corrections in the journal; None: there are none.
         has_model: whether workers have a model of a name, which a person may ask for.
-        backgrounds: directory of the pictures that requests want behind their subjects.
+        backgrounds: directory of the background pictures that requests ask for.
     """
 
     def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
@@ -161,7 +160,7 @@ class HotFolder:
         self.seconds_each = _FIRST_GUESS_S
 
     def start(self) -> None:
-        """Begin watching, opening and delivering."""
+        """Start the monitor, the opener, the delivery and the heartbeat."""
         self.delivery.start()
         self.opener.thread.start()
         self._monitor.thread.start()
@@ -174,27 +173,27 @@ class HotFolder:
         self.stop_delivery()
 
     def stop_monitor(self) -> None:
-        """Look for nothing new any more, soon."""
+        """End the monitor soon: it looks for no new files any more."""
         self._monitor.stop()
 
     def stop_delivery(self, *, sweep: bool = True, for_good: bool = False) -> None:
-        """End the delivery's thread soon, once the monitor's has been told to end.
+        """End the delivery's thread soon, once the monitor was told to end.
 
         Args:
-            sweep: leave nothing staged. That waits for the monitor, whose last look may make the directory anew, and for
-                the opener.
-            for_good: it may never be looked after again.
+            sweep: whether to remove everything staged. That waits for the monitor, whose last look may create the directory
+                again, and for the opener.
+            for_good: whether the folder may not be started again.
         """
         self.opener.stop()
         self.delivery.stop(sweep=sweep, first=self._wait_for_last, for_good=for_good)
 
     def _wait_for_last(self) -> None:
-        """Wait until nothing is made in the staging directory any more, but not for long."""
+        """Wait until the monitor and the opener create nothing in the staging directory any more, but not for long."""
         self._monitor.thread.join(LAST_LOOK_S)
         self.opener.thread.join(LAST_LOOK_S)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for all, but not for long: one that hangs on a share is left behind."""
+        """Wait for all threads, but not for long: one that hangs on a share is abandoned."""
         self._monitor.thread.join(timeout_s)
         self.opener.thread.join(timeout_s)
         ended = self.delivery.join(timeout_s)
@@ -203,7 +202,7 @@ class HotFolder:
             self._heartbeat.thread.join(timeout_s if ended else 0.0)
 
     def has_let_go(self) -> bool:
-        """Whether nobody works on it any more, its lease included, which is released last."""
+        """Whether all its threads have ended and its lease is released, which comes last."""
         threads = (self._monitor.thread, self.opener.thread, self.delivery)
         if not all(thread.has_ended for thread in threads):
             return False
@@ -214,7 +213,7 @@ class HotFolder:
 
     @property
     def snapshot(self) -> FolderSnapshot:
-        """How it is now: as its monitor sees it, unless that hangs itself, or has died."""
+        """The folder now: as its monitor sees it, unless that hangs or has died."""
         seen = self._monitor.snapshot
         why = self._failed(seen) or self._why_closed or self._trouble
         if not why:
@@ -223,7 +222,7 @@ class HotFolder:
 
     @property
     def status(self) -> FolderStatus:
-        """How it stands."""
+        """The state of the folder."""
         return self.snapshot.status
 
     @property
@@ -232,24 +231,24 @@ class HotFolder:
 
     @property
     def is_there(self) -> bool:
-        """Whether its directories answer, even if nothing is to be begun in it for now."""
+        """Whether its directories respond, even if no job may be started in it now."""
         status = self.status
         return status.is_open or status.watching is FolderState.PAUSED
 
     @property
     def shown(self) -> FolderStatus:
-        """How it stands, for people: paused as well while its output refuses."""
+        """The state of the folder for people: also paused while its output refuses."""
         status, why = self.status, self.delivery.breaker.why
         if not status.is_open or not why:
             return status
         return replace(status, watching=FolderState.PAUSED, why=why)
 
     def heard(self, report: Report) -> None:
-        """A worker has something to say that concerns all of the folder's pictures; or nothing, and others may try."""
+        """Record what a worker's report says of the folder's output: it refused, or the trial of another job is free again."""
         match report:
             case Failure(code=FailureCode.OUTPUT):
                 self.delivery.breaker.record_failure(f"{self.folder.output}: {report.cause}. {report.advice}")
-            case Cut():  # its delivery tells
+            case Cut():  # its delivery reports the output's state
                 worked_s = report.timings_ms.get("total", 0.0) / 1000
                 self.seconds_each += _WEIGHT_OF_LAST * (worked_s - self.seconds_each)
             case Exported():
@@ -259,15 +258,15 @@ class HotFolder:
 
     @property
     def is_examined(self) -> bool:
-        """Whether a check that was asked for is not over yet."""
+        """Whether a requested health check is not finished."""
         return self._monitor.snapshot.checks < self._awaited
 
     def examine(self, probe: str | None = None) -> None:
-        """Begin none of its jobs until its monitor has seen that the folder is well."""
+        """Have the monitor check the folder, and start no jobs until it is found healthy."""
         self._awaited = self._monitor.check_again(probe)
 
     def check_again(self) -> None:
-        """See soon whether it is as it should be, while its jobs go on."""
+        """Have the monitor check the folder soon, while jobs go on."""
         self._monitor.check_again()
 
     def look_at(self, path: str) -> None:
@@ -275,27 +274,27 @@ class HotFolder:
         self._monitor.look_at(path)
 
     def take_submissions(self) -> None:
-        """Take soon what programs have handed in."""
+        """Take submissions soon."""
         self._monitor.take_submissions()
 
     def wait_for_first_look(self, timeout_s: float) -> bool:
-        """Whether it was looked at within a time."""
+        """Wait until the folder was looked at; returns whether that happened in time."""
         return self._monitor.wait_for_first_look(timeout_s)
 
     def found_stuck(self, job: Job, lost: Lost) -> None:
-        """Disk or share did not answer a worker; it stands by until it is well and no worker is stuck in it."""
+        """Stand by because disk or share did not respond to a worker, until the folder is healthy and no worker is stuck in it."""
         if lost.stuck:
             self._left_behind.add(job.id)
         self._trouble = f"{_HANGS}: {_STUCK_OVER[lost.stalled]} {job.path}"
         self.examine(job.path)
 
     def watch_over(self, now_s: float, *, waiting: Collection[int], left_behind: Collection[int]) -> None:
-        """Notice what hangs, and what answers again.
+        """Notice threads that hang, and that they respond again.
 
         Args:
             now_s: monotonic seconds.
-            waiting: jobs of the folder that wait for disk or share, in workers or on their way to one.
-            left_behind: jobs over which workers or openings got stuck and have not ended.
+            waiting: ids of the folder's jobs that wait for disk or share, in workers or while being opened.
+            left_behind: ids of jobs whose workers or openings are stuck.
         """
         self._waiting = frozenset(waiting)
         self._left_behind.intersection_update(left_behind)
@@ -309,10 +308,10 @@ class HotFolder:
                 return
         if self._trouble and not self.is_examined and not self._left_behind:
             self._trouble = ""
-            self._recoveries = -1  # what was put off is told so
+            self._recoveries = -1  # so that `has_recovered` reports it
 
     def has_recovered(self) -> bool:
-        """Whether it is well again since this was last asked: what was put off need not wait any longer."""
+        """Whether the folder has recovered since the last call, so that delayed jobs need not wait any longer."""
         now = self.snapshot
         if not now.status.is_open or now.recoveries == self._recoveries:
             return False
@@ -320,7 +319,7 @@ class HotFolder:
         return True
 
     def may_work(self, workers: int) -> bool:
-        """Whether its jobs may be begun."""
+        """Whether its jobs may be started."""
         delivery = self.delivery
         return (
             self.status.is_open
@@ -331,20 +330,20 @@ class HotFolder:
         )
 
     def look_after_threads(self, now_s: float) -> None:
-        """Start those of its threads again that have died, after a pause in which it stands by.
+        """Restart threads that have died, after a pause in which the folder stands by.
 
         Args:
             now_s: monotonic seconds.
 
         Raises:
-            CutoutdError: one met what concerns the whole run, such as damage to the journal.
+            CutoutdError: a thread met an error that ends the daemon, such as damage to the journal.
         """
         if self._threads.look(now_s):
             self._looks_awaited = self._monitor.snapshot.looks + 1
 
     @property
     def has_settled(self) -> bool:
-        """All that can be taken now has been taken; or nothing will be, since a thread dies time after time."""
+        """Whether all that can be taken now has been taken; or nothing will be, because a thread keeps dying."""
         seen = self._monitor.snapshot
         if self._failed(seen):
             return self._threads.has_given_up
@@ -352,16 +351,16 @@ class HotFolder:
 
     @property
     def knows_its_pictures(self) -> bool:
-        """All that came while no daemon ran is known by now."""
+        """Whether all files that came while no daemon ran are known."""
         return self.status.is_open and self.has_settled
 
     def _failed(self, seen: FolderSnapshot) -> str:
-        """Why it stands by after one of its threads has died; empty once it was looked at again."""
+        """Return why the folder stands by after one of its threads has died; empty once it was looked at again."""
         if self._threads.why or seen.looks >= self._looks_awaited:
             return self._threads.why
         return "one of its threads failed by a fault of ours, and was started again"
 
     def task(self, job: Job) -> Task:
-        """A job as a worker gets it."""
+        """Return a job's task for a worker."""
         self.delivery.breaker.begin_trial()
         return self._tasks.task(job)

@@ -1,7 +1,7 @@
-"""Which of the folders that the journal knows a folder of the configuration is, and whether it is there: pure decisions.
+"""Which of the journal's folders a configured folder is, and whether it is there: pure decisions.
 
-A folder is its marker; its name is a label. Where there is no marker, as in a read-only input, its place has to do.
-By the marker "gone", "another volume" and "empty" are told apart. This module must not look at a folder or at the journal.
+A folder is identified by its marker; its name is a label. Where there is no marker, as in a read-only input, its path decides.
+The marker distinguishes a folder that is gone, on another volume, or empty. This module must not look at a folder or the journal.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownFolder:
-    """It is the one that the journal knows under this name."""
+    """The journal knows the folder, under this name."""
 
     name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewFolder:
-    """The journal does not know it.
+    """The journal does not know the folder.
 
     Attributes:
-        sets_aside: another folder is known under its name.
+        sets_aside: whether another folder is known under its name, and has to get another name.
     """
 
     sets_aside: bool = False
@@ -46,39 +46,39 @@ def identify(
     known: Mapping[str, str],
     configured: Mapping[str, str],
 ) -> KnownFolder | NewFolder:
-    """Which folder this is.
+    """Return which folder this is.
 
     Args:
-        name: what the configuration calls it.
-        place: its input.
-        uuid: of the marker that lies there; None if none does.
-        recalled: what the journal knows under its name.
-        known: those that the journal knows by this marker, or without one by this place: input by name.
+        name: its name in the configuration.
+        place: path of its input.
+        uuid: UUID of the marker that is there; None: there is none.
+        recalled: what the journal knows under this name; None: nothing.
+        known: folders that the journal knows with this marker, or without a marker at this path: input by name.
         configured: all folders of the configuration: input by name.
     """
     others = [one for one in known if one != name and _may_be_called_otherwise(one, known, configured)]
     if recalled is not None and uuid in (recalled.marker, None) and (uuid or recalled.input == place):
-        return KnownFolder(name=name)  # where the marker is missing, it has lost it or is not mounted
+        return KnownFolder(name=name)  # a missing marker was lost, or is not mounted
     if others:
         return KnownFolder(name=others[0])
     if recalled is not None and recalled.input == place:
-        return KnownFolder(name=name)  # something else lies in its place, and is refused
-    # Moved without its marker, or made anew: its versions are still known by path, size and time.
+        return KnownFolder(name=name)  # something else is in its place, and is refused later
+    # Moved without its marker, or created again: its versions are still recognised by path, size and time.
     is_as_before = uuid is None and recalled is not None and recalled.input not in configured.values()
     return NewFolder(sets_aside=recalled is not None and not is_as_before)
 
 
 def _may_be_called_otherwise(name: str, known: Mapping[str, str], configured: Mapping[str, str]) -> bool:
-    """Not a folder that stays where it was under its name: then this one is a copy of it, marker and all."""
+    """Whether a known folder was renamed; if it is still configured at its path, this one is a copy of it, marker included."""
     return configured.get(name) != known[name]
 
 
 class MarkerAction(Enum):
     """What to do with a folder."""
 
-    CARRY_ON = auto()  # it is the one we know, or one that another installation marked
-    CREATE = auto()  # it is ours but has no marker: write one, with the UUID we remember, if any
-    STAND_BY = auto()  # it is probably not there at the moment: keep everything, look again later
+    CARRY_ON = auto()  # it is the one we know, or another installation marked it
+    CREATE = auto()  # it has no marker: write one, with the UUID we remember, if any
+    STAND_BY = auto()  # it is probably not mounted: keep everything, and check again later
     REFUSE = auto()  # something else is mounted in its place: touch nothing
 
 
@@ -91,11 +91,11 @@ class MarkerDecision:
 
 
 def decide(known: FolderMemory | None, found: RootState) -> MarkerDecision:
-    """What to do with a folder.
+    """Decide what to do with a folder.
 
-    A marker that is there decides alone. Where it is missing, a local folder on the same device was emptied
-    or made anew by its owner; anything else may be the empty mount point of a share, or a share that lists
-    nothing because its server is not well. Absence never means deletion.
+    If there is a marker, it alone decides. If it is missing, a local folder on the same device was emptied or created again by
+    its owner; any other may be the empty mount point of a share, or a share whose server is failing and lists nothing. Absence
+    never means deletion.
 
     Args:
         known: what the journal remembers of the folder; None: nothing.

@@ -1,7 +1,7 @@
-"""A hot folder's monitor: looks at the folder when it is time to, and shows how it is.
+"""The monitor of a hot folder: looks at the folder when it is due, and reports its state.
 
-A thread of its own for each folder, since any call on a share may hang and must hold up nobody else.
-Events are hints to look sooner; the scan is the truth.
+Each folder has a thread of its own, since any call on a share may hang and must not block other folders. Events are hints to
+look sooner; only a scan is reliable.
 """
 
 from __future__ import annotations
@@ -49,26 +49,26 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 SHOWN: Final = 20
-"""So many held-up files are named in `cutoutd status`; ``run --once`` names all."""
+"""The most held-up files that `cutoutd status` names; ``run --once`` names all."""
 
 
 class FolderMonitor:
     """The monitor of one hot folder.
 
     Args:
-        folder: its settings.
-        rules: which names it takes.
-        sources: the journal's memory of versions.
-        health: says whether the folder may be used at all.
-        clock: for quiet periods and intervals.
-        emit: is told what was accepted, and when the folder's status changes.
+        folder: settings of the folder.
+        rules: rules for which names it takes.
+        sources: the versions in the journal.
+        health: the health check of the folder.
+        clock: clock for quiet times and intervals.
+        emit: receives events when files are accepted or the folder's status changes.
         wake: called when the supervisor has something new to look at.
-        once: look once, wait until what is there is quiet, and settle.
-        retention: forgets what is old; None: nothing is forgotten.
-        submissions: the journal's, for what programs hand in; None: they do not.
+        once: whether to look once, wait until what is there is quiet, and settle.
+        retention: removes old history; None: nothing is removed.
+        submissions: the submissions in the journal; None: there are none.
 
     Attributes:
-        thread: in which it looks.
+        thread: the thread in which it looks.
     """
 
     def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
@@ -97,7 +97,7 @@ class FolderMonitor:
         self._retention = retention
         self._submissions = submissions
         self._intake: SubmissionIntake | None = None
-        self._has_submissions = submissions is not None  # that earlier runs left
+        self._has_submissions = submissions is not None  # earlier runs may have left some
         self._adoption = Adoption(folder, rules=rules, sources=sources, identity=health.identity)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
@@ -124,7 +124,7 @@ class FolderMonitor:
 
     @property
     def snapshot(self) -> FolderSnapshot:
-        """How the folder is now; from any thread."""
+        """The folder now; from any thread."""
         has_settled = self._has_settled
         return FolderSnapshot(
             looks=self._looks,
@@ -133,7 +133,7 @@ class FolderMonitor:
             recoveries=self._recoveries,
             is_identified=self._health.is_identified,
             has_settled=has_settled,
-            status=self._status,  # last: it is no older than what is counted
+            status=self._status,  # last, so that it is no older than the counters
         )
 
     @property
@@ -150,12 +150,12 @@ class FolderMonitor:
         return at_rest and status.scanned and status.settling == len(status.held_up)
 
     def stop(self) -> None:
-        """End soon; a thread that hangs on a share is left behind."""
+        """End soon; a thread that hangs on a share is abandoned."""
         self._stopping = True
         self._asked.set()
 
     def wait_for_first_look(self, timeout_s: float) -> bool:
-        """Whether the folder was looked at, healthy or not, within a time."""
+        """Wait until the folder was looked at, healthy or not; returns whether that happened in time."""
         return self._looked.wait(timeout_s)
 
     def look_at(self, path: str) -> None:
@@ -164,12 +164,12 @@ class FolderMonitor:
         self._asked.set()
 
     def take_submissions(self) -> None:
-        """Take soon what programs have handed in; from any thread."""
+        """Take submissions soon; from any thread."""
         self._has_submissions = True
         self._asked.set()
 
     def check_again(self, probe: str | None = None) -> int:
-        """See soon whether the folder is as it should be; from any thread.
+        """Check the folder's health soon; from any thread.
 
         Args:
             probe: a file that could not be read, or whose result could not be written.
@@ -186,7 +186,7 @@ class FolderMonitor:
         return number
 
     def _run(self) -> None:
-        # After a death everything is looked at, as if the folder had been away.
+        # After a death everything is looked at again, as if the folder had been away.
         self._begin_anew()
         try:
             self._looking_since_s = self._clock.monotonic_s()
@@ -230,12 +230,12 @@ class FolderMonitor:
             if self._schedule.is_rearming_due(now_s):
                 self._arm()
             self._recoveries += self._read_probes.try_them(now_s)
-            # An adoption that was broken off would have the rest cut again.
+            # If an adoption was interrupted, nothing may be accepted: the rest would be cut again.
             if self._stopping or self._notice(arrivals):
                 self._show(*self._open_as)
             self._health.journal_is_well()
         except JournalError as error:
-            # No fault of the folder's: what was seen of it is kept, and taken when it can be written down.
+            # Not the folder's fault: what was seen of it is kept, and accepted when the journal can be written.
             self._schedule = self._schedule.rested(now_s)
             self._show(FolderState.PAUSED, str(error))
             self._health.journal_refuses(now_s)
@@ -279,7 +279,7 @@ class FolderMonitor:
         return arrivals
 
     def _arm(self) -> None:
-        """Ask for the folder's events, also anew where the system had refused them."""
+        """Start the event watch, or start it again after the system had refused it."""
         self._disarm()
         why_not, is_refused = why_no_events(self._folder.watch, self._health.mode, once=self._once), False
         if why_not is None:
@@ -322,7 +322,7 @@ class FolderMonitor:
             self._emit(FolderChanged(folder=self._folder.name, message=describe(watching, why)))
 
     def _notice(self, arrivals: Arrivals) -> bool:
-        """Take what is there; whether the folder may still be worked on."""
+        """Take what is there; returns whether the folder may still be worked on."""
         now_s = self._clock.monotonic_s()
         paths = {self._requests.popleft() for _ in range(len(self._requests))}
         if self._events is not None:
@@ -351,7 +351,7 @@ class FolderMonitor:
         return True
 
     def _take_submissions(self, arrivals: Arrivals) -> None:
-        """Before anything is looked at: a scan would take one that has its name for a file that was dropped."""
+        """Take submissions first: a scan would take a renamed one for a file that a person dropped."""
         if self._intake is None or not self._has_submissions:
             return
         self._has_submissions = False
@@ -366,7 +366,7 @@ class FolderMonitor:
 
     def _scan(self, arrivals: Arrivals) -> None:
         begun_s, cost_s = time.perf_counter(), time.thread_time()
-        # What another machine had not come to yet did not lie there before: it was dropped to be cut.
+        # Files that another machine had not cut yet were not there before: they were dropped to be cut.
         skips = self._health.is_first_start and not self._health.took_over
         if skips and self._folder.existing is Existing.SKIP:
             arrivals.skip_all(self._health.first_run_us)
@@ -387,6 +387,6 @@ class FolderMonitor:
         )
 
     def _proceeding(self) -> bool:
-        """A look that takes long, but gets on; whether it is to go on."""
+        """Record that a long look makes progress; returns whether to continue."""
         self._looking_since_s = self._clock.monotonic_s()
         return not self._stopping

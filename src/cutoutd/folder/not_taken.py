@@ -1,8 +1,8 @@
-"""What of one folder is not taken although it is there, and why, as people are told: waiting files, and what scans skip.
+"""Which files of one folder are not taken, and why, for people: files that still wait, and files that scans skip.
 
-Scans skip links, which are never followed, what cannot be read, and what belongs to another folder; each is logged once.
-`SkippedEntries` outlives the folder's closing and opening again, so that a share that comes and goes does not fill the log.
-Owned by the folder's monitor thread. It must not look at files, nor decide anything.
+Scans skip links, which are never followed, files that cannot be read, and files that do not belong to the folder; each is
+logged once. `SkippedEntries` lives on when the folder is closed and opened again, so that a share that comes and goes does not
+fill the log. Owned by the folder's monitor thread. This module must not look at files, nor decide anything.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 NAMED: Final = 3
-"""So many directories that are not entered, and files that are no pictures, are named in a folder's note."""
+"""The most directories that are not entered, and the most files that are no pictures, that a folder's note names."""
 
 
 class SkippedEntries:
-    """The last scan's share of it.
+    """What scans have skipped.
 
     Args:
-        folder: its name.
+        folder: name of the folder.
 
     Attributes:
-        links: symbolic links that would be looked at if they were files or directories.
-        unreadable: files and directories that cannot be read.
+        links: number of symbolic links that would be looked at if they were files or directories.
+        unreadable: number of files and directories that cannot be read.
     """
 
     def __init__(self, folder: str) -> None:
@@ -45,7 +45,7 @@ class SkippedEntries:
         self.unreadable = 0
 
     def scanned(self, scan: Scan) -> None:
-        """Take what a finished scan met; say what is new of it."""
+        """Record what a finished scan skipped; new entries are logged."""
         found = {path: os.strerror(error.errno or 0) for path, error in scan.errors}
         for path, why in found.items():
             if self._told.get(path) != why:
@@ -57,11 +57,11 @@ class SkippedEntries:
         self._told, self.unreadable, self.links = found, len(found), scan.links
 
     def is_none(self, path: str, hint: str) -> None:
-        """A file is no picture; said once, where its first bytes tell what it is. Texts lie beside every picture.
+        """Record a file that is not a picture, and log it once if its first bytes show what it is; text files are not logged.
 
         Args:
-            path: relative to the input.
-            hint: what it seems to be; empty: nobody knows.
+            path: path relative to the input.
+            hint: what the file seems to be; empty: unknown.
         """
         if hint in ("", TEXT) or self._others.get(path) == hint:
             return
@@ -69,28 +69,28 @@ class SkippedEntries:
         self._log.info("file.no-picture", path=path, seems=hint)
 
     def forget_others(self, there: Collection[str]) -> None:
-        """Keep, of files that are no pictures, those that a scan has found."""
+        """Drop recorded files that a scan has not found again."""
         self._others = {path: hint for path, hint in self._others.items() if path in there}
 
     @property
     def note(self) -> str:
-        """What the folder's owner should know of what lies in the input and is not cut; empty: nothing."""
+        """What the folder's owner should know of files that are not cut; empty: nothing."""
         told = (_named("not entered", self._apart), _named("left out", self._others))
         return "; ".join(filter(None, told))
 
 
 def _named(what: str, found: Mapping[str, str]) -> str:
-    """Some of them, with why; and how many more there are."""
+    """Return the first entries with their reasons, and the number of the rest."""
     named = [f"{path} ({why})" for path, why in list(found.items())[:NAMED]]
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return f"{what}: {', '.join(named)}{more}" if named else ""
 
 
 class PendingReasons:
-    """The reasons in one folder; each is logged once.
+    """The reasons why files of one folder are not accepted; each is logged once.
 
     Args:
-        folder: its name.
+        folder: name of the folder.
     """
 
     def __init__(self, folder: str) -> None:
@@ -100,40 +100,40 @@ class PendingReasons:
         self._partners: dict[str, str] = {}
 
     def why(self, path: str) -> str:
-        """Why a file is waited for."""
+        """Return why a file is not accepted yet."""
         if (partner := self._partners.get(path)) is not None:
             return f"waits for the {partner.rpartition('.')[2]} of the same shot"
         return self._faults.get(path) or self._unreadable.get(path, "still being written")
 
     def unreadable(self, path: str, error: OSError) -> None:
-        """It cannot be read."""
+        """Record that a file cannot be read."""
         why = f"cannot be read: {error.strerror}"
         if self._unreadable.get(path) != why:
             self._log.warning("file.unreadable", path=path, why=why)
             self._unreadable[path] = why
 
     def readable(self, path: str) -> None:
-        """It can be read."""
+        """Record that a file can be read."""
         self._unreadable.pop(path, None)
 
     def faulted(self, path: str, error: Exception, as_told: CutoutdError) -> None:
-        """A fault of ours was met over it."""
+        """Record an unforeseen error over a file."""
         why = as_told.cause
         if self._faults.get(path) != why:
             report(self._log, error, over="a file", path=path)
             self._faults[path] = why
 
     def waits_for(self, path: str, partner: str | None) -> None:
-        """It waits for another recording of its shot; None: not any more."""
+        """Record that a file waits for another recording of its shot; None: not any more."""
         if partner is None:
             self._partners.pop(path, None)
         else:
             self._partners[path] = partner
 
     def taken(self, path: str) -> None:
-        """It was accepted."""
+        """Record that a file was accepted."""
         self._faults.pop(path, None)
 
     def keep(self, waits: Callable[[str], bool]) -> None:
-        """Forget faults over files that are waited for no more."""
+        """Forget errors over files that do not wait any more."""
         self._faults = {path: why for path, why in self._faults.items() if waits(path)}

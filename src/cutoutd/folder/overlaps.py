@@ -1,7 +1,7 @@
-"""Which folders must not be worked on because their places overlap, compared by what they are and not by their names.
+"""Which folders must not be worked on because their places overlap, compared by where they really are, not by their paths.
 
-Asked by each folder's own thread before it opens the folder, looks through it or takes anything from it. It looks at the
-folder's own places, which may hang, and at the others' as far as that cannot hang. It must not open or close a folder.
+Called by each folder's own thread before it opens or scans the folder or takes anything from it. It accesses the folder's own
+places, which may hang, and those of others only as far as that cannot hang. It must not open or close a folder.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 KEEP_S: Final = 1.0
-"""So long one look at a folder's places serves the looks of others."""
+"""How long, in seconds, one look at a folder's places is reused for other folders."""
 
 KEEP_SHARE: Final = 100
-"""And so many times as long as it took, so that many folders do not cost more than a hundredth of a core."""
+"""And for this many times its duration, so that many folders cost no more than a hundredth of a core."""
 
 _ADVICE: Final = "choose directories apart from each other"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Places:
-    """The places of a folder, where they were found."""
+    """The places of a folder, as they were found."""
 
     folder: Folder
     locations: Mapping[str, Location]
@@ -50,13 +50,13 @@ class _Places:
 
 
 class Overlaps:
-    """The places of all folders; ``why_closed`` and ``boundary`` touch no disk, all else belongs to folders' threads.
+    """The places of all folders; ``why_closed`` and ``boundary`` touch no disk, the rest runs in folders' threads.
 
     Args:
-        state_dir: of the service; no folder may lie in it.
-        run: id of this run.
-        tell: called with the name of another folder that is to look at its places, as one is found to give way to the other,
-            or not to have to any more; from any thread.
+        state_dir: state directory of the service; no folder may be in it.
+        run: id of this session of the daemon.
+        tell: called, from any thread, with the name of another folder that has to look at its places again, because it was found to
+            have to give way, or not any more.
     """
 
     def __init__(self, state_dir: Path, run: str, tell: Callable[[str], None] = lambda _: None) -> None:
@@ -66,15 +66,15 @@ class Overlaps:
         self._lock = threading.Lock()
         self._is_configured = False
         self._folders: dict[str, Folder] = {}
-        self._own: dict[str, _Places] = {}  # as each folder's own thread found them
-        self._seen: dict[str, _Places] = {}  # as others did, without touching any share
-        # Whose look found that a folder must give way, and why. Two folders may see their places otherwise, as where a
-        # share answers one alone: what one has found holds until that one finds otherwise, else they would take turns.
+        self._own: dict[str, _Places] = {}  # as found by each folder's own thread
+        self._seen: dict[str, _Places] = {}  # as found by other threads, without access to any share
+        # Which folder found that another must give way, and why. Two folders may see different places, such as where a share
+        # responds to only one of them: a finding holds until the same folder finds otherwise, else the two would alternate.
         self._closed: dict[str, dict[str, str]] = {}
         self._boundaries: dict[str, FolderBoundary] = {}
 
     def configure(self, folders: Iterable[Folder]) -> None:
-        """These are all folders from now on, in the order of the configuration."""
+        """Set all folders, in the order of the configuration."""
         with self._lock:
             self._is_configured = True
             self._folders = {folder.name: folder for folder in folders}
@@ -91,12 +91,12 @@ class Overlaps:
             }
 
     def why_closed(self, name: str) -> str:
-        """Why a folder must not be worked on, as far as anybody has found out; empty: it may."""
+        """Return why a folder must not be worked on, as found by any folder; empty: it may."""
         found = self._closed.get(name, {})
         return found.get(name) or next(iter(found.values()), "")
 
     def withdraw(self, name: str) -> None:
-        """A folder is not there: what it has found of others holds no longer; they see for themselves."""
+        """Drop what a folder that is not there has found about others; they look again."""
         with self._lock:
             freed = [one for one, reasons in self._closed.items() if name in reasons and one != name]
             for one in freed:
@@ -106,15 +106,15 @@ class Overlaps:
             self._tell(one)
 
     def boundary(self, name: str) -> FolderBoundary:
-        """What inside a folder's input belongs to somebody else, as it was last found."""
+        """Return what inside a folder's input does not belong to it, as it was last found."""
         return self._boundaries.get(name, FolderBoundary())
 
     def look(self, folder: Folder, *, uuid: str | None = None) -> str:
-        """Look at the places of a folder, and how they lie to those of all others: why it must not be worked on, or empty.
+        """Compare the places of a folder with those of all others; returns why it must not be worked on, or an empty string.
 
         Args:
-            folder: its settings.
-            uuid: of its marker, if that is known.
+            folder: settings of the folder.
+            uuid: UUID of its marker; None: not known.
         """
         mounts = location.mounts()
         own = self._locate(folder, mounts, reachable=None)
@@ -123,11 +123,11 @@ class Overlaps:
             if not self._is_configured:
                 self._folders[folder.name] = folder
             if self._folders.get(folder.name) != folder:
-                # It is leaving: it takes nothing more, and nobody has to give way to it.
+                # It is being removed: it takes nothing more, and nothing has to give way to it.
                 return ""
             self._own[folder.name] = own
             folders = list(self._folders.values())
-        # Of a folder that could send pictures away nothing is taken by what was seen a moment ago.
+        # For a folder that may send pictures away, the places of others are looked at anew.
         found = [
             own if one.name == folder.name else self._other(one, mounts, reachable, fresh=folder.may_leave)
             for one in folders
@@ -148,7 +148,7 @@ class Overlaps:
         return _Places(folder=folder, locations=locations, at_s=now_s, took_s=now_s - begun_s)
 
     def _other(self, folder: Folder, mounts: Mounts, reachable: frozenset[str], *, fresh: bool) -> _Places:
-        """The places of another folder, without waiting for a share that the asking folder is not on itself."""
+        """Return the places of another folder, without access to a share that the asking folder is not on itself."""
         with self._lock:
             seen, own = self._seen.get(folder.name), self._own.get(folder.name)
         age_s = time.monotonic() - seen.at_s if seen is not None else 0.0
@@ -162,7 +162,7 @@ class Overlaps:
         reached = self._locate(folder, mounts, reachable)
         if own is None:
             return reached
-        # What only its own thread could look at is as that has found it.
+        # Places that only the folder's own thread can access are taken from there.
         locations = {
             key: place if place.answered else own.locations[key] for key, place in reached.locations.items()
         }
@@ -171,7 +171,7 @@ class Overlaps:
     def _judge(
         self, name: str, arranged: list[FolderPlaces[Location]], own: _Places, state: Location
     ) -> None:
-        """See which folders must give way to which, as far as one of them is concerned."""
+        """Find out which folders must give way to which, as far as the named folder is concerned."""
         found: dict[str, str] = {}
         for overlap in overlaps(arranged, relation, about=name):
             found.setdefault(overlap.name, f"{overlap.key} {overlap.text}; {_ADVICE}")
@@ -182,7 +182,7 @@ class Overlaps:
             found.setdefault(name, alone)
         with self._lock:
             before = {one for one, reasons in self._closed.items() if name in reasons}
-            # Who has found that this one gives way, which it does not see itself, may see otherwise by now.
+            # A folder that found that this one must give way, while this one does not, may find otherwise by now.
             doubted = set() if name in found else set(self._closed.get(name, {})) - {name}
             for one in before - found.keys():
                 del self._closed[one][name]
@@ -195,7 +195,7 @@ class Overlaps:
     def _bound(
         self, own: _Places, found: Iterable[_Places], state: Location, uuid: str | None
     ) -> FolderBoundary:
-        """What inside a folder's input belongs to somebody else."""
+        """Return what inside a folder's input does not belong to it."""
         root = own.locations["input"]
         ids: dict[FileId, str] = {}
         paths: dict[str, str] = {}
@@ -234,7 +234,7 @@ def _folder_places(number: int, places: _Places) -> FolderPlaces[Location]:
 
 
 def _shared_outputs(arranged: list[FolderPlaces[Location]], about: str) -> Iterator[tuple[str, str]]:
-    """Two folders may share an output, and then agree about names; but not where they cannot see that they share it."""
+    """Yield folders that write to a shared output under two different paths, since their names could not be coordinated."""
     for number, first in enumerate(arranged):
         for second in arranged[number + 1 :]:
             one, other = second.places["output"], first.places["output"]
@@ -260,7 +260,7 @@ def _against_state(own: _Places, state: Location) -> str | None:
 
 
 def _against_signs(own: _Places) -> str | None:
-    """On a share that is mounted twice, only what is there tells that it is the same."""
+    """Check for staged results in the input: on a share that is mounted twice, only they show that it is the output."""
     place = own.locations["input"]
     if place.staged:
         return f"input {place} is where results of this run go, by another name; {_ADVICE}"

@@ -1,12 +1,12 @@
-"""What becomes of the two recordings of one shot: one of them is cut, and which, the folder's settings say.
+"""The two recordings of one shot: which of them is cut, according to the folder's settings.
 
-    the wanted one     is cut, unless the other one was taken before it
-    the other one      waits for the wanted one, and is cut only if that does not come
+    the wanted recording   is cut, unless the other one was taken before it
+    the other recording    waits for the wanted one, and is cut only if that does not come
 
-What was taken once decides, so that nothing is cut again when a partner comes later. Should the one that was taken
-vanish or fail, the journal has the other one cut (`cutoutd.journal.queue`). Once it was cut and is not there any more,
-what comes under its number is of another shot: cameras count from the beginning again. Owned by the folder's monitor thread. It
-must not write anything down.
+The first decision holds, so that nothing is cut again when a partner comes later. If the recording that was taken vanishes or
+fails, the journal queues the other one (`cutoutd.journal.queue`). Once it was cut and is not there any more, a new file with
+its number belongs to another shot: cameras start counting again. Owned by the folder's monitor thread. This module must not
+write anything.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Take:
-    """It is to be cut."""
+    """The file is to be cut."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaveOut:
-    """It is not, as long as this one of the same shot is not lost."""
+    """The file is not cut, as long as its partner, of the same shot, is not lost."""
 
     partner: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wait:
-    """For this one of the same shot, which is there and not taken yet."""
+    """The file waits for its partner, of the same shot, which is there and not taken yet."""
 
     partner: str
 
 
 class Pairing:
-    """The rule of one folder.
+    """Decides about the recordings in one folder.
 
     Args:
         scope: the folder.
         mode: which recording is wanted.
-        wait_s: how long the other one waits for it.
+        wait_s: how many seconds the other recording waits for it.
     """
 
     def __init__(self, scope: FolderScope, *, mode: RawPairs, wait_s: float) -> None:
@@ -57,37 +57,37 @@ class Pairing:
         self.wait_s = wait_s
 
     def may_wait(self, path: str) -> bool:
-        """Whether it is the other recording of a shot, or could be."""
+        """Whether a file is, by its name, a recording that waits for the wanted one."""
         return self._wanted is not None and recording(path) not in (None, self._wanted)
 
     def waits(self, path: str, quiet_s: float, came_us: int) -> bool:
-        """Whether it is too early to look at a file again: its partner was not taken, and may still come."""
+        """Whether it is too early to decide about a file: its partner was not taken yet, and may still come."""
         if not self.may_wait(path) or quiet_s >= self.wait_s:
             return False
         return not _others(self._recordings(path), recording(path), came_us)
 
     def decide(self, path: str, came_us: int) -> Take | LeaveOut | Wait:
-        """What becomes of a file that has settled, and has waited if it had to.
+        """Decide about a file that has settled, and has waited if it had to.
 
         Args:
-            path: relative to the input.
-            came_us: when it was seen first, UTC microseconds.
+            path: path relative to the input.
+            came_us: when it was first seen, UTC microseconds.
 
         Raises:
-            OSError: whether its partner is there cannot be told now.
+            OSError: it cannot be found out now whether its partner is there.
         """
         kind = recording(path)
         if self._wanted is None or kind is None:
             return Take()
         found = self._recordings(path)
         if any(one.path == path and one.stands and not one.left_out for one in found):
-            return Take()  # an earlier version of it is the one that was taken
+            return Take()  # an earlier version of the same recording was cut
         found = _others(found, kind, came_us)
         for one in found:
             if one.stands and not (one.left_out and kind is self._wanted):
                 return LeaveOut(partner=one.path)
         if kind is not self._wanted:
-            # Where the file system does not tell capitals from small letters, a partner is there under both names.
+            # On a case-insensitive file system, a partner is found under both spellings.
             known = {one.path.casefold() for one in found if one.known}
             for other in partners(path):
                 if (
@@ -103,7 +103,7 @@ class Pairing:
 
 
 def _others(found: list[Recorded], kind: Recording | None, came_us: int) -> list[Recorded]:
-    """Those of the other kind that are of the same shot as a file that came at this time."""
+    """Return the recordings of the other kind that are of the same shot as a file that came at this time."""
     return [
         one
         for one in found

@@ -1,8 +1,8 @@
-"""How long one folder's history is kept: old rows go a few at a time, sources that are no more among them.
+"""Retention of one folder's history: old rows are removed a few at a time, and so are sources that are gone.
 
-Absence is no deletion: a share may look empty. So a source is only forgotten if it was not there when it was
-looked for in a healthy folder, and still is not after as long again as history is kept. Lives in the
-folder's own thread, since any look at a share may hang. It must not touch files.
+Absence is no deletion: a share may look empty. So a source is forgotten only if it was missing in a healthy folder, and is
+still missing after another retention period. Runs in the folder's own thread, since any access to a share may hang. This module
+must not touch files.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ STEP_S: Final = 60.0
 """Seconds between two steps."""
 
 STEP: Final = 500
-"""So many rows a step: some milliseconds of the write lock, and 100,000 sources in three and a half hours."""
+"""Rows per step: some milliseconds of the write lock, and 100,000 sources in three and a half hours."""
 
 _DAY_US: Final = 86_400 * 1_000_000
 
 
 class Retention:
-    """The history of one folder.
+    """Removes the old history of one folder.
 
     Args:
-        folder: its name.
-        root: its input.
-        history: the journal's.
-        keep_days: how long what is over is kept; at least 1.
-        clock: for ages and steps.
+        folder: name of the folder.
+        root: path of its input.
+        history: the history in the journal.
+        keep_days: how many days ended versions are kept; at least 1.
+        clock: clock for ages and intervals.
     """
 
     def __init__(self, folder: str, *, root: Path, history: History, keep_days: int, clock: Clock) -> None:
@@ -50,7 +50,7 @@ class Retention:
         self._after = ""
 
     def step(self) -> None:
-        """Do a little, if it is time to; only while the folder is healthy.
+        """Remove a few rows, if a step is due; only to be called while the folder is healthy.
 
         Raises:
             StorageError: the journal cannot be written.
@@ -66,7 +66,7 @@ class Retention:
             self._log.info("history.trimmed", versions=trimmed, sources=forgotten)
 
     def _look_for_some(self, before_us: int) -> int:
-        """Look for the next of the sources that ended long ago; returns how many are forgotten."""
+        """Look for the next sources that ended long ago; returns how many were forgotten."""
         ended, self._after = self._history.ended(self._folder, before_us, after=self._after, limit=STEP)
         missing, found, forgotten = [], [], []
         for one in ended:
@@ -80,7 +80,7 @@ class Retention:
                 missing.append(one.path)
             elif one.missing_us < before_us:
                 forgotten.append(one.path)
-        # Written only where something has changed.
+        # Only changes are written.
         if missing:
             self._history.note_missing(self._folder, missing)
         if found:
@@ -90,7 +90,7 @@ class Retention:
         return len(forgotten)
 
     def _is_there(self, path: str) -> bool | None:
-        """None: it cannot be told, and so nothing follows from it."""
+        """Whether a source is there; None: that cannot be found out now."""
         try:
             return look(self._root, path) is not None
         except OSError:

@@ -1,8 +1,8 @@
-"""Whether root works on folders that somebody else can change: then that one could have root do things for them.
+"""Whether root may work on folders that other users can change: those users could have root act for them.
 
-Every file is reached by descriptors, and no link is followed; this is for what such care does not cover, and for the
-owner, whose files would become root's. Only the machine's own root counts, not one of a user namespace. What lies below
-the places is not walked through.
+Every file is reached by descriptors, and no link is followed; this check is for what that does not cover, and for the owner,
+whose files would become root's. Only the machine's own root counts, not that of a user namespace. Files below the places are
+not checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 LOOK_S: Final = 2.0
-"""For all folders at the start; one that does not answer is looked at by its own thread, before anything is done there."""
+"""Time limit for checking all folders at the start; a folder that does not respond is checked later by its own thread."""
 
 ADVICE: Final = (
     "Run it as the owner of the folders: `cutoutd service install --system` does so by itself, with Docker it is "
@@ -31,7 +31,7 @@ ADVICE: Final = (
 
 
 class RootRefusedError(UsageError):
-    """Root is not to work on these folders."""
+    """Root must not work on these folders."""
 
     code = FailureCode.ROOT_REFUSED
     title = "Not as root"
@@ -39,19 +39,19 @@ class RootRefusedError(UsageError):
 
 
 def exposed(folder: Folder) -> str:
-    """Who besides root can change one of a folder's places; in words, or empty."""
+    """Return, in words, who besides root can change one of a folder's places; empty: nobody."""
     for place in _places(folder):
         try:
             why = writers_in(place, me=0)
         except OSError:
-            continue  # what is wrong with it, its own thread will say
+            continue  # the folder's own thread reports it
         if why:
             return why
     return ""
 
 
 def refused(folder: Folder, *, allow_root: bool) -> str:
-    """Why this process must not work on a folder; empty if it may."""
+    """Return why this process must not work on a folder; empty: it may."""
     if allow_root or not is_real_root():
         return ""
     why = exposed(folder)
@@ -59,10 +59,10 @@ def refused(folder: Folder, *, allow_root: bool) -> str:
 
 
 def check_root(settings: Settings) -> None:
-    """Refuse to begin as root over folders that others can change.
+    """Refuse to start as root if others can change a folder.
 
     Raises:
-        RootRefusedError: there is one, and nobody allowed it.
+        RootRefusedError: there is such a folder, and allow_root is not set.
     """
     if settings.service.allow_root or not is_real_root():
         return

@@ -1,7 +1,7 @@
-"""When a folder is looked at next, and at what of it: a value, which each event in the folder's life replaces by another.
+"""When a folder is looked at next, and whether it is scanned: a value that each event in the folder's life replaces.
 
-Events are hints to look sooner; the scan is the truth. It must not look at the folder or a clock: times are passed in, all
-of them seconds of one monotonic clock.
+Events are hints to look sooner; only a scan is reliable. This module must not look at the folder or a clock: times are passed
+in, all of them in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCAN_SHARE: Final = 200
-"""A scan is repeated no sooner than after so many times its own duration: half a percent of a core."""
+"""The least pause between two scans, as a multiple of a scan's duration: a load of half a percent of a core."""
 
 BURST_SHARE: Final = 10
-"""And one that events ask for no sooner than after so many times."""
+"""The least pause before a scan that events request, likewise."""
 
 REARM_S: Final = 300.0
-"""Events that the system refused are asked for again after this: somebody may have raised its limits."""
+"""The pause before events that the system refused are requested again: its limits may have been raised."""
 
 MIN_PAUSE_S: Final = 0.02
 MAX_PAUSE_S: Final = 60.0
 
 
 class Due(Enum):
-    """What is to be done about a folder now."""
+    """What is due for a folder."""
 
-    NOTHING = auto()  # it is closed, or rests; whatever woke us, it is not time to look again
-    CHECK = auto()  # see whether it may be worked on, and then what there is
-    LOOK = auto()  # it is open: see what events have told of
+    NOTHING = auto()  # it is closed, or the journal refuses writes
+    CHECK = auto()  # check its health, then look at what is there
+    LOOK = auto()  # it is open: look at the files for which events arrived
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanSchedule:
-    """When one folder is looked at.
+    """The times at which one folder is looked at.
 
     Attributes:
-        poll_interval_s: between two scans of a folder without events, and between two looks at one that is closed.
-        rescan_interval_s: between two scans of one with events.
-        is_open: it was found well, and is looked at.
-        has_events: changes are told.
-        next_scan_s: when the next scan is due; while the folder is closed, when it is looked at again.
-        earliest_scan_s: no event has it scanned before.
-        rests_until_s: nothing is done before, since the journal takes nothing.
-        rearm_s: when events that the system refused are asked for again; None: not at all.
-        last_took_s: how long the last scan took, by the clock; None: there was none.
+        poll_interval_s: pause between two scans of a folder without events, and between two checks of a closed one.
+        rescan_interval_s: pause between two scans of a folder with events.
+        is_open: whether it was found healthy.
+        has_events: whether events arrive for it.
+        next_scan_s: when the next scan is due; for a closed folder, the next check.
+        earliest_scan_s: the earliest time of a scan that events request.
+        rests_until_s: nothing is done before this time, since the journal refuses writes.
+        rearm_s: when events that the system refused are requested again; None: they were not refused.
+        last_took_s: duration of the last scan by the wall clock; None: there was none.
     """
 
     poll_interval_s: float
@@ -63,11 +63,11 @@ class ScanSchedule:
     last_took_s: float | None = None
 
     def due(self, now_s: float, *, is_asked: bool) -> Due:
-        """What is to be done now.
+        """Return what is due.
 
         Args:
-            now_s: the time.
-            is_asked: somebody asked for a check.
+            now_s: the time now.
+            is_asked: whether a health check was requested.
         """
         is_early = not self.is_open and now_s < self.next_scan_s and not is_asked
         if is_early or now_s < self.rests_until_s:
@@ -75,37 +75,37 @@ class ScanSchedule:
         return Due.CHECK if not self.is_open or is_asked or self.is_scan_due(now_s) else Due.LOOK
 
     def is_scan_due(self, now_s: float) -> bool:
-        """Whether all of it is to be looked at."""
+        """Whether a full scan is due."""
         return now_s >= self.next_scan_s
 
     def is_rearming_due(self, now_s: float) -> bool:
-        """Whether events that the system refused are to be asked for again."""
+        """Whether events that the system refused are to be requested again."""
         return self.rearm_s is not None and now_s >= self.rearm_s
 
     def pause_s(self, now_s: float, others_s: Iterable[float | None] = ()) -> float:
-        """How long nothing is to be done.
+        """Return how long nothing is due, in seconds.
 
         Args:
-            now_s: the time.
-            others_s: when something else is due, such as a file whose quiet time ends; None: it is not.
+            now_s: the time now.
+            others_s: when something else is due, such as a file whose quiet time ends; None: nothing.
         """
         ends_s = [end_s for end_s in (self.next_scan_s, self.rearm_s, *others_s) if end_s is not None]
         return min(max(MIN_PAUSE_S, max(min(ends_s), self.rests_until_s) - now_s), MAX_PAUSE_S)
 
     def begun_anew(self) -> ScanSchedule:
-        """It is to be checked, opened and scanned at once, as its events ended or its thread died."""
+        """Return the schedule of a folder that is to be checked, opened and scanned at once: its events ended or its thread died."""
         return replace(self, is_open=False, has_events=False, next_scan_s=0.0, rearm_s=None)
 
     def opened(self) -> ScanSchedule:
-        """It was found well; a scan follows."""
+        """Return the schedule of a folder that was found healthy; a scan follows."""
         return replace(self, is_open=True, next_scan_s=0.0, earliest_scan_s=0.0)
 
     def closed(self, now_s: float, *, waits_for_owner: bool) -> ScanSchedule:
-        """It may not be worked on.
+        """Return the schedule of a folder that may not be worked on.
 
         Args:
-            now_s: the time.
-            waits_for_owner: another machine works on it, so that it is looked at often enough to notice its end.
+            now_s: the time now.
+            waits_for_owner: whether another machine works on it, so that it is checked often enough to notice the end of that.
         """
         interval_s = min(self.poll_interval_s, HEARTBEAT_S) if waits_for_owner else self.poll_interval_s
         next_s = now_s + interval_s
@@ -113,12 +113,12 @@ class ScanSchedule:
         return replace(closed, next_scan_s=next_s, earliest_scan_s=next_s)
 
     def armed(self, now_s: float, *, has_events: bool, is_refused: bool) -> ScanSchedule:
-        """Its events were asked for.
+        """Return the schedule after its events were requested.
 
         Args:
-            now_s: the time; what came before gives no events, so that a scan is due.
-            has_events: they come.
-            is_refused: the system has refused them for now.
+            now_s: the time now; earlier changes cause no events, so a scan is due.
+            has_events: whether events arrive.
+            is_refused: whether the system refused them for now.
         """
         return replace(
             self,
@@ -128,18 +128,18 @@ class ScanSchedule:
         )
 
     def hinted(self, now_s: float) -> ScanSchedule:
-        """Events ask for a scan."""
+        """Return the schedule after events requested a scan."""
         return replace(self, next_scan_s=min(self.next_scan_s, max(now_s, self.earliest_scan_s)))
 
     def scanned(self, now_s: float, *, took_s: float, cost_s: float) -> ScanSchedule:
-        """A scan is over.
+        """Return the schedule after a scan.
 
         Args:
-            now_s: the time.
-            took_s: by the clock.
-            cost_s: of processor time.
+            now_s: the time now.
+            took_s: duration of the scan by the wall clock, in seconds.
+            cost_s: its processor time, in seconds.
         """
-        # One that a share held up says nothing of the next: a hang of a second would cost minutes.
+        # A scan that a share delayed says nothing of the next: a hang of a second would cost minutes.
         typical_s = min(took_s, cost_s if self.last_took_s is None else self.last_took_s)
         interval_s = self.rescan_interval_s if self.has_events else self.poll_interval_s
         return replace(
@@ -150,5 +150,5 @@ class ScanSchedule:
         )
 
     def rested(self, now_s: float) -> ScanSchedule:
-        """The journal takes nothing: what was seen is kept, and nothing is done for a while."""
+        """Return the schedule after the journal refused a write: what was seen is kept, and nothing is done for a while."""
         return replace(self, rests_until_s=now_s + self.poll_interval_s)

@@ -1,4 +1,4 @@
-"""By what the parts of a folder's watching side know the folder."""
+"""The scope of a folder: what the parts of its watching side know of it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderScope:
-    """A folder that was found open, until it is closed again.
+    """A folder from when it was found open until it is closed again.
 
     Attributes:
-        name: of the folder.
-        root: its input.
-        rules: which names it takes.
-        sources: the journal's memory of versions.
-        clock: for quiet periods and ages.
-        boundary: gives what inside the input belongs to somebody else.
-        has_stamps: inodes and times of change stay as they are as long as a file does.
-        is_known_disk: it lies on the device on which its files were seen before; what was brought to another one, such as
-            by a restored backup, has other inodes and is what it was.
+        name: name of the folder.
+        root: path of its input.
+        rules: rules for which names it takes.
+        sources: the versions in the journal.
+        clock: clock for quiet times and ages.
+        boundary: returns what inside the input does not belong to the folder.
+        has_stamps: whether a file keeps its inode and change time as long as it is unchanged.
+        is_known_disk: whether it is on the device on which its files were seen before. Files that were copied to another device,
+            such as by a restored backup, have other inodes but are the same.
     """
 
     name: str

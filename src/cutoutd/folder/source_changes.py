@@ -1,10 +1,10 @@
-"""Whether what lies at a source's path is that source still: it may be missing, have come again, or have other bytes.
+"""Whether the file at a source's path is still that source: it may be missing, have come back, or have other bytes.
 
-What comes to the path of a missing source is another picture. Many programs make copies that keep size and modification time,
-and a change of permissions or a new link looks like a file that was replaced. So where a source looks as it did, but its inode or
-time of change is another, its bytes are hashed again, at a bounded rate; only other bytes are cut. When a file was made is asked
-as well, where the file system tells: overwriting keeps that time, and a new file has its own. Owned by the folder's monitor
-thread. It must not decode anything.
+A file that comes to the path of a missing source is another picture. Many programs make copies that keep size and modification
+time, while a change of permissions or a new link makes a file look replaced. So if a source looks the same but its inode or
+change time differs, its bytes are hashed again, at a limited rate, and it is cut only if they differ. The birth time is
+compared as well, where the file system has it: overwriting keeps it, and a new file has its own. Owned by the folder's monitor
+thread. This module must not decode anything.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 BYTES_S: Final = 8 << 20
-"""A backup that links every file changes the time of all: 100 GB are then read in four hours, by 3 % of a core."""
+"""Bytes per second. A backup that links every file changes all change times: 100 GB take four hours, at 3 % of a core."""
 
 BURST_BYTES: Final = 64 << 20
-"""What may be read at once after a rest."""
+"""The most bytes that may be hashed at once after a pause."""
 
 LEARNED_AT_ONCE: Final = 5000
-"""So many are written down in one transaction."""
+"""The most stamps that are written in one transaction."""
 
 _BLOCK_BYTES: Final = 1 << 20
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Rehashing:
-    """The sources of one folder that are to be read again.
+    """Hashes the sources of one folder whose stamps have changed.
 
     Args:
         scope: the folder.
@@ -57,43 +57,42 @@ class Rehashing:
 
     @property
     def next_due_s(self) -> float | None:
-        """When the next may be read, in monotonic seconds."""
+        """When the next source may be hashed, in monotonic seconds; None: there is none."""
         if not self._waiting:
             return None
         return self._since_s + max(0.0, -self._budget) / BYTES_S
 
     def compare(self, version: Version) -> None:
-        """A known version was seen; if it has another stamp than when it was read, it is read again."""
+        """Compare the stamp of a known version with the one it had when it was read; if they differ, it is to be hashed."""
         if version.stamp is None:
             return
         known = self._sources.stamp(self._folder, version.path)
         if known == version.stamp:
             self._waiting.pop(version.path, None)
         elif known is None:
-            self._learned[version.path] = (
-                version.stamp
-            )  # a journal that had none: it begins with what is there
+            # The journal has no stamp of it, so the current one counts.
+            self._learned[version.path] = version.stamp
         else:
             self._waiting[version.path] = version
 
     def is_another(self, seen: ScannedFile) -> bool:
-        """Whether it is another file than the one at its path whose result is published.
+        """Whether a file is another one than the source at its path whose result is published.
 
-        While we look, that is a quick save, as of editors that save under another name first. While we did not, it
-        cannot be told from another picture, and nothing of that may be lost.
+        While the folder is watched, a new file at a path is a save by an editor that writes under another name first. While it was
+        not watched, it cannot be distinguished from another picture, and no picture may be lost.
         """
         known = self._sources.stamp(self._folder, seen.path)
         accepted_us = self._sources.published_us(self._folder, seen.path)
         if known is None or accepted_us is None:
             return False
-        born_after = (born_us(self._root, seen.path) or 0) > accepted_us  # numbers of inodes are used again
+        born_after = (born_us(self._root, seen.path) or 0) > accepted_us  # inode numbers are reused
         return born_after or not have_one_inode(known, seen.stamp)
 
     def step(self) -> list[str]:
-        """Read what may be read now, and write down what came of it.
+        """Hash as many sources as the rate allows, and record the results.
 
         Returns:
-            Paths at which other bytes lie, to be looked at again.
+            Paths whose bytes have changed, to be looked at again.
 
         Raises:
             OSError: the folder cannot be read.
@@ -117,12 +116,12 @@ class Rehashing:
         return altered
 
     def _has_other_bytes(self, version: Version) -> bool:
-        """Whether a source is another than the one that was read; what is still open, its worker finds out."""
+        """Whether a source has other bytes than those that were read; if its job is open, its worker finds that out."""
         read = self._sources.bytes_read(self._folder, version)
         if not read.is_over:
             return False
         if read.sha256 is None:
-            # It failed before it was read whole, and may be another file now; what was left out stays so.
+            # It failed before it was read whole, and may be another file now; a version that was left out stays so.
             if not read.has_failed and version.stamp is not None:
                 self._learned[version.path] = version.stamp
             return read.has_failed
@@ -132,7 +131,7 @@ class Rehashing:
         return sha256 not in (None, read.sha256)
 
     def _sha256(self, version: Version) -> str | None:
-        """Of the file as it is now; None if it cannot be read, or is not, or not any more, what was seen.
+        """Return the SHA-256 of the file now; None if it cannot be read, or has changed since it was seen.
 
         Raises:
             OSError: the folder cannot be read.
@@ -151,8 +150,8 @@ class Rehashing:
             finally:
                 os.close(descriptor)
         except OSError:
-            os.stat(self._root)  # noqa: PTH116 -- if it is the whole folder that cannot be read, that is another matter
-            return None  # as far as is known it is what it was; the next scan has it tried again
+            os.stat(self._root)  # noqa: PTH116 -- raises if the whole folder cannot be read
+            return None  # it counts as unchanged; the next scan has it tried again
         return digest.hexdigest() if seen.stamp == version.stamp else None
 
 
@@ -167,11 +166,11 @@ _SIZE: Final = 256  # of struct statx; its mask is at 0, and the time of birth a
 
 
 def born_us(root: str, path: str) -> int | None:
-    """UTC microseconds; None where it is not told.
+    """Return when a file was created, UTC microseconds; None where the file system does not tell.
 
     Args:
-        root: the folder's input.
-        path: of the file, relative to the root.
+        root: path of the folder's input.
+        path: path of the file, relative to the root.
     """
     try:
         with parent_of(root, path) as (directory, name):
@@ -196,7 +195,7 @@ def _by_statx(directory: int, name: str) -> int | None:
 
 
 SAVE_S: Final = 3.0
-"""A save by delete-and-create takes less; a file that comes to a path later than this is another picture."""
+"""The longest time that a save by deleting and creating takes; a file that comes to a path later is another picture."""
 
 
 class MissingSources:
@@ -204,7 +203,7 @@ class MissingSources:
 
     Args:
         scope: the folder.
-        rehashing: knows files by their inodes.
+        rehashing: recognises files by their inodes.
     """
 
     def __init__(self, scope: FolderScope, rehashing: Rehashing) -> None:
@@ -217,13 +216,13 @@ class MissingSources:
         self._reappeared: set[str] = set()
 
     def missed(self, path: str) -> None:
-        """A look found nothing at a path."""
+        """Record that there is no file at a path."""
         self._reappeared.discard(path)
         if self._sources.has(self._folder, path):
             self._unwritten[path] = self._clock.now_us()
 
     def scanned(self, scan: Scan) -> None:
-        """A scan is over; what it did not come by is missing, but of what it could not read or enter it says nothing."""
+        """Record as missing what a finished scan did not find, except below directories that it could not read or enter."""
         now_us = self._clock.now_us()
         unread = [*(path for path, _ in scan.errors), *scan.apart]
         for path in self._sources.unseen(self._folder):
@@ -231,38 +230,38 @@ class MissingSources:
                 self._unwritten[path] = now_us
 
     def came_back(self, path: str, *, same: bool) -> None:
-        """A file lies at a path.
+        """Record that there is a file at a path.
 
         Args:
-            path: relative to the input.
-            same: it is the version that is known.
+            path: path relative to the input.
+            same: whether it is the known version.
         """
         if self.is_missing(path) and (same or not self.is_for_long(path)):
             self._unwritten[path] = None
 
     def is_missing(self, path: str) -> bool:
-        """Whether a source is missing, or was until now."""
+        """Whether a source is missing, or was until this file came."""
         return self._since_us(path) is not None
 
     def is_for_long(self, path: str) -> bool:
-        """Whether a source is missing, or was until now, for longer than a save takes."""
+        """Whether a source is missing, or was until this file came, for longer than a save takes."""
         since_us = self._since_us(path)
         return since_us is not None and not 0 <= self._clock.now_us() - since_us <= SAVE_S * 1_000_000
 
     def replaced(self, path: str) -> None:
-        """Another file lies at a path than the one that is known, and came there while nobody looked."""
+        """Record that another file came to a source's path while the folder was not watched."""
         self._unwritten[path] = self._clock.now_us()
 
     def has_reappeared(self, seen: ScannedFile, version: Version, *, is_first_look: bool) -> bool:
-        """Whether a file came to its path again, and did not just stay there.
+        """Whether a file came back to its path, instead of having stayed there.
 
-        Inode and time of change tell it from a file on a disk that was away. Where they say nothing, it counts as the
-        file that was there, unless we have removed that.
+        Its inode and change time distinguish it from a file on a disk that was away. Where they do not, it counts as the file that was
+        there, unless we have removed that.
 
         Args:
-            seen: a file that looks like the version that is known.
-            version: the same.
-            is_first_look: nobody has looked before, since the daemon began or the folder was open again.
+            seen: a file that looks like the known version.
+            version: the file as a version.
+            is_first_look: whether this is the first scan since the daemon started or the folder was opened.
         """
         path, sources = seen.path, self._sources
         if path in self._reappeared:
@@ -278,17 +277,17 @@ class MissingSources:
             )
         )
         read = sources.bytes_read(self._folder, version) if is_another else None
-        # One that is still to be moved or deleted is gone in a moment, and its result is there.
+        # An original that is still to be moved or deleted is gone in a moment, and its result is there.
         if read is not None and read.is_over and not read.is_cleanup_pending:
             self._reappeared.add(path)
         return path in self._reappeared
 
     def accepted(self, path: str) -> None:
-        """A file was accepted."""
+        """Record that a file was accepted."""
         self._reappeared.discard(path)
 
     def write(self) -> None:
-        """Write down what is missing and what is back; before anything is accepted in its place.
+        """Record in the journal what is missing and what is back; before anything is accepted at those paths.
 
         Raises:
             StorageError: the journal cannot be written; to be called again.

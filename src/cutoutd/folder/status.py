@@ -1,6 +1,6 @@
-"""How a hot folder stands: what its two threads know, for the dispatcher and for `cutoutd status`.
+"""The status of a hot folder, for the dispatcher and for `cutoutd status`.
 
-Written by the folder's own threads, read by the supervisor; each field is replaced whole.
+Written by the folder's own threads, read by the supervisor; each field is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 
 class FolderState(StrEnum):
-    """How new files of a folder are noticed."""
+    """Whether and how new files of a folder are noticed."""
 
     STARTING = "starting"  # not looked at yet
-    NATIVE = "native"  # events say when to look; a scan now and then is the truth
-    POLL = "poll"  # scans alone
+    NATIVE = "native"  # by events, and by occasional scans
+    POLL = "poll"  # by scans alone
     STANDING_BY = "standing by"  # the folder is away, or not the one it should be
     PAUSED = "paused"  # too little disk space
 
 
 WATCHED: Final = "is watched"
-"""What `describe` begins with where a folder is open."""
+"""How the text of `describe` begins for an open folder."""
 
 
 def describe(watching: FolderState, why: str) -> str:
-    """How a folder stands, as a person at a terminal is told."""
+    """Return a folder's state as text for a terminal."""
     words = {FolderState.NATIVE: WATCHED, FolderState.POLL: f"{WATCHED} by polling"}
     return f"{words.get(watching, watching.value)}{f': {why}' if why else ''}"
 
 
 def describe_refusal(error: OSError, root: str) -> str:
-    """Why a folder is not open, in plain words: which place, and what is wrong with it.
+    """Return why a folder is not open, in plain words: the path, and what is wrong with it.
 
     Args:
-        error: what the system said.
-        root: the folder's input, where it does not say which place it means.
+        error: the system's error.
+        root: path of the folder's input, for an error without a path.
     """
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else root
     if error.errno == errno.ENOENT:
@@ -54,11 +54,11 @@ def describe_refusal(error: OSError, root: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PendingFile:
-    """A file that is not taken although it has been there for a while.
+    """A file that is not accepted although it has been there for a while.
 
     Attributes:
-        path: relative to the folder's input.
-        why: somebody still writes it, or it cannot be read.
+        path: path relative to the folder's input.
+        why: the reason, such as that it is still being written, or cannot be read.
     """
 
     path: str
@@ -67,18 +67,18 @@ class PendingFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderStatus:
-    """One moment of a hot folder.
+    """The status of a hot folder at one moment.
 
     Attributes:
         watching: how new files are noticed.
-        why: why not natively, or why not at all; empty when all is well.
+        why: why not by events, or why not at all; empty: all is well.
         note: what its owner should know although all is well.
-        settling: files that are there but not yet quiet.
-        held_up: of these, some that have been there for a while; with ``run --once`` all of them.
-        links: symbolic links that the last whole scan passed over.
-        unreadable: files and directories that it could not read.
-        scan_s: how long the last whole scan took.
-        scanned: whether there was one since the start.
+        settling: number of files that are not quiet yet.
+        held_up: some of these that have been there for a while; with ``run --once`` all such.
+        links: number of symbolic links that the last scan skipped.
+        unreadable: number of files and directories that it could not read.
+        scan_s: duration of the last scan, in seconds.
+        scanned: whether there was a scan since the start.
     """
 
     watching: FolderState = FolderState.STARTING
@@ -99,16 +99,16 @@ class FolderStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderSnapshot:
-    """What the main loop sees of a hot folder at one moment.
+    """A hot folder at one moment, for the main loop.
 
     Attributes:
-        status: how it stands, for people as well.
-        looks: how many looks were finished; one that hangs is not.
-        looking_since_s: when the look under way began, in monotonic seconds; None: none is.
-        checks: number of the last check that was finished.
-        recoveries: how often it came back, as a whole or a file in it, after disk or share had failed.
-        is_identified: it is known which folder it is, whatever it was called before.
-        has_settled: with ``once``, all that can be taken now has been taken, or nothing can be.
+        status: its status.
+        looks: number of finished looks.
+        looking_since_s: when the current look began, in monotonic seconds; None: there is none.
+        checks: number of the last finished health check.
+        recoveries: how often the folder, or a file in it, was readable again after disk or share had failed.
+        is_identified: whether it is known which of the journal's folders it is, whatever its name was before.
+        has_settled: with ``once``, whether all that can be taken now has been taken, or nothing can be.
     """
 
     status: FolderStatus
@@ -121,10 +121,10 @@ class FolderSnapshot:
 
 
 def state_after(error: CutoutdError) -> FolderState:
-    """An output that refuses pauses a folder; with any other error the folder itself is not as it should be.
+    """Return a folder's state after an error: paused if its output refuses, else standing by.
 
     Raises:
-        CutoutdError: it concerns the whole run.
+        CutoutdError: the error ends the daemon.
     """
     if error.ends_daemon:
         raise error

@@ -1,10 +1,10 @@
-"""Takes what programs have handed in into a folder: each file is renamed to a free name of the input, and accepted at once.
+"""Takes submissions into a folder: each file is renamed to a free name in the input, and accepted at once.
 
-    posted -> its name written down -> renamed, synced -> accepted, with its options | refused
+    posted -> its name recorded -> renamed, synced -> accepted, with its options | refused
 
-Killed at any point, the next run goes on where this one was: a file that is not in the incoming directory any more lies under
-the name that was written down. Owned by the folder's monitor thread, which takes these before it looks at anything else, so
-that no scan meets one first. It must not decode anything.
+If it is interrupted at any point, the next run continues: a file that is not in the incoming directory any more has the name
+that was recorded. Owned by the folder's monitor thread, which takes submissions before it looks at anything else, so that no
+scan finds one first. This module must not decode anything.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from cutoutd.journal.submissions import Submission, Submissions
 
 TIDY_S: Final = 600.0
-"""Seconds between two looks for what was broken off or is over."""
+"""Seconds between two removals of leftovers and old requests."""
 
 _NAMES: Final = 10_000
-"""So many names are tried."""
+"""The most names that are tried."""
 
 _PLAIN: Final = "picture"
 _SEPARATOR: Final = re.compile(r"[/\\]")
@@ -51,7 +51,7 @@ class SubmissionIntake:
 
     Args:
         scope: the folder.
-        submissions: the journal's.
+        submissions: the submissions in the journal.
     """
 
     def __init__(self, scope: FolderScope, submissions: Submissions) -> None:
@@ -63,10 +63,10 @@ class SubmissionIntake:
         self._tidied_s: float | None = None
 
     def take(self) -> list[str]:
-        """Take what was handed in; returns the names of what was accepted, relative to the input.
+        """Take all open submissions; returns the paths of the accepted ones, relative to the input.
 
         Raises:
-            OSError: the folder cannot be worked on just now; what is left is taken later.
+            OSError: the folder cannot be worked on now; the rest is taken later.
             StorageError: the journal cannot be written; likewise.
         """
         taken: list[str] = []
@@ -75,10 +75,10 @@ class SubmissionIntake:
         return taken
 
     def tidy(self) -> None:
-        """Remove what was broken off long ago, and forget what is over; not at every scan.
+        """Remove files of broken-off uploads and forget old requests, every `TIDY_S`.
 
         Raises:
-            OSError: the folder cannot be worked on just now.
+            OSError: the folder cannot be worked on now.
             StorageError: the journal cannot be written.
         """
         now_s = self._scope.clock.monotonic_s()
@@ -91,16 +91,14 @@ class SubmissionIntake:
         self._submissions.forget_old()
 
     def _over_one(self, submission: Submission) -> str | None:
-        """Take one; a fault of ours over it, or of its file's, costs it alone. None: it is refused."""
+        """Take one submission; an error over it or its file refuses it alone. Returns its path; None: it is refused."""
         try:
             return self._take(submission)
         except OSError as error:
-            Path(
-                self._scope.root
-            ).stat()  # if it is the whole folder that cannot be read, that is another matter
+            Path(self._scope.root).stat()  # raises if the whole folder cannot be read
             found = self._submissions.find(submission.key)
             if found is not None and found.path is not None and not self._lies_in_spool(found):
-                raise  # it has its name, which could not be seen onto the disk
+                raise  # it has its name, which could not be synced to the disk
             self._refuse(submission, f"its file cannot be used: {error.strerror}")
         except Exception as error:
             if is_expected(error):
@@ -142,7 +140,7 @@ class SubmissionIntake:
         return path
 
     def _renamed_before(self, submission: Submission) -> str | None:
-        """The name that the file has got already, in a run that was cut off; None: it has none."""
+        """Return the name that the file already got in an interrupted run; None: it has none."""
         if submission.path is None:
             return None
         spooled, named = self._look(incoming.path_of(submission.spool)), self._look(submission.path)
@@ -152,13 +150,13 @@ class SubmissionIntake:
             return submission.path
         with self._entries(submission, submission.path) as (source, target):
             if file_id(source.lstat()) != file_id(target.lstat()):
-                return None  # somebody else has taken that name
-            source.unlink()  # both names were left by a rename in two steps
+                return None  # another program has used that name
+            source.unlink()  # a rename in two steps has left both names
             source.sync_directory()
         return submission.path
 
     def _why_no_picture(self, submission: Submission) -> str:
-        """Why a file is not to be taken; empty: it may be a picture."""
+        """Return why a file is not to be taken; empty: it may be a picture."""
         spool = incoming.path_of(submission.spool)
         if self._look(spool) is None:
             return "its file is not there any more"
@@ -171,7 +169,7 @@ class SubmissionIntake:
             finally:
                 os.close(descriptor)
         kind, seems = file_signatures.kind(head, submission.name), file_signatures.seems_to_be(head)
-        # A name is no more than its program's word for it.
+        # The name alone proves nothing: the program chose it.
         is_none = kind is file_signatures.FileKind.OTHER or (
             kind is not file_signatures.FileKind.PICTURE and seems is not None
         )
@@ -180,7 +178,7 @@ class SubmissionIntake:
         return f"it is no picture, but {seems}" if seems else "it is no picture"
 
     def _rename(self, submission: Submission) -> str | None:
-        """Give the file a name that nothing has, and no picture had that is published; None: none can be found."""
+        """Give the file a free name that no published picture had; returns it, or None if there is none."""
         for path in self._free_names(submission):
             if submission.path != path:
                 self._submissions.name(submission.key, path)
@@ -209,7 +207,7 @@ class SubmissionIntake:
                 yield path
 
     def _refuse(self, submission: Submission, why: str, *, is_file_ours: bool = True) -> None:
-        """Answer first: a file that is left is swept later."""
+        """Record the refusal first: a file that is left over is removed later."""
         self._submissions.refuse(submission.key, why)
         self._log.warning("submission.refused", name=submission.name, why=why)
         if is_file_ours:
@@ -228,14 +226,14 @@ class SubmissionIntake:
 
     @contextmanager
     def _entries(self, submission: Submission, path: str) -> Iterator[tuple[Entry, Entry]]:
-        """The file as it lies in the incoming directory, and under its name."""
+        """Open the entries of the file in the incoming directory and under its name."""
         tree = Tree(Path(self._scope.root), self._scope.boundary())
         with tree.entry(incoming.path_of(submission.spool)) as source, tree.entry(path) as target:
             yield source, target
 
 
 def plain_name(text: str) -> str:
-    """A name for a file made of one that somebody sent: its last part, without what cannot be seen, and not too long."""
+    """Return a file name made from a submitted one: its last part, without unprintable characters, and not too long."""
     last = _SEPARATOR.split(text)[-1]
     name = "".join(character for character in last if character.isprintable()).strip().strip(".")
     stem, kind = split_name(name or _PLAIN)

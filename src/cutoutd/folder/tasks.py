@@ -1,4 +1,4 @@
-"""What a worker is told of a job of a hot folder: where it lies, how it is to be cut, and what is known of it already.
+"""The tasks of a hot folder's jobs: where the picture is, how it is to be cut, and what is already known of it.
 
 It reads the journal and touches no file.
 """
@@ -30,14 +30,14 @@ class TaskFactory:
     """Makes the tasks of one hot folder.
 
     Args:
-        folder: its settings.
-        staging: directory for what is made.
-        reservations: the journal's, for what is published now.
-        moves: the journal's, for what vanished and may lie elsewhere now; None: nothing is looked for.
-        corrections: the journal's, for what people drew; None: nobody does.
-        model: that cuts its pictures, by name; empty: the first that workers have.
+        folder: settings of the folder.
+        staging: directory for the workers' files.
+        reservations: names and publications in the journal.
+        moves: moved pictures in the journal; None: moves are not looked for.
+        corrections: people's corrections in the journal; None: there are none.
+        model: name of the model that cuts its pictures; empty: the first that workers have.
         has_model: whether workers have a model of a name, which a person may ask for.
-        backgrounds: directory of the pictures that requests want behind their subjects.
+        backgrounds: directory of the background pictures that requests ask for.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class TaskFactory:
         self._backgrounds = backgrounds
 
     def task(self, job: Job) -> Task:
-        """A job as a worker gets it."""
-        # What is asked may be another form of a picture that is published.
+        """Return a job's task for a worker."""
+        # A retry or a request may ask for another form of a picture that is published.
         is_new = job.forced or job.options
         published = None if is_new else self._reservations.last_published(job.folder, job.path)
         moved = self._candidates(job)
         asked = job_options.of_text(job.options)
         recipe, model = asked.recipe(self._folder.recipe(), self._backgrounds), self._model
         if (wanted := job.model or asked.model) and self._has_model(wanted):
-            # Who asks for a model wants its matte, and not another one's where that is doubtful.
+            # A person who asks for a model wants its matte, not that of the second model where the first is doubtful.
             recipe, model = replace(recipe, second_below=0.0), wanted
         return Task(
             job=job.id,
@@ -96,7 +96,7 @@ class TaskFactory:
         return self._moves.candidates(job)
 
     def _correction(self, job: Job) -> Correction | None:
-        """What a person drew over a cutout of the job's source, of whichever of its bytes."""
+        """Return the newest correction of a job's source, whatever its bytes; None if it has no strokes."""
         if self._corrections is None:
             return None
         last = self._corrections.last(job.folder, job.path, job.generation)
