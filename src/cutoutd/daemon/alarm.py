@@ -1,7 +1,7 @@
-"""Notices what needs the owner: a folder that stands by or is paused, a queue that grows, a hosted route that is paused.
+"""Alarms for the owner: a folder that stands by or is paused, a queue that grows, a hosted route that is paused.
 
-Told once when it has lasted for a while, and once when it has been over for a while: a share that comes and goes every
-few seconds is one alarm. It must not look at a folder; it is given how they stand.
+A condition is reported once when it has lasted for a while, and once when it has been over for a while: a share that comes and
+goes every few seconds is one alarm. This module must not look at a folder; it is given the statuses.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     from cutoutd.folder.status import FolderStatus
 
 HOLD_S: Final = 10.0
-"""So long a thing must last, or be over, before it is told."""
+"""How long a condition must last, or be over, before it is reported."""
 
 SAMPLE_S: Final = 300.0
-"""Between two looks at how many pictures wait."""
+"""Seconds between two samples of the number of waiting pictures."""
 
 GROWTHS: Final = 3
-"""So many looks in a row with more pictures than the last one are a queue that grows."""
+"""A queue grows if this many samples in a row each have more pictures than the one before."""
 
 LEAST: Final = 50
-"""With fewer, a person sees for himself."""
+"""The least number of waiting pictures for an alarm."""
 
 LOOK_S: Final = 5.0
 
 _KINDS: Final = {FolderState.STANDING_BY: "standing-by", FolderState.PAUSED: "paused"}
 
 Key = tuple[str, str]
-"""A folder's name, empty for all of them, and the kind of thing."""
+"""The name of a folder, or empty for all folders, and the kind of condition."""
 
 
 @dataclass(slots=True)
 class _Concern:
-    """One thing that is the case, or was a moment ago.
+    """A condition that holds, or held a moment ago.
 
     Attributes:
-        message: for a person.
+        message: text for a person.
         since_s: when it began, or when it was over, in monotonic seconds.
-        told: it was told.
-        present: it is the case.
+        told: whether it was reported.
+        present: whether it holds now.
     """
 
     message: str
@@ -61,13 +61,13 @@ class _Concern:
 
 
 class AlarmWatch:
-    """Looks at how things stand, now and then.
+    """Checks the conditions every `LOOK_S`.
 
     Args:
-        emit: is told of each alarm.
-        waiting: how many pictures wait in each folder.
-        state_dir: where a paused hosted route is marked.
-        clock: its monotonic side.
+        emit: receives an event for each alarm.
+        waiting: returns how many pictures wait in each folder.
+        state_dir: the state directory, where a paused hosted route is marked.
+        clock: clock for monotonic times.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class AlarmWatch:
         self._next_s = 0.0
 
     def look(self, statuses: Mapping[str, FolderStatus]) -> None:
-        """Look, and tell what has lasted.
+        """Check the conditions, if it is time, and report those that have lasted.
 
         Args:
-            statuses: of the folders.
+            statuses: statuses of the folders, by name.
         """
         now_s = self._clock.monotonic_s()
         if now_s < self._next_s:
@@ -107,7 +107,7 @@ class AlarmWatch:
         if concern.present:
             concern.present, concern.since_s = False, now_s
         if not concern.told:
-            del self._concerns[key]  # it was nothing
+            del self._concerns[key]  # it was too short to report
         elif now_s - concern.since_s >= HOLD_S:
             del self._concerns[key]
             folder, kind = key
@@ -125,11 +125,11 @@ class AlarmWatch:
 
 
 class Queues:
-    """How many pictures wait, over the last quarter of an hour.
+    """The number of waiting pictures over the last quarter of an hour.
 
     Args:
-        waiting: how many, by folder.
-        clock: its monotonic side.
+        waiting: returns how many pictures wait in each folder.
+        clock: clock for monotonic times.
     """
 
     def __init__(self, waiting: Callable[[], Mapping[str, int]], clock: Clock) -> None:
@@ -140,7 +140,7 @@ class Queues:
         self._next_s = 0.0
 
     def growing(self) -> Iterator[tuple[Key, str]]:
-        """The queues that have grown at each look; until they are half as long again."""
+        """Yield the queues that grew at each sample; each until it is down to half its length."""
         now_s = self._clock.monotonic_s()
         if now_s >= self._next_s:
             self._next_s = now_s + SAMPLE_S

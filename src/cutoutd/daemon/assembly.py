@@ -1,6 +1,6 @@
-"""The parts of a run, made from the settings: used by the daemon and by `cutoutd cut`.
+"""The parts of a run, made from the settings: for the daemon and for `cutoutd cut`.
 
-Each function makes one part; nothing is started here.
+Each function makes one part; only `confine` and `obeying_signals` change the process.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _BACKGROUND_ADVICE: Final = 'Give the path of one, or a colour such as "white" o
 
 
 def rules_of(folder: Folder) -> Rules:
-    """Which names a folder takes.
+    """Return the rules for which names a folder takes.
 
     Raises:
-        ConfigurationError: a pattern makes no sense.
+        ConfigurationError: a pattern is invalid.
     """
     try:
         return Rules(
@@ -51,10 +51,10 @@ def rules_of(folder: Folder) -> Rules:
 
 
 def check_backgrounds(folder: Folder) -> None:
-    """See that the pictures its renditions name are there and begin like pictures; none is decoded.
+    """Check that the background pictures of a folder's renditions exist and begin like pictures; none is decoded.
 
     Raises:
-        ConfigurationError: one is not.
+        ConfigurationError: a background picture is missing, unreadable, or not a picture.
     """
     for number, one in enumerate(folder.rendition, 1):
         path = one.background_picture
@@ -73,15 +73,15 @@ def check_backgrounds(folder: Folder) -> None:
 
 
 def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
-    """What gives a folder's results their names.
+    """Return the publisher of a folder's results.
 
     Args:
-        folder: its settings.
-        name: what its sidecars call it.
-        run: id of this run.
+        folder: settings of the folder.
+        name: name of the folder in its sidecars.
+        run: id of this session of the daemon.
 
     Raises:
-        ConfigurationError: the group its files are to belong to does not exist.
+        ConfigurationError: the group of its files does not exist.
     """
     return Publisher(
         folder=name,
@@ -100,12 +100,12 @@ def setup_of(
     models: Sequence[ModelSpec],
     second: ModelSpec | None = None,
 ) -> wire.Setup:
-    """What a worker is told at its start.
+    """Return what a worker is told at its start.
 
     Args:
         settings: the whole configuration.
-        models: to load; the first is for tasks that name none.
-        second: that is asked where these leave doubt; None: there is none.
+        models: models to load; the first is for tasks that name none.
+        second: model that is used where these leave doubt; None: there is none.
     """
     pool = settings.pool
     return wire.Setup(
@@ -123,16 +123,16 @@ def setup_of(
 
 
 def confine(settings: Settings) -> tuple[str, ...]:
-    """Take the network from this process and all it starts, and say which layers of the sandbox there are.
+    """Remove the network from this process and all processes it starts, and log which layers of the sandbox are missing.
 
-    Before any thread, and before any folder is touched.
+    To be called before any thread is started, and before any folder is touched.
 
     Returns:
-        This process's layers.
+        The layers of this process's sandbox.
 
     Raises:
-        SandboxError: one is missing, here or for the workers, and the configuration requires all.
-        CutoutdError: a layer that exists here was refused.
+        SandboxError: a layer is missing, here or for the workers, and the configuration requires all.
+        CutoutdError: the system refused a layer that it has.
     """
     required = settings.pool.sandbox is Sandbox.REQUIRED
     missing = survey.gaps()
@@ -145,18 +145,18 @@ def confine(settings: Settings) -> tuple[str, ...]:
 
 @contextmanager
 def obeying_signals(stop: Callable[[], None], reload: Callable[[], object] | None = None) -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT stop the work in order, and a second one end it at once.
+    """Let the first SIGTERM or SIGINT stop the work in order, and a second one end the process at once.
 
     Args:
-        stop: called by the first.
-        reload: called by each SIGHUP; None: SIGHUP is one of those that stop.
+        stop: called at the first signal.
+        reload: called at each SIGHUP; None: SIGHUP stops the work as well.
     """
     asked = False
 
     def obey(number: int, _: object) -> None:
         nonlocal asked
         if asked:
-            os._exit(128 + number)  # the kernel ends the workers with us; the journal is whole at any moment
+            os._exit(128 + number)  # the kernel ends the workers too; the journal is consistent at any moment
         asked = True
         stop()
 
@@ -169,13 +169,13 @@ def obeying_signals(stop: Callable[[], None], reload: Callable[[], object] | Non
         signal.SIGINT: obey,
         signal.SIGHUP: obey if reload is None else hear,
     }
-    # What the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background of a script.
+    # A signal that the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background of a script.
     before = {
         number: signal.signal(number, handler)
         for number, handler in handlers.items()
         if signal.getsignal(number) is not signal.SIG_IGN
     }
-    # One that came before there was a handler has waited for it, see `cutoutd.__main__`.
+    # A SIGHUP that came before there was a handler was blocked until now, see `cutoutd.__main__`.
     waited = signal.SIGHUP in signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         yield
@@ -187,11 +187,11 @@ def obeying_signals(stop: Callable[[], None], reload: Callable[[], object] | Non
 
 
 def has_terminal() -> bool:
-    """Whether a terminal controls this process, whose closing would send it SIGHUP.
+    """Whether this process has a controlling terminal, whose closing would send it SIGHUP.
 
-    That is the very case in which SIGHUP means "end": the kernel sends it to nobody else. Variables such as
-    NOTIFY_SOCKET or INVOCATION_ID tell less, since a terminal that is itself a service hands them on to its
-    shells; and standard input may be a file in either case.
+    Only then does SIGHUP mean "end": the kernel sends it to no other process. Variables such as NOTIFY_SOCKET or INVOCATION_ID
+    are less reliable, since a terminal that is itself a service passes them on to its shells; and standard input may be a file
+    in either case.
     """
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
@@ -202,7 +202,7 @@ def has_terminal() -> bool:
 
 
 def permissions_of(folder: Folder) -> Permissions:
-    """Whom a folder's results belong to.
+    """Return the mode and group of a folder's results.
 
     Raises:
         ConfigurationError: there is no such group.

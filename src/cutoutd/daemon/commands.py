@@ -1,7 +1,7 @@
-"""Carries out what people ask by commands, in the order they asked; main thread alone.
+"""Carries out commands, in the order in which they were posted; main thread only.
 
-A command that cannot be carried out is answered with the reason, marked, and not tried again, at the next start neither.
-It must not touch a folder: what concerns one is given to its own threads.
+A command that cannot be carried out is marked with the reason and not tried again, not even at the next start. This module must
+not touch a folder: what concerns a folder is passed to its own threads.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ if TYPE_CHECKING:
     from cutoutd.journal.journal import Journal
 
 PORTION: Final = 200
-"""So many decisions about cutouts are written down in one transaction."""
+"""The most decisions about cutouts that are written in one transaction."""
 
 AT_ONCE_S: Final = 0.1
-"""Commands are carried out for so long before the main loop looks after the rest; then it goes on with them."""
+"""How long commands are carried out before the main loop goes on; the rest follows in its next turn."""
 
 _DECISIONS: Final = frozenset({Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT})
 
 _CHANGED: Final = "its cutout was replaced by another one since it was decided about; look at it again"
 
 _MOST_DIGITS: Final = 18
-"""Of a job's number: more do not fit into the journal."""
+"""The most digits of a job's id that fit into the journal."""
 
 
 class CommandHandler:
-    """The commands of one run.
+    """Carries out the commands of one session.
 
     Args:
-        journal: holds the commands, and the jobs they are about.
+        journal: the journal with the commands, and the jobs they are about.
         folders: the hot folders.
-        emit: is told how many more pictures wait.
+        emit: receives events about how many more pictures wait.
 
     Attributes:
-        paused: no new work is to be begun.
+        paused: whether no new work is to be started.
     """
 
     def __init__(self, journal: Journal, folders: FolderSet, emit: EventSink) -> None:
@@ -64,7 +64,7 @@ class CommandHandler:
         self._folders = folders
         self._emit = emit
         self._data_version = -1
-        self._after = 0  # the last command of the pass that is under way
+        self._after = 0  # the last command of the current pass
         self._pass_version = -1
         self._is_any_left = False
         self._reloads: dict[int, tuple[Command, int]] = {}
@@ -72,10 +72,10 @@ class CommandHandler:
         self.paused = journal.commands.is_paused()
 
     def look(self) -> None:
-        """Carry out what was asked since the last look.
+        """Carry out the commands that were posted since the last call.
 
         Raises:
-            StorageError: the journal refuses just now; to be called again.
+            StorageError: the journal refuses; to be called again.
         """
         if not self._after:
             self._pass_version, self._is_any_left = self._journal.store.data_version(), False
@@ -88,12 +88,12 @@ class CommandHandler:
             if time.monotonic() >= end_s:
                 return
         self._after = 0
-        # Not before: what a full disk has put off, or what waits for a job's end, is still to be done.
+        # Not earlier: commands that a full disk delayed, or that wait for a job's end, are still pending.
         if not self._is_any_left:
             self._data_version = self._pass_version
 
     def _see_to_all(self, commands: Sequence[Command], *, at_once: bool) -> None:
-        """See to some commands; many decisions share a transaction, which is whole or not there after a crash."""
+        """Handle some commands; decisions share one transaction, which a crash leaves whole or undone."""
         with self._journal.store.transaction() if at_once else nullcontext():
             is_any_left = False
             for command in commands:
@@ -104,10 +104,10 @@ class CommandHandler:
         self._after = commands[-1].id
 
     def settle_reloads(self) -> None:
-        """Answer those who asked for a reload that is over now.
+        """Answer the reload commands whose reload is over.
 
         Raises:
-            StorageError: the journal refuses just now; to be called again.
+            StorageError: the journal refuses; to be called again.
         """
         for command, request in list(self._reloads.values()):
             why = self._folders.reloaded(request)
@@ -116,7 +116,7 @@ class CommandHandler:
                 del self._reloads[command.id]
 
     def _see_to(self, command: Command) -> bool:
-        """Do it, or refuse it; False if it is to be seen to again."""
+        """Carry out or refuse a command; returns False if it stays pending."""
         if command.id in self._reloads:
             return True
         if command.verb == Verb.RELOAD and (request := self._folders.ask_reload()) is not None:
@@ -143,7 +143,7 @@ class CommandHandler:
             self._log.info("command.done", verb=command.verb, argument=command.shown)
 
     def _carry_out(self, command: Command) -> str | None:  # noqa: PLR0911 -- one for each verb
-        """Do it, or say why it cannot be done; None: not before a job has come to its end."""
+        """Carry out a command; returns why that is not possible, empty if it was done, None if a job has to end first."""
         match command.verb:
             case Verb.PAUSE | Verb.RESUME:
                 self.paused = command.verb == Verb.PAUSE
@@ -243,7 +243,7 @@ class CommandHandler:
             if job.state is JobState.QUEUED
             else of_correction(is_hosted=HOSTED in job.detail).detail()
         )
-        with self._journal.store.transaction():  # one that was carried out twice would be undone twice
+        with self._journal.store.transaction():  # or else an undo could be carried out twice
             if not self._journal.correct(job, request, detail):
                 return "nothing is drawn over its cutout"
             self._journal.commands.done(command)
@@ -251,7 +251,7 @@ class CommandHandler:
         return ""
 
     def _submit(self, key: str) -> str:
-        """Have a picture taken that a program handed in; the folder's own thread does it, now or when the folder is there."""
+        """Have a submission taken by its folder's own thread, now or when the folder is there."""
         submissions = self._journal.submissions
         submission = submissions.find(key)
         if submission is None:

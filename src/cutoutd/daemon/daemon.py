@@ -1,6 +1,6 @@
-"""The daemon put together: state directory, journal, pool, folders, supervisor; and taken apart again.
+"""The daemon: its state directory, journal, pool, folders and supervisor are put together, started, and stopped.
 
-Assembly and order of start and stop alone; what the parts do is theirs.
+This module has only the assembly and the order of start and stop.
 """
 
 from __future__ import annotations
@@ -59,34 +59,34 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 FIRST_LOOK_S: Final = 2.0
-"""How long the start waits for every folder: one that hangs gets its workers later."""
+"""How long the start waits for all folders; one that hangs gets its workers later."""
 
 JOIN_S: Final = 10.0
-"""How long the end waits for a folder that answers, to leave nothing staged; a busy disk may need seconds."""
+"""How long the end waits for a folder that responds, so that nothing stays staged; a busy disk may need seconds."""
 
 HANGING_JOIN_S: Final = 2.0
-"""And for one that does not."""
+"""How long the end waits for a folder that does not respond."""
 
 
 RETRY_S: Final = 2.0
-"""Between two tries of a start whose disk refuses."""
+"""Seconds between two tries of a start step that the disk refuses."""
 
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """How one run is to go, beside its configuration.
+    """The options of one run, beside its configuration.
 
     Attributes:
         once: cut what is there, and end.
-        timeout_s: with ``once``: end after so long in any case.
-        shows_queue: somebody looks who wants to see what there is to do.
-        manager: the service manager that started us, if one did.
-        read_again: reads the configuration anew when that is asked for; None: it stays as it is.
-        hangup_reloads: SIGHUP asks for it; else it ends the run, as the terminal's end does.
-        uploads: an uploader belongs to this run, for the folders that are tagged, and for webhooks.
-        companions: the processes beside this one.
+        timeout_s: with ``once``: end after this many seconds in any case; None: no limit.
+        shows_queue: whether a person watches who wants to see the queue.
+        manager: the service manager that started this process, if one did.
+        read_again: reads the configuration again for a reload; None: reloads are refused.
+        hangup_reloads: whether SIGHUP requests a reload; else it ends the run, as at the end of a terminal.
+        uploads: whether an uploader belongs to this run, for tagged folders and for webhooks.
+        companions: the companion processes.
     """
 
     once: bool
@@ -107,24 +107,24 @@ def run(
     emit: EventSink,
     registration: AbstractContextManager[None] | None = None,
 ) -> Outcome:
-    """Be the daemon until told to stop, or with ``once`` until nothing is left to do.
+    """Run the daemon until it is stopped, or with ``once`` until nothing is left to do.
 
     Args:
         settings: the whole configuration.
-        options: how the run is to go.
-        clock: the machine's.
-        emit: is told of each event.
-        registration: tells this user's commands that this daemon runs; entered once it holds the state directory.
+        options: the options of the run.
+        clock: the machine's clock.
+        emit: receives each event.
+        registration: announces the running daemon to this user's commands; entered once the state directory is locked.
 
     Raises:
-        AlreadyRunningError: another daemon holds the state directory.
-        RootRefusedError: this is root, and others can change a folder.
-        ModelError: the model is missing or altered.
+        AlreadyRunningError: another daemon uses the state directory.
+        RootRefusedError: this process is root, and others can change a folder.
+        ModelError: a model is missing or was altered.
         SandboxError: a layer of the sandbox is missing, and all are required.
-        CutoutdError: a fault of the machine's or ours.
+        CutoutdError: an unexpected error of the machine or of the program.
     """
     verified_models = VerifiedModels()
-    # A run that ends by itself does not wait for a disk: the refusal is its answer.
+    # With ``once`` the run ends instead of waiting for a disk.
     attempt = retry_until_writable if not options.once else _at_once
     with (
         attempt(partial(StateDirectory, settings.service.state_dir)) as state,
@@ -151,13 +151,13 @@ def run(
 
 
 def retry_until_writable(step: Callable[[], Made]) -> Made:
-    """Take a step of the start, again and again until the state directory's disk lets it: it may be full, or refuse.
+    """Try a step of the start again and again while the state directory's disk refuses, such as because it is full.
 
-    Only before there is any work: from then on each part waits for itself. Not to be used where a signal is to end
-    the work in order.
+    Only before any work is started: after that each part waits by itself. Not to be used where a signal must end the work in
+    order.
 
     Args:
-        step: may be taken again after a refusal.
+        step: step that may be repeated after a refusal.
     """
     told = ""
     while True:
@@ -175,7 +175,7 @@ def _at_once(step: Callable[[], Made]) -> Made:
 
 
 def _begin(settings: Settings, state: StateDirectory) -> None:
-    """Be locked in, before there is any thread: everything this process starts from here on is without a network."""
+    """Enter the sandbox before there is any thread: all processes that are started from here on have no network."""
     layers = confine(settings)
     get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
     for name, word in older_score_limits(settings):
@@ -183,16 +183,16 @@ def _begin(settings: Settings, state: StateDirectory) -> None:
 
 
 class Daemon:
-    """The parts of one run.
+    """The parts of one run, put together.
 
     Args:
         settings: the whole configuration.
-        options: how the run is to go.
-        verified_models: has the models of all folders.
-        state: the state directory, held.
-        journal: open.
-        clock: the machine's.
-        hooks: is told of each event.
+        options: the options of the run.
+        verified_models: the models of all folders.
+        state: the state directory, locked.
+        journal: the open journal.
+        clock: the machine's clock.
+        hooks: receives each event.
     """
 
     def __init__(
@@ -246,14 +246,14 @@ class Daemon:
         )
 
     def run(self) -> Outcome:
-        """Start all, work, stop all.
+        """Start everything, work, and stop everything.
 
         Raises:
-            ModelError: the model does not load.
+            ModelError: a model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
         begun_s = self._clock.monotonic_s()
-        # Before anything takes time: without a handler of ours SIGHUP would end what is just starting.
+        # First of all: without a handler SIGHUP would end the process during its start.
         with obeying_signals(self._ask_to_stop, self._reloader.ask if self._options.hangup_reloads else None):
             with worker_pools.spares(self._reloader.settings) as spares:
                 self._start_folders()
@@ -283,7 +283,7 @@ class Daemon:
         if self._outbox is not None:
             self._outbox.open()
         else:
-            with suppress(OSError):  # pictures of a folder that was tagged once must not lie there
+            with suppress(OSError):  # copies from a folder that was tagged before must not stay there
                 spool.clear(SpoolPaths.under(self._state.path))
         self._begin_telling()
         self._pool = self._worker_pools.pool(spares)
@@ -314,11 +314,11 @@ class Daemon:
         return supervisor
 
     def _begin_telling(self) -> None:
-        """Write down from now on what webhooks are to be told; nothing, where there are none."""
+        """Record ended jobs for webhooks from now on; without webhooks, nothing."""
         attempt = retry_until_writable if not self._options.once else _at_once
         if self._webhooks is None:
             if not self._reloader.settings.telling:
-                with suppress(OSError):  # what a webhook was to be told that was taken out
+                with suppress(OSError):  # messages for webhooks that were removed
                     withdraw_others(WebhookPaths.under(self._state.path), ())
             kept = [folder.name for folder in self._reloader.settings.telling]
             attempt(partial(self._journal.ended.follow, (), kept=kept))
@@ -355,14 +355,14 @@ class Daemon:
         )
 
     def _check_again(self, name: str) -> None:
-        """A folder was found to give way to another; from that one's thread."""
+        """Check a folder that was found to have to give way; called from the other folder's thread."""
         folder = self._folders.active.get(name)
         if folder is not None:
             folder.check_again()
         self._wake()
 
     def _take_over(self) -> frozenset[str]:
-        """Take over what dead runs had in hand, and say which they were; may be called again."""
+        """Take over the work of ended sessions, and return their ids; may be called again."""
         self._journal.queue.recover()
         return self._journal.sessions.begin(self._state.previous_session)
 

@@ -1,6 +1,6 @@
-"""Gives jobs to workers: round-robin over the folders, so that no folder waits for another's thousands.
+"""Gives jobs to workers, round-robin over the folders, so that no folder waits for thousands of pictures of another.
 
-Main thread alone. It must not wait, or touch a folder; a task's files are opened by its folder's own thread.
+Main thread only. It must not wait, nor touch a folder; a task's files are opened by its folder's own thread.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """Says which job comes next; it looks into the journal and begins nothing.
+    """Chooses the next job; it reads the journal and starts nothing.
 
     Args:
-        queue: the journal's jobs.
-        newest_first: for each folder by name, whether its newest file comes first.
-        clock: its monotonic side, for pauses; the machine's by default.
+        queue: the jobs in the journal.
+        newest_first: by name of the folder, whether its newest file comes first.
+        clock: clock for pauses after errors; the machine's by default.
     """
 
     def __init__(self, queue: Queue, newest_first: Mapping[str, bool], clock: Clock | None = None) -> None:
@@ -42,7 +42,7 @@ class Turns:
         self._turn = list(newest_first)
 
     def arrange(self, newest_first: Mapping[str, bool]) -> None:
-        """These are the folders now; those that stay keep their turn."""
+        """Set the folders; those that were there before keep their turn."""
         self._newest_first = newest_first
         stay = [name for name in self._turn if name in newest_first]
         self._turn = stay + [name for name in newest_first if name not in stay]
@@ -55,15 +55,15 @@ class Turns:
         answered_only: Collection[str] = (),
         refused: Collection[str] = (),
     ) -> Job | None:
-        """The job to begin now, or None.
+        """Return the job to start now; None: there is none.
 
         Args:
-            ready: names of the folders whose jobs may be begun.
-            pool_is_empty: no worker is busy. A job that must run alone is begun only then, and until it
-                is, nothing else is: otherwise it would wait for ever.
-            answered_only: names of those of which only what a hosted service has answered may be begun.
-            refused: names of those whose output has refused a result. One picture at a time is tried there, and one that
-                was tried before gives way: else two whose workers say so, time after time, would hold up all others.
+            ready: names of the folders whose jobs may be started.
+            pool_is_empty: whether no worker is busy. A job that must run alone is started only then, and no other job is started
+                before it, since it would otherwise wait for ever.
+            answered_only: names of folders of which only jobs with a hosted service's answer may be started.
+            refused: names of folders whose output has refused a result. They try one picture at a time, and pictures that were
+                not tried yet come first: else two that keep failing would block all others.
         """
         for name in list(self._turn):
             if name not in ready:
@@ -87,18 +87,18 @@ class Turns:
 
 
 class Dispatcher:
-    """Begins jobs while workers are free, and knows which are in hand.
+    """Starts jobs while workers are free, and knows which jobs are in work.
 
     Args:
-        queue: the journal's jobs.
-        pool: where pictures are cut.
-        folders: the hot folders, as they come and go.
-        coordinator: the hosted route's side of a task.
-        outcomes: takes a job that could not even be begun.
-        clock: its monotonic side.
+        queue: the jobs in the journal.
+        pool: the workers.
+        folders: the hot folders, which may change.
+        coordinator: adds the hosted route's part to a task.
+        outcomes: receives a job that could not be started.
+        clock: clock for monotonic times.
 
     Attributes:
-        in_hand: the jobs that workers have, by number.
+        in_hand: the jobs that workers have, by id.
     """
 
     def __init__(
@@ -123,19 +123,19 @@ class Dispatcher:
         self.in_hand: dict[int, Held] = {}
 
     def is_exhausted(self, *, is_paused: bool) -> bool:
-        """Whether no job is in hand, and none could be begun however free the workers are."""
+        """Whether no job is in work, and none could be started even if all workers were free."""
         return (
             not self.in_hand and self._next_job(self._ready(is_paused=is_paused), pool_is_empty=True) is None
         )
 
     def dispatch(self, *, is_paused: bool) -> bool:
-        """Begin what can be begun; whether that is anything.
+        """Start the jobs that can be started; returns whether there were any.
 
         Args:
-            is_paused: nothing is to be begun, by a person's wish.
+            is_paused: whether a person has paused new work.
 
         Raises:
-            StorageError: the journal refuses just now; to be called again.
+            StorageError: the journal refuses; to be called again.
         """
         begun = False
         if self._unsure_claim is not None:
@@ -160,7 +160,7 @@ class Dispatcher:
         return begun
 
     def forget(self, job: Job) -> None:
-        """No worker has it any more."""
+        """Forget a job that no worker has any more."""
         self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, job), None)
         self.in_hand.pop(job.id, None)
 
@@ -179,9 +179,9 @@ class Dispatcher:
         )
 
     def _begin(self, job: Job, folder: HotFolder) -> None:
-        """Give a job to a worker; it fails where that does by a fault of ours."""
+        """Give a job to a worker; the job fails if that raises an unforeseen error."""
         try:
-            # Before the claim: it reads the journal, which may refuse.
+            # Before the claim: it reads the journal, which may refuse it.
             job, task = self._coordinator.prepare(job, folder, folder.task(job))
             self._claim(job)
             self.in_hand[job.id] = Held(job=job, folder=folder, task=task)
@@ -195,7 +195,7 @@ class Dispatcher:
             self.forget(job)
 
     def _claim(self, job: Job) -> None:
-        """Write down who has it; where that is refused, nobody knows whether it was written."""
+        """Claim a job in the journal; if that is refused, it is unknown whether the claim was written."""
         self._unsure_claim = job.id
         self._queue.claim(job)
         self._unsure_claim = None

@@ -1,4 +1,4 @@
-"""Whether a cutout can be corrected by what a person has drawn over it: only the one that was seen, of a picture that is there.
+"""Whether a cutout can be corrected: only the result that the person saw, of a picture whose original can be read.
 
 It must not change anything.
 """
@@ -20,25 +20,25 @@ _STATES: Final = HAS_RESULT | WAITING
 
 
 def why_not(journal: Journal, job: Job, request: FixRequest, *, moves_originals: bool = False) -> str:
-    """Why a cutout cannot be corrected; empty if it can.
+    """Return why a cutout cannot be corrected; empty: it can.
 
     Args:
-        journal: what is remembered.
-        job: the job that the request names, not in hand.
-        request: what a person asks.
-        moves_originals: its folder moves the originals of what is published to another one.
+        journal: the journal.
+        job: the job that the request names; it must not be in work.
+        request: the request.
+        moves_originals: whether its folder moves the originals of published pictures to another directory.
     """
     if Reader(journal.store).newest(job) != job.id:
         return f"job {job.id} is about an older version: its picture was replaced meanwhile"
     if job.state is JobState.UPLOADING:
         return f"job {job.id} is on its way to the hosted service"
     shown = {one.sha256 for one in journal.reservations.earlier(job.folder, job.path, job.generation)}
-    # One that failed since, as when there was no memory for it, still has its earlier cutout.
+    # A job that failed since, such as for lack of memory, still has its earlier cutout.
     has_cutout = job.state in _STATES or is_rejected(job) or (job.state is JobState.FAILED and bool(shown))
     if job.sha256 is None or not has_cutout:
         return f"job {job.id} is {job.state}, and has no cutout that could be corrected"
     is_missing = journal.sources.missing_us(job.folder, job.path) is not None
-    # Else it is read from where it was put away; of a rejected cutout the journal does not remember that.
+    # Else it is read from where it was moved to; the journal does not remember that of a rejected cutout.
     is_put_away = journal.reservations.is_gone(job) or (moves_originals and is_rejected(job))
     if is_missing and not is_put_away:
         return f"the original of job {job.id} is not in its folder any more; put it back there first"

@@ -1,4 +1,4 @@
-"""Puts the parts of a hot folder together: its watching side, its publishing side, and the lease on it.
+"""Puts the parts of a hot folder together: its monitor, opener, delivery and lease.
 
 It must not start anything.
 """
@@ -43,18 +43,18 @@ class FolderFactory:
     """Makes the hot folders of one run.
 
     Attributes:
-        state: the state directory, held.
-        journal: open.
-        clock: the machine's.
-        verified_models: has the models of all folders.
+        state: the state directory, locked.
+        journal: the open journal.
+        clock: the machine's clock.
+        verified_models: the models of all folders.
         overlaps: the places of all folders.
-        settings: gives the configuration in force.
-        facts: gives what the workers run on, once one is up.
-        emit: is told what is accepted.
-        tell: takes the results.
+        settings: returns the configuration in force.
+        facts: returns what the workers run on; None: no worker is up yet.
+        emit: receives events when files are accepted.
+        tell: receives the ended jobs.
         wake: wakes the supervisor.
         once: cut what is there, and end.
-        tells: webhooks are told of results in this run.
+        tells: whether webhooks are notified of results in this run.
     """
 
     state: StateDirectory
@@ -71,10 +71,10 @@ class FolderFactory:
     tells: bool = False
 
     def make(self, folder: Folder) -> HotFolder:
-        """Put a folder together; nothing of it has begun then.
+        """Put a folder together; nothing of it is started.
 
         Raises:
-            StorageError: the journal refuses just now.
+            StorageError: the journal refuses.
         """
         publisher = publisher_of(folder, name=folder.name, run=self.state.session)
         lease = Lease(run=self.state.session, is_dead=self.journal.sessions.is_dead, clock=self.clock)
@@ -157,7 +157,7 @@ class FolderFactory:
         )
 
     def _sidecar_factory(self, folder: Folder, publisher: Publisher) -> SidecarFactory:
-        # One for each, since a folder may come back with other settings while the run goes on.
+        # One per folder, since a folder may come back with other settings during the run.
         model = self.verified_models.get(self.settings().model_of(folder))
         second = self.verified_models.get_if(self.settings().model.second)
         return SidecarFactory(
@@ -178,7 +178,7 @@ class FolderFactory:
         )
 
     def _asked(self, folder: Folder, name: str) -> tuple[ModelSpec, str] | None:
-        """A model that a person asked for, and the settings' hash with it, where no other looks as well."""
+        """Return a model that a person asked for, and the settings' hash with it and without a second model; None: unknown."""
         if name not in self.settings().needed_models:
             return None
         return self.verified_models.get(name), settings_sha256(folder, name)

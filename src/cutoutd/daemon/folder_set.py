@@ -1,9 +1,8 @@
-"""Which hot folders there are, while the configuration changes under way.
+"""The hot folders of a run, which may change with the configuration.
 
-A folder that is taken out, or whose settings change, *leaves*: nothing more of it is begun, what is in work is
-finished under the settings it was begun with, and its threads end. Only then does a folder of the same
-name begin, so that two never work on one folder, however long a share holds a thread up. Main thread alone; it
-must not touch a folder itself.
+A folder that is removed, or whose settings change, *leaves*: nothing more of it is started, pictures in work are finished under
+the settings they were started with, and its threads end. Only then is a folder of the same name started, so that there are
+never two on one directory, however long a share blocks a thread. Main thread only; this module must not touch a folder itself.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ class FolderSet:
     """The hot folders.
 
     Args:
-        journal: knows what is to be repaired, and parks what has no folder.
-        make: puts a hot folder together; raises StorageError where the journal refuses, and is called again.
-        dead: ids of the runs that have ended, whose staged files may go.
-        reloader: reads the configuration anew, where that may be asked for.
-        clock: its monotonic side, for pauses; the machine's by default.
-        configured: is told which folders there are, before any of them begins.
+        journal: the journal, which knows what is to be repaired, and parks the jobs of missing folders.
+        make: puts a hot folder together; raises StorageError if the journal refuses, and is then called again.
+        dead: ids of the ended sessions, whose staged files may be removed.
+        reloader: reads the configuration again; None: reloads are not possible.
+        clock: clock for pauses after errors; the machine's by default.
+        configured: called with the configured folders, before any of them is started.
 
     Attributes:
-        active: those whose jobs may be begun, by name.
+        active: the folders whose jobs may be started, by name.
     """
 
     def __init__(
@@ -75,25 +74,29 @@ class FolderSet:
         self._waiting: dict[str, Folder] = {}
         self._leaving: list[HotFolder] = []
         self._stopped: set[HotFolder] = set()
-        self._unseen: dict[HotFolder, list[Job]] = {}  # and what was being published when it began
-        self._unknown: dict[HotFolder, list[Job]] = {}  # it is not known yet which folder it is
-        self._displaced: set[HotFolder] = set()  # what was displaced in earlier runs is not ended yet
+        self._unseen: dict[
+            HotFolder, list[Job]
+        ] = {}  # not looked at yet; with the jobs that were publishing at its start
+        self._unknown: dict[HotFolder, list[Job]] = {}  # not identified yet; with the same jobs
+        self._displaced: set[HotFolder] = (
+            set()
+        )  # displaced results of earlier sessions are still to be handled
 
     @classmethod
     def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> FolderSet:
-        """Folders that are put together and begun elsewhere, and stay as they are."""
+        """Return a set of folders that are put together and started elsewhere, and do not change."""
         folder_set = cls(journal, _nobody)
         folder_set.active.update(folders)
         return folder_set
 
     @property
     def everyone(self) -> list[HotFolder]:
-        """Also those that are leaving."""
+        """All folders, including those that are leaving."""
         return [*self.active.values(), *self._leaving]
 
     @property
     def is_settled(self) -> bool:
-        """Nobody is about to begin or to leave, but for those that fail to begin."""
+        """Whether no folder is about to start or to leave, except those that fail to start."""
         is_due = any(folder.knows_its_pictures for folder in self._displaced)
         return not (self._waiting.keys() - self._failed or self._leaving or self._unseen or is_due)
 
@@ -102,27 +105,27 @@ class FolderSet:
         return {name for name in self._waiting if self._guard.has_failed(f"the folder {name}")}
 
     def has(self, name: str) -> bool:
-        """Whether the configuration has a folder of this name, begun or not."""
+        """Whether the configuration has a folder of this name, started or not."""
         return name in self.active or name in self._waiting
 
     def statuses(self) -> dict[str, FolderStatus]:
-        """How each configured folder stands."""
+        """Return the status of each configured folder."""
         failed = self._failed
         return {name: _FAILED if name in failed else _LEAVING for name in self._waiting} | {
             name: folder.shown for name, folder in self.active.items()
         }
 
     def change(self, wanted: Iterable[Folder]) -> tuple[list[str], list[str], list[str]]:
-        """Have these folders from now on; all of it or, if the journal refuses, nothing.
+        """Set the configured folders; if the journal refuses, nothing changes.
 
         Args:
-            wanted: the whole list, checked.
+            wanted: the whole list, validated.
 
         Returns:
-            Names that are new, changed, and taken out.
+            The names of the added, changed and removed folders.
 
         Raises:
-            StorageError: the journal cannot be written just now; nothing has changed, to be called again.
+            StorageError: the journal refuses; nothing has changed, to be called again.
         """
         by_name = {folder.name: folder for folder in wanted}
         known = {name: folder.folder for name, folder in self.active.items()} | self._waiting
@@ -145,32 +148,32 @@ class FolderSet:
         )
 
     def ask_reload(self) -> int | None:
-        """Have the configuration read anew; as `Reloader.ask`, or None where this run takes no other one over."""
+        """Request a reload; returns its number, as `Reloader.ask` does, or None if this run has no reloads."""
         return None if self._reloader is None else self._reloader.ask()
 
     def reloaded(self, request: int) -> str | None:
-        """What came of a reload that was asked for: why it was refused, or empty; None: it is not over."""
+        """Return the result of a requested reload: why it was refused, or empty; None: it is not over."""
         if self._reloader is None or self._reloader.seen_to < request:
             return None
         return self._reloader.refused
 
     @property
     def refused_configuration(self) -> str:
-        """Why the configuration, as it was last read, is not in force; empty if it is."""
+        """Why the configuration as last read is not in force; empty: it is."""
         return "" if self._reloader is None else self._reloader.refused
 
     def reconfigure(self, heartbeat: Heartbeat, *, may_begin: bool = True) -> Change | None:
-        """Take a new configuration over, whole, when one was asked for and is right.
+        """Take over a new configuration as a whole, if one was requested and is valid.
 
         Args:
-            heartbeat: is told of it.
-            may_begin: whether it is time to read one; what was asked for is not forgotten meanwhile.
+            heartbeat: notified of the reload.
+            may_begin: whether reading may begin now; a request is kept until then.
 
         Returns:
-            What has changed; None if nothing has.
+            What has changed; None: nothing.
 
         Raises:
-            StorageError: the journal refuses just now; to be called again.
+            StorageError: the journal refuses; to be called again.
         """
         if self._reloader is None:
             return None
@@ -197,24 +200,23 @@ class FolderSet:
         return change
 
     def reconcile(self, in_work: Collection[HotFolder]) -> None:
-        """Let those go that are done, and those begin whose place is free.
+        """Remove leaving folders that have finished, and start waiting folders whose place is free.
 
         Args:
-            in_work: folders that workers have pictures of.
+            in_work: folders whose pictures workers have.
 
         Raises:
-            StorageError: the journal refuses just now; to be called again.
+            StorageError: the journal refuses; to be called again.
         """
         for folder in list(self._leaving):
             if folder not in in_work and self._has_left(folder):
-                # A picture may have been put back into the queue meanwhile.
+                # A picture may have been queued again meanwhile.
                 self._journal.queue.park({*self.active, *self._waiting})
                 self._leaving.remove(folder)
                 self._stopped.discard(folder)
         taken = {folder.folder.name for folder in self._leaving}
-        places = {
-            folder.folder.input for folder in self._leaving
-        }  # it may be the same folder under another name
+        # It may be the same folder under another name.
+        places = {folder.folder.input for folder in self._leaving}
         free = [
             settings
             for name, settings in self._waiting.items()
@@ -222,7 +224,7 @@ class FolderSet:
         ]
         if free:
             self._begin(free)
-        # One that was looked at and is not there is waited for by nobody, but what it left is taken up when it is.
+        # Nothing waits for a folder that was looked at and is not there, but what it left is taken up once it is.
         self._unknown |= {folder: jobs for folder, jobs in self._unseen.items() if folder.snapshot.looks}
         self._unseen = {folder: jobs for folder, jobs in self._unseen.items() if folder not in self._unknown}
         for folder in [folder for folder in self._unknown if folder.snapshot.is_identified]:
@@ -239,19 +241,19 @@ class FolderSet:
         waiting: AbstractSet[int],
         left_behind: AbstractSet[int],
     ) -> bool:
-        """Hold back what a share would hold up, and let go on what was held up.
+        """Stand by where a share hangs, and go on where it responds again.
 
         Args:
             now_s: monotonic seconds.
-            in_hand: the folders of the jobs that workers have, by number.
-            waiting: jobs whose workers wait for a disk or share.
-            left_behind: jobs over which workers got stuck.
+            in_hand: the folders of the jobs that workers have, by job id.
+            waiting: ids of jobs whose workers wait for a disk or share.
+            left_behind: ids of jobs whose workers are stuck.
 
         Returns:
-            Whether a folder distrusts what workers say, so that they are to be replaced.
+            Whether a folder distrusts its workers' reports, so that the workers are to be replaced.
 
         Raises:
-            StorageError: the journal refuses just now; to be called again.
+            StorageError: the journal refuses; to be called again.
         """
         distrusts = False
         for folder in self.everyone:
@@ -264,13 +266,13 @@ class FolderSet:
         return distrusts
 
     def _take_up(self, folder: HotFolder) -> None:
-        """Have finished what earlier runs left; not before it was looked at: another machine may have it by now."""
+        """Finish what earlier sessions left; only once the folder was looked at, since another machine may work on it."""
         name = folder.folder.name
         pending = self._journal.queue.cleanup_pending(name)
         decided = self._journal.review_decisions.pending(name)
-        # Read again: its folder may have had another name when this one began.
+        # Read again: the folder may have had another name at its start.
         unfinished = [self._journal.queue.publishing(job.id) for job in self._unknown[folder]]
-        # Only now, since the journal may refuse at any of these, and then all is read again.
+        # Only now: the journal may refuse any of these reads, and then all are repeated.
         del self._unknown[folder]
         for job in unfinished:
             if job is not None and job.folder == name:
@@ -283,13 +285,13 @@ class FolderSet:
             folder.delivery.carry_out_decision(job)
 
     def decide(self, number: int, decision: ReviewDecision) -> bool:
-        """Have carried out what a person decided about a job in review; a folder that is not there does it later.
+        """Write a decision about a job in review, and have it carried out, now or when its folder is there.
 
         Returns:
-            Whether the job waits for a decision.
+            Whether the job can be decided about.
 
         Raises:
-            StorageError: the journal refuses just now; to be called again.
+            StorageError: the journal refuses; to be called again.
         """
         job = self._journal.review_decisions.decide(number, decision)
         if job is None:
@@ -309,7 +311,7 @@ class FolderSet:
                 passes=() if self._has_begun else (UsageError,),
             )
             if folder is None:
-                continue  # it waits, and is tried again
+                continue  # it stays waiting, and is tried again
             del self._waiting[settings.name]
             self.active[settings.name] = folder
             self._unseen[folder] = unfinished
@@ -320,14 +322,14 @@ class FolderSet:
         try:
             folder.start()
         except BaseException:
-            folder.stop()  # those of its threads that have begun: nobody else knows of them
+            folder.stop()  # its started threads are known nowhere else
             raise
         return folder
 
     def _has_left(self, folder: HotFolder) -> bool:
         if folder not in self._stopped and folder.delivery.is_idle:
             self._stopped.add(folder)
-            # Another folder with the same output has its own staged results there.
+            # Another folder with the same output has its own staged results in the directory.
             shared = any(other.staging == folder.staging for other in self.everyone if other is not folder)
             folder.stop_delivery(sweep=not shared, for_good=True)
         return folder in self._stopped and folder.has_let_go()

@@ -1,16 +1,15 @@
 """Tells the service manager how the daemon is: ready, its queue and rate, alive, still ending.
 
-The watchdog is fed from the main loop, after a whole turn of it, and so only while three things go on:
+The watchdog is fed from the main loop, after a whole turn, and so only while three things hold:
 
-- the journal answers. Each turn reads it; a disk that hangs, or a thread that keeps the journal's lock, holds
-  up the turn. A journal that *refuses*, on a full disk, is no reason: the work waits for the disk, and a new
-  start would meet the same one.
-- the dispatcher gives out work: it is part of the turn.
-- every folder is looked at when its time has come. A look that is under way may hang, on a share: then the
-  folder stands by alone, and a restart would not cure the share. But a monitor that is not looking, and has
-  not been for longer than any pause, has a fault of ours.
+- The journal responds. Each turn reads it; a disk that hangs, or a thread that keeps the journal's lock, delays the turn. A
+  journal that *refuses*, on a full disk, is no reason to stop feeding: the work waits for the disk, and a restart would meet
+  the same disk.
+- The dispatcher starts jobs: it is part of the turn.
+- Every folder is looked at when that is due. A look in progress may hang on a share: then that folder stands by, and a restart
+  would not help. But a monitor that is not looking, and has not been for longer than any pause, has failed.
 
-It must not touch folders or the journal.
+This module must not touch folders or the journal.
 """
 
 from __future__ import annotations
@@ -29,22 +28,22 @@ if TYPE_CHECKING:
     from cutoutd.process.sd_notify import ServiceManager
 
 OVERSLEPT_S: Final = 90.0
-"""A monitor looks again after a minute at the latest."""
+"""How long a monitor may go without looking; its longest pause is a minute."""
 
 STATUS_EVERY_S: Final = 2.0
 RATE_WINDOW_S: Final = 60.0
 
 EXTEND_EVERY_S: Final = 1.0
 EXTEND_S: Final = 10.0
-"""An end that goes on is granted so much more each time; one that hangs is killed after it."""
+"""Each extension grants an orderly end this much more time; an end that hangs is killed after it."""
 
 
 class Heartbeat:
-    """The daemon's pulse, as the service manager gets it.
+    """The daemon's reports to the service manager.
 
     Args:
-        manager: the service manager's ear.
-        clock: its monotonic side.
+        manager: the connection to the service manager.
+        clock: clock for monotonic times.
     """
 
     def __init__(self, manager: ServiceManager, clock: Clock) -> None:
@@ -61,49 +60,49 @@ class Heartbeat:
 
     @property
     def wants_status(self) -> bool:
-        """Whether it is time to say how things stand."""
+        """Whether a status is due."""
         return self._manager.listens and self._clock.monotonic_s() >= self._next_status_s
 
     def up(self) -> None:
-        """The first worker is there: what is dropped is cut."""
+        """Report the daemon as ready, once the first worker is up."""
         if not self._is_up:
             self._is_up = True
             self._manager.ready()
 
     def reloading(self) -> None:
-        """A reload has begun."""
+        """Report that a reload has begun."""
         if self._is_up:
             self._manager.reloading()
 
     def reloaded(self) -> None:
-        """It is over, well or not."""
+        """Report that a reload is over, whether it was taken over or refused."""
         if self._is_up:
             self._manager.ready()
 
     def notice(self, text: str) -> None:
-        """What people must see in the status until something else is said; empty: nothing."""
+        """Set the text that the status begins with until the next call; empty: none."""
         self._notice = text
         self._next_status_s = 0.0
 
     def ended(self, state: JobState) -> None:
-        """A job has ended; for the rate."""
+        """Count an ended job for the rate."""
         if state in CUT:
             now_s = self._clock.monotonic_s()
             self._ends_s.append(now_s)
-            self._drop_ends(now_s)  # here as well: without a service manager nobody asks for the rate
+            self._drop_ends(now_s)  # here too: without a service manager the rate is never computed
 
     def _drop_ends(self, now_s: float) -> None:
-        """Forget the ends that no rate counts any more."""
+        """Forget ends that are older than `RATE_WINDOW_S`."""
         while self._ends_s and self._ends_s[0] < now_s - RATE_WINDOW_S:
             self._ends_s.popleft()
 
     def status(self, folders: Collection[FolderStatus], *, queue: int, paused: bool) -> None:
-        """Say how things stand, in a line.
+        """Report the status, in one line.
 
         Args:
-            folders: each one's.
-            queue: how many pictures wait.
-            paused: nothing is begun, by a person's wish.
+            folders: statuses of the folders.
+            queue: number of waiting pictures.
+            paused: whether a person has paused new work.
         """
         standing_by = sum(not status.is_open for status in folders)
         now_s = self._clock.monotonic_s()
@@ -124,10 +123,10 @@ class Heartbeat:
         self._manager.status("; ".join(parts))
 
     def beat(self, folders: Iterable[HotFolder]) -> None:
-        """A whole turn of the main loop is done.
+        """Feed the watchdog after a turn of the main loop, unless a monitor has failed.
 
         Args:
-            folders: those that are to be looked at.
+            folders: the folders that are to be looked at.
         """
         every_s = self._manager.feed_every_s
         now_s = self._clock.monotonic_s()
@@ -136,7 +135,7 @@ class Heartbeat:
             self._manager.feed()
 
     def draining(self) -> None:
-        """The end has begun, and goes on."""
+        """Report that the end is in progress, and extend its time limit."""
         now_s = self._clock.monotonic_s()
         if not self._is_stopping:
             self._is_stopping = True

@@ -1,7 +1,7 @@
-"""The daemon's part of the hosted route: what each job needs next, and what becomes of a reply.
+"""The daemon's part of the hosted route: the next step of each job, and the handling of replies.
 
-Main thread alone. It must not touch a picture or a hot folder, and nothing here can reach a folder without a tag:
-such a job is cut on this machine, whatever its row says.
+Main thread only. It must not touch a picture or a hot folder, and nothing here applies to a folder without a tag: its jobs are
+cut on this machine, whatever their rows contain.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from cutoutd.offload.outbox import Outbox
 
 MAX_WAIT_S: Final = 120.0
-"""A folder that has a way of its own waits no longer than this for the other one."""
+"""How long a folder that can also cut its pictures locally waits for the hosted service."""
 
 
 class Coordinator:
     """The hosted side of the supervisor.
 
     Args:
-        journal: what is remembered.
-        outbox: outbox and inbox; None: no folder may be uploaded from in this run.
-        results: what has ended, for those who are told.
-        clock: its monotonic side.
-        workers: how many pictures are cut at the same time.
+        journal: the journal.
+        outbox: outbox and inbox; None: nothing may be uploaded in this run.
+        results: ended jobs, to be announced.
+        clock: clock for monotonic times.
+        workers: number of pictures that are cut at the same time.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Coordinator:
 
     @property
     def expects_more(self) -> bool:
-        """Whether something comes back without anybody's help."""
+        """Whether a reply will come without any action of a person."""
         return self._outbox is not None and self._outbox.expects_more
 
     def blocked_folders(self, folders: Mapping[str, HotFolder]) -> frozenset[str]:
-        """Folders of which only what is answered may be begun: no further copy has room, or may be sent."""
+        """Return the folders of which only answered jobs may be started: no further copy has room, or may be sent."""
         outbox = self._outbox
         return frozenset(
             name
@@ -83,7 +83,7 @@ class Coordinator:
         )
 
     def begin(self, folders: Mapping[str, HotFolder]) -> None:
-        """Take over from an earlier run, or from an earlier configuration.
+        """Take over jobs of an earlier session or an earlier configuration.
 
         Raises:
             StorageError: the journal or the outbox refuses; to be called again.
@@ -103,22 +103,22 @@ class Coordinator:
             self._journal.queue.plan(job.id, RoutePlan.of(job.detail).detail())
 
     def announce(self) -> None:
-        """Another configuration is in force."""
+        """Tell the uploader that another configuration is in force."""
         if self._outbox is None:
             return
         try:
             self._outbox.announce()
         except OutboxError as error:
-            self.suspend(str(error))  # it is tried again at the next start
+            self.suspend(str(error))  # it is announced again at the next start
 
     def suspend(self, why: str) -> None:
-        """Nothing can be sent until the next look: the directories refuse."""
+        """Stop sending until the next look, since a directory refuses."""
         if self._outbox is not None:
             self._outbox.closed = why
             self._tell_closed()
 
     def _tell_closed(self) -> None:
-        assert self._outbox is not None  # noqa: S101 -- the caller has looked
+        assert self._outbox is not None  # noqa: S101 -- checked by the callers
         if self._outbox.closed != self._closed:
             self._closed = self._outbox.closed
             if self._closed:
@@ -127,7 +127,7 @@ class Coordinator:
                 self._log.info("upload.open")
 
     def prepare(self, job: Job, folder: HotFolder, task: Task) -> tuple[Job, Task]:
-        """Make a task go the way its job is to go, which stands in the job's detail from then on."""
+        """Adapt a task to its job's next step, and record the plan in the job's detail."""
         step, plan = next_step(folder.folder, RoutePlan.of(job.detail), self._hosted(folder))
         job = replace(job, detail=plan.detail())
         return job, self._sent_on_its_way(job, folder, task, step, plan)
@@ -151,9 +151,9 @@ class Coordinator:
         return task
 
     def worker_done(self, job: Job) -> None:
-        """A worker is done with it, or died over it: what lay in outbox or inbox for it is needed no more.
+        """Remove a job's files from outbox and inbox: a worker is done with them, or died over them.
 
-        Whatever comes of the job next, the uploader knows again what it has sent, and gives the same reply.
+        If they are needed again, the uploader recognises what it has sent, and returns the same reply.
         """
         if self._outbox is None:
             return
@@ -163,12 +163,12 @@ class Coordinator:
             self._outbox.discard_reply(reply)
 
     def exported(self, job: Job, copy: Exported) -> bool:
-        """A copy is ready to be sent; False if what lies there is not what the worker says.
+        """Send a finished copy; returns False if the file is not what the worker reported.
 
         Raises:
             JournalError: the journal refuses; to be called again.
         """
-        assert self._outbox is not None  # noqa: S101 -- it has named the place of the copy
+        assert self._outbox is not None  # noqa: S101 -- it chose the place of the copy
         try:
             self._outbox.send(job, copy, RoutePlan.of(job.detail))
         except CopyError as error:
@@ -185,7 +185,7 @@ class Coordinator:
         return True
 
     def escalates(self, job: Job, folder: HotFolder, cut: Cut) -> bool:
-        """Whether a cutout made here is not good enough, and another is made elsewhere; it is planned then."""
+        """Whether a local cutout is not good enough and is to be replaced by a hosted one; if so, that is planned."""
         plan = RoutePlan.of(job.detail)
         why = escalation_reason(folder.folder, plan, cut.quality.score)
         if not why or self._outbox is None or self._outbox.closed_for(job.folder):
@@ -195,7 +195,7 @@ class Coordinator:
         return True
 
     def falls_back(self, job: Job, folder: HotFolder, failure: Failure) -> bool:
-        """Whether a failure on one way is not the end, as there is the other; it is planned then."""
+        """Whether the other way remains after a failure on one; if so, that is planned."""
         plan = RoutePlan.of(job.detail)
         if folder.folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled:
             return False
@@ -209,7 +209,7 @@ class Coordinator:
         return False
 
     def poll(self, folders: Mapping[str, HotFolder]) -> None:
-        """See what came back, and what is not worth waiting for any longer.
+        """Handle replies, and give up waiting for late ones.
 
         Raises:
             StorageError: the journal refuses; to be called again.
@@ -232,7 +232,7 @@ class Coordinator:
     def _pass_over(
         self, job: Job, reply: UploadReply, folders: Mapping[str, HotFolder], error: Exception
     ) -> None:
-        """A reply over which we fail must not keep the others from being taken: its job fails."""
+        """Fail the job of a reply over which an unforeseen error occurred, so that other replies are still handled."""
         report(self._log, error, over="a reply", job=job.id, folder=job.folder, path=job.path)
         hot = folders.get(job.folder)
         if hot is None:
@@ -242,7 +242,7 @@ class Coordinator:
         self._is_answered(job, reply, is_needed=False)
 
     def _is_answered(self, job: Job, reply: UploadReply, *, is_needed: bool) -> None:
-        assert self._outbox is not None  # noqa: S101 -- the answer came through it
+        assert self._outbox is not None  # noqa: S101 -- the reply came through it
         self._outbox.mark_answered(reply.id)
         if not is_needed:
             self._outbox.discard_reply(reply)
@@ -250,7 +250,7 @@ class Coordinator:
 
     def _answer(self, job: Job, reply: UploadReply, folders: Mapping[str, HotFolder]) -> None:
         if reply.bytes and not reply.repeated:
-            assert self._outbox is not None  # noqa: S101 -- the answer came through it
+            assert self._outbox is not None  # noqa: S101 -- the reply came through it
             note_upload(
                 self._journal.store,
                 reply.id,
@@ -259,7 +259,7 @@ class Coordinator:
                 counted=reply.counted,
                 awaited=self._outbox.awaited,
             )
-            with suppress(OSError):  # the next start tells it
+            with suppress(OSError):  # the next start shares it
                 self._outbox.share_upload_count()
         plan = RoutePlan.of(job.detail)
         hot = folders.get(job.folder)
@@ -290,13 +290,13 @@ class Coordinator:
         )
 
     def _settle(self, job: Job, plan: RoutePlan, why: str, egress: dict[str, object] | None) -> None:
-        """The local result it is."""
+        """Decide for the local result."""
         settled = plan.but(reply=None, settled=why or "the hosted service gave no cutout", egress=egress)
         self._journal.queue.plan(job.id, settled.detail())
         self._log.info("job.settled", job=job.id, folder=job.folder, path=job.path, why=why)
 
     def _give_up_waiting(self, folders: Mapping[str, HotFolder], now_s: float) -> None:
-        assert self._outbox is not None  # noqa: S101 -- the caller has looked
+        assert self._outbox is not None  # noqa: S101 -- checked by the caller
         for job in self._journal.queue.uploading():
             hot = folders.get(job.folder)
             if hot is None or hot.folder.route is not Route.LOCAL_THEN_HOSTED:

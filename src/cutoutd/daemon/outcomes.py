@@ -1,7 +1,7 @@
-"""What becomes of a job whose worker has reported, or died over it.
+"""What follows from a worker's report or death for its job.
 
-Main thread alone. It must not touch a folder's files: whatever has to be published, explained or looked at is
-given to the folder's own threads. Whether a failure is tried again is `cutoutd.faults.retry`'s answer.
+Main thread only. It must not touch a folder's files: publishing, failure records and looks are passed to the folder's own
+threads. Whether a failure is tried again is decided by `cutoutd.faults.retry`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """A job that a worker has, and the folder it was begun for: another may have its name by now."""
+    """A job that a worker has, and the folder it was started for; another folder may have its name by now."""
 
     job: Job
     folder: HotFolder
@@ -38,17 +38,17 @@ class Held:
 
 
 class Outcomes:
-    """Takes reports and losses.
+    """Handles reports and deaths.
 
     Args:
-        journal: where it is written down.
-        wall_clock: how long ago a job was accepted, whatever the clock did meanwhile.
-        results: where people are told from.
-        coordinator: the hosted route's side of it.
-        patient: whether there will be a later in this run.
+        journal: the journal.
+        wall_clock: measures how long ago a job was accepted, even if the clock was set.
+        results: ended jobs, to be announced.
+        coordinator: the hosted route's part.
+        patient: whether a failure can be tried again later in this run.
 
     Attributes:
-        lost_jobs: jobs whose worker died, until it is known that workers work.
+        lost_jobs: jobs whose workers died, until a new worker has shown that workers start.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Outcomes:
         self.lost_jobs: list[Held] = []
 
     def take(self, held: Held, report: Report) -> None:
-        """A worker has reported."""
+        """Handle a worker's report."""
         job, folder = held.job, held.folder
         if not answers(held.task, report):
             self._log.warning("worker.lied", job=job.id, folder=job.folder, said=type(report).__name__)
@@ -92,7 +92,7 @@ class Outcomes:
                 self._send(job, folder, report)
             case Unchanged() | Moved():
                 folder.delivery.deliver_known(job, report)
-            case NeedsRoom() if job.alone:  # it has all there is, and would ask for ever
+            case NeedsRoom() if job.alone:  # it has all the memory already, and would ask for ever
                 folder.delivery.reject_report(job)
             case NeedsRoom():
                 self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
@@ -110,7 +110,7 @@ class Outcomes:
     def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         if failure.code is FailureCode.SOURCE_GONE:
             if job.id not in self._doubted:
-                # A share that goes away looks like files that do: only a folder that is well has lost one.
+                # When a share goes away, its files seem gone: only a healthy folder has really lost one.
                 self._doubted.add(job.id)
                 folder.examine()
                 self._journal.queue.put_back(job.id)
@@ -125,7 +125,7 @@ class Outcomes:
             return
         if failure.code in (FailureCode.STORAGE, FailureCode.OUTPUT):
             folder.examine(job.path)
-        # Copying tools and shares keep old file times, so a file may have come later than it says.
+        # Copying programs and shares keep old file times, so a file may have come later than its time.
         age_s = self._wall_clock.since_s(job.accepted_us)
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=self._patient)
         if isinstance(decision, retry.Again):
@@ -143,7 +143,7 @@ class Outcomes:
             folder.delivery.fail(job, failure)
 
     def _keeps_result(self, job: Job, folder: HotFolder, failure: Failure) -> bool:
-        """Leave a cutout as it is that was to be made again, and whose original is not there any more."""
+        """Keep the cutout of a job that was to be cut again but whose original is gone; returns whether that applies."""
         published = self._journal.reservations.last_published(job.folder, job.path) if job.forced else None
         if published is None or published.generation != job.generation or job.sha256 != published.sha256:
             return False
@@ -162,11 +162,11 @@ class Outcomes:
         return True
 
     def take_lost(self, held: Held, lost: Lost) -> None:
-        """A worker has died over it, or had to be ended."""
+        """Handle the death of a worker, or its forced end."""
         job, folder = held.job, held.folder
         if lost.stuck or lost.stalled is not None:
             folder.found_stuck(job, lost)
-            # Other pictures first, if it is this one's place alone that does not answer.
+            # Other pictures come first, in case only this one's directory does not respond.
             self._put_off(job, StorageError(f"no answer for a long time; {lost.why}"))
             return
         attempts = self._journal.queue.count_attempt(job.id)
@@ -183,14 +183,14 @@ class Outcomes:
         )
 
     def give_up(self, job: Job, folder: HotFolder, failure: Failure) -> None:
-        """A job that could not even be begun fails at once, else it would be the next one again."""
+        """Fail a job at once that could not be started, or it would be the next one again."""
         detail = {"failure": asdict(failure)}
         self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, cleanup_pending=True)
         folder.delivery.clean_up(replace(job, state=JobState.FAILED, detail=detail))  # its record
         self._say(job, JobState.FAILED, failure.cause)
 
     def requeue_lost(self) -> None:
-        """Queue again what workers died over: a new one has shown that it was not the machine's fault."""
+        """Queue the jobs again over which workers died, once a new worker has started."""
         while self.lost_jobs:
             self._journal.queue.put_back(self.lost_jobs[0].job.id)
             del self.lost_jobs[0]

@@ -1,8 +1,8 @@
-"""Reads the configuration anew while the daemon runs, and says whether it may be taken over.
+"""Reads the configuration again while the daemon runs, and checks whether it can be taken over.
 
-Reading happens in a thread of its own: file and group database may lie on what hangs, and the main thread must
-not. The answer is whole settings that were checked, or a refusal; nobody sees anything in between. It must not
-carry the change out: `cutoutd.daemon.supervisor` does.
+Reading happens in a thread of its own: the file and the group database may be on a disk that hangs, and the main thread must not
+hang. The result is complete, checked settings, or a refusal. This module must not carry the change out:
+`cutoutd.daemon.supervisor` does.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 _AT_ONCE: Final = frozenset({"max_pixels", "max_file_mb", "formats", "worker_memory_mb", "nice"})
-"""Keys of [pool] that each new worker is told; all others are built into the running program."""
+"""Keys of [pool] that are passed to each new worker; all others cannot change while the program runs."""
 
 
 LEAST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 10.0
-"""Between two changes, where a picture was finished in between and where none was."""
+"""Pauses between two changes: if a picture was finished since the last one, and if none was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """The new configuration is not taken over."""
+    """A new configuration that is not taken over, and why."""
 
     why: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What a new configuration means for others.
+    """What a new configuration changes for other parts.
 
     Attributes:
-        workers: they were told something else at their start, or others are needed, and are replaced.
+        workers: whether the workers have to be replaced, since their settings or their kinds differ.
     """
 
     workers: bool
 
 
 class ReloadPause:
-    """How soon one change of the configuration may follow another, so that work gets on however fast they come.
+    """The pause between two changes of the configuration, so that work makes progress however fast they come.
 
-    Each may replace workers and start folders anew, which takes a second or more.
+    A change may replace workers and restart folders, which takes a second or more.
     """
 
     def __init__(self) -> None:
@@ -60,15 +60,15 @@ class ReloadPause:
         self._has_worked = False
 
     def changed(self, now_s: float) -> None:
-        """A change was taken over; monotonic seconds."""
+        """Record that a change was taken over, at a time in monotonic seconds."""
         self._changed_s, self._has_worked = now_s, False
 
     def worked(self) -> None:
-        """A worker has finished a picture."""
+        """Record that a worker has finished a picture."""
         self._has_worked = True
 
     def allows(self, now_s: float) -> bool:
-        """Whether the configuration may be read anew."""
+        """Whether the configuration may be read again."""
         if self._changed_s is None:
             return True
         pause_s = LEAST_PAUSE_S if self._has_worked else LONGEST_PAUSE_S
@@ -76,18 +76,18 @@ class ReloadPause:
 
 
 class Reloader:
-    """Reads anew when asked.
+    """Reads the configuration again on request.
 
     Args:
-        settings: those in force.
-        read: reads the configuration as it was read at the start.
-        wake: called when there is something to see to.
-        verified_models: has the models of all folders.
+        settings: the configuration in force.
+        read: reads the configuration in the same way as at the start.
+        wake: called when a request or a result is to be handled.
+        verified_models: the models of all folders.
 
     Attributes:
-        settings: those in force; `adopt` replaces them.
-        seen_to: the last number given by `ask` whose reload is over.
-        refused: why the configuration as it was last read is not in force; empty if it is.
+        settings: the configuration in force; `adopt` replaces it.
+        seen_to: the highest number returned by `ask` whose reload is over.
+        refused: why the configuration as last read is not in force; empty: it is.
     """
 
     def __init__(
@@ -109,17 +109,17 @@ class Reloader:
         self.refused = ""
 
     def ask(self) -> int:
-        """Read anew soon; safe in a signal handler.
+        """Request a reload; safe in a signal handler.
 
         Returns:
-            A number: the reload is over when `seen_to` has come to it.
+            Its number: the reload is over when `seen_to` has reached it.
         """
         self._asked += 1
         self._wake()
         return self._asked
 
     def begin(self) -> bool:
-        """Begin to read if that was asked for; whether it has just begun."""
+        """Begin to read, if that was requested; returns whether it has begun."""
         if self._asked == self._begun or self._thread is not None:
             return False
         asked = self._asked
@@ -130,16 +130,16 @@ class Reloader:
         return True
 
     def answer(self) -> Settings | Refusal | None:
-        """What came of it, until `adopt` or `drop`; None: nothing was asked, or it is still being read."""
+        """Return the result, until `adopt` or `drop`; None: nothing was requested, or reading goes on."""
         return self._answer
 
     def adopt(self, settings: Settings) -> None:
-        """These are in force now."""
+        """Put new settings into force."""
         self.settings = settings
         self.drop()
 
     def drop(self, refused: str = "") -> None:
-        """The answer was seen to; why it was not taken over, if it was refused."""
+        """Discard the result; ``refused``: why it was not taken over."""
         self._answer = None
         self._thread = None
         self.refused = refused
@@ -160,21 +160,21 @@ class Reloader:
 
 
 def change_between(old: Settings, new: Settings) -> Change:
-    """What it means that new settings take the place of others."""
+    """Return what new settings change for other parts."""
     return Change(workers=_told_workers(old) != _told_workers(new))
 
 
 def _told_workers(settings: Settings) -> tuple[object, ...]:
-    """Limits and models, and for which kinds of folders there are any."""
+    """Return the limits and models that workers are told, and the kinds of folders that there are."""
     kinds = frozenset(folder.is_tagged for folder in settings.folder)
     return (tuple(getattr(settings.pool, key) for key in sorted(_AT_ONCE)), tuple(settings.models), kinds)
 
 
 def check(old: Settings, new: Settings) -> None:
-    """Whether new settings can take the place of old ones in a running daemon.
+    """Check whether new settings can replace old ones in a running daemon.
 
     Raises:
-        ConfigurationError: they cannot; says which key, and what to do.
+        ConfigurationError: they cannot; the message names the key and what to do.
     """
     for folder in new.folder:
         rules_of(folder)
@@ -190,7 +190,7 @@ def check(old: Settings, new: Settings) -> None:
 
 def _fixed(old: Settings, new: Settings) -> Iterator[str]:
     if new.tagged and not old.tagged:
-        yield "that a folder may be uploaded from"  # nobody beside this daemon could: the uploader was not started
+        yield "that a folder may be uploaded from"  # no other process could: the uploader was not started
     if new.telling and not old.telling:
         yield "that a folder has a webhook"  # likewise
     for table in ("service", "pool", "model", "hosted"):

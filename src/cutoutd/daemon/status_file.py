@@ -1,7 +1,7 @@
 """`status.json` in the state directory: what only the running daemon knows, for `cutoutd status`.
 
-Counts are not in it; the journal has them. It is written when something changed, and whole or not at all; on a
-full disk, which is just what a reader wants to be told of, over the old one.
+It has no counts; those are in the journal. It is written on changes, and atomically; on a full disk, which a reader must learn
+of, it is overwritten in place.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 FILE_NAME = "status.json"
 
 _ROOM = " " * 4096
-"""At the end of the file, so that a longer one fits in its place where the disk gives no more."""
+"""Padding at the end of the file, so that a longer text fits in its place on a full disk."""
 
 _NEWS_S = 1.0
 
 _MAX_BYTES = 64 << 20
-"""More than ever was: a folder has a few KiB in it."""
+"""The most bytes that are read; a folder takes a few KiB."""
 
 
 class StatusFile:
@@ -39,8 +39,8 @@ class StatusFile:
 
     Args:
         directory: the state directory.
-        run: id of this run, by which a reader tells a living daemon's file from a dead one's.
-        companions: the processes beside the daemon; those that have ended are told.
+        run: id of this session, by which a reader recognises the file of a running daemon.
+        companions: the companion processes; ended ones are listed.
     """
 
     def __init__(self, directory: Path, run: str, companions: CompanionWatch | None = None) -> None:
@@ -58,14 +58,14 @@ class StatusFile:
         paused: bool,
         refused_configuration: str = "",
     ) -> None:
-        """Write what is different from the last time, if anything is.
+        """Write the file, if anything has changed since the last time.
 
         Args:
-            statuses: of the folders.
-            workers: how many there are.
-            facts: what the workers are; None: none was up yet.
-            paused: no new work is begun.
-            refused_configuration: why the configuration as it was last read is not in force; empty if it is.
+            statuses: statuses of the folders.
+            workers: number of workers.
+            facts: what the workers run on; None: no worker was up yet.
+            paused: whether a person has paused new work.
+            refused_configuration: why the configuration as last read is not in force; empty: it is.
 
         Raises:
             OSError: the state directory's disk refuses.
@@ -82,7 +82,7 @@ class StatusFile:
         }
         if now == self._last or (self._last and _steady(now) == _steady(self._last, now)):
             return
-        # Not synced: it describes a running process, and means nothing after a power cut.
+        # Not synced: it describes a running process, and means nothing after a power failure.
         self._write(json.dumps(now).encode("ascii"))
         self._last = now
 
@@ -101,9 +101,9 @@ class StatusFile:
 
 
 def _steady(shown: dict[str, Any], beside: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What is shown, with the duration of a scan as it is beside it, unless that differs by a second and twofold.
+    """Return a status with the scan durations of another, unless they differ by a second and by a factor of two.
 
-    Two scans never take quite the same time, and an idle daemon is to write nothing.
+    Two scans never take exactly the same time, and an idle daemon must write nothing.
     """
     others = (beside or shown)["folders"]
     folders = {}
@@ -115,7 +115,7 @@ def _steady(shown: dict[str, Any], beside: dict[str, Any] | None = None) -> dict
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """The last state a daemon wrote; empty if none did."""
+    """Return the status that a daemon last wrote; empty if none did."""
     try:
         content = json.loads(read_small(directory / FILE_NAME, _MAX_BYTES))
     except (OSError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""How the daemon stands, told at each tick to whoever asks: the terminal, the owner, the service manager, `cutoutd status`."""
+"""Reports the daemon's state at each tick: to the terminal, the owner, the service manager and `cutoutd status`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class StatusOutputs:
-    """Tells how the daemon stands.
+    """Reports the daemon's state.
 
     Args:
-        queue: the journal's.
-        pool: where pictures are cut.
+        queue: the jobs in the journal.
+        pool: the workers.
         folders: the hot folders.
-        heartbeat: tells the service manager, where there is one.
-        alarm: notices what needs the owner; None: nobody is told.
-        status: the file for `cutoutd status`; None: there is to be none.
-        emit: is told what there is to do, which costs a look into the journal; None: nobody asks.
+        heartbeat: reports to the service manager.
+        alarm: raises alarms for the owner; None: there are none.
+        status: the file for `cutoutd status`; None: none is written.
+        emit: receives the queue's counts, which cost a look into the journal; None: they are not needed.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class StatusOutputs:
         self._emit = emit
 
     def show(self, *, paused: bool) -> None:
-        """Tell all of them.
+        """Report to all of them.
 
         Args:
-            paused: nothing is begun, since a person wants it so.
+            paused: whether a person has paused new work.
         """
         if self._emit is not None:
             counts = self._queue.open_by_state()

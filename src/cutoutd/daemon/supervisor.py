@@ -1,8 +1,8 @@
-"""The supervisor: gives jobs to workers, results to the folders' deliveries, and obeys people.
+"""The supervisor: gives jobs to workers and results to the folders' deliveries, and carries out commands.
 
-One loop in the main thread. It must not touch a hot folder or an output itself, since any call on a
-share may hang: monitors and deliveries do, each in a thread of its folder. A fault of ours over one report, one
-command or one part of a turn costs that alone.
+One loop in the main thread. It must not touch a hot folder or an output itself, since any call on a share may hang: monitors
+and deliveries do, each in a thread of its folder. An unforeseen error over one report, one command or one part of a turn affects
+nothing else.
 """
 
 from __future__ import annotations
@@ -45,39 +45,39 @@ if TYPE_CHECKING:
     from cutoutd.protocols import PoolEvent
 
 TICK_S: Final = 0.5
-"""How soon a command of a person's is obeyed; each tick costs a look at the journal's header."""
+"""The longest delay of a command; each tick costs a look at the journal's header."""
 
 DRAIN_S: Final = 25.0
-"""How long a stop waits for pictures in work; service managers kill after 30 to 90 s."""
+"""How long a stop waits for pictures in work; service managers kill a process after 30 to 90 s."""
 
 
 MAX_POLL_FAILURES: Final = 9
-"""A pool that fails more often in a row has no workers any more, and the daemon ends."""
+"""If polling the pool fails more often in a row, the daemon ends, since it has no workers any more."""
 
 COLLECT_EVERY_S: Final = 60.0
-"""CPython keeps freed tuples for use again, up to 2,000 of each size, and gives them back with a whole collection of
-garbage only (`gc.collect`, its documentation). Such a collection comes by itself once the new objects are a quarter of the
-old ones; a daemon that starts with tens of thousands and keeps hardly any sees it every few hours, which nobody could tell
-from a leak. One each minute takes 5 ms, or 0.01 % of a core."""
+"""Seconds between two full garbage collections. CPython keeps freed tuples for reuse, up to 2,000 of each size, and frees them
+only at a full collection (`gc.collect`, its documentation). One happens by itself once the new objects are a quarter of the
+old ones; a daemon that starts with tens of thousands and keeps hardly any has one every few hours, which looks like a leak.
+One each minute takes 5 ms, or 0.01 % of a core."""
 
 
 class Supervisor:
     """The daemon's loop.
 
     Args:
-        journal: what is remembered.
-        pool: where pictures are cut.
-        folders: the hot folders, as they come and go.
-        results: where the deliveries put what they have ended.
-        emit: is told of each event.
-        status: the file for `cutoutd status`, if there is to be one.
-        clock: for ages and deadlines.
-        heartbeat: tells the service manager how things are.
-        alarm: notices what needs the owner.
-        shows_queue: tell what there is to do as well, which costs a look into the journal at each tick.
-        once: end when nothing is runnable.
+        journal: the journal.
+        pool: the workers.
+        folders: the hot folders, which may change.
+        results: jobs that the deliveries have ended, to be announced.
+        emit: receives each event.
+        status: the file for `cutoutd status`; None: none is written.
+        clock: clock for ages and deadlines.
+        heartbeat: reports to the service manager.
+        alarm: raises alarms for the owner; None: there are none.
+        shows_queue: whether to emit the queue's counts, which costs a look into the journal at each tick.
+        once: end when nothing is runnable; None: run until stopped.
         outbox: outbox and inbox; None: nothing is uploaded in this run.
-        webhooks: hands over what they are told; None: there are none.
+        webhooks: hands ended jobs over to the uploader; None: there are no webhooks.
     """
 
     def __init__(  # noqa: PLR0913 -- the daemon is put together here, and each part is a keyword
@@ -142,13 +142,13 @@ class Supervisor:
         self.tally = Tally()
 
     def stop(self) -> None:
-        """Begin nothing new, finish what is in work, end; safe in a signal handler."""
+        """Start nothing new, finish what is in work, and end; safe in a signal handler."""
         if self._stop_at_s is None:
             self._stop_at_s = self._clock.monotonic_s() + DRAIN_S
         self._pool.wake()
 
     def look_at_commands(self) -> None:
-        """See to what people and programs ask now, and not at the next tick; safe from any thread."""
+        """Carry out commands now instead of at the next tick; safe from any thread."""
         self._is_asked = True
         self._pool.wake()
 
@@ -169,7 +169,7 @@ class Supervisor:
         except BaseException as error:
             if isinstance(error, CutoutdError) and error.ends_daemon:
                 self._put_back_what_is_left()
-            # Else what is in hand may be to blame: the next start counts it, and in the end lets it be.
+            # Otherwise a job in work may be the cause: the next start counts the interruption, and gives up after some.
             raise
         else:
             self._put_back_what_is_left()
@@ -177,10 +177,10 @@ class Supervisor:
             self._announce()
 
     def _poll(self) -> Sequence[PoolEvent]:
-        """What the workers have to say within a tick; nothing, where asking them has failed by a fault of ours.
+        """Return the workers' events within a tick; none, if polling raised an unforeseen error.
 
         Raises:
-            CutoutdError: as from the pool.
+            CutoutdError: raised by the pool.
         """
         try:
             events = self._pool.poll(TICK_S)
@@ -201,23 +201,23 @@ class Supervisor:
             gc.collect()
 
     def _guarded_turn(self) -> bool:
-        """As `_turn`, whatever goes wrong in it."""
+        """Run `_turn`, and handle its errors."""
         try:
             is_over = self._guard.run("a turn of the main loop", self._turn, False)
             self._refused = ""
         except StorageError as error:
-            # Nothing was lost by it: what is not written down yet is still in our hands.
+            # Nothing is lost: what is not written yet is still in memory.
             self._note_refusal(error)
             is_over = False
         if not self._guard.has_failed("a turn of the main loop"):
-            self._beat()  # else the service manager starts us anew
+            self._beat()  # otherwise the service manager restarts us
         return is_over
 
     def _turn(self) -> bool:
-        """Do what there is to do; whether, with ``once``, that was all.
+        """Do what is due; returns whether, with ``once``, that was all.
 
         Raises:
-            StorageError: the journal cannot be written just now; to be called again.
+            StorageError: the journal cannot be written now; to be called again.
         """
         while self._unheard:
             self._hear(self._unheard[0])
@@ -238,7 +238,7 @@ class Supervisor:
         if change is not None:
             self._reload_pause.changed(now_s)
             if change.workers:
-                self._pool.recycle()  # they were told the old limits
+                self._pool.recycle()  # the old ones have the old limits
             self._next_tick_s = 0.0
             self._has_begun = self._is_asked = False
             self._coordinator.announce()
@@ -249,7 +249,7 @@ class Supervisor:
     def _beat(self) -> None:
         if self._pool.facts is not None:
             self._heartbeat.up()
-        # Not those that are leaving: they are looked at no more, however long a share holds them.
+        # Not leaving folders: they are not looked at any more, however long a share blocks them.
         self._heartbeat.beat(self._folders.active.values())
         if self._stop_at_s is not None:
             self._heartbeat.draining()
@@ -272,7 +272,7 @@ class Supervisor:
         return drained or now_s >= self._stop_at_s
 
     def _is_exhausted(self) -> bool:
-        """Nothing runs, nothing waits for its name, and every folder has said all it can."""
+        """Whether nothing is in work, waiting to be published, or to be expected from any folder."""
         folders = self._folders.everyone
         return (
             self._folders.is_settled
@@ -287,7 +287,7 @@ class Supervisor:
 
     @property
     def _unfinished(self) -> list[Held]:
-        """What workers have, and what is to be tried again since they died over it."""
+        """The jobs that workers have, and those that are to be tried again after a worker's death."""
         return [*self._dispatcher.in_hand.values(), *self._outcomes.lost_jobs]
 
     def _put_back_what_is_left(self) -> None:
@@ -295,7 +295,7 @@ class Supervisor:
             try:
                 self._journal.queue.put_back(held.job.id)
             except StorageError as error:
-                self._note_refusal(error)  # the next start finds it in the hands of a dead run
+                self._note_refusal(error)  # the next start takes it over from this session
             else:
                 self._log.info("job.put-back", job=held.job.id, folder=held.job.folder)
         try:

@@ -1,4 +1,4 @@
-"""What a run came to, and whether it ends by itself: values for the supervisor and for whoever starts it."""
+"""The result of a run, and whether it ends by itself: values for the supervisor and its caller."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 MAX_FAILED: Final = 10_000
-"""So many of those that failed are known by their numbers: a run may last for years."""
+"""The most failed jobs that are remembered by their ids, since a run may last for years."""
 
 _COUNTED: Final = (JobState.DONE, JobState.REVIEW, JobState.FAILED, JobState.UNCHANGED)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the jobs of this run."""
+    """How the jobs of this run ended."""
 
     done: int = 0
     review: int = 0
@@ -32,13 +32,13 @@ class Tally:
     _failed: dict[int, None] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        """The figures, each by its name."""
+        """Return the figures by name."""
         return {name: getattr(self, name) for name in ("done", "review", "failed", "unchanged", "doubtful")}
 
     def add(self, job: int, state: JobState, *, doubtful: bool = False) -> None:
-        """Count one end; a doubtful one is done as well.
+        """Count the end of a job; a doubtful one is counted as done as well.
 
-        A failure of before, which was tried again, does not count; one that more than `MAX_FAILED` came after still does.
+        An earlier failure of the same job is no longer counted, unless more than `MAX_FAILED` jobs have failed since.
         """
         if job in self._failed:
             del self._failed[job]
@@ -57,7 +57,7 @@ class Once:
     """A run that ends by itself.
 
     Attributes:
-        timeout_s: after so long in any case.
+        timeout_s: seconds after which it ends in any case; None: no limit.
     """
 
     timeout_s: float | None = None
@@ -65,14 +65,14 @@ class Once:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
-        tally: what became of its jobs.
+        tally: how its jobs ended.
         remaining: jobs that are not over, by folder.
-        held_up: files that could not be taken yet, and why.
-        closed: folders that could not be worked on, and why.
-        uploads: why pictures that wait for the hosted service got no answer; empty if that is not known.
+        held_up: files that could not be taken yet, with the reason.
+        closed: folders that could not be worked on, with the reason.
+        uploads: why pictures that wait for the hosted service got no answer; empty: not known.
     """
 
     tally: Tally
@@ -83,6 +83,6 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing failed, nothing remains, and every folder could be looked at."""
+        """Whether nothing failed, nothing remains, and every folder could be looked at."""
         left = (*self.remaining.values(), *self.held_up.values(), self.closed)
         return not self.tally.failed and not any(left)

@@ -1,6 +1,6 @@
-"""The workers of a run: how many, of which kinds, and what they are told.
+"""The workers of a run: how many, of which kinds, and with which settings.
 
-Assembly alone: it must not give them work.
+This module only assembles the pools: it must not give them work.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def spares(settings: Settings) -> Iterator[list[Spawned]]:
-    """Processes that load their libraries while the folders are looked at; those that are not taken out end."""
+    """Processes that load their libraries while the folders are first looked at; those that are not taken from the list end."""
     started: list[Spawned] = []
     try:
-        with suppress(OSError):  # the pool starts what is missing, and says why it cannot
+        with suppress(OSError):  # the pool starts the missing ones, and reports why it cannot
             started.extend(spawn(WORKER) for _ in range(capacity.worker_count(settings.pool.workers)))
         yield started
     finally:
@@ -41,10 +41,10 @@ class WorkerPools:
     """Makes the pool of a run.
 
     Args:
-        verified_models: has the models of all folders.
-        settings: gives those in force.
-        clock: for deadlines.
-        partitioned: folders may be uploaded from in this run, and have workers of their own.
+        verified_models: the models of all folders.
+        settings: returns the configuration in force.
+        clock: clock for deadlines.
+        partitioned: whether tagged folders have workers of their own, since they may be uploaded from in this run.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class WorkerPools:
         """Start the workers.
 
         Args:
-            spare: processes to be used first.
+            spare: processes that are used first.
         """
         if not self._partitioned:
             return self._pool(self._size, spare)
@@ -80,13 +80,13 @@ class WorkerPools:
         return capacity.worker_count(settings.pool.workers, 0 if second is None else second.room_mb)
 
     def _shares(self) -> tuple[int, int]:
-        """How many workers there are for untagged and for tagged folders."""
+        """Return how many workers there are for untagged and for tagged folders."""
         kinds = {folder.is_tagged for folder in self._settings().folder}
         if True not in kinds:
             return self._size, 0
         if False not in kinds:
             return 0, self._size
-        # What the hosted route leaves to do here is little, but for pictures that are cut here first.
+        # Little is left to do here for the hosted route, except for pictures that are cut here first.
         return self._size, max(1, self._size // 2)
 
     def _pool(self, size: int, spare: list[Spawned]) -> LocalPool:
