@@ -1,4 +1,4 @@
-"""What the parts of one folder's delivery share: its settings, where they write, and who is told.
+"""What the parts of one folder's delivery share: the settings, the journal, the publisher, and the receiver of results.
 
 It must not publish, nor decide anything.
 """
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
 # Without a repr: it would fill every traceback with a whole folder and journal.
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Context:
-    """One folder's delivery, as its parts see it.
+    """The context of one folder's delivery.
 
     Attributes:
-        folder: its settings.
-        journal: where each step is written down.
-        publisher: gives the names.
-        sidecar_factory: knows what a sidecar says of model, settings and runtime.
-        clock: for the times written down.
-        run: id of this run.
+        folder: settings of the folder.
+        journal: the journal, in which each step is recorded.
+        publisher: publishes the files.
+        sidecar_factory: provides model, settings and runtime for sidecars.
+        clock: clock for the times that are written.
+        run: id of this session of the daemon.
         breaker: the folder's circuit breaker.
-        tasks: of the delivery's thread.
-        tell: is given each result, from the delivery's thread.
-        check_owner: raises where this machine may not publish, as another has the folder now.
-        boundary: gives what inside the input belongs to somebody else.
-        log: says which folder it is.
-        named: the name that a person gave the only result; empty: names go by the source.
+        tasks: the tasks of the delivery's thread.
+        tell: receives each ended job, in the delivery's thread.
+        check_owner: raises NotOwnerError if another machine has the folder now.
+        boundary: returns what inside the input does not belong to the folder.
+        log: logger bound to the folder.
+        named: name that a person gave to the only result; empty: results are named after their sources.
     """
 
     folder: Folder
@@ -69,26 +69,26 @@ class Context:
     named: str = ""
 
     def prove_ownership(self) -> None:
-        """See that this machine may publish.
+        """Check that this machine may publish.
 
         Raises:
-            NotOwnerError: another may.
-            StorageError: it cannot be seen.
+            NotOwnerError: another machine has the folder.
+            StorageError: it cannot be found out.
         """
         with storage_faults(self.folder.input):
             self.check_owner()
 
     def published(self, path: str, generation: int) -> tuple[Published, ...]:
-        """What is published for one generation of a source, in its ordinary place and in ``review/``."""
+        """Return what is published for one generation of a source, in its ordinary place and in ``review/``."""
         return self.journal.reservations.earlier(self.folder.name, path, generation)
 
     def outputs(self, published: Sequence[Published]) -> tuple[str, ...]:
-        """Absolute paths of results."""
+        """Return the absolute paths of results."""
         return tuple(str(self.folder.output / one.path) for one in published)
 
     def renditions(self, job: Job) -> tuple[Rendition, ...]:
-        """Those of a job's results, as the folder's settings and what was asked of it say."""
-        # Where a background lies is nothing to the names.
+        """Return the renditions of a job's results, from the folder's settings and the job's options."""
+        # The place of a background does not affect the names.
         return job_options.of_text(job.options).renditions(self.folder.recipe().renditions, Path())
 
     def publication(
@@ -102,16 +102,16 @@ class Context:
         moved_from: Origin | None = None,
         doubtful: bool = False,
     ) -> Publication:
-        """A job's results on the way to their names.
+        """Return the publication of a job's results.
 
         Args:
             job: the job.
-            cut: its results.
-            earlier: results at other names that they replace, besides the source's own.
+            cut: the worker's report of the results.
+            earlier: results under other names that they replace, besides those of the job's source.
             known: SHA-256 of the source's bytes that are published; None: as the journal has them.
-            document: the sidecar that the results had before.
-            moved_from: where the picture lay before.
-            doubtful: the results may well be wrong.
+            document: the sidecar that the results had before; None: there is none.
+            moved_from: where the picture was before; None: it was not moved.
+            doubtful: whether the results may be wrong.
         """
         number = 0 if cut.corrected is None else cut.corrected.number
         correction = self.journal.corrections.numbered(job, number) if number else None
@@ -139,7 +139,7 @@ class Context:
         advice: str = "",
         record: str = "",
     ) -> None:
-        """Tell what became of a job."""
+        """Report the end of a job."""
         self.tell(
             JobEnded(
                 job=job.id,

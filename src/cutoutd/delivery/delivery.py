@@ -1,7 +1,7 @@
-"""A folder's delivery: gives its results their names, writes down its failures, and repairs after a crash.
+"""A folder's delivery: publishes its results, records its failures, and repairs interrupted publications.
 
-A thread of its own for each folder, since any call on a share may hang and must hold up nobody else. What is done in
-which order, `cutoutd.delivery.publication` says; here it is done, each step as a task of the queue.
+Each folder has a thread of its own, since any call on a share may hang and must not block other folders. The order of the
+steps is in `cutoutd.delivery.publication`; here each step runs as a task of the queue.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ class Delivery:
     """The publishing side of one hot folder.
 
     Args:
-        folder: its settings.
-        journal: where each step is written down.
-        publisher: gives the names.
-        sidecar_factory: knows what a sidecar says of model, settings and runtime.
-        clock: for the times written down.
-        run: id of this run.
-        tell: is given each result, from this thread.
+        folder: settings of the folder.
+        journal: the journal, in which each step is recorded.
+        publisher: publishes the files.
+        sidecar_factory: provides model, settings and runtime for sidecars.
+        clock: clock for the times that are written.
+        run: id of this session of the daemon.
+        tell: receives each ended job, in the delivery's thread.
         wake: called when the supervisor has something new to look at.
-        prove: raises where this machine may not publish, as another has the folder now.
-        boundary: gives what inside the input belongs to somebody else.
-        named: the name that a person gave the only result; empty: names go by the source.
+        prove: raises NotOwnerError if another machine has the folder now.
+        boundary: returns what inside the input does not belong to the folder.
+        named: name that a person gave to the only result; empty: results are named after their sources.
 
     Attributes:
-        breaker: open while the folder's output refuses results.
-        steps: what is done in which order; without the thread.
+        breaker: circuit breaker, open while the folder's output refuses results.
+        steps: the steps of publication, without the thread.
     """
 
     def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
@@ -121,65 +121,65 @@ class Delivery:
 
     @property
     def backlog(self) -> int:
-        """Results and failures that wait for their names, or are getting them."""
+        """Number of tasks that are queued or running."""
         return self._tasks.backlog
 
     @property
     def is_idle(self) -> bool:
-        """Nothing waits, and nothing is under way."""
+        """Whether no task is queued or running."""
         return self.backlog == 0
 
     @property
     def busy_since_s(self) -> float | None:
-        """When the task under way was begun, in monotonic seconds; None: there is none."""
+        """When the current task began, in monotonic seconds; None: there is none."""
         return self._tasks.busy_since_s
 
     @property
     def failure(self) -> BaseException | None:
-        """Why its thread died, if it did."""
+        """Why its thread died; None: it has not."""
         return self._tasks.failure
 
     @property
     def has_ended(self) -> bool:
-        """Its thread is gone."""
+        """Whether its thread has ended."""
         return self._tasks.has_ended
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._tasks.start()
 
     def stop(
         self, *, sweep: bool = True, first: Callable[[], object] = lambda: None, for_good: bool = False
     ) -> None:
-        """End once what was given is done; to be called when no worker has a picture of this folder.
+        """End once the queued tasks are done; to be called when no worker has a picture of this folder.
 
-        With ``sweep`` nothing stays staged; ``first`` is done before that, in the delivery's thread. ``for_good``: the
-        folder may never be looked after again, so all displaced results get a name.
+        With ``sweep`` everything staged is removed, after a call of ``first`` in the delivery's thread. ``for_good``: the folder may not
+        be started again, so all displaced results get a name.
         """
         if for_good:
             self._tasks.submit(self.steps.displaced.restore_all)
         self._tasks.stop((first, partial(self._sweep, frozenset({self._run_id}))) if sweep else ())
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread's end, but not for long; whether it has ended."""
+        """Wait for the thread's end, but not for long; returns whether it has ended."""
         return self._tasks.join(timeout_s)
 
     def retry_now(self) -> None:
-        """Retry at once what waits to be retried: the disk or share is well again."""
+        """Retry delayed tasks at once: the disk or share works again."""
         self._tasks.retry_now()
 
     def repair(self, job: Job) -> None:
-        """Finish, or undo, what a run that died was giving its names."""
+        """Finish or undo a publication that an ended session had begun."""
         self._guard.submit(job, lambda: self._take(Repair.of_job(job)))
 
     def sweep(self, dead: frozenset[str]) -> None:
-        """Clear away what dead runs staged and no plan needs; after the repairs."""
+        """Remove what ended sessions staged and no plan needs; after the repairs."""
         self._tasks.submit(partial(self._sweep, dead))
         self._tasks.submit(self.steps.failures.sweep)
         self._tasks.submit(self.steps.displaced.adopt_strays)
 
     def expire_displaced(self) -> None:
-        """End what was displaced and is nobody's; once the folder's pictures are known."""
+        """Handle displaced results whose pictures were not found; once the folder's pictures are known."""
         self._tasks.submit(self.steps.displaced.expire)
 
     def deliver(self, job: Job, cut: Cut, directory: str = "") -> None:
@@ -187,49 +187,49 @@ class Delivery:
 
         Args:
             job: the job.
-            cut: as its worker reported it.
-            directory: the job's own in which the results lie; empty: they lie in that of the run.
+            cut: the worker's report.
+            directory: name of the job's own directory with the results; empty: they are in the session's directory.
         """
         self._submit(Deliver(job=job, cut=cut, directory=directory))
 
     def deliver_known(self, job: Job, report: Unchanged | Moved) -> None:
-        """The picture is known, here or from where it lay before."""
+        """Handle a known picture: unchanged, or moved from elsewhere."""
         if isinstance(report, Unchanged):
             self.deliver_unchanged(job, report.sha256, report.image_sha256)
         else:
             self.deliver_moved(job, report.sha256)
 
     def deliver_unchanged(self, job: Job, sha256: str, image_sha256: str | None = None) -> None:
-        """The source's bytes, or its data apart from metadata, are those that are published already."""
+        """Handle a picture whose bytes, or whose data without metadata, are published already."""
         self._submit(DeliverUnchanged(job=job, sha256=sha256, image_sha256=image_sha256))
 
     def deliver_moved(self, job: Job, sha256: str) -> None:
-        """The source's bytes are those of one that lay elsewhere and vanished from there."""
+        """Handle a picture whose bytes are those of a source that vanished elsewhere."""
         self._submit(DeliverMoved(job=job, sha256=sha256))
 
     def carry_out_decision(self, job: Job) -> None:
-        """Carry out what a person decided about a doubtful cutout."""
+        """Carry out a person's decision about a doubtful cutout."""
         self._submit(Decide(job=job))
 
     def clean_up(self, job: Job) -> None:
-        """Move or delete an original, or write the record of a failure, that an earlier run could not."""
+        """Move or delete an original, or write a failure record, that an earlier session could not."""
         if job.state is JobState.FAILED:
             self._guard.submit(job, partial(self.steps.failures.write_owed, job))
         else:
             self._guard.submit(job, partial(self.steps.originals.add, job, job.sha256 or ""))
 
     def fail(self, job: Job, failure: Failure) -> None:
-        """Give a job up, and leave the reason where its owner finds it."""
+        """Fail a job, and record the reason for the owner."""
         self._guard.submit(job, partial(self.steps.failed_jobs.fail, job, failure))
 
     def reject_report(self, job: Job) -> None:
-        """Give a job up whose worker said what no honest one would."""
+        """Fail a job whose worker reported something impossible."""
         self.fail(job, INVENTED)
 
     def distrusts_workers(self) -> bool:
-        """Whether, since this was last asked, one has kept a file open, or the output has begun to refuse.
+        """Whether, since the last call, a worker kept a file open or the output began to refuse.
 
-        What a worker keeps open it can fill a disk with, also where the file has no name any more.
+        A worker can fill a disk through a file that it keeps open, even if the file has no name any more.
         """
         met, self._publisher.has_met_a_writer = self._publisher.has_met_a_writer, False
         if met:
@@ -240,7 +240,7 @@ class Delivery:
         self._guard.submit(step.job, partial(self._take, step))
 
     def _take(self, step: Step) -> None:
-        """Take a step and what follows it; what is written down already is a task of its own, and not done again."""
+        """Take a step and the next ones; what is recorded becomes a task of its own, so that it is not repeated."""
         following = self.steps.advance(step)
         match following:
             case Done():
@@ -255,10 +255,10 @@ class Delivery:
                 self._take(following)
 
     def _sweep(self, dead: frozenset[str]) -> None:
-        """Clear away what runs with these ids left."""
+        """Remove what sessions with these ids left."""
         self.steps.originals.sweep(dead)
         if self._tasks.needs_staged:
-            return  # it may still need what is staged; the next start sweeps
+            return  # a delayed task may still need what is staged; the next start sweeps
         try:
             removed = self._publisher.sweep(dead)
         except CutoutdError as error:
@@ -268,7 +268,7 @@ class Delivery:
                 self._log.info("staging.swept", files=removed)
 
     def _record_refusal(self, error: StorageError) -> None:
-        """What one task met at the output, the folder's others would too, whatever they are about."""
+        """Record in the circuit breaker that the output refused a task, since it would refuse others too."""
         if isinstance(error, JournalError):
             self._log.error("delivery.refused", why=str(error))
         else:
@@ -276,7 +276,7 @@ class Delivery:
 
 
 def _steps(context: Context) -> PublicationSteps:
-    """The parts of a delivery, each with those that it needs."""
+    """Return the parts of a delivery, connected with each other."""
     failures = FailureRecords(context)
     former_paths = FormerPaths(context=context, failures=failures)
     pending = PendingRetries(context)

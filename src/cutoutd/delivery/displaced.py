@@ -1,10 +1,9 @@
-"""Displaced results: they give way to another picture's, are kept for their own, and restored if that turns up nowhere.
+"""Displaced results: they make room for another picture's, are kept for their own picture, and restored if it is not found.
 
-    renamed onto a name in use -> the result there is kept under a private name -> its picture turns up, and it follows
-                                                                               -> nothing turns up: it gets a name again
+    a picture is renamed onto a used name -> the result there is kept under a private name -> its picture is found: moved along
+                                                                                           -> not found: it gets a name again
 
-One that was replaced, since its picture's path has a later version now, goes instead. Used by the folder's delivery thread
-alone.
+A result whose picture's path has a later version now is deleted instead. Used only by the folder's delivery thread.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ if TYPE_CHECKING:
     from cutoutd.publish.records import Record
 
 KEPT_S: Final = 60.0
-"""A result that gave its name to another picture's is kept for its own picture: renames of many come within this."""
+"""How long a displaced result is kept for its own picture; a rename of many pictures is complete within this time."""
 
 
 class DisplacedResults:
-    """The results of one folder that were displaced.
+    """The displaced results of one folder.
 
-    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+    Each method raises StorageError if the disk or share fails, and may be called again then.
 
     Args:
-        context: of the folder's delivery.
+        context: context of the folder's delivery.
     """
 
     def __init__(self, context: Context) -> None:
@@ -48,14 +47,14 @@ class DisplacedResults:
         self._is_expiring = False
 
     def displace_for(self, job: Job, origin: Origin | None = None) -> None:
-        """Displace the results of pictures that had a job's path before and may lie elsewhere by now.
+        """Displace the results of pictures that had a job's path before and may be elsewhere now.
 
         Args:
-            job: its result is to be published.
-            origin: where its picture lay before; None: it was cut. Then an earlier picture keeps the name of its result.
+            job: the job whose result is to be published.
+            origin: where its picture was before; None: it was cut, and an earlier picture keeps the name of its result.
         """
         for one in self._displaced.at_path_of(job):
-            # Of a picture that is renamed at the same time as others, nothing may be known yet.
+            # Of a picture that is renamed together with others, nothing may be known yet.
             is_due = one.may_lie_elsewhere or (one.is_later and origin is not None)
             is_meant = one.is_later or origin is not None
             if not (is_due and is_meant) or (origin is not None and _is_same_source(one.origin, origin)):
@@ -67,9 +66,9 @@ class DisplacedResults:
                 self._expire_later()
 
     def expire(self) -> None:
-        """End what was displaced and is nobody's; again later, as long as something is kept.
+        """Restore or delete displaced results whose pictures were not found; repeated as long as any are kept.
 
-        Not before all pictures were looked at that came while no daemon ran: one of them may be its own.
+        Only once all pictures were looked at that came while no daemon ran: one of them may own a kept result.
         """
         for one in self._displaced.unclaimed(
             self._folder.name, self._context.clock.now_us() - int(KEPT_S * 1e6)
@@ -86,13 +85,13 @@ class DisplacedResults:
             self._expire_later()
 
     def restore_all(self) -> None:
-        """Give all of it back: nobody looks after this folder from now on."""
+        """Restore all displaced results: the folder may not be started again."""
         for one in self._displaced.unclaimed(self._folder.name, None):
             kept = self._context.published(one.origin.path, one.origin.generation)
             self._restore(one.origin, kept)
 
     def adopt_strays(self) -> None:
-        """See to kept results that no row leads to: the journal was lost, or a run died between two steps."""
+        """Handle kept results that the journal does not know: it was lost, or a session was interrupted between two steps."""
         named: set[str] = set()
         with storage_faults(self._folder.output):
             records = list(self._records().kept())
@@ -106,7 +105,7 @@ class DisplacedResults:
         self._restorer.tidy()
         for path in self._restorer.strays():
             if path not in named and not self._displaced.is_named(path):
-                # It may be half a file. Nothing is removed that lies nowhere else.
+                # It may be an incomplete file. A file without a copy is never removed.
                 self._context.log.warning("kept.without-sidecar", path=str(self._folder.output / path))
 
     def _settle(self, path: str, record: Record, kept: Sequence[Published]) -> None:
@@ -119,7 +118,7 @@ class DisplacedResults:
             self._context.log.warning("kept.not-whole", path=str(self._folder.output / path))
             return
         owner = self._displaced.owner(name, record.path, record.published[0])
-        if owner is not None:  # a run died before it was written down: nothing was displaced
+        if owner is not None:  # interrupted before it was recorded: nothing was displaced
             self._restore(owner, kept)
             return
         version = Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns)
@@ -147,7 +146,7 @@ class DisplacedResults:
             names.release(name, origin.path)
 
     def _records(self) -> Records:
-        """Reads the sidecars of what is kept."""
+        """Return the reader of the sidecars of kept results."""
         return Records(
             self._context.publisher.identity,
             output=self._folder.output,

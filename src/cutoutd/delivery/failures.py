@@ -1,7 +1,7 @@
-"""How a job ends without a result, or is put off: with its reason, in the journal and as a record beside the results.
+"""Jobs that end without a result, or are delayed: the reason goes into the journal, and into a failure record.
 
-Used by the folder's delivery thread alone. The journal has every reason in any case; it remembers, too, which records
-are still owed, so that they are written even after a restart. This module must not publish a result.
+Used only by the folder's delivery thread. The journal has every reason in any case. It also has which records are still to be
+written, so that this happens even after a restart. This module must not publish a result.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LONGEST_S: Final = 3600.0
 
 HELD_TRIES: Final = 30
-"""So often is it tried to replace a file that another program holds: five minutes. Then that picture fails alone."""
+"""Number of tries to replace a file that another program holds open: five minutes. Then that picture fails."""
 
 INVENTED: Final = Failure(
     code=FailureCode.FAULT,
@@ -45,24 +45,24 @@ INVENTED: Final = Failure(
 
 
 class FailureRecords:
-    """The folder's records, those that are owed included.
+    """The failure records of one folder, including those still to be written.
 
     Args:
-        context: of the folder's delivery.
+        context: context of the folder's delivery.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._records = context.publisher.failures
-        self._owed: dict[int, int] = {}  # jobs whose records were refused, and how often
+        self._owed: dict[int, int] = {}  # jobs whose records were refused: number of tries
         self._is_sweep_due = False
         self._next_sweep_s = StorageError.delay_s
 
     def write(self, job: Job, failure: Failure) -> str | None:
-        """Write a record; where that is refused, again later, and ever more rarely.
+        """Write a record; if that is refused, try again with an increasing delay.
 
         Returns:
-            Its path in the output folder; None if it is not there yet.
+            Its path in the output folder; None if it is not written yet.
         """
         try:
             self._context.prove_ownership()
@@ -80,13 +80,13 @@ class FailureRecords:
         return path
 
     def write_owed(self, job: Job) -> None:
-        """Write the record that an earlier run could not."""
+        """Write a record that an earlier session could not."""
         failure = failure_in(job)
         if failure is not None:
             self._write_if_owed(job, failure)
 
     def clear(self, job: Job) -> None:
-        """An earlier failure of the same source is over; that it is cannot be undone by a disk that refuses."""
+        """Remove the record of an earlier failure of the same source; a refusal by the disk does not stop the job's success."""
         try:
             self._records.clear(job.path)
         except CutoutdError as error:
@@ -94,7 +94,7 @@ class FailureRecords:
             self._sweep_later()
 
     def sweep(self) -> None:
-        """Remove the records of failures that are over, which could not be removed when they were."""
+        """Remove records of earlier failures whose sources have a result since."""
         try:
             self._context.prove_ownership()
             for record in self._records.present(partial(self._is_over, after_us=0)):
@@ -110,7 +110,7 @@ class FailureRecords:
         return self._context.journal.queue.is_over(self._context.folder.name, path, after_us=after_us)
 
     def _sweep_later(self) -> None:
-        """Once for all of them, and ever more rarely: nothing waits for it."""
+        """Sweep later, once for all records, with an increasing delay."""
         if not self._is_sweep_due:
             self._is_sweep_due = True
             self._context.tasks.retry_later(self._sweep_again, self._next_sweep_s, needs_staged=False)
@@ -131,10 +131,10 @@ class FailureRecords:
 
 
 class PendingRetries:
-    """The jobs whose plans wait for a disk, a share, or another program, so that one file's trouble stays one file's.
+    """Jobs whose plans wait for a disk, a share, or another program, so that other pictures are not affected.
 
     Args:
-        context: of the folder's delivery.
+        context: context of the folder's delivery.
     """
 
     def __init__(self, context: Context) -> None:
@@ -143,9 +143,9 @@ class PendingRetries:
         self._held: dict[int, int] = {}
 
     def wait(self, step: Abandon | CarryOut | Decide | Repair, error: TemporaryError) -> Retry:
-        """Have a step taken again: what is written down is carried out, however long the disk or share takes.
+        """Return a retry of the step: a recorded plan is carried out, however long the disk or share takes.
 
-        Only the first time counts for the circuit breaker, or it would never close.
+        Only a job's first failure counts for the circuit breaker, or it would never close.
         """
         job, why = step.job, str(error)
         if isinstance(error, StorageError) and job.id not in self._told:
@@ -156,27 +156,27 @@ class PendingRetries:
         return Retry(step=step, delay_s=error.delay_s)
 
     def has_run_out(self, job: Job, error: TemporaryError) -> bool:
-        """Whether a file that is to be replaced was held for so long that the job is to be given up."""
+        """Whether a file to be replaced was held open for so long that the job is to fail."""
         if not isinstance(error, TargetHeldError):
             return False
         self._held[job.id] = self._held.get(job.id, 0) + 1
         return self._held[job.id] > HELD_TRIES
 
     def forget(self, job: Job) -> None:
-        """It waits no more."""
+        """Forget a job that does not wait any more."""
         self._told.pop(job.id, None)
         self._held.pop(job.id, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedJobs:
-    """The jobs of one folder that fail, or are put off.
+    """Fails or delays jobs of one folder.
 
     Attributes:
-        context: of the folder's delivery.
-        failures: writes the records.
-        pending: forgets the jobs that waited.
-        former_paths: what pictures left where they lay before.
+        context: context of the folder's delivery.
+        failures: the failure records.
+        pending: the jobs that wait for a retry.
+        former_paths: removes what pictures left at their earlier paths.
     """
 
     context: Context
@@ -185,7 +185,7 @@ class FailedJobs:
     former_paths: FormerPaths
 
     def postpone(self, job: Job, error: TemporaryError) -> None:
-        """The disk or share refuses: what is staged is thrown away, and made again when it is better."""
+        """Delay a job whose disk or share refuses; what is staged is discarded, and made again later."""
         failure = failure_of(error)
         decision = after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
@@ -197,9 +197,9 @@ class FailedJobs:
         self.context.job_ended(job, JobState.RETRY, error.cause)
 
     def reject_report(self, job: Job) -> None:
-        """A worker named other bytes than the picture has: another one tries it, and then it is given up.
+        """Handle a report with other bytes than the picture has: another worker tries it, and then the job fails.
 
-        A picture that was overwritten while it was cut, with the same size and time, is cut the next time.
+        A picture that was overwritten with the same size and time while it was cut is cut correctly at the next try.
         """
         queue = self.context.journal.queue
         self.context.log.warning("job.other-bytes", job=job.id, path=job.path)
@@ -210,17 +210,17 @@ class FailedJobs:
         queue.put_back(job.id)
 
     def fail(self, job: Job, failure: Failure, sha256: str | None = None) -> None:
-        """Give a job up, and leave the reason where its owner finds it.
+        """Fail a job, and record the reason for the owner.
 
         Args:
             job: the job.
-            failure: why.
-            sha256: of the source's bytes, where they are to be known again.
+            failure: the reason.
+            sha256: SHA-256 of the source's bytes, if the failure is to be recognised by it; None: not.
         """
         try:
             self.context.prove_ownership()
         except TemporaryError as error:
-            self.postpone(job, error)  # whether it fails is for whoever has the folder to see
+            self.postpone(job, error)  # the machine that has the folder decides whether it fails
             return
         self.pending.forget(job)
         self._discard(job)
@@ -238,32 +238,32 @@ class FailedJobs:
         )
 
     def _discard(self, job: Job) -> None:
-        with suppress(CutoutdError):  # the sweep of the next start finds it
+        with suppress(CutoutdError):  # the next start sweeps it
             self.context.publisher.discard(job.id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobGuard:
-    """Tasks about one folder's jobs: one that fails by a fault of ours costs its own job alone, which is given up with its reason.
+    """Runs tasks about one folder's jobs; one with an unforeseen error fails its own job alone.
 
     Attributes:
-        context: of the folder's delivery.
-        failed_jobs: ends the jobs that fail.
+        context: context of the folder's delivery.
+        failed_jobs: fails the jobs.
     """
 
     context: Context
     failed_jobs: FailedJobs
 
     def submit(self, job: Job, task: QueuedTask) -> None:
-        """Have something done about a job, after what was given before."""
+        """Queue a task about a job."""
         self.context.tasks.submit(partial(self._guarded, job, task))
 
     def run_now(self, job: Job, task: QueuedTask) -> None:
-        """Do something about a job now, and again later if a disk refuses."""
+        """Run a task about a job now, and again later if a disk refuses."""
         self.context.tasks.run_now(partial(self._guarded, job, task))
 
     def retry_later(self, job: Job, task: QueuedTask, delay_s: float) -> None:
-        """Have something done about a job after ``delay_s`` seconds."""
+        """Run a task about a job after ``delay_s`` seconds."""
         self.context.tasks.retry_later(partial(self._guarded, job, task), delay_s)
 
     def _guarded(self, job: Job, task: QueuedTask) -> None:
@@ -284,7 +284,7 @@ class JobGuard:
             if now.state not in OPEN and JobResult.of(now).decision:
                 self.context.journal.review_decisions.refuse(job.id, failure.cause)
             if now.state not in OPEN:
-                return  # it was over: what failed came after its end
+                return  # it was over already: the error came after its end
             if now.state is JobState.PUBLISHING:
                 self._undo(now)
             self.failed_jobs.fail(job, failure)
@@ -295,7 +295,7 @@ class JobGuard:
             self._write_off(job, failure)
 
     def _undo(self, job: Job) -> None:
-        """Take back what has its name, as far as the plan can be read."""
+        """Undo a publication, as far as its plan can be read."""
         try:
             standing = self.context.publisher.abandon(Plan.from_json(job.detail["plan"]))
         except Exception as error:
@@ -306,7 +306,7 @@ class JobGuard:
         self.context.journal.undo_publishing(job, standing=standing)
 
     def _write_off(self, job: Job, failure: Failure) -> None:
-        """The journal alone knows the reason; the record is written at the next start."""
+        """Fail a job in the journal only; the record is written at the next start."""
         try:
             self.context.journal.queue.finish(
                 job.id, JobState.FAILED, detail={"failure": asdict(failure)}, cleanup_pending=True

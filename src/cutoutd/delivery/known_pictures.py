@@ -1,13 +1,13 @@
-"""What becomes of a picture that is known already: it is published and unchanged, or was renamed or moved. Nothing is cut.
+"""Pictures that need no cut: they are published and unchanged, or were renamed or moved.
 
-    worker: these bytes are those of a source that vanished -> staged from the result's own bytes -> published like any
-    other, with its sidecar -> the earlier names are given up
+    a worker reports the bytes of a vanished source -> its result is staged again -> published like any other, with its
+    sidecar -> the earlier names are released
 
-A moved picture's result follows it, or stays where it is. A doubtful result follows as well, whatever the setting, and so
-does a person's rejection. What else failed is tried where it lies now. What is left of doubtful and failed pictures under
-their earlier paths goes.
+A moved picture's result moves along, or stays where it is, by the settings. A doubtful result always moves along, and so does a
+person's rejection. Any other failed picture is tried at its new path. What doubtful and failed pictures left for their earlier
+paths is removed.
 
-Used by the folder's delivery thread alone. A result that was changed by hand is left alone, and the picture is cut.
+Used only by the folder's delivery thread. A result that was changed by hand is left alone, and the picture is cut.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ if TYPE_CHECKING:
     from cutoutd.journal.reservations import LastPublished
 
 NOT_MOVED = {"moved": False}
-"""In the detail of a job whose result cannot follow: it is cut."""
+"""In the detail of a job whose result cannot move along: it is cut."""
 
 _REMOVED: Final = "unchanged; its cutout is not there any more, and `cutoutd retry` makes it again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownPictures:
-    """The known pictures of one folder.
+    """Handles the known pictures of one folder.
 
-    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+    Each method raises StorageError if the disk or share fails, and may be called again then.
 
     Attributes:
-        context: of the folder's delivery.
-        failures: the folder's records of failures.
-        failed_jobs: ends the jobs that fail.
-        originals: the originals that go.
-        displaced: the results that give way to others.
-        former_paths: what pictures left where they lay before.
+        context: context of the folder's delivery.
+        failures: the failure records.
+        failed_jobs: fails jobs.
+        originals: moves or deletes originals.
+        displaced: the displaced results.
+        former_paths: removes what pictures left at their earlier paths.
     """
 
     context: Context
@@ -73,17 +73,17 @@ class KnownPictures:
     former_paths: FormerPaths
 
     def deliver_unchanged(self, step: DeliverUnchanged) -> None:
-        """The picture is the one that is published: nothing to publish, but the original goes its way."""
+        """Finish the job of a picture that is published already; its original is moved or deleted if the settings say so."""
         job, sha256, image_sha256 = step.job, step.sha256, step.image_sha256
         published = self.context.journal.reservations.last_published(job.folder, job.path)
         known = () if published is None else (published.sha256, published.image_sha256 or published.sha256)
         if job.forced or published is None or not {sha256, image_sha256}.intersection(known):
-            # Else a lie would move or delete an original that was never cut.
+            # Else a false report would move or delete an original that was never cut.
             self.failed_jobs.fail(job, INVENTED)
             return
         there = present(self.context.folder.output, self.context.published(job.path, published.generation))
         if not there and job.generation > published.generation and sha256 == published.sha256:
-            # It did not stay where it was, but came again, and its cutout is gone: whoever drops it in wants one.
+            # It did not stay there but came again, and its cutout is gone: the owner wants a new one.
             self.context.log.info("job.cut-again", job=job.id, path=job.path)
             self.context.journal.cut_again(
                 job, generation=published.generation, detail=job.detail | NOT_MOVED
@@ -106,20 +106,20 @@ class KnownPictures:
         self.context.job_ended(job, state, "" if outputs else _REMOVED, outputs=outputs)
 
     def _update_sidecar(self, job: Job, sha256: str, published: LastPublished) -> None:
-        """Have the sidecar name the picture as it is now; before the journal says so, as nobody comes back for it."""
+        """Update the sidecar to the picture as it is now; before the journal is updated, since this is not retried."""
         shown = self.context.published(job.path, published.generation)
         try:
             self.context.prove_ownership()
             self.context.publisher.sidecars.update(job, sha256, known={published.sha256, sha256}, shown=shown)
         except CutoutdError as error:
-            # The picture is known here all the same; after a lost journal it would be cut again.
+            # The journal knows the picture all the same; after a lost journal it would be cut again.
             self.context.log.warning("sidecar.not-updated", job=job.id, path=job.path, why=str(error))
 
     def deliver_moved(self, step: DeliverMoved) -> MakePlan | Done:
-        """See to a picture whose bytes are those of a vanished one; what cannot follow is queued again, to be cut."""
+        """Handle a picture with the bytes of a vanished one; if its result cannot move along, it is queued to be cut."""
         job, sha256, moves = step.job, step.sha256, self.context.journal.moves
         if not has(self.context, job, sha256):
-            # The worker has read this picture, and may speak for it: another's result is no matter of its word alone.
+            # The worker may report false bytes, and must not get another picture's result by that.
             self._cut(job)
             return Done()
         with storage_faults(self.context.folder.input):
@@ -137,7 +137,7 @@ class KnownPictures:
             self.failed_jobs.fail(job, failure, sha256)
             if rejected.vanished:
                 self.former_paths.drop(job, rejected.job)
-            else:  # what lies under its names may be another picture's
+            else:  # the files under its names may be another picture's
                 moves.end_rejected(job, rejected.job)
         elif origin is not None and self._is_to_stay(origin):
             self._keep(job, origin, sha256)
@@ -148,26 +148,26 @@ class KnownPictures:
         return Done()
 
     def _cut(self, job: Job) -> None:
-        """Have it cut, as a picture that was never seen."""
+        """Queue a job to be cut as a new picture."""
         self.context.publisher.reviews.discard(job.id)
         self.context.journal.queue.plan(job.id, job.detail | NOT_MOVED)
 
     def _is_to_stay(self, origin: Origin) -> bool:
-        """Whether a picture's result keeps its names; one that has none any more gets new ones, whatever the setting."""
+        """Whether a picture's result keeps its names; a result without names gets new ones, whatever the setting."""
         if self.context.folder.moves is not Moves.KEEP or origin.review:
             return False
         shown = self.context.published(origin.path, origin.generation)
         return not any(one.path.startswith(f"{DIRECTORY}/") for one in shown)
 
     def _follow(self, job: Job, origin: Origin, sha256: str) -> MakePlan | None:
-        """Have a picture's result published under its new names; None if it has to be cut."""
+        """Return the step that publishes a picture's result under its new names; None if it has to be cut."""
         earlier = self.context.published(origin.path, origin.generation)
         shown = tuple(one for one in earlier if one.review is origin.review)
         renditions = self.context.renditions(job)
         if sorted(one.rendition for one in shown if one.rendition >= 0) != list(range(len(renditions))):
             return None
         if origin.review and shown != earlier:
-            return None  # an earlier version of it has a good result
+            return None  # an earlier version of the source has a good result
         try:
             result = self.context.publisher.reviews.take(
                 job.id, origin.path, None, shown, with_overlay=origin.review
@@ -176,7 +176,7 @@ class KnownPictures:
             self.context.log.info("move.not-followed", job=job.id, path=job.path, why=str(error))
             return None
         except StorageError:
-            # Many wait where a disk is full, and none may take more of it meanwhile.
+            # Many may wait for a full disk, and must not take more of it meanwhile.
             with suppress(CutoutdError):
                 self.context.publisher.reviews.discard(job.id)
             raise
@@ -194,7 +194,7 @@ class KnownPictures:
         publication = self.context.publication(
             job,
             cut,
-            # What could not be displaced, as some of it was changed by hand, is replaced where it was not.
+            # A result that could not be displaced, since a part was changed by hand, is replaced where it was not.
             earlier=shown,
             known=frozenset({sha256}),
             document=dict(result.document),
@@ -210,12 +210,12 @@ class KnownPictures:
         return not self.originals.has_taken(origin.path) and self._is_elsewhere(job, origin.path, sha256)
 
     def _is_elsewhere(self, job: Job, before: str, sha256: str) -> bool:
-        """Whether a picture does not lie at its earlier path any more: nothing does, or other bytes do.
+        """Whether a picture is not at its earlier path any more: there is no file, or one with other bytes.
 
-        On some file systems both names are one.
+        On some file systems both paths are the same.
 
         Raises:
-            OSError: it cannot be told now.
+            OSError: it cannot be found out now.
         """
         if claim_key(before) == claim_key(job.path):
             return True
@@ -224,7 +224,7 @@ class KnownPictures:
         return seen is None or seen.size != job.size or sha256_of(root, before) not in (None, sha256)
 
     def _keep(self, job: Job, origin: Origin, sha256: str) -> None:
-        """Leave a moved picture's result where it is."""
+        """Finish the job of a moved picture whose result stays where it is."""
         detail = self.context.journal.reservations.last_result(
             job.folder, origin.path, generation=origin.generation
         )
@@ -242,18 +242,18 @@ class KnownPictures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FormerPaths:
-    """What the pictures of one folder left where they lay before.
+    """What the pictures of one folder left at their earlier paths.
 
     Attributes:
-        context: of the folder's delivery.
-        failures: the folder's records of failures.
+        context: context of the folder's delivery.
+        failures: the failure records.
     """
 
     context: Context
     failures: FailureRecords
 
     def give_up_names(self, job: Job) -> None:
-        """The result has its new names: the earlier ones are given up, unless they were changed by hand."""
+        """Release the earlier names of a result that has its new ones, unless they were changed by hand."""
         origin = self.context.journal.moves.planned(job)
         if origin is None:
             return
@@ -263,13 +263,13 @@ class FormerPaths:
             shown = [one for one in earlier if not self._is_one(one.path, given.get(claim_key(one.path)))]
             self.context.publisher.reviews.clear(origin.path, shown)
         except CutoutdError as error:
-            # As with a failure's record: that it is published cannot be undone by a full disk.
+            # As with a failure's record: the refusal of a full disk does not undo the publication.
             self.context.log.warning("move.not-cleared", job=job.id, path=origin.path, why=str(error))
 
     def clear_entries(self, job: Job) -> None:
-        """A job is over, whatever came of it: what its picture has left where it lay before, goes.
+        """Remove what the picture of an ended job left for its earlier path in ``review/`` and ``failed/``.
 
-        That is in ``review/`` and ``failed/``. Where it is known which bytes it had, they are looked at.
+        If the bytes it had are known, they are compared.
         """
         for other in self.context.journal.moves.left_behind(job):
             try:
@@ -284,7 +284,7 @@ class FormerPaths:
                 self.drop(job, other)
 
     def drop(self, job: Job, other: Job) -> None:
-        """Remove the entries of a doubtful or failed picture that is a job's now."""
+        """Remove the entries of a doubtful or failed job whose picture is another job's now."""
         earlier = self.context.published(other.path, other.generation)
         try:
             self.context.publisher.reviews.clear(other.path, [one for one in earlier if one.review])
@@ -295,7 +295,7 @@ class FormerPaths:
         self.context.journal.moves.close(job, other)
 
     def _is_one(self, before: str, after: str | None) -> bool:
-        """Whether a result's earlier and later name are one, as where capitals and small letters are the same.
+        """Whether a result's earlier and later name are the same file, as on a case-insensitive file system.
 
         Raises:
             StorageError: the output cannot be read.
@@ -313,10 +313,10 @@ class FormerPaths:
         return name not in (*directories, *others)
 
     def _is_gone(self, job: Job, before: str) -> bool:
-        """Whether nothing lies at the earlier path; on some file systems both names are one.
+        """Whether there is no file at the earlier path; on some file systems both paths are the same.
 
         Raises:
-            OSError: it cannot be told now.
+            OSError: it cannot be found out now.
         """
         is_one = claim_key(before) == claim_key(job.path)
         return is_one or look(str(self.context.folder.input), before) is None
@@ -326,24 +326,24 @@ def has(context: Context, job: Job, sha256: str) -> bool:
     """Whether a job's picture has these bytes.
 
     Raises:
-        StorageError: the disk or share does not answer as it should.
+        StorageError: the disk or share fails.
     """
     with storage_faults(context.folder.input):
         return has_bytes(str(context.folder.input), job.version, sha256) is True
 
 
 def present(output: Path, published: Iterable[Published]) -> tuple[Published, ...]:
-    """The results whose names are in use, the good ones before those in review; by name, also if changed by hand.
+    """Return the results that exist, good ones before those in review; by their names, even if changed by hand.
 
     Args:
-        output: of the folder.
+        output: path of the folder's output.
         published: what was published for a picture.
 
     Raises:
-        StorageError: the output is not there, or cannot be read.
+        StorageError: the output is missing, or cannot be read.
     """
     with storage_faults(output):
-        output.stat()  # a share that is away has no results either
+        output.stat()  # a share that is not mounted has no results either
         there = [one for one in published if _is_there(Tree(output), one.path)]
     return tuple(sorted(there, key=lambda one: (one.review, one.rendition)))
 
@@ -354,7 +354,7 @@ def _is_there(tree: Tree, path: str) -> bool:
 
 
 def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:
-    """A sidecar of the picture where it lies now."""
+    """Return a sidecar updated to the picture at its current path."""
     now = with_source(document, path=job.path, size=job.size, mtime_ns=job.mtime_ns, sha256=sha256)
     now |= {"job": job.id, "folder": job.folder}
     return now | ({"folder_id": marker} if marker else {})

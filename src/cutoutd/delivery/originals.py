@@ -1,8 +1,8 @@
-"""The originals of one folder that are still to be moved or deleted, and when that is tried again.
+"""Moves or deletes the originals of one folder after their cutouts are published, with retries.
 
-Used by the folder's delivery thread alone. It must not be given an original before the journal says that its
-cutout is done; the journal forgets it only when it is gone. What other programs have written beside an original, its
-companions, goes where it goes, and never what is another file's.
+Used only by the folder's delivery thread. An original must be added only once the journal has its cutout as done; the journal
+forgets it only when it is gone. The companions of an original, which other programs wrote, go with it, unless they belong to
+another file.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 FIRST_S: Final = 15.0
 LONGEST_S: Final = 300.0
-"""An original that stays is in nobody's way; each try reads all of it."""
+"""The longest pause: an original that stays is not urgent, and each try reads all of it."""
 
 
 class OriginalsCleanup:
-    """The folder's originals that wait.
+    """The folder's originals that are still to be moved or deleted.
 
     Args:
-        context: of the folder's delivery.
+        context: context of the folder's delivery.
     """
 
     def __init__(self, context: Context) -> None:
@@ -53,29 +53,28 @@ class OriginalsCleanup:
         self._log = context.log
         self._kept = OriginalsFolder(directory, context.run) if directory is not None else None
         self._companions = CompanionFiles(context.folder, self._kept)
-        self._gone: dict[
-            int, tuple[CleanupOutcome, str]
-        ] = {}  # whose companions are still there; where they went
+        # Jobs whose originals are gone but whose companions are still there: the outcome, and the original's new path.
+        self._gone: dict[int, tuple[CleanupOutcome, str]] = {}
         self._waiting: deque[tuple[Job, str]] = deque()
         self._refusals = 0
-        self._is_told = False  # that the journal refuses
+        self._is_told = False  # it was logged that the journal refuses
         self._is_resting = False
 
     @property
     def wanted(self) -> bool:
-        """Whether originals go anywhere."""
+        """Whether originals are moved or deleted at all."""
         return self._folder.originals is not Originals.KEEP
 
     def has_taken(self, path: str) -> bool:
-        """Whether we have moved or deleted the original at a path, and could not write that down yet."""
+        """Whether we moved or deleted the original at a path, and could not record that yet."""
         return any(job.path == path and job.id in self._gone for job, _ in self._waiting)
 
     def add(self, job: Job, sha256: str) -> None:
-        """Dispose of an original; behind those that wait, if any do.
+        """Move or delete an original, after those that wait already.
 
         Args:
-            job: done; its detail says what was published for it.
-            sha256: of the source as it was cut.
+            job: the done job; its detail says what was published for it.
+            sha256: SHA-256 of the source as it was cut.
         """
         if why := self._reason_to_stay(job):
             self._journal.queue.cleaned_up(job.id)
@@ -86,9 +85,9 @@ class OriginalsCleanup:
             self.go_on()
 
     def _reason_to_stay(self, job: Job) -> str:
-        """Why an original stays for good; empty if it goes."""
+        """Return why an original stays for good; empty: it does not."""
         if not has_picture_extension(job.path):
-            # Some program's own file that happens to begin like a picture: nobody expects it to go.
+            # A program's own file that happens to begin like a picture: its owner expects it to stay.
             return "its name is not a picture's"
         result = JobResult.of(job)
         if result.incomplete or not result.outputs:
@@ -99,7 +98,7 @@ class OriginalsCleanup:
         return ""
 
     def go_on(self) -> None:
-        """Dispose of what waits, up to the first that cannot be: the others would most probably meet the same."""
+        """Move or delete the waiting originals, up to the first failure, which would most likely affect the others too."""
         self._is_resting = False
         while self._waiting:
             job, sha256 = self._waiting[0]
@@ -110,14 +109,14 @@ class OriginalsCleanup:
                 self._rest(job, error)
                 return
             except NameRefusedError as error:
-                # The folder for originals takes others: they do not wait for it. The next start tries again.
+                # Only this name is refused, so the others do not wait for it. The next start tries again.
                 self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
                 self._leave()
                 continue
             except Exception as error:
                 if is_expected(error):
                     raise
-                # It stays where it is; the journal has it, and the next start tries again.
+                # It stays where it is; the journal knows it, and the next start tries again.
                 report(self._log, error, over="an original", job=job.id, path=job.path)
                 self._leave()
                 continue
@@ -127,12 +126,12 @@ class OriginalsCleanup:
             self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
 
     def _leave(self) -> None:
-        """The first of those that wait is done with, as far as this run goes."""
+        """Remove the first waiting original from the queue of this session."""
         job, _ = self._waiting.popleft()
         self._gone.pop(job.id, None)
 
     def sweep(self, dead: frozenset[str]) -> None:
-        """Remove what dead runs left of copies that were not finished."""
+        """Remove incomplete copies that ended sessions left."""
         if self._kept is None:
             return
         try:
@@ -143,10 +142,10 @@ class OriginalsCleanup:
     def _rest(self, job: Job, error: TemporaryError) -> None:
         self._waiting.rotate(
             -1
-        )  # if it is this one's fault alone, the others need not wait behind it for ever
+        )  # the cause may be this original alone, and then the others must not wait behind it
         is_told = False
         if isinstance(error, JournalError):
-            delay_s = error.delay_s  # no original is read for it
+            delay_s = error.delay_s  # short, since no original was read
             is_told, self._is_told = self._is_told, True
         else:
             delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
@@ -170,18 +169,18 @@ class OriginalsCleanup:
                 self._journal.queue.cleaned_up(job.id)
 
     def _dispose(self, job: Job, sha256: str) -> tuple[CleanupOutcome, tuple[str, ...]]:
-        """Dispose of an original, and then of its companions.
+        """Move or delete an original, and then its companions.
 
-        A crash in between is found by where the original lies, if it was moved; what was to be deleted stays then.
+        After a crash in between, a moved original is found at its new path; companions of a deleted one stay.
         """
         self._context.prove_ownership()
         inputs = Tree(self._folder.input, self._context.boundary())
         if job.id not in self._gone:
-            self._journal.folders.check_journal_writable()  # what goes now has to be written down
+            self._journal.folders.check_journal_writable()  # the removal has to be recorded
             outcome, to = self._dispose_of_original(inputs, job, sha256)
             if outcome not in (CleanupOutcome.MOVED, CleanupOutcome.DELETED):
                 return outcome, ()
-            # At once: whatever holds us up below, it was we who took it away.
+            # Recorded at once: whatever fails below, we have removed it.
             self._gone[job.id] = outcome, to
         outcome, to = self._gone[job.id]
         try:
@@ -191,12 +190,12 @@ class OriginalsCleanup:
             raise
         if not found:
             return outcome, ()
-        # What comes to its path from here on is another picture, even if a companion holds us up.
+        # A file that comes to its path from now on is another picture, even if a companion fails.
         self._journal.lost_original(job)
         return outcome, self._companions.follow(inputs, job.path, to, job.id)
 
     def _dispose_of_original(self, inputs: Tree, job: Job, sha256: str) -> tuple[CleanupOutcome, str]:
-        """Move or delete it; what became of it, and where it lies in the folder for originals."""
+        """Move or delete an original; returns the outcome, and its path in the folder for originals."""
         match self._folder.originals:
             case Originals.MOVE if self._kept is not None:
                 result = self._kept.move(inputs, job.path, sha256, job=job.id)
@@ -205,23 +204,23 @@ class OriginalsCleanup:
                 return result.outcome, "" if result.to is None else self._kept.relative(result.to)
             case Originals.DELETE:
                 deleted = CleanupOutcome.DELETED, ""
-                # Told in between: what is deleted and cannot be synced is not there at the next try.
+                # Recorded before the sync: a file that is deleted but not synced is missing at the next try.
                 removed = partial(self._gone.__setitem__, job.id, deleted)
                 return delete_original(inputs, job.path, sha256, removed).outcome, ""
             case _:
-                return keep_original(inputs, job.path).outcome, ""  # the folder says "keep" by now
+                return keep_original(inputs, job.path).outcome, ""  # the settings have changed to "keep"
 
 
 _TRIES: Final = 3
-"""A companion that is saved again and again meanwhile is tried again later."""
+"""After this many tries, a companion that keeps being saved is tried again later."""
 
 
 class CompanionFiles:
     """The companions of one folder's originals.
 
     Args:
-        folder: its settings.
-        kept: the folder for originals; None where they are not moved.
+        folder: settings of the folder.
+        kept: the folder for originals; None: they are not moved.
     """
 
     def __init__(self, folder: Folder, kept: OriginalsFolder | None) -> None:
@@ -230,7 +229,7 @@ class CompanionFiles:
 
     @property
     def _go(self) -> bool:
-        """Whether they follow their originals at all."""
+        """Whether companions go with their originals."""
         match self._folder.companions:
             case Companions.AUTO:
                 return self._folder.originals is Originals.MOVE
@@ -240,10 +239,10 @@ class CompanionFiles:
                 return False
 
     def of(self, inputs: Tree, path: str) -> tuple[str, ...]:
-        """What is to follow an original that has gone; nothing if another picture has its name by now.
+        """Return the companions of an original that is gone; none if another file has its path by now.
 
         Raises:
-            StorageError: the disk or share does not answer as it should.
+            StorageError: the disk or share fails.
         """
         if not self._go:
             return ()
@@ -251,20 +250,20 @@ class CompanionFiles:
             return () if _is_there(inputs, path) else tuple(_of(inputs, path))
 
     def follow(self, inputs: Tree, path: str, to: str, job: int) -> tuple[str, ...]:
-        """Move or delete what belongs to an original that has gone.
+        """Move or delete the companions of an original that is gone.
 
         Args:
             inputs: the folder's input.
-            path: of the original in it.
-            to: of the original in the folder for originals; empty where it was deleted.
-            job: the journal's id.
+            path: path of the original in the input.
+            to: its path in the folder for originals; empty: it was deleted.
+            job: id of the job.
 
         Returns:
-            The paths of those that went.
+            The paths of the companions that were moved or deleted.
 
         Raises:
-            NameRefusedError: the disk takes no name for one.
-            StorageError: one cannot be read, moved or deleted, is open for writing, or is saved again and again.
+            NameRefusedError: the disk refuses the name of one.
+            StorageError: one cannot be read, moved or deleted, is open for writing, or keeps being saved.
         """
         found = self.of(inputs, path)
         return tuple(one for one in found if self._take(inputs, one, path, to, job))
@@ -274,7 +273,7 @@ class CompanionFiles:
             with storage_faults(inputs.root):
                 sha256 = current_sha256(inputs, companion)
             if sha256 is None:
-                return False  # gone by now, or no file of its own: a link, a directory
+                return False  # gone by now, or not a regular file
             if self._kept is not None and to:
                 target = companions.renamed(companion, path, to)
                 outcome = self._kept.move(inputs, companion, sha256, job=job, to=target).outcome
@@ -286,14 +285,14 @@ class CompanionFiles:
 
 
 def _of(inputs: Tree, path: str) -> Iterator[str]:
-    """The companions of an original that lie there now."""
+    """Yield the companions of an original that exist now."""
     for companion in companions.by_name(path):
         if _is_there(inputs, companion):
             yield companion
             yield from _duplicates(inputs, path)
     directory, slash, _ = path.rpartition("/")
     found = [companion for companion in companions.by_stem(path) if _is_there(inputs, companion)]
-    # Listed for those alone that have such a companion: for all, it would cost the square of their number.
+    # Listed only for originals that have such a companion; for all originals it would take quadratic time.
     beside = tuple(chain(*inputs.list(directory))) if found else ()
     for companion in found:
         if not companions.may_be_anothers(path, companion, beside):
@@ -322,6 +321,6 @@ def _directories(inputs: Tree, directory: str) -> list[str]:
 
 
 def _is_there(inputs: Tree, path: str) -> bool:
-    """Whether something has a name, or has it again once an interrupted removal is undone."""
+    """Whether a path exists, or exists again once an interrupted removal is undone."""
     with inputs.find(path) as entry:
         return entry is not None and (entry.exists() or private(entry).exists())

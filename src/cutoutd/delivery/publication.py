@@ -1,7 +1,7 @@
-"""Takes the steps of publication, each once: what a step came to is the next step, a retry, or that it is done.
+"""The steps of publication: each is taken once, and returns the next step, a retry, or that it is done.
 
-It knows no thread and no delay; `cutoutd.delivery.delivery` sees to both. A step that raises a StorageError is taken
-again as it is. This module must not touch pictures: what it renames, workers have staged.
+It knows no thread and no delay; `cutoutd.delivery.delivery` has both. A step that raises a StorageError is taken again as it
+is. This module must not touch pictures: it renames what workers have staged.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _PUT_BACK: Final = "a person has put it back into review"
 
 
 class NameReservations:
-    """Who has which name, over all folders, as one job's source sees it: `cutoutd.publish.targets.Claims`."""
+    """The reservations of names, for one job's source; implements `cutoutd.publish.targets.Claims`."""
 
     def __init__(self, journal: Journal, job: Job, origin: Origin | None = None) -> None:
         self._journal = journal
@@ -69,7 +69,7 @@ class NameReservations:
         self._origin = origin
 
     def reserve(self, keys: Sequence[bytes]) -> bool:
-        """Keep all of these names for the source; False, and none is kept, if another source has one."""
+        """Reserve all of these names for the source; returns False, and reserves none, if another source has one."""
         job = self._job
         return self._journal.reservations.reserve(
             job.folder, job.path, keys, generation=job.generation, origin=self._origin
@@ -81,15 +81,15 @@ class PublicationSteps:
     """The steps of one folder's publications.
 
     Attributes:
-        context: of the folder's delivery.
-        pending: the plans that wait.
-        failures: the folder's records of failures.
-        failed_jobs: ends jobs that fail.
-        originals: the originals that go once their cutouts are published.
-        displaced: the results that give way to others.
-        known: the pictures that need no cut.
-        former_paths: what pictures left where they lay before.
-        reviews: the results that a person has decided about.
+        context: context of the folder's delivery.
+        pending: the plans that wait for a retry.
+        failures: the failure records.
+        failed_jobs: fails jobs.
+        originals: moves or deletes originals once their cutouts are published.
+        displaced: the displaced results.
+        known: handles pictures that need no cut.
+        former_paths: removes what pictures left at their earlier paths.
+        reviews: carries out people's decisions.
     """
 
     context: Context
@@ -106,10 +106,10 @@ class PublicationSteps:
         """Take a step.
 
         Returns:
-            What comes next.
+            The next step, a retry, or that it is done.
 
         Raises:
-            StorageError: the disk, the share or the journal does not answer as it should; to be taken again.
+            StorageError: the disk, the share or the journal fails; the step is to be taken again.
         """
         match step:
             case Deliver():
@@ -134,19 +134,19 @@ class PublicationSteps:
                 return self._repair(step)
 
     def _deliver(self, step: Deliver) -> MakePlan | Done:
-        """See that the worker's report can be true, before anything is done with it."""
+        """Check whether the worker's report can be true, before anything is done with it."""
         job, cut, folder = step.job, step.cut, self.context.folder
         wanted = [(number, one.format) for number, one in enumerate(self.context.renditions(job))]
         reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
         if reported not in (wanted, [(-1, Format.PNG), *wanted]):
-            # The worker has read a hostile picture, and is not to be believed.
+            # The worker has read a hostile picture, and must not be trusted.
             self.failed_jobs.fail(job, INVENTED)
             return Done()
-        # Later pictures with these bytes get this result, so they must be this picture's.
+        # Later pictures with these bytes get this result, so the picture must have them.
         with storage_faults(folder.input):
             root, pixels = str(folder.input), cut.source.width * cut.source.height
             is_lie = has_bytes(root, job.version, cut.source.sha256) is False
-            # What a result may take of the disk is judged by the size that the worker says its picture has.
+            # The limit for a result's size on the disk is computed from the reported size of the picture.
             is_lie = is_lie or has_pixels(root, job.version, pixels) is False
         if is_lie:
             self.failed_jobs.reject_report(job)
@@ -176,12 +176,12 @@ class PublicationSteps:
             context.prove_ownership()
             plan = context.publisher.plan(publication, reservations, now_us=context.clock.now_us())
         except JournalError:
-            raise  # nothing is wrong with the result: planned again later
+            raise  # the result is fine: it is planned again later
         except NameRefusedError as error:
             context.journal.reservations.release(job.folder, job.path)
             if step.is_fresh:
                 self.failed_jobs.fail(job, failure_of(error))
-            else:  # what a person accepted stays in review, where it is safe
+            else:  # an accepted result stays in review, where it is safe
                 self.reviews.refuse(job, error)
             return Done()
         except TemporaryError as error:
@@ -209,7 +209,7 @@ class PublicationSteps:
         except (NotOwnerError, NameRefusedError) as error:
             return Abandon(job=job, plan=plan, error=error)
         except TargetTakenError:
-            return Retry(step=step.made_by, delay_s=0.0)  # a stranger's file took a name in between
+            return Retry(step=step.made_by, delay_s=0.0)  # a file of another program took a name in between
         except ResultLostError:
             return Repair(job=job, plan=plan, facts=step.facts)
         except TemporaryError as error:
@@ -237,7 +237,7 @@ class PublicationSteps:
         try:
             self.context.prove_ownership()
             recovery = self.context.publisher.recover(step.plan)
-        except TemporaryError as error:  # or it is not ours yet, or not any more
+        except TemporaryError as error:  # also if the folder is not ours yet, or not any more
             return self.pending.wait(step, error)
         if recovery.is_finished:
             return Commit(job=job, plan=step.plan, facts=step.facts)
@@ -253,7 +253,7 @@ class PublicationSteps:
         is_skipped = bool(plan.unused)
         why = facts.why or "; ".join(filter(None, (facts.doubtful, *(plan.warnings if is_skipped else ()))))
         goes = state is JobState.DONE and self.originals.wanted
-        # Before the commit mark: after it, nobody would come back for them.
+        # Before the commit mark: after it, these would not be retried.
         self.failures.clear(job)
         if state is JobState.DONE:
             self.reviews.clear(job)
@@ -300,7 +300,7 @@ class PublicationSteps:
         )
 
     def _is_doubtful(self, job: Job, cut: Cut) -> bool:
-        # What a person has looked at and drawn, or accepted before, is not doubtful by its score.
+        # A result that a person has corrected or accepted is not doubtful because of its score.
         is_looked_at = cut.corrected is not None or job.wanted is Wanted.PUBLISHED
         is_unsure = not is_looked_at and cut.quality.score < self.context.folder.doubtful_below
         return cut.review or bool(cut.doubts) or is_unsure
@@ -308,7 +308,7 @@ class PublicationSteps:
     def _facts(self, job: Job, cut: Cut, publication: Publication) -> ResultFacts:
         if publication.document is None:
             is_doubtful = self._is_doubtful(job, cut)
-        else:  # what a person has accepted is not doubtful any more
+        else:  # a result that a person has accepted is not doubtful any more
             is_doubtful = publication.moved_from is not None and says_doubtful(publication.document)
         is_put_back = publication.document is not None and publication.moved_from is None
         doubt = "; ".join((f"doubtful, score {cut.quality.score:.2f}", *cut.quality.reasons))
@@ -335,7 +335,7 @@ class PublicationSteps:
 def _detail(
     facts: ResultFacts, outputs: Sequence[str], warnings: Sequence[str], *, why: str, is_skipped: bool
 ) -> dict[str, Any]:
-    """What the row of a published job remembers: `cutoutd.job_detail.JobResult` reads it."""
+    """Return the detail of a published job's row, which `cutoutd.job_detail.JobResult` reads."""
     found = {
         "why": why,
         "doubtful": bool(facts.doubtful),

@@ -1,7 +1,7 @@
-"""Carries out what a person decided about the doubtful results of one folder.
+"""Carries out people's decisions about the doubtful results of one folder.
 
-Used by the folder's delivery thread alone. An accepted result takes the same way as any other: plan, journal, renames,
-sidecar, commit mark. It must not decide, nor look at a picture.
+Used only by the folder's delivery thread. An accepted result is published like any other: plan, journal, renames, sidecar,
+commit mark. This module must not decide, nor look at a picture.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecidedReviews:
-    """The folder's decided results.
+    """Carries out the decisions about the results of one folder.
 
     Attributes:
-        context: of the folder's delivery.
-        pending: the decisions that wait for a disk or share.
-        failed_jobs: ends the jobs whose results were rejected.
+        context: context of the folder's delivery.
+        pending: decisions that wait for a disk or share.
+        failed_jobs: fails the jobs whose results were rejected.
     """
 
     context: Context
@@ -56,14 +56,14 @@ class DecidedReviews:
         return self.context.folder.output
 
     def carry_out(self, step: Decide) -> MakePlan | Decide | Retry | Done:
-        """Do what was decided about a job, if it still waits for that.
+        """Carry out the decision about a job, if it is still pending.
 
         Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
+            StorageError: the disk or share fails; to be called again.
         """
         job = self.context.journal.review_decisions.pending_one(step.job.id)
         if job is None:
-            return Done()  # retried, or overtaken by a newer version
+            return Done()  # retried, or replaced by a newer version
         try:
             self.context.prove_ownership()
         except TemporaryError as error:
@@ -82,40 +82,40 @@ class DecidedReviews:
             raise
 
     def next_decision(self, job: Job) -> Decide | Done:
-        """What a person has decided about a job meanwhile."""
+        """Return the step for a decision that was made about a job meanwhile."""
         decided = self.context.journal.review_decisions.pending_one(job.id)
         return Done() if decided is None else Decide(job=decided)
 
     def unstage(self, job: Job) -> None:
-        """Throw away what is staged: many wait where a disk is full, and none may take more of it meanwhile."""
+        """Discard what is staged: many may wait for a full disk, and must not take more of it meanwhile."""
         with suppress(CutoutdError):
             self._files.discard(job.id)
 
     def refuse(self, job: Job, error: CutoutdError) -> None:
-        """A decision cannot be carried out: the result stays in review, and the person is told why."""
+        """Record that a decision cannot be carried out: the result stays in review, and the person sees the reason."""
         self.context.journal.review_decisions.refuse(job.id, to_valid_utf8(str(error)))
         self.context.log.warning("review.not-accepted", job=job.id, path=job.path, why=str(error))
         try:
             self._files.discard(job.id)
         except CutoutdError as refusal:
-            # The answer stands; what stays staged is swept at the end of the run.
+            # The answer stands; staged files are swept at the end of the run.
             self.context.log.warning("review.not-unstaged", job=job.id, path=job.path, why=str(refusal))
 
     def recall(self, job: Job) -> None:
-        """What a source has under its own names goes, as it is in review again; what was changed by hand stays.
+        """Remove a source's published results, since they are in review again; files changed by hand stay.
 
         Raises:
-            StorageError: the disk or share does not answer as it should; to be called again.
+            StorageError: the disk or share fails; to be called again.
         """
         self._files.clear(job.path, self._named(job))
 
     def clear(self, job: Job) -> None:
-        """A source has a good result now: nothing of it waits in ``review/`` any more."""
+        """Remove a source's results in ``review/``, since it has a good result now."""
         if shown := self._shown(job):
             try:
                 self._files.clear(job.path, shown)
             except CutoutdError as error:
-                # As with a failure's record: that it is published cannot be undone by a full disk.
+                # As with a failure's record: the refusal of a full disk does not undo the publication.
                 self.context.log.warning("review.not-cleared", job=job.id, path=job.path, why=str(error))
 
     def _hold(self, job: Job) -> MakePlan | Done:
@@ -143,10 +143,10 @@ class DecidedReviews:
         )
 
     def _take(self, job: Job, shown: tuple[Published, ...]) -> Doubtful:
-        """A job's results, read back and staged anew.
+        """Read a job's results back, and stage them again.
 
         Raises:
-            NotAcceptableError: they are not as they were published, or the folder's renditions are others by now.
+            NotAcceptableError: they are not as they were published, or the folder's renditions have changed.
         """
         renditions = self.context.renditions(job)
         found = sorted(one.rendition for one in shown if one.rendition >= 0)
@@ -193,10 +193,10 @@ class DecidedReviews:
         )
 
     def _has_original(self, job: Job) -> bool:
-        """Whether a job's original lies in the input, or where originals are moved to.
+        """Whether a job's original exists in the input, or where originals are moved to.
 
         Raises:
-            StorageError: the disk or share does not answer as it should.
+            StorageError: the disk or share fails.
         """
         folder = self.context.folder
         if _is_there(folder.input, job.path):
@@ -210,7 +210,7 @@ class DecidedReviews:
         return True
 
     def _named(self, job: Job) -> tuple[Published, ...]:
-        """What has its own name."""
+        """Return the results that are published under their own names."""
         return tuple(
             one
             for one in self.context.published(job.path, job.generation)
@@ -222,10 +222,10 @@ class DecidedReviews:
 
 
 def _is_there(root: Path, path: str) -> bool:
-    """Whether something has a name below a folder, which no link leads to.
+    """Whether a path below a folder exists, reached through no link.
 
     Raises:
-        StorageError: the disk or share does not answer as it should.
+        StorageError: the disk or share fails.
     """
     with storage_faults(root):
         try:

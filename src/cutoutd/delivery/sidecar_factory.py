@@ -1,6 +1,6 @@
-"""What sidecars and failure records say about where a result came from: model, settings, runtime, sandbox.
+"""The origin of a result for sidecars and failure records: model, settings, runtime, sandbox.
 
-Values turned into values; it must not touch files.
+It turns values into values, and must not touch files.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 class SidecarFactory:
-    """Fills in what the worker's report does not say.
+    """Completes the worker's report to the facts of a sidecar or failure record.
 
     Args:
-        model: that cuts the folder's pictures.
-        settings_sha256: for each folder by name, of the settings that decide what a cutout looks like.
-        worker: what the workers say of themselves.
-        clock: for the time a job was given up.
-        marker: UUID of the folder's marker; empty where that is not known.
-        second: model that is asked where the other leaves doubt; None: there is none.
-        webhooks: whom results are told to, and what of them.
-        asked: a model that a person asks for, by its name, with the settings' hash for it; None: workers do not have it.
+        model: the model that cuts the folder's pictures.
+        settings_sha256: by name of the folder, hash of the settings that affect a cutout's look.
+        worker: returns the workers' facts; None: no worker is up yet.
+        clock: clock for the time of a failure.
+        marker: returns the UUID of the folder's marker; empty: not known.
+        second: the model that is used where the other leaves doubt; None: there is none.
+        webhooks: hosts that are notified of results, and what is included.
+        asked: returns a model that a person asks for by name, and the settings' hash for it; None: workers do not have it.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class SidecarFactory:
         self._version = version("cutoutd")
 
     def sidecar_facts(self, job: Job, cut: Cut, correction: Correction | None = None) -> SidecarFacts:
-        """All that the sidecar of a cutout says, but for the outputs' names.
+        """Return all that a cutout's sidecar contains, except the names of the outputs.
 
         Args:
             job: the job.
-            cut: as its worker reported it.
-            correction: that the worker has followed; None: nothing was drawn.
+            cut: the worker's report.
+            correction: the correction that the worker applied; None: there is none.
         """
         name = job.model or job_options.of_text(job.options).model
         worker, asked = self._worker(), self._asked(name) if name else None
@@ -111,7 +111,7 @@ class SidecarFactory:
         )
 
     def _local_model(self, worker: WorkerFacts | None, cut: Cut) -> ModelFacts:
-        """The model that made the matte."""
+        """Return the model that made the matte."""
         is_second = self._second is not None and cut.second is not None and cut.second.taken
         return _facts(self._second if is_second and self._second is not None else self._model, worker)
 
@@ -127,7 +127,7 @@ class SidecarFactory:
         )
 
     def failure_facts(self, job: Job, failure: Failure) -> FailureFacts:
-        """All that the record of a failure says."""
+        """Return all that a failure record contains."""
         return FailureFacts(
             job=job.id,
             folder=job.folder,
@@ -160,14 +160,14 @@ def _correction_facts(cut: Cut, correction: Correction | None) -> CorrectionFact
 
 
 def _hosted_model(reply: UploadReply) -> ModelFacts:
-    """A service does not say which weights it runs."""
+    """Return the facts of a hosted model; services do not tell which weights they use."""
     return ModelFacts(name=reply.provider, sha256="", provider=reply.host)
 
 
 def _route(plan: RoutePlan) -> str:
     if plan.reply is not None:
         return Route.HOSTED.value
-    # It was cut here, but not before it had been on its way out.
+    # It was cut here, but was first meant for the hosted service.
     return Route.LOCAL.value if plan.egress is None else Route.LOCAL_THEN_HOSTED.value
 
 

@@ -1,4 +1,4 @@
-"""Publication as values: a step says all that it needs, so that it can be taken in any thread, and again after a failure.
+"""Publication as values: a step contains all it needs, so that any thread can take it, and take it again after a failure.
 
     Deliver ──────┐
     DeliverMoved ─┼─▶ MakePlan ──▶ CarryOut ──▶ Commit ──▶ Done
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultFacts:
-    """What the journal is told of a result, beside its names.
+    """The facts of a result for the journal, besides its names.
 
     Attributes:
-        sha256: of the source's bytes.
-        image_sha256: of its data apart from metadata; None where that is not known.
+        sha256: SHA-256 of the source's bytes.
+        image_sha256: SHA-256 of its data without metadata; None: not known.
         model: name of the model that made it.
-        review: it is held back for a person.
-        doubtful: why a published result is doubtful; empty if it is not, or if a person has accepted it.
+        review: whether it is held back for a person.
+        doubtful: why a published result is doubtful; empty: it is not, or a person has accepted it.
         why: why it is held back.
-        score: probability that it is right; None where that is not known.
-        seconds: of a worker's time; 0: no worker has worked on it now.
-        warnings: of the worker.
+        score: probability that it is right; None: not known.
+        seconds: a worker's time; 0: no worker has worked on it this time.
+        warnings: the worker's warnings.
         reasons: what to look for in the result, whether or not it is doubtful.
-        width, height: of the picture as seen, pixels; 0: not known.
-        recalls: what has its own name goes back into review with it.
-        corrected: number of the correction that it was cut by; 0: none.
-        accepted: it was held back, and a person accepted it.
-        is_hosted: its matte is a hosted service's.
+        width, height: size of the picture as seen, in pixels; 0: not known.
+        recalls: whether published results go back into review with it.
+        corrected: number of the correction that was applied; 0: none.
+        accepted: whether it was held back and a person accepted it.
+        is_hosted: whether a hosted service made its matte.
     """
 
     sha256: str
@@ -65,7 +65,7 @@ class ResultFacts:
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
-        """As ``to_detail`` has written them down."""
+        """Read the facts that ``to_detail`` has written."""
         return cls(
             sha256=job.sha256 or "",
             model=str(job.detail.get("model", "")),
@@ -82,7 +82,7 @@ class ResultFacts:
         )
 
     def to_detail(self) -> dict[str, Any]:
-        """For the row of a job whose plan is written down."""
+        """Return the facts for the row of a job whose plan is written."""
         names = (
             "review",
             "model",
@@ -101,7 +101,7 @@ class ResultFacts:
 
     @property
     def figures(self) -> Mapping[str, Any]:
-        """What the journal keeps of a cut: its score, what to look for, its size, and the time that work on it took."""
+        """The figures that the journal keeps of a cut: score, reasons, size, and the time it took."""
         known = {
             "score": self.score,
             "seconds": self.seconds or None,
@@ -117,7 +117,7 @@ class Deliver:
     """A worker has cut a picture.
 
     Attributes:
-        directory: the job's own in which the results lie; empty: they lie in that of the run.
+        directory: name of the job's own directory with the results; empty: they are in the session's directory.
     """
 
     job: Job
@@ -127,7 +127,7 @@ class Deliver:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverUnchanged:
-    """The source's bytes, or its data apart from metadata, are those that are published already."""
+    """A worker found the source's bytes, or its data without metadata, to be published already."""
 
     job: Job
     sha256: str
@@ -136,7 +136,7 @@ class DeliverUnchanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverMoved:
-    """The source's bytes are those of one that lay elsewhere and vanished from there."""
+    """A worker found the source's bytes to be those of a source that vanished elsewhere."""
 
     job: Job
     sha256: str
@@ -151,7 +151,7 @@ class Decide:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MakePlan:
-    """Names are to be found for a publication, and the plan is to be written down."""
+    """A publication needs names, and its plan is to be written."""
 
     job: Job
     cut: Cut
@@ -159,16 +159,16 @@ class MakePlan:
 
     @property
     def is_fresh(self) -> bool:
-        """A worker made the results, or found that they follow their picture; else a person has accepted them."""
+        """Whether a worker made the results or found them to move along; else a person has accepted them."""
         return self.publication.document is None or self.publication.moved_from is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CarryOut:
-    """A plan is written down, and its renames are to be done.
+    """A plan is written, and its renames are to be done.
 
     Attributes:
-        made_by: taken again where a name is taken meanwhile.
+        made_by: the step to take again if a name is taken meanwhile.
     """
 
     job: Job
@@ -179,7 +179,7 @@ class CarryOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
-    """All results have their names, and the journal is to say so."""
+    """All results have their names, and the journal is to be updated."""
 
     job: Job
     plan: Plan
@@ -188,7 +188,7 @@ class Commit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Abandon:
-    """A plan is to be given up: another machine has the folder, or the output refuses this picture's names alone."""
+    """A plan is to be abandoned: another machine has the folder, or the output refuses this picture's names alone."""
 
     job: Job
     plan: Plan
@@ -197,7 +197,7 @@ class Abandon:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repair:
-    """A plan was begun, and something of it is gone or not known: it is finished, or undone."""
+    """A plan was begun, and a part of it is missing or unknown: it is to be finished or undone."""
 
     job: Job
     plan: Plan
@@ -205,7 +205,7 @@ class Repair:
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
-        """What a run that died was giving its names.
+        """Return the repair of a publication that an ended session had begun.
 
         Raises:
             ValueError: the journal's row has no plan.
@@ -221,7 +221,7 @@ class Retry:
     """A step is to be taken again.
 
     Attributes:
-        delay_s: seconds; 0: as soon as what waits already is done.
+        delay_s: delay in seconds; 0: after the queued tasks.
     """
 
     step: Step
@@ -230,4 +230,4 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """Nothing is left to do about the job; or somebody else does it."""
+    """Nothing is left to do about the job here."""

@@ -1,7 +1,7 @@
-"""The tasks of one folder's delivery: done in order by a thread of their own, and again later where a disk refused.
+"""The task queue of one folder's delivery: a thread runs the tasks in order, and again later if a disk refused.
 
-It knows nothing of pictures or names. A task can be done again from its beginning at any time. One that fails by a fault
-of ours is logged and not done again; what becomes of its job is for whoever gave it to see to.
+It knows nothing of pictures or names. A task must be repeatable from its beginning at any time. An unforeseen error of a task is
+logged, and the task is not repeated; the caller has to handle its job.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ QueuedTask = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Delayed:
-    """A task that is done again.
+    """A task that runs later.
 
     Attributes:
-        until_s: when, in monotonic seconds.
-        needs_staged: what is staged is needed for it.
+        until_s: when it runs, in monotonic seconds.
+        needs_staged: whether it needs the staged files.
     """
 
     until_s: float
@@ -38,17 +38,17 @@ class _Delayed:
 
 
 class SerialTaskQueue:
-    """A thread, its tasks, and those that are retried later.
+    """A thread, its tasks, and delayed tasks.
 
     Args:
-        folder: its name.
-        clock: its monotonic side.
+        folder: name of the folder.
+        clock: clock for monotonic times.
         wake: called after each task, and when the thread has died.
-        on_refused: told why a disk or share refused a task, the first time that it did.
-        on_recovered: told that a task is done that was refused before.
+        on_refused: called with the error when a disk or share refuses a task for the first time.
+        on_recovered: called when a refused task has succeeded.
 
     Attributes:
-        busy_since_s: when the task under way was begun, in monotonic seconds; None: there is none.
+        busy_since_s: when the current task began, in monotonic seconds; None: there is none.
     """
 
     def __init__(
@@ -77,52 +77,52 @@ class SerialTaskQueue:
 
     @property
     def backlog(self) -> int:
-        """Tasks that wait for their turn, or are under way; those that wait to be retried are not counted."""
+        """Number of tasks that are queued or running, without delayed ones."""
         return self._submitted - self._finished
 
     @property
     def needs_staged(self) -> bool:
-        """Whether a task that is retried later needs what is staged."""
+        """Whether a delayed task needs the staged files."""
         return any(delayed.needs_staged for delayed in self._delayed)
 
     @property
     def failure(self) -> BaseException | None:
-        """Why the thread died, if it did."""
+        """Why the thread died; None: it has not."""
         return self._thread.failure
 
     @property
     def has_ended(self) -> bool:
-        """Its thread is gone."""
+        """Whether the thread has ended."""
         return self._thread.has_ended
 
     def start(self) -> None:
-        """Begin; or go on after a death, without the task that was under way."""
+        """Start the thread; after a death, continue without the task that was running."""
         self._thread.start()
 
     def stop(self, last: Sequence[Callable[[], object]]) -> None:
-        """End once what was given is done, and ``last`` after all of it, one after the other."""
+        """End once the queued tasks are done, and ``last`` after them, one after the other."""
         self._last = last
         self._work.put(None)
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread's end, but not for long; whether it has ended."""
+        """Wait for the thread's end, but not for long; returns whether it has ended."""
         self._thread.join(timeout_s)
         return self.has_ended
 
     def submit(self, task: QueuedTask) -> None:
-        """Have something done after what was given before."""
+        """Queue a task."""
         self._submitted += 1
         self._work.put(task)
 
     def retry_now(self) -> None:
-        """Retry at once what waits to be retried."""
+        """Retry delayed tasks at once."""
         self.submit(self._end_delays)
 
     def run_now(self, task: QueuedTask) -> None:
-        """Do something now, from the thread itself, and again later if a disk refuses.
+        """Run a task now, in the thread itself, and again later if a disk refuses.
 
-        A task that goes on with another one attempts that one: what was done and written down already is then
-        not done again, whatever has become of the files in between.
+        A task calls this for its next step once its own result is recorded, so that only the next step is repeated, whatever has
+        happened to the files in between.
         """
         self._attempt(task, is_again=False)
 
@@ -131,7 +131,7 @@ class SerialTaskQueue:
             task()
         except StorageError as error:
             if not is_again:
-                # A retried task is no news, nor does it lengthen a pause.
+                # Only the first refusal counts, so that retries do not lengthen a pause.
                 self._on_refused(error)
             self.retry_later(partial(self._attempt, task, is_again=True), error.delay_s)
         else:
@@ -139,18 +139,18 @@ class SerialTaskQueue:
                 self._on_recovered()
 
     def retry_later(self, task: QueuedTask, delay_s: float, *, needs_staged: bool = True) -> None:
-        """Have something done after ``delay_s`` seconds; from the thread itself."""
+        """Run a task after ``delay_s`` seconds; to be called in the thread itself."""
         until_s = self._clock.monotonic_s() + delay_s
         self._delayed.append(_Delayed(until_s=until_s, task=task, needs_staged=needs_staged))
 
     def run_next(self) -> bool:
-        """Wait for the next task and do it, from the thread itself; False: there is none, as the queue is to end."""
+        """Wait for the next task and run it, in the thread itself; returns False if the queue has ended."""
         task = self._next()
         if task is None:
             return False
         self._under_way, self.busy_since_s = True, self._clock.monotonic_s()
         self._contained(partial(self.run_now, task))
-        # Not after a death: the folder must not look idle before that is known.
+        # Not after a death of the thread: the folder must not look idle before the death is known.
         self._finish_one()
         return True
 
@@ -164,7 +164,7 @@ class SerialTaskQueue:
             self._contained(last)
 
     def _contained(self, task: Callable[[], object]) -> None:
-        """Do something, and log what nobody foresaw."""
+        """Run a task, and log an unforeseen error."""
         try:
             task()
         except Exception as error:
@@ -178,7 +178,7 @@ class SerialTaskQueue:
         self._wake()
 
     def _next(self) -> QueuedTask | None:
-        """The next task: one whose delay is over, or the next that was submitted."""
+        """Return the next task: one whose delay is over, or the next that was queued."""
         while True:
             now_s = self._clock.monotonic_s()
             for delayed in [delayed for delayed in self._delayed if delayed.until_s <= now_s]:
