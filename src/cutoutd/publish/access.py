@@ -1,8 +1,8 @@
-"""Who may read and write a result: what a file made in its very directory would get, and no more than its original allows.
+"""Access rights of results: those of a file created in the same directory, but no more than the original's.
 
-Results are staged in the root of the output. A sub-folder may have a group or an access list of its own, so a file gets
-its group, mode and access list at the last moment, by its descriptor, from the directory that it goes to. This module
-must not rename, and decides nothing about directories.
+Results are staged in the root of the output. A sub-folder may have its own group or access list, so a file gets its group, mode
+and access list at the last moment, by its descriptor, from the directory that it goes to. This module must not rename, and
+decides nothing about directories.
 
 acl(5), open(2) for O_TMPFILE; the layout of the access lists is that of Linux's posix_acl_xattr.h.
 """
@@ -36,12 +36,12 @@ _USER_OBJ, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rights:
-    """What a file has.
+    """The access rights of a file.
 
     Attributes:
-        group: numeric.
+        group: numeric id of the group.
         mode: permission bits.
-        acl: its access list as the kernel has it; None: the mode says all.
+        acl: access list in the kernel's format; None: the mode is complete.
     """
 
     group: int
@@ -49,14 +49,14 @@ class Rights:
     acl: bytes | None = None
 
     def limited(self, original: Rights, *, group: int | None = None) -> Rights:
-        """As much of it as an original lets others read.
+        """Return these rights, limited to those who may read the original.
 
-        Who is not named in the rights of an original that not everybody may read does not read the result either, whatever
-        the directory says that it lies in: its group, unless the owner has set one, and whoever is on the list.
+        If not everybody may read the original, only those whom its rights name may read the result, whatever its directory says; its
+        group may, if the owner of the folder has set one.
 
         Args:
-            original: as a staged file has it, of `Access.while_staged`.
-            group: that the owner has set.
+            original: rights of the original, as the staged file has them from `Access.while_staged`.
+            group: the group that the owner has set; None: none.
         """
         if original.mode & 0o004:
             allowed = 0o700 | _class(original.mode, 0o040, 0o070) | _class(original.mode, 0o004, 0o007)
@@ -69,16 +69,16 @@ class Rights:
 
     @property
     def listed(self) -> AccessList:
-        """What it says."""
+        """The rights as an access list."""
         return of_mode(self.mode) if self.acl is None else parsed(self.acl)
 
 
 class Access:
-    """Whom the files of one folder belong to.
+    """The access rights of one folder's files.
 
     Args:
-        permissions: as its owner has set them; what is set wins.
-        inputs: where the originals are; None: nothing is known about them.
+        permissions: the owner's settings; they win over everything else.
+        inputs: the folder with the originals; None: not known.
     """
 
     def __init__(self, permissions: Permissions = DEFAULT_PERMISSIONS, inputs: Tree | None = None) -> None:
@@ -86,7 +86,7 @@ class Access:
         self._inputs = inputs
 
     def while_staged(self, source: str) -> Permissions:
-        """What a file has while it is staged, where nobody else can reach it: it says what its original allows.
+        """Return the permissions of a staged file, which nobody else can reach: they record those of its original.
 
         Args:
             source: path of the original in the input.
@@ -96,12 +96,12 @@ class Access:
         return self._of_original(source)
 
     def fit(self, staged: Entry, target: Entry) -> None:
-        """Give a staged file what one made in the directory it goes to would have; durably.
+        """Give a staged file the rights of a file created in its target's directory; durably.
 
-        A file system that has no modes, or refuses, is left alone, but for what the owner has set.
+        If a file system has no modes, or refuses them, the file is left as it is, except for what the owner has set.
 
         Raises:
-            OSError: it cannot be opened, or has not got what the owner has set.
+            OSError: the file cannot be opened, or does not take what the owner has set.
         """
         wanted = _made_beside(target)
         descriptor = staged.open(os.O_RDONLY | os.O_NONBLOCK)
@@ -121,7 +121,7 @@ class Access:
             os.close(descriptor)
 
     def _of_original(self, source: str) -> Permissions:
-        """What the original says, for reading; as if all could read it, if it is gone, or was never looked at."""
+        """Return the original's permissions for reading; as if all could read it, if it is gone or not known."""
         if self._inputs is not None:
             with suppress(OSError), self._inputs.entry(source) as entry:
                 status = entry.lstat()
@@ -129,14 +129,14 @@ class Access:
                     return Permissions(mode=0o600 | status.st_mode & 0o044, lenient=True)
                 readers = reading(_listed(entry, status))
                 acl = packed(readers)
-                # A list is refused where there are none: the mode then has to do without what it names.
+                # If the file system takes no access list, the mode applies without the named users and groups.
                 mode = 0o600 | readers.group << 3
                 return Permissions(mode=mode, group=status.st_gid, acl=acl, lenient=True)
         return Permissions(mode=_FILE_MODE & 0o644, lenient=True)
 
 
 def _listed(entry: Entry, status: os.stat_result) -> AccessList:
-    """Who may do what with a file; nobody but its owner, where that cannot be asked."""
+    """Return the access list of a file; only its owner's rights, if the list cannot be read."""
     if not status.st_mode & 0o040:
         return of_mode(status.st_mode & 0o700)
     try:
@@ -160,7 +160,7 @@ def _rights(descriptor: int) -> Rights:
 
 
 def _made_beside(target: Entry) -> Rights:
-    """What a file made in a name's directory would have."""
+    """Return the rights that a file created beside a target would have."""
     if target.directory is not None:
         return made_in(target.directory)
     descriptor = os.open(target.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -171,16 +171,16 @@ def _made_beside(target: Entry) -> Rights:
 
 
 def made_in(directory: int) -> Rights:
-    """What a file made in a directory would have: by making one without a name, or by its rules where that is not known.
+    """Return the rights that a file created in a directory would have, by creating an unnamed one if that is possible.
 
     Args:
-        directory: descriptor.
+        directory: descriptor of the directory.
 
     Raises:
-        OSError: the directory cannot be looked at.
+        OSError: the directory cannot be read.
     """
     if _TMPFILE:
-        with suppress(OSError):  # NFS, FUSE, or no room: its rules say it
+        with suppress(OSError):  # NFS, FUSE, or a full disk: by the directory's rules then
             descriptor = os.open(".", _TMPFILE | os.O_RDWR | os.O_CLOEXEC, _FILE_MODE, dir_fd=directory)
             try:
                 return _rights(descriptor)
@@ -190,10 +190,10 @@ def made_in(directory: int) -> Rights:
 
 
 def by_its_rules(directory: int) -> Rights:
-    """What a file made in a directory would have, by its set-group-id bit and its default access list.
+    """Return the rights that a file created in a directory would have, by its set-group-id bit and default access list.
 
     Raises:
-        OSError: the directory cannot be looked at.
+        OSError: the directory cannot be read.
     """
     status = os.fstat(directory)
     inherits = sys.platform == "darwin" or status.st_mode & stat.S_ISGID
@@ -207,7 +207,7 @@ def by_its_rules(directory: int) -> Rights:
 
 
 def _masked(acl: bytes, mode: int) -> bytes:
-    """An access list, less what a mode does not have: of the owner, of the mask or else the group, of all others."""
+    """Return an access list without the bits that a mode lacks: of the owner, of the mask or else the group, and of others."""
     entries = list(_ENTRY.iter_unpack(acl[_HEADER.size :]))
     group = _MASK if any(tag == _MASK for tag, _, _ in entries) else _GROUP_OBJ
     bits = {_USER_OBJ: mode >> 6 & 7, group: mode >> 3 & 7, _OTHER: mode & 7}
@@ -221,12 +221,12 @@ def _attribute(descriptor: int, name: str) -> bytes | None:
     try:
         return os.getxattr(descriptor, name)
     except OSError:
-        return None  # it has none, or the file system knows none
+        return None  # the file has none, or the file system does not support it
 
 
 def _give(descriptor: int, has: Rights, wanted: Rights) -> None:
-    """Give a file what it should have, as far as the system lets this user."""
-    # The group first: a change of it clears bits of the mode. Then the list, which sets the mode as well.
+    """Set the rights of a file, as far as the system lets this user."""
+    # The group first: changing it clears bits of the mode. Then the list, which sets the mode as well.
     if has.group != wanted.group:
         with suppress(OSError):
             os.fchown(descriptor, -1, wanted.group)
@@ -242,7 +242,7 @@ def _give(descriptor: int, has: Rights, wanted: Rights) -> None:
 
 
 def _umask() -> int:
-    """This process's; read where the system says it, since setting it would be seen by all threads."""
+    """Return this process's umask; read from /proc if possible, since setting it affects all threads."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
         return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)

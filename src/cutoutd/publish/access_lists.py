@@ -1,4 +1,4 @@
-"""POSIX access lists: what they say, and as much of one as another one grants.
+"""POSIX access lists: parsing, packing, and the part of one that another one grants.
 
 acl(5); the layout is that of Linux's posix_acl_xattr.h. It must not touch a file.
 """
@@ -22,12 +22,12 @@ READ: Final = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccessList:
-    """Permissions of one file, each of three bits.
+    """The permissions of one file, three bits for each party.
 
     Attributes:
-        owner, group, other: of its owner, its group and all who are not named.
-        mask: what named users, named groups and the group have at most; None: there is none.
-        named: of further users and groups, by tag (`USER`, `GROUP`) and number.
+        owner, group, other: permissions of the owner, the group, and all that are not named.
+        mask: upper bound for named users, named groups and the group; None: there is none.
+        named: permissions of further users and groups, by tag (`USER`, `GROUP`) and numeric id.
     """
 
     owner: int
@@ -38,26 +38,26 @@ class AccessList:
 
     @property
     def of_group(self) -> int:
-        """What its group really has."""
+        """The group's effective permissions."""
         return self.group if self.mask is None else self.group & self.mask
 
     @property
     def mode(self) -> int:
-        """As the mode shows it."""
+        """The permissions as a mode."""
         return self.owner << 6 | (self.group if self.mask is None else self.mask) << 3 | self.other
 
     def reads(self, who: tuple[int, int]) -> bool:
-        """Whether a further user or group is named, and may read."""
+        """Whether a named user or group may read."""
         return bool(self.named.get(who, 0) & (7 if self.mask is None else self.mask) & READ)
 
 
 def of_mode(mode: int) -> AccessList:
-    """What a mode says, where there is no list."""
+    """Return a mode as an access list."""
     return AccessList(owner=mode >> 6 & 7, group=mode >> 3 & 7, other=mode & 7, mask=None, named={})
 
 
 def parsed(raw: bytes) -> AccessList:
-    """What a list says, as the kernel gives it."""
+    """Parse an access list in the kernel's format."""
     entries = {(tag, who): held for tag, held, who in _ENTRY.iter_unpack(raw[_HEADER.size :])}
     first = {tag: held for (tag, _), held in entries.items() if tag not in (USER, GROUP)}
     return AccessList(
@@ -70,7 +70,7 @@ def parsed(raw: bytes) -> AccessList:
 
 
 def packed(one: AccessList) -> bytes | None:
-    """As the kernel takes it; None: its mode says all."""
+    """Return an access list in the kernel's format; None: its mode is complete."""
     if not one.named:
         return None
     mask = one.mask if one.mask is not None else 7
@@ -88,7 +88,7 @@ def packed(one: AccessList) -> bytes | None:
 
 
 def reading(one: AccessList) -> AccessList:
-    """Who may read, and nothing else; its owner may write as well."""
+    """Return an access list with the same readers, and no other rights except the owner's to write."""
     effective = 7 if one.mask is None else one.mask
     named = {who: READ for who, held in one.named.items() if held & effective & READ}
     return AccessList(
@@ -101,12 +101,12 @@ def reading(one: AccessList) -> AccessList:
 
 
 def granted(wanted: AccessList, original: AccessList, *, group: int) -> AccessList:
-    """As much of a list as the original lets the same people read; others may read neither.
+    """Return a list limited to those who may read the original, without others.
 
     Args:
-        wanted: to be reduced.
-        original: whose readers count; nobody reads it who is not named.
-        group: both files' group.
+        wanted: the list to limit.
+        original: the list of the original.
+        group: the group of both files.
     """
     reads_group = original.of_group & READ
     named = {
@@ -114,7 +114,7 @@ def granted(wanted: AccessList, original: AccessList, *, group: int) -> AccessLi
         for who, held in wanted.named.items()
         if original.reads(who) or (who == (GROUP, group) and reads_group)
     }
-    # Without named entries a mask would be the group's permissions.
+    # Without named entries, a mask would be shown as the group's permissions.
     return AccessList(
         owner=wanted.owner,
         group=(wanted.group if named else wanted.of_group) if reads_group else 0,

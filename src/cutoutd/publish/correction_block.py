@@ -1,6 +1,6 @@
 """The block ``correction`` of a sidecar: what a person drew over the cutout, written and read back.
 
-People edit sidecars: what cannot be meant counts as missing. It must not write files.
+People edit sidecars, so an invalid block counts as missing. This module must not write files.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _MAX_NUMBER: Final = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorrectionFacts:
-    """That a person drew over the cutout, and what.
+    """The correction of a cutout.
 
     Attributes:
-        number: of the correction, among those of its source.
-        version: of the method that followed the strokes.
-        changed: the cutout is other than without them.
+        number: number of the correction, among those of its source.
+        version: version of the method that applied the strokes.
+        changed: whether the cutout differs from the one without strokes.
         suggestion: which of the method's results was chosen.
-        strokes: all of them.
+        strokes: all strokes.
     """
 
     number: int
@@ -39,13 +39,13 @@ class CorrectionFacts:
 
 
 def correction_number(document: Mapping[str, Any]) -> int:
-    """Number of the correction that a sidecar tells of; 0: of none."""
+    """Return the number of a sidecar's correction; 0: it has none."""
     correction = correction_of(document)
     return 0 if correction is None else correction.number
 
 
 def correction_of(document: Mapping[str, Any]) -> Correction | None:
-    """What a person drew, as a sidecar says; None where it says nothing, or was edited by hand into what is none."""
+    """Return a sidecar's correction; None if it has none, or an invalid one."""
     said, source = document.get("correction"), document.get("source")
     if not isinstance(said, dict) or not isinstance(source, dict):
         return None
@@ -65,7 +65,7 @@ def correction_of(document: Mapping[str, Any]) -> Correction | None:
 
 
 def correction_fields(facts: CorrectionFacts) -> dict[str, object]:
-    """The block of a sidecar."""
+    """Return the block of a sidecar."""
     return {
         "number": facts.number,
         "version": facts.version,
@@ -76,7 +76,7 @@ def correction_fields(facts: CorrectionFacts) -> dict[str, object]:
 
 
 def _stroke_fields(stroke: Stroke) -> dict[str, object]:
-    """A stroke with its points as in SVG: one line for each number would make a long document of a short line."""
+    """Return a stroke with its points as in SVG: with a line for each number, short strokes would make a long document."""
     (fields,) = strokes.dump([stroke])
     return fields | {"points": " ".join(f"{x},{y}" for x, y in stroke.points)}
 

@@ -1,7 +1,7 @@
-"""What lies under a name: nothing, a file with a SHA-256, or something that is not for us to touch.
+"""What has a name: nothing, a file with a SHA-256, or something that we must not touch.
 
-This module must not follow links, and must not wait for anything but the disk: a FIFO under the name of a
-result must not hold up a folder.
+This module must not follow links, and must wait for nothing but the disk: a FIFO in the place of a result must not block a
+folder.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
 
 LARGEST_BYTES = 8 << 30
-"""No result and no original has more; a sparse file of 1 TiB costs whoever makes it nothing, and us an hour."""
+"""The largest size of a result or original; a sparse file of 1 TiB costs its creator nothing, and us an hour."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """Something has the name.
+    """What has the name.
 
     Attributes:
-        sha256: hex; None for anything but a regular file that can be read and holds still meanwhile.
+        sha256: SHA-256, hex; None for anything but a readable regular file that does not change while it is read.
     """
 
     sha256: str | None
 
 
 def examine(entry: Entry) -> Found | None:
-    """Look at what has this name, without following a link; None if nothing has it.
+    """Hash the file of this name, without following a link; returns None if there is nothing.
 
-    The file is compared with the name's once more at the end, so that a rename that follows at once acts on
-    the bytes that were hashed, but for the microseconds between two system calls; `cutoutd.publish.verified` looks
-    once more after it.
+    The file is compared with the name's once more at the end, so that a rename that follows at once acts on the hashed bytes,
+    except for the microseconds between two system calls; `cutoutd.publish.verified` looks once more after it.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     try:
         file = open_regular(entry)
@@ -57,23 +56,23 @@ def examine(entry: Entry) -> Found | None:
 
 
 def has_bytes(entry: Entry | None, sha256: str) -> bool:
-    """Whether a file with these bytes has a name; None: its directory is not there.
+    """Whether a file with these bytes has a name; an entry of None stands for a missing directory.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     found = examine(entry) if entry is not None else None
     return found is not None and found.sha256 == sha256
 
 
 def open_regular(entry: Entry) -> FileIO | None:
-    """Open a regular file for reading; None for anything else, for one that refuses to be read, or is larger than any of ours.
+    """Open a regular file for reading; returns None for anything else, and for files that are unreadable or too large.
 
     Raises:
-        FileNotFoundError: nothing has the name.
-        OSError: the disk or share does not answer as it should.
+        FileNotFoundError: there is nothing.
+        OSError: the disk or share fails.
     """
-    # A look before the open: opening a device may do something already.
+    # Checked before the open: opening a device can have side effects.
     if not stat.S_ISREG(entry.lstat().st_mode):
         return None
     try:
@@ -90,7 +89,7 @@ def open_regular(entry: Entry) -> FileIO | None:
 
 
 def same_state(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether two looks at a file saw the same one, unchanged."""
+    """Whether two stats are of the same file, unchanged."""
     return _state(one) == _state(other)
 
 

@@ -1,8 +1,8 @@
-"""Results that gave their names to another picture's, kept under private names until their own picture turns up.
+"""Files of displaced results, which are kept under private names until their own picture is found.
 
-Inside the output's staging directory, apart from those of the runs, so that no sweep takes them. A private name follows
-from what it stands for, so that a run that died in between is taken up where it was. This module must not decide what is
-kept, nor for how long.
+They are in the output's staging directory, apart from the sessions' directories, so that no sweep removes them. A private name is
+computed from the result, so that an interrupted step is continued where it was. This module must not decide what is kept, nor
+for how long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PRIVATE: Final = 0o700
 
 
 def kept_path(source: str, one: Published) -> str:
-    """The private name of a result, in the output; one that has it already keeps it.
+    """Return the private name of a result in the output; a private name is returned as it is.
 
     Args:
         source: path of its picture in the input.
@@ -44,12 +44,12 @@ def kept_path(source: str, one: Published) -> str:
 
 
 def places(source: str, one: Published) -> tuple[str, ...]:
-    """Where a result may lie: under its name, or under its private one if a run died while it was set hidden."""
+    """Return where a result may be: under its name, or under its private name if it was being displaced in a crash."""
     return tuple(dict.fromkeys((one.path, kept_path(source, one))))
 
 
 def reached(tree: Tree, path: str) -> Tree:
-    """The tree by which a name is reached: what is kept counts only in directories that are ours."""
+    """Return the tree for a name; private names are valid only in directories that are ours."""
     return Tree(tree.root, Private(tree.root)) if path.startswith(f"{STAGING_NAME}/") else tree
 
 
@@ -62,25 +62,25 @@ def keep(
     is_sidecar: Callable[[Entry], bool],
     directories: Directories,
 ) -> bool:
-    """Copy results and their sidecar to their private names; False, and nothing is kept, if one is not as it was put there.
+    """Copy results and their sidecar to their private names; returns False, and copies nothing, if one was changed.
 
     Args:
         output: the output folder.
         sidecars: the folder for sidecars.
-        source: path of their picture in the input.
+        source: path of the results' picture in the input.
         shown: the results.
-        is_sidecar: whether a file is the sidecar of theirs; a stranger's is not taken for it.
-        directories: syncs the directory, and its own name in its parents.
+        is_sidecar: whether a file is the sidecar of these results.
+        directories: creates and syncs the directory and its parents.
 
     Raises:
-        OSError: the disk or share does not answer as it should; to be called again.
+        OSError: the disk or share fails; to be called again.
     """
     if not all(_is_there(output, source, one) for one in shown):
         return False
     trees = tuple(dict.fromkeys((output, sidecars)))
     for tree in trees:
         directories.make(reached(tree, DIRECTORY), DIRECTORY, mode=_PRIVATE)
-    # The sidecar first: without the names in it, nobody could give a result back after a lost journal.
+    # The sidecar first: after a lost journal, results could not be restored without the names in it.
     for one in shown:
         path = sidecar_name(one.path)
         with reached(sidecars, path).find(path) as entry:
@@ -96,7 +96,7 @@ def keep(
 
 
 def tidy(output: Tree, sidecars: Tree) -> None:
-    """Remove the directory, where nothing is kept any more."""
+    """Remove the directory if nothing is kept."""
     for tree in dict.fromkeys((output, sidecars)):
         tree.remove_directory(DIRECTORY)
 
@@ -106,18 +106,18 @@ def _is_there(output: Tree, source: str, one: Published) -> bool:
 
 
 def has(tree: Tree, path: str, sha256: str) -> bool:
-    """Whether a file has a name, with these bytes."""
+    """Whether a file with these bytes has a name."""
     with reached(tree, path).find(path) as entry:
         return has_bytes(entry, sha256)
 
 
 def _copy(tree: Tree, path: str, kept: str) -> None:
-    """Copy a file, if it is there."""
+    """Copy a file, if it exists."""
     with tree.find(path) as entry:
         file = open_regular(entry) if entry is not None and entry.exists() else None
     if file is None:
         return
     with file, reached(tree, kept).entry(kept) as hidden:
-        # Whoever could not read it shall not be able to once it has a name again.
+        # Users who could not read it must not be able to once it has a name again.
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         write_whole(hidden, file, Permissions(mode=mode, lenient=True))

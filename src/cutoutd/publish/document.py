@@ -1,7 +1,7 @@
-"""JSON as cutoutd leaves it in folders: valid UTF-8 whatever the names are, with times in RFC 3339.
+"""JSON documents in folders: valid UTF-8 whatever the names are, with times in RFC 3339.
 
-``path`` is text for people; ``path_bytes`` (base64) stands beside it only when the name is not UTF-8, and is then
-the true one. This module must not know what a document says.
+``path`` is text for people; ``path_bytes`` (base64) is added only if the name is not UTF-8, and then is the true one. This
+module must not know a document's contents.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
     from cutoutd.jobs import SourceFacts
 
-MAX_BYTES = 1 << 20  # a larger file is none of ours, and is not read
+MAX_BYTES = 1 << 20  # a larger file is not one of ours, and is not read
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def encode(document: Mapping[str, object]) -> bytes:
-    """As JSON in UTF-8, for people to read too."""
+    """Return a document as JSON in UTF-8, indented for people."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
-    # Names get into messages too, and half a character would make the whole document invalid.
+    # Names also appear in messages, and a lone surrogate would make the whole document invalid.
     return (_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text) + "\n").encode()
 
 
 def read(entry: Entry, schema: str) -> dict[str, Any] | None:
-    """The document in a file; None if nothing is there, or it is not of this schema.
+    """Return the document in a file; None if there is none, or it is not of this schema.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     try:
         file = open_regular(entry)
@@ -58,23 +58,23 @@ def read(entry: Entry, schema: str) -> dict[str, Any] | None:
 
 
 def marker_of(document: Mapping[str, Any]) -> str:
-    """UUID of the marker of the folder that a document is about; empty if it does not say so."""
+    """Return the UUID of the marker of a document's folder; empty: the document has none."""
     marker = document.get("folder_id")
     return marker if isinstance(marker, str) else ""
 
 
 def path_fields(path: str) -> dict[str, str]:
-    """A path as fields of a document."""
+    """Return a path as fields of a document."""
     if not _SURROGATES.search(path):
         return {"path": path}
     return {"path": path, "path_bytes": base64.b64encode(os.fsencode(path)).decode("ascii")}
 
 
 def true_path(fields: Mapping[str, Any]) -> str:
-    """The path that ``path_fields`` was given.
+    """Return the path that ``path_fields`` encoded.
 
     Raises:
-        KeyError, TypeError, ValueError: these are not its fields.
+        KeyError, TypeError, ValueError: the fields are invalid.
     """
     if "path_bytes" in fields:
         return os.fsdecode(base64.b64decode(fields["path_bytes"], validate=True))
@@ -82,23 +82,23 @@ def true_path(fields: Mapping[str, Any]) -> str:
 
 
 def time_fields(name: str, ns: int) -> dict[str, object]:
-    """A file's time as fields of a document: as text, and as a number where no date is so early or so late."""
+    """Return a file's time as fields of a document: as text, and as a number if it is out of the range of dates."""
     text = rfc3339_ns(ns)
     return {name: text} if nanoseconds(text) == ns else {name: text, f"{name}_ns": ns}
 
 
 def true_ns(fields: Mapping[str, Any], name: str) -> int:
-    """The time that ``time_fields`` was given.
+    """Return the time that ``time_fields`` encoded.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError: these are not its fields.
+        KeyError, TypeError, ValueError, OverflowError: the fields are invalid.
     """
     number = fields.get(f"{name}_ns")
     return int(number) if number is not None else nanoseconds(fields[name])
 
 
 def microseconds(text: object) -> int:
-    """The inverse of ``rfc3339``; 0 for what is no such time."""
+    """Parse a time of ``rfc3339``; 0 if the text is not one."""
     try:
         return nanoseconds(str(text)) // 1000
     except ValueError:
@@ -106,7 +106,7 @@ def microseconds(text: object) -> int:
 
 
 def source_fields(path: str, mtime_ns: int, source: SourceFacts) -> dict[str, object]:
-    """A source as fields of a document."""
+    """Return a source as fields of a document."""
     return {
         **path_fields(path),
         "bytes": source.bytes,

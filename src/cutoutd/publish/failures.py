@@ -1,7 +1,7 @@
-"""What a picture that could not be cut leaves in the output folder: ``failed/IMG_0001.jpg.error.json``.
+"""The record of a failed picture in the output folder: ``failed/IMG_0001.jpg.error.json``.
 
-Schema ``cutoutd.error/1``: schema, job, folder, [folder_id], source {path, [path_bytes], bytes, mtime, [mtime_ns], [sha256]}, code, title, cause, advice,
-attempts, at. It is there as long as the failure stands. This module must not touch the original.
+Schema ``cutoutd.error/1``: schema, job, folder, [folder_id], source {path, [path_bytes], bytes, mtime, [mtime_ns], [sha256]},
+code, title, cause, advice, attempts, at. It exists as long as the failure holds. This module must not touch the original.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ SCHEMA = "cutoutd.error/1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailureFacts:
-    """All that a failure's record says.
+    """The contents of a failure record.
 
     Attributes:
-        path: of the source in the folder's input, with ``/`` between parts.
-        marker: UUID of the folder's marker; empty where it has none.
+        path: path of the source in the folder's input, with ``/`` between parts.
+        marker: UUID of the folder's marker; empty: it has none.
         bytes, mtime_ns: the version of the source, as accepted.
-        sha256: of the source, if it could be read.
-        attempts: how often the job was begun.
-        at_us: when it was given up, UTC microseconds.
+        sha256: SHA-256 of the source; None: it could not be read.
+        attempts: number of times the job was started.
+        at_us: when it failed, UTC microseconds.
     """
 
     job: int
@@ -65,7 +65,7 @@ class FailureFacts:
 
 
 def compose_failure(facts: FailureFacts) -> bytes:
-    """Write the record of a failure, as JSON in UTF-8."""
+    """Return a failure record as JSON in UTF-8."""
     failure = facts.failure
     known = {} if facts.sha256 is None else {"sha256": facts.sha256}
     document = {
@@ -91,15 +91,15 @@ def compose_failure(facts: FailureFacts) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailureRecord:
-    """What a failure's record on the disk says.
+    """A failure record as read from the disk.
 
     Attributes:
-        folder, path: the source.
-        marker: UUID of the folder's marker; empty if it does not say so.
+        folder, path: name of the folder, and path of the source.
+        marker: UUID of the folder's marker; empty: the record has none.
         bytes, mtime_ns: the version of the source.
-        failure: code, title, cause and advice, as JSON gave them.
-        at_us: UTC microseconds; 0 if it does not say so in a way that can be read.
-        sha256: of the source's bytes, as it says; empty if it does not.
+        failure: code, title, cause and advice.
+        at_us: when it failed, UTC microseconds; 0: the record has no valid time.
+        sha256: SHA-256 of the source's bytes; empty: the record has none.
     """
 
     folder: str
@@ -113,10 +113,10 @@ class FailureRecord:
 
 
 def read_failure(entry: Entry) -> FailureRecord | None:
-    """Read a failure's record back; None if none is there, or it does not say which version failed.
+    """Read a failure record; returns None if there is none, or it does not identify the version that failed.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     document = read(entry, SCHEMA)
     if document is None:
@@ -139,24 +139,24 @@ def read_failure(entry: Entry) -> FailureRecord | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failures:
-    """The records of failures in one folder's output.
+    """The failure records in one folder's output.
 
     Attributes:
-        places: of the folder.
+        places: the folder's places.
     """
 
     places: Places
 
     def publish(self, facts: FailureFacts) -> str:
-        """Leave a failure's record, in place of an older one of the same source.
+        """Write a failure record, in place of an older one of the same source.
 
         Returns:
             Its path in the output folder.
 
         Raises:
-            NameRefusedError: the disk takes none of its names, or they all are a stranger's.
+            NameRefusedError: the disk refuses all of its names, or other files have them.
             StorageError: it cannot be written.
-            TargetTakenError: a stranger's file took its name in this instant; call again.
+            TargetTakenError: another file took its name at this moment; call again.
         """
         name = f"{facts.job}.error.json"
         refused: NameRefusedError | None = None
@@ -179,7 +179,7 @@ class Failures:
         return failure_names(self.places.identity.name, source, portable=self.places.portable)
 
     def _give_name(self, name: str, path: str, source: str) -> bool:
-        """Give a record its name; False if a stranger's file has it."""
+        """Give a record its name; returns False if another program's file has it."""
         directory, _, _ = path.rpartition("/")
         is_ours = partial(self._belongs, source=source)
         with self.places.output.find(path) as target:
@@ -201,14 +201,14 @@ class Failures:
         return True
 
     def present(self, may_concern: Callable[[str], bool]) -> Iterator[FailureRecord]:
-        """The folder's records that are there, but for those that cannot be read.
+        """Yield the folder's records, without unreadable ones.
 
         Args:
-            may_concern: whether a record of this source would be of interest; others are not read, as far as their
-                names tell.
+            may_concern: whether the record of a source is of interest; as far as names show the source, other records are not
+                read.
 
         Raises:
-            StorageError: the disk or share does not answer as it should.
+            StorageError: the disk or share fails.
         """
         with storage_faults(self.places.output.root):
             for path in _records_below(self.places.output, FAILED):
@@ -216,7 +216,7 @@ class Failures:
                     path.removeprefix(f"{FAILED}/").removesuffix(RECORD_SUFFIX),
                     path.rpartition("/")[2],
                 )
-                # The name tells nothing where it was cut short, or where a removal was.
+                # The name shows no source if it was shortened, or if a removal was interrupted.
                 if MARK not in name and not name.startswith(PRIVATE) and not may_concern(source):
                     continue
                 with suppress(PermissionError), self.places.output.find(path) as entry:
@@ -225,14 +225,14 @@ class Failures:
                         yield record
 
     def clear(self, source: str) -> bool:
-        """Remove the record of a source that is no longer failed; whether there was one.
+        """Remove the record of a source that does not fail any more; returns whether there was one.
 
         Raises:
             StorageError: it cannot be removed.
         """
         cleared = False
         with storage_faults(self.places.output.root):
-            # Whatever the setting was when it was written, and whatever the folder was called.
+            # Under any setting with which it may have been written, and any name of the folder.
             names = (failure_names(name, source) for name in sorted(self.places.identity.names))
             for path in dict.fromkeys(itertools.chain.from_iterable(names)):
                 if self._clear(path, source):
@@ -247,11 +247,11 @@ class Failures:
                 return entry is not None and remove(entry, is_ours) is Removal.REMOVED
         except OSError as error:
             if self.places.refusals.is_of_name(error):
-                return False  # no record has a name that the disk does not take
+                return False  # the disk refuses this name, so there is no such record
             raise
 
     def _belongs(self, entry: Entry, source: str) -> bool:
-        """Whether a record of this source has the name; none has one that the disk does not take."""
+        """Whether the record of this source has the name."""
         try:
             document = read(entry, SCHEMA)
         except OSError as error:
@@ -269,7 +269,7 @@ class Failures:
 
 
 def _records_below(tree: Tree, root: str) -> Iterator[str]:
-    """Paths of what is named like a record; what is not there, or may not be read, is passed over."""
+    """Yield the paths with a record's suffix; missing and unreadable directories are skipped."""
     waiting = [root]
     while waiting:
         below = waiting.pop()

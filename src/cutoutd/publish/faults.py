@@ -1,4 +1,4 @@
-"""What can go wrong while results get their names, and how a system call's failure reads on this side.
+"""Errors of publication, and the translation of failed system calls.
 
 This module must not decide what is tried again: the daemon does, by the family of the error.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TargetTakenError(TemporaryError):
-    """A file that is not ours came to stand where a result was to go; plan again."""
+    """Another program's file has the name of a result; plan again."""
 
     code = FailureCode.TARGET_TAKEN
     title = "The name was taken"
@@ -36,7 +36,7 @@ class ResultLostError(TemporaryError):
 
 
 class NameRefusedError(PermanentError):
-    """The output takes other names, but not this one, in no form of it; the picture fails alone."""
+    """The output accepts other names, but no form of this one; the picture fails alone."""
 
     code = FailureCode.NAME_REFUSED
     title = "The output refuses the name"
@@ -44,7 +44,7 @@ class NameRefusedError(PermanentError):
 
 
 class TargetHeldError(TemporaryError):
-    """The file that a result is to replace cannot be replaced now, while the disk takes others."""
+    """The file that a result is to replace cannot be replaced now, while the disk accepts other writes."""
 
     code = FailureCode.TARGET_HELD
     title = "The earlier result is held"
@@ -53,11 +53,11 @@ class TargetHeldError(TemporaryError):
 
 
 def name_refused(error: OSError, path: Path) -> NameRefusedError:
-    """Say in words why a name cannot be given, where plain ones can.
+    """Return the error that explains why a name is refused while plain names are accepted.
 
     Args:
-        error: the system call's failure.
-        path: the file that was to have the name.
+        error: the error of the system call.
+        path: path of the file that was to get the name.
     """
     said = error.strerror or str(error)
     if error.errno in IMPOSSIBLE_NAME:
@@ -74,10 +74,10 @@ def name_refused(error: OSError, path: Path) -> NameRefusedError:
 
 @contextmanager
 def leases(path: Path) -> Iterator[None]:
-    """Say that a file is held, where an open of it would have to wait.
+    """Raise TargetHeldError if an open would have to wait for a lease.
 
     Args:
-        path: of a result or a sidecar.
+        path: path of a result or a sidecar.
 
     Raises:
         TargetHeldError: instead of EAGAIN.
@@ -94,18 +94,18 @@ def leases(path: Path) -> Iterator[None]:
 
 @contextmanager
 def storage_faults(where: Path) -> Iterator[None]:
-    """Turn an OSError from writing results into the error tree.
+    """Translate an OSError from writing results into our errors.
 
     Args:
-        where: the directory that is written to, for a failure that names no file.
+        where: the directory that is written to, for an error without a file name.
 
     Raises:
-        OutputError: for every OSError of the block.
+        OutputError: the translated OSError.
     """
     try:
         yield
     except OSError as error:
-        # Of a rename the second is the one that a person knows: the first lies in a staging directory.
+        # Of a rename's two names the second is known to people: the first is in a staging directory.
         name = error.filename2 or error.filename
         path = Path(name) if isinstance(name, str) else where
         raise from_output_error(error, path) from error

@@ -1,11 +1,10 @@
-"""A worker's result passes into the supervisor's own hands: looked at once, by one descriptor, and out of anybody's reach.
+"""Transfer of a worker's result into the supervisor's own directory, where no worker can write to it.
 
-A worker writes through a descriptor that it was given, and one that a hostile picture has taken over may keep that and write
-again at any time, also once the result has been published. So a result is moved only where the kernel says that nobody has
-it open for writing any more (a lease, fcntl(2)): the worker can open nothing by its name, so that nobody ever will. Where the
-kernel does not say so, as on most shares, or says that somebody has, the bytes are copied into a new file, which no
-worker has ever had. What is hashed is what is kept, in either case. This module must not read what a result shows, and
-gives it no name that a user sees.
+A worker writes through a descriptor. A worker that a hostile picture has taken over may keep it, and write again at any time, even
+after the result was published. So a result is moved only if the kernel confirms that no process has it open for writing (a
+lease, fcntl(2)): since workers cannot open files by name, none can do so later. If the kernel cannot confirm that, as on most
+shares, or a process has it open, the bytes are copied into a new file, which no worker has ever had. In both cases the hashed
+bytes are those that are kept. This module must not read a result's contents, and gives it no name that a user sees.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ _PIECE: Final = 1 << 20
 
 
 def take_over(result: Staged, theirs: Staging, own: Staging, permissions: Permissions) -> bool:
-    """Take a result to the supervisor's own directory, if it is the one that was reported.
+    """Transfer a result to the supervisor's own directory, if it is as reported.
 
     Args:
-        result: as the worker reported it.
-        theirs: where it lies.
-        own: where it is to lie; it may be there already.
-        permissions: what it is to have meanwhile.
+        result: the worker's report of the result.
+        theirs: the worker's directory.
+        own: the supervisor's directory; the result may be there already.
+        permissions: the permissions of the result while it is staged.
 
     Returns:
-        Whether it lies there now, as it was reported.
+        Whether the result is in the supervisor's directory now, as reported.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     with ExitStack() as stack:
         there = stack.enter_context(own.find(result.name))
@@ -68,10 +67,10 @@ def take_over(result: Staged, theirs: Staging, own: Staging, permissions: Permis
 
 
 def is_kept_open(theirs: Staging) -> bool:
-    """Whether somebody has one of a job's files open for writing, although its worker has reported: an honest one has closed them.
+    """Whether a process has one of a job's files open for writing after the report, by which time workers close them.
 
     Args:
-        theirs: the job's directory.
+        theirs: directory of the job.
     """
     with suppress(OSError):
         for name in theirs.names():
@@ -85,7 +84,7 @@ def is_kept_open(theirs: Staging) -> bool:
 
 
 def _taken(file: FileIO, result: Staged, staged: Entry, there: Entry, permissions: Permissions) -> bool:
-    """Move it where nobody can write to it any more, or else copy it."""
+    """Move the file if no process can write to it any more, else copy it."""
     if writers_of(file.fileno()) is Writers.NONE:
         return _is(file, result) and _moved(file, staged, there, permissions)
     return _copied(file, result, there, permissions)
@@ -99,15 +98,15 @@ def _open(entry: Entry) -> FileIO | None:
 
 
 def _may_be(file: FileIO, result: Staged) -> bool:
-    """Whether it is worth reading: another name of it could change it later, and another size may be without end."""
+    """Whether a file is worth hashing: it has the reported size, no holes, and no second name by which it could change later."""
     status = os.fstat(file.fileno())
     return status.st_nlink == 1 and status.st_size == result.bytes and not _has_holes(file, result.bytes)
 
 
 def _has_holes(file: FileIO, size: int) -> bool:
-    """Whether some of it was never written: reading it costs what a whole file does, and making it nothing.
+    """Whether a part of a file was never written: a hole costs nothing to create, but as much to read as data.
 
-    Where the file system does not tell, it has none.
+    If the file system does not report holes, there are none.
     """
     try:
         return os.lseek(file.fileno(), 0, os.SEEK_HOLE) < size
@@ -122,7 +121,7 @@ def _is(file: FileIO, result: Staged) -> bool:
 
 
 def _copied(file: FileIO, result: Staged, there: Entry, permissions: Permissions) -> bool:
-    """Write its bytes into a file of our own, and see that they are those that were reported."""
+    """Copy the bytes into a new file, and check that they are as reported."""
     written = write_whole(there, partial(_copy, file, result.bytes), permissions)
     if (written.bytes, written.sha256) != (result.bytes, result.sha256):
         there.unlink()
@@ -131,7 +130,7 @@ def _copied(file: FileIO, result: Staged, there: Entry, permissions: Permissions
 
 
 def _copy(file: FileIO, size: int, sink: Sink) -> None:
-    """So many bytes, and no more: somebody may still be writing."""
+    """Copy ``size`` bytes and no more: a process may still be writing."""
     at = 0
     while at < size and (piece := os.pread(file.fileno(), min(_PIECE, size - at), at)):
         sink.write(piece)
@@ -139,7 +138,7 @@ def _copy(file: FileIO, size: int, sink: Sink) -> None:
 
 
 def _moved(file: FileIO, staged: Entry, there: Entry, permissions: Permissions) -> bool:
-    """Move it, and see that it was this very file that was moved."""
+    """Move the file, and check that the moved file is the one that was hashed."""
     replace(staged, there)
     opened, moved = os.fstat(file.fileno()), there.lstat()
     if not os.path.samestat(opened, moved) or not stat.S_ISREG(moved.st_mode):

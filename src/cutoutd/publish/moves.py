@@ -1,10 +1,10 @@
-"""One move of a plan: the rename, and what the disk says of it after a crash.
+"""One move of a plan: the rename, and its state on the disk after a crash.
 
-This module must not rely on anything but names and hashes: the process that planned the move may be gone.
+This module must rely on names and hashes alone: the process that planned the move may be gone.
 
-A file that is to be replaced is swapped with the new one in one step, and what came out under the staged name is looked
-at: if another program saved something there a moment before, that gets its name back. Where the file system knows no
-swap, the look is before the rename alone.
+A file that is to be replaced is exchanged with the new one in one step, and the old file is then checked under the staged name:
+if another program saved something there a moment before, that gets its name back. If the file system has no exchange, the
+file is checked only before the rename.
 """
 
 from __future__ import annotations
@@ -30,20 +30,22 @@ if TYPE_CHECKING:
 
 
 def carry_out(move: Move, access: Access) -> None:
-    """Give a staged file its name; one that has it already is done.
+    """Give a staged file its name; does nothing if it has the name already.
 
     Args:
-        move: of a plan that was written down.
-        access: gives the file what one made in its very directory would have.
+        move: move of a recorded plan.
+        access: gives the file the rights of one created in its target's directory.
 
     Raises:
         TargetTakenError: a file that the plan does not know has the name.
         ResultLostError: the file is neither staged nor under its name.
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     with _names(move) as (staged, target):
         if target is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), move.target)  # it went away
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), move.target
+            )  # the directory is gone
         if staged is not None and _is_done(move, staged, target, access):
             return
         if has_bytes(target, move.sha256):
@@ -62,16 +64,16 @@ def stands(move: Move) -> bool:
 
 
 def can_be_finished(move: Move) -> bool:
-    """Whether the file is there, whole, under either of its names."""
+    """Whether the complete file exists, under either of its names."""
     with _names(move) as (staged, target):
         return has_bytes(staged, move.sha256) or has_bytes(target, move.sha256)
 
 
 def abandon(move: Move) -> None:
-    """Throw away what is staged; what an interrupted swap has left there, and is not ours, gets its name back.
+    """Remove the staged file; a file of another program that an interrupted exchange has left there gets its name back.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     with _names(move) as (staged, target):
         if staged is None:
@@ -84,11 +86,10 @@ def abandon(move: Move) -> None:
 
 @contextmanager
 def _names(move: Move) -> Iterator[tuple[Entry | None, Entry | None]]:
-    """The staged name and the one it gets; None for one whose directory is not there."""
+    """Open the staged name and the target; None for one whose directory does not exist."""
     tree = Tree(Path(move.root))
-    own = Tree(
-        tree.root, Private(tree.root)
-    )  # what somebody else has put in its place gets no name, nor other rights
+    # A directory that another user has put in place of ours is not entered.
+    own = Tree(tree.root, Private(tree.root))
     with (
         own.find(tree.relative(move.staged)) as staged,
         tree.find(tree.relative(move.target)) as target,
@@ -97,7 +98,7 @@ def _names(move: Move) -> Iterator[tuple[Entry | None, Entry | None]]:
 
 
 def _is_done(move: Move, staged: Entry, target: Entry, access: Access) -> bool:
-    """Rename, unless what has the name is not what the plan says may go."""
+    """Rename the file, unless the target is not what the plan expects; returns whether it was renamed."""
     try:
         if _replaces_others(move):
             return _replace(move, staged, target, access)
@@ -106,15 +107,15 @@ def _is_done(move: Move, staged: Entry, target: Entry, access: Access) -> bool:
             rename_new(staged, target)
             return True
     except FileExistsError:
-        pass  # by a stranger, or by us before a crash: the hash tells
+        pass  # a file of another program, or ours from before a crash: the hash tells
     except FileNotFoundError:
         if staged.exists():
-            raise  # the target's directory went away, or what is to be replaced did in this instant
+            raise  # the target's directory is gone, or the file to be replaced was removed at this moment
     return False
 
 
 def _replaces_others(move: Move) -> bool:
-    """Whether other bytes than its own are to go for it."""
+    """Whether the file is to replace other bytes than its own."""
     return move.replaces_sha256 not in (None, move.sha256)
 
 
@@ -122,7 +123,7 @@ def _replace(move: Move, staged: Entry, target: Entry, access: Access) -> bool:
     present = examine(target)
     if present is None:
         if not has_bytes(staged, move.sha256):
-            return False  # it was swapped before a crash, and the new one was removed since
+            return False  # it was exchanged before a crash, and the new file was removed since
         access.fit(staged, target)
         rename_new(staged, target)
         return True
@@ -138,20 +139,20 @@ def _replace(move: Move, staged: Entry, target: Entry, access: Access) -> bool:
 
 
 def _drop_swapped(move: Move, staged: Entry, target: Entry) -> None:
-    """The new file has its name, and what had it is staged: it goes if it is what the plan says.
+    """Remove the old file, which has the staged name after an exchange, if it is what the plan expects.
 
     Raises:
         TargetTakenError: it is not, and has its name back.
-        ResultLostError: so it is, and the new one is gone.
+        ResultLostError: it is not, and the new file is gone.
     """
     if _is_known(move, staged):
         staged.unlink(missing_ok=True)
         return
     if not staged.exists():
         return
-    # Another program saved it between our look and the swap.
+    # Another program saved a file between our check and the exchange.
     if exchange(staged, target) and not has_bytes(staged, move.sha256):
-        # And once more meanwhile, in place of ours: the later one stays, as it would have without us.
+        # And once more meanwhile, over ours: the latest file stays, as it would have without us.
         exchange(staged, target)
         staged.unlink(missing_ok=True)
         raise ResultLostError("another program has replaced the result", path=target.path)
@@ -159,6 +160,6 @@ def _drop_swapped(move: Move, staged: Entry, target: Entry) -> None:
 
 
 def _is_known(move: Move, staged: Entry) -> bool:
-    """Whether what is staged is the move's own file, or what that replaces."""
+    """Whether the staged file is the move's own, or the one that it replaces."""
     found = examine(staged)
     return found is not None and found.sha256 in (move.sha256, move.replaces_sha256)

@@ -1,7 +1,7 @@
-"""Which name a result gets: stem, suffix and extension, what follows when that is contested, and how long it may be.
+"""The names of results: stem, suffix and extension, the alternatives if a name is taken, and its length.
 
-Pure: this module must not touch files, and must not know who has which name; it only says in which
-order names are to be tried, which forms a name has for disks that refuse it, and what makes two of them the same.
+Pure: this module must not touch files, and must not know who has which name. It only gives the order in which names are tried,
+the forms of a name for disks that refuse it, and the key under which two names are the same.
 
 All paths are relative to a folder, with ``/`` between parts, as text that ``os.fsdecode`` gave (PEP 383).
 """
@@ -21,20 +21,18 @@ if TYPE_CHECKING:
 
 NAME_MAX_BYTES = 255  # of one part of a path, on every file system in common use
 KEPT_BYTES = 200  # of a name that is too long
-EXTENSION_MAX = 8  # characters after a last dot that still read as a kind of file
+EXTENSION_MAX = 8  # characters after a last dot that still count as an extension
 
 REVIEW = "review"  # sub-folder of the output for doubtful results
-MARK = "~"  # stands before the digits that tell sources apart whose names would be the same, or are cut short
-RECORD_SUFFIX = ".error.json"  # of a failure's record
-FAILED = "failed"  # sub-folder of the output for what could not be cut
-SAFE_BYTES = (
-    100  # of one part in the safe form: eCryptfs takes 143, and a sidecar's name is longer than its cutout's
-)
+MARK = "~"  # before the digits that distinguish sources with otherwise equal names, or shortened names
+RECORD_SUFFIX = ".error.json"  # of a failure record
+FAILED = "failed"  # sub-folder of the output for failure records
+SAFE_BYTES = 100  # of one part in the safe form: eCryptfs takes 143, and sidecars have longer names
 
 # What Windows, and so SMB, NTFS and exFAT, refuse: "Naming Files, Paths, and Namespaces" in Microsoft's documentation.
-# Bytes that are no UTF-8, which os.fsdecode gives as surrogates, have no name there at all.
+# Bytes that are not UTF-8, which os.fsdecode turns into surrogates, cannot be in a name there at all.
 _NOT_PORTABLE = re.compile('[<>:"|?*\\\\\x00-\x1f\x7f\ud800-\udfff]')
-_ENDS = re.compile("[. ]+$")  # left out silently there, so that two names become one
+_ENDS = re.compile("[. ]+$")  # dropped silently there, so that two names become one
 _DEVICES = re.compile(
     r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|COM[0-9\xb9\xb2\xb3]|LPT[0-9\xb9\xb2\xb3]) *(?=\.|$)", re.IGNORECASE
 )
@@ -43,27 +41,27 @@ OVERLAY_SUFFIX = "-overlay"  # of the picture that shows a doubtful matte over i
 
 
 class NameForm(Enum):
-    """How far a name may be from its source's: the later ones are for disks that refuse the earlier ones."""
+    """How much a name may differ from its source's; later forms are for disks that refuse the earlier ones."""
 
-    PLAIN = "plain"  # as the source's
+    PLAIN = "plain"  # like the source's
     PORTABLE = "portable"  # without what Windows refuses
-    SAFE = "safe"  # letters, digits and few signs, and short
+    SAFE = "safe"  # letters, digits and a few signs, and short
 
 
 def forms(*, portable: bool) -> tuple[NameForm, ...]:
-    """The forms that names may have, the first where nothing refuses it.
+    """Return the forms that names may have, the preferred one first.
 
     Args:
-        portable: none may be one that Windows refuses.
+        portable: whether names that Windows refuses are excluded.
     """
     return (NameForm.PORTABLE, NameForm.SAFE) if portable else tuple(NameForm)
 
 
 def formed(path: str, form: NameForm) -> str:
-    """A path in a form; a name that has it already is left as it is.
+    """Return a path in a form; a name that has the form already is not changed.
 
     Args:
-        path: with ``/`` between parts.
+        path: path with ``/`` between parts.
         form: the form.
     """
     if form is NameForm.PLAIN:
@@ -73,7 +71,7 @@ def formed(path: str, form: NameForm) -> str:
 
 
 def is_usual(name: str) -> bool:
-    """Whether every file system takes this part of a path, so that it need not be tried."""
+    """Whether every file system accepts this part of a path, so that it need not be tried."""
     return _safe(name) == name
 
 
@@ -85,7 +83,7 @@ def _portable(name: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """Altered names get digits of the whole one's hash, as few letters are left to tell them apart."""
+    """Return a safe name; a changed one gets digits of the original's hash, since few letters are left to distinguish it."""
     plain = _portable(name)
     letters = "".join(one for one in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(one))
     shaped = _NOT_SAFE.sub("_", letters)
@@ -97,22 +95,22 @@ def _safe(name: str) -> str:
 
 
 def candidates(source: str, *, suffix: str, extension: str, again: bool = False) -> Iterator[str]:
-    """Names for a result, the best first; without end, each different.
+    """Yield names for a result, the best first; without end, each different.
 
     ``a.tif`` gives ``a.png``, ``a-tif.png``, ``a-tif-2.png``, ``a-tif-3.png`` and so on. The suffix
     stays last, before the extension: ``a_cut.png``, ``a-tif_cut.png``.
 
-    The kind of its source tells a result from that of another kind with the same stem. Where it was an earlier picture
-    of the same name that got ``a.png``, a number does: ``a.png``, ``a-2.png``, ``a-3.png``.
+    The source's kind distinguishes a result from that of another kind with the same stem. If an earlier picture of the same name
+    has ``a.png``, a number does: ``a.png``, ``a-2.png``, ``a-3.png``.
 
     Args:
         source: path of the picture in its input folder.
-        suffix: of the rendition.
-        extension: of the result, without its dot.
-        again: another picture had the source's name before.
+        suffix: suffix of the rendition.
+        extension: extension of the result, without its dot.
+        again: whether another picture had the source's name before.
 
     Raises:
-        ValueError: the source leaves its folder, or the suffix is more than a part of a name.
+        ValueError: the source leaves its folder, or the suffix contains a separator.
     """
     parent, name = _split(source)
     stem, kind = split_name(name)
@@ -126,7 +124,7 @@ def candidates(source: str, *, suffix: str, extension: str, again: bool = False)
 
 
 def has_kind(output: str, source: str) -> bool:
-    """Whether a result's name has its source's kind in it, as those have whose stem was another picture's.
+    """Whether a result's name contains its source's kind, as it does if its stem was another picture's.
 
     Args:
         output: path of the result in the output folder.
@@ -137,16 +135,16 @@ def has_kind(output: str, source: str) -> bool:
 
 
 def placed(source: str, *, directory: str, review: bool) -> str:
-    """Where a source would lie for its results to go where they belong.
+    """Return the path that a source would have if its results were placed by it.
 
     Args:
         source: path of the picture in its input folder.
-        directory: of the rendition, or empty.
-        review: the result is doubtful.
+        directory: directory of the rendition; empty: none.
+        review: whether the result is doubtful.
 
     Returns:
-        A path whose first part is ``review`` for doubtful results alone: a sub-folder of the input that is called so, or
-        like another sub-folder of ours, gets a ``_``.
+        The path; its first part is ``review`` for doubtful results only. A sub-folder of the input with that name, or that of
+        another of our sub-folders, gets a ``_`` appended.
     """
     path = "/".join(part for part in (directory, source) if part)
     if review:
@@ -156,22 +154,22 @@ def placed(source: str, *, directory: str, review: bool) -> str:
 
 
 def sidecar_name(output: str) -> str:
-    """The sidecar's path for an output's: the same and ``.json``."""
+    """Return the path of an output's sidecar: the output's with ``.json``."""
     parent, name = _split(output)
     return parent + fitted(name, ".json")
 
 
 def failure_names(folder: str, source: str, *, portable: bool = False) -> tuple[str, ...]:
-    """The names a failure's record may have, the best first: the plain one, and those that only this source can have.
+    """Return the names that a failure record may have, the best first: the plain one, and names that only this source can have.
 
-    The others are for an output folder where the first is taken, by a stranger's file or, where letters'
-    case makes no difference, by another source's record, and for one that refuses it. They all have ``MARK``. The last
-    has no sub-folder, in case a file stands in its place.
+    The latter are for an output folder in which the plain one is taken, by another program's file or, on a case-insensitive file
+    system, by another source's record, and for one that refuses it. They all contain ``MARK``. The last has no sub-folder, in case a
+    file has that name.
 
     Args:
-        folder: the folder's name.
+        folder: name of the folder.
         source: path of the picture in its input folder.
-        portable: none may be one that Windows refuses.
+        portable: whether names that Windows refuses are excluded.
     """
     parent, name = _split(source)
     mark = _digits(f"{folder}\0{source}")
@@ -183,7 +181,7 @@ def failure_names(folder: str, source: str, *, portable: bool = False) -> tuple[
 
 
 def numbered(source: str) -> Iterator[str]:
-    """The name itself, then ``a-2.tif``, ``a-3.tif`` and so on, for an original that is put away."""
+    """Yield the name itself, then ``a-2.tif``, ``a-3.tif`` and so on, for an original that is moved."""
     parent, name = _split(source)
     yield parent + name
     stem, kind = split_name(name)
@@ -193,10 +191,10 @@ def numbered(source: str) -> Iterator[str]:
 
 
 def claim_key(path: str) -> bytes:
-    """What an absolute path is known by when names are given out: equal for names that some file system confuses.
+    """Return the key of an absolute path for reservations: equal for names that some file system treats as the same.
 
-    Unicode's canonical caseless match (The Unicode Standard, section 3.13), in NFC. Bytes, because a
-    name that is not UTF-8 is no text for a database.
+    Unicode's canonical caseless match (The Unicode Standard, section 3.13), in NFC. Bytes, because a name that is not UTF-8 cannot be
+    stored as text in a database.
     """
     folded = unicodedata.normalize("NFD", path).casefold()
     return unicodedata.normalize("NFC", folded).encode("utf-8", "surrogateescape")
@@ -206,10 +204,10 @@ _OURS = frozenset(map(claim_key, (REVIEW, FAILED, ".cutoutd-staging")))
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Stem and extension, without the dot between them; the extension may be empty.
+    """Return stem and extension, without the dot between them; the extension may be empty.
 
-    Only what looks like a kind of file is one: ``Dr. Smith`` and ``v1.2`` have none, because pictures are
-    known by their bytes and may have any name, and cutting it there would rename them and make them meet.
+    Only a short alphanumeric ending that is not a number counts: ``Dr. Smith`` and ``v1.2`` have no extension. Pictures are recognised by their bytes and
+    may have any name, and splitting these would rename them and could make two names equal.
     """
     stem, _, kind = name.rpartition(".")
     is_kind = kind.isascii() and kind.isalnum() and not kind.isdigit() and len(kind) <= EXTENSION_MAX
@@ -217,31 +215,31 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def fitted(head: str, tail: str) -> str:
-    """One part of a path, ``head`` and ``tail``, shortened if it is longer than file systems allow.
+    """Return one part of a path, ``head`` and ``tail``, shortened if it is longer than file systems allow.
 
-    The first 200 bytes, ``~`` and 8 hex digits of the whole name's SHA-256 stand for a longer name. The
-    tail is kept behind them: without its extension nobody could open the file.
+    A longer name becomes its first 200 bytes, ``~``, 8 hex digits of the whole name's SHA-256, and the tail: without its extension
+    the file could not be opened.
 
     Args:
-        head: of any length.
+        head: text of any length.
         tail: extensions with their dots, at most 40 bytes.
 
     Raises:
-        ValueError: the name has a ``/`` or NUL in it.
+        ValueError: the name contains a ``/`` or NUL.
     """
     name = head + tail
     if "/" in name or "\0" in name:
         raise ValueError(f"not one part of a path: {name!r}")
     if len(os.fsencode(name)) <= NAME_MAX_BYTES:
         return name
-    # A character is one to four bytes, a byte that is no text is one surrogate: neither is ever split.
+    # A character has one to four bytes, and a byte that is not text is one surrogate: neither is ever split.
     ends = itertools.accumulate(len(os.fsencode(character)) for character in head)
     kept = sum(end <= KEPT_BYTES for end in ends)
     return f"{head[:kept]}{MARK}{_digits(name)}{tail}"
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The parent with its ``/``, or nothing, and the name."""
+    """Return the parent with its ``/``, or an empty string, and the name."""
     parts = path.split("/")
     if any(part in {"", ".", ".."} for part in parts):
         raise ValueError(f"not a path inside a folder: {path!r}")

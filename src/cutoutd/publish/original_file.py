@@ -1,7 +1,7 @@
-"""The file that was cut: held open from the look at its bytes until it has lost its name, and removed if it still is that one.
+"""The original that was cut: opened before its bytes are hashed, and removed only if it is still the same file.
 
-It is reached from the folder's input by directories alone, never through a link. This module must not be called before
-the journal says done, and removes nothing but what was cut.
+It is reached from the folder's input through directories only, never through a link. This module must not be called before the
+journal has the job as done, and removes nothing but what was cut.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
 
 
 class CleanupOutcome(Enum):
-    """What became of an original."""
+    """The outcome of moving or deleting an original."""
 
-    MOVED = "moved"  # it lies in the folder for originals
-    DELETED = "deleted"  # it was removed
+    MOVED = "moved"  # it is in the folder for originals
+    DELETED = "deleted"  # it was deleted
     CHANGED = "changed"  # it is not what was cut any more, and was left alone
-    GONE = "gone"  # somebody else took it away, or a link stands in the way to it
-    KEPT = "kept"  # it stays: the folder keeps originals by now
+    GONE = "gone"  # another program removed it, or a link is in its path
+    KEPT = "kept"  # it stays: the settings say so now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CleanupResult:
-    """What became of an original.
+    """The outcome, and the new path.
 
     Attributes:
-        to: absolute path it was moved to.
+        outcome: the outcome.
+        to: absolute path that it was moved to; None: it was not moved.
     """
 
     outcome: CleanupOutcome
@@ -51,13 +52,13 @@ class CleanupResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Original:
-    """The file that was cut, held open, so that nothing else can be taken for it.
+    """The original that was cut, held open, so that no other file can be mistaken for it.
 
     Attributes:
-        entry: where it was found.
-        file: open for reading.
-        seen: its state when its bytes were hashed.
-        sha256: of them, hex.
+        entry: the entry under which it was opened.
+        file: the file, open for reading.
+        seen: its stat when its bytes were hashed.
+        sha256: SHA-256 of the bytes, hex.
     """
 
     entry: Entry
@@ -66,7 +67,7 @@ class Original:
     sha256: str
 
     def is_at(self, entry: Entry) -> bool:
-        """Whether a name stands for it, or for a file with the same bytes."""
+        """Whether a name belongs to this file, or to one with the same bytes."""
         try:
             if same_state(self.seen, entry.lstat()):
                 return True
@@ -77,24 +78,24 @@ class Original:
 
     @property
     def is_unchanged(self) -> bool:
-        """Nobody has written to it since its bytes were hashed."""
+        """Whether it was not written to since its bytes were hashed."""
         return same_state(self.seen, os.fstat(self.file.fileno()))
 
 
 def restore_interrupted(inputs: Tree, enters: Callable[[str], bool]) -> list[str]:
-    """Give every original its name back whose removal was interrupted, where no journal knows of that any more.
+    """Restore every original whose removal was interrupted, for a folder whose journal does not know of it.
 
-    It must not be called while originals of this folder may be removed.
+    It must not be called while originals of this folder may be being removed.
 
     Args:
         inputs: the folder's input.
         enters: whether a sub-folder is entered.
 
     Returns:
-        The paths that they have again, unless something else has those by now.
+        The restored paths, or the next free names if other files have those.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     restored = []
     waiting = [""]
@@ -119,10 +120,10 @@ def restore_interrupted(inputs: Tree, enters: Callable[[str], bool]) -> list[str
 
 
 def keep_original(inputs: Tree, path: str) -> CleanupResult:
-    """Leave an original where it is; one whose removal was interrupted gets its name back.
+    """Leave an original where it is; if its removal was interrupted, restore it.
 
     Raises:
-        StorageError: the disk or share does not answer as it should.
+        StorageError: the disk or share fails.
     """
     with storage_faults(inputs.root), inside(inputs, path) as entry:
         if entry is not None and put_back(entry):
@@ -133,16 +134,16 @@ def keep_original(inputs: Tree, path: str) -> CleanupResult:
 def delete_original(
     inputs: Tree, path: str, sha256: str, removed: Callable[[], None] = lambda: None
 ) -> CleanupResult:
-    """Delete an original, if it still is what was cut.
+    """Delete an original, if it is still what was cut.
 
     Args:
         inputs: the folder's input.
-        path: of the original in it.
-        sha256: of the version that was cut, hex.
-        removed: called once it is, even if its directory then refuses to be synced.
+        path: path of the original in the input.
+        sha256: SHA-256 of the version that was cut, hex.
+        removed: called once it is deleted, even if the sync of its directory fails then.
 
     Raises:
-        StorageError: it cannot be read or deleted, or is open for writing; or it is deleted, and that cannot be synced.
+        StorageError: it cannot be read or deleted, is open for writing, or is deleted but the directory cannot be synced.
     """
     with storage_faults(inputs.root), inside(inputs, path) as entry:
         if entry is None:
@@ -155,13 +156,13 @@ def delete_original(
 
 
 def current_sha256(inputs: Tree, path: str) -> str | None:
-    """SHA-256 of the file at a path now, after a removal of it that was interrupted is undone.
+    """Return the SHA-256 of the file at a path, once an interrupted removal of it is undone.
 
     Returns:
-        None if there is none, or something else than a file that can be read and holds still.
+        None if there is no file, or it is not a readable regular file, or it changes.
 
     Raises:
-        OSError: the disk or share does not answer as it should, or somebody has it open for writing.
+        OSError: the disk or share fails, or a process has it open for writing.
     """
     with inside(inputs, path) as entry:
         if entry is None:
@@ -179,26 +180,26 @@ _LEFT = {Removal.GONE: CleanupOutcome.GONE, Removal.KEPT: CleanupOutcome.CHANGED
 
 
 def remove_original(original: Original, entry: Entry, removed: Callable[[], None] = lambda: None) -> Removal:
-    """Remove what was cut, durably.
+    """Remove the original, durably.
 
     Raises:
-        OSError: it cannot be removed, or somebody has it open for writing.
+        OSError: it cannot be removed, or a process has it open for writing.
     """
     removal = remove(entry, original.is_at)
     if removal is Removal.HELD:
         raise OSError(errno.EBUSY, _HELD, os.fspath(entry.path))
     if removal is Removal.REMOVED:
         removed()
-        entry.sync_directory()  # nobody would remove it again if a power cut brought it back
+        entry.sync_directory()  # it would not be removed again if a power failure brought it back
     return removal
 
 
 @contextmanager
 def inside(inputs: Tree, path: str) -> Iterator[Entry | None]:
-    """Reach an original; None if there is no way to it inside the input.
+    """Open the entry of an original; None if no directories lead to it inside the input.
 
     Raises:
-        OSError: the input is not there, or does not answer as it should.
+        OSError: the input is missing, or fails.
     """
     with ExitStack() as stack:
         entry = None
@@ -212,15 +213,15 @@ def inside(inputs: Tree, path: str) -> Iterator[Entry | None]:
 
 @contextmanager
 def held(entry: Entry, sha256: str) -> Iterator[Original | CleanupResult]:
-    """Open an original that is to go, wherever an interrupted removal has left it; or why it is to be left alone.
+    """Open an original that is to be removed, also under its private name; yields a result instead if it is to stay.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     with ExitStack() as stack:
         found = _open(private(entry), sha256, stack)
         if isinstance(found, CleanupResult):
-            if put_back(entry):  # another version, that was never cut
+            if put_back(entry):  # another version, which was not cut
                 entry.sync_directory()
             found = _open(entry, sha256, stack)
         yield found

@@ -1,8 +1,8 @@
 """The folder that originals are moved to once their cutouts are published.
 
-Across file systems an original is copied, with what it is besides its bytes: owner, mode, times and extended attributes,
-as far as this user may give them. A copy of another user's file stays this user's, unless this user is root. This module
-must not be called before the journal says done, and never replaces a file.
+Across file systems an original is copied, with its owner, mode, times and extended attributes, as far as this user may set them.
+A copy of another user's file belongs to this user, unless this user is root. This module must not be called before the journal
+has the job as done, and never replaces a file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cutoutd.publish.original_file import Original
 
 MAX_NUMBERED: Final = 100
-"""So many originals of one name are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
+"""The most originals of one name that are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
 
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
@@ -44,11 +44,11 @@ _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 class OriginalsFolder:
     """The folder that originals of one hot folder are moved to; used by one thread at a time.
 
-    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+    Each method raises StorageError if the disk or share fails, and may be called again then.
 
     Args:
-        directory: absolute; it must exist.
-        run: the id of this run of the daemon.
+        directory: absolute path; it must exist.
+        run: id of this session of the daemon.
     """
 
     def __init__(self, directory: Path, run: str) -> None:
@@ -59,21 +59,21 @@ class OriginalsFolder:
         self._directories = Directories()
 
     def move(self, inputs: Tree, path: str, sha256: str, *, job: int, to: str = "") -> CleanupResult:
-        """Move an original, or what belongs to one, there, if it still is what it was.
+        """Move an original, or a companion, into the folder, if it is unchanged.
 
-        Sub-folders are mirrored. A name that the disk refuses gets a portable or a safe form. A taken name is followed by ``a-2.jpg`` and so on; a file there with the very
-        same bytes is taken for this one, moved before a crash. Across file systems it is copied, synced, and
-        only then removed; the copy keeps owner, mode, times and extended attributes as far as this user may give them.
+        Sub-folders are mirrored. A name that the disk refuses gets a portable or a safe form. If a name is taken, ``a-2.jpg`` and so on
+        are tried; a file there with the same bytes counts as this one, moved before a crash. Across file systems it is copied, synced,
+        and only then removed; the copy keeps owner, mode, times and extended attributes as far as this user may set them.
 
         Args:
             inputs: the folder's input.
-            path: of the original in it, with ``/`` between parts.
-            sha256: of the version that was cut, hex.
-            job: the journal's id.
-            to: the name it is wanted under there; empty: ``path``.
+            path: path of the original in the input, with ``/`` between parts.
+            sha256: SHA-256 of the version that was cut, hex.
+            job: id of the job.
+            to: the path that it should get; empty: ``path``.
 
         Raises:
-            NameRefusedError: the disk takes no name for it, while it takes others.
+            NameRefusedError: the disk refuses all of its names, while it accepts others.
             StorageError: it cannot be read, moved or copied, or is open for writing; the original is still there.
         """
         with storage_faults(self._directory), inside(inputs, path) as entry:
@@ -85,7 +85,7 @@ class OriginalsFolder:
                 return self._move(original, entry, to or path, job)
 
     def placed(self, path: str, sha256: str) -> str:
-        """The name under which an original lies there that was moved before a crash; empty if it does not."""
+        """Return the path of an original that was moved here before a crash; empty if it was not."""
         with storage_faults(self._directory):
             for form in dict.fromkeys(formed(path, form) for form in NameForm):
                 with self._tree.find(form) as entry:
@@ -97,17 +97,17 @@ class OriginalsFolder:
         return ""
 
     def relative(self, path: Path) -> str:
-        """The path in it of something that was moved there."""
+        """Return the relative path of a moved file."""
         return self._tree.relative(path)
 
     def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
-        """Remove what dead runs left of copies, and the staging directory if nothing is left in it.
+        """Remove incomplete copies of ended sessions, and the staging directory if it is empty.
 
         Args:
-            dead: ids of the runs that are known to have ended.
+            dead: ids of the ended sessions.
 
         Returns:
-            What was removed.
+            The paths that were removed.
         """
         with storage_faults(self._directory):
             removed = sweep(self._directory, is_dead=dead.__contains__, needed=())
@@ -120,22 +120,22 @@ class OriginalsFolder:
             return CleanupResult(outcome=CleanupOutcome.CHANGED)
         directory, _, _ = name.rpartition("/")
         with self._tree.entry(name) as target:
-            # On the disk under its new name before it loses the old one, where it still has that.
+            # Under its new name on the disk before it loses the old one, if it still has that.
             self._directories.sync([(self._tree, directory)])
             left = remove_original(original, entry)
             if left is Removal.GONE:
                 entry.sync_directory()
             elif left is Removal.KEPT and _is_same(entry, target):
-                target.unlink()  # written to while it had both names: it is another version under both
+                target.unlink()  # it was written to while it had both names, and is another version now
                 return CleanupResult(outcome=CleanupOutcome.CHANGED)
         return CleanupResult(outcome=CleanupOutcome.MOVED, to=self._directory / name)
 
     def _place(self, original: Original, path: str, job: int) -> str | None:
-        """Give an original a name there, in a form that the disk takes; None if it is not what was cut any more.
+        """Give an original a name that the disk accepts; returns None if it has changed.
 
         Raises:
-            NameRefusedError: the disk takes none of its names, while it takes others.
-            OSError: the disk or share does not answer as it should.
+            NameRefusedError: the disk refuses all of its names, while it accepts others.
+            OSError: the disk or share fails.
         """
         refused: NameRefusedError | None = None
         for name in dict.fromkeys(formed(path, form) for form in NameForm):
@@ -146,7 +146,7 @@ class OriginalsFolder:
                 )
             except NameRefusedError as error:
                 refused = error
-        assert refused is not None  # noqa: S101 -- there is a form at least
+        assert refused is not None  # noqa: S101 -- there is at least one form
         raise refused
 
     def _place_as(self, original: Original, path: str, job: int) -> str | None:
@@ -155,12 +155,12 @@ class OriginalsFolder:
             return name if target.exists() or self._put(original, target, job) else None
 
     def _put(self, original: Original, target: Entry, job: int) -> bool:
-        """Give an original its name there; False, and it has none, if it is not what was cut any more."""
+        """Give an original a name here; returns False, and gives it none, if it has changed."""
         try:
             if add_name(original.entry, target):
                 if original.is_at(target):
                     return True
-                target.unlink()  # another version came to stand under the first name: it has that still
+                target.unlink()  # another version has the first name now, and keeps it
                 return False
             rename_new(original.entry, target)
         except OSError as error:
@@ -174,7 +174,7 @@ class OriginalsFolder:
 
     @contextmanager
     def _free_or_same(self, path: str, sha256: str) -> Iterator[tuple[str, Entry]]:
-        """The first name that nothing has, or that these very bytes have."""
+        """Open the first name that is free, or that a file with the same bytes has."""
         for name in numbered(path):
             with self._tree.entry(name) as target:
                 found = examine(target)
@@ -183,7 +183,7 @@ class OriginalsFolder:
                     return
 
     def _copy(self, original: Original, target: Entry, job: int) -> bool:
-        """Copy it, by the descriptor that is held; False, and no copy, if its bytes are not those any more."""
+        """Copy the original from its open descriptor; returns False, and leaves no copy, if its bytes have changed."""
         self._staging.open()
         with self._staging.entry(f"{job}.original") as staged:
             try:
@@ -203,7 +203,7 @@ class OriginalsFolder:
 
 
 def _is_same(one: Entry, other: Entry) -> bool:
-    """Whether two names stand for one file."""
+    """Whether two names belong to the same file."""
     try:
         return os.path.samestat(one.lstat(), other.lstat())
     except FileNotFoundError:
@@ -214,15 +214,15 @@ def open_put_away(directory: Path, path: str, sha256: str) -> int | None:
     """Open an original that was moved to the folder for originals.
 
     Args:
-        directory: the folder for originals, absolute.
-        path: that the original had in its folder's input, with ``/`` between parts.
-        sha256: of its bytes, hex.
+        directory: absolute path of the folder for originals.
+        path: path that the original had in its folder's input, with ``/`` between parts.
+        sha256: SHA-256 of its bytes, hex.
 
     Returns:
-        A descriptor for reading, at its beginning; None if no file with these bytes lies under one of its names.
+        A descriptor for reading, at its beginning; None if no file with these bytes has one of its names.
 
     Raises:
-        StorageError: the disk or share does not answer as it should.
+        StorageError: the disk or share fails.
     """
     tree = Tree(directory)
     with storage_faults(directory):
@@ -238,26 +238,26 @@ def open_put_away(directory: Path, path: str, sha256: str) -> int | None:
 
 
 def copy_attributes(source: int, target: int) -> None:
-    """Give an open file what another one has besides its bytes.
+    """Copy owner, mode, extended attributes and times to an open file.
 
     Args:
-        source: descriptor of the file to be like, open for reading.
+        source: descriptor of the source, open for reading.
         target: descriptor of the copy, open for writing.
     """
     status = os.fstat(source)
     mode = stat.S_IMODE(status.st_mode)
-    # The owner first: a change of it clears bits of the mode. What is refused leaves the copy as it is.
+    # The owner first: changing it clears bits of the mode. What is refused stays as it is.
     if not _give(target, status.st_uid, status.st_gid):
         mode &= ~_SET_ID
     with suppress(OSError):
         os.fchmod(target, mode)
     _copy_extended(source, target)
-    with suppress(OSError):  # some shares keep no times
+    with suppress(OSError):  # some shares store no times
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _give(target: int, owner: int, group: int) -> bool:
-    """Give a file to its owner, or at least to its group; whether both could be had."""
+    """Set a file's owner and group, or at least its group; returns whether both were set."""
     try:
         os.fchown(target, owner, group)
     except OSError:
@@ -268,7 +268,7 @@ def _give(target: int, owner: int, group: int) -> bool:
 
 
 def _copy_extended(source: int, target: int) -> None:
-    """Extended attributes, access lists among them; each by itself, as a file system may know some and not others."""
+    """Copy extended attributes, including access lists; one by one, since a file system may support only some."""
     if not hasattr(os, "listxattr"):
         return  # macOS: Python has no call for them
     try:

@@ -1,4 +1,4 @@
-"""Where one folder's results go, and what the folder is known by: what the parts of its publisher share.
+"""The places of one folder's results and the folder's identity, which the parts of its publisher share.
 
 This module must not look at files or at the journal.
 """
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 class Directories:
     """The sub-folders of one or more trees, with a memory of which are known to be on the disk.
 
-    It must not make the folder itself: when a share is not mounted, that would fill the disk under it.
+    It must not create the folder itself: if a share is not mounted, that would fill the disk under it.
 
-    A sub-folder's own name is safe only once its parent is synced. That is done for each the first time a
-    result goes there, and not for every result.
+    A sub-folder's own name is durable only once its parent is synced. That is done the first time that a result goes there, not
+    for every result.
     """
 
     def __init__(self) -> None:
         self._durable: set[tuple[Tree, str]] = set()
 
     def make(self, tree: Tree, directory: str, *, mode: int = 0o777) -> None:
-        """Make a sub-folder and those between, where they are missing; the root must be there.
+        """Create a sub-folder and its parents, where they are missing; the root must exist.
 
         Raises:
-            FileNotFoundError: the root is not there.
-            NotADirectoryError: something else has the name of a sub-folder.
+            FileNotFoundError: the root does not exist.
+            NotADirectoryError: a file has the name of a sub-folder.
         """
         try:
             with tree.open(directory):
@@ -46,13 +46,13 @@ class Directories:
             self._durable -= {(tree, made) for made in tree.make(directory, mode=mode)}
 
     def sync(self, places: Iterable[tuple[Tree, str]]) -> None:
-        """See the names in each directory onto the disk, and its own in its parents.
+        """Sync the names in each directory, and, the first time, those of its parents.
 
         Args:
             places: pairs of a tree and a directory in it.
 
         Raises:
-            OSError: the disk or share failed at it; calling again syncs all of them again.
+            OSError: the disk or share fails; calling again syncs all of them again.
         """
         wanted: dict[tuple[Tree, str], None] = {}
         for tree, directory in places:
@@ -65,13 +65,13 @@ class Directories:
 
 
 class FolderIdentity:
-    """What a hot folder is known by: the UUID of its marker, told once it was found. Its name is a label, which may change.
+    """The identity of a hot folder: the UUID of its marker, once that was found. Its name is a label, which may change.
 
-    Sidecars and failure records say both. Those of earlier versions say the name alone, so the names that a folder had
-    before are known as well.
+    Sidecars and failure records contain both. Those of earlier versions contain only the name, so the earlier names of a folder are
+    known as well.
 
     Args:
-        name: what it is called now.
+        name: current name of the folder.
     """
 
     def __init__(self, name: str) -> None:
@@ -81,26 +81,26 @@ class FolderIdentity:
 
     @property
     def name(self) -> str:
-        """What it is called now."""
+        """The current name."""
         return self._name
 
     @property
     def names(self) -> frozenset[str]:
-        """What it is, or was, called."""
+        """The current and all earlier names."""
         return self._names
 
     @property
     def marker(self) -> str:
-        """UUID of its marker; empty until that was found."""
+        """UUID of the marker; empty until it was found."""
         return self._marker
 
     def found(self, marker: str, names: frozenset[str]) -> None:
-        """The folder was looked at; ``names`` are those it had before, as far as they are known."""
+        """Set the marker, once it was found, and the folder's known earlier names."""
         self._marker = marker
         self._names = names | {self._name}
 
     def owns(self, folder: str, marker: str) -> bool:
-        """Whether a record that says this name and this marker, which may be empty, is this folder's."""
+        """Whether a record with this name and this marker, which may be empty, belongs to this folder."""
         if marker and self._marker:
             return marker == self._marker
         return folder in self._names
@@ -108,20 +108,20 @@ class FolderIdentity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Places:
-    """The directories of one folder's results in one run.
+    """The directories of one folder's results in one session.
 
     Attributes:
-        identity: the folder's.
-        output: its output folder; it must exist.
-        sidecars: the folder for sidecars, which must exist; the output if they lie beside the results.
-        staging: where workers' results lie.
-        own: what is staged in the output apart from those.
-        sidecar_staging: where sidecars are staged: beside where they go, since a rename does not leave a file system.
-        directories: makes and syncs sub-folders.
-        refusals: tell an error of a name from one of the disk, in the output.
-        sidecar_refusals: the same in the folder for sidecars.
-        access: whom files belong to.
-        portable: the records of failures get names that Windows takes.
+        identity: identity of the folder.
+        output: the output folder; it must exist.
+        sidecars: the folder for sidecars, which must exist; the output if sidecars are beside the results.
+        staging: staging directory of the workers' results.
+        own: staging directory of the supervisor's files.
+        sidecar_staging: staging directory of sidecars, on the same file system as their target.
+        directories: creates and syncs sub-folders.
+        refusals: distinguishes errors of a name from errors of the disk, in the output.
+        sidecar_refusals: the same for the folder for sidecars.
+        access: access rights of the files.
+        portable: whether failure records get names that Windows accepts.
     """
 
     identity: FolderIdentity
@@ -148,7 +148,7 @@ class Places:
         inputs: Path | None,
         portable: bool,
     ) -> Self:
-        """Of a folder's settings; see `cutoutd.publish.publisher.Publisher`."""
+        """Return the places for a folder's settings; see `cutoutd.publish.publisher.Publisher`."""
         own = Staging(output, run, own=True)
         sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else own
         refusals = Refusals(output, own)
@@ -172,12 +172,12 @@ class Places:
         return tuple(dict.fromkeys((self.staging, self.own, self.sidecar_staging)))
 
     def owns(self, folder: str, marker: str) -> bool:
-        """Whether a record that says this name and this marker is this folder's."""
+        """Whether a record with this name and this marker belongs to this folder."""
         return self.identity.owns(folder, marker)
 
 
 def _up(directory: str) -> list[str]:
-    """The directory, its parents, and the root at the end."""
+    """Return the directory, its parents, and the root at the end."""
     way = [directory]
     while way[-1]:
         way.append(way[-1].rpartition("/")[0])

@@ -1,7 +1,7 @@
-"""What is going to be renamed to what: written down before the first rename, so that a crash can be repaired.
+"""The plan of a publication: which files are renamed to what, recorded before the first rename, so that a crash can be repaired.
 
-Values only: this module must not touch files. A plan survives in the journal as JSON text of plain ASCII;
-names that are not UTF-8 survive in it as escaped surrogates.
+Values only: this module must not touch files. A plan is stored in the journal as JSON text in ASCII; names that are not UTF-8 are
+stored as escaped surrogates.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from cutoutd.publish.sidecar import SidecarFacts
     from cutoutd.recipe import Rendition
 
-_KNOWN_NAMES = 1000  # candidates among which an earlier result's name is looked for
+_KNOWN_NAMES = 1000  # candidates among which an earlier result's name is searched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Move:
-    """One staged file on its way to its name.
+    """The rename of one staged file to its name.
 
     Attributes:
-        staged: absolute path it is renamed from.
-        target: absolute path it is renamed to.
-        root: the folder in which sub-folders may be made for the target.
-        bytes: size.
-        sha256: of the staged file, hex.
-        replaces_sha256: of the file that goes, hex; None where nothing may have the name.
+        staged: absolute path of the staged file.
+        target: absolute path of the target.
+        root: the folder in which sub-folders may be created for the target.
+        bytes: size in bytes.
+        sha256: SHA-256 of the staged file, hex.
+        replaces_sha256: SHA-256 of the file that is replaced, hex; None: the name must be free.
     """
 
     staged: str
@@ -50,23 +50,23 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Publication:
-    """The results of one version of a source, on the way to their names.
+    """The results of one version of a source, to be published.
 
     Attributes:
-        facts: for the sidecar; also which source it is.
-        staged: from the worker's report; a result's format is its extension.
-        renditions: of the recipe.
-        review: the results are doubtful, and go to ``review/``.
+        facts: facts for the sidecar, including the source.
+        staged: the results of the worker's report; a result's format is its extension.
+        renditions: renditions of the recipe.
+        review: whether the results are doubtful, and go to ``review/``.
         earlier: what is published for this source now, in its ordinary place and in ``review/``.
-        document: the sidecar these results had before, where they are not fresh from a worker; it is kept but for
-            names, times and warnings.
-        moved_from: where the picture lay before, if its result follows it.
-        known: SHA-256 of the source's bytes that are published; None: it is not known which they are.
-        again: another picture had the source's name before, and was told apart by no kind in its result's.
-        forms: that its names may have; each further one is for a disk that refuses the one before.
-        named: the name that a person gave its first result; it has no other. Empty: names go by the source.
-        directory: the job's own, of `staging.job_directory`, in which the worker's results lie; empty: none does, or not
-            in a directory of its own.
+        document: the earlier sidecar of results that are not fresh from a worker; it is kept except for names, times and
+            warnings. None: they are fresh.
+        moved_from: where the picture was before, if its result moves along.
+        known: SHA-256 of the source's bytes that are published; None: not known.
+        again: whether another picture had the source's name before, and its result's name contains no kind.
+        forms: forms that names may have; each further one is for a disk that refuses the one before.
+        named: name that a person gave the first result, which has no other; empty: results are named after the source.
+        directory: name, from `staging.job_directory`, of the directory with the worker's results; empty: they are not in a
+            directory of their own.
     """
 
     facts: SidecarFacts
@@ -84,33 +84,33 @@ class Publication:
 
     @property
     def model(self) -> str:
-        """Name of the model that made them."""
+        """Name of the model that made the results."""
         return self.facts.model.name if self.document is None else model_name(self.document)
 
     @property
     def corrected(self) -> int:
-        """Number of the correction that they were cut by; 0: none."""
+        """Number of the correction that was applied; 0: none."""
         if self.document is not None:
             return correction_number(self.document)
         return 0 if self.facts.correction is None else self.facts.correction.number
 
     @property
     def is_hosted(self) -> bool:
-        """Their matte is a hosted service's."""
+        """Whether a hosted service made the matte."""
         route = self.facts.route if self.document is None else self.document.get("route")
         return route == Route.HOSTED
 
     @property
     def sources(self) -> frozenset[str]:
-        """Paths at which the source lies, and at which it lay before it was moved: the sidecar may tell of either."""
+        """The source's path, and its path before it was moved: the sidecar may contain either."""
         before = () if self.moved_from is None else (self.moved_from.path,)
         return frozenset({self.facts.path, *before})
 
     def names(self, result: Staged) -> Iterator[Iterable[str]]:
-        """Names for one result, the best first: the one it has, where that still fits the configuration.
+        """Yield names for one result, the best first: its current one, if that still fits the configuration.
 
         Yields:
-            Names of one form. Where a disk refuses one of them, it would refuse the others of that form as well.
+            Groups of names of one form. If a disk refuses one, it would refuse the others of the same form as well.
         """
         place = (result.rendition, self.review)
         for one in self.earlier:
@@ -124,11 +124,11 @@ class Publication:
                 yield self._candidates(result, form)
 
     def plain_name(self, result: Staged) -> str:
-        """The best name of all for one result, whatever the disk takes."""
+        """Return the best name for one result, whatever the disk accepts."""
         return next(self._candidates(result, NameForm.PLAIN))
 
     def form_of(self, path: str, result: Staged) -> NameForm | None:
-        """The form of a name; None if the result could not have got it by today's settings."""
+        """Return the form of a name; None if the result cannot have got it under the current settings."""
         return next((form for form in NameForm if self._is_candidate(path, result, form)), None)
 
     def _fits(self, path: str, result: Staged) -> bool:
@@ -158,12 +158,12 @@ class Plan:
     """How the results of one job get their names.
 
     Attributes:
-        moves: in this order; the sidecar is the last. Empty if every name was a stranger's and the folder
-            says ``on_conflict = "skip"``.
+        moves: the renames in order, the sidecar last; empty if other files have all names and the folder has
+            ``on_conflict = "skip"``.
         unused: absolute paths of staged results that get no name.
-        published: what will be under its name once the plan is carried out.
-        claims: keys of all names the plan uses, to be written down together with it.
-        warnings: for the user; they are in the sidecar too, if there is one.
+        published: the results that have names once the plan is carried out.
+        claims: keys of all names in the plan, to be recorded together with it.
+        warnings: warnings for the user; also in the sidecar, if there is one.
     """
 
     moves: tuple[Move, ...]
@@ -174,18 +174,18 @@ class Plan:
 
     @property
     def staged(self) -> tuple[str, ...]:
-        """Absolute paths of all staged files it speaks of."""
+        """Absolute paths of all staged files in the plan."""
         return (*(move.staged for move in self.moves), *self.unused)
 
     def to_json(self) -> str:
-        """As text for the journal."""
+        """Return the plan as text for the journal."""
         fields = asdict(self)
         fields["claims"] = [key.decode("utf-8", "surrogateescape") for key in self.claims]
         return json.dumps(fields)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote.
+        """Read the text of ``to_json``.
 
         Raises:
             ValueError: the text is not a plan.
@@ -205,12 +205,12 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recovery:
-    """What became of a plan after a crash.
+    """The result of recovering a plan after a crash.
 
     Attributes:
-        is_finished: every result has its name. Else not all can get theirs, and the job is to be computed again.
-        standing: results that have their names. If it is not finished they belong among the ``earlier`` ones when the job is
-            planned again, so that nothing is published twice.
+        is_finished: whether every result has its name. If not, some cannot get theirs, and the job has to be computed again.
+        standing: results that have their names. If the plan is not finished, they are among the ``earlier`` ones of the next plan,
+            so that nothing is published twice.
     """
 
     is_finished: bool

@@ -1,13 +1,13 @@
-"""Gives one folder's results their names: exactly once, whole, and never over a file that is not ours.
+"""Publishes one folder's results: exactly once, complete, and never over another program's file.
 
     plan = publisher.plan(...)      looks at what is there; stages the sidecar
-    (the plan is written down)
+    (the plan is recorded)
     publisher.carry_out(plan)       renames, the sidecar last; syncs the directories
-    (the job is written down as done)
+    (the job is recorded as done)
 
-After a crash in between, ``recover`` finishes a plan that was written down, or says that it cannot be.
+After a crash in between, ``recover`` finishes a recorded plan, or returns that it cannot be finished.
 
-This module must not know the journal, and keeps nothing in memory that the plan does not say.
+This module must not know the journal, and keeps nothing in memory that is not in the plan.
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ _TRIAL: Final = "trial"
 class Publisher:
     """Publishes for one folder; used by one thread at a time.
 
-    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+    Each method raises StorageError if the disk or share fails, and may be called again then.
 
     Args:
-        folder: its name.
-        output: its output folder, absolute; it must exist.
-        sidecar_dir: where sidecars go instead of beside the results, absolute; it must exist. None: beside.
-        on_conflict: what to do about files that are not ours.
-        permissions: whom results belong to, as far as the owner has set it.
-        inputs: the folder's input; a result is not shown to those who may not read its original. None: not known.
-        portable: the records of failures get names that Windows takes.
-        run: the id of this run of the daemon.
+        folder: name of the folder.
+        output: absolute path of the output folder; it must exist.
+        sidecar_dir: absolute path of the folder for sidecars; it must exist. None: beside the results.
+        on_conflict: what to do about other programs' files.
+        permissions: the owner's settings for the results' permissions.
+        inputs: the folder's input; users who may not read an original may not read its result either. None: not known.
+        portable: whether failure records get names that Windows accepts.
+        run: id of this session of the daemon.
     """
 
     def __init__(
@@ -100,23 +100,23 @@ class Publisher:
         self.sidecars = SidecarUpdates(places=self._places)
         self.displaced = ResultRestorer(places=self._places)
         self.reviews = Reviews(places=self._places)
-        self.has_met_a_writer = False  # a worker has kept a file of a job that it has reported
+        self.has_met_a_writer = False  # a worker has kept a file open after its report
 
     def open(self) -> None:
-        """Make the staging directories; again whenever the output folder was away.
+        """Create the staging directories; again whenever the output folder was away.
 
         Raises:
-            StorageError: the output or sidecar folder is not there or cannot be written to.
+            StorageError: the output or sidecar folder is missing, or cannot be written to.
         """
         with storage_faults(self._output):
             for staging in self._places.stagings:
                 staging.open()
 
     def try_writing(self) -> None:
-        """Write a byte where results are staged, and remove it again.
+        """Write a byte into the staging directories, and remove it again.
 
         Raises:
-            StorageError: it cannot be done.
+            StorageError: that fails.
         """
         with storage_faults(self._output):
             for staging in {self._places.own, self._places.sidecar_staging}:
@@ -124,15 +124,15 @@ class Publisher:
                 staging.remove(_TRIAL)
 
     def close(self) -> None:
-        """Remove the staging directories, unless something is left in them."""
+        """Remove the staging directories, unless they contain files."""
         for staging in self._places.stagings:
             staging.close()
 
     def sweep(self, dead: frozenset[str]) -> tuple[Path, ...]:
-        """Remove what dead runs left in the staging directories; only once all their plans are recovered.
+        """Remove what ended sessions left in the staging directories; only once all their plans are recovered.
 
         Args:
-            dead: ids of the runs that are known to have ended.
+            dead: ids of the ended sessions.
         """
         with storage_faults(self._output):
             return tuple(
@@ -142,24 +142,24 @@ class Publisher:
             )
 
     def discard(self, job: int) -> None:
-        """Remove all that one job has staged."""
+        """Remove all staged files of one job."""
         with storage_faults(self._output):
             for staging in self._places.stagings:
                 staging.discard(job)
 
     def plan(self, publication: Publication, claims: Claims, *, now_us: int) -> Plan:
-        """Find the names and stage the sidecar. Nothing that a user sees is changed.
+        """Choose the names and stage the sidecar. No file that a user sees is changed.
 
-        Called again for the same publication, after ``TargetTakenError``, it keeps what has its name already.
+        If it is called again for the same publication, after ``TargetTakenError``, results that have names keep them.
 
         Args:
-            publication: what is to be published.
-            claims: who has which name.
+            publication: the publication.
+            claims: reservations of names.
             now_us: UTC microseconds, for ``published_at``.
 
         Raises:
-            NameRefusedError: the disk takes no name for a result, while it takes others.
-            ResultLostError: a staged result is not there, or not as it was reported.
+            NameRefusedError: the disk refuses all names of a result, while it accepts others.
+            ResultLostError: a staged result is missing, or not as reported.
         """
         started_s = time.perf_counter()
         with storage_faults(self._output):
@@ -205,14 +205,14 @@ class Publisher:
         )
 
     def carry_out(self, plan: Plan) -> None:
-        """Give the results their names; the plan must have been written down before.
+        """Carry out a plan, which must be recorded already.
 
-        It may be called again after an error or a crash: what has its name already counts as done.
+        It may be called again after an error or a crash: results that have their names count as done.
 
         Raises:
-            NameRefusedError: the disk does not take a name, or its sub-folder, while it takes others.
-            TargetHeldError: what is to be replaced cannot be just now. Call again later.
-            TargetTakenError: a file that is not ours has come to stand under a name. Plan again.
+            NameRefusedError: the disk refuses a name, or its sub-folder, while it accepts others.
+            TargetHeldError: a file that is to be replaced cannot be replaced now. Call again later.
+            TargetTakenError: another program's file has one of the names. Plan again.
             ResultLostError: a result is neither staged nor under its name. Compute again.
         """
         with storage_faults(self._output):
@@ -221,8 +221,8 @@ class Publisher:
                 tree = Tree(Path(move.root))
                 place = tree, tree.relative(Path(move.target).parent)
                 if unsynced and place not in unsynced:
-                    # The sidecar says that the results are there: where it goes to another directory, a power
-                    # cut could keep it and lose them.
+                    # The sidecar says that the results exist: if it is in another directory, a power failure could keep it and lose
+                    # them.
                     self._places.directories.sync(unsynced)
                     unsynced.clear()
                 self._carry_out(move)
@@ -231,7 +231,7 @@ class Publisher:
             self._remove_unused(plan)
 
     def _holds(self, question: Callable[[Move], bool], move: Move) -> bool:
-        """The answer to a question about a move; where no file can have such a name, there is none."""
+        """Answer a question about a move; False if the disk refuses the name, so that no file can have it."""
         try:
             return question(move)
         except OSError as error:
@@ -259,24 +259,24 @@ class Publisher:
         moves.carry_out(move, self._places.access)
 
     def recover(self, plan: Plan) -> Recovery:
-        """Finish a plan that was written down by a run that died."""
+        """Finish the recorded plan of an ended session."""
         with storage_faults(self._output):
-            for move in plan.moves:  # a share that is away has lost nothing
+            for move in plan.moves:  # if a share is not mounted, nothing is lost
                 self._places.directories.make(Tree(Path(move.root)), "")
             if all(self._holds(moves.can_be_finished, move) for move in plan.moves):
                 try:
                     self.carry_out(plan)
                 except (TargetTakenError, ResultLostError, NameRefusedError):
-                    pass  # as if it had been found so at first
+                    pass  # treated as if it had been found unfinishable
                 else:
                     return Recovery(is_finished=True, standing=plan.published)
         return Recovery(is_finished=False, standing=self.abandon(plan))
 
     def abandon(self, plan: Plan) -> tuple[Published, ...]:
-        """Throw away what a plan has staged.
+        """Remove what a plan has staged.
 
         Returns:
-            What has its name already.
+            The results that have their names.
         """
         with storage_faults(self._output):
             for move in plan.moves:
@@ -285,11 +285,13 @@ class Publisher:
         return self.standing(plan)
 
     def standing(self, plan: Plan) -> tuple[Published, ...]:
-        """What of a plan has its name already."""
+        """Return the results of a plan that have their names."""
         with storage_faults(self._output):
             return tuple(
                 published
-                for published, move in zip(plan.published, plan.moves, strict=False)  # the sidecar is extra
+                for published, move in zip(
+                    plan.published, plan.moves, strict=False
+                )  # without the sidecar's move
                 if self._holds(moves.stands, move)
             )
 
@@ -302,7 +304,7 @@ class Publisher:
     def _move(self, source: str, theirs: Staging, slot: Slot, result: Staged) -> Move:
         path = self._places.own.path(result.name)
         meanwhile = self._places.access.while_staged(source)
-        # One that has its name already is not staged any more.
+        # A result that has its name is not staged any more.
         if (
             not take_over(result, theirs, self._places.own, meanwhile)
             and slot.replaces_sha256 != result.sha256

@@ -1,6 +1,6 @@
-"""Where the original of a job may lie now: at its own place, or under one of the names it may have been put away under.
+"""Where the original of a job may be now: at its own path, or under one of the names to which it may have been moved.
 
-Pictures that had one name, one after the other, are told apart by their bytes. It must not open files.
+Pictures that had the same name one after the other are distinguished by their bytes. This module must not open files.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 _NAMES: Final = 20
-"""So many names of an original in the folder for originals are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
+"""The most names of an original in the folder for originals that are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Whereabouts:
-    """A name that an original may have.
+    """A path that an original may have.
 
     Attributes:
-        root: directory of the folder's that it lies below.
-        path: absolute.
-        sha256: that its bytes must have; empty: whatever has the name is it.
+        root: directory of the folder that contains it.
+        path: absolute path.
+        sha256: SHA-256 that its bytes must have; empty: any file there is it.
     """
 
     root: Path
@@ -38,15 +38,15 @@ class Whereabouts:
 
 
 def whereabouts(job: Job, folder: Folder, *, is_newest: bool) -> Iterator[Whereabouts]:
-    """The names that a job's original may have, the likeliest first.
+    """Yield the paths that a job's original may have, the likeliest first.
 
-    Among those in the folder for originals, two that nothing has, one after the other, end the search.
+    In the folder for originals, the search ends at two free names in a row.
 
     Args:
         job: the job.
-        folder: its folder.
-        is_newest: it is the newest at its path. The file there may have got a caption since it was cut, and is still the
-            same picture.
+        folder: settings of its folder.
+        is_newest: whether the job is the newest at its path. The file there may have got a caption since it was cut, and is
+            still the same picture.
     """
     if is_newest:
         yield Whereabouts(root=folder.input, path=folder.input / job.path)

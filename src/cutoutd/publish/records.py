@@ -1,8 +1,8 @@
-"""What an output folder says was done: its sidecars and failure records, read back.
+"""The records in an output folder: sidecars and failure records, read back.
 
-They are input from outside: whoever can write there can put anything under their names. So a record speaks
-for its own source alone, and only of names that this source could have been given. This module must not
-look at a source, or at a result: whether they are as the record says is for others to see.
+They are untrusted input: whoever can write there can put anything under their names. So a record is valid only for its own
+source, and only with names that this source could have got. This module must not look at a source or a result: the
+caller checks them.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from cutoutd.publish.sidecar import SidecarRecord
 
 MAX_OUTPUTS: Final = 64  # of one sidecar; a folder has a few renditions
-MAX_PATH: Final = 4000  # characters, as a scan of the input has it
-KNOWN_NAMES: Final = 100  # candidates among which an output's name is looked for
-MAX_WORDS: Final = 2000  # characters of a failure's texts
+MAX_PATH: Final = 4000  # characters, as for a scan of the input
+KNOWN_NAMES: Final = 100  # candidates among which an output's name is searched
+MAX_WORDS: Final = 2000  # characters of each text of a failure
 
 _OVERLAY: Final = Rendition(format=Format.PNG, suffix=OVERLAY_SUFFIX)
 
@@ -58,25 +58,25 @@ _NOT_TO_BE_READ: Final = NO_WAY | DENIED | IMPOSSIBLE_NAME
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """What one sidecar or failure record says.
+    """The contents of one sidecar or failure record.
 
     Attributes:
-        path: of the source, relative to the folder's input.
+        path: path of the source, relative to the folder's input.
         size, mtime_ns: the version of the source.
-        at_us: when it was published or given up, UTC microseconds.
-        sha256: of the source's bytes; None in a failure that does not say so.
-        image_sha256: of its data apart from metadata; None where that is not known.
-        published: results, with the names they got.
+        at_us: when it was published or failed, UTC microseconds.
+        sha256: SHA-256 of the source's bytes; None: a failure record without it.
+        image_sha256: SHA-256 of its data without metadata; None: not known.
+        published: the results with their names.
         claims: keys of these names and their sidecar's.
         outputs: absolute paths of the results, for people.
-        review: the results are doubtful.
-        doubtful: they may well be wrong, and no person has accepted them.
-        model: name of the model that cut it; empty where that is not known.
-        score: probability that the cutout is right; None where that is not known.
-        failure: code, title, cause and advice; None where the picture was cut.
+        review: whether the results are doubtful and in ``review/``.
+        doubtful: whether they may be wrong, and no person has accepted them.
+        model: name of the model that cut it; empty: not known.
+        score: probability that the cutout is right; None: not known.
+        failure: code, title, cause and advice; None: the picture was cut.
         correction: what a person drew over the cutout; None: nothing.
         options: what a request asked of the picture.
-        are_all: `published` has all results that the sidecar names; others do not fit the settings any more.
+        are_all: whether `published` has all results of the sidecar; others do not fit the settings any more.
     """
 
     path: str
@@ -102,10 +102,10 @@ class Records:
     """The records of one folder.
 
     Args:
-        identity: the folder's; others' records are passed over.
-        output: its output folder, absolute.
-        sidecar_dir: where its sidecars lie, if not beside the results.
-        renditions: by which a result's name tells what it is.
+        identity: identity of the folder; records of other folders are skipped.
+        output: absolute path of its output folder.
+        sidecar_dir: the folder for its sidecars; None: beside the results.
+        renditions: renditions by which a result's name is recognised.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class Records:
         self._renditions = renditions
 
     def __iter__(self) -> Iterator[Record]:
-        """Walk through the output folder, and through the sidecars' where that is another.
+        """Walk through the output folder, and through the folder for sidecars if that is another.
 
         Raises:
-            OSError: the disk or share does not answer as it should.
+            OSError: the disk or share fails.
         """
         for root in dict.fromkeys((self._output, self._sidecars)):
             tree = Tree(root)
@@ -135,10 +135,10 @@ class Records:
                     yield record
 
     def kept(self) -> Iterator[tuple[str, Record]]:
-        """What sidecars say whose results were displaced, each with its private name in the folder for sidecars.
+        """Yield the sidecars of displaced results, each with its private name in the folder for sidecars.
 
         Raises:
-            OSError: the disk or share does not answer as it should.
+            OSError: the disk or share fails.
         """
         tree = reached(Tree(self._sidecars), DIRECTORY)
         try:
@@ -221,7 +221,7 @@ class Records:
 
 
 def _result(source: str, path: str, sha256: str, renditions: Sequence[Rendition]) -> Published | None:
-    """A result that this source could have got under this name by its renditions."""
+    """Return the result that this source could have got under this name by its renditions; None: it could not."""
     if not _SHA256.fullmatch(sha256):
         return None
     for review in (False, True):
@@ -244,7 +244,7 @@ def _result(source: str, path: str, sha256: str, renditions: Sequence[Rendition]
 
 
 def _json_files(tree: Tree) -> Iterator[str]:
-    """What is named like a record; no link is followed, and what may not be read is passed over."""
+    """Yield the paths ending in ``.json``; links are not followed, and unreadable directories are skipped."""
     waiting = [""]
     while waiting:
         below = waiting.pop()
@@ -262,7 +262,7 @@ def _json_files(tree: Tree) -> Iterator[str]:
 
 
 def _is_path(path: str) -> bool:
-    """Whether it stays inside a folder, and is a name that a file can have."""
+    """Whether a path stays inside a folder, and a file can have it."""
     try:
         os.fsencode(path)
     except ValueError:

@@ -1,8 +1,7 @@
-"""Tells an error of a name from an error of a disk, by trying what nobody sees.
+"""Distinguishes errors of a name from errors of a disk, by trials that nobody sees.
 
-A system call that fails over a name says little: EINVAL, EACCES or EPERM may be of the name, of its directory, or of the
-whole share. So a plain name is tried in the same folder; where that works, the disk is well. This module must not
-give a result its name.
+A failed system call with a name is ambiguous: EINVAL, EACCES or EPERM may be about the name, its directory, or the whole
+share. So a plain name is tried in the same folder; if that works, the disk works. This module must not give a result its name.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from cutoutd.publish.staging import Staging
 
-_REMEMBERED: Final = 1000  # names that were taken, so that a sub-folder's is not tried for each picture
+_REMEMBERED: Final = 1000  # accepted names, so that a sub-folder's is not tried for each picture
 
 Done = TypeVar("Done")
 
@@ -34,7 +33,7 @@ class Refusals:
 
     Args:
         root: the output, sidecar or originals folder.
-        staging: of this run, in that folder.
+        staging: staging directory of this session in that folder.
     """
 
     def __init__(self, root: Path, staging: Staging) -> None:
@@ -43,13 +42,13 @@ class Refusals:
         self._taken: dict[str, None] = {}
 
     def try_name(self, path: str) -> None:
-        """See that the disk takes each part of a path as a name, where that is not certain.
+        """Check that the disk accepts each part of a path as a name, unless that is certain.
 
         Args:
-            path: with ``/`` between parts.
+            path: path with ``/`` between parts.
 
         Raises:
-            OSError: it does not, or it does not answer as it should.
+            OSError: it does not, or it fails.
         """
         for part in path.split("/"):
             if is_usual(part) or part in self._taken:
@@ -62,17 +61,17 @@ class Refusals:
             self._taken[part] = None
 
     def attempt(self, step: Callable[[], Done], path: Path) -> Done:
-        """Take a step, and say so if a name is to blame for its failure.
+        """Take a step, and translate its error if the name is the cause.
 
-        What fails while plain names work is done once more: a fault of the disk may have passed in between.
+        A step that fails although plain names work is repeated once: a fault of the disk may have passed in between.
 
         Args:
-            step: may be taken again after a failure.
-            path: the file that has the name, or is to have it.
+            step: step that may be repeated after a failure.
+            path: path of the file that has the name, or is to get it.
 
         Raises:
-            NameRefusedError: the disk takes plain names, and not this one.
-            OSError: the disk or share does not answer as it should.
+            NameRefusedError: the disk accepts plain names, but not this one.
+            OSError: the disk or share fails.
         """
         try:
             return step()
@@ -87,15 +86,15 @@ class Refusals:
             raise
 
     def is_of_name(self, error: OSError) -> bool:
-        """Whether a failure is of its name or sub-folder alone, as plain names work in the folder.
+        """Whether an error is about its name or sub-folder only, since plain names work in the folder.
 
         Args:
-            error: the failure.
+            error: the error.
         """
         return error.errno not in OF_THE_DISK and error.errno != LEASED and self.takes_plain_names()
 
     def takes_plain_names(self) -> bool:
-        """Write a byte, rename it into the folder, and remove it; whether that works."""
+        """Whether a file can be written, renamed into the folder, and removed."""
         name = f".cutoutd-probe-{uuid4().hex}"
         try:
             self._staging.write(name, b"\0")

@@ -1,6 +1,6 @@
-"""Giving a file its name in one step, never at the cost of a file that has it already; and swapping two files' names.
+"""Renaming a file in one step, never at the cost of an existing file; and exchanging two files' names.
 
-This module must not read or write contents, and must not decide which name: both are settled before.
+This module must not read or write contents, and must not choose a name.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Strength(StrEnum):
-    """How sure it is that a rename does not replace."""
+    """How reliably a rename does not replace an existing file."""
 
     KERNEL = "kernel"  # one call that refuses: renameat2(RENAME_NOREPLACE), renamex_np(RENAME_EXCL)
-    LINK = "link"  # a second name, which is refused if taken, and then the first one is removed
-    CHECKED = "checked"  # looked first: a file that appears in that instant is lost
+    LINK = "link"  # a second name, which is refused if taken; then the first one is removed
+    CHECKED = "checked"  # checked before: a file that appears at that moment is lost
 
 
 _IS_MAC = sys.platform == "darwin"
@@ -41,14 +41,14 @@ _NO_REPLACE, _EXCHANGE = (4, 2) if _IS_MAC else (1, 2)
 
 
 def rename_new(source: Entry, target: Entry) -> Strength:
-    """Rename a file to a name that nothing has, by the strongest way the file system knows.
+    """Rename a file to a free name, by the most reliable way that the file system has.
 
-    Killed between the two steps of ``Strength.LINK``, both names stay, for the same file.
+    If the process is killed between the two steps of ``Strength.LINK``, the file keeps both names.
 
     Raises:
-        FileExistsError: something has that name.
-        FileNotFoundError: the source, or the target's directory, is not there.
-        OSError: any other reason of the system, such as EXDEV.
+        FileExistsError: the name is taken.
+        FileNotFoundError: the source, or the target's directory, does not exist.
+        OSError: any other error of the system, such as EXDEV.
     """
     for strength, attempt in ((Strength.KERNEL, _by_kernel), (Strength.LINK, _by_link)):
         try:
@@ -62,13 +62,13 @@ def rename_new(source: Entry, target: Entry) -> Strength:
 
 
 def add_name(source: Entry, target: Entry) -> bool:
-    """Give a file a second name that nothing has; False where the file system knows no links.
+    """Give a file a second, free name; returns False if the file system has no hard links.
 
-    With both names until the new one is on the disk, no moment's power cut can leave it without any.
+    The file keeps both names until the new one is on the disk, so that no power failure can leave it without any.
 
     Raises:
-        FileExistsError: something has that name.
-        OSError: any other reason of the system, such as EXDEV.
+        FileExistsError: the name is taken.
+        OSError: any other error of the system, such as EXDEV.
     """
     try:
         _link(source, target)
@@ -80,21 +80,21 @@ def add_name(source: Entry, target: Entry) -> bool:
 
 
 def replace(source: Entry, target: Entry) -> None:
-    """Rename a file to a name whose file is to go, in one step.
+    """Rename a file over an existing one, in one step.
 
     Raises:
-        OSError: as rename(2) gives it.
+        OSError: the error of rename(2).
     """
     with target.named():
         os.rename(source.name, target.name, src_dir_fd=source.directory, dst_dir_fd=target.directory)
 
 
 def exchange(one: Entry, other: Entry) -> bool:
-    """Swap what two names stand for, in one step; False, and nothing is changed, where that is not known.
+    """Exchange the files of two names, in one step; returns False, and changes nothing, if the file system cannot.
 
     Raises:
-        FileNotFoundError: nothing has one of the names.
-        OSError: any other reason of the system.
+        FileNotFoundError: one of the names does not exist.
+        OSError: any other error of the system.
     """
     try:
         return _call(one, other, _EXCHANGE)
@@ -105,7 +105,7 @@ def exchange(one: Entry, other: Entry) -> bool:
 
 
 def probe(directory: Path) -> Strength:
-    """Find out how sure renames are in a directory, with a file of our own there that is removed again.
+    """Find out how reliable renames are in a directory, with a temporary file.
 
     Raises:
         OSError: the directory cannot be written to.
@@ -115,9 +115,9 @@ def probe(directory: Path) -> Strength:
 
 
 def can_exchange(directory: Path) -> bool:
-    """Find out whether two names can be swapped in a directory, with files of our own that are removed again.
+    """Find out whether two names can be exchanged in a directory, with temporary files.
 
-    A file system may take the call and rename all the same, which leaves one of two names [tried: FUSE].
+    A file system may accept the call but do a plain rename, which leaves one of two names [tried: FUSE].
 
     Raises:
         OSError: the directory cannot be written to.
@@ -129,7 +129,7 @@ def can_exchange(directory: Path) -> bool:
 
 @contextmanager
 def _two_probes(directory: Path) -> Iterator[tuple[Entry, Entry]]:
-    """Two names, of which the first has an empty file."""
+    """Yield two names, the first with an empty file; both are removed at the end."""
     with Tree(directory).entry(f".cutoutd-probe-{uuid4().hex}") as source:
         target = source.beside(f".cutoutd-probe-{uuid4().hex}")
         try:
@@ -145,7 +145,7 @@ def _by_kernel(source: Entry, target: Entry) -> bool:
 
 
 def _call(source: Entry, target: Entry, flags: int) -> bool:
-    """Rename by the kernel's call with flags; False where there is none."""
+    """Rename by the kernel's call with flags; returns False if there is none."""
     call = _kernel_call()
     if call is None:
         return False
@@ -158,7 +158,7 @@ def _call(source: Entry, target: Entry, flags: int) -> bool:
 
 @functools.cache
 def _kernel_call() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    """The C library's function, renameat2 or macOS's renameatx_np; None where there is none."""
+    """Return the C library's renameat2, or macOS's renameatx_np; None if there is none."""
     library = ctypes.CDLL(None, use_errno=True)
     try:
         call = library.renameatx_np if _IS_MAC else library.renameat2
@@ -195,12 +195,12 @@ def _checked(source: Entry, target: Entry) -> None:
 
 @contextmanager
 def _locked(target: Entry) -> Iterator[None]:
-    """Keep other processes of ours out of a name's directory, where the file system has locks."""
+    """Lock a name's directory against our other processes, if the file system has locks."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     within = "." if target.directory is not None else target.path.parent
     descriptor = os.open(within, flags, dir_fd=target.directory)
     try:
-        # Without locks this way is as weak as its strength says, and still the only one.
+        # Without locks this way is only as reliable as its strength says, but there is no other.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,7 +1,7 @@
-"""Displaced results whose picture turned up nowhere: they get a name again, their own or the next free one.
+"""Restores displaced results whose picture was not found: they get a name again, their own or the next free one.
 
-A step that was broken off is repeated: what has its name already counts as given back. The sidecar among the kept files has
-the names, so it goes last. This module must not decide what is given back, nor when.
+An interrupted step is repeated: a result that has its name already counts as restored. The kept sidecar contains the names, so it
+is removed last. This module must not decide what is restored, nor when.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RestoredResults:
     """Results that have a name again.
 
     Attributes:
-        results: under these names; what was not among the kept files any more is missing here.
+        results: the results under these names, without kept files that were lost.
         claims: keys of the names.
     """
 
@@ -44,22 +44,22 @@ class RestoredResults:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultRestorer:
-    """The results of one folder that were displaced, on the way back to a name.
+    """Restores the displaced results of one folder.
 
-    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+    Each method raises StorageError if the disk or share fails, and may be called again then.
 
     Attributes:
-        places: of the folder.
+        places: places of the folder.
     """
 
     places: Places
 
     def are_under_their_names(self, source: str, results: Sequence[Published], kept: str) -> bool:
-        """Whether each lies where it was published, and their sidecar as well, which loses its name before they do.
+        """Whether all results are where they were published, with their sidecar, which loses its name before they do.
 
         Args:
-            source: path of their picture in the input, before it went.
-            results: under their own names.
+            source: former path of their picture in the input.
+            results: the results under their own names.
             kept: the private name of their sidecar.
         """
         with storage_faults(self.places.output.root):
@@ -70,18 +70,18 @@ class ResultRestorer:
             )
 
     def are_whole(self, kept: Sequence[Published]) -> bool:
-        """Whether any of them is there, and each that is there is whole."""
+        """Whether any of the files exists, and all that exist are unchanged."""
         with storage_faults(self.places.output.root):
             there = [one for one in kept if self._exists(one.path)]
             return bool(there) and all(has(self.places.output, one.path, one.sha256) for one in there)
 
     def are_gone(self, kept: Sequence[Published]) -> bool:
-        """Whether none of them is there."""
+        """Whether none of the files exists."""
         with storage_faults(self.places.output.root):
             return not any(self._exists(one.path) for one in kept)
 
     def strays(self) -> list[str]:
-        """Kept files that have no sidecar beside them, in the output."""
+        """Return the kept files in the output that have no sidecar."""
         with storage_faults(self.places.output.root):
             try:
                 _, names = reached(self.places.output, DIRECTORY).list(DIRECTORY)
@@ -96,12 +96,12 @@ class ResultRestorer:
     def restore(
         self, source: str, kept: Sequence[Published], reserve: Callable[[Sequence[bytes]], bool]
     ) -> RestoredResults:
-        """Give results a name again; `forget` then ends it.
+        """Give results a name again; to be followed by `forget`.
 
         Args:
-            source: path of their picture in the input, before it went.
+            source: former path of their picture in the input.
             kept: the results, under their private names.
-            reserve: keeps names for them; False, and none is kept, if another source has one.
+            reserve: reserves names for them; returns False, and reserves none, if another source has one.
         """
         with storage_faults(self.places.output.root):
             document, holder = self._document(kept)
@@ -123,7 +123,7 @@ class ResultRestorer:
         return RestoredResults(results=tuple(results.values()), claims=tuple(claims))
 
     def forget(self, kept: Sequence[Published]) -> None:
-        """Remove what is left under private names of results that have their names."""
+        """Remove the private names of results that have their names."""
         with storage_faults(self.places.output.root):
             for tree, path in (
                 (tree, path)
@@ -140,7 +140,7 @@ class ResultRestorer:
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove the directory, where nothing is kept any more."""
+        """Remove the directory if nothing is kept."""
         with storage_faults(self.places.output.root):
             tidy(self.places.output, self.places.sidecars)
 
@@ -149,7 +149,7 @@ class ResultRestorer:
             return entry is not None and entry.exists()
 
     def _document(self, kept: Sequence[Published]) -> tuple[dict[str, Any] | None, str]:
-        """The sidecar, and the private name of the result that it stands beside."""
+        """Return the sidecar, and the private name of the result that it belongs to."""
         for one in kept:
             with reached(self.places.sidecars, one.path).find(sidecar_name(one.path)) as entry:
                 document = read(entry, SCHEMA) if entry is not None else None
@@ -166,7 +166,7 @@ class ResultRestorer:
         *,
         with_sidecar: bool,
     ) -> tuple[str, tuple[bytes, ...]] | None:
-        """Rename a result to the first name that it can have; None if it is not there any more."""
+        """Rename a result to the first name that it can have; returns it, or None if the file is gone."""
         for name in numbered(own):
             keys: tuple[bytes, ...] = (claim_on(self.places.output.root / name),)
             if with_sidecar:
@@ -182,7 +182,7 @@ class ResultRestorer:
                 found = examine(target)
                 is_kept = kept is not None and kept.exists()
                 if found is not None and found.sha256 == one.sha256:
-                    return name, keys  # before this was broken off; what is left of it goes in the end
+                    return name, keys  # renamed before an interruption; leftovers are removed at the end
                 if found is not None:
                     continue
                 if kept is None or not is_kept:
@@ -192,7 +192,7 @@ class ResultRestorer:
         return None
 
     def _rename(self, kept: Entry, target: Entry) -> bool:
-        """Rename; False if something has come to have the name."""
+        """Rename a file; returns False if the name is taken."""
         self.places.access.fit(kept, target)
         try:
             rename_new(kept, target)
@@ -201,7 +201,7 @@ class ResultRestorer:
         return True
 
     def _is_free(self, source: str, path: str) -> bool:
-        """Whether a sidecar may have a name: nothing has it, or one of the same source."""
+        """Whether a sidecar may have a name: it is free, or a sidecar of the same source has it."""
         with self.places.sidecars.find(path) as entry:
             return entry is None or not entry.exists() or self._is_sidecar(source, entry)
 
@@ -216,7 +216,7 @@ class ResultRestorer:
     def _write_sidecar(
         self, source: str, holder: str, path: str, document: dict[str, Any], renamed: dict[str, str]
     ) -> None:
-        """Write the sidecar beside the results, with their names of now, unless it is there."""
+        """Write the sidecar beside the results, with their current names, unless it exists."""
         outputs = [
             {**path_fields(renamed.get(before, before)), **_without_path(one)}
             for one in document["outputs"]
@@ -238,7 +238,7 @@ class ResultRestorer:
 
 
 def _names(source: str, document: dict[str, Any] | None) -> dict[str, str]:
-    """The names that results had, by their private ones, as far as the sidecar says so."""
+    """Return the former names of results by their private ones, as far as the sidecar has them."""
     try:
         said = [(true_path(one), str(one["sha256"])) for one in document["outputs"]] if document else []
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -248,7 +248,7 @@ def _names(source: str, document: dict[str, Any] | None) -> dict[str, str]:
 
 
 def _fallback(source: str, one: Published) -> str:
-    """A name by the source's, where nothing says what the result was called."""
+    """Return a name based on the source's, for a result whose former name is unknown."""
     place = placed(source, directory="", review=one.review)
     parent, _, name = place.rpartition("/")
     stem, extension = split_name(name)[0], one.path.rpartition(".")[2]
@@ -256,7 +256,7 @@ def _fallback(source: str, one: Published) -> str:
 
 
 def _fresh(kept: str) -> str:
-    """Where a sidecar is written before it gets its name."""
+    """Return the path at which a sidecar is written before it gets its name."""
     return f"{sidecar_name(kept)}.new"
 
 

@@ -1,7 +1,7 @@
-"""Doubtful results under their names in ``review/``: looked at again once a person has decided about them.
+"""The files of doubtful results in ``review/``, once a person has decided about them.
 
-An accepted one is staged once more, from the bytes that the person saw and no others; what was decided is removed, as
-far as it still is as we left it. This module must not decide, and gives no names.
+An accepted result is staged again, from exactly the bytes that the person saw; the files of a decided one are removed, unless they
+were changed. This module must not decide, and gives no names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class NotAcceptableError(PermanentError):
-    """What lies in ``review/`` is not what was put there."""
+    """The files in ``review/`` are not as they were put there."""
 
     code = FailureCode.NOT_ACCEPTABLE
     title = "The cutout cannot be accepted"
@@ -47,8 +47,8 @@ class Doubtful:
 
     Attributes:
         document: its sidecar.
-        source, quality: as the sidecar has them.
-        staged: its renditions, staged anew, and the overlay if that was asked for.
+        source, quality: facts from the sidecar.
+        staged: its renditions, staged again, and the overlay if requested.
     """
 
     document: Mapping[str, Any]
@@ -61,10 +61,10 @@ class Doubtful:
 class Reviews:
     """The doubtful results of one folder.
 
-    Each call raises a StorageError where the disk or share does not answer as it should; it may be made again then.
+    Each method raises StorageError if the disk or share fails, and may be called again then.
 
     Attributes:
-        places: of the folder.
+        places: places of the folder.
     """
 
     places: Places
@@ -78,18 +78,18 @@ class Reviews:
         *,
         with_overlay: bool = False,
     ) -> Doubtful:
-        """Read a doubtful result back, and stage it anew; after an error, some of it may be staged: see `discard`.
+        """Read a doubtful result back, and stage it again; after an error, a part may be staged: see `discard`.
 
         Args:
-            job: the journal's id, for the staged names.
-            source: its path in the input.
-            sha256: of its bytes, as the journal has it; None: the sidecar need not say so, since only the metadata of
-                the picture may have changed.
+            job: id of the job, for the staged names.
+            source: path of the picture in the input.
+            sha256: SHA-256 of its bytes, from the journal; None: the sidecar may have another one, since only the picture's
+                metadata may have changed.
             shown: what was published as doubtful for it.
-            with_overlay: the overlay as well.
+            with_overlay: whether to stage the overlay as well.
 
         Raises:
-            NotAcceptableError: something of it is missing, or not as it was put there.
+            NotAcceptableError: a part is missing, or was changed.
         """
         with storage_faults(self.places.output.root):
             document = self._document(source, sha256, shown)
@@ -105,7 +105,7 @@ class Reviews:
                 raise NotAcceptableError("its sidecar cannot be understood") from error
             wanted = sorted(
                 (one for one in shown if with_overlay or one.rendition >= 0),
-                key=lambda one: (one.rendition < 0, one.rendition),  # the overlay last, as workers do
+                key=lambda one: (one.rendition < 0, one.rendition),  # the overlay last, as from workers
             )
             staged = tuple(
                 self._stage(job, number, source, one, said.get(one.sha256, (0, 0, None)))
@@ -119,21 +119,21 @@ class Reviews:
             self.places.own.discard(job)
 
     def clear(self, source: str, shown: Sequence[Published]) -> None:
-        """Remove what was published as doubtful for a source, and its sidecar; what was changed since stays."""
+        """Remove the doubtful results of a source, and their sidecar; changed files stay."""
         with storage_faults(self.places.output.root):
             kept = self._clear(source, shown, names=lambda one: places_of(source, one))
             if any(path == kept_path(source, one) for one in shown for path in kept):
                 tidy(self.places.output, self.places.sidecars)
 
     def displace(self, source: str, shown: Sequence[Published]) -> tuple[Published, ...]:
-        """Have results give up their names, and keep them until their picture turns up elsewhere.
+        """Rename results to private names, to be kept until their picture is found elsewhere.
 
         Args:
-            source: path of their picture in the input, before it went.
+            source: former path of their picture in the input.
             shown: what was published for it.
 
         Returns:
-            The same, under their private names; nothing, and all is as it was, if something of it was changed by hand.
+            The results under their private names; none, and nothing is changed, if a file was changed by hand.
         """
         with storage_faults(self.places.output.root):
             if self._document(source, None, shown) is None or not keep(
@@ -151,7 +151,7 @@ class Reviews:
     def _clear(
         self, source: str, shown: Sequence[Published], *, names: Callable[[Published], Sequence[str]]
     ) -> list[str]:
-        """Remove results under some of their names, and their sidecars; returns which results went."""
+        """Remove results under some of their names, and their sidecars; returns the removed paths."""
         places: dict[tuple[Tree, str], None] = {}
         removed = []
         is_sidecar = partial(self._is_sidecar, source=source)
@@ -220,7 +220,7 @@ class Reviews:
 
 
 def _chosen(output: Mapping[str, Any]) -> int | None:
-    """The quality that a result was lowered to, if it was."""
+    """Return the quality that a result was lowered to; None if it was not."""
     quality = output.get("quality")
     return None if quality is None else int(quality)
 

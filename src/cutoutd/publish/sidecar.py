@@ -1,4 +1,4 @@
-"""The sidecar: the JSON beside a cutout that says what was done.
+"""The sidecar: the JSON file beside a cutout that records how it was made.
 
 Schema ``cutoutd.sidecar/1``, fields in this order (docs/sidecar.md explains each)::
 
@@ -60,7 +60,7 @@ _MAX_MODEL = 64  # characters of a model's name
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFacts:
-    """Which model made the matte, and what it ran on."""
+    """The model that made the matte, and its execution provider."""
 
     name: str
     sha256: str
@@ -69,13 +69,13 @@ class ModelFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SecondFacts:
-    """That two models looked, and what came of it.
+    """The use of two models on a picture.
 
     Attributes:
-        other: the model whose matte was not taken.
-        taken: the second model's matte was.
-        first_score: of the first model's matte.
-        why: in words.
+        other: the model whose matte was not used.
+        taken: whether the second model's matte was used.
+        first_score: score of the first model's matte.
+        why: the reason, in words.
     """
 
     other: ModelFacts
@@ -86,7 +86,7 @@ class SecondFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeFacts:
-    """Versions of what ran."""
+    """Versions of the software that ran."""
 
     cutoutd: str
     onnxruntime: str
@@ -95,26 +95,26 @@ class RuntimeFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SidecarFacts:
-    """All that a sidecar says, but for the outputs' names and the time.
+    """The contents of a sidecar, without the outputs' names and the time.
 
     Attributes:
-        job: the journal's id.
+        job: id of the job.
         folder: name of the folder.
-        marker: UUID of the folder's marker; empty where it has none.
+        marker: UUID of the folder's marker; empty: it has none.
         route: how it was cut; ``local`` means that nothing left this machine.
-        egress: what left it, to whom and why; None with ``local``.
-        webhooks: whom it is told to, and what of it.
-        path: of the source in the folder's input, with ``/`` between parts.
-        mtime_ns: of the source, as accepted.
+        egress: what left this machine, to whom and why; None with ``local``.
+        webhooks: hosts that are notified, and what is included.
+        path: path of the source in the folder's input, with ``/`` between parts.
+        mtime_ns: modification time of the source, as accepted.
         source, quality, timings_ms, warnings, dropped: from the worker's report.
-        settings_sha256: of the settings that decide what a cutout looks like.
+        settings_sha256: hash of the settings that affect a cutout's look.
         sandbox: layers that were active in the worker.
-        attempts: how often the job was begun, this time included.
-        accepted_us: UTC microseconds.
-        doubtful: it may well be wrong.
-        second: what a second model's look came to; None: none looked.
+        attempts: number of times the job was started, this time included.
+        accepted_us: when the source was accepted, UTC microseconds.
+        doubtful: whether the result may be wrong.
+        second: the use of a second model; None: it was not used.
         correction: what a person drew; None: nothing.
-        is_model_asked: a person asked for this model, whatever the settings name.
+        is_model_asked: whether a person asked for this model, whatever the settings name.
         options: what a request asked of the picture, as `cutoutd.job_options` writes it; empty: nothing.
     """
 
@@ -146,20 +146,20 @@ class SidecarFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SidecarRecord:
-    """What a sidecar on the disk says of who it belongs to and what it stands beside.
+    """A sidecar on the disk: its source, and the results it belongs to.
 
     Attributes:
-        job: the id it had in the journal of that time.
-        folder, path: the source.
-        marker: UUID of the folder's marker; empty if it does not say so.
+        job: id of the job in the journal of that time.
+        folder, path: name of the folder, and path of the source.
+        marker: UUID of the folder's marker; empty: the sidecar has none.
         bytes, mtime_ns, sha256: the version of the source.
-        image_sha256: of its data apart from metadata; empty if it does not say so.
-        outputs: path in the folder's output, and SHA-256.
-        published_us: UTC microseconds; 0 if it does not say so in a way that can be read.
-        model: name of the model; empty if it does not say so.
-        doubtful: the results may well be wrong, and no person has accepted them.
-        score: probability that they are right; None if it does not say so.
-        correction: what a person drew over them; None if nothing, or if it does not say so in a way that can be read.
+        image_sha256: SHA-256 of its data without metadata; empty: the sidecar has none.
+        outputs: SHA-256 of the results by their paths in the folder's output.
+        published_us: when it was published, UTC microseconds; 0: the sidecar has no valid time.
+        model: name of the model; empty: the sidecar has none.
+        doubtful: whether the results may be wrong, and no person has accepted them.
+        score: probability that they are right; None: the sidecar has none.
+        correction: what a person drew over them; None: nothing, or an invalid block.
         options: what a request asked of the picture, likewise.
     """
 
@@ -188,17 +188,17 @@ def compose(
     publish_ms: float,
     published_us: int,
 ) -> bytes:
-    """Write a sidecar.
+    """Return the sidecar of a cutout.
 
     Args:
-        facts: what was done.
-        outputs: path in the folder's output, and the result that goes there.
-        warnings: of publishing, in addition to the worker's.
-        publish_ms: time taken to find names and look at what is there; the renames come after the sidecar.
+        facts: how it was made.
+        outputs: path in the folder's output, and the result at that path.
+        warnings: warnings of publishing, in addition to the worker's.
+        publish_ms: time taken to choose names and look at what is there; the renames come after the sidecar.
         published_us: UTC microseconds.
 
     Returns:
-        JSON in UTF-8, whatever bytes the names are made of.
+        JSON in UTF-8, whatever bytes the names have.
     """
     document = {
         "schema": SCHEMA,
@@ -240,14 +240,14 @@ def amend(
     published_us: int,
     decided: bool | None,
 ) -> bytes:
-    """Write a sidecar of ours anew, for results that get other names.
+    """Return an existing sidecar with other names for its results.
 
     Args:
-        document: as it was read.
-        outputs: path in the folder's output, and the result that goes there.
-        warnings: in addition to those it has.
+        document: the sidecar as read.
+        outputs: path in the folder's output, and the result at that path.
+        warnings: warnings in addition to the existing ones.
         published_us: UTC microseconds.
-        decided: by a person, that they are good (True), or that they are to be looked at again; None: nothing was.
+        decided: a person's decision that the results are good (True), or to be looked at again (False); None: there is none.
     """
     before, quality = document.get("warnings"), document.get("quality")
     if decided is not None and isinstance(quality, dict):
@@ -266,14 +266,14 @@ def amend(
 def with_source(
     document: Mapping[str, Any], *, path: str, size: int, mtime_ns: int, sha256: str
 ) -> dict[str, Any]:
-    """A sidecar as it was read, for the same picture at another path, at another time or with other metadata.
+    """Return a sidecar for the same picture at another path, with another time or other metadata.
 
     Args:
-        document: with a source.
-        path: of the picture in the folder's input.
-        size: of the picture, bytes.
-        mtime_ns: of the picture.
-        sha256: of its bytes.
+        document: the sidecar as read, with a source.
+        path: path of the picture in the folder's input.
+        size: size of the picture in bytes.
+        mtime_ns: modification time of the picture.
+        sha256: SHA-256 of its bytes.
     """
     place = ("path", "path_bytes", "mtime", "mtime_ns")
     source = {key: value for key, value in document["source"].items() if key not in place}
@@ -282,10 +282,10 @@ def with_source(
 
 
 def read_sidecar(entry: Entry) -> SidecarRecord | None:
-    """Read a sidecar back; None if none is there, or it is not one of ours or altered beyond use.
+    """Read a sidecar; returns None if there is none, or it is not one of ours or invalid.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     document = read(entry, SCHEMA)
     if document is None:
@@ -314,13 +314,13 @@ def read_sidecar(entry: Entry) -> SidecarRecord | None:
 
 
 def options_of(document: Mapping[str, Any]) -> JobOptions:
-    """What a request asked of a picture, as its sidecar says; nothing where it was edited by hand into what is none."""
+    """Return a sidecar's options, what a request asked of the picture; none if they are invalid."""
     said = document.get("options")
     return job_options.of_text(json.dumps(said)) if isinstance(said, dict) else JobOptions()
 
 
 def model_name(document: Mapping[str, Any]) -> str:
-    """Name of the model that a sidecar names; empty where it was edited by hand, and names none."""
+    """Return the name of a sidecar's model; empty if it has no valid one."""
     model = document.get("model")
     return str(model.get("name", ""))[:_MAX_MODEL] if isinstance(model, dict) else ""
 
@@ -334,7 +334,7 @@ def _score(document: Mapping[str, Any]) -> float | None:
 
 
 def says_doubtful(document: Mapping[str, Any]) -> bool:
-    """Whether a sidecar says that its results may well be wrong."""
+    """Whether a sidecar marks its results as doubtful."""
     quality = document.get("quality")
     return isinstance(quality, dict) and quality.get("doubtful") is True
 
@@ -366,13 +366,13 @@ def compose_for(
     publish_ms: float,
     published_us: int,
 ) -> bytes:
-    """The sidecar of a publication: of a cut, or of a doubtful result that was accepted.
+    """Return the sidecar of a publication: of a new cut, or of an earlier result under new names.
 
     Args:
-        publication: what is published.
+        publication: the publication.
         outputs: each result's path in the output, in order.
-        warnings: of publishing.
-        publish_ms: how long it took so far.
+        warnings: warnings of publishing.
+        publish_ms: how long publishing has taken so far.
         published_us: UTC microseconds.
     """
     if publication.document is not None:

@@ -1,8 +1,8 @@
-"""Sidecars of pictures whose metadata or times alone have changed: they are made to name the picture as it is now.
+"""Updates the sidecars of pictures of which only the metadata or times have changed.
 
-Else nobody who knows the sidecars alone, after a lost journal or on another machine, knows the picture, and it is cut
-again. A crash before the journal says so is harmless: the next start finds the sidecar as it should be. This module must
-not decide whether a picture is the one that is published.
+Otherwise the picture would be unknown to a reader of the sidecars alone, after a lost journal or on another machine, and be cut
+again. A crash before the journal is updated is harmless: the next start finds the sidecar up to date. This module must not decide
+whether a picture is the published one.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SidecarUpdates:
-    """The updates of one folder's sidecars.
+    """Updates one folder's sidecars.
 
     Attributes:
-        places: of the folder.
+        places: places of the folder.
     """
 
     places: Places
 
     def update(self, job: Job, sha256: str, *, known: Collection[str], shown: Sequence[Published]) -> bool:
-        """Have the sidecar of a picture name it as it is now.
+        """Update the sidecar of a picture to its current version.
 
-        One that says so already is not written. One that is not ours, or whose results were changed since, stays.
+        A sidecar that is up to date is not written. One that is not ours, or whose results were changed since, stays.
 
         Args:
-            job: the picture's version, which is that of the last publication but for metadata and times.
-            sha256: of its bytes.
-            known: SHA-256 of the bytes that the sidecar may name.
-            shown: what is published for it.
+            job: the picture's version, which differs from the last published one in metadata and times only.
+            sha256: SHA-256 of its bytes.
+            known: SHA-256 values that the sidecar's source may have.
+            shown: what is published for the picture.
 
         Returns:
             Whether it was written.
 
         Raises:
-            StorageError: the disk or share does not answer as it should.
+            StorageError: the disk or share fails.
         """
         with storage_faults(self.places.sidecars.root):
             return any(self._update(job, sha256, known, shown, sidecar_name(one.path)) for one in shown)
@@ -62,7 +62,7 @@ class SidecarUpdates:
         self, job: Job, sha256: str, known: Collection[str], shown: Sequence[Published], name: str
     ) -> bool:
         with self.places.sidecars.find(name) as entry:
-            # Before it is read: what is written over must be what was read.
+            # Hashed before it is read: the overwritten file must be the one that was read.
             before = examine(entry) if entry is not None else None
             if entry is None or before is None or before.sha256 is None:
                 return False
@@ -107,12 +107,12 @@ class SidecarUpdates:
         try:
             moves.carry_out(move, self.places.access)
         except (TargetTakenError, ResultLostError):
-            return False  # somebody has written there a moment ago
+            return False  # another program has written there a moment ago
         else:
             self.places.directories.sync(
                 [(self.places.sidecars, self.places.sidecars.relative(target.parent))]
             )
             return True
         finally:
-            with suppress(OSError):  # the sweep finds it
+            with suppress(OSError):  # the next sweep removes it
                 self.places.sidecar_staging.remove(staged)

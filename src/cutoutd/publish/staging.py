@@ -1,13 +1,13 @@
-"""The directory in which results lie, whole and synced, until they get their names.
+"""The staging directory, in which results are kept, complete and synced, until they get their names.
 
-It is inside the output folder, so that a rename never leaves the file system, and has two sub-folders for each
-run of the daemon, so that what a dead run left is known by its place: one with a directory for each job that a worker
-has, and one to which a result is moved when it is taken over. No worker reaches either: it is given the opened files of its
-job. This module must not know which runs are dead or which files a plan still needs: both are told to it.
+It is inside the output folder, so that a rename never crosses file systems. Each session of the daemon has two sub-folders, by
+which leftovers of an ended one are recognised: one contains a directory for each job that a worker has; a result moves to the
+other when it is taken over. No worker reaches either: workers get the opened files of their jobs. This module must not know which
+sessions have ended or which files a plan needs: the caller passes both in.
 
-It is ours alone, or not entered. Whoever can write in the output may put a directory of theirs in its place, or one that they
-cannot change but can move, and would have files removed, renamed or made legible that are not ours. What we make there is
-this user's, and nobody else can write in it (mode 0700), or move it to another parent (rename(2)).
+The directory is entered only if it is ours. Someone who can write in the output may put a directory in its place, or move one
+there that they cannot change, and so have files removed, renamed or made readable that are not ours. A directory that we create
+belongs to this user, and no other user can write in it (mode 0700), or move it to another parent (rename(2)).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
 
 STAGING_NAME = ".cutoutd-staging"
-_OWN = ".own"  # what the supervisor stages, and has taken over: no worker has had it open
-_PRIVATE = 0o700  # until a result has its name it is nobody else's business
+_OWN = ".own"  # the supervisor's files, and those it has taken over: no worker has them open
+_PRIVATE = 0o700  # no other user may read a result before it has its name
 
 KEPT_S: Final = 60.0
-"""How long what was seen of a file system counts: another disk may be mounted in the same place."""
+"""How long the observed properties of a file system are reused: another disk may be mounted there later."""
 
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _NOT_OURS: Final = "others can write in it, or it belongs to somebody else; move it away"
@@ -43,12 +43,12 @@ _NOT_OURS: Final = "others can write in it, or it belongs to somebody else; move
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Made:
-    """How a file looks that we make there.
+    """The properties of a file that we create in a directory.
 
     Attributes:
-        user: its owner's id; another than ours where a share says so.
-        has_modes: that it is private is kept. FAT and many shares keep nothing.
-        seen_s: when, in monotonic seconds.
+        user: id of its owner; on a share it may differ from ours.
+        has_modes: whether a private mode is kept; FAT and many shares keep none.
+        seen_s: when this was observed, in monotonic seconds.
     """
 
     user: int
@@ -61,30 +61,30 @@ _made: dict[Path, _Made] = {}
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """A boundary of `cutoutd.fs.tree`: only directories that are ours are entered.
+    """A boundary of `cutoutd.fs.tree`: only directories that are ours may be entered.
 
     Attributes:
-        root: the output that they lie in.
+        root: the output that contains them.
     """
 
     root: Path
 
     def check_root(self, directory: int) -> None:
-        """The output itself may be anybody's."""
+        """Accept any root: the output itself may belong to anybody."""
 
     def check_path(self, path: str) -> None:
-        """A name alone tells nothing."""
+        """Accept any path: a name alone proves nothing."""
 
     def check_directory(self, directory: int, path: str) -> None:
-        """See that an open directory is ours.
+        """Check that an open directory is ours.
 
         Args:
-            directory: its descriptor.
-            path: relative to the root.
+            directory: descriptor of the directory.
+            path: its path, relative to the root.
 
         Raises:
-            NotADirectoryError: it is not.
-            OSError: it cannot be told.
+            NotADirectoryError: it is not ours.
+            OSError: it cannot be found out.
         """
         status = os.fstat(directory)
         is_shut = not status.st_mode & _OTHERS
@@ -102,25 +102,25 @@ class Private:
 
 
 def result_name(job: int, number: int, extension: str) -> str:
-    """What a worker calls the ``number``-th result of a job while it is staged."""
+    """Return the staged name of a job's ``number``-th result."""
     return f"{job}-{number}.{extension}"
 
 
 def job_directory(job: int) -> str:
-    """A name for the directory of one attempt at a job: known by the job, and never used before."""
+    """Return a new name for the directory of one attempt at a job, which contains the job's id and is never reused."""
     return f"{job}-{secrets.token_hex(8)}"
 
 
 class Staging:
-    """One run's staging directory in one folder.
+    """One session's staging directory in one folder.
 
-    Each call raises an OSError where the disk or share does not answer as it should.
+    Each method raises OSError if the disk or share fails.
 
     Args:
         root: the output or sidecar folder; it must exist when ``open`` is called.
-        run: the id of this run of the daemon.
-        own: the supervisor's own, beside the one that has the jobs' directories.
-        job: of `job_directory`: that directory in it; empty: itself.
+        run: id of this session of the daemon.
+        own: whether it is the supervisor's own directory, beside the one with the jobs' directories.
+        job: name of a directory in it, from `job_directory`; empty: the directory itself.
     """
 
     def __init__(self, root: Path, run: str, *, own: bool = False, job: str = "") -> None:
@@ -131,72 +131,72 @@ class Staging:
         self._below = f"{STAGING_NAME}/{name}"
 
     def open(self) -> None:
-        """Make the directory; the root itself is never made, as it may be a share that is not there now.
+        """Create the directory; the root itself is never created, as it may be a share that is not mounted.
 
         Raises:
-            NotADirectoryError: a link, a file or a directory that is not ours stands in its place.
-            OSError: the root is not there or cannot be written to.
+            NotADirectoryError: a link, a file or a directory that is not ours has its name.
+            OSError: the root is missing, or cannot be written to.
         """
         self.tree.make(self._below, mode=_PRIVATE)
         with self.tree.open(self._below):
-            pass  # it may have been there, and be somebody else's
+            pass  # checked, since it may have existed before and be another user's
 
     def of_job(self, job: str) -> Staging:
-        """The directory of one attempt at a job; itself for an empty name."""
+        """Return the directory of one attempt at a job; this directory for an empty name."""
         return Staging(self.tree.root, self.directory.name, job=job) if job else self
 
     def open_fresh(self) -> None:
-        """Make the directory, which must not be there yet, in one that is.
+        """Create the directory, which must not exist yet, in its existing parent.
 
         Raises:
-            FileExistsError: it is there.
-            OSError: it cannot be made.
+            FileExistsError: it exists.
+            OSError: it cannot be created.
         """
         with self.tree.entry(self._below) as entry, entry.named():
             os.mkdir(entry.name, _PRIVATE, dir_fd=entry.directory)
 
     def remove_whole(self) -> None:
-        """Remove the directory and all that is in it, as far as the disk lets us; the sweep of the next start does the rest."""
+        """Remove the directory with its files, as far as the disk allows; the next start sweeps the rest."""
         with suppress(OSError):
             _remove_flat(self.tree, self._below)
 
     def names(self) -> list[str]:
-        """Of the files in it."""
+        """Return the names of the files in it."""
         return self.tree.list(self._below)[1]
 
     def path(self, name: str) -> Path:
-        """Where a staged file of this name lies."""
+        """Return the path of a staged file."""
         return self.directory / name
 
     @contextmanager
     def entry(self, name: str) -> Iterator[Entry]:
-        """Reach a staged file."""
+        """Open the entry of a staged file."""
         with self.tree.entry(f"{self._below}/{name}") as entry:
             yield entry
 
     @contextmanager
     def find(self, name: str) -> Iterator[Entry | None]:
-        """Reach a staged file; None if the directory is not there."""
+        """Open the entry of a staged file; None if the directory does not exist."""
         with self.tree.find(f"{self._below}/{name}") as entry:
             yield entry
 
     def write(self, name: str, content: bytes, permissions: Permissions = DEFAULT_PERMISSIONS) -> WrittenFile:
-        """Stage a file of ours; see ``write_whole``.
+        """Write a staged file; see ``write_whole``.
 
         Raises:
-            OSError: the disk refused it; nothing is left.
+            OSError: the disk refuses; nothing is left.
         """
         with self.entry(name) as entry:
             return write_whole(entry, content, permissions)
 
     def remove(self, name: str) -> None:
-        """Remove a staged file, if it is there."""
+        """Remove a staged file, if it exists."""
         with self.find(name) as entry:
             if entry is not None:
                 entry.unlink(missing_ok=True)
 
     def discard(self, job: int) -> None:
-        """Remove whatever one job has staged."""
+        """Remove all staged files of one job."""
         try:
             directories, others = self.tree.list(self._below)
         except FileNotFoundError:
@@ -206,26 +206,26 @@ class Staging:
                 _remove(self.tree, f"{self._below}/{name}", is_directory=name in directories)
 
     def close(self) -> None:
-        """Remove the directory if nothing is left in it, and its parent if no other run has one."""
+        """Remove the directory if it is empty, and its parent if no other session has a directory there."""
         for directory in (self._below, STAGING_NAME):
             self.tree.remove_directory(directory)
 
 
 def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]) -> tuple[Path, ...]:
-    """Remove what dead runs left in a folder's staging directory.
+    """Remove what ended sessions left in a folder's staging directory.
 
-    A run that the caller does not know for dead is left alone: another machine may work on the same share.
+    A session that the caller does not know to have ended is left alone: another machine may work on the same share.
 
     Args:
         root: the output or sidecar folder.
-        is_dead: whether a run of this id has ended; asked once for each.
-        needed: absolute paths of staged files that a plan still names.
+        is_dead: whether the session with an id has ended; called once for each.
+        needed: absolute paths of staged files that a plan still contains.
 
     Returns:
-        What was removed.
+        The removed paths.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     tree = Tree(root, Private(root))
     try:
@@ -233,7 +233,7 @@ def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]
     except FileNotFoundError:
         return ()
     except NotADirectoryError:
-        return ()  # a link, a file or another's directory: nothing of ours is there
+        return ()  # a link, a file or another user's directory: nothing of ours is there
     removed: list[Path] = []
     for run in runs:
         if is_dead(run.removesuffix(_OWN)):
@@ -262,7 +262,7 @@ def _remove(tree: Tree, path: str, *, is_directory: bool) -> None:
 
 
 def _remove_flat(tree: Tree, directory: str) -> None:
-    """Remove a directory and the files in it; one that has others in it was not made by us, and stays with them.
+    """Remove a directory and its files; one with sub-directories is not ours, and stays with its files.
 
     Raises:
         OSError: it cannot be removed.
@@ -275,10 +275,10 @@ def _remove_flat(tree: Tree, directory: str) -> None:
 
 
 def _tried(root: Path) -> _Made:
-    """Make a file, look at that very one, and remove it.
+    """Create a temporary file, stat it through its descriptor, and remove it.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     with Tree(root).entry(f".cutoutd-trial-{secrets.token_hex(8)}") as entry:
         descriptor = entry.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,7 +1,7 @@
-"""Which name a result gets, given what is on the disk and who has which name.
+"""The choice of a result's name, given what is on the disk and which names are reserved.
 
-This module must not change anything on the disk: what it finds may be different a moment later, so every
-decision says what it relies on, and the rename checks that again.
+This module must not change anything on the disk. What it finds may be different a moment later, so every decision records what it
+relies on, and the rename checks that again.
 """
 
 from __future__ import annotations
@@ -28,25 +28,24 @@ if TYPE_CHECKING:
 
 
 class Claims(Protocol):
-    """Who has which name, over all folders, as one source sees it."""
+    """Reservations of names over all folders, for one source."""
 
     def reserve(self, keys: Sequence[bytes]) -> bool:
-        """Keep all of these names for this source; False, and none is kept, if another source has one.
+        """Reserve all of these names for this source; returns False, and reserves none, if another source has one.
 
-        Names it has from earlier versions are its own. What is kept here but is not in the plan in the end
-        need not be kept any longer.
+        Names of the source's earlier versions are its own. A reserved name that the plan does not use in the end may be released.
         """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """A name, and what giving it to a result means.
+    """A name, and the file that has it now.
 
     Attributes:
         target: absolute path.
-        replaces_sha256: of the file that has the name now, hex; None where nothing has it.
-        ours: it is free, or the file there is of our making and unaltered.
-        is_file: it is free, or a file is there that can be replaced, and no directory, link or the like.
+        replaces_sha256: SHA-256 of the file that has the name now, hex; None: the name is free.
+        ours: whether the name is free, or its file is one of ours and unchanged.
+        is_file: whether the name is free, or has a file that can be replaced, and no directory, link or the like.
     """
 
     target: Path
@@ -57,15 +56,15 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenName:
-    """The name for one result.
+    """The chosen name of one result.
 
     Attributes:
-        path: in the folder's output, with ``/`` between parts.
-        slot: what giving it means.
-        sidecar: the same for the sidecar's name; None if none was asked for, or if the result has its name already
-            and somebody else's file came to stand where the sidecar was to go.
+        path: path in the folder's output, with ``/`` between parts.
+        slot: the name and its current file.
+        sidecar: the same for the sidecar; None: no sidecar was requested, or the result has its name already and another
+            program's file has the sidecar's.
         claims: keys of these names.
-        passed: the first name that it could not get, and whether a file has it; None if it got the first.
+        passed: the first name that it could not get, and whether a file has it; None: it got the first.
     """
 
     path: str
@@ -76,15 +75,15 @@ class ChosenName:
 
 
 class Targets:
-    """The choice of names for the results of one version of one source.
+    """Chooses names for the results of one version of one source.
 
     Args:
-        places: of the folder.
-        sources: paths in the input at which the source lies, and at which it lay before it was moved.
-        on_conflict: what to do about files that are not ours.
-        claims: who has which name.
-        known: SHA-256 of the source's own bytes, as they are now and as they are published: a sidecar that tells of
-            others is that of an earlier source of this path. None: this is not known, and the path alone counts.
+        places: places of the folder.
+        sources: the source's path in the input, and its path before it was moved.
+        on_conflict: what to do about other programs' files.
+        claims: reservations of names.
+        known: SHA-256 of the source's bytes, as they are now and as published: a sidecar with other bytes belongs to an earlier
+            source of this path. None: not known, and the path alone decides.
     """
 
     def __init__(
@@ -102,34 +101,32 @@ class Targets:
         self._on_conflict = on_conflict
         self._claims = claims
         self._given: set[bytes] = set()
-        self._recorded: dict[
-            str, str
-        ] = {}  # path in the output and SHA-256, from our sidecars that were seen
+        self._recorded: dict[str, str] = {}  # SHA-256 by path in the output, from our sidecars that were read
 
     def choose(
         self, names: Iterable[Iterable[str]], *, sha256: str, earlier: Collection[str], with_sidecar: bool
     ) -> ChosenName | None:
-        """Take the first of these names that the result may have; None if it is to be skipped.
+        """Choose the first of these names that the result may have; returns None if it is to be skipped.
 
         Args:
-            names: paths in the folder's output, the best first, in groups: of one that the disk refuses, the rest is
-                not tried.
-            sha256: of the result. A file with these very bytes is the result itself, from a plan that was
-                carried out in part; it stays where it is, lest it be published twice.
+            names: paths in the folder's output, the best first, in groups: if the disk refuses one, the rest of its group is not
+                tried.
+            sha256: SHA-256 of the result. A file with the same bytes is the result itself, from a partly carried out plan; it keeps
+                its name, so that it is not published twice.
             earlier: SHA-256 of what was published for the source before.
-            with_sidecar: the sidecar's name must be free or ours as well.
+            with_sidecar: whether the sidecar's name must be free or ours as well.
 
         Raises:
-            NameRefusedError: the disk takes none of them.
-            OSError: the disk or share does not answer as it should.
+            NameRefusedError: the disk refuses all of them.
+            OSError: the disk or share fails.
         """
         refused: NameRefusedError | None = None
         passed: tuple[str, bool] | None = None
         for paths in names:
             for path in paths:
                 keys = self._keys(path, with_sidecar=with_sidecar)
-                # A later result of the same source may not have it either: of a.jpg, the suffix "-jpg" gives the very
-                # name that the other rendition gets where a.png is another picture's.
+                # Nor may a later result of the same source have it: of a.jpg, the suffix "-jpg" gives the name that the other
+                # rendition gets if a.png is another picture's.
                 if not self._given.isdisjoint(keys) or not self._claims.reserve(keys):
                     passed = passed or (path, False)
                     continue
@@ -160,12 +157,12 @@ class Targets:
         return (key, claim_on(self._places.sidecars.root / sidecar_name(path))) if with_sidecar else (key,)
 
     def _look_at(self, path: str, ours: Collection[str], *, with_sidecar: bool) -> tuple[Slot, Slot | None]:
-        """What has a name, and its sidecar's, now.
+        """Look at what has a name, and its sidecar's, now.
 
         Raises:
-            NameRefusedError: the disk does not take one of them.
+            NameRefusedError: the disk refuses one of them.
             TargetHeldError: another program has a lease on one.
-            OSError: the disk or share does not answer as it should.
+            OSError: the disk or share fails.
         """
         for_output, for_sidecar = self._places.refusals, self._places.sidecar_refusals
         sidecar = None
@@ -214,11 +211,11 @@ class Targets:
 def choose_names(
     places: Places, publication: Publication, claims: Claims, on_conflict: OnConflict
 ) -> tuple[list[tuple[ChosenName, Staged]], list[str]]:
-    """Names for the results that get one, and a warning for each that gets none.
+    """Return names for the results that get one, and warnings.
 
     Raises:
-        NameRefusedError: the disk takes no name for one.
-        OSError: the disk or share does not answer as it should.
+        NameRefusedError: the disk refuses all names of a result.
+        OSError: the disk or share fails.
     """
     facts = publication.facts
     targets = Targets(
@@ -252,14 +249,14 @@ def choose_names(
 
 
 def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
-    """A warning, where a name is in another form than its source's."""
+    """Return a warning if a name has another form than its source's."""
     if publication.form_of(path, result) is NameForm.PLAIN:
         return []
     return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
 
 
 def _of_passed(publication: Publication, choice: ChosenName) -> list[str]:
-    """Why a result did not get the first of its names."""
+    """Return a warning if a result did not get the first of its names, with the reason."""
     if choice.passed is None:
         return []
     name, has_file = choice.passed
@@ -282,5 +279,5 @@ def _slot(target: Path, found: Found | None, *, is_ours: bool) -> Slot:
 
 
 def claim_on(target: Path) -> bytes:
-    """The claim on a name, wherever links in the way to it lead."""
+    """Return the key for reserving a path, with links in its directory resolved."""
     return claim_key(os.path.join(os.path.realpath(target.parent), target.name))  # noqa: PTH118 - text, not a Path

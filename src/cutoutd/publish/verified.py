@@ -1,11 +1,11 @@
-"""Removing a file, or replacing one, if it is what it is expected to be at the very moment it loses its name.
+"""Removing or replacing a file, if it is the expected one at the moment it loses its name.
 
-Between a look at a file and the call that removes it, another program may put a new version there. So a file that is
-to go is renamed to a private name first, which no other program uses, and is looked at there; what is not what it was
-expected to be gets its name back. A replacement is an exchange, and what comes out of it is looked at. A run that died
-in between has left the private name: ``remove`` and ``put_back`` of the same name find it.
+Between a check and the call that removes a file, another program may put a new version there. So a file is first renamed to a
+private name, which no other program uses, and checked there; if it is not the expected one, it gets its name back. A
+replacement is an exchange, after which the old file is checked. An interrupted removal leaves the private name: ``remove`` and
+``put_back`` of the same name find it.
 
-This module must not decide what may go: it is told so by a function that looks.
+This module must not decide what may be removed: a function that the caller passes does.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
 
 PRIVATE: Final = ".cutoutd-removing-"
-"""Begins the name that a file has while it is looked at for the last time; no scan takes it."""
+"""Prefix of the name that a file has during its last check; scans ignore it."""
 
 
 class Removal(Enum):
-    """What became of a file that was to be removed."""
+    """The outcome of a removal."""
 
     REMOVED = "removed"
     GONE = "gone"  # nothing had the name any more
-    KEPT = "kept"  # it is not what it was expected to be, and has its name
-    HELD = "held"  # somebody has it open for writing; it has its name
+    KEPT = "kept"  # it is not the expected file, and has its name
+    HELD = "held"  # a process has it open for writing; it has its name
 
 
 def private(entry: Entry) -> Entry:
-    """The private name beside a file's own; a name that is cut short keeps its extension."""
+    """Return the private name beside a file's own; a shortened name keeps its extension."""
     stem, kind = split_name(entry.name)
     return entry.beside(fitted(PRIVATE + stem, f".{kind}" if kind else ""))
 
 
 def remove(target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
-    """Remove a file, if it is what it is expected to be.
+    """Remove a file, if it is the expected one.
 
-    What an earlier call left that was interrupted is finished first.
+    An interrupted earlier removal is finished first.
 
     Args:
         target: the name.
-        is_expected: whether what has a name may go. It is asked twice, the second time under the private name.
+        is_expected: whether a file may be removed; called twice, the second time with the private name.
 
     Raises:
-        OSError: the disk or share does not answer as it should; to be called again.
+        OSError: the disk or share fails; to be called again.
     """
     hidden = private(target)
     before = _finish(hidden, target, is_expected)
@@ -66,26 +66,26 @@ def remove(target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
     try:
         rename.rename_new(target, hidden)
     except FileNotFoundError:
-        return Removal.GONE  # somebody took it away in this instant
+        return Removal.GONE  # another program removed it at this moment
     return _finish(hidden, target, is_expected)
 
 
 def end_removal(target: Entry, is_expected: Callable[[Entry], bool]) -> None:
-    """Finish a removal that was interrupted, if there was one: as ``remove``, but what has the name now keeps it.
+    """Finish an interrupted removal, if there was one; a file that has the name now keeps it.
 
     Raises:
-        OSError: the disk or share does not answer as it should; to be called again.
+        OSError: the disk or share fails; to be called again.
     """
     _finish(private(target), target, is_expected)
 
 
 def put_back(target: Entry) -> bool:
-    """Give a file its name back that an interrupted removal has left under its private name; whether there was one.
+    """Restore a file that an interrupted removal has left under its private name; returns whether there was one.
 
-    If something has the name by now, it gets the next free one.
+    If the name is taken by now, it gets the next free one.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     hidden = private(target)
     if not hidden.exists():
@@ -95,17 +95,17 @@ def put_back(target: Entry) -> bool:
 
 
 def restore(hidden: Entry, target: Entry) -> None:
-    """Give a file its own name back, or the next free one if something has that by now.
+    """Give a file its own name back, or the next free one if that is taken.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     for name in numbered(target.name):
         own = target.beside(name)
         try:
             rename.rename_new(hidden, own)
         except FileExistsError:
-            if _is_same(hidden, own):  # killed between the two steps of a rename by link
+            if _is_same(hidden, own):  # interrupted between the two steps of a rename by link
                 hidden.unlink()
                 return
         else:
@@ -113,24 +113,24 @@ def restore(hidden: Entry, target: Entry) -> None:
 
 
 def replace(source: Entry, target: Entry, may_go: Callable[[Entry], bool]) -> bool:
-    """Give a file a name whose present file is to go; False, and nothing is changed, if that may not go.
+    """Replace a name's file by another; returns False, and changes nothing, if the present file may not go.
 
-    Where the file system knows no exchange, the look is before the rename, and a file that comes in between is lost.
+    If the file system has no exchange, the check is before the rename, and a file that appears in between is lost.
 
     Args:
         source: the file.
         target: its name.
-        may_go: whether what has a name may go; asked before the exchange, and again of what came out of it.
+        may_go: whether a file may be replaced; called before the exchange, and again with the old file after it.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     if not may_go(target):
         return False
     if not rename.exchange(source, target):
         rename.replace(source, target)
         return True
-    if not source.exists() or may_go(source):  # not there: it was a rename after all, see `can_exchange`
+    if not source.exists() or may_go(source):  # missing: the call was a plain rename, see `can_exchange`
         source.unlink(missing_ok=True)
         return True
     rename.exchange(source, target)
@@ -138,7 +138,7 @@ def replace(source: Entry, target: Entry, may_go: Callable[[Entry], bool]) -> bo
 
 
 def _finish(hidden: Entry, target: Entry, is_expected: Callable[[Entry], bool]) -> Removal:
-    """Remove what has the private name, or give it its own name back."""
+    """Remove the file with the private name, or restore it."""
     if not hidden.exists():
         return Removal.GONE
     held = is_held(hidden)
@@ -157,10 +157,10 @@ def _is_same(one: Entry, other: Entry) -> bool:
 
 
 def is_held(entry: Entry) -> bool:
-    """Whether somebody has a file open for writing, as far as the kernel tells.
+    """Whether a process has a file open for writing, as far as the kernel tells.
 
     Raises:
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share fails.
     """
     try:
         file = open_regular(entry)

@@ -1,9 +1,9 @@
-"""Writing a file so that it is on the disk before anybody hears of it.
+"""Writing a file so that it is on the disk before it gets its final name.
 
-This module must not rename: a file written here lies in a staging directory until its plan is carried out.
+This module must not rename: a file written here is in a staging directory until its plan is carried out.
 
-After restic's `internal/backend/local/local.go` (write, sync, close, and only then a name), and after what
-Linux does on a failed fsync: the pages count as clean from then on, so that a second fsync would lie.
+After restic's `internal/backend/local/local.go` (write, sync, close, and only then a name), and after Linux's handling of a failed
+fsync: it marks the pages as clean, so that a second fsync would succeed falsely.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ ACCESS_LIST: Final = "system.posix_acl_access"
 
 _COPY_BYTES: Final = 1 << 20
 
-BUFFER_BYTES = 1 << 18  # an encoder writes small rows; one system call takes many of them
+BUFFER_BYTES = 1 << 18  # an encoder writes small rows; one system call writes many of them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permissions:
-    """Whom results belong to.
+    """Permissions of results.
 
     Attributes:
-        mode: permission bits; None for 0666 less the umask. Never what a temporary file gets by default, 0600,
-            which hides results from the other users of a share.
-        group: numeric group; None for what the directory gives.
-        acl: an access list as the kernel has it; None for none.
-        lenient: a file system that has no modes is left alone; where the group cannot be given, no group may read.
+        mode: permission bits; None: 0666 less the umask. Never a temporary file's default, 0600, which hides results from the
+            other users of a share.
+        group: numeric id of the group; None: the directory's default.
+        acl: access list in the kernel's format; None: none.
+        lenient: whether refusals are ignored, as on a file system without modes; if the group cannot be set, no group may read.
     """
 
     mode: int | None = None
@@ -51,18 +51,18 @@ DEFAULT_PERMISSIONS = Permissions()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenFile:
-    """What was written: size and SHA-256 (hex) of the bytes as they were handed over."""
+    """Size in bytes and SHA-256 (hex) of a written file."""
 
     bytes: int
     sha256: str
 
 
 Content = bytes | FileIO | Callable[["Sink"], object]
-"""What is written: bytes, an open file from its beginning, or a function that writes into the sink it gets, perhaps twice."""
+"""Content to write: bytes, an open file from its beginning, or a function that writes to a sink and may be called twice."""
 
 
 class Sink:
-    """Where an encoder writes to: takes bytes in order, and counts and hashes them on their way."""
+    """A sink for encoders: takes bytes in order, counts and hashes them, and writes them to a file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -70,10 +70,10 @@ class Sink:
         self._bytes = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Take all of ``data``; returns its size in bytes.
+        """Write all of ``data``; returns its size in bytes.
 
         Raises:
-            OSError: the disk refused it.
+            OSError: the disk refuses.
         """
         size = memoryview(data).nbytes
         self._digest.update(data)
@@ -83,12 +83,12 @@ class Sink:
 
     @property
     def written(self) -> WrittenFile:
-        """Size and hash of all that was taken so far."""
+        """Size and hash of all data so far."""
         return WrittenFile(bytes=self._bytes, sha256=self._digest.hexdigest())
 
 
 class _UnsyncedError(OSError):
-    """The file could not be synced: what is on the disk is unknown."""
+    """The file could not be synced, so its contents on the disk are unknown."""
 
 
 def write_whole(
@@ -96,18 +96,18 @@ def write_whole(
     content: Content,
     permissions: Permissions = DEFAULT_PERMISSIONS,
 ) -> WrittenFile:
-    """Write a file and see it onto the disk, or leave nothing.
+    """Write a file and sync it to the disk, or leave nothing.
 
-    After a failed fsync the file is thrown away and written once more, under a new descriptor. A leftover of
-    that name, from a worker that died over it, is replaced.
+    After a failed fsync the file is discarded and written once more, under a new descriptor. A leftover of that name, from a worker
+    that died, is replaced.
 
     Args:
-        entry: in a staging directory of ours.
-        content: of the file.
-        permissions: whom the file will belong to.
+        entry: entry in one of our staging directories.
+        content: contents of the file.
+        permissions: permissions of the file.
 
     Raises:
-        OSError: from the disk, or from ``content``; the file is gone then.
+        OSError: from the disk, or from ``content``; the file is removed then.
     """
     try:
         return _write_fresh(entry, content, permissions)
@@ -116,16 +116,16 @@ def write_whole(
 
 
 def write_opened(descriptor: int, content: Content) -> WrittenFile:
-    """Write a file that somebody else has opened, and see it onto the disk.
+    """Write a file that is already open, and sync it to the disk.
 
-    After a failed fsync it is emptied and written once more: its pages are all new ones then.
+    After a failed fsync it is emptied and written once more: all its pages are new then.
 
     Args:
-        descriptor: of an empty file, open for writing; it stays open.
-        content: of the file.
+        descriptor: descriptor of an empty file, open for writing; it stays open.
+        content: contents of the file.
 
     Raises:
-        OSError: from the disk, or from ``content``; what is in the file is worth nothing then.
+        OSError: from the disk, or from ``content``; the file's contents are invalid then.
     """
     try:
         return _fill(descriptor, content)
@@ -136,10 +136,10 @@ def write_opened(descriptor: int, content: Content) -> WrittenFile:
 
 
 def permit(descriptor: int, permissions: Permissions) -> None:
-    """Give a whole file to whom it is to belong to, durably.
+    """Set the permissions of a finished file, durably.
 
     Raises:
-        OSError: the disk refused, or the group is not one of this user's.
+        OSError: the disk refuses, or this user is not in the group.
     """
     before = os.fstat(descriptor)
     _permit(descriptor, permissions)
@@ -158,7 +158,7 @@ def _write_fresh(entry: Entry, content: Content, permissions: Permissions) -> Wr
             os.close(descriptor)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = os.fspath(entry.path)  # a write that fails does not say where
+            error.filename = os.fspath(entry.path)  # the error of a write has no path
         with suppress(OSError):
             entry.unlink()
         raise
@@ -191,7 +191,7 @@ def _permit(descriptor: int, permissions: Permissions) -> None:
     if permissions.lenient:
         _permit_what_works(descriptor, permissions)
         return
-    # The group first: a change of it clears bits of the mode.
+    # The group first: changing it clears bits of the mode.
     if permissions.group is not None:
         os.fchown(descriptor, -1, permissions.group)
     if permissions.mode is not None:
@@ -199,7 +199,7 @@ def _permit(descriptor: int, permissions: Permissions) -> None:
 
 
 def _permit_what_works(descriptor: int, permissions: Permissions) -> None:
-    """Where something is refused, fewer may read it than should."""
+    """Set what the system accepts; where something is refused, fewer users may read the file than intended."""
     mode, acl = permissions.mode, permissions.acl
     if permissions.group is not None:
         try:
