@@ -1,7 +1,8 @@
-"""The challenge in a hot folder's root: by it a machine that stands by asks whether the owner is still there.
+"""The challenge in a hot folder's root, by which a waiting machine asks whether the owner is still there.
 
-One file for all that ask. The owner answers in the marker with the digest of what it found, whatever that is, so that
-a half-written or foreign file is answered too. It must not decide when to ask; `cutoutd.lease.policy` does.
+There is one file for all machines that ask. The owner answers in the marker with the digest of the file's contents, whatever
+they are, so that a half-written or foreign file is answered too. This module must not decide when to ask;
+`cutoutd.lease.policy` does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MAX_BYTES: Final = 4096
 
 
 def read_digest(directory: int) -> str | None:
-    """The digest of the challenge that lies in a root, or None if there is none.
+    """Return the digest of the challenge in a root; None if there is none.
 
     Args:
         directory: descriptor of the root.
@@ -37,26 +38,26 @@ def read_digest(directory: int) -> str | None:
 
 
 def write(directory: int, run: str, host: str) -> str:
-    """Leave a new challenge, in place of any that lies there; returns its digest.
+    """Write a new challenge, in place of an existing one; returns its digest.
 
     Args:
         directory: descriptor of the root.
-        run: that asks.
-        host: its machine, for people.
+        run: id of the session that asks.
+        host: name of its machine, for people.
 
     Raises:
         OSError: it cannot be written.
     """
     said = json.dumps({"schema": _SCHEMA, "host": host, "run": run, "nonce": secrets.token_hex(8)}).encode()
     draft = f"{NAME}.{run}{marker.DRAFT}"
-    with suppress(FileNotFoundError):  # an earlier one that could not be removed
+    with suppress(FileNotFoundError):  # a draft that could not be removed before
         os.unlink(draft, dir_fd=directory)
     try:
         marker.write_new(directory, draft, said)
-        with suppress(FileNotFoundError):  # another machine has tidied ours away; we ask again
+        with suppress(FileNotFoundError):  # another machine has removed the draft; we ask again later
             os.rename(draft, NAME, src_dir_fd=directory, dst_dir_fd=directory)
     finally:
-        with suppress(OSError):  # it harms nobody, and whoever claims next removes it
+        with suppress(OSError):  # it does no harm, and the next claimant removes it
             os.unlink(draft, dir_fd=directory)
     return _digest(said)
 
@@ -66,7 +67,7 @@ def remove(directory: int, digest: str | None = None) -> None:
 
     Args:
         directory: descriptor of the root.
-        digest: only if it is still this one; None: whichever it is.
+        digest: digest of the challenge to remove; None: any.
 
     Raises:
         OSError: it cannot be removed.

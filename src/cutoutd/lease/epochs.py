@@ -1,6 +1,6 @@
-"""Claims of epochs, the fencing tokens of a folder's lease: ``.cutoutd-folder.term-N`` holds the run that claimed epoch N.
+"""Claims of epochs, the fencing tokens of a folder's lease: ``.cutoutd-folder.term-N`` contains the session that claimed epoch N.
 
-The word in the file's name is that of earlier versions, which honour the same files. It must not decide who may claim.
+The file name has the word of earlier versions, which honour the same files. This module must not decide who may claim.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MAX_RUN: Final = 64
 
 
 def claim(directory: int, epoch: int, run: str) -> bool:
-    """Claim an epoch; whether nobody else had.
+    """Claim an epoch; returns whether the claim is ours.
 
     Args:
         directory: descriptor of the root.
-        epoch: its number.
-        run: that claims it.
+        epoch: number of the epoch.
+        run: id of the session that claims it.
 
     Raises:
         OSError: it cannot be written.
@@ -33,7 +33,7 @@ def claim(directory: int, epoch: int, run: str) -> bool:
     try:
         _create(directory, _name(epoch), run)
     except OSError:
-        # SFTP has one word for every refusal, and NFS may say of a call that it repeated what is true of the first.
+        # SFTP has one error for every refusal, and NFS may report a repeated call's error for a call that succeeded.
         claimant = claimant_of(directory, epoch)
         if claimant is None:
             raise
@@ -42,7 +42,7 @@ def claim(directory: int, epoch: int, run: str) -> bool:
 
 
 def claimant_of(directory: int, epoch: int) -> str | None:
-    """The run that has claimed an epoch, or None; read, since a share may answer a mere look from its memory."""
+    """Return the session that has claimed an epoch, or None; the file is read, since a share may answer a stat from its cache."""
     try:
         descriptor = marker.open_to_read(directory, _name(epoch))
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def claimant_of(directory: int, epoch: int) -> str | None:
 
 
 def claimants_after(directory: int, owner: Owner | None) -> tuple[str, ...]:
-    """The runs that have claimed the epochs after an owner's, without a gap."""
+    """Return the sessions that have claimed the epochs after an owner's, without a gap."""
     epoch = owner.epoch if owner is not None else 0
     claimants: list[str] = []
     while (claimant := claimant_of(directory, epoch + 1 + len(claimants))) is not None:
@@ -63,12 +63,12 @@ def claimants_after(directory: int, owner: Owner | None) -> tuple[str, ...]:
 
 
 def end_before(directory: int, epoch: int) -> None:
-    """End all earlier epochs, and what claims left half done: also where a power cut has undone their removal."""
+    """Remove the claims of all earlier epochs, and drafts; even if a power failure has undone an earlier removal."""
     for name in os.listdir(directory):
         number = name.removeprefix(_PREFIX)
         is_epoch = name.startswith(_PREFIX) and number.isascii() and number.isdigit()
         if marker.is_draft(name):
-            with suppress(OSError):  # it harms nobody
+            with suppress(OSError):  # it does no harm
                 os.unlink(name, dir_fd=directory)
         elif is_epoch and int(number) < epoch:
             end(directory, int(number))
@@ -85,13 +85,14 @@ def _name(epoch: int) -> str:
 
 
 def _create(directory: int, name: str, run: str) -> None:
-    """Make the file, unless another machine has.
+    """Create the file of a claim, unless another machine has.
 
-    It is a second name for a file that is written already, so that no crash leaves it without its content. Where the file
+    It is a second name for a file with contents, so that a crash cannot leave it empty. On a file system without hard links it is
+    created empty and then written: only the creation is exclusive there.
     system has no second names it is made empty and then written: making it is all that only one machine can do there.
 
     Raises:
-        FileExistsError: another machine has; shares may use any other word for it.
+        FileExistsError: another machine has claimed it; shares may report another error.
         OSError: it cannot be written.
     """
     new = f"{name}.{run}{marker.DRAFT}"
@@ -99,11 +100,11 @@ def _create(directory: int, name: str, run: str) -> None:
     try:
         os.link(new, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
-        return  # another machine has tidied ours away, and is about to claim for itself
+        return  # another machine has removed our draft, and is about to claim for itself
     except OSError as error:
         if error.errno not in UNKNOWN_WAY:
             raise
         marker.write_new(directory, name, run.encode())
     finally:
-        with suppress(OSError):  # whoever claims next removes it
+        with suppress(OSError):  # the next claimant removes it
             os.unlink(new, dir_fd=directory)

@@ -1,7 +1,7 @@
-"""The heartbeat of this machine's lease on one folder: renews it while it works there, and releases it at the end.
+"""The heartbeat of this machine's lease on one folder: renews it while the folder is worked on, and releases it at the end.
 
-A thread of its own for each folder: a scan of a large share takes longer than the others wait, and any
-call on a share may hang. It must not begin a lease; the folder's monitor does, when it finds it well.
+Each folder has a thread of its own: a scan of a large share takes longer than other machines wait, and any call on a share may
+hang. This module must not begin a lease; the folder's monitor does, when it finds the folder healthy.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class LeaseHeartbeat:
-    """Renews the lease on one folder, and answers machines that ask.
+    """Renews the lease on one folder, and answers challenges.
 
     Args:
-        folder: its name.
-        lease: on it.
-        lost: called, from this thread, when the lease could not be renewed.
+        folder: name of the folder.
+        lease: the lease on it.
+        lost: called, in this thread, when the lease could not be renewed.
 
     Attributes:
-        thread: in which it does so.
+        thread: its thread.
     """
 
     def __init__(self, folder: str, lease: Lease, *, lost: Callable[[], object]) -> None:
@@ -44,7 +44,7 @@ class LeaseHeartbeat:
         """End soon.
 
         Args:
-            release: nothing is published any more, so that another machine may begin at once.
+            release: whether to release the lease, since nothing is published any more and another machine may begin.
         """
         self._release = release
         self._ended.set()

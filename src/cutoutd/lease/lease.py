@@ -1,11 +1,11 @@
-"""This machine's lease on one folder: claims it, keeps it alive, proves it before a publication, gives it up.
+"""This machine's lease on one folder: claimed, renewed, proved before a publication, and released.
 
-An epoch is claimed by creating ``.cutoutd-folder.term-N``, which the file system lets only one machine do, and
-lost when a successor, with the next epoch's claim in hand, removes it. The marker says to all who the owner is and
-which challenge it answered last, but an answer written late, by a machine that slept over it, gives nobody a right.
-Nothing is written while nobody asks: that the lease stands is read.
+An epoch is claimed by creating ``.cutoutd-folder.term-N``, which the file system allows to one machine only. It is lost when a
+successor, which has claimed the next epoch, removes that file. The marker names the owner and the challenge that it answered
+last, but a late answer, by a machine that slept, gives no rights. Nothing is written unless a machine asks: the lease is checked
+by reading.
 
-It must not decide whose turn it is (`cutoutd.lease.policy` does), and starts no thread.
+This module must not decide whose turn it is (`cutoutd.lease.policy` does), and starts no thread.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _CANNOT_ASK: Final = (
     f"{marker.NAME} where the folder can be written to"
 )
 _FORGOTTEN_S: Final = 120.0
-"""A machine that stands by asks every few seconds: one whose answered challenge lies for so long is gone."""
+"""Waiting machines ask every few seconds: if an answered challenge is not replaced for this long, its machine is gone."""
 
 _MAX_HOST: Final = 64
 
 
 class NotOwnerError(TemporaryError):
-    """Another machine works on the folder, or it is not certain that this one still may."""
+    """Another machine works on the folder, or it is uncertain whether this one still may."""
 
     code = FailureCode.NOT_OWNER
     title = "Another cutoutd works on this folder"
@@ -50,11 +50,11 @@ class NotOwnerError(TemporaryError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseStatus:
-    """How this machine stands to a folder after a look.
+    """Whether this machine has the lease on a folder.
 
     Attributes:
-        ours: this machine may work on it.
-        note: why not; or, if it may, what its owner should know.
+        ours: whether this machine may work on it.
+        note: the reason if it may not; else what its owner should know.
     """
 
     ours: bool
@@ -62,15 +62,15 @@ class LeaseStatus:
 
 
 class Lease:
-    """The lease on one folder; its methods may be called by any thread, and hang where the share hangs.
+    """The lease on one folder; its methods may be called by any thread, and hang if the share hangs.
 
     Args:
-        run: id of this run.
-        is_dead: whether a run is known to have ended.
-        clock: measures leases and silence; its wall time is only shown.
+        run: id of this session of the daemon.
+        is_dead: whether a session is known to have ended.
+        clock: clock for leases and silence; its wall time is only shown.
 
     Attributes:
-        inherited: the folder came from a run that knew what our journal does not, until ``mark_caught_up``.
+        inherited: whether the last owner had results that our journal does not know, until ``mark_caught_up``.
     """
 
     def __init__(self, *, run: str, is_dead: Callable[[str], bool], clock: Clock) -> None:
@@ -89,19 +89,19 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether the lease was renewed not long ago; ``prove`` alone is certain."""
+        """Whether the lease was renewed recently; only ``prove`` is certain."""
         return self._owner is not None and self._clock.lived_s() - self._renewed_s < LEASE_S
 
     def acquire(self, root: str, uuid: str, *, may_claim: bool = True) -> LeaseStatus:
-        """Claim the folder, or renew the lease, or see that another machine has it.
+        """Claim the folder, renew the lease, or find that another machine has it.
 
         Args:
-            root: the folder's input.
-            uuid: that its marker must hold.
-            may_claim: begin a lease; without it one is only renewed.
+            root: path of the folder's input.
+            uuid: UUID that its marker must have.
+            may_claim: whether a lease may begin; else it is only renewed.
 
         Raises:
-            StorageError: the marker is damaged, gone, or another one.
+            StorageError: the marker is damaged, missing, or another one.
             OSError: the folder cannot be read or written to.
         """
         with self._lock, marker.opened(root) as directory:
@@ -133,10 +133,10 @@ class Lease:
         return self.acquire(*self._place, may_claim=False).ours
 
     def prove(self) -> None:
-        """See, immediately before something is published, that no other machine has taken over.
+        """Check, immediately before a publication, that no other machine has taken over.
 
         Raises:
-            NotOwnerError: it has, or the lease was not renewed in time.
+            NotOwnerError: one has, or the lease was not renewed in time.
             OSError: the folder cannot be read.
         """
         owner, place = self._owner, self._place
@@ -151,17 +151,17 @@ class Lease:
                 raise NotOwnerError("another cutoutd has taken the folder over")
 
     def mark_caught_up(self) -> None:
-        """What predecessors cut is known now; written down with the next heartbeat."""
+        """Record that the results of former owners are known; written with the next heartbeat."""
         with self._lock:
             self.inherited = False
             if self._owner is not None:
                 self._owner = replace(self._owner, settled=True)
 
     def release(self) -> None:
-        """Give the folder up, so that nobody has to wait for our silence.
+        """Release the folder, so that no other machine has to wait for our silence.
 
         Raises:
-            StorageError, OSError: as from ``acquire``; the others will have to wait.
+            StorageError, OSError: as from ``acquire``; other machines will have to wait.
         """
         with self._lock:
             owner, place, self._owner = self._owner, self._place, None
@@ -171,18 +171,18 @@ class Lease:
             root, uuid = place
             with marker.opened(root) as directory:
                 if own is not None:
-                    with suppress(OSError):  # the owner answers it, and removes it in the end
+                    with suppress(OSError):  # the owner answers and later removes it
                         challenge.remove(directory, own)
                 if owner is not None and epochs.claimant_of(directory, owner.epoch) == self._run:
                     marker.write_owner(directory, root, uuid, replace(owner, released=True))
                     epochs.end(directory, owner.epoch)
-                    with suppress(OSError):  # nobody is left to answer it
+                    with suppress(OSError):  # it will not be answered any more
                         challenge.remove(directory)
 
     def _keep(self, directory: int, root: str, there: marker.Marker, begun_s: float) -> bool:
-        """See that the lease stands, and answer who asks; False if it has ended."""
+        """Check that the lease holds, and answer a challenge; returns False if the lease has ended."""
         owner = self._owner
-        assert owner is not None  # noqa: S101 -- the caller has looked
+        assert owner is not None  # noqa: S101 -- checked by the caller
         overslept = begun_s - self._renewed_s >= LEASE_S
         succeeded = epochs.claimant_of(directory, owner.epoch) != self._run or _is_later(
             directory, there.owner, owner
@@ -193,7 +193,7 @@ class Lease:
             self._owner = None
             return False
         asked = challenge.read_digest(directory)
-        # Somebody asks, or the marker is not as we wrote it: a sync service or a machine that woke up has written.
+        # A challenge, or the marker was changed: by a sync service, or by a machine that woke up.
         if asked not in (None, owner.answered) or there.owner != owner:
             owner = replace(owner, heartbeats=owner.heartbeats + 1, answered=asked or owner.answered)
             try:
@@ -201,11 +201,11 @@ class Lease:
             except OSError as error:
                 if error.errno not in READ_ONLY:
                     raise
-                self._owner = None  # the share may be another machine's to write to
+                self._owner = None  # the share may be writable for another machine
                 return False
         self._owner, self._renewed_s = owner, begun_s
         self._tidy(directory, asked)
-        return self.is_held  # not if writing it took so long that others may have lost patience
+        return self.is_held  # not if writing took so long that another machine may have taken over
 
     def _tidy(self, directory: int, asked: str | None) -> None:
         """Remove a challenge whose machine is gone."""
@@ -216,7 +216,7 @@ class Lease:
             self._answered = (asked, now_s)
         elif now_s - self._answered[1] >= _FORGOTTEN_S:
             self._answered = None
-            with suppress(OSError):  # it harms nobody
+            with suppress(OSError):  # it does no harm
                 challenge.remove(directory, asked)
 
     def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> LeaseStatus:
@@ -249,7 +249,7 @@ class Lease:
         return LeaseStatus(ours=True)
 
     def _ask(self, directory: int) -> None:
-        """Leave a challenge; the next looks see whether it is answered."""
+        """Write a challenge; later looks check whether it is answered."""
         try:
             self._own_challenge, self._why_not_asked = challenge.write(directory, self._run, _host()), ""
         except OSError as error:
@@ -258,14 +258,14 @@ class Lease:
             self._why_not_asked = _CANNOT_ASK
 
     def _succeed(self, directory: int, root: str, uuid: str, found: LeaseFiles, begun_s: float) -> bool:
-        """With the epoch's claim in hand: see that all is as it was, end earlier epochs, and say who we are."""
+        """After the claim: check that nothing has changed, remove earlier epochs, and write the owner into the marker."""
         before, epoch = found.owner, found.next_epoch
         there = marker.read_in(directory, root)
         if (
             there != marker.Marker(uuid=uuid, owner=before)
             or epochs.claimant_of(directory, epoch + 1) is not None
         ):
-            epochs.end(directory, epoch)  # the other woke up, or was succeeded before we came to it
+            epochs.end(directory, epoch)  # the former owner woke up, or was succeeded before us
             return False
         epochs.end_before(directory, epoch)
         settled = self._succession.knew_as_much(before)
@@ -282,7 +282,7 @@ class Lease:
         marker.write_owner(directory, root, uuid, owner)
         if epochs.claimant_of(directory, epoch) != self._run:
             return False
-        with suppress(OSError):  # then it is answered at the next look
+        with suppress(OSError):  # it is answered at the next look then
             challenge.remove(directory)
         self._owner, self._renewed_s, self._own_challenge = owner, begun_s, None
         self.inherited = self.inherited or not settled
@@ -294,7 +294,7 @@ def _host() -> str:
 
 
 def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
-    """Whether a successor is at work although our claim is still there, as where a sync service brought it back."""
+    """Whether a successor works although our claim still exists, as when a sync service has restored it."""
     return (
         there is not None
         and there.epoch > owner.epoch
@@ -305,7 +305,7 @@ def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
 def _who(owner: Owner | None) -> str:
     if owner is None or owner.released:
         return _BEGINS
-    if owner.host == _host():  # the same name is not proof, so it is told
+    if owner.host == _host():  # equal names are no proof, so the name is shown
         return (
             f"another cutoutd on this machine ({owner.host}) has been working on this folder since {owner.since}; "
             "this one takes over when that one ends"

@@ -1,7 +1,7 @@
-"""The marker in a hot folder's root: what it holds, and the files beside it, reached by a descriptor of the root.
+"""The marker in a hot folder's root: its contents, and the files beside it, accessed by a descriptor of the root.
 
-What follows from it is decided elsewhere: `cutoutd.folder.identity`, `cutoutd.lease.policy`. It must not scan the folder
-or touch the journal.
+What follows from it is decided in `cutoutd.folder.identity` and `cutoutd.lease.policy`. This module must not scan the folder or
+touch the journal.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 NAME: Final = ".cutoutd-folder"
 SCHEMA: Final = "cutoutd.folder/1"
 HELD_SCHEMA: Final = "cutoutd.folder/2"
-"""While an owner holds the folder that writes nothing unless it is asked: an earlier version, which would take the
-folder from it after a minute, does not know this schema and stands by."""
+"""The schema while the owner writes only when asked: an earlier version, which would take the folder over after a minute without
+writes, does not know this schema and stands by."""
 
 _MAX_BYTES: Final = 4096
 _BYTES: Final = 1024
-"""A marker always has this size: it is renewed in place, and where a size is cached none is read in part."""
+"""The size of every marker: it is renewed in place, and if a share caches the size, it is never read in part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RootState:
-    """What is there now.
+    """The state of a folder's root.
 
     Attributes:
-        uuid: the marker in the root, or None if there is none.
+        uuid: UUID of the marker in the root; None: there is none.
         device: st_dev of the root.
-        empty: the root lists nothing at all.
-        network: the root is on a file system that may be gone for a while.
+        empty: whether the root has no entries at all.
+        network: whether the root is on a file system that may be unreachable for a while.
     """
 
     uuid: str | None
@@ -55,11 +55,11 @@ class RootState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Marker:
-    """What a marker holds.
+    """The contents of a marker.
 
     Attributes:
-        uuid: of the folder.
-        owner: which machine works on it; None in an older marker, and before the first.
+        uuid: UUID of the folder.
+        owner: the machine that works on it; None in an older marker, and before the first owner.
     """
 
     uuid: str
@@ -67,7 +67,7 @@ class Marker:
 
 
 def text(uuid: str, owner: Owner | None = None) -> str:
-    """What the marker of this UUID holds."""
+    """Return the text of a marker."""
     if owner is None:
         return json.dumps({"schema": SCHEMA, "uuid": uuid})
     schema = HELD_SCHEMA if owner.is_silent else SCHEMA
@@ -75,11 +75,11 @@ def text(uuid: str, owner: Owner | None = None) -> str:
 
 
 def find(root: str, *, network: bool) -> RootState:
-    """What is there now, all of it from one descriptor: nothing can be mounted in between.
+    """Return the state of a root, all from one descriptor, so that nothing can be mounted in between.
 
     Args:
-        root: the folder's input.
-        network: as its ``Mode`` says.
+        root: path of the folder's input.
+        network: as in its ``Mode``.
 
     Raises:
         StorageError: as from ``read``.
@@ -94,10 +94,10 @@ def find(root: str, *, network: bool) -> RootState:
 
 
 def read(root: str) -> str | None:
-    """The UUID in a folder's marker, or None if it has no marker.
+    """Return the UUID of a folder's marker; None if it has no marker.
 
     Raises:
-        StorageError: there is something of that name which is no marker of ours.
+        StorageError: there is something of that name that is not a valid marker.
         OSError: the root or the marker cannot be read.
     """
     with opened(root) as directory:
@@ -106,14 +106,14 @@ def read(root: str) -> str | None:
 
 
 def create(root: str, uuid: str) -> str:
-    """Write a folder's marker, whole or not at all, unless it has one already.
+    """Write a folder's marker, atomically, unless it has one already.
 
     Args:
-        root: the folder's input.
-        uuid: for the marker.
+        root: path of the folder's input.
+        uuid: UUID for the marker.
 
     Returns:
-        The UUID that is in the marker now: of whoever was first.
+        The UUID that is in the marker now, which another machine may have written.
 
     Raises:
         StorageError: as from ``read``.
@@ -129,34 +129,34 @@ def create(root: str, uuid: str) -> str:
 
 
 def write_owner(directory: int, root: str, uuid: str, owner: Owner) -> None:
-    """Write into a folder's marker who owns the folder.
+    """Write the owner into a folder's marker.
 
-    In place where it has room, which is one small write and one event; what reads it meanwhile finds the old
-    or the new. It is not synced: a heartbeat need not outlive a power cut.
+    In place if the size fits, which is one small write and one event; a concurrent reader finds the old or the new text. It is not
+    synced: a heartbeat need not survive a power failure.
 
     Args:
         directory: descriptor of the root.
-        root: the folder's input, for messages.
-        uuid: that must be in it.
-        owner: to write.
+        root: path of the folder's input, for messages.
+        uuid: UUID that the marker must have.
+        owner: the owner to write.
 
     Raises:
-        StorageError: there is no marker any more, or another one.
+        StorageError: the marker is missing, or another one.
         OSError: it cannot be written.
     """
     there = read_in(directory, root)
     if there is None or there.uuid != uuid:
         raise StorageError("the folder's marker has changed", path=Path(root, NAME))
     said = _padded(text(uuid, owner))
-    if not _overwrite(directory, said):  # an older one, or another user's
+    if not _overwrite(directory, said):  # an older marker, or another user's
         _replace(directory, owner.run, said, name=_take_name)
 
 
 def tidy(root: str) -> bool:
-    """Remove what a crash or a refusal within the above may have left.
+    """Remove drafts that a crash or a refusal has left.
 
     Returns:
-        Whether nothing is left; else it is to be called again.
+        Whether none is left; else to be called again.
 
     Raises:
         OSError: the root cannot be listed.
@@ -169,18 +169,18 @@ def tidy(root: str) -> bool:
             except FileNotFoundError:
                 continue
             except OSError:
-                is_tidy = False  # it harms nobody
+                is_tidy = False  # it does no harm
     return is_tidy
 
 
 def is_draft(name: str) -> bool:
-    """Whether a file is one of those that the above write aside and give their name later."""
+    """Whether a file is a draft, which is written first and named later."""
     return name.startswith(f"{NAME}.") and name.endswith(DRAFT)
 
 
 @contextmanager
 def opened(root: str) -> Iterator[int]:
-    """A descriptor of a folder's root: what is done through it cannot end up on another volume.
+    """Open a descriptor of a folder's root: what is done through it cannot affect another volume.
 
     Raises:
         OSError: it cannot be opened.
@@ -193,7 +193,7 @@ def opened(root: str) -> Iterator[int]:
 
 
 def read_in(directory: int, root: str) -> Marker | None:
-    """As ``read``, with the owner, by a descriptor of the root.
+    """Read the marker, with its owner, by a descriptor of the root; None if there is none.
 
     Raises:
         StorageError: as from ``read``.
@@ -230,9 +230,9 @@ def _padded(said: str) -> bytes:
 
 
 def _overwrite(directory: int, said: bytes) -> bool:
-    """Write over the marker in place; False if it has no room or is not ours to write.
+    """Overwrite the marker in place; returns False if its size differs or we may not write it.
 
-    Judged by what is open: a second name of somebody's file may have taken the marker's place since it was read.
+    The open file is checked: a hard link to a user's file may have replaced the marker since it was read.
     """
     flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -255,28 +255,28 @@ def _replace(directory: int, mark: str, said: bytes, *, name: Callable[[int, str
         write_new(directory, new, said)
         name(directory, new)
     finally:
-        with suppress(OSError):  # it harms nobody, and `tidy` removes it at the next look
+        with suppress(OSError):  # it does no harm, and `tidy` removes it at the next look
             os.unlink(new, dir_fd=directory)
     _sync(directory)
 
 
 def _give_name(directory: int, new: str) -> None:
-    """Name the marker without replacing another's."""
+    """Name the marker, without replacing an existing one."""
     try:
         os.link(new, NAME, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
     except (FileExistsError, FileNotFoundError):
-        return  # another machine was first, and may have tidied ours away
+        return  # another machine was first, and may have removed our draft
     except OSError as error:
         if error.errno not in UNKNOWN_WAY:
             raise
-        # A file system without hard links: two that begin at the same moment can only read afterwards
-        # what has become of it.
+        # A file system without hard links: two machines that begin at the same moment can only read afterwards which marker
+        # is there.
         if NAME not in os.listdir(directory):
             os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _take_name(directory: int, new: str) -> None:
-    """Name the marker in place of the one that is there."""
+    """Name the marker, replacing the existing one."""
     os.rename(new, NAME, src_dir_fd=directory, dst_dir_fd=directory)
 
 
@@ -284,26 +284,26 @@ def _sync(directory: int) -> None:
     try:
         os.fsync(directory)
     except OSError as error:
-        # Some shares do not sync directories; a marker that is lost with the power is only made again.
+        # Some shares do not sync directories; a marker that is lost in a power failure is only created again.
         if error.errno not in NO_DIRECTORY_SYNC:
             raise
 
 
 DRAFT: Final = ".new"
-"""How the name of a file ends that is written aside and gets its name later."""
+"""Suffix of drafts: files that are written first and named later."""
 
 _NO_ACCESS_TIME: Final = getattr(os, "O_NOATIME", 0)  # Linux has it
 
 
 def open_to_read(directory: int, name: str) -> int:
-    """A descriptor of a file beside the marker, for reading; no link is followed, nothing waits.
+    """Open a file beside the marker for reading; no link is followed, and a FIFO does not block.
 
     Raises:
-        OSError: it is not there, or cannot be opened.
+        OSError: it is missing, or cannot be opened.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        # To write down when it was last read would wake a disk; only a file's owner may leave that out.
+        # Updating the access time would wake a disk; only a file's owner may suppress that.
         return os.open(name, flags | _NO_ACCESS_TIME, dir_fd=directory)
     except PermissionError:
         if _NO_ACCESS_TIME == 0:
@@ -312,10 +312,10 @@ def open_to_read(directory: int, name: str) -> int:
 
 
 def write_new(directory: int, name: str, said: bytes) -> None:
-    """Make a file beside the marker, synced.
+    """Create a file beside the marker, synced.
 
     Raises:
-        FileExistsError: there is one of that name.
+        FileExistsError: the name is taken.
         OSError: it cannot be written.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

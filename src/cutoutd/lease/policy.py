@@ -1,12 +1,12 @@
-"""Which of several machines works on a folder: what is written of the owner, and what follows from it.
+"""Which of several machines works on a folder: the owner as written in the marker, and the decisions that follow.
 
     free ──▶ claimed for the next epoch ──▶ held: looks every ``HEARTBEAT_S``, answers challenges ──▶ released
                                               └─ a challenge without an answer for ``SILENCE_S`` ──▶ claimed by another
 
-An owner writes nothing while nobody asks: idle folders let disks sleep and give a sync service nothing to do. What
-kind of disk it is proves nothing about who else is there, since a local one can be exported or synchronised.
+An owner writes nothing unless it is asked: idle folders let disks sleep and give a sync service nothing to do. The kind of disk
+proves nothing about other machines, since a local disk can be exported or synchronised.
 
-Decisions on values and a clock that is passed in. It must not touch the folder; `cutoutd.lease.lease` does.
+Decisions on values and a clock that is passed in. This module must not touch the folder; `cutoutd.lease.lease` does.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HEARTBEAT_S: Final = 10.0
-"""An owner looks this often whether its claim stands and whether somebody asks: some small reads, no write."""
+"""How often an owner checks its claim and looks for a challenge: a few small reads, no write."""
 
 LEASE_S: Final = 40.0
-"""An owner that could not look for this long is none any more: three looks may fail, as when a share is slow."""
+"""An owner that could not check for this long has lost the lease: three checks may fail, such as on a slow share."""
 
 SILENCE_S: Final = 60.0
-"""And is succeeded when a challenge had no answer for this long. The 20 s between are for what shares keep in their
-caches, and for the publication that was let through at the last moment."""
+"""An owner is succeeded when a challenge is not answered for this long. The 20 s in between allow for the caches of shares, and
+for a publication that was proved at the last moment."""
 
 ASK_AGAIN_S: Final = 15.0
-"""A machine that stands by leaves its next challenge this long after the last, so that a crash of the owner is
-noticed soon, and two machines write once in this time, not more."""
+"""The pause between two challenges of a waiting machine: a crash of the owner is noticed soon, and there are no more than two
+writes in this time."""
 
 SLOW_ANSWERS: Final = 3
-"""Where answers take long, as through a sync service, silence has to last this many times the slowest answer."""
+"""If answers are slow, such as through a sync service, the silence has to last this many times the slowest answer."""
 
 MAX_SILENCE_S: Final = 1800.0
-"""But no longer: an owner that is gone must be succeeded some time."""
+"""The longest silence to wait for: an owner that is gone must be succeeded at some time."""
 
 MAX_GAP_S: Final = 15.0
-"""Time in which nobody looked is no silence: a machine that slept must not take its own sleep for another's."""
+"""The most time between two looks that counts as silence: a machine that slept must not take its own sleep for silence."""
 
 _KEYS: Final = {"epoch": "term", "heartbeats": "beat"}
-"""How a marker calls what is called otherwise here; machines of earlier versions read and write it."""
+"""Names in the marker that differ from those in this module; earlier versions read and write them."""
 
 _MAX_TEXT: Final = 200
 _MAX_NUMBER: Final = 1 << 53
@@ -50,18 +50,18 @@ _MAX_NUMBER: Final = 1 << 53
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
-    """Who works on a folder, as its marker says.
+    """The owner of a folder, as its marker has it.
 
     Attributes:
         host: name of the machine, for people.
-        run: id of the daemon's run.
-        epoch: grows with every change of owner, so that one that was late is told from its successor.
-        heartbeats: grows with every heartbeat that is written.
-        answered: the last challenge that it answered, by digest, empty before the first; None if the owner is of a
-            version that knows no challenges and writes a heartbeat every 10 s instead.
+        run: id of the daemon's session.
+        epoch: number that grows with every change of owner, so that a late owner is distinguished from its successor.
+        heartbeats: number that grows with every heartbeat that is written.
+        answered: digest of the last challenge that it answered, empty before the first; None: the owner's version knows no
+            challenges and writes a heartbeat every 10 s instead.
         since: when it began by its own clock, RFC 3339, for people.
-        settled: it knows what its predecessors cut.
-        released: it has ended in order; the folder is free.
+        settled: whether it knows the results of former owners.
+        released: whether it has ended in order; the folder is free.
     """
 
     host: str
@@ -74,17 +74,17 @@ class Owner:
     answered: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the marker."""
+        """Return the owner as in the marker."""
         return {_KEYS.get(name, name): value for name, value in asdict(self).items() if value is not None}
 
     @property
     def is_silent(self) -> bool:
-        """It holds the folder and writes nothing unless it is asked, which an earlier version takes for its end."""
+        """Whether it has the folder and writes only when asked, which an earlier version takes for its end."""
         return self.answered is not None and not self.released
 
 
 def owner_from_json(held: object) -> Owner | None:
-    """What a marker says of its owner; None if it says nothing that makes sense, as an older one does."""
+    """Return the owner from a marker's JSON; None if there is none, as in an older marker, or it is invalid."""
     if not isinstance(held, dict):
         return None
     fields: dict[str, Any] = {name: held.get(_KEYS.get(name, name)) for name in Owner.__slots__}
@@ -104,21 +104,21 @@ def _is_text(held: object) -> bool:
 
 
 class LeaseAction(Enum):
-    """What to do about an owner."""
+    """What to do about a folder's lease."""
 
     TAKE = auto()  # claim the next epoch
-    ASK = auto()  # leave a challenge: whether the owner is still there cannot be seen otherwise
-    WAIT = auto()  # another works on the folder, or is about to
+    ASK = auto()  # write a challenge, to find out whether the owner is still there
+    WAIT = auto()  # another machine works on the folder, or is about to
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseFiles:
-    """What a look found.
+    """The files of a lease, as a look found them.
 
     Attributes:
-        owner: as the marker says.
-        claimants: runs that have claimed the epochs after the owner's; they may have died over that.
-        challenge: digest of the challenge that lies there, of whichever machine; None if there is none.
+        owner: the owner in the marker.
+        claimants: sessions that have claimed the epochs after the owner's; they may have died since.
+        challenge: digest of the challenge, of any machine; None: there is none.
     """
 
     owner: Owner | None
@@ -127,23 +127,23 @@ class LeaseFiles:
 
     @property
     def is_asked(self) -> bool:
-        """Whether a challenge lies there that the owner has not answered."""
+        """Whether there is a challenge that the owner has not answered."""
         return self.owner is not None and self.challenge not in (None, self.owner.answered)
 
     @property
     def next_epoch(self) -> int:
-        """The first that nobody has claimed."""
+        """The first epoch without a claim."""
         return (self.owner.epoch if self.owner is not None else 0) + len(self.claimants) + 1
 
 
 class Succession:
-    """Judges, look by look, whether it is our turn.
+    """Decides, look by look, whether it is our turn.
 
-    Silence is measured by our own clock alone, from one look to the next: two machines' clocks are never compared.
+    Silence is measured by our own clock only, from one look to the next: the clocks of two machines are never compared.
 
     Args:
-        run: ours.
-        is_dead: whether a run is known to have ended, as one is on whose state directory we hold the lock.
+        run: id of our session.
+        is_dead: whether a session is known to have ended, as are earlier ones of the state directory that we have locked.
     """
 
     def __init__(self, run: str, is_dead: Callable[[str], bool]) -> None:
@@ -156,12 +156,12 @@ class Succession:
         self._patience_s = SILENCE_S
 
     def judge(self, found: LeaseFiles, now_s: float, *, own_claim_stands: bool = False) -> LeaseAction:
-        """What to do about what a look found.
+        """Return what to do about what a look found.
 
         Args:
-            found: by the look.
+            found: the files.
             now_s: monotonic seconds.
-            own_claim_stands: the owner is this run, which slept too long, and nobody has succeeded it.
+            own_claim_stands: whether the owner is this session, which slept too long, and has no successor.
         """
         owner = found.owner
         is_free = owner is None or owner.released or own_claim_stands or self._is_dead(owner.run)
@@ -176,15 +176,15 @@ class Succession:
         return LeaseAction.WAIT
 
     def expect_late_answers(self) -> None:
-        """We were succeeded although we looked all the time: what we write reaches the others late, and theirs us."""
+        """Wait longer from now on: we were succeeded although we kept looking, so writes are slow to arrive on both sides."""
         self._patience_s = min(2 * self._patience_s, MAX_SILENCE_S)
 
     def _measure(self, found: LeaseFiles, now_s: float, *, counts: bool) -> None:
-        """Measure the silence: it begins at the look that first saw an unanswered challenge, of whoever left it."""
+        """Measure the silence: it begins at the first look that saw an unanswered challenge, of any machine."""
         last, self._last = self._last, found
         waited_s = self._silent_s + min(now_s - self._looked_s, MAX_GAP_S)
         if last is not None and last.is_asked and last.owner != found.owner:
-            # An answer, and how long it took: silence must not be shorter where a sync service delivers late.
+            # The owner has answered, after this time: if a sync service is slow, the silence must be longer.
             self._patience_s = min(max(self._patience_s, SLOW_ANSWERS * waited_s), MAX_SILENCE_S)
         self._silent_s = waited_s if last == found and counts else 0.0
         self._looked_s = now_s
@@ -193,5 +193,5 @@ class Succession:
         return self._asked_s is None or now_s - self._asked_s >= ASK_AGAIN_S
 
     def knew_as_much(self, owner: Owner | None) -> bool:
-        """Whether our journal knows all that an owner did, and its predecessors."""
+        """Whether our journal knows all results of an owner and its predecessors."""
         return owner is None or (owner.settled and (owner.run == self._run or self._is_dead(owner.run)))
