@@ -1,7 +1,7 @@
-"""What a start would cut, said before it: pictures that neither the journal nor a sidecar knows.
+"""What a start would cut: the pictures in a folder that neither the journal nor a sidecar knows.
 
-It walks through the input and, where the journal does not know the folder, through the records of its output, as the
-first start would. It changes nothing.
+It walks through the input and, if the journal does not know the folder, through the records in its output, as the first start
+would. It changes nothing.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Foresight:
-    """What lies in a folder.
+    """What a start would find in a folder.
 
     Attributes:
-        pictures: that are there, with what is called one or is a designer's document.
-        unlike: of these, how many do not begin like a picture of any format that is cut.
-        fresh: of these, not known yet.
-        skips: they would be left alone, as the folder says for its first start.
-        again: of the fresh, how many were cut with another state directory, by what it was started with.
-        unreadable: places that could not be read.
+        pictures: number of files that are pictures, have a picture's extension, or are a designer's documents.
+        unlike: how many of these do not begin like a picture of any format that is cut.
+        fresh: how many of these are not known yet.
+        skips: whether the unknown ones would be left alone, by the folder's setting for its first start.
+        again: how many of the unknown ones were cut with another state directory, by what it was started with.
+        unreadable: number of places that could not be read.
     """
 
     pictures: int
@@ -55,9 +55,9 @@ def foresee(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str,
     """Look at a folder.
 
     Args:
-        folder: its settings.
-        rules: which names it takes.
-        state_dir: of the configuration.
+        folder: settings of the folder.
+        rules: rules for which names it takes.
+        state_dir: the state directory of the configuration.
         earlier: other state directories of this user, by what they were started with, in words.
 
     Raises:
@@ -99,7 +99,7 @@ def _marker(root: str) -> str | None:
 
 
 def _recorded(folder: Folder, uuid: str) -> Finished:
-    """What the sidecars of a folder tell of, which its first start takes over."""
+    """Return the versions in the folder's sidecars, which its first start adopts."""
     identity = FolderIdentity(folder.name)
     identity.found(uuid, frozenset())
     records = Records(

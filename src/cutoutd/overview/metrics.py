@@ -1,7 +1,7 @@
-"""An overview as text for Prometheus: gauges alone, which OpenMetrics and the older text format write alike.
+"""The overview as text for Prometheus: gauges only, which OpenMetrics and the older text format write in the same way.
 
 node_exporter's textfile collector reads it from a file, so no port is opened. After "OpenMetrics", version 1.0
-(https://github.com/prometheus/OpenMetrics), and the collector's rule that samples carry no time of their own.
+(https://github.com/prometheus/OpenMetrics), and the collector's rule that samples have no timestamps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _READABLE: Final = 0o644  # node_exporter runs as another user
 
 
 def render(overview: Overview) -> str:
-    """The whole text, with its end mark."""
+    """Return the whole text, with its end mark."""
     lines = [
         *_family("cutoutd_up", "Whether the daemon runs.", [("", float(overview.running))]),
         *_family("cutoutd_paused", "Whether a person has paused it.", [("", float(overview.paused))]),
@@ -80,7 +80,7 @@ def render(overview: Overview) -> str:
 
 
 def write(text: str, path: Path) -> None:
-    """Write the text to a file, whole or not at all; its draft has no name that a collector reads.
+    """Write the text to a file, atomically; the temporary file has no name that a collector reads.
 
     Raises:
         UsageError: it cannot be written.
@@ -89,7 +89,7 @@ def write(text: str, path: Path) -> None:
 
 
 def _states(folders: Iterable[FolderView]) -> list[tuple[str, float]]:
-    # Every state, also one that nobody is in: a series that comes and goes cannot be alerted on.
+    # All states, including empty ones: a series that comes and goes cannot be alerted on.
     return [
         (f'folder="{_escaped(folder.name)}",state="{state.value}"', float(folder.states.get(state, 0)))
         for folder in folders

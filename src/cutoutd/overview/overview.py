@@ -1,6 +1,6 @@
-"""One look at everything: what the journal knows, what the running daemon says, how much room is left.
+"""The overview of all folders, from the journal, the running daemon's status, and the free disk space.
 
-Values, and how they are put together; it must not print, and touches no folder itself.
+Values only; this module must not print, and touches no folder itself.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ SCHEMA: Final = "cutoutd.status/1"
 
 RATE_WINDOW_S: Final = 300
 PACE_OF: Final = 500
-"""So many of them at most are looked at for the pace."""
+"""The most pictures that are used for the pace."""
 
 FAILED_OF: Final = 3
-"""So many failed pictures are named; `cutoutd jobs` has all."""
+"""The most failed pictures that are named; `cutoutd jobs` lists all."""
 
 MEDIAN_OF: Final = 101
-"""So many of the last pictures: a median that follows a change of light or camera within a session."""
+"""The number of pictures for the median, which follows a change of light or camera within a session."""
 
 ROOM_S: Final = 2.0
-"""For all outputs; one that does not answer costs the figure of those behind it."""
+"""Time limit for all outputs; if one does not respond, those after it have no figure either."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderView:
-    """How one folder stands.
+    """The view of one folder.
 
     Attributes:
         name, input, output: as configured.
-        watching, why, note, links, unreadable, settling, held_up: as the running daemon says; empty without one.
-        states: how many sources are in each state.
-        doubtful: published, and may well be wrong.
-        done_today: published since midnight.
-        recent: published in the last minutes, those of `RATE_WINDOW_S`.
-        per_minute: how many of them a minute of work gave; 0 if there were none.
-        median_s: of work on one of the last pictures; None before the first.
-        last: the last that was published.
-        last_failed: some that failed last, and were not rejected by a person.
-        free_bytes: where results go; None if it is not known.
-        skipped: why pictures were not to be cut, and how many for each reason.
+        watching, why, note, links, unreadable, settling, held_up: from the running daemon's status; empty without a daemon.
+        states: number of sources in each state.
+        doubtful: number of published cutouts that may be wrong.
+        done_today: number published since midnight.
+        recent: number published in the last `RATE_WINDOW_S`.
+        per_minute: number of these per minute of work; 0: there were none.
+        median_s: median time of the last pictures, in seconds; None: there were none.
+        last: the job that was published last.
+        last_failed: jobs that failed last, without those that a person rejected.
+        free_bytes: free space where results go; None: not known.
+        skipped: reasons why pictures were skipped, with the number for each.
     """
 
     name: str
@@ -85,54 +85,54 @@ class FolderView:
 
     @property
     def at_work(self) -> int:
-        """Pictures that a worker has, or that get their names."""
+        """Number of pictures that workers have, or that are being published."""
         return sum(self.states.get(state, 0) for state in IN_HAND)
 
     @property
     def queue(self) -> int:
-        """Pictures that wait or are in work."""
+        """Number of pictures that wait or are in work."""
         return sum(self.states.get(state, 0) for state in OPEN)
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until all that waits is done, at the pace of the last minutes; None if that cannot be told."""
+        """Seconds until the queue is done, at the pace of the last minutes; None: not known."""
         left = self.queue - self.resting
         return 60 * left / self.per_minute if left and self.per_minute else None
 
     @property
     def waiting(self) -> int:
-        """Pictures that wait for their turn, or for another try."""
+        """Number of pictures that are queued, or wait for another try."""
         return self.queue - self.at_work
 
     @property
     def resting(self) -> int:
-        """Of those that wait, pictures that are tried again at their time."""
+        """Number of the waiting pictures that are delayed before another try."""
         return self.states.get(JobState.RETRY, 0)
 
     @property
     def failed(self) -> int:
-        """Pictures that were given up."""
+        """Number of failed pictures."""
         return self.states.get(JobState.FAILED, 0)
 
     @property
     def review(self) -> int:
-        """Cutouts that wait for a person."""
+        """Number of cutouts that wait for a person."""
         return self.states.get(JobState.REVIEW, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """How everything stands.
+    """The view of everything.
 
     Attributes:
-        at_us: when it was looked at, UTC microseconds.
-        running, pid, workers, worker: of the daemon.
-        paused: it begins no new work, by a person's wish.
-        rebuilt: the journal was rebuilt; when, from what, and why.
-        state_dir: of the journal.
-        folders: as configured.
-        refused_configuration: why the running daemon goes on with an earlier configuration; empty if it does not.
-        ended_companions: the processes beside it (`uploader`, `page`, `serve`) that have ended and do not come back.
+        at_us: when it was made, UTC microseconds.
+        running, pid, workers, worker: facts of the daemon.
+        paused: whether a person has paused new work.
+        rebuilt: when and why the journal was rebuilt, and the old file's name; None: it was not.
+        state_dir: the state directory.
+        folders: views of the folders, as configured.
+        refused_configuration: why the running daemon uses an earlier configuration; empty: it does not.
+        ended_companions: companion processes (`uploader`, `page`, `serve`) that have ended and are not restarted.
     """
 
     at_us: int
@@ -149,26 +149,26 @@ class Overview:
 
 
 def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, int | None]:
-    """Bytes that are free in directories, as far as they answer in time."""
+    """Return the free bytes of directories; None for those that do not respond in time."""
     distinct = list(dict.fromkeys(places))
     said = probe.run("cutoutd.overview.room", distinct, timeout_s=timeout_s).merged if distinct else {}
     return {place: said.get(str(number)) for number, place in enumerate(distinct)}
 
 
 def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[str, int | None]) -> Overview:
-    """Look once.
+    """Return the overview.
 
     Args:
-        settings: which folders there are.
+        settings: the configuration.
         store: the journal; None: there is none yet.
-        clock: for today, and the rate.
-        room: by `room_of`, for the outputs.
+        clock: clock for the day and the rate.
+        room: result of `room_of` for the outputs.
     """
     directory = settings.service.state_dir
     run = running(directory) if store is not None else None
     live = status_file.read(directory)
     if run is None or live.get("run") != run:
-        live = {}  # a dead daemon's
+        live = {}  # of an ended daemon
     reader = Reader(store) if store is not None else None
     counts = reader.counts() if reader is not None else {}
     folders = [
@@ -209,7 +209,7 @@ def _view(
     now_us: int,
     free_bytes: int | None,
 ) -> FolderView:
-    """One folder: what the running daemon says of it, and what the journal knows."""
+    """Return the view of one folder, from the running daemon's status and the journal."""
     name, since_us = folder.name, now_us - RATE_WINDOW_S * 1_000_000
     seconds = reader.seconds(name, MEDIAN_OF) if reader is not None else []
     work = reader.work_since(name, since_us, PACE_OF) if reader is not None else []
@@ -238,23 +238,23 @@ def _view(
 
 
 def midnight_us(now_us: int) -> int:
-    """When this day began, where this machine is, in UTC microseconds."""
+    """Return when the current day began in this machine's time zone, in UTC microseconds."""
     here = local(now_us)
     return int(here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1_000_000)
 
 
 GAP_S: Final = 3.0
-"""Between two pictures of one stretch: a result gets its name, the next picture its worker."""
+"""The longest pause between two pictures of one stretch of work: publication, and the start of the next picture."""
 
 
 def per_minute(done: Iterable[tuple[int, float]]) -> float:
-    """Pictures a minute of work.
+    """Return the number of pictures per minute of work.
 
     Args:
-        done: of each picture, when it was published in UTC microseconds, and how many seconds work on it took; any order.
+        done: for each picture, when it was published, UTC microseconds, and how many seconds it took; in any order.
 
     Returns:
-        0 if nothing was done.
+        The number; 0 without pictures.
     """
     spans = sorted((end_us / 1e6 - seconds, end_us / 1e6) for end_us, seconds in done)
     if not spans:

@@ -1,6 +1,6 @@
-"""Says how much room is left in directories, any of which may hang: one document a directory, in their order.
+"""Prints the free space of directories, any of which may hang: one JSON document per directory, in their order.
 
-A process of its own, ``python -m cutoutd.overview.room DIRECTORY...``.
+A process of its own: ``python -m cutoutd.overview.room DIRECTORY...``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(directories: Sequence[str]) -> None:
-    """Look at each."""
+    """Print the free bytes of each directory; null if it cannot be read."""
     for number, directory in enumerate(directories):
         try:
             free: int | None = shutil.disk_usage(directory).free
