@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 import cutoutd
+from cutoutd.models import catalog
 from tests.integration import small_models
 
 if TYPE_CHECKING:
@@ -177,17 +178,28 @@ def bench_in(root: Path, *, workers: int | None = 1) -> Bench:
     return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)
 
 
+def own_installation(bench: Bench) -> Path:
+    """Have the bench's commands run from a copy of the code, with its model.
+
+    What is compiled is copied as well: workers write nothing, and each would compile all of it at its start.
+
+    Returns:
+        The package's directory.
+    """
+    home = bench.root / "code" / "cutoutd"
+    half_written = shutil.ignore_patterns("*.pyc.*")
+    shutil.copytree(Path(cutoutd.__file__).parent, home, ignore=half_written)
+    if not (home / "weights").is_dir():
+        shutil.copytree(catalog.home(), home / "weights")
+    bench.environment["PYTHONPATH"] = str(home.parent)
+    return home
+
+
 def alter_model(bench: Bench) -> None:
     """Have the bench's commands run from a copy of the code whose model is a byte short."""
-    package = Path(cutoutd.__file__).parent
-    shutil.copytree(package, bench.root / "code" / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
-    weights = bench.root / "code" / "cutoutd" / "weights"
-    if not weights.exists():
-        shutil.copytree(package.parents[1] / "models", weights)
-    (model,) = weights.glob("*.onnx")
+    (model,) = (own_installation(bench) / "weights").glob("*.onnx")
     model.write_bytes(model.read_bytes()[:-1])
     bench.environment.pop("CUTOUTD_MODEL__NAME", None)  # the model of the code, and no small one
-    bench.environment["PYTHONPATH"] = str(bench.root / "code")
 
 
 @pytest.fixture(scope="session", autouse=True)

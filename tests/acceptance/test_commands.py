@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import cutoutd
+from tests.acceptance.conftest import own_installation
 from tests.acceptance.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def test_a_second_daemon_on_the_same_state_exits_with_its_own_code(
     assert daemon.process.poll() is None
 
 
+@pytest.mark.small_model
 def test_a_second_signal_ends_at_once(bench: Bench, start: Callable[..., Daemon]) -> None:
     """Even while a stop in order is under way."""
     for n in range(8):
@@ -100,16 +100,10 @@ def test_an_unknown_variable_is_refused(bench: Bench) -> None:
 
 def test_an_altered_model_is_refused(bench: Bench) -> None:
     """Exit code 4, before any picture is touched."""
-    package = Path(cutoutd.__file__).parent
-    shutil.copytree(package, bench.root / "code" / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
-    weights = bench.root / "code" / "cutoutd" / "weights"
-    if not weights.exists():
-        shutil.copytree(package.parents[1] / "models", weights)
-    (model,) = weights.glob("*.onnx")
+    (model,) = (own_installation(bench) / "weights").glob("*.onnx")
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
-    bench.environment["PYTHONPATH"] = str(bench.root / "code")
     bench.drop("a.jpg")
     refused = bench.once()
     assert refused.returncode == 4, refused.stderr

@@ -55,6 +55,7 @@ def check_all(bench: Bench, count: int) -> None:
     assert sorted(job["state"] for job in bench.jobs()) == ["done"] * count
 
 
+@pytest.mark.small_model
 def test_the_whole_tree_killed_at_random_moments_loses_nothing(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -73,6 +74,7 @@ def test_the_whole_tree_killed_at_random_moments_loses_nothing(
     check_all(bench, PICTURES)
 
 
+@pytest.mark.small_model
 def test_killing_the_supervisor_takes_the_workers_with_it(bench: Bench, start: Callable[..., Daemon]) -> None:
     """A worker that went on would write next to its successor."""
     bench.drop("0.jpg")

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.acceptance.conftest import picture
@@ -52,6 +53,7 @@ def test_each_shot_gives_one_cutout_whatever_it_was_recorded_as(bench: Bench) ->
         assert np.abs(alpha.astype(int) - whole[0]).mean() < 3  # the same subject
 
 
+@pytest.mark.small_model
 def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -67,6 +69,7 @@ def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     assert daemon.end() == 0
 
 
+@pytest.mark.small_model
 def test_a_format_that_is_switched_off_fails_and_says_why(bench: Bench) -> None:
     """The record names the setting; the original stays, and everything else is cut."""
     config = bench.root / "cutoutd.toml"

@@ -6,6 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cutoutd.lease import challenge, marker
 from cutoutd.lease.policy import HEARTBEAT_S
 from tests.acceptance.conftest import Daemon, bench_in
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench
+
+pytestmark = pytest.mark.small_model
 
 QUIET_S = 2.5 * HEARTBEAT_S
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench, Daemon
 
 
+@pytest.mark.small_model
 def test_once_cuts_what_is_there_and_nothing_a_second_time(bench: Bench) -> None:
     """Every picture gets a cutout and a sidecar; sub-folders are mirrored; a second run finds nothing."""
     bench.drop("a.jpg")
@@ -69,6 +70,7 @@ def test_the_sidecar_says_what_was_done(bench: Bench) -> None:
     assert said["outputs"][0]["bytes"] == (bench.output / "a.png").stat().st_size
 
 
+@pytest.mark.small_model
 def test_a_picture_that_lands_in_a_watched_folder_is_cut(bench: Bench, start: Callable[..., Daemon]) -> None:
     """Copied slowly or moved in, it appears; and SIGTERM ends the daemon with exit code 0."""
     bench.drop("first.jpg")

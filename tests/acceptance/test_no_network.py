@@ -90,6 +90,7 @@ def test_with_telemetry_left_on_by_the_environment_no_process_opens_a_socket(ben
     assert traced.foreign == ()
 
 
+@pytest.mark.small_model
 def test_the_trace_of_the_test_above_does_see_sockets(bench: Bench) -> None:
     """In a worker, where it is refused, and in the supervisor: both are told apart."""
     guard = bench.root / "guard"

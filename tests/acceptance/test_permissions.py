@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
 from PIL import Image
 
 from tests.integration.tools import give_up, need
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
 
 # With these root is refused like anybody else, and can still read its own Python wherever that is installed.
 LOST_RIGHTS = "-dac_override,-dac_read_search"
@@ -84,7 +87,7 @@ def test_a_shared_sub_folder_shares_its_results(bench: Bench) -> None:
         (shared / "ref").touch()
     bench.drop("a/x.jpg")
     flat = bench.drop("a/flat.jpg")
-    Image.new("RGB", (360, 270), (128, 128, 128)).save(flat)
+    Image.new("RGB", (360, 270), (235, 235, 235)).save(flat)
     os.utime(flat, (1_700_000_000, 1_700_000_000))
     (bench.input / "a/broken.jpg").write_bytes(flat.read_bytes()[:300])
     os.utime(bench.input / "a/broken.jpg", (1_700_000_000, 1_700_000_000))

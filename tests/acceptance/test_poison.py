@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import textwrap
@@ -15,9 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-import cutoutd
-from cutoutd.models import catalog
-from tests.acceptance.conftest import PATIENCE_S
+from tests.acceptance.conftest import PATIENCE_S, own_installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,16 +96,6 @@ def test_poison_costs_two_attempts_of_one_file_and_the_others_are_cut(bench: Ben
     assert all((bench.input / name).is_file() for name in ("crash.png", "huge.png"))
 
 
-def own_installation(bench: Bench) -> Path:
-    """An installation of the program for this test alone, used from now on."""
-    home = bench.root / "site" / "cutoutd"
-    shutil.copytree(Path(cutoutd.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
-    if not (home / "weights").is_dir():
-        shutil.copytree(catalog.home(), home / "weights")
-    bench.environment["PYTHONPATH"] = str(home.parent)
-    return home
-
-
 def workers_of(daemon: Daemon) -> list[int]:
     """The process ids of a daemon's workers."""
     pid = daemon.process.pid
@@ -121,6 +108,7 @@ def said(bench: Bench) -> str:
     return (bench.root / "log").read_text(encoding="utf-8", errors="replace")
 
 
+@pytest.mark.small_model
 def test_workers_that_cannot_start_amid_an_upgrade_cost_no_picture(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -168,6 +156,7 @@ def test_a_model_that_is_changed_under_a_running_daemon_ends_it(
     assert "after.png" not in bench.results()
 
 
+@pytest.mark.small_model
 def test_workers_that_never_start_end_the_daemon_with_the_reason(bench: Bench) -> None:
     """A library is missing: four starts, each after a longer pause, and the picture stays queued."""
     module = own_installation(bench) / "engine" / "matting" / "refine.py"

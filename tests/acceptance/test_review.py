@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
+pytestmark = pytest.mark.small_model
+
 
 def drop_empty(bench: Bench, name: str, grey: int) -> Path:
     """A picture without a subject: its cutout is doubtful for certain."""
@@ -43,7 +45,7 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """One accepted by a running daemon, one rejected while none runs; the originals are untouched."""
-    kept = [drop_empty(bench, name, grey) for name, grey in (("a.jpg", 90), ("b.jpg", 120))]
+    kept = [drop_empty(bench, name, grey) for name, grey in (("a.jpg", 235), ("b.jpg", 240))]
     before = [path.read_bytes() for path in kept]
     daemon = start()
     bench.wait_for(lambda: len([name for name in bench.results() if name.endswith(".json")]) == 2, "both")
@@ -72,7 +74,6 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
     assert [path.read_bytes() for path in kept] == before
 
 
-@pytest.mark.small_model
 def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) -> None:
     """The accepted one lies in review/ again as it was, the rejected one is cut again; either can be decided about anew."""
     for name in ("a.jpg", "b.jpg"):
@@ -124,7 +125,7 @@ def test_a_picture_that_is_touched_while_it_waits_goes_on_waiting(bench: Bench) 
         f'[[folder]]\nname = "shop"\ninput = "{bench.input}"\noutput = "{bench.output}"\noriginals = "delete"\n',
         encoding="utf-8",
     )
-    original = drop_empty(bench, "a.jpg", 90)
+    original = drop_empty(bench, "a.jpg", 235)
     assert bench.call("run", "--once", "--config", config).returncode == 0
     (bench.output / "review" / "a.png").stat()
     os.utime(original)

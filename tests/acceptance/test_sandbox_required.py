@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's"),
     pytest.mark.skipif(bool(survey.gaps()), reason="this system lacks a layer by itself"),
+    pytest.mark.small_model,
 ]
 OLDER_KERNEL = Path(integration.__file__).with_name("older_kernel.py")
 WHOLE = ["rlimits", "dies-with-parent", "no-dump", "capabilities", "landlock-abi", "seccomp-tsync"]

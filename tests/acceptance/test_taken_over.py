@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench
 
-pytestmark = pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock, or it is off")
+pytestmark = [
+    pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock, or it is off"),
+    pytest.mark.small_model,
+]
 
 # Loaded by every Python of the tree; in a worker it takes the place of what cuts a picture.
 TAKEN_OVER = textwrap.dedent(

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
     from tests.acceptance.shop import Shop
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="only root sees what hidden processes have open"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0, reason="only root sees what hidden processes have open"
+    ),
+    pytest.mark.small_model,
+]
 
 WRITE_ONLY = 0o1
 TAKE = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
