@@ -4,7 +4,7 @@
 
 For each combination a daemon of its own runs on small disks of its own. Pictures land while the fault lasts; then
 it is taken away, and nothing else is done. What must hold: the daemon lives, rests meanwhile, cuts every picture
-once, leaves nothing staged, and no original goes before its cutout is published. Exits with 1 on any violation.
+once, leaves nothing staged, no original goes before its cutout is published, and a webhook is told of each picture. Exits with 1 on any violation.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Final
 from tests.acceptance.conftest import Bench
 from tests.acceptance.disks import Disks, cpu_s, empty, fill
 from tests.acceptance.test_disk_faults import Site
+from tests.webhook_receiver import WebhookReceiver
+
+from torture import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,8 +65,9 @@ def main() -> int:
         result, load, resumed_s = "ok", 0.0, 0.0
         root = Path(tempfile.mkdtemp(prefix="cutoutd-disk-"))
         try:
-            with Disks() as disks:
-                load, resumed_s = _one(_site(root, disks, originals), kind, place.split("+"))
+            with Disks() as disks, WebhookReceiver() as receiver:
+                site = _site(root, disks, originals, receiver)
+                load, resumed_s = _one(site, kind, place.split("+"), receiver)
         except (Violation, AssertionError) as found:
             result = f"VIOLATION: {found}"
             violations += 1
@@ -74,14 +78,15 @@ def main() -> int:
     return 1 if violations else 0
 
 
-def _site(root: Path, disks: Disks, originals: str) -> Site:
+def _site(root: Path, disks: Disks, originals: str, receiver: WebhookReceiver) -> Site:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
     environment["XDG_CONFIG_HOME"] = str(root / "config")
     bench = Bench(root=root, input=root / "input", output=root / "output", environment=environment)
-    return Site(bench, disks, originals=originals)
+    folder = "\n".join((*told.tables(receiver, root), *told.SWITCHED_ON, ""))
+    return Site(bench, disks, originals=originals, folder=folder)
 
 
-def _one(site: Site, kind: str, places: list[str]) -> tuple[float, float]:
+def _one(site: Site, kind: str, places: list[str], receiver: WebhookReceiver) -> tuple[float, float]:
     """One fault: the load while it lasts, and how long after its end all is done."""
     daemon = site.start()
     try:
@@ -107,6 +112,9 @@ def _one(site: Site, kind: str, places: list[str]) -> tuple[float, float]:
         while not (site.done() == stems and _all_disposed(site)):
             _demand(time.monotonic() - begun < PATIENCE_S, f"only {site.done()} after {PATIENCE_S:.0f} s")
             _demand(daemon.process.poll() is None, "the daemon ended")
+            time.sleep(0.2)
+        while len({one.document["data"]["source"]["path"] for one in receiver.seen}) < len(stems):
+            _demand(time.monotonic() - begun < PATIENCE_S, "the webhook was not told of all")
             time.sleep(0.2)
         resumed_s = time.monotonic() - begun
         site.end()

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.webhook_receiver import WebhookReceiver
+
+from torture import told
 from torture.site import PIXELS, Layout, Running, Site, digest, family
 from torture.trace import CALLS, Call, Strike, calls
 
@@ -56,12 +59,15 @@ class Lane:
     root: Path
     elsewhere: Path
     site: Site = field(init=False)
+    receiver: WebhookReceiver | None = field(init=False, default=None)
     _times: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
             shutil.rmtree(_saved(place), ignore_errors=True)
+        if self.scenario.tells:
+            self.receiver = WebhookReceiver()
         self.site = self._make()
         self._run_before()
         self._crash()
@@ -84,7 +90,11 @@ class Lane:
             Layout(
                 root=self.root,
                 options=self.scenario.options,
-                tables=self.scenario.tables,
+                tables=(
+                    *self.scenario.tables,
+                    *(told.tables(self.receiver, self.root) if self.receiver is not None else ()),
+                ),
+                service=told.SWITCHED_ON if self.scenario.tells else (),
                 pool=("workers = 1", f"max_pixels = {PIXELS}"),
                 originals_dir=places[self.scenario.originals],
                 sidecar_dir=self.root / "sidecars" if self.scenario.sidecars else None,
@@ -99,6 +109,12 @@ class Lane:
             self._rename(self.scenario.earlier_renames)
             self.site.settle()
         self._times = self._looked_at()
+
+    def untold(self) -> list[str]:
+        """Which ends the receiver was not told of, or under more names than one."""
+        if self.receiver is None:
+            return []
+        return told.untold(self.receiver, [row for row in self.site.journal() if row["newest"]])
 
     def cut_again(self) -> list[str]:
         """Which results of earlier runs are not those any more although nothing but names has changed."""
@@ -138,6 +154,8 @@ class Lane:
 
     def reset(self) -> None:
         """Back to the beginning."""
+        if self.receiver is not None:
+            self.receiver.seen.clear()
         for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
         if self.scenario.before and (self.scenario.crash is None or self.scenario.renames):
@@ -216,7 +234,10 @@ class Lane:
             running = self.site.start("--once", prefix=command)
             code = running.wait()
             running.kill()
-            return code not in (0, 1)
+            # The uploader is another process, and what keeps it running starts the next one.
+            return code not in (0, 1) or "+++ killed by SIGKILL" in log.read_text(
+                encoding="utf-8", errors="replace"
+            )
         running = self.site.start()
         try:
             threads = _threads_when_ready(self.site, running)

@@ -36,6 +36,7 @@ class Scenario:
         faults: options of strace that make the file system a poorer one.
         asks: commands that are called before it, while no daemon runs; their options come after them.
         hands_in: what arrives is handed in, as programs do, and not dropped.
+        tells: a webhook on this machine is told of results.
         crash: an earlier run is killed at the first of these calls, so that the one that is struck repairs it.
         renames: of pictures of earlier runs, one after the other: what it gets to do besides the arrivals. Nothing is to be
             cut again for them.
@@ -55,6 +56,7 @@ class Scenario:
     faults: tuple[str, ...] = ()
     asks: tuple[tuple[str, ...], ...] = ()
     hands_in: bool = False
+    tells: bool = False
     crash: Strike | None = None
     renames: Renames = ()
     earlier_renames: Renames = ()
@@ -227,6 +229,15 @@ SCENARIOS = (
         before=(_ONE,),
         arrivals=_HANDED_IN,
         hands_in=True,
+    ),
+    Scenario(name="told", roles=("delivery", "handover"), arrivals=_ONE, tells=True),
+    Scenario(
+        name="told of a replacement",
+        by="start",
+        roles=("handover", "uploader"),
+        before=(_ONE,),
+        arrivals=(("a.jpg", _cut(0, 80)),),
+        tells=True,
     ),
     Scenario(
         name="put back into review",

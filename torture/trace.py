@@ -145,6 +145,10 @@ def role_names(found: Iterable[Call], known: Mapping[int, str]) -> dict[int, str
     for call in calls:
         if call.name == "pwrite64" and call.path.endswith("/lock"):
             names.setdefault(call.tid, "supervisor")
+        elif "/hosted/ledger" in call.path:
+            names.setdefault(call.tid, "uploader")
+        elif "/hosted/events/" in call.path:
+            continue
         elif call.name.startswith(("mkdir", "link")) and "/.cutoutd-" in call.path:
             names.setdefault(call.tid, "watcher")
         elif call.name.startswith("rename") or call.path.endswith((".json", ".original")) or _sweeps(call):
@@ -152,6 +156,8 @@ def role_names(found: Iterable[Call], known: Mapping[int, str]) -> dict[int, str
     for call in calls:  # afterwards: a delivery handles results too, and is known by what it does besides
         if call.path.endswith(".png"):
             names.setdefault(call.tid, "worker")
+        elif "/hosted/events/" in call.path:  # an uploader does this too, and is known by its ledger
+            names.setdefault(call.tid, "handover")
     return names
 
 
