@@ -186,6 +186,16 @@ def test_check_says_who_is_told_what() -> None:
     assert "token" not in plain + picture
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8", "127.9.9.9", "localhost:8", "[::1]:8"])
+def test_what_is_told_on_this_machine_is_not_said_to_leave_it(host: str) -> None:
+    """It is a tag of its own all the same, and a private network is another machine's."""
+    told, quiet = egress.what_leaves(built(folder("a", hook(f"http://{host}/", allow_private=True))))
+    assert told.startswith("a: SIDECARS are told to another program on this machine: ")
+    assert quiet == "a: nothing leaves this machine"
+    (away,) = egress.what_leaves(built(folder("a", hook("http://192.168.0.1/", allow_private=True))))
+    assert "SIDECARS LEAVE THIS MACHINE" in away
+
+
 def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """And only where it is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)

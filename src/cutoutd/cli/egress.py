@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
+from cutoutd.settings.hosted import stays_here
 from cutoutd.settings.types import Route
 from cutoutd.settings.webhooks import WebhookContent
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cutoutd.settings.schema import Folder, Settings
+    from cutoutd.settings.webhooks import FolderWebhook
 
 _NEEDED: Final = ("httpcore", "certifi")
 
@@ -45,7 +47,7 @@ def what_leaves(chosen: Settings) -> Iterator[str]:
     for folder in chosen.folder:
         yield from what_is_told(folder, chosen)
         if folder not in chosen.tagged:
-            if folder not in chosen.telling:
+            if all(stays_here(webhook.url.authority) for webhook in told_by(folder, chosen)):
                 yield f"{folder.name}: nothing leaves this machine"
             continue
         when = _when(folder) if folder.route is Route.LOCAL_THEN_HOSTED else "every picture"
@@ -58,14 +60,24 @@ def what_leaves(chosen: Settings) -> Iterator[str]:
 
 def what_is_told(folder: Folder, chosen: Settings) -> Iterator[str]:
     """Whom a folder's results are told to, and what of them."""
-    for webhook in folder.webhook if folder in chosen.telling else ():
+    for webhook in told_by(folder, chosen):
         events = ", ".join(webhook.events)
-        what = (
-            "RESULTS LEAVE THIS MACHINE: each sidecar and the published files are sent"
+        kind, what = (
+            ("RESULTS", "each sidecar and the published files are sent")
             if webhook.include is WebhookContent.RESULT
-            else "SIDECARS LEAVE THIS MACHINE: names and figures, and no picture, are sent"
+            else ("SIDECARS", "names and figures, and no picture, are sent")
         )
-        yield f"{folder.name}: {what} to {webhook.url.authority} ({events})"
+        where = (
+            "are told to another program on this machine"
+            if stays_here(webhook.url.authority)
+            else "LEAVE THIS MACHINE"
+        )
+        yield f"{folder.name}: {kind} {where}: {what} to {webhook.url.authority} ({events})"
+
+
+def told_by(folder: Folder, chosen: Settings) -> tuple[FolderWebhook, ...]:
+    """The webhooks of a folder that are told."""
+    return folder.webhook if folder in chosen.telling else ()
 
 
 def _when(folder: Folder) -> str:

@@ -155,9 +155,10 @@ def _show(ledger: Ledger, by: GroupBy | None) -> None:
                 f"{one['end']}  {cost}{why}"
             )
         for one in told(ledger):
+            here = " (on this machine)" if one["on_this_machine"] else ""
             answer = f"answered {one['status']}" if one["status"] else one["end"]
             print(
-                f"{one['at']}  {one['folder']}  job {one['job']}  {one['bytes']:>9} bytes -> {one['host']}  "
+                f"{one['at']}  {one['folder']}  job {one['job']}  {one['bytes']:>9} bytes -> {one['host']}{here}  "
                 f"webhook: {one['type']}, {one['what']}, attempt {one['attempt']}, {answer}"
             )
     for name, total in totals(uploads(ledger), by or GroupBy.DAY).items():

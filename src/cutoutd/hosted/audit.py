@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from cutoutd.clock import rfc3339, utc_day
+from cutoutd.settings.hosted import stays_here
 from cutoutd.spreadsheet import cell
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ WEBHOOK_COLUMNS: Final = (
     "end",
     "bytes",
     "host",
+    "on_this_machine",
     "type",
     "what",
     "attempt",
@@ -116,13 +118,14 @@ def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def webhooks(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Every request to a webhook, the oldest first, as people and programs are told: the bytes are those that left."""
+    """Every request to a webhook, the oldest first, as people and programs are told: the bytes are those that left this process."""
     for row in ledger.webhooks():
         told = {
             **row,
             "at": rfc3339(row["began_us"]),
             "end": row["outcome"] or _UNDER_WAY,
             "bytes": row["bytes"] if row["sent"] is None else row["sent"],
+            "on_this_machine": stays_here(row["host"]),
             "cause": row["cause"] or "",
         }
         yield {name: told[name] for name in WEBHOOK_COLUMNS}

@@ -99,6 +99,12 @@ class Address:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
+def stays_here(authority: str) -> bool:
+    """Whether what is sent to a host and port, as `Address.authority` has them, stays on this machine."""
+    host = re.sub(r":[0-9]+$", "", authority).strip("[]")
+    return Address(scheme="http", host=host, port=80, path="").scope is AddressScope.LOOPBACK
+
+
 def scope_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> AddressScope:
     """How far away an IP address is."""
     ip = getattr(ip, "ipv4_mapped", None) or ip

@@ -13,7 +13,11 @@ FROM upload ORDER BY id DESC LIMIT :limit
 SELECT 1 FROM sqlite_master WHERE name = 'webhook'
 
 -- name: webhook_sums
-SELECT COUNT(*) AS messages, COALESCE(SUM(COALESCE(sent, bytes)), 0) AS bytes, MIN(began_us) AS first_us,
+SELECT COUNT(*) AS messages,
+  -- What a program on this machine was told has not left it.
+  COALESCE(SUM(COALESCE(sent, bytes)) FILTER (WHERE NOT (
+    host GLOB '127.*' OR host = 'localhost' OR host GLOB 'localhost:*' OR host GLOB '[[]::1]*'
+  )), 0) AS bytes, MIN(began_us) AS first_us,
   MAX(began_us) AS last_us FROM webhook
 
 -- name: last_webhooks

@@ -18,6 +18,7 @@ from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.journal.store import SQL as JOURNAL_SQL
 from cutoutd.models import catalog
 from cutoutd.page.backend.overview import daemon_status
+from cutoutd.settings.hosted import stays_here
 from cutoutd.webserver.backend.journal import journal
 from cutoutd.webserver.backend.method import Reply
 
@@ -121,7 +122,7 @@ def _message(row: sqlite3.Row) -> dict[str, Any]:
         **{name: row[name] for name in ("folder", "job", "host", "bytes")},
         "provider": "webhook",
         "credits": None,
-        "why": f"{row['type']}, {row['what']}",
+        "why": f"{row['type']}, {row['what']}{_here(row['host'])}",
         "cause": row["cause"] or "",
     }
 
@@ -168,6 +169,10 @@ def _webhooks(settings: Settings | None) -> list[dict[str, str]]:
     ]
 
 
+def _here(host: str) -> str:
+    return ", on this machine" if stays_here(host) else ""
+
+
 def _questions(backend: Backend) -> list[dict[str, Any]]:
     is_running, live = daemon_status(backend)
     processes = _processes(live.get("pid")) if is_running else []
@@ -175,16 +180,15 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
     layers = [str(one) for one in worker.get("layers", ())]
     settings, tagged, told = backend.settings, _tagged(backend.settings), _webhooks(backend.settings)
     names = dict.fromkeys(one.model for one in settings.folder if one.model) if settings is not None else {}
-    local = (
-        [one.name for one in settings.folder if one not in (*settings.tagged, *settings.telling)]
-        if settings is not None
-        else []
-    )
+    away = dict.fromkeys(one["folder"] for one in (*tagged, *told) if not stays_here(one["host"]))
+    local = [one.name for one in settings.folder if one.name not in away] if settings is not None else []
     not_running = [] if is_running else ["cutoutd does not run just now, so there is nothing to look at."]
     leaves = (
         f"Yes, but for the pictures of {', '.join(one['folder'] for one in tagged)}, which are sent away."
         if tagged
-        else f"Yes, and the results of {', '.join(dict.fromkeys(one['folder'] for one in told))} are told to webhooks."
+        else f"Yes, and the results of {', '.join(away)} are told to webhooks."
+        if away
+        else f"Yes. The results of {', '.join(dict.fromkeys(one['folder'] for one in told))} are told to programs on this machine."
         if told
         else "Yes. No folder may send a picture away, so no process of cutoutd has a way to the network."
     )
@@ -213,7 +217,10 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
             "evidence": [
                 *(f"{one}: nothing leaves this machine" for one in local),
                 *(f"{one['folder']}: {one['route']}, to {one['host']}" for one in tagged),
-                *(f"{one['folder']}: {one['include']}, told to {one['host']}" for one in told),
+                *(
+                    f"{one['folder']}: {one['include']}, told to {one['host']}{_here(one['host'])}"
+                    for one in told
+                ),
             ],
         },
         {
