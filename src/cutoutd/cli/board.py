@@ -102,6 +102,17 @@ def page(address: str | None) -> Line:
     return (("The page: ", _STRONG), (address, _GOOD), (" (`cutoutd page` opens it)", _FAINT))
 
 
+def api(address: str | None) -> Line:
+    """Where the API is, or that nobody serves it.
+
+    Args:
+        address: where; None: it is not served.
+    """
+    if address is None:
+        return (("The API is not served; `cutoutd run` serves it, or `cutoutd serve`.", _FAINT),)
+    return (("The API: ", _STRONG), (address, _GOOD), (" (`cutoutd serve keys` says who may ask)", _FAINT))
+
+
 def webhooks(said: Mapping[str, Any]) -> Iterator[Line]:
     """What waits for webhooks, and what was given up.
 

@@ -54,13 +54,15 @@ def doctor(
     from cutoutd.doctor.examination import examine  # noqa: PLC0415 -- 0.1 s that only this command needs
     from cutoutd.doctor.finding import SCHEMA, Level  # noqa: PLC0415
     from cutoutd.page import examination as page  # noqa: PLC0415
+    from cutoutd.serve import examination as serve  # noqa: PLC0415
 
     logs.configure(level="error", log_format="console")
     case = _case(config, input_dir, output_dir)
     with Passing() as passing:
         passing.say("checking everything and cutting a picture; this takes a while")
-        about_page = list(page.judge(case.settings))  # now: examining takes the network from this process
-        findings = [*examine(case), *about_page]
+        # Now: examining takes the network from this process.
+        about_served = [*page.judge(case.settings), *serve.judge(case.settings)]
+        findings = [*examine(case), *about_served]
     healthy = not any(one.level is Level.PROBLEM for one in findings)
     if as_json:
         document = {"schema": SCHEMA, "healthy": healthy, "findings": [_as_json(one) for one in findings]}

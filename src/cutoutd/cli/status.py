@@ -32,6 +32,8 @@ from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 from cutoutd.page import announcement
+from cutoutd.serve import keys as serve_keys
+from cutoutd.webserver.backend import single_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -131,7 +133,7 @@ def _look_at_all(chosen: Settings) -> Overview:
 
 def _show_once(chosen: Settings, overview: Overview, *, start: str, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen)), indent=2))
+        print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen), _api(chosen)), indent=2))
     elif sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 -- 0.05 s that only a person at a terminal pays for
 
@@ -148,7 +150,7 @@ def _print_on(
     while True:
         overview = again()
         if as_json:
-            print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen))), flush=True)
+            print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen), _api(chosen))), flush=True)
         else:
             print("\n".join(map(board.plain, _lines(chosen, overview, start))), end="\n\n", flush=True)
         time.sleep(every_s)
@@ -189,6 +191,8 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
     if (page := _page(chosen)) is not None:
         yield ()
         yield board.page(page["address"])
+    if (api := _api(chosen)) is not None:
+        yield board.api(api["address"])
 
 
 def _hosted(chosen: Settings) -> dict[str, Any] | None:
@@ -198,16 +202,27 @@ def _hosted(chosen: Settings) -> dict[str, Any] | None:
 
 def _page(chosen: Settings) -> dict[str, Any] | None:
     """Whether the page is served, and where; None where it is switched off."""
-    if not chosen.page.enabled:
-        return None
+    return _served(announcement.running, chosen.service.state_dir) if chosen.page.enabled else None
+
+
+def _api(chosen: Settings) -> dict[str, Any] | None:
+    """Likewise the API; one that is switched off may be served by hand all the same."""
+    said = _served(single_process.served_at, chosen.service.state_dir / serve_keys.DIRECTORY)
+    return said if chosen.serve.enabled or said["running"] else None
+
+
+def _served(look_at: Callable[[Path], str | None], place: Path) -> dict[str, Any]:
     address = None
     with suppress(OSError):  # a state directory that cannot be looked at is told of by the journal
-        address = announcement.running(chosen.service.state_dir)
+        address = look_at(place)
     return {"running": address is not None, "address": address}
 
 
 def as_document(
-    overview: Overview, hosted: dict[str, Any] | None = None, page: dict[str, Any] | None = None
+    overview: Overview,
+    hosted: dict[str, Any] | None = None,
+    page: dict[str, Any] | None = None,
+    api: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """As JSON has it."""
     return {
@@ -224,6 +239,7 @@ def as_document(
         "state_dir": overview.state_dir,
         "hosted": hosted,
         "page": page,
+        "serve": api,
         "folders": [_folder_document(folder) for folder in overview.folders],
     }
 

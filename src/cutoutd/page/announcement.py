@@ -5,13 +5,10 @@ It must not know who serves.
 
 from __future__ import annotations
 
-import fcntl
-import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.fs.atomic_write import atomic_write
-from cutoutd.fs.private_directory import OpenedNames, read_small
+from cutoutd.fs.private_directory import OpenedNames
 from cutoutd.page.pairing import directory
 from cutoutd.webserver.backend import single_process
 
@@ -20,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_ADDRESS: Final = "address"
 _NAMES: Final = OpenedNames(
-    files=(single_process.LOCK, _ADDRESS, f"{_ADDRESS}.new", "sessions.json", "sessions.new")
+    files=(
+        single_process.LOCK,
+        single_process.ADDRESS,
+        f"{single_process.ADDRESS}.new",
+        "sessions.json",
+        "sessions.new",
+    )
 )
-_MAX_ADDRESS: Final = 1000
 
 
 @contextmanager
@@ -40,11 +41,7 @@ def held(state_dir: Path, *, ending: threading.Event | None) -> Iterator[bool]:
         NotPrivateError: the directory is not safe from others.
         StorageError: the disk refuses.
     """
-    place = directory(state_dir)
-    with single_process.held(place, _NAMES, what="page", ending=ending) as is_held:
-        if is_held:
-            with suppress(FileNotFoundError):
-                (place / _ADDRESS).unlink()
+    with single_process.held(directory(state_dir), _NAMES, what="page", ending=ending) as is_held:
         yield is_held
 
 
@@ -54,7 +51,7 @@ def announce(state_dir: Path, address: str) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    atomic_write(directory(state_dir) / _ADDRESS, [address.encode()], synced=False)
+    single_process.announce(directory(state_dir), address)
 
 
 def running(state_dir: Path) -> str | None:
@@ -63,16 +60,4 @@ def running(state_dir: Path) -> str | None:
     Raises:
         OSError: it cannot be looked at.
     """
-    place = directory(state_dir)
-    try:
-        lock = os.open(place / single_process.LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with suppress(FileNotFoundError):
-            return read_small(place / _ADDRESS, _MAX_ADDRESS).decode()
-    finally:
-        os.close(lock)
-    return None
+    return single_process.served_at(directory(state_dir))

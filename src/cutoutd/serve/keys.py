@@ -36,7 +36,9 @@ MAX_NAME: Final = 64
 DIRECTORY: Final = "serve"
 _FILE: Final = "keys.json"
 _LOCK: Final = "keys.lock"
-NAMES: Final = OpenedNames(files=("lock", "address", _FILE, _LOCK, "keys.new"), directories=("uploads",))
+NAMES: Final = OpenedNames(
+    files=("lock", "address", "address.new", _FILE, _LOCK, "keys.new"), directories=("uploads",)
+)
 _MAX_BYTES: Final = 1 << 20
 _DIGEST_DIGITS: Final = 64
 

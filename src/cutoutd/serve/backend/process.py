@@ -12,7 +12,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
-from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.sandbox.confinement import confine_page
 from cutoutd.serve.backend import registry, watching
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.settings.schema import Settings
-
-ADDRESS: Final = "address"
-"""In the directory of the API: where it is served."""
 
 _TIDY_S: Final = 60.0
 
@@ -116,7 +112,7 @@ def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: th
     web = WebProcess("cutoutd.serve.web.process", bound, service, told)
     web.start()
     address = listener.url(bound, options.settings.serve)
-    atomic_write(state_dir / DIRECTORY / ADDRESS, [address.encode()], synced=False)
+    single_process.announce(state_dir / DIRECTORY, address)
     options.on_ready(address)
     layers = confine_page(required=options.required)
     keep_for_uploader(os.environ)

@@ -1,16 +1,17 @@
-"""One process at a time serves a state directory: a lock in a directory of its own."""
+"""One process at a time serves a state directory: a lock in a directory of its own, and a file that says where."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError
-from cutoutd.fs.private_directory import OpenedNames, open_private
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
 
 if TYPE_CHECKING:
     import threading
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK: Final = "lock"
+ADDRESS: Final = "address"
+"""In the directory: where it is served."""
+
+_MAX_ADDRESS: Final = 1000
 _LOOK_S: Final = 1.0
 
 
@@ -54,9 +59,41 @@ def held(place: Path, names: OpenedNames, *, what: str, ending: threading.Event 
             # A signal would not end a call that waits.
             while not (is_held := _locked(lock)) and not ending.wait(_LOOK_S):
                 pass
+        if is_held:
+            with suppress(FileNotFoundError):
+                (place / ADDRESS).unlink()  # of whoever served it before
         yield is_held
     finally:
         os.close(lock)
+
+
+def announce(place: Path, address: str) -> None:
+    """Say where it is served.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    atomic_write(place / ADDRESS, [address.encode()], synced=False)
+
+
+def served_at(place: Path) -> str | None:
+    """Where it is served now; None if it is not.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        lock = os.open(place / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with suppress(FileNotFoundError):
+            return read_small(place / ADDRESS, _MAX_ADDRESS).decode()
+    finally:
+        os.close(lock)
+    return None
 
 
 def end_on_signals(ending: threading.Event) -> None:

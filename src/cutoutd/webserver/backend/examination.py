@@ -1,0 +1,86 @@
+"""Whether something is served, or could be: where, by whom, and how its processes would be locked in; for `cutoutd doctor`.
+
+It listens for a moment and closes again. To be called while this process has a network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cutoutd.doctor.finding import Finding, note, ok, problem
+from cutoutd.errors import UsageError
+from cutoutd.sandbox import survey
+from cutoutd.settings.types import Sandbox
+from cutoutd.webserver.backend import listener, single_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from cutoutd.settings.listening import Reachable
+
+
+def served_at(place: Path) -> str | None:
+    """Where it is served now; None also where that cannot be looked at, which whoever looks at the state directory says."""
+    try:
+        return single_process.served_at(place)
+    except OSError:
+        return None
+
+
+def place(table: Reachable, section: str, address: str | None, opens: str, finds: str) -> Iterator[Finding]:
+    """Where it is served, or would be.
+
+    Args:
+        table: of the configuration.
+        section: its name, which is the check's as well.
+        address: where it is served now; None: nowhere.
+        opens: what a person does with that, in words.
+        finds: likewise, where it gets another port than the configured one.
+    """
+    if address is not None:
+        yield ok(section, f"it is served at {address}{opens}")
+        return
+    try:
+        with listener.listening(table, section=section) as bound:
+            here, url = listener.place(bound), listener.url(bound, table)
+    except UsageError as error:
+        yield problem(section, error.cause, error.advice)
+        return
+    if here == str(table.address):
+        yield ok(section, f"nobody serves it now; it would be at {url}")
+    else:
+        seen = f"nobody serves it now; the port of {table.address} is in use, so it would be at {url}"
+        yield note(section, seen, f"{finds} give [{section}] address another port.")
+
+
+def files(table: Any, section: str, *checks: Callable[[Any], object]) -> Iterator[Finding]:  # noqa: ANN401 -- what its checks take
+    """What is wrong with the files that it is served with."""
+    for check in checks:
+        try:
+            check(table)
+        except UsageError as error:
+            named = f"{error.path}: {error.cause}" if error.path is not None else error.cause
+            yield problem(section, named, error.advice)
+
+
+def layers(section: str, what: str, whom: str, sandbox: Sandbox) -> Iterator[Finding]:
+    """How its processes would be locked in.
+
+    Args:
+        section: of the configuration.
+        what: is served.
+        whom: it answers.
+        sandbox: whether each layer must be there.
+    """
+    check, gaps = f"{section}-sandbox", survey.page_gaps()
+    if not gaps:
+        seen = f"this system has all layers that lock its processes in: what answers {whom} can call nobody"
+        yield ok(check, seen)
+    for gap in gaps:
+        seen = f"this system lacks {gap.layer}: {gap.why}"
+        if sandbox is Sandbox.REQUIRED:
+            yield problem(check, seen, f'[pool] sandbox = "required", so {what} does not start here.')
+        else:
+            yield note(check, seen, f"{what[:1].upper()}{what[1:]} works behind the other layers.")
