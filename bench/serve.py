@@ -42,8 +42,7 @@ def photo(number: int) -> bytes:
 
 def processes(api: Serving) -> list[int]:
     """The two processes of the API."""
-    children = Path(f"/proc/{api.serve.pid}/task/{api.serve.pid}/children").read_text(encoding="ascii")
-    return [api.serve.pid, int(children.split()[0])]
+    return [api.serve.pid, api.web_process]
 
 
 def cpu_s(api: Serving) -> float:

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from tests.integration import small_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 PATIENCE_S = 60.0
 
@@ -52,6 +52,12 @@ class Serving:
     def output(self) -> Path:
         """The folder's."""
         return self.home / "out"
+
+    @property
+    def web_process(self) -> int:
+        """The process that answers; any thread of the one behind it may have started it."""
+        tasks = Path(f"/proc/{self.serve.pid}/task").glob("*/children")
+        return int(" ".join(one.read_text(encoding="ascii") for one in tasks).split()[0])
 
     @property
     def log(self) -> str:

@@ -36,13 +36,6 @@ def spooled(api: Serving) -> dict[str, int]:
         return {}
 
 
-def web_process(api: Serving) -> int:
-    """The process that answers."""
-    children = f"/proc/{api.serve.pid}/task/{api.serve.pid}/children"
-    with open(children, encoding="ascii") as file:  # noqa: PTH123 -- of the kernel
-        return int(file.read().split()[0])
-
-
 def created(api: Serving, body: bytes, name: str = "resumed.jpg") -> str:
     """An upload's address."""
     encoded = base64.b64encode(name.encode()).decode()
@@ -86,7 +79,7 @@ def test_an_upload_is_resumed_whatever_ended_meanwhile(api: Serving) -> None:
         until(lambda: max(spooled(api).values()) > 1000, "a part of it")
     # What has come is kept when the rest does not, also what was not handed on yet.
     until(lambda: offset(api, place) == 201_000, "what had come")
-    os.kill(web_process(api), signal.SIGKILL)
+    os.kill(api.web_process, signal.SIGKILL)
 
     def answers() -> bool:
         try:
@@ -113,6 +106,11 @@ def test_what_is_wrong_about_an_upload_is_told(api: Serving) -> None:
     assert api.ask("POST", UPLOADS, None, TUS)[0] == 400
     assert api.ask("POST", UPLOADS, None, {**TUS, "Upload-Length": str(1 << 40)})[0] == 413
     assert api.ask("POST", UPLOADS, None, {**TUS, "Upload-Length": "5", "Upload-Metadata": "a ?"})[0] == 400
+    wrong = base64.b64encode(b'{"format": "bmp"}').decode()
+    refused = api.ask(
+        "POST", UPLOADS, None, {**TUS, "Upload-Length": "5", "Upload-Metadata": f"options {wrong}"}
+    )
+    assert (refused[0], refused[1]["code"]) == (422, "options")
     status, _, headers = api.ask("OPTIONS", UPLOADS)
     assert (status, headers["tus-max-size"]) == (204, str(2 << 20))
     place = created(api, body)

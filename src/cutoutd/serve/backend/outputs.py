@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import stat
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from cutoutd.fs.tree import Tree
 from cutoutd.journal.listing import Listing
+from cutoutd.publish.digest import open_regular
 from cutoutd.serve.backend.jobs import find, media_type
 from cutoutd.serve.backend.state import allowed, folder_of
 from cutoutd.webserver.backend import journal
@@ -20,8 +21,10 @@ from cutoutd.webserver.backend.parameters import text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from io import FileIO
 
     from cutoutd.serve.backend.state import Method, ServeBackend
+    from cutoutd.settings.schema import Folder
     from cutoutd.webserver.backend.method import Parameters
 
 PART: Final = 1 << 18
@@ -37,13 +40,13 @@ class OpenOutput:
 
     Attributes:
         key: id of the key that fetches it.
-        descriptor: its open file.
+        file: it, open.
         touched_s: when it was last read, by the monotonic clock.
         lock: held while it is used, so that it is not closed meanwhile.
     """
 
     key: str
-    descriptor: int
+    file: FileIO
     touched_s: float
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,7 +59,7 @@ class Outputs:
         self._lock = threading.Lock()
         self._open: dict[str, OpenOutput] = {}
 
-    def add(self, key: str, descriptor: int) -> str:
+    def add(self, key: str, file: FileIO) -> str:
         """Keep one open; returns its name.
 
         Raises:
@@ -69,7 +72,7 @@ class Outputs:
                     503, "busy", "Too much is fetched at once. Try again in a moment.", retry_after_s=2
                 )
             now_s = self._backend.clock.monotonic_s()
-            self._open[handle] = OpenOutput(key=key, descriptor=descriptor, touched_s=now_s)
+            self._open[handle] = OpenOutput(key=key, file=file, touched_s=now_s)
         return handle
 
     def read(self, key: str, handle: str, offset: int) -> bytes:
@@ -85,7 +88,7 @@ class Outputs:
             raise RefusedError(404, "no_output", "This result is not open.")
         with found.lock:
             found.touched_s = self._backend.clock.monotonic_s()
-            return b"" if found.descriptor < 0 else os.pread(found.descriptor, PART, offset)
+            return b"" if found.file.closed else os.pread(found.file.fileno(), PART, offset)
 
     def close(self, key: str, handle: str) -> None:
         """Close one."""
@@ -123,8 +126,7 @@ def outputs(backend: ServeBackend) -> Outputs:
 
 def _close(output: OpenOutput) -> None:
     with output.lock, suppress(OSError):
-        os.close(output.descriptor)
-        output.descriptor = -1
+        output.file.close()
 
 
 def _open(backend: ServeBackend, params: Parameters) -> Reply:
@@ -139,30 +141,37 @@ def _open(backend: ServeBackend, params: Parameters) -> Reply:
         raise RefusedError(404, "no_output", "There is no such result of this job, or not yet.")
     output = listed[number]
     target = os.fsdecode(output.target)
+    file = _opened(folder, target)
     try:
-        with Tree(folder.output).entry(target) as entry:
-            descriptor = entry.open(os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise RefusedError(
-            404, "output_gone", "The result is not where it was put: it was moved or deleted since."
-        ) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError(404, "output_gone", "The result is not where it was put.")  # noqa: TRY301 -- the file is closed below
-        handle = outputs(backend).add(key.id, descriptor)
+        if hashlib.file_digest(file, "sha256").hexdigest() != output.sha256:
+            raise RefusedError(  # noqa: TRY301 -- the file is closed below
+                409,
+                "changed",
+                "The result was changed since it was published. Take it from the folder itself.",
+            )
+        size = os.fstat(file.fileno()).st_size
+        handle = outputs(backend).add(key.id, file)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
     name = target.rpartition("/")[2]
     return Reply(
         data={
             "handle": handle,
-            "bytes": status.st_size,
+            "bytes": size,
             "name": name,
             "media_type": media_type(name),
             "sha256": output.sha256,
         }
+    )
+
+
+def _opened(folder: Folder, target: str) -> FileIO:
+    with suppress(OSError), Tree(folder.output).entry(target) as entry:
+        if (file := open_regular(entry)) is not None:
+            return file
+    raise RefusedError(
+        404, "output_gone", "The result is not where it was put: it was moved or deleted since."
     )
 
 

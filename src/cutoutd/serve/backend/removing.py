@@ -5,7 +5,6 @@ Only what is as it was published goes: a result that a person has changed since 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from contextlib import suppress
@@ -15,6 +14,7 @@ from cutoutd.errnos import NO_WAY
 from cutoutd.fs.tree import Tree
 from cutoutd.jobs import ACTIVE
 from cutoutd.journal.listing import Listing
+from cutoutd.publish.digest import has_bytes
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.serve.backend.jobs import find
 from cutoutd.serve.backend.state import allowed, folder_of
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from cutoutd.serve.backend.state import Method, ServeBackend
     from cutoutd.webserver.backend.method import Parameters
-
-_CHUNK: Final = 1 << 20
 
 
 def _remove(backend: ServeBackend, params: Parameters) -> Reply:
@@ -75,7 +73,7 @@ def _remove_source(root: Path, path: str, size: int, mtime_ns: int) -> None:
 def _remove_result(root: Path, sidecars: Path | None, path: str, sha256: str) -> None:
     try:
         with Tree(root).entry(path) as entry:
-            if _hash(entry.open(os.O_RDONLY | os.O_NONBLOCK)) != sha256:
+            if not has_bytes(entry, sha256):
                 return
             entry.unlink(missing_ok=True)
     except OSError as error:
@@ -84,16 +82,6 @@ def _remove_result(root: Path, sidecars: Path | None, path: str, sha256: str) ->
         return
     with suppress(OSError), Tree(sidecars or root).entry(sidecar_name(path)) as beside:
         beside.unlink(missing_ok=True)
-
-
-def _hash(descriptor: int) -> str:
-    sha256 = hashlib.sha256()
-    try:
-        while part := os.read(descriptor, _CHUNK):
-            sha256.update(part)
-    finally:
-        os.close(descriptor)
-    return sha256.hexdigest()
 
 
 METHODS: Final[Mapping[str, Method]] = {"remove": _remove}

@@ -46,6 +46,7 @@ def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     """``folder``, ``idempotency`` (both may be empty), ``bytes`` (-1: not known) -> ``upload``, ``most`` and the rate."""
     key = allowed(backend, params)
     see_folder(key, text(params, "folder", "", longest=255))
+    _options(params)
     rate = uploads(backend).rates.take(key)
     declared = whole(params, "bytes", -1, least=-1)
     try:
@@ -58,6 +59,13 @@ def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     except OSError as error:
         raise _unreachable(error) from error
     return Reply(data={"upload": upload.id, "most": upload.most, "rate": rate.named})
+
+
+def _options(params: Parameters) -> JobOptions:
+    try:
+        return JobOptions.parse(text(params, "options", "", longest=MAX_OPTIONS))
+    except JobOptionsError as error:
+        raise RefusedError(422, "options", f"The options are wrong: {error}") from error
 
 
 def see_folder(key: ApiKey, folder: str) -> None:
@@ -85,10 +93,7 @@ def _end(backend: ServeBackend, params: Parameters) -> Reply:
     """``upload``, ``name``, ``options`` (JSON as text) -> the job, as `cutoutd.serve.backend.jobs` describes it."""
     key = allowed(backend, params)
     upload = _named(backend, params)
-    try:
-        options = JobOptions.parse(text(params, "options", "", longest=MAX_OPTIONS))
-    except JobOptionsError as error:
-        raise RefusedError(422, "options", f"The options are wrong: {error}") from error
+    options = _options(params)
     name = text(params, "name", "", longest=MAX_NAME) or "picture"
     if upload.size == 0:
         raise RefusedError(400, "empty", "The picture is empty.")

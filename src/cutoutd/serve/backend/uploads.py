@@ -119,16 +119,16 @@ class Uploads:
         if running(backend.state_dir) is None:
             raise down()
         self._see_that_there_is_room(folder.input, declared or 0, settings.service.min_free_disk_mb)
-        if idempotency:
-            number = hashlib.sha256(f"{key.id}:{idempotency}".encode("utf-8", "surrogatepass")).hexdigest()[
-                :32
-            ]
-        else:
-            number = uuid4().hex
+        named = f"{key.id}:{idempotency}".encode("utf-8", "surrogatepass")
+        number = hashlib.sha256(named).hexdigest()[:32] if idempotency else uuid4().hex
         self._reserve(number, settings.serve.max_uploads)
         try:
-            stack = ExitStack()
-            file = stack.enter_context(incoming.new_file(folder.input))
+            with ExitStack() as opening:
+                file = opening.enter_context(incoming.new_file(folder.input))
+                written = None if record is None else record.begun(number, key.id, folder.name, file.name)
+                if written is not None:
+                    resumable.write(backend.state_dir, written)
+                stack = opening.pop_all()
             upload = UploadInHand(
                 id=number,
                 key=key.id,
@@ -138,11 +138,9 @@ class Uploads:
                 stack=stack,
                 most=most,
                 sha256=hashlib.sha256(),
+                record=written,
                 touched_s=backend.clock.monotonic_s(),
             )
-            if record is not None:
-                upload.record = record.begun(number, key.id, folder.name, file.name)
-                resumable.write(backend.state_dir, upload.record)
             with self._lock:
                 self._in_hand[number] = upload
         finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.job_options import TRANSPARENT, JobOptions
 from cutoutd.recipe import Channels, Format
+from cutoutd.serve.contract.refusals import ContractRefusalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ _OPAQUE: Final = 255
 NO_FETCHING: Final = "Nothing is fetched from anywhere here. POST the picture itself, in the field file."
 
 
-class RembgError(Exception):
+class RembgError(ContractRefusalError):
     """A request that the contract refuses.
 
     Args:
@@ -40,9 +41,8 @@ class RembgError(Exception):
     """
 
     def __init__(self, detail: object, *, status: int = 422) -> None:
-        super().__init__(str(detail))
+        super().__init__(str(detail), status=status)
         self.detail = detail
-        self.status = status
 
     @property
     def body(self) -> dict[str, Any]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.serve.contract.refusals import ContractRefusalError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.serve.contract.removebg import RemoveBgRequest
 
 
-class ContractError(Exception):
+class ContractError(ContractRefusalError):
     """A request that the contract refuses.
 
     Args:
@@ -25,10 +27,9 @@ class ContractError(Exception):
     """
 
     def __init__(self, code: str, title: str, *, status: int = 400, detail: str = "") -> None:
-        super().__init__(title)
+        super().__init__(title, status=status)
         self.code = code
         self.title = title
-        self.status = status
         self.detail = detail
 
     @property

@@ -22,6 +22,12 @@ HEADERS: Final[Mapping[str, str]] = {
 """Of every answer."""
 
 
+SOON_S: Final = 5
+"""After which a program is told to ask again, where nothing is known about how long it takes."""
+
+_AWAY: Final = 503
+
+
 class RefusalError(Exception):
     """A request cannot be met.
 
@@ -29,7 +35,7 @@ class RefusalError(Exception):
         status: as of HTTP.
         code: stable, short.
         text: for a person, in English, with what to do.
-        named: values beside it; ``retry_after_s``, ``limit``, ``remaining`` and ``reset_s`` become headers.
+        named: values beside it; ``retry_after_s``, ``bytes``, ``limit``, ``remaining`` and ``reset_s`` become headers.
     """
 
     def __init__(self, status: int, code: str, text: str, named: Mapping[str, Any] | None = None) -> None:
@@ -43,8 +49,10 @@ class RefusalError(Exception):
     def headers(self) -> dict[str, str]:
         """For any answer that tells of it."""
         found = rate_headers(self.named) if "limit" in self.named else {}
-        if "retry_after_s" in self.named:
-            found["Retry-After"] = str(self.named["retry_after_s"])
+        if "retry_after_s" in self.named or self.status == _AWAY:
+            found["Retry-After"] = str(self.named.get("retry_after_s", SOON_S))
+        if "bytes" in self.named:
+            found["Content-Range"] = f"bytes */{self.named['bytes']}"
         if self.status == 401:  # noqa: PLR2004 -- as of HTTP
             found["WWW-Authenticate"] = "Bearer"
         # What was not read of a request's body must not be taken for the next request.
@@ -63,7 +71,7 @@ def problem(status: int, code: str, text: str, headers: Mapping[str, str] | None
 
 def refusal(status: int, code: str, text: str) -> Response:
     """A refusal after which the connection ends."""
-    return problem(status, code, text, {"Connection": "close"})
+    return RefusalError(status, code, text).response()
 
 
 def as_json(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

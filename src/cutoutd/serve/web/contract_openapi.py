@@ -61,7 +61,18 @@ def _answer(text: str, *kinds: str) -> dict[str, Any]:
     return {"description": text, "content": {kind: {} for kind in kinds}}
 
 
-_REFUSED: Final = _answer("It is refused, in words.", "application/json")
+def _refused(**fields: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "required": list(fields), "properties": fields}
+    return {"description": "It is refused, in words.", "content": {"application/json": {"schema": schema}}}
+
+
+_ERROR: Final = {
+    "type": "object",
+    "required": ["title", "code"],
+    "properties": dict.fromkeys(("title", "code", "detail"), _TEXT),
+}
+_REFUSED: Final = _refused(errors={"type": "array", "minItems": 1, "items": _ERROR})
+_DETAILED: Final = _refused(detail={"type": ["string", "array"]})
 
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": "3.1.0",
@@ -94,7 +105,11 @@ DOCUMENT: Final[dict[str, Any]] = {
             "get": {
                 "operationId": "account",
                 "summary": "Nothing is bought here.",
-                "responses": {"200": _answer("The account.", "application/json"), "403": _REFUSED},
+                "responses": {
+                    "200": _answer("The account.", "application/json"),
+                    "403": _REFUSED,
+                    "503": _REFUSED,
+                },
             }
         },
         "/api/remove": {
@@ -106,7 +121,7 @@ DOCUMENT: Final[dict[str, Any]] = {
                 "responses": {
                     "200": _answer("The cutout.", "image/png"),
                     **dict.fromkeys(
-                        ("400", "401", "408", "413", "422", "429", "500", "503", "507"), _REFUSED
+                        ("400", "401", "408", "409", "413", "422", "429", "500", "503", "507"), _DETAILED
                     ),
                 },
             },
@@ -114,7 +129,7 @@ DOCUMENT: Final[dict[str, Any]] = {
                 "operationId": "rembgFetch",
                 "summary": "Refused: nothing is fetched from anywhere.",
                 "parameters": [{"name": "url", "in": "query", "required": True, "schema": _TEXT}, *_QUERY],
-                "responses": dict.fromkeys(("400", "401", "422"), _REFUSED),
+                "responses": dict.fromkeys(("400", "401", "422", "503"), _DETAILED),
             },
         },
     },

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_PROBLEM: Final = {
+_PROBLEM: Final[dict[str, Any]] = {
     "description": "It is refused; `code` is stable, `title` says what to do.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-_RETRY: Final = {
+_RETRY: Final[dict[str, Any]] = {
     **_PROBLEM,
     "headers": {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}},
 }
-_COMMON: Final = {"400": _PROBLEM, "401": _PROBLEM, "404": _PROBLEM, "503": _RETRY}
+_COMMON: Final[dict[str, Any]] = {"400": _PROBLEM, "401": _PROBLEM, "404": _PROBLEM, "503": _RETRY}
 _JOB: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}
 _OPTIONS: Final = {
     "type": "string",
     "maxLength": 4096,
     "description": "What is asked of this picture, as JSON: it goes before the folder's settings (docs/serve.md).",
 }
+
+
+def _each(statuses: str, answer: dict[str, Any]) -> dict[str, Any]:
+    return dict.fromkeys(statuses.split(), answer)
 
 
 def _path(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +91,87 @@ _ADD: Final = {
     },
 }
 
+_TUS: Final = {
+    "name": "Tus-Resumable",
+    "in": "header",
+    "required": True,
+    "schema": {"enum": ["1.0.0"]},
+}
+_UPLOAD: Final = _path("upload", {"type": "string", "pattern": "^[0-9a-f]{32}$"})
+_OF_UPLOAD: Final[dict[str, Any]] = {**_COMMON, "409": _RETRY, "412": _PROBLEM}
+
+
+def _count(name: str) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+    return {"name": name, "in": "header", "required": True, "schema": schema}
+
+
+_RESUMED_PATHS: Final[dict[str, Any]] = {
+    "/v1/folders/{folder}/uploads": {
+        "post": {
+            "operationId": "beginUpload",
+            "summary": "Begin an upload that can be resumed (tus 1.0.0, https://tus.io).",
+            "parameters": [
+                _FOLDER,
+                _TUS,
+                _count("Upload-Length"),
+                _optional(
+                    "header",
+                    "Upload-Metadata",
+                    {"type": "string", "pattern": "^[a-z]{1,9} ([A-Za-z0-9+/]{4}){0,9}$"},
+                    "`filename` and `options`, in base64.",
+                ),
+                _IDEMPOTENCY,
+            ],
+            "responses": {
+                "201": {"description": "`Location` names it."},
+                **_OF_UPLOAD,
+                **_each("403 413 422", _PROBLEM),
+                **_each("429 507", _RETRY),
+            },
+        },
+        "options": {
+            "operationId": "getUploadLimits",
+            "summary": "What is understood of tus.",
+            "parameters": [_FOLDER],
+            "responses": {"204": {"description": "By headers."}, **_COMMON, "403": _PROBLEM, "409": _PROBLEM},
+        },
+    },
+    "/v1/uploads/{upload}": {
+        "head": {
+            "operationId": "getUpload",
+            "summary": "How far it has come.",
+            "parameters": [_UPLOAD, _TUS],
+            "responses": {"200": {"description": "By headers."}, **_OF_UPLOAD},
+        },
+        "patch": {
+            "operationId": "resumeUpload",
+            "summary": "The next part; the answer to the last one names the job in `Upload-Job`.",
+            "parameters": [_UPLOAD, _TUS, _count("Upload-Offset")],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/offset+octet-stream": {"schema": {"type": "string", "format": "binary"}}
+                },
+            },
+            "responses": {
+                "204": {"description": "By headers."},
+                **_OF_UPLOAD,
+                **_each("408 413 415 422", _PROBLEM),
+                "507": _RETRY,
+            },
+        },
+        "delete": {
+            "operationId": "endUpload",
+            "summary": "Remove what came.",
+            "parameters": [_UPLOAD, _TUS],
+            "responses": {"204": {"description": "It is removed."}, **_OF_UPLOAD},
+        },
+    },
+}
+
 _PATHS: Final = {
+    **_RESUMED_PATHS,
     "/v1/key": {
         "get": {
             "operationId": "getKey",
@@ -122,14 +206,29 @@ _PATHS: Final = {
         "get": {
             "operationId": "getOutput",
             "summary": "A result, as a file.",
-            "parameters": [_NUMBER, _path("output", {"type": "integer", "minimum": 0, "maximum": 1000})],
+            "parameters": [
+                _NUMBER,
+                _path("output", {"type": "integer", "minimum": 0, "maximum": 1000}),
+                _optional(
+                    "header",
+                    "Range",
+                    {"type": "string", "pattern": "^bytes=[0-9]{1,9}-$"},
+                    "One range of bytes.",
+                ),
+            ],
             "responses": {
                 "200": {
                     "description": "The file.",
                     "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
                 },
+                "206": {
+                    "description": "The range.",
+                    "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+                },
                 "304": {"description": "It is the one that If-None-Match names."},
                 **_COMMON,
+                "409": _PROBLEM,
+                "416": _PROBLEM,
             },
         }
     },
@@ -137,6 +236,15 @@ _PATHS: Final = {
         "get": {
             "operationId": "events",
             "summary": "What becomes of this key's pictures, from now on: server-sent events named `job`, with a job each.",
+            "parameters": [
+                _optional(
+                    "header",
+                    "Last-Event-ID",
+                    {"type": "string", "maxLength": 64},
+                    "The event that was heard last: those after it come first. An event `missed` says that they are not known "
+                    "any more, and that jobs are to be asked for.",
+                )
+            ],
             "responses": {
                 "200": {
                     "description": "A stream without an end.",

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
 from cutoutd.serve.web.forms import MULTIPART, is_form, read_form
 from cutoutd.serve.web.openapi import DOCUMENT
 from cutoutd.serve.web.pictures import dropping
+from cutoutd.serve.web.ranges import span_of
 from cutoutd.serve.web.requests import body_of, declared, idempotency_of, key_of, wait_of
+from cutoutd.serve.web.routes import route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from starlette.requests import Request
+    from starlette.routing import Route
 
     from cutoutd.serve.web.job_streams import JobStreams
     from cutoutd.serve.web.pictures import ReceivedUpload, ServedPictures
 
+MAX_ID: Final = 64
 FILE: Final = "file"
 OPTIONS: Final = "options"
 _FORM_ROOM: Final = 1 << 20
@@ -107,21 +108,35 @@ class OwnApi:
         """A result."""
         number = min(request.path_params["output"], 1000)
         output = await self._pictures.open_output(key_of(request), request.path_params["job"], number)
+        etag = f'"{output.sha256}"'
         headers = {
             "Content-Length": str(output.size),
-            "ETag": f'"{output.sha256}"',
+            "ETag": etag,
+            "Accept-Ranges": "bytes",
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(output.name.encode('utf-8', 'replace'))}",
         }
-        if request.method == "HEAD" or request.headers.get("if-none-match") == headers["ETag"]:
-            await output.parts.aclose()
+        if request.method == "HEAD" or request.headers.get("if-none-match") == etag:
+            await output.close()
             return Response(status_code=200 if request.method == "HEAD" else 304, headers=headers)
-        return StreamingResponse(output.parts, headers=headers, media_type=output.media_type)
+        try:
+            span = span_of(request, output.size, etag)
+        except RefusalError:
+            await output.close()
+            raise
+        begin, end = span or (0, output.size)
+        headers["Content-Length"] = str(end - begin)
+        if span is not None:
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{output.size}"
+        return StreamingResponse(
+            output.between(begin, end), 200 if span is None else 206, headers, output.media_type
+        )
 
     async def events(self, request: Request) -> Response:
-        """What becomes of the key's pictures, from now on."""
+        """What becomes of the key's pictures, from now on, or from the event that the program names as its last."""
         key = key_of(request)
         what = await self._pictures.ask("key", {"key": key})
-        stream = self._streams.of(what["id"], lambda: self._pictures.ask("key", {"key": key}))
+        last = request.headers.get("last-event-id", "")[:MAX_ID]
+        stream = self._streams.of(what["id"], lambda: self._pictures.ask("key", {"key": key}), last)
         return StreamingResponse(stream, media_type="text/event-stream")
 
 
@@ -154,15 +169,3 @@ def _given(request: Request, fields: dict[str, str]) -> tuple[str, str]:
     query = request.query_params
     name = query.get("name") or fields.get("name", "")
     return name[:1000], query.get(OPTIONS) or fields.get(OPTIONS, "")
-
-
-def route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], *methods: str) -> Route:
-    """A route whose refusals are told as this API tells them."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except RefusalError as refused:
-            return refused.response()
-
-    return Route(path, answered, methods=list(methods) or ["GET"])

@@ -17,13 +17,14 @@ import json
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.serve.web.answers import RefusalError
 from cutoutd.webserver.web.backend_channel import BackendGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from cutoutd.webserver.web.backend_channel import BackendChannel
 
@@ -162,14 +163,24 @@ class Output:
         media_type: by its name.
         size: bytes of the file.
         sha256: as it was published.
-        parts: its bytes; closes it at the end.
+        between: gives the bytes from one to another one, and closes it then.
     """
 
     name: str
     media_type: str
     size: int
     sha256: str
-    parts: AsyncGenerator[bytes, None]
+    between: Callable[[int, int], AsyncGenerator[bytes, None]]
+
+    @property
+    def parts(self) -> AsyncGenerator[bytes, None]:
+        """All its bytes."""
+        return self.between(0, self.size)
+
+    async def close(self) -> None:
+        """Read nothing of it."""
+        async for _ in self.between(0, 0):
+            pass
 
 
 class ServedPictures:
@@ -276,6 +287,11 @@ class ServedPictures:
             if not one.done():
                 one.set_result(None)
 
+    def close(self) -> None:
+        """The backend has gone: who waits is told so at once."""
+        for number in list(self._waiting):
+            self.told({"id": number})
+
     async def open_output(self, key: str, number: str, output: int) -> Output:
         """Open a result of a job.
 
@@ -288,18 +304,17 @@ class ServedPictures:
             media_type=opened["media_type"],
             size=opened["bytes"],
             sha256=opened["sha256"],
-            parts=self._parts(key, opened["handle"], opened["bytes"]),
+            between=partial(self._parts, key, opened["handle"]),
         )
 
-    async def _parts(self, key: str, handle: str, size: int) -> AsyncGenerator[bytes, None]:
-        at = 0
+    async def _parts(self, key: str, handle: str, at: int, end: int) -> AsyncGenerator[bytes, None]:
         try:
-            while at < size:
+            while at < end:
                 answer = await self._channel.ask("output_part", {"key": key, "handle": handle, "offset": at})
                 part = answer.body if answer.media_type == "application/octet-stream" else b""
                 if answer.status != 200 or not part:  # noqa: PLR2004 -- as of HTTP
                     raise BackendGoneError  # the answer has begun, and can only be broken off
-                part = part[: size - at]
+                part = part[: end - at]
                 at += len(part)
                 yield part
         finally:

@@ -15,12 +15,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from cutoutd.sandbox.confinement import confine_web
-from cutoutd.serve.web.answers import HEADERS, problem, refusal
+from cutoutd.serve.web import rembg_api, removebg_api
+from cutoutd.serve.web.answers import HEADERS, RefusalError, refusal
 from cutoutd.serve.web.job_streams import JobStreams
 from cutoutd.serve.web.own_api import OwnApi
 from cutoutd.serve.web.pictures import ServedPictures
 from cutoutd.serve.web.rembg_api import RembgApi
 from cutoutd.serve.web.removebg_api import RemoveBgApi
+from cutoutd.serve.web.routes import own_wording
 from cutoutd.serve.web.tus import ResumableUploads
 from cutoutd.webserver.web import process, server
 from cutoutd.webserver.web.backend_channel import BackendChannel
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+
+_WORDED = {"/v1.0/": removebg_api.worded, "/api/": rembg_api.worded}
 
 MOST_CONNECTIONS = 600
 """As many as can be uploads, fetches and streams; together with those that are just accepted, fewer than open files."""
@@ -74,7 +78,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
         ssl_keyfile=told["tls_key"],
     )
     serving = server.Server(config, confined)
-    listening = asyncio.create_task(_until_gone(backend, streams, serving))
+    listening = asyncio.create_task(_until_gone(backend, pictures, streams, serving))
     await serving.serve(sockets=[listener])
     listening.cancel()
 
@@ -89,22 +93,26 @@ def _app(pictures: ServedPictures, streams: JobStreams, max_wait_s: int) -> Star
     return Starlette(routes=routes, exception_handlers={HTTPException: _failed})
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     """What no route answers, such as a path that is none."""
     assert isinstance(error, HTTPException)  # noqa: S101 -- as it is registered
     texts = {
         404: "There is nothing here. /v1/openapi.json says what there is.",
         405: "This takes another method.",
     }
-    text = texts.get(error.status_code, error.detail)
-    headers = {**(error.headers or {}), "Connection": "close"}
-    return problem(
-        error.status_code, {404: "no_path", 405: "method"}.get(error.status_code, "request"), text, headers
-    )
+    code = {404: "no_path", 405: "method"}.get(error.status_code, "request")
+    refused = RefusalError(error.status_code, code, texts.get(error.status_code, error.detail))
+    worded = next((one for path, one in _WORDED.items() if request.url.path.startswith(path)), own_wording)
+    answer = worded(refused)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
-async def _until_gone(backend: BackendChannel, streams: JobStreams, serving: server.Server) -> None:
+async def _until_gone(
+    backend: BackendChannel, pictures: ServedPictures, streams: JobStreams, serving: server.Server
+) -> None:
     await backend.listen()
+    pictures.close()
     streams.close()
     serving.end()
 

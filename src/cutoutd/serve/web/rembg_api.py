@@ -15,13 +15,12 @@ from cutoutd.serve.web.contract_upload import MAX_NAME, begun, finished
 from cutoutd.serve.web.forms import MULTIPART, kind_of, read_form
 from cutoutd.serve.web.pictures import dropping
 from cutoutd.serve.web.requests import key_of
+from cutoutd.serve.web.routes import route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
-
     from starlette.requests import Request
 
+    from cutoutd.serve.contract.refusals import ContractRefusalError
     from cutoutd.serve.web.pictures import ReceivedUpload, ServedPictures
 
 OWN_MODEL: Final = "the folder's"
@@ -42,8 +41,8 @@ class RembgApi:
     def routes(self) -> list[Route]:
         """All of them."""
         return [
-            _route("/api/remove", self.remove, "POST"),
-            _route("/api/remove", self.fetch, "GET"),
+            route("/api/remove", self.remove, "POST", worded=worded),
+            route("/api/remove", self.fetch, worded=worded),
             Route("/api", _page, methods=["GET"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
         ]
@@ -107,13 +106,8 @@ async def _openapi(_: Request) -> Response:
     return as_json(DOCUMENT)
 
 
-def _route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], method: str) -> Route:
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except RembgError as error:
-            return as_json(error.body, error.status, {"Connection": "close"})
-        except RefusalError as refused:
-            return as_json({"detail": refused.text}, refused.status, refused.headers)
-
-    return Route(path, answered, methods=[method])
+def worded(refused: RefusalError | ContractRefusalError) -> Response:
+    """A refusal as the contract tells it."""
+    if isinstance(refused, RefusalError):
+        return as_json({"detail": refused.text}, refused.status, refused.headers)
+    return as_json(refused.body, refused.status, {"Connection": "close"})

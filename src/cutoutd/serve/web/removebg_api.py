@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from cutoutd.serve.contract import removebg, removebg_answers
 from cutoutd.serve.contract.removebg_answers import ContractError
@@ -22,13 +21,13 @@ from cutoutd.serve.web.contract_upload import (
 from cutoutd.serve.web.forms import JSON, MULTIPART, URLENCODED, Base64Sink, kind_of, read_form
 from cutoutd.serve.web.pictures import dropping
 from cutoutd.serve.web.requests import key_of
+from cutoutd.serve.web.routes import route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
-
     from starlette.requests import Request
+    from starlette.routing import Route
 
+    from cutoutd.serve.contract.refusals import ContractRefusalError
     from cutoutd.serve.contract.removebg_answers import ResponseFacts
     from cutoutd.serve.web.forms import PartSink
     from cutoutd.serve.web.pictures import Job, Output, ReceivedUpload, ServedPictures
@@ -55,9 +54,9 @@ class RemoveBgApi:
     def routes(self) -> list[Route]:
         """All of them."""
         return [
-            _route("/v1.0/removebg", self.remove, "POST"),
-            _route("/v1.0/account", self.account, "GET"),
-            _route("/v1.0/improve", self.improve, "POST"),
+            route("/v1.0/removebg", self.remove, "POST", worded=worded),
+            route("/v1.0/account", self.account, worded=worded),
+            route("/v1.0/improve", self.improve, "POST", worded=worded),
         ]
 
     async def account(self, request: Request) -> Response:
@@ -176,20 +175,11 @@ def _wants_json(request: Request) -> bool:
     return "application/json" in accept and "*/*" not in accept and "image/" not in accept
 
 
-def _refusal(error: ContractError, headers: dict[str, str]) -> Response:
-    return as_json(error.body, error.status, {"X-Credits-Charged": "0", **headers})
-
-
-def _route(path: str, answer: Callable[[Request], Coroutine[Any, Any, Response]], method: str) -> Route:
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except ContractError as error:
-            # What was not read of a request's body must not be taken for the next request.
-            return _refusal(error, {"Connection": "close"})
-        except RefusalError as refused:
-            worded = removebg_answers.refused(refused.status, refused.code, refused.text)
-            kept = {name: value for name, value in refused.headers.items() if name != "WWW-Authenticate"}
-            return _refusal(worded, kept)
-
-    return Route(path, answered, methods=[method])
+def worded(refused: RefusalError | ContractRefusalError) -> Response:
+    """A refusal as the contract tells it."""
+    # What was not read of a request's body must not be taken for the next request.
+    headers = {"X-Credits-Charged": "0", "Connection": "close"}
+    if isinstance(refused, RefusalError):
+        headers |= {name: value for name, value in refused.headers.items() if name != "WWW-Authenticate"}
+        refused = removebg_answers.refused(refused.status, refused.code, refused.text)
+    return as_json(refused.body, refused.status, headers)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response
 
 from cutoutd.serve.web.answers import RefusalError, rate_headers
-from cutoutd.serve.web.own_api import route
 from cutoutd.serve.web.pictures import ReceivedUpload
 from cutoutd.serve.web.requests import body_of, idempotency_of, key_of
+from cutoutd.serve.web.routes import route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

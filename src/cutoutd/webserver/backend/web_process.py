@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     ServiceOf: TypeAlias = MethodRunner[Any]
 
 _SEND_S: Final = 10
-_END_S: Final = 1
+_END_S: Final = 3
+"""A web process whose channel has ended tells those who wait that it ends, within so long."""
+
+_BOTH_WAYS: Final = 2  # SHUT_RDWR of shutdown(2)
 _LASTED_S: Final = 60.0
 
 
@@ -96,10 +99,16 @@ class WebProcess:
                 self.start()
 
     def end(self) -> None:
-        """End it."""
-        if self._child is not None:
-            self._child.kill()  # it has nothing that could be lost
-            self._child.wait()
+        """End it, once it has told those who wait."""
+        channel, child = self._channel, self._child
+        if channel is not None:
+            with suppress(OSError):
+                channel.shutdown(_BOTH_WAYS)
+        if child is not None:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_END_S)
+            child.kill()  # it has nothing that could be lost
+            child.wait()
 
     def _serve_one(self) -> None:
         channel, child = self._channel, self._child

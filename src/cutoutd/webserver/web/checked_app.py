@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ class BackendGoneAnswer:
 
         try:
             await self._app(scope, receive, noting)
-        except BackendGoneError:
+        except (BackendGoneError, asyncio.CancelledError):  # the latter at the end of this process
             logging.getLogger(__name__).warning(
                 "A request was not answered: cutoutd took too long, or has ended."
             )

@@ -49,7 +49,10 @@ class EventStreams:
             event: its name, in ASCII.
             data: JSON on one line.
         """
-        message = encoded(event, data)
+        self.put(encoded(event, data))
+
+    def put(self, message: bytes) -> None:
+        """Give an event to all that is as `encoded` makes it."""
         for stream in list(self._streams):
             try:
                 stream.put_nowait(message)
@@ -89,6 +92,13 @@ class EventStreams:
         stream.put_nowait(None)
 
 
-def encoded(event: str, data: bytes) -> bytes:
-    """An event as it is sent."""
-    return b"event: %s\ndata: %s\n\n" % (event.encode("ascii", "ignore"), data)
+def encoded(event: str, data: bytes, id_: str = "") -> bytes:
+    """An event as it is sent.
+
+    Args:
+        event: its name, in ASCII.
+        data: JSON on one line.
+        id_: by which a client says what it has heard last, in ASCII; empty: none.
+    """
+    named = b"id: %s\n" % id_.encode("ascii") if id_ else b""
+    return b"%sevent: %s\ndata: %s\n\n" % (named, event.encode("ascii", "ignore"), data)

@@ -132,9 +132,7 @@ class Server(uvicorn.Server):
         self._ended.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal asks to end."""
-        super().handle_exit(sig, frame)
-        asyncio.get_running_loop().call_soon_threadsafe(self._ended.set)
+        """A signal that goes to all processes of a service comes to the backend as well, which ends this one in order."""
 
 
 def config(

@@ -1,0 +1,64 @@
+"""Routes whose every refusal has the form of the contract that is spoken there, also where the fault is ours or we are ending."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from starlette.routing import Route
+
+from cutoutd.serve.contract.refusals import ContractRefusalError
+from cutoutd.serve.web.answers import RefusalError
+from cutoutd.webserver.web.backend_channel import BackendGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+Wording: TypeAlias = "Callable[[RefusalError | ContractRefusalError], Response]"
+"""How a contract tells a refusal."""
+
+GONE: Final = "cutoutd does not answer just now. Try again in a moment."
+_FAULT: Final = "A fault of ours. The log says more; please report it."
+
+
+def own_wording(refused: RefusalError | ContractRefusalError) -> Response:
+    """As the API of our own tells a refusal."""
+    assert isinstance(refused, RefusalError)  # noqa: S101 -- no other contract is spoken there
+    return refused.response()
+
+
+def route(
+    path: str,
+    answer: Callable[[Request], Coroutine[Any, Any, Response]],
+    *methods: str,
+    worded: Wording = own_wording,
+) -> Route:
+    """A route.
+
+    Args:
+        path: with parameters, as Starlette has it.
+        answer: to a request.
+        methods: of HTTP; none: GET.
+        worded: tells a refusal.
+    """
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except (RefusalError, ContractRefusalError) as refused:
+            return worded(refused)
+        except (
+            BackendGoneError,
+            asyncio.CancelledError,
+        ):  # only the end of this process cancels a request here
+            return worded(RefusalError(503, "backend", GONE))
+        except Exception:
+            logging.getLogger(__name__).exception("A request could not be answered.")
+            return worded(RefusalError(500, "fault", _FAULT))
+
+    return Route(path, answered, methods=list(methods) or ["GET"])
