@@ -1,7 +1,7 @@
 """The command `cutoutd`, also as ``python -m cutoutd``: what must be done before anything else is loaded.
 
-A daemon may be sent SIGHUP, or started without standard streams, from its first moment on. Loading the command line
-takes a tenth of a second, so both are seen to before that.
+A daemon may be sent SIGHUP, or be started without standard streams, from its first moment on. Loading the command line takes a
+tenth of a second, so both are handled before that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main() -> None:
     """Run the command line and exit."""
     fill_standard_streams()
     if sys.argv[1:2] == [_RUN]:
-        # It waits for the daemon's own handler, which reloads or ends in order; by default it would kill.
+        # It is blocked until the daemon's own handler is set, which reloads or ends in order; the default would kill.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from cutoutd.cli.app import main as command  # noqa: PLC0415 -- see above
 
@@ -25,15 +25,15 @@ def main() -> None:
 
 
 def fill_standard_streams() -> None:
-    """Have standard input, output and error, if only to nowhere: who starts a daemon may have closed them.
+    """Open missing standard streams to /dev/null: the program that starts a daemon may have closed them.
 
-    Otherwise the next file that is opened would get a standard descriptor, and be written to by whatever prints.
+    Otherwise the next opened file would get a standard descriptor, and anything printed would be written to it.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
         if getattr(sys, name) is None:
             mode = "r" if descriptor == 0 else "w"
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", errors="backslashreplace"))

@@ -1,6 +1,6 @@
-"""Pictures that requests want behind their subjects, kept in the state directory by their SHA-256.
+"""Background pictures that requests ask for, kept in the state directory by their SHA-256.
 
-Each lies there as long as a job names it, so that a retry and a replay find it again. Only the sandboxed worker decodes one.
+A picture is kept as long as a job names it, so that a retry and a replay find it. Only the sandboxed worker decodes it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 YOUNG_S: Final = 86_400.0
-"""So long one is kept that no job names: its request may be on its way."""
+"""How long a picture that no job names is kept, since its request may still be on its way."""
 
 _DIRECTORY: Final = "backgrounds"
 _PIECE_BYTES: Final = 1 << 20
 
 
 def directory_in(state: Path) -> Path:
-    """Where they lie.
+    """Return the directory of the background pictures.
 
     Args:
         state: the state directory.
@@ -35,14 +35,14 @@ def directory_in(state: Path) -> Path:
 
 
 def keep(state: Path, descriptor: int) -> str:
-    """Keep a copy of an open file.
+    """Store a copy of an open file.
 
     Args:
         state: the state directory.
-        descriptor: of the file; read from its beginning.
+        descriptor: descriptor of the file, which is read from its beginning.
 
     Returns:
-        Its SHA-256 (hex), by which a job's options name it.
+        The SHA-256 (hex), by which a job's options name it.
 
     Raises:
         OSError: the disk refuses.
@@ -66,7 +66,7 @@ def keep(state: Path, descriptor: int) -> str:
 
 
 def sweep(state: Path, named: Collection[str]) -> int:
-    """Remove those that no job names any more, and that are not young; returns how many."""
+    """Remove pictures that no job names and that are old enough; returns how many."""
     swept, now_s = 0, time.time()
     with suppress(FileNotFoundError):
         for path in directory_in(state).iterdir():

@@ -1,6 +1,6 @@
-"""`cutoutd bench`: what the whole way of a picture costs on this machine, on files of the user's own.
+"""`cutoutd bench`: what cutting a picture costs on this machine, on the user's own files.
 
-It measures `cutoutd cut` as it is, workers, sandbox and publishing included; nothing is left out or warmed up.
+It measures `cutoutd cut` as it is, including workers, sandbox and publishing; nothing is left out or warmed up.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewher
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What a run of the bench came to.
+    """The figures of a run.
 
     Attributes:
-        pictures: cut.
-        failed: not cut.
-        megapixels: of all cut pictures together.
-        wall_s: from before the workers' start to after the last publication.
-        cpu_s: of this process and all workers.
-        peak_mib: resident memory of the largest worker, MiB.
-        steps_ms: median time of each step, by its name in the sidecar.
+        pictures: number of pictures that were cut.
+        failed: number of files that were not.
+        megapixels: size of all cut pictures together, in megapixels.
+        wall_s: time from before the workers' start to after the last publication, in seconds.
+        cpu_s: CPU time of this process and all workers, in seconds.
+        peak_mib: resident memory of the largest worker, in MiB.
+        steps_ms: median time of each step in ms, by its name in the sidecar.
     """
 
     pictures: int
@@ -52,23 +52,23 @@ class Figures:
 
     @property
     def per_minute(self) -> float:
-        """Pictures a minute."""
+        """Pictures per minute."""
         return 60 * self.pictures / self.wall_s if self.wall_s else 0.0
 
     @property
     def cpu_per_picture_s(self) -> float:
-        """CPU seconds a picture."""
+        """CPU seconds per picture."""
         return self.cpu_s / self.pictures if self.pictures else 0.0
 
 
 def measure(files: Sequence[Path], settings: Settings, *, clock: Clock, emit: EventSink) -> Figures:
-    """Cut files into a directory that is thrown away, and measure it.
+    """Cut files into a temporary directory, and measure it.
 
     Args:
         files: absolute paths of pictures.
         settings: limits and model.
-        clock: its monotonic side.
-        emit: is told of each event.
+        clock: clock for monotonic times.
+        emit: receives each event.
 
     Raises:
         CutoutdError: as from `cutoutd.cut.cut`.

@@ -1,8 +1,8 @@
 """Time, as a value that is passed in: wall time for records, monotonic time for deadlines.
 
-A wall clock may jump; whatever must not notice takes ``monotonic_s``. A process may be stopped, by SIGSTOP, a frozen
-container or a closed lid; whoever is waited for meanwhile must not be blamed for that, so deadlines take a `RunningClock`
-or a `Countdown`.
+A wall clock may jump; code that must not be affected uses ``monotonic_s``. A process may be stopped, by SIGSTOP, a frozen
+container or a closed lid, and that time must not count against what it waits for, so deadlines use a `RunningClock` or a
+`Countdown`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TICK_S: Final = 1.0
-"""Between two looks at a running clock: a wake-up a second is not to be seen in any figure of an idle daemon."""
+"""Seconds between two looks at a running clock; one wake-up per second is negligible in an idle daemon."""
 
 STOPPED_S: Final = 2.5
-"""A thread that was not run for longer was stopped with its process; no deadline is short enough to miss less."""
+"""If a thread was not run for longer, its process was stopped; no deadline is so short that less would matter."""
 
 JUMP_S: Final = 2.0
-"""Less is a clock being corrected in small steps, or a process that was held up between two looks at it."""
+"""A smaller change is a clock being adjusted in small steps, or a process that was delayed between two looks."""
 
 DISTRUST_S: Final = 600.0
-"""So long after a jump ages are not believed: longer than any that decides something."""
+"""How long ages count as unknown after a jump; longer than any age that decides something."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
@@ -48,26 +48,25 @@ class Clock:
         return time.monotonic()
 
     def elapsed_s(self) -> float:
-        """As ``monotonic_s``, and time in which this process was stopped counts."""
+        """As ``monotonic_s``, but time in which this process was stopped counts."""
         return self.monotonic_s()
 
     def ticking(self) -> AbstractContextManager[object]:
-        """Notice stops of this process while this is open; a plain clock knows none."""
+        """Detect stops of this process while the context is open; a plain clock detects none."""
         return nullcontext()
 
     def lived_s(self) -> float:
-        """As ``monotonic_s``, but a machine's own sleep counts: what others may have waited through meanwhile."""
-        boottime = getattr(
-            time, "CLOCK_BOOTTIME", None
-        )  # where it is missing, the other counts sleep as well
+        """As ``monotonic_s``, but the machine's own sleep counts, since other machines may have waited during it."""
+        # Where CLOCK_BOOTTIME is missing, the monotonic clock counts sleep as well.
+        boottime = getattr(time, "CLOCK_BOOTTIME", None)
         return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 class RunningClock(Clock):
     """Clocks of a process that may be stopped: ``monotonic_s`` leaves out the time in which it did not run.
 
-    A thread looks at the clock every second while it is ``ticking``. Whoever looks first after a stop sees the gap, so no
-    deadline is ever compared with a time that has it.
+    A thread looks at the clock every second while it is ``ticking``. The first look after a stop sees the gap, so no deadline is
+    ever compared with a time that includes it.
     """
 
     def __init__(self) -> None:
@@ -92,7 +91,7 @@ class RunningClock(Clock):
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
-        """Notice stops of this process while this is open."""
+        """Detect stops of this process while the context is open."""
         ended = threading.Event()
         self.monotonic_s()
         with self._lock:
@@ -112,11 +111,11 @@ class RunningClock(Clock):
 
 
 class Countdown:
-    """What is left of a time limit, for a loop that looks at it often; a stop of the process costs one step of it.
+    """The rest of a time limit, for a loop that checks it often; a stop of the process costs at most one step.
 
     Args:
-        limit_s: seconds.
-        step_s: the longest that the loop ever waits between two looks.
+        limit_s: the time limit in seconds.
+        step_s: the longest time that the loop waits between two checks.
     """
 
     def __init__(self, limit_s: float, *, step_s: float) -> None:
@@ -125,7 +124,7 @@ class Countdown:
         self._seen_s = time.monotonic()
 
     def left_s(self) -> float:
-        """Seconds; 0 or less: it is over."""
+        """Return the seconds that are left; 0 or less: the time is over."""
         now_s = time.monotonic()
         self._left_s -= min(now_s - self._seen_s, self._most_s)
         self._seen_s = now_s
@@ -133,12 +132,12 @@ class Countdown:
 
 
 class WallClockGuard:
-    """Tells how long ago something was written down, although the wall clock that dates it may jump.
+    """Measures how long ago something was written, although the wall clock that dates it may jump.
 
-    An age that spans a jump is not known; it counts as none, so that nothing is given up too early.
+    An age that spans a jump is unknown and counts as 0, so that nothing is given up too early.
 
     Args:
-        clock: both its wall time and its monotonic time; `look` compares them now and then.
+        clock: clock whose wall time and monotonic time `look` compares.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -147,7 +146,7 @@ class WallClockGuard:
         self._distrusted_until_s = 0.0
 
     def look(self) -> float:
-        """Notice a jump since the last look; returns its seconds, 0 if there was none."""
+        """Detect a jump since the last call; returns its seconds, 0 if there was none."""
         offset_s = self._offset()
         jump_s, self._offset_s = offset_s - self._offset_s, offset_s
         if abs(jump_s) < JUMP_S:
@@ -156,7 +155,7 @@ class WallClockGuard:
         return jump_s
 
     def since_s(self, then_us: int) -> float:
-        """Seconds since a time of the journal's; 0 where that cannot be known."""
+        """Return the seconds since a time in the journal; 0 if they are unknown."""
         jumps_now = abs(self._offset() - self._offset_s) >= JUMP_S
         if jumps_now or self._clock.monotonic_s() < self._distrusted_until_s:
             return 0.0
@@ -167,13 +166,13 @@ class WallClockGuard:
 
 
 def moment(us: int) -> datetime:
-    """UTC microseconds as a date; what is outside the years 1 to 9999 becomes their end."""
+    """Return UTC microseconds as a date; times outside the years 1 to 9999 are clamped."""
     seconds, rest_us = divmod(us, 1_000_000)
     return _whole_second(seconds) + timedelta(microseconds=rest_us)
 
 
 def local(us: int) -> datetime:
-    """As `moment`, in this machine's time zone; in UTC where that has no such date."""
+    """As `moment`, in this machine's time zone; in UTC if the zone has no such date."""
     when = moment(us)
     try:
         return when.astimezone()
@@ -182,24 +181,24 @@ def local(us: int) -> datetime:
 
 
 def rfc3339(us: int) -> str:
-    """UTC microseconds since 1970 as text with ``Z``, as every JSON of ours has it."""
+    """Return UTC microseconds since 1970 as RFC 3339 text with ``Z``, as in all our JSON."""
     return rfc3339_ns(us * 1000, digits=6)
 
 
 def utc_day(written: str) -> str:
-    """The day (UTC) of a moment that `rfc3339` wrote, as "2026-01-31"."""
+    """Return the day (UTC) of a time that `rfc3339` wrote, such as "2026-01-31"."""
     return written[:10]
 
 
 def rfc3339_ns(ns: int, *, digits: int = 9) -> str:
-    """UTC nanoseconds since 1970 as RFC 3339 with Z; what is outside the years 1 to 9999 becomes their end."""
+    """Return UTC nanoseconds since 1970 as RFC 3339 text with ``Z``; times outside the years 1 to 9999 are clamped."""
     seconds, rest_ns = divmod(ns, 1_000_000_000)
     whole = _whole_second(seconds).replace(tzinfo=None).isoformat()
     return f"{whole}.{rest_ns // 10 ** (9 - digits):0{digits}d}Z"
 
 
 def nanoseconds(text: str) -> int:
-    """The inverse of ``rfc3339_ns``: datetime itself knows no more than microseconds.
+    """Parse a time of ``rfc3339_ns``: datetime itself has no more than microseconds.
 
     Raises:
         ValueError: the text is not such a time.

@@ -1,4 +1,4 @@
-"""What a person drew over a cutout, and what became of it: values that journal, workers and sidecars share."""
+"""Corrections of cutouts by a person, and their results: values that journal, workers and sidecars share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from cutoutd.strokes import Stroke  # noqa: TC001 -- the channel to a worker reads the annotations
 
 MAX_SUGGESTIONS: Final = 2
-"""So many results of one correction can be chosen from."""
+"""The number of results of one correction to choose from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,9 +16,9 @@ class Correction:
     """What a person drew over a cutout.
 
     Attributes:
-        number: of it, among those of its source.
-        sha256: of the source's bytes that it is about.
-        strokes: all that hold; none: they were cleared.
+        number: number of the correction, among those of its source.
+        sha256: SHA-256 of the source's bytes that it belongs to.
+        strokes: all strokes; none: they were cleared.
         suggestion: which of the method's results was chosen: 0, the first, or 1.
     """
 
@@ -30,12 +30,12 @@ class Correction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corrected:
-    """That what a person drew was followed.
+    """The application of a correction to a cutout.
 
     Attributes:
-        number: of the correction.
-        version: of the method.
-        changed: the cutout is other than without it.
+        number: number of the correction.
+        version: version of the method.
+        changed: whether the cutout differs from the one without it.
     """
 
     number: int

@@ -1,7 +1,7 @@
 """`cutoutd cut`: named files, once, through the daemon's own supervisor, workers and publishing.
 
-The journal is in memory, and nobody watches anything: what is remembered from one call to the next is
-what the sidecars say. Each directory that a named file lies in is a folder of its own.
+The journal is in memory, and nothing is watched: only the sidecars are remembered from one call to the next. Each directory
+that contains a named file is a folder of its own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ JOIN_S: Final = 2.0
 
 
 class NamedFiles:
-    """In a monitor's place: what is to be cut was said at the start."""
+    """A monitor without a watch: the files to cut are named at the start."""
 
     snapshot = FolderSnapshot(
         status=FolderStatus(watching=FolderState.NATIVE, scanned=True),
@@ -63,28 +63,28 @@ class NamedFiles:
         self.thread = SupervisedThread("named files", lambda: None, lambda: None)
 
     def stop(self) -> None:
-        """Nothing is running."""
+        """Do nothing: no thread is running."""
 
     def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- a Monitor's
-        """It was looked at when it was named."""
+        """Return True: the files were looked at when they were named."""
         return True
 
     def look_at(self, path: str) -> None:
-        """A file that is gone stays gone."""
+        """Do nothing: a file that is gone is not looked for."""
 
     def take_submissions(self) -> None:
-        """Nobody hands anything in."""
+        """Do nothing: there are no submissions."""
 
     def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- a Monitor's
-        """There is nothing to come back to."""
+        """Do nothing: the files' directory is not checked again."""
         return 0
 
 
 def refuse_hot_folder(output: Path) -> None:
-    """A cutout that appears in a hot folder would be cut again.
+    """Refuse an output inside a hot folder, where a cutout would be cut again.
 
     Raises:
-        UsageError: the directory is inside one, by its name or where links lead.
+        UsageError: the directory is inside a hot folder, by its path or after resolving links.
     """
     real = output.resolve()
     for directory in dict.fromkeys((output, *output.parents, real, *real.parents)):
@@ -113,19 +113,19 @@ def cut(  # noqa: PLR0913 -- what one call is about, each a keyword
 
     Args:
         files: absolute paths of regular files.
-        output: directory the cutouts go to; made if it is not there.
-        settings: limits, model and, of a folder, nothing but defaults.
-        clock: the machine's.
-        emit: is told of each event.
-        shows_queue: somebody looks who wants to see what there is to do.
-        folders: absolute; cutouts of files below them lie in the same sub-folders of the output.
+        output: directory for the cutouts; created if it is missing.
+        settings: the configuration: limits and model; its folders are not used.
+        clock: the machine's clock.
+        emit: receives each event.
+        shows_queue: whether a person watches who wants to see the queue.
+        folders: absolute paths; cutouts of files below them are placed in the same sub-folders of the output.
         rendition: the form of the cutouts; None: a transparent PNG.
-        named: file name of the only cutout, in the output; empty: after its picture.
-        overwrite: replace files that are not ours.
+        named: file name of the only cutout, in the output; empty: it is named after its picture.
+        overwrite: whether to replace other programs' files.
 
     Raises:
         UsageError: the output is inside a hot folder.
-        ModelError: the model is missing or altered.
+        ModelError: a model is missing or was altered.
         SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: the workers do not start.
     """
@@ -225,7 +225,7 @@ class _Call:
             clock=self._clock,
             once=Once(),
         )
-        self._emit(Started(folders=0, workers=self._pool.size))  # it is files that were named
+        self._emit(Started(folders=0, workers=self._pool.size))  # no folders, since files were named
         try:
             with obeying_signals(supervisor.stop):
                 for folder in folders.values():
@@ -275,15 +275,17 @@ class _Call:
 
 @contextmanager
 def _usable(output: Path) -> Iterator[None]:
-    """Whatever the system says of the directory for the cutouts, another one may be named.
+    """Translate errors of the output directory into a UsageError, since another directory can be named.
 
     Raises:
-        UsageError: it cannot be made, or written to.
+        UsageError: the directory cannot be created or written to.
     """
     advice = "Give a directory with -o that you may write to."
     try:
         yield
-    except RuntimeError as error:  # a circle of links, as `Path.resolve` tells of it before Python 3.13
+    except (
+        RuntimeError
+    ) as error:  # a loop of links, which `Path.resolve` reports in this way before Python 3.13
         raise UsageError("links lead in a circle here", path=output, advice=advice) from error
     except OSError as error:
         raise UsageError(

@@ -1,10 +1,10 @@
-"""An SQLite file: one connection, one lock, transactions that are either whole or not there; and its SQL, by name.
+"""An SQLite file: one connection, one lock, and atomic transactions; and its SQL, by name.
 
-Rollback journal and synchronous=EXTRA: with FULL, a power cut could bring the rollback file of a finished
-transaction back, and undo what was promised by then; EXTRA syncs the directory as well. SQLite before 3.51.3
-can corrupt a WAL database that has two connections, and the commands of the command line are a second one. No
-auto-vacuum: pages that retention has freed are used again, so the file stays at the size of its longest history,
-and nothing ever holds the write lock to move pages about. It knows no table.
+Rollback journal and synchronous=EXTRA: with FULL, a power failure could restore the rollback file of a finished transaction,
+and undo what was already promised; EXTRA syncs the directory as well. SQLite before 3.51.3 can corrupt a WAL database that has
+two connections, and the commands of the command line are a second one. No auto-vacuum: pages that retention has freed are
+reused, so the file keeps the size of its longest history, and the write lock is never held to move pages. This module knows
+no table.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from cutoutd.errors import CutoutdError
 
-# SQLite's own 2 MB would fill in the course of days, and look like a leak; the system caches the file as well.
+# SQLite's default of 2 MB would fill over days, and look like a leak; the system caches the file as well.
 _CACHE_KIB: Final = 512
 
 # SQLITE_CORRUPT and SQLITE_NOTADB: https://www.sqlite.org/rescode.html
 _DAMAGE: Final = frozenset({11, 26})
-_MOVED: Final = 1032  # SQLITE_READONLY_DBMOVED: what is written now, no later start would find
+_MOVED: Final = 1032  # SQLITE_READONLY_DBMOVED: a later start would not find what is written now
 _DAMAGED_SCHEMA: Final = ("no such table", "no such column", "Could not decode to UTF-8")
 
 _HEAD: Final = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
@@ -42,15 +42,15 @@ _GREATEST: Final = (1 << 63) - 1
 
 
 class Queries:
-    """The SQL of a package's files, each statement an attribute by its name; read when one is asked for first.
+    """The SQL statements in a package's files, each as an attribute; read at the first access.
 
-    A line ``-- name: x`` begins a statement, or several with semicolons between them, ``-- fragment: x`` a part that
-    stands for ``{x}`` in others. Other lines that begin with ``--`` are comments. The idea is aiosql's.
+    A line ``-- name: x`` begins a statement, or several with semicolons between them; ``-- fragment: x`` begins a part that
+    replaces ``{x}`` in others. Other lines that begin with ``--`` are comments. The idea is aiosql's.
 
     Args:
-        package: that has the files.
-        files: their names.
-        sets: what stands for ``{x}`` besides: texts in parentheses, as after IN.
+        package: name of the package with the files.
+        files: names of the files.
+        sets: further replacements for ``{x}``: texts that become a list in parentheses, as after IN.
     """
 
     def __init__(self, package: str, *files: str, sets: Mapping[str, Collection[str]] | None = None) -> None:
@@ -69,7 +69,7 @@ class Queries:
 
     @cached_property
     def statements(self) -> dict[str, str]:
-        """All of them, by name."""
+        """All statements, by name."""
         found: dict[str, str] = {}
         for file in self._files:
             _, *parts = _HEAD.split(self._text(file))
@@ -79,7 +79,7 @@ class Queries:
         return {name: self._filled(body) for name, body in found.items()}
 
     def script(self, file: str) -> str:
-        """A whole file, such as a schema, with its fragments filled in."""
+        """Return a whole file, such as a schema, with its fragments filled in."""
         return self._filled(self._text(file))
 
     def _text(self, file: str) -> str:
@@ -95,16 +95,16 @@ class Database:
     """An open SQLite file; safe to share between threads.
 
     Args:
-        path: the file; None: in memory, for a run that leaves nothing behind.
-        create: make the file if it is not there.
-        timeout_s: how long another connection's lock is waited for.
-        refused: raised where the disk refuses or another program holds the file, which may pass.
-        damaged: raised where the file is no database any more. What one thread has met ends the use of the file for
-            all: what is written after it may be lost, and what is read may be wrong.
-        is_guarded: that another file gets its name, or none has it, is damage as well; see `guard`.
+        path: path of the file; None: in memory, for a run that leaves nothing behind.
+        create: whether to create a missing file.
+        timeout_s: how long to wait for another connection's lock, in seconds.
+        refused: error to raise if the disk refuses or another program locks the file, which may pass.
+        damaged: error to raise if the file is not a valid database. After that error in one thread, all threads get it: later
+            writes could be lost, and reads could be wrong.
+        is_guarded: whether it counts as damage if the file is replaced or removed; see `guard`.
 
     Attributes:
-        lock: held while a thread uses the connection, and by whoever needs that none does.
+        lock: held while a thread uses the connection, and by code that needs that no thread does.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Database:
             self._connection = connect(path, create=create, timeout_s=timeout_s)
 
     def prepare(self) -> None:
-        """Set how it is written, which the file does not remember."""
+        """Set the pragmas for writing, which the file does not store."""
         self.pragma("journal_mode = DELETE")
         self.pragma("synchronous = EXTRA")
         self.pragma(f"cache_size = -{_CACHE_KIB}")
@@ -139,11 +139,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the write lock; commit at the end, roll back on any error. One within another is part of that.
+        """Hold the write lock; commit at the end, roll back on any error. A nested transaction is part of the outer one.
 
         Raises:
             refused: nothing was written.
-            damaged: the file is no database any more.
+            damaged: the file is not a valid database.
         """
         with self.lock, self.refusals():
             is_part = self._connection.in_transaction
@@ -163,7 +163,7 @@ class Database:
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """Tell a disk that is full or a file that is locked, which may pass, from damage, which does not."""
+        """Translate errors: a full disk or a locked file, which may pass, and damage, which does not."""
         if self._damage is not None:
             raise self._damage
         self._see_that_it_is_there()
@@ -179,18 +179,18 @@ class Database:
             raise
 
     def guard(self, path: Path) -> None:
-        """Take it for damage if this file is removed, replaced or moved from now on.
+        """Treat it as damage if this file is removed, replaced or moved from now on.
 
         Args:
-            path: the database itself, or a file beside it that it is worth nothing without.
+            path: path of the database itself, or of a file beside it without which it is worthless.
         """
         self._guarded[path] = _identity(path)
 
     def _see_that_it_is_there(self) -> None:
-        """A file that lost its name, or a directory that did, keeps what is written for nobody.
+        """Check that the guarded files still have their names; otherwise, what is written would be lost.
 
-        SQLite itself says so only at a write, and where the directory was renamed not at all: it finds no place for its
-        rollback file then, which looks like a full disk.
+        SQLite itself notices that only at a write, and not at all if the directory was renamed: it then cannot create its rollback
+        file, which looks like a full disk.
         """
         for path, identity in self._guarded.items():
             try:
@@ -221,27 +221,27 @@ class Database:
             return int(self._execute(sql, positional, named).lastrowid or 0)
 
     def rows(self, sql: str, positional: Sequence[Any] = (), /, **named: Any) -> list[sqlite3.Row]:  # noqa: ANN401 -- values of columns
-        """All rows at once: an open cursor would block every commit."""
+        """Return all rows at once, since an open cursor would block every commit."""
         with self.lock, self.refusals():
             return self._execute(sql, positional, named).fetchall()
 
     def row(self, sql: str, positional: Sequence[Any] = (), /, **named: Any) -> sqlite3.Row | None:  # noqa: ANN401 -- values of columns
-        """The first row, or None."""
+        """Return the first row; None if there is none."""
         rows = self.rows(sql, positional, **named)
         return rows[0] if rows else None
 
     def number(self, sql: str, **named: Any) -> int:  # noqa: ANN401 -- values of columns
-        """The first value of the first row, such as a count; 0 if there is none."""
+        """Return the first value of the first row, such as a count; 0 if there is none."""
         row = self.row(sql, **named)
         return int(row[0]) if row is not None and row[0] is not None else 0
 
     def run_script(self, script: str) -> None:
-        """Run a whole file of statements, which says itself where its transactions begin and end."""
+        """Run a script, which contains its own transactions."""
         with self.lock, self.refusals():
             self._connection.executescript(script)
 
     def pragma(self, words: str) -> Any:  # noqa: ANN401 -- each its own
-        """Ask or set one of SQLite's pragmas; returns its first value, or None."""
+        """Read or set one of SQLite's pragmas; returns its first value, or None."""
         row = self.row(f"PRAGMA {words}")
         return None if row is None else row[0]
 
@@ -266,9 +266,9 @@ def connect(path: Path | None, *, create: bool, timeout_s: float) -> sqlite3.Con
 
 
 def _identity(path: Path) -> FileId | None:
-    """Of the file that has the name; None: nothing has it.
+    """Return the identity of the file with a name; None: there is none.
 
-    No descriptor of our own is opened for it: closing one would end SQLite's locks on the file.
+    The file is not opened: closing a descriptor of it would release SQLite's locks.
     """
     try:
         status = path.lstat()
@@ -279,21 +279,21 @@ def _identity(path: Path) -> FileId | None:
 
 def _is_damage(error: Exception) -> bool:
     if isinstance(error, UnicodeDecodeError):
-        return True  # even SQLite's own words quote what is there
-    # The low byte is the kind, the others say more of it. Text that is none has no code at all.
+        return True  # SQLite's own messages quote the file's contents
+    # The low byte is the kind, the rest gives details. An error in decoding text has no code.
     code = getattr(error, "sqlite_errorcode", None) or 0
     return code == _MOVED or code & 0xFF in _DAMAGE or str(error).startswith(_DAMAGED_SCHEMA)
 
 
 def fits(number: int) -> bool:
-    """Whether SQLite can hold it as an integer."""
+    """Whether SQLite can store a number as an integer."""
     return _LEAST <= number <= _GREATEST
 
 
 def stored(number: int) -> int | bytes:
-    """An integer as it is stored: as it is if it fits in 64 bits, else as a BLOB, which sorts after every number.
+    """Return an integer as it is stored: as an integer if it fits in 64 bits, else as a BLOB, which sorts after every number.
 
-    A file's time may lie before 1677 or after 2262, counted in nanoseconds.
+    A file's time in nanoseconds does not fit if it is before 1677 or after 2262.
     """
     if fits(number):
         return number
@@ -301,5 +301,5 @@ def stored(number: int) -> int | bytes:
 
 
 def restored(value: int | bytes) -> int:
-    """The inverse of `stored`."""
+    """Return the integer from a value of `stored`."""
     return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else int(value)

@@ -1,7 +1,7 @@
-"""What the error numbers of failed system calls speak of: the one table that every part reads.
+"""What the error numbers of failed system calls mean: the one table that all parts use.
 
-A number alone often leaves open what is to blame: EACCES may be a whole share or one directory. Then the caller
-tries something plain in the same place. Values only: this module must not make a call.
+A number alone often leaves the cause open: EACCES may concern a whole share or one directory. Then the caller tries something
+plain in the same place. Values only: this module must not make a call.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ import errno
 from typing import Final
 
 READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-"""It may be read, and not written."""
+"""The file or directory can be read, but not written."""
 
 DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 """Permission was refused."""
 
 NO_WAY: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""There is no such file inside the folder: it is gone, or a link or a file stands in its way."""
+"""There is no such file inside the folder: it is gone, or a link or a file is in its path."""
 
 NOT_THERE: Final = NO_WAY | {errno.EISDIR}
-"""A source was removed; or a link or a directory has its name now, which is not followed or read."""
+"""A source was removed; or a link or a directory has its name, which is not followed or read."""
 
 NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
-"""To an open of a regular file: it may not be read, or by now a link or a socket has its name."""
+"""Errors of opening a regular file that may not be read, or whose name a link or a socket has now."""
 
 NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
-"""Nothing is there, or a link or a socket, which nobody of ours has left."""
+"""There is no file, or a link or a socket, which is not one of ours."""
 
 NO_DIRECTORY_SYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
-"""A file system that cannot sync a directory; there is nothing better to be had from it."""
+"""The file system cannot sync a directory; it offers nothing better."""
 
 NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST})
-"""For a result: the place it goes to is not as it should be."""
+"""The place of a result is not as it should be."""
 
 IMPOSSIBLE_NAME: Final = frozenset({errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG})
-"""No file there can have such a name, so that nothing has it either."""
+"""No file there can have such a name, so there is none."""
 
 OF_THE_DISK: Final = frozenset(
     {
@@ -56,23 +56,22 @@ OF_THE_DISK: Final = frozenset(
         errno.ENOMEM,
     }
 )
-"""The disk, the share or the system is to blame, whatever the name was: a small file that still goes there proves
-nothing."""
+"""Errors of the disk, the share or the system, whatever the name is; that a small file can still be written proves nothing."""
 
 OF_THE_DISK_NOT_A_SOCKET: Final = OF_THE_DISK - {errno.ENXIO}
-"""As `OF_THE_DISK`, where ENXIO is what a socket says that stands in a file's place."""
+"""As `OF_THE_DISK`, where ENXIO is the error for a socket in a file's place."""
 
 HELD: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})
-"""Of a file that is to be replaced: another program may hold it, as is usual on shares of Windows."""
+"""Errors of replacing a file that another program may have open, as is usual on Windows shares."""
 
 LEASED: Final = errno.EAGAIN
-"""To an open that does not wait: a file server has a lease on it for one of its clients, which is asked now to give it back."""
+"""The error of a non-blocking open of a file on which a file server has a lease for a client; the lease is now being ended."""
 
 UNKNOWN_WAY: Final = frozenset(
     {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK}
 )
-"""What a file system, an older kernel or a container's filter says to a call that it does not know. EPERM may also be
-meant; then the next way fails with it too. sshfs: EINVAL; FUSE without links and FAT: EPERM [tried]."""
+"""Errors of a call that a file system, an older kernel or a container's filter does not support. EPERM may also be a real
+refusal; then the next way fails with it too. sshfs: EINVAL; FUSE without links and FAT: EPERM [tried]."""
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""There is no room."""
+"""There is no space left, or the quota is used up."""

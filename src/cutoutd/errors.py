@@ -1,9 +1,9 @@
-"""What can go wrong, in one tree; every error knows its title, what to do about it, and the file it concerns.
+"""The tree of errors; every error has a title, advice, and the file it concerns.
 
     CutoutdError
     ├── UsageError              wrong call or configuration                    exit 2
     │   ├── ConfigurationError  names file, table, key and the right form
-    │   └── SandboxError        a layer is missing, and the configuration does without none
+    │   └── SandboxError        a layer is missing, and the configuration requires all
     ├── AlreadyRunningError     another daemon holds the state directory       exit 3
     ├── ModelError              the model is missing or altered                exit 4
     ├── PermanentError          trying the same bytes again cannot help
@@ -11,12 +11,12 @@
     │   │   └── LimitError      a whole picture, but one we refuse: too large, or a format not allowed
     │   ├── LostError           the worker died over it
     │   ├── InferenceError      the model does not run on it
-    │   ├── ReplyError          a hosted service sent back what is no matte of it
-    │   └── UnforeseenError     an exception that nobody foresaw: a fault of ours
+    │   ├── ReplyError          a hosted service sent back something that is not a matte of it
+    │   └── UnforeseenError     an exception that nobody foresaw: a bug of ours
     ├── TemporaryError          may pass by itself; has a delay
-    │   └── StorageError        a share or disk does not answer as it should
-    │       ├── OutputError     the one that results go to: none of the folder's can be written
-    │       ├── JournalError    the one the journal is on: nothing can be written down
+    │   └── StorageError        a share or disk fails
+    │       ├── OutputError     the disk of the results: no result of the folder can be written
+    │       ├── JournalError    the disk of the journal: nothing can be recorded
     │       └── OutboxError     the hosted route's directories: nothing can be sent, and all else goes on
     └── SourceGoneError         the file was removed or replaced before its turn
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class FailureCode(StrEnum):
-    """The kinds of errors, as they stand in journal, sidecars, logs and what hooks are told: these words never change."""
+    """The kinds of errors, as in the journal, sidecars, logs and hooks; these words never change."""
 
     USAGE = "Usage"
     CONFIGURATION = "Configuration"
@@ -73,9 +73,9 @@ class FailureCode(StrEnum):
     WORKERS_FAIL = "WorkersFail"
     ROOT_REFUSED = "RootRefused"
     UNWATCHABLE = "Unwatchable"
-    FAULT = "Fault"  # nobody foresaw it, and no error tells of it
-    HOSTED = "Hosted"  # no answer came to what was uploaded
-    REJECTED = "Rejected"  # by a person, in review
+    FAULT = "Fault"  # nobody foresaw it, and there is no error class for it
+    HOSTED = "Hosted"  # an upload got no answer
+    REJECTED = "Rejected"  # a person rejected it in review
     OTHER = "Cutoutd"
 
 
@@ -84,14 +84,14 @@ class CutoutdError(Exception):
 
     Args:
         cause: what happened, in words for the user; the class's own advice follows it.
-        path: the file or directory it happened to.
-        advice: what to do, where it differs from the class's advice.
+        path: path of the file or directory that it concerns.
+        advice: what to do, if it differs from the class's advice.
     """
 
     code: ClassVar[FailureCode] = FailureCode.OTHER
     title: ClassVar[str] = "Something went wrong"
     ends_daemon: ClassVar[bool] = False
-    """It concerns the whole run, and not one file, command or record: the daemon ends."""
+    """Whether it concerns the whole run, not one file, command or record, so that the daemon ends."""
     advice: str = "Please report this with the log around it."
 
     def __init__(self, cause: str, *, path: Path | None = None, advice: str | None = None) -> None:
@@ -125,7 +125,7 @@ class ConfigurationError(UsageError):
 
 
 class SandboxError(UsageError):
-    """This system lacks a layer of the sandbox, and the configuration demands all of them."""
+    """This system lacks a layer of the sandbox, and the configuration requires all of them."""
 
     code = FailureCode.SANDBOX
     title = "The sandbox is not complete"
@@ -136,7 +136,7 @@ class SandboxError(UsageError):
 
 
 class AlreadyRunningError(CutoutdError):
-    """Another daemon works on the same state directory."""
+    """Another daemon uses the same state directory."""
 
     code = FailureCode.ALREADY_RUNNING
     title = "Already running"
@@ -180,7 +180,7 @@ class LimitError(PictureError):
 
 
 class LostError(PermanentError):
-    """The worker died or overran its time on this file, as often as it may."""
+    """The worker died or exceeded its time on this file as often as allowed."""
 
     code = FailureCode.LOST
     title = "The picture could not be processed"
@@ -196,7 +196,7 @@ class InferenceError(PermanentError):
 
 
 class ReplyError(PermanentError):
-    """What a hosted service sent back is no matte of what was sent."""
+    """A hosted service sent back something that is not a matte of what was sent."""
 
     code = FailureCode.REPLY
     title = "The hosted service sent back something unusable"
@@ -215,7 +215,7 @@ class UnforeseenError(PermanentError):
 
 
 class TemporaryError(CutoutdError):
-    """May pass by itself; worth another try after ``delay_s`` seconds."""
+    """The operation may succeed later; to be tried again after ``delay_s`` seconds."""
 
     code = FailureCode.TEMPORARY
     title = "Not possible just now"
@@ -224,7 +224,7 @@ class TemporaryError(CutoutdError):
 
 
 class StorageError(TemporaryError):
-    """A disk or share does not answer as it should: full, read-only, gone, or refusing."""
+    """A disk or share fails: full, read-only, gone, or refusing."""
 
     code = FailureCode.STORAGE
     title = "The disk or share does not answer as it should"
@@ -232,19 +232,19 @@ class StorageError(TemporaryError):
 
 
 class OutputError(StorageError):
-    """The disk or share that results go to refuses: what one picture met there, the folder's next would too."""
+    """The disk or share of the results refuses: the folder's next picture would fail in the same way."""
 
     code = FailureCode.OUTPUT
     title = "The result cannot be written"
-    delay_s = 5.0  # the folder rests as a whole
+    delay_s = 5.0  # the folder pauses as a whole
 
 
 class JournalError(StorageError):
-    """The journal's disk refuses, or another program holds the file: it is no fault of any folder's."""
+    """The journal's disk refuses, or another program locks the file; no folder is the cause."""
 
     code = FailureCode.JOURNAL
     title = "The journal cannot be written"
-    delay_s = 5.0  # to ask again costs next to nothing
+    delay_s = 5.0  # a try costs next to nothing
     advice = "See that the disk of the state directory has room and works; work goes on by itself."
 
 
@@ -290,11 +290,11 @@ _ADVICE_BY_ERRNO: dict[int, str] = {
 
 
 def from_os_error(error: OSError, path: Path | None) -> CutoutdError:
-    """Translate a system call's failure over a source into this tree.
+    """Translate a system call's error about a source.
 
     Args:
-        error: the failure.
-        path: the file it happened to.
+        error: the system call's error.
+        path: path of the file.
     """
     if error.errno in NOT_THERE:
         return SourceGoneError(f"no longer there ({_said(error)})", path=path)
@@ -304,11 +304,11 @@ def from_os_error(error: OSError, path: Path | None) -> CutoutdError:
 
 
 def from_output_error(error: OSError, path: Path) -> OutputError:
-    """Translate a system call's failure over a result.
+    """Translate a system call's error about a result.
 
     Args:
-        error: the failure.
-        path: the file or directory it happened to.
+        error: the system call's error.
+        path: path of the file or directory.
     """
     if error.errno in NO_PLACE:
         return OutputError(
@@ -322,12 +322,12 @@ def from_output_error(error: OSError, path: Path) -> OutputError:
 
 
 def background_refused(path: Path, why: str, *, is_asked: bool = False) -> OutputError | LimitError:
-    """A picture that goes behind subjects cannot be had: no fault of the source's, and each would meet it.
+    """Return the error for a background picture that cannot be used: the source is fine, and other pictures fail too.
 
     Args:
-        path: of the picture.
-        why: what it cannot be, and the reason.
-        is_asked: it is that of one request, and no other meets it.
+        path: path of the background picture.
+        why: what is wrong with it, and the reason.
+        is_asked: whether it is that of one request, so that no other picture fails.
     """
     if is_asked:
         return LimitError(

@@ -1,7 +1,7 @@
-"""What the daemon does while it does it, as values: one stream of events for the terminal, the owner's hooks and the tests.
+"""The daemon's events as values: one stream for the terminal, the owner's hooks and the tests.
 
-An event is told by calling an `EventSink`, which must return at once. Most come from the main thread;
-`Accepted` and `FolderChanged` come from the folders' own threads.
+An event is passed to an `EventSink`, which must return at once. Most come from the main thread; `Accepted` and `FolderChanged`
+come from the folders' own threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """The daemon is ready: so many folders, and so many workers that load the model."""
+    """The daemon is ready, with this many folders, and this many workers that load the model."""
 
     folders: int
     workers: int
@@ -26,27 +26,27 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """So many more pictures wait."""
+    """This many more pictures wait."""
 
     count: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobEnded:
-    """What became of one job.
+    """The end of one job.
 
     Attributes:
-        job: its id.
-        folder: the folder's name.
-        path: of the source, relative to the folder's input.
-        state: where it ended.
+        job: id of the job.
+        folder: name of the folder.
+        path: path of the source, relative to the folder's input.
+        state: its state.
         outputs: absolute paths of what was published for it.
-        why: for states other than DONE, and where a result is doubtful or was not published.
-        advice: of a failure, what to do about it.
-        record: of a failure, where it lies in the folder's output; empty if it could not be left yet.
-        seconds: of work, where a worker did any.
-        doubtful: it is published, and may well be wrong.
-        note: what is to be said of the names of what was published.
+        why: the reason, for states other than DONE, and if a result is doubtful or was not published.
+        advice: for a failure, what to do about it.
+        record: for a failure, path of its record in the folder's output; empty: it could not be written yet.
+        seconds: a worker's time on it; 0: none.
+        doubtful: whether it is published and may be wrong.
+        note: remarks about the names of what was published.
     """
 
     job: int
@@ -64,13 +64,13 @@ class JobEnded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueCounts:
-    """What there is to do at a moment, as the journal has it; told again and again, also if it is the same.
+    """The queue at a moment, from the journal; emitted repeatedly, even if it is the same.
 
     Attributes:
-        waiting: pictures whose turn comes.
-        in_work: pictures that a worker has, that are on their way, or that get their names.
-        resting: pictures that are tried again later.
-        is_paused: nothing new is begun, by a person's wish.
+        waiting: number of queued pictures.
+        in_work: number of pictures that are being cut, uploaded or published.
+        resting: number of pictures that are tried again later.
+        is_paused: whether a person has paused new work.
     """
 
     waiting: int
@@ -80,7 +80,7 @@ class QueueCounts:
 
     @classmethod
     def of(cls, open_jobs: Mapping[JobState, int], *, is_paused: bool) -> QueueCounts:
-        """Counts from the number of jobs in each state that is not over."""
+        """Return the counts from the number of jobs in each open state."""
         waiting, resting = open_jobs.get(JobState.QUEUED, 0), open_jobs.get(JobState.RETRY, 0)
         in_work = sum(open_jobs.values()) - waiting - resting
         return cls(waiting=waiting, in_work=in_work, resting=resting, is_paused=is_paused)
@@ -88,7 +88,7 @@ class QueueCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderChanged:
-    """A folder stands by, is watched or polled, or goes on; the message is for a person."""
+    """A folder's state has changed; the message is for a person."""
 
     folder: str
     message: str
@@ -96,13 +96,13 @@ class FolderChanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmChanged:
-    """Something needs the owner, or does not any more.
+    """Something needs the owner, or no longer does.
 
     Attributes:
-        folder: its name; empty if it concerns all.
-        kind: stable name of what it is.
-        message: for a person.
-        is_over: it is well again.
+        folder: name of the folder; empty: all folders.
+        kind: stable name of the condition.
+        message: text for a person.
+        is_over: whether the condition has ended.
     """
 
     folder: str
@@ -114,4 +114,4 @@ class AlarmChanged:
 Event: TypeAlias = Started | Accepted | JobEnded | QueueCounts | FolderChanged | AlarmChanged
 
 EventSink: TypeAlias = Callable[[Event], None]
-"""Is told of each event; must return at once, from any thread."""
+"""Receives each event; must return at once, and may be called from any thread."""

@@ -22,5 +22,5 @@ def failure_of(error: CutoutdError) -> Failure:
 
 
 def to_valid_utf8(said: str) -> str:
-    """Return what was said, without the half characters of a file name that is not UTF-8."""
+    """Return a text without the lone surrogates of a file name that is not UTF-8."""
     return said.encode("utf-8", "backslashreplace").decode()

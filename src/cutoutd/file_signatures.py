@@ -1,6 +1,6 @@
-"""What a file is, by its first bytes: a picture that can be cut, something else with a name, or unknown.
+"""The kind of a file by its first bytes: a picture that can be cut, another known format, or unknown.
 
-The one table of signatures, for the side that sees all folders and for the decoders. The name only says what a file was meant
+The one table of signatures, for the processes that see all folders and for the decoders. A name only says what a file was meant
 to be. This module must not open, parse or decode anything.
 """
 
@@ -11,10 +11,10 @@ from enum import Enum, auto
 from typing import Final
 
 HEAD_BYTES: Final = 256
-"""How much of a file's start is looked at: an ISO media file lists its brands there, and an SVG may begin with a comment."""
+"""Number of first bytes to read: an ISO media file lists its brands there, and an SVG may begin with a comment."""
 
 DECIDED_BYTES: Final = 64
-"""What is no picture by so many will be none when there are more."""
+"""If this many bytes are not those of a picture, more bytes will not change that."""
 
 JPEG: Final = "JPEG"
 PNG: Final = "PNG"
@@ -58,7 +58,7 @@ _DOCUMENTS: Final = (
     (re.compile(rb"gimp xcf"), "a GIMP document"),
     (re.compile(rb"\x76\x2f\x31\x01"), "an OpenEXR picture"),
 )
-# What people put into a folder of pictures besides.
+# Other files that people put into a folder of pictures.
 _OTHERS: Final = (
     (re.compile(rb"FOVb"), "a camera's raw file (X3F)"),
     (re.compile(rb"\x00MRM"), "a camera's raw file (MRW)"),
@@ -77,7 +77,7 @@ _OTHERS: Final = (
     (re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{4,}\Z"), TEXT),
 )
 
-# Of what can be cut, and of what a photographer would expect to be: rarer raw files, JPEG XL.
+# Of pictures that can be cut, and of others that photographers call pictures: rarer raw files, JPEG XL.
 PICTURE_EXTENSIONS: Final = frozenset(
     (  # noqa: SIM905 -- a list would have one name a line
         "jpg jpeg jpe jfif png apng tif tiff webp bmp dib gif avif avifs heic heif heics heifs hif "
@@ -91,21 +91,21 @@ _DOCUMENT_EXTENSIONS: Final = frozenset(
 
 
 class FileKind(Enum):
-    """What a file is to us."""
+    """What a file is for cutoutd."""
 
     PICTURE = auto()  # begins like a picture
     NAMED_LIKE_ONE = (
         auto()
-    )  # is called one, or is a designer's work: its owner should be told why it is not cut
-    OTHER = auto()  # is none and does not claim to be: left alone
+    )  # has a picture's extension, or is a designer's document: the owner is told why it is not cut
+    OTHER = auto()  # neither: ignored
 
 
 def kind(head: bytes, name: str) -> FileKind:
-    """What a file is to us.
+    """Return what a file is for cutoutd.
 
     Args:
-        head: the first `HEAD_BYTES` of the file, or all there are.
-        name: its name or path, for the extension.
+        head: the first `HEAD_BYTES` of the file, or all if it has fewer.
+        name: name or path of the file, for the extension.
     """
     if picture_format(head) is not None:
         return FileKind.PICTURE
@@ -115,15 +115,15 @@ def kind(head: bytes, name: str) -> FileKind:
 
 
 def has_picture_extension(name: str) -> bool:
-    """Whether a name or path ends like a picture's. What does not may be cut, but is never moved or deleted after."""
+    """Whether a name or path has a picture's extension. Other files may be cut, but are never moved or deleted afterwards."""
     return _extension(name) in PICTURE_EXTENSIONS
 
 
 def picture_format(head: bytes) -> str | None:
-    """The format a file begins like, or None; the raw files of many cameras begin like a TIFF, and are one here.
+    """Return the format by a file's first bytes; None: unknown. Raw files of many cameras begin like a TIFF, and count as such.
 
     Args:
-        head: the first `HEAD_BYTES` of the file, or all there are.
+        head: the first `HEAD_BYTES` of the file, or all if it has fewer.
     """
     known = next((name for name, magic in _PICTURES if magic.match(head)), None)
     if known is not None or head[4:8] != b"ftyp":
@@ -134,15 +134,15 @@ def picture_format(head: bytes) -> str | None:
 
 
 def seems_to_be(head: bytes) -> str | None:
-    """What a file is that is no picture, with its article, such as ``a PDF document``; None where the bytes say nothing.
+    """Return what a file is that is not a picture, with its article, such as ``a PDF document``; None: unknown.
 
     Args:
-        head: the first `HEAD_BYTES` of the file, or all there are.
+        head: the first `HEAD_BYTES` of the file, or all if it has fewer.
     """
     return next((name for magic, name in _OTHERS if magic.match(head)), None)
 
 
 def _extension(name: str) -> str:
-    """In lower case; empty where there is none, as in a name that only begins with a dot."""
+    """Return the extension in lower case; empty if there is none, as in a name that only begins with a dot."""
     stem, dot, extension = name.rpartition("/")[2].rpartition(".")
     return extension.lower() if stem and dot else ""

@@ -1,11 +1,11 @@
-"""What a job's row remembers besides its columns, read in one place; what it is about depends on the state.
+"""The detail of a job's row, beside its columns, parsed in one place; its contents depend on the state.
 
     queued, working, uploading    `cutoutd.offload.routing.RoutePlan`
     publishing                    `cutoutd.delivery.steps.ResultFacts`, beside the plan
     retry, failed                 `failure_in`
     the others                    `JobResult`
 
-People edit journals, and earlier versions wrote less: a value of another kind than expected counts as missing.
+People edit journals, and earlier versions stored less: a value of an unexpected type counts as missing.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
 
 HOSTED: Final = "hosted"
-"""In the detail of a result whose matte is a hosted service's."""
+"""Key of the detail of a result whose matte a hosted service made."""
 
-_TOO_LARGE = 1e18  # for a number that means anything here; JSON's may have any number of digits
+_TOO_LARGE = 1e18  # for a number that means anything here; a number in JSON may have any number of digits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobResult:
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        why: it is doubtful, held back, skipped or gone, in words.
+        why: why it is doubtful, held back, skipped or gone, in words.
         outputs: paths of its results.
-        warnings: in words.
-        doubtful: its cutout is published and may well be wrong.
-        score: the calibrated probability that its cutout is right.
-        incomplete: not every rendition was published.
-        model: that cut it.
-        seconds: that work took.
-        decision: of a person's, not carried out yet: a `cutoutd.journal.commands.ReviewDecision`.
+        warnings: warnings, in words.
+        doubtful: whether its cutout is published and may be wrong.
+        score: calibrated probability that its cutout is right.
+        incomplete: whether not every rendition was published.
+        model: name of the model that cut it.
+        seconds: time that the work took.
+        decision: a person's decision that is not carried out yet, a `cutoutd.journal.commands.ReviewDecision`; empty: none.
         refused: why a decision could not be carried out.
-        corrected: number of the correction that it was cut by; 0: none.
-        accepted: it was held back, and a person accepted it.
-        reasons: what to look for, in words; of a result that an earlier version wrote down, those of its doubt.
-        width, height: of the picture as seen, pixels; None where that is not known.
+        corrected: number of the correction that was applied; 0: none.
+        accepted: whether it was held back and a person accepted it.
+        reasons: what to look for, in words; for a result of an earlier version, the reasons of its doubt.
+        width, height: size of the picture as seen, in pixels; None: not known.
     """
 
     why: str
@@ -66,7 +66,7 @@ class JobResult:
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """As far as a job has one."""
+        """Return the result in a job's detail; missing values are empty."""
         detail = job.detail
         return cls(
             why=_text(detail.get("why")),
@@ -93,7 +93,7 @@ def _reasons(detail: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def failure_in(job: Job) -> Failure | None:
-    """Why a job could not be done; None if its row tells of no failure."""
+    """Return the failure in a job's detail; None if there is none."""
     fields = job.detail.get("failure")
     if not isinstance(fields, dict):
         return None
@@ -115,7 +115,7 @@ def is_rejected(job: Job) -> bool:
 
 
 def cause_in(job: Job) -> str:
-    """Why a job could not be done, in words; empty if its row tells of no failure."""
+    """Return the cause of a job's failure, in words; empty if there is none."""
     failure = failure_in(job)
     return "" if failure is None else failure.cause
 

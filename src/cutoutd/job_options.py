@@ -1,6 +1,7 @@
-"""What one request asks of a picture: it goes before the settings of the folder, and is stored with the job.
+"""The options of one request for a picture, which override the folder's settings and are stored with the job.
 
-What is None is as the folder's settings say. Values, their text, and what they make of a recipe; it must not look at files.
+None stands for the folder's settings. This module has the values, their text, and their effect on a recipe; it must not look at
+files.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_TEXT: Final = 4096
-"""Characters of options as they are stored; none that can be asked for need as many."""
+"""The most characters of stored options; all valid ones are shorter."""
 
 MAX_PX: Final = 100_000
 MAX_MARGIN_SHARE: Final = 5.0
@@ -26,7 +27,7 @@ MAX_MARGIN_PX: Final = 10_000
 MAX_PIXELS: Final = 1_000_000_000
 
 PREVIEW_PIXELS: Final = 250_000
-"""Of a result that is for looking at: a quarter of a megapixel."""
+"""Pixels of a preview: a quarter of a megapixel."""
 
 TRANSPARENT: Final = "transparent"
 ORIGINAL: Final = "original"
@@ -39,31 +40,31 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class JobOptionsError(ValueError):
-    """The text is no options; its own words say why."""
+    """The text is not valid options; the message says why."""
 
 
 class JobOptions(BaseModel):
     """The options of one job.
 
-    A job whose options are about the form of its result has one result, the folder's first with what is asked for; others
-    have all of the folder's.
+    A job with options about the form of its result has one result, the folder's first with these options; other jobs have all
+    results of the folder.
 
     Attributes:
-        format: the kind of file.
-        quality: 1 to 100, where the format loses something.
+        format: the file format.
+        quality: 1 to 100, for lossy formats.
         channels: the subject, or its matte alone.
-        has_separate_matte: two results: the subject's colours without transparency as JPEG, and its matte as PNG.
-        max_pixels: width times height of the result at most; a larger one is reduced.
-        crop: whether it is cut to the subject.
-        margin: room that this leaves; pixels, or shares of the subject.
-        scale: share of the picture that the subject takes; ``original``: it stays as large as it is.
-        position: how much of the free room lies left of and above the subject; ``original``: it stays where it is.
+        has_separate_matte: whether there are two results: the subject's colours without transparency as JPEG, and its matte as PNG.
+        max_pixels: upper bound of width times height of the result; a larger one is reduced.
+        crop: whether the result is cropped to the subject.
+        margin: room around the cropped subject, in pixels or as shares of the subject.
+        scale: share of the picture that the subject takes; ``original``: its original size.
+        position: share of the free room that is left of and above the subject; ``original``: its original position.
         background: ``transparent``, a colour as ``#rrggbb``, or the SHA-256 (hex) of a kept picture, see `cutoutd.backgrounds`.
-        roi: what lies outside is background.
-        shadow: how dark a shadow the subject casts, per cent.
+        roi: region of interest; what is outside is background.
+        shadow: darkness of the subject's shadow, in per cent.
         semitransparency: False: nothing inside the subject is see-through.
-        model: name of the one that cuts it, where workers have it.
-        locates_subject: the sidecar says where in each result the subject is.
+        model: name of the model to use, if workers have it.
+        locates_subject: whether the sidecar records the subject's position in each result.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -107,10 +108,10 @@ class JobOptions(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> JobOptions:
-        """Options from their text; the empty one stands for none.
+        """Parse options; an empty text stands for none.
 
         Raises:
-            JobOptionsError: it is no options.
+            JobOptionsError: the text is not valid options.
         """
         if len(text) > MAX_TEXT:
             raise JobOptionsError("the options are too long")
@@ -122,12 +123,12 @@ class JobOptions(BaseModel):
             raise JobOptionsError(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
     def text(self) -> str:
-        """As they are stored: JSON of what is asked for, and the empty text for nothing."""
+        """Return the options as stored text: JSON of what is set, or an empty text for none."""
         return "" if self == JobOptions() else self.model_dump_json(exclude_defaults=True)
 
     @property
     def background_picture(self) -> str | None:
-        """SHA-256 (hex) of the picture behind the subject."""
+        """SHA-256 (hex) of the background picture; None: there is none."""
         return (
             self.background
             if self.background is not None and len(self.background) == _SHA256_DIGITS
@@ -136,14 +137,14 @@ class JobOptions(BaseModel):
 
     @property
     def is_of_form(self) -> bool:
-        """Whether anything is asked about the form of the result."""
+        """Whether any option concerns the form of the result."""
         return self.model_copy(update=_NOT_OF_FORM) != JobOptions()
 
     def recipe(self, of_folder: Recipe, backgrounds: Path) -> Recipe:
-        """A folder's recipe with what is asked for.
+        """Return a folder's recipe with these options applied.
 
         Args:
-            of_folder: as the folder's settings say.
+            of_folder: the folder's recipe.
             backgrounds: directory of the kept background pictures.
         """
         return replace(
@@ -155,7 +156,7 @@ class JobOptions(BaseModel):
         )
 
     def renditions(self, of_folder: Sequence[Rendition], backgrounds: Path) -> tuple[Rendition, ...]:
-        """A folder's renditions with what is asked for; as for `recipe`."""
+        """Return a folder's renditions with these options applied; see `recipe`."""
         if not self.is_of_form:
             return tuple(of_folder)
         base = of_folder[0]
@@ -175,7 +176,7 @@ class JobOptions(BaseModel):
         return self._parted(one) if self.has_separate_matte else (_possible(one),)
 
     def _parted(self, one: Rendition) -> tuple[Rendition, ...]:
-        """The colours, and the matte that belongs to them."""
+        """Return two renditions: the colours, and their matte."""
         colours = replace(one, format=Format.JPEG, is_opaque=True, **_PLAIN)
         matte = replace(one, format=Format.PNG, suffix=f"{one.suffix}{MATTE_SUFFIX}", **_PLAIN)
         return _possible(colours), replace(matte, channels=Channels.ALPHA)
@@ -188,7 +189,7 @@ class JobOptions(BaseModel):
             scale = None if crop is not None else scale
         if self.scale is not None:
             scale = None if isinstance(self.scale, str) else self.scale
-            crop = crop if scale is None else None  # it says how large the subject is in the whole frame
+            crop = crop if scale is None else None  # a scale is the subject's share of the whole frame
             position = _MIDDLE if scale is not None and position is None else position
         if self.position is not None:
             position = None if isinstance(self.position, str) else self.position
@@ -207,7 +208,7 @@ class JobOptions(BaseModel):
 
 
 def of_text(text: str) -> JobOptions:
-    """Options as a row or a sidecar has them; none where that was edited by hand into what is none."""
+    """Return the options in a row or a sidecar; none if the text is invalid."""
     try:
         return JobOptions.parse(text)
     except JobOptionsError:
@@ -215,7 +216,7 @@ def of_text(text: str) -> JobOptions:
 
 
 MATTE_SUFFIX: Final = "-matte"
-"""Of the matte beside colours of the same name."""
+"""Suffix of the matte beside colours of the same name."""
 
 _MIDDLE: Final = (0.5, 0.5)
 _NOT_OF_FORM: Final = {
@@ -236,7 +237,7 @@ _PLAIN: Final[dict[str, Any]] = {
 
 
 def _reduced(canvas: tuple[int, int] | None, max_pixels: int | None) -> tuple[int, int] | None:
-    """A canvas with so many pixels at most, in its proportions."""
+    """Return a canvas reduced to a number of pixels, with the same proportions."""
     if canvas is None or max_pixels is None or canvas[0] * canvas[1] <= max_pixels:
         return canvas
     factor = math.sqrt(max_pixels / (canvas[0] * canvas[1]))
@@ -244,7 +245,7 @@ def _reduced(canvas: tuple[int, int] | None, max_pixels: int | None) -> tuple[in
 
 
 def _possible(rendition: Rendition) -> Rendition:
-    """What goes together: a JPEG has no transparency, a matte no background, and only PNG and TIFF have 16 bits."""
+    """Make a rendition consistent: a JPEG has no transparency, a matte no background, and only PNG and TIFF have 16 bits."""
     if rendition.channels is Channels.ALPHA:
         rendition = replace(rendition, colour=None, picture=None, is_picture_asked=False, shadow=0)
     elif rendition.format is Format.JPEG and rendition.is_transparent:

@@ -17,19 +17,19 @@ from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a wor
 
 
 class JobState(StrEnum):
-    """Where one version of a source stands."""
+    """The state of one version of a source."""
 
     QUEUED = "queued"  # accepted, waits for a worker
     WORKING = "working"  # a worker has it
     UPLOADING = "uploading"  # its copy is in the outbox, or on its way to the hosted service
-    PUBLISHING = "publishing"  # its results are staged, the plan is written down, names are being given
+    PUBLISHING = "publishing"  # its results are staged, the plan is recorded, the renames are being done
     DONE = "done"  # its results have their names
-    RETRY = "retry"  # a passing fault; waits for its time
+    RETRY = "retry"  # delayed after a temporary fault
     UNKNOWN = (
-        "unknown"  # uploaded, but no answer came: it may have been billed, so only a person sends it again
+        "unknown"  # uploaded without an answer: it may have been billed, so only a person sends it again
     )
     FAILED = "failed"  # will not be tried again by itself
-    REVIEW = "review"  # cut, and held back: its results lie in review/
+    REVIEW = "review"  # cut, and held back: its results are in review/
     GONE = "gone"  # removed, or replaced by a newer version, before its turn
     PARKED = "parked"  # its folder was taken out of the configuration
     UNCHANGED = "unchanged"  # the same bytes as what is published for it already
@@ -37,57 +37,57 @@ class JobState(StrEnum):
 
 
 IN_HAND = frozenset({JobState.WORKING, JobState.PUBLISHING})
-"""A session of the daemon has it in hand."""
+"""States in which a session of the daemon has the job in work."""
 
 ACTIVE = IN_HAND | {JobState.UPLOADING}
-"""It is begun and not over: a later version of its source waits for it."""
+"""States of jobs that were begun and are not over: a later version of the source waits for them."""
 
 WAITING = frozenset({JobState.QUEUED, JobState.RETRY})
-"""For its turn, or for another try."""
+"""States of jobs that wait, for their turn or for another try."""
 
 OPEN = ACTIVE | WAITING
-"""What is still to be done."""
+"""States of jobs that are still to be done."""
 
 RESUMED = OPEN | {JobState.PARKED}
-"""What the next start goes on with."""
+"""States of jobs that the next start continues with."""
 
 UNFINISHED = RESUMED | {JobState.UNKNOWN}
-"""What is not over, or not known to be."""
+"""States of jobs that are not over, or not known to be."""
 
 CUT = frozenset({JobState.DONE, JobState.REVIEW})
-"""It ended with a cutout."""
+"""States of jobs that ended with a cutout."""
 
 RELEASED = frozenset({JobState.DONE, JobState.UNCHANGED})
-"""Its results have their own names, by this job or by one before it."""
+"""States of jobs whose results have their own names, through this job or an earlier one."""
 
 HAS_RESULT = CUT | RELEASED
-"""It ended, and there are results of it."""
+"""States of jobs that ended with results."""
 
 TOLD = CUT | {JobState.FAILED, JobState.UNKNOWN}
-"""It ended with something that a webhook is told."""
+"""States of jobs that ended, and of which webhooks are notified."""
 
 WITHOUT_RESULT = frozenset({JobState.REVIEW, JobState.FAILED})
-"""It ended, and nothing has its own name; entries in review/ or failed/ tell of it."""
+"""States of jobs that ended without a published result; they have entries in review/ or failed/."""
 
 
 class Wanted(StrEnum):
-    """What a person wants a job to come to, whatever its score."""
+    """A result that a person wants for a job, whatever its score."""
 
     PUBLISHED = "published"
     HELD = "held"  # in review; what is published for an earlier version stays
-    RECALLED = "recalled"  # in review, and what is published goes back there
+    RECALLED = "recalled"  # in review, and what is published goes back into review
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Version:
-    """One version of a source: what intake accepts and the journal keeps one row for.
+    """One version of a source: intake accepts it, and the journal has one row for it.
 
     Attributes:
         path: relative to the folder's input, with ``/`` between parts.
-        size: bytes.
-        mtime_ns: modification time as the file system gives it.
-        provisional: the stat was too close to a coarse modification time to tell a later write apart.
-        stamp: of inode and time of the last change of any kind; None where these are not stable.
+        size: size in bytes.
+        mtime_ns: modification time as the file system gives it, in ns.
+        provisional: whether the modification time was too coarse and too recent to detect a later write.
+        stamp: number computed from inode and change time; None: these are not stable.
     """
 
     path: str
@@ -99,12 +99,12 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """Where a picture lay before.
+    """Where a picture was before it was moved.
 
     Attributes:
         path: relative to the folder's input.
-        generation: of the source.
-        review: its result is doubtful.
+        generation: generation of the source.
+        review: whether its result is doubtful.
     """
 
     path: str
@@ -114,12 +114,12 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
-    """That a task is to make the copy of a picture that is uploaded, and no cutout.
+    """A task to make the copy of a picture for upload, and no cutout.
 
     Attributes:
-        file: absolute path it goes to; for messages, since a worker gets it opened.
-        max_side: pixels of the copy's longer side; a larger picture is reduced.
-        max_pixels, max_bytes: of the copy.
+        file: absolute path of the copy; for messages, since a worker gets the file opened.
+        max_side: upper bound of the copy's longer side in pixels; a larger picture is reduced.
+        max_pixels, max_bytes: upper bounds of the copy's pixels and bytes.
     """
 
     file: str
@@ -130,12 +130,12 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """That a task's matte comes from a hosted service, and not from the model.
+    """A task whose matte comes from a hosted service instead of the model.
 
     Attributes:
-        file: absolute path of the reply's raw body; for messages, since a worker gets it opened.
-        body: what it should be, as in `cutoutd.exchange.spool.Body`.
-        width, height: of the copy that was uploaded, pixels.
+        file: absolute path of the reply's raw body; for messages, since a worker gets the file opened.
+        body: expected contents, as in `cutoutd.exchange.spool.Body`.
+        width, height: size of the uploaded copy, in pixels.
     """
 
     file: str
@@ -146,24 +146,24 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One job as a worker gets it.
+    """One job as a task for a worker.
 
     Attributes:
-        job: the journal's id, and the first part of every staged name.
-        source: absolute path of the picture; for messages, since a worker gets it opened.
-        size, mtime_ns: what the accepted version looked like.
-        staging: absolute path of the job's own directory, which its results are staged in; likewise.
-        published_sha256: of the version published now, or None; the same bytes are not cut again.
-        published_image_sha256: of its data apart from metadata, or None; the same picture is not cut again.
-        alone: no other worker is busy, so the memory of all is there for it.
-        tagged: its folder may be uploaded from, and has workers of its own for that.
-        model: name of one that its workers have; empty: the first of them.
-        moved_sha256s: of pictures that lay elsewhere and that this one may be; one that is, is not cut.
-        asks_sha256: there may be more of these than were given: which bytes it has is to be said instead of cutting it.
-        put_away_sha256: of the picture that was cut before, whose original may have been moved to the folder for originals.
-        export, received: it concerns a hosted route; at most one of them is given.
-        held: a person wants it held back for review, or published; None: its score says.
-        correction: what a person drew over its cutout; it is followed only if the picture has the bytes it is about.
+        job: id of the job, and the first part of every staged name.
+        source: absolute path of the picture; for messages, since a worker gets the file opened.
+        size, mtime_ns: size and modification time of the accepted version.
+        staging: absolute path of the job's own staging directory; likewise.
+        published_sha256: SHA-256 of the published version, or None; the same bytes are not cut again.
+        published_image_sha256: SHA-256 of its data without metadata, or None; the same picture is not cut again.
+        alone: whether no other worker is busy, so that all memory is available.
+        tagged: whether its folder may be uploaded from, and so has workers of its own.
+        model: name of a model that its workers have; empty: the first.
+        moved_sha256s: SHA-256 of pictures that this one may be, moved from elsewhere; such a picture is not cut.
+        asks_sha256: whether there may be more such pictures than were given: the worker then reports the SHA-256 and cuts nothing.
+        put_away_sha256: SHA-256 of the picture that was cut before, whose original may be in the folder for originals.
+        export, received: the hosted route's part; at most one of them is given.
+        held: whether a person wants it held back for review, or published; None: its score decides.
+        correction: what a person drew over its cutout; applied only if the picture has the bytes that it belongs to.
     """
 
     job: int
@@ -188,7 +188,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Staged:
-    """A result that lies, whole and synced, in the staging directory."""
+    """A result in the staging directory, complete and synced."""
 
     name: str
     rendition: int  # index into the recipe's renditions; -1 for the overlay of a doubtful result
@@ -198,8 +198,10 @@ class Staged:
     height: int
     format: Format
     background_sha256: str | None = None  # of the background picture's file that it shows
-    quality: int | None = None  # that was chosen to keep the file small enough
-    subject: tuple[int, int, int, int] | None = None  # where it is in it: left, top, width and height, pixels
+    quality: int | None = None  # chosen to keep the file small enough
+    subject: tuple[int, int, int, int] | None = (
+        None  # the subject's left, top, width and height in it, in pixels
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,9 +210,9 @@ class Published:
 
     Attributes:
         rendition: as in `Staged`.
-        path: in the folder's output, with ``/`` between parts.
-        sha256: hex.
-        review: it lies there as a doubtful result.
+        path: path in the folder's output, with ``/`` between parts.
+        sha256: SHA-256 of the file, hex.
+        review: whether it is in ``review/``, as a doubtful result.
     """
 
     rendition: int
@@ -221,7 +223,7 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFacts:
-    """What the worker learned about the picture; the size is as seen, that is after its orientation."""
+    """What the worker found out about the picture; its size is as seen, that is, after applying the orientation."""
 
     bytes: int
     sha256: str
@@ -233,7 +235,7 @@ class SourceFacts:
 
 
 class Reason(StrEnum):
-    """What to look for in a cutout; a rendition's own limits give reasons in other words."""
+    """What to look for in a cutout; a rendition's own limits give other reasons."""
 
     NO_SUBJECT = "no subject"  # nothing in the picture stands out
     MISSING = "a part may be missing"  # another pass saw more
@@ -248,7 +250,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quality:
-    """How good the cutout probably is: 0 (no subject) to 1, and why it is not 1."""
+    """How good the cutout probably is: a score from 0 (no subject) to 1, and the reasons why it is not 1."""
 
     score: float
     reasons: tuple[str, ...]
@@ -256,12 +258,12 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SecondOpinion:
-    """What a second model's look at a doubtful picture came to.
+    """The result of a second model for a doubtful picture.
 
     Attributes:
-        taken: its matte was taken, and not the first one's.
-        score: of the first model's matte, for which it was asked.
-        why: in words.
+        taken: whether its matte was used instead of the first model's.
+        score: score of the first model's matte, which is why it was used.
+        why: the reason, in words.
     """
 
     taken: bool
@@ -281,13 +283,13 @@ class Cut:
     warnings: tuple[str, ...]
     dropped: tuple[str, ...] = ()  # names of metadata that was left out
     doubts: tuple[str, ...] = ()  # why it is doubtful whatever its score, as it breaks a limit that was set
-    second: SecondOpinion | None = None  # of another model, where that was asked
-    corrected: Corrected | None = None  # as a person drew
+    second: SecondOpinion | None = None  # of another model, if it was used
+    corrected: Corrected | None = None  # if a correction was applied
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exported:
-    """The copy to upload lies where it was wanted, whole and synced."""
+    """The worker's report of a finished copy for upload, complete and synced."""
 
     source: SourceFacts
     bytes: int
@@ -298,11 +300,11 @@ class Exported:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unchanged:
-    """The picture is that of the version that is published already.
+    """The worker's report that the picture is the published version.
 
     Attributes:
-        sha256: of its bytes.
-        image_sha256: of its data apart from metadata, where the bytes are others; else None.
+        sha256: SHA-256 of its bytes.
+        image_sha256: SHA-256 of its data without metadata, if its bytes differ from the published ones; else None.
     """
 
     sha256: str
@@ -311,27 +313,27 @@ class Unchanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moved:
-    """The bytes are those of a source that lay elsewhere; or may be, where the task asks which they are."""
+    """The worker's report that the bytes are those of a source elsewhere, or, if the task asks for it, which bytes they are."""
 
     sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NeedsRoom:
-    """The picture is so large that it should run while no other does."""
+    """The worker's report that the picture is so large that it should be cut while no other job runs."""
 
     pixels: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Why a job could not be done, in the words of the error tree.
+    """Why a job failed, with the texts of the error.
 
     Attributes:
         code: the kind of error.
         title, cause, advice: for the user.
         permanent: trying the same bytes again cannot help.
-        delay_s: how long a passing fault should rest.
+        delay_s: how long to wait before another try, in seconds.
     """
 
     code: FailureCode
@@ -346,7 +348,7 @@ Report = Cut | Exported | Unchanged | Moved | NeedsRoom | Failure
 
 
 def answers(task: Task, report: Report) -> bool:
-    """Whether a report is of a kind that its task can come to; any other is a lie of its worker's."""
+    """Whether a report is possible for its task; any other report is false."""
     if isinstance(report, Moved):
         return task.asks_sha256 or report.sha256 in task.moved_sha256s
     return isinstance(report, Unchanged | NeedsRoom | Failure | (Cut if task.export is None else Exported))
@@ -354,19 +356,19 @@ def answers(task: Task, report: Report) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A journal row: one version of a source on its way.
+    """A row of the journal: the job of one version of a source.
 
     Attributes:
-        generation: of the source, among those that had its path one after the other.
-        forced: a person asked for it, so it is cut even if its bytes are known.
-        attempts: times a worker died over it while the supervisor lived.
-        interrupted: times the supervisor itself died while it was in work.
-        tries: passing faults so far, for the back-off.
-        accepted_us, not_before_us, finished_us: UTC microseconds.
-        wanted: what a person wants it to come to; None: its score says.
-        model: that a person wants it cut by; empty: the folder's.
+        generation: generation of the source, among those that had its path one after the other.
+        forced: whether a person asked for it, so that it is cut even if its bytes are known.
+        attempts: number of workers that died over it while the supervisor lived.
+        interrupted: number of times that the supervisor itself died while it was in work.
+        tries: number of temporary faults so far, for the back-off.
+        accepted_us, not_before_us, finished_us: times in UTC microseconds.
+        wanted: the result that a person wants; None: its score decides.
+        model: name of the model that a person wants; empty: the folder's.
         options: what a request asked of it, as text; see `cutoutd.job_options`. Empty: nothing.
-        detail: what the state needs remembered (the failure, the outputs), as it goes to JSON.
+        detail: what its state needs besides, such as the failure or the outputs, as JSON.
     """
 
     id: int
@@ -392,5 +394,5 @@ class Job:
 
     @property
     def version(self) -> Version:
-        """The version of the source this job is about."""
+        """The version of the source that the job is about."""
         return Version(path=self.path, size=self.size, mtime_ns=self.mtime_ns)

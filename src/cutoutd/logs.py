@@ -1,8 +1,7 @@
-"""Logging: structlog, dotted event names, one line per outcome; console on a terminal, JSON elsewhere.
+"""Logging: structlog, dotted event names, one line per outcome; console format on a terminal, JSON elsewhere.
 
-Nothing here is called at import. It never logs the environment, and a sink that fails never stops the work.
-structlog is imported where it is first used: it takes a twentieth of a second, with asyncio, and commands such as
-`cutoutd status` log nothing.
+Nothing here is called at import. It never logs the environment, and a sink that fails never stops the work. structlog is
+imported at its first use: that takes a twentieth of a second, with asyncio, and commands such as `cutoutd status` log nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 LEVELS = ("debug", "info", "warning", "error")
 
 QUEUED_LINES = 10_000
-"""A log that is stuck for as long as so many lines take loses the next ones, and not the work."""
+"""The most queued lines. If a log is blocked for longer, further lines are lost, but the work goes on."""
 
 FLUSH_S = 1.0
 
@@ -32,11 +31,11 @@ _TRACES = frozenset({"exception", "stack"})
 
 
 class _Sink:
-    """Writes whole lines to a stream, from a thread of its own: a log that is full or stuck never holds up work.
+    """Writes whole lines to a stream, from a thread of its own: a log that is full or blocked never delays the work.
 
-    What does not fit in the queue, or is refused, is lost; the next line that gets through says how many were.
-    A descriptor is written to directly: what a stream of Python's keeps after a failure would come out torn later,
-    and its lock, held by a thread that is stuck, would end the whole process at its exit.
+    Lines that do not fit in the queue, or are refused, are lost; the next written line gives their number. A descriptor is written
+    to directly: what a Python stream buffers after a failure would be written in part later, and its lock, held by a blocked
+    thread, would abort the process at its exit.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -59,8 +58,8 @@ class _Sink:
     debug = info = warning = error = critical = fatal = failure = exception = log = msg
 
     def flush(self) -> None:
-        """Give what is queued a moment to be written."""
-        with self._lines.all_tasks_done:  # as Queue.join does, which knows no time-out
+        """Wait a moment for queued lines to be written."""
+        with self._lines.all_tasks_done:  # as Queue.join does, which has no timeout
             self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, FLUSH_S)
 
     def _write_all(self) -> None:
@@ -86,7 +85,7 @@ class _Sink:
         while rest:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
-            except BlockingIOError:  # another program made the pipe so; this thread may wait
+            except BlockingIOError:  # another program made the pipe non-blocking; this thread may wait
                 select.select([], [self._descriptor], [], FLUSH_S)
             except OSError:
                 self._is_torn = self._is_torn or len(rest) < whole
@@ -95,7 +94,7 @@ class _Sink:
 
 
 def _descriptor_of(stream: TextIO) -> int | None:
-    """The descriptor behind a stream; None for one in memory."""
+    """Return the descriptor of a stream; None for a stream in memory."""
     try:
         return stream.fileno()
     except (OSError, ValueError):
@@ -103,12 +102,12 @@ def _descriptor_of(stream: TextIO) -> int | None:
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """File names need not be UTF-8 (PEP 383 surrogates); a log line always is."""
+    """Make texts valid UTF-8: file names need not be (PEP 383 surrogates), but a log line always is."""
     return {key: _text(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _escaped(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For a console, or a file that is read on one: no name may move its cursor, colour it, ring its bell or end a line.
+    """Escape control characters for a console, so that no name can move the cursor, set colours, ring the bell or end a line.
 
     JSON escapes these by itself. A trace has lines of its own.
     """
@@ -127,12 +126,12 @@ def _without_controls(text: str, *, keep: str) -> str:
 def _text(value: str) -> str:
     try:
         return os.fsencode(value).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # half a character that no file name has
+    except UnicodeEncodeError:  # a lone surrogate that is not from a file name
         return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _structlog() -> Any:  # noqa: ANN401 -- a module, which types know nothing of
-    """structlog, without rich: it would load that for traces in colour, which we do not write, for 0.1 s of each start."""
+    """Import structlog without rich: it would load that for coloured traces, which we do not write, for 0.1 s of each start."""
     has_rich = "structlog" in sys.modules or sys.modules.setdefault("rich", None) is not None  # type: ignore[arg-type]
     try:
         return importlib.import_module("structlog")
@@ -142,12 +141,12 @@ def _structlog() -> Any:  # noqa: ANN401 -- a module, which types know nothing o
 
 
 def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Set logging up, once, for this process.
+    """Set up logging for this process; to be called once.
 
     Args:
         level: one of `LEVELS`.
         log_format: ``console``, ``json``, or ``auto``: console on a terminal, JSON elsewhere.
-        stream: where to; standard error by default.
+        stream: the stream to log to; None: standard error.
     """
     structlog = _structlog()
     stream = stream or sys.stderr
@@ -158,9 +157,9 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
         if console
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
-    # It writes to standard error by itself what `cutoutd.intake.watch` reports in our own words.
+    # It writes to standard error what `cutoutd.intake.watch` reports in our own words.
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)
-    # And this of a directory that it comes to on two ways, which is watched once all the same.
+    # And this for a directory that it reaches in two ways, which is watched only once all the same.
     warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
     structlog.configure(
         processors=[
@@ -179,13 +178,13 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
 
 
 def flush() -> None:
-    """Give what was logged a moment to be written, before something else is said on the same terminal."""
+    """Wait a moment for log lines to be written, before other output on the same terminal."""
     sink = _structlog().get_config()["logger_factory"]()
     if isinstance(sink, _Sink):
         sink.flush()
 
 
 def get(**bound: Any) -> FilteringBoundLogger:  # noqa: ANN401 -- a log takes values of any type
-    """A logger with some values bound, such as ``folder`` or ``job``."""
+    """Return a logger with some values bound, such as ``folder`` or ``job``."""
     logger: FilteringBoundLogger = _structlog().get_logger().bind(**bound)
     return logger

@@ -1,6 +1,6 @@
-"""What the layers agree on without knowing each other: the model's description, the pool's Protocol, the clock.
+"""What layers share without knowing each other: the model's description, and the Protocols of the pool.
 
-Protocols and values only; nothing here does anything.
+Protocols and values only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Scale(StrEnum):
-    """What a model's input is divided by, before mean and deviation."""
+    """The divisor of a model's input, before mean and deviation are applied."""
 
-    MAXIMUM = "max"  # the largest value of the reduced picture itself, as U2-Net and IS-Net were trained
-    BYTE = "255"  # the largest value there can be
+    MAXIMUM = "max"  # the largest value in the scaled picture itself, as U2-Net and IS-Net were trained
+    BYTE = "255"  # the largest possible value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,20 +29,20 @@ class ModelSpec:
 
     Attributes:
         name: as in ``[model] name``.
-        file: the ONNX file.
-        sha256: of the file, hex.
-        bytes: size of the file.
-        input_size: side of the square the model sees, pixels.
-        mean, std: per channel (R, G, B), applied after scaling to 0..1.
-        licence, source: where the weights come from and under which terms.
-        scale: what its input is divided by.
-        output: which of its outputs is the matte.
-        logits: its output is no share yet, and goes through a sigmoid.
-        min_max: a matte with a subject is stretched to the whole of 0..1.
-        more_sizes: sides at which it may look again, where the first look leaves doubt.
-        letterbox: it sees the picture in its own proportions, at the top left of a black square, and not stretched to it.
-        inputs: what further inputs are filled with: name and number.
-        memory_mb: address space that it takes, as far as it was seen, MiB; 0: not known.
+        file: path of the ONNX file.
+        sha256: SHA-256 of the file, hex.
+        bytes: size of the file in bytes.
+        input_size: side of the model's square input, in pixels.
+        mean, std: mean and deviation per channel (R, G, B), applied after scaling to 0..1.
+        licence, source: origin and terms of the weights.
+        scale: divisor of its input.
+        output: index of the output that is the matte.
+        logits: whether the output has logits, which go through a sigmoid.
+        min_max: whether a matte with a subject is stretched to 0..1.
+        more_sizes: further input sizes in pixels, for pictures that are doubtful at the first.
+        letterbox: whether the picture keeps its proportions, at the top left of a black square, instead of being stretched.
+        inputs: values of further inputs: name and number.
+        memory_mb: observed address space in MiB; 0: not known.
     """
 
     name: str
@@ -65,48 +65,49 @@ class ModelSpec:
 
     @property
     def room_mb(self) -> int:
-        """Address space to leave for it, MiB: what it was seen to take, or an estimate by its file and input."""
-        # U2-Net took 965 MiB for a file of 168; its file as a whole comes on top while it is loaded.
+        """Address space to reserve for it in MiB: as observed, or an estimate from its file and input size."""
+        # U2-Net took 965 MiB for a file of 168; the whole file is in memory as well while it is loaded.
         guessed = 6 * self.bytes + 1200 * self.input_size**2
         return (self.memory_mb or (guessed >> 20) + 1) + (self.bytes >> 20)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFacts:
-    """What a worker says of itself once it is ready."""
+    """What a worker reports of itself once it is ready."""
 
     layers: tuple[str, ...]  # active layers of the sandbox
-    provider: str  # what the model really runs on
+    provider: str  # execution provider that the model really uses
     onnxruntime: str  # version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A task came back with its report."""
+    """A task has ended with a report."""
 
     job: int
     report: Report
 
 
 class Step(StrEnum):
-    """Where a worker stands in a task, as it says itself; all but one wait for a disk or share."""
+    """A worker's progress in a task, as it reports it; all steps but one wait for a disk or share."""
 
-    READ = "read"  # the source; said again while there is progress
-    CUT = "cut"  # all that is computed
-    WRITE = "write"  # the results; said again while there is progress
-    SYNC = "sync"  # sees one of them onto the disk, of which no progress can be told
+    READ = "read"  # reads the source; repeated while there is progress
+    CUT = "cut"  # computes
+    WRITE = "write"  # writes the results; repeated while there is progress
+    SYNC = "sync"  # syncs one of them to the disk, during which no progress can be reported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lost:
-    """The worker died over a task.
+    """The worker of a task has died.
 
     Attributes:
-        job: the task's job.
+        job: id of the task's job.
         why: how the process ended.
-        timed_out: it was killed at its deadline.
-        stuck: it outlives even that, as happens on a share that hangs; it may not be the picture's fault.
-        stalled: the step in which it was killed because the disk or share did not answer; not the picture's fault.
+        timed_out: whether it was killed at its deadline.
+        stuck: whether it outlived even that, as happens on a share that hangs; the picture may not be the cause.
+        stalled: the step in which it was killed because a disk or share did not respond; the picture is not the cause. None: it
+            was not.
     """
 
     job: int
@@ -118,7 +119,7 @@ class Lost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Withdrawn:
-    """The task was not begun, and will not be: there are no workers for its kind of folder any more."""
+    """The task was not started, and will not be: there are no workers for its kind of folder any more."""
 
     job: int
 
@@ -128,15 +129,15 @@ PoolEvent = Finished | Lost | Withdrawn
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Files:
-    """The files of one task, opened for its worker, which can open none of them by itself: descriptors.
+    """The descriptors of one task's files, opened for its worker, which cannot open files itself.
 
     Attributes:
-        source: the picture, to be read.
-        results: to be written: one for each rendition, in their order, and the last for a doubtful result's overlay. Empty
-            for an export.
-        backgrounds: to be read, in the order of the recipe's ``backgrounds``.
-        copy: to be written, for an export.
-        reply: to be read, where the matte comes from a hosted service.
+        source: the picture, for reading.
+        results: for writing: one for each rendition, in their order, and the last for a doubtful result's overlay. Empty for an
+            export.
+        backgrounds: for reading, in the order of the recipe's ``backgrounds``.
+        copy: for writing, for an export; None: it is none.
+        reply: for reading, if the matte comes from a hosted service; None: it does not.
     """
 
     source: int
@@ -147,40 +148,40 @@ class Files:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """All of them."""
+        """All descriptors."""
         single = (one for one in (self.copy, self.reply) if one is not None)
         return (self.source, *self.results, *self.backgrounds, *single)
 
 
 class Workers(Protocol):
-    """Where tasks are carried out: worker slots on this machine, one day a cluster."""
+    """Runs tasks: worker slots on this machine, or in a cluster."""
 
     @property
     def size(self) -> int:
-        """How many tasks can run at the same time."""
+        """Number of tasks that can run at the same time."""
 
     @property
     def busy(self) -> int:
-        """How many tasks are running."""
+        """Number of tasks that are running."""
 
     @property
     def facts(self) -> WorkerFacts | None:
-        """What the workers say of themselves; None until the first is ready."""
+        """What the workers report of themselves; None until the first is ready."""
 
     @property
     def is_sound(self) -> bool:
-        """Whether it can be relied on: no worker has died since one last showed that it can work."""
+        """Whether no worker has died since one last showed that it works."""
 
     @property
     def waiting(self) -> Collection[int]:
-        """Jobs whose workers wait for a disk or share, and have for a while."""
+        """Ids of jobs whose workers have been waiting for a disk or share for a while."""
 
     @property
     def left_behind(self) -> Collection[int]:
-        """Jobs over which workers got stuck that have not ended to this day."""
+        """Ids of jobs whose workers are stuck and have not ended."""
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """Wait for events, ``wake`` or the time-out, whichever is first.
+        """Wait for events, ``wake`` or the timeout, whichever is first.
 
         Raises:
             ModelError: the model does not load in any worker.
@@ -192,17 +193,17 @@ class Workers(Protocol):
         """End a ``poll`` early; safe from any thread and from signal handlers."""
 
     def recycle(self) -> None:
-        """Replace every worker by a fresh one, the busy ones once they are idle."""
+        """Replace every worker by a new one, busy ones once they are idle."""
 
     def close(self) -> None:
-        """End all workers at once; never waits for a stuck one."""
+        """End all workers at once, without waiting for a stuck one."""
 
 
 class Pool(Workers, Protocol):
-    """Workers as they are: whoever gives them a task has opened its files."""
+    """Workers whose tasks' files are opened by the caller."""
 
     def room(self, *, tagged: bool) -> int:
-        """How many tasks of folders of this kind could be started now without waiting."""
+        """Return how many tasks of folders of this kind could be started now without waiting."""
 
     def serves(self, *, tagged: bool) -> bool:
         """Whether there are workers for folders of this kind at all."""
@@ -212,6 +213,6 @@ class Pool(Workers, Protocol):
 
         Args:
             task: the task.
-            files: opened for it.
-            sent: called once they need not be open here any longer, even if they never got to a worker.
+            files: its opened files.
+            sent: called once they need not be open here any longer, even if they never reached a worker.
         """

@@ -1,4 +1,4 @@
-"""What a cutout is to look like: its forms, and what is done to matte, colours and metadata. Values alone."""
+"""What a cutout looks like: its renditions, and the treatment of matte, colours and metadata. Values only."""
 
 from __future__ import annotations
 
@@ -7,66 +7,68 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """What a rendition can be written as; alpha straight."""
+    """File format of a rendition; alpha is straight."""
 
-    PNG = "png"  # nothing lost
-    WEBP = "webp"  # nothing lost, or smaller
-    TIFF = "tiff"  # nothing lost, for programs of the trade
+    PNG = "png"  # lossless
+    WEBP = "webp"  # lossless, or smaller
+    TIFF = "tiff"  # lossless, for professional programs
     AVIF = "avif"  # smallest
     JPEG = "jpeg"  # has no transparency
 
     @property
     def extension(self) -> str:
-        """Of a file's name, without the dot: the common one."""
+        """The usual file extension, without the dot."""
         return {Format.JPEG: "jpg", Format.TIFF: "tif"}.get(self, self.value)
 
     @classmethod
     def of_extension(cls, extension: str) -> Format | None:
-        """The format whose files have this extension, without the dot; None if there is none."""
+        """Return the format with this extension, without the dot; None if there is none."""
         return next((one for one in cls if one.extension == extension.lower()), None)
 
     @property
     def max_side(self) -> int:
-        """Pixels of width or height that the format, or its encoder, can hold."""
+        """The largest width or height in pixels that the format, or its encoder, supports."""
         # VP8 bitstream, 14 bits; libjpeg's JPEG_MAX_DIMENSION; AV1 frame header, 16 bits; PNG and TIFF have 31 and 32.
         return {Format.WEBP: 16_383, Format.JPEG: 65_500, Format.AVIF: 65_535}.get(self, (1 << 31) - 1)
 
     @property
     def max_pixels(self) -> int | None:
-        """Width times height that its encoder can be trusted with; None: whatever the memory holds."""
-        # libaom takes 50 bytes a pixel, and crashes where it gets no more.
+        """The largest width times height that its encoder supports; None: limited by memory only."""
+        # libaom takes 50 bytes per pixel, and crashes if it gets no more memory.
         return 40_000_000 if self is Format.AVIF else None
 
 
 class Channels(StrEnum):
-    """What a rendition shows."""
+    """What a rendition contains."""
 
     RGBA = "rgba"  # the subject, with its transparency where there is no background
-    ALPHA = "alpha"  # the matte alone, as grey
+    ALPHA = "alpha"  # the matte alone, as greyscale
 
 
 class Profile(StrEnum):
-    """What becomes of the colour profile."""
+    """The treatment of the colour profile."""
 
     KEEP = "keep"  # the picture's own colours, with its profile
-    SRGB = "srgb"  # converted, for programs that take every picture for sRGB
+    SRGB = "srgb"  # converted, for programs that assume sRGB
 
 
 class Metadata(StrEnum):
     """How much of a picture's metadata its cutout keeps; the colour profile is always kept."""
 
     KEEP = "keep"  # all of EXIF, IPTC and XMP
-    NO_LOCATION = "no-location"  # EXIF without GPS and maker notes; of IPTC and XMP the rights, and the date
+    NO_LOCATION = (
+        "no-location"  # EXIF without GPS and maker notes; of IPTC and XMP only the rights and the date
+    )
     NONE = "none"  # none of them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Margin:
-    """Room around a subject: at the top, right, bottom and left, the sum of both.
+    """Room around a subject at the top, right, bottom and left: the sum of pixels and share.
 
     Attributes:
-        px: pixels.
-        share: of the subject's height (top, bottom) or width (right, left).
+        px: room in pixels.
+        share: room as a share of the subject's height (top, bottom) or width (right, left).
     """
 
     px: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -75,18 +77,18 @@ class Margin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegionOfInterest:
-    """A rectangle of a picture as seen: its left, top, right and bottom edge, each the sum of both.
+    """A rectangle in a picture as seen, by its left, top, right and bottom edges: each the sum of pixels and share.
 
     Attributes:
-        px: pixels.
-        share: of the picture's width (left, right) or height (top, bottom).
+        px: edges in pixels.
+        share: edges as a share of the picture's width (left, right) or height (top, bottom).
     """
 
     px: tuple[int, int, int, int] = (0, 0, 0, 0)
     share: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in a picture, pixels; as far as it lies in that, so it may be empty."""
+        """Return left, top, right and bottom in pixels, clamped to a picture of this size, so it may be empty."""
         left, top, right, bottom = (
             min(max(0, round(px + share * side)), side)
             for px, share, side in zip(self.px, self.share, (width, height, width, height), strict=True)
@@ -99,28 +101,28 @@ class Rendition:
     """One form in which a cutout is published; by default the picture's own pixels, with transparency.
 
     Attributes:
-        format: the kind of file.
-        suffix: stands between the original's name and the extension.
+        format: the file format.
+        suffix: text between the original's name and the extension.
         directory: sub-folder of the output, with ``/`` between parts; empty: the output itself.
-        quality: 1 to 100; None: as good as the format can, or for those that always lose something, as is usual.
-        bits: of a channel, 8 or 16.
+        quality: 1 to 100; None: lossless, or the usual quality for formats that are always lossy.
+        bits: bits per channel, 8 or 16.
         channels: the subject, or its matte alone.
-        colour: of the background, sRGB; None: there is none of one colour.
-        picture: absolute path of the background; None: it is no picture.
-        crop: cut to the subject with this room around it; None: as large as the picture.
-        canvas: width and height, pixels; None: as large as what is shown.
+        colour: background colour, sRGB; None: it has none.
+        picture: absolute path of the background picture; None: it has none.
+        crop: room around the subject to which it is cropped; None: as large as the picture.
+        canvas: width and height in pixels; None: as large as its contents.
         scale: share of the canvas, or of the picture, that the subject takes; None: see `position`.
-        position: how much of the free room lies left of, and above, what is shown, 0 to 1; None: where it was.
-        shadow: how dark a shadow it casts on the ground, per cent; 0: none.
-        profile: what becomes of the colour profile.
-        dpi: pixels to an inch that it says it has; None: what the picture says.
-        max_kb: of its file, in kilobytes of 1000 bytes; None: however large.
-        min_quality: to which ``quality`` is lowered at most to keep ``max_kb``.
-        min_px, max_px: of its longer side; None: any. A larger one is reduced, a smaller one is doubtful.
-        max_enlargement: times that the picture is enlarged at most; None: however much.
-        max_pixels: width times height at most; None: any. A larger one is reduced.
-        is_picture_asked: the background picture is that of one request, so that only this fails where it cannot be used.
-        is_opaque: the subject's colours without their transparency, for a matte that lies beside them.
+        position: share of the free room that is left of, and above, the contents, 0 to 1; None: as in the picture.
+        shadow: darkness of a shadow on the ground, in per cent; 0: none.
+        profile: treatment of the colour profile.
+        dpi: resolution in the file's metadata, pixels per inch; None: the picture's.
+        max_kb: upper bound of the file size, in kilobytes of 1000 bytes; None: any.
+        min_quality: the lowest ``quality`` to which it is reduced to keep ``max_kb``.
+        min_px, max_px: bounds of its longer side; None: any. A larger one is reduced, a smaller one is doubtful.
+        max_enlargement: upper bound of the factor by which the picture is enlarged; None: any.
+        max_pixels: upper bound of width times height; None: any. A larger one is reduced.
+        is_picture_asked: whether the background picture is that of one request, so that only this fails if it cannot be used.
+        is_opaque: whether it has the subject's colours without transparency, for a separate matte.
     """
 
     format: Format
@@ -149,25 +151,25 @@ class Rendition:
 
     @property
     def is_deep(self) -> bool:
-        """Whether it has 16 bits a channel."""
+        """Whether it has 16 bits per channel."""
         return self.bits == 16  # noqa: PLR2004 -- the other is 8
 
     @property
     def moves_alone(self) -> bool:
-        """Whether the subject is moved in a frame of the picture's size, as large as it is."""
+        """Whether the subject is moved within a frame of the picture's size, at its original size."""
         has_place = self.crop is None and self.canvas is None and self.scale is None
         return has_place and self.position is not None
 
     @property
     def is_transparent(self) -> bool:
-        """Whether its pixels have an alpha."""
+        """Whether its pixels have alpha."""
         is_clear = self.colour is None and self.picture is None
         return self.channels is Channels.RGBA and is_clear and not self.is_opaque
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """All that decides what a cutout looks like, apart from the picture and the model."""
+    """All that determines a cutout's look, apart from the picture and the model."""
 
     renditions: tuple[Rendition, ...]
     refine: bool
@@ -175,26 +177,26 @@ class Recipe:
     metadata: Metadata
     review_below: float
     derived_from: bool = False  # results name the source's SHA-256
-    second_below: float = 0.0  # score below which a second model looks as well, where there is one
-    roi: RegionOfInterest | None = None  # what lies outside is background
+    second_below: float = 0.0  # score below which a second model is used, if there is one
+    roi: RegionOfInterest | None = None  # what is outside is background
     is_solid: bool = False  # nothing inside the subject is see-through
-    locates_subject: bool = False  # it is told where in each result the subject is
+    locates_subject: bool = False  # whether the subject's position in each result is reported
 
     @property
     def backgrounds(self) -> tuple[str, ...]:
-        """Absolute paths of the pictures that its renditions show behind the subject; each once."""
+        """Absolute paths of the background pictures of its renditions; each once."""
         return tuple(dict.fromkeys(one.picture for one in self.renditions if one.picture is not None))
 
 
 def largest_result_bytes(pixels: int, *, source_bytes: int | None = None) -> int:
-    """No result of so many pixels has more bytes, in any format and whatever it shows.
+    """Return an upper bound of the bytes of a result with this many pixels, in any format and with any contents.
 
-    Four channels of 16 bits that do not compress at all, a quarter for what PNG adds to each row of a picture one pixel
-    wide, and 64 MiB for profile and metadata; less for those of a small picture, which may have been compressed in it.
+    Four channels of 16 bits that do not compress at all, a quarter for what PNG adds to each row of a picture one pixel wide, and
+    64 MiB for profile and metadata; less for those of a small picture, in which they may have been compressed.
 
     Args:
-        pixels: of the result.
-        source_bytes: of the picture's file; None: it may be of any size.
+        pixels: number of pixels of the result.
+        source_bytes: size of the picture's file in bytes; None: any.
     """
     beside = 64 << 20
     if source_bytes is not None:

@@ -1,7 +1,7 @@
-"""`cutoutd replay`: a picture cut again as its sidecar says, to see whether the result is the same to the byte.
+"""`cutoutd replay`: cuts a picture again as its sidecar describes, to check whether the result is identical to the byte.
 
-The result goes to a directory that is thrown away; nothing that is published is touched. It must not decide what a
-difference means: versions of libraries, the processor, or a hand that retouched.
+The result goes to a temporary directory; nothing that is published is touched. This module must not decide what a difference
+means: versions of libraries, the processor, or a person who retouched the result.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class ReplayError(CutoutdError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replay:
-    """What came of it.
+    """The outcome of a replay.
 
     Attributes:
         source: absolute path of the original.
-        outputs: for each result of the sidecar, by its path: whether the same bytes were made.
-        differences: what is not as it was, in words: versions, provider.
+        outputs: by path of each result in the sidecar, whether the same bytes were made.
+        differences: what has changed since, in words: versions, provider.
     """
 
     source: str
@@ -70,24 +70,24 @@ class Replay:
 
     @property
     def identical(self) -> bool:
-        """Every result is the same, to the byte."""
+        """Whether every result is identical to the byte."""
         return all(self.outputs.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Said:
-    """What a sidecar says of how its results were made.
+    """How a sidecar's results were made.
 
     Attributes:
-        folder: the folder's name.
-        source, sha256: the original, relative to the folder's input, and its bytes.
-        outputs: each result's path, and SHA-256.
-        first: name of the model that looked first.
-        models: SHA-256 of each model that looked, by its name.
-        settings_sha256: of the settings that decide what it looks like.
+        folder: name of the folder.
+        source, sha256: path of the original, relative to the folder's input, and SHA-256 of its bytes.
+        outputs: SHA-256 of each result by its path.
+        first: name of the model that was used first.
+        models: SHA-256 of each model that was used, by its name.
+        settings_sha256: hash of the settings that affect a cutout's look.
         correction: what a person drew; None: nothing.
-        version: of the method that followed that.
-        is_model_asked: a person asked for the model, so no second one looked.
+        version: version of the method that applied it.
+        is_model_asked: whether a person asked for the model, so that no second one was used.
         options: what a request asked of the picture.
         runtime: versions, and the model's provider.
     """
@@ -107,15 +107,15 @@ class _Said:
 
 
 def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
-    """Cut again what a sidecar describes.
+    """Cut a picture again as a sidecar describes.
 
     Args:
-        sidecar: its path.
-        settings: with the folder it names.
-        clock: its monotonic side.
+        sidecar: path of the sidecar.
+        settings: the configuration, with the sidecar's folder.
+        clock: clock for monotonic times.
 
     Raises:
-        UsageError: input, model or settings are not those of then; says which.
+        UsageError: input, model or settings have changed; the message says which.
         ReplayError: it could not be cut.
     """
     said = _read(sidecar)
@@ -158,7 +158,7 @@ def _read(sidecar: Path) -> _Said:
         if document is not None:
             return _understood(document)
     except (AttributeError, KeyError, TypeError, ValueError):
-        pass  # somebody else's, or altered by hand
+        pass  # another program's file, or edited by hand
     if not os.path.lexists(sidecar):
         raise UsageError("there is no such file", path=sidecar, advice="Name the .json file beside a cutout.")
     raise UsageError(
@@ -169,7 +169,7 @@ def _read(sidecar: Path) -> _Said:
 
 
 def _understood(document: Mapping[str, Any]) -> _Said:
-    """Take from a document what is needed of it; nothing in it is believed to be of the right type.
+    """Parse a sidecar's document, whose values may have any type.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: it is not as we write it.
@@ -181,7 +181,7 @@ def _understood(document: Mapping[str, Any]) -> _Said:
     parts = path.split("/")
     if len(path) > MAX_PATH or "\0" in path or not {"", ".", ".."}.isdisjoint(parts):
         raise ValueError("the source is outside its folder")
-    os.fsencode(path)  # half a character is no file's name
+    os.fsencode(path)  # a lone surrogate cannot be in a file's name
     outputs = {true_path(one): _text(one["sha256"]) for one in document["outputs"]}
     if not 0 < len(outputs) <= MAX_OUTPUTS:
         raise ValueError("no sidecar has so many results")
@@ -205,7 +205,7 @@ def _understood(document: Mapping[str, Any]) -> _Said:
 
 
 def _asked(document: Mapping[str, Any]) -> JobOptions:
-    """What a request asked; raises a ValueError where that was altered."""
+    """Return the options in a sidecar; raises a ValueError if they are invalid."""
     return JobOptions.parse(json.dumps(document["options"]) if "options" in document else "")
 
 
@@ -223,7 +223,7 @@ def _text(value: object) -> str:
 
 
 def _source(folder: Folder, said: _Said) -> Path:
-    """The original, where its bytes still are those of then."""
+    """Return the path of the original, if its bytes are unchanged."""
     path, found = said.source, False
     for place in filter(None, (folder.input, folder.originals_dir)):
         try:
@@ -289,7 +289,7 @@ def _report(event: PoolEvent | None) -> Cut:
 
 
 def _check(cut: Cut, staging: Path) -> None:
-    """See that the results are as the worker reports, who has read a picture of anybody's."""
+    """Check that the results are as reported by the worker, which has read an untrusted picture."""
     for staged in cut.staged:
         content = (staging / Path(staged.name).name).read_bytes()
         if hashlib.sha256(content).hexdigest() != staged.sha256:

@@ -8,7 +8,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def cell(value: object) -> object:
-    """A value as a spreadsheet takes it for what it is: a name may begin like a formula; None is an empty cell."""
+    """Return a value as a spreadsheet cell that is not taken for a formula; None becomes an empty cell."""
     if value is None:
         return ""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,6 +1,6 @@
-"""Strokes of a person's brush on a picture: values, how they come out of JSON and go into it, and their bounds.
+"""Strokes of a person's brush on a picture: values, their JSON form, and their limits.
 
-Paints nothing, and knows no picture: whether a stroke lies on one is for whoever has its size.
+It paints nothing and knows no picture: whether a stroke is inside one is checked by code that has its size.
 """
 
 from __future__ import annotations
@@ -13,35 +13,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_STROKES = 500  # on one picture: a person draws tens
-MAX_POINTS = 20_000  # of all its strokes together: about 400 KB of JSON
-MAX_COORDINATE = 1_000_000.0  # pixels, either sign: beyond every picture; a stroke may begin outside of one
+MAX_STROKES = 500  # on one picture; a person draws tens
+MAX_POINTS = 20_000  # of all strokes of a picture together: about 400 KB of JSON
+MAX_COORDINATE = (
+    1_000_000.0  # pixels, either sign: beyond every picture; a stroke may begin outside the picture
+)
 MAX_RADIUS = 100_000.0  # pixels
 DECIMALS = 2  # of a coordinate, a radius and an alpha: finer than any pointer
 
 
 class StrokeKind(StrEnum):
-    """What a stroke says of the pixels under it."""
+    """The effect of a stroke on the pixels under it."""
 
     KEEP = "keep"  # they belong to the subject
     REMOVE = "remove"  # they do not
-    PAINT = "paint"  # their alpha is exactly this
+    PAINT = "paint"  # their alpha is set to a value
 
 
 class StrokesError(ValueError):
-    """What came is no list of strokes, or more than the bounds allow; the text says which one and why."""
+    """The data is not a list of strokes, or exceeds the limits; the text says which stroke and why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stroke:
-    """One stroke: a line of a round brush; of one point: a click.
+    """One stroke: a line of a round brush, or a click if it has one point.
 
     Attributes:
-        kind: what it says.
-        points: x and y, at least one; pixels of the picture as shown, after EXIF orientation. (0, 0) is the top left corner of
-            the first pixel, so that its middle is (.5, .5).
-        radius: of the brush, pixels of the picture as shown, above 0.
-        alpha: what `PAINT` sets, 0 to 1; None of the other kinds.
+        kind: its effect.
+        points: x and y of at least one point, in pixels of the picture as shown, after EXIF orientation. (0, 0) is the top left
+            corner of the first pixel, whose centre is (.5, .5).
+        radius: radius of the brush in pixels of the picture as shown, above 0.
+        alpha: the value that `PAINT` sets, 0 to 1; None for the other kinds.
     """
 
     kind: StrokeKind
@@ -51,12 +53,12 @@ class Stroke:
 
 
 def parse(data: object) -> tuple[Stroke, ...]:
-    """The strokes in decoded JSON: a list of ``{"kind", "points": [[x, y], ...], "radius", "alpha" (of paint alone)}``.
+    """Parse decoded JSON: a list of ``{"kind", "points": [[x, y], ...], "radius", "alpha" (for paint only)}``.
 
-    Numbers are rounded to `DECIMALS`, so that ``parse(dump(strokes)) == strokes``. An empty list is no stroke.
+    Numbers are rounded to `DECIMALS`, so that ``parse(dump(strokes)) == strokes``. An empty list has no strokes.
 
     Raises:
-        StrokesError: it is anything else, or beyond the bounds.
+        StrokesError: the data is anything else, or exceeds the limits.
     """
     if not isinstance(data, list):
         msg = "Strokes are a list."
@@ -73,7 +75,7 @@ def parse(data: object) -> tuple[Stroke, ...]:
 
 
 def dump(strokes: Iterable[Stroke]) -> list[dict[str, object]]:
-    """The strokes as JSON can hold them; see `parse`."""
+    """Return strokes as data for JSON; see `parse`."""
     return [_dumped(one) for one in strokes]
 
 
@@ -84,7 +86,7 @@ def _dumped(stroke: Stroke) -> dict[str, object]:
 
 
 def _stroke(data: object, number: int, max_points: int) -> Stroke:
-    """The stroke in this piece of JSON, the ``number``-th of its list; see `parse`."""
+    """Parse the ``number``-th stroke of a list; see `parse`."""
     if not isinstance(data, dict):
         msg = f"Stroke {number} is no object."
         raise StrokesError(msg)
@@ -109,7 +111,7 @@ def _stroke(data: object, number: int, max_points: int) -> Stroke:
 
 
 def _points(data: object, number: int, max_points: int) -> tuple[tuple[float, float], ...]:
-    """The points of the ``number``-th stroke, at least one and at most this many; see `parse`."""
+    """Parse the points of the ``number``-th stroke, at least one and at most ``max_points``; see `parse`."""
     if not isinstance(data, list) or not data:
         msg = f"Stroke {number}: its points are a list of at least one."
         raise StrokesError(msg)
@@ -130,7 +132,7 @@ def _points(data: object, number: int, max_points: int) -> tuple[tuple[float, fl
 
 
 def _number(value: object, what: str, low: float, high: float) -> float:
-    """This number, rounded, if it is a finite one from ``low`` to ``high``."""
+    """Return a number, rounded, if it is finite and from ``low`` to ``high``."""
     # A bool is an int; an int may be too large for a float, but not for a comparison.
     if (
         isinstance(value, bool)

@@ -1,11 +1,11 @@
-"""Hands a picture in to a hot folder, whether its daemon runs or not: a whole file in the input, and a request in the journal.
+"""Submits a picture to a hot folder, whether its daemon runs or not: a complete file in the input, and a request in the journal.
 
     with incoming.new_file(root) as file:
         ...                                      # write to file.descriptor
         submission = submit(store, clock, root, file, key=..., folder=..., name=..., options=...)
 
-From the return on the picture is not lost: the daemon takes it now, or when it starts. `Submissions.find(key)` says what
-became of the request, and its job by then is an ordinary one. For programs beside the daemon; it must not wait.
+After it returns, the picture cannot be lost: the daemon takes it now, or when it starts. `Submissions.find(key)` returns the
+state of the request, and its job is then an ordinary one. For other processes than the daemon; it must not wait.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ def submit(
     options: JobOptions,
     digest: str = "",
 ) -> Submission:
-    """See a file onto the disk and hand it in.
+    """Sync a file to the disk and submit it.
 
     Args:
         store: the journal's file.
-        clock: for the time written down.
-        root: the folder's input.
-        file: the picture, whole.
-        key: of the caller's choice; a second request with the same one is the first one, and its file is removed.
+        clock: clock for the time that is written.
+        root: path of the folder's input.
+        file: the complete picture.
+        key: key of the caller's choice; a second request with the same key is the first one, and its file is removed.
         folder: name of the folder.
-        name: that the picture is to have, if that is free; any text.
-        options: what is asked of it.
-        digest: of the request; the caller compares it with that of the request that is returned.
+        name: name that the picture is to get, if that is free; any text.
+        options: what is asked of the picture.
+        digest: digest of the request; the caller compares it with that of the returned request.
 
     Returns:
-        The request that holds under the key.
+        The request under the key.
 
     Raises:
         OSError: the folder's disk or share refuses.
