@@ -1,4 +1,4 @@
--- Decisions of people about many pictures at once: what they find, what is asked of the daemon, and how it is taken back.
+-- People's decisions about many pictures at once: their jobs as they are, the commands that follow, and undoing them.
 
 -- fragment: about_job
 refused IS NULL AND argument = CAST(j.id AS TEXT) AND verb IN ('accept', 'reject', 'hold', 'doubt')
@@ -22,7 +22,7 @@ SELECT one.key, json_extract(one.value, '$[0]') AS number, json_extract(one.valu
     ORDER BY d.batch DESC LIMIT 1), '') AS last_verb,
   b.state AS base_state, b.mark AS base_mark
 FROM json_each(:items) AS one LEFT JOIN job AS j ON j.id = json_extract(one.value, '$[0]')
--- As it was before the decision that holds, and those which that one replaced.
+-- The job before the decision that holds and those that it replaced.
 LEFT JOIN decided AS b ON b.job = j.id AND b.batch = (
   SELECT MAX(d.batch) FROM decided AS d WHERE d.job = j.id AND d.undone = 0 AND d.decision = '')
 ORDER BY one.key

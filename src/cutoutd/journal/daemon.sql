@@ -1,4 +1,4 @@
--- What is known of folders, of what people ask, of sessions, and facts beside them.
+-- Folders, commands, sessions, and facts.
 
 -- name: fact
 SELECT value FROM fact WHERE name = :name

@@ -1,4 +1,4 @@
--- Asked of another state directory's journal, which may be of an earlier version: of what both have.
+-- Queries of another state directory's journal, which may be of an earlier version: they use only what both have.
 
 -- name: folder_at
 SELECT * FROM folder WHERE input = :input

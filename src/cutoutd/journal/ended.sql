@@ -1,4 +1,4 @@
--- What ended and is to be told to webhooks: written by a trigger of the schema, taken away once it is handed over.
+-- Ended jobs for webhooks: a trigger of the schema writes them; they are removed once the uploader has them.
 
 -- name: add_telling_folder
 INSERT OR IGNORE INTO telling_folder (name) VALUES (:name)

@@ -5,7 +5,7 @@ FROM job INDEXED BY job_listed
 WHERE newest = 1 AND (folder, state, mark) IN (
   SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:kinds))
 
--- Reasons are written down since version 6; before, the words held them.
+-- Reasons are stored since version 6; before, only the texts contained them.
 -- fragment: narrowed
 {listed}
 AND (:score_below IS NULL OR score < :score_below)
@@ -41,7 +41,7 @@ SELECT id {narrowed} ORDER BY mark = 1 DESC, score IS NULL, score, id LIMIT :lim
 -- name: listed_by_name
 SELECT id {narrowed} ORDER BY folder, path LIMIT :limit OFFSET :offset
 
--- Of very many, without sorting them.
+-- For very many, without sorting them.
 -- name: walked_by_name
 SELECT id FROM job INDEXED BY job_newest
 WHERE newest = 1 AND folder IN (SELECT json_extract(value, '$[0]') FROM json_each(:kinds))
@@ -77,7 +77,7 @@ WHERE d.undone = 0 AND d.job IN (SELECT value FROM json_each(:jobs)) ORDER BY d.
 -- name: versions_of_source
 SELECT * FROM job WHERE folder = :folder AND path = :path AND newest = 0 ORDER BY id DESC LIMIT :limit
 
--- In two halves, since there is an index for each.
+-- In two queries, since there is an index for each.
 -- fragment: failed_in
 newest = 1 AND folder = :folder AND state = 'failed' AND mark IN (0, 2)
 

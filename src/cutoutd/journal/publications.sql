@@ -1,4 +1,4 @@
--- Names and results of sources; those of sources that were moved, and of those that were displaced.
+-- Names and results of sources; moved sources; displaced sources.
 
 -- name: reserve
 INSERT INTO reservation (key, folder, path, generation) VALUES (:key, :folder, :path, :generation)
@@ -27,7 +27,7 @@ DELETE FROM output WHERE {source} AND review = 0
 -- name: forget_doubtful
 DELETE FROM output WHERE {source} AND review = 1
 
--- A source that gave way to another has another generation than its jobs; its bytes are the same.
+-- A displaced source has another generation than its jobs; its bytes are the same.
 -- fragment: last_result
 folder = :folder AND path = :path AND state IN {has_result} AND json_type(detail, '$.outputs') IS NOT NULL
 AND (:generation IS NULL OR sha256 = (
@@ -49,7 +49,7 @@ WHERE folder = :folder AND path = :path AND generation >= 0 ORDER BY generation 
 -- name: published
 SELECT * FROM published WHERE {source}
 
--- What is known of the data apart from metadata stays, if the bytes do.
+-- The hash of the data without metadata stays, if the bytes do.
 -- name: record_publication
 INSERT INTO published (folder, path, generation, sha256, image_sha256, published_us, size, mtime_ns)
 VALUES (:folder, :path, :generation, :sha256, :image_sha256, :now_us, :size, :mtime_ns)
@@ -69,7 +69,7 @@ UPDATE correction SET sha256 = :sha256 WHERE {source}
   AND sha256 = (SELECT p.sha256 FROM published AS p WHERE p.folder = :folder AND p.path = :path AND p.generation = :generation);
 UPDATE published SET sha256 = :sha256, size = :size, mtime_ns = :mtime_ns WHERE {source}
 
--- What people drew.
+-- Corrections.
 
 -- name: corrections
 SELECT * FROM correction WHERE {source} ORDER BY number
@@ -83,7 +83,7 @@ SELECT :folder, :path, :generation, COALESCE(MAX(number), 0) + 1, :sha256, :sugg
 FROM correction WHERE {source};
 DELETE FROM correction WHERE {source} AND number <= (SELECT MAX(number) FROM correction WHERE {source}) - :kept
 
--- What is known here counts.
+-- A correction that is already here is kept.
 -- name: adopt_correction
 INSERT INTO correction (folder, path, generation, number, sha256, suggestion, strokes, drawn_us)
 SELECT :folder, :path, :generation, :number, :sha256, :suggestion, :strokes, :now_us
@@ -108,7 +108,7 @@ WHERE folder = :folder AND size = :size AND state = 'failed' AND sha256 IS NOT N
 -- fragment: displaced_alike
 FROM published WHERE folder = :folder AND size = :size AND generation < 0 AND gone = 0
 
--- A rename keeps the time. Its earlier path may have another file by now that was not accepted yet.
+-- A rename keeps the time. The earlier path may have another file by now that was not accepted yet.
 -- fragment: looks_alike
 FROM published
 WHERE folder = :folder AND size = :size AND mtime_ns = :mtime_ns AND generation >= 0 AND gone = 0
@@ -169,7 +169,7 @@ DELETE FROM published WHERE {has_only_doubtful};
 DELETE FROM output WHERE {source} AND review = 1;
 UPDATE job SET state = 'gone', cleanup_pending = 0, detail = :detail WHERE id = :job
 
--- While a plan waited, another picture may have come to the path, and this one's result may have been displaced.
+-- While a plan waits, another picture may come to the path, and displace this one's result.
 -- name: origin_of_plan
 SELECT path, generation FROM published
 WHERE folder = :folder AND path = :path AND sha256 = :sha256 AND (generation = :generation OR generation < 0)
@@ -205,11 +205,11 @@ DELETE FROM published WHERE {source}
 -- name: version_that_moved
 SELECT size, mtime_ns FROM job WHERE {ended_by_move}
 
--- Whether or not it was noticed yet that it is missing: it may come back before that, and has no result here any more.
+-- Whether or not the file's absence was noticed: it may come back before that, and has no result here any more.
 -- name: end_moved
 UPDATE job SET state = 'gone', detail = :detail WHERE {ended_by_move}
 
--- Displaced sources: such a one gets a generation below 0, which no job has.
+-- Displaced sources: they get a generation below 0, which no job has.
 
 -- name: publications_at_path
 SELECT generation, size, mtime_ns FROM published

@@ -1,4 +1,4 @@
--- The way of a job through its states. How these files are read: `cutoutd.database.Queries`; sets of states: `cutoutd.jobs`.
+-- The transitions of a job. How these files are read: `cutoutd.database.Queries`; sets of states: `cutoutd.jobs`.
 
 -- fragment: answered
 json_extract(detail, '$.reply') IS NOT NULL
@@ -46,7 +46,7 @@ UPDATE job SET state = 'publishing', session = :session, sha256 = :sha256,
   detail = CASE WHEN {is_recalled} THEN json_set(:detail, '$.decision', 'hold') ELSE :detail END
 WHERE id = :job
 
--- That it is to go back into review may have been asked for while it was on its way out.
+-- A person may have asked for its return to review while it was being published.
 -- fragment: is_still_recalled
 {is_recalled} AND :state <> 'review'
 
@@ -130,8 +130,8 @@ SELECT 1 FROM job WHERE {rests} LIMIT 1
 -- name: wake_folder
 UPDATE job SET state = 'queued' WHERE {rests}
 
--- What an earlier session left in hand has no session for the length of this one transaction: an empty one.
--- Of what has seen too many ends the record is written once its folder is there.
+-- Jobs of an earlier session have an empty session during this one transaction. The record of one that was interrupted too
+-- often is written once its folder is there.
 -- name: recover
 UPDATE job SET interrupted = interrupted + 1, session = '', alone = MAX(alone, interrupted + 1 >= :alone_after)
 WHERE state IN {in_hand} AND session IS NOT NULL AND session IS NOT :session;
@@ -154,7 +154,7 @@ UPDATE job SET state = 'parked' WHERE folder = :folder AND state = 'uploading'
 -- name: unpark
 UPDATE job SET state = 'queued' WHERE folder = :folder AND state = 'parked'
 
--- What may have been billed is then sent once more.
+-- An upload that may have been billed is then repeated.
 -- fragment: plan_of_retry
 detail = CASE WHEN state = 'unknown' OR json_extract(detail, '$.failure.code') = 'Reply' THEN '{"again": true}' ELSE '{}' END
 
@@ -173,7 +173,7 @@ WHERE newest = 1 AND state = 'failed' AND {rejected} IS NOT TRUE
 UPDATE job SET {afresh}, wanted = NULL, model = '', detail = '{}'
 WHERE newest = 1 AND state IN {cut} AND json_extract(detail, '$.model') = :model
 
--- The cutout is made again by the same model, as what was drawn was drawn over its matte.
+-- The same model makes the cutout again, since the strokes were drawn over its matte.
 -- name: cut_for_correction
 UPDATE job SET {afresh}, wanted = :wanted, detail = :detail WHERE id = :job
 
@@ -191,13 +191,13 @@ WHERE folder = :folder AND path > :after AND path < :before AND newest = 1 AND s
 UPDATE job SET detail = json_remove(json_set(detail, '$.decision', :decision), '$.refused')
 WHERE id = :job AND newest = 1 AND state = 'review'
 
--- What is publishing is taken back as soon as it is published.
+-- A job that is being published is recalled as soon as it is published.
 -- name: recall
 UPDATE job SET wanted = 'recalled', detail = json_remove(json_set(detail, '$.decision', 'hold'), '$.refused')
 WHERE id = :job AND newest = 1
   AND (state IN {has_result} OR state = 'publishing' OR (state = 'failed' AND {rejected}))
 
--- One that is published and may be wrong was looked at, and is right.
+-- A person has looked at a published result that might be wrong, and it is right.
 -- name: confirm
 UPDATE job SET detail = json_remove(detail, '$.doubtful')
 WHERE id = :job AND newest = 1 AND state IN {released} AND wanted IS NULL
@@ -218,7 +218,7 @@ SELECT * FROM job INDEXED BY job_decided WHERE folder = :folder AND {is_decided}
 -- name: withdraw_decision
 UPDATE job SET wanted = NULL, detail = json_remove(detail, '$.decision') WHERE id = :job AND state NOT IN {open}
 
--- A rejected one is cut again: what lay in review was removed.
+-- A rejected picture is cut again: its result in review was removed.
 -- name: hold_rejected
 UPDATE job SET {afresh}, wanted = 'held', {plan_of_retry} WHERE id = :job AND newest = 1 AND state = 'failed' AND {rejected}
 

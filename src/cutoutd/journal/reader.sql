@@ -1,4 +1,4 @@
--- Counts and pages, for those who only look.
+-- Read-only counts and pages.
 
 -- fragment: waits
 state IN {waiting}

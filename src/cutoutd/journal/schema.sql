@@ -9,7 +9,7 @@ CREATE TABLE folder (
     first_run_us INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- What folders are, or were, called: a folder is its marker, its name a label.
+-- All names that folders have or had: a folder is identified by its marker, and its name is a label.
 CREATE TABLE label (
     marker TEXT NOT NULL,
     name   TEXT NOT NULL,
@@ -71,8 +71,8 @@ CREATE INDEX job_decided ON job (folder, id) WHERE newest = 1 AND json_extract(d
 CREATE INDEX job_missing ON job (folder, size, state, mtime_ns) WHERE newest = 1 AND missing_us IS NOT NULL;
 CREATE INDEX job_vanished ON job (folder, sha256, state) WHERE newest = 1 AND missing_us IS NOT NULL;
 
--- Who has which name: a name belongs to one source over all folders, from before its first publication on.
--- A source is a folder, a path, and a generation: once it is gone, a new file at its path is another source.
+-- Reservations: a name belongs to one source, over all folders, from before its first publication on. A source is a folder, a
+-- path and a generation: once it is gone, a new file at its path is another source.
 CREATE TABLE reservation (
     key        BLOB PRIMARY KEY,   -- the absolute path, NFC and casefolded
     folder     TEXT NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE reservation (
 ) WITHOUT ROWID;
 CREATE INDEX reservation_source ON reservation (folder, path);
 
--- What we published for a source, and so may replace.
+-- What is published for a source, and so may be replaced.
 CREATE TABLE output (
     folder     TEXT    NOT NULL,
     path       BLOB    NOT NULL,
@@ -93,8 +93,8 @@ CREATE TABLE output (
     PRIMARY KEY (folder, path, generation, rendition, review)
 ) WITHOUT ROWID;
 
--- The version that is published now. A generation below 0 is that of a source whose result gave its name, or whose path, to
--- another picture that was moved there: its own picture may lie elsewhere by now, and have no job that is over yet.
+-- The published versions. A source with a generation below 0 is displaced: another picture was moved to its result's name, or to
+-- its path. Its own picture may be elsewhere by now, without a job that is over.
 CREATE TABLE published (
     folder     TEXT    NOT NULL,
     path       BLOB    NOT NULL,
@@ -112,8 +112,8 @@ CREATE TABLE published (
 CREATE INDEX published_looks ON published (folder, size, mtime_ns, sha256);
 CREATE INDEX published_displaced ON published (folder, size, sha256) WHERE generation < 0;
 
--- What people drew over a source's cutout, the newest last: each row has all strokes that hold from then on. It is about these
--- bytes of the source; for others it is dropped.
+-- Corrections of a source's cutout, the newest last: each row has all strokes that hold from then on. It belongs to these bytes
+-- of the source, and is dropped for others.
 CREATE TABLE correction (
     folder     TEXT    NOT NULL,
     path       BLOB    NOT NULL,
@@ -127,7 +127,7 @@ CREATE TABLE correction (
     PRIMARY KEY (folder, path, generation, number)
 ) WITHOUT ROWID;
 
--- What people ask of the daemon, running or not: it reads these when the file's data_version changes.
+-- Commands to the daemon, running or not: it reads them when the file's data_version changes.
 CREATE TABLE command (
     id        INTEGER PRIMARY KEY,
     verb      TEXT    NOT NULL,
@@ -140,7 +140,7 @@ CREATE TABLE command (
 CREATE INDEX command_about ON command (argument) WHERE refused IS NULL;
 CREATE INDEX command_batch ON command (batch) WHERE batch IS NOT NULL;
 
--- Pictures that programs handed in, each once, by a key of theirs: whole in the input's directory for that, on the way to a
+-- Submissions, each once, under a key that the program chooses: complete in the input's directory for them, on the way to a
 -- name of their own, or accepted. Kept for a while after that, so that the same request gets the same answer.
 CREATE TABLE submission (
     key       TEXT PRIMARY KEY,
@@ -157,7 +157,7 @@ CREATE TABLE submission (
 CREATE INDEX submission_pending ON submission (folder, posted_us) WHERE job IS NULL AND refused IS NULL;
 CREATE INDEX submission_age ON submission (posted_us);
 
--- What people decided about many pictures at once, so that all of it can be taken back at once.
+-- Batches of people's decisions, so that each can be undone as a whole.
 CREATE TABLE batch (
     id        INTEGER PRIMARY KEY,
     verb      TEXT    NOT NULL,
@@ -186,8 +186,8 @@ CREATE TABLE fact (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Folders whose ended jobs are told to webhooks, and what ended there and is not handed over yet, in its order. The trigger
--- writes it in the transaction that ends the job: no way to an end forgets it, and no crash comes in between.
+-- Folders with webhooks, and their ended jobs that are not handed over yet, in order. The trigger writes a row in the transaction
+-- that ends the job, so that none is forgotten, whatever ends the job, and no crash comes in between.
 CREATE TABLE telling_folder (
     name TEXT PRIMARY KEY
 ) WITHOUT ROWID;

@@ -36,7 +36,7 @@ SELECT accepted_us FROM job WHERE {newest} AND state IN {released}
 SELECT path, size, mtime_ns, provisional, stamp, missing_us, state FROM job
 WHERE folder = :folder AND newest = 1 AND path > :after ORDER BY path LIMIT :limit
 
--- Paths between these two differ in the extension only.
+-- All paths between these two differ only in the extension.
 -- name: published_recordings
 SELECT path, generation, gone, published_us FROM published
 WHERE folder = :folder AND path > :after AND path < :before AND generation >= 0
@@ -45,7 +45,7 @@ WHERE folder = :folder AND path > :after AND path < :before AND generation >= 0
 SELECT path, generation, state, missing_us, finished_us FROM job
 WHERE folder = :folder AND path > :after AND path < :before AND newest = 1
 
--- What is said of a version that the journal has a row for.
+-- Of a version that the journal has a row for.
 -- name: adopt
 UPDATE job SET state = :state, finished_us = :at_us, sha256 = :sha256, detail = :detail WHERE id = :job
 
@@ -59,7 +59,7 @@ INSERT OR REPLACE {adopted_publication}
 -- name: adopt_earlier_publication
 INSERT OR IGNORE {adopted_publication}
 
--- Whatever is still to be done, and an original that is still to be moved or deleted, is never history.
+-- What is still to be done, or has an original that is still to be moved or deleted, is not history.
 -- fragment: is_history
 state NOT IN {unfinished} AND cleanup_pending = 0
 
@@ -83,7 +83,7 @@ SELECT 1 FROM job WHERE {newest} AND NOT ({is_history})
 -- name: is_any_older_unfinished
 SELECT 1 FROM job WHERE folder = :folder AND path = :path AND newest = 0 AND NOT ({is_history})
 
--- A displaced result has no other way to a name: it goes once its picture turned up, or it is back.
+-- A displaced result has no other way to a name: it is removed once its picture is found, or it has a name again.
 -- fragment: not_displaced
 folder = :folder AND path = :path AND generation NOT IN (
   SELECT generation FROM published WHERE folder = :folder AND path = :path AND kept_us IS NOT NULL)

@@ -1,4 +1,4 @@
--- Pictures that programs handed in.
+-- Submissions.
 
 -- fragment: pending
 job IS NULL AND refused IS NULL

@@ -1,6 +1,6 @@
--- An earlier version's journal, attached as `earlier`.
+-- The journal of an earlier version, attached as `earlier`.
 
--- Statements that copy every row of every table that both have, by the names of tables and columns, today's or before.
+-- Statements that copy every row of every table that both have, by the current and former names of tables and columns.
 -- name: copies_of_tables
 WITH
   renamed_table (now, before) AS (VALUES ('reservation', 'name'), ('session', 'run')),
@@ -19,7 +19,7 @@ SELECT 'INSERT OR REPLACE INTO main."' || table_now || '" (' || group_concat('"'
   || ') SELECT ' || group_concat('"' || before || '"', ', ') || ' FROM earlier."' || table_before || '"'
 FROM both_columns GROUP BY table_now, table_before
 
--- Before version 3, what a published version looks like was not written down; the newest row of its source says so.
+-- Before version 3, size and time of a published version were not stored; the newest row of its source has them.
 -- name: fill_looks
 UPDATE published SET (size, mtime_ns) = (
   SELECT size, mtime_ns FROM job
