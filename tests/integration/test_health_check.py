@@ -290,10 +290,10 @@ def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path,
     health = gate_of(folder, journal)
     assert health.check() is None
     other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
-    health.journal_refuses(100.0)
-    health.journal_refuses(100.0 + LET_GO_S - 1)
+    health.note_journal_refused(100.0)
+    health.note_journal_refused(100.0 + LET_GO_S - 1)
     assert not other.acquire(os.fspath(folder.input), uuid).ours
-    health.journal_refuses(100.0 + LET_GO_S)
+    health.note_journal_refused(100.0 + LET_GO_S)
     assert other.acquire(os.fspath(folder.input), uuid).ours
 
 

@@ -490,7 +490,7 @@ def test_check_says_what_is_to_be_done_first_and_looks_into_no_share_that_hangs(
     def hanging(*_: object) -> None:
         raise AssertionError("it would hang")
 
-    monkeypatch.setattr("cutoutd.cli.check.foresee", hanging)
+    monkeypatch.setattr("cutoutd.cli.check.forecast", hanging)
     monkeypatch.setattr("cutoutd.doctor.overlaps.ask", lambda _: Survey(closed={}, silent=("to-cut",)))
     monkeypatch.setattr("sys.argv", ["cutoutd", "check", "--config", str(home / "c.toml")])
     with pytest.raises(SystemExit) as ended:

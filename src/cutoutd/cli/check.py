@@ -24,7 +24,7 @@ from cutoutd.intake.probe import open_probe
 from cutoutd.intake.scan import Scan
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
-from cutoutd.overview.forecast import foresee
+from cutoutd.overview.forecast import forecast
 from cutoutd.settings import document, loader, places
 from cutoutd.settings.rules import older_score_limits
 
@@ -121,25 +121,25 @@ def pictures_in(folder: Folder) -> int:
 def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
     """How many pictures a start would find, and how many of them it would cut."""
     try:
-        seen = foresee(folder, rules, state_dir, _earlier(folder, state_dir))
+        seen = forecast(folder, rules, state_dir, _earlier(folder, state_dir))
     except OSError:
         return  # it is one of the obstacles
     unreadable = f", {seen.unreadable} places cannot be read" if seen.unreadable else ""
-    count = seen.pictures - seen.unlike
+    count = seen.pictures - seen.not_pictures
     there = f"{count} picture{'s' * (count != 1)}"
-    if seen.unlike:
-        others = "file that is no picture" if seen.unlike == 1 else "files that are no pictures"
-        there += f" and {seen.unlike} {others} that can be read"
+    if seen.not_pictures:
+        others = "file that is no picture" if seen.not_pictures == 1 else "files that are no pictures"
+        there += f" and {seen.not_pictures} {others} that can be read"
     is_or_are = "is" if seen.pictures == 1 else "are"
     left = (
-        f'{seen.fresh} would be left alone (existing = "skip")'
+        f'{seen.unknown} would be left alone (existing = "skip")'
         if seen.skips
-        else f"{seen.fresh} would be cut"
+        else f"{seen.unknown} would be cut"
     )
-    yield f"{there} {is_or_are} there, {seen.pictures - seen.fresh} of them known; {left}{unreadable}"
+    yield f"{there} {is_or_are} there, {seen.pictures - seen.unknown} of them known; {left}{unreadable}"
     if seen.skips:
         return
-    for said, count in seen.again.items():
+    for said, count in seen.cut_elsewhere.items():
         yield (
             f"{count} of these would be cut AGAIN: they were cut by `cutoutd run {said}`, and no sidecar for them is where "
             'this folder looks. Name that output (or its sidecar_dir) here, or set existing = "skip"'

@@ -81,7 +81,7 @@ class Outcomes:
 
     def _take(self, held: Held, report: Report) -> None:
         job, folder = held.job, held.folder
-        folder.heard(report)
+        folder.note_report(report)
         if not (isinstance(report, Failure) and report.code is FailureCode.SOURCE_GONE):
             self._doubted.discard(job.id)
         match report:

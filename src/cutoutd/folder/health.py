@@ -144,7 +144,7 @@ class HealthCheck:
         mode = filesystems.watch_mode(root)
         self.waits_for_owner = False
         # Before anything is written: the directory may be another folder's.
-        closed = self.look_around() or self._find(root, network=mode.network) or self._hold(root)
+        closed = self.check_places() or self._find(root, network=mode.network) or self._hold(root)
         if closed is not None:
             return closed
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
@@ -152,7 +152,7 @@ class HealthCheck:
                 # Later on, a place whose parent is missing too is probably a share that is not mounted.
                 make_directory(place, parents=self.is_first_start)
         self._publisher.open()
-        closed = self.look_around()  # with the directories that were just made
+        closed = self.check_places()  # with the directories that were just made
         if closed is not None:
             return closed
         if thoroughly:
@@ -160,7 +160,7 @@ class HealthCheck:
         self.mode = mode
         return self._missing_background() or self._check_room()
 
-    def look_around(self) -> tuple[FolderState, str] | None:
+    def check_places(self) -> tuple[FolderState, str] | None:
         """Check the folder's places against those of all others; returns None if it may be worked on, else state and reason."""
         why = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
         if not why and (why := refused(self._folder, allow_root=self._allow_root)):
@@ -264,7 +264,7 @@ class HealthCheck:
         self.waits_for_owner = not held.ours
         return None if held.ours else (FolderState.STANDING_BY, held.note)
 
-    def journal_refuses(self, now_s: float) -> None:
+    def note_journal_refused(self, now_s: float) -> None:
         """Record that the journal refuses writes; after `LET_GO_S`, release the lease for other machines.
 
         Args:
@@ -278,7 +278,7 @@ class HealthCheck:
             except (OSError, CutoutdError) as error:
                 self._log.debug("owner.not-released", why=str(error))
 
-    def journal_is_well(self) -> None:
+    def note_journal_works(self) -> None:
         """Record that the journal can be written."""
         self._refused_since_s = None
 

@@ -243,7 +243,7 @@ class HotFolder:
             return status
         return replace(status, watching=FolderState.PAUSED, why=why)
 
-    def heard(self, report: Report) -> None:
+    def note_report(self, report: Report) -> None:
         """Record what a worker's report says of the folder's output: it refused, or the trial of another job is free again."""
         match report:
             case Failure(code=FailureCode.OUTPUT):

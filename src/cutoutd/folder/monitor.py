@@ -222,7 +222,7 @@ class FolderMonitor:
         if due is Due.NOTHING:
             return
         try:
-            closed = self._check() if due is Due.CHECK else self._health.look_around()
+            closed = self._check() if due is Due.CHECK else self._health.check_places()
             if closed is not None:
                 self._close(*closed)
                 return
@@ -233,12 +233,12 @@ class FolderMonitor:
             # If an adoption was interrupted, nothing may be accepted: the rest would be cut again.
             if self._stopping or self._notice(arrivals):
                 self._show(*self._open_as)
-            self._health.journal_is_well()
+            self._health.note_journal_works()
         except JournalError as error:
             # Not the folder's fault: what was seen of it is kept, and accepted when the journal can be written.
             self._schedule = self._schedule.rested(now_s)
             self._show(FolderState.PAUSED, str(error))
-            self._health.journal_refuses(now_s)
+            self._health.note_journal_refused(now_s)
         except OSError as error:
             self._close(FolderState.STANDING_BY, describe_refusal(error, self._root))
         except CutoutdError as error:
@@ -334,7 +334,7 @@ class FolderMonitor:
         arrivals.look(paths)
         if self._schedule.is_scan_due(now_s):
             self._scan(arrivals)
-            if (closed := self._health.look_around()) is not None:  # a scan may take minutes
+            if (closed := self._health.check_places()) is not None:  # a scan may take minutes
                 self._close(*closed)
                 return False
         if self._stopping:

@@ -31,27 +31,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Foresight:
+class Forecast:
     """What a start would find in a folder.
 
     Attributes:
         pictures: number of files that are pictures, have a picture's extension, or are a designer's documents.
-        unlike: how many of these do not begin like a picture of any format that is cut.
-        fresh: how many of these are not known yet.
+        not_pictures: how many of the pictures do not begin like a picture of any format that is cut.
+        unknown: how many of the pictures are not known yet.
         skips: whether the unknown ones would be left alone, by the folder's setting for its first start.
-        again: how many of the unknown ones were cut with another state directory, by what it was started with.
+        cut_elsewhere: how many of the unknown ones were cut with another state directory, by what it was started with.
         unreadable: number of places that could not be read.
     """
 
     pictures: int
-    unlike: int
-    fresh: int
+    not_pictures: int
+    unknown: int
     skips: bool
-    again: Mapping[str, int]
+    cut_elsewhere: Mapping[str, int]
     unreadable: int
 
 
-def foresee(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str, Path]) -> Foresight:
+def forecast(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str, Path]) -> Forecast:
     """Look at a folder.
 
     Args:
@@ -72,22 +72,22 @@ def foresee(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str,
         kept = next(filter(None, (predecessor.kept_marker(one, root) for one in earlier.values())), "")
         known |= _recorded(folder, uuid or kept)
     scan = Scan(root, rules)
-    pictures, unlike, fresh = 0, 0, set()
+    pictures, not_pictures, unknown = 0, 0, set()
     for seen in scan:
         probe = open_probe(root, seen.path)
         if probe is not None and probe.kind is not FileKind.OTHER:
             pictures += 1
-            unlike += probe.kind is not FileKind.PICTURE
+            not_pictures += probe.kind is not FileKind.PICTURE
             version = (seen.path, seen.size, seen.mtime_ns)
             if version not in known:
-                fresh.add(version)
-    again = {words: len(fresh & predecessor.finished(one, root)) for words, one in earlier.items()}
-    return Foresight(
+                unknown.add(version)
+    cut_elsewhere = {words: len(unknown & predecessor.finished(one, root)) for words, one in earlier.items()}
+    return Forecast(
         pictures=pictures,
-        unlike=unlike,
-        fresh=len(fresh),
+        not_pictures=not_pictures,
+        unknown=len(unknown),
         skips=is_first and folder.existing is Existing.SKIP,
-        again={words: count for words, count in again.items() if count},
+        cut_elsewhere={words: count for words, count in cut_elsewhere.items() if count},
         unreadable=len(scan.errors),
     )
 
