@@ -96,7 +96,7 @@ class FileKind(Enum):
     PICTURE = auto()  # begins like a picture
     NAMED_LIKE_ONE = (
         auto()
-    )  # has a picture's extension, or is a designer's document: the owner is told why it is not cut
+    )  # has a picture's extension, or is a document: the owner is told why it is not cut
     OTHER = auto()  # neither: ignored
 
 

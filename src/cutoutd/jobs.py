@@ -25,9 +25,7 @@ class JobState(StrEnum):
     PUBLISHING = "publishing"  # its results are staged, the plan is recorded, the renames are being done
     DONE = "done"  # its results have their names
     RETRY = "retry"  # delayed after a temporary fault
-    UNKNOWN = (
-        "unknown"  # uploaded without an answer: it may have been billed, so only a person sends it again
-    )
+    UNKNOWN = "unknown"  # uploaded without an answer: it may have been billed, so only a person repeats it
     FAILED = "failed"  # will not be tried again by itself
     REVIEW = "review"  # cut, and held back: its results are in review/
     GONE = "gone"  # removed, or replaced by a newer version, before its turn

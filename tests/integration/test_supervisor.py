@@ -768,7 +768,7 @@ def test_a_task_that_was_withdrawn_is_queued_again_without_blame(hall: Hall) -> 
 def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the fault is: it costs that picture alone, also where the worker died over it."""
     taken, lost_jobs, good = hall.accept("taken.jpg", "lost_jobs.jpg", "good.jpg")
-    heard = HotFolder.heard
+    heard = HotFolder.note_report
     lost = Lost(job=lost_jobs, why="gone", timed_out=False, stuck=False)
 
     def fails(self: HotFolder, report: Report) -> None:
@@ -776,7 +776,7 @@ def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pyt
             raise ZeroDivisionError("ours")
         heard(self, report)
 
-    monkeypatch.setattr(HotFolder, "heard", fails)
+    monkeypatch.setattr(HotFolder, "note_report", fails)
     monkeypatch.setattr(Queue, "count_attempt", lambda *_: 1 // 0)
     answers: dict[int, Report | Lost] = {taken: Unchanged(sha256="0" * 64), lost_jobs: lost}
     hall.workers.answer = lambda task: answers.get(task.job) or hall.cut(task)

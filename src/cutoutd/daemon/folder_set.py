@@ -74,13 +74,11 @@ class FolderSet:
         self._waiting: dict[str, Folder] = {}
         self._leaving: list[HotFolder] = []
         self._stopped: set[HotFolder] = set()
-        self._unseen: dict[
-            HotFolder, list[Job]
-        ] = {}  # not looked at yet; with the jobs that were publishing at its start
-        self._unknown: dict[HotFolder, list[Job]] = {}  # not identified yet; with the same jobs
-        self._displaced: set[HotFolder] = (
-            set()
-        )  # displaced results of earlier sessions are still to be handled
+        # Folders that were not looked at yet, and that are not identified yet; with the jobs that were publishing at
+        # their start.
+        self._unseen: dict[HotFolder, list[Job]] = {}
+        self._unknown: dict[HotFolder, list[Job]] = {}
+        self._displaced: set[HotFolder] = set()  # with displaced results of earlier sessions
 
     @classmethod
     def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> FolderSet:

@@ -140,9 +140,8 @@ class OriginalsCleanup:
             self._log.warning("staging.not-swept", why=str(error))
 
     def _rest(self, job: Job, error: TemporaryError) -> None:
-        self._waiting.rotate(
-            -1
-        )  # the cause may be this original alone, and then the others must not wait behind it
+        # The cause may be this original alone, and then the others must not wait behind it.
+        self._waiting.rotate(-1)
         is_told = False
         if isinstance(error, JournalError):
             delay_s = error.delay_s  # short, since no original was read

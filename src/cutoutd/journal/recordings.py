@@ -43,9 +43,8 @@ class Recorded:
 def differing_in_extension(path: bytes) -> dict[str, bytes]:
     """Return the bounds of the paths that differ from one only in the extension; empty if it has none."""
     stem, dot, _ = path.rpartition(b".")
-    return (
-        {"after": stem + b".", "before": stem + b"/"} if dot else {}
-    )  # the next byte after a dot is a slash
+    # The next byte after a dot is a slash.
+    return {"after": stem + b".", "before": stem + b"/"} if dot else {}
 
 
 def recordings(store: Store, folder: str, path: str) -> list[Recorded]:

@@ -43,9 +43,7 @@ def carry_out(move: Move, access: Access) -> None:
     """
     with _names(move) as (staged, target):
         if target is None:
-            raise FileNotFoundError(
-                errno.ENOENT, os.strerror(errno.ENOENT), move.target
-            )  # the directory is gone
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), move.target)  # no directory
         if staged is not None and _is_done(move, staged, target, access):
             return
         if has_bytes(target, move.sha256):

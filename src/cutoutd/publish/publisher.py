@@ -289,9 +289,7 @@ class Publisher:
         with storage_faults(self._output):
             return tuple(
                 published
-                for published, move in zip(
-                    plan.published, plan.moves, strict=False
-                )  # without the sidecar's move
+                for published, move in zip(plan.published, plan.moves, strict=False)  # not the sidecar's
                 if self._holds(moves.stands, move)
             )
 
