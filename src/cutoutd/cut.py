@@ -286,7 +286,7 @@ def _usable(output: Path) -> Iterator[None]:
     except (
         RuntimeError
     ) as error:  # a loop of links, which `Path.resolve` reports in this way before Python 3.13
-        raise UsageError("links lead in a circle here", path=output, advice=advice) from error
+        raise UsageError("symbolic links form a loop here", path=output, advice=advice) from error
     except OSError as error:
         raise UsageError(
             f"the cutouts cannot go there ({error.strerror or error})", path=output, advice=advice

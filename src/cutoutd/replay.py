@@ -134,7 +134,7 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
         raise UsageError(
             f"the folder {folder.name!r} has other settings now than when it was made",
             path=sidecar,
-            advice="Rendition, refine, decontaminate, metadata, review_below and the second model must be those of then.",
+            advice="Rendition, refine, decontaminate, metadata, review_below and the second model must be the same as then.",
         )
     confine(settings)
     recipe = said.options.recipe(folder.recipe(), backgrounds.directory_in(settings.service.state_dir))
@@ -162,7 +162,7 @@ def _read(sidecar: Path) -> _Said:
     if not os.path.lexists(sidecar):
         raise UsageError("there is no such file", path=sidecar, advice="Name the .json file beside a cutout.")
     raise UsageError(
-        "this is no sidecar of cutoutd's, or it was changed",
+        "this is not a sidecar of cutoutd, or it was changed",
         path=sidecar,
         advice="Name the .json file that lies beside a cutout.",
     )
@@ -184,7 +184,7 @@ def _understood(document: Mapping[str, Any]) -> _Said:
     os.fsencode(path)  # a lone surrogate cannot be in a file's name
     outputs = {true_path(one): _text(one["sha256"]) for one in document["outputs"]}
     if not 0 < len(outputs) <= MAX_OUTPUTS:
-        raise ValueError("no sidecar has so many results")
+        raise ValueError("it has too many results, or none")
     for output in outputs:
         os.fsencode(output)
     return _Said(
@@ -212,13 +212,13 @@ def _asked(document: Mapping[str, Any]) -> JobOptions:
 def _drawn(document: Mapping[str, Any]) -> Correction | None:
     correction = correction_of(document)
     if correction is None and "correction" in document:
-        raise ValueError("it was corrected by what is no correction")
+        raise ValueError("its correction is invalid")
     return correction
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_WORDS:
-        raise TypeError("this is no text of ours")
+        raise TypeError("this is not a valid text")
     return value
 
 
@@ -243,7 +243,7 @@ def _model(name: str, said: _Said) -> ModelSpec:
     model = catalog.find(name)
     catalog.verify(model)
     if model.sha256 != said.models.get(name, model.sha256):
-        raise UsageError(f"the model {model.name} is another one now than when it was made")
+        raise UsageError(f"the model {model.name} has changed since it was made")
     return model
 
 
@@ -284,8 +284,8 @@ def _report(event: PoolEvent | None) -> Cut:
     if isinstance(event, Finished) and isinstance(event.report, Failure):
         raise ReplayError(event.report.cause, advice=event.report.advice)
     if event is None:
-        raise ReplayError("no worker came to its end in time")
-    raise ReplayError(getattr(event, "why", "the worker said what cannot be so"))
+        raise ReplayError("no worker finished in time")
+    raise ReplayError(getattr(event, "why", "the worker's report is impossible"))
 
 
 def _check(cut: Cut, staging: Path) -> None:
@@ -293,7 +293,7 @@ def _check(cut: Cut, staging: Path) -> None:
     for staged in cut.staged:
         content = (staging / Path(staged.name).name).read_bytes()
         if hashlib.sha256(content).hexdigest() != staged.sha256:
-            raise ReplayError("the worker reported what cannot be so")
+            raise ReplayError("the worker's report is impossible")
 
 
 def _method_differs(said: _Said, cut: Cut) -> tuple[str, ...]:

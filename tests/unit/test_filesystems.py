@@ -98,7 +98,7 @@ def test_an_unknown_file_system_is_polled(fstype: str | None) -> None:
     """Polling is right everywhere, events are not."""
     mode = mode_of(fstype)
     assert mode.network
-    told = "it could not be told what" if fstype is None else "nothing is known of the file system newfs"
+    told = "the type of the file system is unknown" if fstype is None else "the file system newfs is unknown"
     assert told in mode.reason
 
 

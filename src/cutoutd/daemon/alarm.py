@@ -146,7 +146,7 @@ class Queues:
             self._next_s = now_s + SAMPLE_S
             self._sample(self._waiting())
         for name, length in self._alarmed.items():
-            yield (name, "queue"), f"{length} pictures wait, and they become more"
+            yield (name, "queue"), f"{length} pictures wait, and the queue is growing"
 
     def _sample(self, waiting: Mapping[str, int]) -> None:
         for name in {*waiting, *self._samples}:

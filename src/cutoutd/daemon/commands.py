@@ -41,7 +41,7 @@ AT_ONCE_S: Final = 0.1
 
 _DECISIONS: Final = frozenset({Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT})
 
-_CHANGED: Final = "its cutout was replaced by another one since it was decided about; look at it again"
+_CHANGED: Final = "its cutout was replaced since the decision; look at it again"
 
 _MOST_DIGITS: Final = 18
 """The most digits of a job's id that fit into the journal."""
@@ -156,7 +156,7 @@ class CommandHandler:
             case Verb.DOUBT:
                 return self._doubt(command.argument)
             case Verb.RELOAD:
-                return "this run keeps the configuration that it began with"
+                return "this run does not reload its configuration"
             case Verb.HOLD:
                 return self._hold(command.argument)
             case Verb.FIX:
@@ -176,7 +176,7 @@ class CommandHandler:
         self._emit(Accepted(count=queued))
         if queued or named:
             return ""
-        return f"job {argument} is not there, or in work already, or about an older version"
+        return f"job {argument} does not exist, is in work already, or is about an older version"
 
     def _why_not_by(self, number: int, model: str) -> str:
         job = self._job(number)
@@ -219,7 +219,7 @@ class CommandHandler:
         if job is not None and job.state is JobState.REVIEW and not JobResult.of(job).decision:
             return ""
         if not self._folders.decide(int(argument), ReviewDecision.HOLD):
-            return f"job {argument} is not there, or in work, or about an older version"
+            return f"job {argument} does not exist, is in work, or is about an older version"
         if job is not None and job.state is JobState.FAILED:
             self._emit(Accepted(count=1))  # it is cut again
         return ""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import subprocess
 
 MISSED: Final = {
-    "uploader": "the uploader has ended: no picture leaves this machine, and no webhook is told",
+    "uploader": "the uploader has ended: no picture leaves this machine, and no webhook is notified",
     "page": "what serves the page has ended: no browser is answered",
     "serve": "what serves the API has ended: no program is answered",
 }

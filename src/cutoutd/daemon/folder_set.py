@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 
-_LEAVING: Final = FolderStatus(why="what is in work under the earlier settings is finished first")
+_LEAVING: Final = FolderStatus(why="pictures in work under the earlier settings are finished first")
 _FAILED: Final = FolderStatus(
     watching=FolderState.STANDING_BY,
-    why="it cannot be begun by a fault of ours; please report the line in the log. It is tried again",
+    why="it cannot be started because of a fault of ours; please report the line in the log. It is tried again",
 )
 
 

@@ -151,10 +151,10 @@ class DecidedReviews:
         renditions = self.context.renditions(job)
         found = sorted(one.rendition for one in shown if one.rendition >= 0)
         if found != list(range(len(renditions))):
-            raise NotAcceptableError("the folder's renditions are others than when it was cut")
+            raise NotAcceptableError("the folder's renditions have changed since it was cut")
         taken = self._files.take(job.id, job.path, job.sha256 or "", shown)
         if any(one.format != renditions[one.rendition].format for one in taken.staged):
-            raise NotAcceptableError("the folder's renditions are others than when it was cut")
+            raise NotAcceptableError("the folder's renditions have changed since it was cut")
         return taken
 
     def _accept(self, job: Job) -> MakePlan:

@@ -105,7 +105,7 @@ def decide(known: FolderMemory | None, found: RootState) -> MarkerDecision:
         return _without_marker(known, found)
     if known is None or known.marker == found.uuid:
         return MarkerDecision(action=MarkerAction.CARRY_ON)
-    reason = f"another folder is here: its {marker.NAME} says {found.uuid}, expected was {known.marker}"
+    reason = f"another folder is here: its {marker.NAME} has {found.uuid}, but {known.marker} was expected"
     return MarkerDecision(action=MarkerAction.REFUSE, reason=reason)
 
 

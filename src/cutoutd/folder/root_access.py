@@ -55,7 +55,7 @@ def refused(folder: Folder, *, allow_root: bool) -> str:
     if allow_root or not is_real_root():
         return ""
     why = exposed(folder)
-    return f"cutoutd runs as root, and others could have it do things for them: {why}" if why else ""
+    return f"cutoutd runs as root, and other users could misuse that: {why}" if why else ""
 
 
 def check_root(settings: Settings) -> None:

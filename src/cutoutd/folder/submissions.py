@@ -109,7 +109,7 @@ class SubmissionIntake:
 
     def _take(self, submission: Submission) -> str | None:
         if not incoming.is_name(submission.spool):
-            self._refuse(submission, "its file has a name that cannot be", is_file_ours=False)
+            self._refuse(submission, "its file has an invalid name", is_file_ours=False)
             return None
         path = self._renamed_before(submission)
         if path is None:

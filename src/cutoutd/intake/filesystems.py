@@ -124,11 +124,11 @@ def mode_of(fstype: str | None, *, local: bool | None = None) -> Mode:
     if name in _LOCAL and local is not False:
         return Mode(reason=f"{name} is a local file system", fstype=name, network=False)
     if name in _NETWORK or name.split(".")[0] == "fuse" or local is False:
-        reason = f"{name} does not report what others write to it"
+        reason = f"{name} does not report changes by other machines"
     elif name == UNKNOWN:
-        reason = "it could not be told what file system this is, so it is treated as a network share"
+        reason = "the type of the file system is unknown, so it is treated as a network share"
     else:
-        reason = f"nothing is known of the file system {name}, so it is treated as a network share"
+        reason = f"the file system {name} is unknown, so it is treated as a network share"
     return Mode(reason=reason, fstype=name, network=True)
 
 

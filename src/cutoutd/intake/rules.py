@@ -316,7 +316,7 @@ def _compile(patterns: Iterable[str]) -> re.Pattern[str]:
     try:
         return re.compile("|".join(choices) or r"(?!)", re.IGNORECASE | re.DOTALL)
     except re.error as error:
-        raise ValueError(f"a pattern cannot be understood: {error}") from error
+        raise ValueError(f"a pattern is invalid: {error}") from error
 
 
 def _translate(pattern: str) -> str:

@@ -71,17 +71,17 @@ class FixRequest:
         try:
             fields = json.loads(argument)
         except (ValueError, RecursionError) as error:
-            raise FixRequestError("it is no JSON") from error
+            raise FixRequestError("it is not JSON") from error
         if not isinstance(fields, dict) or not fields.keys() <= {
             "job", "action", "seen", "strokes", "suggestion",
         }:  # fmt: skip
-            raise FixRequestError("it has other fields than a request has")
+            raise FixRequestError("it has unknown fields, or is not an object")
         job, suggestion, seen = (fields.get(key) for key in ("job", "suggestion", "seen"))
         if type(job) is not int or not 0 < job < _MAX_JOB:
-            raise FixRequestError("it names no job")
+            raise FixRequestError("it has no valid job")
         action = next((one for one in FixAction if one.value == fields.get("action")), None)
         if action is None:
-            raise FixRequestError("it names no action")
+            raise FixRequestError("it has no valid action")
         suggestion = 0 if suggestion is None else suggestion
         if type(suggestion) is not int or suggestion not in range(MAX_SUGGESTIONS):
             raise FixRequestError("there is no such suggestion")
@@ -103,4 +103,4 @@ class FixRequest:
 def _seen(said: object) -> str:
     if said in (None, "") or (isinstance(said, str) and _SHA256.fullmatch(said)):
         return str(said or "")
-    raise FixRequestError("what was seen is no SHA-256")
+    raise FixRequestError("the result that was seen is not given as a SHA-256")

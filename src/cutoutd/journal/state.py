@@ -166,7 +166,9 @@ class StateDirectory:
             else:
                 return
         os.close(self._descriptor)
-        raise AlreadyRunningError(f"a cutoutd works on these folders already; its journal is in {self.path}")
+        raise AlreadyRunningError(
+            f"another cutoutd is working on these folders already; its journal is in {self.path}"
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -83,7 +83,7 @@ class JournalNewerError(UsageError):
     """The journal is whole, but this program does not know its tables."""
 
     code = FailureCode.JOURNAL_NEWER
-    title = "The journal is a newer cutoutd's"
+    title = "The journal was written by a newer cutoutd"
     advice = "Install that version again, or name another directory in [service] state_dir."
 
 
@@ -91,7 +91,7 @@ class JournalOlderError(UsageError):
     """The journal is of an earlier version; the daemon upgrades it at its start, see `cutoutd.journal.rebuild`."""
 
     code = FailureCode.JOURNAL_OLDER
-    title = "The journal is an earlier cutoutd's"
+    title = "The journal was written by an earlier cutoutd"
     advice = "Start the daemon: it takes the journal over, and keeps the earlier file beside it."
 
 

@@ -194,7 +194,7 @@ class Reviews:
         path = self.places.output.root / one.path
         extension = Format.of_extension(path.suffix.removeprefix("."))
         if extension is None:
-            raise NotAcceptableError("its name is that of no format", path=path)
+            raise NotAcceptableError("its extension is not that of a known format", path=path)
         file = None
         for name in places_of(source, one):
             with reached(self.places.output, name).find(name) as entry:

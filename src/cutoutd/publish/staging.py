@@ -38,7 +38,7 @@ KEPT_S: Final = 60.0
 """How long the observed properties of a file system are reused: another disk may be mounted there later."""
 
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
-_NOT_OURS: Final = "others can write in it, or it belongs to somebody else; move it away"
+_NOT_OURS: Final = "other users can write in it, or it belongs to another user; move it away"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
