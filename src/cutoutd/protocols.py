@@ -138,6 +138,7 @@ class Files:
         backgrounds: for reading, in the order of the recipe's ``backgrounds``.
         copy: for writing, for an export; None: it is none.
         reply: for reading, if the matte comes from a hosted service; None: it does not.
+        preview: for writing: the preview of the first rendition; None: none is made.
     """
 
     source: int
@@ -145,11 +146,12 @@ class Files:
     backgrounds: tuple[int, ...] = ()
     copy: int | None = None
     reply: int | None = None
+    preview: int | None = None
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """All descriptors."""
-        single = (one for one in (self.copy, self.reply) if one is not None)
+        single = (one for one in (self.copy, self.reply, self.preview) if one is not None)
         return (self.source, *self.results, *self.backgrounds, *single)
 
 

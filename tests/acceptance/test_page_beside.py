@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.exchange import cutout_previews
 from tests.integration.served import Browser, Served
 
 if TYPE_CHECKING:
@@ -164,3 +166,25 @@ def test_who_wants_no_page_has_no_process_and_no_port(shown: Bench, start: Calla
     assert off.end() == 0
     assert not list((bench.root / "state").rglob("page"))
     assert '"event": "page.' not in log(bench)
+
+
+def test_a_cutout_is_ready_to_be_shown_when_it_is_published(
+    shown: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Its worker leaves it in small; where the page is switched off, nothing of that is made, and nothing stays."""
+    bench = shown
+    bench.drop("a.jpg")
+    first = start()
+    bench.wait_for(lambda: bench.states().get("a.jpg") in ("done", "review"), "the cutout")
+    (journal,) = bench.root.glob("state/**/journal.sqlite")
+    (cutout,) = bench.output.rglob("a.png")
+    found = cutout_previews.find(journal.parent, hashlib.sha256(cutout.read_bytes()).hexdigest())
+    assert found is not None
+    assert (found.width, found.height, found.level) == (360, 270, 0)
+    assert [*(journal.parent / "page-previews.new").iterdir()] == []
+    assert first.end() == 0
+    bench.environment["CUTOUTD_PAGE__ENABLED"] = "false"
+    bench.drop("b.jpg", 1)
+    start()
+    bench.wait_for(lambda: bench.states().get("b.jpg") in ("done", "review"), "the next one")
+    assert [one.name for one in journal.parent.iterdir() if one.name.startswith("page-previews")] == []

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from cutoutd.exchange.cutout_previews import PreviewStore
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.page.backend import pictures, shown_files
+from cutoutd.pipeline.preview import ReducedRendition
 from cutoutd.settings.schema import PoolSettings
 from tests.integration.share import Share
 from tests.integration.shoot import Shoot, jpeg, png
@@ -23,6 +28,7 @@ from tests.integration.shoot import Shoot, jpeg, png
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cutoutd.exchange.cutout_previews import CutoutPreview
     from cutoutd.page.backend.shown_files import ShownFile
     from cutoutd.previews.file_reader import FileReader, ReadFile
     from cutoutd.webserver.backend.method import RefusedError
@@ -334,3 +340,62 @@ def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
     if Path("/proc/self/autogroup").exists():  # where sessions share the cores, theirs step back
         told = [Path(f"/proc/{pid}/autogroup").read_text() for pid in made.pids]
         assert any("nice 15" in one for one in told)
+
+
+def _left_in_small(shoot: Shoot, cutout: bytes) -> CutoutPreview:
+    """What the worker that has made a cutout leaves of it."""
+    pixels = np.asarray(Image.open(io.BytesIO(cutout)))
+    reduced = ReducedRendition((pixels.shape[1], pixels.shape[0]))
+    assert len([*reduced.watched([pixels])]) == 1
+    preview = reduced.preview(None)
+    store = PreviewStore(shoot.root / "state", min_free_mb=0)
+    draft = store.open_draft("1-a")
+    assert draft is not None
+    os.write(draft, preview.packed())
+    os.close(draft)
+    store.keep("1-a", hashlib.sha256(cutout).hexdigest())
+    return preview
+
+
+def test_what_a_worker_has_left_in_small_is_shown_without_the_cutout_itself(shoot: Shoot) -> None:
+    """At once, in tiles of the coarse levels; the cutout is read for the fine ones alone."""
+    job = shoot.cut("a.jpg", jpeg(), png())
+    preview = _left_in_small(shoot, png())
+    assert preview.alpha
+    (shoot.root / "out" / "a.jpg.png").rename(shoot.root / "away.png")
+    small = shoot.ask("thumb", job, "cutout", v=shoot.seen(job))
+    assert (small.body, small.immutable) == (preview.small, True)
+    assert shoot.backend.parts["pictures"].pids == []  # nothing was decoded
+    for kind in ("cutout", "matte"):
+        seen = shoot.ask("look", job, kind).data
+        assert (seen["width"], seen["height"], seen["levels"]) == (2400, 1600, 5)
+        for level, x, y, size in ((2, 2, 1, (88, 144)), (3, 0, 0, (256, 200)), (4, 0, 0, (150, 100))):
+            reply = shoot.ask("tile", job, kind, level=level, x=x, y=y, v=seen["version"])
+            assert (read(reply.body).size, reply.immutable) == (size, True)
+        assert read(shoot.ask("thumb", job, kind).body).size == (320, 213)
+        assert shoot.refused("tile", job, kind, level=2, x=9, y=0).code == "no_such_tile"
+        assert shoot.refused("tile", job, kind, level=1, x=0, y=0).code == "cutout_gone"
+    (shoot.root / "away.png").rename(shoot.root / "out" / "a.jpg.png")
+    assert read(shoot.ask("tile", job, "cutout", level=1, x=0, y=0).body).size == (256, 256)
+    assert read(shoot.ask("tile", job, "matte", level=0, x=9, y=6).body).size == (96, 64)
+
+
+def test_a_preview_that_is_damaged_costs_itself(shoot: Shoot) -> None:
+    """Which a worker that was taken over may write."""
+    job = shoot.cut("a.jpg", jpeg(), png())
+    kept = _left_in_small(shoot, png())
+    store = PreviewStore(shoot.root / "state", min_free_mb=0)
+    for wrong in (
+        replace(kept, width=240),
+        replace(kept, colours=kept.colours[:300]),
+        replace(kept, alpha=kept.alpha[:60]),
+        replace(kept, level=0),
+    ):
+        draft = store.open_draft("2-a")
+        assert draft is not None
+        os.write(draft, wrong.packed())
+        os.close(draft)
+        store.keep("2-a", shoot.seen(job))
+        error = shoot.refused("tile", job, "cutout", level=4, x=0, y=0)
+        assert error.code in ("cannot_show", "no_such_tile")
+        shoot.backend.parts.pop("pictures").close()

@@ -11,9 +11,10 @@ from PIL import Image
 
 from cutoutd.engine.colour import icc_build, icc_transform
 from cutoutd.engine.formats import decode
+from cutoutd.engine.render.levels import halved
 from cutoutd.errors import PictureError
-from cutoutd.previews.shown_picture import ShownPicture, halved
-from cutoutd.previews.tiling import TILE, level_count, level_size, tile_counts
+from cutoutd.previews.shown_picture import ShownPicture
+from cutoutd.tiling import TILE, level_count, level_size, tile_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.previews.tiling import TILE, first_level_within, has_tile, level_count, level_size, tile_counts
+from cutoutd.tiling import (
+    TILE,
+    first_level_within,
+    has_tile,
+    level_count,
+    level_size,
+    tile_counts,
+)
 
 SIZES = st.tuples(st.integers(1, 70_000), st.integers(1, 70_000))
 

@@ -17,7 +17,7 @@ from cutoutd.daemon import worker_pools
 from cutoutd.daemon.alarm import AlarmWatch
 from cutoutd.daemon.assembly import confine, obeying_signals
 from cutoutd.daemon.companion_watch import CompanionWatch
-from cutoutd.daemon.folder_factory import FolderFactory
+from cutoutd.daemon.folder_factory import FolderFactory, preview_store
 from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.reload import Reloader
@@ -28,7 +28,6 @@ from cutoutd.daemon.worker_pools import WorkerPools
 from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.events import AlarmChanged, Started
 from cutoutd.exchange import spool
-from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.webhooks import WebhookPaths, withdraw_others
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
@@ -232,6 +231,7 @@ class Daemon:
             wake=self._wake,
             once=options.once,
             tells=options.uploads and bool(settings.telling),
+            previews=preview_store(settings, state.path, once=options.once),
         )
         self._folders = self._folder_set(frozenset())
         self._outbox = (
@@ -284,7 +284,7 @@ class Daemon:
             self._outbox.open()
         else:
             with suppress(OSError):  # copies from a folder that was tagged before must not stay there
-                spool.clear(SpoolPaths.under(self._state.path))
+                spool.clear(spool.SpoolPaths.under(self._state.path))
         self._begin_telling()
         self._pool = self._worker_pools.pool(spares)
         self._supervisor = supervisor = Supervisor(

@@ -13,6 +13,7 @@ from cutoutd import backgrounds
 from cutoutd.daemon.assembly import publisher_of, rules_of
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.sidecar_factory import SidecarFactory
+from cutoutd.exchange import cutout_previews
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.health import HealthCheck
 from cutoutd.folder.hot_folder import HotFolder
@@ -26,9 +27,11 @@ from cutoutd.settings.webhooks import WebhookEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from cutoutd.clock import Clock
     from cutoutd.events import EventSink, JobEnded
+    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.folder.overlaps import Overlaps
     from cutoutd.journal.journal import Journal
     from cutoutd.journal.state import StateDirectory
@@ -36,6 +39,21 @@ if TYPE_CHECKING:
     from cutoutd.protocols import ModelSpec, WorkerFacts
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder, Settings
+
+
+def preview_store(settings: Settings, state_dir: Path, *, once: bool) -> PreviewStore | None:
+    """What keeps cutouts in small for the page; None where there is none, and nothing of it stays then.
+
+    Args:
+        settings: the configuration at the start: what it says of the page holds for the whole run.
+        state_dir: held by this process.
+        once: the run ends by itself, and has no page.
+    """
+    if not settings.page.enabled:
+        cutout_previews.clear(state_dir)
+    if once or not settings.page.enabled:
+        return None
+    return cutout_previews.PreviewStore(state_dir, min_free_mb=settings.service.min_free_disk_mb)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +73,7 @@ class FolderFactory:
         wake: wakes the supervisor.
         once: cut what is there, and end.
         tells: whether webhooks are notified of results in this run.
+        previews: store for previews of the results; None: no previews are made.
     """
 
     state: StateDirectory
@@ -69,6 +88,7 @@ class FolderFactory:
     wake: Callable[[], None]
     once: bool
     tells: bool = False
+    previews: PreviewStore | None = None
 
     def make(self, folder: Folder) -> HotFolder:
         """Put a folder together; nothing of it is started.
@@ -110,6 +130,7 @@ class FolderFactory:
             wake=self.wake,
             boundary=lambda: health.boundary,
             originals=folder.originals_dir,
+            previews=self.previews,
         )
         return HotFolder(
             folder,
@@ -139,6 +160,7 @@ class FolderFactory:
             wake=self.wake,
             prove=lease.prove,
             boundary=lambda: health.boundary,
+            previews=self.previews,
         )
 
     def _configured(self) -> Mapping[str, str]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cutoutd.delivery.steps import Step
     from cutoutd.errors import StorageError
     from cutoutd.events import JobEnded
+    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Cut, Failure, Job, Moved
     from cutoutd.journal.journal import Journal
@@ -63,6 +64,7 @@ class Delivery:
         prove: raises NotOwnerError if another machine has the folder now.
         boundary: returns what inside the input does not belong to the folder.
         named: name that a person gave to the only result; empty: results are named after their sources.
+        previews: store for previews of the results; None: no previews are made.
 
     Attributes:
         breaker: circuit breaker, open while the folder's output refuses results.
@@ -83,6 +85,7 @@ class Delivery:
         prove: Callable[[], None] = lambda: None,
         boundary: Callable[[], Boundary | None] = lambda: None,
         named: str = "",
+        previews: PreviewStore | None = None,
     ) -> None:
         self._log = get(folder=folder.name)
         self._publisher = publisher
@@ -115,6 +118,7 @@ class Delivery:
                 boundary=boundary,
                 log=self._log,
                 named=named,
+                previews=previews,
             )
         )
         self._guard = JobGuard(context=self.steps.context, failed_jobs=self.steps.failed_jobs)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
+    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Failure, Task
     from cutoutd.protocols import Files
@@ -41,6 +42,7 @@ class Opener:
         wake: called when the thread has died.
         boundary: returns what inside the input does not belong to the folder.
         originals: the directory that originals are moved to; None: they are not moved.
+        previews: store for previews of the results; None: no previews are made.
 
     Attributes:
         busy_since_s: when the current action began, in monotonic seconds; None: there is none.
@@ -58,12 +60,14 @@ class Opener:
         wake: Callable[[], None],
         boundary: Callable[[], Boundary | None] = lambda: None,
         originals: Path | None = None,
+        previews: PreviewStore | None = None,
     ) -> None:
         self._root = root
         self._staging = staging
         self._clock = clock
         self._boundary = boundary
         self._originals = originals
+        self._previews = previews
         self._log = get(folder=folder)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.busy_since_s: float | None = None
@@ -93,8 +97,14 @@ class Opener:
         self._give(partial(channel.close, files.descriptors))
 
     def discard(self, task: Task) -> None:
-        """Queue the removal of a task's directory with its contents; from any thread."""
-        self._give(self._directory(task).remove_whole)
+        """Queue the removal of a task's directory with its contents, and of its preview's draft; from any thread."""
+        self._give(partial(self._discard, task))
+
+    def _discard(self, task: Task) -> None:
+        directory = self._directory(task)
+        directory.remove_whole()
+        if self._previews is not None:
+            self._previews.drop(directory.directory.name)
 
     def _give(self, action: Callable[[], None]) -> None:
         """Queue an action; after the end, run it in a thread of its own, so that files of a removed folder are closed too."""
@@ -113,7 +123,12 @@ class Opener:
             return
         try:
             opened: Files | Failure = open_files(
-                task, self._root, self._directory(task), self._boundary(), originals=self._originals
+                task,
+                self._root,
+                self._directory(task),
+                self._boundary(),
+                originals=self._originals,
+                previews=self._previews,
             )
         except CutoutdError as error:
             opened = failure_of(error)

@@ -19,6 +19,7 @@ from cutoutd.engine.formats import decode
 from cutoutd.engine.render import canvas_layout, codecs, compose
 from cutoutd.errors import LimitError, PictureError, background_refused
 from cutoutd.jobs import Staged
+from cutoutd.pipeline.preview import ReducedRendition, write_preview
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import result_name
 from cutoutd.publish.writing import write_opened
@@ -101,9 +102,14 @@ def _write_all(
     grounds = dict(zip(task.recipe.backgrounds, files.backgrounds, strict=True))
     for number, layout in enumerate(layouts):
         background = _background(layout, grounds, max_pixels, tell)
-        encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), tell)
+        reduced = None
+        if number == 0 and files.preview is not None:
+            reduced = ReducedRendition((layout.place.width, layout.place.height))
+        encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), tell, reduced)
         tell(Step.WRITE)
         written = _write(task, files, number, encoder.layout, encoder.write, layout.rendition.format)
+        if reduced is not None and files.preview is not None:
+            write_preview(files.preview, reduced, layout.icc)
         staged.append(
             replace(
                 written,
@@ -186,12 +192,18 @@ class _Encoder:
     """Writes one rendition in its format; may be called again."""
 
     def __init__(
-        self, layout: CanvasLayout, behind: Backdrop | None, extras: png.Extras, tell: Callable[[Step], None]
+        self,
+        layout: CanvasLayout,
+        behind: Backdrop | None,
+        extras: png.Extras,
+        tell: Callable[[Step], None],
+        reduced: ReducedRendition | None,
     ) -> None:
         self._canvas = layout
         self._behind = behind
         self._extras = extras
         self._tell = tell
+        self._reduced = reduced
         self.layout = png.Layout(
             width=layout.place.width,
             height=layout.place.height,
@@ -203,6 +215,8 @@ class _Encoder:
 
     def write(self, sink: Sink) -> None:
         strips = self._canvas.strips(self._behind)
+        if self._reduced is not None:
+            strips = self._reduced.watched(strips)
         streamed = _STREAMED.get(self._canvas.rendition.format)
         if streamed is not None:
             try:

@@ -25,6 +25,7 @@ from cutoutd.recipe import Format
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Task
     from cutoutd.publish.staging import Staging
@@ -40,6 +41,7 @@ def open_files(
     boundary: Boundary | None = None,
     *,
     originals: Path | None = None,
+    previews: PreviewStore | None = None,
 ) -> Files:
     """Open what a task takes; whoever asks for it closes it.
 
@@ -49,6 +51,7 @@ def open_files(
         staging: the directory of this attempt at the job, which is made for its results.
         boundary: what inside the input belongs to somebody else; None: nothing.
         originals: the folder that originals are moved to; None: they are not.
+        previews: keeps results in small; None: nobody looks at them.
 
     Raises:
         SourceGoneError: the picture is not there any more, or is no file.
@@ -64,7 +67,7 @@ def open_files(
         source = kept(_source(task, root, boundary, originals))
         backgrounds: tuple[int, ...] = ()
         results: tuple[int, ...] = ()
-        copy = reply = None
+        copy = reply = preview = None
         if task.received is not None:
             reply = kept(_reply(Path(task.received.file)))
         if task.export is not None:
@@ -77,8 +80,12 @@ def open_files(
             with storage_faults(staging.directory):
                 opened.callback(staging.remove_whole)
                 results = tuple(map(kept, _results(task, staging)))
+            if previews is not None and (draft := previews.open_draft(staging.directory.name)) is not None:
+                preview = kept(draft)
         opened.pop_all()
-    return Files(source=source, results=results, backgrounds=backgrounds, copy=copy, reply=reply)
+    return Files(
+        source=source, results=results, backgrounds=backgrounds, copy=copy, reply=reply, preview=preview
+    )
 
 
 def _source(task: Task, root: Path, boundary: Boundary | None, originals: Path | None) -> int:

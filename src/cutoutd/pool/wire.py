@@ -138,6 +138,7 @@ def encode_task(task: Task, files: Files) -> bytes:
                 "backgrounds": [places[one] for one in files.backgrounds],
                 "copy": None if files.copy is None else places[files.copy],
                 "reply": None if files.reply is None else places[files.reply],
+                "preview": None if files.preview is None else places[files.preview],
             },
         }
     )
@@ -157,6 +158,7 @@ def decode_files(line: bytes, descriptors: Sequence[int]) -> Files:
             backgrounds=tuple(descriptors[one] for one in said["backgrounds"]),
             copy=None if said["copy"] is None else descriptors[said["copy"]],
             reply=None if said["reply"] is None else descriptors[said["reply"]],
+            preview=None if said["preview"] is None else descriptors[said["preview"]],
         )
     except IndexError as error:
         raise WireError(f"a task came with {len(descriptors)} files") from error

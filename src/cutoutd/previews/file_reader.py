@@ -189,11 +189,23 @@ class FileReader:
             if size > self._max_bytes:
                 raise NoFileError(errno.EFBIG, "the file is too large", os.fspath(path))
             digest.update(data)
-            left = memoryview(data)
-            while left:
-                left = left[os.write(memory, left) :]
+            _write(memory, data)
         os.lseek(memory, 0, os.SEEK_SET)
         return ReadFile(descriptor=memory, sha256=digest.hexdigest(), size=size)
+
+
+def in_memory(content: bytes) -> int:
+    """A descriptor of memory that holds some bytes, from its beginning; the caller closes it."""
+    memory = _memory()
+    _write(memory, content)
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
+
+
+def _write(memory: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(memory, left) :]
 
 
 def _memory() -> int:

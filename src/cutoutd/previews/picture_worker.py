@@ -14,7 +14,8 @@ tile      key, matte, level, x, y              the body: a WebP; ``missing`` if 
 has       key                                  ``missing`` likewise
 ========= ==================================== =================================================================
 
-Instead of any of these: ``why`` it cannot be, in words.
+With ``preview``, the file of ``thumb`` and ``open`` is a `cutoutd.exchange.cutout_previews.CutoutPreview`, which has its coarse
+levels alone. Instead of any of these: ``why`` it cannot be, in words.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd import tiling
 from cutoutd.errors import CutoutdError
 from cutoutd.pool import request_worker
-from cutoutd.previews import tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,9 @@ def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
 
     cv2.setNumThreads(1)  # a thread of OpenCV's would escape the sandbox
 
-    def opened(data: bytes) -> ShownPicture:
+    def opened(data: bytes, *, is_preview: bool) -> ShownPicture:
+        if is_preview:
+            return shown_picture.ShownPreview(data, max_pixels=int(setup["max_pixels"]))
         return shown_picture.ShownPicture(data, max_pixels=int(setup["max_pixels"]), allowed=setup["formats"])
 
     room = _Room(opened, int(setup["max_file_bytes"]), int(setup.get("kept_bytes", 0)))
@@ -68,7 +71,7 @@ class _Room:
         kept_bytes: of the pictures that are kept; the last one is, however large.
     """
 
-    def __init__(self, opened: Callable[[bytes], ShownPicture], max_file_bytes: int, kept_bytes: int) -> None:
+    def __init__(self, opened: Callable[..., ShownPicture], max_file_bytes: int, kept_bytes: int) -> None:
         self._opened = opened
         self._max_file_bytes = max_file_bytes
         self._kept_bytes = kept_bytes
@@ -80,7 +83,8 @@ class _Room:
             return {"missing": str(asked["key"]) not in self._kept}, b""
         if asked["do"] == "tile":
             return self._tile(asked)
-        picture = self._opened(request_worker.content(descriptors[0], self._max_file_bytes))
+        content = request_worker.content(descriptors[0], self._max_file_bytes)
+        picture = self._opened(content, is_preview=bool(asked.get("preview")))
         return self._thumb(picture, asked) if asked["do"] == "thumb" else self._open(picture, asked)
 
     def decode_last(self) -> None:

@@ -6,6 +6,7 @@ No picture is ever sent as it lies in its folder. This module must not decode an
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -14,17 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd import tiling
+from cutoutd.fs.disk_cache import DiskCache
 from cutoutd.page.backend import shown_files
-from cutoutd.page.backend.picture_cache import PictureCache
 from cutoutd.page.backend.shown_files import UNDECODED, PictureView, ShownFile, cannot_show, no_matte
 from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError, busy
-from cutoutd.previews import tiling
+from cutoutd.previews.file_reader import in_memory
 from cutoutd.webserver.backend import parameters
 from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from cutoutd.exchange.cutout_previews import CutoutPreview
     from cutoutd.page.backend.method import Backend, Method
     from cutoutd.webserver.backend.method import Parameters
 
@@ -32,9 +35,6 @@ PART: Final = "pictures"
 COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.picture_worker")
 
 SMALL_SIDE: Final = 320
-COARSE_SIDE: Final = 1100
-"""Levels of at most so many pixels are made along with a small picture: a large view of it begins with them at once."""
-
 ANSWER_S: Final = 30.0
 KEPT_BYTES: Final = 512 << 20
 """Of decoded pictures in a worker; the last one is kept, however large."""
@@ -63,7 +63,7 @@ BACKGROUND_WAIT_S: Final = 3.0
 all."""
 
 FEW_SIDE: Final = 512
-"""As `COARSE_SIDE`, where it is to take as little as possible."""
+"""As `tiling.COARSE_SIDE`, where it is to take as little as possible."""
 
 _FORMAT: Final = f"1/{tiling.TILE}"
 """Of what is kept on the disk: a tile of another size shows another part."""
@@ -79,7 +79,7 @@ class Pictures:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         free_mb = DISK_MB if backend.settings is None else backend.settings.service.min_free_disk_mb
-        self._cache = PictureCache(backend.cache, free_bytes=(free_mb + SPARE_MB) << 20)
+        self._cache = DiskCache(backend.cache, free_bytes=(free_mb + SPARE_MB) << 20)
         self._starter = starter = ThreadPoolExecutor(1, "page-workers")
         self._prompt = Worker(COMMAND, lambda: self._setup(in_background=False), starter, idle_s=IDLE_S)
         self._background = Worker(COMMAND, lambda: self._setup(in_background=True), starter, idle_s=IDLE_S)
@@ -114,7 +114,11 @@ class Pictures:
         self._looked_s = time.monotonic()
         key = self._key(shown, "size")
         kept = self._cache.get(key)
-        if kept is not None:
+        preview = shown_files.preview(self._backend, shown)
+        if preview is not None:
+            size = preview.width, preview.height
+            self._warmer.submit(self._warm, shown, preview)
+        elif kept is not None:
             size = tuple(json.loads(kept))
             self._warmer.submit(self._warm, shown)
         else:
@@ -132,13 +136,12 @@ class Pictures:
         kept = self._cache.get(key)
         if kept is not None:
             return kept, True
+        preview = shown_files.preview(self._backend, shown)
+        if preview is not None and shown.kind is PictureView.CUTOUT:
+            return preview.small, True
         self._refuse_again(shown)
-        file = shown_files.read(self._reader(), shown)
-        try:
-            exact = file.sha256 == shown.sha256
-            said, body = self._make_small(shown, file.descriptor)
-        finally:
-            file.close()
+        with self._file(shown, preview) as (file, exact):
+            said, body = self._make_small(shown, file, is_preview=preview is not None)
         parts = list(_parts(said, body))
         if not parts:
             raise cannot_show(UNDECODED)
@@ -157,24 +160,41 @@ class Pictures:
         if kept is not None:
             return kept, True
         self._looked_s = time.monotonic()
-        tile = self._tile(shown, level, x, y)
+        preview = shown_files.preview(self._backend, shown)
+        if preview is not None and level < preview.level:
+            preview = None  # it has no such level
+        tile = self._tile(shown, level, x, y, preview)
         if tile is None:
-            with self._only_one(shown.key):
-                tile = self._tile(shown, level, x, y)
+            with self._only_one(_key_of(shown, preview)):
+                tile = self._tile(shown, level, x, y, preview)
                 if tile is None:
-                    self._open(shown)
-                    tile = self._tile(shown, level, x, y)
+                    self._open(shown, preview)
+                    tile = self._tile(shown, level, x, y, preview)
         if tile is None:
             raise busy()
         self._keep(shown, key, tile)
         return tile, self._is_exact.get(shown.key, False)
 
-    def _make_small(self, shown: ShownFile, file: int) -> tuple[dict[str, Any], bytes]:
+    @contextmanager
+    def _file(self, shown: ShownFile, preview: CutoutPreview | None) -> Iterator[tuple[int, bool]]:
+        """What is to be decoded: a descriptor, and whether its bytes are known to be those that were published."""
+        if preview is not None:
+            descriptor, exact = in_memory(preview.packed()), True
+        else:
+            file = shown_files.read(self._reader(), shown)
+            descriptor, exact = file.descriptor, file.sha256 == shown.sha256
+        try:
+            yield descriptor, exact
+        finally:
+            os.close(descriptor)
+
+    def _make_small(self, shown: ShownFile, file: int, *, is_preview: bool) -> tuple[dict[str, Any], bytes]:
         asked: dict[str, object] = {
             "do": "thumb",
+            "preview": is_preview,
             "matte": shown.kind is PictureView.MATTE,
             "side": SMALL_SIDE,
-            "coarse": COARSE_SIDE,
+            "coarse": tiling.COARSE_SIDE,
         }
         if time.monotonic() < self._looked_s + LOOKING_S:
             with self._prompt.turn(ANSWER_S, is_urgent=False):
@@ -189,12 +209,14 @@ class Pictures:
         finally:
             self._waiting.release()
 
-    def _tile(self, shown: ShownFile, level: int, x: int, y: int) -> bytes | None:
+    def _tile(
+        self, shown: ShownFile, level: int, x: int, y: int, preview: CutoutPreview | None
+    ) -> bytes | None:
         """Ask for it; None if the picture is not kept by the worker."""
         self._refuse_again(shown)
         asked = {
             "do": "tile",
-            "key": shown.key,
+            "key": _key_of(shown, preview),
             "matte": shown.kind is PictureView.MATTE,
             "level": level,
             "x": x,
@@ -210,30 +232,32 @@ class Pictures:
             raise cannot_show(UNDECODED)
         return body
 
-    def _open(self, shown: ShownFile) -> tuple[int, int]:
+    def _open(self, shown: ShownFile, preview: CutoutPreview | None = None) -> tuple[int, int]:
         """Have the worker keep a picture; its size."""
         self._refuse_again(shown)
-        file = shown_files.read(self._reader(), shown)
-        try:
-            exact = file.sha256 == shown.sha256
+        with self._file(shown, preview) as (file, exact):
             upright = exact and shown.kind is not PictureView.SOURCE  # it was made here
-            asked = {"do": "open", "key": shown.key, "upright": upright}
+            asked = {
+                "do": "open",
+                "key": _key_of(shown, preview),
+                "upright": upright,
+                "preview": preview is not None,
+            }
             with self._prompt.turn(ANSWER_S):
-                said, _ = self._ask(self._prompt, shown, asked, file.descriptor)
-        finally:
-            file.close()
+                said, _ = self._ask(self._prompt, shown, asked, file)
         with self._lock:
             _remember(self._is_exact, shown.key, exact)
         return shown_files.size(said)
 
-    def _warm(self, shown: ShownFile) -> None:
+    def _warm(self, shown: ShownFile, preview: CutoutPreview | None = None) -> None:
         """Have the worker keep a picture if it does not, before the first tile is asked for."""
+        key = _key_of(shown, preview)
         try:
-            with self._only_one(shown.key), self._prompt.turn(ANSWER_S):
-                said, _ = self._ask(self._prompt, shown, {"do": "has", "key": shown.key})
+            with self._only_one(key), self._prompt.turn(ANSWER_S):
+                said, _ = self._ask(self._prompt, shown, {"do": "has", "key": key})
             if said.get("missing"):
-                with self._only_one(shown.key):
-                    self._open(shown)
+                with self._only_one(key):
+                    self._open(shown, preview)
         except RefusedError:
             pass  # said when a tile is asked for
 
@@ -290,6 +314,11 @@ class Pictures:
                 lock, waiting = self._opening.pop(key)
                 if waiting > 1:
                     self._opening[key] = (lock, waiting - 1)
+
+
+def _key_of(shown: ShownFile, preview: CutoutPreview | None) -> str:
+    """Under which the worker keeps what is decoded."""
+    return shown.key if preview is None else f"{shown.key}/preview"
 
 
 def _parts(said: Mapping[str, Any], body: bytes) -> Iterator[bytes]:

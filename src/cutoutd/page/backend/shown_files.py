@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.exchange import cutout_previews
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
 from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, SilentError
-from cutoutd.previews.tiling import TILE
 from cutoutd.publish.put_away import Whereabouts, whereabouts
 from cutoutd.recipe import Format
 from cutoutd.settings.types import Originals, Sandbox
+from cutoutd.tiling import TILE
 from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from cutoutd.exchange.cutout_previews import CutoutPreview
     from cutoutd.jobs import Job, Published
     from cutoutd.journal.store import Store
     from cutoutd.page.backend.method import Backend
@@ -116,6 +118,20 @@ def find(backend: Backend, number: int, kind: PictureView) -> ShownFile:
         raise no_matte()
     place = Whereabouts(root=folder.output, path=folder.output / output.path)
     return ShownFile(job=job, kind=kind, folder=folder, sha256=seen, seen=seen, places=(place,))
+
+
+def preview(backend: Backend, shown: ShownFile) -> CutoutPreview | None:
+    """What the worker that has cut a picture has left of it in small; None if there is none, or none of what is shown.
+
+    Raises:
+        RefusedError: nothing is configured any more.
+    """
+    if shown.kind is PictureView.SOURCE or shown.sha256 is None:
+        return None
+    found = cutout_previews.find(configured(backend)[0].service.state_dir, shown.sha256)
+    if found is None or (shown.kind is PictureView.MATTE and not found.alpha):
+        return None
+    return found
 
 
 def configured(backend: Backend) -> tuple[Settings, Store]:

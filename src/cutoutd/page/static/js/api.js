@@ -107,6 +107,17 @@ async function send(address, options) {
   throw error;
 }
 
+/** Why a picture does not come: a code; null where it does by now. An <img> is not told. */
+export async function whyNot(address) {
+  try {
+    const answer = await send(address, {});
+    answer.body?.cancel();
+    return null;
+  } catch (error) {
+    return error.code ?? "unknown";
+  }
+}
+
 /** Addresses of pictures; `v` is the version (JOB.seen, or look's version), by which a browser may keep them for ever. */
 export const picture = {
   thumb: (job, kind, v) => `/img/${job}/${kind}/thumb?v=${encodeURIComponent(v ?? "")}`,

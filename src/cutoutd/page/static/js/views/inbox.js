@@ -5,11 +5,11 @@
 import { on, picture, read } from "../api.js";
 import { el, icon, name, plain, put, redraw } from "../dom.js";
 import { announce } from "../live.js";
-import { thumbnail } from "../loading.js";
 import { throughputPlot } from "../plot.js";
 import { href } from "../router.js";
 import { getSession, onOverview } from "../state.js";
 import { ago, bytes, coded, duration, has, number, t } from "../text.js";
+import { waitingPicture } from "../waitingpicture.js";
 
 export const title = "inbox.title";
 
@@ -223,7 +223,7 @@ function cutout(job, fresh) {
     el(
       "a",
       { href: href("/review", { job: job.job }) },
-      el("span", { class: "cutout-picture checker" }, thumbnail(picture.thumb(job.job, "cutout", job.seen))),
+      el("span", { class: "cutout-picture with-word checker" }, waitingPicture(picture.thumb(job.job, "cutout", job.seen))),
       el("span", { class: "cutout-name ellipsis", title: plain(job.path) }, name(job.name)),
       el(
         "span",

@@ -11,6 +11,9 @@ TILE: Final = 256
 """Pixels of a tile's side; those at the right and at the bottom may be smaller. Chromium keeps the last thousand images that it
 decoded, whoever shows them still: 200 MB of such tiles, where those of 512 pixels were 420 MB."""
 
+COARSE_SIDE: Final = 1100
+"""Pixels of the longer side: levels of at most so many are there before a picture is decoded in full, where they can be."""
+
 Size = tuple[int, int]
 """Width and height, pixels."""
 

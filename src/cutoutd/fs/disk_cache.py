@@ -1,7 +1,7 @@
-"""Small files that were made to be looked at, kept on the disk within a bound: the oldest give way.
+"""Small files that can be made again, kept on the disk within a bound: the oldest give way.
 
-Keys say what is in a file, with the version of its picture; so nothing in here is ever wrong, and it outlives a restart. All
-of it can be made again: what the disk refuses is simply not kept. It must not know what the files show.
+Keys say what is in a file, with the version of what it was made of; so nothing in here is ever wrong, and it outlives a restart.
+What the disk refuses is simply not kept. One process writes; others may `peek`. It must not know what is in the files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DIGEST_BYTES: Final = 8
 """At the beginning of each file, of what follows: a power cut may leave a file whose content was never written."""
 
 
-class PictureCache:
+class DiskCache:
     """Shared by threads.
 
     Args:
@@ -54,16 +54,11 @@ class PictureCache:
             if name not in self._sizes:
                 return None
             self._sizes.move_to_end(name)
-        try:
-            content = read_small(self._directory / name, _LARGEST)
-        except OSError:
-            content = b""
-        digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if digest == _digest(body):
-            return body
-        with self._lock:
-            self._forget(name)
-        return None
+        content = _content(self._directory / name)
+        if content is None:
+            with self._lock:
+                self._forget(name)
+        return content
 
     def put(self, key: str, content: bytes) -> None:
         """Keep a file, if the disk takes it."""
@@ -107,6 +102,21 @@ class PictureCache:
         for _, name, size in sorted(found):
             self._sizes[name] = size
             self._bytes += size
+
+
+def peek(directory: Path, key: str) -> bytes | None:
+    """What another process keeps under a key; None if nothing is."""
+    return _content(directory / _name(key))
+
+
+def _content(path: Path) -> bytes | None:
+    """What a file holds; None if it is not there, or not whole."""
+    try:
+        content = read_small(path, _LARGEST)
+    except OSError:
+        return None
+    digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    return body if digest == _digest(body) else None
 
 
 def _name(key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cutoutd.page.backend.picture_cache import PictureCache
+from cutoutd.fs.disk_cache import DiskCache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,18 +17,18 @@ def _files(directory: Path) -> list[Path]:
 
 def test_what_is_kept_is_found_again_also_after_a_restart(tmp_path: Path) -> None:
     """Under its own key, and no other."""
-    cache = PictureCache(tmp_path / "cache")
+    cache = DiskCache(tmp_path / "cache")
     assert cache.get("a") is None
     cache.put("a", b"one")
     cache.put("b", b"")
-    for each in (cache, PictureCache(tmp_path / "cache")):
+    for each in (cache, DiskCache(tmp_path / "cache")):
         assert (each.get("a"), each.get("b"), each.get("c")) == (b"one", b"", None)
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
 
 
 def test_the_oldest_files_give_way_and_those_that_were_looked_at_are_young(tmp_path: Path) -> None:
     """Also those of an earlier run; together they never take more than the bound."""
-    cache = PictureCache(tmp_path, max_bytes=4 * 108)
+    cache = DiskCache(tmp_path, max_bytes=4 * 108)
     for key in "abcd":
         cache.put(key, bytes(100))
     assert cache.get("a") is not None
@@ -36,7 +36,7 @@ def test_the_oldest_files_give_way_and_those_that_were_looked_at_are_young(tmp_p
     assert [key for key in "abcde" if cache.get(key) is not None] == ["a", "c", "d", "e"]
     for number, path in enumerate(_files(tmp_path)):
         os.utime(path, (number, number))
-    again = PictureCache(tmp_path, max_bytes=4 * 108)
+    again = DiskCache(tmp_path, max_bytes=4 * 108)
     again.put("f", bytes(100))
     assert sum(path.stat().st_size for path in _files(tmp_path)) == 4 * 108
     assert again.get("f") is not None
@@ -44,7 +44,7 @@ def test_the_oldest_files_give_way_and_those_that_were_looked_at_are_young(tmp_p
 
 def test_a_key_that_is_kept_again_counts_once(tmp_path: Path) -> None:
     """And the new content is what is found."""
-    cache = PictureCache(tmp_path, max_bytes=300)
+    cache = DiskCache(tmp_path, max_bytes=300)
     for content in (b"x" * 100, b"y" * 100, b"z" * 100):
         cache.put("a", content)
     cache.put("b", bytes(100))
@@ -53,7 +53,7 @@ def test_a_key_that_is_kept_again_counts_once(tmp_path: Path) -> None:
 
 def test_a_file_that_is_torn_or_was_changed_is_not_there(tmp_path: Path) -> None:
     """As a power cut leaves it; it gives its place back."""
-    cache = PictureCache(tmp_path)
+    cache = DiskCache(tmp_path)
     cache.put("a", b"picture")
     (path,) = _files(tmp_path)
     for torn in (b"", path.read_bytes()[:-1], path.read_bytes() + b"x"):
@@ -65,35 +65,35 @@ def test_a_file_that_is_torn_or_was_changed_is_not_there(tmp_path: Path) -> None
 
 def test_drafts_of_a_crash_are_removed_and_links_are_not_followed(tmp_path: Path) -> None:
     """Nothing is read through a link."""
-    cache = PictureCache(tmp_path / "cache")
+    cache = DiskCache(tmp_path / "cache")
     cache.put("a", b"picture")
     (path,) = _files(tmp_path / "cache")
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     draft = path.with_name(f".{path.name}.x.new")
     draft.touch()
-    assert PictureCache(tmp_path / "cache").get("a") is None
+    assert DiskCache(tmp_path / "cache").get("a") is None
     assert not draft.exists()
 
 
 def test_a_disk_that_takes_nothing_costs_no_picture(tmp_path: Path) -> None:
     """It is only made again next time."""
     (tmp_path / "cache").touch()
-    cache = PictureCache(tmp_path / "cache")
+    cache = DiskCache(tmp_path / "cache")
     cache.put("a", b"picture")
     assert cache.get("a") is None
 
 
 def test_what_is_too_large_to_be_honest_is_not_kept(tmp_path: Path) -> None:
     """It would push all else out."""
-    cache = PictureCache(tmp_path)
+    cache = DiskCache(tmp_path)
     cache.put("a", bytes((4 << 20) + 1))
     assert not _files(tmp_path)
 
 
 def test_nothing_is_kept_where_the_disk_is_nearly_full(tmp_path: Path) -> None:
     """Cutting needs what is left."""
-    cache = PictureCache(tmp_path, free_bytes=1 << 62)
+    cache = DiskCache(tmp_path, free_bytes=1 << 62)
     cache.put("a", b"picture")
     assert cache.get("a") is None
     assert not _files(tmp_path)

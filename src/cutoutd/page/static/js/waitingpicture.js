@@ -1,0 +1,20 @@
+/**
+ * A small picture, and a word in its place for as long as it is not there: that it comes, that it comes later, or why it does not.
+ */
+
+import { whyNot } from "./api.js";
+import { el } from "./dom.js";
+import { thumbnail } from "./loading.js";
+import { has, t } from "./text.js";
+
+/** An <img> and its word, for a frame of the class `with-word`. */
+export function waitingPicture(address) {
+  const word = el("span", { class: "picture-word small" }, t("picture.coming"));
+  const image = thumbnail(address);
+  image.addEventListener("load", () => (word.hidden = true));
+  image.addEventListener("error", async () => {
+    const code = await whyNot(address);
+    if (code) word.textContent = t(has(`picture.${code}`) ? `picture.${code}` : "picture.later");
+  });
+  return [image, word];
+}
