@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, CDPSession, Page
 
+    Say = Callable[[str, str, str], None]
+
 CHROMIUM: Final = "/usr/bin/chromium"
 PATIENCE_MS: Final = 120_000
 WINDOW: Final = {"width": 1280, "height": 800}
 NEXT: Final = 25
 """Steps from picture to picture of which the median and the worst are told."""
 
-MEMORY_STEPS: Final = 150
-"""Beyond these Chromium's own cache of decoded images does not grow any more: it holds a thousand."""
+PICTURES: Final = 500
+"""That are looked at one after the other before the tab's memory is told."""
+
+IDLE_S: Final = 20.0
 
 LARGE: Final = (8660, 5773)
 
@@ -43,6 +48,11 @@ _SHOWN: Final = """() => {
 }"""
 _ANY_TILE: Final = (
     """() => [...document.querySelectorAll(".layer-cutout .tile img")].some((one) => one.complete)"""
+)
+
+_FINE_TILE: Final = (
+    """() => [...document.querySelectorAll(".layer-cutout .tile img")]"""
+    """.some((one) => /\\/cutout\\/0\\//.test(one.src) && one.complete)"""
 )
 
 _WATCH_FRAMES: Final = """() => {
@@ -70,15 +80,28 @@ _STEP: Final = """() => new Promise((done) => {
 })"""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServedPage:
+    """A page that is served.
+
+    Attributes:
+        address: with a code.
+        pid: of the backend.
+    """
+
+    address: str
+    pid: int
+
+
 @contextmanager
-def served(config: Path) -> Iterator[str]:
-    """`cutoutd page` where no daemon runs: its address, with a code."""
+def served(config: Path) -> Iterator[ServedPage]:
+    """`cutoutd page` where no daemon runs."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     with tempfile.TemporaryFile() as said:
         command = [sys.executable, "-P", "-m", "cutoutd", "page", "--config", os.fspath(config)]
         page = subprocess.Popen(command, env=kept, stdout=said, stderr=said, start_new_session=True)
         try:
-            yield _address(said, page)
+            yield ServedPage(address=_address(said, page), pid=page.pid)
         finally:
             page.send_signal(signal.SIGTERM)
             page.wait()
@@ -152,6 +175,14 @@ def first_tile(page: Page, job: int) -> float:
     return 1000 * (time.perf_counter() - begun_s)
 
 
+def zoomed(page: Page) -> float:
+    """Milliseconds from the key for single pixels to the first tile of them."""
+    begun_s = time.perf_counter()
+    page.keyboard.press("z")
+    page.wait_for_function(_FINE_TILE)
+    return 1000 * (time.perf_counter() - begun_s)
+
+
 def memory_mb(session: CDPSession) -> tuple[int, int]:
     """Of the largest renderer: what it has for itself, and the decoded images that Chromium may drop at any time; MB."""
     found = []
@@ -165,58 +196,79 @@ def memory_mb(session: CDPSession) -> tuple[int, int]:
     return max(found, key=sum)
 
 
-def measure(say: Callable[[str, str, str], None], jobs: int) -> None:
+def measure(say: Say, jobs: int) -> None:
     """Measure and tell: what, how much, and what was asked for."""
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         root = Path(temporary)
-        config = page_library.make(root, jobs, real=200)
+        config = page_library.make(root, jobs, real=PICTURES)
         large = page_library.add_large(root, LARGE)
         # Chromium's own sandbox needs namespaces that a container may refuse; the page is ours.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        with served(config) as address, opened(browser, address) as page:
-            session = browser.new_browser_cdp_session()
+        with served(config) as serving, opened(browser, serving.address) as page:
             paints = [first_paint(page) for _ in range(5)]
             say(f"first paint with {jobs:,} jobs", f"{statistics.median(paints):.0f} ms", "300 ms")
-            say(
-                "until its figures are there",
-                f"{statistics.median(whole_view(page) for _ in range(3)):.0f} ms",
-                "",
-            )
+            views = [whole_view(page) for _ in range(3)]
+            say("until its figures are there", f"{statistics.median(views):.0f} ms", "")
+            processes(say, serving.pid)
             say("first tile of a cold 50 MP cutout", f"{first_tile(page, large):.0f} ms", "300 ms")
-            review(page)
-            page.wait_for_timeout(3000)  # neighbours are fetched ahead
-            page.evaluate(_WATCH_FRAMES)
-            steps = []
-            for _ in range(NEXT):
-                steps.append(float(page.evaluate(_STEP)))
-                page.wait_for_timeout(400)  # as a person looks
-            gap = float(page.evaluate(_WORST_GAP))
-            say("key to next picture, median", f"{statistics.median(steps):.0f} ms", "100 ms")
-            say("key to next picture, worst", f"{max(steps):.0f} ms", "")
-            say("longest gap between two frames", f"{gap:.0f} ms", "100 ms")
-            for _ in range(MEMORY_STEPS):
-                page.evaluate(_STEP)
-            own, images = memory_mb(session)
-            say("the tab's memory then", f"{own} MB, and {images} MB of images that it may drop", "400 MB")
-            page.evaluate("location.hash = '#/review?state=all'")
-            page.wait_for_function(
-                "() => /of \\d\\d,/.test(document.querySelector('.review-count').textContent)"
-            )
-            page.evaluate(_WATCH_FRAMES)
-            begun_s = time.perf_counter()
-            page.keyboard.press("End")
-            page.locator(".strip-entry.current").wait_for()
-            say("to the end of all of them", f"{1000 * (time.perf_counter() - begun_s):.0f} ms", "")
-            say("longest gap there", f"{float(page.evaluate(_WORST_GAP)):.0f} ms", "100 ms")
+            say("single pixels of it", f"{zoomed(page):.0f} ms", "")
+            steps(say, page)
+            own, images = memory_mb(browser.new_browser_cdp_session())
+            told = f"{own} MB, and {images} MB of images that it may drop"
+            say(f"the tab's memory after {PICTURES} pictures", told, "400 MB")
+            long_list(say, page)
         thousand(say, browser, root / "thousand")
         browser.close()
 
 
-def thousand(say: Callable[[str, str, str], None], browser: Browser, root: Path) -> None:
+def processes(say: Say, backend: int) -> None:
+    """What the page's two processes take while a tab is open and nothing happens."""
+    pids = {"backend": backend, "web process": _web_process(backend)}
+    before = {name: _cpu_s(pid) for name, pid in pids.items()}
+    time.sleep(IDLE_S)
+    for name, pid in pids.items():
+        share = (_cpu_s(pid) - before[name]) / IDLE_S
+        say(
+            f"{name}: memory, and share of a core when idle",
+            f"{_mb(pid)} MiB, {100 * share:.2f} %",
+            "80 MiB, 0.1 %",
+        )
+
+
+def steps(say: Say, page: Page) -> None:
+    """From picture to picture by a key."""
+    review(page)
+    page.wait_for_timeout(3000)  # neighbours are fetched ahead
+    page.evaluate(_WATCH_FRAMES)
+    took = []
+    for _ in range(NEXT):
+        took.append(float(page.evaluate(_STEP)))
+        page.wait_for_timeout(400)  # as a person looks
+    gap = float(page.evaluate(_WORST_GAP))
+    say("key to next picture, median", f"{statistics.median(took):.0f} ms", "100 ms")
+    say("key to next picture, worst", f"{max(took):.0f} ms", "")
+    say("longest gap between two frames", f"{gap:.0f} ms", "100 ms")
+    for _ in range(PICTURES - NEXT):
+        page.evaluate(_STEP)
+
+
+def long_list(say: Say, page: Page) -> None:
+    """To the end of all pictures that there are."""
+    page.evaluate("location.hash = '#/review?state=all'")
+    page.wait_for_function("() => /of \\d\\d,/.test(document.querySelector('.review-count').textContent)")
+    page.evaluate(_WATCH_FRAMES)
+    begun_s = time.perf_counter()
+    page.keyboard.press("End")
+    page.locator(".strip-entry.current").wait_for()
+    say("to the end of all of them", f"{1000 * (time.perf_counter() - begun_s):.0f} ms", "")
+    say("longest gap there", f"{float(page.evaluate(_WORST_GAP)):.0f} ms", "100 ms")
+
+
+def thousand(say: Say, browser: Browser, root: Path) -> None:
     """Accept a thousand pictures in one action, and take that back."""
     root.mkdir()
     config = page_library.make(root, 10_000, real=20)
-    with served(config) as address, opened(browser, address) as page:
+    with served(config) as serving, opened(browser, serving.address) as page:
         review(page)
         page.wait_for_function(
             "() => document.querySelector('.review-count').textContent.includes('of 1,000')"
@@ -224,3 +276,29 @@ def thousand(say: Callable[[str, str, str], None], browser: Browser, root: Path)
         accepted, undone = accept_all(page)
         say("1,000 accepted in one action", f"{accepted:.0f} ms", "")
         say("and undone in one", f"{undone:.0f} ms", "")
+
+
+def _web_process(backend: int) -> int:
+    """That it has started."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            is_web = b"cutoutd.page.web.process" in (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == backend and is_web:
+            return int(entry.name)
+    raise ProcessLookupError
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _mb(pid: int) -> int:
+    """Of a process's memory what is in no other, and its part of what is; MiB."""
+    said = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    found = re.search(r"^Pss:\s+(\d+)", said, re.MULTILINE)
+    assert found is not None  # noqa: S101 -- proc(5)
+    return int(found[1]) // 1024

@@ -5,6 +5,7 @@ A part of `bench.page`. Pairs of runs, one after the other, so that what else th
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,8 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,13 +28,20 @@ from cutoutd.daemon import status_file
 from cutoutd.page import announcement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from playwright.sync_api import Browser
 
-PICTURES: Final = 40
+PICTURES: Final = 24
 SIZE: Final = (4240, 2832)
 PATIENCE_S: Final = 600.0
+_WATCH_INBOX: Final = """() => {
+  window.came = {};
+  document.addEventListener("load", ({ target }) => {
+    const name = target.closest?.(".newest .cutout")?.querySelector(".cutout-name")?.textContent;
+    if (name) window.came[name] ??= Date.now();
+  }, true);
+}"""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -40,16 +50,19 @@ def measure(say: Callable[[str, str, str], None], pairs: int) -> None:
     drawn = [page_library.draw(*SIZE, seed).source for seed in range(page_library.DIFFERENT)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        walls, cpus = [], []
+        walls: list[float] = []
+        cpus: list[float] = []
+        waits: list[float] = []
         for number in range(pairs):
             # Whichever comes second finds the disk's cache warm: they take turns.
             order = (None, browser) if number % 2 else (browser, None)
             took = {tab is not None: cut(drawn, tab) for tab in order}
-            walls.append(took[True][0] / took[False][0] - 1)
-            cpus.append(took[True][1] / took[False][1] - 1)
+            walls.append(took[True].wall_s / took[False].wall_s - 1)
+            cpus.append(took[True].cpu_s / took[False].cpu_s - 1)
+            waits += took[True].waits_ms
             said = "; ".join(
-                f"{'with' if tab else 'without'} a tab {wall_s:.1f} s, {cpu_s:.1f} s of CPU"
-                for tab, (wall_s, cpu_s) in sorted(took.items())
+                f"{'with' if tab else 'without'} a tab {run.wall_s:.1f} s, {run.cpu_s:.1f} s of CPU"
+                for tab, run in sorted(took.items())
             )
             say(f"{PICTURES} x 12 MP, pair {number + 1}", said, "")
         say(
@@ -62,11 +75,30 @@ def measure(say: Callable[[str, str, str], None], pairs: int) -> None:
             f"{100 * statistics.median(cpus):+.1f} %",
             "2 %",
         )
+        told = (
+            f"{statistics.median(waits):.0f} ms, the last one {max(waits):.0f} ms" if waits else "none came"
+        )
+        say("from a cutout's publication to its picture on the page, while cutting goes on", told, "1,000 ms")
         browser.close()
 
 
-def cut(drawn: Sequence[bytes], browser: Browser | None) -> tuple[float, float]:
-    """Cut the pictures once; seconds by the clock, and CPU seconds of the supervisor and its workers."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredRun:
+    """What it took to cut the pictures once.
+
+    Attributes:
+        wall_s: by the clock.
+        cpu_s: of the supervisor and its workers.
+        waits_ms: of each cutout, from its publication to its picture on the page.
+    """
+
+    wall_s: float
+    cpu_s: float
+    waits_ms: tuple[float, ...] = ()
+
+
+def cut(drawn: Sequence[bytes], browser: Browser | None) -> MeasuredRun:
+    """Cut the pictures once."""
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as tabs:
         root = Path(temporary)
         for name in ("in", "out", "ready"):
@@ -93,7 +125,8 @@ def cut(drawn: Sequence[bytes], browser: Browser | None) -> tuple[float, float]:
                 )
                 address = re.search(r"http://\S+#\S+", said.stdout)
                 assert address is not None  # noqa: S101 -- it was served a moment ago
-                tabs.enter_context(opened(browser, address[0]))
+                page = tabs.enter_context(opened(browser, address[0]))
+                page.evaluate(_WATCH_INBOX)
             assert announcement.running(state) is not None  # noqa: S101 -- as above
             before_s, begun_s = _cpu_s(daemon.pid), time.perf_counter()
             for one in sorted((root / "ready").iterdir()):
@@ -103,10 +136,25 @@ def cut(drawn: Sequence[bytes], browser: Browser | None) -> tuple[float, float]:
                 if time.perf_counter() > begun_s + PATIENCE_S:
                     raise TimeoutError
                 time.sleep(0.05)
-            return time.perf_counter() - begun_s, _cpu_s(daemon.pid) - before_s
+            wall_s, cpu_s = time.perf_counter() - begun_s, _cpu_s(daemon.pid) - before_s
+            waits: tuple[float, ...] = ()
+            if browser is not None:
+                page.wait_for_timeout(2000)  # the last ones come
+                waits = tuple(_waits_ms(root / "out", page.evaluate("window.came")))
+            return MeasuredRun(wall_s=wall_s, cpu_s=cpu_s, waits_ms=waits)
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait()
+
+
+def _waits_ms(outputs: Path, came: Mapping[str, float]) -> Iterator[float]:
+    """From each publication to the picture on the page; both clocks are this machine's."""
+    for path in outputs.rglob("*.json"):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        published = datetime.fromisoformat(said["published_at"]).timestamp()
+        at = came.get(Path(said["source"]["path"]).name)
+        if at is not None:
+            yield at - 1000 * published
 
 
 def _wait_for_state(root: Path) -> Path:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sqlite3
+from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,14 +20,23 @@ import numpy as np
 from PIL import Image
 
 from bench.page import FOLDERS, build
+from cutoutd.exchange.cutout_previews import PreviewStore
 from cutoutd.journal.store import FILE_NAME
+from cutoutd.pipeline.preview import ReducedRendition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from cutoutd.exchange.cutout_previews import CutoutPreview
+
 DIFFERENT: Final = 6
 """So many pictures are drawn; the others are the same ones under other names."""
+
+STRIP: Final = 64
+"""Rows that go by at a time."""
 
 _WORST_FIRST: Final = """\
 SELECT job.id, job.folder, CAST(job.path AS TEXT), job.detail FROM job JOIN output USING (folder, path)
@@ -46,11 +56,13 @@ class DrawnPicture:
     Attributes:
         source: a JPEG.
         cutout: a PNG with alpha.
+        preview: of the cutout, as the worker leaves it that makes one.
         size: width and height, pixels.
     """
 
     source: bytes
     cutout: bytes
+    preview: CutoutPreview
     size: tuple[int, int]
 
 
@@ -67,8 +79,18 @@ def draw(width: int, height: int, seed: int) -> DrawnPicture:
     source, cutout = io.BytesIO(), io.BytesIO()
     Image.fromarray(rgb).save(source, "JPEG", quality=90)
     rgb[alpha == 0] = 0
-    Image.fromarray(np.dstack((rgb, alpha))).save(cutout, "PNG", compress_level=1)
-    return DrawnPicture(source=source.getvalue(), cutout=cutout.getvalue(), size=(width, height))
+    pixels = np.asarray(np.dstack((rgb, alpha)), np.uint8)
+    Image.fromarray(pixels).save(cutout, "PNG", compress_level=1)
+    return DrawnPicture(
+        source=source.getvalue(), cutout=cutout.getvalue(), preview=_preview(pixels), size=(width, height)
+    )
+
+
+def _preview(pixels: NDArray[np.uint8]) -> CutoutPreview:
+    height, width = pixels.shape[:2]
+    reduced = ReducedRendition((width, height))
+    deque(reduced.watched(pixels[top : top + STRIP] for top in range(0, height, STRIP)), maxlen=0)
+    return reduced.preview(None)
 
 
 def make(root: Path, jobs: int, *, real: int, size: tuple[int, int] = (4240, 2832)) -> Path:
@@ -135,6 +157,12 @@ class _Files:
             path.write_bytes(content)
         self.source, self.cutout = (hashlib.sha256(one).hexdigest() for one in (drawn.source, drawn.cutout))
         self._size = drawn.size
+        store, name = PreviewStore(root / "state", min_free_mb=0), f"drawn-{number}"
+        draft = store.open_draft(name)
+        assert draft is not None  # noqa: S101 -- the disk has room
+        with os.fdopen(draft, "wb") as file:
+            file.write(drawn.preview.packed())
+        store.keep(name, self.cutout)
 
     def link(self, *names: Path) -> None:
         """Give source and cutout a name more."""

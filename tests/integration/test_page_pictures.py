@@ -380,6 +380,16 @@ def test_what_a_worker_has_left_in_small_is_shown_without_the_cutout_itself(shoo
     assert read(shoot.ask("tile", job, "matte", level=0, x=9, y=6).body).size == (96, 64)
 
 
+def test_a_process_is_ready_before_anything_is_looked_at(shoot: Shoot) -> None:
+    """Its start takes longer than a first tile."""
+    shoot.write("prepare")
+    while not (started := shoot.backend.parts["pictures"].pids):
+        threading.Event().wait(0.02)
+    job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
+    assert shoot.ask("look", job, "cutout").data["width"] == 600
+    assert shoot.backend.parts["pictures"].pids == started
+
+
 def test_a_preview_that_is_damaged_costs_itself(shoot: Shoot) -> None:
     """Which a worker that was taken over may write."""
     job = shoot.cut("a.jpg", jpeg(), png())

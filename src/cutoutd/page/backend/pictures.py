@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import tiling
@@ -108,6 +108,14 @@ class Pictures:
         for worker in (self._prompt, self._background):
             worker.close()
         self._starter.shutdown()
+
+    def prepare(self) -> None:
+        """Have the process ready that makes tiles: somebody is about to look at large pictures, and its start takes a while."""
+        self._warmer.submit(self._start)
+
+    def _start(self) -> None:
+        with suppress(RefusedError, WorkerFailedError), self._prompt.turn(ANSWER_S):
+            self._prompt.ask({"do": "has", "key": ""}, ANSWER_S)
 
     def look(self, shown: ShownFile) -> dict[str, int | str]:
         """Size and tiles of a picture, which is made ready to be looked at."""
@@ -359,6 +367,13 @@ def _reply(shown: ShownFile, params: Parameters, found: tuple[bytes, bool]) -> R
     return Reply(body=body, media_type="image/webp", immutable=is_exact and is_named)
 
 
+def prepare(backend: Backend, _params: Parameters) -> Reply:
+    """Large pictures are about to be looked at."""
+    if backend.settings is not None:
+        _pictures(backend).prepare()
+    return Reply(data={})
+
+
 def look(backend: Backend, params: Parameters) -> Reply:
     """``job, kind``: size, tiles and version of a picture."""
     return Reply(data=_pictures(backend).look(_shown(backend, params)))
@@ -377,4 +392,4 @@ def tile(backend: Backend, params: Parameters) -> Reply:
     return _reply(shown, params, _pictures(backend).tile(shown, level, x, y))
 
 
-METHODS: Final[Mapping[str, Method]] = {"look": look, "thumb": thumb, "tile": tile}
+METHODS: Final[Mapping[str, Method]] = {"look": look, "prepare": prepare, "thumb": thumb, "tile": tile}

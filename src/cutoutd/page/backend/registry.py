@@ -45,6 +45,7 @@ READS: Final = frozenset(
         "forms",
         "places",
         "look",
+        "prepare",
         "thumb",
         "tile",
     }
