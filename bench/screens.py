@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from playwright.sync_api import expect, sync_playwright
 
+import cutoutd
 from cutoutd.page import announcement
 
 if TYPE_CHECKING:
@@ -70,7 +71,17 @@ class Home:
             "HOME": os.fspath(root),
             "XDG_STATE_HOME": os.fspath(root / ".state"),
             "XDG_CONFIG_HOME": os.fspath(root / ".config"),
+            "PYTHONPATH": os.fspath(self._installed()),
         }
+
+    def _installed(self) -> Path:
+        """A copy of the program in this home, as an installation has it: the page says where its model lies."""
+        package, place = Path(cutoutd.__file__).parent, self.root / ".local" / "lib" / "cutoutd"
+        shutil.copytree(package, place / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
+        weights = place / "cutoutd" / "weights"
+        if not weights.exists():
+            shutil.copytree(package.parents[1] / "models", weights)
+        return place
 
     def shoot(self, count: int, first: int = 4101) -> None:
         """Put photos into the folder: each comes again mirrored and in another light."""

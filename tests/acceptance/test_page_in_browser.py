@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -202,6 +203,22 @@ def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
         expect(page.get_by_role("img", name="Cutouts a minute")).to_be_visible()
         first.get_by_role("link").click()
         expect(page.locator(".side-subject h2")).to_have_text("later.jpg")
+
+
+def test_where_no_picture_is_a_word_says_why(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """Such as of a cutout that was deleted since; beside those that are there none stands."""
+    studio.drop("away.jpg", 2)
+    studio.wait_for(lambda: studio.states().get("away.jpg") == "done", "the cutout")
+    (studio.output / "away.png").unlink()
+    (previews,) = studio.root.rglob("page-previews")
+    shutil.rmtree(previews)
+    with again(browser, kept) as visitor:
+        first = visitor.page.locator(".cutout").first
+        expect(first).to_contain_text("away.jpg")
+        expect(first.locator(".picture-word")).to_have_text("Moved or deleted")
+        expect(visitor.page.locator(".cutout", has_text="ball-0").locator(".picture-word")).to_be_hidden()
 
 
 def test_more_tabs_than_a_browser_has_connections_hear_of_a_cutout(

@@ -7,11 +7,14 @@ import { el } from "./dom.js";
 import { thumbnail } from "./loading.js";
 import { has, t } from "./text.js";
 
-/** An <img> and its word, for a frame of the class `with-word`. */
-export function waitingPicture(address) {
+/** An <img> and its word, for a frame of the class `with-word`; `empty` is said of a picture on which nothing can be seen. */
+export function waitingPicture(address, empty = "") {
   const word = el("span", { class: "picture-word small" }, t("picture.coming"));
   const image = thumbnail(address);
-  image.addEventListener("load", () => (word.hidden = true));
+  image.addEventListener("load", () => {
+    word.textContent = empty;
+    word.hidden = !empty;
+  });
   image.addEventListener("error", async () => {
     const code = await whyNot(address);
     if (code) word.textContent = t(has(`picture.${code}`) ? `picture.${code}` : "picture.later");

@@ -223,7 +223,7 @@ function cutout(job, fresh) {
     el(
       "a",
       { href: href("/review", { job: job.job }) },
-      el("span", { class: "cutout-picture with-word checker" }, waitingPicture(picture.thumb(job.job, "cutout", job.seen))),
+      el("span", { class: "cutout-picture with-word checker" }, waitingPicture(picture.thumb(job.job, "cutout", job.seen), isEmpty(job) ? t("reason.no_subject") : "")),
       el("span", { class: "cutout-name ellipsis", title: plain(job.path) }, name(job.name)),
       el(
         "span",
@@ -235,6 +235,9 @@ function cutout(job, fresh) {
   );
 }
 
+function isEmpty({ reasons }) {
+  return (reasons ?? []).some(({ code }) => code === "no_subject");
+}
 
 /* The first reason, or that there is a doubt. */
 function doubtOf(job, held) {
