@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.daemon.assembly import confine, obeying_signals, publisher_of, setup_of
+from cutoutd.daemon.assembly import confine, handling_signals, publisher_of, setup_of
 from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
@@ -227,7 +227,7 @@ class _Call:
         )
         self._emit(Started(folders=0, workers=self._pool.size))  # no folders, since files were named
         try:
-            with obeying_signals(supervisor.stop):
+            with handling_signals(supervisor.stop):
                 for folder in folders.values():
                     folder.start()
                 supervisor.run()

@@ -166,7 +166,7 @@ class Database:
         """Translate errors: a full disk or a locked file, which may pass, and damage, which does not."""
         if self._damage is not None:
             raise self._damage
-        self._see_that_it_is_there()
+        self._check_guarded()
         try:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -186,7 +186,7 @@ class Database:
         """
         self._guarded[path] = _identity(path)
 
-    def _see_that_it_is_there(self) -> None:
+    def _check_guarded(self) -> None:
         """Check that the guarded files still have their names; otherwise, what is written would be lost.
 
         SQLite itself notices that only at a write, and not at all if the directory was renamed: it then cannot create its rollback

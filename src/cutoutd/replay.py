@@ -75,7 +75,7 @@ class Replay:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Said:
+class _Described:
     """How a sidecar's results were made.
 
     Attributes:
@@ -118,36 +118,36 @@ def replay(sidecar: Path, settings: Settings, clock: Clock) -> Replay:
         UsageError: input, model or settings have changed; the message says which.
         ReplayError: it could not be cut.
     """
-    said = _read(sidecar)
-    folder = next((one for one in settings.folder if one.name == said.folder), None)
+    described = _read(sidecar)
+    folder = next((one for one in settings.folder if one.name == described.folder), None)
     if folder is None:
         raise UsageError(
-            f"its folder {said.folder!r} is not in this configuration",
+            f"its folder {described.folder!r} is not in this configuration",
             path=sidecar,
             advice="Name the configuration it was made with: --config, or --input and --output.",
         )
-    source = _source(folder, said)
-    model = _model(said.first, said)
-    second_name = "" if said.is_model_asked else settings.model.second
-    second = _model(second_name, said) if second_name else None
-    if settings_sha256(folder, model.name, second_name) != said.settings_sha256:
+    source = _source(folder, described)
+    model = _model(described.first, described)
+    second_name = "" if described.is_model_asked else settings.model.second
+    second = _model(second_name, described) if second_name else None
+    if settings_sha256(folder, model.name, second_name) != described.settings_sha256:
         raise UsageError(
             f"the folder {folder.name!r} has other settings now than when it was made",
             path=sidecar,
             advice="Rendition, refine, decontaminate, metadata, review_below and the second model must be the same as then.",
         )
     confine(settings)
-    recipe = said.options.recipe(folder.recipe(), backgrounds.directory_in(settings.service.state_dir))
-    cut, facts = _cut(source, recipe, model, second, said.correction, settings=settings, clock=clock)
+    recipe = described.options.recipe(folder.recipe(), backgrounds.directory_in(settings.service.state_dir))
+    cut, facts = _cut(source, recipe, model, second, described.correction, settings=settings, clock=clock)
     made = {staged.sha256 for staged in cut.staged}
     return Replay(
         source=os.fspath(source),
-        outputs={path: sha256 in made for path, sha256 in said.outputs.items()},
-        differences=(*_differences(said, facts), *_method_differs(said, cut)),
+        outputs={path: sha256 in made for path, sha256 in described.outputs.items()},
+        differences=(*_differences(described, facts), *_method_differs(described, cut)),
     )
 
 
-def _read(sidecar: Path) -> _Said:
+def _read(sidecar: Path) -> _Described:
     try:
         document = read(Entry.at(sidecar), SCHEMA)
     except OSError as error:
@@ -156,7 +156,7 @@ def _read(sidecar: Path) -> _Said:
         if document is not None and document.get("egress"):
             raise UsageError("it was cut by a hosted service, and cannot be cut again here", path=sidecar)
         if document is not None:
-            return _understood(document)
+            return _parsed(document)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # another program's file, or edited by hand
     if not os.path.lexists(sidecar):
@@ -168,7 +168,7 @@ def _read(sidecar: Path) -> _Said:
     )
 
 
-def _understood(document: Mapping[str, Any]) -> _Said:
+def _parsed(document: Mapping[str, Any]) -> _Described:
     """Parse a sidecar's document, whose values may have any type.
 
     Raises:
@@ -187,7 +187,7 @@ def _understood(document: Mapping[str, Any]) -> _Said:
         raise ValueError("it has too many results, or none")
     for output in outputs:
         os.fsencode(output)
-    return _Said(
+    return _Described(
         folder=_text(document["folder"]),
         source=path,
         sha256=_text(source["sha256"]),
@@ -222,9 +222,9 @@ def _text(value: object) -> str:
     return value
 
 
-def _source(folder: Folder, said: _Said) -> Path:
+def _source(folder: Folder, described: _Described) -> Path:
     """Return the path of the original, if its bytes are unchanged."""
-    path, found = said.source, False
+    path, found = described.source, False
     for place in filter(None, (folder.input, folder.originals_dir)):
         try:
             there = examine(Entry.at(place / path))
@@ -232,17 +232,17 @@ def _source(folder: Folder, said: _Said) -> Path:
             raise UsageError(f"the original cannot be read ({error.strerror})", path=place / path) from error
         if there is not None:
             found = True
-            if there.sha256 == said.sha256:
+            if there.sha256 == described.sha256:
                 return place / path
     if found:
         raise UsageError("the original was changed since", path=folder.input / path)
     raise UsageError("the original is not there any more", path=folder.input / path)
 
 
-def _model(name: str, said: _Said) -> ModelSpec:
+def _model(name: str, described: _Described) -> ModelSpec:
     model = catalog.find(name)
     catalog.verify(model)
-    if model.sha256 != said.models.get(name, model.sha256):
+    if model.sha256 != described.models.get(name, model.sha256):
         raise UsageError(f"the model {model.name} has changed since it was made")
     return model
 
@@ -296,20 +296,20 @@ def _check(cut: Cut, staging: Path) -> None:
             raise ReplayError("the worker's report is impossible")
 
 
-def _method_differs(said: _Said, cut: Cut) -> tuple[str, ...]:
+def _method_differs(described: _Described, cut: Cut) -> tuple[str, ...]:
     now = 0 if cut.corrected is None else cut.corrected.version
-    if now == said.version:
+    if now == described.version:
         return ()
-    return (f"the method that follows strokes had version {said.version}, and has {now}",)
+    return (f"the method that follows strokes had version {described.version}, and has {now}",)
 
 
-def _differences(said: _Said, facts: WorkerFacts | None) -> list[str]:
+def _differences(described: _Described, facts: WorkerFacts | None) -> list[str]:
     now = {
         "cutoutd": version("cutoutd"),
         "onnxruntime": facts.onnxruntime if facts is not None else "",
         "python": platform.python_version(),
     }
-    then = said.runtime
+    then = described.runtime
     now["provider"] = facts.provider if facts is not None else ""
     return [
         f"{name} was {then.get(name)}, and is {value}"

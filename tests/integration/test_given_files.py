@@ -119,7 +119,7 @@ def test_a_result_does_not_change_once_it_is_published(
         )
     )
     assert not staged.directory.exists()
-    assert world.publisher.has_met_a_writer is (leases == "as they are" and know_leases(tmp_path))
+    assert world.publisher.was_file_kept_open is (leases == "as they are" and know_leases(tmp_path))
     world.publisher.carry_out(plan)
     given(pool, world, source, 2)
     assert world.files() == {"a.png": HONEST}

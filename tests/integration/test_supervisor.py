@@ -336,7 +336,7 @@ def test_a_folder_that_a_worker_got_stuck_in_is_closed_at_once(hall: Hall) -> No
     hall.monitor.is_well = False
     (job,) = hall.accept("a.jpg")
     task = hall.hot.task(hall.job(job))
-    hall.hot.found_stuck(hall.job(job), lost(task, stuck=True))
+    hall.hot.note_stuck(hall.job(job), lost(task, stuck=True))
     assert not hall.hot.may_work(2)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.cli import browser
 from cutoutd.cli.instance import last_pair, words
 from cutoutd.cli.printing import printable, wrapped
-from cutoutd.daemon.assembly import has_terminal, obeying_signals
+from cutoutd.daemon.assembly import handling_signals, has_terminal
 from cutoutd.errors import ConfigurationError, CutoutdError
 from cutoutd.page import announcement
 from cutoutd.settings import loader
@@ -51,7 +51,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     manager.ready()
     manager.status(_WAITS)
     # Where a terminal ends with SIGHUP, that ends us; elsewhere it asks for a reload, and there is nothing to read yet.
-    with obeying_signals(ending.set, None if has_terminal() else _nothing):
+    with handling_signals(ending.set, None if has_terminal() else _nothing):
         opening = _PageOpener(state_dir)
         told = ""
         while not ending.wait(_LOOK_S):

@@ -1,6 +1,6 @@
 """The parts of a run, made from the settings: for the daemon and for `cutoutd cut`.
 
-Each function makes one part; only `confine` and `obeying_signals` change the process.
+Each function makes one part; only `confine` and `handling_signals` change the process.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def confine(settings: Settings) -> tuple[str, ...]:
 
 
 @contextmanager
-def obeying_signals(stop: Callable[[], None], reload: Callable[[], object] | None = None) -> Iterator[None]:
+def handling_signals(stop: Callable[[], None], reload: Callable[[], object] | None = None) -> Iterator[None]:
     """Let the first SIGTERM or SIGINT stop the work in order, and a second one end the process at once.
 
     Args:
@@ -153,21 +153,21 @@ def obeying_signals(stop: Callable[[], None], reload: Callable[[], object] | Non
     """
     asked = False
 
-    def obey(number: int, _: object) -> None:
+    def stop_or_exit(number: int, _: object) -> None:
         nonlocal asked
         if asked:
             os._exit(128 + number)  # the kernel ends the workers too; the journal is consistent at any moment
         asked = True
         stop()
 
-    def hear(_: int, __: object) -> None:
+    def request_reload(_: int, __: object) -> None:
         if reload is not None:
             reload()
 
     handlers = {
-        signal.SIGTERM: obey,
-        signal.SIGINT: obey,
-        signal.SIGHUP: obey if reload is None else hear,
+        signal.SIGTERM: stop_or_exit,
+        signal.SIGINT: stop_or_exit,
+        signal.SIGHUP: stop_or_exit if reload is None else request_reload,
     }
     # A signal that the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background of a script.
     before = {

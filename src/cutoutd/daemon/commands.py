@@ -84,7 +84,7 @@ class CommandHandler:
         end_s = time.monotonic() + AT_ONCE_S
         while commands := self._journal.commands.pending(after=self._after, limit=PORTION):
             for is_decision, some in groupby(commands, lambda one: one.verb in _DECISIONS):
-                self._see_to_all(list(some), at_once=is_decision)
+                self._handle_all(list(some), at_once=is_decision)
             if time.monotonic() >= end_s:
                 return
         self._after = 0
@@ -92,12 +92,12 @@ class CommandHandler:
         if not self._is_any_left:
             self._data_version = self._pass_version
 
-    def _see_to_all(self, commands: Sequence[Command], *, at_once: bool) -> None:
+    def _handle_all(self, commands: Sequence[Command], *, at_once: bool) -> None:
         """Handle some commands; decisions share one transaction, which a crash leaves whole or undone."""
         with self._journal.store.transaction() if at_once else nullcontext():
             is_any_left = False
             for command in commands:
-                is_any_left = not self._see_to(command) or is_any_left
+                is_any_left = not self._handle(command) or is_any_left
                 if not at_once:
                     self._after = command.id
         self._is_any_left = self._is_any_left or is_any_left
@@ -115,7 +115,7 @@ class CommandHandler:
                 self._answer(command, why)
                 del self._reloads[command.id]
 
-    def _see_to(self, command: Command) -> bool:
+    def _handle(self, command: Command) -> bool:
         """Carry out or refuse a command; returns False if it stays pending."""
         if command.id in self._reloads:
             return True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd.daemon import worker_pools
 from cutoutd.daemon.alarm import AlarmWatch
-from cutoutd.daemon.assembly import confine, obeying_signals
+from cutoutd.daemon.assembly import confine, handling_signals
 from cutoutd.daemon.companion_watch import CompanionWatch
 from cutoutd.daemon.folder_factory import FolderFactory, preview_store
 from cutoutd.daemon.folder_set import FolderSet
@@ -129,7 +129,7 @@ def run(
         attempt(partial(StateDirectory, settings.service.state_dir)) as state,
         registration or nullcontext(),
     ):
-        _begin(settings, state)
+        _enter_sandbox(settings, state)
         hooks = HookDispatch(emit, settings)
         try:
             check_root(settings)
@@ -173,7 +173,7 @@ def _at_once(step: Callable[[], Made]) -> Made:
     return step()
 
 
-def _begin(settings: Settings, state: StateDirectory) -> None:
+def _enter_sandbox(settings: Settings, state: StateDirectory) -> None:
     """Enter the sandbox before there is any thread: all processes that are started from here on have no network."""
     layers = confine(settings)
     get().info("daemon.started", pid=os.getpid(), state_dir=str(state.path), sandbox=layers)
@@ -254,7 +254,9 @@ class Daemon:
         """
         begun_s = self._clock.monotonic_s()
         # First of all: without a handler SIGHUP would end the process during its start.
-        with obeying_signals(self._ask_to_stop, self._reloader.ask if self._options.hangup_reloads else None):
+        with handling_signals(
+            self._ask_to_stop, self._reloader.ask if self._options.hangup_reloads else None
+        ):
             with worker_pools.spares(self._reloader.settings) as spares:
                 self._start_folders()
                 supervisor = self._start_supervisor(spares)
@@ -285,7 +287,7 @@ class Daemon:
         else:
             with suppress(OSError):  # copies from a folder that was tagged before must not stay there
                 spool.clear(spool.SpoolPaths.under(self._state.path))
-        self._begin_telling()
+        self._begin_notifications()
         self._pool = self._worker_pools.pool(spares)
         self._supervisor = supervisor = Supervisor(
             journal=self._journal,
@@ -313,7 +315,7 @@ class Daemon:
         self._emit(Started(folders=len(self._folders.active), workers=self._pool.size))
         return supervisor
 
-    def _begin_telling(self) -> None:
+    def _begin_notifications(self) -> None:
         """Record ended jobs for webhooks from now on; without webhooks, nothing."""
         attempt = retry_until_writable if not self._options.once else _at_once
         if self._webhooks is None:

@@ -115,9 +115,9 @@ class Coordinator:
         """Stop sending until the next look, since a directory refuses."""
         if self._outbox is not None:
             self._outbox.closed = why
-            self._tell_closed()
+            self._log_closed()
 
-    def _tell_closed(self) -> None:
+    def _log_closed(self) -> None:
         assert self._outbox is not None  # noqa: S101 -- checked by the callers
         if self._outbox.closed != self._closed:
             self._closed = self._outbox.closed
@@ -130,11 +130,9 @@ class Coordinator:
         """Adapt a task to its job's next step, and record the plan in the job's detail."""
         step, plan = next_step(folder.folder, RoutePlan.of(job.detail), self._hosted(folder))
         job = replace(job, detail=plan.detail())
-        return job, self._sent_on_its_way(job, folder, task, step, plan)
+        return job, self._routed(job, folder, task, step, plan)
 
-    def _sent_on_its_way(
-        self, job: Job, folder: HotFolder, task: Task, step: NextStep, plan: RoutePlan
-    ) -> Task:
+    def _routed(self, job: Job, folder: HotFolder, task: Task, step: NextStep, plan: RoutePlan) -> Task:
         if folder.folder.route is Route.LOCAL or self._outbox is None:
             return task
         task = replace(task, tagged=True)
@@ -217,7 +215,7 @@ class Coordinator:
         if self._outbox is None:
             return
         self._outbox.refresh(rebuilt=rebuilt(self._journal.store) is not None)
-        self._tell_closed()
+        self._log_closed()
         one_by_one(
             self._outbox.answers(),
             lambda answer: self._take_answer(*answer, folders),

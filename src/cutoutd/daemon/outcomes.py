@@ -100,14 +100,14 @@ class Outcomes:
             case Failure() if self._coordinator.falls_back(job, folder, report):
                 pass
             case Failure():
-                self._weigh(job, folder, report)
+                self._handle_failure(job, folder, report)
         folder.opener.discard(held.task)
 
     def _send(self, job: Job, folder: HotFolder, copy: Exported) -> None:
         if not self._coordinator.exported(job, copy):
             folder.delivery.reject_report(job)
 
-    def _weigh(self, job: Job, folder: HotFolder, failure: Failure) -> None:
+    def _handle_failure(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         if failure.code is FailureCode.SOURCE_GONE:
             if job.id not in self._doubted:
                 # When a share goes away, its files seem gone: only a healthy folder has really lost one.
@@ -121,7 +121,7 @@ class Outcomes:
             self._journal.gone(job, failure.cause)
             self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
             folder.look_at(job.path)
-            self._say(job, JobState.GONE, failure.cause)
+            self._announce(job, JobState.GONE, failure.cause)
             return
         if failure.code in (FailureCode.STORAGE, FailureCode.OUTPUT):
             folder.examine(job.path)
@@ -138,7 +138,7 @@ class Outcomes:
                 why=failure.cause,
                 delay_s=decision.delay_s,
             )
-            self._say(job, JobState.RETRY, failure.cause)
+            self._announce(job, JobState.RETRY, failure.cause)
         else:
             folder.delivery.fail(job, failure)
 
@@ -158,16 +158,16 @@ class Outcomes:
         )
         self._log.warning("job.not-cut-again", job=job.id, folder=job.folder, path=job.path, why=why)
         folder.look_at(job.path)
-        self._say(job, state, why)
+        self._announce(job, state, why)
         return True
 
     def take_lost(self, held: Held, lost: Lost) -> None:
         """Handle the death of a worker, or its forced end."""
         job, folder = held.job, held.folder
         if lost.stuck or lost.stalled is not None:
-            folder.found_stuck(job, lost)
+            folder.note_stuck(job, lost)
             # Other pictures come first, in case only this one's directory does not respond.
-            self._put_off(job, StorageError(f"no answer for a long time; {lost.why}"))
+            self._delay(job, StorageError(f"no answer for a long time; {lost.why}"))
             return
         attempts = self._journal.queue.count_attempt(job.id)
         if isinstance(retry.after_lost(attempts=attempts), retry.Again):
@@ -187,7 +187,7 @@ class Outcomes:
         detail = {"failure": asdict(failure)}
         self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, cleanup_pending=True)
         folder.delivery.clean_up(replace(job, state=JobState.FAILED, detail=detail))  # its record
-        self._say(job, JobState.FAILED, failure.cause)
+        self._announce(job, JobState.FAILED, failure.cause)
 
     def requeue_lost(self) -> None:
         """Queue the jobs again over which workers died, once a new worker has started."""
@@ -195,12 +195,12 @@ class Outcomes:
             self._journal.queue.put_back(self.lost_jobs[0].job.id)
             del self.lost_jobs[0]
 
-    def _put_off(self, job: Job, error: StorageError) -> None:
+    def _delay(self, job: Job, error: StorageError) -> None:
         failure = failure_of(error)
         decision = retry.after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, retry.Again) else error.delay_s
         self._journal.queue.delay(job.id, delay_s, detail={"failure": asdict(failure)})
-        self._say(job, JobState.RETRY, failure.cause)
+        self._announce(job, JobState.RETRY, failure.cause)
 
-    def _say(self, job: Job, state: JobState, why: str = "") -> None:
+    def _announce(self, job: Job, state: JobState, why: str = "") -> None:
         self._results.append(JobEnded(job=job.id, folder=job.folder, path=job.path, state=state, why=why))

@@ -134,7 +134,7 @@ class Supervisor:
         self._reload_pause = ReloadPause()
         self._has_begun = self._is_asked = False
         self._stop_at_s: float | None = None
-        self._unheard: deque[PoolEvent] = deque()
+        self._unhandled: deque[PoolEvent] = deque()
         self._poll_failures = 0
         self._next_collection_s = clock.monotonic_s() + COLLECT_EVERY_S
         self._refused = ""
@@ -161,7 +161,7 @@ class Supervisor:
         """
         try:
             while not self._is_over():
-                self._unheard.extend(self._poll())
+                self._unhandled.extend(self._poll())
                 if self._guarded_turn():
                     break
                 self._collect_garbage()
@@ -219,9 +219,9 @@ class Supervisor:
         Raises:
             StorageError: the journal cannot be written now; to be called again.
         """
-        while self._unheard:
-            self._hear(self._unheard[0])
-            self._unheard.popleft()
+        while self._unhandled:
+            self._handle_event(self._unhandled[0])
+            self._unhandled.popleft()
         if self._pool.is_sound or self._stop_at_s is not None:
             self._outcomes.requeue_lost()
         self._tick()
@@ -355,7 +355,7 @@ class Supervisor:
         if distrusts:
             self._pool.recycle()
 
-    def _hear(self, event: PoolEvent) -> None:
+    def _handle_event(self, event: PoolEvent) -> None:
         held = self._dispatcher.in_hand.get(event.job)
         if held is None:
             self._log.warning("job.not-in-hand", job=event.job)
@@ -381,12 +381,12 @@ class Supervisor:
 
     def _announce(self) -> None:
         while self._results:
-            one_by_one([self._results.popleft()], self._tell, self._not_told)
+            one_by_one([self._results.popleft()], self._announce_one, self._log_announcement_failure)
 
-    def _tell(self, result: JobEnded) -> None:
+    def _announce_one(self, result: JobEnded) -> None:
         self.tally.add(result.job, result.state, doubtful=result.doubtful)
         self._heartbeat.ended(result.state)
         self._emit(result)
 
-    def _not_told(self, result: JobEnded, error: Exception) -> None:
+    def _log_announcement_failure(self, result: JobEnded, error: Exception) -> None:
         report(self._log, error, over="what is told of a job", job=result.job, path=result.path)

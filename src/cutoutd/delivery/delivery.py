@@ -235,7 +235,7 @@ class Delivery:
 
         A worker can fill a disk through a file that it keeps open, even if the file has no name any more.
         """
-        met, self._publisher.has_met_a_writer = self._publisher.has_met_a_writer, False
+        met, self._publisher.was_file_kept_open = self._publisher.was_file_kept_open, False
         if met:
             self._log.warning("worker.kept-a-file")
         return self.breaker.has_opened() or met

@@ -105,7 +105,7 @@ class Adoption:
         self._tried_again = adopted = 0
         while batch := list(islice(records, BATCH)):
             taken: list[Adopted] = []
-            one_by_one(batch, partial(self._take, taken), self._pass_over)
+            one_by_one(batch, partial(self._take, taken), self._skip)
             adopted += self._adopt(taken)
             if not proceeding():
                 return
@@ -115,7 +115,7 @@ class Adoption:
             self._log.info("folder.failures-not-adopted", pictures=self._tried_again)
 
     def _take(self, taken: list[Adopted], record: Record) -> None:
-        one = self._weigh(record)
+        one = self._adopted(record)
         if one is not None:
             taken.append(one)
 
@@ -134,7 +134,7 @@ class Adoption:
         )
         return sum(counts)
 
-    def _pass_over(self, record: Record, error: Exception) -> None:
+    def _skip(self, record: Record, error: Exception) -> None:
         """Skip a record over which we fail: its source is cut."""
         if isinstance(error, OSError):
             raise error
@@ -149,12 +149,12 @@ class Adoption:
         if restored := restore_interrupted(Tree(self._folder.input), self._rules.enters_directory):
             self._log.warning("originals.restored", paths=restored)
 
-    def _weigh(self, record: Record) -> Adopted | None:
+    def _adopted(self, record: Record) -> Adopted | None:
         """Return what to adopt from a record; of several records of a path, the latest counts."""
         if not self._rules.takes_file(record.path):
             return None
         state, detail = _outcome(record)
-        there = self._there(record)
+        there = self._look(record)
         is_this = there is not None and (there.size, there.mtime_ns) == (record.size, record.mtime_ns)
         if record.sha256 is None or (
             record.failure is not None and not self._is_rejected(record, is_this=is_this)
@@ -192,7 +192,7 @@ class Adoption:
             found = examine(entry)
         return found is not None and found.sha256 == record.sha256
 
-    def _there(self, record: Record) -> ScannedFile | None:
+    def _look(self, record: Record) -> ScannedFile | None:
         try:
             return look(self._root, record.path)
         except OSError as error:

@@ -126,12 +126,12 @@ class Arrivals:
         self._pending.keep(self._tracker.__contains__)
         self._sources.begin_scan(self._folder)
         scan = Scan(self._root, self._scope.rules, self._boundary())
-        for seen in self._through(scan):
+        for seen in self._scanned_files(scan):
             if no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
                 self._no_pictures[seen.path] = no_pictures[seen.path]
                 self._sources.saw(self._folder, seen.path)
             else:
-                self._over_one(seen.path, partial(self._observe, seen))
+                self._isolated(seen.path, partial(self._observe, seen))
         self._skipped.forget_others(self._no_pictures)
         self._missing.scanned(scan)
         if self._first_scan_over_s is None:
@@ -148,7 +148,7 @@ class Arrivals:
         """
         unknown = (
             version
-            for seen in self._through(Scan(self._root, self._scope.rules, self._boundary()))
+            for seen in self._scanned_files(Scan(self._root, self._scope.rules, self._boundary()))
             if not self._sources.is_known(
                 self._folder, version := Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
             )
@@ -164,7 +164,7 @@ class Arrivals:
             OSError: the folder cannot be read.
         """
         for path in paths:
-            self._over_one(path, partial(self._look_at, path))
+            self._isolated(path, partial(self._look_at, path))
 
     def _look_at(self, path: str) -> None:
         if not self._scope.rules.takes_file(path):
@@ -216,9 +216,9 @@ class Arrivals:
         cut: list[Version] = []
         left_out: list[tuple[Version, str]] = []
         for path in due:
-            version = self._over_one(path, partial(self._settled_or_held_up, path))
+            version = self._isolated(path, partial(self._settled_or_held_up, path))
             self._pending.waits_for(path, None)
-            decided = self._over_one(path, partial(self._decided, version)) if version is not None else None
+            decided = self._isolated(path, partial(self._decided, version)) if version is not None else None
             match decided, version:
                 case Take(), Version() as taken:
                     cut.append(taken)
@@ -255,10 +255,10 @@ class Arrivals:
         except Exception as error:
             if is_expected(error) or isinstance(error, OSError):
                 raise
-        done = [self._over_one(path_of(item), partial(write, [item])) or [] for item in items]
+        done = [self._isolated(path_of(item), partial(write, [item])) or [] for item in items]
         return [version for versions in done for version in versions]
 
-    def _over_one(self, path: str, action: Callable[[], Value]) -> Value | None:
+    def _isolated(self, path: str, action: Callable[[], Value]) -> Value | None:
         """Do something about one file; an unforeseen error delays this file alone."""
         try:
             return action()
@@ -296,7 +296,7 @@ class Arrivals:
             return self._opened_us
         return self._clock.now_us() - int((now_s - since_s) * 1_000_000)
 
-    def _through(self, scan: Scan) -> Iterable[ScannedFile]:
+    def _scanned_files(self, scan: Scan) -> Iterable[ScannedFile]:
         yield from scan
         self._skipped.scanned(scan)
 

@@ -281,7 +281,7 @@ class HotFolder:
         """Wait until the folder was looked at; returns whether that happened in time."""
         return self._monitor.wait_for_first_look(timeout_s)
 
-    def found_stuck(self, job: Job, lost: Lost) -> None:
+    def note_stuck(self, job: Job, lost: Lost) -> None:
         """Stand by because disk or share did not respond to a worker, until the folder is healthy and no worker is stuck in it."""
         if lost.stuck:
             self._left_behind.add(job.id)

@@ -134,8 +134,8 @@ class Overlaps:
         ]
         arranged = [_folder_places(number, one) for number, one in enumerate(found, 1)]
         state = locate(self._state_dir, mounts, reachable=reachable)
-        self._judge(folder.name, arranged, own, state)
-        self._boundaries[folder.name] = self._bound(own, found, state, uuid)
+        self._update_closed(folder.name, arranged, own, state)
+        self._boundaries[folder.name] = self._boundary_of(own, found, state, uuid)
         return self.why_closed(folder.name)
 
     def _locate(self, folder: Folder, mounts: Mounts, reachable: frozenset[str] | None) -> _Places:
@@ -168,7 +168,7 @@ class Overlaps:
         }
         return _Places(folder=folder, locations=locations, at_s=reached.at_s, took_s=reached.took_s)
 
-    def _judge(
+    def _update_closed(
         self, name: str, arranged: list[FolderPlaces[Location]], own: _Places, state: Location
     ) -> None:
         """Find out which folders must give way to which, as far as the named folder is concerned."""
@@ -192,7 +192,7 @@ class Overlaps:
         for one in sorted((before ^ found.keys() | doubted) - {name}):
             self._tell(one)
 
-    def _bound(
+    def _boundary_of(
         self, own: _Places, found: Iterable[_Places], state: Location, uuid: str | None
     ) -> FolderBoundary:
         """Return what inside a folder's input does not belong to it."""

@@ -71,7 +71,7 @@ class SubmissionIntake:
         """
         taken: list[str] = []
         while some := self._submissions.pending(self._folder):
-            taken += filter(None, map(self._over_one, some))
+            taken += filter(None, map(self._take_isolated, some))
         return taken
 
     def tidy(self) -> None:
@@ -90,7 +90,7 @@ class SubmissionIntake:
             self._log.info("submission.swept", spool=name)
         self._submissions.forget_old()
 
-    def _over_one(self, submission: Submission) -> str | None:
+    def _take_isolated(self, submission: Submission) -> str | None:
         """Take one submission; an error over it or its file refuses it alone. Returns its path; None: it is refused."""
         try:
             return self._take(submission)

@@ -81,7 +81,7 @@ def take_over(
     overtaken = newest is not None and (newest["finished_us"] or 0) >= at_us > 0
     generation = newest["generation"] if newest is not None else 0
     latest = one.latest and not overtaken
-    _own(store, folder, path, one, latest=latest, generation=generation, now_us=now_us)
+    _write_results(store, folder, path, one, latest=latest, generation=generation, now_us=now_us)
     if not one.stands or overtaken:
         return False
     known = None if newest is None else (newest["size"], restored(newest["mtime_ns"]))
@@ -120,7 +120,7 @@ def take_over(
     return newest["finished_us"] is None
 
 
-def _own(
+def _write_results(
     store: Store, folder: str, path: bytes, one: Adopted, *, latest: bool, generation: int, now_us: int
 ) -> None:
     """Write a source's names and results; an earlier publication only adds what is not known yet."""

@@ -115,7 +115,7 @@ class Lease:
                 return LeaseStatus(ours=True)
             if not may_claim:
                 return LeaseStatus(ours=False, note="it has to be claimed anew")
-            return self._seek(directory, root, uuid, there.owner, begun_s)
+            return self._try_to_claim(directory, root, uuid, there.owner, begun_s)
 
     def hold_unmarked(self) -> LeaseStatus:
         """Work without a lease, because nothing can be written into the input."""
@@ -219,7 +219,9 @@ class Lease:
             with suppress(OSError):  # it does no harm
                 challenge.remove(directory, asked)
 
-    def _seek(self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float) -> LeaseStatus:
+    def _try_to_claim(
+        self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float
+    ) -> LeaseStatus:
         """Claim the folder if it is our turn."""
         found = LeaseFiles(
             owner=owner,
@@ -234,21 +236,21 @@ class Lease:
         action = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
         self._read_only = False
         if action is LeaseAction.WAIT:
-            return LeaseStatus(ours=False, note=_who(owner) + self._why_not_asked)
+            return LeaseStatus(ours=False, note=_owner_text(owner) + self._why_not_asked)
         if action is LeaseAction.ASK:
-            self._ask(directory)
-            return LeaseStatus(ours=False, note=_who(owner) + self._why_not_asked)
+            self._write_challenge(directory)
+            return LeaseStatus(ours=False, note=_owner_text(owner) + self._why_not_asked)
         try:
             claimed = epochs.claim(directory, found.next_epoch, self._run)
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
             return self.hold_unmarked()
-        if not claimed or not self._succeed(directory, root, uuid, found, begun_s):
+        if not claimed or not self._take_over(directory, root, uuid, found, begun_s):
             return LeaseStatus(ours=False, note=_BEGINS)
         return LeaseStatus(ours=True)
 
-    def _ask(self, directory: int) -> None:
+    def _write_challenge(self, directory: int) -> None:
         """Write a challenge; later looks check whether it is answered."""
         try:
             self._own_challenge, self._why_not_asked = challenge.write(directory, self._run, _host()), ""
@@ -257,7 +259,7 @@ class Lease:
                 raise
             self._why_not_asked = _CANNOT_ASK
 
-    def _succeed(self, directory: int, root: str, uuid: str, found: LeaseFiles, begun_s: float) -> bool:
+    def _take_over(self, directory: int, root: str, uuid: str, found: LeaseFiles, begun_s: float) -> bool:
         """After the claim: check that nothing has changed, remove earlier epochs, and write the owner into the marker."""
         before, epoch = found.owner, found.next_epoch
         there = marker.read_in(directory, root)
@@ -302,7 +304,7 @@ def _is_later(directory: int, there: Owner | None, owner: Owner) -> bool:
     )
 
 
-def _who(owner: Owner | None) -> str:
+def _owner_text(owner: Owner | None) -> str:
     if owner is None or owner.released:
         return _BEGINS
     if owner.host == _host():  # equal names are no proof, so the name is shown

@@ -100,7 +100,7 @@ class Publisher:
         self.sidecars = SidecarUpdates(places=self._places)
         self.displaced = ResultRestorer(places=self._places)
         self.reviews = Reviews(places=self._places)
-        self.has_met_a_writer = False  # a worker has kept a file open after its report
+        self.was_file_kept_open = False  # a worker has kept a file open after its report
 
     def open(self) -> None:
         """Create the staging directories; again whenever the output folder was away.
@@ -166,7 +166,7 @@ class Publisher:
             chosen, warnings = choose_names(self._places, publication, claims, self._on_conflict)
             theirs = self.staging.of_job(publication.directory)
             if publication.directory and is_kept_open(theirs):
-                self.has_met_a_writer = True
+                self.was_file_kept_open = True
             planned = [
                 self._move(publication.facts.path, theirs, choice.slot, result) for choice, result in chosen
             ]
