@@ -66,7 +66,6 @@ JOIN_S: Final = 10.0
 HANGING_JOIN_S: Final = 2.0
 """How long the end waits for a folder that does not respond."""
 
-
 RETRY_S: Final = 2.0
 """Seconds between two tries of a start step that the disk refuses."""
 
@@ -254,9 +253,8 @@ class Daemon:
         """
         begun_s = self._clock.monotonic_s()
         # First of all: without a handler SIGHUP would end the process during its start.
-        with handling_signals(
-            self._ask_to_stop, self._reloader.ask if self._options.hangup_reloads else None
-        ):
+        on_hangup = self._reloader.ask if self._options.hangup_reloads else None
+        with handling_signals(self._ask_to_stop, on_hangup):
             with worker_pools.spares(self._reloader.settings) as spares:
                 self._start_folders()
                 supervisor = self._start_supervisor(spares)

@@ -1,1 +1,1 @@
-"""One hot folder's publishing side: results get their names, failures their records, and both survive a crash."""
+"""The publishing side of one hot folder: publications, failure records, and recovery after a crash."""

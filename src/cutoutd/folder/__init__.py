@@ -1,1 +1,1 @@
-"""One hot folder's watching side: what arrives in it, whether it may be worked on, and how it stands."""
+"""The watching side of one hot folder: new files, health, and status."""

@@ -1,1 +1,1 @@
-"""Noticing files: which ones there are, which are pictures, and when they are whole."""
+"""Finding files: which exist, which are pictures, and when they are complete."""

@@ -1,1 +1,1 @@
-"""What is remembered: one SQLite file in the state directory, one daemon that writes it."""
+"""The journal: one SQLite file in the state directory, written by one daemon."""

@@ -1,1 +1,1 @@
-"""Which machine works on a hot folder: the marker in its root, the lease on it, and the heartbeat that keeps it."""
+"""Which machine works on a hot folder: the marker in its root, the lease, and the heartbeat."""

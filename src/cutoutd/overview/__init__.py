@@ -1,1 +1,1 @@
-"""How the daemon and its folders stand, for a person's glance and for machines: it only reads."""
+"""The overview of the daemon and its folders, for people and machines; it only reads."""

@@ -1,1 +1,1 @@
-"""Giving results their names: staging, plan, renames, sidecar, recovery. Knows neither journal nor settings."""
+"""Publishing results: staging, plan, renames, sidecar, recovery. Knows neither journal nor settings."""
