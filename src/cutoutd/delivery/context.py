@@ -77,7 +77,7 @@ class Context:
         if self.previews is None or not publication.directory or first is None:
             return
         if self.previews.keep(publication.directory, first.sha256):
-            self.publisher.has_met_a_writer = True
+            self.publisher.was_file_kept_open = True
 
     def prove_ownership(self) -> None:
         """Check that this machine may publish.
