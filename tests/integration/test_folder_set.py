@@ -125,7 +125,7 @@ class Halls(Hall):
     def reload(self, to: Settings | ConfigurationError) -> None:
         """Change the configuration, and ask for it."""
         self.next = to
-        self.reloader.ask()
+        self.reloader.request()
 
     def hold_deliveries(self) -> bool:
         """From now on, once what every start gives them is done."""

@@ -114,7 +114,7 @@ class Place:
         """Scan after a time; returns how many are accepted then."""
         self.clock.advance(seconds)
         self.arrivals.scan()
-        return self.arrivals.accept_the_quiet()
+        return self.arrivals.accept_quiet()
 
 
 @pytest.fixture
@@ -160,9 +160,9 @@ def test_a_change_between_two_looks_is_noticed_before_it_is_taken(place: Place) 
     place.after(0)
     place.clock.advance(SETTLE_S)
     path.write_bytes(JPEG * 2)
-    assert place.arrivals.accept_the_quiet() == 0
+    assert place.arrivals.accept_quiet() == 0
     place.clock.advance(SETTLE_S)
-    assert place.arrivals.accept_the_quiet() == 1
+    assert place.arrivals.accept_quiet() == 1
 
 
 def test_the_time_it_asks_to_be_woken_at_is_when_something_may_be_taken(place: Place) -> None:
@@ -203,13 +203,13 @@ def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: F
     # A quiet time of two seconds would have passed before: this one is for a shorter one.
     short = place.open(place.scope(Rules()), settle_s=1.0, old_is_quiet=True)
     short.scan()
-    assert short.accept_the_quiet() == 1
+    assert short.accept_quiet() == 1
     short.scan()
-    assert short.accept_the_quiet() == 0
+    assert short.accept_quiet() == 0
     clock.advance(1.0)
     for taken in (1, 0):
         short.scan()
-        assert short.accept_the_quiet() == taken
+        assert short.accept_quiet() == taken
     assert place.accepted() == ["a.jpg", "a.jpg"]
 
 
@@ -263,7 +263,7 @@ def test_a_file_that_vanishes_while_it_is_waited_for_is_forgotten(place: Place) 
     assert place.arrivals.settling == 1
     (place.root / "b.jpg").unlink()
     place.clock.advance(SETTLE_S)
-    assert place.arrivals.accept_the_quiet() == 0
+    assert place.arrivals.accept_quiet() == 0
     assert place.arrivals.settling == 0
     assert place.accepted() == []
 
@@ -486,7 +486,7 @@ def test_a_file_that_comes_to_the_path_of_a_vanished_one_is_another_picture(
         place.after(1)
     else:
         place.arrivals.look(["a.jpg"])
-        place.arrivals.accept_the_quiet()
+        place.arrivals.accept_quiet()
     place.clock.advance(away_s)
     place.put("a.jpg", JPEG + b"another shot")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
@@ -718,13 +718,13 @@ def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch
         return len(place.arrivals._rehashing._waiting)  # noqa: SLF001 -- what waits is what is counted
 
     place.arrivals.scan()
-    place.arrivals.accept_the_quiet()
+    place.arrivals.accept_quiet()
     assert unread() == 16
     due_s = place.arrivals.next_due_s
     assert due_s is not None
     place.clock.advance(2)
-    place.arrivals.accept_the_quiet()
+    place.arrivals.accept_quiet()
     assert unread() == 14
     place.clock.advance(100)
-    place.arrivals.accept_the_quiet()
+    place.arrivals.accept_quiet()
     assert unread() == 10

@@ -102,9 +102,9 @@ class Shoot:
         """Time passes, in looks of half a second."""
         for _ in range(int(seconds * 2)):
             self.clock.advance(0.5)
-            self.arrivals.accept_the_quiet()
+            self.arrivals.accept_quiet()
         self.arrivals.scan()
-        self.arrivals.accept_the_quiet()
+        self.arrivals.accept_quiet()
 
     def work(self) -> bool:
         """Cut the next picture, or find it bad or gone; whether there was one."""
@@ -270,7 +270,7 @@ def test_a_jpeg_that_failed_is_not_waited_for_under_another_spelling(shoot: Shoo
     shoot.put("a.NEF")
     for _ in range(30):
         shoot.clock.advance(1)
-        shoot.arrivals.accept_the_quiet()
+        shoot.arrivals.accept_quiet()
     assert shoot.states == {"a.JPG": "failed", "a.NEF": "queued"}
 
 
@@ -421,7 +421,7 @@ def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(shoot: Sho
     shoot.arrivals.look(["a.NEF"])
     for _ in range(3):
         shoot.clock.advance(0.5)
-        shoot.arrivals.accept_the_quiet()
+        shoot.arrivals.accept_quiet()
         shoot.work()
     assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
     shoot.put_away("a.JPG")
@@ -437,7 +437,7 @@ def test_with_once_old_files_need_no_wait(tmp_path: Path) -> None:
     shoot.clock.advance(60)
     shoot.restart()
     shoot.arrivals.scan()
-    shoot.arrivals.accept_the_quiet()
+    shoot.arrivals.accept_quiet()
     assert shoot.states == {"a.JPG": "queued", "b.NEF": "queued", "a.NEF": "skipped"}
 
 

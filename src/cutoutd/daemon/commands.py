@@ -119,7 +119,7 @@ class CommandHandler:
         """Carry out or refuse a command; returns False if it stays pending."""
         if command.id in self._reloads:
             return True
-        if command.verb == Verb.RELOAD and (request := self._folders.ask_reload()) is not None:
+        if command.verb == Verb.RELOAD and (request := self._folders.request_reload()) is not None:
             self._reloads[command.id] = (command, request)  # it takes a while
             return True
         try:

@@ -253,7 +253,7 @@ class Daemon:
         """
         begun_s = self._clock.monotonic_s()
         # First of all: without a handler SIGHUP would end the process during its start.
-        on_hangup = self._reloader.ask if self._options.hangup_reloads else None
+        on_hangup = self._reloader.request if self._options.hangup_reloads else None
         with handling_signals(self._ask_to_stop, on_hangup):
             with worker_pools.spares(self._reloader.settings) as spares:
                 self._start_folders()

@@ -145,13 +145,13 @@ class FolderSet:
             [name for name in known if name not in by_name],
         )
 
-    def ask_reload(self) -> int | None:
-        """Request a reload; returns its number, as `Reloader.ask` does, or None if this run has no reloads."""
-        return None if self._reloader is None else self._reloader.ask()
+    def request_reload(self) -> int | None:
+        """Request a reload; returns its number, as `Reloader.request` does, or None if this run has no reloads."""
+        return None if self._reloader is None else self._reloader.request()
 
     def reloaded(self, request: int) -> str | None:
         """Return the result of a requested reload: why it was refused, or empty; None: it is not over."""
-        if self._reloader is None or self._reloader.seen_to < request:
+        if self._reloader is None or self._reloader.finished < request:
             return None
         return self._reloader.refused
 

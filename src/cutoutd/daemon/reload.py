@@ -86,7 +86,7 @@ class Reloader:
 
     Attributes:
         settings: the configuration in force; `adopt` replaces it.
-        seen_to: the highest number returned by `ask` whose reload is over.
+        finished: the highest number returned by `request` whose reload is over.
         refused: why the configuration as last read is not in force; empty: it is.
     """
 
@@ -101,28 +101,28 @@ class Reloader:
         self._read = read
         self._wake = wake
         self._verified_models = verified_models
-        self._asked = 0
+        self._requested = 0
         self._begun = 0
         self._thread: threading.Thread | None = None
         self._answer: Settings | Refusal | None = None
-        self.seen_to = 0
+        self.finished = 0
         self.refused = ""
 
-    def ask(self) -> int:
+    def request(self) -> int:
         """Request a reload; safe in a signal handler.
 
         Returns:
-            Its number: the reload is over when `seen_to` has reached it.
+            Its number: the reload is over when `finished` has reached it.
         """
-        self._asked += 1
+        self._requested += 1
         self._wake()
-        return self._asked
+        return self._requested
 
     def begin(self) -> bool:
         """Begin to read, if that was requested; returns whether it has begun."""
-        if self._asked == self._begun or self._thread is not None:
+        if self._requested == self._begun or self._thread is not None:
             return False
-        asked = self._asked
+        asked = self._requested
         self._answer = None
         thread = threading.Thread(target=self._run, name="reload", daemon=True)
         thread.start()
@@ -143,7 +143,7 @@ class Reloader:
         self._answer = None
         self._thread = None
         self.refused = refused
-        self.seen_to = self._begun
+        self.finished = self._begun
 
     def _run(self) -> None:
         try:

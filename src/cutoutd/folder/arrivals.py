@@ -188,7 +188,7 @@ class Arrivals:
             self._missing.accepted(path)
             self._pending.taken(path)
 
-    def accept_the_quiet(self) -> int:
+    def accept_quiet(self) -> int:
         """Accept the files whose quiet time is over; returns how many.
 
         Raises:

@@ -229,7 +229,7 @@ class FolderMonitor:
             arrivals = self._arrivals or self._open()
             if self._schedule.is_rearming_due(now_s):
                 self._arm()
-            self._recoveries += self._read_probes.try_them(now_s)
+            self._recoveries += self._read_probes.retry(now_s)
             # If an adoption was interrupted, nothing may be accepted: the rest would be cut again.
             if self._stopping or self._notice(arrivals):
                 self._show(*self._open_as)
@@ -245,7 +245,7 @@ class FolderMonitor:
             self._close(state_after(error), str(error))
 
     def _check(self) -> tuple[FolderState, str] | None:
-        self._doubts_output = self._read_probes.hear() or self._doubts_output
+        self._doubts_output = self._read_probes.take_added() or self._doubts_output
         if (closed := self._health.check(thoroughly=self._doubts_output)) is None:
             self._doubts_output = False
         return closed
@@ -339,7 +339,7 @@ class FolderMonitor:
                 return False
         if self._stopping:
             return True  # the configuration may have another folder here by now; the next start takes what is left
-        accepted = arrivals.accept_the_quiet()
+        accepted = arrivals.accept_quiet()
         if accepted:
             self._emit(Accepted(count=accepted))
         self._status = replace(

@@ -112,16 +112,16 @@ class ReadProbes:
         """Add a file, by its path relative to the input."""
         self._added.append(path)
 
-    def hear(self) -> bool:
+    def take_added(self) -> bool:
         """Take over the added files; returns whether there were any."""
-        heard = bool(self._added)
+        has_new = bool(self._added)
         while self._added:
             path = self._added.popleft()
             if len(self._failing) < MAX_PROBES:
                 self._failing.setdefault(path, False)
-        return heard
+        return has_new
 
-    def try_them(self, now_s: float) -> int:
+    def retry(self, now_s: float) -> int:
         """Probe each file, if it is time; returns how many failed before and are readable now."""
         recovered = 0
         if not self._failing or (now_s < self._next_s and all(self._failing.values())):
