@@ -24,7 +24,7 @@ from cutoutd.job_options import JobOptions
 from cutoutd.jobs import Cut, Failure
 from cutoutd.models import catalog
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.one_task import task_for, through
+from cutoutd.pool.one_task import run_task, task_for
 from cutoutd.protocols import Finished
 from cutoutd.publish.correction_block import correction_of
 from cutoutd.publish.digest import examine
@@ -271,7 +271,7 @@ def _cut(
             if second is None:
                 task = replace(task, recipe=replace(task.recipe, second_below=0.0))
             end_s = clock.monotonic_s() + START_S + settings.pool.job_timeout_s
-            report = _report(through(pool, task, staging, clock, end_s))
+            report = _report(run_task(pool, task, staging, clock, end_s))
             _check(report, staging.directory)
         finally:
             pool.close()

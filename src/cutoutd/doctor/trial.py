@@ -22,7 +22,7 @@ from cutoutd.doctor.finding import Finding, Question, note, ok, problem
 from cutoutd.errors import CutoutdError
 from cutoutd.jobs import Cut
 from cutoutd.pool.local import LocalPool
-from cutoutd.pool.one_task import task_for, through
+from cutoutd.pool.one_task import run_task, task_for
 from cutoutd.protocols import Lost, Withdrawn
 from cutoutd.sandbox.confinement import confine_supervisor
 from cutoutd.sandbox.kernel import call, is_linux
@@ -113,7 +113,7 @@ def _cut_in(
     try:
         recipe = Folder(name="doctor", input=source.parent, output=output).recipe()
         task, staging = task_for(source, output, recipe)
-        event = through(pool, task, staging, clock, begun_s + TRIAL_S)
+        event = run_task(pool, task, staging, clock, begun_s + TRIAL_S)
         seen = [one for pid in pool.pids if (one := process(pid)) is not None]
         filtered = all(one.filtered for one in seen) if seen else None
     finally:

@@ -46,7 +46,7 @@ class Opener:
 
     Attributes:
         busy_since_s: when the current action began, in monotonic seconds; None: there is none.
-        went_on_s: when an action last began or ended, in monotonic seconds.
+        progressed_s: when an action last began or ended, in monotonic seconds.
         thread: its thread; after a death it continues with the next action.
     """
 
@@ -71,7 +71,7 @@ class Opener:
         self._log = get(folder=folder)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.busy_since_s: float | None = None
-        self.went_on_s = 0.0
+        self.progressed_s = 0.0
         self._lock = threading.Lock()
         self._is_over = False  # it was told to stop, and its queue is not read any more
         self.thread = SupervisedThread(f"open {folder}", self._run, wake)
@@ -157,7 +157,7 @@ class Opener:
             return None
 
     def _do(self, action: Callable[[], None]) -> None:
-        self.busy_since_s = self.went_on_s = self._clock.monotonic_s()
+        self.busy_since_s = self.progressed_s = self._clock.monotonic_s()
         action()
-        self.went_on_s = self._clock.monotonic_s()
+        self.progressed_s = self._clock.monotonic_s()
         self.busy_since_s = None

@@ -1,1 +1,1 @@
-"""Worker slots: each its own process, its own pipes, and its own deadline."""
+"""Worker slots: each has its own process, pipes and deadline."""

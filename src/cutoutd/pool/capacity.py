@@ -1,6 +1,6 @@
-"""How many workers this machine can feed: cores, the control group's share of them, and memory.
+"""How many workers this machine can run: by its cores, its memory and the limits of the control group.
 
-Reads what the kernel says; decides nothing else.
+It only reads what the kernel reports.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def worker_count(wanted: int, second_mb: int = 0) -> int:
-    """How many workers to run.
+    """Return how many workers to run.
 
     Args:
-        wanted: as configured; 0 lets the machine decide.
-        second_mb: MiB that each may need besides, for a second model.
+        wanted: number from the configuration; 0: as many as the machine can run.
+        second_mb: MiB that each worker needs in addition, for a second model.
     """
     if wanted > 0:
         return wanted
@@ -44,7 +44,7 @@ def _physical_memory() -> int:
 
 
 def _groups() -> list[Path]:
-    """This process's control group and those above it, of version 2; empty where there is none."""
+    """Return the control groups (version 2) of this process, innermost first; empty where there are none."""
     for line in _text(Path("/proc/self/cgroup")).splitlines():
         if line.startswith("0::"):
             group = _CGROUP / line[3:].lstrip("/")
@@ -53,7 +53,7 @@ def _groups() -> list[Path]:
 
 
 def _cpu_quota(cpu_max: str) -> float:
-    """Cores a group may use, from ``cpu.max``: quota and period in microseconds, or ``max``."""
+    """Return how many cores a group may use, from ``cpu.max``: quota and period in microseconds, or ``max``."""
     quota, _, period = cpu_max.partition(" ")
     if not quota.isdigit() or not period.strip().isdigit():
         return float("inf")
@@ -61,7 +61,7 @@ def _cpu_quota(cpu_max: str) -> float:
 
 
 def _memory_limit(memory_max: str) -> float:
-    """Bytes a group may use, from ``memory.max``."""
+    """Return how many bytes a group may use, from ``memory.max``."""
     text = memory_max.strip()
     return float(text) if text.isdigit() else float("inf")
 

@@ -1,8 +1,8 @@
-"""Tasks on their way to workers: each has its files opened by its folder's own thread before a worker gets it.
+"""A pool whose tasks have their files opened by the thread of their folder before a worker gets them.
 
-To the supervisor this is the pool. While a folder's share does not answer, its task waits for it as a worker would:
-after a while it keeps no worker from others, and after a longer one it is given up without blame. Main thread alone, but
-for `FileOpeningPool._hear`. It must not open or close a file itself.
+The supervisor uses it as its pool. A task whose share does not answer waits as a worker would: after `SUBSTITUTE_AFTER_S` it
+no longer counts as running, and after `STALL_S` it is given up, which is not counted as an attempt. Everything runs in the
+main thread, except `FileOpeningPool._receive`. It must not open or close a file itself.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ _STALLED = "opening its files came to no end"
 
 
 class FileOpener(Protocol):
-    """Opens and closes the files of a folder's tasks in a thread of its own; `cutoutd.folder.file_opener.Opener`."""
+    """Opens and closes the files of one folder's tasks in its own thread; implemented by `cutoutd.folder.file_opener.Opener`."""
 
     @property
-    def went_on_s(self) -> float:
-        """When it last began or ended something, in monotonic seconds."""
+    def progressed_s(self) -> float:
+        """Time of its last start or end of an operation, in monotonic seconds."""
 
     def open(
         self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
     ) -> None:
-        """Open what a task takes if it is wanted when its turn comes, and tell it from that thread."""
+        """Open the files of a task if it is still wanted at its turn, and pass the outcome to ``tell`` from that thread."""
 
     def close(self, files: Files) -> None:
-        """Close what was opened."""
+        """Close files that were opened."""
 
     def discard(self, task: Task) -> None:
-        """Remove what was made for a task."""
+        """Remove the files that were created for a task."""
 
 
 class TaskPool(Workers, Protocol):
-    """Workers as the supervisor sees them."""
+    """The workers, as the supervisor uses them."""
 
     def takes(self, *, tagged: bool) -> bool:
-        """Whether a task of a folder of this kind could be started now without waiting."""
+        """Whether a task of a folder of this kind could start now without waiting."""
 
     def submit(self, task: Task, opener: FileOpener) -> None:
-        """Start a task, as soon as its files are open; only while one of its kind is taken."""
+        """Start a task as soon as its files are open. Allowed only while `takes` is true for its kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Opening:
-    """A task whose files are being opened, or wait for a worker.
+    """A task whose files are being opened, or that waits for a worker.
 
     Attributes:
-        since_s: when it was given to its opener, in monotonic seconds.
+        since_s: time at which it was passed to its opener, in monotonic seconds.
     """
 
     task: Task
@@ -72,41 +72,41 @@ class _Opening:
 
     @property
     def stands_still_since_s(self) -> float:
-        """Since when it has waited for one call: others of a slow share that come first are no hang."""
-        return max(self.since_s, self.opener.went_on_s)
+        """Start of the current wait, in monotonic seconds. Waiting behind other tasks on a slow share is no stall."""
+        return max(self.since_s, self.opener.progressed_s)
 
 
 class _Closing:
-    """Closes the files of a task, once: by a second time their numbers may be those of other files."""
+    """Closes the files of a task once: after that, their descriptors may belong to other files."""
 
     def __init__(self, opener: FileOpener, files: Files) -> None:
         self._opener = opener
         self._files: Files | None = files
 
     def __call__(self) -> None:
-        """Close them, unless that was done."""
+        """Close the files, unless that was done."""
         files, self._files = self._files, None
         if files is not None:
             self._opener.close(files)
 
 
 class FileOpeningPool:
-    """A pool whose tasks come with their files; implements `TaskPool`.
+    """A pool whose tasks come with open files; implements `TaskPool`.
 
     Args:
         pool: the workers.
-        clock: its monotonic side.
+        clock: source of monotonic time.
     """
 
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
-        self._heard: deque[tuple[_Opening, Files | Failure | None]] = deque()
+        self._received: deque[tuple[_Opening, Files | Failure | None]] = deque()
         self._opening: dict[int, _Opening] = {}
         self._ready: deque[tuple[_Opening, Files]] = deque()
         self._given_up: set[_Opening] = set()
-        self._alone: int | None = None  # the job at work that no other may run beside
-        # Those of a poll that fails midway are handed out by the next one.
+        self._alone: int | None = None  # the running job that needs the pool for itself
+        # Kept if a poll fails midway, and returned by the next one.
         self._events: list[PoolEvent] = []
         self._log = get()
 
@@ -117,12 +117,12 @@ class FileOpeningPool:
 
     @property
     def busy(self) -> int:
-        """How many tasks are running, or about to."""
+        """How many tasks are running or about to run."""
         return self._pool.busy + len(self._ready) + len(self._prompt)
 
     @property
     def facts(self) -> WorkerFacts | None:
-        """What the workers say of themselves."""
+        """What the workers report about themselves."""
         return self._pool.facts
 
     @property
@@ -132,35 +132,35 @@ class FileOpeningPool:
 
     @property
     def waiting(self) -> Collection[int]:
-        """Jobs that wait for a disk or share, and have for a while: in a worker, or on their way to one."""
+        """Jobs that have waited for a disk or share for longer than `SUBSTITUTE_AFTER_S`, in a worker or before it."""
         prompt = {one.task.job for one in self._prompt}
         return [*self._pool.waiting, *(job for job in self._opening if job not in prompt)]
 
     @property
     def left_behind(self) -> Collection[int]:
-        """Jobs over which workers or openings got stuck that have not ended to this day."""
+        """Jobs whose worker or opening got stuck and has not ended yet."""
         return [*self._pool.left_behind, *(one.task.job for one in self._given_up)]
 
     def takes(self, *, tagged: bool) -> bool:
-        """Whether a task of a folder of this kind could be started now."""
+        """Whether a task of a folder of this kind could start now."""
         ahead = [*(one for one, _ in self._ready), *self._prompt]
         return self._pool.room(tagged=tagged) > sum(one.task.tagged is tagged for one in ahead)
 
     def submit(self, task: Task, opener: FileOpener) -> None:
-        """Have a task's files opened, and give it to a worker then."""
+        """Have the files of a task opened, then give it to a worker."""
         opening = _Opening(task=task, opener=opener, since_s=self._clock.monotonic_s())
         self._opening[task.job] = opening
-        opener.open(task, partial(self._hear, opening), partial(self._is_wanted, opening))
+        opener.open(task, partial(self._receive, opening), partial(self._is_wanted, opening))
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """Wait for events, ``wake`` or the time-out, whichever is first; and give workers what is open by now."""
+        """Wait for events, ``wake`` or the timeout, whichever is first, and give workers the tasks whose files are open."""
         self._take_openings()
         self._give_up()
         self._hand_over()
-        heard = self._pool.poll(0.0 if self._events else self._due_s(timeout_s))
-        if any(event.job == self._alone for event in heard):
+        polled = self._pool.poll(0.0 if self._events else self._due_s(timeout_s))
+        if any(event.job == self._alone for event in polled):
             self._alone = None
-        self._events += heard
+        self._events += polled
         self._take_openings()
         self._hand_over()
         events, self._events = self._events, []
@@ -171,7 +171,7 @@ class FileOpeningPool:
         self._pool.wake()
 
     def recycle(self) -> None:
-        """Replace every worker by a fresh one."""
+        """Replace every worker by a new one."""
         self._pool.recycle()
 
     def close(self) -> None:
@@ -179,23 +179,23 @@ class FileOpeningPool:
         self._pool.close()
 
     def _is_wanted(self, opening: _Opening) -> bool:
-        """Whether its files are still to be opened; asked by its folder's thread."""
+        """Whether the files are still to be opened. Called from the folder's thread."""
         return opening not in self._given_up
 
-    def _hear(self, opening: _Opening, opened: Files | Failure | None) -> None:
-        """A folder's thread has opened the files of a task, or says why it cannot."""
-        self._heard.append((opening, opened))
+    def _receive(self, opening: _Opening, opened: Files | Failure | None) -> None:
+        """Take the outcome of an opening. Called from the folder's thread."""
+        self._received.append((opening, opened))
         self._pool.wake()
 
     @property
     def _prompt(self) -> list[_Opening]:
-        """Those that have not waited for long, be it for their own files or for those before them on a slow share."""
+        """Tasks that have waited for less than `SUBSTITUTE_AFTER_S`, for their own files or for earlier ones."""
         now_s = self._clock.monotonic_s()
         return [one for one in self._opening.values() if now_s - one.since_s < SUBSTITUTE_AFTER_S]
 
     def _take_openings(self) -> None:
-        while self._heard:
-            opening, opened = self._heard.popleft()
+        while self._received:
+            opening, opened = self._received.popleft()
             if opened is None or opening in self._given_up:
                 self._given_up.discard(opening)
                 if isinstance(opened, Files):
@@ -220,7 +220,7 @@ class FileOpeningPool:
             self._events.append(lost)
 
     def _hand_over(self) -> None:
-        """Give open tasks to workers; one that came late may have to wait for another's end, or for all to end."""
+        """Give tasks with open files to workers. A task may have to wait for a free worker, or for all to be free."""
         for ready in list(self._ready):
             task = ready[0].task
             if not self._pool.serves(tagged=task.tagged):
@@ -233,7 +233,7 @@ class FileOpeningPool:
                 self._ready.remove(ready)
 
     def _start(self, opening: _Opening, files: Files) -> None:
-        """Give an open task to a worker; it fails where that does by a fault of ours."""
+        """Give a task to a worker. An unforeseen error fails the job."""
         task, close = opening.task, _Closing(opening.opener, files)
         try:
             self._pool.submit(task, files, close)
@@ -248,12 +248,12 @@ class FileOpeningPool:
                 self._alone = task.job
 
     def _withdraw(self, opening: _Opening, files: Files) -> None:
-        """Its folder is leaving or has become one of the other kind, and the last workers of its kind went with it."""
+        """Return a task: its folder is leaving or changed its kind, and there are no workers left for the old kind."""
         opening.opener.close(files)
         self._events.append(Withdrawn(job=opening.task.job))
 
     def _due_s(self, timeout_s: float) -> float:
-        """How long may be waited: it has deadlines of its own to see to."""
+        """Return how long ``poll`` may wait, given the deadlines of the openings."""
         now_s = self._clock.monotonic_s()
         ends = [one.stands_still_since_s + STALL_S[Step.READ] for one in self._opening.values()]
         ends += [one.since_s + SUBSTITUTE_AFTER_S for one in self._prompt]

@@ -1,7 +1,7 @@
-"""The pool on this machine: slots, their deadlines, and their replacement.
+"""The pool on this machine: slots, their deadlines and their replacement.
 
-No lock is shared between slots and nothing waits for one of them: a worker that crashes, hangs, or hangs
-even when killed costs its own job's time and nobody else's.
+Slots share no lock, and nothing waits for one of them: a worker that crashes, hangs, or survives being killed costs only
+the time of its own job.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ START_TIMEOUT_S: Final = 60.0
 """Loading the model takes under a second; a slow disk at boot may need much longer."""
 
 ABANDON_S: Final = 2.0
-"""A worker that outlives SIGKILL by this is stuck in the kernel: it is left behind and replaced."""
+"""A worker that survives SIGKILL for this long is stuck in the kernel: it is abandoned and replaced."""
 
-# -P: a module that lies in the current directory must never be imported.
+# -P: a module in the current directory must never be imported.
 WORKER: Final = (sys.executable, "-P", "-m", "cutoutd.pool.worker")
 
 
 class LocalPool:
     """Worker slots on this machine; implements `cutoutd.protocols.Pool`.
 
-    All methods but ``wake`` belong to one thread, the one that lives as long as the process: the kernel
-    ends the workers when the thread that started them ends.
+    All methods but ``wake`` belong to one thread, which must live as long as the process: the kernel ends the workers when
+    the thread that started them ends.
 
     Args:
         size: number of slots.
-        setup: gives what a new worker is told; asked anew for each, since limits may have changed.
-        job_timeout_s: from the moment a task is given.
-        clock: its monotonic side.
-        command: what a worker is; anything that speaks `cutoutd.pool.wire`.
-        spares: processes of this command that were started already; those it takes are removed from the list.
+        setup: returns the set-up of a new worker; called for each, since limits may have changed.
+        job_timeout_s: seconds from the moment a worker gets a task.
+        clock: source of monotonic time.
+        command: command of a worker; any program that speaks `cutoutd.pool.wire`.
+        spares: processes of this command that were started already; those that are used are removed from the list.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class LocalPool:
         self._stale: set[WorkerSlot] = set()
         self._usage = UsageWatch()
         self._starts = StartPolicy(clock)
-        # Those of a poll that fails midway are handed out by the next one.
+        # Kept if a poll fails midway, and returned by the next one.
         self._events: list[PoolEvent] = []
         self.facts: WorkerFacts | None = None
         self._replace_missing(spares)
@@ -97,7 +97,7 @@ class LocalPool:
 
     @property
     def idle(self) -> int:
-        """Tasks that could be started now: as many as ``size`` work, but for those that wait for a share."""
+        """How many tasks could start now: at most ``size`` run, not counting those that wait for a share."""
         free = sum(self._is_free(slot) for slot in self._slots)
         at_work = sum(slot.job is not None for slot in self._slots) - len(self.waiting)
         return max(
@@ -105,21 +105,21 @@ class LocalPool:
         )  # a share that answers again may leave more at work than `size`
 
     def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- one kind of worker for both kinds of folder
-        """How many tasks could be started now."""
+        """How many tasks could start now."""
         return self.idle
 
     def serves(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- likewise
-        """Whether there are workers at all, or will be."""
+        """Whether there are workers, or will be."""
         return self._size > 0
 
     @property
     def busy(self) -> int:
-        """Slots that have one."""
+        """Number of slots that have a task."""
         return sum(slot.job is not None for slot in self._slots)
 
     @property
     def waiting(self) -> Collection[int]:
-        """Jobs whose workers wait for a disk or share, and have for a while."""
+        """Jobs whose workers have waited for a disk or share for longer than `SUBSTITUTE_AFTER_S`."""
         now_s = self._clock.monotonic_s()
         return [
             slot.job
@@ -129,7 +129,7 @@ class LocalPool:
 
     @property
     def left_behind(self) -> Collection[int]:
-        """Jobs over which workers got stuck that have not ended to this day."""
+        """Jobs whose workers got stuck and have not ended yet."""
         return [slot.job for slot in self._abandoned if slot.job is not None]
 
     @property
@@ -139,11 +139,11 @@ class LocalPool:
 
     @property
     def is_sound(self) -> bool:
-        """Whether a new worker has shown that it can work since the last one died."""
+        """Whether a new worker has passed the self-test since the last one died."""
         return self._starts.are_sound
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
-        """Give a task to an idle slot; only while ``idle`` is above 0."""
+        """Give a task to an idle slot. Allowed only while ``idle`` is above 0."""
         slot = next(slot for slot in self._slots if self._is_free(slot))
         now_s = self._clock.monotonic_s()
         slot.give(
@@ -160,15 +160,15 @@ class LocalPool:
         try:
             os.write(self._wake_in, b"\0")
         except BlockingIOError:
-            return  # full: it wakes anyway
+            return  # the pipe is full, so the poll ends anyway
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """Wait for events, ``wake`` or the time-out, whichever is first.
+        """Wait for events, ``wake`` or the timeout, whichever is first.
 
         Raises:
-            ModelError: the model does not load.
+            ModelError: the model cannot be loaded.
             SandboxError: a layer of the sandbox is missing, and all are required.
-            WorkersFailError: no worker comes up, time after time.
+            WorkersFailError: too many starts in a row failed.
         """
         for slot in self._slots:
             slot.send_rest()
@@ -179,7 +179,7 @@ class LocalPool:
             elif key.data is self._stderr:
                 self._stderr.take(self._clock.monotonic_s())
             elif isinstance(key.data, WorkerSlot):
-                self._events += self._listen(key.data)
+                self._events += self._on_readable(key.data)
         self._enforce_deadlines()
         self._retire_stale()
         self._retire_surplus()
@@ -188,24 +188,24 @@ class LocalPool:
         return events
 
     def fileno(self) -> int:
-        """A descriptor that is readable while there is something for ``poll`` to hear."""
+        """Return a descriptor that is readable while there is something for ``poll`` to read."""
         return self._selector.fileno()
 
     def due_s(self, timeout_s: float) -> float:
-        """How long ``poll`` would wait at most: it has deadlines of its own to see to."""
+        """Return how long ``poll`` would wait at most, given its own deadlines."""
         return self._until_next_deadline(timeout_s)
 
     def resize(self, size: int) -> None:
-        """Have so many slots from the next ``poll`` on; idle ones that are too many end."""
+        """Set the number of slots from the next ``poll`` on. Surplus slots end once they are idle."""
         self._size = size
 
     def recycle(self) -> None:
-        """Replace every worker by a fresh one, the busy ones once they are idle."""
+        """Replace every worker by a new one, the busy ones once they are idle."""
         self._stale = {slot for slot in self._slots if slot.state is not SlotState.DYING}
         self.wake()
 
     def close(self) -> None:
-        """End all workers at once; never waits for a stuck one."""
+        """End all workers at once. Never waits for a stuck one."""
         now_s = self._clock.monotonic_s()
         for slot in self._slots:
             slot.retire(now_s)
@@ -220,21 +220,21 @@ class LocalPool:
     def _is_free(self, slot: WorkerSlot) -> bool:
         return slot.state is SlotState.IDLE and slot not in self._stale
 
-    def _listen(self, slot: WorkerSlot) -> list[PoolEvent]:
+    def _on_readable(self, slot: WorkerSlot) -> list[PoolEvent]:
         events: list[PoolEvent] = []
         try:
             lines, ended = slot.read()
             for line in lines:
-                events += self._hear(slot, line)
+                events += self._on_message(slot, line)
         except wire.WireError as error:
             self._log.warning("worker.confused", pid=slot.pid, said=str(error))
-            self._end_confused(slot)
+            self._end_faulty(slot)
             return events
         except Exception as error:
             if is_expected(error):
                 raise
             report(self._log, error, over="what a worker said", pid=slot.pid)
-            self._end_confused(slot)
+            self._end_faulty(slot)
             return events
         if ended:
             self._selector.unregister(slot.reports)
@@ -242,13 +242,13 @@ class LocalPool:
                 slot.kill(self._clock.monotonic_s(), timed_out=False)
         return events
 
-    def _end_confused(self, slot: WorkerSlot) -> None:
+    def _end_faulty(self, slot: WorkerSlot) -> None:
         slot.kill(self._clock.monotonic_s(), timed_out=False)
         self._selector.unregister(slot.reports)
 
-    def _hear(self, slot: WorkerSlot, line: bytes) -> list[PoolEvent]:
+    def _on_message(self, slot: WorkerSlot, line: bytes) -> list[PoolEvent]:
         if slot.state is SlotState.DYING:
-            return []  # it was killed over this task, which is somebody else's by now
+            return []  # it was killed over this task, which another worker may have by now
         message = wire.decode_message(line)
         starts = isinstance(message, WorkerFacts | Failure)
         if (slot.state is SlotState.STARTING) != starts:
@@ -256,7 +256,9 @@ class LocalPool:
         if isinstance(message, WorkerFacts):
             slot.rest()
             self._usage.begin(slot, self._clock.monotonic_s(), has_drivers=message.provider != "cpu")
-            say = self._log.info if self.facts is None else self._log.debug  # the first says what really runs
+            say = (
+                self._log.info if self.facts is None else self._log.debug
+            )  # the first one shows what is in use
             self.facts = message
             self._starts.worked(self_tested=slot.self_tests)
             say(
@@ -268,7 +270,7 @@ class LocalPool:
             )
             return []
         if isinstance(message, Failure):
-            self._turn_away(slot, message)
+            self._refuse(slot, message)
             return []
         job = message.job if isinstance(message, wire.Progress) else message[0]
         if slot.job != job or slot.state is not SlotState.BUSY:
@@ -283,15 +285,15 @@ class LocalPool:
         if alone:
             slot.retire(
                 self._clock.monotonic_s()
-            )  # memory that one huge picture took is not given back otherwise
+            )  # a process does not give back the memory that one huge picture took
         return [Finished(job=job, report=report)]
 
-    def _turn_away(self, slot: WorkerSlot, why: Failure) -> None:
-        """End a worker that cannot work; what no other start would change ends all.
+    def _refuse(self, slot: WorkerSlot, why: Failure) -> None:
+        """End a worker that cannot work. A fault that every worker would have is raised.
 
         Raises:
-            ModelError: it is the model.
-            SandboxError: it is the sandbox.
+            ModelError: the model cannot be loaded.
+            SandboxError: a required layer of the sandbox is missing.
         """
         for kind in (ModelError, SandboxError):
             if why.code is kind.code:
@@ -328,7 +330,7 @@ class LocalPool:
             self._log.warning("worker.lost", pid=slot.pid, job=slot.job, why=why, timed_out=slot.timed_out)
             return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck, stalled=slot.stalled)]
         if slot.did_not_start:
-            # It has seen no picture yet: none speaks through it.
+            # It has read no picture yet, so its output can be trusted as far as the log.
             why += f"; its last words: {last}" if last and not slot.reason else ""
             self._starts.failed(why, is_first=self.facts is None)
         elif not slot.retired:
@@ -336,7 +338,7 @@ class LocalPool:
         return []
 
     def _forget(self, slot: WorkerSlot) -> str:
-        """Close its pipes; its last words."""
+        """Close the pipes of a slot and return the last line of its standard error."""
         self._slots.remove(slot)
         self._stale.discard(slot)
         if slot.reports in self._selector.get_map():
@@ -351,13 +353,13 @@ class LocalPool:
             slot.retire(self._clock.monotonic_s())
 
     def _retire_surplus(self) -> None:
-        """A share that hung answers again: those that were started in place of its workers are not needed."""
+        """End idle workers that replaced ones stuck on a share, once the share answers again."""
         surplus = len(self._slots) - self._wanted()
         for slot in [slot for slot in self._slots if slot.state is SlotState.IDLE][: max(0, surplus)]:
             slot.retire(self._clock.monotonic_s())
 
     def _wanted(self) -> int:
-        """How many slots there should be: half as many again, at most, if some wait for a share."""
+        """Return how many slots there should be: up to half as many more while some wait for a share."""
         return self._size + min(len(self.waiting), max(1, self._size // 2))
 
     def _replace_missing(self, spares: list[Spawned] | None = None) -> None:
@@ -379,7 +381,7 @@ class LocalPool:
             self._stderr.add(slot.stderr, slot.pid, self._clock.monotonic_s())
 
     def _one_tries_for_all(self) -> bool:
-        """Whether starts have failed, and the next one to show whether they still do is under way."""
+        """Whether starts have failed, and one further attempt is under way."""
         return self._starts.have_failed and any(slot.state is SlotState.STARTING for slot in self._slots)
 
     def _until_next_deadline(self, timeout_s: float) -> float:

@@ -1,7 +1,7 @@
-"""Tries a model: in a process of its own, locked in before it reads a byte of the file, which may be hostile.
+"""Tries a model in a sandboxed process. The sandbox is active before the file, which may be hostile, is read.
 
-Two halves. `try_model` starts ``python -P -m cutoutd.pool.model_trial`` and believes what it says no more than it must; `main`
-is that process. It must not touch any other file.
+`try_model` starts ``python -P -m cutoutd.pool.model_trial`` and checks its answer; `main` is that process. It must not touch
+any other file.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 300.0
 _HEIGHT, _WIDTH = 360, 480
 _OUTSIDE: Final = 0.05
-"""By so much an output that is a share may leave 0..1 through rounding."""
+"""How far values of an output from 0 to 1 may leave that range through rounding."""
 
 _INSIDE: Final = 0.5
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class UnusableModelError(ModelError):
-    """It was tried, and does not work here or as it was described."""
+    """The model was tried, and does not work here or does not match its description."""
 
     code = FailureCode.UNUSABLE_MODEL
     title = "The model cannot be used"
@@ -51,14 +51,14 @@ class UnusableModelError(ModelError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelTrial:
-    """What came of it.
+    """Result of a trial.
 
     Attributes:
-        provider: what the model really ran on.
-        seconds: of one inference, the second one.
-        low, high: least and greatest value of its output.
-        overlap: intersection over union of what it takes for the subject of our picture, and what is.
-        memory_mb: address space that it took at most, MiB; 0 where the system does not tell.
+        provider: execution provider that the model ran on.
+        seconds: duration of the second inference.
+        low, high: least and greatest value of the output.
+        overlap: intersection over union of the predicted and the real subject of the test picture.
+        memory_mb: greatest address space that the model took, in MiB; 0 where the system does not report it.
     """
 
     provider: str
@@ -70,15 +70,15 @@ class ModelTrial:
 
 
 def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> ModelTrial:
-    """Run a model on a picture of ours: a red ball on pale ground.
+    """Run a model on a generated picture of a red ball on a pale ground.
 
     Args:
-        model: with its file.
-        provider: execution provider by name, or ``auto``.
-        memory_mb: address space it may take.
+        model: the model and its file.
+        provider: name of an execution provider, or ``auto``.
+        memory_mb: limit of the address space, in MiB.
 
     Raises:
-        UnusableModelError: it does not load or run, or its process died over it.
+        UnusableModelError: the model cannot be loaded or run, or the process died.
     """
     setup = wire.Setup(
         parent=os.getpid(),
@@ -89,7 +89,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> ModelTrial:
         max_pixels=_HEIGHT * _WIDTH,
         max_file_bytes=0,
     )
-    with tempfile.TemporaryFile() as answer:  # not a pipe: the process can be kept from writing without end
+    with tempfile.TemporaryFile() as answer:  # not a pipe: the size of a file can be limited
         try:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "cutoutd.pool.model_trial"],
@@ -137,31 +137,31 @@ def _number(value: object) -> float:
 
 
 def _provider(value: object) -> str:
-    """A name such as the ones that onnxruntime has: whoever says it may be a model's file."""
+    """Check the name of a provider: a hostile model may have chosen it."""
     if not isinstance(value, str) or not _PROVIDER.fullmatch(value):
         raise ValueError("that is no name of a provider")
     return value
 
 
 def _plausible(figures: dict[str, float], memory_mb: int) -> dict[str, float]:
-    """Figures that can be: what it took is less than it was allowed, and grants a worker as much later."""
+    """Check the figures: a later memory limit is derived from them."""
     if not 0 <= figures["memory_mb"] <= memory_mb or figures["seconds"] < 0:
         raise ValueError("that cannot be")
     return figures
 
 
 def main() -> int:
-    """Be the process that tries."""
+    """Run the process that tries a model."""
     setup = wire.decode_setup(sys.stdin.buffer.readline())
     die_with_parent(setup.parent)
     resource.setrlimit(resource.RLIMIT_FSIZE, (wire.MAX_LINE_BYTES, wire.MAX_LINE_BYTES))
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # a library that prints must not disturb it
+    os.dup2(2, 1)  # a library that prints must not disturb the answer
     try:
         message = asdict(_tried(setup))
     except CutoutdError as error:
         message = {"refused": error.cause, "advice": error.advice}
-    except Exception as error:  # noqa: BLE001 -- onnxruntime raises whatever it likes, and the parent is to hear of it
+    except Exception as error:  # noqa: BLE001 -- onnxruntime raises any kind, and the parent needs the message
         message = {"refused": f"it does not run ({error})"}
     answer.write(json.dumps(message))
     answer.close()
@@ -169,13 +169,13 @@ def main() -> int:
 
 
 def _tried(setup: wire.Setup) -> ModelTrial:
-    # Ours, so before the door closes: what they read at their import is not reached afterwards.
+    # Imported before the sandbox is active: files that these imports read cannot be read afterwards.
     import numpy as np  # noqa: PLC0415
     import onnxruntime  # noqa: F401, PLC0415
 
     from cutoutd.engine.matting.matte_model import MatteModel  # noqa: PLC0415
 
-    # onnxruntime opens the model by its name: it is the one file that this process is to read, and may be as large as memory.
+    # onnxruntime opens the model by its name: the one file that this process must read, and as large as memory at worst.
     status = _status()
     confine_worker(
         read=(setup.models[0].file, *own_code()),
@@ -206,7 +206,7 @@ def _tried(setup: wire.Setup) -> ModelTrial:
 
 
 def _status() -> BinaryIO | None:
-    """What the system says of this process (proc(5)), kept open; None where there is no such file."""
+    """Return /proc/self/status (proc(5)), kept open; None where it does not exist."""
     try:
         return open("/proc/self/status", "rb", buffering=0)  # noqa: PTH123 -- closed with the process
     except OSError:
@@ -239,7 +239,7 @@ def _overlap(raw: NDArray[np.float32], ball: NDArray[np.bool_], *, stretched: bo
 
 
 def _picture() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A shaded red ball on pale ground, uint8 (H, W, 3); and where it is."""
+    """Return a shaded red ball on a pale ground, uint8 (H, W, 3), and the mask of the ball, bool (H, W)."""
     import numpy as np  # noqa: PLC0415 -- as in `_tried`
 
     y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.float32)

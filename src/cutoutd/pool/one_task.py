@@ -1,4 +1,4 @@
-"""One picture through a pool, for whoever cuts just one: doctor's trial, and a replay."""
+"""Runs a single task through a pool, for `cutoutd doctor` and for replays."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _RUN: Final = "single"
 
 
 def task_for(source: Path, directory: Path, recipe: Recipe) -> tuple[Task, Staging]:
-    """A task about one file, as it is now, and where its results are staged.
+    """Return a task for one file as it is now, and the staging directory of its results.
 
     Args:
         source: the file.
-        directory: that results are staged below; it is there, and nobody else's.
-        recipe: what its cutout looks like.
+        directory: an existing directory, used by the caller alone, below which results are staged.
+        recipe: how the cutout is to look.
 
     Raises:
-        OSError: it is not there, or the directory cannot be written to.
+        OSError: the file does not exist, or the directory cannot be written to.
     """
     status = source.stat()
     staging = Staging(directory, _RUN)
@@ -52,21 +52,21 @@ def task_for(source: Path, directory: Path, recipe: Recipe) -> tuple[Task, Stagi
     return task, staging
 
 
-def through(pool: Pool, task: Task, staging: Staging, clock: Clock, end_s: float) -> PoolEvent | None:
-    """Give a task to a worker as soon as one is ready, and wait for what it says.
+def run_task(pool: Pool, task: Task, staging: Staging, clock: Clock, end_s: float) -> PoolEvent | None:
+    """Give a task to a worker as soon as one is ready, and wait for the result.
 
     Args:
-        pool: has just been made.
-        task: the one.
-        staging: where its results go.
-        clock: its monotonic side.
-        end_s: when to wait no longer.
+        pool: a new pool.
+        task: the task.
+        staging: staging directory of the results.
+        clock: source of monotonic time.
+        end_s: end of the wait, in monotonic seconds.
 
     Returns:
-        What became of it; None if time is up.
+        The event that ended the task; None when the time is up.
 
     Raises:
-        CutoutdError: its files cannot be opened, or as from `cutoutd.protocols.Pool.poll`.
+        CutoutdError: the files cannot be opened, or as from `cutoutd.protocols.Pool.poll`.
     """
     given = False
     with clock.ticking():

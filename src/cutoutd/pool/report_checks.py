@@ -1,7 +1,7 @@
-"""Whether what a worker says can be true: sizes of messages, ranges of numbers, and what fits the task it was given.
+"""Checks that the messages of a worker are plausible: their size, the ranges of numbers, and whether they fit the task.
 
-A worker reads hostile pictures, and one of them may speak through it. What it says goes into sidecars, the journal and the
-log, and is counted with. It must not read anything but the values it is given.
+A hostile picture may have taken over its worker, whose messages go into sidecars, the journal and the log. It must not read
+anything but the values that are passed in.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from cutoutd.recipe import Rendition
 
 MAX_TEXT: Final = 2000
-"""Characters of one text; an honest worker shortens its own."""
+"""Characters of one text; a correct worker shortens its own."""
 
 MAX_ITEMS: Final = 200
-"""Of one list or table: 20 renditions, and some remarks about each."""
+"""Entries of one list or table: 20 renditions, and some warnings about each."""
 
 MAX_VALUES: Final = 5000
-"""Of one message, all together."""
+"""Values of one message in total."""
 
 MAX_DEPTH: Final = 6
-"""An honest message has a table in a list in a table."""
+"""Levels of nesting; a correct message has a table in a list in a table."""
 
 SLACK_MS: Final = 1000.0
-"""Between the clock of a worker and ours."""
+"""Tolerance between the clock of a worker and that of the supervisor."""
 
 MAX_DELAY_S: Final = 3600.0
-"""No passing fault rests for longer."""
+"""Longest delay of a temporary failure."""
 
 MAX_VERSION: Final = 1000
-"""Of the method that follows strokes."""
+"""Version of the method that follows strokes."""
 
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -49,12 +49,12 @@ _STEP: Final = re.compile(r"[a-z][a-z_-]{0,39}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What a worker has in hand.
+    """The task that a worker has.
 
     Attributes:
-        task: that it was given.
-        max_pixels: of a picture and of a result, as it was told.
-        since_ms: milliseconds that have passed since it was given.
+        task: the task.
+        max_pixels: limit for a picture and for a result, as set for the worker.
+        since_ms: milliseconds since the worker got the task.
     """
 
     task: Task
@@ -63,10 +63,10 @@ class Asked:
 
 
 def fault_of_message(message: object) -> str:
-    """Why a message is none that an honest worker sends, by its size alone; empty if it may be one.
+    """Return why no correct worker sends such a message, judged by its size alone; empty if it is acceptable.
 
     Args:
-        message: JSON, read.
+        message: parsed JSON.
     """
     left = MAX_VALUES
     values: list[tuple[object, int]] = [(message, 0)]
@@ -88,7 +88,7 @@ def fault_of_message(message: object) -> str:
 
 
 def shortened(value: Any) -> Any:  # noqa: ANN401 -- any JSON value, and the same kind comes back
-    """What an honest worker says, short enough that it is taken."""
+    """Shorten the texts and lists of a JSON value so that `fault_of_message` accepts it."""
     if isinstance(value, str):
         text = _as_text(value)
         return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
@@ -100,11 +100,11 @@ def shortened(value: Any) -> Any:  # noqa: ANN401 -- any JSON value, and the sam
 
 
 def fault_of_report(report: Report, asked: Asked) -> str:
-    """Why a report cannot be true of the task it is about; empty if it can.
+    """Return why a report cannot be true of its task; empty if it can.
 
     Args:
-        report: with the right types.
-        asked: what it is about.
+        report: a report whose values have the right types.
+        asked: the task that the report is about.
     """
     return next(_faults(report, asked), "")
 
@@ -192,12 +192,12 @@ def _lies_in(box: tuple[int, int, int, int], staged: Staged) -> bool:
 
 
 def largest_size(rendition: Rendition, width: int, height: int) -> tuple[int, int]:
-    """No result of a rendition is wider or higher than this.
+    """Return the greatest width and height that a result of a rendition can have, in pixels.
 
     Args:
-        rendition: says what is wanted.
-        width: of the picture, pixels.
-        height: likewise.
+        rendition: the rendition.
+        width: width of the picture, pixels.
+        height: height of the picture, pixels.
     """
     if rendition.canvas is not None:
         return rendition.canvas
@@ -234,15 +234,15 @@ def _faults_of_hash(*sums: str | None) -> Iterator[str]:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it is what people read: it goes to terminals, into logs and to hooks, and sidecars must be UTF-8.
+    """Whether a text can be shown in a terminal, a log and a hook, and written as UTF-8.
 
-    Half a character, as a file name may hold, is none.
+    Lone surrogates, which a file name may hold, cannot.
     """
     return value.isprintable() or value.replace("\n", "").isprintable()
 
 
 def _as_text(value: str) -> str:
-    """With what is no text escaped."""
+    """Escape the characters that cannot be shown."""
     if _is_text(value):
         return value
     return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in value)

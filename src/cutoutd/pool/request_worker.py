@@ -1,8 +1,8 @@
-"""A process that is locked in as a worker is, and is asked one thing after the other: for pictures to look at.
+"""A sandboxed process that answers one request after the other, such as for previews of pictures.
 
-`RequestWorker` is the side that asks, `serve` the side that answers. What is asked goes as a line of JSON, with opened
-files; what is answered is a line of JSON, and as many bytes after it as that says. The process may crash, hang or lie: its
-answer is bounded in time and size, and whoever asks must check what it says. It must not know what is asked for.
+`RequestWorker` sends the requests, `serve` answers them. A request is a line of JSON with open files; an answer is a line of
+JSON, followed by as many bytes as it says. The process may crash, hang or lie: its answer is bounded in time and size, and
+the caller must check its content. It must not know what the requests are about.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 START_S: Final = 30.0
 END_S: Final = 10.0
-"""A process that was killed is gone within milliseconds, but where the machine has far too much to do."""
+"""A killed process is gone within milliseconds, unless the machine is overloaded."""
 MAX_HEAD_BYTES: Final = 1 << 16
 MAX_BODY_BYTES: Final = 4 << 20
-"""Of an answer: an honest one has some 100 KiB."""
+"""Bytes of an answer; a correct one has about 100 KiB."""
 
 _BODY: Final = "body"
 _AT_A_TIME: Final = 1 << 16
@@ -37,13 +37,13 @@ _RETRY_S: Final = 0.002
 
 
 class RequestWorker:
-    """One such process; whoever has it asks from one thread at a time.
+    """One such process. Requests come from one thread at a time.
 
-    To be made in a thread that lives as long as the process is wanted: the kernel takes that thread for its parent.
+    It must be made in a thread that lives as long as the process is needed: the kernel takes that thread for its parent.
 
     Args:
-        command: what to start.
-        setup: what it is told first; `serve` says what must be in it.
+        command: command to start.
+        setup: the set-up that is sent first; `serve` lists what it must contain.
 
     Raises:
         OSError: the system has no more processes or descriptors.
@@ -75,27 +75,27 @@ class RequestWorker:
         return self._process.pid
 
     def start(self) -> bool:
-        """Tell it its set-up, and wait until it is locked in; whether it is. If not, it is to be ended."""
+        """Send the set-up and wait until the sandbox is active. Returns whether it is; if not, the process is to be ended."""
         return self.ask(self._setup, START_S) is not None
 
     def ask(
         self, document: Mapping[str, object], timeout_s: float, files: Sequence[int] = ()
     ) -> tuple[dict[str, Any], bytes] | None:
-        """Ask, and wait for the answer.
+        """Send a request and wait for the answer.
 
         Args:
-            document: what becomes JSON.
-            timeout_s: how long to wait.
-            files: descriptors of opened files that go with it.
+            document: the request, encoded as JSON.
+            timeout_s: how long to wait, in seconds.
+            files: descriptors of open files that are sent along.
 
         Returns:
-            What it said, and the bytes that came with it; None if it said nothing that could be understood, or not in time:
-            it is to be ended then.
+            The answer and the bytes that came with it; None if there was no valid answer in time: the process is to be ended
+            then.
         """
         end_s = time.monotonic() + timeout_s
         try:
             self._asks.send(json.dumps(document).encode("ascii") + b"\n", files)
-            while not self._asks.send_rest():  # a long line is taken in parts
+            while not self._asks.send_rest():  # a long line is sent in parts
                 if time.monotonic() > end_s:
                     return None
                 time.sleep(_RETRY_S)
@@ -112,11 +112,11 @@ class RequestWorker:
         return None if body is None else (said, body)
 
     def kill(self) -> None:
-        """Have it answer nobody any more, from any thread; whoever waits for an answer gets none."""
+        """Kill the process, from any thread. A caller that waits for an answer gets None."""
         self._process.kill()
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process and release its pipes."""
         self._process.kill()
         self._asks.close()
         if self._process.stdout is not None:
@@ -150,7 +150,7 @@ class RequestWorker:
         return bool(data)
 
     def _wait(self, end_s: float) -> bool:
-        """Wait until it says something."""
+        """Wait until there is something to read. Returns whether there is."""
         left_s = end_s - time.monotonic()
         return left_s > 0 and bool(select.select([self._descriptor], [], [], left_s)[0])
 
@@ -160,32 +160,32 @@ class RequestWorker:
         return self._process.stdout.fileno()
 
 
-class Questions:
-    """What comes from a `RequestWorker`, at the other side.
+class Requests:
+    """The requests of a `RequestWorker`, in the process that answers.
 
     Args:
-        asked: the channel.
+        asked: the channel that they come through.
     """
 
     def __init__(self, asked: channel.Receiver) -> None:
         self._asked = asked
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
-        """What is asked next, and the files that come with it, which are the caller's; None at the end."""
+        """Wait for the next request. Returns it and its open files, which the caller closes; None at the end."""
         line, descriptors = self._asked.receive()
         return (json.loads(line), descriptors) if line else None
 
     def is_waiting(self) -> bool:
-        """Whether the next one has come already."""
+        """Whether the next request is there already."""
         return bool(select.select([self._asked.fileno()], [], [], 0)[0])
 
 
 def say(document: Mapping[str, object], body: bytes = b"") -> None:
-    """Answer.
+    """Send an answer.
 
     Args:
-        document: what becomes JSON.
-        body: goes after it.
+        document: the answer, encoded as JSON.
+        body: bytes that follow it.
     """
     line = json.dumps({**document, _BODY: len(body)} if body else document).encode("ascii") + b"\n"
     left = memoryview(line + body)
@@ -194,18 +194,18 @@ def say(document: Mapping[str, object], body: bytes = b"") -> None:
 
 
 def answer_all(
-    questions: Questions,
+    requests: Requests,
     answer: Callable[[Mapping[str, Any], list[int]], tuple[Mapping[str, object], bytes]],
     when_idle: Callable[[], None] = lambda: None,
 ) -> None:
-    """Answer until nobody asks any more; a question that cannot be answered gets ``why``, in words.
+    """Answer requests until the channel ends. A request that cannot be answered gets the reason as ``why``.
 
     Args:
-        questions: what is asked.
-        answer: gets a question and its files, which are closed after it; returns what is said, and the bytes that go with it.
-        when_idle: is called once an answer is given and no other question has come.
+        requests: the requests.
+        answer: function of a request and its files, which are closed afterwards; returns the answer and its bytes.
+        when_idle: called after an answer if no other request has come.
     """
-    while (asked := questions.receive()) is not None:
+    while (asked := requests.receive()) is not None:
         document, descriptors = asked
         said: Mapping[str, object]
         try:
@@ -219,16 +219,16 @@ def answer_all(
         finally:
             channel.close(descriptors)
         say(said, body)
-        if not questions.is_waiting():
+        if not requests.is_waiting():
             when_idle()
 
 
 def content(descriptor: int, max_bytes: int) -> bytes:
-    """All bytes of an opened file.
+    """Return all bytes of an open file.
 
     Raises:
-        LimitError: there are more than so many.
-        OSError: it cannot be read.
+        LimitError: there are more than ``max_bytes``.
+        OSError: the file cannot be read.
     """
     with os.fdopen(os.dup(descriptor), "rb") as file:
         data = file.read(max_bytes + 1)
@@ -237,22 +237,23 @@ def content(descriptor: int, max_bytes: int) -> bytes:
     return data
 
 
-def serve(work: Callable[[Mapping[str, Any], Questions], Callable[[], None]]) -> None:
-    """Be such a process: load what the work takes, be locked in, and work until nobody asks any more.
+def serve(work: Callable[[Mapping[str, Any], Requests], Callable[[], None]]) -> None:
+    """Run such a process: load, activate the sandbox, and answer until the channel ends.
 
-    The set-up has ``parent``, and ``memory_mb`` (address space, MiB), ``required`` (each layer of the sandbox must be there)
-    and may have ``nice`` (as in nice(1)) and ``session_nice`` (likewise, where cores are shared out by session); more is for the work.
+    The set-up has ``parent`` (process id), ``memory_mb`` (address space, MiB) and ``required`` (whether each layer of the sandbox
+    must be active), and may have ``nice`` (as in nice(1)) and ``session_nice`` (likewise, where cores are shared out by session).
+    Other keys are for ``work``.
 
     Args:
-        work: loads all that it takes, before the process is locked in, and returns what answers until the end.
+        work: loads what it needs, before the sandbox is active, and returns the function that answers until the end.
     """
     asked = channel.Receiver(os.dup(0))
     line, _ = asked.receive()
-    if not line:  # it was never needed
+    if not line:  # the process was not needed
         return
     setup = json.loads(line)
     die_with_parent(int(setup["parent"]))
-    answer = work(setup, Questions(asked))
+    answer = work(setup, Requests(asked))
     if behind := int(setup.get("session_nice", 0)):
         step_back_as_session(behind)
     layers = confine_worker(

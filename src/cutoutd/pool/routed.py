@@ -1,8 +1,8 @@
-"""Two pools as one: workers for folders without a tag, and others for tagged ones, which may be uploaded from.
+"""Two pools as one: workers for folders without a tag, and workers for tagged folders, which may upload.
 
-A worker gets the opened files of its task and reaches nothing else; but what it has read once may stay in its memory. So
-one that has read a picture of an untagged folder never makes a copy for the outbox, and no picture, however hostile, and
-no fault of ours can put one into the other's way. It must not know folders or tasks beyond that.
+A worker gets the open files of its task and can reach nothing else, but what it has read may stay in its memory. So a worker
+that has read a picture of an untagged folder never makes a copy for the outbox: neither a hostile picture nor a fault of
+ours can mix the two. It must not know folders or tasks beyond that.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class RoutedPool:
-    """Both pools; implements `cutoutd.protocols.Pool`.
+    """The two pools; implements `cutoutd.protocols.Pool`.
 
     Args:
-        ordinary: for folders without a tag.
-        tagged: for the others.
-        shares: how many slots each of them is to have; asked anew when all workers are replaced.
+        ordinary: workers for folders without a tag.
+        tagged: workers for tagged folders.
+        shares: returns the number of slots of each; called again when all workers are replaced.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RoutedPool:
         return sum(pool.size for pool in self._both)
 
     def room(self, *, tagged: bool) -> int:
-        """How many tasks of folders of this kind could be started now."""
+        """How many tasks of folders of this kind could start now."""
         return (self._tagged if tagged else self._ordinary).room(tagged=tagged)
 
     def serves(self, *, tagged: bool) -> bool:
@@ -54,18 +54,18 @@ class RoutedPool:
 
     @property
     def busy(self) -> int:
-        """Slots that have a task."""
+        """Number of slots that have a task."""
         return sum(pool.busy for pool in self._both)
 
     @property
     def facts(self) -> WorkerFacts | None:
-        """What workers say of themselves; None until all pools that have any are ready."""
+        """What workers report about themselves; None until all pools with slots are ready."""
         known = [pool.facts for pool in self._both if pool.size]
         return known[0] if known and all(known) else None
 
     @property
     def is_sound(self) -> bool:
-        """Whether both can be relied on."""
+        """Whether both pools can be relied on."""
         return all(pool.is_sound for pool in self._both)
 
     @property
@@ -75,15 +75,15 @@ class RoutedPool:
 
     @property
     def left_behind(self) -> Collection[int]:
-        """Jobs over which workers got stuck."""
+        """Jobs whose workers got stuck."""
         return [job for pool in self._both for job in pool.left_behind]
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
-        """Start a task; only while there is room for one of its kind."""
+        """Start a task. Allowed only while there is room for its kind."""
         (self._tagged if task.tagged else self._ordinary).submit(task, files, sent)
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """Wait for events of either."""
+        """Wait for events of either pool."""
         self._selector.select(min(pool.due_s(timeout_s) for pool in self._both))
         for pool in self._both:
             self._events += pool.poll(0.0)
@@ -95,7 +95,7 @@ class RoutedPool:
         self._ordinary.wake()
 
     def recycle(self) -> None:
-        """Replace every worker by a fresh one, as many of each kind as there should be by now."""
+        """Replace every worker by a new one, in the numbers that ``shares`` returns now."""
         for pool, size in zip(self._both, self._shares(), strict=True):
             pool.resize(size)
             pool.recycle()

@@ -1,7 +1,7 @@
-"""A picture of the program's own, cut once by a worker that takes the place of one that died.
+"""Cuts a generated picture once in a worker that replaces one that died.
 
-If that works, the next death is its picture's fault; if not, it is the machine's, and no picture is blamed
-for it. It must not write anything.
+If that works, the next death is attributed to its picture; if not, to the machine, and no picture fails because of it. It
+must not write anything.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _SIDE = 64
 
 
 def self_test(engine: Engine) -> None:
-    """Take a small JPEG through decoder, models, refinement and encoder.
+    """Run a small JPEG through decoder, models, refinement and encoder.
 
     Raises:
-        Exception: whatever is wrong here; or the process dies of it.
+        Exception: any fault of this machine; the process may also die of it.
     """
     picture = decode.decode(_jpeg(), max_pixels=engine.max_pixels)
     for model in engine.models:
@@ -37,7 +37,7 @@ def self_test(engine: Engine) -> None:
 
 
 def _jpeg() -> bytes:
-    """A dark disc on light ground."""
+    """Return the JPEG of a dark disc on a light ground."""
     y, x = np.mgrid[0:_SIDE, 0:_SIDE] - _SIDE // 2
     grey = np.where(np.hypot(y, x) < _SIDE // 3, 60, 220).astype(np.uint8)
     data = io.BytesIO()

@@ -1,6 +1,6 @@
-"""One worker slot: a process of its own, a channel and two pipes of its own, a monotonic deadline.
+"""One worker slot: a process, a channel, two pipes and a monotonic deadline.
 
-Nothing here blocks: what does not fit into the channel is sent later, reads are non-blocking, and a kill is never waited for.
+Nothing here blocks: what does not fit into the channel is sent later, reads are non-blocking, and nothing waits for a kill.
 """
 
 from __future__ import annotations
@@ -32,45 +32,45 @@ ENVIRONMENT: Final = {
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
-    "OPENCV_LOG_LEVEL": "SILENT",  # what is wrong with a picture is in the report
+    "OPENCV_LOG_LEVEL": "SILENT",  # faults of a picture are in the report
     "ORT_DISABLE_TELEMETRY": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
-    # Frames come and go with each picture, and pages of 4 KiB would be zeroed one by one: 5 % of a picture's time, a third
-    # of decoding's. Where the system gives no huge pages, nothing changes. Up to 64 MiB are kept from one picture to the
-    # next: to give them back and have them zeroed again is 1 % more.
+    # Arrays come and go with each picture. Zeroing them in pages of 4 KiB costs 5 % of the time of a picture, and a third of
+    # decoding. Where the system has no huge pages, nothing changes. Up to 64 MiB are kept from one picture to the next: giving
+    # them back and zeroing them again costs another 1 %.
     "GLIBC_TUNABLES": (
         "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=0x2000000:glibc.malloc.trim_threshold=0x4000000"
     ),
 }
 
 STALL_S: Final = {Step.READ: 20.0, Step.WRITE: 20.0, Step.SYNC: 60.0}
-"""Without progress for this long, a disk or share does not answer. A healthy one gives 4 MB at a time; a sync has
-to write out a whole result before it says anything, which a slow line needs its time for."""
+"""Seconds without progress after which a disk or share counts as not answering. A healthy one transfers 4 MB at a time; a
+sync reports nothing until a whole result is written, which takes long on a slow connection."""
 
 SUBSTITUTE_AFTER_S: Final = 3.0
-"""A worker that waits for a disk or share for longer needs no core: another may be started in its place."""
+"""A worker that waits longer for a disk or share needs no core: another may be started in its place."""
 
 MAX_STEPS: Final = 10_000
-"""Of one task: an honest worker tells of one every half second at most."""
+"""Progress messages of one task; a correct worker sends at most one every half second."""
 
 
 class SlotState(Enum):
-    """Where a slot's process stands."""
+    """State of the process of a slot."""
 
     STARTING = auto()  # loads the model
     IDLE = auto()  # waits for a task
-    BUSY = auto()  # has one, and a deadline
+    BUSY = auto()  # has a task, and a deadline
     DYING = auto()  # was killed, and is not yet reaped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Spawned:
-    """A worker's process that has not been told anything yet.
+    """The process of a worker that has not got its set-up yet.
 
     Attributes:
-        process: with the pipe that it reports through.
-        tasks: our end of the channel that it is told its tasks through, with their files.
-        usage: descriptor of what proc(5) says it uses; None: nothing does.
+        process: the process, with the pipe of its reports.
+        tasks: our end of the channel for the set-up, tasks and their files.
+        usage: descriptor of its ``stat`` in proc(5); None where there is none.
     """
 
     process: subprocess.Popen[bytes]
@@ -78,7 +78,7 @@ class Spawned:
     usage: int | None
 
     def end(self) -> None:
-        """End it; it was never needed."""
+        """End the process, which is not needed."""
         self.process.kill()
         self.tasks.close()
         if self.usage is not None:
@@ -86,10 +86,10 @@ class Spawned:
 
 
 def spawn(command: Sequence[str]) -> Spawned:
-    """Start a worker's process, which loads its libraries and then waits for its set-up.
+    """Start the process of a worker, which loads its libraries and then waits for its set-up.
 
     Args:
-        command: what to start; it finds the channel and its pipes as its standard input, output and error.
+        command: command to start; the channel and its pipes are its standard input, output and error.
 
     Raises:
         OSError: no more descriptors, processes or memory.
@@ -100,11 +100,11 @@ def spawn(command: Sequence[str]) -> Spawned:
             command,
             stdin=theirs,
             stdout=subprocess.PIPE,
-            # Never the user's terminal or log: it would be open for reading what is typed, and for emptying the file.
+            # Never the terminal or log of the user: the worker could read what is typed there, or empty the file.
             stderr=subprocess.PIPE,
             env=child_environment.for_worker(os.environ) | ENVIRONMENT,
             bufsize=0,
-            start_new_session=True,  # it has no terminal, and a Ctrl-C there is for the supervisor alone
+            start_new_session=True,  # no terminal: Ctrl-C is for the supervisor alone
         )
     except BaseException:
         tasks.close()
@@ -115,7 +115,7 @@ def spawn(command: Sequence[str]) -> Spawned:
 
 
 def _usage(pid: int) -> int | None:
-    """Opened before it hides its memory: from then on it is not to be found where others' processes are hidden, as by the unit."""
+    """Open /proc/PID/stat. Must happen before the process hides its memory: where /proc is restricted, it is invisible then."""
     try:
         return os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # macOS has none
@@ -126,8 +126,8 @@ class WorkerSlot:
     """A worker process, the channel to it and the pipe from it.
 
     Args:
-        spawned: of `spawn`.
-        setup: the first line it is sent.
+        spawned: process from `spawn`.
+        setup: set-up, sent as the first line.
         deadline_s: monotonic seconds by which it must be ready.
     """
 
@@ -177,17 +177,17 @@ class WorkerSlot:
         deadline_s: float,
         lived_s: float,
     ) -> None:
-        """Hand a task to the idle worker.
+        """Send a task to the idle worker.
 
         Args:
             task: the task.
-            files: opened for it.
-            sent: called once they need not be open here any longer.
+            files: its open files.
+            sent: called once the files may be closed here.
             now_s: monotonic seconds.
-            deadline_s: when it is killed.
-            lived_s: now, by the clock on which stops and sleep count: the worker may go on meanwhile.
+            deadline_s: monotonic seconds at which the worker is killed.
+            lived_s: now, by a clock that includes stops and sleep, during which the worker may run on.
         """
-        line = wire.encode_task(task, files)  # before anything is noted: it is idle still if this fails
+        line = wire.encode_task(task, files)  # before the state changes: the slot stays idle if this fails
         self._task, self._given_s = task, lived_s
         self.tasks_given += 1
         self.step, self.stepped_s, self._steps = Step.READ, now_s, 0
@@ -198,20 +198,20 @@ class WorkerSlot:
         self._tasks.send(line, files.descriptors, sent)
 
     def asked(self, lived_s: float) -> Asked:
-        """What it has in hand, and for how long; only while it has a task.
+        """Return the current task and its age. Allowed only while there is a task.
 
         Args:
-            lived_s: as for `give`.
+            lived_s: now, as for `give`.
         """
         assert self._task is not None  # noqa: S101 -- it has one
         since_ms = (lived_s - self._given_s) * 1000
         return Asked(task=self._task, max_pixels=self.max_pixels, since_ms=since_ms)
 
     def go_on(self, step: Step, now_s: float) -> None:
-        """It says where it stands.
+        """Take note of a progress message.
 
         Raises:
-            WireError: it says so more often than any honest one.
+            WireError: there were more than `MAX_STEPS`.
         """
         self._steps += 1
         if self._steps > MAX_STEPS:
@@ -219,26 +219,26 @@ class WorkerSlot:
         self.step, self.stepped_s = step, now_s
 
     def waits_s(self, now_s: float) -> float:
-        """For how long it has waited for a disk or share; 0 if it does not."""
+        """Return for how long the worker has waited for a disk or share, in seconds; 0 if it does not."""
         return now_s - self.stepped_s if self.state is SlotState.BUSY and self.step in STALL_S else 0.0
 
     @property
     def stalls_at_s(self) -> float | None:
-        """When it has waited for too long, in monotonic seconds."""
+        """Monotonic seconds at which the worker has waited for too long; None if it does not wait."""
         return self.stepped_s + STALL_S[self.step] if self.waits_s(self.stepped_s + 1) else None
 
     def rest(self) -> None:
-        """Its task is reported."""
+        """Become idle: the task is reported."""
         self.state = SlotState.IDLE
         self.job = self._task = None
         self.alone = False
         self.deadline_s = None
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Whole lines the worker wrote, and whether its pipe has ended.
+        """Return the whole lines that the worker wrote, and whether its pipe has ended.
 
         Raises:
-            WireError: a line is longer than any honest one.
+            WireError: a line is longer than `wire.MAX_LINE_BYTES`.
         """
         ended = False
         while True:
@@ -256,14 +256,14 @@ class WorkerSlot:
         return lines, ended
 
     def kill(self, now_s: float, *, timed_out: bool, stalled: Step | None = None) -> None:
-        """SIGKILL, without waiting for its effect."""
+        """Send SIGKILL, without waiting for its effect."""
         self.stalled = self.stalled or stalled
         self.did_not_start = self.state is SlotState.STARTING
         self.timed_out = self.timed_out or timed_out
         self._end(now_s)
 
     def retire(self, now_s: float) -> None:
-        """As `kill`, but by our own wish: no fault of the worker's."""
+        """End the worker as `kill` does, but not because of a fault."""
         self.retired = True
         self._end(now_s)
 
@@ -273,11 +273,11 @@ class WorkerSlot:
         self.since_s = now_s
 
     def reaped(self) -> bool:
-        """Whether the process is gone; never waits."""
+        """Whether the process is gone. Never waits."""
         return self._process.poll() is not None
 
     def end(self) -> str:
-        """How the process ended, in words: its own, where it could still say why."""
+        """Return how the process ended, in words; the reason it gave itself comes first."""
         if self.reason:
             return self.reason
         code = self._process.returncode
@@ -291,7 +291,7 @@ class WorkerSlot:
             return f"the worker was ended by signal {-code}"
 
     def close(self) -> None:
-        """Close our ends of channel and pipes."""
+        """Close our ends of the channel and the pipes."""
         self._tasks.close()
         if self.usage is not None:
             os.close(self.usage)
@@ -301,11 +301,11 @@ class WorkerSlot:
                 pipe.close()
 
     def send_rest(self) -> bool:
-        """Send as much as the channel takes of what it did not take at once; whether that was all. Never waits."""
+        """Send what the channel did not take at once, as far as it does now. Returns whether that was all. Never waits."""
         return self._tasks.send_rest()
 
     def due_s(self, now_s: float) -> Iterator[float]:
-        """When it is to be looked at again, in monotonic seconds."""
+        """Yield the times of the next checks, in monotonic seconds."""
         if self.state is SlotState.DYING:
             yield now_s + 0.02  # a killed process is gone within milliseconds
             return

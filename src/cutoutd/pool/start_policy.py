@@ -1,4 +1,4 @@
-"""When a worker is started again after starts have failed, and when a pool tries no longer.
+"""When workers are started again after failed starts, and when a pool gives up.
 
 It must not start or end anything.
 """
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
 
 MAX_FAILED_STARTS: Final = 4
-"""So many starts in a row without any success before, and it would never work."""
+"""Failed starts in a row after which a pool gives up, if no worker ever started."""
 
 MAX_FAILED_RESTARTS: Final = 9
-"""So many, once workers did work: with the pauses in between, two minutes for an upgrade to come to its end."""
+"""Failed starts in a row after which a pool gives up, once workers did start: with the pauses, two minutes for an upgrade."""
 
 FIRST_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 60.0
-"""Between two starts that fail, each pause is twice the one before, but no longer than this."""
+"""Pauses between failed starts double from the first to this one."""
 
 
 class WorkersFailError(CutoutdError):
-    """No worker comes up."""
+    """No worker can be started."""
 
     code = FailureCode.WORKERS_FAIL
     title = "No worker can be started"
@@ -38,14 +38,14 @@ class WorkersFailError(CutoutdError):
 
 
 class StartPolicy:
-    """How the starts of one pool's workers go.
+    """The record of the starts of one pool's workers.
 
     Args:
-        clock: its monotonic side.
+        clock: source of monotonic time.
 
     Attributes:
-        next_s: before this no worker is started, in monotonic seconds.
-        are_sound: a new worker has shown that it can work since the last one died.
+        next_s: earliest time of the next start, in monotonic seconds.
+        are_sound: whether a new worker has passed the self-test since the last one died.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -57,31 +57,31 @@ class StartPolicy:
 
     @property
     def have_failed(self) -> bool:
-        """Whether the last one did."""
+        """Whether the last start failed."""
         return self._failed > 0
 
     def worked(self, *, self_tested: bool) -> None:
-        """A worker is ready.
+        """Record that a worker is ready.
 
         Args:
-            self_tested: it has cut a picture of the program's own.
+            self_tested: whether it has passed the self-test.
         """
         self._failed = 0
         self.are_sound = self.are_sound or self_tested
 
     def died(self) -> None:
-        """A worker died over a task."""
+        """Record that a worker died over a task."""
         self.are_sound = False
 
     def failed(self, why: str, *, is_first: bool) -> None:
-        """A worker did not come up.
+        """Record that a worker did not start.
 
         Args:
-            why: in words.
-            is_first: none ever did.
+            why: reason, in words.
+            is_first: whether no worker ever started.
 
         Raises:
-            WorkersFailError: it has happened too often in a row.
+            WorkersFailError: too many starts in a row failed.
         """
         self._failed += 1
         self.are_sound = False

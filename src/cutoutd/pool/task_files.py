@@ -1,7 +1,7 @@
-"""Opens the files of a task for its worker, which can open none by itself: the picture, its results' files, and what else it takes.
+"""Opens the files of a task for its worker, which can open none by itself: the picture, its result files, and the others.
 
-Any call here may hang on a share. The picture is reached from its folder's input down, so that no link and no mount leads
-to another folder's. It must not read or write them.
+Any call here may hang on a share. The picture is opened step by step from the input of its folder, so that no link and no
+mount leads to another folder's. It must not read or write the files.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ def open_files(
     originals: Path | None = None,
     previews: PreviewStore | None = None,
 ) -> Files:
-    """Open what a task takes; whoever asks for it closes it.
+    """Open the files of a task, which the caller closes.
 
     Args:
         task: the task.
-        root: its folder's input.
-        staging: the directory of this attempt at the job, which is made for its results.
-        boundary: what inside the input belongs to somebody else; None: nothing.
-        originals: the folder that originals are moved to; None: they are not.
-        previews: keeps results in small; None: nobody looks at them.
+        root: input of the folder.
+        staging: directory of this attempt at the job; it is created for the results.
+        boundary: what inside the input belongs to others; None: nothing.
+        originals: the folder that originals are moved to; None: they are not moved.
+        previews: keeps small versions of the results; None: they are not needed.
 
     Raises:
-        SourceGoneError: the picture is not there any more, or is no file.
-        StorageError: the disk or share of the picture, or of a hosted service's reply, does not answer as it should.
-        OutputError: the results' files cannot be made, or a background picture is not there.
+        SourceGoneError: the picture is not there any more, or is no regular file.
+        StorageError: the disk or share of the picture, or of the reply of a hosted service, has a fault.
+        OutputError: the result files cannot be created, or a background picture is missing.
     """
     with ExitStack() as opened:
 
@@ -89,7 +89,7 @@ def open_files(
 
 
 def _source(task: Task, root: Path, boundary: Boundary | None, originals: Path | None) -> int:
-    """The picture, from where it was dropped, or from where it was put away after it was cut."""
+    """Open the picture in the input, or where it was moved to after it was cut."""
     try:
         return _in_input(task, root, boundary)
     except SourceGoneError:
@@ -118,7 +118,7 @@ def _in_input(task: Task, root: Path, boundary: Boundary | None) -> int:
 
 
 def _results(task: Task, staging: Staging) -> Iterator[int]:
-    """A file for each rendition, and one for an overlay, in a fresh directory."""
+    """Create a file for each rendition and one for an overlay, in a new directory. Yields their descriptors."""
     staging.open_fresh()
     formats = (*(one.format for one in task.recipe.renditions), Format.PNG)
     for number, kind in enumerate(formats):
@@ -153,7 +153,7 @@ def _copy(path: Path) -> int:
 
 
 def _is_regular(descriptor: int) -> bool:
-    """Whether an open file is one; it is closed if not."""
+    """Whether an open file is a regular one; any other is closed."""
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return True
     os.close(descriptor)

@@ -1,8 +1,8 @@
-"""Looks at what workers do to the machine: threads without end, and work without a task.
+"""Watches what workers use: too many threads, and processor time without a task.
 
-Address space, files and their sizes have limits in the kernel. Threads have none that would be a worker's own (RLIMIT_NPROC
-counts all that its user runs, and root's are not counted), and decoders of HEIC start one, so that the filter cannot refuse
-them. Linux alone: read in proc(5), whenever the pool is polled anyway.
+The kernel limits address space, files and their sizes. It has no limit for the threads of one worker (RLIMIT_NPROC counts all
+processes of the user, and none of root's), and HEIC decoders start one, so that the system call filter cannot refuse them.
+Linux only: proc(5) is read whenever the pool is polled.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from cutoutd.pool.slot import WorkerSlot
 
 LOOK_S: Final = 0.4
-"""A little less than the main loop's pace, so that none is left out. A worker can start some thousands of threads meanwhile."""
+"""A little less than the interval of the main loop, so that every turn counts. A worker can start thousands of threads in it."""
 
 MORE_THREADS: Final = 16
-"""Beside those it had when it was ready. No decoder or encoder that it uses starts more than a few."""
+"""Threads beside those at the start. No decoder or encoder in use starts more than a few."""
 
 MORE_THREADS_OF_DRIVERS: Final = 256
 """Likewise, where the model runs on a graphics processor: drivers have threads for each core, from the first picture on."""
 
 IDLE_SHARE: Final = 0.2
-"""Of a processor. An honest worker without a task waits, and uses none."""
+"""Share of a processor. A correct worker without a task uses none."""
 
 IDLE_LOOKS: Final = 6
-"""In a row, which are three seconds: the memory of a large picture may still be given back at the first."""
+"""Looks in a row, about three seconds: during the first the memory of a large picture may still be given back."""
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
@@ -41,8 +41,8 @@ class Use:
     """What a process uses.
 
     Attributes:
-        threads: their number.
-        cpu_s: seconds of processors, of all its threads together.
+        threads: number of threads.
+        cpu_s: processor time of all threads, in seconds.
     """
 
     threads: int
@@ -51,7 +51,7 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Seen:
-    """What was seen of a worker at the last look."""
+    """State of a worker at the last look."""
 
     use: Use
     at_s: float
@@ -62,7 +62,7 @@ class _Seen:
 
 
 def use_of(usage: int | None) -> Use | None:
-    """What a process uses; None where nothing says it, or it has ended.
+    """Return what a process uses; None if it has ended or the system does not report it.
 
     Args:
         usage: descriptor of its ``stat`` in proc(5).
@@ -77,29 +77,29 @@ def use_of(usage: int | None) -> Use | None:
 
 
 class UsageWatch:
-    """The workers of one pool."""
+    """Watches the workers of one pool."""
 
     def __init__(self) -> None:
         self._seen: dict[WorkerSlot, _Seen] = {}
         self._next_s = 0.0
 
     def begin(self, slot: WorkerSlot, now_s: float, *, has_drivers: bool) -> None:
-        """A worker is ready, and has seen no picture yet.
+        """Start watching a worker that is ready and has read no picture yet.
 
         Args:
-            slot: the worker's.
+            slot: slot of the worker.
             now_s: monotonic seconds.
-            has_drivers: its model runs on a graphics processor, whose driver has threads of its own, also without a task.
+            has_drivers: whether its model runs on a graphics processor, whose driver has threads that also work without a task.
         """
         if (use := use_of(slot.usage)) is not None:
             most = use.threads + (MORE_THREADS_OF_DRIVERS if has_drivers else MORE_THREADS)
             self._seen[slot] = _Seen(use=use, at_s=now_s, task=0, most_threads=most, may_work=has_drivers)
 
     def look(self, slots: Iterable[WorkerSlot], now_s: float) -> Iterator[tuple[WorkerSlot, str]]:
-        """Those that are to be ended, and why; at most once in `LOOK_S`.
+        """Yield the slots to end and the reason, at most once in `LOOK_S`.
 
         Args:
-            slots: all that there are.
+            slots: all slots.
             now_s: monotonic seconds.
         """
         if now_s < self._next_s:
@@ -118,7 +118,7 @@ class UsageWatch:
 
 
 def _compared(slot: WorkerSlot, use: Use, last: _Seen, now_s: float) -> _Seen:
-    # One that has not had a task has read nobody's picture: no slow start is taken for work, again and again.
+    # A worker without a task so far has read no picture: a slow start must not count as work again and again.
     is_idle = slot.state is SlotState.IDLE and slot.tasks_given == last.task > 0 and not last.may_work
     works = is_idle and use.cpu_s - last.use.cpu_s > IDLE_SHARE * (now_s - last.at_s)
     busy_looks = last.busy_looks + 1 if works else 0

@@ -1,13 +1,13 @@
-"""What supervisor and workers say to each other: one JSON object a line, over a channel to the worker and a pipe back.
+"""The protocol between supervisor and workers: one JSON object a line, over a channel to the worker and a pipe back.
 
-A task comes with its files, opened (`cutoutd.process.channel`), and says which is which.
+A task comes with its open files (`cutoutd.process.channel`), and names each by its place.
 
-No pickle: a worker reads hostile pictures, so what it says is parsed, typed and checked like any other
-outside input. Paths are text by ``os.fsdecode``; JSON's ASCII escapes carry their surrogates unharmed.
+There is no pickle: a worker reads hostile pictures, so its messages are parsed and checked like any other outside input.
+Paths are text by ``os.fsdecode``; the ASCII escapes of JSON keep their surrogates.
 
-Each side decodes as its trust asks. The supervisor checks a worker's reports by pydantic, field by field. A worker decodes the
-supervisor's set-up and tasks by hand, in some forty lines: pydantic would cost 0.1 s of each worker's start, and cattrs would be
-one more library beside hostile pictures. Surrogates stay as they are either way.
+The supervisor checks the reports of a worker with pydantic, field by field. A worker decodes the set-up and tasks of the
+supervisor by hand, in about forty lines: pydantic would add 0.1 s to each start, and cattrs another library beside hostile
+pictures. Surrogates stay as they are either way.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from cutoutd.pool.report_checks import Asked
 
 MAX_LINE_BYTES: Final = 1 << 20
-"""No honest message comes near it; a worker that says more is ended."""
+"""No correct message comes near it; a worker that sends more is ended."""
 
 MAX_FAULT: Final = 300
-"""Characters of what is wrong with a message, for the log."""
+"""Characters of the fault of a message, for the log."""
 
 _REPORTS: Final[dict[str, type[Report]]] = {
     "cut": Cut,
@@ -56,7 +56,7 @@ _REPORTS: Final[dict[str, type[Report]]] = {
     "needs-room": NeedsRoom,
     "failure": Failure,
 }
-# Patterns made anew for each job would stay in memory by the hundred.
+# Compiled once: patterns that are built for each job would pile up in the cache.
 _RESULT: Final = re.compile(r"([0-9]+)-[0-9a-z]+\.[0-9a-z]+", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {}
@@ -64,12 +64,12 @@ _KINDS: Final = {kind: name for name, kind in _REPORTS.items()}
 
 
 class WireError(ValueError):
-    """The other side said something that is no message."""
+    """The other side sent something that is no valid message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """A worker goes on with its task."""
+    """Progress of a worker with its task."""
 
     job: int
     step: Step
@@ -77,20 +77,20 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """What a worker needs to know once, before its first task.
+    """What a worker needs to know before its first task.
 
     Attributes:
-        parent: the supervisor's process id.
-        models: to load; the first is for tasks that name none.
-        provider: execution provider by name, or ``auto``.
-        memory_mb: its address space at most.
-        nice: how far it steps back behind other programs.
-        max_pixels: of a picture.
-        max_file_bytes: of a picture's file.
-        formats: that are switched on, as ``[pool] formats`` names them; None: all.
-        sandbox_required: it must not work behind fewer layers than there are.
-        second: a model that is asked where the usual one leaves doubt; None: there is none.
-        self_test: it must have cut a picture of its own before it says that it is ready.
+        parent: process id of the supervisor.
+        models: models to load; the first is for tasks that name none.
+        provider: name of an execution provider, or ``auto``.
+        memory_mb: limit of its address space, in MiB.
+        nice: niceness, as in nice(1).
+        max_pixels: limit for a picture.
+        max_file_bytes: limit for the file of a picture.
+        formats: enabled formats, as in ``[pool] formats``; None: all.
+        sandbox_required: whether the worker must refuse to work if a layer of the sandbox is missing.
+        second: second model, used where the first is in doubt; None: there is none.
+        self_test: whether the worker must pass the self-test before it is ready.
     """
 
     parent: int
@@ -107,12 +107,12 @@ class Setup:
 
 
 def encode_setup(setup: Setup) -> bytes:
-    """A set-up as a line."""
+    """Encode a set-up as a line."""
     return _line({"setup": asdict(setup)})
 
 
 def decode_setup(line: bytes) -> Setup:
-    """A set-up from a line of the supervisor's."""
+    """Decode a set-up from a line of the supervisor."""
     from pathlib import Path  # noqa: PLC0415 -- only the worker needs it at run time
 
     fields: dict[str, Any] = _tuples(_load(line)["setup"])
@@ -127,7 +127,7 @@ def decode_setup(line: bytes) -> Setup:
 
 
 def encode_task(task: Task, files: Files) -> bytes:
-    """A task as a line, which goes with the descriptors of its files, in their order."""
+    """Encode a task as a line, which is sent with the descriptors of its files in their order."""
     places = {descriptor: place for place, descriptor in enumerate(files.descriptors)}
     return _line(
         {
@@ -145,10 +145,10 @@ def encode_task(task: Task, files: Files) -> bytes:
 
 
 def decode_files(line: bytes, descriptors: Sequence[int]) -> Files:
-    """The files of a task from a line of the supervisor's, and from what came with it.
+    """Return the files of a task, from the line of the supervisor and the descriptors that came with it.
 
     Raises:
-        WireError: they are not as many as the line says.
+        WireError: there are fewer descriptors than the line names.
     """
     said = _load(line)["files"]
     try:
@@ -165,7 +165,7 @@ def decode_files(line: bytes, descriptors: Sequence[int]) -> Files:
 
 
 def decode_task(line: bytes) -> Task:
-    """A task from a line of the supervisor's."""
+    """Decode a task from a line of the supervisor."""
     fields = _load(line)["task"]
     recipe = fields.pop("recipe")
     renditions = tuple(_rendition(entry) for entry in recipe.pop("renditions"))
@@ -213,32 +213,32 @@ def _rendition(entry: dict[str, Any]) -> Rendition:
 
 
 def encode_report(job: int, report: Report) -> bytes:
-    """A report as a line."""
+    """Encode a report as a line."""
     return _line(
         {"job": job, "kind": _KINDS[type(report)], "report": report_checks.shortened(asdict(report))}
     )
 
 
 def encode_progress(job: int, step: Step) -> bytes:
-    """Where a task stands, as a line."""
+    """Encode the progress of a task as a line."""
     return _line({"job": job, "step": step})
 
 
 def encode_ready(facts: WorkerFacts) -> bytes:
-    """A worker's first words."""
+    """Encode the first message of a worker that is ready."""
     return _line({"ready": asdict(facts)})
 
 
 def encode_unusable(failure: Failure) -> bytes:
-    """A worker's last words, when it cannot load the model."""
+    """Encode the last message of a worker that cannot work."""
     return _line({"unusable": report_checks.shortened(asdict(failure))})
 
 
 def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int, Report]:
-    """What a worker said: ready, unusable, how a job goes, or a job and its report.
+    """Decode a message of a worker: ready, unusable, progress, or a job and its report.
 
     Raises:
-        WireError: it is none of these, or its values are not what they should be.
+        WireError: it is none of these, or a value is invalid.
     """
     message = _load(line)
     if fault := report_checks.fault_of_message(message):
@@ -262,12 +262,12 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int,
 
 
 def _checked(kind: type[Any], fields: object) -> Any:  # noqa: ANN401 -- a value of the kind
-    """Nothing is taken for what it is not: a number in a text is a text."""
+    """Validate in strict mode: a text is never taken for a number."""
     return _adapter(kind).validate_json(json.dumps(fields), strict=True)
 
 
 def _first(error: Exception) -> str:
-    """The first of its messages: there may be one about each value, with the value, and this goes into the log."""
+    """Return the first message of an error, for the log: pydantic has one for each value, and includes the value."""
     from pydantic import ValidationError  # noqa: PLC0415 -- as in `_adapter`
 
     if not isinstance(error, ValidationError):
@@ -277,13 +277,13 @@ def _first(error: Exception) -> str:
 
 
 def _whole(number: object) -> int:
-    if type(number) is not int:  # True is an int, and no number
+    if type(number) is not int:  # not isinstance: True is an int
         raise WireError("a number that is none")
     return number
 
 
 def _check_names(job: int, report: Cut) -> None:
-    # The supervisor renames what is named here: nothing but this job's own staged files may be.
+    # The supervisor renames the files that are named here: only staged files of this job are allowed.
     if len({staged.name for staged in report.staged}) != len(report.staged):
         raise WireError(f"job {job} reports one result twice")
     for staged in report.staged:
@@ -294,14 +294,14 @@ def _check_names(job: int, report: Cut) -> None:
 
 
 def check(report: Report, asked: Asked) -> None:
-    """See that a report can be true of the task it is about.
+    """Check that a report can be true of its task.
 
     Args:
-        report: of a worker.
-        asked: what it is about.
+        report: report of a worker.
+        asked: the task that it is about.
 
     Raises:
-        WireError: it cannot.
+        WireError: it cannot be true.
     """
     if fault := report_checks.fault_of_report(report, asked):
         raise WireError(fault)
@@ -316,7 +316,7 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows only lists; our values are frozen."""
+    """Turn lists into tuples: JSON has only lists, and our values are frozen."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
@@ -339,7 +339,7 @@ def _load(line: bytes) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    """A number that JSON knows; Python's reader takes others, which no other reader would."""
+    """Parse a number that JSON allows; the reader of Python also accepts NaN and infinities."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is no number")

@@ -1,8 +1,8 @@
-"""A worker process: loads its models, locks itself in, then cuts one picture after the other.
+"""A worker process: loads its models, activates the sandbox, then cuts one picture after the other.
 
-Started by `cutoutd.pool.slot` as ``python -P -m cutoutd.pool.worker`` with a channel as its standard input, through which
-tasks come with their files opened, and a report pipe as its standard output. It must not touch the network, the journal, or
-any file by its name; from `confine_worker` on, the kernel sees to that.
+`cutoutd.pool.slot` starts it as ``python -P -m cutoutd.pool.worker``. Its standard input is a channel through which tasks
+come with their open files; its standard output is the pipe of its reports. It must not touch the network, the journal, or
+any file by its name; from `confine_worker` on, the kernel enforces that.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ TELL_EVERY_S: Final = 0.5
 
 
 def main() -> int:
-    """Serve until the channel ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the supervisor's to answer
+    """Run until the channel ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor
     tasks, reports = _ends()
-    with suppress(Exception):  # what fails here fails again below, where there is somebody to tell
+    with suppress(Exception):  # the same fault is raised again below, where it can be reported
         _load_libraries()
     line, _ = tasks.receive()
-    if not line:  # it was never needed
+    if not line:  # the worker was not needed
         return 0
     setup = wire.decode_setup(line)
     die_with_parent(setup.parent)
     try:
         engine, facts = _get_ready(setup, tasks.fileno())
-    except Exception as error:  # noqa: BLE001 -- told to the supervisor, which cannot see it otherwise
+    except Exception as error:  # noqa: BLE001 -- sent to the supervisor, which cannot see it otherwise
         _say(reports, wire.encode_unusable(_why_not(error)))
         return 1
     _say(reports, wire.encode_ready(facts))
@@ -58,35 +58,35 @@ def main() -> int:
         if not line:
             return 0
         task, files = wire.decode_task(line), wire.decode_files(line, descriptors)
-        report = pipeline.run(task, files, engine, _Teller(reports, task.job))
+        report = pipeline.run(task, files, engine, _ProgressReporter(reports, task.job))
         channel.close(
             descriptors
-        )  # before it is told: what somebody can still write to is copied by the supervisor
+        )  # before the report: a file that somebody can still write to is copied by the supervisor
         _say(reports, wire.encode_report(task.job, report))
 
 
 def _load_libraries() -> None:
-    """Load what takes long and depends on nothing the set-up says: a supervisor that starts is looking at its folders."""
+    """Load what takes long and does not depend on the set-up, while the supervisor scans its folders."""
     import onnxruntime  # noqa: F401, PLC0415 -- see above
 
     from cutoutd.pipeline import pipeline  # noqa: F401, PLC0415
 
 
 def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
-    """Load what the work takes, and be locked in.
+    """Load the models and activate the sandbox.
 
     Args:
-        setup: as it was told.
+        setup: set-up from the supervisor.
         tasks: descriptor of the channel.
     """
-    # Not at the top: a library that is missing or too large for the memory must have somebody to tell.
+    # Not at the top: a missing library, or one too large for the memory, is reported to the supervisor.
     import cv2  # noqa: PLC0415
 
     from cutoutd.engine.matting.matte_model import CPU  # noqa: PLC0415
     from cutoutd.pipeline.engine import Engine  # noqa: PLC0415
     from cutoutd.pool.self_test import self_test  # noqa: PLC0415
 
-    cv2.setNumThreads(1)  # one thread a worker; and a thread of OpenCV's would escape the sandbox
+    cv2.setNumThreads(1)  # one thread a worker; a thread of OpenCV would also escape the sandbox
     engine = Engine(
         setup.models,
         provider=setup.provider,
@@ -112,7 +112,7 @@ def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
 
 
 def _why_not(error: Exception) -> Failure:
-    """What keeps this worker from working; no picture was seen yet, so none can speak through it."""
+    """Return why this worker cannot work. It has read no picture yet, so the text is trusted."""
     known = error if isinstance(error, CutoutdError) else CutoutdError(f"{type(error).__name__}: {error}")
     cause = known.cause if known.path is None else f"{known.path}: {known.cause}"
     if isinstance(error, OSError) and error.errno in (errno.EPERM, errno.ENOSYS):
@@ -122,7 +122,7 @@ def _why_not(error: Exception) -> Failure:
 
 
 def _ends() -> tuple[Receiver, BinaryIO]:
-    """Channel and pipe, moved away from where a library that prints would disturb them."""
+    """Return the channel and the pipe, moved to descriptors that a library that prints does not use."""
     tasks, reports = channel.Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -131,8 +131,8 @@ def _ends() -> tuple[Receiver, BinaryIO]:
     return tasks, reports
 
 
-class _Teller:
-    """Tells the supervisor how a task goes on: of a new step at once, of the same one now and then."""
+class _ProgressReporter:
+    """Reports the progress of a task to the supervisor: a new step at once, the same one every `TELL_EVERY_S`."""
 
     def __init__(self, reports: BinaryIO, job: int) -> None:
         self._reports = reports

@@ -1,7 +1,7 @@
-"""What workers print on their standard error, taken into the log without trusting it.
+"""Copies the standard error of workers into the log without trusting it.
 
-A worker that a picture has taken over may print whatever it likes, without end, or forge lines: each line stands in the
-log as a value, with the worker's process id. It must not wait for a worker, nor hold up the loop that reads it.
+A worker that a picture has taken over may print anything, without end, or forge log lines: each line becomes a value in the
+log, with the process id of the worker. It must not wait for a worker, nor delay the loop that reads it.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from cutoutd.process.excerpt import Line
 
 BOUNDS: Final = Bounds(line_bytes=1000, burst_bytes=32_768, bytes_per_s=64.0)
-"""Of one worker: a traceback, or what libraries say about some pictures, and not more than 6 MB a day of one that
-never stops."""
+"""For one worker: a traceback, or the messages of libraries about some pictures, and at most 6 MB a day of a worker that never
+stops."""
 
 READ_BYTES: Final = 65_536
 
 PAUSE_S: Final = 0.1
-"""Between two reads: a worker that never stops is held up by its own full pipe, and wakes the loop ten times a second."""
+"""Pause between two reads: a worker that never stops fills its pipe and wakes the loop only ten times a second."""
 
 
 @dataclass(kw_only=True, slots=True)
 class _Stream:
-    """One worker's.
+    """The standard error of one worker.
 
     Attributes:
-        pid: the worker's.
-        excerpt: what is kept of it.
-        resumes_s: before this it is not read again, in monotonic seconds; infinite once it has ended.
-        listened: the next `WorkerStderr.take` may read it.
-        last: its last line so far.
+        pid: process id of the worker.
+        excerpt: limits what is kept.
+        resumes_s: time of the next read, in monotonic seconds; infinite once the stream has ended.
+        listened: whether the next `WorkerStderr.take` may read it.
+        last: last line so far.
     """
 
     pid: int
@@ -49,7 +49,7 @@ class _Stream:
 
 
 class WorkerStderr:
-    """The reading ends of the workers' standard errors; all methods belong to one thread."""
+    """The standard errors of all workers. All methods belong to one thread."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -57,15 +57,15 @@ class WorkerStderr:
         self._log = get()
 
     def fileno(self) -> int:
-        """A descriptor that is readable while there is something for `take`."""
+        """Return a descriptor that is readable while there is something for `take`."""
         return self._selector.fileno()
 
     def add(self, descriptor: int, pid: int, now_s: float) -> None:
-        """Read this one from now on.
+        """Read a stream from now on.
 
         Args:
-            descriptor: it belongs to whoever started the worker.
-            pid: the worker's, for the log.
+            descriptor: reading end, owned by the caller.
+            pid: process id of the worker, for the log.
             now_s: monotonic seconds.
         """
         os.set_blocking(descriptor, False)
@@ -73,10 +73,10 @@ class WorkerStderr:
         self.resume(now_s)
 
     def remove(self, descriptor: int, now_s: float) -> str:
-        """The worker is gone: take what it still said, and read it no more.
+        """Read what a worker that is gone left behind, and drop its stream.
 
         Returns:
-            Its last line; empty if it said nothing.
+            The last line; empty if there was none.
         """
         stream = self._streams[descriptor]
         if stream.listened:
@@ -87,7 +87,7 @@ class WorkerStderr:
         return stream.last
 
     def take(self, now_s: float) -> None:
-        """Take what is there, 64 KiB of each at most; never waits."""
+        """Read what is there, at most 64 KiB of each stream. Never waits."""
         for key, _ in self._selector.select(0):
             stream = self._streams[key.fd]
             self._selector.unregister(key.fd)
@@ -96,18 +96,18 @@ class WorkerStderr:
             self._read(key.fd, stream, now_s)
 
     def resume(self, now_s: float) -> None:
-        """Listen again to those whose pause is over."""
+        """Listen again to the streams whose pause is over."""
         for descriptor, stream in self._streams.items():
             if not stream.listened and now_s >= stream.resumes_s:
                 self._selector.register(descriptor, selectors.EVENT_READ)
                 stream.listened = True
 
     def due_s(self) -> list[float]:
-        """When there is one to `resume`, in monotonic seconds."""
+        """Return when streams are to `resume`, in monotonic seconds."""
         return [stream.resumes_s for stream in self._streams.values() if not stream.listened]
 
     def close(self) -> None:
-        """Read nothing any more."""
+        """Stop reading."""
         self._selector.close()
 
     def _read(self, descriptor: int, stream: _Stream, now_s: float) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cutoutd.engine.matting.features import FeatureModel
-    from cutoutd.pool.request_worker import Questions
+    from cutoutd.pool.request_worker import Requests
     from cutoutd.previews.brush_picture import BrushPicture
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     request_worker.serve(_work)
 
 
-def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
+def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
     # Not at the top: what is missing or too large for the memory is no reason for a trace.
     import cv2  # noqa: PLC0415
 
@@ -47,7 +47,7 @@ def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
         model = features.FeatureModel(spec, file.read())
     drawing = _Drawing(model, setup)
 
-    return lambda: request_worker.answer_all(questions, drawing.answer)
+    return lambda: request_worker.answer_all(requests, drawing.answer)
 
 
 class _Drawing:

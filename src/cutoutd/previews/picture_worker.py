@@ -31,7 +31,7 @@ from cutoutd.pool import request_worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cutoutd.pool.request_worker import Questions
+    from cutoutd.pool.request_worker import Requests
     from cutoutd.previews.shown_picture import ShownPicture
 
 NO_MATTE: Final = "it has no transparency"
@@ -44,7 +44,7 @@ def main() -> None:
     request_worker.serve(_work)
 
 
-def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
+def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
     # Not at the top: what is missing or too large for the memory is no reason for a trace.
     import cv2  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def _work(setup: Mapping[str, Any], questions: Questions) -> Callable[[], None]:
 
     room = _Room(opened, int(setup["max_file_bytes"]), int(setup.get("kept_bytes", 0)))
 
-    return lambda: request_worker.answer_all(questions, room.answer, room.decode_last)
+    return lambda: request_worker.answer_all(requests, room.answer, room.decode_last)
 
 
 class _Room:
