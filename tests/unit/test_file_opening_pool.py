@@ -83,7 +83,7 @@ class Share:
     def __init__(self) -> None:
         self.asked: dict[int, Callable[[Files | Failure | None], None]] = {}
         self.wanted: dict[int, Callable[[], bool]] = {}
-        self.went_on_s = 0.0
+        self.progressed_s = 0.0
         self.closed: list[Files] = []
         self.discarded: list[int] = []
 
@@ -271,7 +271,7 @@ def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share,
         pool.submit(task(job), share)
     clock.advance(STALL_S[Step.READ] - 1)
     share.answer(1)
-    share.went_on_s = clock.monotonic_s()
+    share.progressed_s = clock.monotonic_s()
     assert not list(pool.poll(0.1))
     assert (slots.given, list(pool.waiting), pool.takes(tagged=False)) == ([1], [2], True)
     clock.advance(STALL_S[Step.READ] - 1)

@@ -1,1 +1,1 @@
-"""Other processes: what they inherit, how they are asked and heard, and how long that may take."""
+"""Child processes: their environment, the channels to them, and bounds on their output and time."""

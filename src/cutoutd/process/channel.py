@@ -1,11 +1,11 @@
-"""Lines, and open files with them, over a pair of connected local sockets: unix(7), SCM_RIGHTS.
+"""Sends lines with open files over a pair of connected local sockets: unix(7), SCM_RIGHTS.
 
-One process makes the pair and keeps one end; a process that it starts finds the other as its standard input. A file that is
-sent is open at the other side as it was here, for reading or for writing, whatever that side may open by itself. It must
-not know what the lines say.
+A process makes the pair and keeps one end; a process that it starts gets the other as its standard input. A file that is
+sent is open at the other side as it was here, for reading or for writing, whatever that side may open by itself. This module
+must not know what the lines mean.
 
-The C half of Python's socket module is used alone: that one can make connected pairs and pass files, which is all that is
-needed here; the other half brings the means for calling out, and processes that read pictures load none of that.
+Only the C half of Python's socket module is used: it can make connected pairs and pass files. The other half can make
+network connections, and processes that read pictures do not load it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_DESCRIPTORS: Final = 200
-"""With one line: Linux passes 253 at most, and a worker may have 256 open."""
+"""Files with one line: Linux passes 253 at most, and a worker may have 256 open."""
 
 _CHUNK: Final = 1 << 16
 _ROOM: Final = _socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
@@ -32,12 +32,12 @@ class ChannelError(OSError):
 
 
 class Sender:
-    """This process's end. Nothing waits: what does not fit at once is sent later."""
+    """The sending end. It never waits: what does not fit at once is sent later."""
 
     def __init__(self, end: _socket.socket) -> None:
         end.setblocking(False)
         with suppress(OSError):
-            end.shutdown(_socket.SHUT_RD)  # whatever is written at the other end is for nobody
+            end.shutdown(_socket.SHUT_RD)  # nothing that the other end writes is read
         self._end = end
         self._unsent = memoryview(b"")
         self._descriptors: Sequence[int] = ()
@@ -45,21 +45,21 @@ class Sender:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether something is still to be sent."""
+        """Whether a part is still to be sent."""
         return bool(self._unsent)
 
     def send(
         self, line: bytes, descriptors: Sequence[int] = (), sent: Callable[[], object] | None = None
     ) -> None:
-        """Send a line, and open files with its first byte; a long one goes in parts as it is read.
+        """Send a line, and open files with its first byte. A long line is sent in parts as it is read.
 
         Args:
-            line: with its end.
-            descriptors: of the files.
-            sent: called once the files need not be open here any longer, even if they never got there.
+            line: the line, with its end.
+            descriptors: descriptors of the files.
+            sent: called once the files may be closed here, even if they never arrived.
 
         Raises:
-            ValueError: more files than can be sent with a line.
+            ValueError: there are more files than can be sent with a line.
         """
         if len(descriptors) > MAX_DESCRIPTORS:
             if sent is not None:
@@ -71,19 +71,19 @@ class Sender:
         self.send_rest()
 
     def send_rest(self) -> bool:
-        """Send as much as the other side takes of what it did not take at once; whether that was all."""
+        """Send as much of the unsent part as the other side takes. Returns whether that was all."""
         while self._unsent:
             try:
                 self._unsent = self._unsent[self._send() :]
             except BlockingIOError:
                 return False
-            except OSError:  # it has ended, which its owner learns in another way
+            except OSError:  # the other side has ended, which the caller learns in another way
                 self._unsent = memoryview(b"")
             self._drop()
         return True
 
     def close(self) -> None:
-        """Close this end; the other side reads to its end."""
+        """Close this end; the other side can still read what was sent."""
         self._unsent = memoryview(b"")
         self._drop()
         self._end.close()
@@ -95,26 +95,26 @@ class Sender:
         return self._end.sendmsg([self._unsent[:_CHUNK]], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
 
     def _drop(self) -> None:
-        """The files were sent, or will not be."""
+        """Release the files: they were sent, or will not be."""
         sent, self._sent, self._descriptors = self._sent, None, ()
         if sent is not None:
             sent()
 
 
 class Receiver:
-    """The end that another process has left us.
+    """The receiving end, inherited from another process.
 
     Args:
-        descriptor: of the socket, which is this object's from now on.
+        descriptor: descriptor of the socket, owned by this object from now on.
     """
 
     def __init__(self, descriptor: int) -> None:
-        # Said, since to find it out takes calls that a worker is refused.
+        # Family and type are given: to query them takes system calls that a worker is refused.
         self._end = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
         self._unread = b""
 
     def fileno(self) -> int:
-        """The socket's descriptor."""
+        """Return the descriptor of the socket."""
         return self._end.fileno()
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class Receiver:
         self._end.close()
 
     def receive(self) -> tuple[bytes, list[int]]:
-        """The next line, which is waited for, and the files that came with it; an empty one at the end.
+        """Wait for the next line and return it with the files that came with it; an empty line at the end.
 
         Raises:
             ChannelError: more files came than are ever sent.
@@ -148,7 +148,7 @@ class Receiver:
 
 
 def pair() -> tuple[Sender, int]:
-    """A connected pair: our end, and the descriptor of the other, which is for a process that is started.
+    """Make a connected pair: our end, and the descriptor of the other end for a process that is started.
 
     Raises:
         OSError: there are no more descriptors.
@@ -158,7 +158,7 @@ def pair() -> tuple[Sender, int]:
 
 
 def close(descriptors: Sequence[int]) -> None:
-    """Close files, whatever the system says of it."""
+    """Close files and ignore errors."""
     for descriptor in descriptors:
         with suppress(OSError):
             os.close(descriptor)

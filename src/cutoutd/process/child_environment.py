@@ -1,7 +1,7 @@
-"""What of this process's environment the processes that it starts are given: what is named here, and nothing else.
+"""The environment of child processes: the variables that are listed here, and no others.
 
-Whatever stands in an environment may be a secret of somebody's, and some variables make a library load code, write its
-keys down or ask elsewhere. The hosted service's key is taken out before anything else happens. It must not read settings.
+A variable may hold a secret, and some make a library load code, write its keys to a file or query other servers. The key of
+the hosted service is removed before anything else happens. It must not read settings.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
 KEY_VARIABLE: Final = "CUTOUTD_API_KEY"
-"""The hosted service's key, for who has no file for it: no setting, and for the uploader alone."""
+"""Key of the hosted service, if it is not in a file: no setting, and for the uploader alone."""
 
 _OURS: Final = "CUTOUTD_"
 
@@ -23,7 +23,7 @@ _PROGRAM: Final = frozenset(
         "LANGUAGE",
         "TZ",
         "TMPDIR",
-        # Where Python and its libraries are found, in places that are not the system's.
+        # Where Python and its libraries are, if not in the places of the system.
         "LD_LIBRARY_PATH",
         "DYLD_LIBRARY_PATH",
         "DYLD_FALLBACK_LIBRARY_PATH",
@@ -35,7 +35,7 @@ _PROGRAM: Final = frozenset(
         "PYTHONWARNINGS",
         "PYTHONDONTWRITEBYTECODE",
         "PYTHONPYCACHEPREFIX",
-        # Which graphics processors there are to be used.
+        # Which graphics processors to use.
         "CUDA_VISIBLE_DEVICES",
         "CUDA_PATH",
         "NVIDIA_VISIBLE_DEVICES",
@@ -43,10 +43,10 @@ _PROGRAM: Final = frozenset(
         "HIP_VISIBLE_DEVICES",
     }
 )
-"""What a program of ours takes to run."""
+"""Variables that a program of ours needs to run."""
 
 _USER: Final = frozenset({"HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"})
-"""Whose it is, and so where its configuration and state are."""
+"""Variables that name the user, and so the places of configuration and state."""
 
 _SESSION: Final = frozenset(
     {
@@ -61,36 +61,36 @@ _SESSION: Final = frozenset(
         "DBUS_SESSION_BUS_ADDRESS",
     }
 )
-"""What a command of the owner's takes to show something on their desktop."""
+"""Variables that a command of the owner needs to show something on the desktop."""
 
 _LOCALE: Final = "LC_"
 
 
 def for_worker(environ: Mapping[str, str]) -> dict[str, str]:
-    """For a process that reads pictures: settings are read once, by the supervisor.
+    """Return the environment of a process that reads pictures. Settings are read once, by the supervisor.
 
-    ``HOME`` is where Python looks for packages that were installed for one user. Without it Python asks the system's user
-    database, and glibc opens a socket for that.
+    ``HOME`` is where Python looks for packages of the user. Without it Python queries the user database of the system, for
+    which glibc opens a socket.
     """
     return _only(environ, _PROGRAM | {"HOME"})
 
 
 def for_uploader(environ: Mapping[str, str]) -> dict[str, str]:
-    """For the uploader, the page, and what keeps them running: they find and read the configuration for themselves."""
+    """Return the environment of the uploader, the page and their companions, which read the configuration themselves."""
     ours = {name: value for name, value in environ.items() if name.startswith(_OURS) and name != KEY_VARIABLE}
     return _only(environ, _PROGRAM | _USER) | ours
 
 
 def for_hook(environ: Mapping[str, str]) -> dict[str, str]:
-    """For a command of the owner's."""
+    """Return the environment of a command of the owner."""
     return _only(environ, _PROGRAM | _USER | _SESSION)
 
 
 def keep_for_uploader(environ: MutableMapping[str, str]) -> None:
-    """Drop from this process's own environment what the uploader, or the page, has no use for.
+    """Remove from the environment of this process what the uploader, or the page, does not need.
 
-    Before the libraries are loaded that would look: OpenSSL, which loads code that OPENSSL_CONF names; Python's ssl, which
-    writes the keys of its connections to SSLKEYLOGFILE; the resolver, which takes other names from HOSTALIASES.
+    Must happen before libraries are loaded that read it: OpenSSL loads code that OPENSSL_CONF names, Python's ssl writes the
+    keys of its connections to SSLKEYLOGFILE, and the resolver takes other names from HOSTALIASES.
     """
     kept = for_uploader(environ)
     for name in [name for name in environ if name not in kept]:
@@ -98,10 +98,10 @@ def keep_for_uploader(environ: MutableMapping[str, str]) -> None:
 
 
 def take_key(environ: MutableMapping[str, str]) -> str:
-    """Take the hosted service's key out of this process's environment; empty if it is not there.
+    """Take the key of the hosted service out of the environment of this process; empty if there is none.
 
-    Also where the system shows the environment that a process was started with (/proc/PID/environ), which removing a
-    variable leaves as it was.
+    It is also erased where the system shows the initial environment (/proc/PID/environ), which removing a variable leaves
+    unchanged.
     """
     key = environ.get(KEY_VARIABLE, "")
     if not key:

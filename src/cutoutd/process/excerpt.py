@@ -1,7 +1,7 @@
-"""A bounded excerpt of what another process prints: whole lines, shortened, at a bounded rate; the rest is counted.
+"""A bounded excerpt of the output of another process: whole lines, shortened, at a bounded rate; the rest is counted.
 
-For the standard error of processes that read hostile bytes: one of them may print without end. It must not read or
-write anything itself.
+For the standard error of processes that read hostile bytes and may print without end. It must not read or write anything
+itself.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ class Bounds:
     """How much of a stream is kept.
 
     Attributes:
-        line_bytes: of one line.
-        burst_bytes: at once.
-        bytes_per_s: over time.
-        overhead_bytes: what each line costs beside its text, for whatever is written around it.
+        line_bytes: length of one line.
+        burst_bytes: amount at once.
+        bytes_per_s: rate over time.
+        overhead_bytes: cost of each line beside its text, for what is written around it.
     """
 
     line_bytes: int
@@ -31,8 +31,8 @@ class Line:
     """One line of an excerpt.
 
     Attributes:
-        text: without its end and without control characters; empty where only a number is told.
-        left_out_bytes: what was left out since the line before.
+        text: the line without its end and without control characters; empty if there is only a number to report.
+        left_out_bytes: bytes that were left out since the previous line.
     """
 
     text: str
@@ -40,10 +40,10 @@ class Line:
 
 
 class Excerpt:
-    """Takes a stream piece by piece.
+    """Turns a stream into an excerpt, piece by piece.
 
     Args:
-        bounds: what is kept of it.
+        bounds: how much is kept.
         now_s: monotonic seconds.
     """
 
@@ -55,7 +55,7 @@ class Excerpt:
         self._left_out = 0
 
     def feed(self, data: bytes, now_s: float) -> list[Line]:
-        """The lines that are whole with this piece, as far as they are kept.
+        """Return the lines that this piece completes, as far as they are kept.
 
         Args:
             data: the next piece.
@@ -72,7 +72,7 @@ class Excerpt:
         return kept
 
     def end(self, now_s: float) -> list[Line]:
-        """What was left of a line without an end, and how much was left out before that."""
+        """Return the rest of a line without an end, and the number of bytes that were left out before it."""
         self._refill(now_s)
         kept = self._keep(self._begun)
         self._begun = b""
@@ -105,6 +105,6 @@ class Excerpt:
 
 
 def _printable(line: bytes) -> str:
-    """Its text; what is none, or would do something to a terminal, is escaped."""
+    """Decode a line; bytes that are no text, and control characters, are escaped."""
     text = line.decode("utf-8", "backslashreplace").rstrip("\r")
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -25,7 +25,7 @@ MAX_BYTES: Final = 1 << 20
 _DEATH_S: Final = 0.5
 _LOOK_S: Final = 0.5
 
-_left_behind: list[subprocess.Popen[bytes]] = []
+_abandoned: list[subprocess.Popen[bytes]] = []
 """Stuck in the kernel; each is reaped when another question is asked after its share has answered."""
 
 
@@ -60,8 +60,8 @@ def run(
         timeout_s: after which it is killed.
         environment: of the process; None: what a process that reads pictures is given.
     """
-    for stuck in [process for process in _left_behind if process.poll() is not None]:
-        _left_behind.remove(stuck)
+    for stuck in [process for process in _abandoned if process.poll() is not None]:
+        _abandoned.remove(stuck)
     try:
         process = subprocess.Popen(  # noqa: S603 -- a module of this program's own
             (sys.executable, "-P", "-m", module, *arguments),
@@ -80,7 +80,7 @@ def run(
         try:
             process.wait(_DEATH_S)
         except subprocess.TimeoutExpired:
-            _left_behind.append(process)
+            _abandoned.append(process)
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()

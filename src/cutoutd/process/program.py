@@ -1,7 +1,7 @@
-"""How a program of ours is started by others, such as a service manager or a menu: by this Python, or by the one file that carries it.
+"""The command by which others, such as a service manager or a menu, start this program: this Python, or the one-file bundle.
 
-The one-file bundle unpacks itself into a cache, whose directory goes when another version comes; so it is named itself. What
-this process starts, and what lives no longer than it, is started by `sys.executable`, which lies in that directory.
+The bundle unpacks itself into a cache directory, which is removed when another version comes; so the bundle itself is named.
+Processes that live no longer than this one are started by `sys.executable`, which is in that directory.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import sys
 from typing import Final
 
 BUNDLE_VARIABLE: Final = "_CUTOUTD_BUNDLE"
-"""Set by the bundle's launcher, packaging/bundle/launcher.c: the file's path. Not one of ``CUTOUTD_*``, which are settings."""
+"""Path of the bundle, set by its launcher, packaging/bundle/launcher.c. Not one of ``CUTOUTD_*``, which are settings."""
 
 
 def bundle() -> str | None:
-    """Path of the one file that this program was started from; None where there is none."""
+    """Return the path of the bundle that this program was started from; None if there is none."""
     path = os.environ.get(BUNDLE_VARIABLE, "")
     return path if path.startswith("/") else None
 
 
 def command() -> tuple[str, ...]:
-    """Program and first arguments, which a subcommand of ours and its options follow."""
+    """Return the program and its first arguments; a subcommand and its options follow."""
     path = bundle()
     return (sys.executable, "-P", "-m", "cutoutd") if path is None else (path,)

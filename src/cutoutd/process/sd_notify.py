@@ -1,8 +1,8 @@
-"""What is told to the service manager that started us, by sd_notify(3): ready, status, stopping, reloading, alive.
+"""Notifies the service manager that started us, by sd_notify(3): ready, status, stopping, reloading, watchdog.
 
-The one module that may import ``socket``, for AF_UNIX alone; the supervisor's filter lets through no other.
-Where no service manager listens, nothing happens. It must not decide when the daemon is well: that is
-`cutoutd.daemon.heartbeat`'s, and nothing here ever waits, since the main thread calls it.
+Only this module may import ``socket``, for AF_UNIX alone; the supervisor's filter allows no other. Without a service manager
+nothing happens. It must not decide whether the daemon is well, which is up to `cutoutd.daemon.heartbeat`, and must never
+wait, since the main thread calls it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FEEDS_PER_PERIOD: Final = 10
-"""How often the watchdog is fed within its period: the main loop may be held up for nearly all of it."""
+"""Watchdog notifications per period: the main loop may be held up for nearly all of it."""
 
 _MAX_STATUS: Final = 400  # characters; `systemctl status` shows one line
 
 
 class ServiceManager:
-    """The service manager's ear.
+    """The connection to the service manager (sd_notify protocol).
 
     Args:
-        address: of its socket, a path or ``@`` and an abstract name; None: nobody listens.
-        watchdog_s: the period within which it wants to hear that we are alive; None: it does not ask.
+        address: path of the socket, or ``@`` and an abstract name; None: there is no service manager.
+        watchdog_s: watchdog period in seconds; None: there is no watchdog.
     """
 
     def __init__(self, address: str | None = None, watchdog_s: float | None = None) -> None:
@@ -37,13 +37,13 @@ class ServiceManager:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> ServiceManager:
-        """Whoever the environment names.
+        """Return the service manager that the environment names.
 
         Args:
-            environ: with ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``, or without.
+            environ: may have ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
         """
         address = environ.get("NOTIFY_SOCKET")
-        if not address or address[0] not in "/@":  # vsock: is for virtual machines; it reaches a network
+        if not address or address[0] not in "/@":  # vsock: is for virtual machines, and reaches a network
             return cls()
         period = environ.get("WATCHDOG_USEC", "")
         for_us = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
@@ -52,43 +52,43 @@ class ServiceManager:
 
     @property
     def listens(self) -> bool:
-        """Whether there is one."""
+        """Whether there is a service manager."""
         return self._address is not None
 
     def ready(self) -> None:
-        """The start, or a reload, is over."""
-        self._tell("READY=1")
+        """Report that the start, or a reload, is complete."""
+        self._notify("READY=1")
 
     def reloading(self) -> None:
-        """A reload has begun; `ready` ends it. Managers that know ``notify-reload`` want the time with it."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        """Report that a reload has begun; `ready` ends it. Managers with ``notify-reload`` need the time as well."""
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The end has begun."""
-        self._tell("STOPPING=1")
+        """Report that the shutdown has begun."""
+        self._notify("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line for people; told when it is another than before."""
+        """Set the status line. It is sent when it has changed."""
         line = "".join(one if one.isprintable() else " " for one in text)[:_MAX_STATUS]
         if line != self._status:
             self._status = line
-            self._tell(f"STATUS={line}")
+            self._notify(f"STATUS={line}")
 
     def feed(self) -> None:
-        """We are alive."""
-        self._tell("WATCHDOG=1")
+        """Feed the watchdog."""
+        self._notify("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:
-        """The end takes longer: do not kill us before so many seconds from now."""
-        self._tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+        """Ask for more time to shut down: so many seconds from now."""
+        self._notify(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
-    def _tell(self, *lines: str) -> None:
+    def _notify(self, *lines: str) -> None:
         if self._address is None:
             return
-        # A manager that is gone or too busy to read must not end or hold up the work; it is told again.
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.setblocking(False)
-            way.sendto("\n".join(lines).encode("utf-8", "backslashreplace"), self._address)
+        # A manager that is gone or too busy to read must not end or hold up the work; later notifications follow.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.setblocking(False)
+            connection.sendto("\n".join(lines).encode("utf-8", "backslashreplace"), self._address)
 
 
 def _socket_name(address: str) -> str:

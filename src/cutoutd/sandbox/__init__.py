@@ -1,1 +1,1 @@
-"""What confines the processes that see pictures: resource limits, capabilities, Landlock and seccomp."""
+"""The sandbox of the processes that read pictures: resource limits, capabilities, Landlock and seccomp."""

@@ -1,7 +1,7 @@
 """An assembler for the few instructions of classic BPF that a seccomp filter needs.
 
-A program is a list of instructions and of labels (plain strings) to jump to. Jumps go forward only, as the kernel demands;
-those of a comparison reach 255 instructions. Encoding: struct sock_filter of linux/filter.h.
+A program is a list of instructions and labels (plain strings) to jump to. Jumps go forward only, as the kernel demands;
+those of a comparison span at most 255 instructions. Encoding: struct sock_filter of linux/filter.h.
 
 It must not know any system call.
 """
@@ -21,7 +21,7 @@ _MOST_INSTRUCTIONS = 4096
 
 
 class Operation(IntEnum):
-    """What an instruction does with the accumulator, a word of 32 bits."""
+    """Operation on the accumulator, a word of 32 bits."""
 
     LOAD = 0x20  # fetch the word at this offset of struct seccomp_data
     MASK = 0x54  # keep the bits that are set in the operand
@@ -36,9 +36,9 @@ class Instruction:
     """One instruction.
 
     Attributes:
-        operation: what to do.
+        operation: the operation.
         operand: an offset, a mask, a value to compare with or an action; 0..2**32-1.
-        then, otherwise: labels a comparison continues at; empty for the next instruction. A jump has the first alone.
+        then, otherwise: labels that a comparison continues at; empty for the next instruction. A jump uses ``then`` alone.
     """
 
     operation: Operation
@@ -48,10 +48,10 @@ class Instruction:
 
 
 def assemble(program: Sequence[Instruction | str]) -> bytes:
-    """Turn a program into the bytes the kernel takes, 8 for each instruction.
+    """Encode a program as the kernel takes it, 8 bytes for each instruction.
 
     Raises:
-        ValueError: a label is missing, doubled, behind its jump or too far ahead, or the program too long.
+        ValueError: a label is missing, defined twice, behind its jump or too far ahead, or the program is too long.
     """
     code: list[Instruction] = []
     places: dict[str, int] = {}
@@ -78,7 +78,7 @@ def _encoded(line: Instruction, here: int, places: dict[str, int]) -> bytes:
 
 
 def _distance(label: str, here: int, places: dict[str, int]) -> int:
-    """How many instructions after the next one the label stands."""
+    """Return the distance of a label from the next instruction."""
     if not label:
         return 0
     if label not in places:

@@ -1,7 +1,7 @@
-"""The system calls that a policy can name, by what they do, with their numbers on the architectures we know.
+"""The system calls that a policy can name, grouped by what they do, with their numbers on each supported architecture.
 
-They are read from ``system_calls.tbl`` beside this module, which says where the numbers come from and what each group is
-for. It must not say what is refused.
+They are read from ``system_calls.tbl`` beside this module, which documents the source of the numbers and each group. It
+must not decide what is refused.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-# The last call of Linux 6.18, file_setattr: what came later is not in these lists.
+# The last call of Linux 6.18, file_setattr: later calls are not in the table.
 NEWEST = 469
 
-# From here on the architectures share their numbers: calls of Linux 5.1 and later, which every library knows how to do without.
+# From here on the architectures share their numbers: calls of Linux 5.1 and later, which every library can do without.
 YOUNG = 424
 
-# Of each call its number on x86_64, then on aarch64; None: the architecture never had it.
+# Number of each call on x86_64 and on aarch64; None: the architecture never had it.
 Numbers: TypeAlias = MappingProxyType[str, tuple[int | None, int | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """An architecture, as the kernel tells them apart.
+    """An architecture.
 
     Attributes:
-        name: as `platform.machine` gives it.
-        audit: its AUDIT_ARCH value, of linux/audit.h.
-        column: its place in the tables of numbers.
-        seccomp: the number of seccomp(2), which installs a filter.
-        has_x32: whether it has a second set of calls under the same audit value.
+        name: name, as from `platform.machine`.
+        audit: AUDIT_ARCH value, of linux/audit.h.
+        column: column in the tables of numbers.
+        seccomp: number of seccomp(2), which installs a filter.
+        has_x32: whether there is a second set of calls under the same audit value.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Machine:
     has_x32: bool
 
     def number(self, call: str) -> int | None:
-        """The number of a call, or None where the architecture never had it.
+        """Return the number of a call, or None where the architecture never had it.
 
         Raises:
             KeyError: no table lists the call.
@@ -56,18 +56,18 @@ AARCH64 = Machine(name="aarch64", audit=0xC00000B7, column=1, seccomp=277, has_x
 
 
 def this_machine() -> Machine | None:
-    """The architecture this process runs on, or None if we have no filter for it."""
+    """Return the architecture of this process, or None if there is no filter for it."""
     if sys.platform != "linux" or struct.calcsize("P") != struct.calcsize("Q"):
         return None
     return {known.name: known for known in (X86_64, AARCH64)}.get(platform.machine())
 
 
 def _read_table(path: Path) -> dict[str, Numbers]:
-    """The groups of a table, by their names.
+    """Read the groups of a table, by their names.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: a line of it is neither a comment, nor a group's name, nor a call with two numbers; or a call is there twice.
+        OSError: the file cannot be read.
+        ValueError: a line is neither a comment, nor the name of a group, nor a call with two numbers; or a call is listed twice.
     """
     groups: dict[str, dict[str, tuple[int | None, int | None]]] = {}
     seen: set[str] = set()
@@ -90,13 +90,13 @@ def _number(text: str) -> int | None:
 
 _GROUPS = _read_table(Path(__file__).with_name("system_calls.tbl"))
 
-# Allowed in whole; a worker has no names of files.
+# Allowed whatever the arguments. None of these names a file.
 MEMORY, THREADS, SIGNALS, TIME, ITSELF = (
     _GROUPS[name] for name in ("MEMORY", "THREADS", "SIGNALS", "TIME", "ITSELF")
 )
 OPENED, NAMES, WAITING, DIRECTORY = (_GROUPS[name] for name in ("OPENED", "NAMES", "WAITING", "DIRECTORY"))
 
-# Refused in whole.
+# Refused whatever the arguments.
 SOCKETS, RINGS, INTRUSION, PROCESSES = (
     _GROUPS[name] for name in ("SOCKETS", "RINGS", "INTRUSION", "PROCESSES")
 )
@@ -106,12 +106,12 @@ FILES, HINTS, SHARED, MACHINE, BY_POINTER = (
 
 OF_A_PROCESS, CLOCKS = _GROUPS["OF_A_PROCESS"], _GROUPS["CLOCKS"]
 BY_ARGUMENT: Numbers = MappingProxyType(OF_A_PROCESS | CLOCKS | _GROUPS["BY_ARGUMENT"])
-"""Harmless or not by an argument."""
+"""Allowed or not, depending on an argument."""
 
 REFUSED: Numbers = MappingProxyType(
     SOCKETS | RINGS | INTRUSION | PROCESSES | FILES | HINTS | SHARED | MACHINE | BY_POINTER
 )
-"""What no worker may do, whatever the arguments."""
+"""Calls that no worker may make, whatever the arguments."""
 
 NUMBERS: Numbers = MappingProxyType(
     REFUSED | BY_ARGUMENT | MEMORY | THREADS | SIGNALS | TIME | ITSELF | OPENED | NAMES | WAITING | DIRECTORY

@@ -1,7 +1,7 @@
-"""Root's privileges, given up; see capabilities(7).
+"""Drops the capabilities of root; see capabilities(7).
 
-None remains, but where root reads its own modules by one: in a home that is closed to all but its owner, who is somebody
-else. What is worked on comes opened. It must not be the only guard: for any other user it changes nothing.
+None remains, except the one to read files where root needs it for its own modules, as in a home that only its owner may
+read. Pictures come as open files. It must not be the only protection: for any other user it changes nothing.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _READ_ANY = 1 << 2  # CAP_DAC_READ_SEARCH
 
 
 def give_up(needed: Iterable[str | os.PathLike[str]] = ()) -> bool:
-    """Drop capabilities; without exec they cannot come back.
+    """Drop capabilities. Without exec they cannot come back.
 
     Args:
-        needed: what has to be read by its name later. Where one of them can be read by a privilege alone, the
-            privilege to read and search whatever is there remains.
+        needed: paths that are read later. If one of them can be read by virtue of a capability only, CAP_DAC_READ_SEARCH
+            is kept.
 
     Returns:
-        False off Linux.
+        False if this is not Linux.
 
     Raises:
-        CutoutdError: there are other threads, which would keep theirs; or the kernel refused.
+        CutoutdError: there are other threads, which would keep their capabilities; or the kernel refused.
     """
     if not is_linux():
         return False

@@ -1,8 +1,8 @@
-"""Confines a process for its part: a worker, which sees pictures; the supervisor, which starts workers; the uploader; the page.
+"""Confines a process according to its part: worker, supervisor, uploader, or the processes of the page.
 
-The names of the layers are stable: they stand in sidecars and in what `doctor` prints. A layer that the
-system lacks is not in the result; one that it has and refuses is an error, never a weaker sandbox.
-This module must not know what a process does, nor start one.
+The names of the layers are stable: sidecars and `doctor` contain them. A layer that the system lacks is not in the result;
+one that exists and is refused is an error, never a weaker sandbox. This module must not know what a process does, nor start
+one.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UPLOADER_MEMORY_MB: Final = 4096
-"""Of address space, most of which is the stacks of threads and never used."""
+"""Address space; most of it is reserved for the stacks of threads and never used."""
 
 FILE_BYTES: Final = 1 << 30
-"""Of a file that the uploader writes: the largest answer that is taken has half of that, and its ledger a thousandth."""
+"""Size of a file that the uploader writes: the largest reply has half of that, and its ledger a thousandth."""
 
 _WEB_MEMORY_MB: Final = 1024
-"""Of address space; what is in use is a twentieth of that."""
+"""Address space; a twentieth of it is in use."""
 
 PAGE_MEMORY_MB: Final = 4096
-"""Of address space at least, of the process behind the page: its workers have no more than it has itself."""
+"""Least address space of the process behind the page: its workers cannot have more than it has itself."""
 
 _CONNECTIONS: Final = 1024
-"""Open files of the page's processes; of who answers browsers, most are connections that are about to be closed."""
+"""Open files of the page's processes; most are connections of browsers that are about to be closed."""
 
 _DNS: Final = 53
 
-# What the C library reads to find an address, and anew whenever the network changes: files in /etc are replaced then,
-# and Landlock knows files, not names, so the directory is allowed. The rest is where links in it lead.
+# Files that the C library reads to resolve a name, anew whenever the network changes: files in /etc are replaced then, and
+# Landlock knows files, not names, so the directory is allowed. The others are targets of links in it.
 _NAMES: Final = (
     "/etc",
     "/run/systemd/resolve",
@@ -48,7 +48,7 @@ _NAMES: Final = (
 
 
 def own_code() -> tuple[str, ...]:
-    """Where a confined process reads what it imports late: Python's own directories and the system's libraries."""
+    """Return the paths that a confined process imports from: Python's own directories and the system's libraries."""
     python = (
         sysconfig.get_path("stdlib"),
         sysconfig.get_path("platstdlib"),
@@ -67,24 +67,24 @@ def confine_worker(
     graphics: bool = False,
     required: bool = False,
 ) -> tuple[str, ...]:
-    """Confine this process for good, with its libraries and its model loaded and before its first picture.
+    """Confine this process for good, after its libraries and model are loaded and before its first picture.
 
-    `limits.die_with_parent` is called earlier, as a worker's first act; it is only reported here.
+    `limits.die_with_parent` is called earlier, at the start of a worker; it is only reported here.
 
     Args:
-        read: what it may open by its name, for reading: the directories of Python's own modules. All else comes opened.
-        memory_mb: its address space, MiB.
-        file_bytes: of a file that it writes.
-        tasks: descriptor of the socket that opened files come through; None: none do.
-        nice: its priority, 0..19.
-        graphics: its model runs on a graphics processor, whose driver it has to speak to.
-        required: whether each layer must be there.
+        read: paths that it may open for reading: the directories of Python's modules. All other files come open.
+        memory_mb: limit of the address space, MiB.
+        file_bytes: limit of a file that it writes.
+        tasks: descriptor of the socket that open files come through; None: there is none.
+        nice: niceness, 0..19.
+        graphics: whether its model runs on a graphics processor, whose driver it must reach.
+        required: whether every layer must be active.
 
     Returns:
-        The layers in force, in the order they were put up.
+        The active layers, in the order of their activation.
 
     Raises:
-        SandboxError: a layer that is required does not exist here.
+        SandboxError: a required layer does not exist here.
         CutoutdError: a layer that exists here was refused, or a library has started threads that it would
             not bind (set OPENBLAS_NUM_THREADS=1 and the like before numpy is imported).
     """
@@ -94,23 +94,23 @@ def confine_worker(
         (Layer.NO_DUMP, limits.hide_memory()),
         (Layer.CAPABILITIES, capabilities.give_up(read)),
         _landlock(landlock.restrict(read, ())),
-        # Last: it refuses what the others need.
+        # Last: it refuses calls that the other layers need.
         (Layer.SECCOMP, seccomp.refuse_all_sockets(tasks, graphics=graphics)),
         required=survey.WORKER if required else (),
     )
 
 
 def confine_supervisor(*, required: bool = False) -> tuple[str, ...]:
-    """Take the network from this process and from all it starts, for good.
+    """Take the network from this process and from all that it starts, for good.
 
     Args:
-        required: whether each layer must be there.
+        required: whether every layer must be active.
 
     Returns:
-        The layers in force.
+        The active layers.
 
     Raises:
-        SandboxError: a layer that is required does not exist here.
+        SandboxError: a required layer does not exist here.
         CutoutdError: a layer that exists here was refused.
     """
     return _in_force(
@@ -121,20 +121,20 @@ def confine_supervisor(*, required: bool = False) -> tuple[str, ...]:
 
 
 def confine_uploader(*, root: Path, ports: Sequence[int], required: bool = False) -> tuple[str, ...]:
-    """Confine this process for good, before its first request is read: it calls out, and sees only what it may send.
+    """Confine the uploader for good, before it reads its first request: it has a network, and sees only its own files.
 
-    To be called once the client has read its authorities and the key is known: neither can be read afterwards.
+    Called once the client has read the certificate authorities and the key: neither can be read afterwards.
 
     Args:
         root: STATE/hosted, which it may read and write.
-        ports: of the service and the webhooks.
-        required: whether each layer must be there.
+        ports: TCP ports of the service and of the webhooks.
+        required: whether every layer must be active.
 
     Returns:
-        The layers in force, in the order they were put up.
+        The active layers, in the order of their activation.
 
     Raises:
-        SandboxError: a layer that is required does not exist here.
+        SandboxError: a required layer does not exist here.
         CutoutdError: a layer that exists here was refused, or there are threads that it would not bind.
     """
     return _in_force(
@@ -151,18 +151,18 @@ def confine_uploader(*, root: Path, ports: Sequence[int], required: bool = False
 
 
 def confine_web(*, required: bool = False) -> tuple[str, ...]:
-    """Confine this process for good: it answers whoever connects, calls nobody, and opens no file.
+    """Confine the process that answers browsers for good: it accepts connections, makes none, and opens no file.
 
-    To be called when its socket listens and all is imported. `limits.die_with_parent` is called earlier.
+    Called when its socket listens and everything is imported. `limits.die_with_parent` is called earlier.
 
     Args:
-        required: whether each layer must be there.
+        required: whether every layer must be active.
 
     Returns:
-        The layers in force, in the order they were put up.
+        The active layers, in the order of their activation.
 
     Raises:
-        SandboxError: a layer that is required does not exist here.
+        SandboxError: a required layer does not exist here.
         CutoutdError: a layer that exists here was refused, or there are threads that it would not bind.
     """
     return _in_force(
@@ -180,17 +180,17 @@ def confine_web(*, required: bool = False) -> tuple[str, ...]:
 
 
 def confine_page(*, memory_mb: int = PAGE_MEMORY_MB, required: bool = False) -> tuple[str, ...]:
-    """Take the network from the process behind the page and from all it starts, for good; it keeps the listening socket.
+    """Take the network from the process behind the page and from all that it starts. It keeps the listening socket.
 
     Args:
-        memory_mb: its address space, MiB, and that of each process it starts.
-        required: whether each layer must be there.
+        memory_mb: limit of the address space, MiB, of the process and of each that it starts.
+        required: whether every layer must be active.
 
     Returns:
-        The layers in force.
+        The active layers.
 
     Raises:
-        SandboxError: a layer that is required does not exist here.
+        SandboxError: a required layer does not exist here.
         CutoutdError: a layer that exists here was refused.
     """
     return _in_force(
@@ -211,10 +211,10 @@ def _landlock(restriction: landlock.Restriction | None) -> tuple[str, bool]:
 
 
 def _in_force(*layers: tuple[str, bool], required: tuple[Layer, ...]) -> tuple[str, ...]:
-    """The layers that were put up while the arguments were evaluated, in their order.
+    """Return the names of the layers that are active, in their order.
 
     Raises:
-        SandboxError: one of those that are required is not among them.
+        SandboxError: a required layer is not active.
     """
     active = tuple(str(layer) for layer, is_up in layers if is_up)
     survey.refuse(survey.gaps_between(required, active))

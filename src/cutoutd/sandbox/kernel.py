@@ -1,4 +1,4 @@
-"""The one door to system calls that Python has no function for, through ctypes.
+"""Makes the system calls that Python has no function for, through ctypes.
 
 It must not decide what is refused or allowed; the modules beside it do.
 """
@@ -23,34 +23,34 @@ def _libc() -> ctypes.CDLL:
 
 
 def is_linux() -> bool:
-    """Whether the layers of this package can exist here at all."""
+    """Whether the layers of this package can exist here."""
     return sys.platform == "linux"
 
 
 def call(function: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
-    """Call a function of the C library that sets errno; whole numbers are passed as 64 bits.
+    """Call a function of the C library that sets errno. Integers are passed as 64 bits.
 
     Args:
         function: ``syscall``, ``prctl``, ``capget`` or ``capset``.
         arguments: numbers, buffers (passed by address) or None (a null pointer).
 
     Returns:
-        What it returned, or minus errno where it failed.
+        The result of the function, or minus errno where it failed.
     """
     # ctypes passes a bare int as 32 bits and leaves the upper half of the register undefined.
     words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
-    door = _libc()[function]
-    door.restype = ctypes.c_long if function == "syscall" else ctypes.c_int
+    c_function = _libc()[function]
+    c_function.restype = ctypes.c_long if function == "syscall" else ctypes.c_int
     ctypes.set_errno(0)
-    result = int(door(*words))
+    result = int(c_function(*words))
     return -ctypes.get_errno() if result == -1 else result
 
 
 def demand(what: str, function: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
-    """Like `call`, for what must not fail.
+    """Like `call`, for a call that must succeed.
 
     Raises:
-        CutoutdError: the kernel refused; the message names ``what`` and the kernel's reason.
+        CutoutdError: the kernel refused; the message has ``what`` and the reason of the kernel.
     """
     result = call(function, *arguments)
     if result < 0:
@@ -68,7 +68,7 @@ def renounce_privileges() -> None:
 
 
 def threads() -> int:
-    """How many threads this process has; off Linux, those that Python knows of."""
+    """Return how many threads this process has; on other systems than Linux, those that Python knows."""
     if not is_linux():
         return threading.active_count()
     return sum(1 for _ in Path("/proc/self/task").iterdir())

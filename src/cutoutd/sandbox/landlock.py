@@ -1,8 +1,8 @@
-"""Landlock: which files a worker may read and write, as the kernel sees it (documentation: landlock(7)).
+"""Landlock: the kernel limits which files a process may read and write; see landlock(7).
 
-Rules bind to the inode a path has now: a root that is deleted and made again is out of reach, so workers are
-replaced then. Landlock governs opening, making, removing and renaming, not the attributes of files; the
-worker's seccomp filter closes that. This module must not choose roots; the caller knows them.
+Rules bind to the inode that a path has now: a root that is deleted and created again is out of reach, so workers are
+replaced then. Landlock governs opening, creating, removing and renaming, but not the attributes of files, which the
+worker's seccomp filter protects. This module must not choose roots; the caller knows them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SCOPE = 0b11  # abstract UNIX sockets and signals stay within the domain
 
 
 class Right(IntFlag):
-    """What can be done to files, of linux/landlock.h; what is not granted is refused."""
+    """Access rights, of linux/landlock.h; a right that is not granted is refused."""
 
     EXECUTE = 1 << 0  # start a program; mapping a library is reading
     WRITE_FILE = 1 << 1  # open a file for writing
@@ -58,7 +58,7 @@ class Right(IntFlag):
 
 
 _READ = Right.READ_FILE | Right.READ_DIR
-# No symlinks, FIFOs, sockets or devices: nothing that could mislead whoever publishes from there.
+# No symlinks, FIFOs, sockets or devices: nothing that could mislead the process that publishes from there.
 _WRITE = (
     _READ
     | Right.WRITE_FILE
@@ -71,11 +71,11 @@ _WRITE = (
 )
 _ON_A_FILE = Right.EXECUTE | Right.WRITE_FILE | Right.READ_FILE | Right.TRUNCATE | Right.IOCTL_DEV
 
-# What Python and the C library open by themselves, besides their own modules.
+# Files that Python and the C library open by themselves, besides their own modules.
 _ALWAYS = (
     ("/dev/null", Right.READ_FILE | Right.WRITE_FILE | Right.TRUNCATE),
     ("/dev/urandom", Right.READ_FILE),
-    # Not all of /proc/self: it has the machine's mounts, connections and neighbours as well.
+    # Not all of /proc/self: it also shows mounts, connections and other processes.
     *((f"/proc/self/{name}", Right.READ_FILE) for name in ("status", "stat", "statm", "maps")),
     *((f"/proc/self/{name}", Right.READ_DIR) for name in ("fd", "task")),
 )
@@ -83,10 +83,10 @@ _ALWAYS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restriction:
-    """What `restrict` has put in force.
+    """The result of `restrict`.
 
     Attributes:
-        abi: the version of Landlock whose guarantees hold.
+        abi: version of Landlock whose guarantees hold.
         missing: roots that could not be opened, so that nothing beneath them can be reached.
     """
 
@@ -95,20 +95,20 @@ class Restriction:
 
 
 def abi() -> int:
-    """The Landlock version of this kernel; 0 where there is none or it is switched off."""
+    """Return the Landlock version of this kernel; 0 where there is none or it is disabled."""
     if not is_linux():
         return 0
-    # Old container profiles answer EPERM for calls they do not know: that is no Landlock either.
+    # Old container profiles answer EPERM for unknown calls: that is no Landlock either.
     return max(0, call("syscall", _CREATE_RULESET, None, 0, _VERSION))
 
 
 def handled(version: int) -> Right:
-    """All rights that a kernel of this Landlock version can refuse.
+    """Return all rights that a kernel of a Landlock version can refuse.
 
     Args:
-        version: 1 or above.
+        version: version, 1 or above.
     """
-    rights = Right.REFER - 1  # everything below it is of the first version
+    rights = Right.REFER - 1  # all lower bits belong to the first version
     for since, right in ((2, Right.REFER), (3, Right.TRUNCATE), (5, Right.IOCTL_DEV)):
         if version >= since:
             rights |= right
@@ -120,23 +120,22 @@ def restrict(
     write: Sequence[str | os.PathLike[str]],
     connect: Sequence[int] = (),
 ) -> Restriction | None:
-    """Confine this process to reading beneath ``read`` and to reading and writing beneath ``write``.
+    """Confine this process to reading beneath ``read`` and to reading and writing beneath ``write``, for good.
 
-    /dev/null, /dev/urandom and what /proc/self says of the process alone stay usable; nothing can be executed, no TCP port bound, none reached but
-    those named (ABI 4), no process outside signalled (ABI 6). Files that are open already stay open. It cannot be
-    undone.
+    /dev/null, /dev/urandom and those files of /proc/self that concern the process alone stay usable. Nothing can be
+    executed, no TCP port bound, no other port reached than those in ``connect`` (ABI 4), and no process outside signalled
+    (ABI 6). Files that are open already stay open.
 
     Args:
-        read: files or directories, at any depth; one that cannot be opened is left out, the safe side.
+        read: files or directories, at any depth; one that cannot be opened is left out, which is the safe side.
         write: likewise; includes reading.
-        connect: TCP ports, anywhere, that may be reached.
+        connect: TCP ports that may be reached, at any address.
 
     Returns:
-        What is in force, or None where the kernel has no Landlock.
+        The restriction, or None where the kernel has no Landlock.
 
     Raises:
-        CutoutdError: there are other threads and the kernel (before ABI 8) would leave them free; or the
-            kernel refused.
+        CutoutdError: there are other threads, which the kernel (before ABI 8) would not bind; or the kernel refused.
     """
     version = abi()
     if not version:
@@ -166,14 +165,14 @@ def restrict(
 
 
 def _ruleset(version: int) -> tuple[int, int]:
-    """A new ruleset's descriptor, and the version it really has."""
+    """Create a ruleset. Returns its descriptor and its actual version."""
     network = _NET_TCP if version >= _NET_SINCE else 0
     scope = _SCOPE if version >= _SCOPE_SINCE else 0
-    # Kernels of before accept the newer struct as long as what they do not know is zero.
+    # Older kernels accept the newer struct as long as the fields they do not know are zero.
     attributes = ctypes.create_string_buffer(struct.pack("@QQQ", handled(version), network, scope), 24)
     ruleset = call("syscall", _CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset == -errno.EINVAL and version >= _SCOPE_SINCE:
-        # RHEL 9 counts itself to ABI 6 but lacks the scope of signals.
+        # RHEL 9 reports ABI 6 but lacks the scope of signals.
         return _ruleset(_SCOPE_SINCE - 1)
     if ruleset < 0:
         raise CutoutdError(
@@ -183,7 +182,7 @@ def _ruleset(version: int) -> tuple[int, int]:
 
 
 def _grant(ruleset: int, root: str, rights: Right) -> bool:
-    """Allow these rights at and beneath a root; False if it cannot be opened."""
+    """Grant rights at and beneath a root. Returns False if it cannot be opened."""
     try:
         descriptor = os.open(root, os.O_PATH | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""Resource limits of a process, its bond to its parent's life, who may look into its memory, and what it keeps of a terminal.
+"""Resource limits of a process, its bond to its parent, the protection of its memory, and its access to a terminal.
 
 It must not refuse system calls or files; `cutoutd.sandbox.seccomp` and `cutoutd.sandbox.landlock` do.
 """
@@ -26,20 +26,20 @@ def bound_resources(
 ) -> bool:
     """Limit this process: address space, open files, size of files, no core dumps (they hold pictures), priority.
 
-    Limits are only ever lowered, and the priority too. Beyond the address space, allocation fails with
-    MemoryError and the process lives on. There is no limit on processes: it would count all of the user's.
+    Limits and the priority are only ever lowered. Beyond the address space, allocation fails with MemoryError and the
+    process lives on. There is no limit on processes: it would count all processes of the user.
 
     Args:
         memory_mb: address space in MiB, code and model included; above 0.
-        nice: 0..19, as in nice(1).
-        file_bytes: of each file that it writes; beyond it, writing fails with EFBIG. None: as large as the disk takes.
-        open_files: at a time.
+        nice: niceness, 0..19, as in nice(1).
+        file_bytes: size of each file that it writes; beyond it, writing fails with EFBIG. None: no limit.
+        open_files: number of open files.
 
     Returns:
-        False where the system does not know or refuses such limits (macOS has none on address space).
+        False where the system does not have such limits (macOS has none on address space).
 
     Raises:
-        CutoutdError: Linux refused one.
+        CutoutdError: Linux refused a limit.
     """
     try:
         _lower(resource.RLIMIT_CORE, 0)
@@ -58,14 +58,14 @@ def bound_resources(
 def die_with_parent(parent_pid: int) -> bool:
     """Have the kernel kill this process when its parent ends, however it ends.
 
-    To be called first of all in a worker. The kernel takes the *thread* that started the worker for the
-    parent: it has to live as long as the workers.
+    To be called at the very start of a worker. The kernel takes the *thread* that started the worker for the parent, so
+    that thread must live as long as the workers.
 
     Args:
-        parent_pid: the process that started this one, as it knows itself.
+        parent_pid: process id of the parent, as the parent itself reported it.
 
     Returns:
-        False off Linux, where there is no such bond.
+        False if this is not Linux.
 
     Raises:
         CutoutdError: the parent is gone already, or the kernel refused.
@@ -73,7 +73,7 @@ def die_with_parent(parent_pid: int) -> bool:
     if not is_linux():
         return False
     demand("PR_SET_PDEATHSIG", "prctl", _SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # It may have ended before the call above, which then waits for the death of somebody else.
+    # The parent may have ended before the call above, which then waits for the end of another process.
     if os.getppid() != parent_pid:
         raise CutoutdError(f"the process that started this one ({parent_pid}) is gone")
     return True
@@ -92,7 +92,7 @@ def hide_memory() -> bool:
     """Keep other processes of this user from reading or writing our memory (PR_SET_DUMPABLE, proc(5)).
 
     Returns:
-        False off Linux.
+        False if this is not Linux.
 
     Raises:
         CutoutdError: the kernel refused.
@@ -104,15 +104,15 @@ def hide_memory() -> bool:
 
 
 def step_back_as_session(nice: int) -> bool:
-    """Have this process's session step back behind others, where Linux shares its cores out by session: sched(7), autogroup.
+    """Lower the priority of the session of this process, where Linux schedules by session: sched(7), autogroup.
 
-    There a priority counts within a session alone, and a process that leads one of its own never steps back by it.
+    There, niceness counts within a session only, so it has no effect for a process that leads a session of its own.
 
     Args:
-        nice: 0..19, as in nice(1).
+        nice: niceness, 0..19, as in nice(1).
 
     Returns:
-        False where there are no such groups, or this one was told another value just now.
+        False where there are no such groups, or the kernel limits the rate of changes.
     """
     try:
         Path("/proc/self/autogroup").write_text(str(nice), encoding="ascii")
@@ -122,10 +122,10 @@ def step_back_as_session(nice: int) -> bool:
 
 
 def keep_terminal_for_writing() -> None:
-    """Have the standard output and error for writing alone, where they are a terminal, and nothing to read from.
+    """Reopen standard output and error for writing only, if they are a terminal, and connect standard input to /dev/null.
 
-    A shell opens a terminal for reading and writing at once, so that standard error would do to read what is typed
-    into it later. Workers need no such call: they have pipes.
+    A shell opens a terminal for reading and writing at once, so whatever is typed later could be read from standard error.
+    Workers do not need this: they have pipes.
     """
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

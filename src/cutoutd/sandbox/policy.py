@@ -1,12 +1,12 @@
-"""Which system calls a filter lets through, as a value, and its translation into a BPF program.
+"""The policy of a seccomp filter, as a value, and its translation into a BPF program.
 
-A policy names what is allowed, in whole or by its arguments; what it does not name is refused. The supervisor's alone is the
-other way round. Nothing is ever killed: a call that is not named gets EPERM, or ENOSYS, the answer of an older kernel, if
-it is one of Linux 5.1 or later, since every library knows how to do without those. So a newer C library loses speed
-or a feature, and not the process; and a way to the network that is invented tomorrow is closed today.
+A policy names the calls that are allowed, always or depending on their arguments; all others are refused. Only the policy of
+the supervisor is the other way round. A refused call kills nothing: it gets EPERM, or, if it is one of Linux 5.1 or later,
+ENOSYS as from an older kernel, since every library can do without those. So a newer C library loses speed or a feature, but
+the process lives on; and a new call that reaches a network is refused from the start.
 
-A program looks a call up by halving the table of all calls, in about eight comparisons; from Linux 5.11 on the
-kernel remembers which calls pass whatever their arguments, and does not ask again.
+A program finds a call by binary search, in about eight comparisons; from Linux 5.11 on the kernel remembers which calls pass
+whatever their arguments, and skips the filter for them.
 
 It must not install anything.
 """
@@ -41,14 +41,14 @@ _X32_BIT = 0x40000000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """What one argument of a call must be to let the call through.
+    """A condition on one argument of a call.
 
     Attributes:
-        argument: its position, 0..5.
-        values: to compare with, 32 bits each.
-        only: True lets only these values through, False everything but them.
+        argument: position of the argument, 0..5.
+        values: values to compare with, 32 bits each.
+        only: True lets only these values pass, False all others.
         mask: the bits that count.
-        upper: look at bits 32..63; the kernel ignores them where the argument is an int.
+        upper: whether bits 32..63 are compared; the kernel ignores them where the argument is an int.
     """
 
     argument: int
@@ -60,14 +60,14 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What a process may ask of the kernel.
+    """The system calls that a process may make.
 
     Attributes:
         allowed: names of calls that pass, whatever their arguments.
-        refused: names of calls that get EPERM; for the reader, where what is not named is refused anyway.
-        hidden: names of calls that get ENOSYS, where libraries fall back to an older one we can judge.
-        checked: calls that pass if, in one of these ways, every check does; else EPERM.
-        passes_others: what is not named passes, as far as the kernel of its day knows it.
+        refused: names of calls that get EPERM; for the reader, where all others are refused anyway.
+        hidden: names of calls that get ENOSYS, where libraries fall back to an older call that a filter can judge.
+        checked: calls that pass if every check of one of these groups holds; otherwise they get EPERM.
+        passes_others: whether all other calls pass, as far as they are known here.
     """
 
     allowed: tuple[str, ...]
@@ -78,23 +78,23 @@ class Policy:
 
 
 def translate(policy: Policy, machine: Machine, *, refusal: int = REFUSE, hiding: int = UNKNOWN) -> bytes:
-    """Give the BPF program that enforces a policy on one architecture.
+    """Return the BPF program that enforces a policy on one architecture.
 
     Args:
-        policy: to be enforced.
-        machine: whose numbers calls have.
-        refusal: the action on what is refused, in the words of seccomp(2).
-        hiding: the action on what is to look as if it did not exist.
+        policy: the policy.
+        machine: the architecture, which decides the numbers of calls.
+        refusal: action on a refused call, as in seccomp(2).
+        hiding: action on a hidden call.
 
     Raises:
-        KeyError: a call is named that `cutoutd.sandbox.calls` does not list.
-        ValueError: a call is named twice.
+        KeyError: the policy names a call that `cutoutd.sandbox.calls` does not list.
+        ValueError: the policy names a call twice.
     """
     return assemble(list(_Translation(policy, machine, refusal=refusal, hiding=hiding).program()))
 
 
 _BY_ARGUMENT: Final = -1
-"""Instead of an action: it depends on the arguments."""
+"""In place of an action: it depends on the arguments."""
 
 
 class _Translation:
@@ -110,7 +110,7 @@ class _Translation:
         self._actions = self._table(policy)
 
     def program(self) -> Iterator[Instruction | str]:
-        # Numbers mean other calls in another ABI, so one that does not match ends here, whatever it asks.
+        # In another ABI numbers mean other calls, so a call through one is refused here, whichever it is.
         yield Instruction(operation=Operation.LOAD, operand=_ARCHITECTURE)
         yield Instruction(operation=Operation.IF_EQUAL, operand=self._machine.audit, then="native")
         yield Instruction(operation=Operation.RETURN, operand=REFUSE)
@@ -125,7 +125,7 @@ class _Translation:
             yield from self._block(number, ways)
 
     def _table(self, policy: Policy) -> list[int]:
-        """The action on each call by its number; behind them the one on all that come later."""
+        """Return the action on each call by its number, and last the action on all later calls."""
         named = [*policy.allowed, *policy.refused, *policy.hidden, *policy.checked]
         if unlisted := [name for name in named if name not in NUMBERS]:
             raise KeyError(unlisted[0])
@@ -147,7 +147,7 @@ class _Translation:
         return [*actions, self._hiding]
 
     def _ranges(self) -> list[tuple[int, int, int]]:
-        """First and last number of calls that lie beside each other and share an action, and that action."""
+        """Return the ranges of adjacent numbers that share an action: first, last, action."""
         keyed = [
             (number, action, number if action == _BY_ARGUMENT else -1)
             for number, action in enumerate(self._actions)
@@ -156,7 +156,7 @@ class _Translation:
         return [(group[0][0], group[-1][0], group[0][1]) for group in grouped]
 
     def _tree(self, ranges: Sequence[tuple[int, int, int]]) -> Iterator[Instruction | str]:
-        """Find the range that a number is in by halving."""
+        """Find the range of a number by binary search."""
         if len(ranges) == 1:
             ((first, _, action),) = ranges
             if action == _BY_ARGUMENT:
@@ -172,7 +172,7 @@ class _Translation:
         yield from self._tree(ranges[half:])
 
     def _block(self, number: int, ways: tuple[tuple[Check, ...], ...]) -> Iterator[Instruction | str]:
-        """The checks of one call; whoever passes all of one way is let through."""
+        """Check the arguments of one call: it passes if all checks of one group hold."""
         yield f"check-{number}"
         for index, checks in enumerate(ways):
             missed = f"missed-{number}-{index}"

@@ -1,7 +1,7 @@
-"""A worker's filter that asks instead of refusing, so that somebody can tell which calls are not on its list.
+"""A variant of a worker's filter that reports refused calls to another process, to find calls that the list lacks.
 
-See seccomp_unotify(2). What the list lets through passes as ever; for the rest the kernel asks another process, which writes
-it down and has it refused in the same way. Not for real work: each question waits for its answer.
+See seccomp_unotify(2). Allowed calls pass as usual; each other call is reported to a process, which records and refuses it as
+the real filter would. Not for real work: each report waits for its answer.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _ANSWER = struct.Struct("@QqiI")  # struct seccomp_notif_resp: id, value, error,
 
 
 def ask_instead(channel: int) -> int | None:
-    """Put this process, and what it starts from now on, behind the list.
+    """Put this process, and what it starts from now on, behind the reporting filter.
 
     Args:
-        channel: descriptor of the one socket that may be sent to, so that the result can be handed over.
+        channel: descriptor of the one socket that may be sent to, so that the listener can be handed over.
 
     Returns:
-        The descriptor at which another process has to `answer`; None where this system has no such filter.
+        The listener, at which another process has to `answer`; None where this system has no such filter.
 
     Raises:
         CutoutdError: the kernel has such filters, and refused this one.
@@ -47,11 +47,11 @@ def ask_instead(channel: int) -> int | None:
 
 
 def answer(listener: int, until: int) -> Iterator[str]:
-    """Refuse what is asked, until the process has ended.
+    """Refuse the reported calls until the process has ended.
 
     Args:
-        listener: of `ask_instead`, in another process.
-        until: a descriptor that is readable, or at its end, when that process has ended.
+        listener: descriptor from `ask_instead`, in another process.
+        until: descriptor that is readable, or at its end, once that process has ended.
 
     Yields:
         The name of each call that is not on the list; ``ioctl 0x5412`` where the command decides.
@@ -77,14 +77,14 @@ def _asked(listener: int) -> tuple[int, ...] | None:
     try:
         fcntl.ioctl(listener, _RECEIVE, buffer)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EINTR):  # whoever asked has ended
+        if error.errno in (errno.ENOENT, errno.EINTR):  # the calling process has ended
             return None
         raise
     return _QUESTION.unpack(buffer)
 
 
 def _refused(listener: int, question: tuple[int, ...], names: dict[int, str], machine: Machine) -> str:
-    """Answer as the real filter would; what was asked."""
+    """Refuse a call as the real filter would, and return its name."""
     id_, _, _, number, architecture, _, *arguments = question
     name = names.get(number, f"call {number}") if architecture == machine.audit else "another architecture's"
     hidden = name in BY_POINTER or (name not in NUMBERS and number >= YOUNG)

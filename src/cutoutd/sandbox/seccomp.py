@@ -1,9 +1,9 @@
-"""The system-call filters: lists of what a worker, the uploader and the page's process may do, and no network for the supervisor.
+"""The system call filters: lists of allowed calls for worker, uploader and the page's process; no network for the supervisor.
 
-Both are installed on every thread of the process at once (SECCOMP_FILTER_FLAG_TSYNC), because a thread that
-a library started on import would keep what a filter of one thread takes away; both survive exec. They must
-not be relied on for files: Landlock says which may be read and written, and the worker's filter only closes
-what Landlock leaves open, in whole (chmod, chown, times, attributes) or before its third ABI (truncation).
+A filter is installed on every thread of the process at once (SECCOMP_FILTER_FLAG_TSYNC), because a thread that a library
+started on import would escape a filter of one thread; it survives exec. It must not be relied on for files: Landlock decides
+which may be read and written, and the worker's filter only covers what Landlock does not, at all (chmod, chown, times,
+attributes) or before its third ABI (truncation).
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ _PROTOCOLS = (0, 6, 17)  # the family's own choice (of netlink: routes), TCP, UD
 _SERVING = ("listen", "accept", "accept4", "socketpair")
 _SECOND_NAMES = ("link", "linkat")
 
-# On a connected socket: what came, what it is, and who is at the other end.
+# On a connected socket: receive data, and query its options and addresses.
 _ANSWERING = ("accept", "accept4", "recvfrom", "getsockopt", "getsockname", "getpeername")
 _TCP, _TCP_NODELAY = 6, 1
 _MSG_FASTOPEN = 0x20000000
 
-# A thread of this process in no other namespace.
+# A new thread of this process, in the same namespaces.
 _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020000
 
@@ -69,33 +69,33 @@ _TRUNCATING_READS = (os.O_RDONLY | os.O_TRUNC, os.O_ACCMODE | os.O_TRUNC)
 _MAKING = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: with either, the last argument is a mode
 _SPECIAL_MODES = 0o7000  # set-user-ID, set-group-ID, sticky
 
-# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Not among them: leases, by which others
-# are held up; locks; the sizes of pipes; who gets signals.
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Not allowed: leases, which block other
+# processes; locks; sizes of pipes; receivers of signals.
 _FCNTL = (0, 1, 2, 3, 1030, 1032, 1034)
 _F_SETFL = 4
-# O_ASYNC, O_DIRECT (of both architectures) and O_NOATIME, on a description that somebody else may have as well.
+# O_ASYNC, O_DIRECT (of both architectures) and O_NOATIME, on an open file that may be shared with another process.
 _NOT_PLAIN = 0o20000 | 0o40000 | 0o200000 | 0o1000000
 _PRIO_PROCESS = 0
 _CLOCK_OF_ANOTHER = 0x80000000
 
-_LOCKS = (5, 6, 7, 36, 37, 38)  # F_GETLK, F_SETLK, F_SETLKW, and those of an open file: SQLite's
+_LOCKS = (5, 6, 7, 36, 37, 38)  # F_GETLK, F_SETLK, F_SETLKW, and those of open files: SQLite uses them
 
-# Whether it is a terminal (TCGETS, TCGETS2) and its size (TIOCGWINSZ), how much there is to read (FIONREAD), whether it goes
-# to a program that is started (FIOCLEX, FIONCLEX) and whether it blocks (FIONBIO). So none that types into a terminal or
-# takes it, aims signals, or changes a file's attributes, flags or generation, for which reading it would be enough.
+# Whether a file is a terminal (TCGETS, TCGETS2) and its size (TIOCGWINSZ), bytes to read (FIONREAD), close-on-exec (FIOCLEX,
+# FIONCLEX) and blocking (FIONBIO). Not allowed: typing into a terminal or taking it, aiming signals, and changing attributes,
+# flags or the generation of a file, for which permission to read it would be enough.
 _IOCTL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5451, 0x5450, 0x5421)
-# The drivers of graphics processors, by the letter of their commands: NVIDIA (none, and F), AMD (K), DRM (d).
+# Drivers of graphics processors, by the letter of their commands: NVIDIA (none, and F), AMD (K), DRM (d).
 _IOCTL_GRAPHICS = (0x0000, 0x4600, 0x4B00, 0x6400)
 _IOCTL_KIND = 0x0000FF00
 
-# Asking, naming threads and memory, and giving up privileges: PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME,
+# Queries, names of threads and memory, and dropping privileges: PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME,
 # PR_GET_SECCOMP, PR_CAPBSET_READ, PR_GET_TIMERSLACK, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS,
-# PR_GET_THP_DISABLE, PR_SVE_GET_VL, PR_GET_TAGGED_ADDR_CTRL, PR_SME_GET_VL, PR_SET_VMA, PR_GET_AUXV. What `limits` has set stays.
+# PR_GET_THP_DISABLE, PR_SVE_GET_VL, PR_GET_TAGGED_ADDR_CTRL, PR_SME_GET_VL, PR_SET_VMA, PR_GET_AUXV. What `limits` sets stays.
 _PRCTL = (2, 3, 15, 16, 21, 23, 30, 38, 39, 40, 42, 51, 56, 64, 0x53564D41, 0x41555856)
 
 
 def supported() -> bool:
-    """Whether this kernel and architecture can run our filters."""
+    """Whether this kernel and architecture support our filters."""
     machine = this_machine()
     if machine is None:
         return False
@@ -104,14 +104,14 @@ def supported() -> bool:
 
 
 def refuse_all_sockets(tasks: int | None = None, *, graphics: bool = False) -> bool:
-    """Confine this worker to what its list names: no sockets, programs, new processes or foreign ones, file attributes.
+    """Confine this worker to its list: no sockets, programs, new or other processes, and no attributes of files.
 
-    Refused calls fail with EPERM, or with ENOSYS where libraries know an older way. Threads can still be
-    started; signals reach this process only; open files, pipes and memory work as before.
+    Refused calls fail with EPERM, or with ENOSYS where libraries know an older way. Threads can still be started; signals
+    reach this process only; open files, pipes and memory work as before.
 
     Args:
-        tasks: descriptor of the one socket that something may be received from; None: there is none.
-        graphics: the drivers of graphics processors may be spoken to.
+        tasks: descriptor of the one socket that may be received from; None: there is none.
+        graphics: whether drivers of graphics processors may be used.
 
     Returns:
         False where kernel or architecture have no such filter: then nothing is refused.
@@ -123,7 +123,7 @@ def refuse_all_sockets(tasks: int | None = None, *, graphics: bool = False) -> b
 
 
 def refuse_network_sockets() -> bool:
-    """Confine the supervisor and all it starts: of the sockets, only AF_UNIX can be made.
+    """Confine the supervisor and all that it starts: only AF_UNIX sockets can be created.
 
     Returns:
         False where kernel or architecture have no such filter: then nothing is refused.
@@ -135,9 +135,9 @@ def refuse_network_sockets() -> bool:
 
 
 def refuse_all_but_network() -> bool:
-    """Confine the uploader: of the sockets only those for calling out over IP; nothing else that a worker is refused.
+    """Confine the uploader: only sockets for connections over IP can be created, and what a worker is refused stays refused.
 
-    Not AF_UNIX: behind such sockets are session managers, which start programs for whoever asks.
+    AF_UNIX is refused: session managers listen there, which start programs on request.
 
     Returns:
         False where kernel or architecture have no such filter: then nothing is refused.
@@ -149,9 +149,9 @@ def refuse_all_but_network() -> bool:
 
 
 def refuse_all_but_answers() -> bool:
-    """Confine the process that answers browsers: connections that come are taken, none is made, and no file is opened.
+    """Confine the process that answers browsers: it accepts connections, makes none, and opens no file.
 
-    To be called when the socket listens, and with all that is ever imported in memory.
+    To be called when the socket listens and everything is imported.
 
     Returns:
         False where kernel or architecture have no such filter: then nothing is refused.
@@ -163,7 +163,7 @@ def refuse_all_but_answers() -> bool:
 
 
 def refuse_calling_out() -> bool:
-    """Confine the process behind it, which holds the listening socket: as the supervisor, and that socket calls nobody.
+    """Confine the process behind the page, which holds the listening socket: as the supervisor, without outgoing connections.
 
     Returns:
         False where kernel or architecture have no such filter: then nothing is refused.
@@ -175,12 +175,12 @@ def refuse_calling_out() -> bool:
 
 
 def worker_policy(pid: int, tasks: int | None = None, *, graphics: bool = False) -> Policy:
-    """What a worker may do.
+    """Return the policy of a worker.
 
     Args:
-        pid: the worker's own; it can have no children that would need another.
-        tasks: descriptor of the socket that its tasks and their files come through.
-        graphics: the drivers of graphics processors may be spoken to.
+        pid: process id of the worker; it has no children.
+        tasks: descriptor of the socket that tasks and their files come through.
+        graphics: whether drivers of graphics processors may be used.
     """
     receiving = {} if tasks is None else {"recvmsg": _one(_only(0, tasks))}
     refused = (*SOCKETS, *RINGS, *INTRUSION, *PROCESSES, *FILES, *HINTS, *SHARED, *MACHINE)
@@ -198,14 +198,14 @@ def worker_policy(pid: int, tasks: int | None = None, *, graphics: bool = False)
 
 
 _ALONE = (*MEMORY, *THREADS, *SIGNALS, *TIME, *ITSELF, *OPENED, *NAMES, *WAITING)
-"""What reaches nothing but the process itself and what it has open."""
+"""Calls that reach nothing but the process itself and the files that it has open."""
 
 
 def uploader_policy(pid: int) -> Policy:
-    """What the uploader may do.
+    """Return the policy of the uploader.
 
     Args:
-        pid: its own.
+        pid: process id of the uploader.
     """
     calling = tuple(name for name in SOCKETS if name not in _SERVING and name != "socket")
     refused = (*_SERVING, *RINGS, *INTRUSION, *PROCESSES, *FILES, *HINTS, *SHARED, *MACHINE)
@@ -226,7 +226,7 @@ def uploader_policy(pid: int) -> Policy:
 def _confined(
     pid: int, *, locks: tuple[int, ...] = (), graphics: bool = False
 ) -> dict[str, tuple[tuple[Check, ...], ...]]:
-    """What both are allowed in part."""
+    """Return the checks that the policies share."""
     itself = _one(_only(0, pid))
     drivers = (_only(1, *_IOCTL_GRAPHICS, mask=_IOCTL_KIND),)
     return {
@@ -235,12 +235,12 @@ def _confined(
         "tgkill": itself,
         "rt_sigqueueinfo": itself,
         "rt_tgsigqueueinfo": itself,
-        # What one process may ask of another is a sign that the other can give it, bit by bit.
+        # A call from one process to another could pass information, bit by bit.
         **{name: _one(_only(0, 0, pid)) for name in OF_A_PROCESS},
         "getpriority": _one(_only(0, _PRIO_PROCESS), _only(1, 0, pid)),
-        # Clocks with a negative number are those of processes and threads, or of a device.
+        # Negative clock numbers are those of processes, threads or devices.
         **{name: _one(_only(0, 0, mask=_CLOCK_OF_ANOTHER)) for name in CLOCKS},
-        # Limits may be read (no new value given), not changed: root could raise its own.
+        # Limits may be read (no new value), not changed: root could raise its own.
         "prlimit64": ((_only(0, 0, pid), _only(2, 0), _only(2, 0, upper=True)),),
         "fcntl": (
             (_only(1, *_FCNTL, *locks),),
@@ -252,14 +252,14 @@ def _confined(
 
 
 def _reading(flags: int) -> tuple[tuple[Check, ...], ...]:
-    """A file that is there, for reading: what a worker writes comes opened. Landlock says which."""
+    """Open an existing file for reading. Files to write come open; Landlock decides which may be read."""
     return _one(_only(flags, os.O_RDONLY, mask=os.O_ACCMODE | os.O_TRUNC | _MAKING))
 
 
 def _opening(flags: int) -> tuple[tuple[Check, ...], ...]:
-    """A file that is there, or a new one without a special mode; Landlock says which.
+    """Open an existing file, or create one without a special mode. Landlock decides which.
 
-    Landlock before its third ABI lets a file be emptied by opening it for reading.
+    Before its third ABI, Landlock allows a file to be truncated by opening it for reading.
     """
     no_truncating_read = Check(argument=flags, values=_TRUNCATING_READS, mask=_OPEN_FLAGS, only=False)
     return (
@@ -269,7 +269,7 @@ def _opening(flags: int) -> tuple[tuple[Check, ...], ...]:
 
 
 def supervisor_policy() -> Policy:
-    """What the supervisor, and whatever it starts, is refused: a hook is any program, so that no list would do."""
+    """Return the policy of the supervisor and of all that it starts: a list of refusals, since a hook may be any program."""
     return Policy(
         allowed=(),
         refused=(*RINGS, *INTRUSION),
@@ -280,18 +280,18 @@ def supervisor_policy() -> Policy:
 
 
 def web_policy(pid: int) -> Policy:
-    """What the process that answers browsers may do.
+    """Return the policy of the process that answers browsers.
 
-    A socket that listened and was shut down could connect: by connect(2), or by sending with an address and MSG_FASTOPEN.
-    So nothing is shut down, has an address or any flag. Nothing is received that could bring an open file (recvmsg).
+    A listening socket that is shut down could connect: by connect(2), or by sending with an address and MSG_FASTOPEN. So
+    shutdown, addresses and flags are refused. recvmsg is refused too, since it could receive an open file.
 
     Args:
-        pid: its own.
+        pid: process id of that process.
     """
     checked = {
         **_confined(pid),
         "sendto": _one(_only(3, 0), _only(4, 0), _only(4, 0, upper=True)),
-        # From Python 3.12 on, asyncio sends so what has to wait. An address counts only with a flag.
+        # asyncio uses it from Python 3.12 on for data that had to wait. An address has an effect only with a flag.
         "sendmsg": _one(_only(2, 0)),
         "setsockopt": _one(_only(1, _TCP), _only(2, _TCP_NODELAY)),
     }
@@ -306,9 +306,9 @@ def web_policy(pid: int) -> Policy:
 
 
 def page_policy() -> Policy:
-    """What the process behind it is refused, and whatever it starts: the supervisor's, and the ways out of a listening socket.
+    """Return the policy of the process behind the page and of all that it starts: as the supervisor, without outgoing connections.
 
-    It starts the process that answers browsers anew, so listening and accepting pass.
+    It restarts the process that answers browsers, so listening and accepting are allowed.
     """
     policy = supervisor_policy()
     plain = _only(3, 0, mask=_MSG_FASTOPEN)
@@ -324,12 +324,12 @@ def _only(argument: int, *values: int, mask: int = 0xFFFFFFFF, upper: bool = Fal
 
 
 def _one(*checks: Check) -> tuple[tuple[Check, ...], ...]:
-    """The one way in which a call passes."""
+    """Return a single group of checks."""
     return (checks,)
 
 
 def recording_policy(pid: int, channel: int) -> Policy:
-    """A worker's, with one socket that may be sent to."""
+    """Return the policy of a worker, with one socket that may be sent to."""
     policy = worker_policy(pid)
     return replace(
         policy,
@@ -339,14 +339,14 @@ def recording_policy(pid: int, channel: int) -> Policy:
 
 
 def install_asking(policy: Policy, action: int) -> int | None:
-    """Install a filter that leaves what it would refuse to another process; of this thread and those to come.
+    """Install a filter on this thread and its future ones that passes refused calls on to a listener.
 
     Args:
-        policy: what passes.
-        action: on the rest.
+        policy: the calls that pass.
+        action: action on the others.
 
     Returns:
-        The descriptor at which it asks; None where kernel or architecture have no such filter.
+        The descriptor of the listener; None where kernel or architecture have no such filter.
 
     Raises:
         CutoutdError: the kernel has such filters, and refused this one.
@@ -366,7 +366,7 @@ def install_asking(policy: Policy, action: int) -> int | None:
 
 
 def _header(program: bytes) -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]:
-    """A struct sock_fprog, and what it points to, which has to outlive the call."""
+    """Return a struct sock_fprog, and the program that it points to, which must outlive the call."""
     code = ctypes.create_string_buffer(program, len(program))
     return ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code))), code
 
@@ -377,10 +377,12 @@ def _install(policy: Policy) -> bool:
         return False
     header, code = _header(translate(policy, machine))
     renounce_privileges()
-    straggler = demand(
+    unbound_thread = demand(
         "the seccomp filter", "syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_TSYNC, header
     )
     del code
-    if straggler:
-        raise CutoutdError(f"the sandbox could not be set up: thread {straggler} escapes the seccomp filter")
+    if unbound_thread:
+        raise CutoutdError(
+            f"the sandbox could not be set up: thread {unbound_thread} escapes the seccomp filter"
+        )
     return True
