@@ -1,1 +1,1 @@
-"""What daemon and uploader share: the files between them, and the records of what was sent."""
+"""What daemon and uploader share: the files between them, and the records of uploads."""

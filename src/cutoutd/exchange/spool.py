@@ -1,16 +1,16 @@
 """The messages between supervisor and uploader: requests in the outbox, replies in the inbox.
 
-Two processes that trust each other little share nothing but these directories. A message is a JSON file, and a picture
-beside it that is whole and synced before the file has its name. It must not touch the network, a picture or the journal.
+The two processes trust each other little, and share only these directories. A message is a JSON file, with a picture beside
+it that is complete and synced before the message has its name. It must not touch the network, a picture or the journal.
 
-    STATE/hosted/copies/ID.jpg              written by workers of tagged folders; taken over by the supervisor
-    STATE/hosted/outbox/ID.json, ID.jpg     written by the supervisor, for tagged folders only; taken away by the uploader with its reply
-    STATE/hosted/inbox/ID.json, ID.body     written by the uploader; taken away by the supervisor once it is done with it
-    STATE/hosted/paused                     while it is there, nothing leaves
-    STATE/hosted/resumed                    a person says: try again; taken away by the uploader
-    STATE/hosted/announced                  by which configuration the supervisor works; an uploader with another one restarts
+    STATE/hosted/copies/ID.jpg              written by workers of tagged folders; copied and removed by the supervisor
+    STATE/hosted/outbox/ID.json, ID.jpg     written by the supervisor, for tagged folders only; removed by the uploader with its reply
+    STATE/hosted/inbox/ID.json, ID.body     written by the uploader; removed by the supervisor when it is done
+    STATE/hosted/paused                     while it exists, nothing is sent
+    STATE/hosted/resumed                    a person asks for another attempt; removed by the uploader
+    STATE/hosted/announced                  configuration of the supervisor; an uploader with another one restarts
     STATE/hosted/uploaded.json              what the journal knows of uploads, for comparison with the ledger
-    STATE/hosted/accepted.json              what the ledger lacks of them, and a person has accepted
+    STATE/hosted/accepted.json              which of them the ledger lacks, as a person has accepted
     STATE/hosted/replies/, in-hand/, ledger.sqlite, ledger.json, status.json    the uploader's own
 
 Removing a request withdraws it: its upload stops before the next byte.
@@ -47,7 +47,7 @@ _MAX_STATUS_BYTES: Final = 1 << 20
 _MAX_ANNOUNCEMENT: Final = 200
 _UNREADABLE: Final = "It may have been billed. See `cutoutd audit`, then `cutoutd retry` it; a reply that is kept costs nothing again."
 
-MAX_BYTES: Final = 64 << 10  # of a message's JSON; an honest one has less than 4 KiB
+MAX_BYTES: Final = 64 << 10  # of a message's JSON; a correct one has less than 4 KiB
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _FILE: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|png)")
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
@@ -55,20 +55,20 @@ _MAX_NUMBER: Final = (1 << 63) - 1  # what a database takes
 
 
 class InvalidMessageError(ValueError):
-    """A file that should be a message is not one."""
+    """A file is not a valid message."""
 
 
 class UploadOutcome(StrEnum):
     """How an upload ended."""
 
     OK = "ok"  # the reply's body is in the inbox
-    FAILED = "failed"  # the provider will not cut this picture; nothing is tried again by itself
+    FAILED = "failed"  # the provider refuses this picture; there is no further attempt
     UNKNOWN = "unknown"  # no answer after it was sent: it may have been billed
-    WITHDRAWN = "withdrawn"  # stopped at our wish, or never begun
+    WITHDRAWN = "withdrawn"  # stopped at our request, or never begun
 
 
 class Body(StrEnum):
-    """What a reply's body is; known by the provider's contract, and checked by the worker that decodes it."""
+    """Kind of a reply's body; follows from the provider's contract, and is checked by the worker that decodes it."""
 
     CUTOUT = "cutout"  # a picture with transparency
     ALPHA = "alpha"  # the matte alone, as a grey picture
@@ -77,20 +77,20 @@ class Body(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A picture that is to be uploaded.
+    """A picture to upload.
 
     Attributes:
-        id: 32 hex digits, random; also the stem of the upload's name.
-        folder: by whose tag.
-        job: the journal's id.
-        why: in words, as the sidecar and the ledger will say.
-        file: name of the upload beside the request.
-        bytes, sha256: of the upload.
-        width, height: of the upload, pixels.
-        source_sha256: of the original it was made from.
-        again: a person asked for it, though it may have been billed before.
-        settings: `uploads_sha256` of the supervisor's configuration; an uploader that goes by another one refuses
-            nothing for good.
+        id: 32 hex digits, random; also the stem of the file.
+        folder: name of the tagged folder.
+        job: id in the journal.
+        why: reason, in words, for sidecar and ledger.
+        file: name of the file beside the request.
+        bytes, sha256: size and digest of the file.
+        width, height: size of the picture, pixels.
+        source_sha256: digest of the original.
+        again: whether a person asked for it, though it may have been billed before.
+        settings: `uploads_sha256` of the supervisor's configuration; an uploader with another one refuses nothing for
+            good.
     """
 
     id: str
@@ -109,22 +109,22 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadReply:
-    """What became of a request.
+    """The outcome of a request.
 
     Attributes:
-        id: the request's.
+        id: id of the request.
         outcome: how it ended.
-        body: what the file is; None without one.
-        file: name of the raw body beside the reply; empty without one.
-        provider: as in ``[hosted] provider``.
-        host: the upload went to, or would have gone to.
-        bytes: that were sent; 0 if none left the machine.
-        sha256: of the upload.
-        at: when sending began, RFC 3339; empty if it did not.
-        credits: the provider charged; None if it did not say.
-        counted: credits that it counts in the limits.
-        repeated: the body was paid for earlier, and nothing was sent this time.
-        cause, advice: for people, unless it is ok.
+        body: kind of the body; None without one.
+        file: name of the body beside the reply; empty without one.
+        provider: provider, as in ``[hosted] provider``.
+        host: host that the upload went to, or would have gone to.
+        bytes: bytes that were sent; 0 if nothing left the machine.
+        sha256: digest of the upload.
+        at: time when sending began, RFC 3339; empty if it did not.
+        credits: credits that the provider charged; None if it did not say.
+        counted: credits that count towards the limits.
+        repeated: whether the body was paid for earlier, and nothing was sent this time.
+        cause, advice: text for people, unless the outcome is ok.
     """
 
     id: str
@@ -147,7 +147,7 @@ _P = TypeVar("_P", Request, UploadReply)
 
 
 class SpoolPaths:
-    """The directories and files that supervisor and uploader share; what each holds is said above.
+    """The directories and files that supervisor and uploader share, as listed above.
 
     Args:
         root: STATE/hosted.
@@ -162,11 +162,11 @@ class SpoolPaths:
 
     @classmethod
     def under(cls, state_dir: Path) -> SpoolPaths:
-        """Of a state directory."""
+        """Return the paths below a state directory."""
         return cls(state_dir / "hosted")
 
     def make(self) -> None:
-        """Make what is missing, for the owner's eyes only.
+        """Create the missing directories, for the owner alone.
 
         Raises:
             OSError: the disk refuses.
@@ -176,15 +176,15 @@ class SpoolPaths:
 
 
 def new_id() -> str:
-    """A name nobody can guess, and that says nothing."""
+    """Return a random name, which nobody can guess and which reveals nothing."""
     return secrets.token_hex(16)
 
 
 def write_message(directory: Path, message: Request | UploadReply) -> None:
-    """Give a message its name, once what it names is whole and synced; synced itself when this returns.
+    """Write a message, whose picture must be complete and synced. The message is synced when this returns.
 
     Raises:
-        OSError: the disk refuses; the message is not there then.
+        OSError: the disk refuses; there is no message then.
     """
     path = directory / f"{message.id}.json"
     content = json.dumps({"schema": SCHEMA} | asdict(message)).encode("ascii")
@@ -192,21 +192,21 @@ def write_message(directory: Path, message: Request | UploadReply) -> None:
 
 
 def announce(paths: SpoolPaths, settings: str) -> None:
-    """Say by which configuration the supervisor works from now on.
+    """Announce the configuration that the supervisor uses from now on.
 
     Args:
         paths: the directories.
-        settings: its `uploads_sha256`.
+        settings: `uploads_sha256` of the configuration.
 
     Raises:
         OSError: the disk refuses.
     """
-    # No two announcements are alike.
+    # The random part makes each announcement different.
     atomic_write(paths.announced, [f"{settings} {new_id()}\n".encode("ascii")], synced=False)
 
 
 def announcement(paths: SpoolPaths) -> str:
-    """The last announcement, for comparison with a later one; its first word is the configuration's number."""
+    """Return the last announcement, for comparison with a later one; its first word is the `uploads_sha256`."""
     try:
         return read_small(paths.announced, _MAX_ANNOUNCEMENT).decode("ascii", "replace")
     except OSError:
@@ -214,21 +214,21 @@ def announcement(paths: SpoolPaths) -> str:
 
 
 def requests(paths: SpoolPaths) -> Iterator[Request]:
-    """The requests in the outbox, by name; what is none is passed over."""
+    """Yield the valid requests in the outbox, by name."""
     for path in sorted(paths.outbox.glob("*.json")):
         if _ID.fullmatch(path.stem) and (request := find_request(paths, path.stem)) is not None:
             yield request
 
 
 def find_request(paths: SpoolPaths, id_: str) -> Request | None:
-    """One request in the outbox; None: there is none, or it cannot be read."""
+    """Return one request in the outbox; None if there is none, or it cannot be read."""
     with suppress(OSError, InvalidMessageError):
         return read_request(paths.outbox / f"{id_}.json")
     return None
 
 
 def find_reply(paths: SpoolPaths, id_: str) -> UploadReply | None:
-    """The reply to one request; one that cannot be read is an upload of which nothing is known. None: there is none yet.
+    """Return the reply to a request; None if there is none yet. One that cannot be read has the outcome UNKNOWN.
 
     Raises:
         OSError: the disk fails.
@@ -248,7 +248,7 @@ def find_reply(paths: SpoolPaths, id_: str) -> UploadReply | None:
 
 
 def names_in(directory: Path, most: int) -> list[str]:
-    """Names of what lies in one of the directories, in no order, and no more than so many.
+    """Return names in one of the directories, in no order, up to a limit.
 
     Raises:
         OSError: it cannot be listed.
@@ -258,10 +258,10 @@ def names_in(directory: Path, most: int) -> list[str]:
 
 
 def read_request(path: Path) -> Request:
-    """One request.
+    """Read a request.
 
     Raises:
-        InvalidMessageError: it is none.
+        InvalidMessageError: it is not valid.
         OSError: it cannot be read.
     """
     request = _checked(Request, _load(path), path)
@@ -274,10 +274,10 @@ def read_request(path: Path) -> Request:
 
 
 def read_reply(path: Path) -> UploadReply:
-    """One reply.
+    """Read a reply.
 
     Raises:
-        InvalidMessageError: it is none.
+        InvalidMessageError: it is not valid.
         OSError: it cannot be read.
     """
     reply = _checked(UploadReply, _load(path), path)
@@ -291,7 +291,7 @@ def read_reply(path: Path) -> UploadReply:
 
 
 def remove_message(directory: Path, id_: str) -> None:
-    """Remove a message and then what it names; what is not there is no error.
+    """Remove a message and then its files, as far as they exist.
 
     Raises:
         OSError: the disk refuses.
@@ -301,7 +301,7 @@ def remove_message(directory: Path, id_: str) -> None:
 
 
 def uploader_status(paths: SpoolPaths) -> dict[str, Any]:
-    """What a living uploader says of itself; empty if none lives."""
+    """Return the status of a running uploader; empty if none runs."""
     try:
         found = json.loads(read_small(paths.status, _MAX_STATUS_BYTES))
     except (OSError, ValueError, RecursionError):
@@ -321,7 +321,7 @@ def clear(paths: SpoolPaths) -> None:
         if directory.is_dir():
             for path in sorted(directory.iterdir()):
                 remove(path)
-    shutil.rmtree(paths.copies, ignore_errors=True)  # whatever a worker has made of it
+    shutil.rmtree(paths.copies, ignore_errors=True)  # workers may have left anything there
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -345,7 +345,7 @@ def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
     return message
 
 
-@cache  # made once: that takes twenty times as long as a message's check
+@cache  # building it takes twenty times as long as checking a message
 def _adapters() -> dict[str, TypeAdapter[Any]]:
     from pydantic import TypeAdapter  # noqa: PLC0415 -- as above
 

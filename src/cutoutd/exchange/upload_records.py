@@ -1,4 +1,4 @@
-"""What is known of uploads besides the ledger, in small files, so that a lost or incomplete ledger is noticed.
+"""Records of uploads besides the ledger, in small files, so that a lost or incomplete ledger is noticed.
 
 It must not decide whether anything is sent.
 """
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEDGER: Final = "ledger.sqlite"
-"""The uploader's ledger, in STATE/hosted."""
+"""The ledger of the uploader, in STATE/hosted."""
 
 BEGUN: Final = "ledger.json"
-"""Beside it since its first row: which ledger it is, and since when."""
+"""Beside the ledger since its first row: the id of the ledger, and the time of that row."""
 
 UPLOADED: Final = "uploaded.json"
-"""What the journal knows, as the supervisor writes it."""
+"""What the journal knows of uploads, written by the supervisor."""
 
 _STATUS: Final = "status.json"
 _REPLIES: Final = "replies"
@@ -33,16 +33,16 @@ _MAX_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownUploads:
-    """Uploads that are known of.
+    """The uploads that a source knows.
 
     Attributes:
-        count: how many.
-        last: the last of them, by its message's id.
-        at: when it began, RFC 3339.
-        day: of UTC, as in RFC 3339, that ``credits`` is about; empty for none.
-        credits: that the uploads of this day count, by folder.
-        unsettled: ids of messages that are counted and whose jobs may still wait for their answer: a run that is killed
-            before the job is written down reads the same reply again in the next one, in any order.
+        count: number of uploads.
+        last: message id of the last one.
+        at: time when the last one began, RFC 3339.
+        day: day (UTC) that ``credits`` refers to, as in RFC 3339; empty for none.
+        credits: credits that the uploads of this day count, by folder.
+        unsettled: ids of messages that are counted and whose jobs may still wait for their answer: if a run is killed
+            before the job is recorded, the next one reads the same replies again, in any order.
     """
 
     count: int
@@ -55,11 +55,11 @@ class KnownUploads:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerStart:
-    """A ledger that has had a row.
+    """The start of a ledger.
 
     Attributes:
-        id: the ledger's own number.
-        at: when its first row was written, or first found, RFC 3339.
+        id: number of the ledger.
+        at: time when its first row was written, or first found, RFC 3339.
     """
 
     id: int
@@ -67,7 +67,7 @@ class LedgerStart:
 
 
 def write_known(path: Path, known: KnownUploads) -> None:
-    """Say what is known; synced when this returns.
+    """Write what is known. It is synced when this returns.
 
     Raises:
         OSError: the disk refuses.
@@ -76,7 +76,7 @@ def write_known(path: Path, known: KnownUploads) -> None:
 
 
 def read_known(path: Path) -> KnownUploads | None:
-    """What was said to be known; None if nothing was."""
+    """Read what is known; None if nothing is."""
     found = read_document(path)
     try:
         return KnownUploads(
@@ -91,7 +91,7 @@ def read_known(path: Path) -> KnownUploads | None:
 
 
 def write_begun(root: Path, begun: LedgerStart) -> None:
-    """Say that a ledger has a row from now on; synced when this returns.
+    """Record that a ledger has a row from now on. It is synced when this returns.
 
     Raises:
         OSError: the disk refuses.
@@ -100,14 +100,14 @@ def write_begun(root: Path, begun: LedgerStart) -> None:
 
 
 def read_begun(root: Path) -> LedgerStart | None:
-    """The ledger that has had a row; None if there was none, or the file cannot be read."""
+    """Return the start of the ledger; None if there was none, or the file cannot be read."""
     found = read_document(root / BEGUN)
     number = found.get("id")
     return LedgerStart(id=number, at=str(found.get("at", ""))) if isinstance(number, int) and number else None
 
 
 def last_status(root: Path) -> KnownUploads | None:
-    """The uploads of its day by the uploader's last status, whether the uploader runs or not."""
+    """Return the uploads of the day of the uploader's last status, whether the uploader runs or not."""
     found = read_document(root / _STATUS)
     today, folders = found.get("today"), found.get("folders")
     count = today.get("uploads") if isinstance(today, dict) else None
@@ -124,7 +124,7 @@ def last_status(root: Path) -> KnownUploads | None:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty if there is none."""
+    """Read a JSON object from a file; empty if there is none."""
     try:
         found = json.loads(read_small(path, _MAX_BYTES))
     except (OSError, ValueError, RecursionError):
@@ -133,7 +133,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def traces(root: Path) -> str:
-    """What but the ledger shows that pictures left this machine, in words; empty if nothing does.
+    """Return what besides the ledger shows that pictures left this machine, in words; empty if nothing does.
 
     Args:
         root: STATE/hosted.
@@ -155,7 +155,7 @@ def _traces(root: Path) -> Iterator[str]:
 
 
 def _credits(found: object) -> dict[str, float]:
-    """Credits by folder, without what is none."""
+    """Return the valid credits by folder."""
     if not isinstance(found, dict):
         return {}
     return {

@@ -1,9 +1,9 @@
-"""Messages for webhooks, from the supervisor to the uploader: what is to be sent, and how its sending stands.
+"""Messages for webhooks, from the supervisor to the uploader: what is to be sent, and the state of its sending.
 
-A message is a JSON file, and beside it the body that is sent, whole and synced before the message has its name. It must not
-touch the network, a picture or the journal, and holds no address: the uploader has that from the configuration it reads itself.
+A message is a JSON file with its body beside it, which is complete and synced before the message has its name. It must not
+touch the network, a picture or the journal, and holds no address: the uploader has that from the configuration it reads.
 
-    STATE/hosted/events/ID.json, ID.body    written by the supervisor, for folders that have a webhook; kept up to date and taken away by the uploader
+    STATE/hosted/events/ID.json, ID.body    written by the supervisor, for folders with a webhook; updated and removed by the uploader
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA: Final = "cutoutd.webhook/1"
-"""Of the message; the body is another document."""
+"""Schema of the message; the body is another document."""
 
 BODY_SCHEMA: Final = "cutoutd.event/1"
 
 TEST: Final = "webhook.test"
-"""The type of a message that a person sends to see whether it arrives."""
+"""Type of a message that a person sends as a test."""
 
 MAX_BYTES: Final = 16 << 10
 _MESSAGE: Final = re.compile(r"([0-9a-f]{32})\.json")
@@ -45,35 +45,35 @@ _MAX_NUMBER: Final = (1 << 63) - 1
 
 
 class MessageState(StrEnum):
-    """How the sending of a message stands."""
+    """State of a message."""
 
-    WAITING = "waiting"  # for its turn, or for another try
+    WAITING = "waiting"  # for its turn, or for another attempt
     DEAD = "dead"  # given up until a person has it sent again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookMessage:
-    """One thing that one receiver is told.
+    """A message to one receiver.
 
     Attributes:
-        id: 32 hex digits; the receiver sees it, and sees by it that it was told before.
-        webhook: whom; `cutoutd.settings.webhooks.webhook_id`.
-        folder: by whose tag.
-        job: the journal's id; 0 for a test.
-        type: what is told, such as ``picture.done``.
+        id: 32 hex digits; the receiver gets it, and recognises a repeated message by it.
+        webhook: id of the receiver, from `cutoutd.settings.webhooks.webhook_id`.
+        folder: name of the folder.
+        job: id in the journal; 0 for a test.
+        type: type of the event, such as ``picture.done``.
         what: "sidecar" or "result", as in the configuration.
-        number: grows; messages about one picture are sent in this order.
-        about: stands for the picture.
-        bytes, sha256: of the body.
-        made_us: when it was written, UTC microseconds.
+        number: increasing; messages about one picture are sent in this order.
+        about: key of the picture, from `picture_key`.
+        bytes, sha256: size and digest of the body.
+        made_us: time when it was written, UTC microseconds.
         settings: `uploads_sha256` of the supervisor's configuration.
-        state: how it stands.
-        attempts: how often it was tried, since it was made or a person had it sent again.
-        waited_us: the pauses after those attempts, as the schedule has them; other time is not counted.
-        not_before_us: when it is tried next.
+        state: state of the message.
+        attempts: number of attempts since it was made, or since a person had it sent again.
+        waited_us: scheduled pauses after those attempts, microseconds; other time does not count.
+        not_before_us: time of the next attempt, UTC microseconds.
         cause: what the last attempt met, in words.
-        given_up_us: when it was given up; 0 if it is not.
-        by_hand: a person asked for it, so that it is sent also to one that wanted nothing more.
+        given_up_us: time when it was given up; 0 if it is not.
+        by_hand: whether a person asked for it, so that it is also sent to a receiver that wanted no more.
     """
 
     id: str
@@ -98,11 +98,11 @@ class WebhookMessage:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is given up."""
+        """Whether the message is given up."""
         return self.state is MessageState.DEAD
 
     def asked_again(self) -> WebhookMessage:
-        """As it is when a person has it sent again."""
+        """Return the message in the state after a person has it sent again."""
         return replace(
             self,
             state=MessageState.WAITING,
@@ -116,12 +116,12 @@ class WebhookMessage:
 
 
 def picture_key(folder: str, path: str) -> str:
-    """What stands for a picture in a message, so that it need not name it."""
+    """Return a key for a picture, so that a message need not name it."""
     return hashlib.sha256(os.fsencode(f"{folder}\0{path}")).hexdigest()[:32]
 
 
 class WebhookPaths:
-    """Where messages and bodies lie.
+    """The files of messages and their bodies.
 
     Args:
         root: STATE/hosted.
@@ -132,11 +132,11 @@ class WebhookPaths:
 
     @classmethod
     def under(cls, state_dir: Path) -> WebhookPaths:
-        """Of a state directory."""
+        """Return the paths below a state directory."""
         return cls(state_dir / "hosted")
 
     def make(self) -> None:
-        """Make what is missing, for the owner's eyes only.
+        """Create the missing directory, for the owner alone.
 
         Raises:
             OSError: the disk refuses.
@@ -144,15 +144,15 @@ class WebhookPaths:
         make_directory(self.events, parents=True, mode=0o700)
 
     def message(self, id_: str) -> Path:
-        """A message's file."""
+        """Return the file of a message."""
         return self.events / f"{id_}.json"
 
     def body(self, id_: str) -> Path:
-        """That of its body."""
+        """Return the file of a message's body."""
         return self.events / f"{id_}.body"
 
     def ids(self) -> list[str]:
-        """The ids of all messages, in order of their names.
+        """Return the ids of all messages, sorted.
 
         Raises:
             OSError: the directory cannot be read.
@@ -162,7 +162,7 @@ class WebhookPaths:
         return []
 
     def used_bytes(self) -> int:
-        """What all of it takes of the disk.
+        """Return how many bytes of the disk all messages take.
 
         Raises:
             OSError: the directory cannot be read.
@@ -176,10 +176,10 @@ class WebhookPaths:
 
 
 def write_body(paths: WebhookPaths, id_: str, content: Iterable[bytes]) -> tuple[int, str]:
-    """Write a body; synced when this returns.
+    """Write a body. It is synced when this returns.
 
     Returns:
-        Its size, and its SHA-256.
+        Its size in bytes, and its SHA-256.
 
     Raises:
         OSError: the disk refuses.
@@ -196,20 +196,20 @@ def write_body(paths: WebhookPaths, id_: str, content: Iterable[bytes]) -> tuple
 
 
 def write_webhook(paths: WebhookPaths, message: WebhookMessage, *, synced: bool = True) -> None:
-    """Write a message, or how it stands now, once its body is there.
+    """Write a message, or its new state, once its body is there.
 
     Raises:
-        OSError: the disk refuses; it is as before.
+        OSError: the disk refuses; the file is unchanged.
     """
     content = json.dumps({"schema": SCHEMA} | asdict(message)).encode("ascii")
     atomic_write(paths.message(message.id), [content], synced=synced)
 
 
 def read_webhook(paths: WebhookPaths, id_: str) -> WebhookMessage:
-    """One message.
+    """Read a message.
 
     Raises:
-        InvalidMessageError: it is none.
+        InvalidMessageError: it is not valid.
         OSError: it cannot be read.
     """
     from pydantic import ValidationError  # noqa: PLC0415 -- 0.1 s that the local route is spared
@@ -242,7 +242,7 @@ def read_webhook(paths: WebhookPaths, id_: str) -> WebhookMessage:
 
 
 def webhooks_waiting(paths: WebhookPaths) -> list[WebhookMessage]:
-    """All messages that can be read, in the order they were made.
+    """Return all valid messages, in the order they were made.
 
     Raises:
         OSError: the directory cannot be read.
@@ -255,7 +255,7 @@ def webhooks_waiting(paths: WebhookPaths) -> list[WebhookMessage]:
 
 
 def remove_webhook(paths: WebhookPaths, id_: str) -> None:
-    """Remove a message and then its body; what is not there is no error.
+    """Remove a message and then its body, as far as they exist.
 
     Raises:
         OSError: the disk refuses.
@@ -265,7 +265,7 @@ def remove_webhook(paths: WebhookPaths, id_: str) -> None:
 
 
 def withdraw_others(paths: WebhookPaths, webhooks: Collection[str]) -> int:
-    """Remove what is not for one of these webhooks: nobody allows it any more. Returns how many.
+    """Remove the messages for any other webhook than these, which the configuration no longer allows. Returns how many.
 
     Raises:
         OSError: the disk refuses.
@@ -282,11 +282,11 @@ def withdraw_others(paths: WebhookPaths, webhooks: Collection[str]) -> int:
 
 
 def remove_leftovers(paths: WebhookPaths, before_s: float) -> None:
-    """Remove bodies and drafts whose message was never written, or is gone.
+    """Remove bodies and drafts without a message.
 
     Args:
-        paths: where they lie.
-        before_s: those that were written before this moment, seconds since 1970.
+        paths: the files.
+        before_s: only files that were written before this time, seconds since 1970.
 
     Raises:
         OSError: the directory cannot be read.

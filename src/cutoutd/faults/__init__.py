@@ -1,1 +1,1 @@
-"""What a fault may cost: pauses that double, parts and threads that fail alone, when a failed job is tried again."""
+"""The consequences of faults: back-off, circuit breaker, isolation of parts and threads, retry of failed jobs."""

@@ -1,8 +1,8 @@
-"""A circuit breaker: what fails for one picture would fail for the next, so nothing new begins for a while.
+"""A circuit breaker: a fault that would affect the next picture too holds back new attempts for a while.
 
-It opens with a failure. After a pause one attempt finds out whether it works again, and a success closes it. A folder has one for
-the disk or share of its results, where each attempt costs a whole cut; the hosted route has one for the service. This
-module must not touch files or jobs.
+It opens with a failure. After a pause one attempt is the trial, and a success closes it. A folder has one for the disk or
+share of its results, where each attempt costs a whole cut; the hosted route has one for the service. This module must not
+touch files or jobs.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
 
 FIRST_S: Final = 2.0
-"""A fault that passes at once, as a lost connection does, costs no more."""
+"""First pause: a fault that passes at once, such as a lost connection, costs no more."""
 
 LONGEST_S: Final = 30.0
-"""When it works again, a person does not wait for longer; a try every so often costs next to nothing."""
+"""Longest pause: nobody waits longer after a repair, and an attempt now and then costs next to nothing."""
 
 
 class CircuitBreaker:
-    """One circuit breaker; safe to share between threads.
+    """A circuit breaker; thread-safe.
 
     Args:
-        clock: its monotonic side.
-        trial_s: for so long an attempt keeps others from being tried.
-        on_failure: is told why, when the cause is news.
-        on_close: is told that it works again.
+        clock: source of monotonic time.
+        trial_s: how long a trial keeps other attempts back, in seconds.
+        on_failure: called with the reason of a failure with a new cause.
+        on_close: called when the circuit breaker closes.
     """
 
     def __init__(
@@ -56,31 +56,31 @@ class CircuitBreaker:
 
     @property
     def why(self) -> str:
-        """What failed, as long as nothing has worked since; empty when all is well."""
+        """The last failure, until there is a success; empty when all is well."""
         return self._why
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing new is to be begun now."""
+        """Whether nothing new may begin now."""
         return self._failures > 0 and (self.wait_s > 0 or self.is_on_trial)
 
     @property
     def wait_s(self) -> float:
-        """Seconds that are left of the pause."""
+        """Seconds left of the pause."""
         return max(0.0, self._pause_until_s - self._clock.monotonic_s())
 
     @property
     def is_on_trial(self) -> bool:
-        """Whether an attempt is under way that finds out whether it works again."""
+        """Whether a trial is under way."""
         return self._clock.monotonic_s() < self._trial_until_s
 
     def record_failure(self, why: str, cause: str = "", *, pause_s: float | None = None) -> None:
-        """An attempt failed.
+        """Record a failed attempt.
 
         Args:
-            why: for people; it may name a file.
-            cause: the same for all files; only another one is told. Empty: as ``why``.
-            pause_s: how long nothing begins, and no less than was said before; None: longer after each failure.
+            why: reason, for people; may name a file.
+            cause: the same for all files; only a new one is reported. Empty: as ``why``.
+            pause_s: pause, which never shortens a longer one; None: longer after each failure.
         """
         with self._lock:
             is_news = not self._why or (cause or why) != self._cause
@@ -97,28 +97,28 @@ class CircuitBreaker:
             self._on_failure(why)
 
     def has_opened(self) -> bool:
-        """Whether it has opened since this was last asked."""
+        """Whether it has opened since the last call."""
         with self._lock:
             opened, self._has_opened = self._has_opened, False
         return opened
 
     def begin_trial(self) -> None:
-        """An attempt was begun: after a failure no second one is, until it is known what became of it."""
+        """Record the start of an attempt: after a failure there is no second one until its outcome is known."""
         with self._lock:
             self._trial_until_s = self._clock.monotonic_s() + self._trial_s
 
     def end_trial(self) -> None:
-        """The attempt said nothing about what failed: after the pause another may be tried."""
+        """Record a trial without a verdict: after the pause there may be another."""
         with self._lock:
             self._trial_until_s = 0.0
 
     def cancel_trial(self) -> None:
-        """As `end_trial`, and another may be tried at once."""
+        """End the trial as `end_trial` does, and allow another at once."""
         with self._lock:
             self._pause_until_s = self._trial_until_s = 0.0
 
     def record_success(self) -> bool:
-        """An attempt worked; returns whether that closes it."""
+        """Record a successful attempt. Returns whether that closes the circuit breaker."""
         with self._lock:
             ended, self._failures, self._why = self._failures > 0, 0, ""
         if ended:

@@ -1,11 +1,11 @@
-"""What an unforeseen exception may cost: one file, one command or one record, and never the daemon.
+"""Limits the effect of an unforeseen exception to one file, one command or one record; the daemon lives on.
 
-An exception that its caller does not expect is a fault of ours. It is logged in one line with its traceback, what it was
-met over fails or is held up with the reason, and everything else goes on. Two kinds are no such faults: a disk
-that refuses (StorageError), which is tried again where it was met, and what concerns the whole run
-(``CutoutdError.ends_daemon``): damage to the journal, an altered model, workers that never start.
+An exception that its caller does not expect is a fault of ours. It is logged in one line with its traceback, the file or
+record concerned fails or is held back with the reason, and everything else goes on. Two kinds are not treated so: a disk
+that refuses (StorageError), which its caller tries again, and what concerns the whole run (``CutoutdError.ends_daemon``):
+damage to the journal, an altered model, workers that never start.
 
-It must not decide what becomes of a job or a folder; whoever holds that does.
+It must not decide what becomes of a job or a folder; its owner does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
 
 MAX_TOLD: Final = 500
-"""Characters of an exception's own words that are shown; the log has all of them."""
+"""Characters of an exception's message that are shown; the log has all of it."""
 
 _REPORT: Final = "a fault of ours; please report this line"
 
@@ -32,20 +32,20 @@ Item = TypeVar("Item")
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether an error is to go on to whoever handles it, since it is no fault of ours over one thing."""
+    """Whether an error is to be raised further, since it is no fault of ours with one item."""
     if isinstance(error, CutoutdError):
         return isinstance(error, StorageError) or error.ends_daemon
     return not isinstance(error, Exception)
 
 
 def told(error: BaseException) -> str:
-    """An unforeseen exception in a few words, for people; valid UTF-8."""
+    """Return an unforeseen exception in a few words, for people; valid UTF-8."""
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return words[:MAX_TOLD].encode("utf-8", "backslashreplace").decode()
 
 
 def unforeseen(error: BaseException) -> UnforeseenError:
-    """An exception as an error of the tree."""
+    """Return an exception as an error of the tree."""
     return UnforeseenError(f"a fault of ours, please report it ({told(error)})")
 
 
@@ -53,9 +53,9 @@ def report(log: FilteringBoundLogger, error: BaseException, *, over: str, **boun
     """Log an unforeseen exception in one line.
 
     Args:
-        log: the part's own logger.
-        error: with its traceback.
-        over: what it was met over.
+        log: logger of the part.
+        error: exception, with its traceback.
+        over: what was being done.
         bound: further values for the line, such as ``job``.
     """
     log.error("fault", over=over, why=told(error), note=_REPORT, exc_info=error, **bound)
@@ -64,12 +64,12 @@ def report(log: FilteringBoundLogger, error: BaseException, *, over: str, **boun
 def one_by_one(
     items: Iterable[Item], action: Callable[[Item], object], failed: Callable[[Item, Exception], object]
 ) -> None:
-    """Do to each of some things what failed for all of them at once, so that one alone pays for it.
+    """Repeat for each item by itself what failed for all of them together, so that a fault affects one item only.
 
     Args:
-        items: the things.
-        action: done to each.
-        failed: told of those over which it raised what nobody foresaw.
+        items: the items.
+        action: function of an item.
+        failed: called with each item for which the action raised an unforeseen exception.
 
     Raises:
         CutoutdError: an error that is expected.
@@ -84,11 +84,11 @@ def one_by_one(
 
 
 class Guard:
-    """Runs parts of a loop, each of which may fail without ending the loop or the other parts.
+    """Runs the parts of a loop. A part may fail without ending the loop or the other parts.
 
     Args:
-        log: the loop's logger.
-        clock: its monotonic side.
+        log: logger of the loop.
+        clock: source of monotonic time.
     """
 
     def __init__(self, log: FilteringBoundLogger, clock: Clock) -> None:
@@ -97,7 +97,7 @@ class Guard:
         self._backoffs: dict[str, Backoff] = {}
 
     def has_failed(self, part: str) -> bool:
-        """Whether a part failed when it was last run."""
+        """Whether a part failed in its last run."""
         return part in self._backoffs
 
     def run(
@@ -108,12 +108,12 @@ class Guard:
         *,
         passes: tuple[type[CutoutdError], ...] = (),
     ) -> Value:
-        """Run a part, unless it failed a moment ago.
+        """Run a part, unless its back-off has not passed yet.
 
         Args:
-            part: its name; each has pauses of its own.
-            action: what it does.
-            default: the answer where it fails or pauses.
+            part: name of the part; each has its own back-off.
+            action: function of the part.
+            default: result if it fails or pauses.
             passes: further errors that are expected.
 
         Raises:

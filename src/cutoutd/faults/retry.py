@@ -1,6 +1,6 @@
-"""Whether a failed job is tried again, and when: one pure function.
+"""Whether and when a failed job is tried again: pure functions.
 
-It must not sleep, read a clock or touch the journal; the caller passes what it knows and acts on the answer.
+They must not sleep, read a clock or touch the journal; the caller passes what it knows and acts on the answer.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Failure
 
 MAX_ATTEMPTS = 2
-"""Times a worker may die over one file: once may be bad luck, twice is the file."""
+"""Workers that may die over one file: once may be bad luck, twice is the file."""
 
 ALONE_AFTER = 3
 """Interruptions by the death of the supervisor itself, after which a job runs while no other does."""
 
 MAX_INTERRUPTED = 6
-"""Interrupted as often again while alone, the job is the likeliest culprit."""
+"""Interruptions after which the job is held to be the cause: half of them came while it ran alone."""
 
 FRESH_S = 180.0
-"""A decode failure this soon after arrival may be a file that looks finished but is not (SMB, cameras)."""
+"""Age of a file, in seconds, below which a decode failure may mean that it is not complete yet (SMB, cameras)."""
 
 MAX_DELAY_S = 300.0
-"""Passing faults are never given up, but looked at no more rarely than this."""
+"""Temporary faults are never given up, but tried again at least this often."""
 
 MAX_OUTPUT_DELAY_S = 60.0
-"""The folder itself rests while its output refuses, so that few pictures are tried; none waits long afterwards."""
+"""The folder itself pauses while its output refuses, so few pictures are tried, and none waits long afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class Again:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GiveUp:
-    """Keep the reason and leave the file alone until someone asks for it."""
+    """Keep the reason and leave the file alone until a person asks for it."""
 
 
 Decision = Again | GiveUp
@@ -53,9 +53,9 @@ def after_failure(failure: Failure, *, tries: int, age_s: float, patient: bool) 
 
     Args:
         failure: the report.
-        tries: earlier failures of this job that were tried again.
+        tries: number of earlier failures of this job that were tried again.
         age_s: seconds since the file was last written.
-        patient: whether there will be a later in this run (not so under ``run --once`` and ``cut``).
+        patient: whether this run can try again later (not under ``run --once`` and ``cut``).
     """
     backoff_s = pause_s(tries, first_s=max(failure.delay_s, 2.0), longest_s=MAX_DELAY_S)
     if failure.code is FailureCode.OUTPUT:

@@ -1,7 +1,6 @@
-"""Threads of one folder that may die by a fault of ours, and are started again after pauses that double.
+"""Threads of a folder that are restarted, with a back-off, when they die by a fault of ours.
 
-The folder stands by meanwhile; whoever owns it (`cutoutd.folder.hot_folder`) asks for that. It must not know what a thread
-does.
+The folder stands by meanwhile; its owner (`cutoutd.folder.hot_folder`) checks for that. It must not know what a thread does.
 """
 
 from __future__ import annotations
@@ -18,19 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_DEATHS: Final = 3
-"""So many in a row end what a run with ``--once`` waits for; the daemon goes on trying."""
+"""Deaths in a row after which a run with ``--once`` no longer waits; the daemon goes on trying."""
 
 
 class SupervisedThread:
-    """Runs a body in a thread of its own, again after it has died.
+    """Runs a function in its own thread, and can be started again after it has died.
 
     Args:
-        name: of the thread.
-        body: returns when it was told to end; what it raises is its death. It begins anew when it is called again.
-        died: called from the dying thread, to wake whoever looks after it.
+        name: name of the thread.
+        body: function of the thread; returns when it was told to end, and begins anew when it is called again. An exception
+            is its death.
+        died: called from the dying thread, to wake its supervisor.
 
     Attributes:
-        failure: why it died; None while it lives, and after an orderly end.
+        failure: why the thread died; None while it runs, and after an orderly end.
     """
 
     def __init__(self, name: str, body: Callable[[], None], died: Callable[[], object]) -> None:
@@ -41,10 +41,10 @@ class SupervisedThread:
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Begin, also after a death.
+        """Start the thread, also after a death.
 
         Raises:
-            RuntimeError: the system has no more threads; why it died before still stands.
+            RuntimeError: the system has no more threads; ``failure`` is unchanged.
         """
         over = threading.Event()
         thread = threading.Thread(target=self._run, args=(over,), name=self._name, daemon=True)
@@ -57,20 +57,20 @@ class SupervisedThread:
         self._over = over
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end, but not for long; from any thread. One that was never started has ended."""
+        """Wait for the end of the thread, up to a timeout. Callable from any thread; returns at once if never started."""
         # By an event: before Python 3.13 a thread that two others join can raise an AssertionError in one of them.
         if self._over is not None:
             self._over.wait(timeout_s)
 
     @property
     def has_ended(self) -> bool:
-        """There is no thread."""
+        """Whether there is no thread."""
         return self._over is None or self._over.is_set()
 
     def _run(self, over: threading.Event) -> None:
         try:
             self._body()
-        except BaseException as error:  # noqa: BLE001 -- a side thread's death must be heard: its owner sees to it
+        except BaseException as error:  # noqa: BLE001 -- the supervisor must learn of any death
             self.failure = error
             self._died()
         finally:
@@ -78,18 +78,18 @@ class SupervisedThread:
 
 
 class Restartable(Protocol):
-    """A `SupervisedThread`, or what starts one of its own."""
+    """A `SupervisedThread`, or an object that starts one."""
 
     @property
     def failure(self) -> BaseException | None:
-        """Why its thread died, if it did."""
+        """Why the thread died, if it did."""
 
     def start(self) -> None:
-        """Begin, also after a death."""
+        """Start the thread, also after a death."""
 
 
 class _Watched:
-    """How one thread fares."""
+    """State of one thread."""
 
     def __init__(self, thread: Restartable) -> None:
         self.thread = thread
@@ -98,11 +98,11 @@ class _Watched:
 
 
 class ThreadSupervisor:
-    """Starts the threads of one folder again after they have died; main thread alone.
+    """Restarts the threads of one folder after they have died; main thread only.
 
     Args:
-        folder: its name.
-        threads: by what people call them.
+        folder: name of the folder.
+        threads: threads by their names for people.
     """
 
     def __init__(self, folder: str, threads: Mapping[str, Restartable]) -> None:
@@ -111,25 +111,25 @@ class ThreadSupervisor:
 
     @property
     def why(self) -> str:
-        """What has failed and is not started again yet; empty while all live."""
+        """What has failed and is not restarted yet; empty while all run."""
         return next((one.why for one in self._watched.values() if one.why), "")
 
     @property
     def has_given_up(self) -> bool:
-        """Whether a thread has died so often in a row that no run with an end waits for it."""
+        """Whether a thread has died so often in a row that a run with an end does not wait for it."""
         return any(one.why and one.backoff.failures >= MAX_DEATHS for one in self._watched.values())
 
     def look(self, now_s: float) -> bool:
-        """See which have died, and start those again whose pause is over.
+        """Check which threads have died, and restart those whose pause is over.
 
         Args:
             now_s: monotonic seconds.
 
         Returns:
-            Whether any was started again.
+            Whether any was restarted.
 
         Raises:
-            CutoutdError: a thread met what concerns the whole run.
+            CutoutdError: a thread met an error that concerns the whole run.
         """
         started = False
         for name, one in self._watched.items():

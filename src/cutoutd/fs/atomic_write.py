@@ -1,7 +1,7 @@
-"""A small file written whole or not at all: under a draft's name first, which is then renamed to its own.
+"""Writes a small file completely or not at all: as a draft under another name, which is then renamed.
 
-For files that one process writes and others, or people, read. Results have more to see to, which
-`cutoutd.publish.writing` does.
+For files that one process writes and other processes, or people, read. Results need more, which `cutoutd.publish.writing`
+does.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 def atomic_write(
     path: Path, content: Iterable[bytes], *, synced: bool, mode: int = 0o600, draft: Path | None = None
 ) -> int:
-    """Write a file; whatever has the name is replaced in one step, and no link is followed.
+    """Write a file and replace an existing one in one step. No link is followed.
 
     Args:
-        path: of the file.
-        content: in pieces, which may come slowly.
-        synced: it is to survive a power cut.
-        mode: permission bits; its owner's eyes only, unless others are to read it.
-        draft: of `hidden_draft` where others may write the same file; None: ``.new`` stands in place of its suffix.
+        path: path of the file.
+        content: pieces of the content, which may come slowly.
+        synced: whether it must survive a power cut.
+        mode: permission bits; only the owner has access unless others are to read it.
+        draft: path from `hidden_draft` where others may write the same file; None: ``.new`` in place of the suffix.
 
     Returns:
-        Its size in bytes.
+        Size of the file in bytes.
 
     Raises:
-        OSError: the disk refuses; no draft is left then.
+        OSError: the disk refuses; the draft is removed.
     """
     draft = path.with_suffix(".new") if draft is None else draft
     draft.unlink(missing_ok=True)
@@ -46,7 +46,7 @@ def atomic_write(
             with os.fdopen(descriptor, "wb", closefd=False) as file:
                 file.writelines(content)
                 size = file.tell()
-            if mode != 0o600:  # noqa: PLR2004 -- as it was opened
+            if mode != 0o600:  # noqa: PLR2004 -- the mode it was opened with
                 os.fchmod(descriptor, mode)
             if synced:
                 sync(descriptor)
@@ -63,23 +63,23 @@ def atomic_write(
 
 
 def hidden_draft(path: Path) -> Path:
-    """A name for a draft beside a file's own, which nobody else has."""
+    """Return a unique name for a draft of a file in the same directory."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
 
 
 def write_text(path: Path, pieces: Iterable[str], *, mode: int | None = None) -> int:
-    """Write a text file that a person has named; not synced, since it can be made again.
+    """Write a text file that the user has named. It is not synced, since it can be written again.
 
     Args:
-        path: of the file.
-        pieces: of the text, in order; they may come slowly.
+        path: path of the file.
+        pieces: pieces of the text, in order, which may come slowly.
         mode: permission bits; None: 0666 less the umask.
 
     Returns:
-        Its size in bytes.
+        Size of the file in bytes.
 
     Raises:
-        UsageError: it cannot be written there.
+        UsageError: the file cannot be written there.
     """
     encoded = (piece.encode() for piece in pieces)
     mode = 0o666 & ~_umask() if mode is None else mode

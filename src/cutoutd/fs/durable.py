@@ -1,7 +1,7 @@
-"""Seeing names onto the disk: directories that are made, and directories that are synced.
+"""Makes names durable: creates and syncs directories.
 
-A file's own fsync does not keep its name, nor a directory's entry in its parent: each directory is synced for
-itself. This module must not know what lies in them.
+Syncing a file does not make its name durable, nor the entry of a directory in its parent: each directory is synced by
+itself. This module must not know what the directories hold.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def sync_directory(path: Path) -> None:
-    """See the names in a directory onto the disk.
+    """Sync the names in a directory to the disk.
 
     Raises:
-        OSError: the disk or share failed at it.
+        OSError: the disk or share failed.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -34,15 +34,15 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, *, parents: bool, mode: int = 0o777) -> None:
-    """Make a directory if it is missing, and see its name onto the disk: what lies in it is lost with its name.
+    """Create a directory if it is missing, and sync its name: without it, the content would be lost.
 
     Args:
-        path: absolute.
-        parents: make what is missing above it as well.
-        mode: of the directory itself, less the umask.
+        path: absolute path.
+        parents: whether to create missing parents as well.
+        mode: mode of the directory itself, less the umask.
 
     Raises:
-        FileNotFoundError: its parent is missing, and is not to be made.
+        FileNotFoundError: the parent is missing, and ``parents`` is false.
         OSError: any other reason of the system.
     """
     made = []
@@ -56,13 +56,13 @@ def make_directory(path: Path, *, parents: bool, mode: int = 0o777) -> None:
 
 
 def sync(descriptor: int) -> None:
-    """See a file or directory onto the disk, through the drive's own cache where the system can.
+    """Sync a file or directory to the disk, past the cache of the drive where the system can.
 
     Raises:
-        OSError: the disk or share failed at it; what is on the disk is unknown then.
+        OSError: the disk or share failed; what is on the disk is unknown then.
     """
     if sys.platform == "darwin":
-        import fcntl  # noqa: PLC0415 - only macOS needs it: there fsync stops short of the drive's own cache
+        import fcntl  # noqa: PLC0415 - only macOS needs it: there, fsync does not flush the cache of the drive
 
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)

@@ -1,7 +1,7 @@
-"""Who else may change what a path leads to: by owner, mode and access list of each directory on the way.
+"""Who else may change what a path leads to, by owner, mode and access list of each directory on the way.
 
-Root and this process's own user count as oneself. It looks, and changes nothing; the access lists of macOS and of NFS
-version 4 are not seen.
+Root and the user of this process are trusted. It only looks; the access lists of macOS and of NFS version 4 are not
+covered.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAX_LINKS: Final = 40  # as the kernel has it: path_resolution(7)
+_MAX_LINKS: Final = 40  # limit of the kernel: path_resolution(7)
 _ACCESS_LIST: Final = "system.posix_acl_access"
 _WHOLE_MAP: Final = ["0", "0", "4294967295"]
-"""Of the user namespace in which root is root: user_namespaces(7)."""
+"""User map of the initial user namespace, in which root is root: user_namespaces(7)."""
 _OVERFLOW_USER: Final = 65534
-"""Whom the kernel names as the owner where a namespace does not know the true one, unless it was set otherwise."""
+"""Owner that the kernel reports where a namespace does not know the true one, unless configured otherwise."""
 
 
 def is_real_root() -> bool:
-    """Whether this process is the machine's root, and not only called so in a namespace of an ordinary user."""
+    """Whether this process is root of the machine, and not only of a user namespace."""
     return os.geteuid() == 0 and _knows_all_users()
 
 
 def writers_in(path: Path, *, me: int | None = None) -> str:
-    """Who besides root and this user may write in a directory, or put another in its place.
+    """Return who besides root and this user may write in a directory, or replace it.
 
-    A path that is not there counts as the directory in which it would be made.
+    A path that does not exist counts as the directory in which it would be created.
 
     Args:
-        path: absolute; links on the way are looked at as well.
-        me: the user; None: this process's.
+        path: absolute path; links on the way are checked as well.
+        me: user id; None: that of this process.
 
     Returns:
-        In words, such as ``"/srv/photos belongs to user id 1000"``; empty if nobody may.
+        A phrase such as ``"/srv/photos belongs to user id 1000"``; empty if nobody may.
 
     Raises:
-        OSError: a directory on the way cannot be looked at.
+        OSError: a directory on the way cannot be examined.
     """
     me, place = os.geteuid() if me is None else me, "/"
     for step in _steps(path):
@@ -57,14 +57,14 @@ def writers_in(path: Path, *, me: int | None = None) -> str:
 
 
 def writers_above(path: Path, *, me: int | None = None) -> str:
-    """Who besides root and this user may put something else in the place of a path; in words, or empty.
+    """Return who besides root and this user may replace a path, as a phrase; empty if nobody may.
 
     Args:
-        path: absolute; links on the way are looked at as well.
-        me: the user; None: this process's.
+        path: absolute path; links on the way are checked as well.
+        me: user id; None: that of this process.
 
     Raises:
-        OSError: a directory on the way cannot be looked at.
+        OSError: a directory on the way cannot be examined.
     """
     me, place = os.geteuid() if me is None else me, "/"
     for step in _steps(path):
@@ -72,7 +72,7 @@ def writers_above(path: Path, *, me: int | None = None) -> str:
             return why
         place = step.path
     above = os.lstat(place)
-    # Where it is not there yet, others could be the first to make it; in a sticky directory that would show.
+    # If it does not exist yet, others could create it first; in a sticky directory they would be its owner, which shows.
     is_missing = not os.path.lexists(path) and not above.st_mode & stat.S_ISVTX
     return _may_write(place, above, me) if is_missing else ""
 
@@ -82,8 +82,8 @@ class _Step:
     """One name on the way: of a directory, or of a link to one.
 
     Attributes:
-        directory, path: where the name is, and both together.
-        above, status: of the directory, and of what has the name.
+        directory, path: the directory that has the name, and the path of the name.
+        above, status: status of the directory, and of the file that has the name.
     """
 
     directory: str
@@ -93,7 +93,7 @@ class _Step:
 
 
 def _steps(path: Path) -> Iterator[_Step]:
-    """Each name that the system passes on its way to a path, as far as they are there."""
+    """Yield each name that the system passes on its way to a path, as far as they exist."""
     here, links = "/", 0
     waiting = list(reversed(path.absolute().parts[1:]))
     while waiting:
@@ -122,7 +122,7 @@ def _steps(path: Path) -> Iterator[_Step]:
 
 
 def _may_replace(step: _Step, me: int) -> str:
-    """Who may rename or remove what has a name; a sticky directory lets that only the owners of both."""
+    """Return who may rename or remove a name. In a sticky directory, only the owners of the directory and the file may."""
     is_sticky = step.above.st_mode & stat.S_ISVTX
     if is_sticky and _is_trusted(step.above.st_uid, me) and _is_trusted(step.status.st_uid, me):
         return ""
@@ -131,13 +131,13 @@ def _may_replace(step: _Step, me: int) -> str:
 
 def _may_write(place: str, status: os.stat_result, me: int) -> str:
     if stat.S_ISLNK(status.st_mode):
-        return ""  # where it leads was looked at
+        return ""  # its target is checked by itself
     if not _is_trusted(status.st_uid, me):
         return f"{place} belongs to user id {status.st_uid}"
     if status.st_mode & stat.S_IWOTH:
         return f"everybody may write in {place}"
     if status.st_mode & stat.S_IWGRP:
-        # With an access list, the group's bits are the most that any of its entries gives.
+        # With an access list, the bits of the group are the most that any of its entries grants.
         if _has_access_list(place):
             return f"the access list of {place} lets others write there"
         if not _is_own_group(status.st_gid, me):
@@ -154,7 +154,7 @@ def _knows_all_users() -> bool:
     try:
         return Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _WHOLE_MAP
     except OSError:
-        return True  # a system without such namespaces, or a kernel
+        return True  # the system has no user namespaces
 
 
 def _has_access_list(place: str) -> bool:
@@ -163,11 +163,11 @@ def _has_access_list(place: str) -> bool:
     try:
         return bool(os.getxattr(place, _ACCESS_LIST))
     except OSError:
-        return False  # none, or a file system that has none
+        return False  # there is none, or the file system has no access lists
 
 
 def _is_own_group(group: int, me: int) -> bool:
-    """Whether it is root's, or has this user alone, as is usual where each user has a group of that name."""
+    """Whether a group is root's, or has only this user, as where each user has a group of the same name."""
     if group == 0:
         return True
     try:

@@ -1,8 +1,8 @@
-"""A directory that is one user's alone: opened without following a link, checked, closed to all others, read and emptied.
+"""A directory for one user alone: opened without following a link, checked, closed to others, read and emptied.
 
-The state directory is such a one, and the uploader's in it. What lies in them is opened by name afterwards, by SQLite
-among others: that is safe only where nobody else can put something under these names. This module must not know what
-any of them holds. `remove` and `remove_some` must not be used where people put files.
+The state directory and that of the uploader are such directories. Files in them are opened by name afterwards, by SQLite
+among others, which is safe only if nobody else can create these names. This module must not know what the directories hold.
+`remove` and `remove_some` must not be used where people put files.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 
 MAX_DEPTH: Final = 16
-"""Of directories in each other, for what is removed a part at a time."""
+"""Levels of nested directories, for `remove_some`."""
 
 
 class NotPrivateError(UsageError):
-    """Somebody else could change what lies in a directory that is to be one user's alone."""
+    """Other users could change the content of a directory that must be private."""
 
     code = FailureCode.NOT_PRIVATE
     title = "The directory is not safe from others"
@@ -41,12 +41,12 @@ class NotPrivateError(UsageError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenedNames:
-    """What is opened by name in such a directory.
+    """The names that are opened in a private directory.
 
     Attributes:
-        files: each must be a regular file with one name, if it is there.
-        directories: each must be a directory, and no link.
-        odd: files that may be anything but a link, since their reader says what is wrong.
+        files: names that must be regular files with one name, if they exist.
+        directories: names that must be directories, and no links.
+        odd: names that may be anything but a link, since their reader reports what is wrong.
     """
 
     files: Collection[str] = ()
@@ -55,25 +55,25 @@ class OpenedNames:
 
 
 def open_private(directory: Path, names: OpenedNames, *, make: bool = True) -> tuple[int, bool]:
-    """Open a directory for this user alone, made if it is missing; the caller closes the descriptor.
+    """Open a directory for this user alone and create it if it is missing. The caller closes the descriptor.
 
     Returns:
-        The descriptor, and whether others had access to it until now.
+        The descriptor, and whether others had access to the directory until now.
 
     Raises:
-        NotPrivateError: it is a link, another user's, or others can change what lies in it.
+        NotPrivateError: it is a link or another user's, or others can change its content.
         OSError: the disk refuses.
     """
     if make and not os.path.lexists(directory):
         check_place(directory)
         missing = [one for one in (directory, *directory.parents) if not os.path.lexists(one)]
-        for one in reversed(missing):  # those above it as well: the umask may give them to a group
+        for one in reversed(missing):  # the parents as well: the umask may give access to a group
             make_directory(one, parents=False, mode=0o700)
     check_private(directory, names)
     descriptor = os.open(directory, _DIRECTORY)
     try:
         was_open = _close_to_others(descriptor, directory)
-        # Once more: what lay in it when others could still write is there to stay from now on.
+        # Checked again: what others put there while they could still write would stay.
         check_private(directory, names)
         _check_same(descriptor, directory)
     except BaseException:
@@ -83,14 +83,14 @@ def open_private(directory: Path, names: OpenedNames, *, make: bool = True) -> t
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """The beginning of a regular file; no link is followed, and a FIFO of that name holds nobody up.
+    """Read the beginning of a regular file. No link is followed, and opening a FIFO does not block.
 
     Raises:
-        OSError: nothing has the name, or something else, or it cannot be read.
+        OSError: there is no such file, it is no regular one, or it cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        # Asked first: a directory's descriptor would not be closed by what refuses to read it.
+        # Checked first: `fdopen` refuses a directory, and leaves its descriptor open.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "this is no regular file", os.fspath(path))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -100,13 +100,13 @@ def read_small(path: Path, most: int) -> bytes:
 
 
 def check_private(directory: Path, names: OpenedNames) -> None:
-    """See that a directory is this user's, that nobody can replace it, and that nobody planted anything in it.
+    """Check that a directory is this user's, that nobody can replace it, and that its names are safe.
 
-    Whether others may look into it is not asked.
+    Others may have permission to read it.
 
     Raises:
-        NotPrivateError: it is not so.
-        OSError: it cannot be looked at.
+        NotPrivateError: a check failed.
+        OSError: the directory cannot be examined.
     """
     status = directory.lstat()
     if stat.S_ISLNK(status.st_mode):
@@ -126,11 +126,11 @@ def check_private(directory: Path, names: OpenedNames) -> None:
 
 
 def check_place(directory: Path) -> None:
-    """See that nobody else can put another directory in this one's place; it need not be there.
+    """Check that nobody else can put another directory in place of this one, which need not exist.
 
     Raises:
         NotPrivateError: somebody can.
-        OSError: a directory on the way cannot be looked at.
+        OSError: a directory on the way cannot be examined.
     """
     if why := writers_above(directory):
         raise NotPrivateError(
@@ -141,11 +141,11 @@ def check_place(directory: Path) -> None:
 
 
 def check_owner(directory: Path, status: os.stat_result | None = None) -> None:
-    """Refuse to work in another user's directory: files made there would become unreadable to them.
+    """Check that a directory belongs to this user: files created in another user's would be unreadable for that user.
 
     Raises:
-        NotPrivateError: it belongs to someone else.
-        OSError: it cannot be looked at.
+        NotPrivateError: it belongs to another user.
+        OSError: it cannot be examined.
     """
     owner = (status or directory.lstat()).st_uid
     if owner != os.geteuid():
@@ -157,11 +157,11 @@ def check_owner(directory: Path, status: os.stat_result | None = None) -> None:
 
 
 def _close_to_others(descriptor: int, directory: Path) -> bool:
-    """Take all rights on an open directory from group and others; whether they had any."""
+    """Take all rights to an open directory from group and others. Returns whether they had any."""
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
     if not mode & _OTHERS:
         return False
-    with suppress(PermissionError):  # a file system that keeps no modes; what holds there is looked at below
+    with suppress(PermissionError):  # the file system has no modes; the actual rights are checked below
         os.fchmod(descriptor, mode & ~_OTHERS)
     if os.fstat(descriptor).st_mode & _OTHERS_WRITE:
         raise NotPrivateError(
@@ -183,11 +183,11 @@ def _check_same(descriptor: int, directory: Path) -> None:
 
 
 def _check(path: Path, names: OpenedNames) -> None:
-    """One name: not a link, nobody else's, and of its kind.
+    """Check one name: it must not be a link or another user's file, and must be of its kind.
 
     Raises:
         NotPrivateError: it is something else.
-        OSError: it cannot be looked at.
+        OSError: it cannot be examined.
     """
     try:
         status = path.lstat()
@@ -213,7 +213,7 @@ def _check(path: Path, names: OpenedNames) -> None:
 
 
 def _names_here(path: Path, status: os.stat_result) -> int:
-    """How many names in its directory a file has: a crash may leave a journal with the name of its backup."""
+    """Return how many names a file has in its directory: a crash may leave a journal that also has the name of its backup."""
     with os.scandir(path.parent) as entries:
         return sum(
             entry.inode() == status.st_ino and entry.stat(follow_symlinks=False).st_dev == status.st_dev
@@ -222,7 +222,7 @@ def _names_here(path: Path, status: os.stat_result) -> int:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a whole directory; what is not there is no error, and no link is followed.
+    """Remove a file, a link or a whole directory, if it exists. No link is followed.
 
     Raises:
         OSError: the disk refuses.
@@ -236,21 +236,21 @@ def remove(path: Path) -> None:
 
 
 def remove_some(directory: int, name: str, most: int, depth: int = 0) -> int:
-    """Remove a file, a link or a directory as far as a number of removals goes; no link is followed.
+    """Remove a file, a link or a directory, with a limit on the number of removals. No link is followed.
 
-    What another process fills again and again holds nobody up in this way.
+    The limit bounds the time, even if another process fills the directory again and again.
 
     Args:
-        directory: descriptor of what it lies in.
-        name: of it.
-        most: removals; above 0.
-        depth: of directories above it that are being removed as well.
+        directory: descriptor of the directory that has the name.
+        name: name to remove.
+        most: greatest number of removals, above 0.
+        depth: number of directories above that are being removed as well.
 
     Returns:
         How many removals are left; 0: some of it may still be there.
 
     Raises:
-        OSError: the disk refuses, or there are too many directories in each other.
+        OSError: the disk refuses, or directories are nested too deeply.
     """
     try:
         os.unlink(name, dir_fd=directory)

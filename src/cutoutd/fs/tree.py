@@ -1,11 +1,11 @@
-"""A directory that its owner named, and all that is below it, reached without following a symbolic link.
+"""A directory that its owner named, and everything below it, reached without following a symbolic link.
 
-Others may be able to write there. So every file is reached by descriptors, from directory to directory: one that is
-replaced by a link at any moment cannot lead out of the tree. The root itself may be reached through a link, since its
-owner named it. This module must not decide what is written or removed.
+Others may have write access there. So every file is reached by descriptors, from directory to directory: replacing one by a
+link at any moment cannot lead out of the tree. The root itself may be reached through a link, since its owner named it. This
+module must not decide what is written or removed.
 
-`open_directory` goes down one directory at a time. That holds as much as ``openat2`` with ``RESOLVE_NO_SYMLINKS |
-RESOLVE_BENEATH`` does, and is one implementation for Linux of any age, for macOS and for FUSE.
+`open_directory` goes down one directory at a time. That is as safe as ``openat2`` with ``RESOLVE_NO_SYMLINKS |
+RESOLVE_BENEATH``, and is one implementation for Linux of any age, for macOS and for FUSE.
 """
 
 from __future__ import annotations
@@ -25,49 +25,49 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LONGEST: Final = os.pathconf("/", "PC_PATH_MAX")
-"""Bytes of an absolute path, and one more. Descriptors lead further down, but no program could open a file there."""
+"""Bytes of an absolute path, and one more. Descriptors reach further down, but no program could open a file there."""
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 FileId = tuple[int, int]
-"""Device and inode: which file or directory it is, whatever it is called. On some shares both may change under us."""
+"""Device and inode: identify a file or directory, whatever its name. On some shares they may change at any time."""
 
 
 def file_id(status: os.stat_result) -> FileId:
-    """Of what was looked at."""
+    """Return the identity of a file from its status."""
     return status.st_dev, status.st_ino
 
 
 class Boundary(Protocol):
-    """What inside a root belongs to somebody else; `cutoutd.intake.scan` has it. Each method raises an OSError over it."""
+    """What inside a root belongs to others; implemented in `cutoutd.intake.scan`. Each method raises an OSError if a check fails."""
 
     def check_root(self, directory: int) -> None:
-        """See that an open directory is the root that is meant."""
+        """Check that an open directory is the expected root."""
 
     def check_directory(self, directory: int, path: str) -> None:
-        """See that an open directory inside the root, at this relative path, belongs to the folder."""
+        """Check that an open directory at a relative path inside the root belongs to the folder."""
 
     def check_path(self, path: str) -> None:
-        """See that a relative path belongs to the folder, as far as its text tells."""
+        """Check that a relative path belongs to the folder, as far as its text tells."""
 
 
 def open_directory(
     root: str, directory: str, boundary: Boundary | None = None, *, is_known_above: bool = False
 ) -> int:
-    """Open a directory of a folder; the caller closes it.
+    """Open a directory of a folder. The caller closes it.
 
     Args:
-        root: the folder's input; may itself be a link, since its owner named it.
-        directory: relative to the root; empty for the root itself.
-        boundary: what inside the root belongs to somebody else; None: nothing.
-        is_known_above: all directories above it were found to be the folder's own just now.
+        root: input of the folder; may itself be a link, since its owner named it.
+        directory: path relative to the root; empty for the root itself.
+        boundary: what inside the root belongs to others; None: nothing.
+        is_known_above: whether all directories above were just found to belong to the folder.
 
     Returns:
         A descriptor.
 
     Raises:
-        OSError: it cannot be opened; one of ``NO_WAY`` if no such directory is inside the root.
+        OSError: it cannot be opened; one of ``NO_WAY`` if there is no such directory inside the root.
     """
     parts = directory.split("/") if directory else []
     if not {"", ".", ".."}.isdisjoint(parts):
@@ -82,7 +82,7 @@ def open_directory(
             here = below
             if boundary is not None and (number == len(parts) or not is_known_above):
                 boundary.check_directory(here, "/".join(parts[:number]))
-    except BaseException:  # a part with a zero byte is a ValueError
+    except BaseException:  # a part with a null byte is a ValueError
         os.close(here)
         raise
     return here
@@ -90,18 +90,18 @@ def open_directory(
 
 @contextmanager
 def parent_of(root: str, path: str, boundary: Boundary | None = None) -> Iterator[tuple[int, str]]:
-    """Open the directory a file is in.
+    """Open the directory of a file.
 
     Args:
-        root: the folder's input; may itself be a link, since its owner named it.
-        path: of the file, relative to the root.
-        boundary: what inside the root belongs to somebody else; None: nothing.
+        root: input of the folder; may itself be a link, since its owner named it.
+        path: path of the file, relative to the root.
+        boundary: what inside the root belongs to others; None: nothing.
 
     Yields:
-        A descriptor of the directory, and the file's name in it.
+        A descriptor of the directory, and the name of the file in it.
 
     Raises:
-        OSError: it cannot be opened; one of ``NO_WAY`` if no such directory is inside the root.
+        OSError: it cannot be opened; one of ``NO_WAY`` if there is no such directory inside the root.
     """
     directory, _, name = path.rpartition("/")
     if name in {"", ".", ".."}:
@@ -117,13 +117,13 @@ def parent_of(root: str, path: str, boundary: Boundary | None = None) -> Iterato
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A name in a directory, whatever has that name at the moment.
+    """A name in a directory, whatever file has it at the moment.
 
     Attributes:
         name: one part of a path, in ``directory``; without a directory, a path.
-        path: absolute, for messages.
+        path: absolute path, for messages.
         directory: descriptor of the directory, open for as long as the entry is used; None: the system resolves
-            ``name`` as it does any path.
+            ``name`` like any path.
     """
 
     name: str
@@ -132,17 +132,17 @@ class Entry:
 
     @classmethod
     def at(cls, path: Path) -> Entry:
-        """An entry that is reached by its path: for places that nobody else can write in."""
+        """Return an entry that is reached by its path, for places where nobody else can write."""
         return cls(name=os.fspath(path), path=path)
 
     def beside(self, name: str) -> Entry:
-        """Another name in the same directory."""
+        """Return another name in the same directory."""
         path = self.path.parent / name
         return replace(self, name=name if self.directory is not None else os.fspath(path), path=path)
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Let an OSError of the block say which file it is about."""
+        """Add the path to an OSError of the block."""
         try:
             yield
         except OSError as error:
@@ -150,10 +150,10 @@ class Entry:
             raise
 
     def lstat(self) -> os.stat_result:
-        """What has the name; a link is not followed.
+        """Return the status of the file that has the name. No link is followed.
 
         Raises:
-            FileNotFoundError: nothing has it.
+            FileNotFoundError: nothing has the name.
         """
         with self.named():
             return os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
@@ -167,7 +167,7 @@ class Entry:
         return True
 
     def open(self, flags: int, mode: int = 0o666) -> int:
-        """Open what has the name, unless it is a link; the caller closes the descriptor.
+        """Open the file that has the name, unless it is a link. The caller closes the descriptor.
 
         Raises:
             OSError: it cannot be opened.
@@ -185,10 +185,10 @@ class Entry:
             os.unlink(self.name, dir_fd=self.directory)
 
     def sync_directory(self) -> None:
-        """See the names in its directory onto the disk.
+        """Sync the names in the directory to the disk.
 
         Raises:
-            OSError: the disk or share failed at it.
+            OSError: the disk or share failed.
         """
         if self.directory is not None:
             _sync(self.directory, self.path.parent)
@@ -202,20 +202,20 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A directory and all below it.
+    """A directory and everything below it.
 
     Paths in it are relative to the root, with ``/`` between parts; the empty one is the root itself.
 
     Attributes:
-        root: absolute.
-        boundary: what inside it belongs to somebody else, so that for this tree it is not there; None: nothing.
+        root: absolute path.
+        boundary: what inside it belongs to others, and is treated as missing; None: nothing.
     """
 
     root: Path
     boundary: Boundary | None = field(default=None, compare=False)
 
     def relative(self, path: Path | str) -> str:
-        """The path in the tree of an absolute one.
+        """Return the path in the tree of an absolute path.
 
         Raises:
             ValueError: it is not below the root.
@@ -228,10 +228,10 @@ class Tree:
         """Open a directory.
 
         Yields:
-            A descriptor of it.
+            Its descriptor.
 
         Raises:
-            OSError: it cannot be opened; one of ``errnos.NO_WAY`` if no such directory is in the tree.
+            OSError: it cannot be opened; one of ``errnos.NO_WAY`` if there is no such directory in the tree.
         """
         with self._named(directory):
             descriptor = open_directory(os.fspath(self.root), directory, self.boundary)
@@ -242,7 +242,7 @@ class Tree:
 
     @contextmanager
     def entry(self, path: str) -> Iterator[Entry]:
-        """Reach a name; its directory is held open meanwhile.
+        """Reach a name and hold its directory open meanwhile.
 
         Raises:
             OSError: its directory cannot be opened; one of ``errnos.NO_WAY`` if there is none in the tree.
@@ -258,7 +258,7 @@ class Tree:
 
     @contextmanager
     def find(self, path: str) -> Iterator[Entry | None]:
-        """Reach a name; None if its directory is not there.
+        """Reach a name; None if its directory does not exist.
 
         Raises:
             OSError: its directory cannot be opened.
@@ -269,17 +269,17 @@ class Tree:
                 entry = stack.enter_context(self.entry(path))
             except FileNotFoundError:
                 if not self.root.is_dir():
-                    raise  # a share that is away has lost nothing
+                    raise  # a share that is offline has lost nothing
             yield entry
 
     def make(self, directory: str, *, mode: int = 0o777) -> list[str]:
-        """Make a directory and those between, where they are missing; never the root, which may be a share.
+        """Create a directory and its missing parents, but never the root, which may be a share.
 
         Returns:
-            Those that were made.
+            The directories that were created.
 
         Raises:
-            NotADirectoryError: a file or a link has the name of one of them.
+            NotADirectoryError: one of the names belongs to a file or a link.
             OSError: any other reason of the system.
         """
         made = []
@@ -302,21 +302,21 @@ class Tree:
         return made
 
     def sync(self, directory: str) -> None:
-        """See the names in a directory onto the disk.
+        """Sync the names in a directory to the disk.
 
         Raises:
-            OSError: the disk or share failed at it.
+            OSError: the disk or share failed.
         """
         with self.open(directory) as descriptor:
             _sync(descriptor, self.root / directory)
 
     def remove_directory(self, directory: str) -> None:
-        """Remove a directory if nothing is in it, and it can be removed."""
+        """Remove a directory if it is empty and can be removed."""
         with suppress(OSError), self.entry(directory) as entry:
             os.rmdir(entry.name, dir_fd=entry.directory)
 
     def list(self, directory: str = "") -> tuple[list[str], list[str]]:
-        """What is in a directory: names of its sub-directories, and all others, links among them.
+        """List a directory: the names of its sub-directories, and all other names, links among them.
 
         Raises:
             OSError: it cannot be read.

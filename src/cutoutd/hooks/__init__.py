@@ -1,1 +1,1 @@
-"""Commands of the owner's, and notices on the desktop, when something happens."""
+"""The owner's commands, and desktop notices, on events."""

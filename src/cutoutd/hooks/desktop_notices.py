@@ -1,8 +1,8 @@
-"""Notices on the owner's desktop, where ``[hooks] notify`` asks for them: what needs a person, and not each cutout.
+"""Notices on the owner's desktop, where ``[hooks] notify`` is on: for what needs a person, not for each cutout.
 
-A shoot in which everything fails must not bury the screen: of the results one notice in a while is shown, and after a pause
-the number of those since. They are run as hooks are, and nobody waits for them: by libnotify's ``notify-send``, or on a Mac by ``osascript``.
-The words come from file names, and reach the program as arguments that no shell, no markup and no script interprets.
+Many failures in a row must not flood the screen: one notice is shown, and after a pause the number of further results. They
+run as hooks do, and nothing waits for them: by ``notify-send`` of libnotify, or ``osascript`` on a Mac. The text comes from
+file names and is passed as arguments that no shell, markup or script interprets.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import CommonHooks
 
 PAUSE_S: Final = 15.0
-"""Between two notices of results."""
+"""Pause between two notices of results."""
 
 TITLE: Final = "cutoutd"
 
 _MAX_CHARACTERS: Final = 400
-"""Notices show less; a longer one is only cut off elsewhere."""
+"""Notices show less; a longer text would be cut off anyway."""
 
 _SCRIPT: Final = (
     "on run argv",
@@ -43,24 +43,24 @@ _WORDS: Final = {JobState.REVIEW: "is to be looked at", JobState.FAILED: "could 
 
 
 def program(platform: str = sys.platform) -> str:
-    """What shows notices here."""
+    """Return the program that shows notices on a platform."""
     return "osascript" if platform == "darwin" else "notify-send"
 
 
 def command(body: str, *, platform: str = sys.platform) -> tuple[str, ...]:
-    """A command that shows a notice.
+    """Return a command that shows a notice.
 
     Args:
-        body: what it says, for a person; control characters become spaces.
-        platform: as ``sys.platform``.
+        body: text for a person; control characters become spaces.
+        platform: platform, as in ``sys.platform``.
     """
     plain = "".join(one if one.isprintable() else " " for one in body)[:_MAX_CHARACTERS]
     text = plain.encode("utf-8", "replace").decode()
     if platform == "darwin":
         lines = [word for line in _SCRIPT for word in ("-e", line)]
-        # The title is no option, so nothing behind it is taken for one.
+        # The title is no option, so no argument after it is taken for one.
         return (program(platform), *lines, TITLE, text)
-    # Many desktops take the body for markup.
+    # Many desktops interpret the body as markup.
     return (program(platform), f"--app-name={TITLE}", "--", TITLE, escape(text, quote=False))
 
 
@@ -71,13 +71,13 @@ def _in_a_while(delay_s: float, action: Callable[[], None]) -> None:
 
 
 class DesktopNotices:
-    """What is shown.
+    """Shows notices at a limited rate.
 
     Args:
-        runner: run the commands.
-        hooks: the settings in force.
-        monotonic: seconds.
-        later: has something done after so many seconds, from any thread.
+        runner: runs the commands.
+        hooks: returns the settings in force.
+        monotonic: returns monotonic seconds.
+        later: runs a function after so many seconds, in any thread.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class DesktopNotices:
         self._unsaid: Counter[str] = Counter()
 
     def result(self, folder: str, result: JobEnded) -> None:
-        """A result that a person should know of."""
+        """Show a result that needs a person, or count it until the pause is over."""
         if not self._hooks().notify:
             return
         with self._lock:
@@ -116,7 +116,7 @@ class DesktopNotices:
         self.say(f"{folder}: {result.path} {words}{why}{others}")
 
     def tell_rest(self) -> None:
-        """Show how many there were since the last notice, if any; from any thread."""
+        """Show the number of results since the last notice, if any. Callable from any thread."""
         with self._lock:
             count, folders = self._unsaid.total(), list(self._unsaid)
             if not count:
@@ -128,7 +128,7 @@ class DesktopNotices:
         self.say(f"{where}: {pictures} a look")
 
     def say(self, words: str) -> None:
-        """Show words, if that is asked for."""
+        """Show a text if notices are on."""
         hooks = self._hooks()
         if hooks.notify:
             self._runner.give(

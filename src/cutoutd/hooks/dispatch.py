@@ -1,6 +1,6 @@
-"""Tells the owner's commands what happens: it stands between the daemon and whoever draws, and passes each event on.
+"""Runs the owner's commands on events. It stands between the daemon and its event sink, and passes each event on.
 
-It decides which command an event is for, and what it is given; `cutoutd.hooks.runner` runs it, and nobody waits.
+It decides which command belongs to an event, and its arguments; `cutoutd.hooks.runner` runs it, and nothing waits.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _DOUBTFUL: Final = "on_doubtful"
 _ATTENTION: Final = "on_attention"
 
 STOP_S: Final = 5.0
-"""How long an end waits for commands under way."""
+"""How long the shutdown waits for running commands."""
 
 
 class HookDispatch:
-    """Runs the commands of the configuration; an `EventSink`.
+    """Runs the configured commands; an `EventSink`.
 
     Args:
-        emit: is told of each event first.
-        settings: those in force.
+        emit: gets each event first.
+        settings: settings in force.
     """
 
     def __init__(self, emit: EventSink, settings: Settings) -> None:
@@ -48,9 +48,9 @@ class HookDispatch:
         self._notices = DesktopNotices(self._runner, lambda: self._settings().hooks)
 
     def __call__(self, event: Event) -> None:
-        """Pass an event on, and run what is configured for it.
+        """Pass an event on, and run the command configured for it.
 
-        That a folder changed runs nothing: whether it lasts, and is the owner's affair, an `AlarmChanged` tells.
+        A change of a folder runs none: if it lasts and needs the owner, an `AlarmChanged` follows.
         """
         self._emit(event)
         if isinstance(event, JobEnded):
@@ -59,14 +59,14 @@ class HookDispatch:
             self._alarm_changed(event)
 
     def follow(self, settings: Callable[[], Settings]) -> None:
-        """Ask for the settings in force from now on, which a reload may change."""
+        """Read the settings in force from here on, since a reload may change them."""
         self._settings = settings
 
     def close(self, *, patient: bool) -> None:
-        """Wait for the commands that are under way.
+        """Wait for the commands that are running.
 
         Args:
-            patient: for all that were given, each with its time: nothing else waits for this run's end.
+            patient: whether to wait for all queued commands, each with its timeout, since nothing else waits for this run.
         """
         self._notices.tell_rest()
         self._runner.end(self._settings().hooks.timeout_s if patient else STOP_S)
@@ -122,7 +122,7 @@ class HookDispatch:
 
 
 def _record(folder: Folder, result: JobEnded) -> str:
-    """Where the sidecar or the failure's record lies; by its name, since looking there may hang."""
+    """Return the path of the sidecar or failure record. Derived from the name alone, since checking there may hang."""
     if result.state is JobState.FAILED:
         usual = failure_names(folder.name, result.path, portable=folder.has_portable_names)[0]
         return os.fspath(folder.output / (result.record or usual))

@@ -1,8 +1,7 @@
-"""Runs commands of the owner's when something has happened: a few at a time, each for a bounded time, never in anybody's way.
+"""Runs the owner's commands on events: a few at a time, each with a timeout, and without delaying the daemon.
 
-Whoever gives an hook does not wait for it. What does not fit in the queue is not run, and said so. The processes
-inherit the supervisor's filter: no network socket, and no privileges to be gained (docs/operating.md). It must not
-know what the commands are for.
+The caller does not wait. Commands that do not fit in the queue are dropped with a warning. The processes inherit the
+supervisor's filter: no network socket and no new privileges (docs/operating.md). It must not know what the commands are for.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 QUEUED: Final = 1000
-"""So many hooks wait at most: an hour of a shoot at the pace of a camera, for a command that takes seconds."""
+"""Longest queue: an hour of a shoot at the pace of a camera, for a command that takes seconds."""
 
 KEPT_BYTES: Final = 500
-"""Of what a command says on standard error, its end: the reason stands there."""
+"""Bytes kept of the end of a command's standard error, where the reason usually is."""
 
 _LOOK_S: Final = 0.1
 _DEATH_S: Final = 1.0
@@ -39,13 +38,13 @@ _DEATH_S: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HookCommand:
-    """A command that is to be run.
+    """A command to run.
 
     Attributes:
-        event: what for, as the configuration calls it.
-        command: program and arguments, all of them.
-        facts: for its environment.
-        timeout_s: after which it is ended, with all that it started and did not detach.
+        event: name of the event, as in the configuration.
+        command: program and all arguments.
+        facts: variables for its environment.
+        timeout_s: seconds after which it is killed, with its process group.
     """
 
     event: str
@@ -55,10 +54,10 @@ class HookCommand:
 
 
 class HookRunner:
-    """Runs them, in the order they come.
+    """Runs commands in the order they come.
 
     Args:
-        at_once: so many at the same time.
+        at_once: how many may run at the same time.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -72,10 +71,10 @@ class HookRunner:
         self._log = get()
 
     def give(self, hook: HookCommand) -> None:
-        """Have it run; returns at once, from any thread."""
+        """Queue a command. Returns at once; callable from any thread."""
         with self._lock:
             if len(self._threads) < self._at_once:
-                # Not before there is something to do: most have no command at all.
+                # Started late: most configurations have no command at all.
                 thread = threading.Thread(target=self._run_all, name="hooks", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -88,11 +87,11 @@ class HookRunner:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing waits, and nothing runs."""
+        """Whether nothing is queued or running."""
         return not self._queue.unfinished_tasks
 
     def end(self, limit_s: float) -> bool:
-        """Wait until all are run, but not for longer, and run no more; whether they are."""
+        """Wait until all commands have run, up to a limit, and run no more after that. Returns whether all have run."""
         left = Countdown(limit_s, step_s=_LOOK_S)
         while self._queue.unfinished_tasks and left.left_s() > 0:
             time.sleep(0.02)
@@ -105,14 +104,14 @@ class HookRunner:
             try:
                 if not self._has_ended:
                     self._note(hook, run(hook))
-            except Exception as error:  # noqa: BLE001 -- one command's fault must not keep the next from being run
+            except Exception as error:  # noqa: BLE001 -- a fault of one command must not affect the next one
                 report(self._log, error, over="a hook", hook=hook.event)
             if self._queue.empty():
                 self._is_full = False
             self._queue.task_done()
 
     def _note(self, hook: HookCommand, why: str) -> None:
-        """A failure is said once, until the command has worked again or fails otherwise."""
+        """Log a failure once, until the command works again or fails for another reason."""
         program = hook.command[0]
         with self._lock:
             if not why:
@@ -127,7 +126,7 @@ class HookRunner:
 
 
 def run(hook: HookCommand) -> str:
-    """Run it to its end, or to the end of its time; why it failed, or nothing."""
+    """Run a command until it ends or its timeout. Returns why it failed; empty if it did not."""
     try:
         process = subprocess.Popen(  # noqa: S603 -- the owner's own command, and no shell
             hook.command,
@@ -145,7 +144,7 @@ def run(hook: HookCommand) -> str:
         if not in_time:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            # One that hangs on a share outlives even that: this thread then waits with it.
+            # A process that hangs on a share survives even that; this thread then waits for it.
             return f"it took longer than timeout_s = {hook.timeout_s:g}"
     if process.returncode == 0:
         return ""
@@ -155,7 +154,7 @@ def run(hook: HookCommand) -> str:
 
 
 def _listen(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bool]:
-    """The end of what it says, and whether it ended in time; what it leaves running behind it is not waited for."""
+    """Return the end of the standard error, and whether the process ended in time. Its own children are not waited for."""
     assert process.stderr is not None  # noqa: S101 -- PIPE was asked for
     descriptor, said, is_open = process.stderr.fileno(), b"", True
     while process.poll() is None:

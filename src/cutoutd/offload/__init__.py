@@ -1,1 +1,1 @@
-"""What leaves the machine on the daemon's side: requests in the outbox, replies in the inbox, and who decides."""
+"""The hosted route in the daemon: which pictures leave the machine, requests in the outbox, replies in the inbox."""

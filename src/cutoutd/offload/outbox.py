@@ -1,6 +1,6 @@
 """The daemon's side of the hosted route: copies and requests for the uploader, and its replies.
 
-Main thread alone: the directories lie beside the journal, on its disk. It must not open a picture or a body, and
+Main thread only, since the directories are beside the journal, on its disk. It must not open a picture or a body, and
 decides nothing about a job.
 """
 
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
     from cutoutd.offload.routing import RoutePlan
 
 MAX_WAITING: Final = 32
-"""Copies in the outbox: enough to keep any service busy, few enough for the disk."""
+"""Most copies in the outbox: enough to keep any service busy, few enough for the disk."""
 
 START_S: Final = 30.0
-"""So long after our own start the uploader may still be starting, or an earlier run's be ending."""
+"""Time after our start in which the uploader may still be starting, or that of an earlier run ending."""
 
 OFFLINE_S: Final = 20.0
-"""Without a connection for longer, `run --once` waits no more."""
+"""Time without a connection after which `run --once` no longer waits."""
 
 FAILURES: Final = 5
-"""Nor after so many uploads in a row that came to nothing: with the growing pauses between them, half a minute."""
+"""Failed uploads in a row after which `run --once` no longer waits; with the pauses between them, half a minute."""
 
 REST_S: Final = 15.0
-"""After the outbox refused a copy: each try costs a worker's time."""
+"""Pause after the outbox refused a copy: each attempt costs the time of a worker."""
 
 LITTLE_TIME_S: Final = 120.0
-"""Nor for a service that asks for more time than this."""
+"""Longest pause of a service for which `run --once` waits."""
 
 TICK_NS: Final = 2_000_000_000
-"""Of the coarsest file system's times."""
+"""Resolution of the times of the coarsest file system."""
 
 MAX_COPY_PIXELS: Final = 50_000_000
 MAX_COPY_BYTES: Final = 12_000_000
-"""What remove.bg takes, the narrowest of the services."""
+"""Limits of remove.bg, the narrowest of the services."""
 
 
 @contextmanager
@@ -68,15 +68,15 @@ class Outbox:
 
     Args:
         state_dir: the state directory.
-        journal: knows which jobs wait for an answer.
-        clock: its monotonic side.
-        max_upload_px: pixels of a copy's longer side; 0: as many as the services take.
-        once: the run ends by itself, and does not wait for a service that fails again and again.
-        in_force: gives the `uploads_sha256` of the configuration in force.
+        journal: has the jobs that wait for an answer.
+        clock: source of monotonic time.
+        max_upload_px: longer side of a copy, in pixels; 0: the limit of the services.
+        once: whether the run ends by itself, and so does not wait for a service that fails again and again.
+        in_force: returns the `uploads_sha256` of the configuration in force.
 
     Attributes:
         paths: the directories.
-        closed: why nothing can be uploaded just now; empty while it can.
+        closed: why nothing can be uploaded now; empty while it can.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Outbox:
         self.closed = ""
 
     def open(self) -> None:
-        """Make the directories, and say by which configuration we work.
+        """Create the directories and announce the configuration in force.
 
         Raises:
             OutboxError: the disk refuses.
@@ -120,7 +120,7 @@ class Outbox:
             spool.announce(self.paths, self._in_force())
 
     def share_upload_count(self) -> None:
-        """Tell the uploader what the journal knows of uploads, for it to see whether its ledger is whole.
+        """Write what the journal knows of uploads, so that the uploader can check whether its ledger is complete.
 
         Raises:
             OSError: the disk refuses.
@@ -142,16 +142,16 @@ class Outbox:
 
     @property
     def expects_more(self) -> bool:
-        """Whether an answer can be expected before long, without anybody's help."""
+        """Whether an answer can be expected soon without a person's help."""
         is_coming = not self.closed or self._comes_back
         return is_coming and any(job.folder not in self._refused for job in self._sent.values())
 
     def closed_for(self, folder: str) -> str:
-        """Why nothing of a folder can be uploaded just now; empty while it can."""
+        """Return why nothing of a folder can be uploaded now; empty while it can."""
         return self.closed or self._refused.get(folder, "")
 
     def announce(self) -> None:
-        """Have the uploader read the configuration anew; until it has, what it does not know to be tagged waits.
+        """Make the uploader read the configuration again. Until then, folders whose tag it does not know wait.
 
         Raises:
             OutboxError: the disk refuses.
@@ -161,10 +161,10 @@ class Outbox:
         self._uploader_awaited_until_s = self._clock.monotonic_s() + START_S
 
     def refresh(self, *, rebuilt: bool) -> None:
-        """See whether pictures can be uploaded.
+        """Find out whether pictures can be uploaded.
 
         Args:
-            rebuilt: the journal was rebuilt, and no person has said `resume` since.
+            rebuilt: whether the journal was rebuilt and no `resume` has followed.
         """
         self._comes_back = False
         if rebuilt:
@@ -181,12 +181,12 @@ class Outbox:
             self._ask_the_uploader()
 
     def back_off(self, why: str) -> None:
-        """Nothing can be handed over for a while."""
+        """Pause the hosted route for `REST_S`."""
         self.closed = self._rests_why = why
         self._rests_until_s = self._clock.monotonic_s() + REST_S
 
     def export(self, job: Job) -> Export:
-        """Where a worker puts the copy of a job's picture: not into the outbox, where no worker can write."""
+        """Return where a worker puts the copy of a job's picture: not in the outbox, where no worker can write."""
         id_ = self._exports.setdefault(job.id, spool.new_id())
         return Export(
             file=os.fspath(self.paths.copies / f"{id_}.jpg"),
@@ -196,16 +196,16 @@ class Outbox:
         )
 
     def drop_export(self, job: int) -> None:
-        """No copy came of it."""
+        """Forget an export from which no copy was made."""
         if (id_ := self._exports.pop(job, None)) is not None:
             self._remove(self.paths.outbox, id_)
             spool_files.sweep(self.paths.copies, self._exports.values())
 
     def send(self, job: Job, copy: Exported, plan: RoutePlan) -> None:
-        """Hand a copy to the uploader; the journal knows of it before.
+        """Hand a copy to the uploader. The journal records it first.
 
         Raises:
-            CopyError: what lies there is not what the worker has reported.
+            CopyError: the file is not the copy that the worker has reported.
             OutboxError: the disk refuses; nothing was handed over.
         """
         id_ = self._exports[job.id]
@@ -214,7 +214,7 @@ class Outbox:
         with _refusals("the outbox refuses", self.paths.outbox):
             spool_files.take_over(source, self.paths.outbox / file, copy, max_bytes=MAX_COPY_BYTES)
         plan = plan.but(width=copy.width, height=copy.height)
-        # The answer is checked by the copy's size, which is known from here on alone.
+        # The answer is checked against the size of the copy, which is known only now.
         job = replace(job, detail=plan.detail() | {"parcel": id_})
         self._journal.queue.upload(job.id, job.detail)
         request = Request(
@@ -239,7 +239,7 @@ class Outbox:
         self._log.info("upload.requested", folder=job.folder, job=job.id, path=job.path, why=plan.why)
 
     def _check(self, copy: Exported) -> None:
-        """The size that a worker reports: by it the price is known beforehand, and the reply is checked."""
+        """Check the reported size: it decides the price in advance, and the reply is checked against it."""
         longer = max(copy.width, copy.height)
         if min(copy.width, copy.height) < 1 or longer > self._max_side:
             raise spool_files.CopyError(f"a copy of {copy.width} x {copy.height} was not asked for")
@@ -247,14 +247,14 @@ class Outbox:
             raise spool_files.CopyError(f"a copy of {copy.width} x {copy.height} has too many pixels")
 
     def answers(self) -> Iterator[tuple[Job, UploadReply]]:
-        """What came back since this was last asked, by job; what nobody waits for is thrown away."""
+        """Yield the new replies with their jobs. Replies that no job waits for are removed."""
         try:
             changed_ns = self.paths.inbox.stat().st_mtime_ns
         except OSError:
             return
         if changed_ns == self._seen_ns:
             return
-        # Asked for by their names: the inbox may hold any number of others.
+        # Looked up by name: the inbox may hold any number of other files.
         try:
             found = [
                 one for id_ in sorted(self._sent) if (one := spool.find_reply(self.paths, id_)) is not None
@@ -267,12 +267,12 @@ class Outbox:
         for reply in found:
             if (job := self._sent.get(reply.id)) is not None:
                 yield job, reply
-        # A directory's time moves in ticks: what comes in the one that was just looked at would not show in it.
+        # The time of a directory has a coarse resolution: a change within the current tick would not show in it.
         is_over = self._clock.now_us() * 1000 - changed_ns > TICK_NS
         self._seen_ns = changed_ns if is_over and is_tidy else -1
 
     def _tidy(self, box: Path, *, throughout: bool = False) -> bool:
-        """As `spool_files.tidy`; whether all of it is done. More than an honest uploader leaves closes the route."""
+        """Tidy a directory as `spool_files.tidy` does. Returns whether that is complete. Too many files close the route."""
         kept = {*self._sent, *self._exports.values(), *self._answered}
         tidied = spool_files.tidy(box, kept, throughout=throughout)
         self._crowded = (
@@ -284,20 +284,20 @@ class Outbox:
         return tidied.is_whole
 
     def mark_answered(self, id_: str) -> None:
-        """The answer is written down in the journal."""
+        """Note that the answer is in the journal."""
         self._sent.pop(id_, None)
         self._answered.add(id_)
 
     def discard_reply(self, reply: UploadReply) -> None:
-        """A reply is needed no more."""
+        """Remove a reply that is not needed any more."""
         self._answered.discard(reply.id)
         self._remove(self.paths.inbox, reply.id)
 
     def withdraw(self, job: Job) -> dict[str, Any]:
-        """Stop its upload before the next byte.
+        """Stop the upload of a job before the next byte.
 
         Returns:
-            What the sidecar is to say of it: how much had left by then, only the ledger knows.
+            The egress record for the sidecar; only the ledger knows how much had been sent.
         """
         id_ = str(job.detail.get("parcel", ""))
         self._sent.pop(id_, None)
@@ -316,14 +316,14 @@ class Outbox:
         }
 
     def reconcile(self, uploading: Collection[Job], answered: Collection[Job]) -> list[Job]:
-        """Take over what an earlier run had sent, and throw away what has no job.
+        """Take over the uploads of an earlier run, and remove files that have no job.
 
         Args:
-            uploading: the jobs that wait for an answer.
-            answered: those that have one, and wait for a worker.
+            uploading: jobs that wait for an answer.
+            answered: jobs that have an answer and wait for a worker.
 
         Returns:
-            Those that wait for an answer without a request or reply there: a crash came in between.
+            The jobs that wait for an answer and have neither request nor reply: a crash came in between.
 
         Raises:
             OutboxError: the disk refuses.
@@ -366,11 +366,11 @@ class Outbox:
                 self._refused[str(name)] = str(folder["why"])
 
     def _may_come_back(self, route: object, wait_s: object) -> bool:
-        """Whether a closed route is likely to open by itself before long."""
+        """Whether a closed route is likely to open by itself soon."""
         if route != "offline":
             self._offline_since_s = None
             is_little = isinstance(wait_s, int | float) and wait_s <= LITTLE_TIME_S
-            return route == "waiting" and is_little  # the service has asked for a little time
+            return route == "waiting" and is_little  # the service asked for a short pause
         now_s = self._clock.monotonic_s()
         if self._offline_since_s is None:
             self._offline_since_s = now_s

@@ -1,7 +1,7 @@
-"""Which way a job goes next: cut here, made ready for an upload, or put together from what came back.
+"""The next step of a job: cut here, copy for an upload, or compose from a reply.
 
-Pure: it must not read a clock, a file or the journal. What was decided stands in the job's detail, and losing it
-costs nothing but time: the uploader knows again what it has sent, and gives the same reply.
+Pure: it must not read a clock, a file or the journal. Decisions are kept in the job's detail. Losing them costs only time:
+the uploader recognises what it has sent, and gives the same reply.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NextStep(Enum):
-    """What a worker is to do."""
+    """What a worker does next."""
 
     CUT = auto()  # with the model on this machine
     EXPORT = auto()  # make the copy that is uploaded
@@ -29,16 +29,16 @@ class NextStep(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoutePlan:
-    """What is known about a job's way so far.
+    """State of a job on its route.
 
     Attributes:
-        reply: what came back, once it is there.
-        width, height: of the copy that it answers.
-        why: the upload was, or is to be, made for.
-        settled: why the local result must do after all; empty while that is open.
-        egress: of an upload that led to nothing, as `egress_of` gives it.
-        again: a person asked for it, though it may have been billed.
-        stays: a person has corrected the local result, and gets no other one.
+        reply: reply of the service; None while there is none.
+        width, height: size of the copy that was sent, pixels.
+        why: reason for the upload.
+        settled: why the local result is final; empty while that is open.
+        egress: record of an upload that led to nothing, from `egress_of`.
+        again: whether a person asked for the upload, though it may have been billed.
+        stays: whether a person has corrected the local result, which is final then.
     """
 
     reply: UploadReply | None = None
@@ -52,7 +52,7 @@ class RoutePlan:
 
     @classmethod
     def of(cls, detail: Mapping[str, Any]) -> RoutePlan:
-        """From a job's detail, which may be about something else."""
+        """Read a plan from a job's detail, which may hold another kind of record."""
         found = detail.get("reply")
         reply = None
         if found is not None:
@@ -70,11 +70,11 @@ class RoutePlan:
         )
 
     def detail(self) -> dict[str, Any]:
-        """As it stands in the journal: what says nothing is left out."""
+        """Return the plan for the journal, without empty values."""
         return {name: value for name, value in asdict(self).items() if value}
 
     def but(self, **changes: Any) -> RoutePlan:  # noqa: ANN401 -- fields of many types
-        """The same with changes."""
+        """Return the plan with changes."""
         return replace(self, **changes)
 
 
@@ -83,8 +83,8 @@ class OffloadState:
     """Whether pictures can be uploaded.
 
     Attributes:
-        closed: why nothing can be uploaded just now; empty while it can.
-        backlog_s: how long the folder's waiting pictures would take on this machine.
+        closed: why nothing can be uploaded now; empty while it can.
+        backlog_s: seconds that the waiting pictures of the folder would take on this machine.
     """
 
     closed: str = ""
@@ -92,18 +92,18 @@ class OffloadState:
 
 
 def next_step(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple[NextStep, RoutePlan]:
-    """Decide, and say what the job's plan is then.
+    """Decide the next step. Returns it with the updated plan.
 
     Args:
-        folder: its settings.
-        plan: so far.
+        folder: settings of the folder.
+        plan: plan so far.
         hosted: whether pictures can be uploaded.
     """
     if folder.route is Route.LOCAL:
         return NextStep.CUT, RoutePlan(egress=plan.egress)
     if plan.reply is not None and plan.width and plan.height:
         return NextStep.COMPOSE, plan
-    # Without the copy's size a reply cannot be checked: the copy is made again, and the uploader repeats its reply.
+    # Without the size of the copy a reply cannot be checked: the copy is made again, and the uploader repeats its reply.
     plan = plan.but(reply=None)
     if folder.route is Route.HOSTED:
         return NextStep.EXPORT, plan.but(why=plan.why or 'the folder\'s route is "hosted"')
@@ -122,7 +122,7 @@ def _local_first(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple
 
 
 def escalation_reason(folder: Folder, plan: RoutePlan, score: float) -> str:
-    """Why a cutout made here is to be made by the hosted service instead; empty: it is good enough, or the last word."""
+    """Return why the hosted service is to make a cutout again that was made here; empty if it is not."""
     if folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled or plan.stays or plan.reply is not None:
         return ""
     if score >= folder.escalate_below:
@@ -131,10 +131,10 @@ def escalation_reason(folder: Folder, plan: RoutePlan, score: float) -> str:
 
 
 def of_correction(*, is_hosted: bool) -> RoutePlan:
-    """How a picture goes whose cutout a person has corrected: as before, since what was drawn was drawn over that matte.
+    """Return the plan of a picture whose cutout a person has corrected. It keeps its matte, since the strokes refer to it.
 
     Args:
-        is_hosted: it was a hosted service's.
+        is_hosted: whether a hosted service made that matte.
     """
     return (
         RoutePlan(why="a person has corrected the service's cutout") if is_hosted else RoutePlan(stays=True)
@@ -142,7 +142,7 @@ def of_correction(*, is_hosted: bool) -> RoutePlan:
 
 
 def egress_of(reply: UploadReply, why: str) -> dict[str, Any] | None:
-    """What a sidecar says of an upload; None if nothing left the machine for it."""
+    """Return the egress record of an upload for the sidecar; None if nothing left the machine for it."""
     if not reply.bytes and not reply.repeated:
         return None
     return {

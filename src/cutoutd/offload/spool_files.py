@@ -1,8 +1,8 @@
-"""The daemon's handling of files in the shared directories that less trusted processes have written.
+"""Handles files in the shared directories that less trusted processes have written.
 
-A worker has read a stranger's picture, which may control it: a copy that it made is opened once, checked, and read from
-what was opened, into the outbox, where no worker can write. The uploader writes in outbox and inbox: what nobody waits
-for is removed there, a part at a time, since all folders wait for the main loop. It must not decode any of it.
+A worker may be controlled by a hostile picture: a copy that it made is opened once, checked, and its bytes are copied from
+that descriptor into the outbox, where no worker can write. The uploader writes in outbox and inbox: files that no job waits
+for are removed, a few at a time, since all folders wait for the main loop. It must not decode any of them.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _PIECE: Final = 1 << 20
 
 
 class CopyError(ValueError):
-    """What lies there is not the copy that was reported."""
+    """A file is not the copy that was reported."""
 
 
 def take_over(source: Path, target: Path, copy: Exported, *, max_bytes: int) -> None:
-    """Write the bytes of a copy under another name, synced; the source stays.
+    """Write the bytes of a copy to another file and sync it. The source stays.
 
     Args:
-        source: where a worker has put it.
-        target: in a directory that no worker can write.
-        copy: as the worker reported it.
-        max_bytes: of a copy.
+        source: file that a worker made.
+        target: path in a directory that no worker can write.
+        copy: the worker's report.
+        max_bytes: limit of a copy.
 
     Raises:
-        CopyError: it is not there, not a plain file of one name, too large, or not the bytes that were reported.
+        CopyError: it is missing, not a regular file with one name, too large, or does not have the reported bytes.
         OSError: the disk refuses.
     """
     try:
@@ -67,7 +67,7 @@ def take_over(source: Path, target: Path, copy: Exported, *, max_bytes: int) -> 
 
 
 def sweep(directory: Path, kept: Collection[str]) -> None:
-    """Remove what workers have left, whatever they made of it, but for files of these stems."""
+    """Remove everything that workers have left, of whatever kind, except files with these stems."""
     with suppress(OSError):
         for entry in list(os.scandir(directory)):
             if entry.name.partition(".")[0] in kept:
@@ -92,7 +92,7 @@ def _copy(source: int, target: int, copy: Exported) -> None:
     """Copy as many bytes as were reported.
 
     Raises:
-        CopyError: they are others.
+        CopyError: their SHA-256 is not the reported one.
     """
     digest, at = hashlib.sha256(), 0
     while at < copy.bytes and (piece := os.pread(source, min(_PIECE, copy.bytes - at), at)):
@@ -106,20 +106,20 @@ def _copy(source: int, target: int, copy: Exported) -> None:
 
 
 MAX_NAMES: Final = 1000
-"""In outbox or inbox, beside four for each upload that is not over: an honest uploader leaves none of them."""
+"""Names in outbox or inbox beside four for each unfinished upload; a correct uploader leaves none of them."""
 
 REMOVALS: Final = 200
-"""Of one look."""
+"""Removals per call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TidyResult:
-    """What came of it.
+    """The result of `tidy`.
 
     Attributes:
-        is_whole: nothing is left that was to be removed.
-        is_crowded: there is more than an honest uploader leaves.
-        refused: why something of it cannot be removed; empty if all could.
+        is_whole: whether nothing is left to remove.
+        is_crowded: whether there are more files than a correct uploader leaves.
+        refused: why a file cannot be removed; empty if all could.
     """
 
     is_whole: bool
@@ -128,15 +128,15 @@ class TidyResult:
 
 
 def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> TidyResult:
-    """Remove some of what nobody waits for, such as the reply to an upload that was withdrawn too late.
+    """Remove some of the files that no job waits for, such as the reply to an upload that was withdrawn too late.
 
     Args:
         box: outbox or inbox.
         kept: ids of messages that are needed.
-        throughout: also drafts and what no message names yet, which an upload that is under way may be about to name.
+        throughout: whether to remove drafts and files that no message names yet, which a current upload may need.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the directory cannot be read.
     """
     most = MAX_NAMES + 4 * len(kept)
     names = spool.names_in(box, most + 1)
@@ -144,14 +144,14 @@ def tidy(box: Path, kept: Collection[str], *, throughout: bool = False) -> TidyR
     strays = [name for name in names if _id(name) not in kept]
     if not (is_crowded or throughout):
         messages = {_id(name) for name in strays if name.endswith(".json")}
-        strays = [name for name in strays if _id(name) in messages]  # what a message names goes with it
+        strays = [name for name in strays if _id(name) in messages]  # the files of a message go with it
     left, refused = REMOVALS, ""
     directory = os.open(box, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         for name in strays:
             try:
                 left = remove_some(directory, name, left)
-            except OSError as error:  # it harms nobody
+            except OSError as error:  # left behind, it does no harm
                 refused, left = refused or f"{name}: {error.strerror}", left - 1
             if left == 0:
                 break

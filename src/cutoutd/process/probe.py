@@ -1,7 +1,7 @@
-"""A question that may hang, asked in a process of its own: one that does not even die is left behind.
+"""Runs a check that may hang in a process of its own. If the process cannot even be killed, it is abandoned.
 
-A thread could not be left behind: a process cannot end while one of its threads waits for a dead share. It must
-not know what is asked.
+A thread could not be abandoned: a process cannot end while one of its threads waits for a dead share. It must not know what
+is checked.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_BYTES: Final = 1 << 20
-"""Of an answer; an honest one has a few KiB."""
+"""Size of an answer; a correct one has a few KiB."""
 
 _DEATH_S: Final = 0.5
 _LOOK_S: Final = 0.5
 
 _abandoned: list[subprocess.Popen[bytes]] = []
-"""Stuck in the kernel; each is reaped when another question is asked after its share has answered."""
+"""Processes stuck in the kernel; each is reaped by a later probe once its share has answered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeResult:
-    """What a module said.
+    """The result of a probe.
 
     Attributes:
-        documents: one for each line it printed, as far as it came.
-        ended: it came to its end by itself, and well.
+        documents: one for each line that it printed, as far as it came.
+        ended: whether it ended by itself with code 0.
         why: how it ended otherwise.
     """
 
@@ -45,20 +45,20 @@ class ProbeResult:
 
     @property
     def merged(self) -> dict[str, Any]:
-        """All documents in one; later ones go before."""
+        """All documents in one; later ones override earlier ones."""
         return {key: value for document in self.documents for key, value in document.items()}
 
 
 def run(
     module: str, arguments: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
 ) -> ProbeResult:
-    """Run a module of ours that prints JSON documents, one a line, and wait for it, but not for longer.
+    """Run a module of ours that prints JSON documents, one a line, and wait for it with a timeout.
 
     Args:
-        module: its name.
-        arguments: of its command line.
-        timeout_s: after which it is killed.
-        environment: of the process; None: what a process that reads pictures is given.
+        module: name of the module.
+        arguments: arguments of its command line.
+        timeout_s: seconds after which it is killed.
+        environment: environment of the process; None: that of a process that reads pictures.
     """
     for stuck in [process for process in _abandoned if process.poll() is not None]:
         _abandoned.remove(stuck)
@@ -95,10 +95,10 @@ def run(
 
 
 def _output_of(process: subprocess.Popen[bytes], left: Countdown) -> tuple[bytes, bytes]:
-    """All that a process says.
+    """Return all output of a process.
 
     Raises:
-        TimeoutExpired: its time is over; with what it said until then.
+        TimeoutExpired: its time is over; has the output until then.
     """
     while True:
         left_s = left.left_s()
@@ -115,7 +115,7 @@ def _documents(said: bytes) -> tuple[dict[str, Any], ...]:
         try:
             document = json.loads(line)
         except (ValueError, RecursionError):
-            continue  # a library that prints, or the line in which it was killed
+            continue  # output of a library, or a line that was cut short
         if isinstance(document, dict):
             documents.append(document)
     return tuple(documents)

@@ -1,7 +1,7 @@
-"""Which layers of the sandbox this system lacks, and why: asked of the kernel, without confining anything.
+"""Which layers of the sandbox this system lacks, and why. It queries the kernel without confining anything.
 
-A layer counts by its being there. Landlock does in any version: what its first ones leave open (shortening a
-file, signals, TCP) the worker's filter refuses. This module must not decide what follows from a gap.
+Landlock counts in any version: what its first ones do not cover (truncating a file, signals, TCP) the worker's filter
+refuses. This module must not decide what follows from a gap.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 class Layer(StrEnum):
-    """What can be in force; Landlock's name has its version added, such as landlock-abi7."""
+    """A layer of the sandbox; the name of Landlock gets its version appended, such as landlock-abi7."""
 
     RLIMITS = "rlimits"  # address space, open files, core dumps, priority
     DIES_WITH_PARENT = "dies-with-parent"  # the kernel ends the worker with its supervisor
-    NO_DUMP = "no-dump"  # other processes of the user cannot look into its memory
-    CAPABILITIES = "capabilities"  # none, but to read its own modules where that takes one
-    LANDLOCK = "landlock"  # opening Python's own modules, and no file of anybody's
-    SECCOMP = "seccomp-tsync"  # a worker: the system calls of its list and no other, in any thread
+    NO_DUMP = "no-dump"  # other processes of the user cannot read its memory
+    CAPABILITIES = "capabilities"  # none, except to read its own modules where that needs one
+    LANDLOCK = "landlock"  # it can open Python's own modules, and no other file
+    SECCOMP = "seccomp-tsync"  # a worker: only the system calls of its list, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
-    SECCOMP_UPLOADER = "seccomp-uploader-tsync"  # the uploader: likewise, with sockets that call out over IP
-    SECCOMP_WEB = (
-        "seccomp-web-tsync"  # who answers browsers: likewise, with connections that come, and no file at all
+    SECCOMP_UPLOADER = (
+        "seccomp-uploader-tsync"  # the uploader: its list, with sockets for connections over IP
     )
+    SECCOMP_WEB = "seccomp-web-tsync"  # the process that answers browsers: its list, with incoming connections and no file
     SECCOMP_PAGE = (
-        "seccomp-page-tsync"  # the process behind it: as the supervisor, and no socket of its own calls out
+        "seccomp-page-tsync"  # the process behind the page: as the supervisor, and no outgoing connections
     )
 
 
@@ -47,10 +47,10 @@ WORKER: Final = (
     Layer.LANDLOCK,
     Layer.SECCOMP,
 )
-"""A whole sandbox of a worker, in the order its layers are put up."""
+"""All layers of a worker, in the order of their activation."""
 
 SUPERVISOR: Final = (Layer.NO_DUMP, Layer.SECCOMP_NETWORK)
-"""A whole sandbox of the supervisor."""
+"""All layers of the supervisor."""
 
 
 UPLOADER: Final = (
@@ -60,7 +60,7 @@ UPLOADER: Final = (
     Layer.LANDLOCK,
     Layer.SECCOMP_UPLOADER,
 )
-"""A whole sandbox of the uploader."""
+"""All layers of the uploader."""
 
 WEB: Final = (
     Layer.RLIMITS,
@@ -70,10 +70,10 @@ WEB: Final = (
     Layer.LANDLOCK,
     Layer.SECCOMP_WEB,
 )
-"""A whole sandbox of the process that answers browsers."""
+"""All layers of the process that answers browsers."""
 
 PAGE: Final = (Layer.RLIMITS, Layer.NO_DUMP, Layer.SECCOMP_PAGE)
-"""A whole sandbox of the process behind it."""
+"""All layers of the process behind the page."""
 
 _FILTERS: Final = frozenset(
     {
@@ -88,10 +88,10 @@ _FILTERS: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """A layer that is not there.
+    """A missing layer.
 
     Attributes:
-        layer: which.
+        layer: the layer.
         why: what the system lacks, in words for its owner.
     """
 
@@ -100,12 +100,12 @@ class Gap:
 
 
 def gaps() -> tuple[Gap, ...]:
-    """The layers that this system lacks, of workers and supervisor; empty where the sandbox is whole."""
+    """Return the layers of workers and supervisor that this system lacks."""
     return _gaps((*WORKER, *SUPERVISOR))
 
 
 def page_gaps() -> tuple[Gap, ...]:
-    """Likewise of the page's two processes."""
+    """Return the layers of the page's two processes that this system lacks."""
     return _gaps((*WEB, *PAGE))
 
 
@@ -114,7 +114,7 @@ def _gaps(wanted: Iterable[Layer]) -> tuple[Gap, ...]:
 
 
 def gaps_between(wanted: Iterable[Layer], active: Iterable[str]) -> tuple[Gap, ...]:
-    """The wanted layers that are not among the active ones, which may have a version added."""
+    """Return the wanted layers that are not among the active ones, whose names may have a version appended."""
     names = tuple(active)
     return tuple(
         Gap(layer=layer, why=_lacks(layer) or "it was not put up")
@@ -124,7 +124,7 @@ def gaps_between(wanted: Iterable[Layer], active: Iterable[str]) -> tuple[Gap, .
 
 
 def refuse(missing: Iterable[Gap]) -> None:
-    """Insist on a whole sandbox.
+    """Refuse an incomplete sandbox.
 
     Raises:
         SandboxError: there is a gap; the message names each layer and what the system lacks.
@@ -138,7 +138,7 @@ def refuse(missing: Iterable[Gap]) -> None:
 
 
 def _lacks(layer: Layer) -> str:
-    """What a layer is missing to exist here; empty if it does."""
+    """Return what the system lacks for a layer; empty if it exists."""
     if not is_linux():
         return "it takes Linux"
     if layer is Layer.LANDLOCK and not landlock.abi():
