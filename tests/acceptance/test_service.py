@@ -97,7 +97,7 @@ def test_install_is_one_command_says_what_it_does_and_can_be_run_again(user: Use
     assert user.calls() == BEGUN
     assert f"--input {user.bench.input} --output {user.bench.output}" in user.unit.read_text()
     again = user.call("install", *user.bench.pair())
-    assert "is as it should be already" in again.stdout
+    assert "is up to date" in again.stdout
     assert user.calls() == BEGUN
 
 

@@ -244,7 +244,7 @@ def test_systemctl_status_tells_queue_and_rate(service: Service) -> None:
 def test_installed_twice_it_is_as_it_was(service: Service) -> None:
     """The same process goes on."""
     before = service.state()["MainPID"]
-    assert "is as it should be already" in service.cutoutd("service", "install", "--system")
+    assert "is up to date" in service.cutoutd("service", "install", "--system")
     assert service.state()["MainPID"] == before
 
 

@@ -1,1 +1,1 @@
-"""`cutoutd doctor`: looks at the machine, the installation, the folders and the running daemon, and explains."""
+"""`cutoutd doctor`: checks the machine, the installation, the folders and the running daemon, and explains the findings."""

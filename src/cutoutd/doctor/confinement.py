@@ -1,6 +1,6 @@
-"""What the workers may do: tried in a process that is locked in as they are, and asked of the kernel about those that run.
+"""What the workers can do: tested in a process with their sandbox, and read from the kernel for running ones.
 
-It must not try anything itself; `cutoutd.doctor.sandbox_attempts` does, in a process of its own.
+It must not try anything itself; `cutoutd.doctor.sandbox_attempts` does, in its own process.
 """
 
 from __future__ import annotations
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from cutoutd.sandbox.survey import Gap
 
 ATTEMPTS_S: Final = 20.0
-_FILTER: Final = "2"  # SECCOMP_MODE_FILTER, as proc(5) has it
-_COMPANIONS: Final = ("-P", "-m", "cutoutd.cli.companions")  # its name: this must not import the command line
+_FILTER: Final = "2"  # SECCOMP_MODE_FILTER, as in proc(5)
+_COMPANIONS: Final = (
+    "-P",
+    "-m",
+    "cutoutd.cli.companions",
+)  # by name: this module must not import the command line
 
 
 def layers(gaps: Sequence[Gap], *, required: bool) -> Iterator[Finding]:
-    """Which layers of the sandbox this system has.
+    """Report which layers of the sandbox this system has.
 
     Args:
-        gaps: those that it has not.
-        required: the configuration does without none.
+        gaps: missing layers.
+        required: whether the configuration requires all of them.
     """
     check, question = "sandbox", Question.WORKERS
     if not gaps:
@@ -63,28 +67,28 @@ def tried(gaps: Sequence[Gap]) -> Iterator[Finding]:
 
 
 def judge(outcomes: dict[str, Any], gaps: Sequence[Gap], *, why: str = "") -> Finding:
-    """What the attempts come to.
+    """Judge the outcomes of the attempts.
 
     Args:
-        outcomes: as `cutoutd.doctor.sandbox_attempts` printed them.
+        outcomes: output of `cutoutd.doctor.sandbox_attempts`.
         gaps: layers that this system lacks.
-        why: how its process ended, if not well.
+        why: how its process ended, if not normally.
     """
     check, question = "sandbox-tried", Question.WORKERS
     said = {name: outcome for name, outcome in outcomes.items() if name not in ("layers", "refused")}
     if "refused" in outcomes or "layers" not in outcomes:
         reason = outcomes.get("refused") or why or "it said nothing"
         return problem(
-            check, f"a process could not be locked in as workers are: {reason}", _REPORT, question=question
+            check, f"a process could not enter the workers' sandbox: {reason}", _REPORT, question=question
         )
     if hindered := [name for name in MAY if said.get(name) != DONE]:
-        seen = f"a process locked in as workers are could not {' or '.join(hindered)}"
+        seen = f"a process in the workers' sandbox could not {' or '.join(hindered)}"
         return problem(check, seen, _REPORT, question=question)
     escaped = [name for name, outcome in said.items() if outcome == DONE and name not in MAY]
     if "start a program" not in said:
-        escaped.append("start a program")  # it became that program before it could say so
+        escaped.append("start a program")  # the attempt replaced the process, which so could not report it
     refused = [f"{name} ({outcome})" for name, outcome in said.items() if outcome != DONE]
-    seen = f"tried by a process locked in as workers are, and refused: {', '.join(refused) or 'nothing'}"
+    seen = f"tried in the workers' sandbox, and refused: {', '.join(refused) or 'nothing'}"
     if not escaped:
         return ok(check, seen, question=question)
     seen = f"{seen}; but it could {', '.join(escaped)}"
@@ -101,12 +105,12 @@ _REPORT: Final = "Please report this with the kernel's version (`uname -a`)."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Process:
-    """What the kernel says of a process.
+    """What the kernel reports about a process.
 
     Attributes:
-        pid: its id.
-        filtered: a seccomp filter is in force.
-        bound: it can gain no privileges.
+        pid: process id.
+        filtered: whether a seccomp filter is in force.
+        bound: whether it can gain no privileges.
     """
 
     pid: int
@@ -115,11 +119,11 @@ class Process:
 
 
 def process(pid: int, proc: Path = Path("/proc")) -> Process | None:
-    """What the kernel says of a process; None if it says nothing.
+    """Return what the kernel reports about a process; None if it reports nothing.
 
     Args:
-        pid: its id.
-        proc: where the kernel says so.
+        pid: process id.
+        proc: directory of proc(5).
     """
     try:
         text = (proc / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
@@ -130,7 +134,7 @@ def process(pid: int, proc: Path = Path("/proc")) -> Process | None:
 
 
 def children(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
-    """The processes that a process has started and that are running."""
+    """Return the running child processes of a process."""
     found: list[int] = []
     try:
         for task in sorted((proc / str(pid) / "task").iterdir()):
@@ -141,14 +145,14 @@ def children(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
 
 
 def companion(pid: int, daemon: int, proc: Path = Path("/proc")) -> str:
-    """What a process keeps running beside the daemon: page, serve or uploader; empty if it is no such process.
+    """Return which part a companion process keeps running: page, serve or uploader; empty if it is no companion.
 
-    Its command line says so. A process can write its own anew, but none that has a filter gets rid of it thereby.
+    Its command line is the evidence. A process can rewrite its own, but cannot get rid of a filter that way.
 
     Args:
-        pid: its id.
-        daemon: the daemon's, which a companion was told.
-        proc: where the kernel says so.
+        pid: process id.
+        daemon: process id of the daemon, which is an argument of a companion.
+        proc: directory of proc(5).
     """
     try:
         words = (proc / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
@@ -158,28 +162,26 @@ def companion(pid: int, daemon: int, proc: Path = Path("/proc")) -> str:
 
 
 def running(pid: int, gaps: Sequence[Gap], proc: Path = Path("/proc")) -> Iterator[Finding]:
-    """What the kernel says of the running daemon and its workers.
+    """Report what the kernel says about the running daemon and its workers.
 
-    What keeps page, API and uploader running beside the daemon has no filter: it was started before the daemon gave the
-    network up, and what it starts confines itself.
+    The companions that keep page, API and uploader running have no filter: they were started before the daemon gave up the
+    network, and the processes that they start confine themselves.
 
     Args:
-        pid: the daemon's.
+        pid: process id of the daemon.
         gaps: layers that this system lacks.
-        proc: where the kernel says so.
+        proc: directory of proc(5).
     """
     check, question = "sandbox-running", Question.WORKERS
     started = children(pid, proc)
     kept = {number: name for number in started if (name := companion(number, pid, proc))}
     if kept:
         named = ", ".join(f"{name} ({number})" for number, name in kept.items())
-        seen = f"no filter is in force, as intended, in what keeps these running beside the daemon: {named}"
+        seen = f"no filter is in force, as intended, in the processes that keep these running: {named}"
         yield ok(check, f"{seen}; it reads no pictures", question=question)
     family = [one for number in (pid, *started) if number not in kept and (one := process(number, proc))]
     if not family:
-        yield note(
-            check, "the kernel does not tell how the running processes are locked in", question=question
-        )
+        yield note(check, "the kernel does not say how the running processes are confined", question=question)
         return
     loose = [str(one.pid) for one in family if not (one.filtered and one.bound)]
     if not loose:

@@ -1,6 +1,6 @@
-"""Which decoders are installed, down to the C libraries inside the packages, and whether holes in them are known.
+"""Which decoders are installed, down to the C libraries inside the packages, and whether they have known vulnerabilities.
 
-They are asked for in a process of their own. It must not load a decoder.
+A separate process reads the versions. This module must not load a decoder.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _CLOSED_IN: Final = {
     "OpenJPEG": "2.5.4",  # CVE-2025-54874
     "libjpeg-turbo": "3.0.0",  # CVE-2023-2804
 }
-"""The version of each library that closed the last hole we know of. Public advisories were last read in October 2026; this list
-is no substitute for a scanner."""
+"""First version of each library without the vulnerabilities that we know. Public advisories were last read in October 2026; this
+list is no substitute for a scanner."""
 
 _OPENCV: Final = "opencv-python-headless"
 _GIVEN: Final = "OpenJPEG"
-"""Of the decoders that OpenCV brings, files are given to this one alone: JPEG 2000 with more than 8 bits, after Pillow's copy of
-the same library has read them without an error. So its holes count as far as that copy has them, too."""
+"""The only decoder of OpenCV's that gets files: JPEG 2000 with more than 8 bits, after Pillow's copy of the same library has read
+them without an error. So only vulnerabilities that this copy has too can matter."""
 
 
 def look() -> probe.ProbeResult:
-    """Ask for the versions."""
+    """Read the versions in a separate process."""
     return probe.run("cutoutd.engine.formats.versions", (), timeout_s=_TIMEOUT_S)
 
 
 def judge(answer: probe.ProbeResult, formats: Sequence[str]) -> Iterator[Finding]:
-    """How the decoders are.
+    """Judge the versions of the decoders.
 
     Args:
-        answer: of the look.
-        formats: that are switched on.
+        answer: result of `look`.
+        formats: enabled formats.
     """
     found = answer.merged.get("decoders")
     if not answer.ended or not isinstance(found, dict):

@@ -1,6 +1,6 @@
-"""The whole examination: what is asked, in which order, and nothing that decides how it is.
+"""The whole examination: which checks run, and in which order. It must not judge anything.
 
-Looks at folders run beside each other, in processes of their own, while this process tries the offline path.
+The folders are examined in parallel, in separate processes, while this process tries to cut a picture offline.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 _CONFIGURED: Final = ("cutoutd run", "cutoutd service install", "cutoutd resume")
-"""Commands that an advice names without options."""
+"""Commands that occur without options in advice."""
 
 _BESIDE: Final = 8
-"""So many folders are looked at beside each other."""
+"""Folders that are examined at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """What is examined.
+    """The installation to examine.
 
     Attributes:
         settings: the configuration; the defaults where there is none, or it is wrong.
         complaint: why there is none, or what is wrong with it; empty if it is right.
         advice: what to do about that.
-        arguments: of ``cutoutd run``, by which the configuration is named.
-        config: its file.
+        arguments: arguments of ``cutoutd run`` that name the configuration.
+        config: path of the configuration.
         environ: the environment.
-        clock: the machine's.
+        clock: the system clock.
     """
 
     settings: Settings
@@ -75,7 +75,7 @@ class Case:
 
 
 def examine(case: Case) -> list[Finding]:
-    """Look at everything; takes the network from this process, for good."""
+    """Run all checks. Takes the network from this process for good."""
     settings = case.settings
     gaps = survey.gaps()
     found = list(_configuration(case))
@@ -124,7 +124,7 @@ def examine(case: Case) -> list[Finding]:
 
 
 def with_options(advice: str, case: Case) -> str:
-    """An advice whose commands work on what was examined, where that is not the usual configuration."""
+    """Add the options of an unusual configuration to the commands in an advice."""
     if case.complaint or not case.arguments or case.config in places.configuration_files():
         return advice
     options = shlex.join(case.arguments)
@@ -156,13 +156,13 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
         stored = [_stored(model) for model in models]
         yield from stored
         if all(one.level is Level.OK for one in stored):
-            models = models[: len(settings.models)]  # a second model is loaded when it is wanted
+            models = models[: len(settings.models)]  # a second model is loaded when it is needed
             tried = trial.cut(settings, models, case.clock)
             yield from trial.judge(tried, settings)
             works = tried.facts is not None
             if works and not any(gap.layer is survey.Layer.SECCOMP for gap in gaps):
                 listed = system_calls.judge(system_calls.look(settings, models))
-        else:  # a worker loads it before it is locked in
+        else:  # a worker loads it before the sandbox is active
             why = "not tried, since the model is not the one it should be"
             yield note("offline-cut", why, question=Question.OFFLINE)
     yield machine.telemetry(ENVIRONMENT, works=works)

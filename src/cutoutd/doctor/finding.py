@@ -1,6 +1,6 @@
-"""What doctor found: one thing looked at, how it is, and what to do about it.
+"""A finding of doctor: what was checked, its state, and what to do about it.
 
-Values only; whoever looks makes them, and the command line shows them.
+Values only; the checks make them, and the command line shows them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ SCHEMA = "cutoutd.doctor/1"
 
 
 class Level(StrEnum):
-    """How a thing is."""
+    """State of what was checked."""
 
-    OK = "ok"  # as it should be
+    OK = "ok"  # no fault
     NOTE = "note"  # it works; its owner should know
     PROBLEM = "problem"  # it does not work, or will not for long
 
 
 class Question(StrEnum):
-    """What people ask first; a finding that answers none of them is about the machine or a folder."""
+    """The questions that people ask first; other findings are about the machine or a folder."""
 
     RUNS = "runs"  # where does the model run?
     STORED = "stored"  # where is it stored?
@@ -31,15 +31,15 @@ class Question(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing.
+    """The result of one check.
 
     Attributes:
-        check: stable name of what was looked at.
-        level: how it is.
-        seen: what was seen, in words for its owner.
+        check: stable name of the check.
+        level: state.
+        seen: observation, in words for the owner.
         advice: what to do; empty where all is well.
-        subject: name of the folder it is about; empty for the machine.
-        question: which of the four it answers.
+        subject: name of the folder; empty for the machine.
+        question: question that it answers.
     """
 
     check: str
@@ -51,14 +51,14 @@ class Finding:
 
 
 def ok(check: str, seen: str, *, subject: str = "", question: Question = Question.NONE) -> Finding:
-    """All is well."""
+    """Make a finding without a fault."""
     return Finding(check=check, level=Level.OK, seen=seen, subject=subject, question=question)
 
 
 def note(
     check: str, seen: str, advice: str = "", *, subject: str = "", question: Question = Question.NONE
 ) -> Finding:
-    """It works, but."""
+    """Make a finding about something that works, but that the owner should know."""
     return Finding(
         check=check, level=Level.NOTE, seen=seen, advice=advice, subject=subject, question=question
     )
@@ -67,7 +67,7 @@ def note(
 def problem(
     check: str, seen: str, advice: str, *, subject: str = "", question: Question = Question.NONE
 ) -> Finding:
-    """It does not work."""
+    """Make a finding about something that does not work."""
     return Finding(
         check=check, level=Level.PROBLEM, seen=seen, advice=advice, subject=subject, question=question
     )
@@ -78,19 +78,19 @@ class About:
     """Makes findings about one folder.
 
     Attributes:
-        subject: its name.
+        subject: name of the folder.
     """
 
     subject: str
 
     def ok(self, check: str, seen: str) -> Finding:
-        """All is well."""
+        """Make a finding without a fault."""
         return ok(check, seen, subject=self.subject)
 
     def note(self, check: str, seen: str, advice: str = "") -> Finding:
-        """It works, but."""
+        """Make a finding about something that works, but that the owner should know."""
         return note(check, seen, advice, subject=self.subject)
 
     def problem(self, check: str, seen: str, advice: str) -> Finding:
-        """It does not work."""
+        """Make a finding about something that does not work."""
         return problem(check, seen, advice, subject=self.subject)

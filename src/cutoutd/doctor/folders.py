@@ -1,7 +1,7 @@
-"""What is seen of each hot folder, judged: reached, watched, written to, renamed in, large enough, the right one.
+"""Judges what was seen of each hot folder: access, watching, writing, renaming, space, and identity.
 
-It must not touch a folder itself, since any look at a share may hang: `cutoutd.doctor.places` does, in a process of
-its own that is left behind if it has to be.
+It must not touch a folder itself, since any access to a share may hang: `cutoutd.doctor.places` does, in a separate process
+that is abandoned if it cannot be ended.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 LOOK_S: Final = 12.0
-"""For all directories of one folder; a share that needs longer is as good as away."""
+"""Timeout for all directories of one folder; a share that needs longer counts as not answering."""
 
 SKEW_S: Final = 3.0
-"""A share keeps whole seconds, or two."""
+"""Tolerance for the time of a share, which may be rounded to one or two seconds."""
 
 _KEYS: Final = ("output", "sidecar_dir", "originals_dir")
 _RENAMES: Final = {
@@ -42,13 +42,13 @@ _RENAMES: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderFacts:
-    """What else is known of a folder.
+    """Further facts about a folder.
 
     Attributes:
-        remembered: by the journal; None before its first start.
-        live: how the running daemon says it stands; empty without one.
-        min_free_mb: below it nothing new is taken.
-        platform: as ``sys.platform`` has it.
+        remembered: what the journal has of it; None before its first start.
+        live: its status from the running daemon; empty without one.
+        min_free_mb: free space, in MiB, below which no new file is taken.
+        platform: platform, as in ``sys.platform``.
     """
 
     remembered: FolderMemory | None
@@ -58,7 +58,7 @@ class FolderFacts:
 
 
 def look(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
-    """What a process of its own sees of a folder, as far as it comes."""
+    """Examine a folder in a separate process. Returns what it has seen until the timeout."""
     asked = {
         "input": os.fspath(folder.input),
         "recursive": folder.recursive,
@@ -69,12 +69,12 @@ def look(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
 
 
 def judge(folder: Folder, seen: Mapping[str, Any], known: FolderFacts) -> Iterator[Finding]:
-    """What to think of it.
+    """Judge a folder.
 
     Args:
-        folder: its settings.
-        seen: by `look`.
-        known: of it.
+        folder: settings of the folder.
+        seen: result of `look`.
+        known: further facts.
     """
     if "stopped" in seen:
         yield _stopped(folder, seen)

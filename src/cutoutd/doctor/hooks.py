@@ -1,4 +1,4 @@
-"""Whether the commands that are to be run at an event are there."""
+"""Whether the commands of hooks and desktop notices exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def judge(settings: Settings) -> Iterator[Finding]:
-    """Look for each command, as the daemon would."""
+    """Look for each command in the same way as the daemon."""
     if settings.hooks.notify:
         yield _notices()
     tables = [("", settings.hooks), *((folder.name, folder.hooks) for folder in settings.folder)]

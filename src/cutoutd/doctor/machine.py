@@ -1,6 +1,6 @@
-"""What is seen of this machine and this installation: Python, packages, SQLite, clock, inotify's limits, telemetry.
+"""Checks this machine and installation: Python, packages, SQLite, clock, limits of inotify, telemetry.
 
-Each function takes what it judges, so that a test can hand it a machine that is not well. It must not look at a folder.
+Each function takes what it judges, so that a test can pass faulty values. It must not access a folder.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)\s*(?:[^;]*?>=\s*([0-9.]+))?
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
-    """The interpreter.
+    """Check the interpreter.
 
     Args:
-        version: its own.
+        version: its version.
     """
     text = ".".join(map(str, version))
     library = " ".join(filter(None, platform.libc_ver()))
@@ -57,11 +57,11 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
 def packages(
     requirements: Iterable[str], version_of: Callable[[str], str] = metadata.version
 ) -> Iterator[Finding]:
-    """Whether all that cutoutd takes is installed, and new enough.
+    """Check that all required packages are installed, and new enough.
 
     Args:
-        requirements: as the package's metadata has them.
-        version_of: gives a package's version, or raises PackageNotFoundError.
+        requirements: requirements, as in the metadata of the package.
+        version_of: returns the version of a package, or raises PackageNotFoundError.
     """
     found: list[str] = []
     wrong: list[str] = []
@@ -93,7 +93,7 @@ def packages(
 
 
 def requirements() -> list[str]:
-    """What this installation should have."""
+    """Return the requirements of this installation."""
     try:
         return metadata.requires("cutoutd") or []
     except metadata.PackageNotFoundError:
@@ -114,11 +114,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 def sqlite(
     connect: Callable[[str], sqlite3.Connection] = sqlite3.connect, threadsafety: int = sqlite3.threadsafety
 ) -> Finding:
-    """SQLite, which the journal is in.
+    """Check SQLite, which the journal uses.
 
     Args:
         connect: opens a database.
-        threadsafety: how the library was built.
+        threadsafety: thread safety of the library, as ``sqlite3.threadsafety``.
     """
     seen = f"SQLite {sqlite3.sqlite_version}"
     try:
@@ -140,12 +140,12 @@ def sqlite(
 
 
 def clock(now_us: int, newest_us: int | None, *, synchronised: bool | None) -> Finding:
-    """Whether the time can be right.
+    """Check that the time is plausible.
 
     Args:
         now_us: UTC microseconds.
-        newest_us: the latest time in the journal; None: it has none.
-        synchronised: whether the kernel says that something keeps its clock right; None: it does not say.
+        newest_us: latest time in the journal; None: it has none.
+        synchronised: whether the kernel reports that the clock is synchronised; None: it reports nothing.
     """
     now = moment(now_us)
     seen = f"it is {now:%Y-%m-%d %H:%M:%S} UTC"
@@ -161,7 +161,7 @@ def clock(now_us: int, newest_us: int | None, *, synchronised: bool | None) -> F
 
 
 def synchronised() -> bool | None:
-    """Whether the kernel says that something keeps its clock right (adjtimex(2), which is asked to change nothing)."""
+    """Whether the kernel reports that the clock is synchronised (adjtimex(2), without changing anything)."""
     if not is_linux():
         return None
     result = call("adjtimex", ctypes.create_string_buffer(_TIMEX_BYTES))
@@ -170,14 +170,14 @@ def synchronised() -> bool | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inotify:
-    """Watches and instances of inotify: what a user may have, or has."""
+    """Numbers of watches and instances of inotify, as limits or as used."""
 
     watches: int
     instances: int
 
 
 def inotify_limits(proc: Path = Path("/proc")) -> Inotify | None:
-    """What this user may have; None where there is no inotify."""
+    """Return the limits of this user; None where there is no inotify."""
     watches = [
         _number(proc / name) for name in ("sys/fs/inotify/max_user_watches", "sys/user/max_inotify_watches")
     ]
@@ -194,7 +194,7 @@ def inotify_limits(proc: Path = Path("/proc")) -> Inotify | None:
 
 
 def inotify_used(proc: Path = Path("/proc")) -> Inotify:
-    """What this user's other programs have, as far as they let us look; the daemon itself does not."""
+    """Return what other programs of this user use, as far as they can be examined; the daemon itself cannot."""
     watches = instances = 0
     for directory in proc.glob("[0-9]*"):
         with suppress(OSError):
@@ -209,12 +209,12 @@ def inotify_used(proc: Path = Path("/proc")) -> Inotify:
 
 
 def inotify(limits: Inotify | None, used: Inotify, need: Inotify) -> Iterator[Finding]:
-    """Whether the limits are enough.
+    """Check that the limits are sufficient.
 
     Args:
-        limits: what the user may have.
-        used: what others have.
-        need: what the folders that are watched natively take.
+        limits: limits of the user.
+        used: used by other programs.
+        need: needed by the folders that are watched natively.
     """
     if limits is None:
         return
@@ -241,11 +241,11 @@ def _number(path: Path) -> int | None:
 
 
 def telemetry(environment: Mapping[str, str], *, works: bool) -> Finding:
-    """Whether onnxruntime can tell its makers anything.
+    """Check that onnxruntime sends no telemetry.
 
     Args:
-        environment: what every worker is started with.
-        works: a worker came up, which it does only with telemetry off.
+        environment: environment of every worker.
+        works: whether a worker came up, which it does only with telemetry off.
     """
     if environment.get("ORT_DISABLE_TELEMETRY") != "1":
         return problem(
@@ -264,12 +264,12 @@ def telemetry(environment: Mapping[str, str], *, works: bool) -> Finding:
 
 
 def memory(workers: int, physical_mb: int, worker_memory_mb: int) -> Finding:
-    """Whether so many workers fit.
+    """Check that the workers fit in the memory.
 
     Args:
-        workers: how many.
-        physical_mb: of the machine, MiB.
-        worker_memory_mb: the limit of each, MiB.
+        workers: number of workers.
+        physical_mb: memory of the machine, MiB.
+        worker_memory_mb: limit of each worker, MiB.
     """
     seen = f"{workers} workers, of at most {worker_memory_mb} MiB each; the machine has {physical_mb} MiB"
     if workers * 600 > physical_mb:
@@ -290,7 +290,7 @@ _CONSENT: Final = (
 
 
 def guarded(path: Path, home: Path) -> str:
-    """Why macOS asks before a program reads a place; empty if it does not."""
+    """Return why macOS asks before a program reads a place; empty if it does not."""
     for name in _GUARDED:
         if path.is_relative_to(home / name):
             return f"it lies in {name}"
@@ -302,18 +302,18 @@ def guarded(path: Path, home: Path) -> str:
 
 
 def consent(path: Path, number: int, platform: str) -> str:
-    """What to do about a refusal that is most probably macOS's own; empty where it is not."""
+    """Return what to do about a refusal that is probably by macOS; empty where it is not."""
     refused = number in (errno.EPERM, errno.EACCES)
     return _CONSENT if platform == PLATFORM and refused and guarded(path, Path.home()) else ""
 
 
 def about(folder: Folder, found: Mapping[str, Any], platform: str) -> Iterator[Finding]:
-    """What is worth knowing about a folder that can be read.
+    """Report facts about a readable folder that matter on macOS.
 
     Args:
-        folder: its settings.
+        folder: settings of the folder.
         found: what was seen of its input.
-        platform: as ``sys.platform`` has it.
+        platform: platform, as in ``sys.platform``.
     """
     if platform != PLATFORM:
         return

@@ -1,7 +1,7 @@
-"""Which folders' places overlap, asked without a daemon: in a process of its own, since any share may hang.
+"""Finds overlapping folders without a daemon, in a separate process, since access to any share may hang.
 
-``python -m cutoutd.doctor.overlaps`` with the folders as JSON in its one argument looks at the places of each folder in a
-thread of its own, and says what it found in time. It changes nothing.
+``python -m cutoutd.doctor.overlaps`` gets the folders as JSON in its one argument. It examines the places of each folder in a
+thread, and prints what it found until the timeout. It changes nothing.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 LOOK_S: Final = 5.0
-"""For all folders; the places of one that needs longer are compared as far as they can be without it."""
+"""Timeout for all folders; places that take longer are compared as far as possible."""
 
 _START_S: Final = 10.0  # of a Python process on a busy machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
-    """What was found.
+    """The result of an examination.
 
     Attributes:
-        closed: why folders could not be worked on, by name.
-        silent: folders whose places gave no answer.
+        closed: why folders must not be worked on, by name.
+        silent: folders whose places did not answer.
     """
 
     closed: Mapping[str, str]
@@ -44,7 +44,7 @@ class Survey:
 
 
 def ask(settings: Settings) -> Survey:
-    """How the places of all folders lie to each other."""
+    """Examine the places of all folders in a separate process."""
     told = [
         {
             "name": folder.name,
@@ -65,7 +65,7 @@ def ask(settings: Settings) -> Survey:
 
 
 def main(asked: Mapping[str, Any]) -> None:
-    """Look at everything, and say what was found."""
+    """Examine all places and print the result."""
     folders = [Folder.model_validate(one) for one in asked["folders"]]
     overlaps = Overlaps(Path(asked["state_dir"]), "")
     overlaps.configure(folders)
@@ -80,7 +80,7 @@ def main(asked: Mapping[str, Any]) -> None:
     silent = [name for name, thread in threads.items() if thread.is_alive()]
     closed = {folder.name: why for folder in folders if (why := overlaps.why_closed(folder.name))}
     print(json.dumps({"closed": closed, "silent": silent}), flush=True)  # noqa: T201 -- that is what it is for
-    os._exit(0)  # a thread that waits for a dead share would keep us
+    os._exit(0)  # a thread that waits for a dead share would keep the process alive
 
 
 if __name__ == "__main__":

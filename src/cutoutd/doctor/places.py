@@ -1,8 +1,8 @@
-"""Looks at the directories of one hot folder, any of which may hang, and says step by step what it sees.
+"""Examines the directories of one hot folder, any of which may hang, and prints each result at once.
 
-A process of its own, ``python -m cutoutd.doctor.places`` with the folder's directories as JSON in its one argument. It
-changes nothing but a probe file of its own in directories that results go to, which it removes again. It must not
-judge; `cutoutd.doctor.folders` does.
+It runs as a separate process, ``python -m cutoutd.doctor.places``, with the directories of the folder as JSON in its one
+argument. It changes nothing but a probe file in directories for results, which it removes again. It must not judge;
+`cutoutd.doctor.folders` does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CENSUS_S: Final = 4.0
-"""For counting what lies in the input; beyond it the figures are said to be incomplete."""
+"""Time limit for counting the files of the input; after that the figures are marked as incomplete."""
 
 _DATALESS: Final = 0x40000000  # SF_DATALESS of <sys/stat.h>: in the cloud, and not on the disk
 _PLACEHOLDER: Final = ".icloud"
@@ -38,7 +38,7 @@ _STALE_S: Final = 600.0
 
 
 def main(asked: Mapping[str, Any]) -> None:
-    """Look at everything, the input first."""
+    """Examine all directories, the input first."""
     _say({"at": "the input"})
     _say({"input": _input(asked["input"], recursive=bool(asked["recursive"]))})
     for key in ("output", "sidecar_dir", "originals_dir"):
@@ -70,7 +70,7 @@ def _input(path: str, *, recursive: bool) -> dict[str, Any]:
 
 
 def _census(root: str, *, recursive: bool) -> dict[str, Any]:
-    """How many directories there are to be watched, and what is odd about the files."""
+    """Count directories and files, and the names and files that need attention."""
     end_s = time.monotonic() + CENSUS_S
     counts = {"directories": 1, "files": 0, "decomposed": 0, "placeholders": 0, "unreadable": 0}
     tree = Tree(Path(root))
@@ -100,7 +100,7 @@ def _count(entry: os.DirEntry[str], counts: dict[str, int]) -> None:
 
 
 def _target(path: Path) -> dict[str, Any]:
-    """A directory that results, sidecars or originals go to."""
+    """Examine a directory for results, sidecars or originals."""
     try:
         if not path.exists():
             above = next(one for one in path.parents if one.exists())
@@ -131,7 +131,7 @@ def _target(path: Path) -> dict[str, Any]:
 
 
 def _clear_away(directory: int) -> None:
-    """Remove what an earlier look had to leave, because it was ended while the share did not answer."""
+    """Remove probe files of earlier examinations that were ended while the share did not answer."""
     for name in os.listdir(directory):
         if not name.startswith(_PROBE):
             continue
@@ -141,7 +141,7 @@ def _clear_away(directory: int) -> None:
 
 
 def _skew_s(directory: int) -> float:
-    """How far the clock of whatever keeps this directory is ahead of ours."""
+    """Return how many seconds the clock of the file server is ahead of ours."""
     probe = f"{_PROBE}{uuid.uuid4().hex}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     before = time.time()
@@ -152,7 +152,7 @@ def _skew_s(directory: int) -> float:
         with suppress(FileNotFoundError):
             os.unlink(probe, dir_fd=directory)
     after = time.time()
-    # Within the time it took, and the whole seconds that some shares keep, there is no telling.
+    # Differences within the duration of the call, and the whole seconds of some shares, do not count.
     return stamped - after if stamped > after else min(0.0, stamped - int(before))
 
 

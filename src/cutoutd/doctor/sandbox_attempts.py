@@ -1,9 +1,8 @@
-"""Locks itself in as a worker does, then tries what a worker must not be able to do, and says how each attempt ended.
+"""Enters the sandbox of a worker, then tries what a worker must not be able to do, and prints the outcome of each attempt.
 
-A process of its own, ``python -m cutoutd.doctor.sandbox_attempts DIRECTORY``: it has ``input/picture`` open for reading and
-``staging/result`` for writing, as workers get them, and has no business in anything else. It prints JSON documents: the
-layers in force, then each attempt with ``done`` or the name of the error it met. It must not judge;
-`cutoutd.doctor.confinement` does.
+It runs as a separate process, ``python -m cutoutd.doctor.sandbox_attempts DIRECTORY``, with ``input/picture`` open for
+reading and ``staging/result`` for writing, as workers get them. It prints JSON documents: the active layers, then each
+attempt with ``done`` or the name of its error. It must not judge; `cutoutd.doctor.confinement` does.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ _IO_URING_SETUP: Final = 425  # on every architecture
 _TRACE_ME: Final = 0
 
 MAY: Final = ("read a picture", "write a result")
-"""What a worker has to be able to do: without these the others would prove nothing."""
+"""What a worker must be able to do: without these, the refusals would prove nothing."""
 
 
 def main(directory: Path) -> None:
-    """Be locked in, and try."""
+    """Enter the sandbox and run all attempts."""
     attempts = _attempts(directory)
     die_with_parent(os.getppid())
     try:
@@ -48,8 +47,8 @@ def main(directory: Path) -> None:
     _say({"layers": list(layers)})
     for name, attempt in attempts.items():
         _say({name: _outcome(attempt)})
-    # Last, since it would not come back.
-    _say({"start a program": _outcome(lambda: os.execv("/bin/true", ["true"]))})  # noqa: S606 -- that is what is tried
+    # Last, since it replaces this process.
+    _say({"start a program": _outcome(lambda: os.execv("/bin/true", ["true"]))})  # noqa: S606 -- the attempt itself
 
 
 def _attempts(directory: Path) -> dict[str, Callable[[], object]]:
@@ -85,7 +84,7 @@ def _fork() -> None:
 
 
 def _demand(result: int, *, harmless: int = 0) -> int:
-    """A call's result; ``harmless`` is the error of a call that the kernel would have carried out."""
+    """Return the result of a call; ``harmless`` is the error of a call that the filter let through."""
     if result < 0 and -result != harmless:
         raise OSError(-result, os.strerror(-result))
     return result

@@ -1,6 +1,6 @@
-"""What is seen of the state directory: whose it is, where it lies, its journal, its ledger, and the daemon that works on it.
+"""Checks the state directory: its owner, its file system, its journal, its ledger, and the daemon that uses it.
 
-It only reads; the journal is opened as `cutoutd status` opens it.
+It only reads; the journal is opened as by `cutoutd status`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _OTHERS: Final = 0o077
 
 @dataclass(kw_only=True, slots=True)
 class State:
-    """What the state directory says.
+    """What was found in the state directory.
 
     Attributes:
-        findings: about it.
-        live: what the running daemon wrote last; empty without one.
-        remembered: the folders that the journal knows, by name.
-        newest_us: the latest time in the journal, UTC microseconds.
+        findings: findings about it.
+        live: last status of the running daemon; empty without one.
+        remembered: folders in the journal, by name.
+        newest_us: latest time in the journal, UTC microseconds.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -55,18 +55,18 @@ class State:
 
     @property
     def pid(self) -> int | None:
-        """The running daemon's process."""
+        """Process id of the running daemon."""
         return self.live.get("pid")
 
 
 def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Clock) -> State:
-    """Look at a state directory.
+    """Examine a state directory.
 
     Args:
-        directory: the configuration's.
-        names: of the folders.
-        min_free_mb: below it nothing new is taken.
-        clock: for the folders' memory.
+        directory: the state directory of the configuration.
+        names: names of the folders.
+        min_free_mb: free space, in MiB, below which no new file is taken.
+        clock: the system clock.
     """
     state = State()
     try:
@@ -193,7 +193,7 @@ _LOST = (
 
 
 def judge(settings: Settings) -> Iterator[Finding]:
-    """The findings; none where no folder is tagged and nothing was ever sent."""
+    """Yield findings about uploads; none where no folder is tagged and nothing was ever sent."""
     paths = SpoolPaths.under(settings.service.state_dir)
     lost = ledger_lost(paths)
     if lost:
@@ -212,7 +212,7 @@ def judge(settings: Settings) -> Iterator[Finding]:
     elif said.get("route") == "open":
         yield ok("hosted", f"the hosted route is open, to {said.get('host')}")
     elif not lost:
-        why = str(said.get("why") or "no reason is told")
+        why = str(said.get("why") or "no reason is given")
         yield problem(
             "hosted", f"the hosted route is {said.get('route')}: {why}", "Nothing is sent meanwhile."
         )
@@ -232,11 +232,11 @@ def _webhooks(said: Mapping[str, Any]) -> Iterator[Finding]:
                 "webhook", f"{name} does not answer as it should: {one.get('why')}", "It is tried again."
             )
         else:
-            yield ok("webhook", f"{name} is told ({one.get('include')}); {one.get('waiting')} messages wait")
+            yield ok("webhook", f"{name} gets its messages ({one.get('include')}); {one.get('waiting')} wait")
 
 
 def ledger_lost(paths: SpoolPaths) -> str:
-    """What tells of uploads though there is no ledger of them; empty if there is one, or nothing tells of any."""
+    """Return what shows that there were uploads though the ledger is missing; empty otherwise."""
     path = paths.root / LEDGER
     try:
         size = path.stat().st_size

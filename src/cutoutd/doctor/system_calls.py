@@ -1,8 +1,8 @@
-"""Which system calls the libraries of this machine ask for that the workers' list does not have.
+"""Finds system calls of this machine's libraries that the workers' list does not have.
 
-A newer C library, Python or onnxruntime may have new habits: then this says which, before a picture does. Two halves. `look`
-asks ``python -P -m cutoutd.doctor.system_calls``, and `judge` says what that means; that module starts a process which loads the
-model, puts itself behind the workers' list and cuts a picture of each kind, while its parent writes down what is refused.
+A newer C library, Python or onnxruntime may make other calls; this reports them before a picture fails. `look` starts
+``python -P -m cutoutd.doctor.system_calls``, and `judge` interprets its output. That module starts a process which loads the
+model, enters the workers' filter and cuts a picture of each kind, while its parent records the refused calls.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ LOOK_S: Final = 60.0
 MODULE: Final = "cutoutd.doctor.system_calls"
 
 KINDS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "GIF")
-"""As Pillow names those that it writes."""
+"""Names of formats that Pillow can write."""
 
 _DONE_WITHOUT: Final = frozenset({"clone3", "openat2"})
-"""Every C library asks, and takes the older call."""
+"""Every C library tries these calls, and falls back to an older one."""
 
 _MAX_SAID: Final = 200
 
 
 def look(settings: Settings, models: list[ModelSpec]) -> ProbeResult:
-    """Ask.
+    """Run the trial in a separate process.
 
     Args:
         settings: pool and provider.
-        models: the first is tried.
+        models: the first one is tried.
     """
     setup = wire.Setup(
         parent=os.getpid(),
@@ -62,10 +62,10 @@ def look(settings: Settings, models: list[ModelSpec]) -> ProbeResult:
 
 
 def judge(answer: ProbeResult) -> Finding:
-    """What the trial comes to.
+    """Judge the result of the trial.
 
     Args:
-        answer: as the module printed it.
+        answer: output of the module.
     """
     check, question = "system-calls", Question.WORKERS
     said = answer.merged
@@ -91,7 +91,7 @@ _REPORT: Final = (
 
 
 def main(setup: wire.Setup) -> None:
-    """Have a process cut, and say what was refused to it."""
+    """Run the process that cuts, and print the calls that were refused."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
@@ -114,10 +114,10 @@ def main(setup: wire.Setup) -> None:
 
 
 def _cut(setup: wire.Setup, channel: socket.socket) -> int:
-    """Be the process that cuts."""
+    """Run in the process that cuts."""
     said: dict[str, Any] = {}
     try:
-        # Not in the parent: it has to answer whatever a library does.
+        # Not in the parent, which must answer whatever a library does.
         from PIL import Image, features  # noqa: F401, PLC0415
 
         from cutoutd.engine.formats import decode  # noqa: PLC0415
@@ -143,14 +143,14 @@ def _cut(setup: wire.Setup, channel: socket.socket) -> int:
                 decode.decode(data, max_pixels=setup.max_pixels)
             self_test(engine)
             said["kinds"] = list(pictures)
-    except Exception as error:  # noqa: BLE001 -- told to whoever asked
+    except Exception as error:  # noqa: BLE001 -- part of the result
         said["failed"] = f"{type(error).__name__}: {error}"[:_MAX_SAID]
     socket.send_fds(channel, [json.dumps(said).encode("ascii")], [])
     return 0
 
 
 def _pictures() -> dict[str, bytes]:
-    """A small picture of each kind that can be written here."""
+    """Make a small picture of each kind that can be written here."""
     from PIL import Image  # noqa: PLC0415 -- as above
 
     made: dict[str, bytes] = {}

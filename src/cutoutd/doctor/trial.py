@@ -1,7 +1,7 @@
-"""A picture really cut, with the network refused: through the pool, a sandboxed worker and the model, as in the daemon.
+"""Cuts a picture with the network refused: through the pool, a sandboxed worker and the model, as in the daemon.
 
-From the first trial on this process, too, cannot open a network socket, and neither can anything it starts. It must
-not touch a folder of anybody's: the picture and its result lie in a directory that is thrown away.
+From the first trial on, this process and all that it starts cannot open a network socket. It must not touch anybody's
+folder: the picture and its result are in a temporary directory.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _AF_INET, _STREAM = 2, 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """How a trial ended.
+    """The result of a trial.
 
     Attributes:
-        why: it failed; empty if a picture was cut.
+        why: why it failed; empty if a picture was cut.
         advice: what to do about that.
-        seconds: it took, the start of the worker included.
-        facts: what the worker said of itself, if it came up.
-        socket: what the kernel answered when this process asked for a network socket: ``refused``, ``given``, or
+        seconds: duration, including the start of the worker.
+        facts: what the worker reported about itself, if it came up.
+        socket: answer of the kernel when this process tried to open a network socket: ``refused``, ``given``, or
             empty where that was not tried.
-        filtered: the kernel says that the worker's system calls are filtered; None: it does not say.
+        filtered: whether the kernel reports that the worker's system calls are filtered; None: it does not report.
     """
 
     why: str = ""
@@ -64,12 +64,12 @@ class Trial:
 
 
 def cut(settings: Settings, models: Sequence[ModelSpec], clock: Clock) -> Trial:
-    """Cut a picture; it takes the network from this process, for good.
+    """Cut a picture. Takes the network from this process for good.
 
     Args:
         settings: pool and provider.
-        models: all are loaded, and the first is tried.
-        clock: its monotonic side.
+        models: models to load; the first one is tried.
+        clock: source of monotonic time.
     """
     begun_s = clock.monotonic_s()
     try:
@@ -105,7 +105,7 @@ def _cut_in(
     source.write_bytes(png())
     pool = LocalPool(
         size=1,
-        # The picture is our own, and a PNG also where those are switched off.
+        # The picture is our own PNG, which must work even where the format is disabled.
         setup=lambda: replace(setup_of(settings, models), formats=None),
         job_timeout_s=TRIAL_S,
         clock=clock,
@@ -129,7 +129,7 @@ def _cut_in(
 
 
 def _fault(event: PoolEvent | None, staging: Path) -> str:
-    """What is wrong with the result; empty if it is a cutout."""
+    """Return what is wrong with the result; empty if it is a cutout."""
     if event is None:
         return f"no picture was cut within {TRIAL_S:g} s"
     if isinstance(event, Lost):
@@ -147,11 +147,11 @@ def _fault(event: PoolEvent | None, staging: Path) -> str:
 
 
 def judge(trial: Trial, settings: Settings) -> Iterator[Finding]:
-    """What the trial says about where the model runs, and whether it does so without a network.
+    """Judge where the model runs, and whether it does so without a network.
 
     Args:
-        trial: as it ended.
-        settings: which provider was asked for.
+        trial: result of the trial.
+        settings: the configuration, which names the provider.
     """
     yield _offline(trial)
     facts = trial.facts
@@ -203,7 +203,7 @@ SIDE = 96
 
 
 def png() -> bytes:
-    """The picture (Portable Network Graphics, third edition: 8 bits, grey, no filter)."""
+    """Return the test picture (Portable Network Graphics, third edition: 8 bits, grey, no filter)."""
     rows = b"".join(b"\0" + bytes(_grey(x, y) for x in range(SIDE)) for y in range(SIDE))
     header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))

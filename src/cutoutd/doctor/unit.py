@@ -1,6 +1,6 @@
-"""Whether cutoutd is installed as a service here, whether that runs, and whether it is the one of this configuration.
+"""Whether cutoutd is installed as a service here, whether it runs, and whether it belongs to this configuration.
 
-It asks the service manager and changes nothing.
+It queries the service manager and changes nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _ANSWER_S: Final = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installed:
-    """A service that is installed.
+    """An installed service.
 
     Attributes:
-        scope: whose it is.
+        scope: scope of the service.
         file: its unit or property list.
-        text: of the file; None: it cannot be read.
-        active: it runs; None: the service manager does not say.
-        wanted: what `cutoutd service install` would write now; None: that cannot be told.
+        text: content of the file; None: it cannot be read.
+        active: whether it runs; None: the service manager does not say.
+        wanted: what `cutoutd service install` would write now; None: unknown.
     """
 
     scope: Scope
@@ -52,13 +52,13 @@ def find(
     config: Path | None,
     environ: Mapping[str, str],
 ) -> list[Installed]:
-    """The services of ours on this machine.
+    """Return our services on this machine.
 
     Args:
-        kind: what starts services here.
+        kind: init system of this machine.
         settings: the configuration; None: there is none, or it is wrong.
-        arguments: of ``cutoutd run``, by which the configuration is named.
-        config: its file.
+        arguments: arguments of ``cutoutd run`` that name the configuration.
+        config: path of the configuration.
         environ: the environment.
     """
     found = []
@@ -86,13 +86,13 @@ def find(
 def judge(
     installed: Sequence[Installed], kind: InitSystem, *, running: bool, lingers: bool
 ) -> Iterator[Finding]:
-    """What to think of it.
+    """Judge the installed services.
 
     Args:
-        installed: the services that are.
-        kind: what starts services here.
-        running: a daemon of this configuration runs, whoever started it.
-        lingers: this user's services run while nobody is logged in.
+        installed: the installed services.
+        kind: init system of this machine.
+        running: whether a daemon of this configuration runs, however it was started.
+        lingers: whether this user's services run while nobody is logged in.
     """
     if kind is InitSystem.OTHER:
         seen = "there is neither systemd nor launchd here"
@@ -124,7 +124,7 @@ def judge(
 def _about(one: Installed) -> Finding:
     what = f"the service {one.file} ({one.scope})"
     if one.text is not None and MARK not in one.text:
-        return note("unit", f"{what} was not made by `cutoutd service install`, so nothing is said of it")
+        return note("unit", f"{what} was not made by `cutoutd service install`, so it is not checked")
     if one.active is False:
         return problem(
             "unit",
@@ -178,7 +178,7 @@ def _wanted(
     config: Path | None,
     environ: Mapping[str, str],
 ) -> str | None:
-    """The text that would be written now; for the machine's service that depends on options we do not know."""
+    """Return the text that would be written now; None for a system service, which depends on options that are unknown here."""
     if settings is None or scope is Scope.SYSTEM:
         return None
     try:

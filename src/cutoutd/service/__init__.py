@@ -1,1 +1,1 @@
-"""cutoutd as a service of this machine: what systemd or launchd is told, and how it is installed there."""
+"""cutoutd as a service of this machine: units for systemd and launchd, and their installation."""

@@ -1,6 +1,6 @@
-"""Puts a service in its place and takes it away again: one file, and a few calls of the service manager's tool.
+"""Installs and removes a service: one file, and a few calls of the service manager's tool.
 
-Each step is told before it is done. A file that we did not make is never touched.
+Each step is printed before it is done. A file that we did not make is never touched.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _COMMAND_TIMEOUT_S: Final = 120
 
 
 class ServiceManagerError(CutoutdError):
-    """systemctl or launchctl did not do what was asked."""
+    """systemctl or launchctl failed."""
 
     title = "The service manager refused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One call of the service manager's tool.
+    """A call of the service manager's tool.
 
     Attributes:
         words: the command.
-        may_fail: it fails where there is nothing to do.
+        may_fail: whether it may fail, as it does where there is nothing to do.
     """
 
     words: tuple[str, ...]
@@ -47,15 +47,15 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installation:
-    """Where a service is installed.
+    """Where a service is installed, and the calls that go with it.
 
     Attributes:
         file: the unit or property list.
         begin: calls that start it, after the file was written.
-        refresh: calls that have a changed file take effect.
+        refresh: calls that make a changed file take effect.
         end: calls that stop it for good, before the file is removed.
-        after: calls once it is removed.
-        see: what a person types to see how it is.
+        after: calls after the file was removed.
+        see: command that shows its status to a person.
     """
 
     file: Path
@@ -67,13 +67,13 @@ class Installation:
 
 
 def place(kind: InitSystem, scope: Scope, environ: Mapping[str, str], name: str = NAME) -> Installation:
-    """Where a service of this machine belongs.
+    """Return where a service of this machine belongs.
 
     Args:
-        kind: what starts services here; not OTHER.
-        scope: whose it is.
-        environ: for the directories of a user.
-        name: the unit's.
+        kind: init system of this machine; not OTHER.
+        scope: scope of the service.
+        environ: environment, for the directories of a user.
+        name: name of the unit.
     """
     if kind is InitSystem.LAUNCHD:
         return _launchd(scope, name)
@@ -109,23 +109,23 @@ def _launchd(scope: Scope, name: str) -> Installation:
 
 
 def install(unit: Unit, text: str, where: Installation, say: Callable[[str], None]) -> None:
-    """Write the file if it is not as it should be, and have the service run.
+    """Write the file unless it is up to date, and have the service run.
 
     Args:
         unit: the service.
-        text: of the file.
-        where: it goes.
-        say: told of each step.
+        text: content of the file.
+        where: where it is installed.
+        say: called with a line about each step.
 
     Raises:
-        UsageError: the file is somebody else's, or cannot be written.
-        ServiceManagerError: the service manager's tool refused.
+        UsageError: the file was not made by us, or cannot be written.
+        ServiceManagerError: the service manager's tool failed.
     """
     before = _content(where.file)
     _check_ours(where.file, before)
     _make_state_dir(unit, say)
     if before == text:
-        say(f"{where.file} is as it should be already.")
+        say(f"{where.file} is up to date.")
     else:
         say(f"Writing {where.file}")
         _write(where.file, text)
@@ -133,11 +133,11 @@ def install(unit: Unit, text: str, where: Installation, say: Callable[[str], Non
 
 
 def uninstall(where: Installation, say: Callable[[str], None]) -> bool:
-    """Stop the service and remove its file; whether there was one.
+    """Stop the service and remove its file. Returns whether there was one.
 
     Raises:
-        UsageError: the file is somebody else's.
-        ServiceManagerError: the service manager's tool refused.
+        UsageError: the file was not made by us.
+        ServiceManagerError: the service manager's tool failed.
     """
     before = _content(where.file)
     if before is None:
@@ -180,7 +180,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _make_state_dir(unit: Unit, say: Callable[[str], None]) -> None:
-    """The unit is bound to it, so it must be there, and its owner's alone."""
+    """Create the state directory, private to the owner: the unit is bound to it, so it must exist."""
     wanted = [(unit.state_dir, "for the journal")]
     if unit.uploader is not None:
         wanted.append((unit.state_dir / "hosted", "which is all that the uploader will see"))
@@ -208,5 +208,5 @@ def _call(calls: tuple[Call, ...], say: Callable[[str], None]) -> None:
         if run.returncode and not call.may_fail:
             raise ServiceManagerError(
                 f"`{shlex.join(call.words)}` failed: {run.stderr.strip() or run.returncode}",
-                advice="See to that and run `cutoutd service install` again; it goes on from there.",
+                advice="Correct that and run `cutoutd service install` again; it goes on from there.",
             )

@@ -1,4 +1,4 @@
-"""Property lists for launchd, as text. It must not look at the machine, nor run anything."""
+"""Property lists for launchd, as text. It must not examine the machine, nor run anything."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _INDENT: Final = "\t\t"
 
 
 def log_file(unit: Unit, name: str = NAME) -> Path:
-    """Where a service's log goes; launchd keeps none."""
+    """Return the log file of a service; launchd itself keeps no log."""
     root = unit.home if unit.scope is Scope.USER else Path("/")
     return root / "Library" / "Logs" / f"{name}.log"
 
 
 def render(unit: Unit) -> str:
-    """The text of ``cutoutd.plist``.
+    """Return the text of ``cutoutd.plist``.
 
     Raises:
-        UsageError: a path cannot stand in a property list.
+        UsageError: a path contains characters that a property list cannot hold.
     """
     name = "agent" if unit.scope is Scope.USER else "daemon"
     return fill(
@@ -42,12 +42,12 @@ def render(unit: Unit) -> str:
 
 
 def render_page(unit: Unit) -> str:
-    """The text of ``cutoutd-page.plist``; the unit has a page.
+    """Return the text of ``cutoutd-page.plist``. The unit must have a page.
 
     Raises:
-        UsageError: a path cannot stand in a property list.
+        UsageError: a path contains characters that a property list cannot hold.
     """
-    assert unit.page is not None  # noqa: S101 -- as said
+    assert unit.page is not None  # noqa: S101 -- required above
     owner = ["\t<key>UserName</key>", f"\t<string>{_text(unit.owner)}</string>"]
     return fill(
         template("launchd/page.plist.in"),

@@ -1,4 +1,4 @@
-"""What this machine has to run services with, and as whom."""
+"""The init system of this machine, its abilities, and its user accounts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cutoutd.service.systemd import SystemdManager
 _NEWEST: Final = 999
 _COMMAND_TIMEOUT_S: Final = 20
 
-# Each may forbid what a user's unit needs to get a view of files of its own; the value that forbids it.
+# Each may forbid the namespaces that a user's unit needs; with the value that forbids it.
 _NAMESPACE_SWITCHES: Final = (
     (Path("/proc/sys/kernel/unprivileged_userns_clone"), "0"),
     (Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"), "1"),
@@ -27,16 +27,16 @@ _NAMESPACE_SWITCHES: Final = (
 
 
 class InitSystem(Enum):
-    """What starts services here."""
+    """What starts services on this machine."""
 
     SYSTEMD = auto()
     LAUNCHD = auto()
-    OTHER = auto()  # nothing that we know
+    OTHER = auto()  # none that we know
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """A user."""
+    """A user account."""
 
     uid: int
     name: str
@@ -44,7 +44,7 @@ class Account:
 
 
 def kind() -> InitSystem:
-    """What starts services here."""
+    """Return the init system of this machine."""
     if sys.platform == "darwin":
         return InitSystem.LAUNCHD
     if sys.platform == "linux" and (Path("/run/systemd/system").is_dir() or shutil.which("systemctl")):
@@ -53,17 +53,17 @@ def kind() -> InitSystem:
 
 
 def systemd() -> SystemdManager:
-    """The systemd of this machine; as if it were the newest, where it does not say."""
+    """Return the systemd of this machine; taken for the newest if its version is unknown."""
     return SystemdManager(
         version=_systemd_version(), namespaces=not any(map(_forbids, *zip(*_NAMESPACE_SWITCHES, strict=True)))
     )
 
 
 def account_of(uid: int) -> Account:
-    """The user with an id; one without an entry has its number for a name.
+    """Return the user with an id; without an entry, the number is the name.
 
     Args:
-        uid: its id.
+        uid: user id.
     """
     try:
         entry = pwd.getpwuid(uid)
@@ -73,7 +73,7 @@ def account_of(uid: int) -> Account:
 
 
 def account_named(name: str) -> Account | None:
-    """The user of this name, if there is one."""
+    """Return the user of this name, or None."""
     try:
         return account_of(pwd.getpwnam(name).pw_uid)
     except KeyError:
@@ -82,7 +82,7 @@ def account_named(name: str) -> Account | None:
 
 def lingers(name: str) -> bool:
     """Whether a user's services run while the user is not logged in."""
-    return os.path.exists(f"/var/lib/systemd/linger/{name}")  # noqa: PTH110 -- Path.exists raises where it may not look
+    return os.path.exists(f"/var/lib/systemd/linger/{name}")  # noqa: PTH110 -- Path.exists raises where access is refused
 
 
 def _forbids(switch: Path, value: str) -> bool:

@@ -1,4 +1,4 @@
-"""From a configuration to the service that fits it: whose it is, what it starts, and in which directories it may write.
+"""Derives the service from a configuration: its user, its command, and the directories that it may write in.
 
 It must not change anything.
 """
@@ -27,7 +27,7 @@ _ROOT: Final = "root"
 _PROGRAM: Final = program.command()
 
 _KEPT: Final = ("XDG_STATE_HOME", "XDG_DATA_HOME")
-"""Decide where the journal and models of one's own lie; a service manager need not know what the shell does."""
+"""These decide where the journal and added models are; a service manager does not see the environment of the shell."""
 
 
 def unit_for(
@@ -40,20 +40,20 @@ def unit_for(
     run_as: str | None = None,
     uploader_apart: bool = True,
 ) -> Unit:
-    """The service for a configuration.
+    """Return the service for a configuration.
 
     Args:
         settings: the configuration, as it was read.
-        scope: whose it is to be.
-        arguments: of ``cutoutd run``, with absolute paths.
-        config: the file, if there is one.
-        environ: the environment of the command.
-        run_as: for the system's scope: the user's name; None: the folders' owner.
-        uploader_apart: where a folder is tagged or has a webhook, the uploader is a service of its own, as the page
-            always is.
+        scope: scope of the service.
+        arguments: arguments of ``cutoutd run``, with absolute paths.
+        config: path of the configuration, if there is one.
+        environ: environment of the command.
+        run_as: name of the user, for the system scope; None: the owner of the folders.
+        uploader_apart: whether the uploader, where a folder is tagged or has a webhook, is a separate service, as the
+            page always is.
 
     Raises:
-        UsageError: it cannot be; says what would be right.
+        UsageError: there is no such service; the advice says what is possible.
     """
     if scope is Scope.SYSTEM:
         _check_paths(settings, config)
@@ -62,7 +62,7 @@ def unit_for(
         owner = machine.account_of(os.geteuid())
     written = [place for folder in settings.folder for place in _places(folder)]
     backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
-    # Under systemd the daemon has no network, and so cannot have them beside it; launchd takes none away.
+    # Under systemd the daemon has no network, so they cannot run beside it; launchd does not remove the network.
     uploads = settings.needs_uploader and uploader_apart
     serves = settings.serve.enabled and uploader_apart
     options = [
@@ -90,7 +90,7 @@ def unit_for(
 
 
 def _registries(scope: Scope) -> Iterator[Path]:
-    """Where a user's daemon says that it runs, so that his commands find it; a system service's needs its configuration."""
+    """Yield where a user's daemon registers itself for the user's commands; those of a system service need its configuration."""
     if scope is Scope.USER:
         yield places.registry()
 
@@ -107,7 +107,7 @@ def _uploader(
 
 
 def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> AnsweringUnit:
-    # The home of whoever installs it is not that of the user it runs as.
+    # The home of the user who installs it may not be that of the user it runs as.
     roots = [home if root == Path.home() else root for root in settings.page.roots]
     beside = [config.parent] if config is not None else []
     return AnsweringUnit(
@@ -126,7 +126,7 @@ def _serve(settings: Settings, arguments: Sequence[str], write: Sequence[Path]) 
 
 
 def cautions(unit: Unit, settings: Settings) -> Iterator[str]:
-    """What a person should know of a service, where it is not quite as it could be."""
+    """Yield warnings about a service."""
     for folder in settings.folder:
         for place in _places(folder):
             if is_pinned(place, unit.write):
@@ -139,7 +139,7 @@ def cautions(unit: Unit, settings: Settings) -> Iterator[str]:
 
 
 def _own_code() -> Iterator[Path]:
-    """Where Python and this program lie: a checkout or a private environment may be anywhere."""
+    """Yield where Python and this program are: a checkout or a private environment may be anywhere."""
     yield from map(Path, (sys.prefix, sys.base_prefix))
     yield Path(__file__).parents[2]
     if (whole := program.bundle()) is not None:
@@ -168,7 +168,7 @@ def _check_paths(settings: Settings, config: Path | None) -> None:
 
 
 def _has_home(value: object) -> bool:
-    """Whether a path anywhere in a document begins with ``~``; no other setting may."""
+    """Whether a path anywhere in a document begins with ``~``; only path settings are checked."""
     if isinstance(value, dict):
         named = (
             one
@@ -215,15 +215,15 @@ FSTAB: Final = Path("/etc/fstab")
 
 _TOP: Final = Path("/")
 _USUAL: Final = (Path("/mnt"), Path("/media"), Path("/run/media"))
-"""Where shares and disks appear that are not mounted just now."""
+"""Where removable disks and shares appear that may not be mounted now."""
 
 
 def writable(places: Iterable[Path], mounts: Iterable[Path]) -> tuple[Path, ...]:
-    """The directories to grant for these places; none lies inside another.
+    """Return the directories to grant for these places; none is inside another.
 
     Args:
-        places: absolute, without ``..``; they need not exist.
-        mounts: points where something is mounted, or may be.
+        places: absolute paths, without ``..``; they need not exist.
+        mounts: mount points, also of file systems that are not mounted now.
     """
     points = frozenset(mounts)
     granted = {_grant(place, points) for place in places}
@@ -242,17 +242,17 @@ def _grant(place: Path, mounts: frozenset[Path]) -> Path:
     for point in above:
         if _TOP not in (point.parent, point):
             return point.parent
-    # What lies directly below the root has no parent that could be granted without granting all.
+    # The parent of a directory directly below the root is the root: granting it would grant everything.
     return place if place.parent == _TOP else place.parent
 
 
 def is_pinned(place: Path, granted: Iterable[Path]) -> bool:
-    """Whether a place, if it goes and comes back, stays out of sight until the service is restarted."""
+    """Whether a place that disappears and comes back stays invisible until the service is restarted."""
     return any(place == one for one in granted)
 
 
 def mount_points(mountinfo: Path = MOUNTINFO, fstab: Path = FSTAB) -> tuple[Path, ...]:
-    """Where something is mounted now, or is said to be now and then; empty where the system does not say."""
+    """Return the current mount points, and those in fstab; empty where the system does not list them."""
     now = [fields[4] for line in _lines(mountinfo) if len(fields := line.split()) > 4]  # noqa: PLR2004 -- proc(5)
     later = [fields[1] for line in _lines(fstab) if len(fields := line.split()) > 1 and line[0] != "#"]
     return tuple(Path(_unescaped(text)) for text in (*now, *later) if text.startswith("/"))
@@ -268,7 +268,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _unescaped(text: str) -> str:
-    r"""Blanks and the like stand there as ``\040``."""
+    r"""Decode spaces and the like, which are written as ``\040``."""
     for code, one in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, one)
     return text

@@ -1,4 +1,4 @@
-"""A unit for systemd, as text. It must not look at the machine, nor run anything."""
+"""Units for systemd, as text. It must not examine the machine, nor run anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STEPS_SINCE: Final = 254
-"""The version of systemd that knows RestartSteps=; older ones complain about it in the log."""
+"""First version of systemd with RestartSteps=; older ones log a warning about it."""
 
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- names to compare with
@@ -28,7 +28,7 @@ _UMASK: Final = (
     "# Cutouts are for whoever may read the folder; the journal's directory is closed to others by its own mode.",
     "UMask=0022",
 )
-"""Not for a user's unit: that has the user's own, by which groups share what they make."""
+"""Not in a user's unit, which has the umask of the user, so that groups can share files."""
 
 _NEED_NAMESPACES: Final = frozenset(
     {
@@ -39,16 +39,16 @@ _NEED_NAMESPACES: Final = frozenset(
         "SocketBindDeny", "TemporaryFileSystem",
     }
 )  # fmt: skip
-"""What a user's service manager can do only where users may make namespaces; else the unit would not start."""
+"""Settings that a user's service manager supports only where users may create namespaces; otherwise the unit would not start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemdManager:
-    """What the systemd at hand can do.
+    """The abilities of a systemd.
 
     Attributes:
-        version: of it.
-        namespaces: a user's units can be given a view of files and a network of their own.
+        version: version of systemd.
+        namespaces: whether a user's units can get their own view of files and network.
     """
 
     version: int
@@ -56,10 +56,10 @@ class SystemdManager:
 
 
 def render(unit: Unit, manager: SystemdManager) -> str:
-    """The text of ``cutoutd.service``.
+    """Return the text of ``cutoutd.service``.
 
     Raises:
-        UsageError: a path cannot stand in a unit.
+        UsageError: a path contains characters that a unit cannot hold.
     """
     is_user = unit.scope is Scope.USER
     steps = manager.version >= _STEPS_SINCE
@@ -89,19 +89,19 @@ def render(unit: Unit, manager: SystemdManager) -> str:
 
 
 def render_uploader(unit: Unit, manager: SystemdManager) -> str:
-    """The text of ``cutoutd-hosted.service``.
+    """Return the text of ``cutoutd-hosted.service``.
 
     Args:
-        unit: with an uploader.
-        manager: what systemd can do.
+        unit: a unit with an uploader.
+        manager: abilities of systemd.
 
     Raises:
-        UsageError: a path cannot stand in a unit.
+        UsageError: a path contains characters that a unit cannot hold.
     """
-    assert unit.uploader is not None  # noqa: S101 -- the caller has seen it
+    assert unit.uploader is not None  # noqa: S101 -- checked by the caller
     is_user = unit.scope is Scope.USER
     sees = [place for place in dict.fromkeys(unit.uploader.sees) if not _any_below((place,), _ALWAYS_SEEN)]
-    # What lies in a directory that is bound needs no line of its own.
+    # A path inside a directory that is bound needs no line of its own.
     sees = [place for place in sees if not any(other in place.parents for other in sees)]
     text = fill(
         template("systemd/cutoutd-hosted.service.in"),
@@ -124,30 +124,30 @@ def render_uploader(unit: Unit, manager: SystemdManager) -> str:
 
 
 def render_page(unit: Unit, manager: SystemdManager) -> str:
-    """The text of ``cutoutd-page.service``.
+    """Return the text of ``cutoutd-page.service``.
 
     Args:
-        unit: with a page.
-        manager: what systemd can do.
+        unit: a unit with a page.
+        manager: abilities of systemd.
 
     Raises:
-        UsageError: a path cannot stand in a unit.
+        UsageError: a path contains characters that a unit cannot hold.
     """
-    assert unit.page is not None  # noqa: S101 -- the caller has seen it
+    assert unit.page is not None  # noqa: S101 -- checked by the caller
     return _answering("systemd/cutoutd-page.service.in", unit, unit.page, manager)
 
 
 def render_serve(unit: Unit, manager: SystemdManager) -> str:
-    """The text of ``cutoutd-serve.service``.
+    """Return the text of ``cutoutd-serve.service``.
 
     Args:
-        unit: with an API.
-        manager: what systemd can do.
+        unit: a unit with an API.
+        manager: abilities of systemd.
 
     Raises:
-        UsageError: a path cannot stand in a unit.
+        UsageError: a path contains characters that a unit cannot hold.
     """
-    assert unit.serve is not None  # noqa: S101 -- the caller has seen it
+    assert unit.serve is not None  # noqa: S101 -- checked by the caller
     return _answering("systemd/cutoutd-serve.service.in", unit, unit.serve, manager)
 
 
@@ -178,7 +178,7 @@ def _answering(name: str, unit: Unit, part: AnsweringUnit, manager: SystemdManag
 def has_namespaces(unit: Unit, manager: SystemdManager) -> bool:
     """Whether the unit gets its own view of files and its own, empty, network from systemd.
 
-    A user's unit that gives files to groups cannot: in a namespace of the user's the groups are unknown.
+    A user's unit that changes the group of files cannot have them: in a namespace of the user the groups are unknown.
     """
     return unit.scope is Scope.SYSTEM or (manager.namespaces and not unit.chowns)
 
@@ -188,7 +188,7 @@ def _read_write(unit: Unit, *, own_state: bool) -> Iterator[str]:
     if not own_state and not any(one == unit.state_dir or one in unit.state_dir.parents for one in granted):
         granted.append(unit.state_dir)
     for place in granted:
-        # One that is missing must not keep the others' pictures waiting.
+        # `-`: a missing directory must not keep the service from starting.
         yield f"ReadWritePaths={_word(f'-{place}')}"
 
 
@@ -202,7 +202,7 @@ def _any_below(places: tuple[Path, ...], roots: tuple[Path, ...]) -> bool:
 
 
 def _bound(text: str) -> str:
-    """As `_word`, for a setting in which a colon begins another part.
+    """Quote a text as `_word` does, for a setting in which a colon separates parts.
 
     Raises:
         UsageError: it cannot be written.
@@ -211,7 +211,7 @@ def _bound(text: str) -> str:
 
 
 def _mounted_over(text: str) -> str:
-    """As `_bound`, for TemporaryFileSystem=, which systemd takes apart twice.
+    """Quote a text as `_bound` does, for TemporaryFileSystem=, which systemd splits twice.
 
     Raises:
         UsageError: it cannot be written.
@@ -220,11 +220,11 @@ def _mounted_over(text: str) -> str:
 
 
 def _word(text: str, *, dollar: bool = False) -> str:
-    """One word of a setting's value, by the rules of systemd.syntax(7): nothing in it means anything.
+    """Quote one word of a setting, by the rules of systemd.syntax(7), so that no character in it is special.
 
     Args:
         text: the word.
-        dollar: variables would be put in here, as in a command line.
+        dollar: whether the setting expands variables, as a command line does.
 
     Raises:
         UsageError: it cannot be written.

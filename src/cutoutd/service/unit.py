@@ -1,6 +1,6 @@
-"""What a service is made from: whose it is, what it starts, and which directories it works in.
+"""What a service is made from: its user, its command, and the directories that it uses.
 
-Values, and the templates' place; it must not look at the machine.
+Values, and access to the templates; it must not examine the machine.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ UPLOADER: Final = "cutoutd-hosted"
 PAGE: Final = "cutoutd-page"
 SERVE: Final = "cutoutd-serve"
 MARK: Final = "Made by `cutoutd service install`"
-"""Stands in whatever we make: a file without it is somebody else's, and is left alone."""
+"""Part of each file that we make: a file without it is not ours, and is left alone."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# In an installed package the templates lie beside the code; in a checkout, where they are read.
+# In an installed package the templates are beside the code; in a checkout, in the top directory.
 _HOMES = (_PACKAGE / "units", _PACKAGE.parents[1])
 
 
 class Scope(StrEnum):
-    """Whose service it is."""
+    """Scope of a service."""
 
     USER = "user"  # of the user who installs it; needs no privileges
     SYSTEM = "system"  # of the machine; runs from boot on, as the folders' owner
@@ -38,12 +38,12 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploaderUnit:
-    """What the uploader's own service is made from, where a folder is tagged.
+    """The separate service of the uploader, where a folder is tagged.
 
     Attributes:
-        command: what is started, in full.
-        sees: files and directories it must see: interpreter, configuration, key.
-        hidden: the folders of pictures, which it must not see.
+        command: full command.
+        sees: files and directories that it must see: interpreter, configuration, key.
+        hidden: folders of pictures, which it must not see.
     """
 
     command: tuple[str, ...]
@@ -53,12 +53,12 @@ class UploaderUnit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnsweringUnit:
-    """What the service of its own of what answers on the network is made from: the page, or the API.
+    """The separate service of a part that answers on the network: the page or the API.
 
     Attributes:
-        command: what is started, in full.
-        write: directories it must be able to write in: the journal's, and those of folders, or where some may be made.
-        is_loopback: only this machine may come.
+        command: full command.
+        write: directories that it must be able to write in: that of the journal, those of folders, or where some may be made.
+        is_loopback: whether only this machine may connect.
     """
 
     command: tuple[str, ...]
@@ -68,21 +68,21 @@ class AnsweringUnit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """All that decides what the service manager is told.
+    """Everything that the unit file depends on.
 
     Attributes:
-        scope: whose it is.
-        command: what is started, in full.
-        owner: name of the user it runs as.
-        home: that user's home directory.
-        state_dir: holds the journal; is made beforehand.
-        read: directories and files it must see: interpreter, configuration, folders.
-        write: directories it must be able to write in, from which it is kept from nothing below.
+        scope: scope of the service.
+        command: full command.
+        owner: name of the user that it runs as.
+        home: home directory of that user.
+        state_dir: directory of the journal; it is made beforehand.
+        read: directories and files that it must see: interpreter, configuration, folders.
+        write: directories that it must be able to write in, with everything below them.
         environment: variables that it needs to find the same places as the command line.
-        chowns: a folder has `group`, so it gives files to groups.
-        uploader: beside it, as a service of its own; None: no folder is tagged.
-        page: likewise; None: it is switched off.
-        serve: likewise, the API.
+        chowns: whether a folder has `group`, so that files change their group.
+        uploader: the separate service of the uploader; None: no folder is tagged.
+        page: that of the page; None: it is disabled.
+        serve: that of the API; None: it is disabled.
     """
 
     scope: Scope
@@ -103,10 +103,10 @@ _NAME: Final = re.compile("@([A-Z_]+)@")
 
 
 def template(name: str) -> str:
-    """The text of a template, such as ``systemd/cutoutd.service.in``.
+    """Return the text of a template, such as ``systemd/cutoutd.service.in``.
 
     Raises:
-        CutoutdError: the package is not whole.
+        CutoutdError: the template is missing.
     """
     for home in _HOMES:
         path = home / name
@@ -118,11 +118,11 @@ def template(name: str) -> str:
 
 
 def fill(text: str, values: Mapping[str, str | Iterable[str]]) -> str:
-    """Put values into a template's ``@NAME@``; a line that is nothing but one becomes as many as it has.
+    """Replace ``@NAME@`` in a template by values. A line that consists of one name may become several lines.
 
     Args:
         text: the template.
-        values: texts, or lines; no line: the template's line goes.
+        values: texts, or lines; without any line, the line of the template is dropped.
     """
     lines: list[str] = []
     for line in text.splitlines():
@@ -130,7 +130,7 @@ def fill(text: str, values: Mapping[str, str | Iterable[str]]) -> str:
         if value is not None and not isinstance(value, str):
             lines += value
             continue
-        # In one pass: what is put in may look like a name itself.
+        # In one pass: a value may itself look like a name.
         lines.append(_NAME.sub(partial(_filled, values), line))
     return "\n".join(lines) + "\n"
 
