@@ -1,1 +1,1 @@
-"""The menus of file managers, and the notices of a desktop."""
+"""Menu entries for file managers."""

@@ -1,4 +1,4 @@
-"""Puts the menus' files in their places and takes them away again. A file that is not ours is never touched."""
+"""Installs and removes the files of the menus. A file that is not ours is never touched."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _PROGRAMS: Final = (FileManager.NAUTILUS, FileManager.CAJA, FileManager.NEMO, Fi
 
 
 def found(*, mac: bool) -> tuple[FileManager, ...]:
-    """The file managers that are there; on Linux "open with" always is."""
+    """Return the file managers that exist here; on Linux, "open with" always does."""
     if mac:
         return (FileManager.FINDER,)
     return (*(one for one in _PROGRAMS if shutil.which(one.value)), FileManager.OPEN_WITH)
 
 
 def install(items: Sequence[MenuFile]) -> tuple[Path, ...]:
-    """Write files, each whole; returns those that were not so before.
+    """Write files atomically. Returns those that were not up to date.
 
     Raises:
-        UsageError: something of that name is not ours, or cannot be written; none was written then, in the first case.
+        UsageError: a file of that name is not ours (then none was written), or one cannot be written.
     """
     _refuse_foreign(items)
     written = []
@@ -51,7 +51,7 @@ def install(items: Sequence[MenuFile]) -> tuple[Path, ...]:
 
 
 def remove(items: Iterable[MenuFile]) -> tuple[Path, ...]:
-    """Remove our files, and directories of ours that are empty then; what is not ours stays.
+    """Remove our files, and our directories that are empty then. Files that are not ours stay.
 
     Raises:
         UsageError: one cannot be removed.
@@ -74,7 +74,7 @@ def remove(items: Iterable[MenuFile]) -> tuple[Path, ...]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file was made by `install`; a link is not, wherever it leads."""
+    """Whether a file was made by `install`; a link was not, whatever its target."""
     content = _content(path)
     return content is not None and MARK.encode() in content
 
@@ -90,7 +90,7 @@ def _refuse_foreign(items: Iterable[MenuFile]) -> None:
 
 
 def _content(path: Path) -> bytes | None:
-    """What a plain file holds, as far as that matters."""
+    """Return the beginning of a regular file; None for anything else."""
     with suppress(OSError):
         if not stat.S_ISREG(path.lstat().st_mode):
             return None

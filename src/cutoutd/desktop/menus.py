@@ -1,7 +1,7 @@
-"""What has to lie where, so that file managers offer "Cut out" for pictures: files as text, made from values.
+"""The files that make file managers offer "Cut out" for pictures, generated as text.
 
-Every one starts the same small launcher, which hands the chosen files over as arguments, behind ``--``: no name is ever
-part of a script. It must not look at the machine.
+All of them start the same small launcher, which passes the chosen files on as arguments, after ``--``: no name is ever part
+of a script. It must not examine the machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MARK: Final = "Made by `cutoutd desktop install`"
-"""Stands in each of our files; one without it is somebody else's."""
+"""Part of each of our files; a file without it is not ours."""
 
 LABEL: Final = "Cut out"
 COMMENT: Final = "Cut the subject out, on this machine, into the folder cutouts beside it"
@@ -49,23 +49,23 @@ _MIME_TYPES: Final = (
 
 
 class FileManager(StrEnum):
-    """Where "Cut out" appears."""
+    """A place where "Cut out" appears."""
 
     NAUTILUS = "nautilus"  # GNOME Files: Scripts
     CAJA = "caja"  # MATE: Scripts
     NEMO = "nemo"  # Cinnamon
     DOLPHIN = "dolphin"  # KDE
-    OPEN_WITH = "open-with"  # of any desktop that keeps to freedesktop.org's entries
+    OPEN_WITH = "open-with"  # any desktop that supports freedesktop.org entries
     FINDER = "finder"  # a Mac's Quick Actions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MenuFile:
-    """One file.
+    """A file of a menu.
 
     Attributes:
-        path: absolute.
-        data: what is in it.
+        path: absolute path.
+        data: content.
         mode: permission bits.
     """
 
@@ -76,7 +76,7 @@ class MenuFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Home:
-    """A user's directories, as ``XDG_*`` or the system has them."""
+    """The directories of a user, from ``XDG_*`` or the defaults of the system."""
 
     data: Path
     config: Path
@@ -84,11 +84,11 @@ class Home:
 
     @classmethod
     def of(cls, home: Path, environ: Mapping[str, str]) -> Home:
-        """Those of a user.
+        """Return the directories of a user.
 
         Args:
-            home: the home directory.
-            environ: for ``XDG_DATA_HOME`` and ``XDG_CONFIG_HOME``, which count if they are absolute.
+            home: home directory.
+            environ: environment with ``XDG_DATA_HOME`` and ``XDG_CONFIG_HOME``, which count if they are absolute.
         """
 
         def named(variable: str, usual: str) -> Path:
@@ -103,12 +103,12 @@ class Home:
 
 
 def launcher(home: Home, command: Sequence[str], *, mac: bool) -> MenuFile:
-    """The script that all menus start.
+    """Return the script that all menus start.
 
     Args:
-        home: whose.
-        command: that runs cutoutd.
-        mac: this is one.
+        home: directories of the user.
+        command: command that runs cutoutd.
+        mac: whether this is macOS.
     """
     root = home.library / "Application Support" if mac else home.data
     words = " ".join(map(shlex.quote, (*command, "desktop", "cut", "--")))
@@ -119,13 +119,13 @@ def launcher(home: Home, command: Sequence[str], *, mac: bool) -> MenuFile:
 def items(
     home: Home, command: Sequence[str], managers: Sequence[FileManager], *, mac: bool
 ) -> Iterator[MenuFile]:
-    """All files for some file managers, the launcher first.
+    """Yield all files for some file managers, the launcher first.
 
     Args:
-        home: whose.
-        command: that runs cutoutd.
-        managers: which.
-        mac: this is one.
+        home: directories of the user.
+        command: command that runs cutoutd.
+        managers: the file managers.
+        mac: whether this is macOS.
 
     Raises:
         UsageError: a directory has a name that no menu can hold.
@@ -160,7 +160,7 @@ def _items(manager: FileManager, home: Home, start: Path) -> Iterator[MenuFile]:
 
 
 def _script(path: Path, start: Path) -> MenuFile:
-    """Nautilus and Caja give the chosen names as arguments, and run it in their folder."""
+    """Return a script for Nautilus or Caja, which pass the chosen names as arguments and run it in their folder."""
     text = f'#!/bin/sh\n# {MARK}.\nexec {shlex.quote(os.fspath(start))} "$@"\n'
     return MenuFile(path=path, data=os.fsencode(text), mode=_EXECUTABLE)
 
@@ -170,7 +170,7 @@ def _entry(path: Path, lines: Sequence[str], mode: int = 0o644) -> MenuFile:
 
 
 def _nemo(start: Path) -> tuple[str, ...]:
-    """With URIs: whatever could end a quotation is a percent sign and two digits in them."""
+    """Return an action for Nemo. It gets URIs, in which any character that could end a quotation is percent-encoded."""
     return (
         "[Nemo Action]",
         f"Name={LABEL}",
@@ -215,14 +215,14 @@ def _application(start: Path) -> tuple[str, ...]:
 
 
 def _exec(program: Path) -> str:
-    """A program as ``Exec`` has it: Desktop Entry Specification, "The Exec key", and then "Possible value types"."""
+    """Quote a program for ``Exec``: Desktop Entry Specification, "The Exec key", and then "Possible value types"."""
     quoted = "".join(f"\\{one}" if one in '"`$\\' else one for one in os.fspath(program))
-    # By the shell, since GLib looks for a program before it makes one percent sign of two.
+    # Run by the shell, since GLib looks for a program before it decodes the percent signs.
     return f'/bin/sh "{quoted}"'.replace("\\", "\\\\").replace("%", "%%")
 
 
 def _workflow(root: Path, start: Path) -> Iterator[MenuFile]:
-    """A Quick Action of Automator's: one shell script, which gets the files as arguments."""
+    """Yield the files of an Automator Quick Action: one shell script, which gets the files as arguments."""
     contents = root / f"{LABEL}.workflow" / "Contents"
     service = {
         "NSMenuItem": {"default": LABEL},

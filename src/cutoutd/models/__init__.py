@@ -1,1 +1,1 @@
-"""The models that come with the package."""
+"""The catalogs of models: those in the package, added ones, and known ones."""

@@ -1,7 +1,7 @@
-"""The catalog of models: where each one's file is, what it expects, and whether it is the one it should be.
+"""The catalog of models: the file of each, its properties, and whether the file is intact.
 
-The package brings one, and models of one's own have another, which `cutoutd.models.own` writes. It must not load a
-model; `cutoutd.engine` does.
+The package has one catalog, and added models have another, which `cutoutd.models.own` writes. It must not load a model;
+`cutoutd.engine` does.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 CATALOG = "catalog.toml"
 _PACKAGE = Path(__file__).resolve().parents[1]
-# In an installed package the weights lie beside the code; in a checkout, where they are made.
+# In an installed package the weights are beside the code; in a checkout, in the directory that makes them.
 _HOMES = (_PACKAGE / "weights", _PACKAGE.parents[1] / "models")
 
 PACKAGED: Final = "u2net-int8"
-"""Name of the model that is in the package."""
+"""Name of the model in the package."""
 
 
 def home() -> Path:
-    """The directory that holds the catalog and the weights.
+    """Return the directory that holds the catalog and the weights.
 
     Raises:
         ModelError: there is none.
@@ -42,10 +42,10 @@ def home() -> Path:
 
 
 def read() -> tuple[ModelSpec, ...]:
-    """All models: the package's, then one's own.
+    """Return all models: those of the package, then added ones.
 
     Raises:
-        ModelError: a catalog is not there or not readable.
+        ModelError: a catalog is missing or cannot be read.
     """
     packaged = _read(home())
     known = {model.name for model in packaged}
@@ -55,7 +55,7 @@ def read() -> tuple[ModelSpec, ...]:
         if is_there(directory / CATALOG)
         for model in _read(directory)
     ]
-    # A name means the same to everybody: what the package brings cannot be replaced, nor the user's by the machine's.
+    # Names of the package cannot be replaced by added models, nor those of the user by those of the machine.
     return (*packaged, *_new(own, known))
 
 
@@ -84,16 +84,16 @@ def _read(directory: Path) -> tuple[ModelSpec, ...]:
 
 
 def spec_of(entry: Mapping[str, Any], *, sha256: str, size: int, directory: Path = Path()) -> ModelSpec:
-    """What an entry of a catalog says of a model.
+    """Return the model that an entry of a catalog describes.
 
     Args:
-        entry: its table.
-        sha256: of the file, hex.
-        size: of the file, bytes.
-        directory: where the file lies.
+        entry: table of the entry.
+        sha256: digest of the file, hex.
+        size: size of the file, bytes.
+        directory: directory of the file.
 
     Raises:
-        KeyError, TypeError, ValueError: a key is missing, or no such value is possible.
+        KeyError, TypeError, ValueError: a key is missing, or a value is invalid.
     """
     return ModelSpec(
         name=entry["name"],
@@ -117,12 +117,12 @@ def spec_of(entry: Mapping[str, Any], *, sha256: str, size: int, directory: Path
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file is there, as far as this user may see."""
+    """Whether a file exists, as far as this user may see."""
     return os.path.exists(path)  # noqa: PTH110 -- Path.exists raises where a directory may not be entered
 
 
 def find(name: str) -> ModelSpec:
-    """One model of the catalog.
+    """Return a model of the catalog.
 
     Raises:
         ModelError: there is none of that name.
@@ -139,7 +139,7 @@ def find(name: str) -> ModelSpec:
 
 
 def verify(model: ModelSpec) -> None:
-    """Read the model's file and compare it with the catalog.
+    """Read the file of a model and compare its digest with the catalog.
 
     Raises:
         ModelError: it is missing or altered.
@@ -148,7 +148,7 @@ def verify(model: ModelSpec) -> None:
 
 
 def opened(model: ModelSpec) -> BufferedReader:
-    """The model's file, opened, read, and found to be the one of the catalog.
+    """Open the file of a model and compare its digest with the catalog.
 
     Raises:
         ModelError: it is missing or altered.
@@ -163,7 +163,7 @@ def opened(model: ModelSpec) -> BufferedReader:
 
 
 def unverified(model: ModelSpec) -> BufferedReader:
-    """The model's file, opened; whoever reads it compares it with the catalog.
+    """Open the file of a model without a check; the reader compares it with the catalog.
 
     Raises:
         ModelError: it is missing.
@@ -191,16 +191,16 @@ def _compare(model: ModelSpec, file: BufferedReader) -> None:
 
 
 class VerifiedModels:
-    """The models of a run, each found and compared with its entry once; ``add`` may be called by another thread than the others."""
+    """The models of a run, each found and verified once. ``add`` may be called from another thread than the other methods."""
 
     def __init__(self) -> None:
         self._specs: dict[str, ModelSpec] = {}
 
     def add(self, names: Iterable[str]) -> None:
-        """Find and verify those that are not here yet.
+        """Find and verify the models that were not added yet.
 
         Raises:
-            ModelError: one is not in the catalog, or its file is missing or altered.
+            ModelError: a model is not in the catalog, or its file is missing or altered.
         """
         for name in names:
             if name not in self._specs:
@@ -209,9 +209,9 @@ class VerifiedModels:
                 self._specs[name] = model
 
     def get(self, name: str) -> ModelSpec:
-        """One that was added."""
+        """Return a model that was added."""
         return self._specs[name]
 
     def get_if(self, name: str) -> ModelSpec | None:
-        """One that was added, or None for an empty name."""
+        """Return a model that was added, or None for an empty name."""
         return self._specs[name] if name else None

@@ -1,7 +1,7 @@
-"""Models that people know: what each file is, by its checksum; its terms, what it expects, and where it is published.
+"""Known models: the checksum of each file, its terms, its properties, and where it is published.
 
-A second catalog, of facts alone: none of these files comes with the package. It must not fetch anything, and a name is no
-proof: a file is known by its SHA-256, or by its MD5 where nothing better is published.
+A second catalog, of facts alone: none of these files is in the package. It must not fetch anything. A name proves nothing:
+a file is recognised by its SHA-256, or by its MD5 where nothing better is published.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checksums:
-    """Of one file, hex."""
+    """Checksums of one file, hex."""
 
     sha256: str
     md5: str
@@ -33,16 +33,16 @@ class Checksums:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownModel:
-    """One model, as its publishers describe it.
+    """A model, as its publishers describe it.
 
     Attributes:
-        spec: what it expects; without the file, its size and its hash.
+        spec: properties of the model, without the file, its size and its digest.
         file: name under which it is published.
-        bytes: its size; 0: not published.
-        sums: as they are published; empty where they are not.
-        commercial: its terms let a business use it as it is.
-        terms: what they say, where that needs more words than the licence's name.
-        url: where it is published; empty: no address that could be fetched from.
+        bytes: size in bytes; 0: not published.
+        sums: checksums as published; empty where they are not.
+        commercial: whether its terms allow a business to use it as it is.
+        terms: summary of the terms, where the name of the licence is not enough.
+        url: where it is published; empty: there is no address to fetch from.
         quality: what to expect of it.
     """
 
@@ -57,12 +57,12 @@ class KnownModel:
 
     @property
     def name(self) -> str:
-        """As `models fetch` takes it, and what it is called once it is here."""
+        """Name for `models fetch`, and of the added model."""
         return self.spec.name
 
     @property
     def proof(self) -> str:
-        """By what a file is known to be this one, in words; empty if by nothing."""
+        """Name of the checksum that identifies the file; empty if there is none."""
         return "SHA-256" if self.sums.sha256 else "MD5" if self.sums.md5 else ""
 
     @property
@@ -71,7 +71,7 @@ class KnownModel:
         return self.terms or ("commercial use allowed" if self.commercial else "not for commercial use")
 
     def is_file(self, found: Checksums) -> bool:
-        """Whether a file of these sums is this model's."""
+        """Whether a file with these checksums is this model's."""
         if self.sums.sha256:
             return found.sha256 == self.sums.sha256
         return bool(self.sums.md5) and found.md5 == self.sums.md5
@@ -79,18 +79,18 @@ class KnownModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownModels:
-    """All of them.
+    """All known models.
 
     Attributes:
-        models: in the order of the file.
-        hosts: where a fetch may be sent on to: host, and port if it is not 443.
+        models: the models, in the order of the file.
+        hosts: hosts that a fetch may be redirected to, with the port if it is not 443.
     """
 
     models: tuple[KnownModel, ...]
     hosts: tuple[str, ...]
 
     def find(self, name: str) -> KnownModel:
-        """One by its name.
+        """Return a model by its name.
 
         Raises:
             UsageError: there is none.
@@ -104,15 +104,15 @@ class KnownModels:
         )
 
     def recognised(self, found: Checksums) -> KnownModel | None:
-        """The model whose file has these sums."""
+        """Return the model whose file has these checksums, or None."""
         return next((model for model in self.models if model.is_file(found)), None)
 
 
 def read() -> KnownModels:
-    """Read the facts that come with the package.
+    """Read the facts in the package.
 
     Raises:
-        ModelError: they are not there or not readable.
+        ModelError: they are missing or cannot be read.
     """
     path = catalog.home() / FILE
     try:
@@ -123,7 +123,7 @@ def read() -> KnownModels:
 
 
 def checksums(file: Path) -> Checksums:
-    """Both sums of a file, which is read once.
+    """Return both checksums of a file, which is read once.
 
     Raises:
         OSError: it cannot be read.

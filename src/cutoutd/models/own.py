@@ -1,7 +1,7 @@
-"""Models of one's own, in a catalog beside the package's: added file first, removed entry first, so that both are whole.
+"""Added models, in a separate catalog. A file is added before its entry, and an entry removed before its file.
 
-What else stands in the catalog stays as it is written, and what the package brings is not touched. It must not load the
-model: whether it works is tried before, on the copy that `Addition` makes.
+Other entries of the catalog are kept as they are written, and the models of the package are not touched. It must not load
+the model: it is tried before, on the copy that `Addition` makes.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ _MODE: Final = 0o644
 
 
 class Addition:
-    """A model on its way into a catalog; a context manager, which leaves nothing of one that was not kept.
+    """A model that is being added; a context manager, which removes the copy unless it was kept.
 
     Args:
         file: the ONNX file.
-        described: the model, but for file, size and hash.
-        directory: of the catalog; it is made if it is not there.
+        described: the model, without file, size and digest.
+        directory: directory of the catalog, created if it is missing.
 
     Raises:
-        UsageError: the name is taken, or is none; or the file cannot be read.
+        UsageError: the name is taken or invalid, or the file cannot be read.
         ModelError: the directory cannot be written.
 
     Attributes:
-        model: as it is to be tried, with the copy as its file.
+        model: the model to try, with the copy as its file.
     """
 
     def __init__(self, file: Path, described: ModelSpec, directory: Path) -> None:
@@ -86,10 +86,10 @@ class Addition:
             self._copy.unlink(missing_ok=True)
 
     def keep(self, *, memory_mb: int = 0) -> ModelSpec:
-        """Give it its name and its entry.
+        """Give the file its final name and add the entry.
 
         Args:
-            memory_mb: address space that it was seen to take; 0: not known.
+            memory_mb: address space that the model took in the trial, MiB; 0: unknown.
 
         Raises:
             ModelError: the directory cannot be written.
@@ -102,7 +102,9 @@ class Addition:
             self._copy.replace(self._target)
             _write(path, written)
         except ValueError as error:
-            raise ModelError(f"it cannot be added ({error})", path=path, advice="Mend that file.") from error
+            raise ModelError(
+                f"it cannot be added ({error})", path=path, advice="Correct that file."
+            ) from error
         except OSError as error:
             raise ModelError(f"it cannot be added ({error.strerror})", path=path, advice="") from error
         return model
@@ -127,7 +129,7 @@ _HEADING: Final = (
 
 
 def _entry(model: ModelSpec) -> Table:
-    """A model as a table of the catalog; half a surrogate pair, which TOML refuses, becomes a question mark."""
+    """Return the table of a model; lone surrogates, which TOML refuses, become question marks."""
     values = {
         "name": model.name,
         "file": model.file.name,
@@ -153,29 +155,29 @@ def _entry(model: ModelSpec) -> Table:
 
 
 def _write(path: Path, written: TOMLDocument) -> None:
-    """Write the catalog, synced, to be read by everybody.
+    """Write the catalog, synced and readable for all users.
 
     Raises:
-        ValueError: it would not be read again.
+        ValueError: the text would not be valid TOML.
         OSError: the disk refuses.
     """
     text = tomlkit.dumps(written)
-    tomllib.loads(text)  # one that nobody can read would stop every command
+    tomllib.loads(text)  # an invalid catalog would make every command fail
     atomic_write(path, [text.encode()], synced=True, mode=_MODE, draft=hidden_draft(path))
 
 
 def remove(name: str) -> Path:
-    """Remove a model.
+    """Remove an added model.
 
     Args:
-        name: of a model that was added.
+        name: name of the model.
 
     Returns:
-        The path of its file, which has gone if nothing else uses it.
+        The path of its file, which is removed if no other entry uses it.
 
     Raises:
-        UsageError: there is no such model, or it is the package's.
-        ModelError: the catalog cannot be read or written, or the entry cannot be told from the others.
+        UsageError: there is no such model, or it is not an added one.
+        ModelError: the catalog cannot be read or written, or the entry is ambiguous.
     """
     model = catalog.find(name)
     directory = next((one for one in places.model_dirs() if model.file.parent == one), None)
@@ -200,7 +202,7 @@ def remove(name: str) -> Path:
             model.file.unlink(missing_ok=True)
             sync_directory(directory)
     except ValueError as error:
-        raise ModelError(f"it cannot be removed ({error})", path=path, advice="Mend that file.") from error
+        raise ModelError(f"it cannot be removed ({error})", path=path, advice="Correct that file.") from error
     except OSError as error:
         raise ModelError(f"it cannot be removed ({error.strerror})", path=path, advice="") from error
     return model.file
