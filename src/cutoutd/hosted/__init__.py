@@ -1,1 +1,1 @@
-"""The uploader: the one process that reaches the network, and what it keeps of that."""
+"""The uploader: the one process that sends pictures and events over a network, and its records."""

@@ -1,6 +1,6 @@
-"""One attempt to upload one picture: its row in the ledger, the request, the response, and how the row is closed.
+"""One attempt to upload one picture: its row in the ledger, the request, the response, and the end of the row.
 
-It must not try twice; what may be tried again is raised as that.
+It must not try twice; if another attempt is possible, it raises `RetryLaterError`.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _DISK_WAIT_S: Final = 5.0
 _CLOSE_AGAIN_S: Final = 1.0
 _BYTES_A_PIXEL: Final = 8
 _OTHER_BYTES: Final = 4 << 20
-"""An answer's most: an uncompressed picture of 16 bits a colour, and what stands around it."""
+"""Limit of an answer: an uncompressed picture of 16 bits a colour, and its metadata."""
 
 
 class RetryLaterError(Exception):
-    """Not now; nothing was charged.
+    """Another attempt may be made later; nothing was charged.
 
     Args:
-        cause: in words.
-        retry_after_s: as the service asked; None if it did not.
-        is_offline: it could not be reached.
-        is_fault: perhaps the picture is to blame.
+        cause: reason, in words.
+        retry_after_s: seconds that the service asked for; None if it did not.
+        is_offline: whether the service could not be reached.
+        is_fault: whether the picture may be the cause.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RetryLaterError(Exception):
 
 
 class PostponedError(Exception):
-    """The request stays in the outbox; the route, or the ledger, says why."""
+    """The request stays in the outbox; the route or the ledger has the reason."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,13 +72,13 @@ class Attempt:
 
     Attributes:
         context: what all uploads share.
-        request: whose picture.
+        request: the request.
         request_body: the picture.
-        cancellation: asked before each piece.
+        cancellation: checked before each piece.
         slot: held until the answer is there.
-        row: in the ledger; None before anything leaves.
+        row: row in the ledger; None before anything is sent.
         charged: credits that it counts, once it is over.
-        price: what a picture of its kind costs, as far as this one has shown; None if it has not.
+        price: price of such a picture, as far as this attempt has shown; None if it has not.
     """
 
     context: UploadContext
@@ -94,7 +94,7 @@ class Attempt:
     _began_s: float = 0.0
 
     def run(self) -> UploadReply:
-        """Send it, and deal with what comes of it.
+        """Send the picture and handle the answer.
 
         Raises:
             RetryLaterError, PostponedError, CancelledError: there is no reply yet.
@@ -127,7 +127,7 @@ class Attempt:
         except (CancelledError, AlteredError) as stop:
             route.abandoned()
             return self._stopped(stop)
-        except Exception as error:  # noqa: BLE001 -- all else is passed on there
+        except Exception as error:  # noqa: BLE001 -- all others are raised further there
             return self._unforeseen(error)
         finally:
             draft.unlink(missing_ok=True)
@@ -169,12 +169,12 @@ class Attempt:
         )
 
     def _close(self, end: AttemptEnd) -> None:
-        """Write the end down, if there was a beginning.
+        """Write the end of the attempt to the ledger, if it has a row.
 
-        As long as the disk refuses, nothing else is done with the request: it would be sent a second time.
+        While the disk refuses, nothing else is done with the request: it would be sent a second time.
 
         Raises:
-            LedgerError: it refused until the uploader was to end; the next start takes it for unknown.
+            LedgerError: it refused until the uploader was to stop; the next start closes the row as unknown.
         """
         if self.row is None:
             return
@@ -184,7 +184,7 @@ class Attempt:
                 self.context.ledger.close(self.row, end)
                 break
             except LedgerDamagedError as error:
-                # What came goes on to the journal all the same: it knows more then than any later ledger.
+                # The answer is passed on all the same: the journal then knows more than any later ledger.
                 logs.get(folder=self.request.folder, job=self.request.job).error(
                     "hosted.unwritten", why=str(error)
                 )
@@ -207,7 +207,7 @@ class Attempt:
         )
 
     def _refused_by_disk(self, error: OSError) -> UploadReply:
-        """If the picture was sent, what came of it is lost, and may have been billed."""
+        """Handle a disk fault: if the picture was sent, its answer is lost, and it may have been billed."""
         cause = f"the disk refused: {error.strerror or error}"
         if self.row is None or self._is_closed:
             raise error
@@ -217,7 +217,7 @@ class Attempt:
         raise error
 
     def _unforeseen(self, error: Exception) -> UploadReply:
-        """A fault of ours: it is not to be sent again by itself if it left whole."""
+        """Handle an unforeseen error: a picture that was sent whole is not sent again without a person."""
         if is_expected(error) or isinstance(error, RetryLaterError | PostponedError):
             raise error
         self.context.route.abandoned()
@@ -267,7 +267,7 @@ class Attempt:
                 raise RetryLaterError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)
 
     def _tell_route(self, found: Interpretation, cause: str) -> None:
-        """What follows for other pictures from an answer after which this one may have been billed."""
+        """Update the route after an answer that leaves open whether this picture was billed."""
         route = self.context.route
         if found.meaning is Meaning.REFUSED:
             route.succeeded()
@@ -307,7 +307,7 @@ class Attempt:
         return self._reply(UploadOutcome.OK, body=http_request.body, charged=end.credits)
 
     def _unknown(self, cause: str, http_response: HttpResponse | None = None) -> UploadReply:
-        """It has the picture, and we have no whole answer: only a person may send it again."""
+        """Close the attempt as unknown: the service has the picture, and only a person may have it sent again."""
         end = self._end(AttemptOutcome.UNKNOWN, http_response, cause)
         if end.credits is None:
             self.charged = self.context.budget.price(self.context.price(self.request))
@@ -317,13 +317,13 @@ class Attempt:
     def _end(
         self, outcome: AttemptOutcome, http_response: HttpResponse | None = None, cause: str = ""
     ) -> AttemptEnd:
-        """How it ended; what an answer charged counts from now on."""
+        """Return the end of the attempt. Credits that an answer reports count from now on."""
         sent = self.request_body.sent
         if http_response is None:
             return AttemptEnd(end=outcome, sent=sent, cause=cause)
         charged = response.credits_of(http_response)
         self.charged = charged or 0.0
-        self.price = charged or None  # nothing charged for what was not cut says nothing
+        self.price = charged or None  # no charge for a picture that was not cut is no price
         return AttemptEnd(
             end=outcome,
             status=http_response.status,
@@ -343,7 +343,7 @@ class Attempt:
         sent: int | None = None,
         charged: float | None = None,
     ) -> UploadReply:
-        """The reply; without ``sent``, all of the picture has left."""
+        """Return the reply; without ``sent``, the whole picture was sent."""
         return self.context.reply(
             self.request,
             outcome,

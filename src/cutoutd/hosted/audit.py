@@ -1,6 +1,6 @@
-"""What ever left this machine, from the ledger: one by one, and summed up.
+"""Reports of everything that was sent from this machine, from the ledger: entry by entry, or summed up.
 
-It must not need the HTTP client, nor hold up the uploader that writes meanwhile.
+It must not need the HTTP client, nor block the uploader, which may write at the same time.
 """
 
 from __future__ import annotations
@@ -71,21 +71,21 @@ WEBHOOK_COLUMNS: Final = (
 
 
 class GroupBy(StrEnum):
-    """What uploads are summed up by."""
+    """How uploads are summed up."""
 
-    DAY = "day"  # of UTC, as the limits go
-    FOLDER = "folder"  # by whose tag
+    DAY = "day"  # UTC, as for the limits
+    FOLDER = "folder"  # the tagged folder
 
 
 @dataclass(kw_only=True, slots=True)
 class Total:
-    """Uploads summed up.
+    """A sum of uploads.
 
     Attributes:
-        uploads: times a picture was sent, whole or in part.
-        bytes: of pictures that left.
-        credits: as they count in the limits.
-        unknown: how many may have been billed for nothing.
+        uploads: number of times that a picture was sent, whole or in part.
+        bytes: bytes of pictures that were sent.
+        credits: credits that count towards the limits.
+        unknown: number of uploads that may have been billed without a result.
     """
 
     uploads: int = 0
@@ -94,7 +94,7 @@ class Total:
     unknown: int = 0
 
     def add(self, one: dict[str, Any]) -> None:
-        """Count one more."""
+        """Add an upload."""
         self.uploads += 1
         self.bytes += one["bytes"]
         self.credits = round(self.credits + one["counted"], 6)
@@ -102,14 +102,14 @@ class Total:
 
 
 def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Every upload, the oldest first, as people and programs are told: the bytes are those that left."""
+    """Yield every upload, the oldest first, as a record of `COLUMNS`; ``bytes`` left this process."""
     for row in ledger.all():
         sent = row["sent"]
         told = {
             **row,
             "at": rfc3339(row["began_us"]),
             "end": row["outcome"] or _UNDER_WAY,
-            # Where the end is not known all of it may have left.
+            # If the end is unknown, everything may have been sent.
             "bytes": row["bytes"] if sent is None else sent,
             "again": bool(row["again"]),
             "cause": row["cause"] or "",
@@ -118,7 +118,7 @@ def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def webhooks(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Every request to a webhook, the oldest first, as people and programs are told: the bytes are those that left this process."""
+    """Yield every request to a webhook, the oldest first, as a record of `WEBHOOK_COLUMNS`; ``bytes`` left this process."""
     for row in ledger.webhooks():
         told = {
             **row,
@@ -132,7 +132,7 @@ def webhooks(ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def totals(found: Iterable[dict[str, Any]], by: GroupBy) -> dict[str, Total]:
-    """Sums by day or folder, in the order of their names."""
+    """Return the sums by day or folder, sorted by name."""
     sums: dict[str, Total] = {}
     for one in found:
         name = utc_day(one["at"]) if by is GroupBy.DAY else one["folder"]
@@ -147,13 +147,13 @@ def as_json(
     *,
     told: Iterable[dict[str, Any]] = (),
 ) -> None:
-    """Write one document; what is long is written as it is read.
+    """Write one JSON document. Lists are written as they are read.
 
     Args:
         found: the uploads.
-        by: what is summed up by; None: all are written one by one.
-        out: where to.
-        told: the requests to webhooks; sums are about uploads alone.
+        by: key of the sums; None: all entries are written one by one.
+        out: output.
+        told: the requests to webhooks; sums cover uploads only.
     """
     if by is not None:
         sums = {name: asdict(total) for name, total in totals(found, by).items()}
@@ -168,7 +168,7 @@ def as_json(
 
 
 def webhooks_as_csv(told: Iterable[dict[str, Any]], out: TextIO) -> None:
-    """Write the requests to webhooks as a table, as `as_csv` does uploads."""
+    """Write the requests to webhooks as a CSV table, as `as_csv` does uploads."""
     table = csv.writer(out, lineterminator="\n")
     table.writerow(WEBHOOK_COLUMNS)
     for one in told:
@@ -176,7 +176,7 @@ def webhooks_as_csv(told: Iterable[dict[str, Any]], out: TextIO) -> None:
 
 
 def as_csv(found: Iterable[dict[str, Any]], by: GroupBy | None, out: TextIO) -> None:
-    """Write a table, with its headings; a text that a spreadsheet would take for a formula is made harmless."""
+    """Write a CSV table with headings. A text that a spreadsheet would take for a formula is made harmless."""
     table = csv.writer(out, lineterminator="\n")
     if by is not None:
         table.writerow((by.value, "uploads", "bytes", "credits", "unknown"))

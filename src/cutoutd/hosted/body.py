@@ -1,6 +1,6 @@
-"""The body of an upload: a picture, read in small pieces, each only if the upload goes on, and no bytes but those announced.
+"""The body of an upload: a picture that is read in small pieces, with a check for cancellation before each.
 
-It must not know where they go.
+It must not know where the body is sent.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     from cutoutd.hosted.provider import HttpRequest
 
 _PIECE: Final = 24 << 10
-"""Bytes: little is on its way when somebody says stop; a multiple of 3, as base64 likes it."""
+"""Bytes of a piece: small, so that little is on its way at a cancellation; a multiple of 3 for base64."""
 
 
 class Announced(Protocol):
-    """A message that says what its file holds."""
+    """A message that announces size and digest of its file."""
 
     @property
     def bytes(self) -> int:
-        """The file's size."""
+        """Size of the file, in bytes."""
 
     @property
     def sha256(self) -> str:
-        """Of its content."""
+        """SHA-256 of the content, hex."""
 
 
 class AlteredError(Exception):
-    """The file in the outbox is not what its request announced."""
+    """The file in the outbox is not the one that its request announced."""
 
 
 class RequestBody:
-    """A request's picture, opened once: what is checked is what is sent.
+    """The picture of a request, opened once, so that the bytes that are checked are those that are sent.
 
     Args:
-        path: of the picture.
-        request: what it should be.
+        path: path of the picture.
+        request: the message that announces it.
 
     Attributes:
         sent: bytes of the picture that were handed over.
-        is_complete: the last piece was handed over, so the service may have it all.
+        is_complete: whether the last piece was handed over, so that the service may have the whole picture.
 
     Raises:
-        AlteredError: it is not there, or something else.
+        AlteredError: the file is missing, or not the announced one.
     """
 
     def __init__(self, path: Path, request: Announced) -> None:
@@ -71,14 +71,14 @@ class RequestBody:
         os.close(self._descriptor)
 
     def pieces(self, http_request: HttpRequest, check_cancelled: Callable[[], None]) -> Iterator[bytes]:
-        """The whole body of an HTTP request, piece by piece, from the start.
+        """Yield the body of an HTTP request, piece by piece, from the start.
 
         Args:
-            http_request: what stands around the picture, and how it is written.
-            check_cancelled: raises if the next piece may not go.
+            http_request: what surrounds the picture, and its encoding.
+            check_cancelled: raises if the next piece must not be sent.
 
         Raises:
-            AlteredError: the file was changed meanwhile; its last piece is not given then.
+            AlteredError: the file was changed meanwhile; the last piece is not sent then.
         """
         self.sent = 0
         self.is_complete = False

@@ -1,11 +1,11 @@
 """One POST to the service and its answer: the only way in this program by which a picture leaves the machine.
 
-TLS is verified, against the authorities that come with the client alone; no proxy, no password file and no redirect is
-picked up from anywhere; unencrypted requests go to near addresses only, whatever a name resolves to. An answer's bytes
-are taken as they come: nothing is unpacked, and what says that it is packed is refused. It must not decide what an
-answer means, nor try anything twice.
+TLS is verified against the authorities that come with the client. No proxy, password file or redirect is used. Unencrypted
+requests go to local addresses only, whatever a name resolves to. The bytes of an answer are taken as they come: nothing is
+decompressed, and an answer that is marked as compressed is refused. It must not decide what an answer means, nor try
+anything twice.
 
-The client is httpcore, on which httpx is built: it lets every wait be bounded by one deadline, and unpacks nothing.
+The client is httpcore, on which httpx is built: it allows one deadline for all waits, and decompresses nothing.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ if TYPE_CHECKING:
 _CONNECT_S: Final = 10.0
 _WRITE_S: Final = 60.0
 _IDLE_S: Final = 3.0
-"""How long an idle connection is kept: shorter than servers do, so that none closes it under the next upload."""
+"""Seconds for which an idle connection is kept: less than servers do, so that none is closed under the next upload."""
 
 _SEND_BUFFER: Final = 128 << 10
-"""Bytes that may be with the kernel, and no longer ours to stop."""
+"""Bytes that the kernel may hold, where a cancellation cannot stop them."""
 
 SOCKET_OPTIONS: Final[Sequence[tuple[int, int, int] | tuple[int, int, bytes]]] = (
     (socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER),
-    # What the kernel still holds when we stop is thrown away, not sent.
+    # What the kernel still holds at a cancellation is discarded, not sent.
     (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
 )
 
 _WHOLE_EXCHANGE: Final = 5
-"""Times the time-out that all of it may take, besides the time for the upload."""
+"""Time for an exchange, in multiples of the configured timeout, besides the time for the upload."""
 
 _SLOWEST_LINE: Final = 16 << 10
-"""Bytes a second at which a picture must be sent at least: a line of 128 kbit/s."""
+"""Slowest rate of an upload, in bytes a second: a line of 128 kbit/s."""
 
 _COMPLAINT: Final = 64 << 10
-"""Bytes of an answer that is an error, of which a line is shown."""
+"""Bytes that are read of an error, of which a line is shown."""
 
 _WITHOUT_BODY: Final = frozenset({101, 204, 304})
 
@@ -67,8 +67,8 @@ class UnsentError(Exception):
     """The service cannot have the whole picture, so sending it again costs nothing.
 
     Args:
-        cause: in words.
-        is_offline: the service could not even be reached.
+        cause: reason, in words.
+        is_offline: whether the service could not be reached.
     """
 
     def __init__(self, cause: str, *, is_offline: bool = False) -> None:
@@ -77,23 +77,23 @@ class UnsentError(Exception):
 
 
 class UntrustedError(Exception):
-    """Whoever answers at the address is not who it should be, or not where it may be."""
+    """The server is not the expected one, or its address is not allowed."""
 
 
 class UnansweredError(Exception):
-    """The service has the whole picture, and gave no whole answer: it may have been billed."""
+    """The service has the whole picture and gave no complete answer: it may have been billed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpResponse:
-    """What came back.
+    """An HTTP response.
 
     Attributes:
-        status: of HTTP.
-        headers: names in small letters.
-        content: the body's beginning, if it is an error; a picture is in its file.
-        bytes: of the body.
-        flaw: what is wrong with the body as such: cut short, or too long; empty if nothing is.
+        status: status code.
+        headers: headers, with names in lower case.
+        content: beginning of the body of an error; a picture is in its file.
+        bytes: length of the body.
+        flaw: what is wrong with the body: cut short, or too long; empty if nothing is.
     """
 
     status: int
@@ -104,15 +104,15 @@ class HttpResponse:
 
 
 class ServiceClient:
-    """A client for one service; safe to share between threads.
+    """A client for one service; thread-safe.
 
     Args:
-        hosted: where it is.
-        clock: its monotonic side.
+        hosted: settings of the service.
+        clock: source of monotonic time.
     """
 
     def __init__(self, hosted: HostedSettings, clock: Clock) -> None:
-        # What it would log holds headers, and so the key.
+        # The log of the library would contain headers, and so the key.
         logging.getLogger("httpcore").setLevel(logging.CRITICAL)
         self._address = hosted.address
         self._is_private_allowed = hosted.allow_private_http
@@ -134,7 +134,7 @@ class ServiceClient:
 
     @staticmethod
     def boundary() -> str:
-        """What stands between the parts of a form, and in no picture."""
+        """Return a separator for the parts of a form, which occurs in no picture."""
         return secrets.token_hex(16)
 
     def ask(
@@ -148,19 +148,19 @@ class ServiceClient:
         begin: Callable[[], None],
         check_cancelled: Callable[[], None],
     ) -> HttpResponse:
-        """Send a picture, and take the answer.
+        """Send a picture and read the answer.
 
         Args:
-            http_request: how it is asked.
+            http_request: the request, without the picture.
             request_body: the picture.
             announced: bytes of the picture.
-            into: a file that does not exist yet, for the answer's body if it is no error; not synced.
-            at_most: bytes of that body.
-            begin: is called before the request's first byte leaves, once there is a connection.
-            check_cancelled: is called before each piece; raises what stops the upload, and that is passed on.
+            into: path of a new file for the body of an answer that is no error; not synced.
+            at_most: limit of that body, in bytes.
+            begin: called before the first byte of the request is sent, once there is a connection.
+            check_cancelled: called before each piece; an exception of it stops the upload and is raised further.
 
         Raises:
-            UnsentError, UntrustedError, UnansweredError: see there.
+            UnsentError, UntrustedError, UnansweredError: as documented there.
         """
 
         def trace(event: str, _: Mapping[str, Any]) -> None:
@@ -183,7 +183,7 @@ class ServiceClient:
 
     @contextmanager
     def _service_errors(self, request_body: RequestBody) -> Iterator[None]:
-        """Raise the client library's errors as what they mean for the picture."""
+        """Translate the errors of the client library into what they mean for the picture."""
         try:
             yield
         except httpcore.ConnectError as error:
@@ -206,12 +206,12 @@ class ServiceClient:
 
     @property
     def _exchange(self) -> ExchangeLimits:
-        """That of the calling thread."""
+        """Limits of the calling thread's exchange."""
         exchange: ExchangeLimits = self._own.exchange
         return exchange
 
     def _timeouts(self) -> dict[str, float]:
-        """Of single waits, within the whole exchange's."""
+        """Return the timeouts of single waits, within the limit of the exchange."""
         connect_s = min(self._timeout_s, _CONNECT_S)
         return {
             "connect": connect_s,
@@ -221,7 +221,7 @@ class ServiceClient:
         }
 
     def _where(self, path: str) -> tuple[httpcore.URL, str]:
-        """Where to, and the name it is asked for by."""
+        """Return the URL to connect to, and the host name of the request."""
         place = self._address
         target = f"{place.path}{path}".encode("ascii")
         if place.is_encrypted:
@@ -245,7 +245,7 @@ class ServiceClient:
         is_picture = response.status in SUCCESS
         content, count, flaw = b"", 0, ""
         limit = at_most if is_picture else _COMPLAINT
-        # Whatever it says it is packed with: a few bytes may stand for gigabytes, and nobody asked for it.
+        # Compression is never accepted: a few bytes may stand for gigabytes.
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding != "identity":
             words = "".join(letter for letter in encoding[:40] if letter.isprintable())
@@ -265,7 +265,7 @@ class ServiceClient:
             except BREAKS as error:
                 flaw = f"the answer broke off ({BREAK_WORDS.get(type(error), str(error))})"
         if response.status in _WITHOUT_BODY:
-            # What follows all the same would be read as the answer to the next picture.
+            # A body that follows all the same would be read as the answer to the next picture.
             response.extensions["network_stream"].close()
         return HttpResponse(status=response.status, headers=headers, content=content, bytes=count, flaw=flaw)
 

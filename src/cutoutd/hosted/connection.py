@@ -1,8 +1,8 @@
-"""Connections to the service, each step of which is bounded by its exchange: look-up, connect, TLS, writes and reads.
+"""Connections to the service. Each step is bounded by its exchange: look-up, connect, TLS, writes and reads.
 
-A socket's own time-out bounds one call, so that a server which sends a byte now and then is never late, and a resolver
-has none. Time in which this process did not run does not count: a laptop's lid or a stopped process is nobody's delay.
-It must not speak HTTP, nor decide where pictures go.
+The timeout of a socket bounds a single call, so a server that sends a byte now and then is never late, and a resolver has
+no timeout. Time in which this process did not run does not count, such as while a laptop sleeps. It must not speak HTTP,
+nor decide where pictures go.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ _Result = TypeVar("_Result")
 
 _STEP_S: Final = 0.25
 _LONGEST_STEP_S: Final = 1.0
-"""Nothing here waits for longer at a time; what is above it between two looks was not spent running."""
+"""Longest wait of a single step; anything longer between two checks is time in which the process did not run."""
 
 MAX_HEAD_BYTES: Final = 256 << 10
-"""Before an answer's body begins: its headers, and any number of interim answers (1xx)."""
+"""Bytes before the body of an answer: its headers, and any interim answers (1xx)."""
 
 
 class LimitExceededError(Exception):
-    """The exchange takes longer, or more, than it may."""
+    """The exchange exceeds its limit of time or size."""
 
 
 class ForbiddenAddressError(Exception):
-    """A name leads to where nothing may be sent."""
+    """A name leads to an address where nothing may be sent."""
 
 
 class ExchangeLimits:
-    """One exchange; belongs to one thread.
+    """The limits of one exchange; belongs to one thread.
 
     Args:
-        clock: its monotonic side.
-        limit_s: seconds of running time that all of it may take.
+        clock: source of monotonic time.
+        limit_s: seconds of running time for the whole exchange.
     """
 
     def __init__(self, clock: Clock, *, limit_s: float) -> None:
@@ -56,31 +56,31 @@ class ExchangeLimits:
         self._is_in_body = False
 
     def ran_s(self) -> float:
-        """Seconds that it has taken so far, without those in which this process did not run."""
+        """Return the seconds that it has taken so far, without those in which this process did not run."""
         now_s = self._clock.monotonic_s()
         self._ran_s += min(now_s - self._looked_s, _LONGEST_STEP_S)
         self._looked_s = now_s
         return self._ran_s
 
     def check(self) -> None:
-        """See that there is time left.
+        """Check that there is time left.
 
         Raises:
-            OverrunError: there is none.
+            LimitExceededError: there is none.
         """
         if self.ran_s() >= self._limit_s:
             raise LimitExceededError
 
     def steps(self, timeout_s: float) -> float:
-        """How long to wait for something now, at most; 0 once ``timeout_s`` of running time or all time is over.
+        """Return how long to wait now, at most; 0 once ``timeout_s`` or the limit of the exchange is reached.
 
         Args:
-            timeout_s: as `ran_s` counts: when the wait is over.
+            timeout_s: end of the wait, as counted by `ran_s`.
         """
         return max(0.0, min(_STEP_S, timeout_s - self.ran_s(), self._limit_s - self._ran_s))
 
     def wait(self, descriptor: int, events: int, timeout_s: float) -> bool:
-        """Wait until a descriptor is ready, but no longer than ``timeout_s``; whether it is."""
+        """Wait until a descriptor is ready, up to ``timeout_s``. Returns whether it is."""
         poll = select.poll()
         poll.register(descriptor, events)
         until_s = self.ran_s() + timeout_s
@@ -90,19 +90,19 @@ class ExchangeLimits:
         return False
 
     def renew(self) -> None:
-        """Something useful came: the time begins again."""
+        """Restart the time limit, since useful data came."""
         self._limit_s += self.ran_s() - self._renewed_s
         self._renewed_s = self._ran_s
 
     def begin_body(self) -> None:
-        """The answer's headers are there: whoever reads its body bounds that."""
+        """Record that the headers of the answer are there: the reader of the body limits its size."""
         self._is_in_body = True
 
     def came(self, count: int) -> None:
-        """Bytes came.
+        """Count bytes that came.
 
         Raises:
-            OverrunError: more than an answer's headers can be, and no body began.
+            LimitExceededError: there are more than headers can have, and no body began.
         """
         self.check()
         if not self._is_in_body:
@@ -112,10 +112,9 @@ class ExchangeLimits:
 
 
 class Resolver:
-    """Looks names up in a thread of its own, since the C library's look-up knows no deadline.
+    """Resolves names in a separate thread, since the resolver of the C library has no timeout.
 
-    One look-up is under way at a time: those that wait for the same one share it, so that a resolver which hangs costs
-    one thread.
+    Requests for the same name share one look-up, so that a resolver that hangs costs one thread.
     """
 
     def __init__(self) -> None:
@@ -123,7 +122,7 @@ class Resolver:
         self._searches: dict[tuple[str, int], _Search] = {}
 
     def find(self, host: str, port: int, exchange: ExchangeLimits, timeout_s: float) -> list[str]:
-        """The numbers of a name, in the system's order.
+        """Return the addresses of a name, in the order of the system.
 
         Raises:
             OSError: there is none, or none was found in time.
@@ -175,10 +174,10 @@ class ConnectionBackend(httpcore.NetworkBackend):
     """Makes connections.
 
     Args:
-        resolver: finds names.
-        exchange: gives that of the calling thread.
-        options: of each socket.
-        check: is told the numbers of a name before any of them is connected to, and may raise.
+        resolver: resolves names.
+        exchange: returns the limits of the calling thread's exchange.
+        options: options of each socket.
+        check: called with the addresses of a name before any of them is connected to; may raise.
     """
 
     def __init__(
@@ -201,7 +200,7 @@ class ConnectionBackend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 -- the interface's
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 -- ours are the same for all
     ) -> httpcore.NetworkStream:
-        """Connect to the first number of a name that answers."""
+        """Connect to the first address of a name that answers."""
         exchange, wait_s = self._exchange(), timeout or 0.0
         failure: OSError = OSError(0, "the name has no number")
         try:
@@ -218,7 +217,7 @@ class ConnectionBackend(httpcore.NetworkBackend):
         raise kind(str(failure)) from failure
 
     def connect_unix_socket(self, *_: object, **__: object) -> httpcore.NetworkStream:
-        """Never: the service is reached by a network."""
+        """Raise an error: the service is reached over a network only."""
         raise httpcore.UnsupportedProtocol("not over a socket of this machine")
 
     def _connected(self, number: str, port: int, timeout_s: float) -> socket.socket:
@@ -237,10 +236,10 @@ class ConnectionBackend(httpcore.NetworkBackend):
         return made
 
     def _await(self, begun: socket.socket, timeout_s: float) -> None:
-        """Wait until a connection that was begun is there.
+        """Wait until a connection is established.
 
         Raises:
-            OSError: it will not be, or not in time.
+            OSError: it fails, or not in time.
         """
         if not self._exchange().wait(begun.fileno(), select.POLLOUT, timeout_s):
             raise TimeoutError(0, "no answer")
@@ -249,11 +248,11 @@ class ConnectionBackend(httpcore.NetworkBackend):
 
 
 class Stream(httpcore.NetworkStream):
-    """A connection that is there.
+    """An established connection.
 
     Args:
-        connection: a socket that does not block.
-        exchange: gives that of the calling thread.
+        connection: a non-blocking socket.
+        exchange: returns the limits of the calling thread's exchange.
     """
 
     def __init__(self, connection: socket.socket, exchange: Callable[[], ExchangeLimits]) -> None:
@@ -261,7 +260,7 @@ class Stream(httpcore.NetworkStream):
         self._exchange = exchange
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come; nothing at its end."""
+        """Read what has come; empty at the end."""
         try:
             data = self._patiently(lambda: self._connection.recv(max_bytes), select.POLLIN, timeout)
             self._exchange().came(len(data))
@@ -272,7 +271,7 @@ class Stream(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """All of it."""
+        """Write the whole buffer."""
         rest = memoryview(buffer)
         try:
             while rest:
@@ -285,13 +284,13 @@ class Stream(httpcore.NetworkStream):
             raise httpcore.WriteError(str(error)) from error
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._connection.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Encrypt it."""
+        """Start TLS on the connection."""
         try:
             encrypted = ssl_context.wrap_socket(
                 self._connection, server_hostname=server_hostname, do_handshake_on_connect=False
@@ -307,7 +306,7 @@ class Stream(httpcore.NetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 -- the interface's
-        """What the pool asks: whether an idle connection has ended, and the terms of the encryption."""
+        """Return what the pool queries: whether an idle connection has ended, and the TLS object."""
         if info == "is_readable":
             if self._connection.fileno() < 0:
                 return True  # closed by us: there is nothing to wait for
@@ -319,7 +318,7 @@ class Stream(httpcore.NetworkStream):
         return None
 
     def _patiently(self, operation: Callable[[], _Result], usual: int, timeout_s: float | None) -> _Result:
-        """Do what would block again and again until it is done; a TLS connection may have to write to read."""
+        """Repeat an operation that would block until it succeeds. A TLS connection may have to write in order to read."""
         exchange = self._exchange()
         until_s = exchange.ran_s() + (timeout_s or 0.0)
         while True:

@@ -1,7 +1,7 @@
 """What all uploads of a run share: settings, ledger, route and client; their replies, log lines and cancellation.
 
-A cancellation is read from the disk before every piece, and never remembered, so that it takes effect at once. This module
-must not know how any upload goes.
+A cancellation is read from the disk before every piece, and never cached, so that it takes effect at once. This module must
+not know the course of an upload.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class UploadContext:
     """What all uploads share.
 
     Attributes:
-        settings: whose folders are tagged, and for what.
-        configuration: their `uploads_sha256`.
+        settings: the configuration, with the tagged folders.
+        configuration: `uploads_sha256` of the settings.
         paths: outbox and inbox.
-        ledger, budget, route, client, provider, response_cache: see there.
-        clock: wall and steady time.
-        key: of the service; None without one.
+        ledger, budget, route, client, provider, response_cache: as documented there.
+        clock: wall and monotonic time.
+        key: key of the service; None without one.
         stopping: set when nothing more is to be sent.
-        crash_marks: which requests are being looked at.
+        crash_marks: marks of the requests that are being processed.
     """
 
     settings: Settings
@@ -70,30 +70,30 @@ class UploadContext:
 
     @property
     def host(self) -> str:
-        """Where pictures go."""
+        """Host that pictures are sent to."""
         return self.settings.hosted.address.authority
 
     def scrubbed(self, said: str) -> str:
-        """Words of a stranger's, without our key."""
+        """Remove our key from a text of the service."""
         return self.key.scrubbed(said) if self.key is not None else said
 
     def is_deferred(self, request: Request) -> bool:
-        """Whether a request waits since the supervisor that made it goes by another configuration.
+        """Whether a request waits because its supervisor has another configuration.
 
-        Which of the two is newer does not matter: one of both processes reads the other's before long.
+        Which of the two is newer does not matter: one of the processes will soon read the other's.
         """
         return request.settings != self.configuration and bool(inadmissible(request, self.settings))
 
     def cancellation(self, request: Request) -> Cancellation:
-        """Asks whether a request's upload is to stop."""
+        """Return the cancellation check of a request."""
         return Cancellation(paths=self.paths, id=request.id, stopping=self.stopping)
 
     def price(self, request: Request) -> float:
-        """Credits a request is expected to cost."""
+        """Return the credits that a request is expected to cost."""
         return self.provider.price(upload_of(request))
 
     def cache_key(self, request: Request, options: str) -> str:
-        """Under what the response to a request is kept."""
+        """Return the key under which the response to a request is kept."""
         return content_key(
             sha256=request.sha256, provider=self.provider.name, host=self.host, options=options
         )
@@ -111,7 +111,7 @@ class UploadContext:
         charged: float | None = None,
         repeated: bool = False,
     ) -> UploadReply:
-        """A request's reply; with a body, it names the file of that name in the inbox."""
+        """Return the reply to a request; with a body, it names the request's body file in the inbox."""
         return UploadReply(
             id=request.id,
             outcome=outcome,
@@ -130,16 +130,16 @@ class UploadContext:
 
     @staticmethod
     def log(event: str, request: Request, **said: object) -> None:
-        """One line about a request; what is not known is left out."""
+        """Log one line about a request, without values that are empty."""
         known = {name: value for name, value in said.items() if value not in (None, "")}
         logs.get(folder=request.folder, job=request.job, request=request.id).info(event, **known)
 
 
 def inadmissible(request: Request, settings: Settings) -> str:
-    """Why a request is not sent, whatever the supervisor thinks; empty if it may be.
+    """Return why a request is not sent, whatever the supervisor says; empty if it may be.
 
     Args:
-        request: as it lay in the outbox.
+        request: request from the outbox.
         settings: the uploader's own reading of the configuration.
     """
     if request.folder not in {folder.name for folder in settings.tagged}:
@@ -156,13 +156,13 @@ _NAP_S: Final = 0.1
 
 
 class StopFlag:
-    """Whether the uploader is to end; a signal's handler may say so, since nothing here takes a lock."""
+    """Whether the uploader is to stop. A signal handler may set it, since it takes no lock."""
 
     def __init__(self) -> None:
         self._is_set = False
 
     def set(self) -> None:
-        """Nothing more is to be sent."""
+        """Stop: nothing more is to be sent."""
         self._is_set = True
 
     def is_set(self) -> bool:
@@ -170,7 +170,7 @@ class StopFlag:
         return self._is_set
 
     def wait(self, seconds: float) -> None:
-        """Wait, at most until it is set, or a moment longer."""
+        """Wait until the flag is set, or for so many seconds."""
         end_s = time.monotonic() + seconds
         while not self._is_set and (rest_s := end_s - time.monotonic()) > 0:
             time.sleep(min(_NAP_S, rest_s))
@@ -185,7 +185,7 @@ class CancelReason(StrEnum):
 
 
 class CancelledError(Exception):
-    """The next piece may not go."""
+    """The next piece must not be sent."""
 
     def __init__(self, reason: CancelReason) -> None:
         super().__init__(str(reason))
@@ -194,12 +194,12 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cancellation:
-    """Asks whether one request's upload is to stop.
+    """Checks whether the upload of a request is to stop.
 
     Attributes:
-        paths: with its file, and the one that stops all.
-        id: the request's.
-        stopping: set when the uploader is to end.
+        paths: directories with the request, and the file that pauses all uploads.
+        id: id of the request.
+        stopping: set when the uploader is to stop.
     """
 
     paths: SpoolPaths
@@ -207,10 +207,10 @@ class Cancellation:
     stopping: StopFlag
 
     def check(self) -> None:
-        """See that nobody wants it stopped.
+        """Check that the upload may go on.
 
         Raises:
-            CancelledError: somebody does.
+            CancelledError: it may not.
         """
         if self.stopping.is_set():
             raise CancelledError(CancelReason.ENDING)
@@ -220,10 +220,10 @@ class Cancellation:
             raise CancelledError(CancelReason.WITHDRAWN)
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not a moment after somebody wants it stopped.
+        """Wait, with frequent checks.
 
         Raises:
-            CancelledError: somebody does.
+            CancelledError: the upload is to stop.
         """
         while seconds > 0:
             self.check()

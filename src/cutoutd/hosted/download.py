@@ -1,8 +1,8 @@
-"""Fetches one published file by HTTPS, for a person's own command: `cutoutd models fetch`.
+"""Fetches one published file by HTTPS, for the command `cutoutd models fetch`.
 
-From one address, and from where that sends it among hosts that were named before. A download that broke off is resumed
-where it ended, unless the file was changed since. It sends nothing but the request. It must not look at what it fetched: that
-is checked, and tried behind the sandbox, before anything relies on it.
+It asks one address, and follows redirects to listed hosts only. An interrupted download is resumed, unless the file was
+changed since. It sends nothing but the request. It must not look at the content: that is checked, and tried in the sandbox,
+before it is used.
 
 HTTP: RFC 9110, ranges in section 14, If-Range in 13.1.5.
 """
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from cutoutd.hosted.partial import PartialFile
 
 STALL_S: Final = 60.0
-"""Seconds for an answer's headers, and then for each MiB: a line that is slower than 17 kB/s is no line for a model."""
+"""Seconds for the headers of an answer, and then for each MiB: slower than 17 kB/s counts as stalled."""
 
 MAX_BYTES: Final = 2 << 30
-"""Of a file whose size is not published: twice that of the largest model that is."""
+"""Limit of a file whose size is not published: twice that of the largest one that is."""
 
 _CONNECT_S: Final = 10.0
 _PROGRESS_BYTES: Final = 1 << 20
 _REDIRECTS: Final = 5
 _ATTEMPTS: Final = 5
-"""Times that a download is resumed by itself, each time only if the one before brought something."""
+"""Attempts at a download; each further one is made only if the one before brought something."""
 
 _REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
 _WHOLE, _PART, _NO_SUCH_RANGE = 200, 206, 416
@@ -47,28 +47,28 @@ _BREAKS: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.Pro
 
 
 class FetchError(ModelError):
-    """It could not be fetched; what is here of it stays."""
+    """The file could not be fetched; what came so far is kept."""
 
     title = "The model could not be fetched"
     advice = ""
 
 
 class BrokenOffError(FetchError):
-    """Nothing is wrong but the line: it can be resumed."""
+    """The connection failed: the download can be resumed."""
 
 
 class _ChangedError(FetchError):
-    """What is there is not what we have the beginning of: it begins again from the start."""
+    """The file on the server is not the one that was begun: the download starts again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownloadTarget:
-    """What is to be fetched.
+    """What to fetch.
 
     Attributes:
-        url: where it is published, https.
-        hosts: where that may send us on to: host, and port if it is not 443.
-        bytes: its size; 0: not known.
+        url: published address, https.
+        hosts: hosts that it may be redirected to, with the port if it is not 443.
+        bytes: size; 0: unknown.
     """
 
     url: str
@@ -78,11 +78,11 @@ class DownloadTarget:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContactedHost:
-    """A server that was asked.
+    """A server that was contacted.
 
     Attributes:
-        host: and its port, if that is not 443.
-        answer: what it did, in words.
+        host: host, with the port if it is not 443.
+        answer: its answer, in words.
     """
 
     host: str
@@ -90,17 +90,17 @@ class ContactedHost:
 
 
 class Download:
-    """One file.
+    """The download of one file.
 
     Args:
-        wanted: what, and from where.
-        partial: where to.
-        clock: its monotonic side.
-        on_progress: is called with how many bytes are here, and how many there will be; 0: nobody knows.
-        context: of TLS; None: the authorities that come with the client.
+        wanted: what to fetch.
+        partial: file that it is written to.
+        clock: source of monotonic time.
+        on_progress: called with the number of bytes so far, and the total; 0: unknown.
+        context: TLS context; None: the authorities that come with the client.
 
     Attributes:
-        contacts: every server that was asked, in order.
+        contacts: all servers that were contacted, in order.
     """
 
     def __init__(
@@ -126,11 +126,11 @@ class Download:
         self.contacts: list[ContactedHost] = []
 
     def fetch(self) -> None:
-        """Fetch it, or what is missing of it.
+        """Fetch the file, or the missing part of it.
 
         Raises:
-            BrokenOffError: the line broke, or nothing came for too long; what came stays.
-            FetchError: the server has it not, has another, or sends elsewhere; or it cannot be written here.
+            BrokenOffError: the connection failed or stalled; what came is kept.
+            FetchError: the server does not have the file, has another one, or redirects elsewhere; or it cannot be written.
         """
         why = ""
         with self._pool:
@@ -149,7 +149,7 @@ class Download:
         raise BrokenOffError(f"it was tried {_ATTEMPTS} times; the last time: {why}")
 
     def _follow(self) -> None:
-        """Ask, and go where that sends us, if we may."""
+        """Send the request, and follow allowed redirects."""
         url = _parsed(self._wanted.url)
         for _ in range(_REDIRECTS + 1):
             try:
@@ -158,7 +158,7 @@ class Download:
                 said = _words(error)
                 self._answered(said)
                 raise BrokenOffError(f"{_authority(url)}: {said}") from error
-            except OSError as error:  # of the file: the client has its own errors for the line
+            except OSError as error:  # of the file: the client has its own errors for the connection
                 raise FetchError(
                     f"it cannot be written ({error.strerror})",
                     path=self._partial.path,
@@ -186,7 +186,7 @@ class Download:
         return onward
 
     def _ask(self, url: httpcore.URL) -> str | None:
-        """Ask one server; return where it sends us, or None once all of the file is here."""
+        """Ask one server. Returns where it redirects to, or None once the whole file is here."""
         self._exchange = ExchangeLimits(self._clock, limit_s=STALL_S)
         offset, version = self._partial.size, self._partial.version
         self.contacts.append(
@@ -204,7 +204,7 @@ class Download:
                 return said["location"]
             if response.status == _NO_SUCH_RANGE and version:
                 self._answered("has not the part that is missing")
-                self._partial.begin("")  # another file than it was, and a shorter one
+                self._partial.begin("")  # the file on the server is another, shorter one
                 raise _ChangedError("the file was changed")
             total = self._begin(_authority(url), response.status, said)
             self._exchange.renew()
@@ -218,7 +218,7 @@ class Download:
         return None
 
     def _begin(self, host: str, status: int, said: dict[str, str]) -> int:
-        """See what the answer is, and make the file ready for it; return how large it will be, 0 if nobody knows."""
+        """Check the answer and prepare the file. Returns the total size; 0: unknown."""
         if said.get("content-encoding", "identity").strip().lower() != "identity":
             raise self._refused(host, "answers with something packed, and was asked for the file as it is")
         length = int(said["content-length"]) if said.get("content-length", "").isdecimal() else 0
@@ -263,7 +263,7 @@ class Download:
         self._partial.sync()
 
     def _answered(self, words: str) -> None:
-        """Say of the server that was asked last what it did."""
+        """Record the answer of the last server."""
         self.contacts[-1] = replace(self.contacts[-1], answer=words)
 
     def _refused(self, host: str, words: str) -> FetchError:
@@ -289,7 +289,7 @@ def _authority(url: httpcore.URL) -> str:
 
 
 def _version(said: dict[str, str]) -> str:
-    """What If-Range may be asked with: a strong validator, or a date; empty if there is none."""
+    """Return the validator for If-Range: a strong ETag or a date; empty if there is none."""
     tag = said.get("etag", "")
     return tag if tag.startswith('"') else said.get("last-modified", "") if not tag else ""
 

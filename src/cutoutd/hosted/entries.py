@@ -1,4 +1,4 @@
-"""What the ledger says of an upload: before it begins, once it is over, and summed up for a day.
+"""The records of the ledger: an upload before it begins, its end, and the sums of a day.
 
 Values only; `cutoutd.hosted.ledger` writes and reads them.
 """
@@ -17,10 +17,10 @@ class AttemptOutcome(StrEnum):
     """How a single upload ended."""
 
     OK = "ok"  # with a whole reply
-    FAILED = "failed"  # the provider will not cut this picture
-    UNKNOWN = "unknown"  # it was sent, and no whole answer came
-    WITHDRAWN = "withdrawn"  # stopped at our wish, before its last byte
-    REFUSED = "refused"  # not now; charged nothing, and is tried again
+    FAILED = "failed"  # the provider refuses this picture
+    UNKNOWN = "unknown"  # it was sent, and no complete answer came
+    WITHDRAWN = "withdrawn"  # stopped at our request, before its last byte
+    REFUSED = "refused"  # not now; nothing was charged, and there will be another attempt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,10 +28,10 @@ class AttemptStart:
     """What is known of an upload before it begins.
 
     Attributes:
-        request: the message.
-        provider, host, options: whom it is asked of, and what.
-        expected: credits.
-        began_us: UTC microseconds.
+        request: the request.
+        provider, host, options: the service, and what is asked of it.
+        expected: expected credits.
+        began_us: start, UTC microseconds.
     """
 
     request: Request
@@ -44,7 +44,7 @@ class AttemptStart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptEnd:
-    """What is known of it afterwards; None where it is not known."""
+    """The end of an upload; None where a value is unknown."""
 
     end: AttemptOutcome
     status: int | None = None
@@ -59,14 +59,14 @@ class AttemptEnd:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PastAttempt:
-    """An upload that is over, as far as it matters to a later one.
+    """A finished upload, as far as it matters to a later one.
 
     Attributes:
-        row: its number.
-        request: the message's id.
-        end, credits, sent, cause: as it was closed.
-        began_us: UTC microseconds.
-        body, reply_sha256: of its reply; None without one.
+        row: row in the ledger.
+        request: id of the request.
+        end, credits, sent, cause: values of its end.
+        began_us: start, UTC microseconds.
+        body, reply_sha256: kind and digest of its reply; None without one.
     """
 
     row: int
@@ -82,7 +82,7 @@ class PastAttempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DayUsage:
-    """What a folder's uploads of a day come to."""
+    """Sums of a folder's uploads of a day."""
 
     uploads: int = 0
     bytes: int = 0

@@ -1,6 +1,6 @@
-"""The service's key: read once, by the uploader alone, and never shown.
+"""The key of the service: read once, by the uploader alone, and never shown.
 
-It must not be written anywhere, nor stand in a message: whatever the service says passes `Key.scrubbed` first.
+It must not be written anywhere, nor occur in a message: every text of the service passes `Key.scrubbed` first.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_CHARACTERS: Final = 512
-_RIGHT: Final = re.compile(r"[!-~]{1,512}")  # what may stand in a header, without spaces
+_RIGHT: Final = re.compile(r"[!-~]{1,512}")  # characters that a header may have, without spaces
 _HIDDEN: Final = "[key]"
 _ADVICE: Final = "It takes a file with the key in its only line, which only you can read: chmod 600."
 _KEY: Final = "the service's key"
 
 
 class Key:
-    """A secret that does not show itself.
+    """A secret that is not shown when it is printed.
 
     Args:
-        text: as it is sent.
+        text: the key.
     """
 
     __slots__ = ("_text",)
@@ -36,11 +36,11 @@ class Key:
         self._text = text
 
     def reveal(self) -> str:
-        """As it is sent; for the one header it belongs in."""
+        """Return the key, for the one header that it belongs in."""
         return self._text
 
     def scrubbed(self, said: str) -> str:
-        """What a service said, without the key it may quote."""
+        """Remove the key from a text of a service, which may quote it."""
         return said.replace(self._text, _HIDDEN)
 
     def __repr__(self) -> str:
@@ -51,14 +51,14 @@ class Key:
 
 
 def read(file: Path | None, given: str) -> Key | None:
-    """The key, from its file or else as it was given; None if there is neither.
+    """Read the key from its file, or take the given one; None if there is neither.
 
     Args:
-        file: as in ``[hosted] api_key_file``.
-        given: from the environment of who started us; empty for none.
+        file: path, as in ``[hosted] api_key_file``.
+        given: key from the environment; empty for none.
 
     Raises:
-        ConfigurationError: the file cannot be read, others can read it, or what is there is no key.
+        ConfigurationError: the file cannot be read, others can read it, or its content is no key.
     """
     text = given if file is None else secret_text(file, _KEY, _ADVICE, most=_MAX_CHARACTERS + 2)
     if file is None and not text:
@@ -74,13 +74,13 @@ def read(file: Path | None, given: str) -> Key | None:
 
 
 def secret_text(file: Path, what: str, advice: str, *, most: int) -> str:
-    """The text of a file that nobody else can read, without the end of its last line.
+    """Return the text of a file that nobody else can read, without the end of its last line.
 
     Args:
-        file: its path.
-        what: is in it, for messages.
-        advice: what to do where it is not as it should be.
-        most: bytes that are read.
+        file: path of the file.
+        what: description of the content, for messages.
+        advice: what to do if there is a fault.
+        most: greatest number of bytes to read.
 
     Raises:
         ConfigurationError: it cannot be read, is another user's, or others can read it.
@@ -101,12 +101,12 @@ def secret_text(file: Path, what: str, advice: str, *, most: int) -> str:
 
 
 def _exposure(state: os.stat_result, what: str) -> str:
-    """Why a file is no place for a secret; empty if it is."""
+    """Return why a file is not suitable for a secret; empty if it is."""
     if not stat.S_ISREG(state.st_mode):
         return f"{what} is to be in a file"
     if state.st_uid not in (os.geteuid(), 0):
         return f"{what} lies in a file of another user (id {state.st_uid})"
-    # A service manager's credential is root's, and readable through a group of one.
+    # A credential of the service manager is root's, and readable through a group with one member.
     open_to = stat.S_IRWXO | (0 if state.st_uid == 0 != os.geteuid() else stat.S_IRWXG)
     if state.st_mode & open_to:
         return f"others can read {what} (mode {stat.S_IMODE(state.st_mode):04o})"

@@ -1,4 +1,4 @@
-"""The ledger: every upload and every request to a webhook, written and synced before its first byte leaves, and closed with how it ended.
+"""The ledger: every upload and every request to a webhook, synced before its first byte is sent, and closed with its end.
 
 Nothing is ever removed from it. It must not decide whether anything is sent.
 """
@@ -41,7 +41,7 @@ _IDS: Final = (1 << 31) - 1
 _HEADER_BYTES: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
 _ID_OFFSET: Final = 68
-"""Of a database's header, where its application id stands (SQLite's file format, 1.3)."""
+"""Offset of the application id in the header of a database (SQLite's file format, 1.3)."""
 
 SQL: Final = Queries(
     "cutoutd.hosted",
@@ -56,12 +56,12 @@ SQL: Final = Queries(
 
 
 def day_of(now_us: int) -> int:
-    """The number of a day (UTC), by which limits go."""
+    """Return the number of a day (UTC), to which the limits refer."""
     return now_us // _DAY_US
 
 
 class LedgerError(StorageError):
-    """Nothing can be written down, so nothing is sent."""
+    """The ledger cannot be written, so nothing is sent."""
 
     code = FailureCode.LEDGER
     title = "The ledger of uploads cannot be written"
@@ -69,7 +69,7 @@ class LedgerError(StorageError):
 
 
 class LedgerDamagedError(CutoutdError):
-    """The file is no ledger."""
+    """The file is not a valid ledger."""
 
     code = FailureCode.LEDGER_DAMAGED
     title = "The ledger of uploads is damaged"
@@ -81,16 +81,16 @@ class LedgerDamagedError(CutoutdError):
 
 
 class Ledger:
-    """An open ledger; safe to share between threads.
+    """An open ledger; thread-safe.
 
     Args:
-        path: the file.
-        create: make it if it is not there, and close what an earlier run left open: the uploader's right alone.
+        path: path of the file.
+        create: whether to create a missing file and to close what an earlier run left open; only for the uploader.
 
     Raises:
         LedgerError: the disk refuses.
-        LedgerDamagedError: it is no ledger.
-        UsageError: it is a newer cutoutd's, or there is none.
+        LedgerDamagedError: the file is no ledger.
+        UsageError: it belongs to a newer cutoutd, or there is none.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -103,7 +103,7 @@ class Ledger:
             )
         self._database = Database(
             path,
-            create=create,  # a reader too has to undo what a killed run left half written
+            create=create,  # a reader must also roll back what a killed run left half written
             timeout_s=_BUSY_TIMEOUT_S,
             refused=LedgerError,
             damaged=LedgerDamagedError,
@@ -129,7 +129,7 @@ class Ledger:
         self.close_file()
 
     def close_file(self) -> None:
-        """Close the file; nothing more is read or written."""
+        """Close the file."""
         self._database.close()
 
     def _prepare(self, *, create: bool) -> None:
@@ -145,8 +145,8 @@ class Ledger:
                 sync_directory(self._path.parent)
                 version = _VERSION
             if version == _VERSION and not self.id:
-                # A number of its own, by which another ledger under its name is told from it.
-                # An earlier version's backup that is put back has none yet.
+                # A random number, which tells this ledger from another one under its name.
+                # The backup of an earlier version, put back, has none yet.
                 begun = read_begun(self._path.parent)
                 database.pragma(
                     f"application_id = {secrets.randbelow(_IDS) + 1 if begun is None else begun.id:d}"
@@ -163,14 +163,14 @@ class Ledger:
 
     @property
     def id(self) -> int:
-        """Its own number; 0 before the uploader has opened it for the first time."""
+        """The ledger's number; 0 before the uploader has opened it for the first time."""
         return int(self._database.pragma("application_id"))
 
     def check(self) -> None:
-        """See that what is written still goes into the file of that name: SQLite writes on into a removed one.
+        """Check that the path still leads to the open file: SQLite would go on writing into a removed one.
 
         Raises:
-            LedgerDamagedError: it was removed, renamed, replaced, emptied or written over.
+            LedgerDamagedError: it was removed, renamed, replaced, truncated or overwritten.
         """
         try:
             found = self._path.stat()
@@ -185,9 +185,9 @@ class Ledger:
             self._seen = (found.st_mtime_ns, found.st_size)
 
     def _check_header(self) -> None:
-        """The file's own beginning: SQLite believes pages that it has read already.
+        """Check the header in the file itself: SQLite trusts pages that it has read already.
 
-        To close a file ends all of a process's locks on it, so nothing else may be under way.
+        Closing a file releases all locks of a process on it, so no other operation may be under way.
         """
         with self._database.lock, self._refusals(), self._path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -197,17 +197,17 @@ class Ledger:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """For what is done to files beside the ledger's own statements."""
+        """Translate the errors of file operations beside the ledger's own statements."""
         try:
             yield
         except OSError as error:
             raise LedgerError(f"the system says: {error.strerror}", path=self._path) from error
 
     def begin(self, entry: AttemptStart) -> int:
-        """Write an upload down; it is on the disk when this returns. Returns its row.
+        """Record an upload, synced, before it begins. Returns its row.
 
         Raises:
-            LedgerError: it is not; nothing may be sent.
+            LedgerError: it is not recorded; nothing may be sent.
         """
         request = entry.request
         self._begin(entry.began_us)
@@ -231,7 +231,7 @@ class Ledger:
         )
 
     def _begin(self, now_us: int) -> None:
-        """Before a row: the file is the one that was opened, and it is known beside it that there is a ledger."""
+        """Before a new row: check the file, and record beside it that there is a ledger."""
         self.check()
         with self._refusals():
             if not self._is_begun:
@@ -239,10 +239,10 @@ class Ledger:
                 self._is_begun = True
 
     def begin_webhook(self, message: WebhookMessage, *, host: str, now_us: int) -> int:
-        """Write a request to a webhook down; it is on the disk when this returns. Returns its row.
+        """Record a request to a webhook, synced, before it begins. Returns its row.
 
         Raises:
-            LedgerError: it is not; nothing may be sent.
+            LedgerError: it is not recorded; nothing may be sent.
         """
         self._begin(now_us)
         return self._database.insert(
@@ -270,10 +270,10 @@ class Ledger:
         took_ms: int,
         cause: str,
     ) -> None:
-        """Write down how a request to a webhook ended.
+        """Record the end of a request to a webhook.
 
         Raises:
-            LedgerError: it is not written; the next start takes it for unknown.
+            LedgerError: it is not recorded; the next start closes the row as unknown.
         """
         self._database.write(
             SQL.close_webhook,
@@ -286,15 +286,15 @@ class Ledger:
         )
 
     def wants_no_more(self, webhook: str) -> bool:
-        """Whether the last thing that a receiver said is that it wants nothing more."""
+        """Whether the last answer of a receiver was that it wants no more messages."""
         row = self._database.row(SQL.last_of_webhook, webhook=webhook)
         return row is not None and row["outcome"] == WebhookOutcome.GONE
 
     def close(self, row: int, closing: AttemptEnd) -> None:
-        """Write down how an upload ended.
+        """Record the end of an upload.
 
         Raises:
-            LedgerError: it is not written; the next start takes it for unknown.
+            LedgerError: it is not recorded; the next start closes the row as unknown.
         """
         self._database.write(
             SQL.close,
@@ -311,20 +311,20 @@ class Ledger:
         )
 
     def close_left_open(self, cause: str) -> int:
-        """Close what a run that was killed had under way: whether it was billed is not known. Returns how many."""
+        """Close the rows of a run that was killed as unknown, since they may have been billed. Returns how many."""
         closed = self._database.write(SQL.close_left_open, cause=cause)
         return closed + self._database.write(SQL.close_webhooks_left_open, cause=cause)
 
     def close_open(self, request: str, cause: str) -> None:
-        """Close what is still open of a request, over which we failed: whether it was billed is not known."""
+        """Close the open rows of a request, after a fault of ours, as unknown, since they may have been billed."""
         self._database.write(SQL.close_open, request=request, cause=cause)
 
     def verify(self) -> None:
-        """See that the whole file can be read as a ledger.
+        """Check that the whole file can be read as a ledger.
 
         Raises:
             LedgerError: the disk refuses.
-            LedgerDamagedError: it cannot.
+            LedgerDamagedError: it cannot be read as one.
         """
         said = str(self._database.pragma("quick_check(1)"))
         self._database.row(SQL.columns)
@@ -332,16 +332,16 @@ class Ledger:
             raise LedgerDamagedError(f"SQLite says: {said}", path=self._path)
 
     def last_of_request(self, id_: str) -> PastAttempt | None:
-        """The last upload for a request that is over."""
+        """Return the last finished upload for a request, or None."""
         return _past(self._database.row(SQL.last_of_request, request=id_))
 
     def last_of_content(self, *, sha256: str, provider: str, host: str, options: str) -> PastAttempt | None:
-        """The last upload of the same bytes, asking the same of the same, of which something came or may have."""
+        """Return the last upload of the same bytes with the same question that had or may have had a result, or None."""
         asked = {"sha256": sha256, "provider": provider, "host": host, "options": options}
         return _past(self._database.row(SQL.last_of_content, **asked))
 
     def day(self, now_us: int) -> dict[str, DayUsage]:
-        """What each folder's uploads of the day (UTC) come to, without those that are under way."""
+        """Return the sums of each folder's finished uploads of the day (UTC)."""
         begin_us = day_of(now_us) * _DAY_US
         return {
             row["folder"]: DayUsage(uploads=row["uploads"], bytes=row["sent"], credits=row["credits"])
@@ -353,24 +353,24 @@ class Ledger:
         return self._database.row(SQL.request, request=request) is not None
 
     def count(self) -> int:
-        """For how many requests something was sent, or may have been."""
+        """Return for how many requests something was sent, or may have been."""
         return self._database.number(SQL.count)
 
     def prices(self, provider: str, host: str, now_us: int) -> dict[float, float]:
-        """The highest price of the last 30 days, by the price that was expected; of pictures that were cut."""
+        """Return the highest price of the last 30 days, by the price that was expected, of pictures that were cut."""
         rows = self._database.rows(SQL.prices, since_us=now_us - _PRICES_US, provider=provider, host=host)
         return {row["expected"]: row["highest"] for row in rows}
 
     def all(self) -> Iterator[dict[str, Any]]:
-        """Every upload, the oldest first, as its columns and ``counted``, the credits it counts in a budget.
+        """Yield every upload, the oldest first: its columns and ``counted``, the credits that count in a budget.
 
-        Read in pages, so that the uploader is never held up.
+        It reads in pages, so that the uploader is never blocked.
         """
         yield from self._pages(SQL.page)
 
     def webhooks(self) -> Iterator[dict[str, Any]]:
-        """Every request to a webhook, the oldest first, as its columns."""
-        if self._has_webhooks:  # one of an earlier version has none before the uploader has opened it
+        """Yield every request to a webhook, the oldest first, as its columns."""
+        if self._has_webhooks:  # an earlier version's ledger has none until the uploader has opened it
             yield from self._pages(SQL.page_of_webhooks)
 
     def _pages(self, sql: str) -> Iterator[dict[str, Any]]:

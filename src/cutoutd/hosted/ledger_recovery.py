@@ -1,7 +1,7 @@
-"""Opens the ledger, and refuses to send while it is lost, damaged, another's, or lacks uploads the journal knows of.
+"""Opens the ledger, and refuses to send while it is lost, damaged, foreign, or lacks uploads that the journal knows.
 
-The limits on spending go by it, so a new one is begun only where there is no trace of an earlier one, or where a person says
-so; the old one is kept beside it. It must not mend a ledger, nor send anything.
+The limits on spending depend on it, so a new one is begun only if there is no trace of an earlier one, or a person confirms
+it; the old one is kept beside it. It must not repair a ledger, nor send anything.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _LOOK_S: Final = 0.5
 
 
 def opened(paths: SpoolPaths, now_us: int) -> Ledger:
-    """The ledger; a new one only where there is no trace of an earlier one.
+    """Open the ledger. A new one is created only if there is no trace of an earlier one.
 
     Raises:
         LedgerError: the disk refuses.
-        LedgerDamagedError: it is gone, empty, no ledger, or another state directory's.
-        UsageError: it is a newer cutoutd's.
+        LedgerDamagedError: it is missing, empty, no ledger, or that of another state directory.
+        UsageError: it belongs to a newer cutoutd.
     """
     path = paths.root / FILE_NAME
     size = _size(path)
@@ -69,13 +69,13 @@ class LedgerOpener:
     """Opens the ledger for one uploader.
 
     Attributes:
-        paths: with the ledger.
+        paths: directory of the ledger.
         clock: wall time.
-        stopping: set when the uploader is to end.
-        parent: the process that started it, whose end is its own; None for none.
-        announced: the supervisor's last announcement before our configuration was read.
-        settings: the configuration that we go by.
-        layers: of the sandbox, for the status.
+        stopping: set when the uploader is to stop.
+        parent: process id of the parent, at whose end the uploader stops; None for none.
+        announced: last announcement of the supervisor before the configuration was read.
+        settings: the uploader's configuration.
+        layers: active layers of the sandbox, for the status.
     """
 
     paths: SpoolPaths
@@ -87,17 +87,17 @@ class LedgerOpener:
     layers: tuple[str, ...]
 
     def ledger(self) -> Ledger | None:
-        """The ledger, as soon as there is one to go by; None: the uploader is to end.
+        """Wait until the ledger can be opened; None if the uploader is to stop.
 
-        Until then the status says why the route is closed, and what to do. A person who says `resume --hosted` after that
-        has a new one begun.
+        Meanwhile the status says why the route is closed, and what to do. A `resume --hosted` after that begins a new
+        ledger.
         """
         why, is_told = "", False
         while not self._is_over():
             try:
                 return opened(self.paths, self.clock.now_us())
             except LedgerDamagedError as error:
-                # A resume from before the loss was shown is no consent to it.
+                # A resume before the loss was shown is no consent to it.
                 if is_told and os.path.lexists(self.paths.resumed):
                     return self._begin_anew(error)
                 if not is_told:
@@ -125,7 +125,7 @@ class LedgerOpener:
             return why
         logs.get().error("hosted.ledger-lost", why=why)
         now = rfc3339(self.clock.now_us())
-        # What the last status says of today is kept: a new ledger would not know it.
+        # The sums of today in the last status are kept: a new ledger would not know them.
         last = read_document(self.paths.status)
         is_of_today = utc_day(str(last.get("day") or last.get("at"))) == utc_day(now)
         UploaderStatus(
@@ -143,7 +143,7 @@ class LedgerOpener:
         return why
 
     def _begin_anew(self, error: LedgerDamagedError) -> Ledger:
-        """A person says so: what is known of today's uploads is counted all the same."""
+        """Begin a new ledger at a person's request. What is known of today's uploads still counts."""
         paths, now_us = self.paths, self.clock.now_us()
         known = read_known(paths.uploaded) or KnownUploads(count=0, last="", at="")
         day = utc_day(rfc3339(now_us))
@@ -178,7 +178,7 @@ def _size(path: Path) -> int | None:
 
 
 def _check(paths: SpoolPaths, ledger: Ledger, now_us: int) -> None:
-    """See that it is the one that was begun here."""
+    """Check that the ledger is the one that was begun here."""
     ledger.verify()
     begun = read_begun(paths.root)
     if begun is not None and begun.id != ledger.id:
@@ -192,7 +192,7 @@ def _begin(paths: SpoolPaths, ledger: Ledger, now_us: int) -> None:
 
 
 def _spent(paths: SpoolPaths, day: str) -> dict[str, float]:
-    """Credits of a day by folder, as far as anything but the ledger knows."""
+    """Return the credits of a day by folder, as far as anything but the ledger knows them."""
     journal, told, accepted = (
         dict(known.credits) if known is not None and known.day == day else {}
         for known in (
@@ -201,13 +201,13 @@ def _spent(paths: SpoolPaths, day: str) -> dict[str, float]:
             read_known(paths.accepted),
         )
     )
-    # The status goes by the ledger, which knew nothing of what was accepted before.
+    # The status is based on the ledger, which did not know what was accepted before.
     own = {name: told.get(name, 0.0) + accepted.get(name, 0.0) for name in told | accepted}
     return {name: max(journal.get(name, 0.0), own.get(name, 0.0)) for name in journal | own}
 
 
 def _rename_old(path: Path, now_us: int) -> str:
-    """Give a ledger that is not gone by another name; returns it."""
+    """Rename an existing ledger. Returns its new name; empty if there was none."""
     stamp = rfc3339(now_us).replace(":", "").replace("-", "")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
     for suffix in ("-journal", ""):
@@ -218,13 +218,13 @@ def _rename_old(path: Path, now_us: int) -> str:
 
 
 class LedgerCheck:
-    """What the ledger lacks.
+    """Compares the ledger with the journal.
 
     Args:
-        context: with ledger and directories.
+        context: ledger and directories.
 
     Attributes:
-        why: nothing is sent, in words; empty if the ledger is whole, or a person has accepted what it lacks.
+        why: why nothing is sent, in words; empty if the ledger is complete, or a person has accepted what it lacks.
     """
 
     def __init__(self, context: UploadContext) -> None:
@@ -234,7 +234,7 @@ class LedgerCheck:
         self.why = ""
 
     def look(self) -> None:
-        """Compare the ledger with what the journal knows, whenever the supervisor has written that anew.
+        """Compare the ledger with what the journal knows, whenever the supervisor has written that again.
 
         Raises:
             LedgerError: the disk refuses.
@@ -253,7 +253,7 @@ class LedgerCheck:
             logs.get().warning("hosted.ledger-not-whole", why=self.why)
 
     def accept(self) -> None:
-        """A person says that uploads go on with the ledger as it is.
+        """Go on with the ledger as it is, at a person's request.
 
         Raises:
             OSError, LedgerError: the disk refuses.
@@ -263,7 +263,7 @@ class LedgerCheck:
             today = {name: one.credits for name, one in context.ledger.day(context.clock.now_us()).items()}
             day = utc_day(rfc3339(context.clock.now_us()))
             before = read_known(context.paths.accepted)
-            # What was accepted earlier today is lacking still.
+            # What was accepted earlier today is still missing.
             lost = lacking(told if told.day == day else None, today)
             if before is not None and before.day == day:
                 lost = {
@@ -287,11 +287,11 @@ class LedgerCheck:
 
 
 def lacking(known: KnownUploads | None, spent: Mapping[str, float]) -> dict[str, float]:
-    """Credits of a day by folder that are known of, and that a ledger does not have.
+    """Return the credits of a day by folder that are known but missing in a ledger.
 
     Args:
-        known: of that day; None: nothing is.
-        spent: as the ledger has them.
+        known: uploads of that day; None: nothing is known.
+        spent: credits in the ledger.
     """
     if known is None:
         return {}

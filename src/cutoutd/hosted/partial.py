@@ -1,7 +1,7 @@
-"""A file that is being fetched: what of it is here already, and of which version of it that is the beginning.
+"""A partial download: the bytes so far, and the version of the file that they belong to.
 
-Next to it lies a note of where it is from and how the server calls that version. One process at a time writes to it. It must
-not speak HTTP.
+A note beside it has the address and the server's name of that version. One process at a time writes to it. It must not
+speak HTTP.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _NOTE_BYTES: Final = 1 << 16
 
 
 class PartialFile:
-    """A context manager that keeps what came, so that it can be gone on with.
+    """A partial download; a context manager that keeps what came, so that it can be resumed.
 
     Args:
-        path: of the file; its directory is made if it is not there.
-        url: where it is from: what came from elsewhere is not gone on with.
+        path: path of the file; its directory is created if it is missing.
+        url: address of the file: bytes from elsewhere are not resumed.
 
     Raises:
         ModelError: it cannot be written, or another process writes to it.
 
     Attributes:
-        size: bytes that are here.
+        size: number of bytes so far.
     """
 
     def __init__(self, path: Path, url: str) -> None:
@@ -69,14 +69,14 @@ class PartialFile:
 
     @property
     def version(self) -> str:
-        """What the server calls the version that this is the beginning of; empty if it cannot be gone on with."""
+        """The server's name of the version; empty if the download cannot be resumed."""
         return self._version if self.size else ""
 
     def begin(self, version: str) -> None:
-        """Start anew.
+        """Start again.
 
         Args:
-            version: what the server calls it; empty: it has no name for it, so this cannot be gone on with later.
+            version: the server's name of the version; empty: it has none, so this download cannot be resumed.
         """
         os.ftruncate(self._descriptor, 0)
         self.size = 0
@@ -85,7 +85,7 @@ class PartialFile:
         self._version = version
 
     def append(self, piece: bytes) -> None:
-        """Add what came.
+        """Append bytes.
 
         Raises:
             OSError: the disk is full, or fails.
@@ -97,11 +97,11 @@ class PartialFile:
             rest = rest[count:]
 
     def sync(self) -> None:
-        """See it onto the disk."""
+        """Sync the file to the disk."""
         os.fsync(self._descriptor)
 
     def discard(self) -> None:
-        """Leave nothing of it."""
+        """Remove the file and its note."""
         for path in (self.path, self._note):
             with suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the uploader knows of a provider's contract: how to ask, what a picture costs, and what an answer means.
+"""The contract of a provider: its requests, its prices, and its error messages.
 
 A provider is values and pure functions; it must not send anything, nor decode a picture.
 """
@@ -23,12 +23,12 @@ _MAX_WORDS: Final = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """A picture that is to be sent, as far as a contract is concerned.
+    """A picture to send, as far as a contract is concerned.
 
     Attributes:
-        name: random; says nothing.
-        bytes: of the file.
-        width, height: pixels.
+        name: random name, which reveals nothing.
+        bytes: size of the file.
+        width, height: size in pixels.
     """
 
     name: str
@@ -38,28 +38,29 @@ class Upload:
 
     @property
     def pixels(self) -> int:
-        """How many."""
+        """Number of pixels."""
         return self.width * self.height
 
     @property
     def media_type(self) -> str:
-        """By its name, which is ours."""
+        """Media type, from the suffix of the name."""
         return "image/png" if self.name.endswith(".png") else "image/jpeg"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpRequest:
-    """A POST, but for the picture itself.
+    """A POST request without the picture itself.
 
     Attributes:
-        path: below the base address, with its query.
-        headers: but for length and host; they hold the key, and so are not shown.
-        head, tail: what stands before and after the picture in the body.
-        is_base64: the picture is written as text.
-        options: all that may change the answer, for telling whether the same was asked before.
-        body: what the answer's body is.
-        starts, ends: with which bytes a whole one starts, and which stand near its end.
-        unwrap: takes the picture out of an answer that is not the picture itself; ValueError if there is none.
+        path: path below the base address, with its query.
+        headers: headers except length and host; they hold the key, and so are not shown.
+        head, tail: bytes before and after the picture in the body.
+        is_base64: whether the picture is encoded as base64.
+        options: everything that may change the answer, to recognise the same request.
+        body: kind of the answer's body.
+        starts, ends: first bytes of a complete body, and bytes near its end.
+        unwrap: function that extracts the picture from an answer that is not the picture itself; ValueError if there is
+            none.
     """
 
     path: str
@@ -74,47 +75,47 @@ class HttpRequest:
     unwrap: Callable[[bytes], bytes] | None = field(default=None)
 
     def length(self, picture_bytes: int) -> int:
-        """Bytes of the whole body."""
+        """Return the length of the whole body, in bytes."""
         middle = -(-picture_bytes // 3) * 4 if self.is_base64 else picture_bytes
         return len(self.head) + middle + len(self.tail)
 
 
 class Provider(Protocol):
-    """A hosted service's contract."""
+    """The contract of a hosted service."""
 
     @property
     def name(self) -> str:
-        """As in ``[hosted] provider``."""
+        """Name, as in ``[hosted] provider``."""
         ...
 
     def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
-        """How to ask for a picture's cutout; the boundary occurs in no picture."""
+        """Return the request for the cutout of a picture; the boundary occurs in no picture."""
         ...
 
     def price(self, upload: Upload) -> float:
-        """Credits it is expected to cost."""
+        """Return the credits that a picture is expected to cost."""
         ...
 
     def error_text(self, content: bytes) -> str:
-        """What an answer that is an error says, in the provider's own words; empty if nothing can be made of it."""
+        """Return the message of an error answer, in the provider's words; empty if there is none."""
         ...
 
 
 def upload_of(request: Request) -> Upload:
-    """A request's picture, as a contract sees it."""
+    """Return the picture of a request, as a contract sees it."""
     return Upload(name=request.file, bytes=request.bytes, width=request.width, height=request.height)
 
 
 def multipart(
     boundary: str, field_name: str, upload: Upload, fields: Mapping[str, str]
 ) -> tuple[bytes, bytes, str]:
-    """Head, tail and media type of a form with one file (RFC 7578).
+    """Return head, tail and media type of a form with one file (RFC 7578).
 
     Args:
-        boundary: occurs in no field, and not in the file.
-        field_name: of the file.
+        boundary: separator that occurs in no field, and not in the file.
+        field_name: name of the file's field.
         upload: the file.
-        fields: the others.
+        fields: the other fields.
     """
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -132,7 +133,7 @@ def multipart(
 
 
 def document(content: bytes) -> dict[str, Any]:
-    """A JSON object; empty if it is none."""
+    """Parse a JSON object; empty if it is none."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
@@ -141,8 +142,8 @@ def document(content: bytes) -> dict[str, Any]:
 
 
 def words(*said: object) -> str:
-    """What somebody else said, on one printable line of bounded length."""
-    # A text is said; of anything else nothing is made, since it may be nested without end.
+    """Return a foreign text on one printable line of bounded length."""
+    # Only texts and numbers are used: other values may be nested without end.
     text = ": ".join(str(one) for one in said if one and isinstance(one, str | int | float))
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}..."

@@ -1,12 +1,12 @@
-"""The contracts of the services that are supported, and which one a configuration means.
+"""The contracts of the supported services, and the choice of one by the configuration.
 
-- remove.bg v1.0, as its public description and the servers that copy it have it.
-- rembg: a server of one's own, started with `rembg s`: no key, no credits, and errors as FastAPI words them.
-- withoutBG: its cloud, which takes and gives base64 in JSON, and a server of one's own, which takes and gives bytes.
+- remove.bg v1.0, as in its public description and in the servers that copy it.
+- rembg: the owner's server, started with `rembg s`: no key, no credits, and errors in FastAPI's format.
+- withoutBG: its cloud, with base64 in JSON, and the owner's server, with bytes.
 
-It must not ask for anything that changes the picture, such as a crop or a new background: those are made here. It must
-not choose a server's model: that is its owner's, by ``[hosted] model`` or by how the server was started. It must not
-decode a matte; taking it out of its JSON is all.
+It must not ask for anything that changes the picture, such as a crop or a new background: that is done here. It must not
+choose the model of a server, which its owner does, by ``[hosted] model`` or when starting it. It must not decode a matte;
+extracting it from its JSON is all.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 def provider_of(hosted: HostedSettings, key: Key | None) -> Provider:
-    """The contract that is spoken.
+    """Return the contract of the configured service.
 
     Args:
         hosted: the settings.
-        key: the service's; None for none.
+        key: key of the service; None for none.
     """
     price = hosted.expected_credits
     match hosted.provider:
@@ -47,8 +47,7 @@ def provider_of(hosted: HostedSettings, key: Key | None) -> Provider:
             return WithoutBg(key=key, is_cloud=is_cloud, full_price=price)
 
 
-# Up to so many pixels "preview" is the full size, for a quarter of the price; a PNG ends at 10 megapixels, and
-# "full" at 25.
+# Up to this size "preview" is the full size, for a quarter of the price; a PNG may have 10 megapixels, and "full" 25.
 _PREVIEW_PIXELS: Final = 250_000
 _PNG_PIXELS: Final = 10_000_000
 _FULL_PIXELS: Final = 25_000_000
@@ -57,12 +56,12 @@ _PREVIEW_PRICE: Final = 0.25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoveBg:
-    """The contract.
+    """The contract of remove.bg.
 
     Attributes:
-        key: for its ``X-Api-Key``; None for a server that asks for none.
-        full_price: credits of a picture in full size.
-        is_by_size: a small one costs a quarter.
+        key: key for ``X-Api-Key``; None for a server that needs none.
+        full_price: credits for a picture in full size.
+        is_by_size: whether a small picture costs a quarter.
     """
 
     key: Key | None
@@ -71,7 +70,7 @@ class RemoveBg:
     name: str = "removebg"
 
     def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
-        """By pixels; a transparent PNG, or above 10 megapixels its two parts in an archive."""
+        """Ask for a transparent PNG, or above 10 megapixels for its two parts in an archive."""
         kind = "png" if upload.pixels <= _PNG_PIXELS else "zip"
         fields = {"size": _size(upload.pixels), "format": kind}
         head, tail, media = multipart(boundary, "image_file", upload, fields)
@@ -90,12 +89,12 @@ class RemoveBg:
         )
 
     def price(self, upload: Upload) -> float:
-        """As it charges now."""
+        """Return the current price."""
         is_small = self.is_by_size and upload.pixels <= _PREVIEW_PIXELS
         return self.full_price * _PREVIEW_PRICE if is_small else self.full_price
 
     def error_text(self, content: bytes) -> str:
-        """Of ``{"errors": [{"title", "code", "detail"}]}`` the first."""
+        """Return the first error of ``{"errors": [{"title", "code", "detail"}]}``."""
         errors = document(content).get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
         return words(first.get("title"), first.get("detail"))
@@ -109,12 +108,12 @@ def _size(pixels: int) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rembg:
-    """The contract.
+    """The contract of rembg.
 
     Attributes:
-        full_price: credits of a picture; none, unless its owner wants them counted.
-        model: that the server is asked for; empty: its own choice.
-        fields: further ones of the form, as its owner has them.
+        full_price: credits of a picture; 0 unless the owner wants them counted.
+        model: model to request; empty: the server's choice.
+        fields: further fields of the form, from the configuration.
     """
 
     full_price: float
@@ -123,7 +122,7 @@ class Rembg:
     name: str = "rembg"
 
     def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
-        """The matte alone ("only mask"): the colours at its edges are better estimated here, in full size."""
+        """Ask for the matte alone ("only mask"): the colours at its edges are better estimated here, in full size."""
         fields = {"om": "true"}
         if self.model:
             fields["model"] = self.model
@@ -139,11 +138,11 @@ class Rembg:
         )
 
     def price(self, upload: Upload) -> float:  # noqa: ARG002 -- all cost the same
-        """As its owner said."""
+        """Return the configured price."""
         return self.full_price
 
     def error_text(self, content: bytes) -> str:
-        """Of ``{"detail": text}``, ``{"detail": [{"msg"}]}`` or ``{"error": text}``."""
+        """Return the text of ``{"detail": text}``, ``{"detail": [{"msg"}]}`` or ``{"error": text}``."""
         said = document(content)
         return _detail(said) or words(said.get("error"))
 
@@ -153,7 +152,7 @@ def _written(value: str | float | bool) -> str:  # noqa: FBT001 -- a form's valu
 
 
 def _detail(said: dict[str, object]) -> str:
-    """What FastAPI says is wrong: a text, or the first of a list."""
+    """Return FastAPI's error message: a text, or the first of a list."""
     found = said.get("detail")
     if isinstance(found, list):
         first = found[0] if found and isinstance(found[0], dict) else {}
@@ -163,11 +162,11 @@ def _detail(said: dict[str, object]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithoutBg:
-    """The contract.
+    """The contract of withoutBG.
 
     Attributes:
-        key: for its ``X-API-Key``; None for a server that asks for none.
-        is_cloud: whose contract of the two.
+        key: key for ``X-API-Key``; None for a server that needs none.
+        is_cloud: whether it is the contract of the cloud, or that of the server.
         full_price: credits of a picture.
     """
 
@@ -177,7 +176,7 @@ class WithoutBg:
     name: str = "withoutbg"
 
     def http_request(self, upload: Upload, boundary: str) -> HttpRequest:  # noqa: ARG002 -- neither is a form
-        """For the matte alone."""
+        """Ask for the matte alone."""
         headers = {"X-API-Key": self.key.reveal()} if self.key is not None else {}
         if not self.is_cloud:
             return HttpRequest(
@@ -198,11 +197,11 @@ class WithoutBg:
         )
 
     def price(self, upload: Upload) -> float:  # noqa: ARG002 -- all cost the same
-        """A credit, or as its owner said."""
+        """Return the price: one credit, or the configured one."""
         return self.full_price
 
     def error_text(self, content: bytes) -> str:
-        """Of ``{"detail"}``."""
+        """Return the text of ``{"detail"}``."""
         return _detail(document(content))
 
 

@@ -1,7 +1,7 @@
-"""Which request is uploaded next, and whether it may be paid for.
+"""The order of uploads, and the budget for them.
 
 First come, first served, but a folder whose budget is used up delays no other. It must not send anything, nor read the
-ledger: the budget is told what was spent.
+ledger: the caller passes what was spent.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _ROUNDING: Final = 1e-9
 
 
 class UploadQueue:
-    """Requests that wait, and those that are being uploaded; safe to share between threads.
+    """Requests that wait, and those that are being uploaded; thread-safe.
 
     Args:
-        route: nothing is given out while it takes a person.
-        budget: what may be paid for.
-        stopping: set when the uploader is to end.
+        route: state of the route; while it is paused, no request is returned.
+        budget: the budget.
+        stopping: set when the uploader is to stop.
     """
 
     def __init__(self, *, route: ServiceRoute, budget: Budget, stopping: StopFlag) -> None:
         self._route = route
         self._budget = budget
         self._stopping = stopping
-        self._changed = threading.Condition()  # its lock is taken again by who holds it
+        self._changed = threading.Condition()  # its lock is reentrant
         self._waiting: dict[str, Request] = {}
         self._uploading: dict[str, Request] = {}
         self._costs: dict[str, float] = {}
@@ -48,31 +48,31 @@ class UploadQueue:
         self._refusals: dict[str, str] = {}
 
     def unknown(self, ids: Iterable[str]) -> list[str]:
-        """Those of the requests in the outbox that are not here yet."""
+        """Return those of the requests in the outbox that are not queued yet."""
         with self._changed:
             return [id_ for id_ in ids if id_ not in self._waiting and id_ not in self._uploading]
 
     def offer(self, request: Request, cost: float) -> None:
-        """Take a request that is new, with the credits that it is expected to cost."""
+        """Queue a new request, with the credits that it is expected to cost."""
         with self._changed:
             self._waiting[request.id] = request
             self._costs[request.id] = cost
             self._changed.notify()
 
     def keep_only(self, ids: Collection[str]) -> None:
-        """Forget waiting requests that are no longer in the outbox."""
+        """Drop waiting requests that are no longer in the outbox."""
         with self._changed:
             for id_ in self._waiting.keys() - ids:
                 del self._waiting[id_], self._costs[id_]
 
     def pause(self, *, paused: bool) -> None:
-        """Give nothing out while uploads are paused."""
+        """Return no requests while uploads are paused."""
         with self._changed:
             self._is_paused = paused
             self._changed.notify_all()
 
     def take(self) -> Request | None:
-        """The next request that may be uploaded now, which `done` is to follow; None: there is none."""
+        """Take the next request that may be uploaded now; `done` must follow. None: there is none."""
         with self._changed:
             request = self._choose()
             if request is not None:
@@ -80,17 +80,17 @@ class UploadQueue:
             return request
 
     def wait_for_next(self) -> Request | None:
-        """Wait for a request that may be uploaded, and take it; None once the uploader is to end."""
+        """Wait for a request that may be uploaded, and take it; None when the uploader is to stop."""
         with self._changed:
             while not self._stopping.is_set():
                 if (request := self.take()) is not None:
                     return request
-                # Nothing waits: somebody says so when that changes. What waits for money or for the route is asked.
+                # An empty queue is notified of a change. Requests that wait for the budget or the route are checked again.
                 self._changed.wait(_LOOK_S if self._waiting else _IDLE_S)
             return None
 
     def done(self, request: Request, *, finished: bool) -> None:
-        """An upload is over: it is answered, or is to wait again."""
+        """Record the end of an upload: the request is answered, or waits again."""
         with self._changed:
             del self._uploading[request.id]
             if finished:
@@ -100,12 +100,12 @@ class UploadQueue:
             self._changed.notify()
 
     def close(self) -> None:
-        """Let nobody wait any longer: the uploader is to end."""
+        """Wake all waiting threads: the uploader is to stop."""
         with self._changed:
             self._changed.notify_all()
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
-        """How many requests wait, and how many are being uploaded, by folder."""
+        """Return how many requests wait, and how many are being uploaded, by folder."""
         with self._changed:
             return (
                 Counter(one.folder for one in self._waiting.values()),
@@ -113,7 +113,7 @@ class UploadQueue:
             )
 
     def refusals(self) -> dict[str, str]:
-        """Why a folder's requests may not be paid for now, where they may not."""
+        """Return why requests of a folder cannot be paid for now, by folder."""
         with self._changed:
             return dict(self._refusals)
 
@@ -122,9 +122,9 @@ class UploadQueue:
         if self._is_paused or (snapshot.state is RouteState.PAUSED and snapshot.wait_s):
             return None
         self._refusals = {}
-        # A folder is asked once: what one of its pictures may not cost, the next may not either.
+        # Each folder is checked once per cost: the next picture would be refused as well.
         blocked: set[tuple[str, float]] = set()
-        # The same picture twice at once would be paid twice: the second waits for what comes of the first.
+        # The same picture twice at once would be paid twice: the second waits for the result of the first.
         uploading = {one.sha256 for one in self._uploading.values()}
         for request in self._waiting.values():
             cost = self._costs[request.id]
@@ -139,16 +139,16 @@ class UploadQueue:
 
 
 def refusal(*, cost: float, limit: float, spent: float, whose: str) -> str:
-    """Why a picture may not be paid for, in words; empty if it may.
+    """Return why a picture cannot be paid for, in words; empty if it can.
 
     Args:
-        cost: credits it is expected to cost; 0 for a server that charges nothing.
+        cost: credits that it is expected to cost; 0 for a free server.
         limit: credits a day.
-        spent: credits of today, with those that are under way.
-        whose: limit it is.
+        spent: credits of today, including those under way.
+        whose: owner of the limit, for the message.
     """
     if not cost and not spent:
-        return ""  # a server that charges nothing needs no budget, as long as it does not
+        return ""  # a free server needs no budget, as long as it is free
     if spent + cost <= limit + _ROUNDING:
         return ""
     if not limit and not spent:
@@ -161,21 +161,21 @@ def refusal(*, cost: float, limit: float, spent: float, whose: str) -> str:
 class Admission(Enum):
     """Whether a picture with reserved credits may be sent."""
 
-    NOW = auto()  # it is under way from here on
-    LATER = auto()  # another finds out what it costs
-    NOT = auto()  # prices have turned out higher: what is reserved for it is too little
+    NOW = auto()  # yes, and it counts as under way
+    LATER = auto()  # another picture is finding out the price
+    NOT = auto()  # prices have turned out higher than its reserved credits
 
 
 class Budget:
-    """The limits of a configuration, and what is used of them today; safe to share between threads.
+    """The limits of a configuration, and their use today; thread-safe.
 
-    What is under way counts at the highest price that was seen for the like. As long as none was seen, and after one
-    that was higher than expected, one picture of a kind is sent at a time, so that a wrong expectation costs one
-    picture more than the limit at most.
+    An upload under way counts at the highest price that was seen for its kind. While none was seen, and after one that was
+    higher than expected, one picture of a kind is sent at a time, so that a wrong expectation exceeds the limit by one
+    picture at most.
 
     Args:
-        settings: with the limits.
-        prices: the highest price that was seen lately, by the price that was expected.
+        settings: the configuration, with the limits.
+        prices: highest recent price, by the price that was expected.
     """
 
     def __init__(self, settings: Settings, prices: Mapping[float, float]) -> None:
@@ -189,12 +189,12 @@ class Budget:
         self._sending: Counter[float] = Counter()
 
     def set_spent(self, spent: Mapping[str, float]) -> None:
-        """What is over today, by folder, as the ledger has it."""
+        """Set what was spent today, by folder, from the ledger."""
         with self._lock:
             self._spent = defaultdict(float, spent)
 
     def reserve(self, folder: str, cost: float) -> str:
-        """Reserve credits for a picture; returns why not, in words, or nothing if they are."""
+        """Reserve credits for a picture. Returns why not, in words; empty if they are reserved."""
         with self._lock:
             why = self._refusal(folder, self._price(cost))
             if not why:
@@ -202,18 +202,18 @@ class Budget:
             return why
 
     def release(self, folder: str, cost: float, charged: float) -> None:
-        """A picture is over: what it was charged takes the place of what was reserved."""
+        """Release the reserved credits of a finished picture, and count what was charged instead."""
         with self._lock:
             self._reserved[folder][cost] -= 1
             self._spent[folder] += charged
 
     def refusal(self, folder: str, cost: float) -> str:
-        """Why a picture of a folder may not be paid for now; empty if it may."""
+        """Return why a picture of a folder cannot be paid for now; empty if it can."""
         with self._lock:
             return self._refusal(folder, self._price(cost))
 
     def begin(self, folder: str, cost: float) -> Admission:
-        """Whether a picture with reserved credits may be sent now; then `ended` is to follow."""
+        """Decide whether a picture with reserved credits may be sent now; `ended` must follow then."""
         with self._lock:
             is_sure = cost in self._highest and cost not in self._surprising
             if self._sending[cost] and not is_sure:
@@ -224,11 +224,11 @@ class Budget:
             return Admission.NOW
 
     def ended(self, cost: float, price: float | None) -> None:
-        """A picture was sent, or not.
+        """Record that an upload has ended.
 
         Args:
-            cost: that was expected.
-            price: what it cost; None if nothing came of it.
+            cost: expected price.
+            price: actual price; None if there was no result.
         """
         with self._lock:
             self._sending[cost] -= 1
@@ -241,7 +241,7 @@ class Budget:
             self._highest[cost] = max(price, self._highest.get(cost, 0.0))
 
     def price(self, cost: float) -> float:
-        """What a picture counts that may have been billed, or will be: never less than the like did."""
+        """Return what a picture counts that was or may be billed: never less than others of its kind."""
         with self._lock:
             return self._price(cost)
 

@@ -1,15 +1,15 @@
-"""Finds new requests in the outbox, and says which of them can be uploaded.
+"""Reads new requests from the outbox, and decides which of them can be uploaded.
 
-- What cannot be read as a request is answered, and delays no other. A request has its name only once it is whole, so
-  what cannot be read will not become readable.
-- A request is deferred while supervisor and uploader go by configurations of different age. Which of the two is newer
-  cannot be known here and does not matter: the supervisor announces its own when it reads it anew, and stamps or
-  withdraws its requests then.
-- A request over which the uploader ended several times is answered. Marks on the disk record it: one stands from when a
-  request is looked at until its row is to be written; from there on the ledger knows it, and never sends it twice.
+- A request that cannot be read is answered, and delays no other. A request has its name only once it is complete, so one
+  that cannot be read now will never be readable.
+- A request is deferred while supervisor and uploader have different configurations. Which of the two is newer is unknown
+  here and does not matter: the supervisor announces its own when it reads it again, and then stamps or withdraws its
+  requests.
+- A request over which the uploader has died several times is answered. Marks on the disk record it: one exists from the
+  start of processing until the row in the ledger; from then on the ledger knows it, and it is never sent twice.
 
-      STATE/hosted/in-hand/ID.now       it is being looked at
-      STATE/hosted/in-hand/ID.deaths    how often the uploader ended meanwhile
+      STATE/hosted/in-hand/ID.now       it is being processed
+      STATE/hosted/in-hand/ID.deaths    how often the uploader died meanwhile
 
 It must not send anything.
 """
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from cutoutd.hosted.context import UploadContext
 
 DISK_S: Final = 5.0
-"""After the disk refused: until it is tried again."""
+"""Pause after the disk refused."""
 
 PATIENCE_S: Final = 30.0
-"""For so long the disk may fail at a request before it is answered all the same."""
+"""Time for which the disk may fail at a request before the request is answered."""
 
 SAID_S: Final = 10.0
-"""A reload takes moments; a folder whose requests are deferred for longer is said to be."""
+"""Time after which deferred requests of a folder are reported; a reload takes moments."""
 
 MOST_DEATHS: Final = 3
-"""One may be chance, as a power cut is."""
+"""Deaths of the uploader over one request; one may be chance, such as a power cut."""
 
 _DEFERRED: Final = (
     "the daemon and the uploader go by different configurations, and this one does not allow it; "
@@ -61,7 +61,7 @@ _MAX_DIGITS: Final = 4
 
 
 class CrashMarks:
-    """Which requests are being looked at, on the disk: one that ends the uploader again and again is found by it.
+    """Marks on the disk of the requests that are being processed, to find one that kills the uploader repeatedly.
 
     Args:
         root: STATE/hosted.
@@ -86,11 +86,11 @@ class CrashMarks:
             path.unlink(missing_ok=True)
 
     def is_fatal(self, id_: str) -> bool:
-        """Whether the uploader ended over a request too often."""
+        """Whether the uploader died over a request too often."""
         return self._deaths.get(id_, 0) >= MOST_DEATHS
 
     def take(self, id_: str) -> None:
-        """A request is looked at from now on.
+        """Mark a request as being processed.
 
         Raises:
             OSError: the disk refuses.
@@ -98,12 +98,12 @@ class CrashMarks:
         (self._directory / f"{id_}.now").touch(mode=0o600)
 
     def release(self, id_: str) -> None:
-        """It did no harm."""
+        """Remove the mark of a request."""
         with suppress(OSError):
             (self._directory / f"{id_}.now").unlink(missing_ok=True)
 
     def keep_only(self, ids: Collection[str]) -> None:
-        """Forget requests that are no longer in the outbox."""
+        """Drop the marks of requests that are no longer in the outbox."""
         for id_ in self._deaths.keys() - ids:
             del self._deaths[id_]
             with suppress(OSError):
@@ -112,7 +112,7 @@ class CrashMarks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Deferred:
-    """A request that waits for both processes to go by one configuration."""
+    """A request that waits until both processes have the same configuration."""
 
     changed_ns: int
     folder: str
@@ -120,10 +120,10 @@ class _Deferred:
 
 
 class RequestReader:
-    """Reads the outbox; for one thread, but for `answer`.
+    """Reads the outbox; for one thread, except `answer`.
 
     Args:
-        context: with ledger, outbox and inbox.
+        context: ledger, outbox and inbox.
     """
 
     def __init__(self, context: UploadContext) -> None:
@@ -134,7 +134,7 @@ class RequestReader:
         self._answered: set[str] = set()
 
     def keep_only(self, ids: Collection[str]) -> None:
-        """Forget requests that are no longer in the outbox."""
+        """Drop the state of requests that are no longer in the outbox."""
         self._context.crash_marks.keep_only(ids)
         self._answered.intersection_update(ids)
         for known in (self._deferred, self._failing_s):
@@ -142,10 +142,10 @@ class RequestReader:
                 del known[id_]
 
     def read(self, ids: Iterable[str]) -> list[Request]:
-        """Those that can be uploaded, the oldest first; what is no request is answered.
+        """Return the requests that can be uploaded, the oldest first. Invalid ones are answered.
 
         Args:
-            ids: of what lies in the outbox and was not returned before.
+            ids: ids of messages in the outbox that were not returned before.
         """
         found = []
         for id_ in ids:
@@ -157,7 +157,7 @@ class RequestReader:
                 if id_ in self._deferred and self._deferred[id_].changed_ns == changed_ns:
                     continue
                 request = spool.read_request(path)
-            except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
+            except Exception as error:  # noqa: BLE001 -- a fault of one request must not affect others
                 if not isinstance(error, OSError | InvalidMessageError):
                     report(self._log, error, over="a request", request=id_)
                 self.reject(id_, error)
@@ -173,16 +173,16 @@ class RequestReader:
         return [request for _, _, request in sorted(found, key=lambda one: one[:2])]
 
     def deferred(self) -> Counter[str]:
-        """How many requests are deferred, by folder."""
+        """Return how many requests are deferred, by folder."""
         return Counter(one.folder for one in self._deferred.values())
 
     def refusals(self) -> dict[str, str]:
-        """Folders of which a request has been deferred for a while, and why."""
+        """Return the folders whose requests have been deferred for a while, with the reason."""
         now_s = self._context.clock.monotonic_s()
         return {one.folder: _DEFERRED for one in self._deferred.values() if now_s > one.since_s + SAID_S}
 
     def reject(self, id_: str, error: Exception) -> None:
-        """Answer a request that cannot be read or used, unless it is gone, or the disk may be to blame."""
+        """Answer a request that cannot be read or used, unless it is gone, or the disk may be the cause."""
         if isinstance(error, FileNotFoundError):
             return  # it was withdrawn
         if isinstance(error, OSError) and error.errno in OF_THE_DISK_NOT_A_SOCKET:
@@ -196,7 +196,7 @@ class RequestReader:
         self._answer_if_possible(id_, f"its request in the outbox is damaged: {why}")
 
     def answer(self, id_: str, cause: str) -> None:
-        """Answer a request by its name alone, and take it away.
+        """Answer a request by its id alone, and remove it.
 
         Raises:
             OSError, LedgerError: the disk refuses.

@@ -1,9 +1,8 @@
-"""What a response means: a pure function over its status and headers; and whether its body can be what was asked for.
+"""The meaning of a response: a pure function of its status and headers; and a check of its body.
 
-The rules are those of the providers' documents: 400 and its like are about the picture, 402 and 403 about the account,
-429 and what is above 500 about the moment. Any answer that reports a charge may stand for
-a picture that was cut and billed. A body is known
-by its first and last bytes: nothing is decoded here. It must not act on what it finds.
+The rules follow the providers' documents: 400 and similar are about the picture, 402 and 403 about the account, 429 and those
+from 500 on are temporary. Any answer that reports a charge may mean that the picture was cut and billed. A body is checked by
+its first and last bytes: nothing is decoded here. It must not act on the result.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _CLOSED: Final = {
     403: _KEY,
     404: _ADDRESS,
     405: _ADDRESS,
-    # About how we ask, and no picture: each would be refused.
+    # About the form of the request, and not the picture: every other would be refused as well.
     406: _ADDRESS,
     407: _ADDRESS,
     410: _ADDRESS,
@@ -58,26 +57,26 @@ _REFUSED: Final = "The original is untouched. Put a corrected file in its place,
 
 
 class Meaning(StrEnum):
-    """What an answer means."""
+    """The meaning of an answer."""
 
-    PICTURE = "picture"  # cut; the body is to be looked at
-    REFUSED = "refused"  # this picture will not be cut
+    PICTURE = "picture"  # cut; the body is checked next
+    REFUSED = "refused"  # this picture is refused
     LATER = "later"  # not now, and not charged
-    CLOSED = "closed"  # nothing goes before a person does something
-    UNCLEAR = "unclear"  # it may have been cut and billed all the same
+    CLOSED = "closed"  # nothing can be sent until a person acts
+    UNCLEAR = "unclear"  # it may have been cut and billed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interpretation:
-    """An answer's meaning.
+    """The interpretation of an answer.
 
     Attributes:
-        meaning: what it is.
-        cause: what the service said, or what is wrong; empty for a picture.
+        meaning: the meaning.
+        cause: message of the service, or what is wrong; empty for a picture.
         advice: what to do about it; empty for a picture.
-        retry_after_s: as it asked; None if it did not.
-        is_fault: the service has one, so the picture itself may be to blame if others are cut.
-        is_charged: the answer reports credits that were charged.
+        retry_after_s: seconds that the service asked for; None if it did not.
+        is_fault: whether the service has a fault, so that the picture may be the cause if others are cut.
+        is_charged: whether the answer reports charged credits.
     """
 
     meaning: Meaning
@@ -89,16 +88,16 @@ class Interpretation:
 
     @property
     def may_be_billed(self) -> bool:
-        """Whether the picture may have been billed though no cutout came: only a person may have it sent again."""
+        """Whether the picture may have been billed without a cutout: only a person may have it sent again."""
         return self.meaning is Meaning.UNCLEAR or (self.meaning is not Meaning.PICTURE and self.is_charged)
 
 
 def judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Interpretation:
-    """Decide what an answer means; whether the body of a picture is one is not looked at here.
+    """Interpret an answer, without a check of the body.
 
     Args:
-        http_response: as it came.
-        provider: whose words they are.
+        http_response: the response.
+        provider: the provider, which reads the error message.
         now_us: UTC microseconds, for a date in ``Retry-After``.
     """
     found = _judge(http_response, provider, now_us)
@@ -114,9 +113,9 @@ def _judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Inte
     status = http_response.status
     said = provider.error_text(http_response.content) or words(_page_title(http_response.content))
     cause = f"{provider.name} says {status}{f': {said}' if said else ''}"
-    if status in SUCCESS:  # what it brought is looked at, whatever kind of success it calls it
+    if status in SUCCESS:  # the body decides, whichever success it is
         return Interpretation(meaning=Meaning.PICTURE)
-    if status < _FIRST_REDIRECT:  # 101: the picture was taken, and what follows is no HTTP
+    if status < _FIRST_REDIRECT:  # 101: the picture was accepted, and what follows is no HTTP
         cause = f"{cause}; that is no answer, but it may have cut and billed it"
         return Interpretation(meaning=Meaning.UNCLEAR, cause=cause)
     advice = _CLOSED.get(status, _ELSEWHERE if status < _FIRST_ERROR else "")
@@ -136,7 +135,7 @@ def _judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Inte
 
 
 def retry_after_s(http_response: HttpResponse, now_us: int) -> float | None:
-    """Seconds the service asks for, by ``Retry-After`` (RFC 9110, 10.2.3); None if it does not."""
+    """Return the seconds in ``Retry-After`` (RFC 9110, 10.2.3); None if there are none."""
     written = http_response.headers.get("retry-after", "")
     try:
         seconds = float(written)
@@ -151,7 +150,7 @@ def retry_after_s(http_response: HttpResponse, now_us: int) -> float | None:
 
 
 def credits_of(http_response: HttpResponse) -> float | None:
-    """Credits the service says it charged; None if it does not, or says nonsense."""
+    """Return the charged credits that the answer reports; None if there are none, or the value is invalid."""
     try:
         found = float(http_response.headers.get("x-credits-charged", ""))
     except ValueError:
@@ -160,7 +159,7 @@ def credits_of(http_response: HttpResponse) -> float | None:
 
 
 def exhausted_s(http_response: HttpResponse, megapixels: float, now_us: int) -> float:
-    """Seconds until the service would take so many megapixels again, by its own count; 0 if it would now."""
+    """Return the seconds until the service accepts so many megapixels again, by its rate headers; 0 if it does now."""
     try:
         remaining = float(http_response.headers["x-ratelimit-remaining"])
         reset_s = float(http_response.headers["x-ratelimit-reset"])
@@ -171,7 +170,7 @@ def exhausted_s(http_response: HttpResponse, megapixels: float, now_us: int) -> 
 
 
 def _page_title(content: bytes) -> str:
-    """Of a web page that stands where an answer should, as a proxy or a server in trouble gives one; or a short text."""
+    """Return the title of a web page, as a proxy or a faulty server sends, or a short text."""
     lower = content.lower()
     start, end = lower.find(b"<title>"), lower.find(b"</title>")
     if b"<html" not in lower and start < 0:
@@ -181,19 +180,19 @@ def _page_title(content: bytes) -> str:
 
 
 def _short_text(content: bytes) -> str:
-    """The beginning of a body that is text; of any other nothing goes into a message, since it may be a picture."""
+    """Return the beginning of a text body; empty for any other, which may be a picture and must not go into a message."""
     text = content[:_MAX_TEXT_BYTES].decode("utf-8", "replace")
-    last = len(text) - (len(content) > _MAX_TEXT_BYTES)  # it may be a letter that was cut
+    last = len(text) - (len(content) > _MAX_TEXT_BYTES)  # the last character may be cut in two
     is_text = all(one != "\ufffd" and (one.isprintable() or one.isspace()) for one in text[:last])
     return text[:last].strip() if is_text else ""
 
 
 def flaw_of(http_request: HttpRequest, draft: Path) -> str:
-    """Take the picture out of what it came in; returns what is wrong with it, or nothing.
+    """Extract the picture from the body and check it. Returns what is wrong, or an empty text.
 
     Args:
-        http_request: that it answers.
-        draft: a file with the body; the picture afterwards.
+        http_request: the request.
+        draft: file with the body; with the picture afterwards.
 
     Raises:
         OSError: the disk refuses.
@@ -202,7 +201,7 @@ def flaw_of(http_request: HttpRequest, draft: Path) -> str:
 
 
 def _unwrapped(http_request: HttpRequest, draft: Path) -> str:
-    """Take the picture out of what it came in; returns what is wrong, or nothing."""
+    """Extract the picture from the body. Returns what is wrong, or an empty text."""
     if http_request.unwrap is None:
         return ""
     try:
@@ -214,7 +213,7 @@ def _unwrapped(http_request: HttpRequest, draft: Path) -> str:
 
 
 def _flaw(http_request: HttpRequest, draft: Path) -> str:
-    """What is wrong with a reply's body, by its first and last bytes: nothing is decoded here."""
+    """Return what is wrong with a body, by its first and last bytes."""
     with draft.open("rb") as file:
         start = file.read(len(http_request.starts))
         size = file.seek(0, 2)

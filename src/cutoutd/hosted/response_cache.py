@@ -1,6 +1,6 @@
-"""Raw replies on the disk: drafts, what was paid for and is kept, and what goes into the inbox.
+"""Replies on the disk: drafts, paid replies that are kept, and bodies for the inbox.
 
-A reply has its name only once it is whole and synced. It must not look into them: they are a stranger's bytes.
+A reply has its name only once it is complete and synced. It must not look into them: their bytes are not trusted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PIECE: Final = 1 << 20
 
 
 def content_key(*, sha256: str, provider: str, host: str, options: str) -> str:
-    """The name of a reply by what was asked: the same bytes, of the same service, in the same way."""
+    """Return the key of a reply: it depends on the bytes, the service and the options."""
     return hashlib.sha256(f"{sha256}\n{provider}\n{host}\n{options}".encode()).hexdigest()
 
 
@@ -31,8 +31,8 @@ class ResponseCache:
     """The replies of one state directory.
 
     Args:
-        paths: where they lie.
-        keep_days: for which paid ones are kept; 0: none is.
+        paths: the directories.
+        keep_days: days for which paid replies are kept; 0: none is kept.
 
     Raises:
         OSError: the disk refuses, here and in every method but `trim`.
@@ -43,34 +43,34 @@ class ResponseCache:
         self._directory = paths.root / "replies"
         self._keep_days = keep_days
         make_directory(self._directory, parents=True, mode=0o700)
-        for leftover in self._directory.glob("*.part"):  # a run that was killed
+        for leftover in self._directory.glob("*.part"):  # of a run that was killed
             leftover.unlink(missing_ok=True)
 
     @property
     def keeps(self) -> bool:
-        """Whether paid ones are kept at all."""
+        """Whether paid replies are kept."""
         return self._keep_days > 0
 
     def draft(self, id_: str) -> Path:
-        """A file for a reply that is coming in; it is not there yet."""
+        """Return the path of a new file for a reply that is coming in."""
         path = self._directory / f"{id_}.part"
         path.unlink(missing_ok=True)
         return path
 
     def settled(self, draft: Path) -> tuple[str, int]:
-        """Sync a draft; returns its SHA-256 and bytes."""
+        """Sync a draft. Returns its SHA-256 and its size in bytes."""
         with draft.open("rb") as file:
             digest = _digest_of(draft)
             sync(file.fileno())
             return digest, os.fstat(file.fileno()).st_size
 
     def keep(self, draft: Path, key: str) -> None:
-        """Keep a settled draft under what was asked, so that it need not be paid again."""
+        """Keep a synced draft under a key, so that it need not be paid again."""
         draft.replace(self._kept(key))
         sync_directory(self._directory)
 
     def give(self, key: str, id_: str, sha256: str | None) -> bool:
-        """Put a kept reply into the inbox as a request's body; False if it is not there, or not what it was."""
+        """Put a kept reply into the inbox as the body of a request. Returns False if it is missing or altered."""
         kept = self._kept(key)
         if not kept.exists() or _digest_of(kept) != sha256:
             return False
@@ -78,23 +78,23 @@ class ResponseCache:
         return True
 
     def pass_on(self, key: str, id_: str) -> None:
-        """Put a reply that was kept just now into the inbox as a request's body."""
+        """Put a reply that was just kept into the inbox as the body of a request."""
         kept, body = self._kept(key), self._paths.inbox / f"{id_}.body"
         body.unlink(missing_ok=True)
         try:
             body.hardlink_to(kept)
-        except OSError:  # not every file system has them
+        except OSError:  # not every file system has hard links
             draft = self.draft(id_)
             shutil.copyfile(kept, draft)
             self.settled(draft)
             draft.replace(body)
 
     def hand_over(self, draft: Path, id_: str) -> None:
-        """Put a settled draft into the inbox as a request's body, and keep nothing."""
+        """Put a synced draft into the inbox as the body of a request, without keeping it."""
         draft.replace(self._paths.inbox / f"{id_}.body")
 
     def trim(self, now_s: float) -> int:
-        """Remove what was kept for long enough; returns how many."""
+        """Remove replies that were kept for long enough. Returns how many."""
         removed = 0
         for path in self._directory.glob("*.body"):
             with suppress(OSError):

@@ -1,6 +1,6 @@
-"""The route to the service: whether it is open, from when on something may be sent again, and how fast.
+"""The route to the service: whether it is open, when something may be sent again, and at which rate.
 
-All uploads share it. It must not send anything, nor read a clock of its own.
+All uploads share it. It must not send anything, and takes its time from the clock that it is given.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _WINDOW_S: Final = 60.0
 _MARGIN_S: Final = 1.0  # the service's minute begins when it has the picture, not when we had sent it
 _SLOT_S: Final = 0.1
 _TRIAL_S: Final = 0.25
-"""After so long it is asked again whether the one picture that finds out is over."""
+"""Interval of checks whether the trial upload is over."""
 
 _LOOK_AGAIN_S: Final = 3600.0
 """A closed route is tried with one picture after an hour: credits may have been bought, and a refusal costs nothing."""
 
 
 class RouteState(StrEnum):
-    """How the route stands."""
+    """State of the route."""
 
     OPEN = "open"  # pictures are sent
-    WAITING = "waiting"  # the service asked for time, or has a fault; it is tried again by itself
+    WAITING = "waiting"  # the service asked for a pause, or has a fault; it is tried again automatically
     OFFLINE = "offline"  # it cannot be reached
-    PAUSED = "paused"  # something takes a person: credits, the key, the address
+    PAUSED = "paused"  # a person must act: credits, the key, the address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,12 +40,11 @@ class RouteSnapshot:
     """The route at a moment.
 
     Attributes:
-        state: how it stands.
-        why: in words; empty if it is open.
-        wait_s: until something may be sent again.
-        failures: how many uploads in a row have failed, for whatever reason, since the service last answered as it
-            should.
-        trouble: what the last of them met; empty without any.
+        state: its state.
+        why: reason, in words; empty if it is open.
+        wait_s: seconds until something may be sent again.
+        failures: failed uploads in a row, for whatever reason, since the last good answer of the service.
+        trouble: reason of the last failure; empty without any.
     """
 
     state: RouteState
@@ -56,10 +55,10 @@ class RouteSnapshot:
 
 
 class UploadSlot:
-    """One of the uploads that may be under way at the same time; given back once, however often it is said.
+    """A slot for one of the concurrent uploads; it can be given back several times, with one effect.
 
     Args:
-        slots: of the route.
+        slots: semaphore of the route.
     """
 
     def __init__(self, slots: threading.Semaphore) -> None:
@@ -67,17 +66,17 @@ class UploadSlot:
         self._is_held = True
 
     def give_back(self) -> None:
-        """Its answer is there: what is left to do with it takes no connection."""
+        """Release the slot: the answer is there, and the rest needs no connection."""
         if self._is_held:
             self._is_held = False
             self._slots.release()
 
 
 class RateLimit:
-    """How many megapixels are sent in a minute; values only.
+    """Limits the megapixels a minute; values only.
 
     Args:
-        megapixels_per_minute: 0 for no limit.
+        megapixels_per_minute: limit; 0 for none.
     """
 
     def __init__(self, megapixels_per_minute: float) -> None:
@@ -85,7 +84,7 @@ class RateLimit:
         self._sent: deque[tuple[float, float]] = deque()  # when, megapixels
 
     def wait_s(self, megapixels: float, now_s: float) -> float:
-        """Seconds until a picture fits into what the last minute has left; one that never would goes alone."""
+        """Return the seconds until a picture fits into the limit. One that is larger than the limit goes alone."""
         window_s = _WINDOW_S + _MARGIN_S
         while self._sent and self._sent[0][0] <= now_s - window_s:
             self._sent.popleft()
@@ -101,11 +100,11 @@ class RateLimit:
         return self._sent[-1][0] + window_s - now_s
 
     def add(self, megapixels: float, now_s: float) -> None:
-        """A picture is sent now."""
+        """Record that a picture is sent now."""
         self._sent.append((now_s, megapixels))
 
     def refund(self, megapixels: float) -> None:
-        """The last picture of that size was not sent after all."""
+        """Remove the last picture of that size, which was not sent."""
         for index in range(len(self._sent) - 1, -1, -1):
             if self._sent[index][1] == megapixels:
                 del self._sent[index]
@@ -113,12 +112,12 @@ class RateLimit:
 
 
 class ServiceRoute:
-    """The route's state; safe to share between threads.
+    """The state of the route; thread-safe.
 
     Args:
-        clock: for steady seconds.
-        megapixels_per_minute: 0 for no limit.
-        at_once: uploads that may be under way at the same time.
+        clock: source of monotonic time.
+        megapixels_per_minute: limit; 0 for none.
+        at_once: greatest number of concurrent uploads.
     """
 
     def __init__(self, clock: Clock, *, megapixels_per_minute: int, at_once: int) -> None:
@@ -134,14 +133,14 @@ class ServiceRoute:
         self.successes = 0
 
     def slot(self) -> UploadSlot | None:
-        """Wait a moment for a slot; None if none was given back meanwhile."""
+        """Wait briefly for a slot; None if none became free."""
         return UploadSlot(self._slots) if self._slots.acquire(timeout=_SLOT_S) else None
 
     def admit(self, megapixels: float) -> float:
         """Ask to send a picture now.
 
         Returns:
-            0 if it may, which then must be followed by `succeeded`, `back_off`, `close` or `abandoned`; else the seconds
+            0 if it may be sent; then `succeeded`, `back_off`, `close` or `abandoned` must follow. Otherwise the seconds
             after which to ask again.
         """
         now_s = self._clock.monotonic_s()
@@ -158,7 +157,7 @@ class ServiceRoute:
             return 0.0
 
     def succeeded(self) -> None:
-        """The service answered as it should; a wait that it has asked for meanwhile is kept all the same."""
+        """Record a good answer of the service. A pause that it has asked for meanwhile is kept."""
         with self._lock:
             self.successes += 1
             self._failures, self._trouble = 0, ""
@@ -168,13 +167,13 @@ class ServiceRoute:
                 self._breaker.record_success()
 
     def abandoned(self) -> None:
-        """The picture was not sent after all, or its end says nothing about the route."""
+        """Record that the picture was not sent, or that its end says nothing about the route."""
         self._breaker.end_trial()
 
     def failed(self, why: str) -> None:
-        """An upload came to nothing by the service's or the network's doing; what follows for the route is said apart.
+        """Record a failure of the service or the network. The caller updates the state of the route separately.
 
-        Those that were under way when another one failed add nothing: they met the same.
+        Uploads that were under way when another one failed do not count: they met the same fault.
         """
         with self._lock:
             if not self._wait_s():
@@ -182,17 +181,17 @@ class ServiceRoute:
                 self._trouble = why
 
     def refund(self, megapixels: float) -> None:
-        """A picture that was let in did not leave: it does not count in its minute."""
+        """Remove an admitted picture that was not sent from the rate."""
         with self._lock:
             self._rate.refund(megapixels)
 
     def back_off(self, why: str, wait_s: float, *, offline: bool = False) -> None:
-        """Nothing is to be sent for a while.
+        """Pause the route.
 
         Args:
-            why: in words.
-            wait_s: how long.
-            offline: the service cannot even be reached.
+            why: reason, in words.
+            wait_s: length of the pause.
+            offline: whether the service could not be reached.
         """
         with self._lock:
             if self._state is RouteState.PAUSED and self._wait_s():
@@ -202,26 +201,26 @@ class ServiceRoute:
             self._breaker.record_failure(why, pause_s=wait_s)
 
     def close(self, why: str) -> None:
-        """Something takes a person."""
+        """Close the route until a person acts."""
         with self._lock:
             self._state = RouteState.PAUSED
             self._breaker.record_failure(why, pause_s=_LOOK_AGAIN_S)
 
     def resume(self) -> None:
-        """A person says that it may be tried again."""
+        """Allow an attempt at once, at a person's request."""
         with self._lock:
             if self._state is not RouteState.OPEN:
                 self._delayed_until_s = 0.0
                 self._breaker.cancel_trial()
 
     def delay(self, wait_s: float) -> None:
-        """The service's own count says that it would refuse what comes sooner: the route is open, and waits."""
+        """Wait without closing the route, since the service's rate headers announce a refusal."""
         with self._lock:
             until_s = self._clock.monotonic_s() + min(wait_s, 2 * _WINDOW_S)
             self._delayed_until_s = max(self._delayed_until_s, until_s)
 
     def snapshot(self) -> RouteSnapshot:
-        """How it stands now."""
+        """Return the current state."""
         with self._lock:
             return RouteSnapshot(
                 state=self._state,

@@ -1,4 +1,4 @@
-"""Puts the uploader together from settings, locks it in, and lets it run: what `cutoutd hosted` is.
+"""Assembles the uploader from settings, confines the process, and runs it, for `cutoutd hosted`.
 
 It must not start anything before the process is confined.
 """
@@ -46,7 +46,7 @@ _PRIVATE_UMASK: Final = 0o077
 _LOCK_FILE: Final = "lock"
 
 _DRAFTED: Final = ("status.json", "announced", "uploaded.json", "accepted.json", "ledger.json")
-"""Each is written as ``.new`` and renamed."""
+"""Files that are written as ``.new`` and renamed."""
 
 _NAMES: Final = OpenedNames(
     files=(
@@ -60,7 +60,7 @@ _NAMES: Final = OpenedNames(
     directories=("copies", "outbox", "inbox", "replies", "in-hand", "events"),
     odd=(FILE_NAME,),
 )
-"""What is opened by its name in the uploader's directory."""
+"""Names that are opened in the uploader's directory."""
 
 
 def _check_needed(settings: Settings) -> None:
@@ -72,7 +72,7 @@ def _check_needed(settings: Settings) -> None:
 
 
 def _close_left_open(ledger: Ledger) -> None:
-    """What was under way when the last uploader died may have been sent: its end is not known."""
+    """Close what was under way when the last uploader died: it may have been sent, so its end is unknown."""
     left_open = ledger.close_left_open(_KILLED)
     if left_open:
         logs.get().warning("hosted.unknown", uploads=left_open, why=_KILLED)
@@ -87,20 +87,20 @@ def run(
     parent: int | None,
     console: bool = False,
 ) -> None:
-    """Be the uploader, until a signal or the parent's end.
+    """Run the uploader until a signal or the end of the parent.
 
     Args:
-        settings: with at least one folder that is tagged or has a webhook.
-        announced: the supervisor's last announcement before they were read.
-        clock: wall and steady time.
-        given_key: the service's, where it is in no file; empty for none.
-        parent: the process whose end is ours; None for none.
-        console: what we log is read on a terminal, although it goes into a pipe.
+        settings: a configuration with at least one folder that is tagged or has a webhook.
+        announced: last announcement of the supervisor before the settings were read.
+        clock: wall and monotonic time.
+        given_key: key of the service, if it is in no file; empty for none.
+        parent: process id of the parent, at whose end the uploader stops; None for none.
+        console: whether the log is read on a terminal, although it goes into a pipe.
 
     Raises:
-        UsageError: no folder is tagged, or a layer of the sandbox is missing and required.
+        UsageError: no folder is tagged, or a required layer of the sandbox is missing.
         ConfigurationError: the key is not usable.
-        AlreadyRunningError: another uploader works here.
+        AlreadyRunningError: another uploader runs here.
         StorageError: the disk refuses.
     """
     _check_needed(settings)
@@ -140,13 +140,13 @@ def run(
 
 
 def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[str, ...]:
-    """Confine this process and begin to log; returns the sandbox's active layers."""
+    """Confine this process and start logging. Returns the active layers of the sandbox."""
     layers = confine_uploader(
         root=paths.root,
         ports=sorted(ports_of(settings)),
         required=settings.pool.sandbox is Sandbox.REQUIRED,
     )
-    # Only now: a thread that is there earlier would not be confined by every kernel.
+    # Only now: some kernels would not confine a thread that exists earlier.
     log_format = settings.service.log_format
     logs.configure(
         level=settings.service.log_level,
@@ -156,7 +156,7 @@ def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[
 
 
 def ports_of(settings: Settings) -> frozenset[int]:
-    """The TCP ports that are reached by a configuration."""
+    """Return the TCP ports that a configuration needs."""
     told = {webhook.url.port for folder in settings.telling for webhook in folder.webhook}
     return frozenset(told | ({settings.hosted.address.port} if settings.tagged else set()))
 
@@ -170,7 +170,7 @@ def _context(
     key: Key | None,
     stopping: StopFlag,
 ) -> UploadContext:
-    """Put together what all uploads share."""
+    """Make what all uploads share."""
     hosted = settings.hosted
     prices = ledger.prices(hosted.provider.value, hosted.address.authority, clock.now_us())
     return UploadContext(
@@ -193,13 +193,13 @@ def _context(
 
 
 def _check_owner(root: Path) -> None:
-    """Refuse another user's state directory: files made there would be unreadable to them.
+    """Refuse the state directory of another user: files created there would be unreadable for that user.
 
     Under a service manager the directory above is an empty one of root's, in which ours alone is bound.
 
     Raises:
         NotPrivateError: it is another user's.
-        OSError: it cannot be looked at.
+        OSError: it cannot be examined.
     """
     if not root.parent.exists():
         return
@@ -211,7 +211,7 @@ def _check_owner(root: Path) -> None:
 
 @contextmanager
 def _held(paths: SpoolPaths) -> Iterator[None]:
-    """The directories, for this process alone."""
+    """Hold the lock of the directories, so that this process alone uses them."""
     try:
         _check_owner(paths.root)
         directory, _ = open_private(paths.root, _NAMES)
@@ -235,11 +235,11 @@ def _held(paths: SpoolPaths) -> Iterator[None]:
 
 
 def _end_on_signals(stopping: StopFlag) -> None:
-    """The first signal stops what is being sent; the second does not wait for answers either."""
+    """Handle signals: the first stops uploads; the second does not wait for answers either."""
 
     def end(number: int, _: object) -> None:
         if stopping.is_set():
-            os._exit(128 + number)  # what has no answer is unknown; the next start says so
+            os._exit(128 + number)  # uploads without an answer are unknown; the next start records that
         stopping.set()
 
     # SIGHUP: the terminal it was started from is closed.

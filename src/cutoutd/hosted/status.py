@@ -1,6 +1,6 @@
-"""What the uploader says of itself, for `cutoutd status` and whoever else looks: STATE/hosted/status.json.
+"""The status of the uploader, for `cutoutd status` and others: STATE/hosted/status.json.
 
-It is written at most once a second, and when something has changed. `cutoutd.exchange.spool` reads it.
+It is written when something has changed, at most once a second. `cutoutd.exchange.spool` reads it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploaderStatus:
-    """The document, but for its schema.
+    """The document, without its schema.
 
     Attributes:
-        pid: of the uploader; None once it has ended.
-        at: when this was said, RFC 3339.
-        day: of UTC, that ``today`` and ``folders`` are about.
+        pid: process id of the uploader; None once it has ended.
+        at: time of writing, RFC 3339.
+        day: day (UTC) that ``today`` and ``folders`` refer to.
         provider, host: as in the configuration.
-        sandbox: its active layers.
+        sandbox: active layers.
         route: "open", "waiting", "offline" or "paused".
-        why: in words, unless it is open.
-        wait_s: until it is tried again.
-        failures: uploads in a row that came to nothing.
-        trouble: what the last of them met.
+        why: reason, in words, unless it is open.
+        wait_s: seconds until the next attempt.
+        failures: failed uploads in a row.
+        trouble: reason of the last failure.
         in_flight, waiting: requests that are being uploaded, and that wait in the outbox.
         today: uploads, bytes and credits of the day, without those under way.
-        folders: by name: uploads, bytes, credits, in_flight, waiting, why (its money is used up).
-        webhooks: of each: id, folder, host, include, waiting, dead, off (it wants nothing more), failures, why.
+        folders: by name: uploads, bytes, credits, in_flight, waiting, why (its budget is used up).
+        webhooks: of each: id, folder, host, include, waiting, dead, off (it wants no more), failures, why.
     """
 
     pid: int | None
@@ -58,7 +58,7 @@ class UploaderStatus:
     webhooks: Sequence[Mapping[str, Any]] = ()
 
     def write(self, paths: SpoolPaths) -> None:
-        """Put it where it is looked for, whole; a disk that refuses is no reason to stop."""
+        """Write the document atomically. A disk that refuses does not stop the uploader."""
         content = json.dumps({"schema": STATUS_SCHEMA} | asdict(self), indent=2).encode("ascii")
         with suppress(OSError):
             atomic_write(paths.status, [content], synced=False)

@@ -1,6 +1,6 @@
-"""One request from start to end: admitted or not, paid for before or not, sent as often as it takes, and answered.
+"""The upload of one request from start to end: checks, earlier replies, budget, attempts, and the answer.
 
-Nothing is sent again that may have been billed. It must not decode what comes back.
+A picture that may have been billed is not sent again. It must not decode a reply.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from cutoutd.hosted.entries import PastAttempt
 
 FAULTS: Final = 5
-"""Faults of the service over one picture, while it cut others, after which the picture is to blame."""
+"""Faults of the service over one picture, while it cut others, after which the picture fails."""
 
 MAX_FAULTS: Final = 20
-"""And after so many, whatever it did with others: more than an hour, and each costs an upload."""
+"""Faults after which the picture fails in any case: more than an hour, and each costs an upload."""
 
 _PRICE_S: Final = 0.1
 _SHORTEST_S: Final = 0.25
 
 
 def retry_pause_s(error: RetryLaterError, failures: int) -> float:
-    """Seconds until the next attempt: longer and longer, by chance, and never less than the service asked for.
+    """Return the seconds until the next attempt: a random back-off, at least as long as the service asked for.
 
     Args:
-        error: what the last attempt met.
-        failures: earlier ones in a row.
+        error: reason of the last failure.
+        failures: number of earlier failures in a row.
     """
     if error.retry_after_s is not None:
-        return error.retry_after_s + random.uniform(0, 0.5)  # noqa: S311 -- so that not all come back at once
-    # A connection may be plugged in again at any moment.
+        return error.retry_after_s + random.uniform(0, 0.5)  # noqa: S311 -- spreads the attempts
+    # A connection may come back at any moment.
     first_s, longest_s = (0.5, 30.0) if error.is_offline else (1.0, 300.0)
     most_s = backoff.pause_s(failures, first_s=first_s, longest_s=longest_s)
     return max(_SHORTEST_S, random.uniform(0, most_s))  # noqa: S311 -- as above
@@ -57,7 +57,7 @@ class UploadJob:
 
     Attributes:
         context: what all uploads share.
-        request: whose.
+        request: the request.
     """
 
     context: UploadContext
@@ -67,7 +67,7 @@ class UploadJob:
     _charged: float = field(default=0.0, init=False)
 
     def run(self) -> bool:
-        """Take the request as far as it goes now; False if it stays in the outbox for later.
+        """Process the request as far as possible now. Returns False if it stays in the outbox.
 
         Raises:
             OSError, LedgerError: the disk refuses.
@@ -86,7 +86,7 @@ class UploadJob:
         return True
 
     def _without_sending(self) -> UploadReply | None:
-        """The reply to a request that is not sent: it may not be, or it was before."""
+        """Return the reply to a request that is not sent: it is not allowed, or was sent before. None: it is to be sent."""
         if self.context.is_deferred(self.request):
             raise PostponedError
         why = inadmissible(self.request, self.context.settings)
@@ -97,7 +97,7 @@ class UploadJob:
         return earlier_reply(self.context, self.request, http_request.options)
 
     def _within_budget(self) -> UploadReply:
-        """Send it, with its credits reserved."""
+        """Send the picture, with its credits reserved."""
         context, request = self.context, self.request
         cost = context.price(request)
         if context.budget.reserve(request.folder, cost):
@@ -108,16 +108,16 @@ class UploadJob:
             context.budget.release(request.folder, cost, self._charged)
 
     def _until_answered(self) -> UploadReply:
-        """Send it until there is a reply, or the picture is to blame."""
+        """Send the picture until there is a reply, or it has failed too often."""
         context, request = self.context, self.request
         cancellation = context.cancellation(request)
         cancellation.check()
         try:
             request_body = RequestBody(context.paths.outbox / request.file, request)
         except AlteredError as error:
-            cancellation.check()  # a withdrawn one loses its file as well
+            cancellation.check()  # a withdrawn request loses its file as well
             return context.reply(request, UploadOutcome.FAILED, cause=str(error), advice=UNTOUCHED)
-        # It may wait from here on, and then the ledger knows it.
+        # From here on the request may wait, and the ledger knows it.
         context.crash_marks.release(request.id)
         self._successes = context.route.successes
         failures = 0
@@ -160,10 +160,10 @@ class UploadJob:
             self.context.budget.ended(cost, price)
 
     def _begin_at_known_price(self, cancellation: Cancellation) -> float:
-        """Wait until it may be sent as far as prices are known; returns the credits it is expected to cost.
+        """Wait until the picture may be sent as far as prices are known. Returns the credits that it is expected to cost.
 
         Raises:
-            PostponedError: pictures cost more than was expected, and what is reserved for this one does not suffice.
+            PostponedError: pictures cost more than expected, and the reserved credits do not suffice.
         """
         cost = self.context.price(self.request)
         while (admission := self.context.budget.begin(self.request.folder, cost)) is not Admission.NOW:
@@ -191,22 +191,22 @@ class UploadJob:
 
     def _put_off(self, error: RetryLaterError, pause_s: float) -> None:
         if error.is_fault and self._others_are_cut:
-            self.context.route.abandoned()  # this one waits, and nobody for it
+            self.context.route.abandoned()  # this request waits, and others go on
         else:
             self.context.route.back_off(str(error), pause_s, offline=error.is_offline)
         self.context.log("upload.put_off", self.request, why=str(error), seconds=round(pause_s, 1))
 
 
 def earlier_reply(context: UploadContext, request: Request, options: str) -> UploadReply | None:
-    """The reply to a request that was sent before; None if it is to be sent.
+    """Return the reply to a request that was sent before; None if it is to be sent.
 
-    Its own upload may be over though no reply is there: a run was killed in between. Otherwise another upload of the
-    same bytes counts, unless a person asked for it again.
+    Its own upload may be over without a reply, if a run was killed in between. Otherwise another upload of the same bytes
+    counts, unless a person asked for a new one.
 
     Args:
-        context: with ledger and replies.
-        request: whose.
-        options: what would be asked.
+        context: ledger and replies.
+        request: the request.
+        options: options of the HTTP request.
 
     Raises:
         OSError, LedgerError: the disk refuses.

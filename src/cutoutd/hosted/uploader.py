@@ -1,6 +1,6 @@
-"""The uploader's own loop: looks into the outbox, keeps the threads that send at work, and says how it stands.
+"""The main loop of the uploader: watches the outbox, runs the threads that send, and writes the status.
 
-It must not look at anything but the directories it shares with the supervisor.
+It must not read anything but the directories that it shares with the supervisor.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.2
 DRAIN_S: Final = 15.0
-"""What was sent whole when the end is asked for may still be answered for so long; its answer was paid for."""
+"""Time for answers to pictures that were sent whole when the uploader is to stop, since they may be paid for."""
 
 _LASTS_S: Final = 3.0
-"""After its start the uploader does not begin anew for so long, whatever configurations are announced."""
+"""Shortest time before the uploader restarts for another configuration."""
 
 _TRIM_S: Final = 3600.0
 _STATUS_S: Final = 1.0
@@ -48,20 +48,20 @@ _PARCEL: Final = re.compile(r"([0-9a-f]{32})\.json")
 
 
 class UploaderDiedError(CutoutdError):
-    """A thread that sends ended with an error nobody had thought of."""
+    """A sending thread ended with an unforeseen error."""
 
     title = "The uploader had a fault"
 
 
 class Uploader:
-    """The loop, and what it knows.
+    """The main loop and its state.
 
     Args:
         context: what all uploads share.
-        sender: tells the webhooks.
-        announced: the supervisor's last announcement before our configuration was read.
-        layers: of the sandbox, for its status.
-        parent: the process that started it, whose end is its own; None for none.
+        sender: sends the webhooks.
+        announced: last announcement of the supervisor before the configuration was read.
+        layers: active layers of the sandbox, for the status.
+        parent: process id of the parent, at whose end the uploader stops; None for none.
     """
 
     def __init__(
@@ -89,17 +89,17 @@ class Uploader:
         self._told: tuple[Any, ...] = ()
         self._status_due_s = self._trim_due_s = 0.0
         self._was_paused = False
-        # One half waits for the service while the other writes down what came.
+        # Half of the threads wait for the service while the others write what came.
         self._threads = [
             threading.Thread(target=self._serve, name=f"upload-{number}", daemon=True)
             for number in range(2 * context.settings.hosted.concurrency if context.settings.tagged else 0)
         ]
 
     def run(self) -> None:
-        """Work until asked to end, and then let what was sent whole be answered.
+        """Run until stopped, then wait for answers to pictures that were sent whole.
 
         Raises:
-            UploaderDiedError: a thread did.
+            UploaderDiedError: a thread ended with an error.
         """
         for thread in self._threads:
             thread.start()
@@ -142,12 +142,12 @@ class Uploader:
             return
         if self._is_outdated():
             self._log.info("hosted.begins-anew")
-            context.stopping.set()  # whoever started it starts it again, and it reads the configuration then
+            context.stopping.set()  # it is started again by its parent, and reads the configuration then
             return
         paused = os.path.lexists(context.paths.paused)
         self._was_paused = paused
         self._queue.pause(paused=paused or bool(self._ledger_check.why))
-        was_told = self._ledger_check.why  # a person who resumes before that does not know of the loss
+        was_told = self._ledger_check.why  # a resume before that is no consent to the loss
         try:
             self._ledger_check.look()
             if os.path.lexists(context.paths.resumed):
@@ -159,7 +159,7 @@ class Uploader:
             self._queue.pause(paused=paused or bool(self._ledger_check.why))
             context.ledger.check()
             self._know_the_day()
-            names = os.listdir(context.paths.outbox)  # noqa: PTH208 -- names alone are wanted
+            names = os.listdir(context.paths.outbox)  # noqa: PTH208 -- only names are needed
             self._sender.look(paused=paused or bool(self._ledger_check.why))
         except (OSError, LedgerError) as error:
             context.route.back_off(str(error), DISK_S)
@@ -178,10 +178,9 @@ class Uploader:
         self._tell()
 
     def _is_outdated(self) -> bool:
-        """Whether the supervisor has another configuration by now than was read here.
+        """Whether the supervisor has another configuration by now.
 
-        Who reloads it again and again has this process begin anew now and then, and not each time: pictures that both
-        configurations admit go on meanwhile.
+        Frequent reloads restart this process only now and then: pictures that both configurations allow go on meanwhile.
         """
         if self._context.clock.monotonic_s() < self._begun_s + _LASTS_S:
             return False
@@ -194,27 +193,27 @@ class Uploader:
     def _enqueue(self, request: Request) -> None:
         try:
             self._queue.offer(request, self._context.price(request))
-        except Exception as error:  # noqa: BLE001 -- what one request is costs no other its turn
+        except Exception as error:  # noqa: BLE001 -- a fault of one request must not affect others
             report(
                 self._log, error, over="a request", job=request.job, folder=request.folder, request=request.id
             )
             self._reader.reject(request.id, error)
 
     def _know_the_day(self) -> None:
-        """Limits begin anew at midnight (UTC)."""
+        """Load what was spent when a new day (UTC) begins."""
         now_us = self._context.clock.now_us()
         if day_of(now_us) != self._day:
             spent = {folder: one.credits for folder, one in self._context.ledger.day(now_us).items()}
             accepted = read_known(self._context.paths.accepted)
             if accepted is not None and accepted.day == utc_day(rfc3339(now_us)):
-                # Of uploads of today that the ledger has lost.
+                # Today's uploads that the ledger has lost.
                 lost = accepted.credits
                 spent = {name: spent.get(name, 0.0) + lost.get(name, 0.0) for name in spent | dict(lost)}
             self._context.budget.set_spent(spent)
             self._day = day_of(now_us)
 
     def _serve(self) -> None:
-        """Send one request after the other: the whole life of a thread."""
+        """Send one request after the other: the function of a thread."""
         try:
             while (request := self._queue.wait_for_next()) is not None:
                 finished = False
@@ -226,13 +225,13 @@ class Uploader:
                 finally:
                     self._queue.done(request, finished=finished)
                 if not finished:
-                    self._context.stopping.wait(LOOK_S)  # for the loop to see why
+                    self._context.stopping.wait(LOOK_S)  # the loop needs time to see the reason
         except BaseException as error:  # noqa: BLE001 -- the loop ends the process loudly
             self._fault = error
             self._context.stopping.set()
 
     def _run(self, request: Request) -> bool:
-        """Upload one request; a fault of ours over it fails that request alone."""
+        """Upload one request. A fault of ours fails that request alone."""
         try:
             return UploadJob(context=self._context, request=request).run()
         except (OSError, LedgerError, LedgerDamagedError):
@@ -245,7 +244,7 @@ class Uploader:
             return True
 
     def _tell(self, *, force: bool = False, ended: bool = False) -> None:
-        """Write the status, if something has changed and it was not written just now."""
+        """Write the status if something has changed, at most once every `_STATUS_S`."""
         now_s = self._context.clock.monotonic_s()
         snapshot = self._context.route.snapshot()
         waiting, uploading = self._queue.counts()
