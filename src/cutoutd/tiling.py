@@ -1,6 +1,6 @@
-"""How a large picture is shown in parts: levels, each half as large as the one before, and square tiles on each.
+"""The tiling of a large picture: levels, each half as large as the one before, and square tiles on each.
 
-Arithmetic alone: this module must load nothing that decodes, as both sides use it.
+Arithmetic only: this module must not load anything that decodes, since both sides use it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 TILE: Final = 256
-"""Pixels of a tile's side; those at the right and at the bottom may be smaller. Chromium keeps the last thousand images that it
-decoded, whoever shows them still: 200 MB of such tiles, where those of 512 pixels were 420 MB."""
+"""Side of a tile in pixels; those at the right and bottom may be smaller. Chromium keeps the last thousand images that it
+decoded, even if they are not shown any more: 200 MB of such tiles, against 420 MB of tiles of 512 pixels."""
 
 COARSE_SIDE: Final = 1100
 """Pixels of the longer side: levels of at most so many are there before a picture is decoded in full, where they can be."""
@@ -19,10 +19,10 @@ Size = tuple[int, int]
 
 
 def level_count(size: Size) -> int:
-    """How many levels a picture has, the full size included: the last one is a single tile.
+    """Return how many levels a picture has, including the full size. The last one is a single tile.
 
     Args:
-        size: of the picture, above 0.
+        size: size of the picture, above 0.
     """
     levels = 1
     while max(level_size(size, levels - 1)) > TILE:
@@ -31,24 +31,24 @@ def level_count(size: Size) -> int:
 
 
 def level_size(size: Size, level: int) -> Size:
-    """Width and height of a level, rounded up.
+    """Return width and height of a level, rounded up.
 
     Args:
-        size: of the picture.
-        level: 0 is the full size.
+        size: size of the picture.
+        level: level; 0 is the full size.
     """
     width, height = size
     return -(-width >> level), -(-height >> level)
 
 
 def tile_counts(size: Size, level: int) -> tuple[int, int]:
-    """How many tiles a level has, from left to right and from top to bottom."""
+    """Return how many tiles a level has, from left to right and from top to bottom."""
     width, height = level_size(size, level)
     return -(-width // TILE), -(-height // TILE)
 
 
 def has_tile(size: Size, level: int, x: int, y: int) -> bool:
-    """Whether there is such a tile."""
+    """Whether a tile exists."""
     if not 0 <= level < level_count(size):
         return False
     columns, rows = tile_counts(size, level)
@@ -56,6 +56,6 @@ def has_tile(size: Size, level: int, x: int, y: int) -> bool:
 
 
 def first_level_within(size: Size, side: int) -> int:
-    """The finest level whose longer side has at most so many pixels, or the last one."""
+    """Return the finest level with at most so many pixels on its longer side, or the last level."""
     last = level_count(size) - 1
     return next((level for level in range(last) if max(level_size(size, level)) <= side), last)

@@ -102,7 +102,7 @@ class Total:
 
 
 def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Yield every upload, the oldest first, as a record of `COLUMNS`; ``bytes`` left this process."""
+    """Yield every upload, the oldest first, as a record of `COLUMNS`; ``bytes`` are those that were sent."""
     for row in ledger.all():
         sent = row["sent"]
         told = {

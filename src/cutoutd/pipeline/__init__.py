@@ -1,1 +1,1 @@
-"""One job from top to bottom: decode, matte, refine, compose, encode, stage."""
+"""One job from start to end: decode, matte, refine, compose, encode, stage."""

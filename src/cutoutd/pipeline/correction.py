@@ -1,7 +1,7 @@
-"""What a person drew over a cutout, followed when it is cut again.
+"""Applies the strokes that a person drew over a cutout when it is cut again.
 
-The features by which strokes tell like from unlike are the embedded model's, whatever made the matte: a hosted service, a
-second model, or one of the user's own. It must not decide which strokes hold; the task says that.
+Strokes are followed by the features of the embedded model, whatever made the matte: a hosted service, a second model, or
+an added one. It must not decide which strokes hold; the task says that.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ DROPPED: Final = (
 
 
 def holding(task: Task, sha256: str) -> Correction | None:
-    """What is to be followed for a picture with these bytes; None if nothing was drawn over it."""
+    """Return the correction for a picture with these bytes; None if there is none."""
     correction = task.correction
     return correction if correction is not None and correction.sha256 == sha256 else None
 
 
 def warnings(task: Task, sha256: str) -> tuple[str, ...]:
-    """What a person who has drawn over other bytes must know."""
+    """Return the warning about a correction that was drawn over other bytes, if there is one."""
     return (DROPPED,) if task.correction is not None and task.correction.sha256 != sha256 else ()
 
 
 def look(correction: Correction | None, picture: Picture, engine: Engine) -> Look | None:
-    """Begin to look at a picture for strokes; None where none is to be followed.
+    """Prepare a picture for following strokes; None if there are none to follow.
 
     Raises:
-        ModelError: the embedded model is missing or altered, or does not load.
+        ModelError: the embedded model is missing or altered, or cannot be loaded.
         MemoryError: there is not enough memory for it.
     """
     is_followed = correction is not None and any(
@@ -55,16 +55,16 @@ def look(correction: Correction | None, picture: Picture, engine: Engine) -> Loo
 def follow(
     correction: Correction, picture: Picture, found: CoarseMatte, seen: Look | None
 ) -> tuple[CoarseMatte, Corrected]:
-    """Correct a coarse matte; strokes that paint are left to `cutoutd.pipeline.matte.refined`.
+    """Correct a coarse matte. Strokes that paint are applied later, by `cutoutd.pipeline.matte.refined`.
 
     Args:
-        correction: what is drawn.
-        picture: decoded.
+        correction: the strokes.
+        picture: the decoded picture.
         found: its matte.
-        seen: as `look` gives it.
+        seen: result of `look`.
 
     Returns:
-        The matte, of the whole picture if there is anything new in it; and what was done.
+        The matte, of the whole picture if anything has changed; and a record of the correction.
     """
     kinds = {one.kind for one in correction.strokes}
     size = (picture.rgb.shape[0], picture.rgb.shape[1])
@@ -82,6 +82,6 @@ def follow(
         )
         if made.changed:
             changed, after = True, replace(framed, coarse=made.matte)
-    # A person has looked, so what to look for is no news; the score stays that of the model's matte.
+    # A person has looked at it, so hints on what to check are dropped; the score stays that of the model's matte.
     after = replace(after, quality=replace(after.quality, reasons=()))
     return after, Corrected(number=correction.number, version=correct.VERSION, changed=changed)

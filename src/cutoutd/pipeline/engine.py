@@ -1,7 +1,7 @@
 """What a worker keeps from one job to the next: its models, all compared with the catalog, and its limits.
 
-The second model is opened before the worker is locked in, and loaded when it is first wanted: most workers never need it for
-long stretches, and it may be large. No picture is looked at here.
+The second model is opened before the sandbox is active, and loaded when it is first needed: most workers rarely need it, and
+it may be large. It must not look at pictures.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _MAX_TOLD: Final = 300
 
 
 class SecondGoneError(ModelError):
-    """The second model is not the one it was when this worker started: no worker may go on with it."""
+    """The second model was altered since this worker started: no worker may go on with it."""
 
     code = FailureCode.SECOND_GONE
     title = "The second model was altered"
 
 
 class SecondModel:
-    """The second model, loaded once it is wanted.
+    """The second model, loaded when it is first needed.
 
     Args:
-        spec: of the catalog.
-        provider: execution provider by name, or ``auto``.
+        spec: entry of the catalog.
+        provider: name of an execution provider, or ``auto``.
 
     Raises:
         ModelError: its file is missing or altered.
@@ -60,19 +60,19 @@ class SecondModel:
         self._model: MatteModel | None = None
         self._refused: ModelError | None = None
         self._is_told = False
-        # Held open: nothing can be opened by its name once the worker is locked in.
+        # Held open: nothing can be opened by its name once the sandbox is active.
         self._file = catalog.opened(spec)
 
     def close(self) -> None:
-        """Close its file."""
+        """Close the file."""
         self._file.close()
 
     def model(self) -> MatteModel:
-        """The model, which is loaded by the first call.
+        """Return the model; the first call loads it.
 
         Raises:
-            SecondGoneError: its file was written to since.
-            ModelError: it does not load; that is not tried again.
+            SecondGoneError: its file was altered since.
+            ModelError: it cannot be loaded; there is no second attempt.
             MemoryError: there is not enough memory for it.
         """
         if self._refused is not None:
@@ -88,7 +88,7 @@ class SecondModel:
         return self._model
 
     def why_not(self, error: Exception) -> str:
-        """Why it could not be asked, as a result says it. The first time, all of it goes to the worker's standard error."""
+        """Return the warning why it could not be used. The first time, the traceback goes to the worker's standard error."""
         if not self._is_told:
             self._is_told = True
             traceback.print_exception(error)
@@ -96,14 +96,14 @@ class SecondModel:
         return self.not_asked(to_valid_utf8(cause[:_MAX_TOLD]))
 
     def not_asked(self, why: str) -> str:
-        """A result's warning."""
+        """Return the warning of a result."""
         return _NOT_ASKED.format(self.name, why)
 
 
 class FeatureSource:
-    """The embedded model with its features, for strokes: loaded once a picture is corrected, whatever model cuts.
+    """The embedded model with its features, for strokes: loaded when a picture is first corrected.
 
-    Its file is held open, since nothing can be opened by its name once the worker is locked in. A worker that never corrects a
+    Its file is held open, since nothing can be opened by its name once the sandbox is active. A worker that never corrects a
     picture works without it.
     """
 
@@ -117,15 +117,15 @@ class FeatureSource:
             self._refused = error
 
     def close(self) -> None:
-        """Close its file."""
+        """Close the file."""
         if self._refused is None:
             self._file.close()
 
     def look(self, rgb: NDArray[np.uint8]) -> Look:
-        """Begin to look at a picture, uint8 (H, W, 3), sRGB.
+        """Prepare a picture, uint8 (H, W, 3), sRGB, for its features.
 
         Raises:
-            ModelError: its file is missing or altered, or it does not load.
+            ModelError: the file is missing or altered, or the model cannot be loaded.
             MemoryError: there is not enough memory for it.
         """
         if self._refused is not None:
@@ -138,7 +138,7 @@ class FeatureSource:
 
 
 def _verified(file: BinaryIO, spec: ModelSpec, refusal: type[ModelError]) -> bytes:
-    """A model's bytes, if they are those of the catalog; raises the refusal if not."""
+    """Return the bytes of a model, compared with the catalog; raises the given error if they differ."""
     file.seek(0)
     content = file.read()
     if hashlib.sha256(content).hexdigest() != spec.sha256:
@@ -148,7 +148,7 @@ def _verified(file: BinaryIO, spec: ModelSpec, refusal: type[ModelError]) -> byt
 
 @contextmanager
 def _memory_told_apart() -> Iterator[None]:
-    """A model that does not load for want of memory raises MemoryError, and any other ModelError."""
+    """Raise MemoryError if a model cannot be loaded for lack of memory; other ModelErrors pass."""
     try:
         yield
     except ModelError as error:
@@ -161,18 +161,18 @@ class Engine:
     """What a worker keeps from one job to the next: models and limits.
 
     Args:
-        models: of the catalog, at least one.
-        provider: execution provider by name, or ``auto``.
-        max_pixels: of a picture.
-        max_file_bytes: of a picture's file.
-        formats: that are switched on, of ``formats.SWITCHES``; None: all.
-        second: that is asked where these leave doubt; None: there is none.
+        models: entries of the catalog, at least one.
+        provider: name of an execution provider, or ``auto``.
+        max_pixels: limit for a picture.
+        max_file_bytes: limit for the file of a picture.
+        formats: enabled formats, of ``formats.SWITCHES``; None: all.
+        second: second model, used where these are in doubt; None: there is none.
 
     Attributes:
         usual: the first model, for tasks that name none.
 
     Raises:
-        ModelError: a model's file is missing or altered, or it does not run.
+        ModelError: the file of a model is missing or altered, or the model does not run.
     """
 
     def __init__(
@@ -195,41 +195,41 @@ class Engine:
 
     @property
     def models(self) -> tuple[MatteModel, ...]:
-        """All models, at least one."""
+        """All loaded models, at least one."""
         return tuple(self._models.values())
 
     def model(self, name: str) -> MatteModel:
-        """The model of a name; the usual one for none.
+        """Return the model of a name; for an empty name, the first one.
 
         Raises:
-            SecondGoneError, ModelError, MemoryError: as `SecondModel.model`, where it is that one.
+            SecondGoneError, ModelError, MemoryError: as from `SecondModel.model`, if it is that one.
         """
         if self._second is not None and name == self._second.name and name not in self._models:
             return self._second.model()
         return self._models[name] if name else self.usual
 
     def close(self) -> None:
-        """Close what is held open; a worker leaves that to its end."""
+        """Close the open files; a worker leaves that to its end."""
         if self._second is not None:
             self._second.close()
         self._feature_source.close()
 
     def look(self, rgb: NDArray[np.uint8]) -> Look:
-        """Begin to look at a picture, uint8 (H, W, 3), sRGB, by the embedded model that gives features: for strokes.
+        """Prepare a picture, uint8 (H, W, 3), sRGB, for the features of the embedded model, which strokes need.
 
         Raises:
-            ModelError: it is missing or altered, or does not load.
+            ModelError: the model is missing or altered, or cannot be loaded.
             MemoryError: there is not enough memory for it.
         """
         return self._feature_source.look(rgb)
 
     def is_embedded(self, name: str) -> bool:
-        """Whether the model of a name is the one that gives features, and gives the same matte to the bit."""
+        """Whether the model of a name is the one with features, so that both give the same matte to the bit."""
         is_named = (name or self._usual_name) == MODEL
         return is_named and self.model(name).provider == CPU
 
     def second_for(self, name: str) -> SecondModel | None:
-        """The one that is asked where the model of a name leaves doubt; None where there is no other."""
+        """Return the second model, if it is another one than the model of a name; None otherwise."""
         is_other = self._second is not None and self._second.name != (name or self._usual_name)
         return self._second if is_other else None
 
@@ -240,7 +240,7 @@ def _loaded(model: ModelSpec, provider: str) -> MatteModel:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says so, in Python's words, OpenCV's or onnxruntime's."""
+    """Whether an error of Python, OpenCV or onnxruntime reports lack of memory."""
     if isinstance(error, cv2.error):
         return error.code == cv2.Error.STS_NO_MEM
     said = str(error)

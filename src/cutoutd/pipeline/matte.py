@@ -1,6 +1,6 @@
-"""From a picture to its matte at full size: by the models or a hosted service, then refined and with the subject's own colours.
+"""From a picture to its matte at full size: by the models or a hosted service, then refined, with decontaminated colours.
 
-Where the first model's matte leaves doubt a second model is asked, and one of the two mattes is taken. Nothing is written here.
+Where the first model is in doubt the second one runs as well, and one of the two mattes is chosen. It must not write files.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     from cutoutd.strokes import Stroke
 
 MAX_REPLY_BYTES: Final = 256 << 20
-"""Of a hosted service's reply: more than the largest picture it may send."""
+"""Limit of a hosted service's reply: more than the largest allowed picture needs."""
 
 _SIDE: Final = 320
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CoarseMatte:
-    """A matte, of what part of the picture it is, and how good it probably is."""
+    """A coarse matte, the region that it covers, and its quality."""
 
     region: Region
     coarse: NDArray[np.float32]
@@ -58,14 +58,14 @@ class CoarseMatte:
 
 
 def find(task: Task, files: Files, picture: Picture, engine: Engine, look: Look | None = None) -> CoarseMatte:
-    """Where the subject is: as a hosted service says, or as our model does.
+    """Make the coarse matte, from the reply of a hosted service or by our models.
 
     Args:
         task: the job.
-        files: opened for it.
-        picture: decoded.
-        engine: with the models.
-        look: at the picture, for its features; where the same model cuts, a pass serves both.
+        files: its open files.
+        picture: the decoded picture.
+        engine: the models.
+        look: the picture, prepared for its features; if the same model cuts, one pass serves both.
     """
     if task.received is not None:
         coarse = _received(task.received, files, engine.max_pixels)
@@ -81,10 +81,10 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine, look: Look 
 
 
 def _of_interest(recipe: Recipe, picture: Picture) -> Region:
-    """The part of a picture that a subject can be in.
+    """Return the part of a picture in which the subject is looked for.
 
     Raises:
-        LimitError: there is none.
+        LimitError: it is empty.
     """
     height, width = picture.rgb.shape[:2]
     left, top, right, bottom = (0, 0, width, height) if recipe.roi is None else recipe.roi.box(width, height)
@@ -97,7 +97,7 @@ def _of_interest(recipe: Recipe, picture: Picture) -> Region:
 
 
 def _moved(matte: CoarseMatte, part: Region) -> CoarseMatte:
-    """The matte of a part of a picture, in the picture."""
+    """Return the matte of a part of a picture, in the coordinates of the picture."""
     at = matte.region
     return replace(
         matte,
@@ -111,7 +111,7 @@ def _moved(matte: CoarseMatte, part: Region) -> CoarseMatte:
 
 
 def _within(matte: CoarseMatte, recipe: Recipe, picture: Picture) -> CoarseMatte:
-    """A matte of the whole picture, without what lies outside the region of interest."""
+    """Clear a matte of the whole picture outside the region of interest."""
     if recipe.roi is None:
         return matte
     part, (height, width) = _of_interest(recipe, picture), picture.rgb.shape[:2]
@@ -126,7 +126,7 @@ def _within(matte: CoarseMatte, recipe: Recipe, picture: Picture) -> CoarseMatte
 
 
 def _found(task: Task, shown: NDArray[np.uint8], engine: Engine, look: Look | None) -> CoarseMatte:
-    """What the models see in a picture, uint8 (H, W, 3), sRGB."""
+    """Run the models on a picture, uint8 (H, W, 3), sRGB."""
     model = engine.model(task.model)
     passes = look if look is not None and engine.is_embedded(task.model) else model
     found = _detected(shown, model.sides, passes.predict)
@@ -138,7 +138,7 @@ def _found(task: Task, shown: NDArray[np.uint8], engine: Engine, look: Look | No
         also = _detected(shown, second.model().sides, second.model().predict)
     except SecondGoneError:
         raise
-    except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, there is the first one's matte
+    except Exception as error:  # noqa: BLE001 -- whatever its fault, the first model's matte exists
         if is_out_of_memory(error):
             return replace(first, warnings=(second.not_asked(NO_ROOM),))
         return replace(first, warnings=(second.why_not(error),))
@@ -149,7 +149,7 @@ def _found(task: Task, shown: NDArray[np.uint8], engine: Engine, look: Look | No
 
 
 def seen(picture: Picture) -> NDArray[np.uint8]:
-    """The picture as models see it, uint8 (H, W, 3): sRGB, over grey where it is transparent."""
+    """Return the picture as models see it, uint8 (H, W, 3): sRGB, over grey where it is transparent."""
     opaque = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
     return icc_transform.as_srgb(opaque, picture.icc)
 
@@ -164,14 +164,14 @@ def _detected(seen: NDArray[np.uint8], sides: Sequence[int], predict: Predict) -
 
 
 def _of(found: Detection, model: matte_model.MatteModel) -> CoarseMatte:
-    # Stretching a matte without a subject would make a random mask of it.
+    # Normalising a matte without a subject would make a random mask of it.
     is_stretched = model.stretches and found.quality.score > 0
     coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
     return CoarseMatte(region=found.region, coarse=coarse, quality=found.quality)
 
 
 def _received(received: Received, files: Files, max_pixels: int) -> NDArray[np.float32]:
-    assert files.reply is not None  # noqa: S101 -- whoever opens the files of such a task opens it
+    assert files.reply is not None  # noqa: S101 -- opened for every such task
     try:
         with os.fdopen(files.reply, "rb", closefd=False) as file:
             body = file.read(MAX_REPLY_BYTES + 1)
@@ -192,13 +192,13 @@ def _received(received: Received, files: Files, max_pixels: int) -> NDArray[np.f
 def refined(
     picture: Picture, found: CoarseMatte, recipe: Recipe, strokes: Sequence[Stroke] = ()
 ) -> NDArray[np.uint8]:
-    """The matte at full size, under the transparency that the source had already; and its soft pixels' own colours.
+    """Return the matte at full size, uint8 (H, W), multiplied by the transparency of the source.
 
     Args:
-        picture: decoded; its colours are changed where the matte is soft.
-        found: the matte.
-        recipe: what the cutout looks like.
-        strokes: those that paint set what they say.
+        picture: the decoded picture; its colours are decontaminated where the matte is soft.
+        found: the coarse matte.
+        recipe: how the cutout is to look.
+        strokes: strokes that paint set the matte.
     """
     where = found.region.slices
     part = picture.rgb[where]
@@ -209,7 +209,7 @@ def refined(
         fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
     alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
     painted = paint(alpha, strokes)
-    if painted is not alpha and fine.shape != alpha.shape:  # it may be soft outside the region now
+    if painted is not alpha and fine.shape != alpha.shape:  # the matte may now be soft outside the region
         where, part, pyramid = (slice(None), slice(None)), picture.rgb, ImagePyramid(picture.rgb)
     alpha = painted
     if recipe.is_solid:
@@ -224,7 +224,7 @@ def refined(
 
 
 def _placed(fine: NDArray[np.uint8], region: Region, height: int, width: int) -> NDArray[np.uint8]:
-    """A region's matte in the whole frame; outside it there is nothing."""
+    """Return the matte of a region in the whole frame, with 0 outside."""
     if fine.shape == (height, width):
         return fine
     alpha = np.zeros((height, width), np.uint8)
@@ -234,12 +234,12 @@ def _placed(fine: NDArray[np.uint8], region: Region, height: int, width: int) ->
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ModelChoice:
-    """Which of two mattes is taken.
+    """The choice between two mattes.
 
     Attributes:
-        is_second: the second model's matte is the better one.
-        quality: how good the one that is taken probably is, and what to look for.
-        why: in words, with the figures.
+        is_second: whether the second model's matte is the better one.
+        quality: quality of the chosen matte, and what to check.
+        why: reason, in words, with the figures.
     """
 
     is_second: bool
@@ -248,17 +248,17 @@ class ModelChoice:
 
 
 def choose(first: Detection, second: Detection, height: int, width: int) -> ModelChoice:
-    """Which of two models' mattes is taken: the more decided one; `docs/models.md` has what else was tried.
+    """Choose between the mattes of two models: the more decided one; `docs/models.md` has the alternatives that were tried.
 
-    The score was fitted to the passes of the model in the package, several where one leaves doubt, and another model's own score
-    is not to be compared with it. How much of what is faint is sure says of every model's matte how far it is from guessing. A
-    second matte that is taken is scored with the first one as the other pass over the same picture.
+    The score was fitted to the passes of the model in the package, several where one is in doubt, so the score of another model
+    is not comparable. The share of clear values in a matte measures for every model how far it is from guessing. A second
+    matte that is chosen is scored with the first one as the other pass over the same picture.
 
     Args:
-        first: of the model that leaves doubt.
-        second: of the other.
-        height: of the picture, pixels.
-        width: likewise.
+        first: result of the model that is in doubt.
+        second: result of the second model.
+        height: height of the picture, pixels.
+        width: width of the picture, pixels.
     """
     one, two = first.signs.decided, second.signs.decided
     if two == 0:
@@ -269,7 +269,7 @@ def choose(first: Detection, second: Detection, height: int, width: int) -> Mode
         return ModelChoice(is_second=False, quality=first.quality, why=why)
     joint = quality.assess(_framed(second, height, width), _framed(first, height, width))
     if one == 0:
-        # With nothing to be compared with, all of it would be called too much.
+        # Without a matte to compare with, the whole subject would count as too much.
         seen_alone = replace(joint, reasons=second.quality.reasons)
         return ModelChoice(
             is_second=True, quality=seen_alone, why="the first model sees no subject, the second does"
@@ -279,7 +279,7 @@ def choose(first: Detection, second: Detection, height: int, width: int) -> Mode
 
 
 def _framed(detection: Detection, height: int, width: int) -> NDArray[np.float32]:
-    """A matte in the whole frame, small: mattes of two models, or of a part and the whole, can then be compared."""
+    """Return a matte in the whole frame, reduced: mattes of two models, or of a part and the whole, are then comparable."""
     frame = np.zeros((_SIDE, _SIDE), np.float32)
     region = detection.region
     top, bottom = (round(row * _SIDE / height) for row in (region.top, region.bottom))

@@ -1,6 +1,6 @@
-"""One job from top to bottom: read, decode, matte, refine, foreground, compose, encode, stage.
+"""One job from start to end: read, decode, matte, refine, foreground, compose, encode, stage.
 
-Runs in a worker, under its sandbox. It gives no file its name, and every error becomes a report.
+It runs in a worker, in its sandbox. It must not give a file its final name; every error becomes a report.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from cutoutd.protocols import Files
 
 ROOMY_PIXELS: Final = 50_000_000
-"""From here on a picture may need more than its worker's share of the memory, and runs alone."""
+"""From this size on a picture may need more than its worker's share of the memory, and runs alone."""
 
 _HALF: Final = 127
 _NOTHING: Final = 1e-4
-"""Share of a picture that more than half belongs to the subject, below which nothing is left of a corrected cutout."""
+"""Least share of pixels with an alpha above one half; below it, a corrected cutout counts as empty."""
 
 CHUNK_BYTES: Final = 1 << 22
-"""A source is read in pieces, so that progress on a slow share can be told from none."""
+"""A source is read in pieces, so that progress on a slow share is visible."""
 
 
 def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
@@ -55,22 +55,22 @@ def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] =
 
     Args:
         task: the job.
-        files: opened for it; they stay open.
-        engine: with the model loaded.
-        tell: is told of each step, and of progress in those that wait for a disk or share.
+        files: its open files; they stay open.
+        engine: the loaded models.
+        tell: called with each step, and with progress in those that wait for a disk or share.
 
     Returns:
-        The report; this function raises nothing.
+        The report; errors become reports as well, except `SecondGoneError`.
     """
     try:
         return _cut(task, files, engine, tell)
-    except SecondGoneError:  # this worker ends, and the next one says why none can start
+    except SecondGoneError:  # this worker ends, and the next one reports why none can start
         raise
     except CutoutdError as error:
         return failure_of(error)
     except OSError as error:
         return failure_of(from_os_error(error, None))
-    except Exception as error:  # noqa: BLE001 -- a fault of ours over one file must not end the others
+    except Exception as error:  # noqa: BLE001 -- a fault of ours over one file must not affect others
         if is_out_of_memory(error):
             return failure_of(LimitError("there is not enough memory for it", advice=decode.MEMORY_ADVICE))
         return _fault(error)
@@ -139,7 +139,7 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
 def _is_held_back(
     task: Task, found: matte.CoarseMatte, alpha: NDArray[np.uint8], corrected: Corrected | None
 ) -> bool:
-    """Whether a cutout goes to review/: as a person wants; else what was drawn over was looked at, unless nothing is left of it."""
+    """Whether a cutout goes to review/: as a person decided; a corrected one, only if it is empty; else by its score."""
     if task.held is not None:
         return task.held
     if corrected is not None:
@@ -159,14 +159,14 @@ class _DecodedSource:
 def _opened(
     task: Task, files: Files, engine: Engine, tell: Callable[[Step], None]
 ) -> _DecodedSource | Unchanged | Moved | NeedsRoom:
-    """The source decoded; or why that is not to be done, as far as its bytes and its header tell."""
+    """Read and decode the source; or return why that is not to be done, judged by its bytes and header."""
     tell(Step.READ)
     data = _read(task, files.source, engine.max_file_bytes, tell)
     tell(Step.CUT)
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 == task.published_sha256:
         return Unchanged(sha256=sha256)
-    # What a service has answered is used, not asked for again.
+    # A service's reply is used, and not requested again.
     if task.received is None and (task.asks_sha256 or sha256 in task.moved_sha256s):
         return Moved(sha256=sha256)
     header = decode.header(data, allowed=engine.formats)
@@ -191,7 +191,7 @@ def _opened(
 
 def _export(export: Export, files: Files, source: _DecodedSource) -> Exported:
     """Write the copy of a picture that may be uploaded."""
-    assert files.copy is not None  # noqa: S101 -- whoever opens the files of an export opens it
+    assert files.copy is not None  # noqa: S101 -- opened for every export
     copy = upload.copy_of(
         source.picture, max_side=export.max_side, max_pixels=export.max_pixels, max_bytes=export.max_bytes
     )
@@ -203,12 +203,12 @@ def _export(export: Export, files: Files, source: _DecodedSource) -> Exported:
 
 
 def _read(task: Task, descriptor: int, max_bytes: int, tell: Callable[[Step], None]) -> bytes:
-    """The source's bytes, once, and only if they are the accepted version's from first to last.
+    """Read the bytes of the source once, and check that they are those of the accepted version.
 
     Raises:
         SourceGoneError: it was removed, or replaced by a newer version.
         LimitError: it is too large.
-        StorageError: the disk or share does not answer as it should.
+        StorageError: the disk or share has a fault.
     """
     path = Path(task.source)
     try:
@@ -231,7 +231,7 @@ def _read(task: Task, descriptor: int, max_bytes: int, tell: Callable[[Step], No
 
 
 def _all_of(file: RawIOBase, size: int, tell: Callable[[Step], None]) -> bytes:
-    """All bytes of an open file, and no more than one beyond what it should have."""
+    """Read all bytes of an open file, and at most one more than its expected size."""
     data = bytearray(size + 1)
     view, at = memoryview(data), 0
     while at <= size and (count := file.readinto(view[at : at + CHUNK_BYTES])):
@@ -242,14 +242,14 @@ def _all_of(file: RawIOBase, size: int, tell: Callable[[Step], None]) -> bytes:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Where the time went, in milliseconds by step."""
+    """Measures the time of each step, in milliseconds."""
 
     begun: float = field(default_factory=time.perf_counter)
     spent: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Note the time of a block."""
+        """Measure a block."""
         begun = time.perf_counter()
         try:
             yield
@@ -257,5 +257,5 @@ class Stopwatch:
             self.spent[name] = round((time.perf_counter() - begun) * 1000, 1)
 
     def stopped(self) -> dict[str, float]:
-        """The time of each step, and of all of it as ``total``."""
+        """Return the time of each step, and the total as ``total``."""
         return {**self.spent, "total": round((time.perf_counter() - self.begun) * 1000, 1)}

@@ -1,7 +1,7 @@
-"""Every rendition of one cutout, staged: from the picture and its matte to whole, synced files.
+"""Every rendition of one cutout, staged: from the picture and its matte to complete, synced files.
 
-All of them come from one decode and one matte. It gives no file its name, and must not change the matte, nor the
-picture where it can be seen.
+All of them come from one decode and one matte. It must not give a file its final name, nor change the matte, nor the visible
+part of the picture.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ if TYPE_CHECKING:
     _Strip = TypeVar("_Strip")
 
 OVERLAY: Final = -1
-"""In a rendition's place: the picture that shows a doubtful matte over its source."""
+"""Number of the overlay: the picture that shows a doubtful matte over its source."""
 
 _PIECE_BYTES: Final = 1 << 22
-"""Written at a time, so that progress on a slow share can be told from none."""
+"""Bytes that are written at a time, so that progress on a slow share is visible."""
 
 _MAX_BACKGROUND_BYTES: Final = 512 << 20
 
 _STREAMED: Final = {Format.PNG: png.write, Format.TIFF: tiff.write}
-"""Formats that are written while their pixels are made; the others need the whole frame first."""
+"""Formats that are written while their pixels are computed; the others need the whole frame first."""
 
 _RESOLUTION_IN_EXIF: Final = frozenset({Format.WEBP, Format.AVIF})
-"""Formats that have no other place for it."""
+"""Formats that have no other field for the resolution."""
 
 _ENCODING_ADVICE: Final = "The original is untouched. Raise [pool] worker_memory_mb, or give this rendition a canvas or another format."
 _SIZE_ADVICE: Final = (
@@ -64,10 +64,10 @@ _SIZE_ADVICE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """What came of it.
+    """The staged results.
 
     Attributes:
-        staged: the results, in the recipe's order; the overlay of a doubtful cutout comes last.
+        staged: results in the order of the recipe; the overlay of a doubtful cutout comes last.
         warnings: what was changed or lost, in words for the user.
         dropped: names of the metadata that was left out.
         doubts: limits of a rendition that could not be kept.
@@ -81,7 +81,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Background:
-    """What lies behind a rendition, and the hash of the file it comes from, if it comes from one."""
+    """The background of a rendition, and the hash of its file, if it comes from one."""
 
     backdrop: Backdrop | None
     sha256: str | None = None
@@ -96,7 +96,7 @@ def _write_all(
     max_pixels: int,
     tell: Callable[[Step], None],
 ) -> tuple[list[Staged], list[str]]:
-    """Write renditions that are laid out; what was written, and warnings of the encoders."""
+    """Write renditions from their layouts. Returns what was written, and warnings of the encoders."""
     staged: list[Staged] = []
     warnings: list[str] = []
     grounds = dict(zip(task.recipe.backgrounds, files.backgrounds, strict=True))
@@ -138,18 +138,18 @@ def stage(
 
     Args:
         task: the job.
-        files: opened for it.
-        picture: in its soft pixels perhaps with the subject's own colour.
+        files: its open files.
+        picture: the picture, decontaminated where the matte is soft.
         alpha: uint8 (H, W), the matte at full size.
-        review: the cutout is doubtful, and gets an overlay.
-        max_pixels: of a result, and of a background picture.
-        tell: is told of progress.
-        sha256: of the source.
+        review: whether the cutout is doubtful, and gets an overlay.
+        max_pixels: limit for a result, and for a background picture.
+        tell: called with progress.
+        sha256: digest of the source.
 
     Raises:
         LimitError: a result would be too large.
         OutputError: a background picture cannot be used.
-        OSError: the disk or share does not answer as it should.
+        OSError: the disk or share has a fault.
     """
     recipe = task.recipe
     kept = metadata.kept(
@@ -160,7 +160,7 @@ def stage(
         derived_from=sha256 if recipe.derived_from else "",
     )
     subject = canvas_layout.subject(picture, alpha, recipe.renditions, is_located=recipe.locates_subject)
-    # All are laid out before the first is written: one that is impossible costs no time.
+    # All layouts come before the first file: an impossible one then costs no time.
     layouts = [canvas_layout.lay_out(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
     staged, told = _write_all(task, files, layouts, kept, max_pixels=max_pixels, tell=tell)
     warnings = [*kept.warnings, *(warning for one in layouts for warning in one.warnings), *told]
@@ -175,10 +175,10 @@ def stage(
 
 
 def _check_size(layout: CanvasLayout, size: int) -> None:
-    """See that a result is as small as it has to be; those that can be made smaller have been by now.
+    """Check the size of a result; those that can be reduced were.
 
     Raises:
-        LimitError: it is not.
+        LimitError: it exceeds max_kb.
     """
     most = layout.rendition.max_kb
     if most is not None and size > most * codecs.KILOBYTE:
@@ -189,7 +189,7 @@ def _check_size(layout: CanvasLayout, size: int) -> None:
 
 
 class _Encoder:
-    """Writes one rendition in its format; may be called again."""
+    """Writes one rendition in its format; ``write`` may be called again."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class _Encoder:
             bits=layout.rendition.bits,
         )
         self.warnings: tuple[str, ...] = ()
-        self.quality: int | None = None  # that was chosen, where the file had to become smaller
+        self.quality: int | None = None  # the chosen one, if the file had to become smaller
 
     def write(self, sink: Sink) -> None:
         strips = self._canvas.strips(self._behind)
@@ -224,7 +224,7 @@ class _Encoder:
             except tiff.TiffTooLargeError as error:
                 raise LimitError(f"its TIFF cannot be written: {error}") from error
             return
-        self._tell(Step.CUT)  # no disk is waited for while a frame is made and encoded
+        self._tell(Step.CUT)  # making and encoding a frame does not wait for a disk
         rendition = self._canvas.rendition
         frame = codecs.framed(cast("Iterator[NDArray[np.uint8]]", strips), self.layout)
         try:
@@ -267,11 +267,11 @@ def _extras(layout: CanvasLayout, kept: KeptMetadata) -> png.Extras:
 def _background(
     layout: CanvasLayout, grounds: Mapping[str, int], max_pixels: int, tell: Callable[[Step], None]
 ) -> _Background:
-    """Of a rendition, read anew for each picture: it may have been changed meanwhile.
+    """Read the background of a rendition. It is read for each picture, since it may have been changed meanwhile.
 
     Raises:
-        OutputError: it is a picture that cannot be used. It is no fault of the source's, and each would meet it.
-        LimitError: likewise, where one request asked for it, so that no other meets it.
+        OutputError: it is a picture that cannot be used. The source is not at fault, and every other would meet it.
+        LimitError: likewise, where it belongs to a single request, so that no other meets it.
     """
     if layout.rendition.picture is None:
         return _Background(backdrop=canvas_layout.behind(layout, None))
@@ -293,7 +293,7 @@ def _background(
 
 
 def _plain_file(descriptor: int) -> bytes:
-    """The bytes of a regular file that is no larger than a picture is; several renditions may show it.
+    """Read a regular file within the size limit of a background; several renditions may use it.
 
     Raises:
         OSError: it cannot be read.
@@ -322,7 +322,7 @@ def _overlay(
 
 
 def _told(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_Strip]:
-    """The strips of a result; it is told when one is asked for, and when the last was taken."""
+    """Pass the strips of a result on, and report progress with each, and after the last one."""
     for strip in strips:
         tell(Step.WRITE)
         yield strip
@@ -343,7 +343,7 @@ def _write(
         written = write_opened(files.results[number], encode)
     except OSError as error:
         if error.filename is None:
-            error.filename = os.path.join(task.staging, name)  # noqa: PTH118 -- text; a write does not say where it fails
+            error.filename = os.path.join(task.staging, name)  # noqa: PTH118 -- text; a failed write names no file
         raise
     return Staged(
         name=name,

@@ -1,1 +1,1 @@
-"""Pictures to look at, small or in parts: read by whoever sees the folders, decoded by a process that is locked in."""
+"""Previews of pictures, small or in tiles: read by a process with access to the folders, decoded by a sandboxed one."""

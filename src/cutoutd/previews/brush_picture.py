@@ -1,7 +1,7 @@
-"""A picture that a person draws on: what strokes make of its matte, in small and at once.
+"""A picture that a person draws on: a fast preview of what strokes change in its matte.
 
-The matte is the one that cutting makes, by the same steps on a smaller copy; so what is accepted here is what cutting accepts
-later. This module must not open files.
+The matte is made by the same steps as when cutting, on a smaller copy; so what is accepted here matches what is cut later.
+This module must not open files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
-from PIL import Image, PngImagePlugin  # noqa: F401 -- loaded before the process is locked in
+from PIL import Image, PngImagePlugin  # noqa: F401 -- loaded before the sandbox is active
 
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import decode
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from cutoutd.strokes import Stroke
 
 PREVIEW_SIDE: Final = 1024
-"""Pixels of a preview's longer side."""
+"""Longer side of a preview, pixels."""
 
-_COMPRESSION: Final = 1  # of zlib's 9: the file goes no further than this machine
+_COMPRESSION: Final = 1  # of zlib's 9: the file stays on this machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BrushPicture:
-    """What strokes are tried on.
+    """A picture on which strokes are tried.
 
     Attributes:
-        size: height and width of the picture, upright, in whose pixels strokes are.
-        shown: uint8 (h, w, 3), sRGB, of the preview's size.
-        followed: the same, of the size on which strokes are followed.
-        matte: float32 (h, w), before any stroke.
-        features: of the picture.
-        opacity: uint8 (h, w) of the preview's size, the transparency that the picture has of its own; None: it is opaque.
+        size: height and width of the upright picture, in whose pixels strokes are given.
+        shown: uint8 (h, w, 3), sRGB, in the size of the preview.
+        followed: the same, in the size at which strokes are followed.
+        matte: float32 (h, w), without any stroke.
+        features: features of the picture.
+        opacity: uint8 (h, w) in the size of the preview, the picture's own transparency; None: it is opaque.
     """
 
     size: tuple[int, int]
@@ -66,15 +66,15 @@ class BrushPicture:
         allowed: Collection[str],
         cutout: bytes | None = None,
     ) -> BrushPicture:
-        """Look at a picture.
+        """Prepare a picture.
 
         Args:
             data: its whole file.
-            model: that gives features; without a cutout, its matte is what strokes correct.
-            max_pixels: above which it is refused.
-            allowed: formats that are switched on.
-            cutout: whole file of the cutout that another model or a service made: its transparency is what strokes correct, if it
-                shows all of the picture.
+            model: model with features; without a cutout, strokes correct its matte.
+            max_pixels: limit for a picture.
+            allowed: enabled formats.
+            cutout: whole file of the cutout that another model or a service made: strokes correct its transparency, if it
+                shows the whole picture.
 
         Raises:
             PictureError: it is damaged.
@@ -98,21 +98,21 @@ class BrushPicture:
         )
 
     def preview(self, strokes: Sequence[Stroke], suggestion: int) -> tuple[bytes, bool]:
-        """What strokes make of the matte.
+        """Apply strokes to the matte.
 
         Args:
-            strokes: all that hold, in pixels of the picture.
-            suggestion: which of the method's results.
+            strokes: all strokes, in pixels of the picture.
+            suggestion: number of the method's result.
 
         Returns:
-            A PNG, 8-bit grey; and whether they change anything that a person sees.
+            A PNG, 8-bit grey; and whether the strokes change anything visible.
         """
         if suggestion not in self._followers:
             self._followers[suggestion] = StrokeFollower(
                 self.followed, self.matte, self.features, suggestion=suggestion, picture=self.size
             )
         done = self._followers[suggestion].follow(strokes)
-        # By colours alone: full refinement differs by a quarter of a level on average, and takes ten times as long.
+        # By colours only: full refinement differs by a quarter of a level on average, and takes ten times as long.
         alpha = guided_upsample.enlarge(self.shown, done.matte)
         alpha = stroke_masks.paint(alpha, strokes, self.size)
         if self.opacity is not None:
@@ -123,10 +123,10 @@ class BrushPicture:
 
 
 def _found(look: Look, model: FeatureModel) -> NDArray[np.float32]:
-    """The matte of the embedded model, of the whole picture, as `cutoutd.pipeline.correction` has it."""
+    """Return the embedded model's matte of the whole picture, as `cutoutd.pipeline.correction` makes it."""
     one = model.model
     found = subject_search.find_subject(look.rgb, look.predict, one.sides)
-    # Stretching a matte without a subject would make a random mask of it.
+    # Normalising a matte without a subject would make a random mask of it.
     is_stretched = one.stretches and found.quality.score > 0
     coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
     height, width = look.rgb.shape[:2]
@@ -137,7 +137,7 @@ def _found(look: Look, model: FeatureModel) -> NDArray[np.float32]:
 def _alpha(
     cutout: bytes, size: tuple[int, ...], *, max_pixels: int, allowed: Collection[str]
 ) -> NDArray[np.float32] | None:
-    """The transparency of a cutout in small, where it shows the picture's own pixels; else None."""
+    """Return the reduced transparency of a cutout, if it has the pixels of the picture; None otherwise."""
     picture = decode.decode(cutout, max_pixels=max_pixels, allowed=allowed)
     if picture.alpha is None or picture.alpha.shape != size:
         return None

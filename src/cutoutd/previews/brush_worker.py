@@ -1,16 +1,16 @@
-"""Tries strokes on a picture, in a process of its own that is locked in as a worker is.
+"""Tries strokes on a picture, in a sandboxed process.
 
-Started as ``python -P -m cutoutd.previews.brush_worker`` by whoever has a `cutoutd.pool.request_worker.RequestWorker`; that
-module has what is said first. It keeps one picture. It opens and writes no file.
+It is started as ``python -P -m cutoutd.previews.brush_worker`` by `cutoutd.pool.request_worker.RequestWorker`, which documents
+the set-up. It keeps one picture. It must not open or write files.
 
 ======= ================================= =====================================================================
 ``do``  further fields; files              answer
 ======= ================================= =====================================================================
-start   key; picture, cutout (or not)      width, height
+start   key; picture, cutout (optional)    width, height
 preview key, strokes, suggestion           changed, and the body: a PNG; ``missing`` if it has another picture
 ======= ================================= =====================================================================
 
-Instead of any of these: ``why`` it cannot be, in words.
+If a request fails, the answer has the reason as ``why``, in words.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Serve until nobody asks any more."""
+    """Run until the channel ends."""
     request_worker.serve(_work)
 
 
 def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
-    # Not at the top: what is missing or too large for the memory is no reason for a trace.
+    # Not at the top: a missing library, or one too large for the memory, must not end in a traceback.
     import cv2  # noqa: PLC0415
 
     from cutoutd.engine.matting import features  # noqa: PLC0415
@@ -54,8 +54,8 @@ class _Drawing:
     """The picture that is drawn on.
 
     Args:
-        model: that sees it.
-        setup: with the limits of what may be decoded.
+        model: model with features.
+        setup: set-up, with the limits for pictures.
     """
 
     def __init__(self, model: FeatureModel, setup: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class _Drawing:
         self._picture: BrushPicture | None = None
 
     def answer(self, asked: Mapping[str, Any], descriptors: list[int]) -> tuple[dict[str, object], bytes]:
-        """Answer one question; what it raises is why it cannot."""
+        """Answer one request. An exception is the reason why it cannot be answered."""
         from cutoutd import strokes  # noqa: PLC0415 -- loaded by now
 
         if asked["do"] == "start":
@@ -79,7 +79,7 @@ class _Drawing:
     def _start(self, key: str, files: list[bytes]) -> tuple[dict[str, object], bytes]:
         from cutoutd.previews.brush_picture import BrushPicture  # noqa: PLC0415 -- loaded by now
 
-        self._picture = None  # before the next: there may be no room for two
+        self._picture = None  # before the next one: the memory may not suffice for two
         self._picture = BrushPicture.of(
             files[0],
             self._model,

@@ -1,7 +1,7 @@
-"""Reads whole files of hot folders into memory that a worker can be given, and waits for no disk or share without an end.
+"""Reads whole files of hot folders into memory for a worker, with a timeout for every disk or share.
 
-So a worker never waits for a share, and a share that hangs holds a few threads here and nothing else. Files are reached from
-their folder down, without following a link. This module must not look at what is in them.
+So a worker never waits for a share, and a share that hangs blocks only a few threads here. Files are reached from their
+folder down, without following a link. This module must not interpret their content.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class SilentError(TimeoutError):
 
 
 class NoFileError(OSError):
-    """Something has the name that is no file, is not for us to read, or is too large."""
+    """The name does not belong to a regular file that may be read, or the file is too large."""
 
 
 class NoRootError(FileNotFoundError):
-    """Not even the folder is there."""
+    """The folder itself does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadFile:
-    """A file's bytes.
+    """The bytes of a file.
 
     Attributes:
-        descriptor: of memory that holds them, from its beginning; its owner closes it.
-        sha256: hex.
-        size: bytes.
+        descriptor: memory file with the bytes, at its start; the owner closes it.
+        sha256: digest, hex.
+        size: size in bytes.
     """
 
     descriptor: int
@@ -56,13 +56,13 @@ class ReadFile:
     size: int
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         os.close(self.descriptor)
 
 
 @dataclass(kw_only=True, eq=False)
 class _Reading:
-    """One file that is being read, by a thread of its own."""
+    """A file that is being read by a thread."""
 
     progress_s: float
     over: threading.Event = field(default_factory=threading.Event)
@@ -71,14 +71,14 @@ class _Reading:
 
 
 class FileReader:
-    """Shared by threads.
+    """Reads files; thread-safe.
 
     Args:
-        wait_s: whoever waits for a file gives up after so long without progress.
-        silent_s: after so long without progress of any file below a root, nothing more is asked of that root for now.
-        at_once: files below one root that are read at the same time.
-        longest_s: for one file, however it goes on.
-        max_bytes: of a file.
+        wait_s: timeout without progress of one file, seconds.
+        silent_s: time without progress of any file below a root, after which requests for that root fail at once.
+        at_once: greatest number of files below one root that are read at the same time.
+        longest_s: timeout for one file in total.
+        max_bytes: limit of a file.
     """
 
     def __init__(
@@ -96,20 +96,20 @@ class FileReader:
         """Read a file.
 
         Args:
-            root: absolute; a directory of a folder's.
-            path: of the file, below it.
+            root: absolute path of a folder's directory.
+            path: path of the file, below it.
 
         Raises:
-            SilentError: its disk or share does not answer.
-            NoFileError: it is no file that can be read.
-            NoRootError: its folder is not there.
-            FileNotFoundError: nothing has the name.
+            SilentError: the disk or share does not answer.
+            NoFileError: it is no regular file that may be read.
+            NoRootError: the folder does not exist.
+            FileNotFoundError: the file does not exist.
             OSError: it cannot be read for another reason.
         """
         if not path.is_relative_to(root):
             raise NoFileError(errno.EINVAL, "it is no file that can be read", os.fspath(path))
         reading = self._begin(root, path)
-        # A daemon's thread: one that waits for a dead share keeps nobody from ending.
+        # A daemon thread: one that waits for a dead share must not keep the process from ending.
         threading.Thread(target=self._run, args=(root, path, reading), daemon=True, name="reads").start()
         last_s = time.monotonic() + self._longest_s
         while not reading.over.wait(max(0.0, self._end_s(reading, last_s) - time.monotonic())):
@@ -128,7 +128,7 @@ class FileReader:
         return min(last_s, reading.progress_s + self._wait_s)
 
     def _begin(self, root: Path, path: Path) -> _Reading:
-        """Wait for a turn."""
+        """Wait until the file may be read."""
         end_s = time.monotonic() + self._wait_s
         with self._changed:
             while True:
@@ -147,7 +147,7 @@ class FileReader:
         found: ReadFile | Exception
         try:
             found = self._read(root, path, reading)
-        except Exception as error:  # noqa: BLE001 -- whoever waits for it is told
+        except Exception as error:  # noqa: BLE001 -- raised in the thread that waits
             found = error
         with self._changed:
             if isinstance(found, ReadFile) and not reading.is_wanted:
@@ -209,7 +209,7 @@ def _write(memory: int, data: bytes) -> None:
 
 
 def _memory() -> int:
-    """A file that has no name."""
+    """Create a file without a name, in memory where possible."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("picture", os.MFD_CLOEXEC)
     with tempfile.TemporaryFile() as file:  # macOS

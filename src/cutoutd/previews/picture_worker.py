@@ -1,21 +1,21 @@
-"""Decodes pictures, and makes tiles and small versions of them, in a process of its own that is locked in as a worker is.
+"""Decodes pictures, and makes tiles and small versions of them, in a sandboxed process.
 
-Started as ``python -P -m cutoutd.previews.picture_worker`` by whoever has a `cutoutd.pool.request_worker.RequestWorker`; that
-module has what is said first. It keeps the last pictures within a bound. It opens and writes no file.
+It is started as ``python -P -m cutoutd.previews.picture_worker`` by `cutoutd.pool.request_worker.RequestWorker`, which documents
+the set-up. It keeps recent pictures within a memory limit. It must not open or write files.
 
 ========= ==================================== =================================================================
-``do``    further fields; a file comes with it answer
+``do``    further fields; file                 answer
 ========= ==================================== =================================================================
-thumb     matte, side; file                    width, height, and the body: a small WebP; with ``coarse``, tiles
-                                               of the levels of at most so many pixels follow it, as ``tiles`` says
-open      key, upright; file                   width, height; it is kept
-tile      key, matte, level, x, y              the body: a WebP; ``missing`` if that picture is not kept (any more),
+thumb     matte, side; file                    width, height, and the body: a small WebP; with ``coarse``, followed by
+                                               the tiles of all levels of at most so many pixels, listed in ``tiles``
+open      key, upright; file                   width, height; the picture is kept
+tile      key, matte, level, x, y              the body: a WebP; ``missing`` if the picture is not kept (any more),
                                                ``none`` if it has no such tile
 has       key                                  ``missing`` likewise
 ========= ==================================== =================================================================
 
 With ``preview``, the file of ``thumb`` and ``open`` is a `cutoutd.exchange.cutout_previews.CutoutPreview`, which has its coarse
-levels alone. Instead of any of these: ``why`` it cannot be, in words.
+levels alone. If a request fails, the answer has the reason as ``why``, in words.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _Answer = tuple[dict[str, object], bytes]
 
 
 def main() -> None:
-    """Serve until nobody asks any more."""
+    """Run until the channel ends."""
     request_worker.serve(_work)
 
 
 def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
-    # Not at the top: what is missing or too large for the memory is no reason for a trace.
+    # Not at the top: a missing library, or one too large for the memory, must not end in a traceback.
     import cv2  # noqa: PLC0415
 
     from cutoutd.previews import shown_picture  # noqa: PLC0415
@@ -63,12 +63,12 @@ def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
 
 
 class _Room:
-    """The pictures that are kept, and what is made of them.
+    """A cache of recent pictures.
 
     Args:
-        opened: a picture of a file's bytes.
-        max_file_bytes: of a file.
-        kept_bytes: of the pictures that are kept; the last one is, however large.
+        opened: makes a picture from the bytes of a file.
+        max_file_bytes: limit of a file.
+        kept_bytes: limit of the cached pictures; the last one is kept, however large.
     """
 
     def __init__(self, opened: Callable[..., ShownPicture], max_file_bytes: int, kept_bytes: int) -> None:
@@ -78,7 +78,7 @@ class _Room:
         self._kept: OrderedDict[str, ShownPicture] = OrderedDict()
 
     def answer(self, asked: Mapping[str, Any], descriptors: list[int]) -> _Answer:
-        """Answer one question; what it raises is why it cannot."""
+        """Answer one request. An exception is the reason why it cannot be answered."""
         if asked["do"] == "has":
             return {"missing": str(asked["key"]) not in self._kept}, b""
         if asked["do"] == "tile":
@@ -88,7 +88,7 @@ class _Room:
         return self._thumb(picture, asked) if asked["do"] == "thumb" else self._open(picture, asked)
 
     def decode_last(self) -> None:
-        """Nobody waits: be ready for its first tile. What it cannot decode is said when a tile is wanted."""
+        """Decode the last picture while no request waits. Errors are reported when a tile is requested."""
         if self._kept:
             with suppress(CutoutdError, MemoryError):
                 next(reversed(self._kept.values())).decode()
@@ -131,7 +131,7 @@ class _Room:
         return ({"why": NO_MATTE}, b"") if tile is None else ({}, tile)
 
     def _bound(self) -> None:
-        """Let go of those that were not looked at for longest."""
+        """Drop the pictures that were not used for longest."""
         while len(self._kept) > 1 and sum(one.memory_bytes for one in self._kept.values()) > self._kept_bytes:
             self._kept.popitem(last=False)
 

@@ -1,6 +1,6 @@
-"""A picture that is looked at: its levels, made as they are wanted, and tiles and small versions of them as WebP.
+"""A picture that is viewed: its levels, made when needed, and tiles and small versions of them as WebP.
 
-How a level and a tile are made, `cutoutd.engine.render.levels` says. This module must not open files.
+`cutoutd.engine.render.levels` makes levels and tiles. This module must not open files.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     Level = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 
 COARSE_SIDE: Final = 1024
-"""Pixels of the longer side that a picture is decoded to at first, where its format can be decoded in small."""
+"""Longer side, in pixels, to which a picture is decoded at first, if its format allows reduced decoding."""
 
 _QUALITY: Final = 88
 _SMALL_QUALITY: Final = 82
 _DAMAGED: Final = "the small version of it is damaged"
 _METHOD: Final = 1
-"""libwebp's effort, 0 to 6: a tile takes a third of the time of the usual 4, and a tenth more bytes."""
+"""libwebp's effort, 0 to 6: a tile takes a third of the time of the default 4, and a tenth more bytes."""
 
 
 class ShownPicture:
-    """A picture of which parts are shown.
+    """A picture that is viewed in parts.
 
     Args:
         data: the whole file.
-        max_pixels: above which it is refused.
-        allowed: formats that are switched on.
+        max_pixels: limit for a picture.
+        allowed: enabled formats.
 
     Raises:
         PictureError: it is no picture, or is damaged.
@@ -76,12 +76,12 @@ class ShownPicture:
 
     @property
     def memory_bytes(self) -> int:
-        """What it takes in memory."""
+        """Memory that it takes, in bytes."""
         planes = (plane for level in self._levels.values() for plane in level if plane is not None)
         return len(self._data) + sum(plane.nbytes for plane in planes)
 
     def decode(self) -> None:
-        """Decode it in small, or whole where its format cannot be decoded so; once.
+        """Decode it once, reduced if its format allows.
 
         Raises:
             PictureError: it is damaged.
@@ -91,7 +91,7 @@ class ShownPicture:
             self._decode(COARSE_SIDE)
 
     def level(self, level: int) -> Level:
-        """Colours uint8 (h, w, 3) and alpha (h, w) of a level; None if it is opaque.
+        """Return colours, uint8 (h, w, 3), and alpha, (h, w) or None if it is opaque, of a level.
 
         Raises:
             PictureError: it is damaged.
@@ -105,7 +105,7 @@ class ShownPicture:
         return self._levels[level]
 
     def tile(self, level: int, x: int, y: int, *, matte: bool) -> bytes | None:
-        """A tile as WebP.
+        """Return a tile as WebP.
 
         Args:
             level: as in `cutoutd.tiling`.
@@ -114,7 +114,7 @@ class ShownPicture:
             matte: the alpha, as grey.
 
         Returns:
-            The file; None if the matte is wanted and there is none.
+            The file; None if the matte is requested and there is none.
 
         Raises:
             PictureError: the picture is damaged.
@@ -127,7 +127,7 @@ class ShownPicture:
         return _file(rgb[part], None if alpha is None else alpha[part], self._icc, _QUALITY)
 
     def small(self, side: int, *, matte: bool) -> bytes | None:
-        """All of it, with a longer side of so many pixels or fewer, as WebP; None as of `tile`."""
+        """Return the whole picture, with at most so many pixels on its longer side, as WebP; None as from `tile`."""
         width, height = self.size
         level = 0
         while max(level_size((width, height), level + 1)) >= side:

@@ -1,6 +1,6 @@
-"""The page: one HTML file that needs nothing else, written picture by picture, so that its length costs no memory.
+"""The page of a contact sheet: one self-contained HTML file, generated picture by picture, so that memory stays constant.
 
-Names come from strangers: everything is escaped, and a policy in the page forbids whatever could be loaded or run.
+Names are not trusted: everything is escaped, and a content security policy forbids anything that could be loaded or run.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class SheetEntry:
     """One picture of the shoot.
 
     Attributes:
-        name: of the source.
-        state: what became of it.
-        note: a reason, or the time it took.
-        before, after: small pictures, WebP; empty where there is none.
+        name: name of the source.
+        state: state of the job.
+        note: reason, or duration.
+        before, after: small pictures, WebP; empty if there is none.
         before_note, after_note: why there is none.
         score: probability that the cutout is right; None: it has none.
     """
@@ -71,7 +71,7 @@ class SheetEntry:
 
 
 def render(title: str, subtitle: str, entries: Iterable[SheetEntry]) -> Iterator[str]:
-    """The page in pieces, in their order."""
+    """Yield the page in pieces, in order."""
     yield _HEAD.format(title=escape(title), subtitle=escape(subtitle))
     for entry in entries:
         yield _figure(entry)

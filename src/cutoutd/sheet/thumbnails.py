@@ -1,6 +1,6 @@
-"""Small pictures, asked of a process that is locked in: one that crashes, hangs or lies costs one picture its preview.
+"""Small pictures from a sandboxed process: if it crashes, hangs or lies, one picture has no preview.
 
-It reads each picture for that process, which can open none by itself. It must not decode anything.
+This module reads each picture for that process, which can open none by itself. It must not decode anything.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 ANSWER_S: Final = 30.0
 
 SIDE: Final = 320
-"""Pixels of the longer side; two of them stand beside each other on half a screen."""
+"""Longer side in pixels; two of them are shown side by side on half a screen."""
 
 ANOTHER: Final = "another file has its name"
-"""Said where a file has not the bytes that were asked for."""
+"""Reason where a file does not have the requested bytes."""
 
 COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.picture_worker")
 
@@ -35,20 +35,20 @@ _UNDECODED: Final = "it could not be decoded"
 
 
 class ThumbnailsFailError(CutoutdError):
-    """The process does not come up."""
+    """The process cannot be started."""
 
     title = "No preview can be made"
     advice = "`cutoutd doctor` says what is wrong with this installation."
 
 
 class Thumbnails:
-    """Asks for small pictures, one after the other.
+    """Makes small pictures, one after the other.
 
     Args:
-        roots: directories that the pictures lie beneath.
-        pool: limits of what may be decoded.
-        required: whether each layer of the sandbox must be there.
-        command: what makes them.
+        roots: directories that contain the pictures.
+        pool: limits for pictures.
+        required: whether every layer of the sandbox must be active.
+        command: command of the process.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Thumbnails:
         self._end()
 
     def of(self, path: str, sha256: str = "") -> tuple[bytes, str]:
-        """A small WebP of a picture; or nothing, and why.
+        """Return a small WebP of a picture; or nothing, and the reason.
 
         Args:
-            path: absolute.
-            sha256: of its bytes, where a file with others under its name is not meant.
+            path: absolute path.
+            sha256: digest of its bytes, if another file of the same name must not be used.
 
         Raises:
-            ThumbnailsFailError: the process does not come up at all.
+            ThumbnailsFailError: the process cannot be started.
         """
         worker = self._started()
         root = next(filter(Path(path).is_relative_to, self._roots), None)
@@ -101,7 +101,7 @@ class Thumbnails:
         finally:
             file.close()
         if answer is None:
-            self._end()  # it is in no state that could be relied on
+            self._end()  # its state is unknown
             return b"", _UNDECODED
         said, picture = answer
         return (picture, "") if picture.startswith(_WEBP) else (b"", str(said.get("why", _UNDECODED)))
