@@ -1,6 +1,6 @@
-"""The command `cutoutd`: its sub-commands, and the exit code each kind of error gets.
+"""The command `cutoutd`: its sub-commands, and the exit code for each kind of error.
 
-0 done · 1 done, but some files failed or are left · 2 wrong usage or configuration · 3 already running
+0 done · 1 done, but some files failed or remain · 2 wrong usage or configuration · 3 already running
 4 model missing or altered · 5 a fault of ours
 """
 
@@ -68,11 +68,11 @@ All work is done on this machine. A picture leaves it only if its folder is tagg
 
 
 def build(first: str = "") -> typer.Typer:
-    """The application with its commands.
+    """Make the application with its commands.
 
     Args:
-        first: the first word of the command line. Where it names a command, the application has that one alone, since
-            importing all takes a third of a second. Anything else gets all: help, completion, a misspelt name.
+        first: first word of the command line. If it names a command, the application has only that one, since importing
+            all takes a third of a second. Otherwise it has all: for help, completion, or a misspelt name.
     """
     app = typer.Typer(
         name="cutoutd",
@@ -112,11 +112,11 @@ def _root(
         typer.Option(_VERSION, help="Show the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
-    """The command itself has nothing to do."""
+    """Do nothing: the command itself has only options."""
 
 
 def exit_code(error: CutoutdError) -> int:
-    """The exit code of a family of errors."""
+    """Return the exit code for an error."""
     families = (
         (AlreadyRunningError, EXIT_RUNNING),
         (ModelError, EXIT_MODEL),
@@ -127,15 +127,15 @@ def exit_code(error: CutoutdError) -> int:
 
 def main() -> None:
     """Run the command line and exit."""
-    key = take_key(os.environ)  # first of all: no process that is started from here on has it
-    # A file name that is not UTF-8 must not end a command that only wants to print it.
+    key = take_key(os.environ)  # first, so that no child process inherits it
+    # Printing a file name that is not UTF-8 must not end a command.
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by whoever started us
+        if stream is not None:  # closed by the parent process
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         put(typer.main.get_command(build(*sys.argv[1:2])))(prog_name="cutoutd", obj=key)
     except SystemExit as end:
-        # Typer makes an exit code 1 of it, which means "some files failed" here.
+        # Typer turns it into exit code 1, which means "some files failed" here.
         if end.code == 1 and isinstance(end.__context__, BrokenPipeError):
             close_quietly()
             sys.exit(0)
@@ -144,7 +144,7 @@ def main() -> None:
         said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
         print(wrapped(said, sys.stderr), file=sys.stderr)
         sys.exit(exit_code(error))
-    except Exception:  # noqa: BLE001 -- the last edge: whatever comes here is a fault of ours, and says so
+    except Exception:  # noqa: BLE001 -- the outermost handler: any other error is a fault of ours
         traceback.print_exc()
         print("cutoutd: a fault of ours; please report the lines above", file=sys.stderr)
         sys.exit(EXIT_FAULT)
@@ -194,16 +194,16 @@ VALUES: Final = {
 
 
 def value_of(name: str) -> str:
-    """The word for a parameter's value, by the parameter's name."""
+    """Return the placeholder of a parameter's value, by the name of the parameter."""
     if name.endswith("_dir"):
         return "DIR"
     return VALUES.get(name, name.upper())
 
 
 def put(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click, which has no public types
-    """Have a command and all below it show these words; a flag has no value."""
+    """Set the placeholders of a command and all below it; a flag has none."""
     for one in _all(command):
-        # The option for help is made when it is asked for, and kept.
+        # The help option is created on demand, and cached.
         helping = one.get_help_option(typer.Context(one, help_option_names=HELP_NAMES))
         for param in (*one.params, helping):
             if param.param_type_name == "argument":
@@ -214,7 +214,7 @@ def put(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click, which has no
 
 
 def _untyped(ctx: object) -> None:
-    """An argument's name says it all."""
+    """Print no type: the name of an argument is enough."""
 
 
 def _all(command: Any) -> Iterator[Any]:  # noqa: ANN401 -- as above

@@ -1,6 +1,6 @@
-"""How an overview looks: lines for a person, with colours on a terminal, and without them everywhere else.
+"""Formats an overview: lines for a person, with colours on a terminal, and without them everywhere else.
 
-It draws; what it shows was looked up elsewhere. Lines are wrapped to the terminal's width, and not at all where
+It only formats; its values were looked up elsewhere. Lines are wrapped to the width of the terminal, and not wrapped where
 there is none.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cutoutd.overview.overview import FolderView, Overview
 
 Part = tuple[str, str]
-"""A text, and its style in rich's words."""
+"""A text, and its style as in rich."""
 
 Line = tuple[Part, ...]
 
@@ -41,7 +41,7 @@ _UNHEARD: Final = "not known to the cutoutd that is running: end it and start it
 
 
 def lines(overview: Overview) -> Iterator[Line]:
-    """All that there is to see."""
+    """Yield all lines of an overview."""
     yield _headline(overview)
     if overview.rebuilt is not None:
         told = overview.rebuilt
@@ -65,10 +65,10 @@ def lines(overview: Overview) -> Iterator[Line]:
 
 
 def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
-    """The hosted route, where a folder is tagged: whether it is open, and what was sent today.
+    """Yield the status of the hosted route, where a folder is tagged: whether it is open, and what was sent today.
 
     Args:
-        said: the uploader's own status; empty if none runs.
+        said: status of the uploader; empty if none runs.
     """
     yield ()
     if not said:
@@ -92,10 +92,10 @@ def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def page(address: str | None) -> Line:
-    """Where the page is, or that nobody serves it.
+    """Return the line about the page.
 
     Args:
-        address: where; None: it is not served.
+        address: address of the page; None: it is not served.
     """
     if address is None:
         return (("The page is not served; `cutoutd page` serves and opens it.", _FAINT),)
@@ -114,10 +114,10 @@ def api(address: str | None) -> Line:
 
 
 def webhooks(said: Mapping[str, Any]) -> Iterator[Line]:
-    """What waits for webhooks, and what was given up.
+    """Yield what waits for webhooks, and what was given up.
 
     Args:
-        said: the uploader's own status; empty if none runs.
+        said: status of the uploader; empty if none runs.
     """
     yield ()
     if not said:
@@ -137,7 +137,7 @@ def webhooks(said: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def plain(line: Line) -> str:
-    """A line without its styles."""
+    """Return a line without its styles."""
     return "".join(text for text, _ in line)
 
 
@@ -204,7 +204,7 @@ def _counts(folder: FolderView) -> Line:
 
 
 def _to_look_at(folder: FolderView) -> Iterator[Line]:
-    """What a person may want to see, each with the command that lists it."""
+    """Yield what needs a look, each with the command that lists it."""
     if folder.doubtful:
         many = "1 published cutout is" if folder.doubtful == 1 else f"{folder.doubtful} published cutouts are"
         yield ((f"{_INDENT}{many} doubtful (`cutoutd jobs --doubtful`)", _DOUBT),)
@@ -214,7 +214,7 @@ def _to_look_at(folder: FolderView) -> Iterator[Line]:
 
 
 def _pace(folder: FolderView, *, goes_on: bool) -> Line:
-    """How fast, how many, how long the rest takes where work goes on."""
+    """Return the rate, the number of recent pictures, and the remaining time while work goes on."""
     said = [f"{folder.recent} in the last {RATE_WINDOW_S // 60} minutes"]
     if folder.per_minute:
         said.insert(0, f"about {rate(folder.per_minute)} a minute while it works")

@@ -1,6 +1,6 @@
-"""Opens the page in a browser, paired by a code that no other user of the machine gets to see.
+"""Opens the page in a browser, paired by a code that other users of the machine cannot see.
 
-A browser's command line can be read by everybody on the machine, so it names a file of this user's, which leads on.
+The command line of a browser is visible to all users, so it names a private file, which redirects to the page.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ def open_page(state_dir: Path, address: str) -> str:
     """Open the page on a desktop.
 
     Args:
-        state_dir: of the daemon.
-        address: of the page.
+        state_dir: state directory of the daemon.
+        address: address of the page.
 
     Returns:
         The address with a code, which pairs a browser within a minute.
 
     Raises:
-        NotPrivateError: the state directory is not safe from others.
+        NotPrivateError: other users can write in the state directory.
         OSError: the disk refuses.
     """
     paired = f"{address}/#{pairing.offer(state_dir)}"
     if has_desktop():
-        import webbrowser  # noqa: PLC0415 -- only here, and it looks for browsers when it is loaded
+        import webbrowser  # noqa: PLC0415 -- only needed here, and it looks for browsers when it is imported
 
-        # An address and a code have no character that means anything here.
+        # Neither the address nor the code has a character that is special in HTML.
         leading = pairing.directory(state_dir) / "open.html"
         atomic_write(leading, [_LEADS_ON.format(address=paired).encode()], synced=False)
         webbrowser.open(leading.as_uri())
@@ -50,6 +50,6 @@ def open_page(state_dir: Path, address: str) -> str:
 
 
 def has_desktop() -> bool:
-    """Whether a browser would be seen: on a Mac, or where a display is named; not for root, whose browser refuses."""
+    """Whether a browser would be visible: on a Mac, or with a display; not for root, where browsers refuse to run."""
     is_shown = sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
     return is_shown and os.geteuid() != 0 and "SSH_CONNECTION" not in os.environ

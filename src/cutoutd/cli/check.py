@@ -71,7 +71,7 @@ def check(
         print("#")
     notes += [*what_leaves(chosen), *(f"{name}: {word}" for name, word in older_score_limits(chosen))]
     for folder in chosen.folder:
-        if folder.name not in survey.silent:  # to look through it would take for ever
+        if folder.name not in survey.silent:  # scanning it would never end
             waiting = _waiting(folder, rules_of(folder), chosen.service.state_dir)
             notes += [f"{folder.name}: {line}" for line in waiting]
     for note in notes:
@@ -90,13 +90,13 @@ def _verdict(hindered: int) -> str:
 
 
 def _check_state(directory: Path) -> list[str]:
-    """Check that a start would not refuse the state directory; one of another user is not checked.
+    """Check that a start would not refuse the state directory; that of another user is not checked.
 
     Returns:
-        What is to be known of it.
+        Notes about it.
 
     Raises:
-        NotPrivateError: it would.
+        NotPrivateError: a start would refuse it.
     """
     try:
         if not directory.exists() or directory.stat().st_uid == os.geteuid():
@@ -109,7 +109,7 @@ def _check_state(directory: Path) -> list[str]:
 
 
 def pictures_in(folder: Folder) -> int:
-    """How many pictures lie in a folder now.
+    """Return how many pictures are in a folder now.
 
     Raises:
         OSError: it cannot be read.
@@ -119,11 +119,11 @@ def pictures_in(folder: Folder) -> int:
 
 
 def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
-    """How many pictures a start would find, and how many of them it would cut."""
+    """Yield how many pictures a start would find, and how many of them it would cut."""
     try:
         seen = forecast(folder, rules, state_dir, _earlier(folder, state_dir))
     except OSError:
-        return  # it is one of the obstacles
+        return  # reported as an obstacle
     unreadable = f", {seen.unreadable} places cannot be read" if seen.unreadable else ""
     count = seen.pictures - seen.not_pictures
     there = f"{count} picture{'s' * (count != 1)}"
@@ -147,7 +147,7 @@ def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
 
 
 def _earlier(folder: Folder, state_dir: Path) -> dict[str, Path]:
-    """Other state directories of this user in which the folder may be known, by what they were started with."""
+    """Return other state directories of this user that may know the folder, by the options of their daemons."""
     pair = Invocation(pair=(folder.input, folder.output))
     found = {words(pair): loader.pair_state_dir(folder.input, folder.output)}
     found |= {words(one.origin): one.state_dir for one in entries(places.registry())}
@@ -161,11 +161,11 @@ def _count(root: str, scan: Scan) -> int:
 
 
 def obstacles(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
-    """One line for each.
+    """Yield a line about each obstacle to a start.
 
     Args:
         chosen: the configuration.
-        silent: names of folders that are on a disk or share that does not answer.
+        silent: names of folders on a disk or share that does not answer.
     """
     for folder in chosen.folder:
         if folder.name in silent:
@@ -182,13 +182,13 @@ def obstacles(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
 
 
 def _missing(key: str, place: Path) -> str:
-    """Why a place of a folder cannot be used; empty if it can, or if the daemon makes it at its start."""
+    """Return why a place of a folder cannot be used; empty if it can, or if the daemon creates it at its start."""
     try:
         is_directory = stat.S_ISDIR(place.stat().st_mode)
         if key == "input" and is_directory:
-            os.scandir(place).close()  # one that cannot be listed is no hot folder
+            os.scandir(place).close()  # a hot folder must be readable
     except FileNotFoundError:
-        if key != "input" and os.path.isdir(place.parent):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+        if key != "input" and os.path.isdir(place.parent):  # noqa: PTH112 -- Path.is_dir raises where access is refused
             return ""
         return f"is not there. Make it (mkdir -p {shlex.quote(printable(os.fspath(place)))}), or connect its disk or share"
     except OSError as error:

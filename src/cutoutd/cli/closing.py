@@ -1,4 +1,4 @@
-"""The summary of a run: how many were cut, doubtful and failed, where they are, how long it took."""
+"""The summary of a run: how many pictures were cut, doubtful or failed, where they are, and how long it took."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _WHOLE_FROM: Final = 9.95
-"""A rate from here on is told in whole pictures."""
+"""Rates from here on are shown as whole numbers."""
 
 
 def line(tally: Tally, took_s: float, *, unchanged: bool = False) -> str:
-    """How many, and how long it took.
+    """Return the counts and the duration.
 
     Args:
-        tally: what became of the pictures.
-        took_s: seconds from start to end.
-        unchanged: say as well how many were cut before.
+        tally: outcome of the pictures.
+        took_s: duration in seconds.
+        unchanged: whether to include the number that were cut before.
     """
     counts = [
         f"{tally.done} cut{f' ({tally.doubtful} doubtful)' if tally.doubtful else ''}",
@@ -41,7 +41,7 @@ def line(tally: Tally, took_s: float, *, unchanged: bool = False) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As a person says it: ``3.2 s``, ``4 min``, ``2 h 5 min``."""
+    """Return a duration for people: ``3.2 s``, ``4 min``, ``2 h 5 min``."""
     if seconds < _MINUTE_S:
         return f"{seconds:.1f} s"
     minutes = round(seconds / _MINUTE_S)
@@ -51,17 +51,17 @@ def duration(seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """An estimate, which is no better than whole seconds: ``3 s``, ``4 min``, ``2 h 5 min``."""
+    """Return an estimate in whole seconds or minutes: ``3 s``, ``4 min``, ``2 h 5 min``."""
     return f"{max(1, round(seconds))} s" if seconds < _MINUTE_S - 0.5 else duration(max(seconds, _MINUTE_S))
 
 
 def rate(per_minute: float) -> str:
-    """Pictures a minute, as many digits as mean something: ``0.4``, ``9.2``, ``45``, ``1200``."""
+    """Return pictures a minute with the significant digits: ``0.4``, ``9.2``, ``45``, ``1200``."""
     return f"{per_minute:.0f}" if per_minute >= _WHOLE_FROM else f"{per_minute:.2g}"
 
 
 def remains(outcome: Outcome) -> Iterator[str]:
-    """What is left, line by line, and why."""
+    """Yield a line for each remaining file, with the reason."""
     for name, jobs in outcome.remaining.items():
         for job in jobs:
             why = cause_in(job) or (outcome.uploads if job.state is JobState.UPLOADING else "")
@@ -74,7 +74,7 @@ def remains(outcome: Outcome) -> Iterator[str]:
 
 
 def goes_on(outcome: Outcome) -> str:
-    """What the next start has to do."""
+    """Return what is left for the next start."""
     left = sum(map(len, outcome.remaining.values()))
     if not left:
         return "Nothing is left to do; the next start cuts what arrives until then."
@@ -86,7 +86,7 @@ def goes_on(outcome: Outcome) -> str:
 
 
 def where(tally: Tally, outputs: Sequence[Path]) -> str:
-    """Where to look: in the output, and in its sub-folders for what is doubtful or failed; empty if there is nothing."""
+    """Return where the results are: the output, and its sub-folders for doubtful or failed ones; empty if there are none."""
     distinct = list(dict.fromkeys(outputs))
     if not tally.done + tally.review + tally.failed or not distinct:
         return ""

@@ -1,10 +1,10 @@
-"""Keeps the uploader, or the page, running beside the supervisor, which cannot start it: processes that it starts have no network.
+"""Keeps the uploader or the page running beside the supervisor, whose own child processes have no network.
 
-Started as ``python -P -m cutoutd.cli.companions PARENT NAME COMMAND...`` before the supervisor gives the network up. The service's
-key comes by a pipe, its standard input, and goes on to each uploader in the same way: it is in no environment. What the
-companion logs comes by a pipe and is passed on line by line, bounded and marked as its own: it reads what a server answers, or
-what browsers send, and has neither the user's terminal nor the log file. It must import nothing but the standard library and what
-binds it to its parent's life, and must not read any configuration.
+It is started as ``python -P -m cutoutd.cli.companions PARENT NAME COMMAND...`` before the supervisor gives up the network. The
+key of the service comes through a pipe, its standard input, and is passed to each uploader in the same way, so it is in no
+environment. The log of the companion comes through a pipe and is copied line by line, bounded and marked with its name: the
+companion reads what servers answer, or what browsers send, and has access to neither the terminal nor the log file. This
+module must import nothing but the standard library and what binds it to its parent, and must not read any configuration.
 """
 
 from __future__ import annotations
@@ -30,24 +30,23 @@ if TYPE_CHECKING:
 
 
 LASTED_S: Final = 60.0
-"""One that has run for longer did not fail at its start: the next pause is short again."""
+"""A companion that has run for longer did not fail at its start: the back-off begins again."""
 
 END_S: Final = 5.0
-"""How long one that was asked to end may take; what an uploader was sending is told to be unknown."""
+"""Time for a companion to end; an upload under way is then recorded as unknown."""
 
 LOGGED: Final = Bounds(line_bytes=16_384, burst_bytes=1 << 20, bytes_per_s=8192.0, overhead_bytes=0)
-"""Of an uploader's log: fifteen pictures a second for as long as one likes, and 700 MB a day at most of one that never
-stops."""
+"""For the log of an uploader: fifteen pictures a second for any time, and at most 700 MB a day of one that never stops."""
 
 READ_BYTES: Final = 65_536
 
 PAUSE_S: Final = 0.02
-"""Between two reads: one that never stops is held up by its own full pipe."""
+"""Pause between two reads: a companion that never stops is held up by its full pipe."""
 
 _HOPELESS: Final = frozenset({2})
-"""Exit codes of a first start that no other start would change: wrong configuration. That one runs already passes: an
-earlier run's uploader waits for a last answer. Once an uploader has worked, a configuration that is being edited passes
-too."""
+"""Exit codes of a first start after which another one is useless: wrong configuration. Not "already running": the uploader of an
+earlier run may wait for a last answer. Once an uploader has worked, a wrong configuration is tolerated as well, since it may be
+in the middle of an edit."""
 
 
 @contextmanager
@@ -55,15 +54,15 @@ def kept(command: Sequence[str], watch: CompanionWatch, *, name: str, key: str =
     """Keep a companion running while the body runs.
 
     Args:
-        command: the companion; it is told by ``--parent`` whose end is its own, and gets the key as its standard input.
-        watch: notices that what keeps it running has ended itself.
-        name: marks what it logs.
-        key: of the hosted service, where it is in no file; empty for none.
+        command: command of the companion; it gets ``--parent``, at whose end it stops, and the key as its standard input.
+        watch: notices if the keeper process itself ends.
+        name: marks the lines of its log.
+        key: key of the hosted service, if it is in no file; empty for none.
     """
-    from cutoutd.process.child_environment import for_uploader  # noqa: PLC0415 -- the keeper itself is to stay small
+    from cutoutd.process.child_environment import for_uploader  # noqa: PLC0415 -- the keeper process stays small
 
     me = [sys.executable, "-P", "-m", "cutoutd.cli.companions", str(os.getpid()), name, *command]
-    # A session of its own: a Ctrl-C in the terminal is for the supervisor, which ends it when it has ended.
+    # A session of its own: a Ctrl-C in the terminal is for the supervisor, which ends the keeper at its own end.
     keeper = subprocess.Popen(me, stdin=subprocess.PIPE, start_new_session=True, env=for_uploader(os.environ))  # noqa: S603 -- our own program
     _hand_over(keeper, key.encode())
     watch.add(name, keeper)
@@ -79,12 +78,12 @@ def kept(command: Sequence[str], watch: CompanionWatch, *, name: str, key: str =
 
 
 def main() -> int:
-    """Start the command again and again, until asked to end."""
+    """Start the command again and again, until told to end."""
     parent, name, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    from cutoutd.sandbox import limits  # noqa: PLC0415 -- see above: small until here
+    from cutoutd.sandbox import limits  # noqa: PLC0415 -- after the lines that need nothing
     from cutoutd.sandbox.limits import die_with_parent, hide_memory  # noqa: PLC0415 -- likewise
 
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # our parent had it wait for its own handler
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the parent blocks it until its own handler is there
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)
@@ -98,7 +97,7 @@ def main() -> int:
         code = _run(command, name, asked, key)
         if code in _HOPELESS and not has_worked:
             return code
-        # It ends by itself, and well, to read another configuration.
+        # Exit code 0: it ended in order to read another configuration.
         if code == 0 or time.monotonic() - begun_s > LASTED_S:
             has_worked = True
             failures = 0
@@ -108,14 +107,14 @@ def main() -> int:
 
 
 def _run(command: Sequence[str], name: str, asked: threading.Event, key: bytes) -> int:
-    """Run one companion until it ends; ask it to end when this process is asked to."""
+    """Run the companion until it ends, or until this process is told to end."""
     bound = [
         *command,
         "--parent",
         str(os.getpid()),
         *(["--console"] if _at_terminal() else []),
     ]
-    child = subprocess.Popen(  # noqa: S603 -- as we were told by our parent
+    child = subprocess.Popen(  # noqa: S603 -- the command comes from our parent
         bound,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -148,7 +147,7 @@ def _ended(child: subprocess.Popen[bytes], asked: threading.Event) -> int:
 
 
 def _at_terminal() -> bool:
-    """Whether the log goes to a terminal; the uploader cannot see that itself."""
+    """Whether the log goes to a terminal; the companion cannot see that itself."""
     try:
         return os.isatty(2)
     except OSError:
@@ -156,7 +155,7 @@ def _at_terminal() -> bool:
 
 
 def _pass_on(log: int, name: str) -> None:
-    """Pass on what a companion logs, until it has ended."""
+    """Copy the log of a companion until it has ended."""
     excerpt = Excerpt(LOGGED, time.monotonic())
     while data := os.read(log, READ_BYTES):
         _write(excerpt.feed(data, time.monotonic()), name)
@@ -167,15 +166,15 @@ def _pass_on(log: int, name: str) -> None:
 def _write(lines: Sequence[Line], name: str) -> None:
     text = "".join(f"{_marked(line, name)}\n" for line in lines)
     if text and _at_terminal():
-        text = f"\r\x1b[K{text}"  # in place of the line that the supervisor draws, and draws again
+        text = f"\r\x1b[K{text}"  # replaces the progress line, which the supervisor draws again
     rest = text.encode("utf-8", "backslashreplace")
-    with suppress(OSError):  # a log that is full or gone stops nothing
+    with suppress(OSError):  # a log that is full or gone must not stop anything
         while rest:
             rest = rest[os.write(2, rest) :]
 
 
 def _marked(line: Line, name: str) -> str:
-    """A log line marked as the companion's, whatever its text claims."""
+    """Mark a log line with the name of the companion, whatever its text claims."""
     try:
         said = json.loads(line.text)
     except (ValueError, RecursionError):
@@ -188,9 +187,9 @@ def _marked(line: Line, name: str) -> str:
 
 
 def _hand_over(process: subprocess.Popen[bytes], key: bytes) -> None:
-    """Write the key into a process's standard input; the pipe's buffer is larger than any key."""
+    """Write the key to the standard input of a process; it always fits into the buffer of the pipe."""
     assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
-    with suppress(OSError), process.stdin as pipe:  # one that has ended already is seen by its exit code
+    with suppress(OSError), process.stdin as pipe:  # a process that has ended already is noticed by its exit code
         pipe.write(key)
 
 

@@ -1,6 +1,6 @@
-"""What a person at a terminal sees while pictures are cut: a bar, and a line for each result.
+"""What a person sees on a terminal while pictures are cut: a progress bar, and a line for each result.
 
-It draws; it decides nothing.
+It only draws.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _MARKS: Final = {
 _ENDED: Final = frozenset(_MARKS) - {JobState.RETRY}
 
 _MEASURED: Final = 3
-"""After so many ends in a row a rate means something."""
+"""Finished pictures in a row from which a rate is meaningful."""
 
 _INDENT: Final = "  "
 _WORD: Final = re.compile(r"\S+\s*")
 
 _KNOWN_ANYHOW: Final = "The original is untouched. "
-"""What most advice begins with; at each line of a list it says nothing."""
+"""Beginning of most advice, which is dropped in a list."""
 
 _BAR_WIDTH: Final = 16
-"""Columns: beside it the words have room on a terminal of 80."""
+"""Columns: the text beside it then fits on a terminal of 80."""
 
 
 class Pace:
-    """Pictures a minute and the time that is left, measured over one period of work.
+    """Rate and remaining time, measured over one period of work.
 
     Args:
         clock: monotonic seconds.
@@ -57,21 +57,21 @@ class Pace:
         self._first_s = self._last_s = 0.0
 
     def ended(self) -> None:
-        """Count one more finished picture."""
+        """Count a finished picture."""
         self._last_s = self._clock()
         if not self._ends:
             self._first_s = self._last_s
         self._ends += 1
 
     def stretch_over(self) -> None:
-        """The queue is empty: a new period begins with the next picture."""
+        """End the period: the queue is empty."""
         self._ends = 0
 
     def words(self, left: int) -> str:
-        """Rate and time that is left, such as ``, 26 a minute, about 3 min left``; empty before it can be told.
+        """Return rate and remaining time, such as ``, 26 a minute, about 3 min left``; empty while unknown.
 
         Args:
-            left: pictures to do.
+            left: number of pictures that are left.
         """
         taken_s = self._last_s - self._first_s
         if self._ends < _MEASURED or taken_s <= 0 or not left:
@@ -84,12 +84,12 @@ class Live:
     """Draws on a terminal; an `EventSink`.
 
     Args:
-        waiting: what is said while there is nothing to do.
+        waiting: text while there is nothing to do.
         clock: monotonic seconds.
     """
 
     def __init__(self, waiting: str, clock: Callable[[], float] = time.monotonic) -> None:
-        # 0.1 s of imports that only a person at a terminal pays for.
+        # 0.1 s of imports, needed only on a terminal.
         from rich.console import Console  # noqa: PLC0415
         from rich.progress import Progress as Drawing  # noqa: PLC0415
         from rich.progress import TextColumn  # noqa: PLC0415
@@ -104,16 +104,16 @@ class Live:
             ),
             console=self._console,
             transient=True,
-            auto_refresh=False,  # drawn when something happens: an idle daemon costs nothing
+            auto_refresh=False,  # drawn on events only: an idle daemon costs nothing
         )
         self._bar = self._progress.add_task("starting", total=None, bar="")
         self._lock = threading.Lock()
         self._pace = Pace(clock)
         self._ended = 0
-        self._open = 0  # what is to be done, as far as we have heard
-        self._known: QueueCounts | None = None  # and what the journal says of it
-        self._again: dict[tuple[str, str], str] = {}  # what is tried again, and why
-        self._resting: dict[str, str] = {}  # folders that are not watched just now
+        self._open = 0  # number of pictures to do, counted from events
+        self._known: QueueCounts | None = None  # the same from the journal
+        self._again: dict[tuple[str, str], str] = {}  # pictures that are tried again, with the reason
+        self._resting: dict[str, str] = {}  # folders that are not watched now
         self._progress.start()
 
     def __call__(self, event: Event) -> None:
@@ -141,7 +141,7 @@ class Live:
         self._draw()
 
     def _counted(self, progress: QueueCounts) -> None:
-        """Draw the number of pictures that are left, if it has changed."""
+        """Draw the number of remaining pictures, if it has changed."""
         with self._lock:
             count = progress.waiting + progress.in_work + progress.resting
             is_news = progress != self._known or count != self._open
@@ -196,7 +196,7 @@ class Live:
         self._progress.stop()
 
     def _print(self, markup: str) -> None:
-        """Print with lines broken at words and indented; a path is not broken, so that it can be copied."""
+        """Print with lines broken at words and indented. Paths are not broken, so that they can be copied."""
         from rich.cells import cell_len  # noqa: PLC0415 -- see above
         from rich.text import Text  # noqa: PLC0415
 
@@ -213,7 +213,7 @@ class Live:
         self._console.print(Text(f"\n{_INDENT}").join(lines), soft_wrap=True)
 
     def _is_told(self, result: JobEnded) -> bool:
-        """Whether a person has read already that a picture is tried again, and why."""
+        """Whether it was printed already that a picture is tried again for this reason."""
         which = (result.folder, result.path)
         if result.state is not JobState.RETRY:
             self._again.pop(which, None)
@@ -252,6 +252,6 @@ class Live:
 
 
 def _bar(ended: int, total: int) -> str:
-    """The bar, for this many of all pictures."""
+    """Return the progress bar."""
     filled = round(_BAR_WIDTH * ended / total)
     return f"{'━' * filled}{'╌' * (_BAR_WIDTH - filled)} {ended}/{total}"

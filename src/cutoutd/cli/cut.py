@@ -1,4 +1,4 @@
-"""`cutoutd cut`: named pictures, now."""
+"""`cutoutd cut`: cuts named pictures at once."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ def _settings(config: Path | None, model: str | None, second: str | None) -> Set
 
 
 def _target(output: str | None, count: int, stack: ExitStack) -> Target:
-    """Where the cutouts go; without a name, to a private place on their way to standard output.
+    """Return where the cutouts go; without a name, a private directory on the way to standard output.
 
     Raises:
-        UsageError: there are several pictures, and a place for one.
+        UsageError: there are several pictures for standard output.
     """
     if output is not None:
         ends = "/" if output.endswith("/") else ""
@@ -180,7 +180,7 @@ def _cut(
     overwrite: bool,
     to_stdout: bool,
 ) -> bool:
-    """Cut them, and say what came of it; whether every picture has its cutout."""
+    """Cut the pictures and print a summary. Returns whether every picture has its cutout."""
     from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
     begun_s = time.monotonic()
@@ -226,7 +226,7 @@ def _cut(
 
 
 def _to_stdout(results: list[JobEnded]) -> bool:
-    """Write the cutout; or say why there is none."""
+    """Write the cutout to standard output, or print why there is none. Returns whether there was one."""
     for one in results:
         if one.state == "done" and one.outputs:
             with told_if_anyone_listens():
@@ -241,15 +241,15 @@ _WHITE = "white"
 
 
 def form_of(given: dict[str, Any], target: Target, chosen: Settings) -> RenditionSettings:
-    """What the options come to.
+    """Return the rendition that the options describe.
 
     Args:
-        given: by their keys; those that were not given are None.
-        target: whose name may ask for a format.
-        chosen: has the limits.
+        given: option values by key; None: not given.
+        target: the target, whose name may imply a format.
+        chosen: settings with the limits.
 
     Raises:
-        UsageError: an option is wrong, does not go with another one, or with the name of the file.
+        UsageError: an option is wrong, or contradicts another one or the name of the file.
     """
     keys = {key: value for key, value in given.items() if value is not None}
     asked = keys.get("format")
@@ -262,7 +262,7 @@ def form_of(given: dict[str, Any], target: Target, chosen: Settings) -> Renditio
             )
         keys["format"] = target.format
     if "preset" not in keys and keys.get("format") == Format.JPEG:
-        keys.setdefault("background", _WHITE)  # it has no transparency
+        keys.setdefault("background", _WHITE)  # JPEG has no transparency
     try:
         form = RenditionSettings.model_validate(keys, context=Path.cwd())
     except ValidationError as error:
@@ -283,10 +283,10 @@ def form_of(given: dict[str, Any], target: Target, chosen: Settings) -> Renditio
 
 
 def background_of(background: str | None, *, white: bool) -> str | None:
-    """What is behind the subject.
+    """Return the background of the options.
 
     Raises:
-        UsageError: it is said twice.
+        UsageError: two options contradict each other.
     """
     if white and background not in (None, _WHITE):
         raise UsageError("--white and --background are two ways to say the same", advice="Give one of them.")

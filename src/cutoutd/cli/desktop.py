@@ -42,7 +42,7 @@ ForOption = Annotated[
 
 
 def build() -> typer.Typer:
-    """The sub-commands of `cutoutd desktop`."""
+    """Make the sub-commands of `cutoutd desktop`."""
     app = typer.Typer(
         help='Put "Cut out" into the menus of file managers, for this user.', no_args_is_help=True
     )
@@ -127,10 +127,10 @@ def _cut(files: list[Path]) -> tuple[int, int, int]:
 
 
 def path_of(written: str) -> Path:
-    """The file that a file manager means, by its path or by its address (RFC 8089), whose bytes may be any.
+    """Return the file that a file manager names by its path or its URI (RFC 8089), which may hold any bytes.
 
     Raises:
-        UsageError: it is elsewhere than on this machine.
+        UsageError: it is not on this machine.
     """
     if not _ADDRESS.match(written) or os.path.lexists(written):
         return Path(written)
@@ -149,7 +149,7 @@ def _items(managers: tuple[FileManager, ...] | list[FileManager]) -> Iterator[me
 
 
 def _notice(words: str) -> None:
-    """Show it if that is possible: whoever chose a menu has no terminal."""
+    """Show a notice if possible: a command from a menu has no terminal."""
     with suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(  # noqa: S603 -- no shell, and words as an argument
             desktop_notices.command(words),

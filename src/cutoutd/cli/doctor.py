@@ -1,4 +1,4 @@
-"""`cutoutd doctor`: looks at everything, explains it, and says what to do."""
+"""`cutoutd doctor`: checks everything, explains the findings, and says what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _MARKS: Final = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 _INDENT: Final = 9
-"""Columns: what follows a line's first one stands under its words."""
+"""Columns by which the continuation of a line is indented."""
 
 _QUESTIONS: Final = {
     "runs": "Where does the model run?",
@@ -60,7 +60,7 @@ def doctor(
     case = _case(config, input_dir, output_dir)
     with Passing() as passing:
         passing.say("checking everything and cutting a picture; this takes a while")
-        # Now: examining takes the network from this process.
+        # First, since `examine` takes the network from this process.
         about_served = [*page.judge(case.settings), *serve.judge(case.settings)]
         findings = [*examine(case), *about_served]
     healthy = not any(one.level is Level.PROBLEM for one in findings)
@@ -81,7 +81,7 @@ def _case(config: Path | None, input_dir: Path | None, output_dir: Path | None) 
         chosen, origin = find(config, input_dir, output_dir)
     except UsageError as error:
         if not isinstance(error, ConfigurationError) and (config or input_dir or output_dir):
-            raise  # the call itself makes no sense
+            raise  # the options themselves are wrong
         complaint, advice = _complaint(error), error.advice
         chosen = loader.defaults({})
         with suppress(UsageError):

@@ -1,4 +1,4 @@
-"""What leaves this machine by a configuration, in words, and whether what it takes is installed.
+"""What leaves this machine by a configuration, in words, and whether the packages for that are installed.
 
 It must not import the uploader: a command that only asks needs no HTTP client.
 """
@@ -23,10 +23,10 @@ _NEEDED: Final = ("httpcore", "certifi")
 
 
 def require_extra(chosen: Settings) -> None:
-    """Check that the uploader could be started, if it is needed.
+    """Check that the uploader can be started, if it is needed.
 
     Raises:
-        UsageError: a folder is tagged, and what the extra brings is not installed.
+        UsageError: it is needed, and the packages of the extra are not installed.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None] if chosen.needs_uploader else []
     if not missing:
@@ -43,7 +43,7 @@ def require_extra(chosen: Settings) -> None:
 
 
 def what_leaves(chosen: Settings) -> Iterator[str]:
-    """Which folders' pictures leave this machine, when, where to, and what that may cost."""
+    """Yield which folders' pictures leave this machine, when, where to, and at what cost."""
     for folder in chosen.folder:
         yield from what_is_told(folder, chosen)
         if folder not in chosen.tagged:
@@ -59,7 +59,7 @@ def what_leaves(chosen: Settings) -> Iterator[str]:
 
 
 def what_is_told(folder: Folder, chosen: Settings) -> Iterator[str]:
-    """Whom a folder's results are told to, and what of them."""
+    """Yield which receivers get the results of a folder, and which part of them."""
     for webhook in told_by(folder, chosen):
         events = ", ".join(webhook.events)
         kind, what = (

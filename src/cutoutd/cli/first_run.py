@@ -1,6 +1,6 @@
-"""`cutoutd run` before there is a configuration: the page helps to make one, and the daemon begins when it is there.
+"""`cutoutd run` without a configuration: the page helps to make one, and the daemon starts once it exists.
 
-The same process goes on as the daemon. A service manager is told meanwhile that we are alive and what we wait for.
+The same process then continues as the daemon. Meanwhile it feeds the watchdog of a service manager, and sets its status.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 0.3
 _SOON_S: Final = 30.0
-"""A page that is not served by then says itself why."""
+"""Time after which a page that is not served has printed the reason itself."""
 
 _WAITS: Final = "there is no configuration yet; `cutoutd page` opens the page, on which folders are chosen"
 
 
 def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings | None:
-    """Say where the page is, and wait until a configuration is where one is looked for, and right.
+    """Print where the page is, and wait for a valid configuration in one of the usual places.
 
     Args:
-        state_dir: whose page is served meanwhile.
-        manager: the service manager that started us, if one did.
+        state_dir: state directory whose page is served meanwhile.
+        manager: the service manager that started us, if there is one.
 
     Returns:
         The configuration; None: a signal asked to end.
@@ -50,7 +50,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
         print(wrapped(said, sys.stdout), flush=True)
     manager.ready()
     manager.status(_WAITS)
-    # Where a terminal ends with SIGHUP, that ends us; elsewhere it asks for a reload, and there is nothing to read yet.
+    # SIGHUP from a closed terminal ends us; elsewhere it asks for a reload, and there is nothing to reload yet.
     with handling_signals(ending.set, None if has_terminal() else _nothing):
         opening = _PageOpener(state_dir)
         told = ""
@@ -71,22 +71,22 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
 
 
 class _PageOpener:
-    """Opens the page once it is served, where a person is there to see it."""
+    """Opens the page once it is served, if a person can see it."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._end_s = time.monotonic() + _SOON_S
-        # The code is for a person's eyes alone, and never for a log.
+        # The code must never go into a log.
         self._is_over = not (sys.stdout.isatty() or browser.has_desktop())
 
     def look(self) -> None:
-        """Open it, if it is time."""
+        """Open the page, if it is served."""
         if self._is_over:
             return
         if time.monotonic() > self._end_s:
             self._is_over = True
             return
-        with suppress(CutoutdError, OSError):  # it is tried again
+        with suppress(CutoutdError, OSError):  # the next call tries again
             address = announcement.running(self._state_dir)
             if address is None:
                 return
@@ -97,4 +97,4 @@ class _PageOpener:
 
 
 def _nothing() -> None:
-    """There is no configuration to be read anew."""
+    """Ignore a reload: there is no configuration yet."""

@@ -1,4 +1,4 @@
-"""`cutoutd fix`: a cutout is corrected by strokes, as with the page's brush, with the daemon up or down."""
+"""`cutoutd fix`: corrects a cutout by strokes, as with the page's brush, whether the daemon runs or not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _RADIUS_SHARE: Final = 0.01
 _RADIUS: Final = 10.0
-"""Of the picture's longer side, and in pixels where that is not known."""
+"""Radius as a share of the picture's longer side, and in pixels where its size is unknown."""
 
 _HOLD_OUT: Final = HAS_RESULT | {
     JobState.QUEUED,
@@ -112,7 +112,7 @@ def fix(  # noqa: PLR0913 -- the command's options
 
 
 def _refuse(job: Job, reader: Reader) -> None:
-    """See that there is a cutout to correct.
+    """Check that there is a cutout to correct.
 
     Raises:
         UsageError: there is none.
@@ -133,14 +133,14 @@ def _radius(job: Job, asked: float | None) -> float:
 
 
 def _see_that_they_reach(job: Job, made: Iterable[Stroke]) -> None:
-    """See that no stroke lies beside the picture.
+    """Check that every stroke touches the picture.
 
     Raises:
-        UsageError: one does.
+        UsageError: one does not.
     """
     result = JobResult.of(job)
     width, height = result.width, result.height
-    if not width or not height:  # not known: an earlier version cut it
+    if not width or not height:  # unknown: an earlier version cut it
         return
     for one in made:
         if not any(
@@ -182,10 +182,10 @@ def _points(kind: StrokeKind, line: str) -> tuple[tuple[float, float], ...]:
 
 
 def _checked(made: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
-    """As the daemon takes them.
+    """Check strokes by the rules of the daemon.
 
     Raises:
-        UsageError: they are beyond the bounds.
+        UsageError: they exceed its limits.
     """
     try:
         checked = strokes.parse(strokes.dump(made))

@@ -57,7 +57,7 @@ def hosted(
     keep_for_uploader(os.environ)  # before the client and its OpenSSL are loaded
     from cutoutd.hosted import run  # noqa: PLC0415 -- the one command that loads an HTTP client
 
-    # What the supervisor says of a newer configuration after this moment was not read below.
+    # Read before the settings: a newer configuration that is announced after this is then noticed.
     announced = announcement(SpoolPaths.under(chosen.service.state_dir))
     chosen = settings(config, input_dir, output_dir)
     run.run(chosen, announced=announced, clock=Clock(), given_key=key, parent=parent, console=console)
@@ -106,11 +106,11 @@ def audit(
 
 
 def _missing(path: Path, state_dir: Path) -> str:
-    """What else is known of uploads and the ledger does not have; empty if nothing is missing."""
+    """Return what is known of uploads and missing in the ledger; empty if nothing is."""
     try:
         own = uploaded(Store(state_dir / JOURNAL, create=False))
     except CutoutdError:
-        own = None  # without a journal there is less to compare with
+        own = None  # without a journal there is less to compare
     known = own or read_known(path.with_name(UPLOADED))
     what = known and f"the journal knows of {known.count} pictures that were sent, the last on {known.at}"
     size = _bytes_of(path)
@@ -134,7 +134,7 @@ def _missing(path: Path, state_dir: Path) -> str:
 
 
 def _bytes_of(path: Path) -> int | None:
-    """A file's size; None if it is not there."""
+    """Return the size of a file; None if it does not exist."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -167,7 +167,7 @@ def _show(ledger: Ledger, by: GroupBy | None) -> None:
 
 
 def _foretell(chosen: Settings) -> None:
-    """What would be sent: what waits in the outbox exactly, and what lies in the tagged folders at most."""
+    """Print what would be sent: the outbox exactly, and the tagged folders as an upper limit."""
     for line in what_leaves(chosen):
         print(line)
     price = chosen.hosted.expected_credits

@@ -1,4 +1,4 @@
-"""What a person names to be cut: pictures, folders, standard input, and where the cutouts go."""
+"""The inputs and outputs that a person names: pictures, folders, standard input, and the target of the cutouts."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 STREAM: Final = Path("-")
-"""Stands for standard input, and for standard output."""
+"""Standard input or standard output."""
 
 EXTENSIONS: Final = {**{one.extension: one for one in Format}, "jpeg": Format.JPEG, "tiff": Format.TIFF}
-"""What the names of cutouts may end in."""
+"""Extensions that a cutout may have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputPictures:
-    """What is to be cut.
+    """The pictures to cut.
 
     Attributes:
-        files: absolute, each once.
-        folders: absolute; the cutouts of pictures below them keep their sub-folders.
-        cutouts: of cutoutd's own below them, which are not cut.
+        files: absolute paths, without duplicates.
+        folders: absolute paths; cutouts of pictures below them keep their sub-folders.
+        cutouts: number of our own cutouts below them, which are not cut.
     """
 
     files: tuple[Path, ...]
@@ -53,9 +53,9 @@ class Target:
     """Where cutouts go.
 
     Attributes:
-        directory: absolute.
-        name: of the only cutout in it; empty: named after its picture.
-        format: that the name asks for; None if there is no name.
+        directory: absolute path.
+        name: name of the only cutout in it; empty: named after its picture.
+        format: format that the name implies; None if there is no name.
     """
 
     directory: Path
@@ -64,20 +64,20 @@ class Target:
 
 
 def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
-    """The files that are named, and those in folders that are.
+    """Return the named files, and those in the named folders.
 
     Args:
         named: files and folders.
-        output: where the cutouts go, absolute and without links; what lies there is not cut, if it lies inside a folder that is named.
+        output: where the cutouts go, absolute and without links; if it is inside a named folder, its files are not cut.
 
     Raises:
-        UsageError: one is not there, cannot be read, is neither, or there is no picture in a folder.
+        UsageError: a path does not exist, cannot be read, is neither, or a folder has no picture.
     """
     files: list[Path] = []
     folders: list[Path] = []
     cutouts: set[Path] = set()
     for one in named:
-        if os.path.isdir(one):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+        if os.path.isdir(one):  # noqa: PTH112 -- Path.is_dir raises where access is refused
             root = Path(os.path.realpath(one))
             there = _pictures_below(root, output)
             cutouts |= (own := _own_cutouts(root, there))
@@ -104,10 +104,10 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
 
 
 def named_files(files: Iterable[Path]) -> list[Path]:
-    """The named files, absolute, each once.
+    """Return the named files, absolute and without duplicates.
 
     Raises:
-        UsageError: one is not there, cannot be read, or is no file.
+        UsageError: one does not exist, cannot be read, or is no regular file.
     """
     found = []
     for file in files:
@@ -132,16 +132,16 @@ def named_files(files: Iterable[Path]) -> list[Path]:
 
 
 def target_of(written: str, count: int) -> Target:
-    """What ``-o`` says: a folder, or the name of the only cutout.
+    """Interpret ``-o``: a folder, or the name of the only cutout.
 
-    A name that ends like a picture's is a file's, unless a folder of that name is there.
+    A name with the extension of a picture is that of a file, unless a folder of that name exists.
 
     Args:
-        written: as it stands on the command line, with ``~`` in it made a path.
-        count: how many pictures are cut.
+        written: text from the command line, with ``~`` expanded.
+        count: number of pictures to cut.
 
     Raises:
-        UsageError: a file's name for several cutouts, or one that ends like no cutout's.
+        UsageError: it names a file for several cutouts, or has an extension that no cutout has.
     """
     path = Path.cwd() / written
     is_folder = written.endswith("/") or os.path.isdir(path)  # noqa: PTH112 -- as above
@@ -164,10 +164,10 @@ def target_of(written: str, count: int) -> Target:
 
 
 def refuse_originals(target: Target, pictures: InputPictures, *, overwrite: bool) -> None:
-    """See that no picture is replaced by its own cutout.
+    """Check that no picture is replaced by its own cutout.
 
     Raises:
-        UsageError: the name is that of a picture, or files may be replaced where pictures lie.
+        UsageError: the name is that of a picture, or files may be replaced in the directory of the pictures.
     """
     directory = Path(os.path.realpath(target.directory))
     if target.name and directory / target.name in pictures.files:
@@ -200,7 +200,7 @@ def _pictures_below(root: Path, output: Path) -> list[Path]:
 
 
 def _own_cutouts(root: Path, files: Sequence[Path]) -> set[Path]:
-    """Those files of a folder that a sidecar beside them lists as cutouts; an unreadable sidecar is ignored."""
+    """Return the files that a sidecar beside them lists as cutouts; an unreadable sidecar is ignored."""
     tree = Tree(root)
     own: set[Path] = set()
     for file in files:
@@ -219,7 +219,7 @@ _CHUNK: Final = 1 << 20
 
 @contextmanager
 def private_directory() -> Iterator[Path]:
-    """A directory of this user's alone, removed with all that is in it at the end.
+    """Make a private directory, which is removed with its content at the end.
 
     Raises:
         UsageError: there is no place for temporary files.
@@ -238,14 +238,14 @@ def private_directory() -> Iterator[Path]:
 
 
 def picture_from_input(directory: Path, most_bytes: int) -> Path:
-    """Standard input, as a file.
+    """Copy standard input into a file.
 
     Args:
-        directory: where it is put.
-        most_bytes: more is not read: it would be refused.
+        directory: directory of the file.
+        most_bytes: limit; anything larger would be refused, and is not read to the end.
 
     Raises:
-        UsageError: it is a terminal, empty, or cannot be kept.
+        UsageError: it is a terminal, empty, or cannot be written.
     """
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal", advice="Write `cutoutd cut - < a.jpg > a.png`.")
@@ -282,7 +282,7 @@ def cutout_to_output(path: Path) -> None:
     """Copy a file to standard output.
 
     Raises:
-        BrokenPipeError: nobody reads it.
+        BrokenPipeError: the reader has gone.
     """
     with path.open("rb") as file:
         shutil.copyfileobj(file, sys.stdout.buffer, _CHUNK)

@@ -1,6 +1,6 @@
-"""Which configuration, and so which daemon, a command is about: the one that is named, that runs, or that was used last.
+"""Finds the configuration, and so the daemon, of a command: the named one, the running one, or the one used last.
 
-It says on a terminal which one that is, so that nobody commands another one than he thinks.
+On a terminal it prints which one that is, to avoid mistakes.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _TRIES: Final = 3
 """Attempts to answer which of several daemons is meant."""
 
 _DIGITS: Final = 4
-"""Of an answer: more daemons than that do not run."""
+"""Longest answer: there are never more daemons."""
 
 
 def find_settings(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Settings:
-    """As `find`, without the invocation."""
+    """Find the settings as `find` does, without the invocation."""
     return find(config, input_dir, output_dir)[0]
 
 
 def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> tuple[Settings, Invocation]:
-    """As `find_if_any`, for a command that is about one.
+    """Find settings and invocation as `find_if_any` does, for a command that needs them.
 
     Raises:
-        UsageError: nothing is found, several run and nobody can be asked, or the options contradict each other.
+        UsageError: none was found, several daemons run and there is no terminal, or the options contradict each other.
         ConfigurationError: the configuration is wrong.
     """
     found = find_if_any(config, input_dir, output_dir)
@@ -51,13 +51,13 @@ def find(config: Path | None, input_dir: Path | None, output_dir: Path | None) -
 def find_if_any(
     config: Path | None, input_dir: Path | None, output_dir: Path | None
 ) -> tuple[Settings, Invocation] | None:
-    """The settings of the daemon that a command is about, and how that daemon was started; None if there is none.
+    """Return the settings of the daemon of a command, and how that daemon was started; None if there is none.
 
-    They are those that the options name; without options those of the usual configuration, else of the one daemon of this
-    user that runs, else of what was started last.
+    The options decide; without options the usual configuration, then the only running daemon of this user, then the one that
+    was started last.
 
     Raises:
-        UsageError: several run and nobody can be asked, or the options contradict each other.
+        UsageError: several daemons run and there is no terminal, or the options contradict each other.
         ConfigurationError: the configuration is wrong.
     """
     if config is not None or input_dir is not None or output_dir is not None:
@@ -87,7 +87,7 @@ def find_if_any(
 
 
 def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Invocation:
-    """What a daemon is started with, by its options; all of them None stand for the usual configuration."""
+    """Return the invocation of a daemon with these options; without any, that of the usual configuration."""
     if input_dir is not None and output_dir is not None:
         cwd = Path.cwd()
         watched, results = (places.absolute(os.fspath(cwd / one), None) for one in (input_dir, output_dir))
@@ -97,7 +97,7 @@ def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | No
 
 
 def words(origin: Invocation) -> str:
-    """As options that name it, for a person to read and to copy."""
+    """Return an invocation as options, for a person to read and copy."""
     if origin.pair is not None:
         watched, results = map(_word, origin.pair)
         return f"--input {watched} --output {results}"
@@ -105,24 +105,24 @@ def words(origin: Invocation) -> str:
 
 
 def sharing(state_dir: Path, origin: Invocation) -> RegisteredDaemon | None:
-    """Another invocation that uses, or last used, this state directory.
+    """Return another invocation that uses, or last used, this state directory.
 
     Args:
-        state_dir: of a configuration.
+        state_dir: state directory of a configuration.
         origin: that configuration, or a pair of folders.
 
     Returns:
-        None also where the other configuration is not there any more: then it has been renamed.
+        The other one; None also if its configuration does not exist any more, since it was then renamed.
     """
     for one in entries(places.registry()):
         if one.state_dir == state_dir and not _is_same(one.origin, origin):
-            gone = one.origin.config is not None and not os.path.exists(one.origin.config)  # noqa: PTH110 -- Path.exists raises where it may not look
+            gone = one.origin.config is not None and not os.path.exists(one.origin.config)  # noqa: PTH110 -- Path.exists raises where access is refused
             return None if gone else one
     return None
 
 
 def told_apart(origin: Invocation) -> str:
-    """Advice for a state directory that two configurations share."""
+    """Return advice for a state directory that two configurations share."""
     where = "for one of them" if origin.config is None else f"in {printable(short(origin.config))}"
     return f"set state_dir in [service] {where} to a directory of its own"
 
@@ -138,7 +138,7 @@ def _warn_of_sharing(state_dir: Path, origin: Invocation) -> None:
 
 
 def _word(path: Path) -> str:
-    """Quoted for a shell; a leading ``~`` stays unquoted, or it would not mean the home directory."""
+    """Quote a path for a shell; a leading ``~`` stays unquoted, since it would not be expanded otherwise."""
     text = printable(short(path))
     return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
 
@@ -151,12 +151,12 @@ def _is_same(one: Invocation, other: Invocation) -> bool:
 
 def _is_there(entry: RegisteredDaemon) -> bool:
     config = entry.origin.config
-    # Not by Path, whose own calls raise where this user may not look.
-    return os.path.isdir(entry.state_dir) and (config is None or os.path.isfile(config))  # noqa: PTH112, PTH113 -- as said
+    # Not with Path, whose methods raise where access is refused.
+    return os.path.isdir(entry.state_dir) and (config is None or os.path.isfile(config))  # noqa: PTH112, PTH113 -- see above
 
 
 def _settings_of(entry: RegisteredDaemon) -> Settings:
-    """What a daemon was started with; its journal lies where it said, whatever our own environment says."""
+    """Return the settings of a daemon. Its registered state directory counts, whatever our own environment says."""
     if entry.origin.pair is not None:
         chosen = loader.for_pair(*entry.origin.pair, os.environ)
     elif entry.origin.config is not None:
@@ -168,10 +168,10 @@ def _settings_of(entry: RegisteredDaemon) -> Settings:
 
 
 def _asked(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
-    """Which of several is meant: asked on a terminal.
+    """Ask on the terminal which of several daemons is meant.
 
     Raises:
-        UsageError: nobody can be asked, or no answer came.
+        UsageError: there is no terminal, or no valid answer.
     """
     listed = [words(one.origin) for one in running]
     refusal = UsageError(
@@ -199,23 +199,23 @@ def _asked(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
 
 
 def _shown(origin: Invocation) -> str:
-    """The shortest name by which a person recognises the daemon's folders or configuration."""
+    """Return the shortest text by which a person recognises the folders or the configuration of a daemon."""
     if origin.pair is not None:
         return " -> ".join(printable(near(os.fspath(one))) for one in origin.pair)
     return "the usual configuration" if origin.config is None else printable(near(os.fspath(origin.config)))
 
 
 def _say(which: str) -> None:
-    """Print only on a terminal: the log of a script needs no such line."""
+    """Print on a terminal only: the log of a script does not need the line."""
     if sys.stderr.isatty():
         print(wrapped(f"cutoutd: {which}", sys.stderr), file=sys.stderr)
 
 
 def named_path(text: str) -> Path:
-    """A path as a person gives it: shells leave the ``~`` in ``--input=~/to-cut`` as it is.
+    """Return a path from the command line: shells do not expand the ``~`` in ``--input=~/to-cut``.
 
     Raises:
-        UsageError: it begins with the home directory of nobody known.
+        UsageError: it begins with an unknown home directory.
     """
     path = os.path.expanduser(text)  # noqa: PTH111 -- Path.expanduser raises an error of its own kind
     if path.startswith("~"):
@@ -224,7 +224,7 @@ def named_path(text: str) -> Path:
 
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file.")]
-# With a parser of ours: Typer's own looks at the path, and would hang where a share hangs.
+# With our own parser: Typer's accesses the path, and would hang with a share.
 InputOption = Annotated[
     Path | None,
     typer.Option("--input", parser=named_path, help="A folder to watch, without a configuration file."),
@@ -235,10 +235,10 @@ OutputOption = Annotated[
 
 
 def settings(config: Path | None, input_dir: Path | None, output_dir: Path | None) -> Settings:
-    """The settings a command is about.
+    """Return the settings that the options name.
 
     Raises:
-        UsageError: neither a configuration nor a pair of folders, or both.
+        UsageError: there is neither a configuration nor a pair of folders, or both.
         ConfigurationError: the configuration is wrong.
     """
     if (input_dir is None) != (output_dir is None):
@@ -254,12 +254,12 @@ def settings(config: Path | None, input_dir: Path | None, output_dir: Path | Non
 
 
 def last_pair() -> Invocation | None:
-    """The folders that were used last without a configuration; None if there were none."""
+    """Return the pair of folders that was used last without a configuration; None if there was none."""
     return next((one.origin for one in entries(places.registry()) if one.origin.pair is not None), None)
 
 
 def _nothing_found() -> UsageError:
-    """The error that also names the folders that were used last, if there were any: they may be what is meant."""
+    """Return the error, with a hint at the folders that were used last, if there are any."""
     error = loader.nothing_found()
     if (last := last_pair()) is not None:
         error.advice = (

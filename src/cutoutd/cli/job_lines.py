@@ -1,6 +1,6 @@
-"""A job as text: its line in a list, and its details.
+"""Formats a job as text: its line in a list, and its details.
 
-It puts values into words; it must not look anything up.
+It must not look anything up.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
 
 UNDER_NAMES: Final = 18
-"""Columns more than its first line's that what follows is set in: it stands under the picture's name."""
+"""Columns by which the continuation of a job's line is indented, so that it stands under the name of the picture."""
 
 UNDER_LABELS: Final = 9
-"""Likewise of the details."""
+"""Columns by which the continuation of a detail is indented."""
 
 
 def line(job: Job) -> str:
-    """Number, state, score, name, and why."""
+    """Return the line of a job: number, state, score, name, and reason."""
     score = score_of(job)
     why = cause_in(job) or JobResult.of(job).why
     shown = "" if score is None else f"{score:.2f}"
@@ -35,7 +35,7 @@ def line(job: Job) -> str:
 
 
 def details(job: Job) -> Iterator[str]:
-    """What is not in its line: when it came and ended, where its cutout lies, and what to do."""
+    """Yield further details: when it came and ended, where its cutout is, and what to do."""
     yield _detail("arrived", f"{local(job.accepted_us):%Y-%m-%d %H:%M:%S}")
     if job.finished_us is not None:
         yield _detail("ended", f"{local(job.finished_us):%Y-%m-%d %H:%M:%S}")

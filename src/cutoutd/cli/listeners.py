@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from cutoutd.events import Event, EventSink
 
 QUEUED: Final = 10_000
-"""So many results may wait for a terminal that is stopped."""
+"""Events that may wait for a terminal that is stopped."""
 
 CLOSE_S: Final = 1.0
 
 
 @contextmanager
 def telling(waiting: str, *, level: str, log_format: str = "auto") -> Iterator[EventSink]:
-    """Set up the log and what draws, for as long as the work goes on.
+    """Set up the log and the display of events for the duration of the work.
 
     Args:
-        waiting: what the bar says while there is nothing to do.
-        level: of the log; on a terminal, ``info`` and warnings would repeat each line of ours.
-        log_format: of the log.
+        waiting: text of the bar while there is nothing to do.
+        level: level of the log; on a terminal, ``info`` would repeat each displayed line.
+        log_format: format of the log.
     """
     at_terminal = sys.stdout.isatty()
     logs.configure(level="error" if at_terminal and level == "info" else level, log_format=log_format)
@@ -40,20 +40,20 @@ def telling(waiting: str, *, level: str, log_format: str = "auto") -> Iterator[E
     finally:
         if relay is not None:
             relay.close()
-        logs.flush()  # a summary that follows is not to stand between its lines
+        logs.flush()  # a summary that follows must not be mixed with its lines
 
 
 def _ignore(event: Event) -> None:
-    """Nobody looks; the log tells everything."""
+    """Display nothing; the log has all events."""
 
 
 class Relay:
-    """Passes everything on to what draws, in a thread of its own: a terminal that is stopped or gone costs no work.
+    """Passes events to the display in a separate thread, so that a terminal that is stopped or gone delays no work.
 
-    What does not fit in the queue is not drawn; the log has it. After the terminal has refused once, nothing is.
+    Events that do not fit in the queue are not displayed; the log has them. After an error of the terminal nothing is.
 
     Args:
-        live: draws.
+        live: the display.
     """
 
     def __init__(self, live: Live) -> None:
@@ -63,14 +63,14 @@ class Relay:
         threading.Thread(target=self._draw_all, name="terminal", daemon=True).start()
 
     def __call__(self, event: Event | None) -> None:
-        """Have an event drawn; None: nothing more is."""
+        """Queue an event for display; None closes the display."""
         try:
             self._queue.put_nowait(event)
         except queue.Full:
             return
 
     def close(self) -> None:
-        """Take the bar away, if the terminal lets us within a moment."""
+        """Remove the bar, unless the terminal blocks for longer than `CLOSE_S`."""
         self(None)
         end_s = time.monotonic() + CLOSE_S
         while self._queue.unfinished_tasks and time.monotonic() < end_s:
@@ -86,6 +86,6 @@ class Relay:
                     self._live.close()
                 else:
                     self._live(event)
-            except Exception:  # noqa: BLE001 -- whatever a terminal cannot draw costs the drawing alone; the log has it
+            except Exception:  # noqa: BLE001 -- whatever the terminal cannot display is in the log
                 self._gone = True
             self._queue.task_done()

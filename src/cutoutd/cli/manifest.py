@@ -1,7 +1,7 @@
 """The manifest: which published file was made from which picture, for which shop.
 
-Made from the journal each time it is asked for. A file that is kept beside the results would be another record to keep
-true: after a crash, a move, a decision about a doubtful picture.
+It is made from the journal on each request. A file beside the results would be another record to keep up to date, after a
+crash, a move, or a decision about a doubtful picture.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ COLUMNS: Final = (
 
 
 def rows(jobs: Iterable[Job], reader: Reader, store: Store, settings: Settings) -> Iterator[dict[str, Any]]:
-    """One row for each file that is published now, by `COLUMNS`.
+    """Yield one row, by `COLUMNS`, for each file that is published now.
 
     Args:
-        jobs: those that are meant; of a picture only the newest counts.
-        reader: of the journal.
+        jobs: the selected jobs; only the newest of a picture counts.
+        reader: reader of the journal.
         store: the journal.
-        settings: say which rendition is for which shop.
+        settings: the configuration, which has the shop of each rendition.
     """
     folders = {folder.name: folder for folder in settings.folder}
     reservations = Reservations(store)
@@ -79,7 +79,7 @@ def _of_job(job: Job, folder: Folder, reservations: Reservations) -> Iterator[di
 
 
 def as_csv(found: Iterable[dict[str, Any]], cell: Callable[[object], object]) -> None:
-    """Print rows for a spreadsheet."""
+    """Print rows as CSV for a spreadsheet."""
     writer = csv.writer(sys.stdout)
     writer.writerow(COLUMNS)
     for row in found:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def build() -> typer.Typer:
-    """The sub-commands of `cutoutd models`."""
+    """Make the sub-commands of `cutoutd models`."""
     app = typer.Typer(
         help="List, add, fetch and remove models. One is in the package; only `models fetch` downloads any.",
         no_args_is_help=True,
@@ -83,9 +83,9 @@ def remove(
 
 
 def _configurations(found: Path | None) -> list[Path]:
-    """The one that is meant, and those of daemons of this user that run: each would miss its model."""
+    """Return the configuration of the command, and those of this user's running daemons, which may need the model."""
     running = [one.origin.config for one in entries(places.registry()) if one.is_running]
-    return list(dict.fromkeys(one for one in (found, *running) if one is not None and os.path.isfile(one)))  # noqa: PTH113 -- Path.is_file raises where it may not look
+    return list(dict.fromkeys(one for one in (found, *running) if one is not None and os.path.isfile(one)))  # noqa: PTH113 -- Path.is_file raises where access is refused
 
 
 def verify() -> None:
@@ -99,4 +99,4 @@ def path(name: Annotated[str | None, typer.Argument(help="The model; all if none
     """Print where a model's file is."""
     for model in [catalog.find(name)] if name is not None else catalog.read():
         place = os.fspath(model.file)
-        print(printable(place) if sys.stdout.isatty() else place)  # a script needs the very name
+        print(printable(place) if sys.stdout.isatty() else place)  # a script needs the exact name

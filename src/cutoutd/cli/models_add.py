@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from cutoutd.pool.model_trial import ModelTrial
 
 _AGREES: Final = 0.5
-"""Intersection over union with our picture's subject below which a model was most likely described wrongly."""
+"""Intersection over union with the subject of the test picture below which the description of a model is probably wrong."""
 
 _IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Family(StrEnum):
-    """Kinds of models whose preprocessing is known."""
+    """Families of models with known preprocessing."""
 
     U2NET = "u2net"  # U2-Net and its small and portrait versions
     ISNET = "isnet"  # IS-Net, "dis"
@@ -36,7 +36,7 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Usual:
-    """What a family expects."""
+    """The preprocessing of a family."""
 
     size: int
     mean: tuple[float, float, float]
@@ -158,15 +158,15 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
 def take(
     file: Path, described: ModelSpec, *, system: bool, anyway: bool, provider: str, memory_mb: int
 ) -> None:
-    """Try a model, keep it, and say how it is used.
+    """Try a model, add it, and print how to use it.
 
     Args:
         file: the ONNX file.
-        described: what it is, and the SHA-256 that it must have.
-        system: keep it where a system service finds it.
-        anyway: also if it does not see what it should.
-        provider: what it is tried on.
-        memory_mb: address space it may take.
+        described: the model, with the SHA-256 that the file must have.
+        system: whether to add it for a system service.
+        anyway: whether to add it even if it misses the subject of the test picture.
+        provider: execution provider of the trial.
+        memory_mb: limit of its address space, in MiB.
     """
     user, machine = places.model_dirs()
     added, trial = _tried(
@@ -192,7 +192,7 @@ def _sums(file: Path) -> known.Checksums:
 def _tried(
     file: Path, described: ModelSpec, directory: Path, *, anyway: bool, provider: str, memory_mb: int
 ) -> tuple[ModelSpec, ModelTrial]:
-    """Run a model, and keep it if it does what it should."""
+    """Run a model, and add it if it finds the subject."""
     from cutoutd.models.own import Addition  # noqa: PLC0415 -- 0.1 s that only this needs
     from cutoutd.pool.model_trial import UnusableModelError, try_model  # noqa: PLC0415
 
@@ -201,7 +201,7 @@ def _tried(
             raise UsageError("it was written to while it was read", path=file, advice="Try again.")
         try:
             trial = try_model(addition.model, provider=provider, memory_mb=memory_mb)
-        except UnusableModelError as error:  # of the copy, which nobody knows
+        except UnusableModelError as error:  # its path is that of the temporary copy
             raise UnusableModelError(error.cause, path=file, advice=error.advice) from error
         if trial.overlap < _AGREES and not anyway:
             raise UnusableModelError(

@@ -1,6 +1,6 @@
 """`cutoutd models available` and `cutoutd models fetch`: lists well-known models, and downloads one of them.
 
-A person's own commands: nothing else here or in the daemon fetches a model, and this process watches no folder.
+Only these commands, and nothing in the daemon, fetch a model; this process watches no folder.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from cutoutd.models.known import KnownModel, KnownModels
 
 _UNDER: Final = 22
-"""Columns: what is said of a model stands beside its name."""
+"""Columns by which the description of a model is indented, beside its name."""
 
 _EVERY_S: Final = 0.2
 _EVERY_SHARE: Final = 0.1
 
 CONTEXT: ssl.SSLContext | None = None
-"""Whose authorities are believed; None: those that come with the client. Tests have one of their own."""
+"""TLS context; None: the authorities that come with the client. Tests set their own."""
 
 
 def available() -> None:
@@ -93,7 +93,7 @@ def fetch(
 
 
 def _check_possible(model: KnownModel) -> None:
-    """See that there is something to fetch, by which it can be checked, and no model of that name."""
+    """Check that the model has an address and a checksum, and that no model of that name exists."""
     if any(one.name == model.name for one in catalog.read()):
         raise UsageError(
             f"the model {model.name!r} is here already", advice="`cutoutd models list` shows it."
@@ -107,7 +107,7 @@ def _check_possible(model: KnownModel) -> None:
 
 
 def _added_by_hand(model: KnownModel) -> str:
-    """The command that adds a file which nothing shows to be this model, with what the model expects."""
+    """Return the command that adds a file without a checksum, with the properties of the model."""
     if model.proof:
         return f"cutoutd models add {model.file}"
     spec = model.spec
@@ -135,7 +135,7 @@ def _sums(path: Path) -> known.Checksums:
 
 
 def _see_terms(model: KnownModel, *, accepted: bool) -> None:
-    """Say terms that forbid something, and have them accepted before anything is asked for."""
+    """Print restrictive terms and have them accepted before the first request."""
     if model.commercial:
         return
     say(f"{model.name} is under {model.spec.licence}: {model.use}.")
@@ -149,7 +149,7 @@ def _see_terms(model: KnownModel, *, accepted: bool) -> None:
 
 
 def _fetched(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, known.Checksums]:
-    """The file and its checksums, fetched and found to be the right one."""
+    """Fetch and check the file. Returns its path and its checksums."""
     missing = [one for one in ("httpcore", "certifi") if find_spec(one) is None]
     if missing:
         raise UsageError(
@@ -169,7 +169,7 @@ def _fetched(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Pa
             except FetchError as error:
                 raise _advised(model, error, partial) from error
             sums = _check(model, partial)
-    return path, sums  # what was compared is what is expected from now on
+    return path, sums  # the checksums that were compared are required from now on
 
 
 def _download(model: KnownModel, facts: KnownModels, partial: PartialFile) -> None:
@@ -190,7 +190,7 @@ def _download(model: KnownModel, facts: KnownModels, partial: PartialFile) -> No
 
 
 def _check(model: KnownModel, partial: PartialFile) -> known.Checksums:
-    """Compare size and checksum, before anything loads it; what is another file does not stay."""
+    """Compare size and checksum before the file is loaded; a wrong file is removed."""
     sums = _sums(partial.path)
     size_is_right = not model.bytes or partial.size == model.bytes
     if size_is_right and model.is_file(sums):
@@ -222,7 +222,7 @@ def _note_of(file: Path) -> Path:
 
 
 class _Progress:
-    """How far it is: on a terminal in one line, elsewhere a line for each tenth."""
+    """Prints progress: on a terminal in one line, elsewhere a line for each tenth."""
 
     def __init__(self) -> None:
         self._is_drawn = sys.stderr.isatty()
@@ -241,6 +241,6 @@ class _Progress:
             print(words, file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._is_drawn and self._next_s:
             print(file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`cutoutd page`: the page in a browser."""
+"""`cutoutd page`: opens the page in a browser."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _running(state_dir: Path) -> str | None:
 
 
 def _open(state_dir: Path, address: str) -> None:
-    """Open the page, and say where it is in any case: the browser may be on another desktop, or refuse the file."""
+    """Open the page, and always print its address: the browser may be on another desktop, or refuse the file."""
     paired = browser.open_page(state_dir, address)
     print(f"The page, for one browser and a minute: {paired}", flush=True)
 
@@ -81,13 +81,13 @@ def _open_here(state_dir: Path, address: str) -> None:
 def _serve(
     settings: Settings,
     origin: Invocation | None,
-    serve_only: bool,  # noqa: FBT001 -- as of the option
+    serve_only: bool,  # noqa: FBT001 -- the value of the option
     *,
     any_port: bool,
     parent: int | None,
     console: bool,
 ) -> None:
-    # The one command that serves needs them.
+    # Imported here, since only this command needs them.
     from cutoutd import logs  # noqa: PLC0415
     from cutoutd.page.backend import process  # noqa: PLC0415
     from cutoutd.sandbox.limits import die_with_parent, keep_terminal_for_writing  # noqa: PLC0415
@@ -104,7 +104,7 @@ def _serve(
     on_ready = partial(_tell, is_seen) if serve_only else partial(_open_here, service.state_dir)
     options = process.PageOptions(
         settings=settings if origin is not None else None,
-        # Where there is none, the page makes the user's.
+        # Without one, the page makes that of the user.
         config=origin.config if origin is not None else places.configuration_files()[0],
         state_dir=service.state_dir,
         page=settings.page,
@@ -117,7 +117,7 @@ def _serve(
     if is_upgraded and not serve_only:
         print("cutoutd: another version was installed; run `cutoutd page` again", file=sys.stderr, flush=True)
     logs.flush()
-    # A thread that a share holds up ends with the process. Whoever keeps a page running starts it anew by the code.
+    # A thread that is blocked by a share ends with the process. The keeper process restarts the page because of the exit code.
     os._exit(frames.UPGRADED if is_upgraded else 0)
 
 

@@ -1,4 +1,4 @@
-"""Texts from outside, such as names of files, as they are shown to people."""
+"""Texts from outside, such as names of files, formatted for people."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _NAME: Final = "cutoutd"
 
 
 def printable(path: str, *, keep: str = "") -> str:
-    """A path for people: what is not UTF-8 or would break the line is escaped.
+    """Return a path or another text for people: anything that is not UTF-8, and control characters, is escaped.
 
     Args:
-        path: it, or another text from outside.
-        keep: control characters that are left as they are.
+        path: the text.
+        keep: control characters that are not escaped.
     """
     try:
         text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # half a character that no file name has
+    except UnicodeEncodeError:  # a surrogate that no file name has
         text = path.encode("utf-8", "backslashreplace").decode()
     return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
 def path_fields(key: str, path: str) -> dict[str, str]:
-    """A path for programs, as fields of a JSON document: its true name, and where that is not UTF-8, base64 of its bytes too.
+    """Return a path for programs, as fields of a JSON document: the name, and the bytes as base64 if it is not UTF-8.
 
     Args:
-        key: of the path; ``_bytes`` is added for the bytes.
-        path: it.
+        key: key of the path; ``_bytes`` is appended for the bytes.
+        path: the path.
     """
     raw = os.fsencode(path)
     lossy = raw.decode("utf-8", "replace")
@@ -50,7 +50,7 @@ def path_fields(key: str, path: str) -> dict[str, str]:
 
 
 def paths_fields(key: str, paths: Iterable[str]) -> dict[str, list[str]]:
-    """Likewise for a list of paths; the bytes are of all of them, where one is not UTF-8."""
+    """Return a list of paths for programs, as `path_fields` does; the bytes are those of all paths, if one is not UTF-8."""
     raw = [os.fsencode(path) for path in paths]
     fields = {key: [one.decode("utf-8", "replace") for one in raw]}
     if any("\ufffd" in one for one in fields[key]):
@@ -59,28 +59,28 @@ def paths_fields(key: str, paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def say(text: str, *, indent: int | None = None, flush: bool = False) -> None:
-    """Print a line that has texts from outside in it: nothing of them reaches the terminal but as letters.
+    """Print a line that contains texts from outside, with control characters escaped.
 
     Args:
-        text: one line, whole.
-        indent: on a terminal it is broken at words, with this indent; None: it is left in one line.
-        flush: it is to be seen at once.
+        text: one whole line.
+        indent: indent at which the line is wrapped on a terminal; None: it is not wrapped.
+        flush: whether to flush the output.
     """
     shown = printable(text)
     print(shown if indent is None else wrapped(shown, sys.stdout, indent=indent), flush=flush)
 
 
 def short(path: str | Path) -> str:
-    """A path as a person writes it: ``~`` for the home directory."""
+    """Return a path with ``~`` for the home directory."""
     text, home = os.fspath(path), os.path.expanduser("~")  # noqa: PTH111 -- Path.home raises where there is none
     return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(f"{home}/") else text
 
 
 def near(path: str) -> str:
-    """An absolute path as a person in the current directory writes it: from there, or from home, or whole."""
+    """Return the shortest form of an absolute path: relative to the current directory, or to home, or in full."""
     try:
-        here = os.getcwd()  # noqa: PTH109 -- a text, and nothing else is asked of it
-    except OSError:  # it is gone
+        here = os.getcwd()  # noqa: PTH109 -- used as text only
+    except OSError:  # the directory was removed
         here = ""
     if len(here) > 1 and path.startswith(f"{here}/"):
         return path[len(here) + 1 :]
@@ -88,20 +88,20 @@ def near(path: str) -> str:
 
 
 def homely(text: str) -> str:
-    """A text with ``~`` for the home directory in the paths that it names."""
+    """Replace the home directory by ``~`` in the paths of a text."""
     home = os.path.expanduser("~")  # noqa: PTH111 -- as above
     return re.sub(rf"(?<!\S){re.escape(home)}/", lambda _: "~/", text) if len(home) > 1 else text
 
 
 def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
-    """A text with its lines broken at words, where a person reads it on a terminal; as it is everywhere else.
+    """Wrap the lines of a text on a terminal, and return it unchanged elsewhere.
 
-    There, commands of ours are named as this shell finds them.
+    On a terminal our own commands are also written as this shell finds them.
 
     Args:
         text: one line or several.
-        stream: where it goes.
-        indent: columns that what follows the break is set in, more than its line.
+        stream: output of the text.
+        indent: columns by which continuations are indented further than their line.
     """
     if not stream.isatty():
         return text
@@ -110,13 +110,13 @@ def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
 
 
 def as_called(text: str) -> str:
-    """A text whose commands of ours begin as this program is called from here."""
+    """Write our own commands in a text as this program was called."""
     program = own_command()
     return text if program == _NAME else re.sub(r"(?<=`)cutoutd(?= )", lambda _: program, text)
 
 
 def own_command() -> str:
-    """How this program is called from here, quoted for a shell: by its name where that is on the path, else by its place."""
+    """Return how to call this program, quoted for a shell: by its name if that is on the path, otherwise by its path."""
     if (whole := bundle()) is not None:
         return _word(near(whole))
     ours = os.path.join(sys.prefix, "bin", _NAME)  # noqa: PTH118 -- text
@@ -129,7 +129,7 @@ def own_command() -> str:
 
 
 def _word(path: str) -> str:
-    """Quoted for a shell; a leading ``~`` stays unquoted, or it would not mean the home directory."""
+    """Quote a path for a shell; a leading ``~`` stays unquoted, since it would not be expanded otherwise."""
     return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
 
 
@@ -149,7 +149,7 @@ def _wrapped(line: str, width: int, indent: int) -> str:
 
 
 def _fitted(line: str, width: int) -> str:
-    """A line, set in less where a word in it, such as a path, would else be broken by the terminal."""
+    """Reduce the indent of a line whose long words, such as a path, would not fit otherwise."""
     spare = len(line) - len(line.lstrip(" "))
     excess = len(line) - width
     return line[excess:] if 0 < excess <= spare else line

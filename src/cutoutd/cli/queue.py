@@ -1,4 +1,4 @@
-"""`cutoutd jobs`, `export`, `pause` and `resume`: the queue, with the daemon up or down."""
+"""`cutoutd jobs`, `export`, `pause` and `resume`: the queue, whether the daemon runs or not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def _state(text: str) -> JobState:
-    """A state by its name.
+    """Return a state by its name.
 
     Raises:
         UsageError: there is none of this name.
@@ -82,7 +82,7 @@ _COLUMNS: Final = (
     "outputs",
 )
 _TOLD: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "warnings", "corrected"})
-"""Of a job's detail, what is said in JSON."""
+"""Keys of a job's detail that are part of the JSON document."""
 
 
 HostedOption = Annotated[bool, typer.Option("--hosted", help="Only the uploads to the hosted service.")]
@@ -90,13 +90,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 class NotRunYetError(UsageError):
-    """There is nothing to tell, since no daemon has run."""
+    """No daemon has run yet, so there is nothing to show."""
 
     title = "Not started yet"
 
 
 def open_journal(directory: Path) -> Store:
-    """The journal of a state directory.
+    """Open the journal of a state directory.
 
     Raises:
         UsageError: there is none yet, or it is another user's.
@@ -267,14 +267,14 @@ def resume(
         )
         return
     places = _places(directory)
-    places.resumed.touch(mode=0o600)  # what the service refused is tried again as well
+    places.resumed.touch(mode=0o600)  # also allows another attempt at what the service refused
     places.paused.unlink(missing_ok=True)
     sync_directory(places.root)
     print("Uploads go on.")
 
 
 def _what_waits(store: Store) -> str:
-    """What is to be done, as the end of a sentence; empty: nothing."""
+    """Return the number of waiting pictures, as the end of a sentence; empty if there are none."""
     waiting, resting = Reader(store).waiting_and_resting()
     counts = (f"{pictures(waiting)} waiting", f"{pictures(resting)} to be tried again")
     return "".join(f"; {said}" for count, said in zip((waiting, resting), counts, strict=True) if count)
@@ -320,10 +320,10 @@ def _cell(value: object) -> object:
 
 
 def _places(directory: Path) -> SpoolPaths:
-    """The boxes of a state directory, made if they are missing.
+    """Return the hosted directories of a state directory, which are created if they are missing.
 
     Raises:
-        UsageError: it is another user's.
+        UsageError: they are another user's.
     """
     places = SpoolPaths.under(directory)
     try:

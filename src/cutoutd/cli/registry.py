@@ -1,10 +1,10 @@
 """Which daemons of this user run, and which was started last: one small file for each state directory.
 
-A daemon keeps its file locked as long as it lives, so that an entry of a process that is gone is never taken for a running one,
-however that process ended. The file stays when the daemon ends, and tells what was used last. The registry is a
-convenience for commands that are given no option: a daemon that cannot write it works all the same.
+A daemon keeps its file locked as long as it lives, so the entry of a process that is gone is never taken for a running one,
+however that process ended. The file stays when the daemon ends, and shows what was used last. The registry serves commands
+without options: a daemon that cannot write it works all the same.
 
-It must not open a state directory, nor anything that an entry names: such a place may be on a share that hangs.
+It must not open a state directory, nor anything that an entry names: that may be on a share that hangs.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 SCHEMA: Final = "cutoutd.running/1"
 
 KEPT: Final = 20
-"""So many entries of daemons that have ended are kept."""
+"""Greatest number of entries of daemons that have ended."""
 
 _KEY_CHARACTERS: Final = 16
 _MAX_BYTES: Final = 1 << 16
 _DRAFT: Final = ".new"
 _DRAFT_S: Final = 300.0
-"""A draft that is younger is its daemon's, which has it for an instant."""
+"""Age from which a draft counts as abandoned; a daemon needs it only for an instant."""
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Invocation:
-    """What a command or a daemon was told to work on: a configuration file, or a pair of folders.
+    """The target of a command or a daemon: a configuration file, or a pair of folders.
 
     Attributes:
-        config: the file, absolute; None for a pair.
-        pair: input and output, absolute; None for a configuration.
+        config: absolute path of the file; None for a pair.
+        pair: absolute paths of input and output; None for a configuration.
     """
 
     config: Path | None = None
@@ -51,13 +51,13 @@ class Invocation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegisteredDaemon:
-    """One daemon.
+    """A registered daemon.
 
     Attributes:
-        state_dir: of its journal; no two have the same.
-        origin: what it was started with.
-        started_us: UTC microseconds.
-        is_running: it lives now.
+        state_dir: its state directory, which no other daemon has.
+        origin: its invocation.
+        started_us: time of its start, UTC microseconds.
+        is_running: whether it runs now.
     """
 
     state_dir: Path
@@ -68,14 +68,14 @@ class RegisteredDaemon:
 
 @contextmanager
 def registered(registry: Path, state_dir: Path, origin: Invocation, *, now_us: int) -> Iterator[None]:
-    """Be in the registry for as long as this lasts. To be called by whoever holds the state directory.
+    """Keep an entry in the registry. The caller must hold the lock of the state directory.
 
-    A registry that cannot be written costs the entry alone.
+    A registry that cannot be written only lacks the entry.
 
     Args:
-        registry: its directory; made if it is missing.
-        state_dir: of this daemon's journal, absolute.
-        origin: what it was started with.
+        registry: directory of the registry, created if it is missing.
+        state_dir: absolute path of the daemon's state directory.
+        origin: its invocation.
         now_us: UTC microseconds.
     """
     descriptor: int | None = None
@@ -85,7 +85,7 @@ def registered(registry: Path, state_dir: Path, origin: Invocation, *, now_us: i
             descriptor = _enter(registry, state_dir, origin, now_us)
         except (
             OSError
-        ):  # such as one that starts at the same moment and holds the draft's lock while it looks
+        ):  # such as from a daemon that starts at the same moment and briefly holds the lock of the draft
             descriptor = _enter(registry, state_dir, origin, now_us)
     try:
         yield
@@ -95,10 +95,10 @@ def registered(registry: Path, state_dir: Path, origin: Invocation, *, now_us: i
 
 
 def make(directory: Path) -> None:
-    """Make the registry for this user alone, what is missing above it as well: the umask may give that to a group.
+    """Create the registry for this user alone, and so its missing parents: the umask may give access to a group.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     missing = [one for one in (directory, *directory.parents) if not os.path.lexists(one)]
     for one in reversed(missing):
@@ -106,12 +106,12 @@ def make(directory: Path) -> None:
 
 
 def entries(registry: Path) -> list[RegisteredDaemon]:
-    """All that is known, the one that was started last first.
+    """Return all entries, the one that was started last first.
 
-    What is a link, is somebody else's, or is no entry of ours, is passed over.
+    Links, files of other users, and invalid entries are skipped.
 
     Args:
-        registry: its directory, which may be missing.
+        registry: directory of the registry, which may be missing.
     """
     with suppress(OSError), _opened(registry) as directory:
         read = [_read(directory, name) for name in os.listdir(directory) if name.endswith(".json")]  # noqa: PTH208 -- of a descriptor
@@ -121,10 +121,10 @@ def entries(registry: Path) -> list[RegisteredDaemon]:
 
 @contextmanager
 def _opened(registry: Path) -> Iterator[int]:
-    """The directory, if it is this user's alone to write to.
+    """Open the directory, if only this user can write to it.
 
     Raises:
-        OSError: it is not, or cannot be opened.
+        OSError: others can write to it, or it cannot be opened.
     """
     directory = os.open(registry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -137,10 +137,10 @@ def _opened(registry: Path) -> Iterator[int]:
 
 
 def _enter(registry: Path, state_dir: Path, origin: Invocation, now_us: int) -> int:
-    """Put a file there that is locked already when it gets its name; returns what holds the lock.
+    """Create an entry that is locked before it gets its name. Returns the descriptor that holds the lock.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: it cannot be created.
     """
     name = f"{hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:_KEY_CHARACTERS]}.json"
     document = {
@@ -156,7 +156,7 @@ def _enter(registry: Path, state_dir: Path, origin: Invocation, now_us: int) -> 
         draft = f"{name}.{os.getpid()}{_DRAFT}"
         with suppress(FileNotFoundError):
             os.unlink(draft, dir_fd=directory)
-        # Inheritable by nobody: a worker must not keep the lock of a daemon that died.
+        # Not inheritable: a worker must not keep the lock of a daemon that died.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(draft, flags, 0o600, dir_fd=directory)
         try:
@@ -172,7 +172,7 @@ def _enter(registry: Path, state_dir: Path, origin: Invocation, now_us: int) -> 
 
 
 def _tidy(directory: int, *, but: str) -> None:
-    """Remove what dead processes left half made, and all but the last entries of daemons that have ended."""
+    """Remove abandoned drafts, and all but the newest entries of daemons that have ended."""
     ended = []
     for name in os.listdir(directory):
         if name.endswith(_DRAFT) and _is_abandoned(directory, name):
@@ -188,7 +188,7 @@ def _tidy(directory: int, *, but: str) -> None:
 
 
 def _is_abandoned(directory: int, name: str) -> bool:
-    """Nobody has it, and it is not just being made: it is locked a moment after it has its name."""
+    """Whether a draft has no owner and is old enough: it is locked a moment after it was created."""
     with suppress(OSError), _file(directory, name) as descriptor:
         age_s = time.time() - os.fstat(descriptor).st_mtime
         return abs(age_s) > _DRAFT_S and not _has_holder(descriptor)
@@ -205,10 +205,10 @@ def _has_holder(descriptor: int) -> bool:
 
 @contextmanager
 def _file(directory: int, name: str) -> Iterator[int]:
-    """A file of this user's, by no link.
+    """Open a regular file of this user, without following a link.
 
     Raises:
-        OSError: it is none, or cannot be opened.
+        OSError: it is something else, or cannot be opened.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(name, flags, dir_fd=directory)
@@ -231,7 +231,7 @@ def _read(directory: int, name: str) -> RegisteredDaemon | None:
 
 
 def _entry(document: object, *, is_running: bool) -> RegisteredDaemon | None:
-    """What a file says; None where it is not as ours are."""
+    """Parse an entry; None if it is invalid."""
     match document:
         case {"schema": str(schema), "state_dir": str(state), "started_us": int(started)} if schema == SCHEMA:
             pass

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 _MOST_DIGITS: Final = 18
-"""Of a job's number: more do not fit into the journal."""
+"""Digits of a job number: longer ones do not fit into the journal."""
 
 _NAMED: Final = 5
-"""So many pictures are named where a name is that of several."""
+"""Pictures that are listed if a name matches several."""
 
 
 def meant(
@@ -39,21 +39,21 @@ def meant(
     skipped: bool = False,
     first: JobState | None = None,
 ) -> list[Job]:
-    """The jobs that words name, in their order, each once.
+    """Return the jobs that words name, in their order, without duplicates.
 
-    A name is a path as `cutoutd jobs` shows it, with its folder or without, a path on this machine, or the name of a
-    picture or of a cutout alone, with its extension or without.
+    A name is a path as `cutoutd jobs` shows it, with or without its folder, a path on this machine, or the bare name of a
+    picture or a cutout, with or without its extension.
 
     Args:
         words: numbers and names.
-        reader: of the journal.
-        chosen: has the folders.
-        listed_by: the command that lists what there is.
-        first: of several that a name may mean, those in this state are meant, if there are any.
-        skipped: a name may be that of a picture that was not to be cut, if it is no other's.
+        reader: reader of the journal.
+        chosen: settings, with the folders.
+        listed_by: command that lists the pictures, for messages.
+        first: state that is preferred if a name matches several jobs.
+        skipped: whether a name may match a picture that was not to be cut, if it matches no other.
 
     Raises:
-        UsageError: a word names none, or more than one.
+        UsageError: a word matches no job, or several.
     """
     found: dict[int, Job] = {}
     newest: list[Job] | None = None
@@ -98,9 +98,9 @@ def _named(word: str, jobs: Sequence[Job], chosen: Settings, first: JobState | N
 
 
 def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
-    """The ways to match a word, the likeliest first."""
+    """Yield the ways to match a word, the most specific first."""
     inputs = {folder.name: os.fspath(folder.input) for folder in chosen.folder}
-    absolute = os.path.abspath(word)  # noqa: PTH100 -- links are left as they are, and nothing is looked up
+    absolute = os.path.abspath(word)  # noqa: PTH100 -- must not resolve links, nor access the file
     plain = _plain(word)
 
     def at_path(job: Job) -> bool:
@@ -120,7 +120,7 @@ def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
 
 
 def _plain(name: str) -> str:
-    """The same for names that a person takes for one: letters of either case, accents composed or not."""
+    """Return a key that is equal for names that look the same: ignores case and composition of accents."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
@@ -129,27 +129,27 @@ def _shown(job: Job) -> str:
 
 
 ANSWER_S: Final = 2.0
-"""How long a command waits for a running daemon's answer, which comes within half a second unless a disk is slow."""
+"""Time for the answer of a running daemon, which comes within half a second unless a disk is slow."""
 
 _LOOK_S: Final = 0.05
 
 
 def pictures(count: int) -> str:
-    """So many pictures, with the verb that follows: ``1 picture is``, ``3 pictures are``."""
+    """Return a number of pictures, with the verb that follows: ``1 picture is``, ``3 pictures are``."""
     return f"{count} picture is" if count == 1 else f"{count} pictures are"
 
 
 def say_what_came_of(
     requests: Sequence[int], commands: Commands, directory: Path, *, done: str, later: str
 ) -> None:
-    """Say what becomes of requests; a running daemon that does not answer at once is not waited for.
+    """Print the outcome of requests. It waits for a running daemon only for `ANSWER_S`.
 
     Args:
-        requests: by their ids.
-        commands: of the journal.
+        requests: ids of the requests.
+        commands: commands of the journal.
         directory: the state directory.
-        done: printed once a running daemon has carried them out.
-        later: printed if none runs, after "cutoutd is not running; when it starts, ".
+        done: text if a running daemon has carried them out.
+        later: text if none runs, after "cutoutd is not running; when it starts, ".
 
     Raises:
         UsageError: a running daemon has refused one.

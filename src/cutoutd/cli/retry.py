@@ -1,4 +1,4 @@
-"""`cutoutd retry`: pictures are cut again, with the daemon up or down."""
+"""`cutoutd retry`: has pictures cut again, whether the daemon runs or not."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def retry(
 
 
 def _none_failed(reader: Reader) -> str:
-    """What is said where nothing is to be tried again; the rejected ones count as failed in `cutoutd status`."""
+    """Return the text if there is nothing to retry; rejected pictures count as failed in `cutoutd status`."""
     rejected = [job for job in reader.newest_jobs() if job.state is JobState.FAILED]
     if not rejected:
         return "No picture has failed."
@@ -92,7 +92,7 @@ def _none_failed(reader: Reader) -> str:
 
 
 def _refuse_model(model: str | None, chosen: Settings) -> None:
-    """See that workers have a model.
+    """Check that workers have a model.
 
     Raises:
         UsageError: they do not.
@@ -105,7 +105,7 @@ def _refuse_model(model: str | None, chosen: Settings) -> None:
 
 
 def _refuse(jobs: Iterable[Job], reader: Reader) -> None:
-    """See that each can be cut again.
+    """Check that each job can be cut again.
 
     Raises:
         UsageError: one cannot.

@@ -1,4 +1,4 @@
-"""`cutoutd review`: the cutouts that were held back, and what a person decides about them, with the daemon up or down."""
+"""`cutoutd review`: the cutouts that are held back, and decisions about them, whether the daemon runs or not."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 SCHEMA: Final = "cutoutd.review/1"
 
 ANSWER_S: Final = 20.0
-"""How long a running daemon is given to carry a decision out; it may be waiting for a share."""
+"""Time for a running daemon to carry a decision out; it may be waiting for a share."""
 
 PAUSED_S: Final = 2.0
-"""And how long if its folder is paused: where there is room, it is done sooner."""
+"""The same if its folder is paused."""
 
 _LOOK_S: Final = 0.1
 
@@ -57,7 +57,7 @@ FolderOption = Annotated[str | None, typer.Option("--folder", help="Only this fo
 
 
 def build() -> typer.Typer:
-    """The sub-commands of `cutoutd review`."""
+    """Make the sub-commands of `cutoutd review`."""
     app = typer.Typer(
         help="List cutouts that are held back for review; accept (publish) or reject them.",
         no_args_is_help=True,
@@ -165,7 +165,7 @@ def hold(
 
 
 def _undoing(store: Store, job: Job) -> Verb | None:
-    """What takes back what was decided about a job; None: nothing was."""
+    """Return the command that undoes the decision about a job; None if there is none."""
     result = JobResult.of(job)
     if job.state not in RELEASED or result.accepted or result.decision:
         return Verb.HOLD
@@ -233,7 +233,7 @@ def _decide(
 
 
 def _tell(store: Store, requests: Mapping[int, int], directory: Path) -> bool:
-    """Say what became of each; whether all was done as decided."""
+    """Print the outcome of each decision. Returns whether all were carried out."""
     done = True
     reader, commands = Reader(store), Commands(store, Clock())
     begun_s = time.monotonic()
@@ -269,7 +269,7 @@ def _tell(store: Store, requests: Mapping[int, int], directory: Path) -> bool:
 
 
 def _why_paused(job: Job | None, directory: Path) -> str:
-    """Why nothing can be published in a job's folder now, as the running daemon says; empty: it can."""
+    """Return why nothing can be published in a job's folder now, from the running daemon; empty if it can."""
     if job is None:
         return ""
     status = status_file.read(directory).get("folders", {}).get(job.folder, {})
@@ -279,12 +279,12 @@ def _why_paused(job: Job | None, directory: Path) -> str:
 def _is_over(job: Job | None, answer: str | None) -> bool:
     if job is None or answer or job.state in (JobState.DONE, JobState.FAILED):
         return True
-    # Until the command was seen to, a refusal would be that of an earlier decision.
+    # Before the command was processed, a refusal belongs to an earlier decision.
     return answer is not None and bool(JobResult.of(job).refused)
 
 
 def _waiting(store: Store, folder: str | None) -> Iterator[Job]:
-    """Those whose newest version it is: an older one is nobody's to decide about any more."""
+    """Yield the jobs in review that are the newest version of their picture."""
     reader = Reader(store)
     for job in reader.jobs(state=JobState.REVIEW, folder=folder):
         if reader.newest(job) == job.id:

@@ -1,4 +1,4 @@
-"""`cutoutd run`: the daemon."""
+"""`cutoutd run`: runs the daemon."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 MAX_TIMEOUT_S: Final = 31_536_000.0
-"""A year: system calls refuse waiting times that are much longer."""
+"""A year: system calls refuse much longer timeouts."""
 
 
 TimeoutOption = Annotated[
@@ -111,7 +111,7 @@ def run(  # noqa: PLR0913 -- each is an option
             require_extra(chosen)
         origin = origin_of(config, input_dir, output_dir)
         _warn_of_earlier(chosen, origin)
-        # A service manager ends what hangs with SIGABRT: then the log says where it hung.
+        # A service manager ends a process that hangs with SIGABRT: the log then shows where it hung.
         faulthandler.enable()
         if is_beside:
             beside.enter_context(kept(_uploader(config), watch, name="uploader", key=context.obj or ""))
@@ -132,15 +132,15 @@ def run(  # noqa: PLR0913 -- each is an option
 
 
 def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: bool) -> bool:
-    """Wait until a configuration was made, by the page or by hand.
+    """Wait for a configuration, made on the page or by hand.
 
     Args:
         beside: keeps the page running.
-        watch: notices that it ends.
-        page_apart: it is served by another process.
+        watch: notices if it ends.
+        page_apart: whether another process serves the page.
 
     Returns:
-        Whether a page runs that is right for the configuration as well.
+        Whether a page is running that also fits the new configuration.
 
     Raises:
         typer.Exit: a signal asked to end.
@@ -153,7 +153,7 @@ def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: 
         if not page_apart:
             command = [*_answering("page", Invocation()), "--first-run"]
             first.enter_context(kept(command, watch, name="page"))
-        from cutoutd.cli.first_run import wait_for_configuration  # noqa: PLC0415 -- once in a life
+        from cutoutd.cli.first_run import wait_for_configuration  # noqa: PLC0415 -- needed only once
 
         made = wait_for_configuration(defaults.service.state_dir, manager)
         if made is None:
@@ -180,7 +180,7 @@ def _work(
     Raises:
         typer.Exit: with ``once``, with the exit code.
     """
-    # Only this command needs them, and they take 0.1 s.
+    # Imported here: only this command needs them, and they take 0.1 s.
     from cutoutd.daemon import daemon  # noqa: PLC0415
     from cutoutd.daemon.assembly import has_terminal  # noqa: PLC0415
 
@@ -229,7 +229,7 @@ def _uploader(config: Path | None) -> list[str]:
 
 
 def _answering(command: str, origin: Invocation) -> list[str]:
-    """What serves the page, or the API, of a daemon that was started so."""
+    """Return the command that serves the page or the API of a daemon with this invocation."""
     if origin.pair is not None:
         watched, results = map(os.fspath, origin.pair)
         named = ["--input", watched, "--output", results]
@@ -239,10 +239,10 @@ def _answering(command: str, origin: Invocation) -> list[str]:
 
 
 def _refuse_hosted(chosen: Settings) -> None:
-    """Refuse --local-only if a folder has the route `hosted`: its pictures would wait for ever.
+    """Refuse --local-only if a folder has the route `hosted`, since its pictures would wait for ever.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is such a folder.
     """
     names = ", ".join(f'"{folder.name}"' for folder in chosen.tagged if folder.route is Route.HOSTED)
     if names:
@@ -254,7 +254,7 @@ def _refuse_hosted(chosen: Settings) -> None:
 
 def _what_to_do(chosen: Settings, *, from_make: bool) -> str:
     ends = "Ctrl-C ends."
-    if from_make:  # whoever started it so has no command on the path
+    if from_make:  # the command is not on the path then
         command = printable(sys.argv[0])
         page = f"{command} page opens its page in your browser, and " if chosen.page.enabled else ""
         ends += f" In another terminal, {page}{command} status tells how it stands."
@@ -284,7 +284,7 @@ def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:
 
 
 def _already(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
-    """The error that names who uses the state directory, and what to do."""
+    """Return the error that names the daemon that uses the state directory, and what to do."""
     state_dir = printable(short(chosen.service.state_dir))
     other = sharing(chosen.service.state_dir, origin)
     if other is not None:
@@ -297,15 +297,15 @@ def _already(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
 
 
 def require_folders(watched: Path, results: Path, *, both: bool) -> None:
-    """Check that both folders exist. On a terminal the user is asked whether to make a missing one.
+    """Check that both folders exist. On a terminal it offers to create a missing one.
 
     Args:
-        watched: where pictures are dropped.
-        results: where cutouts go. The daemon makes it, where nobody can be asked.
-        both: it does not: both must be there.
+        watched: input folder.
+        results: output folder; without a terminal, the daemon creates it.
+        both: whether the output must exist as well.
 
     Raises:
-        UsageError: one is not there, and is not to be made.
+        UsageError: one does not exist, and is not to be created.
     """
     at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     _require(watched, at_terminal=at_terminal)
@@ -314,7 +314,7 @@ def require_folders(watched: Path, results: Path, *, both: bool) -> None:
 
 
 def _require(folder: Path, *, at_terminal: bool) -> None:
-    if os.path.isdir(folder):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+    if os.path.isdir(folder):  # noqa: PTH112 -- Path.is_dir raises where access is refused
         return
     if os.path.lexists(folder):
         raise UsageError("this is a file and no folder", path=folder, advice="Name a folder.")

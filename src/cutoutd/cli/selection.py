@@ -1,4 +1,4 @@
-"""Which jobs a person means: by state, folder, time, reason and model."""
+"""Selects jobs by state, folder, time, reason and model."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _SECONDS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobFilter:
-    """What a job must be to be meant; what is empty or None is not asked for.
+    """Conditions that a job must meet; those that are empty or None are ignored.
 
     Attributes:
-        states: one of these.
+        states: its state is one of these.
         folder: its folder.
         since_us: it ended, or was accepted if it has not ended, at this time or later; UTC microseconds.
-        reason: text in the reason of a failure or a doubt, in any case of letters.
+        reason: text in the reason of a failure or a doubt, ignoring case.
         model: name of the model that cut it.
-        doubtful: its cutout is published and doubtful; an earlier version of the picture is not meant.
+        doubtful: its cutout is published and doubtful, and it is the newest version of its picture.
     """
 
     states: Collection[JobState] = ()
@@ -46,7 +46,7 @@ class JobFilter:
     doubtful: bool = False
 
     def of(self, reader: Reader) -> Iterator[Job]:
-        """The jobs that are meant, oldest first."""
+        """Yield the selected jobs, oldest first."""
         only = next(iter(self.states)) if len(self.states) == 1 else None
         jobs = reader.newest_jobs() if self.doubtful else reader.jobs(state=only, folder=self.folder)
         return (job for job in jobs if self._means(job))
@@ -66,22 +66,22 @@ class JobFilter:
 
 
 class JobOrder(StrEnum):
-    """In which order jobs are listed."""
+    """The order of listed jobs."""
 
-    TIME = "time"  # as they came
+    TIME = "time"  # in the order of arrival
     NAME = "name"  # by folder and path; numbers in them count as numbers
-    SCORE = "score"  # the least certain first; what has no score last
+    SCORE = "score"  # the lowest first; those without a score last
 
 
 def in_order(jobs: Iterable[Job], sort: JobOrder) -> Iterable[Job]:
-    """Jobs in an order; but for that of time they are all read first."""
+    """Return jobs in an order; any order but that of time reads all of them first."""
     if sort is JobOrder.TIME:
         return jobs
     return sorted(jobs, key=_by_score if sort is JobOrder.SCORE else _by_name)
 
 
 def is_doubtful(job: Job) -> bool:
-    """Whether its cutout is published and doubtful."""
+    """Whether the cutout is published and doubtful."""
     return job.state in RELEASED and JobResult.of(job).doubtful
 
 
@@ -91,7 +91,7 @@ def _by_score(job: Job) -> tuple[bool, float]:
 
 
 def _by_name(job: Job) -> tuple[tuple[tuple[int, int, str], ...], str, int]:
-    """``IMG_2`` goes before ``IMG_10``, a folder's pictures stay together; an earlier version before a later one."""
+    """Return a sort key: ``IMG_2`` before ``IMG_10``, by folder, and an earlier version before a later one."""
     path = f"{job.folder}/{job.path}"
     parts = (part for part in _DIGITS.split(path.casefold()) if part)
     key = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
@@ -99,12 +99,12 @@ def _by_name(job: Job) -> tuple[tuple[tuple[int, int, str], ...], str, int]:
 
 
 def score_of(job: Job) -> float | None:
-    """The calibrated probability that its cutout is right; None where there is none, or an earlier version made it."""
+    """Return the calibrated probability that the cutout is right; None if there is none, or an earlier version made it."""
     return JobResult.of(job).score
 
 
 def require_folder(name: str | None, chosen: Settings, reader: Reader) -> None:
-    """See that there is a folder of this name, in the configuration or, as it was before, in the journal.
+    """Check that a folder of this name exists in the configuration or, from earlier, in the journal.
 
     Raises:
         UsageError: there is none.
@@ -115,7 +115,7 @@ def require_folder(name: str | None, chosen: Settings, reader: Reader) -> None:
 
 
 def folder_meant(name: str | None, chosen: Settings) -> Folder:
-    """The folder of this name; without a name, the only one.
+    """Return the folder of this name; without a name, the only one.
 
     Raises:
         UsageError: there is none of this name, or there are several.
@@ -130,17 +130,17 @@ def folder_meant(name: str | None, chosen: Settings) -> Folder:
 
 
 def reason_of(job: Job) -> str:
-    """Why a job failed, is doubtful or is held back, with the title and code of the error."""
+    """Return why a job failed, is doubtful or is held back, with the title and code of the error."""
     failure = failure_in(job)
     words = () if failure is None else (failure.cause, failure.title, failure.code)
     return "; ".join(word for word in (*words, JobResult.of(job).why) if word)
 
 
 def since(text: str, now_us: int) -> int:
-    """A time as a person writes it: ``30m``, ``2h``, ``3d``, ``1w``, ``today``, or a date with or without a time.
+    """Parse a time: ``30m``, ``2h``, ``3d``, ``1w``, ``today``, or a date with or without a time.
 
     Args:
-        text: as written.
+        text: the text.
         now_us: UTC microseconds.
 
     Returns:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def build() -> typer.Typer:
-    """`cutoutd serve`, which serves, and its sub-commands."""
+    """Make `cutoutd serve` and its sub-commands."""
     app = typer.Typer(
         help="Serve the API for programs, until stopped; `keys` makes, lists and revokes their keys.",
         invoke_without_command=True,
@@ -52,7 +52,7 @@ def serve(
     """Serve the API for programs, until stopped; `keys` makes, lists and revokes their keys."""
     if context.invoked_subcommand is not None:
         return
-    # The one command that serves needs them.
+    # Imported here, since only this command needs them.
     from cutoutd import logs  # noqa: PLC0415
     from cutoutd.sandbox.limits import die_with_parent, keep_terminal_for_writing  # noqa: PLC0415
     from cutoutd.serve.backend import process  # noqa: PLC0415
@@ -78,7 +78,7 @@ def serve(
     )
     is_upgraded = process.serve(options, clock=Clock())
     logs.flush()
-    # A thread that a share holds up ends with the process. Whoever keeps the API running starts it anew by the code.
+    # A thread that is blocked by a share ends with the process. The keeper process restarts the API because of the exit code.
     os._exit(frames.UPGRADED if is_upgraded else 0)
 
 

@@ -39,7 +39,7 @@ RunAsOption = Annotated[
 
 
 def build() -> typer.Typer:
-    """The sub-commands of `cutoutd service`."""
+    """Make the sub-commands of `cutoutd service`."""
     app = typer.Typer(help="Run cutoutd as a service of systemd or launchd.", no_args_is_help=True)
     app.command("install")(install)
     app.command("uninstall")(uninstall)
@@ -55,7 +55,7 @@ class _Service:
     text: str
     notes: tuple[str, ...]
     beside: tuple[tuple[str, str | None], ...] = ()
-    """Of the services beside it the name and the text; None: there is to be none."""
+    """Name and text of each separate service; None: there is none."""
 
 
 def install(
@@ -70,15 +70,15 @@ def install(
     scope = Scope.SYSTEM if system else Scope.USER
     kind = _kind(config, input_dir, output_dir)
     _check_privileges(scope)
-    if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+    if input_dir is not None and not os.path.isdir(input_dir):  # noqa: PTH112 -- Path.is_dir raises where access is refused
         raise UsageError("this folder is not there", path=input_dir, advice="Make it, or name another one.")
     service = _service(kind, scope, run_as, config, input_dir, output_dir)
     if scope is Scope.USER:
-        with suppress(OSError):  # a convenience; a unit is granted only what is there when it starts
+        with suppress(OSError):  # optional; a unit is granted only the directories that exist when it starts
             registry.make(places.registry())
     where = installation.place(kind, scope, os.environ)
     for name, text in service.beside:
-        # First, so that the daemon does not find its way out closed.
+        # Before the daemon, which needs them at its start.
         beside = installation.place(kind, scope, os.environ, name)
         if text is None:
             installation.uninstall(beside, _say)

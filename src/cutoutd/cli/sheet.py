@@ -92,7 +92,7 @@ def sheet(
 
 
 def _has_a_place(job: Job, reader: Reader, store: Store) -> bool:
-    """Whether it is the picture of its name now, or one of before whose cutout stands still."""
+    """Whether a job is the newest of its name, or an earlier one whose cutout still exists."""
     return reader.newest(job) == job.id or bool(
         Reservations(store).earlier(job.folder, job.path, job.generation)
     )
@@ -128,7 +128,7 @@ def _entry(
     result = JobResult.of(job)
     took = "" if result.seconds is None else f"{result.seconds:.1f} s"
     reason = cause_in(job) or result.why
-    if (score := result.score) is not None:  # which is said already
+    if (score := result.score) is not None:  # the score is shown separately
         reason = reason.removeprefix(f"doubtful, score {score:.2f}").removeprefix("; ")
     note = reason if reason and job.state in (JobState.FAILED, JobState.REVIEW, JobState.DONE) else took
     return page.SheetEntry(
@@ -144,9 +144,9 @@ def _entry(
 
 
 def _before(job: Job, folder: Folder, thumbnails: Thumbnails, *, is_newest: bool) -> tuple[bytes, str]:
-    """A small original, or what is said in its place.
+    """Return a small version of the original, or the text that is shown instead.
 
-    Any look at them may hang, so none is waited for without an end.
+    Any access may hang, so each has a timeout.
     """
     note = _GONE
     missing = 0
@@ -161,11 +161,11 @@ def _before(job: Job, folder: Folder, thumbnails: Thumbnails, *, is_newest: bool
         if why not in (_GONE, ANOTHER):
             note = why
     if job.state is JobState.FAILED and note != _GONE:
-        note = "it cannot be shown"  # its reason stands beside the name
+        note = "it cannot be shown"  # the reason is shown beside the name
     return b"", note
 
 
 def _seen(thumbnails: Thumbnails, path: Path, gone: str, sha256: str = "") -> tuple[bytes, str]:
-    """A picture and what is said in its place; of one that is not there, what that means."""
+    """Return a small picture, and the text that is shown instead; for a missing file, the given one."""
     picture, note = thumbnails.of(os.fspath(path), sha256)
     return picture, gone if os.strerror(errno.ENOENT) in note else note

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 2.0
 ROOM_EVERY_S: Final = 15.0
-"""How often a disk is asked for its room while somebody watches: it costs a process."""
+"""Interval at which free space is queried with --watch: each query starts a process."""
 
 
 def status(
@@ -120,7 +120,7 @@ def metrics(
 
 
 def _look_at_all(chosen: Settings) -> Overview:
-    """Also where no daemon has run yet: an alert wants to hear just that."""
+    """Make an overview, also if no daemon has run yet, which an alert may check for."""
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     try:
         store = open_journal(chosen.service.state_dir)
@@ -146,7 +146,7 @@ def _show_once(chosen: Settings, overview: Overview, *, start: str, as_json: boo
 def _print_on(
     chosen: Settings, again: Callable[[], Overview], every_s: float, *, start: str, as_json: bool
 ) -> None:
-    """For a pipe: one text, or one line of JSON, after the other."""
+    """Print one text, or one line of JSON, after the other, for a pipe."""
     while True:
         overview = again()
         if as_json:
@@ -196,24 +196,24 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
 
 
 def _hosted(chosen: Settings) -> dict[str, Any] | None:
-    """What the uploader says of itself; None where nothing is to leave this machine."""
+    """Return the status of the uploader; None if nothing is to leave this machine."""
     return uploader_status(SpoolPaths.under(chosen.service.state_dir)) if chosen.needs_uploader else None
 
 
 def _page(chosen: Settings) -> dict[str, Any] | None:
-    """Whether the page is served, and where; None where it is switched off."""
+    """Return whether and where the page is served; None if it is disabled."""
     return _served(announcement.running, chosen.service.state_dir) if chosen.page.enabled else None
 
 
 def _api(chosen: Settings) -> dict[str, Any] | None:
-    """Likewise the API; one that is switched off may be served by hand all the same."""
+    """Return the same about the API, which may be served by hand although it is disabled."""
     said = _served(single_process.served_at, chosen.service.state_dir / serve_keys.DIRECTORY)
     return said if chosen.serve.enabled or said["running"] else None
 
 
 def _served(look_at: Callable[[Path], str | None], place: Path) -> dict[str, Any]:
     address = None
-    with suppress(OSError):  # a state directory that cannot be looked at is told of by the journal
+    with suppress(OSError):  # an unreadable state directory is reported by the journal
         address = look_at(place)
     return {"running": address is not None, "address": address}
 
@@ -224,7 +224,7 @@ def as_document(
     page: dict[str, Any] | None = None,
     api: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """As JSON has it."""
+    """Return an overview as a JSON document."""
     return {
         "schema": SCHEMA,
         "at": rfc3339(overview.at_us),

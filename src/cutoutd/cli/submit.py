@@ -1,4 +1,4 @@
-"""`cutoutd submit`: named pictures, into a hot folder; and with --wait, what became of them."""
+"""`cutoutd submit`: hands pictures in to a hot folder; with --wait, reports the results."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class HandedIn:
     """A picture that was handed in.
 
     Attributes:
-        file: as it was named.
-        key: of the request.
+        file: path, as given.
+        key: key of the submission.
     """
 
     file: Path
@@ -121,7 +121,7 @@ def _check(file: Path, most_bytes: int) -> None:
 
 
 def _handed_in(file: Path, folder: Folder, store: Store) -> HandedIn:
-    """Copy a picture into the folder and hand it in; from here on it is not lost."""
+    """Copy a picture into the folder and record the submission, which then survives a crash."""
     key = f"submit {uuid.uuid4().hex}"
     try:
         with file.open("rb") as source, incoming.new_file(folder.input) as spool:
@@ -184,7 +184,7 @@ def _document(one: HandedIn, folder: Folder, store: Store) -> dict[str, Any]:
 
 
 def _sidecar(folder: Folder, outputs: Sequence[str]) -> str | None:
-    """Where the sidecar lies that names these results."""
+    """Return the path of the sidecar of these results."""
     if not outputs or not Path(outputs[0]).is_relative_to(folder.output):
         return None
     first = Path(outputs[0]).relative_to(folder.output).as_posix()

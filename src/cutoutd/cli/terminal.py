@@ -1,7 +1,7 @@
 """A terminal: its foreground group, a progress line, and standard output whose reader is gone.
 
-Ctrl-C is sent to all processes of the foreground group. Where another program has started us there and waits, as
-`make run` does, it would end with "Interrupt" and an error although we end in order.
+Ctrl-C is sent to all processes of the foreground group. If another program has started us there and waits, as `make run`
+does, that program would print "Interrupt" and an error although we end in order.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def in_the_foreground() -> Iterator[None]:
     """Make this process group the terminal's foreground group, so that Ctrl-C reaches it alone; undo this at the end.
 
-    Nothing is done where there is no terminal, or where it is in others' hands, as with ``make run &``.
-    Ctrl-Z is not obeyed meanwhile: nobody would be left to continue us.
+    Nothing is done without a terminal, or if another group is in its foreground, as with ``make run &``. Ctrl-Z is ignored
+    meanwhile: no process would be left to continue us.
     """
     terminal = _terminal()
     if terminal is None:
@@ -31,7 +31,7 @@ def in_the_foreground() -> Iterator[None]:
         return
     before = os.getpgrp()
     stopping = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
-    # Whoever is not in the foreground and takes it is stopped by these.
+    # A background process that changes the foreground group gets this signal, which would stop it.
     taking = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         os.setpgid(0, 0)
@@ -47,7 +47,7 @@ def in_the_foreground() -> Iterator[None]:
 
 
 def _terminal() -> int | None:
-    """The controlling terminal, if our group is in its foreground and has other members."""
+    """Return the controlling terminal, if our group is in its foreground and has other members."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -94,7 +94,7 @@ class Passing:
 
 
 def close_quietly() -> None:
-    """Redirect standard output to nothing: what Python still buffers would fail again at exit."""
+    """Redirect standard output to /dev/null: what Python still buffers would fail again at exit."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)
@@ -102,7 +102,7 @@ def close_quietly() -> None:
 
 @contextmanager
 def told_if_anyone_listens() -> Iterator[None]:
-    """Print and flush; if the reader of the pipe is gone, the rest is dropped."""
+    """Flush standard output at the end; if the reader of the pipe is gone, drop the rest."""
     try:
         yield
         sys.stdout.flush()

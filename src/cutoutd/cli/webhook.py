@@ -1,4 +1,4 @@
-"""`cutoutd webhook`: whom results are told to, what waits or was given up, another try, and a test."""
+"""`cutoutd webhook`: lists webhooks and their messages, retries messages, and sends a test."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 SCHEMA: Final = "cutoutd.webhooks/1"
 
 TEST_S: Final = 60.0
-"""How long a test waits: a receiver may take its time, and the uploader may just be starting."""
+"""Timeout of a test: a receiver may be slow, and the uploader may just be starting."""
 
 _LOOK_S: Final = 0.1
 _LEAST: Final = 4
-"""Letters of a message's id that are enough to name it, if no other begins so."""
+"""Least number of characters of a message id that name it, if they are unique."""
 
 FolderOption = Annotated[str | None, typer.Option("--folder", help="Only this folder's.")]
 
 
 def build() -> typer.Typer:
-    """The sub-commands of `cutoutd webhook`."""
+    """Make the sub-commands of `cutoutd webhook`."""
     app = typer.Typer(
         help="List what webhooks are told and what was given up; send it again; send a test.",
         no_args_is_help=True,
@@ -111,7 +111,7 @@ def retry(
 
 
 def _by_itself(waiting: list[WebhookMessage], now_us: int) -> str:
-    """How many wait for their next attempt, which `--all` leaves alone, and how to send one now."""
+    """Return how many messages wait for their next attempt, which `--all` skips, and how to send one now."""
     next_us = max(one.not_before_us for one in waiting)
     at = rfc3339(next_us) if next_us > now_us else "soon"
     how = "`cutoutd webhook list` shows ids; `cutoutd webhook retry ID` sends one now."
@@ -166,7 +166,7 @@ def _sent(paths: WebhookPaths, chosen: Settings, folder: Folder, webhook: Folder
 
 
 def _outcome(paths: WebhookPaths, message: WebhookMessage, webhook: FolderWebhook) -> str:
-    """Wait for what comes of a test, and say it; why it failed, or nothing."""
+    """Wait for the outcome of a test and print it. Returns why it failed; empty if it did not."""
     why = "it was not sent in time; see `cutoutd status`"
     end_s = time.monotonic() + TEST_S
     while time.monotonic() < end_s:
