@@ -22,7 +22,7 @@ from cutoutd.cli.instance import named_path, settings
 from cutoutd.cli.printing import as_called, homely, near, own_command, printable, wrapped
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.registry import Invocation, registered
-from cutoutd.cli.terminal import Passing
+from cutoutd.cli.terminal import ProgressLine
 from cutoutd.clock import Clock
 from cutoutd.daemon.tally import Outcome, Tally
 from cutoutd.doctor.overlaps import Survey
@@ -343,11 +343,11 @@ def test_what_takes_a_while_is_said_on_a_terminal_alone_and_cleared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """How many of all are done; in a log or a pipe it would be rubbish."""
-    with Passing() as passing:
+    with ProgressLine() as passing:
         assert list(passing.count("ab", 2, "making")) == ["a", "b"]
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Passing() as passing:
+    with ProgressLine() as passing:
         assert list(passing.count("ab", 2, "making")) == ["a", "b"]
     said = capsys.readouterr().err.split("\r\x1b[K")
     assert said == ["", "making 0/2", "making 1/2", "making 2/2", ""]

@@ -13,8 +13,8 @@ import pytest
 from cutoutd.cli import instance
 from cutoutd.cli.instance import find_settings, settings, sharing, words
 from cutoutd.cli.registry import Invocation, entries, registered
-from cutoutd.cli.requests import meant
-from cutoutd.cli.selection import folder_meant
+from cutoutd.cli.requests import find_jobs
+from cutoutd.cli.selection import find_folder
 from cutoutd.errors import UsageError
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
@@ -184,7 +184,7 @@ def test_a_picture_is_meant_by_its_number_or_its_name(
 ) -> None:
     """As the list shows it, as the shell completes it, or as a person remembers it."""
     chosen = loader.for_pair(home / "pictures" / "in", home / "out", os.environ)
-    (job,) = meant([word, word], reader, chosen, listed_by="cutoutd jobs")
+    (job,) = find_jobs([word, word], reader, chosen, listed_by="cutoutd jobs")
     assert job.path == path
 
 
@@ -200,7 +200,7 @@ def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, wo
     """With the names of those that can be meant."""
     chosen = loader.for_pair(home / "in", home / "out", os.environ)
     with pytest.raises(UsageError, match=said):
-        meant([word], reader, chosen, listed_by="cutoutd jobs")
+        find_jobs([word], reader, chosen, listed_by="cutoutd jobs")
 
 
 def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
@@ -212,10 +212,10 @@ def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
     pair.queue.finish(2, JobState.SKIPPED, detail={})
     chosen, asked = loader.for_pair(home / "in", home / "out", os.environ), Reader(pair.store)
     for word, number in (("a.nef", 2), ("a", 1)):
-        (job,) = meant([word], asked, chosen, listed_by="cutoutd jobs", skipped=True)
+        (job,) = find_jobs([word], asked, chosen, listed_by="cutoutd jobs", skipped=True)
         assert job.id == number
     with pytest.raises(UsageError, match=r"no picture 'a\.nef'"):
-        meant(["a.nef"], asked, chosen, listed_by="cutoutd jobs")
+        find_jobs(["a.nef"], asked, chosen, listed_by="cutoutd jobs")
     pair.close()
 
 
@@ -229,11 +229,11 @@ def test_of_two_pictures_of_a_name_that_which_waits_for_a_decision_is_meant(
     journal.queue.finish(1, JobState.DONE, detail={})
     journal.queue.finish(2, JobState.REVIEW, detail={})
     chosen, asked = loader.for_pair(home / "in", home / "out", os.environ), Reader(journal.store)
-    (job,) = meant(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
+    (job,) = find_jobs(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
     assert job.id == 2
     journal.queue.finish(1, JobState.REVIEW, detail={})
     with pytest.raises(UsageError, match="2 pictures can be meant"):
-        meant(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
+        find_jobs(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
     journal.close()
 
 
@@ -244,7 +244,7 @@ def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClo
     with_both.sources.accept("in", [Version(path="y/a.jpg", size=1, mtime_ns=1)])
     with_both.queue.finish(1, JobState.GONE, detail={})
     chosen = loader.for_pair(home / "in", home / "out", os.environ)
-    (job,) = meant(["a.jpg"], Reader(with_both.store), chosen, listed_by="cutoutd jobs")
+    (job,) = find_jobs(["a.jpg"], Reader(with_both.store), chosen, listed_by="cutoutd jobs")
     assert job.id == 2
     with_both.close()
 
@@ -252,14 +252,14 @@ def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClo
 def test_the_only_folder_need_not_be_named(home: Path) -> None:
     """Of several, one is to be said."""
     alone = loader.for_pair(home / "in", home / "out", os.environ)
-    assert folder_meant(None, alone) is alone.folder[0]
+    assert find_folder(None, alone) is alone.folder[0]
     with pytest.raises(UsageError, match="no folder 'x'"):
-        folder_meant("x", alone)
+        find_folder("x", alone)
     two = configuration(home / "two.toml")
     more = '[[folder]]\nname = "g"\ninput = "/q/in"\noutput = "/q/out"\n'
     two.write_text(two.read_text(encoding="utf-8") + more, encoding="utf-8")
     with pytest.raises(UsageError, match=r"say which folder.*f, g"):
-        folder_meant(None, settings(two, None, None))
+        find_folder(None, settings(two, None, None))
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.ESTALE, errno.EIO])

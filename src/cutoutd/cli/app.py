@@ -133,7 +133,7 @@ def main() -> None:
         if stream is not None:  # closed by the parent process
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        put(typer.main.get_command(build(*sys.argv[1:2])))(prog_name="cutoutd", obj=key)
+        set_placeholders(typer.main.get_command(build(*sys.argv[1:2])))(prog_name="cutoutd", obj=key)
     except SystemExit as end:
         # Typer turns it into exit code 1, which means "some files failed" here.
         if end.code == 1 and isinstance(end.__context__, BrokenPipeError):
@@ -200,7 +200,7 @@ def value_of(name: str) -> str:
     return VALUES.get(name, name.upper())
 
 
-def put(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click, which has no public types
+def set_placeholders(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click, which has no public types
     """Set the placeholders of a command and all below it; a flag has none."""
     for one in _all(command):
         # The help option is created on demand, and cached.

@@ -12,7 +12,7 @@ import typer
 
 from cutoutd.cli.inputs import named_files
 from cutoutd.cli.instance import ConfigOption
-from cutoutd.cli.listeners import telling
+from cutoutd.cli.listeners import event_display
 from cutoutd.cli.queue import JsonOption
 from cutoutd.clock import Clock
 from cutoutd.settings import loader
@@ -31,7 +31,7 @@ def bench(
 
     found = loader.find(config, os.environ)
     settings = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
-    with telling("finishing", level="error") as emit:
+    with event_display("finishing", level="error") as emit:
         figures = measure(named_files(files), settings, clock=Clock(), emit=emit)
     if as_json:
         print(json.dumps({"schema": "cutoutd.bench/1", **asdict(figures)}, indent=2))

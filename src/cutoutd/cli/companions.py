@@ -50,7 +50,9 @@ in the middle of an edit."""
 
 
 @contextmanager
-def kept(command: Sequence[str], watch: CompanionWatch, *, name: str, key: str = "") -> Iterator[None]:
+def keep_running(
+    command: Sequence[str], watch: CompanionWatch, *, name: str, key: str = ""
+) -> Iterator[None]:
     """Keep a companion running while the body runs.
 
     Args:
@@ -83,7 +85,9 @@ def main() -> int:
     from cutoutd.sandbox import limits  # noqa: PLC0415 -- after the lines that need nothing
     from cutoutd.sandbox.limits import die_with_parent, hide_memory  # noqa: PLC0415 -- likewise
 
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the parent blocks it until its own handler is there
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, {signal.SIGHUP}
+    )  # the parent blocks it until its own handler is there
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)
@@ -189,7 +193,10 @@ def _marked(line: Line, name: str) -> str:
 def _hand_over(process: subprocess.Popen[bytes], key: bytes) -> None:
     """Write the key to the standard input of a process; it always fits into the buffer of the pipe."""
     assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
-    with suppress(OSError), process.stdin as pipe:  # a process that has ended already is noticed by its exit code
+    with (
+        suppress(OSError),
+        process.stdin as pipe,
+    ):  # a process that has ended already is noticed by its exit code
         pipe.write(key)
 
 

@@ -27,9 +27,9 @@ from cutoutd.cli.inputs import (
     target_of,
 )
 from cutoutd.cli.instance import ConfigOption, named_path
-from cutoutd.cli.listeners import telling
+from cutoutd.cli.listeners import event_display
 from cutoutd.cli.printing import printable
-from cutoutd.cli.terminal import told_if_anyone_listens
+from cutoutd.cli.terminal import ignoring_broken_pipe
 from cutoutd.clock import RunningClock
 from cutoutd.daemon.assembly import check_backgrounds
 from cutoutd.errors import ConfigurationError, UsageError
@@ -185,7 +185,7 @@ def _cut(
 
     begun_s = time.monotonic()
     ended: list[JobEnded] = []
-    with telling("finishing", level="error" if to_stdout else "info") as emit:
+    with event_display("finishing", level="error" if to_stdout else "info") as emit:
 
         def keep(event: Event) -> None:
             if isinstance(event, JobEnded):
@@ -209,7 +209,7 @@ def _cut(
     nameless = [one for one in ended if one.state == "done" and not one.outputs]
     outputs = [output for one in ended for output in one.outputs]
     tally.done -= len(nameless)
-    with told_if_anyone_listens():
+    with ignoring_broken_pipe():
         print(closing.line(tally, time.monotonic() - begun_s))
         if where := closing.where(
             tally, [Path(outputs[0]) if len(outputs) == len(ended) == 1 else target.directory]
@@ -229,7 +229,7 @@ def _to_stdout(results: list[JobEnded]) -> bool:
     """Write the cutout to standard output, or print why there is none. Returns whether there was one."""
     for one in results:
         if one.state == "done" and one.outputs:
-            with told_if_anyone_listens():
+            with ignoring_broken_pipe():
                 cutout_to_output(Path(one.outputs[0]))
             return True
     why = "; ".join(one.why for one in results if one.why) or "no cutout was made"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli.inputs import pictures_in
-from cutoutd.cli.listeners import telling
+from cutoutd.cli.listeners import event_display
 from cutoutd.cli.printing import printable
 from cutoutd.clock import RunningClock
 from cutoutd.desktop import installation, menus
@@ -111,7 +111,7 @@ def _cut(files: list[Path]) -> tuple[int, int, int]:
     wanted = done = review = 0
     for directory, named in places.items():
         there = pictures_in(named, directory / "cutouts")
-        with telling("finishing", level="info") as emit:
+        with event_display("finishing", level="info") as emit:
             tally = cut_files(
                 there.files,
                 directory / "cutouts",

@@ -17,7 +17,7 @@ from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find, 
 from cutoutd.cli.printing import homely, printable, wrapped
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.registry import Invocation
-from cutoutd.cli.terminal import Passing
+from cutoutd.cli.terminal import ProgressLine
 from cutoutd.clock import RunningClock
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.settings import loader
@@ -58,8 +58,8 @@ def doctor(
 
     logs.configure(level="error", log_format="console")
     case = _case(config, input_dir, output_dir)
-    with Passing() as passing:
-        passing.say("checking everything and cutting a picture; this takes a while")
+    with ProgressLine() as progress:
+        progress.say("checking everything and cutting a picture; this takes a while")
         # First, since `examine` takes the network from this process.
         about_served = [*page.judge(case.settings), *serve.judge(case.settings)]
         findings = [*examine(case), *about_served]

@@ -10,7 +10,7 @@ from cutoutd import strokes
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
-from cutoutd.cli.requests import meant, say_what_came_of
+from cutoutd.cli.requests import find_jobs, report_outcome
 from cutoutd.clock import Clock
 from cutoutd.corrections import MAX_SUGGESTIONS
 from cutoutd.errors import UsageError
@@ -85,7 +85,7 @@ def fix(  # noqa: PLR0913 -- the command's options
     directory = chosen.service.state_dir
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
-    (job,) = meant([picture], reader, chosen, listed_by="cutoutd jobs")
+    (job,) = find_jobs([picture], reader, chosen, listed_by="cutoutd jobs")
     _refuse(job, reader)
     corrections = Corrections(store, Clock())
     standing = corrections.expected(job, commands.fixes(job.id))
@@ -97,7 +97,7 @@ def fix(  # noqa: PLR0913 -- the command's options
         before = () if standing is None else standing.strokes
         width = _radius(job, radius)
         made = [*_strokes(StrokeKind.KEEP, keep, width), *_strokes(StrokeKind.REMOVE, remove, width)]
-        _see_that_they_reach(job, made)
+        _check_inside(job, made)
         request = FixRequest(
             job=job.id,
             strokes=_checked((*before, *made)),
@@ -106,7 +106,7 @@ def fix(  # noqa: PLR0913 -- the command's options
     name = f"{job.folder}/{printable(job.path)}"
     how = "as the model does" if clear else "as it was before" if undo else "with what you drew"
     said = f"{name} is cut again {how}."
-    say_what_came_of(
+    report_outcome(
         [commands.post(Verb.FIX, request.to_argument())], commands, directory, done=said, later=said
     )
 
@@ -132,7 +132,7 @@ def _radius(job: Job, asked: float | None) -> float:
     return round(max(result.width or 0, result.height or 0) * _RADIUS_SHARE, 2) or _RADIUS
 
 
-def _see_that_they_reach(job: Job, made: Iterable[Stroke]) -> None:
+def _check_inside(job: Job, made: Iterable[Stroke]) -> None:
     """Check that every stroke touches the picture.
 
     Raises:

@@ -13,7 +13,7 @@ from cutoutd.cli.egress import require_extra, what_leaves
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption
-from cutoutd.cli.terminal import told_if_anyone_listens
+from cutoutd.cli.terminal import ignoring_broken_pipe
 from cutoutd.clock import Clock
 from cutoutd.errors import CutoutdError, StorageError, UsageError
 from cutoutd.exchange.spool import SpoolPaths, announcement, requests
@@ -85,7 +85,7 @@ def audit(
     missing = _missing(path, state_dir)
     if missing:
         print(f"cutoutd: {missing}", file=sys.stderr)
-    with told_if_anyone_listens():
+    with ignoring_broken_pipe():
         is_there = bool(_bytes_of(path))
         if missing and not is_there:
             raise typer.Exit(1)

@@ -121,7 +121,7 @@ def sharing(state_dir: Path, origin: Invocation) -> RegisteredDaemon | None:
     return None
 
 
-def told_apart(origin: Invocation) -> str:
+def separation_advice(origin: Invocation) -> str:
     """Return advice for a state directory that two configurations share."""
     where = "for one of them" if origin.config is None else f"in {printable(short(origin.config))}"
     return f"set state_dir in [service] {where} to a directory of its own"
@@ -132,7 +132,7 @@ def _warn_of_sharing(state_dir: Path, origin: Invocation) -> None:
     if other is not None and other.is_running:
         print(
             f"cutoutd: the cutoutd that is running was started with {words(other.origin)}, and has the same state "
-            f"directory, {printable(short(state_dir))}: {told_apart(origin)}",
+            f"directory, {printable(short(state_dir))}: {separation_advice(origin)}",
             file=sys.stderr,
         )
 

@@ -24,7 +24,7 @@ CLOSE_S: Final = 1.0
 
 
 @contextmanager
-def telling(waiting: str, *, level: str, log_format: str = "auto") -> Iterator[EventSink]:
+def event_display(waiting: str, *, level: str, log_format: str = "auto") -> Iterator[EventSink]:
     """Set up the log and the display of events for the duration of the work.
 
     Args:

@@ -77,7 +77,7 @@ def fetch(
     facts = known.read()
     model = facts.find(name)
     _check_possible(model)
-    _see_terms(model, accepted=accept_licence)
+    _confirm_terms(model, accepted=accept_licence)
     user, machine = places.model_dirs()
     file, sums = _fetched(model, facts, machine if system else user)
     take(
@@ -134,7 +134,7 @@ def _sums(path: Path) -> known.Checksums:
         raise ModelError(f"it cannot be read ({error.strerror})", path=path, advice="Try again.") from error
 
 
-def _see_terms(model: KnownModel, *, accepted: bool) -> None:
+def _confirm_terms(model: KnownModel, *, accepted: bool) -> None:
     """Print restrictive terms and have them accepted before the first request."""
     if model.commercial:
         return

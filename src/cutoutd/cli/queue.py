@@ -13,7 +13,7 @@ from cutoutd.cli import manifest
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.job_lines import UNDER_LABELS, UNDER_NAMES, details, line
 from cutoutd.cli.printing import path_fields, printable, wrapped
-from cutoutd.cli.requests import meant, pictures, say_what_came_of
+from cutoutd.cli.requests import find_jobs, pictures, report_outcome
 from cutoutd.cli.selection import JobFilter, JobOrder, in_order, reason_of, require_folder, since
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
@@ -153,7 +153,7 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     if picture and asked:
         raise UsageError("pictures are named, or chosen by options", advice="Give names or numbers alone.")
     if picture:
-        listed: Iterable[Job] = meant(picture, reader, chosen, listed_by="cutoutd jobs", skipped=True)
+        listed: Iterable[Job] = find_jobs(picture, reader, chosen, listed_by="cutoutd jobs", skipped=True)
     else:
         listed = in_order(_selection(state, folder, when, reason, model, doubtful=doubtful).of(reader), sort)
     if as_json:
@@ -336,7 +336,7 @@ def _places(directory: Path) -> SpoolPaths:
 
 def _post(verb: Verb, store: Store, directory: Path, *, done: str, later: str) -> None:
     commands = Commands(store, Clock())
-    say_what_came_of([commands.post(verb)], commands, directory, done=done, later=later)
+    report_outcome([commands.post(verb)], commands, directory, done=done, later=later)
 
 
 def _as_json(job: Job) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _NAMED: Final = 5
 """Pictures that are listed if a name matches several."""
 
 
-def meant(
+def find_jobs(
     words: Iterable[str],
     reader: Reader,
     chosen: Settings,
@@ -139,7 +139,7 @@ def pictures(count: int) -> str:
     return f"{count} picture is" if count == 1 else f"{count} pictures are"
 
 
-def say_what_came_of(
+def report_outcome(
     requests: Sequence[int], commands: Commands, directory: Path, *, done: str, later: str
 ) -> None:
     """Print the outcome of requests. It waits for a running daemon only for `ANSWER_S`.

@@ -9,7 +9,7 @@ import typer
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
-from cutoutd.cli.requests import meant, pictures, say_what_came_of
+from cutoutd.cli.requests import find_jobs, pictures, report_outcome
 from cutoutd.cli.selection import JobFilter
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
@@ -58,7 +58,7 @@ def retry(
     directory = chosen.service.state_dir
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
-    jobs = meant(picture or [], reader, chosen, listed_by="cutoutd jobs")
+    jobs = find_jobs(picture or [], reader, chosen, listed_by="cutoutd jobs")
     _refuse(jobs, reader)
     count = len(jobs)
     if failed and not (count := reader.to_retry()):
@@ -71,7 +71,7 @@ def retry(
     chosen_model = f"{WITH_MODEL}{with_model}" if with_model else ""
     arguments = [f"{job.id}{chosen_model}" for job in jobs] or [asked]
     which = f"{jobs[0].folder}/{printable(jobs[0].path)} is" if len(jobs) == 1 else pictures(count)
-    say_what_came_of(
+    report_outcome(
         [commands.post(Verb.RETRY, argument) for argument in arguments],
         commands,
         directory,

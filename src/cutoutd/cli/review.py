@@ -12,7 +12,7 @@ import typer
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import path_fields, paths_fields, printable, say
 from cutoutd.cli.queue import JsonOption, open_journal
-from cutoutd.cli.requests import meant, pictures, say_what_came_of
+from cutoutd.cli.requests import find_jobs, pictures, report_outcome
 from cutoutd.cli.selection import require_folder
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import status_file
@@ -178,7 +178,7 @@ def _put_back(picture: list[str], chosen: Settings, verb_for: Callable[[Store, J
     directory = chosen.service.state_dir
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
-    jobs = meant(picture, reader, chosen, listed_by="cutoutd jobs")
+    jobs = find_jobs(picture, reader, chosen, listed_by="cutoutd jobs")
     asked: list[tuple[Verb, Job]] = []
     for job in jobs:
         has_any = job.state in HAS_RESULT or is_rejected(job)
@@ -193,7 +193,7 @@ def _put_back(picture: list[str], chosen: Settings, verb_for: Callable[[Store, J
         asked.append((verb, job))
     is_held = any(verb is Verb.HOLD for verb, _ in asked)
     which = f"{jobs[0].folder}/{printable(jobs[0].path)} is" if len(jobs) == 1 else pictures(len(jobs))
-    say_what_came_of(
+    report_outcome(
         [commands.post(verb, str(job.id)) for verb, job in asked],
         commands,
         directory,
@@ -213,7 +213,7 @@ def _decide(
         require_folder(folder, chosen, Reader(store))
         numbers = [job.id for job in _waiting(store, folder)]
     else:
-        jobs = meant(
+        jobs = find_jobs(
             names or [], Reader(store), chosen, listed_by="cutoutd review list", first=JobState.REVIEW
         )
         numbers = [_in_review(store, job) for job in jobs]

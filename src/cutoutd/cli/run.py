@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli import closing
-from cutoutd.cli.companions import kept
+from cutoutd.cli.companions import keep_running
 from cutoutd.cli.egress import require_extra
 from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
     OutputOption,
     origin_of,
+    separation_advice,
     settings,
     sharing,
-    told_apart,
     words,
 )
-from cutoutd.cli.listeners import telling
+from cutoutd.cli.listeners import event_display
 from cutoutd.cli.printing import printable, say, short
 from cutoutd.cli.registry import Invocation, registered
-from cutoutd.cli.terminal import in_the_foreground, told_if_anyone_listens
+from cutoutd.cli.terminal import ignoring_broken_pipe, in_the_foreground
 from cutoutd.clock import Clock, RunningClock
 from cutoutd.daemon.companion_watch import CompanionWatch
 from cutoutd.errors import AlreadyRunningError, UsageError
@@ -114,11 +114,13 @@ def run(  # noqa: PLR0913 -- each is an option
         # A service manager ends a process that hangs with SIGABRT: the log then shows where it hung.
         faulthandler.enable()
         if is_beside:
-            beside.enter_context(kept(_uploader(config), watch, name="uploader", key=context.obj or ""))
+            beside.enter_context(
+                keep_running(_uploader(config), watch, name="uploader", key=context.obj or "")
+            )
         if chosen.page.enabled and not (once or page_apart or has_page):
-            beside.enter_context(kept(_answering("page", origin), watch, name="page"))
+            beside.enter_context(keep_running(_answering("page", origin), watch, name="page"))
         if chosen.serve.enabled and not (once or serve_apart):
-            beside.enter_context(kept(_answering("serve", origin), watch, name="serve"))
+            beside.enter_context(keep_running(_answering("serve", origin), watch, name="serve"))
         _work(
             chosen,
             origin,
@@ -152,7 +154,7 @@ def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: 
     with ExitStack() as first:
         if not page_apart:
             command = [*_answering("page", Invocation()), "--first-run"]
-            first.enter_context(kept(command, watch, name="page"))
+            first.enter_context(keep_running(command, watch, name="page"))
         from cutoutd.cli.first_run import wait_for_configuration  # noqa: PLC0415 -- needed only once
 
         made = wait_for_configuration(defaults.service.state_dir, manager)
@@ -187,12 +189,12 @@ def _work(
     service = chosen.service
     told = from_make or (not once and sys.stdout.isatty())
     if told:
-        with told_if_anyone_listens():
+        with ignoring_broken_pipe():
             print(_what_to_do(chosen, from_make=from_make))
     begun_s = time.monotonic()
     entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
     try:
-        with telling(_waiting(chosen), level=service.log_level, log_format=service.log_format) as emit:
+        with event_display(_waiting(chosen), level=service.log_level, log_format=service.log_format) as emit:
             options = daemon.RunOptions(
                 once=once,
                 timeout_s=timeout_s,
@@ -208,7 +210,7 @@ def _work(
         raise _already(chosen, origin) from error
     took_s = time.monotonic() - begun_s
     if once or told:
-        with told_if_anyone_listens():
+        with ignoring_broken_pipe():
             _summarise(outcome, chosen, took_s, once=once)
     if once:
         raise typer.Exit(0 if outcome.is_clean else 1)
@@ -278,7 +280,7 @@ def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:
     if other is not None and not other.is_running:
         print(
             f"cutoutd: {printable(short(chosen.service.state_dir))} was last used with {words(other.origin)}; what waits "
-            f"in folders of that one is set aside. If both are to be used, {told_apart(origin)}",
+            f"in folders of that one is set aside. If both are to be used, {separation_advice(origin)}",
             file=sys.stderr,
         )
 
@@ -290,7 +292,7 @@ def _already(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
     if other is not None:
         return AlreadyRunningError(
             f"the cutoutd that was started with {words(other.origin)} keeps its journal in the same state directory, {state_dir}",
-            advice=f"To run both, {told_apart(origin)}.",
+            advice=f"To run both, {separation_advice(origin)}.",
         )
     watched = ", ".join(printable(short(folder.input)) for folder in chosen.folder)
     return AlreadyRunningError(f"a cutoutd works on {watched} already; its journal is in {state_dir}")

@@ -114,7 +114,7 @@ def require_folder(name: str | None, chosen: Settings, reader: Reader) -> None:
         raise UsageError(f"there is no folder {name!r}", advice=f"Name one of: {', '.join(configured)}.")
 
 
-def folder_meant(name: str | None, chosen: Settings) -> Folder:
+def find_folder(name: str | None, chosen: Settings) -> Folder:
     """Return the folder of this name; without a name, the only one.
 
     Raises:

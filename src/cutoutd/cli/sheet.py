@@ -12,8 +12,8 @@ import typer
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, named_path
 from cutoutd.cli.printing import near, printable
 from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_journal
-from cutoutd.cli.selection import JobFilter, JobOrder, folder_meant, in_order, is_doubtful, since
-from cutoutd.cli.terminal import Passing
+from cutoutd.cli.selection import JobFilter, JobOrder, find_folder, in_order, is_doubtful, since
+from cutoutd.cli.terminal import ProgressLine
 from cutoutd.clock import Clock
 from cutoutd.fs.atomic_write import write_text
 from cutoutd.job_detail import JobResult, cause_in
@@ -63,7 +63,7 @@ def sheet(
 ) -> None:
     """Make a contact sheet of a shoot: one HTML file with each picture before and after, for any browser."""
     chosen = find_settings(config, input_dir, output_dir)
-    known = folder_meant(folder, chosen)
+    known = find_folder(folder, chosen)
     folder = known.name
     store = open_journal(chosen.service.state_dir)
     since_us = since(when, Clock().now_us()) if when is not None else None
@@ -85,8 +85,8 @@ def sheet(
     if sort is JobOrder.SCORE:
         words += ", the least certain first"
     words += f". Score: how likely the cutout is right, 0 to 1; doubtful below {known.doubtful_below:g}, or for the reason given"
-    with Passing() as passing:
-        shown = passing.count(_entries(jobs, known, chosen, store), len(jobs), "making small pictures")
+    with ProgressLine() as progress:
+        shown = progress.count(_entries(jobs, known, chosen, store), len(jobs), "making small pictures")
         count = write_text(path, page.render(folder, words, shown))
     print(f"{printable(near(str(path)))}: {many}, {count / (1 << 20):.1f} MiB")
 

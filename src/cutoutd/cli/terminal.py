@@ -64,7 +64,7 @@ _Item = TypeVar("_Item")
 _CLEAR: Final = "\r\x1b[K"
 
 
-class Passing:
+class ProgressLine:
     """A progress line on stderr; nothing where stderr is not a terminal."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ def close_quietly() -> None:
 
 
 @contextmanager
-def told_if_anyone_listens() -> Iterator[None]:
+def ignoring_broken_pipe() -> Iterator[None]:
     """Flush standard output at the end; if the reader of the pipe is gone, drop the rest."""
     try:
         yield
