@@ -1,9 +1,9 @@
-"""Runs campaigns one after the other and prints one table: all of them, or those that are named.
+"""Runs campaigns one after the other and prints one table: all of them, or the named ones.
 
     python -m torture                    every module here that has a `main`
     python -m torture kills lostwrites   some of them
 
-Each is a process of its own, so that what one leaves behind cannot help or harm the next.
+Each runs in its own process, so that what it leaves behind cannot affect the next.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from torture.figures import Figures, note, read, table
 
 _STARTS = 'if __name__ == "__main__":'
-_PARTS = ("forgetful",)  # run by a campaign, and none itself
+_PARTS = ("forgetful",)  # used by a campaign, and not one itself
 _FIRST = ("killpoints", "kills", "lostwrites")
 
 
 def campaigns() -> list[str]:
-    """The modules here that can be run, those about crashes first."""
+    """Return the modules here that can be run, those about crashes first."""
     here = Path(__file__).parent
     found = [
         path.stem
@@ -33,7 +33,7 @@ def campaigns() -> list[str]:
 
 
 def run(name: str) -> Figures:
-    """Run one to its end; its figures, or what went wrong with it."""
+    """Run a campaign. Returns its figures, or what went wrong with it."""
     note(f"== torture.{name}")
     done = subprocess.run(
         [sys.executable, "-B", "-m", f"torture.{name}"],
@@ -54,7 +54,7 @@ def run(name: str) -> Figures:
 
 
 def main(names: list[str]) -> int:
-    """Run, print, and say by the exit code whether all promises were kept."""
+    """Run campaigns, print the table, and return 0 if all promises were kept."""
     there = campaigns()
     unknown = [name for name in names if name not in there]
     if unknown:

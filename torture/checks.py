@@ -1,6 +1,6 @@
 """The invariants: nothing lost, nothing twice, nothing torn, nothing left over, originals untouched.
 
-It looks at files and at the journal only, once the daemon has come to rest, and returns what is wrong in words.
+It reads only files and the journal, while no daemon works, and returns what is wrong in words.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ _MARKER = ".cutoutd-folder"
 
 
 class Fate(Enum):
-    """What is to become of a source."""
+    """The expected outcome of a source."""
 
     CUT = "cut"  # one result
     REVIEW = "review"  # one result in review/, with its overlay
-    FAILED = "failed"  # the record of its failure
-    WITHDRAWN = "withdrawn"  # deleted by its owner: an earlier result of it may stand, or none
+    FAILED = "failed"  # a failure record
+    WITHDRAWN = "withdrawn"  # deleted by its owner: an earlier result may exist, or none
 
 
 class Kept(Enum):
-    """What the folder does with the originals of what it has cut."""
+    """What the folder does with the originals that it has cut."""
 
     KEEP = "keep"  # they stay
-    MOVE = "move"  # they lie in the folder for originals
-    DELETE = "delete"  # they are gone, once they are published
+    MOVE = "move"  # they are in the folder for originals
+    DELETE = "delete"  # they are removed once their results are published
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """The last version of a picture that was put into the hot folder.
+    """The last version of a picture in the hot folder.
 
     Attributes:
         content: its bytes.
-        fate: what is to become of it.
-        renditions: how many results it has.
-        has_overlay: what is in review/ has one; what was put back there has none.
-        corrected: number of the correction that it was cut by; 0: none.
-        options: that were asked of it.
+        fate: expected outcome.
+        renditions: number of results.
+        has_overlay: whether its result in review/ has an overlay; one that was put back has none.
+        corrected: number of the correction that it was cut with; 0: none.
+        options: options of the request.
     """
 
     content: bytes
@@ -71,13 +71,13 @@ class Source:
 def violations(
     site: Site, sources: Mapping[str, Source], *, kept: Kept = Kept.KEEP, comes_again: bool = False
 ) -> list[str]:
-    """All that is wrong, now that no daemon runs and nothing is left to do.
+    """Return everything that is wrong, while no daemon runs and nothing is left to do.
 
     Args:
-        site: where to look.
-        sources: by their paths in the hot folder.
+        site: the site.
+        sources: sources by their paths in the hot folder.
         kept: what becomes of originals.
-        comes_again: a version may come to a path a second time, and count as done there a second time.
+        comes_again: whether a version may come to a path, and be done there, a second time.
     """
     documents, wrong = _documents(site)
     wrong += _of_sources(site, sources, documents, kept)
@@ -87,13 +87,13 @@ def violations(
 
 
 def safe_originals(site: Site, sources: Mapping[str, Source]) -> list[str]:
-    """What must hold at any time, also right after a kill: no original is gone before its result is published."""
+    """Check what must hold at any time, also right after a kill: no original is gone before its result is published."""
     wrong = []
     for name, source in sources.items():
         if source.fate is Fate.WITHDRAWN or _holds(site.input / name, source.content):
             continue
         if any(_holds(path, source.content) for path in (site.input / incoming.DIRECTORY).glob("*")):
-            continue  # handed in, and has no name yet
+            continue  # submitted, and without a name yet
         moved = _was_moved(site, name, source)
         documents, _ = _documents(site)
         published = any(
@@ -107,7 +107,7 @@ def safe_originals(site: Site, sources: Mapping[str, Source]) -> list[str]:
 
 
 def named_files_are_whole(site: Site) -> list[str]:
-    """An output is whole from the moment it has its name."""
+    """Check that an output is complete from the moment it has its name."""
     wrong = []
     for path in site.output.rglob("*.png"):
         if _STAGING in path.parts:
@@ -121,7 +121,7 @@ def named_files_are_whole(site: Site) -> list[str]:
 
 
 def journal_violations(site: Site, sources: Mapping[str, Source], *, comes_again: bool = False) -> list[str]:
-    """Whether the journal is whole, and says of every source that it is over."""
+    """Check that the journal is intact, and that every source has reached its end."""
     wrong = []
     with closing(sqlite3.connect(site.state / "journal.sqlite")) as connection:
         (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -158,7 +158,7 @@ def journal_violations(site: Site, sources: Mapping[str, Source], *, comes_again
 
 
 def _documents(site: Site) -> tuple[dict[Path, dict[str, Any]], list[str]]:
-    """Every document of ours by its path, and which are none."""
+    """Return our documents by their paths, and those that are invalid."""
     documents: dict[Path, dict[str, Any]] = {}
     wrong = []
     for path in _files(site.output, site.sidecars):
@@ -167,7 +167,7 @@ def _documents(site: Site) -> tuple[dict[Path, dict[str, Any]], list[str]]:
         try:
             document = json.loads(path.read_bytes())
             if document["schema"] not in (SIDECAR, FAILURE):
-                raise ValueError(document["schema"])  # noqa: TRY301 -- as wrong as one that does not parse
+                raise ValueError(document["schema"])  # noqa: TRY301 -- handled like one that cannot be parsed
             documents[path] = document
         except (ValueError, KeyError, TypeError) as error:
             wrong.append(f"{path.name} is no document: {error!r}")
@@ -230,7 +230,7 @@ def _was_moved(site: Site, name: str, source: Source) -> bool:
 
 
 def torn(site: Site, document: Mapping[str, Any]) -> str:
-    """What is wrong with the results that a sidecar speaks of."""
+    """Return what is wrong with the results that a sidecar lists."""
     for output in document["outputs"]:
         path = site.output / output["path"]
         try:
@@ -247,7 +247,7 @@ def torn(site: Site, document: Mapping[str, Any]) -> str:
 
 
 def _strays(site: Site, documents: Mapping[Path, dict[str, Any]]) -> list[str]:
-    """Files that nothing accounts for: doubled results, staged files, drafts."""
+    """Return files that nothing accounts for: duplicate results, staged files, drafts."""
     known = set(documents)
     for document in documents.values():
         known |= {site.output / output["path"] for output in document.get("outputs", ())}

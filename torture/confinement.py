@@ -1,10 +1,10 @@
-"""What a hostile folder and a worker that was taken over can do: probes from inside, layouts of input, output and state, lies.
+"""What a hostile folder and a compromised worker can do: probes from inside, layouts of input, output and state, false reports.
 
-python -m torture.confinement [PART...]     probes, input, output, state, lies; all without a name
+python -m torture.confinement [PART...]     probes, input, output, state, lies; without a name, all
 
-As root, so that there is nothing that permissions keep from us. In each layout nothing of somebody else's directory may be
-read into a result, created, changed or removed; a canary picture in the same folder is still cut, or the daemon says why it
-does not work there; it comes to its end in time, and nothing is unforeseen.
+It runs as root, so that permissions prevent nothing. In each layout, no file of another user's directory may be read into a
+result, created, changed or removed; a canary picture in the same folder is still cut, or the daemon reports why it does not
+work there; the daemon ends in time, and no exception is unforeseen.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 LIES: Final = 120
 LIES_S: Final = 1800.0
-"""Most lies cost their worker, twice."""
+"""Most false reports cost their worker, twice."""
 _PLACES: Final = ("", "/a.png", "/a.png.json")
 _SETTLED: Final = {"done", "review", "failed", "unchanged", "gone", "skipped"}
 
@@ -49,7 +49,7 @@ _SETTLED: Final = {"done", "review", "failed", "unchanged", "gone", "skipped"}
 def _in_turn(
     place: Path, layouts: dict[str, Callable[[Ground], None]], found: Found, *, options: tuple[str, ...] = ()
 ) -> None:
-    """Each layout on a ground of its own."""
+    """Run each layout on a new ground."""
     for number, (what, plant) in enumerate(layouts.items()):
         ground = Ground(place / f"{number}", options)
         plant(ground)
@@ -65,7 +65,7 @@ def _in_turn(
 
 
 def inputs(place: Path) -> Found:
-    """Everything at once beside a canary, then what stands in the marker's place, then a sub-folder that flips."""
+    """Put everything beside a canary, then something else in place of the marker, then a sub-folder that is exchanged."""
     found = Found()
     ground = Ground(place / "all")
     planted = plant_all_in_input(ground.site.input, ground.victim, jpeg(1))
@@ -92,7 +92,7 @@ def inputs(place: Path) -> Found:
 
 
 def outputs(place: Path) -> Found:
-    """Everything in the place of results, sidecars, records and their directories; then in that of our own directories."""
+    """Put everything in place of results, sidecars, records and their directories; then of our own directories."""
     found = Found()
     ground = Ground(place / "all", options=("review_below = 0.0",))
     expected = 0
@@ -147,7 +147,7 @@ def _with_all_ends(ground: Ground, *, name: str, plant: Plant) -> None:
 
 
 def _flip(place: Path, name: str, found: Found) -> None:
-    """A directory that is a link to somebody's every other moment, while pictures of all ends are cut."""
+    """Exchange a directory with a link to a foreign one again and again, while pictures with every outcome are cut."""
     ground = Ground(place)
     for number in range(20):
         for source, content in (
@@ -190,7 +190,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def states(place: Path) -> Found:
-    """Everything in the place of what a state directory holds, of itself, and of what lies above it."""
+    """Put everything in place of the files of a state directory, of the directory itself, and of its parents."""
     found = Found()
     layouts: dict[str, Callable[[Ground], None]] = {
         f"the state's {name} is a {what}": partial(_in_state, name=name, plant=plant)
@@ -234,7 +234,7 @@ def _foreign(ground: Ground, *, name: str) -> None:
 
 
 def lies(place: Path) -> Found:
-    """One worker that lies about every job but each eighth, and goes on reading."""
+    """Run one worker that sends false reports, except about every eighth job, and goes on reading."""
     found = Found()
     ground = Ground(place / "lies")
     front = ground.root / "front"
@@ -242,7 +242,7 @@ def lies(place: Path) -> Found:
     (front / "sitecustomize.py").write_text(PROGRAM, encoding="utf-8")
     told = (
         LIES * HONEST // (HONEST - 1) // HONEST * HONEST + HONEST - 1
-    )  # the canary after them is reported as it is
+    )  # the canary after them is reported truthfully
     for number in range(told):
         ground.site.drop(f"{number:03}.jpg", jpeg(number % 4), age_s=2000.0 - number)
     ground.begin()
@@ -259,7 +259,7 @@ def lies(place: Path) -> Found:
 
 
 def probes(place: Path) -> Found:
-    """What each kind of process reaches from inside."""
+    """Test what each kind of process reaches from inside."""
     counts, wrong = probe(place)
     return Found(counts=counts, violations=wrong)
 
@@ -268,7 +268,7 @@ PARTS: Final = {"probes": probes, "input": inputs, "output": outputs, "state": s
 
 
 def main() -> int:
-    """Run the parts that are named, or all."""
+    """Run the named parts, or all."""
     if os.geteuid():
         note("confinement: only root can plant all of it")
         return 2

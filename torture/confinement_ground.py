@@ -1,4 +1,4 @@
-"""The ground on which hostile things are planted: a site, somebody else's directory beside it, and what must hold there."""
+"""The ground of a hostile layout: a site, a foreign directory beside it, and the checks on both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOMEBODY: Final = 4711
 
 @dataclass(slots=True)
 class Found:
-    """What a part of the campaign came to."""
+    """The outcome of a part of the campaign."""
 
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -34,10 +34,10 @@ class Found:
 
 @dataclass(slots=True)
 class Ground:
-    """One site, and beside it a directory of somebody else's.
+    """A site, and beside it a directory of another user.
 
     Attributes:
-        root: holds both.
+        root: directory of both.
         options: lines of TOML for the folder.
     """
 
@@ -67,11 +67,11 @@ class Ground:
         )
 
     def drop(self, name: str, content: bytes) -> None:
-        """A picture."""
+        """Put a picture into the hot folder."""
         self.site.drop(name, content)
 
     def begin(self) -> None:
-        """All is planted: what is the victim's is to stay as it is from now on."""
+        """Record the state of the foreign directory after everything was planted."""
         self.drop(CANARY, jpeg(3))
         self._before = _everything(self.victim.root)
 
@@ -84,14 +84,14 @@ class Ground:
         at_end: Callable[[], None] = lambda: None,
         end_s: float = END_S,
     ) -> str:
-        """Cut what is there, and judge what does not depend on the layout; returns the log.
+        """Cut what is there, and check what does not depend on the layout. Returns the log.
 
         Args:
             what: the layout.
-            found: gets what comes of it.
-            environment: more of it.
-            at_end: called once the daemon has ended, before anything is judged.
-            end_s: how long it may take.
+            found: collects the outcome.
+            environment: additional variables.
+            at_end: called once the daemon has ended, before the checks.
+            end_s: timeout.
         """
         log = self.site.root / "log"
         running = self.site.start("--once", log=log, prefix=_with(environment or {}))
@@ -144,7 +144,7 @@ class Ground:
         return self.site.config.stat().st_mtime_ns
 
     def _torn(self, path: Path, content: bytes) -> Iterator[str]:
-        """A result that is not the one its sidecar speaks of."""
+        """Yield results that are not those that their sidecar lists."""
         sidecar = path.with_name(path.name + ".json")
         with suppress(OSError, ValueError, KeyError, TypeError):
             if not sidecar.is_symlink() and sidecar.is_file():
@@ -154,7 +154,7 @@ class Ground:
                     yield f"{path} is not what its sidecar says"
 
     def close(self) -> None:
-        """Remove all of it."""
+        """Remove everything."""
         for path, status in [*_walk(self.root)]:
             if _is_directory(status):
                 path.chmod(0o700)

@@ -1,8 +1,8 @@
-"""The probes of `torture.confinement_probes` from inside the workers of a running daemon: of an untagged and of a tagged folder.
+"""The probes of `torture.confinement_probes` inside the workers of a running daemon: of an untagged and of a tagged folder.
 
-`PROGRAM` is put in front of each worker as its ``sitecustomize``. It prepares all attempts before the worker is locked in,
-makes them over a picture named `PROBE`, and leaves how they ended as the bytes of its cutout,
-which is held back: the small model sees no subject there.
+`PROGRAM` is added to each worker as its ``sitecustomize``. It prepares all attempts before the sandbox is active, makes them
+over a picture named `PROBE`, and writes their outcomes as the bytes of its cutout, which is held back: the small model finds
+no subject there.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ if "cutoutd.pool.worker" in sys.orig_argv:
 
 
 def outcomes(place: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Of each attempt from inside both kinds of worker.
+    """Yield the outcome of each attempt from inside both kinds of worker.
 
     Raises:
         RuntimeError: a probe was not made, or not in a worker of its kind.

@@ -1,6 +1,6 @@
-"""Hostile things that somebody puts where cutoutd reads and writes: what stands there, and where.
+"""Hostile objects that somebody puts where cutoutd reads and writes.
 
-They are planted; `torture.confinement` judges.
+This module plants them; `torture.confinement` judges.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DEEP: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A directory of somebody's, which nothing may touch.
+    """A directory of another user, which must stay untouched.
 
     Attributes:
         root: the directory.
@@ -29,7 +29,7 @@ class Victim:
     root: Path
 
     def file(self, name: str) -> Path:
-        """One of its files; it is there already."""
+        """Return one of its files, which exists already."""
         return self.root / name
 
 
@@ -38,12 +38,12 @@ Plant = Callable[[Path, Victim], None]
 
 
 def second_name(place: Path, victim: Victim) -> None:
-    """A hard link to a file that is the victim's."""
+    """Make a hard link to a file of the victim."""
     place.hardlink_to(victim.file("linked.jpg"))
 
 
 def socket_there(place: Path, _: Victim) -> None:
-    """A socket; its name may be longer than an address takes."""
+    """Make a socket; its name may be longer than an address can be."""
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(
             f"/proc/self/fd/{(directory := os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY))}/{place.name}"
@@ -52,12 +52,12 @@ def socket_there(place: Path, _: Victim) -> None:
 
 
 def device(major: int, minor: int) -> Plant:
-    """A character device."""
+    """Make a character device."""
     return lambda place, _: os.mknod(place, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
 
 
 def sparse(head: bytes = b"") -> Plant:
-    """A file of 1 TiB that takes no room."""
+    """Make a file of 1 TiB that takes no space."""
 
     def plant(place: Path, _: Victim) -> None:
         place.write_bytes(head)
@@ -67,7 +67,7 @@ def sparse(head: bytes = b"") -> Plant:
 
 
 def content(said: bytes) -> Plant:
-    """A file that says so."""
+    """Make a file with this content."""
 
     def plant(place: Path, _: Victim) -> None:
         place.write_bytes(said)
@@ -76,7 +76,7 @@ def content(said: bytes) -> Plant:
 
 
 def full_directory(place: Path, _: Victim) -> None:
-    """A directory that cannot just be removed."""
+    """Make a directory that is not empty."""
     place.mkdir()
     (place / "kept").write_bytes(b"kept")
 
@@ -136,7 +136,7 @@ BEFORE_START: Final = (
     "status.new",
     "hosted",
 )
-"""What a state directory has by name."""
+"""The names in a state directory."""
 
 BESIDE_MARKER: Final = (
     ".cutoutd-folder",
@@ -168,12 +168,12 @@ NAMES: Final[dict[str, bytes]] = {
 
 
 def plant_all_in_input(root: Path, victim: Victim, picture: bytes) -> list[str]:
-    """Everything that can lie in an input beside each other; returns what each is.
+    """Put everything that can be in an input side by side. Returns a description of each.
 
     Args:
         root: the input.
-        victim: whose directory is led to.
-        picture: a whole one.
+        victim: directory that links lead to.
+        picture: a valid picture.
     """
     planted = []
     for number, (what, plant) in enumerate(OBJECTS.items()):

@@ -1,6 +1,6 @@
-"""A worker that lies: what it adds to the honest report of a job, line by line.
+"""A worker that sends false reports: what it adds to the correct report of a job, line by line.
 
-`PROGRAM` is put in front of each worker as its ``sitecustomize``; it takes every job but each eighth as an occasion.
+`PROGRAM` is added to each worker as its ``sitecustomize``; it falsifies every report except that of each eighth job.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 HONEST: Final = 8
-"""Each job whose number this divides is reported as it is."""
+"""Jobs whose number is divisible by this are reported truthfully."""
 
 PROGRAM: Final = """
 import sys

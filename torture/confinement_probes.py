@@ -1,8 +1,8 @@
-"""What workers, the uploader, its keeper, the page's processes and a hook try that were taken over, from inside; each is tried without any layer as well.
+"""Attempts from inside compromised processes: workers, uploader, its keeper, the page's processes, a hook; each also without any layer.
 
 The attempts are those of the tests, `tests.integration.sandbox_attempts`. Workers are those of a running daemon, of an untagged
-and of a tagged folder; besides, one on the first Landlock. Of the keeper it is counted what works: it is not confined, since it
-has to start an uploader with a network, and reads nothing of anybody's but the lines that the uploader logs.
+and of a tagged folder, and one on the first Landlock version. For the keeper, the attempts that succeed are only counted: it is
+not confined, since it has to start an uploader with a network, and reads nothing but the log lines of the uploader.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _NETWORK: Final = frozenset(
     }
 )
 
-# A hook is a program that the supervisor starts: whatever it does, it does behind the supervisor's filter. So it is with
-# the process behind the page.
+# A hook is a program that the supervisor starts, so it runs behind the supervisor's filter. The same holds for the process
+# behind the page.
 _BEHIND: Final = {
     kind: f"import os, sys; from cutoutd.sandbox.confinement import {confine}; {confine}();"
     f" os.execv(sys.executable, [sys.executable, '-m', '{_ATTEMPTS}', 'bare', sys.argv[1]])"
@@ -50,7 +50,7 @@ _ALLOWED: Final = {"uploader": ALLOWED, "web": DONE_BY_WEB}
 
 
 def probe(place: Path) -> tuple[Counter[str], list[str]]:
-    """Make all attempts in each kind of process; counts, and what was reached that must not be."""
+    """Make all attempts in each kind of process. Returns counts, and what was reached that must not be."""
     counts: Counter[str] = Counter()
     wrong: list[str] = []
     bare = _outcomes(place / "bare", "bare")
@@ -68,7 +68,7 @@ def probe(place: Path) -> tuple[Counter[str], list[str]]:
             reached = done & _NETWORK
             counts[f"{kind}: to a network"] = len(told.keys() & _NETWORK)
         elif kind == "keeper":
-            reached = done - works  # it can do nothing that its user's programs cannot
+            reached = done - works  # it can do nothing that other programs of its user cannot
         else:
             reached = done - set(_ALLOWED.get(kind, STILL_WORKS)) - _SLACK
         wrong += [f"{kind}: {name} works" for name in sorted(reached)]

@@ -1,8 +1,8 @@
-"""Our own parsers, fed by a fuzzer that follows which lines are reached: none may raise what it does not promise.
+"""Our own parsers under a coverage-guided fuzzer: none may raise an exception that it does not document.
 
-python -m torture.coverage [SECONDS [TARGET...]]     each parser for so long; all without a name
+python -m torture.coverage [SECONDS [TARGET...]]     each parser for so long; without a name, all
 
-It needs the group ``fuzz`` (atheris, on Linux). What breaks a parser is kept in ``torture-coverage/`` below the directory for
+It needs the group ``fuzz`` (atheris, on Linux). Crashing inputs are kept in ``torture-coverage/`` below the directory for
 temporary files: one file a crash, to be made a test.
 """
 
@@ -32,7 +32,7 @@ LONGEST: Final = 1 << 16
 
 
 def _png(data: bytes) -> None:
-    from cutoutd.engine.containers import png  # noqa: PLC0415 -- under the fuzzer's eyes, as all below
+    from cutoutd.engine.containers import png  # noqa: PLC0415 -- imported under the fuzzer, as all below
 
     png.refuse_damaged_png(data)
     png.without_damaged(data)
@@ -106,10 +106,10 @@ def _wide_tiff(data: bytes) -> None:
 
     source = WideTiffSource(data)
     width, height = source.size
-    if width * height < 1 << 20:  # a larger one is refused by the header
+    if width * height < 1 << 20:  # the header check refuses a larger one
         with contextlib.suppress(
             OSError
-        ):  # libtiff's own word, which `cutoutd.engine.formats.decode` puts in ours
+        ):  # an error of libtiff, which `cutoutd.engine.formats.decode` translates
             source.load()
 
 
@@ -229,7 +229,7 @@ def _scratch() -> str:
 
 
 def _fuzz(name: str, seconds: int, corpus: str, crashes: str) -> None:
-    """Be the fuzzer of one parser; does not return."""
+    """Run the fuzzer of one parser; does not return."""
     import atheris  # noqa: PLC0415 -- a tool of this campaign alone
 
     from cutoutd.errors import CutoutdError  # noqa: PLC0415 -- the promise
@@ -259,11 +259,11 @@ def _fuzz(name: str, seconds: int, corpus: str, crashes: str) -> None:
 
 
 def _seeds(name: str, place: Path) -> Iterator[bytes]:
-    """Whole files of all kinds, or documents."""
+    """Yield valid files of all kinds, or documents."""
     if name in _JSON_SEEDS:
         yield from (json.dumps(one).encode() for one in _JSON_SEEDS[name])
         return
-    from PIL import Image  # noqa: PLC0415 -- not in the fuzzer's own process
+    from PIL import Image  # noqa: PLC0415 -- not in the process of the fuzzer
     from tests.integration import fuzzing  # noqa: PLC0415 -- likewise
 
     place.mkdir()
@@ -310,7 +310,7 @@ def _run(name: str, seconds: int, root: Path, crashes: Path) -> tuple[dict[str, 
 
 
 def main() -> int:
-    """Run all, or those that are named."""
+    """Run all parsers, or the named ones."""
     if sys.argv[1:2] == ["--fuzz"]:
         _fuzz(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
         return 0

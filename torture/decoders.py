@@ -1,14 +1,14 @@
-"""The C decoders of pictures, built with clang's sanitizers, under a fuzzer that follows which of their lines are reached.
+"""The C decoders of pictures, built with clang's sanitizers, under a coverage-guided fuzzer.
 
 python -m torture.decoders [--minutes M] [--build DIRECTORY] [--keep DIRECTORY] [--seeds DIRECTORY]... [DECODER...]
 
-Each decoder is fuzzed for M minutes. Its source is the newest that Debian gives (rawpy's own for LibRaw), which need not be the version that
-the wheels bring: the table names both. So whatever a fuzzer finds, and the most telling of its inputs besides, is put before real
-workers with the wheels' libraries. A build of an earlier call in DIRECTORY is used again; files in SEEDS are begun with, beside
-the tests' own.
+Each decoder is fuzzed for M minutes. Its source is the newest in Debian (rawpy's own for LibRaw), which need not be the version
+in the wheels: the table shows both. So crashing inputs, and a selection of the others, are also run in real workers with the
+libraries of the wheels. A build of an earlier call in DIRECTORY is used again; files in SEEDS are added to the tests' own as
+seeds.
 
-It needs apt, clang with the runtime of its sanitizers, CMake, Ninja, patch, and the headers of zlib, for TIFF of xz and Zstandard too.
-PNG is left out, which Pillow reads by zlib alone, and AVIF, whose decoder takes longest to build.
+It needs apt, clang with the runtime of its sanitizers, CMake, Ninja, patch, and the headers of zlib; for TIFF those of xz and
+Zstandard too. PNG is left out, which Pillow reads with zlib only, and AVIF, whose decoder takes longest to build.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ MINUTES: Final = 20.0
 ONE_INPUT_S: Final = 25
 MEMORY_MB: Final = 3072
 LONGEST: Final = 1 << 16
-_LONGEST_SEED: Final = 1 << 15  # of other files: from long ones a fuzzer learns slowly
+_LONGEST_SEED: Final = 1 << 15  # of other files: a fuzzer learns slowly from long ones
 MOST_ENDINGS: Final = 40
-"""After so many crashes a decoder is left: it finds the same ones again."""
+"""Crashes after which a decoder is left: it finds the same ones again."""
 
 _TO_WORKERS: Final = 1500
 _SANITIZERS: Final = {
@@ -55,14 +55,14 @@ _SANITIZERS: Final = {
 
 @dataclass(slots=True)
 class Found:
-    """What came of one decoder.
+    """The outcome for one decoder.
 
     Attributes:
-        inputs: that were run.
-        edges: of its control flow that were reached.
-        cpu_s: seconds of a core.
-        endings: by what the sanitizer calls it, the first file of each.
-        undefined: places with arithmetic that C leaves undefined.
+        inputs: number of inputs that were run.
+        edges: edges of its control flow that were reached.
+        cpu_s: processor time, in seconds.
+        endings: first file of each kind of crash, by the sanitizer's name.
+        undefined: places with arithmetic that is undefined in C.
     """
 
     inputs: int = 0
@@ -73,14 +73,14 @@ class Found:
 
 
 def fuzz(name: str, built: Built, corpus: Path, keep: Path, minutes: float) -> Found:
-    """Run a harness until its time is over, beginning again after each crash.
+    """Run a harness until its time is over, and restart it after each crash.
 
     Args:
-        name: of the decoder.
+        name: name of the decoder.
         built: its harness.
-        corpus: where inputs are read from, and new ones written to.
-        keep: where crashing files are kept, each with a text beside it.
-        minutes: how long.
+        corpus: directory of inputs, old and new.
+        keep: directory for crashing files, each with a text beside it.
+        minutes: duration.
     """
     found = Found()
     begun_s = time.monotonic()
@@ -120,7 +120,7 @@ def _one_run(name: str, built: Built, corpus: Path, keep: Path, seconds: int) ->
 
 @contextmanager
 def _counted(found: Found) -> Iterator[None]:
-    """Count what its processes use of the cores."""
+    """Measure the processor time of its child processes."""
 
     def used_s() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -132,7 +132,7 @@ def _counted(found: Found) -> Iterator[None]:
 
 
 def _keep(name: str, said: str, keep: Path, found: Found) -> None:
-    """Keep the first file of each kind of crash, and what was said about it."""
+    """Keep the first file of each kind of crash, and the sanitizer's report."""
     artifact = re.search(r"Test unit written to (\S+)", said)
     if artifact is None:
         found.endings[f"ended without a word: {said[-200:]}"] = keep
@@ -156,18 +156,18 @@ def _last(pattern: str, text: str) -> int:
 
 
 def in_workers(name: str, corpus: Path, found: Found, place: Path) -> tuple[Counter[str], list[str]]:
-    """Put what a fuzzer found before workers with the wheels' own libraries.
+    """Run inputs of a fuzzer in workers with the libraries of the wheels.
 
     Args:
-        name: of the decoder.
-        corpus: its inputs, of which those found last are taken.
-        found: what came of it; each crash is taken.
+        name: name of the decoder.
+        corpus: its inputs, of which the newest are taken.
+        found: the fuzzer's outcome; each crashing input is taken.
         place: an empty directory.
 
     Returns:
-        How often which verdict was given over inputs, and in words each that should not be, and each crash with its own.
+        The number of each verdict; and in words each wrong verdict, and each crash with its own.
     """
-    from tests.integration import fuzzing  # noqa: PLC0415 -- it loads decoders, which the harnesses' own process need not
+    from tests.integration import fuzzing  # noqa: PLC0415 -- it loads decoders, which the process of the harnesses does not need
 
     suffix = DECODERS[name].suffixes[0]
     wrong = []
@@ -250,7 +250,7 @@ def _line(name: str, built: Built, found: Found, verdicts: Counter[str]) -> str:
 
 
 def main() -> int:
-    """Run all, or those that are named."""
+    """Run all decoders, or the named ones."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,6 @@
 """C libraries that decode pictures, built with clang's sanitizers, each with a harness that uses it as cutoutd does.
 
-Nothing is installed: all is below one directory, and what is there is not built again.
+Nothing is installed: everything is below one directory, and what exists there is not built again.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ HARNESSES: Final = Path(__file__).with_name("harnesses")
 _CLANGS: Final = ("clang", *(f"clang-{number}" for number in range(25, 13, -1)))
 _TOOLS: Final = ("apt-get", "cmake", "ninja", "patch")
 
-# A hole in memory ends the harness. Arithmetic that C leaves undefined, and that compilers do the expected thing with, is
-# counted: these libraries have it in places by the dozen, and it hides what matters. A division by zero ends it where it is done.
-# What AddressSanitizer sees anyhow is left to it, and so is alignment, which no processor here asks for: these checks double the
-# time that building takes.
+# A memory error ends the harness. Arithmetic that is undefined in C, but that compilers handle as expected, is only counted:
+# these libraries have dozens of such places, which would hide what matters. A division by zero ends the process in any case.
+# Errors that AddressSanitizer finds as well are left to it, and alignment is not checked, which no processor here needs: these
+# checks double the build time.
 _FATAL: Final = "bounds,return,unreachable,vla-bound"
 _LEFT_OUT: Final = "function,vptr,pointer-overflow,object-size,null,nonnull-attribute,alignment"
 _SANITIZE: Final = (
@@ -39,14 +39,14 @@ COVERAGE: Final = "-fsanitize=fuzzer-no-link"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """A harness that can be run, with the version of each of its libraries."""
+    """A harness, with the version of each of its libraries."""
 
     program: Path
     versions: dict[str, str]
 
 
 def missing() -> tuple[str, ...]:
-    """Which tools are not there."""
+    """Return the missing tools."""
     lacking = [tool for tool in _TOOLS if shutil.which(tool) is None]
     return tuple(lacking) + (() if _clang() is not None else ("clang",))
 
@@ -56,14 +56,14 @@ def _clang() -> str | None:
 
 
 def build(name: str, root: Path) -> Built:
-    """Build a harness with all it needs; what is there already is taken.
+    """Build a harness with everything it needs; what exists already is used.
 
     Args:
-        name: of ``DECODERS``.
-        root: a directory for everything, which may be one of an earlier call.
+        name: name of an entry of ``DECODERS``.
+        root: directory for everything, which may be one of an earlier call.
 
     Raises:
-        BuildError: a source or a tool is not to be had, or something does not compile.
+        BuildError: a source or a tool is not available, or something does not compile.
     """
     decoder = DECODERS[name]
     versions = {library.name: _library(library, root) for library in decoder.libraries}
@@ -83,7 +83,7 @@ def build(name: str, root: Path) -> Built:
 
 
 def _compilers() -> tuple[str, str]:
-    """For C, and for C++."""
+    """Return the compilers for C and C++."""
     compiler = _clang() or "clang"
     return compiler, compiler.replace("clang", "clang++")
 
@@ -96,7 +96,7 @@ def _archive(prefix: Path, name: str) -> Path:
 
 
 def _system_libraries(prefix: Path, decoder: Decoder) -> list[str]:
-    """What the archives themselves need, by their own word."""
+    """Return the system libraries that the archives need, from their metadata."""
     wanted = ["-lz"]
     for archive in decoder.archives:
         for said in prefix.glob(f"lib/**/pkgconfig/lib{archive.removeprefix('lib')}*.pc"):
@@ -106,7 +106,7 @@ def _system_libraries(prefix: Path, decoder: Decoder) -> list[str]:
 
 
 def _library(library: Library, root: Path) -> str:
-    """Build and install one below the prefix; its version."""
+    """Build a library and install it below the prefix. Returns its version."""
     done = root / f"{library.name}.version"
     if done.exists():
         return done.read_text(encoding="utf-8")
@@ -131,7 +131,7 @@ def _library(library: Library, root: Path) -> str:
 
 
 def _configured(library: Library, source: Path, place: Path, prefix: Path) -> list[str]:
-    """The command that makes a directory for building."""
+    """Return the command that configures a build directory."""
     settings = {
         "BUILD_SHARED_LIBS": "OFF",
         "CMAKE_INSTALL_PREFIX": prefix,

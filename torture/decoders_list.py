@@ -1,4 +1,4 @@
-"""The libraries that decode pictures: how each is built with nothing in it that cutoutd does not use, and what reads by them."""
+"""The libraries that decode pictures: how each is built with only the parts that cutoutd uses, and their harnesses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Library:
-    """A library to be built.
+    """A library to build.
 
     Attributes:
-        name: as `cutoutd.engine.formats.versions` calls it.
-        package: Debian's source package; empty for what comes with rawpy.
-        options: for CMake.
+        name: name, as in `cutoutd.engine.formats.versions`.
+        package: Debian's source package; empty for the one in rawpy.
+        options: options for CMake.
     """
 
     name: str
@@ -81,15 +81,15 @@ _LIBRAW: Final = Library(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decoder:
-    """A harness, and what it is made of.
+    """A harness, and its parts.
 
     Attributes:
         source: its file in `harnesses`.
-        libraries: in the order in which they are built; linked in the other.
-        archives: names of the static libraries, in the order in which a linker wants them.
-        suffixes: of files that it reads.
-        wheel: the package whose libraries cutoutd uses.
-        tell: where its authors want to hear of holes.
+        libraries: libraries in the order in which they are built; linked in reverse.
+        archives: names of the static libraries, in the order for the linker.
+        suffixes: extensions of files that it reads.
+        wheel: package whose libraries cutoutd uses.
+        tell: where its authors receive reports of vulnerabilities.
     """
 
     source: str

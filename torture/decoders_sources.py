@@ -1,4 +1,4 @@
-"""Sources of C libraries: Debian's source packages, by the machine's own apt with a configuration of its own, and rawpy's."""
+"""Sources of C libraries: Debian's source packages, fetched by apt with a separate configuration, and rawpy's."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from torture.decoders_list import Library
 
 SUITES: Final = ("unstable", "stable")
-"""Of Debian, the newest first: a source that one of them has no longer, another may have."""
+"""Suites of Debian, the newest first: if one has dropped a source, another may have it."""
 
 _KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class BuildError(Exception):
-    """Something could not be had or built, with the last of what was said about it."""
+    """A source is not available or cannot be built; has the end of the output."""
 
 
 def source_of(library: Library, root: Path) -> tuple[Path, str]:
-    """Where the source of a library lies, and its version; it is fetched once.
+    """Return the source directory of a library, and its version; it is fetched once.
 
     Args:
-        library: any.
-        root: the directory for everything.
+        library: the library.
+        root: directory for everything.
 
     Raises:
-        BuildError: it is not to be had.
+        BuildError: it is not available.
     """
     known = root / f"{library.name}.source"
     if not known.exists():
@@ -44,7 +44,7 @@ def source_of(library: Library, root: Path) -> tuple[Path, str]:
 
 
 def _from_rawpy(root: Path) -> tuple[Path, str]:
-    """The very source that the wheel of rawpy is built from."""
+    """Fetch the source that the wheel of rawpy is built from."""
     release = metadata.version("rawpy")
     place = root / "sources" / "rawpy"
     shutil.rmtree(place, ignore_errors=True)
@@ -83,14 +83,14 @@ def _has_pip(python: str) -> bool:
 
 
 def _from_debian(package: str, root: Path) -> tuple[Path, str]:
-    """A source package, unpacked and with Debian's patches, and its version."""
+    """Fetch a source package, unpacked and with Debian's patches, and return its version as well."""
     place = root / "sources" / package
     said = ""
     for suite in SUITES:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         try:
-            for part in ("--tar-only", "--diff-only"):  # the description beside them is not needed
+            for part in ("--tar-only", "--diff-only"):  # the description is not needed
                 call(["apt-get", *_apt(root), part, "source", f"{package}/{suite}"], place)
         except BuildError as error:
             said = str(error)
@@ -113,7 +113,7 @@ def _from_debian(package: str, root: Path) -> tuple[Path, str]:
 
 
 def _apt(root: Path) -> list[str]:
-    """Options for an apt that knows the sources of newer suites; the machine's own settings are not touched."""
+    """Return options for an apt that knows the sources of newer suites, without changing the machine's settings."""
     place = root / "apt"
     options = ["-qq", "-o", f"Dir::Etc::SourceList={place}/sources.list", "-o", "Dir::Etc::SourceParts=-"]
     options += ["-o", f"Dir::State::Lists={place}/lists", "-o", f"Dir::Cache={place}/cache"]
@@ -128,9 +128,9 @@ def _apt(root: Path) -> list[str]:
 
 
 def _debian_site() -> str:
-    """Where this machine gets Debian's packages from."""
+    """Return where this machine gets Debian's packages from."""
     done = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN) $(CODENAME)"],  # noqa: S607 -- wherever apt is
+        ["apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN) $(CODENAME)"],  # noqa: S607 -- found on the path
         capture_output=True,
         text=True,
         check=False,
@@ -152,9 +152,9 @@ def call(command: list[str], place: Path, variables: dict[str, str] | None = Non
     """Run a command that must succeed.
 
     Args:
-        command: with its arguments.
-        place: where it runs.
-        variables: beside those that are there.
+        command: command with its arguments.
+        place: working directory.
+        variables: additional environment variables.
 
     Raises:
         BuildError: it is not installed, or failed.

@@ -1,10 +1,11 @@
-"""Disks that fail, by kind of fault, place and what is to become of originals; prints a table.
+"""Disks that fail, by kind of fault, place, and setting for originals; prints a table.
 
     python -m torture.disk [--fault read-only]
 
-For each combination a daemon of its own runs on small disks of its own. Pictures land while the fault lasts; then
-it is taken away, and nothing else is done. What must hold: the daemon lives, rests meanwhile, cuts every picture
-once, leaves nothing staged, no original goes before its cutout is published, and a webhook is told of each picture. Exits with 1 on any violation.
+Each combination has its own daemon on small disks of its own. Pictures come while the fault lasts; then it is removed, and
+nothing else is done. What must hold: the daemon lives, pauses meanwhile, cuts every picture once, leaves nothing staged, no
+original is removed before its cutout is published, and a webhook gets a message about each picture. Exits with 1 on any
+violation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PLACES: Final = ("output", "sidecars", "state", "kept", "output+sidecars+state+kept")
-# The journal is open for writing, so nobody can make its file system read-only.
+# The journal is open for writing, so its file system cannot be made read-only.
 PLACES_BY_KIND: Final = {
     "full": PLACES,
     "one block free": PLACES,
@@ -40,15 +41,15 @@ PICTURES: Final = 4
 FAULT_S: Final = 20.0
 PATIENCE_S: Final = 120.0
 LOAD: Final = 0.7
-"""Of a core, while the fault lasts; a daemon that cuts in vain takes all it can get."""
+"""Share of a core while the fault lasts; a daemon that cuts in vain takes all it can get."""
 
 
 class Violation(Exception):  # noqa: N818 -- a finding, not an error of ours
-    """A promise that was not kept."""
+    """A broken promise."""
 
 
 def main() -> int:
-    """Run the campaign; returns the exit code."""
+    """Run the campaign. Returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,7 +88,7 @@ def _site(root: Path, disks: Disks, originals: str, receiver: WebhookReceiver) -
 
 
 def _one(site: Site, kind: str, places: list[str], receiver: WebhookReceiver) -> tuple[float, float]:
-    """One fault: the load while it lasts, and how long after its end all is done."""
+    """Run one fault. Returns the load while it lasts, and how long after its end everything is done."""
     daemon = site.start()
     try:
         site.drop("first.jpg")
@@ -159,14 +160,14 @@ def _all_disposed(site: Site) -> bool:
 
 
 def _kept_whole(site: Site) -> bool:
-    """Every original is where it belongs, with the bytes it came with."""
+    """Whether every original is where it belongs, with its own bytes."""
     if site.originals == "delete":
         return True
     where = site.view["kept" if site.originals == "move" else "input"]
     return all((where / name).read_bytes() == content for name, content in site.dropped.items())
 
 
-def _demand(holds: bool, what: str) -> None:  # noqa: FBT001 -- reads as what it is
+def _demand(holds: bool, what: str) -> None:  # noqa: FBT001 -- reads like an assertion
     if not holds:
         raise Violation(what)
 

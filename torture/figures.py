@@ -1,6 +1,6 @@
-"""What a campaign found out: counts, and every violation in words.
+"""The figures of a campaign: counts, and every violation in words.
 
-It draws no conclusions but one: a campaign with a violation has failed.
+It draws one conclusion only: a campaign with a violation has failed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class Figures:
 
     Attributes:
         campaign: name of its module.
-        promise: what was to hold, in a few words.
-        counts: what was done how often, the seed among them, in the order to be shown.
-        violations: one line each; none if the promise was kept.
+        promise: what must hold, in a few words.
+        counts: numbers of what was done, including the seed, in the order of display.
+        violations: one line each; empty if the promise was kept.
     """
 
     campaign: str
@@ -29,7 +29,7 @@ class Figures:
 
 
 def report(figures: Figures) -> int:
-    """Print figures as one line of JSON, and violations for people; returns the exit code."""
+    """Print figures as one line of JSON, and violations for people. Returns the exit code."""
     for violation in figures.violations:
         print(f"VIOLATION {figures.campaign}: {violation}", file=sys.stderr)
     print(json.dumps(asdict(figures)), flush=True)
@@ -37,12 +37,12 @@ def report(figures: Figures) -> int:
 
 
 def note(text: str) -> None:
-    """Say how far a campaign has come."""
+    """Print the progress of a campaign."""
     print(text, file=sys.stderr, flush=True)
 
 
 def read(line: str) -> Figures | None:
-    """What ``report`` printed; None if the line is something else."""
+    """Parse the output of ``report``; None if the line is something else."""
     try:
         fields = json.loads(line)
         return Figures(**(fields | {"violations": tuple(fields["violations"])}))
@@ -51,7 +51,7 @@ def read(line: str) -> Figures | None:
 
 
 def table(rows: list[Figures]) -> str:
-    """As Markdown, for `docs/reliability.md`."""
+    """Return a Markdown table, for `docs/reliability.md`."""
     lines = ["| campaign | promise | figures | violations |", "| --- | --- | --- | --- |"]
     for row in rows:
         counts = ", ".join(f"{name} {value}" for name, value in row.counts.items())

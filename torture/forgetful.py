@@ -1,11 +1,11 @@
 """A file system that forgets: after a crash it holds what was synced, and of the rest nothing, some, or torn pages.
 
-A file's bytes are on the disk only once the file was synced, a name only once its directory was: both as POSIX
-has it, and harsher than most file systems are. After ALICE (Pillai et al., OSDI 2014) and LazyFS.
+The bytes of a file are durable only once the file was synced, a name only once its directory was: as in POSIX, and stricter
+than most file systems. After ALICE (Pillai et al., OSDI 2014) and LazyFS.
 
     python -m torture.forgetful MOUNTPOINT
 
-obeys commands on standard input, each answered by a line: ``reset``, ``sync``, ``arm COUNT MODE SEED`` (power is cut
+reads commands from standard input and answers each with a line: ``reset``, ``sync``, ``arm COUNT MODE SEED`` (the power is cut
 before the COUNT-th change from now on; 0: never), ``state``, ``crash``. It holds everything in memory, and judges nothing.
 """
 
@@ -31,19 +31,19 @@ _FREE_BLOCKS = 1 << 22
 
 
 class Mode(StrEnum):
-    """What becomes of what was not synced."""
+    """What becomes of data that was not synced."""
 
-    NONE = "none"  # all of it is lost
+    NONE = "none"  # it is lost
     SOME = "some"  # of each directory's changes the first few are kept, of each file all or nothing
     TORN = "torn"  # likewise, and of each file any of its pages
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A file or a directory: as it is, and as it would be after a crash.
+    """A file or a directory: its current state, and its state after a crash.
 
     Attributes:
-        pending: changes of a directory since it was synced, in their order: a name, and what it stands for then.
+        pending: changes of a directory since it was synced, in order: a name, and its new node.
     """
 
     mode: int
@@ -57,11 +57,11 @@ class Node:
 
     @property
     def is_directory(self) -> bool:
-        """Whether it has names instead of bytes."""
+        """Whether it is a directory."""
         return stat.S_ISDIR(self.mode)
 
     def set_name(self, name: str, node: Node | None) -> None:
-        """Change a directory."""
+        """Set or remove a name of a directory."""
         if node is None:
             del self.names[name]
         else:
@@ -70,13 +70,13 @@ class Node:
         self.mtime_ns = time.time_ns()
 
     def sync(self) -> None:
-        """What is, stays."""
+        """Make the current state durable."""
         self.durable = bytes(self.live)
         self.durable_names = dict(self.names)
         self.pending.clear()
 
     def after_crash(self, mode: Mode, chance: random.Random, known: dict[int, Node]) -> Node:
-        """What is left of it, and of all beneath; a node with two names stays one."""
+        """Return what is left of it and of everything below; a node with two names stays one."""
         if self.ino in known:
             return known[self.ino]
         left = Node(mode=self.mode, ino=self.ino, mtime_ns=self.mtime_ns)
@@ -108,7 +108,7 @@ class Node:
 
 
 class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no types
-    """The file system's operations, one at a time."""
+    """The operations of the file system, one at a time."""
 
     use_ns = True
 
@@ -126,10 +126,10 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
     def _new(self, mode: int) -> Node:
         return Node(mode=mode, ino=next(self._inos), mtime_ns=time.time_ns())
 
-    # What the campaign says
+    # Commands of the campaign
 
     def obey(self, line: str) -> str:
-        """Carry a command out; returns the answer."""
+        """Carry a command out. Returns the answer."""
         verb, *words = line.split()
         with self.turn:
             match verb:
@@ -159,14 +159,14 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
             self._sync_all(one)
 
     def _change(self) -> None:
-        """Count a change that is about to be made; once the power is cut there are none."""
+        """Count a change before it is made; once the power is cut there are none."""
         self._count += 1
         if self._left is None and self._cut_at and self._count >= self._cut_at:
             self._left = self._rest()
         if self._left is not None:
             raise mfusepy.FuseOSError(errno.EIO)
 
-    # What the kernel says
+    # Operations of the kernel
 
     def _find(self, path: str) -> Node:
         node = self._root
@@ -182,7 +182,7 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         return self._find(parent), name
 
     def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
-        """Attributes."""
+        """Return attributes."""
         node = self._open[fh] if fh is not None and fh in self._open else self._find(path or "")
         return {
             "st_mode": node.mode,
@@ -197,13 +197,13 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         }
 
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:  # noqa: ARG002 -- mfusepy's
-        """Names, with numbers: what has none is passed over."""
+        """List names, with numbers, without which an entry is skipped."""
         node = self._find(path)
         there = {".": node, "..": node, **node.names}
         return [(name, {"st_mode": one.mode, "st_ino": one.ino}, 0) for name, one in there.items()]
 
     def statfs(self, path: str) -> dict[str, int]:  # noqa: ARG002
-        """There is room."""
+        """Report free space."""
         return {
             "f_bsize": PAGE,
             "f_frsize": PAGE,
@@ -213,13 +213,13 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         }
 
     def mkdir(self, path: str, mode: int) -> None:
-        """A new directory."""
+        """Create a directory."""
         parent, name = self._parent(path)
         self._change()
         parent.set_name(name, self._new(stat.S_IFDIR | mode))
 
     def create(self, path: str, mode: int, fi: Any = None) -> int:  # noqa: ANN401, ARG002
-        """A new file."""
+        """Create a file."""
         parent, name = self._parent(path)
         self._change()
         node = self._new(stat.S_IFREG | mode)
@@ -227,7 +227,7 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         return self._opened(node)
 
     def open(self, path: str, flags: int) -> int:
-        """An open file; libfuse 3 leaves it to us to empty it where that was asked for."""
+        """Open a file; with libfuse 3, truncation on opening is up to us."""
         node = self._find(path)
         if flags & os.O_TRUNC and node.live:
             self.truncate(path, 0)
@@ -239,11 +239,11 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         return handle
 
     def release(self, path: str | None, fh: int) -> None:  # noqa: ARG002
-        """Closed; nothing is synced by that."""
+        """Close a file; this syncs nothing."""
         self._open.pop(fh, None)
 
     def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:  # noqa: ARG002
-        """Bytes."""
+        """Read bytes."""
         return bytes(self._held(fh).live[offset : offset + size])
 
     def _held(self, fh: int) -> Node:
@@ -252,7 +252,7 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         return self._open[fh]
 
     def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:  # noqa: ARG002
-        """Bytes, not synced."""
+        """Write bytes, without syncing them."""
         node = self._held(fh)
         self._change()
         node.live.extend(b"\0" * (offset - len(node.live)))
@@ -261,7 +261,7 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         return len(data)
 
     def truncate(self, path: str | None, length: int, fh: int | None = None) -> None:
-        """A new size, not synced."""
+        """Set the size, without syncing it."""
         node = self._held(fh) if fh is not None else self._find(path or "")
         self._change()
         del node.live[length:]
@@ -269,26 +269,26 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         node.mtime_ns = time.time_ns()
 
     def fsync(self, path: str | None, datasync: int, fh: int) -> None:  # noqa: ARG002
-        """A file's bytes are on the disk; its name need not be."""
+        """Make the bytes of a file durable; its name need not be."""
         node = self._held(fh)
         self._change()
         node.sync()
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> None:  # noqa: ARG002
-        """A directory's names are on the disk."""
+        """Make the names of a directory durable."""
         node = self._find(path)
         self._change()
         node.sync()
 
     def unlink(self, path: str) -> None:
-        """A name less."""
+        """Remove a name."""
         parent, name = self._parent(path)
         self._find(path)
         self._change()
         parent.set_name(name, None)
 
     def rmdir(self, path: str) -> None:
-        """A directory less."""
+        """Remove a directory."""
         parent, name = self._parent(path)
         if self._find(path).names:
             raise mfusepy.FuseOSError(errno.ENOTEMPTY)
@@ -296,7 +296,7 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         parent.set_name(name, None)
 
     def rename(self, old: str, new: str) -> None:
-        """A change in each of two directories, which the disk may see one without the other."""
+        """Rename: a change in each of two directories, of which the disk may have one without the other."""
         before, name = self._parent(old)
         after, new_name = self._parent(new)
         node = self._find(old)
@@ -305,7 +305,7 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         before.set_name(name, None)
 
     def link(self, target: str, source: str) -> None:
-        """A second name."""
+        """Add a second name."""
         parent, name = self._parent(target)
         if name in parent.names:
             raise mfusepy.FuseOSError(errno.EEXIST)
@@ -314,19 +314,19 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
         parent.set_name(name, node)
 
     def chmod(self, path: str, mode: int) -> None:
-        """Permissions, which are not forgotten."""
+        """Set permissions, which are always durable."""
         node = self._find(path)
         node.mode = stat.S_IFMT(node.mode) | stat.S_IMODE(mode)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        """Whose it is: always root's."""
+        """Ignore the owner, which is always root."""
 
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
-        """Times, which are not forgotten."""
+        """Set times, which are always durable."""
         self._find(path).mtime_ns = times[1] if times else time.time_ns()
 
     def exists(self, path: str) -> bool:
-        """Whether something has the name."""
+        """Whether a name exists."""
         try:
             self._find(path)
         except mfusepy.FuseOSError:
@@ -335,14 +335,14 @@ class Forgetful(mfusepy.Operations):  # type: ignore[misc]  # mfusepy ships no t
 
 
 class Mount(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy ships no types
-    """mfusepy passes over a rename's flags, by which the new name must be free; and the campaign speaks in between."""
+    """Adds what mfusepy lacks: the flags of a rename, which may require a free name; and the commands of the campaign."""
 
     def _wrapper(self, func: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 -- as mfusepy calls it
         with self.operations.turn:
             return super()._wrapper(func, *arguments, **named)
 
     def rename_fuse_3(self, old: bytes, new: bytes, flags: int) -> int:
-        """renameat2."""
+        """Handle renameat2."""
         if flags & ~_NOREPLACE:
             return -errno.EINVAL
         if flags and self.operations.exists(new.decode(self.encoding, self.errors)):
@@ -351,7 +351,7 @@ class Mount(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy ships no types
 
 
 def main(mountpoint: str) -> None:
-    """Mount it, and obey."""
+    """Mount the file system, and carry commands out."""
     system = Forgetful()
 
     def listen() -> None:

@@ -1,8 +1,8 @@
-"""Broken files of every format before the decoders, in workers behind their sandbox: each gets a verdict with a reason.
+"""Broken files of every format, decoded in sandboxed workers: each gets a verdict with a reason.
 
 python -m torture.fuzz [FILES [SEED [KEEP]]]
 
-Files that cost a worker, or whose verdict makes no sense, are kept in the directory KEEP if one is named.
+Files that kill a worker, or whose verdict makes no sense, are kept in the directory KEEP if it is given.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torture.figures import Figures, note, report
 FILES = 20_000
 SEED = 1
 WORKERS = 2
-MOST_LOST = 0.002  # a worker is there to be lost over a file, but not often
+MOST_LOST = 0.002  # a file may kill a worker, but rarely
 
 
 def main() -> int:
-    """Run."""
+    """Run the campaign."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else FILES
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
     keep = Path(sys.argv[3]) if len(sys.argv) > 3 else None

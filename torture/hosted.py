@@ -1,9 +1,9 @@
-"""The hosted route at its full pace, and killed again and again: nothing is lost, and nothing is paid twice.
+"""The hosted route at full speed, and killed again and again: nothing is lost, and nothing is paid twice.
 
     python -m torture.hosted [--pictures 200] [--kills 20]
 
-A service on loopback takes a second for each picture and lets 8 in at once. First all pictures go through in one run;
-then the daemon and its uploader are killed at moments that are drawn, until the rest is done.
+A service on loopback takes a second for each picture and accepts 8 at once. First all pictures go through in one run; then the
+daemon and its uploader are killed at random moments until everything is done.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ KILL_PROMISE: Final = "killed at any moment: each picture is done or shown as un
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Folders and configuration of one campaign."""
+    """The folders and the configuration of one campaign."""
 
     root: Path
     server: HostedServer
 
     @property
     def hosted(self) -> Path:
-        """What the uploader sees."""
+        """The uploader's directory."""
         return self.root / "state/hosted"
 
     def begin(self, pictures: int) -> None:
-        """Write the configuration, and small pictures that are all different."""
+        """Write the configuration, and small pictures that all differ."""
         for name in ("in", "out"):
             (self.root / name).mkdir(parents=True)
         (self.root / "cutoutd.toml").write_text(
@@ -68,7 +68,7 @@ class Place:
             os.utime(path, (time.time() - 60,) * 2)
 
     def start(self) -> subprocess.Popen[bytes]:
-        """The real command."""
+        """Start the real command."""
         command = [
             sys.executable,
             "-P",
@@ -89,7 +89,7 @@ class Place:
             )
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """Daemon and uploader at once."""
+        """Kill daemon and uploader at once."""
         with suppress(OSError, ValueError, KeyError, TypeError, ProcessLookupError):
             os.kill(json.loads((self.hosted / "status.json").read_text("ascii"))["pid"], signal.SIGKILL)
         with suppress(ProcessLookupError):
@@ -97,7 +97,7 @@ class Place:
         process.wait()
 
     def states(self) -> Counter[str]:
-        """How the jobs stand."""
+        """Return the number of jobs by state."""
         connection = sqlite3.connect(self.root / "state/journal.sqlite")
         try:
             return Counter(
@@ -107,7 +107,7 @@ class Place:
             connection.close()
 
     def wrong(self, pictures: int) -> list[str]:
-        """What is not as it should be at the end."""
+        """Return what is wrong at the end."""
         states = self.states()
         results = len(list((self.root / "out").glob("*.png")))
         found = []
@@ -123,7 +123,7 @@ class Place:
 
 
 def pace(root: Path, pictures: int) -> Figures:
-    """All of them in one run."""
+    """Upload all pictures in one run."""
     with HostedServer(delay_s=SECONDS, at_once=AT_ONCE) as server:
         place = Place(root / "pace", server)
         place.begin(pictures)
@@ -149,7 +149,7 @@ def pace(root: Path, pictures: int) -> Figures:
 
 
 def kills(root: Path, times: int) -> Figures:
-    """Killed until all is done."""
+    """Kill the processes until everything is done."""
     rng = random.Random(SEED)
     pictures = 15 * times
     with HostedServer(delay_s=0.3) as server:
@@ -189,7 +189,7 @@ def kills(root: Path, times: int) -> Figures:
 
 
 def main(arguments: list[str]) -> int:
-    """Run both."""
+    """Run both parts."""
     parser = argparse.ArgumentParser(prog="python -m torture.hosted")
     parser.add_argument("--pictures", type=int, default=200, help="of the first part; 0 leaves it out")
     parser.add_argument("--kills", type=int, default=20)

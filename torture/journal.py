@@ -1,9 +1,9 @@
 """The journal at its limits: bursts, damage, many jobs, unfair folders.
 
-    python -m torture.journal                    all of it
-    python -m torture.journal scale burst        some of it
+    python -m torture.journal                    all parts
+    python -m torture.journal scale burst        some of them
 
-Costs are processor time, not wall time, so that a busy machine does not make them look worse than they are.
+Costs are processor time, not wall time, so that a busy machine does not distort them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _pause(place: Place) -> None:
 
 
 def burst(root: Path) -> Figures:
-    """100,000 files at once, while the daemon is stopped, so that the kernel's queue of events must overflow."""
+    """Add 100,000 files at once while the daemon is stopped, so that the kernel's queue of events overflows."""
     place = _place(root, _hot(root, "f", "settle_s = 1.0"))
     running = place.start()
     wrong: list[str] = []
@@ -92,7 +92,7 @@ def burst(root: Path) -> Figures:
             wait_until(lambda: _count(place) >= BURST, "all rows", timeout_s=3 * ACCEPTED_WITHIN_S)
         took_s = time.monotonic() - quiet_s
         spent_s = cpu_s(running.pid) - before_s
-        time.sleep(5)  # for what might come twice
+        time.sleep(5)  # for anything that might come twice
         seen = sample(running.pid, 0)
         rows = _rows(place)
         paths = {row[1] for row in rows}
@@ -121,7 +121,7 @@ def burst(root: Path) -> Figures:
 
 
 def start(root: Path) -> Figures:
-    """A start with 100,000 jobs in the journal and as many files in the folder."""
+    """Start with 100,000 jobs in the journal and as many files in the folder."""
     place = _place(root, _hot(root, "f"))
     count = SIZES[-1]
     links(root / "f/in", count)
@@ -182,7 +182,7 @@ def _is_ready(place: Place) -> bool:
 
 
 def fairness(root: Path) -> Figures:
-    """10,000 wait in one folder: a file in another, and the newest in a third, are cut within two jobs' time."""
+    """Check fairness: 10,000 wait in one folder; a file in another, and the newest in a third, are cut within two jobs' time."""
     crowd, other, newest = _hot(root, "crowd"), _hot(root, "other"), _hot(root, "newest", 'order = "newest"')
     place = _place(root, crowd, other, newest)
     wrong: list[str] = []
@@ -203,7 +203,7 @@ def fairness(root: Path) -> Figures:
                 1 for row in _rows(place) if row[4] is not None and accepted_us < row[4] < finished_us
             )
             counts[f"jobs that ended before the one in {hot.name}"] = between
-            # In its own folder's turn, and two others have theirs.
+            # It waits for a turn of its own folder, and of two others.
             allowed = 2 + (hot is newest)
             if between > allowed:
                 wrong.append(
@@ -227,7 +227,7 @@ def _finished(place: Place, folder: str) -> tuple[int, int] | None:
 
 
 def damage(root: Path) -> Figures:
-    """Bytes flipped under the real daemon, up and down, again and again: no result twice, none lost."""
+    """Flip bytes of the journal while the real daemon runs or not, again and again: no result is made twice, none lost."""
     place = _place(root, _hot(root, "f", "settle_s = 0.1", "rescan_interval_s = 2"))
     source, output = root / "f/in", root / "f/out"
     draw = random.Random(SEED)
@@ -309,7 +309,7 @@ CAMPAIGNS: Final[dict[str, Callable[[Path], Figures]]] = {
 
 
 def main(names: list[str]) -> int:
-    """Run those that are named, or all; one line of figures at the end."""
+    """Run the named parts, or all, and print one line of figures at the end."""
     violations: list[str] = []
     counts: dict[str, Any] = {}
     for name in names or CAMPAIGNS:

@@ -1,15 +1,14 @@
-"""Kills the daemon before every call by which it changes a disk, one at a time, and checks what the next run makes of it.
+"""Kills the daemon before every call that changes a disk, one at a time, and checks what the next run makes of it.
 
     python -m torture.killpoints [--jobs 2] [--scenario NAME ...]
 
-First each scenario runs once under strace, which shows its straight line. Then each call of it is struck by strace's
-SIGKILL, in a run of its own from the same beginning; the journal and the folders are looked at as they were left,
-the daemon runs to its end untouched, and the invariants are checked. Two ways to be struck: from the start of the
-process on ("start"), or in one thread of a daemon that is up ("thread"), so that no other thread reaches the same
-count first.
+First each scenario runs once under strace, which records its calls. Then strace sends SIGKILL at each of these calls, in a
+separate run from the same beginning; the journal and the folders are examined as they were left, the daemon runs to its end
+undisturbed, and the invariants are checked. There are two ways to kill: with strace from the start of the process
+("start"), or in one thread of a running daemon ("thread"), so that no other thread reaches the same count first.
 
-A point counts as distinct by the call, its file, its thread, and the state: of every job, of the journal's
-transaction, and which files were staged or had their names.
+A point counts as distinct by the call, its file, its thread, and the state: of every job, of the journal's transaction, and
+which files were staged or had their names.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ PROMISE = "killed before any call that changes a disk: nothing lost, doubled, to
 
 
 def enumerate_points(lane: Lane) -> Iterator[tuple[str, Point]]:
-    """Every call of the straight line that can be struck, with what tells it from those of other scenarios.
+    """Yield every call of the undisturbed run at which it can be killed, with a key that distinguishes scenarios.
 
     Raises:
-        RuntimeError: a thread whose calls are to be struck is not recognised.
+        RuntimeError: a thread whose calls are wanted is not recognised.
     """
     found, threads = lane.straight_line()
     names = role_names(found, {threads[0]: "supervisor", threads[-1]: "worker"} if threads else {})
@@ -74,7 +73,7 @@ def enumerate_points(lane: Lane) -> Iterator[tuple[str, Point]]:
 
 
 def state_of(site: Site) -> str:
-    """What a killed daemon left: the journal's transaction, every job's state, the files."""
+    """Return what a killed daemon left: the journal's transaction, every job's state, the files."""
     with tempfile.TemporaryDirectory() as directory:
         hot = "no transaction"
         for name in ("journal.sqlite", "journal.sqlite-journal"):
@@ -110,7 +109,7 @@ def _jobs(journal: Path) -> list[str]:
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, over all scenarios."""
+    """The findings over all scenarios."""
 
     kills: int = 0
     missed: list[str] = field(default_factory=list)
@@ -121,7 +120,7 @@ class Findings:
 
 
 def try_point(lane: Lane, point: Point, findings: Findings) -> None:
-    """Kill there, look, let it run to its end, check."""
+    """Kill the daemon at a point, examine what is left, let it run to its end, and check."""
     where = f"{lane.scenario.name}, {point.label}"
     sources = lane.scenario.sources
     try:
@@ -153,14 +152,14 @@ def try_point(lane: Lane, point: Point, findings: Findings) -> None:
 
 
 def run(scenarios: Sequence[Scenario], *, jobs: int, base: Path, elsewhere: Path, limit: int = 0) -> Findings:
-    """Strike every point of every scenario.
+    """Kill at every point of every scenario.
 
     Args:
-        scenarios: which.
-        jobs: how many lanes run beside each other.
-        base: a directory for the lanes,
-        elsewhere: and one on another file system.
-        limit: at most so many points of each; 0: all.
+        scenarios: the scenarios.
+        jobs: number of parallel lanes.
+        base: directory for the lanes.
+        elsewhere: directory on another file system.
+        limit: greatest number of points of each scenario; 0: all.
     """
     findings = Findings()
     seen: set[str] = set()
@@ -206,7 +205,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=0, help="at most so many points of each scenario")
     chosen = parser.parse_args()
     scenarios = [one for one in SCENARIOS if not chosen.scenario or one.name in chosen.scenario]
-    memory = Path("/dev/shm")  # noqa: S108 -- quick, and another file system than the temporary directory's
+    memory = Path("/dev/shm")  # noqa: S108 -- fast, and another file system than the temporary directory's
     with (
         tempfile.TemporaryDirectory(prefix="cutoutd-killpoints-", dir=memory) as base,
         tempfile.TemporaryDirectory(prefix="cutoutd-killpoints-") as elsewhere,

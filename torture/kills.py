@@ -1,9 +1,9 @@
-"""Kills the whole daemon, again and again, at moments that are drawn, while pictures come, change and go.
+"""Kills the whole daemon at random moments, again and again, while pictures come, change and go.
 
     python -m torture.kills [--kills 510] [--seed N] [--jobs 2]
 
-Every process of the daemon is killed at once; now and then a single worker is, and the daemon has to go on.
-After every few kills a run comes to its end untouched, and the invariants are checked.
+Every process of the daemon is killed at once; now and then only one worker is, and the daemon must go on. After every few kills
+a run comes to its end undisturbed, and the invariants are checked.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 PROMISE = "every process killed at any moment: nothing lost, doubled, torn or left over"
 KILLS_PER_CHECK = 5
-"""A picture that the daemon died over six times is set aside, as it should be."""
+"""A picture over which the daemon died six times is quarantined, as intended."""
 
 KILLS_PER_SITE = 30
 REST_S = 600.0
 START_S, WORK_S, PATIENCE_S = 1.5, 1.0, 20.0
-"""Some kills hit the start; the others come so soon after a worker has begun."""
+"""Some kills hit the start; the others come soon after a worker has begun."""
 
 KINDS: tuple[tuple[str, tuple[str, ...], Kept], ...] = (
     ("keep", (), Kept.KEEP),
@@ -52,7 +52,7 @@ _BLAMED = "SELECT 1 FROM job WHERE attempts > 0 AND state NOT IN ('done', 'revie
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, over all lanes."""
+    """The findings over all lanes."""
 
     kills: int = 0
     busy: int = 0
@@ -66,7 +66,7 @@ class Findings:
 
 @dataclass(slots=True)
 class Lane:
-    """One site, and what was put into it."""
+    """One site, and the pictures that were put into it."""
 
     site: Site
     kept: Kept
@@ -77,12 +77,12 @@ class Lane:
     versions: int = 0
 
     def stir(self) -> None:
-        """Pictures come; some are replaced, some deleted, some are no pictures or have no subject."""
+        """Add pictures, replace or delete some; some are no pictures or have no subject."""
         for _ in range(self.chance.randint(0, 2)):
             self.number += 1
             self._put(f"{self.chance.choice(('', 'x/', 'x/y/'))}{self.number}")
         names = sorted(name for name, source in self.sources.items() if source.fate is not Fate.WITHDRAWN)
-        # Where originals are put away, a new file under a used name is another picture, with a result of its own.
+        # Where originals are moved, a new file under a used name is another picture, with a result of its own.
         if names and self.kept is Kept.KEEP and self.chance.random() < 0.5:
             name = self.chance.choice(names)
             if name.endswith(".jpg") and self.sources[name].fate is Fate.CUT:
@@ -94,14 +94,14 @@ class Lane:
 
     def _put(self, stem: str, *, always_cut: bool = False) -> None:
         draw = self.chance.random() if not always_cut else 1.0
-        # Each with bytes of its own, so that one is never taken for another.
+        # Each with bytes of its own, so that two pictures are never identical.
         unique = f"{stem} {self.chance.random()}".encode()
         if draw < 0.1:
             name, source = f"{stem}.jpg", Source(content=broken() + unique, fate=Fate.FAILED)
         elif draw < 0.2:
             name, source = f"{stem}.png", Source(content=empty_scene() + unique, fate=Fate.REVIEW)
         else:
-            # Of pixels of its own: what differs in other bytes alone is not cut again.
+            # With pixels of its own: a file that differs in other bytes only is not cut again.
             name = f"{stem}.jpg"
             source = Source(content=jpeg(self.versions % 4, 55 + self.versions // 4 % 40) + unique)
             self.versions += 1
@@ -111,7 +111,7 @@ class Lane:
             self.findings.pictures += 1
 
     def kill_once(self) -> None:
-        """Start, let it work for a while, kill."""
+        """Start the daemon, let it work for a while, and kill it."""
         running, at_once = self.site.start(), False
         if self.chance.random() < 0.3:
             time.sleep(self.chance.uniform(0.1, START_S))
@@ -140,7 +140,7 @@ class Lane:
         )
 
     def _wait_for_work(self, running: Running) -> None:
-        """Until this run's workers are up, and one has a picture."""
+        """Wait until this run's workers are up, and one has a picture."""
         end = time.monotonic() + PATIENCE_S
         while not self._is_at_work(running) and time.monotonic() < end:
             time.sleep(0.05)
@@ -155,7 +155,7 @@ class Lane:
         return is_up and any(row["session"] == said["run"] for row in rows)
 
     def _wait_for_a_sidecar(self) -> None:
-        """A staged sidecar: the plan is being written down, and the renames follow within milliseconds."""
+        """Wait for a staged sidecar: the plan is being recorded, and the renames follow within milliseconds."""
         end = time.monotonic() + PATIENCE_S
         while not any(self.site.output.glob(".cutoutd-staging/*/*.json")) and time.monotonic() < end:
             time.sleep(0.001)
@@ -163,7 +163,7 @@ class Lane:
 
     def _kill_a_worker(self, running: Running) -> None:
         workers = [pid for pid in family(running.pid) if pid != running.pid]
-        # Twice over one picture would be the picture's fault, as far as anybody can tell.
+        # Two deaths over one picture would be attributed to the picture.
         if workers and not self._has_been_blamed():
             with suppress(ProcessLookupError):
                 os.kill(self.chance.choice(workers), signal.SIGKILL)
@@ -176,7 +176,7 @@ class Lane:
         return True
 
     def check(self) -> None:
-        """Let it come to rest, and look."""
+        """Let the daemon finish, and check."""
         try:
             code = self.site.settle(timeout_s=REST_S)
             self._blame([f"the last run ended with {code}"] if code not in (0, 1) else [], "at rest")
@@ -196,7 +196,7 @@ class Lane:
 
 
 def torture(number: int, kills: int, seed: int, base: Path, findings: Findings) -> None:
-    """So many kills in one lane, a new site every so often."""
+    """Make so many kills in one lane, with a new site now and then."""
     chance = random.Random(seed * 1000 + number)
     done = 0
     while done < kills:

@@ -1,4 +1,4 @@
-"""One site that a scenario happens on again and again, from the same beginning, under strace.
+"""A site on which a scenario runs again and again, from the same beginning, under strace.
 
 It judges nothing; the campaigns do.
 """
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from torture.scenarios import Drops, Renames, Scenario
 
 REACH_S = 20.0
-"""So long a daemon under strace may take to come to its end."""
+"""Time for a daemon under strace to come to its end."""
 
 AFTERMATH_S = 0.7
-"""And to the last call of a job that is over already."""
+"""Time for the last calls of a job that has ended already."""
 
 _STRACE = ("strace", "-f", "-qq", "-y")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A call to be struck.
+    """A call at which to kill or fail.
 
     Attributes:
-        role: of its thread.
-        thread: its place among the daemon's threads, by age; for ``by = "thread"``.
-        label: for people.
+        role: role of its thread.
+        thread: place of the thread among the daemon's threads, by age; for ``by = "thread"``.
+        label: description for people.
     """
 
     role: str
@@ -53,7 +53,7 @@ class Point:
 
 @dataclass(slots=True)
 class Lane:
-    """One site that is put back to its beginning before each point; lanes run beside each other."""
+    """A site that is reset before each point; lanes run in parallel."""
 
     scenario: Scenario
     root: Path
@@ -117,14 +117,14 @@ class Lane:
         return told.untold(self.receiver, [row for row in self.site.journal() if row["newest"]])
 
     def cut_again(self) -> list[str]:
-        """Which results of earlier runs are not those any more although nothing but names has changed."""
+        """Return the results of earlier runs that have changed although only names did."""
         if not self.scenario.renames:
             return []
         now = self._looked_at()
         return [f"cut again: {sha256}" for sha256, ms in self._times.items() if now.get(sha256) != ms]
 
     def _looked_at(self) -> dict[str, float]:
-        """How long a model looked at each picture: a second look takes another time."""
+        """Return the duration of inference for each picture, which differs if it runs again."""
         documents = [json.loads(path.read_bytes()) for path in self.site.sidecars.rglob("*.png.json")]
         return {one["source"]["sha256"]: one["timings_ms"]["infer"] for one in documents}
 
@@ -133,7 +133,7 @@ class Lane:
             (self.site.input / before).rename(self.site.input / after)
 
     def _arrive(self) -> None:
-        """Give the daemon what it gets to do, unless that was asked for."""
+        """Give the daemon its work, unless that was done by a command."""
         if self.scenario.hands_in:
             for name, source in self.scenario.arrivals:
                 self.site.hand_in(name, source.content, source.options)
@@ -142,7 +142,7 @@ class Lane:
             self._rename(self.scenario.renames)
 
     def _ask(self) -> None:
-        """Ask for what the daemon is to do when it starts."""
+        """Send the commands that the daemon is to carry out at its start."""
         for words in self.scenario.asks:
             subprocess.run(
                 self.site.command(*words), env=self.site.environment(), check=True, capture_output=True
@@ -153,13 +153,13 @@ class Lane:
             self.site.drop(name, source.content)
 
     def reset(self) -> None:
-        """Back to the beginning."""
+        """Reset the site."""
         if self.receiver is not None:
             self.receiver.seen.clear()
         for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
         if self.scenario.before and (self.scenario.crash is None or self.scenario.renames):
-            # Copies are other files than those that were cut, and what overwrites one is another picture.
+            # A copy is another file than the one that was cut, and overwriting with it would make another picture.
             self.site = self._make()
             self._run_before()
             self._crash()
@@ -170,7 +170,7 @@ class Lane:
                 shutil.copytree(_saved(place), place, symlinks=True)
 
     def straight_line(self) -> tuple[list[Call], list[int]]:
-        """All that one undisturbed run does, and the threads of a daemon that is up."""
+        """Return all calls of one undisturbed run, and the threads of a running daemon."""
         self.reset()
         log = self.root / "strace"
         command = [*_STRACE, "-o", str(log), "-e", f"trace={CALLS}", *self.scenario.faults]
@@ -193,7 +193,7 @@ class Lane:
         return calls(log, str(self.root), str(self.elsewhere)), threads
 
     def _here(self, strike: Strike) -> Strike:
-        """A point of another lane, with this one's path."""
+        """Translate a point of another lane to the paths of this one."""
         for here in (self.root, self.elsewhere):
             if strike.only.startswith(f"{here.parent}/"):
                 beneath = Path(strike.only).relative_to(here.parent).parts[1:]
@@ -201,7 +201,7 @@ class Lane:
         return strike
 
     def refuse(self, point: Point, fault: str, seen: str) -> Path:
-        """Run to the end while one call fails; returns strace's log of the calls that are to be seen."""
+        """Run to the end while one call fails. Returns strace's log of the traced calls."""
         self.reset()
         log = self.root / "strace"
         options = self._here(point.strike).options(fault)
@@ -216,7 +216,7 @@ class Lane:
         return log
 
     def strike(self, point: Point) -> bool:
-        """Run until the daemon is killed at a point; whether it was."""
+        """Run until the daemon is killed at a point. Returns whether it was."""
         self.reset()
         log = self.root / "strace"
         command = [
@@ -224,7 +224,7 @@ class Lane:
             "-o",
             str(log),
             "-e",
-            f"trace={point.strike.call},renameat2,?link,linkat",  # what is not traced is not made to fail
+            f"trace={point.strike.call},renameat2,?link,linkat",  # only traced calls can be made to fail
             *self.scenario.faults,
             *self._here(point.strike).options(),
         ]
@@ -251,7 +251,7 @@ class Lane:
             _wait(lambda: is_struck() or _is_over(self.site, self.scenario), point.label)
             struck = _holds_within(is_struck, AFTERMATH_S)
             if not struck:
-                running.process.terminate()  # the straight line's last calls tidy up
+                running.process.terminate()  # the last calls of the undisturbed run tidy up
                 struck = running.wait(REACH_S) < 0
         finally:
             running.kill()
@@ -260,7 +260,7 @@ class Lane:
 
 
 def _pipes(directory: str, names: list[str]) -> list[str]:
-    """What cannot be copied: by such a one the daemon is woken, which makes it anew."""
+    """Return names that cannot be copied: a pipe that wakes the daemon, which makes it again."""
     return [name for name in names if Path(directory, name).is_fifo()]
 
 
@@ -269,7 +269,7 @@ def _saved(place: Path) -> Path:
 
 
 def _threads_when_ready(site: Site, running: Running) -> list[int]:
-    """The daemon's threads, the oldest first, and its worker at the end."""
+    """Return the daemon's threads, the oldest first, and its worker at the end."""
 
     def is_ready() -> bool:
         try:
@@ -285,7 +285,7 @@ def _threads_when_ready(site: Site, running: Running) -> list[int]:
 
 
 def _attach(running: Running, command: Sequence[str], threads: Sequence[int]) -> Running:
-    """Have strace follow threads of a daemon that is up."""
+    """Attach strace to threads of a running daemon."""
     chosen = [word for thread in threads for word in ("-p", str(thread))]
     without_children = [word for word in command if word != "-f"]
     tracer = Running([*without_children, *chosen], environment=os.environ, log=running.log)
@@ -306,7 +306,7 @@ def _holds_within(condition: Callable[[], bool], limit_s: float) -> bool:
 
 
 def _is_over(site: Site, scenario: Scenario) -> bool:
-    """Whether the journal says of every arrival that it is over; never disturbs the daemon's commits for long."""
+    """Whether every arrival has ended, by the journal, which is read so briefly that commits are not held up."""
     try:
         rows = site.journal()
     except sqlite3.Error:

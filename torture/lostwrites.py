@@ -1,10 +1,10 @@
-"""Cuts the power: every process dies, and of what was not synced nothing, some, or torn pages remain.
+"""Cuts the power: every process dies, and of data that was not synced nothing, some, or torn pages remain.
 
     python -m torture.lostwrites [--crashes 210] [--seed N] [--jobs 2]
 
-State directory, hot folder, output, sidecars and originals lie on `torture.forgetful`. Rounds follow each other on
-one site: pictures arrive, the power is cut before a drawn change to the disk, what is left is held against what the
-daemon had said by then, the daemon runs to its end, and the invariants are checked.
+State directory, hot folder, output, sidecars and originals are on `torture.forgetful`. Each round on a site: pictures arrive,
+the power is cut before a random change to the disk, what is left is compared with what the daemon had logged by then, the
+daemon runs to its end, and the invariants are checked.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from torture.site import Layout, Site, broken, jpeg
 
 PROMISE = "power cut at any change, unsynced writes lost: accepted pictures survive, published ones are whole, none lost"
 ROUNDS = 5
-"""So many on one site, before the next begins with a first start."""
+"""Rounds on one site, before the next begins with a first start."""
 
 CHANGES = 330
-"""A run with two pictures makes about so many, one with a single picture half as many."""
+"""Approximate number of changes of a run with two pictures; one with a single picture makes half as many."""
 
 KINDS = {
     "plain": (),
@@ -49,7 +49,7 @@ _TWO_FORMS = ("[[folder.rendition]]", "[[folder.rendition]]", 'suffix = "_b"')
 
 
 class Disk:
-    """A forgetful file system, mounted for as long as the object is open."""
+    """A forgetful file system, mounted while the object is open."""
 
     def __init__(self, mountpoint: Path) -> None:
         self.mountpoint = mountpoint
@@ -68,7 +68,7 @@ class Disk:
             time.sleep(0.02)
 
     def say(self, command: str) -> str:
-        """Have a command carried out; returns the answer."""
+        """Send a command. Returns the answer."""
         if self._server.stdin is None or self._server.stdout is None:
             raise RuntimeError("it was started without pipes")
         self._server.stdin.write(f"{command}\n")
@@ -76,7 +76,7 @@ class Disk:
         return self._server.stdout.readline().strip()
 
     def state(self) -> tuple[int, bool]:
-        """Changes so far, and whether the power is cut."""
+        """Return the number of changes so far, and whether the power is cut."""
         count, state = self.say("state").split()
         return int(count), state == "cut"
 
@@ -84,14 +84,14 @@ class Disk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["fusermount3", "-uz", str(self.mountpoint)], check=False)  # noqa: S607 -- where it is, differs
+        subprocess.run(["fusermount3", "-uz", str(self.mountpoint)], check=False)  # noqa: S607 -- found on the path
         self._server.kill()
         self._server.wait()
 
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, over all lanes."""
+    """The findings over all lanes."""
 
     crashes: int = 0
     at_rest: int = 0
@@ -104,7 +104,7 @@ class Findings:
 
 @dataclass(slots=True)
 class Lane:
-    """One disk, one site after the other on it."""
+    """One disk, with one site after the other on it."""
 
     disk: Disk
     root: Path
@@ -116,7 +116,7 @@ class Lane:
     drawn: int = 0
 
     def begin(self, kind: str) -> None:
-        """An empty disk, and a new site on it; what the daemon makes itself is missing."""
+        """Make an empty disk with a new site, without anything that the daemon makes itself."""
         self.kind, self.sources, self.round = kind, {}, 0
         self.disk.say("reset")
         shutil.rmtree(self.root, ignore_errors=True)
@@ -139,10 +139,10 @@ class Lane:
         self.disk.say("sync")
 
     def arrive(self) -> None:
-        """A new picture, and mostly another version of an old one; some are broken."""
+        """Add a new picture, and usually another version of an old one; some are broken."""
         self.round += 1
         names = [f"{'sub/' if self.round % 2 else ''}{self.round}.jpg"]
-        # Where originals are put away, a new file under a used name is another picture.
+        # Where originals are moved, a new file under a used name is another picture.
         if self.sources and self.kind not in _KEPT and self.chance.random() < 0.7:
             names.append(self.chance.choice(sorted(self.sources)))
         for name in names:
@@ -154,17 +154,17 @@ class Lane:
         self.disk.say("sync")
 
     def _new_picture(self) -> bytes:
-        """One that no other has the bytes of: an original that was moved twice must be told from two of one content."""
+        """Return a picture with unique bytes: an original that was moved twice must differ from two equal ones."""
         drawn = jpeg(
             self.drawn % 4, 55 + self.drawn // 4 % 40
-        )  # of pixels of its own: a comment alone is no new version
+        )  # with pixels of its own: another comment alone is no new version
         self.drawn += 1
         note_ = f"{self.chance.randrange(1 << 62):016x}".encode("ascii")
         return drawn[:2] + b"\xff\xfe" + (len(note_) + 2).to_bytes(2, "big") + note_ + drawn[2:]
 
     def crash(self, mode: Mode, findings: Findings) -> None:
-        """One power cut, and all that follows."""
-        # Half of them late, when pictures are published, and a few when all is said.
+        """Cut the power once, recover, and check."""
+        # Half of the cuts come late, when pictures are published, and a few after the end.
         at = self.chance.randint(self.chance.choice((1, CHANGES // 2)), CHANGES)
         seed = self.chance.randrange(1 << 30)
         where = f"{self.kind}, round {self.round}, {mode}, change {at}, seed {seed}"
@@ -201,7 +201,7 @@ class Lane:
             self.begin(self.kind)
 
     def left(self, said: list[dict[str, Any]], before: int) -> list[str]:
-        """What is wrong with what is left, given what the daemon had said."""
+        """Return what is wrong with what is left, given what the daemon had logged."""
         wrong = named_files_are_whole(self.site) + safe_originals(self.site, self.sources)
         try:
             rows = self.site.remains()
@@ -232,7 +232,7 @@ class Lane:
 
 
 def _said(log: Path) -> list[dict[str, Any]]:
-    """What the daemon had said, one event each."""
+    """Return what the daemon had logged, one event each."""
     said = []
     for line in log.read_text(encoding="utf-8").splitlines():
         try:
@@ -245,7 +245,7 @@ def _said(log: Path) -> list[dict[str, Any]]:
 
 
 def torture(number: int, crashes: int, seed: int, root: Path, findings: Findings) -> None:
-    """So many crashes in one lane."""
+    """Make so many crashes in one lane."""
     chance = random.Random(seed * 1000 + number)
     with Disk(root / f"disk-{number}") as disk:
         lane = Lane(disk=disk, root=root / f"site-{number}", chance=chance)

@@ -1,4 +1,4 @@
-"""A place with several hot folders in one configuration; `torture.site` has one."""
+"""A site with several hot folders in one configuration; `torture.site` has one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hot:
-    """One hot folder of several."""
+    """One of several hot folders."""
 
     name: str
     input: Path
@@ -27,13 +27,13 @@ class Hot:
     options: tuple[str, ...] = ()
 
     def toml(self) -> str:
-        """Its table."""
+        """Return its table."""
         places = f"input = {json.dumps(str(self.input))}\noutput = {json.dumps(str(self.output))}"
         return "\n".join(["[[folder]]", f'name = "{self.name}"', places, *self.options, ""])
 
 
 class Place(Site):
-    """Several folders in one configuration, otherwise as it comes."""
+    """Several folders in one configuration, otherwise with defaults."""
 
     def __init__(self, root: Path, folders: list[Hot], *, workers: int) -> None:
         super().__init__(Layout(root=root))
@@ -45,7 +45,7 @@ class Place(Site):
         self.config.write_text(service + pool + "".join(hot.toml() for hot in folders), encoding="utf-8")
 
     def states(self) -> dict[str, int]:
-        """How many sources are in each state; their newest version counts."""
+        """Return the number of sources by the state of their newest version."""
         path = self.state / "journal.sqlite"
         if not path.exists():
             return {}
@@ -54,14 +54,14 @@ class Place(Site):
             return {str(state): int(count) for state, count in rows}
 
     def newest(self) -> dict[tuple[str, str], str]:
-        """The state of each source's newest version."""
+        """Return the state of each source's newest version."""
         with closing(sqlite3.connect(self.state / "journal.sqlite", timeout=30)) as connection:
             rows = connection.execute("SELECT folder, path, state FROM job WHERE newest = 1")
             return {(folder, os.fsdecode(path)): state for folder, path, state in rows}
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
-    """Wait until something holds.
+    """Wait until a condition holds.
 
     Raises:
         TimeoutError: it did not.

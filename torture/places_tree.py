@@ -1,7 +1,7 @@
-"""Random trees of directories, links and bind mounts, with random folders in them: who takes what, and what would leave.
+"""Random trees of directories, links and bind mounts, with random folders in them: which folder takes what, and what would leave.
 
-Each tree is worked on three times by the real daemon; its workers copy instead of cutting, and note what they would have
-handed to the uploader. ``CASES`` and ``SEED`` in the environment change how many, and which.
+The real daemon works on each tree three times; its workers copy instead of cutting, and record what they would have passed to
+the uploader. ``CASES`` and ``SEED`` in the environment set the number of trees and the seed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torture.figures import Figures, note, report
 CASES: Final = int(os.environ.get("CASES", "500"))
 SEED: Final = int(os.environ.get("SEED", "1000"))
 BATCH: Final = 50
-"""Trees of one process, in a mount namespace of its own."""
+"""Trees of one process, which has its own mount namespace."""
 
 _PROMISE: Final = "no untagged picture leaves, no own result is taken in, no folder is idle without a reason, none is cut for two folders"
 
 
 def batch(seed: int, cases: int) -> tuple[dict[str, int], list[str]]:
-    """Counts and violations of some."""
+    """Run some trees. Returns counts and violations."""
     command = [sys.executable, "-m", "tests.integration.place_trees", str(seed), str(cases)]
     unshare = shutil.which("unshare")
     if unshare is None:
@@ -39,7 +39,7 @@ def batch(seed: int, cases: int) -> tuple[dict[str, int], list[str]]:
 
 
 def main() -> int:
-    """Try all."""
+    """Run all trees."""
     counts: dict[str, int] = {"seed": SEED}
     violations: list[str] = []
     for begin in range(SEED, SEED + CASES, BATCH):

@@ -1,4 +1,4 @@
-"""What processes cost, by the kernel's own figures in `/proc`."""
+"""The resources of processes, by the kernel's figures in `/proc`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds of a process so far."""
+    """Return the processor time of a process so far, in seconds."""
     text = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
     return (int(text[11]) + int(text[12])) / _TICKS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One look at one process."""
+    """The figures of one process at one time."""
 
     at_s: float
     rss_kib: int
@@ -29,7 +29,7 @@ class Sample:
 
 
 def sample(pid: int, at_s: float) -> Sample | None:
-    """Look at a process; None if it has ended."""
+    """Sample a process; None if it has ended."""
     root = Path(f"/proc/{pid}")
     try:
         status = dict(
@@ -49,10 +49,10 @@ def sample(pid: int, at_s: float) -> Sample | None:
 
 
 def drift(samples: list[Sample], from_s: float) -> float | None:
-    """By what share memory grew after the warm-up: Theil-Sen's slope over the whole time; None: too few samples.
+    """Return the growth of memory after the warm-up, as a share: Theil-Sen's slope over the whole time; None: too few samples.
 
-    The median of all slopes between two samples is not moved by a single large picture, nor by a page cache
-    that comes and goes. A worker that was replaced is another process, and judged on its own from its warm-up on.
+    The median of all slopes between two samples is robust against a single large picture and a page cache that comes and
+    goes. A replaced worker is another process, and judged separately from its own warm-up on.
     """
     late = [one for one in samples if one.at_s >= from_s]
     if len(late) < 10:

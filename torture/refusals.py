@@ -2,10 +2,10 @@
 
     python -m torture.refusals [--jobs 2] [--scenario NAME ...]
 
-A sync fails with EIO; after that nothing may be synced through the same descriptor again, since the system counts
-the lost pages as clean. (The journal's own file is left out of that: SQLite writes every page of it anew before it
-syncs again.) A rename, a link, a directory or a removal fails with EACCES, a rename or link with EXDEV as well. The run
-may end with an error; the original must be there, and the next run must make everything good.
+A sync fails with EIO; after that nothing may be synced through the same descriptor again, since the kernel counts the lost
+pages as clean. (The journal's own file is excepted: SQLite writes all its pages again before the next sync.) A rename, a link, a
+directory or a removal fails with EACCES, a rename or link with EXDEV as well. The run may end with an error; the original must
+exist, and the next run must repair everything.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ROLLED_BACK_BY_SQLITE = ("journal.sqlite", "journal.sqlite.new")
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, over all scenarios."""
+    """The findings over all scenarios."""
 
     faults: int = 0
     hidden: int = 0
@@ -61,7 +61,7 @@ class Findings:
 
 
 def refusals(lane: Lane) -> Iterator[tuple[Point | None, str]]:
-    """Every call that can be made to fail, and how; no point where another thread is always there first."""
+    """Yield every call that can be made to fail, and its error; no point if another thread always reaches the count first."""
     found, _ = lane.straight_line()
     names = role_names(found, {})
     for call in points(found):
@@ -77,7 +77,7 @@ def refusals(lane: Lane) -> Iterator[tuple[Point | None, str]]:
 
 
 def synced_again(log: str) -> list[str]:
-    """Descriptors that were synced although a sync through them had failed."""
+    """Return descriptors that were synced although a sync through them had failed."""
     failed: set[tuple[str, str]] = set()
     wrong = []
     for _, call, descriptor, path, fault in _CALL.findall(log):
@@ -92,7 +92,7 @@ def synced_again(log: str) -> list[str]:
 
 
 def try_refusal(lane: Lane, point: Point, fault: str) -> list[str] | None:
-    """Refuse it once, look, let the next run make it good, check; None if the run never came there."""
+    """Fail a call once, let the next run repair it, and check. Returns violations; None if the run did not reach the call."""
     sources = lane.scenario.sources
     try:
         seen = lane.refuse(point, f"error={fault}", _SEEN).read_text(encoding="utf-8", errors="replace")
@@ -108,13 +108,13 @@ def try_refusal(lane: Lane, point: Point, fault: str) -> list[str] | None:
 
 
 def run(scenarios: Sequence[Scenario], *, jobs: int, base: Path, elsewhere: Path) -> Findings:
-    """Refuse every call of every scenario.
+    """Fail every call of every scenario.
 
     Args:
-        scenarios: which.
-        jobs: how many lanes run beside each other.
-        base: a directory for the lanes,
-        elsewhere: and one on another file system.
+        scenarios: the scenarios.
+        jobs: number of parallel lanes.
+        base: directory for the lanes.
+        elsewhere: directory on another file system.
     """
     findings = Findings()
     for number, scenario in enumerate(scenarios):
@@ -158,7 +158,7 @@ def main() -> int:
     scenarios = [
         replace(one, by="start", roles=()) for one in SCENARIOS if one.name in (chosen.scenario or NAMES)
     ]
-    memory = Path("/dev/shm")  # noqa: S108 -- quick, and another file system than the temporary directory's
+    memory = Path("/dev/shm")  # noqa: S108 -- fast, and another file system than the temporary directory's
     with (
         tempfile.TemporaryDirectory(prefix="cutoutd-refusals-", dir=memory) as base,
         tempfile.TemporaryDirectory(prefix="cutoutd-refusals-") as elsewhere,

@@ -1,7 +1,7 @@
 """Decisions about doubtful cutouts, with the daemon killed at random moments while it carries them out.
 
-Every accepted result is published once, with the very bytes that were seen; every rejected one leaves its record and
-nothing else; no original is touched. ``ROUNDS`` in the environment changes the number of sessions.
+Every accepted result is published once, with the bytes that were reviewed; every rejected one leaves its record and nothing
+else; no original is touched. ``ROUNDS`` in the environment sets the number of sessions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torture.site import empty_scene
 ROUNDS: Final = int(os.environ.get("ROUNDS", "20"))
 PICTURES: Final = 12
 LONGEST_S: Final = 2.5
-"""From a start to its end by SIGKILL; workers take a second of it, the decisions the rest."""
+"""Time from a start to SIGKILL; workers need a second of it, the decisions the rest."""
 
 PATIENCE_S: Final = 120.0
 
@@ -45,35 +45,35 @@ class Session:
         )
         for number in range(PICTURES):
             path = self.input / f"{number:02d}.png"
-            path.write_bytes(empty_scene() + bytes([number]))  # what follows its end makes it another picture
+            path.write_bytes(empty_scene() + bytes([number]))  # bytes after the end make it another picture
             os.utime(path, (time.time() - 1000,) * 2)
         self.seen: dict[str, str] = {}
         self.kills = 0
 
     def command(self, *words: str) -> list[str]:
-        """Our command about this session."""
+        """Return a command line of ours for this session."""
         return [sys.executable, "-P", "-m", "cutoutd", *words, "--config", str(self.config)]
 
     def call(self, *words: str) -> str:
-        """Run it to its end, and give what it said."""
+        """Run a command to its end. Returns its output."""
         return subprocess.run(self.command(*words), capture_output=True, text=True, check=False).stdout
 
     def cut(self) -> None:
-        """Cut all, and remember what a person sees."""
+        """Cut everything, and record the results in review."""
         self.call("run", "--once")
         for path in (self.output / "review").glob("*.png"):
             if not path.stem.endswith("-overlay"):
                 self.seen[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
 
     def decide(self) -> dict[int, str]:
-        """Accept every other one, and reject the others; which job is which."""
+        """Accept every other result, and reject the others. Returns the decision by job."""
         jobs = json.loads(self.call("review", "list", "--json"))["jobs"]
         for number, job in enumerate(jobs):
             self.call("review", "accept" if number % 2 else "reject", str(job["job"]))
         return {job["job"]: ("accept" if number % 2 else "reject") for number, job in enumerate(jobs)}
 
     def torment(self, chance: random.Random) -> None:
-        """Start, kill, and again, until nothing waits for a decision."""
+        """Start and kill the daemon until no decision is open."""
         end_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < end_s:
             with subprocess.Popen(
@@ -84,10 +84,10 @@ class Session:
             self.kills += 1
             if not json.loads(self.call("review", "list", "--json"))["jobs"]:
                 break
-        self.call("run", "--once")  # what was being published is finished
+        self.call("run", "--once")  # finishes what was being published
 
     def judge(self, decided: dict[int, str]) -> list[str]:
-        """What is wrong."""
+        """Return what is wrong."""
         wrong = []
         jobs = {job["job"]: job for job in json.loads(self.call("jobs", "--json"))["jobs"]}
         for number, decision in decided.items():
@@ -118,7 +118,7 @@ class Session:
 
 
 def main() -> int:
-    """Go through all sessions."""
+    """Run all sessions."""
     seed = random.SystemRandom().randrange(1 << 32)
     chance = random.Random(seed)
     wrong: list[str] = []

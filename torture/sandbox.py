@@ -1,4 +1,4 @@
-"""The sandbox and poison at length: no network asked for over 300 pictures, and 99 good ones beside three bad.
+"""The sandbox and hostile pictures at length: no network access over 300 pictures, and 99 good ones beside three bad.
 
 python -m torture.sandbox [PICTURES]
 """
@@ -23,7 +23,7 @@ from torture.figures import Figures, note, report
 PICTURES = 300
 GOOD = 99
 PATIENCE_S = 3600.0
-JOB_TIMEOUT_S = 45  # what hangs takes twice as long; on a busy machine a good picture must not
+JOB_TIMEOUT_S = 45  # a picture that hangs takes twice as long; a good one on a busy machine must not reach it
 
 # In each worker before any code of ours: a decoder that fails over pictures of three widths.
 FAULTY_DECODER = textwrap.dedent(
@@ -55,7 +55,7 @@ POISON = {61: "crash", 62: "hang", 63: "memory"}
 
 
 def bench_in(root: Path) -> Bench:
-    """Folders and an environment like those of the acceptance tests."""
+    """Make folders and an environment like those of the acceptance tests."""
     for name in ("to-cut", "cutouts"):
         (root / name).mkdir()
     environment = {
@@ -68,7 +68,7 @@ def bench_in(root: Path) -> Bench:
 
 
 def drop(bench: Bench, name: str, width: int, number: int = 0, *, age_s: float = 60.0) -> None:
-    """A small picture, old enough to be taken at once."""
+    """Add a small picture that is old enough to be taken at once."""
     path = bench.input / name
     if width in POISON:
         Image.new("RGB", (width, 48), (200, 30, 30)).save(path)
@@ -102,7 +102,7 @@ def network(root: Path, count: int) -> tuple[dict[str, int], list[str]]:
 
 
 def poison(root: Path) -> tuple[dict[str, int], list[str]]:
-    """99 good pictures behind one that crashes its worker, one that hangs, and one that eats its memory."""
+    """Cut 99 good pictures after one that crashes its worker, one that hangs, and one that exhausts its memory."""
     bench = bench_in(root)
     guard = root / "guard"
     guard.mkdir()
@@ -138,7 +138,7 @@ def poison(root: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def main() -> int:
-    """Run both."""
+    """Run both parts."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else PICTURES
     counts: dict[str, int] = {}
     violations: list[str] = []

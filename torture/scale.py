@@ -1,6 +1,6 @@
-"""What one file costs in a journal of 1,000, 10,000 and 100,000, and how long 10,000 sidecars take to adopt.
+"""The cost of one file in a journal of 1,000, 10,000 and 100,000, and the time to adopt 10,000 sidecars.
 
-Parts of the daemon alone, in this process; `torture.journal` runs them with the rest.
+It uses parts of the daemon in this process; `torture.journal` runs it with the rest.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 SIZES: Final = (1_000, 10_000, 100_000)
 MAX_GROWTH: Final = 3.0
-"""Between the cost a file at 1,000 and at 100,000: trees get deeper, and caches miss, but nothing is searched."""
+"""Limit of the ratio of the cost at 100,000 to that at 1,000: trees get deeper, and caches miss, but nothing is searched."""
 
 ADOPTED: Final = 10_000
 
 
 def memory(prefix: str) -> Path:
-    """A directory in memory, where there is such a place: it is not the disk that is measured."""
+    """Make a directory in memory, where possible, so that the disk is not measured."""
     shared = Path("/dev/shm")  # noqa: S108 -- directories of our own are made in it
     return Path(tempfile.mkdtemp(prefix=prefix, dir=shared if shared.is_dir() else None))
 
 
 def links(directory: Path, count: int, *, named: str = "IMG") -> None:
-    """So many names for one small picture, which is old enough to be quiet."""
+    """Make so many names for one small picture, which is old enough to be taken."""
     directory.mkdir(parents=True, exist_ok=True)
     first = directory.parent / f".{named}"
     first.write_bytes(jpeg(0))
@@ -53,20 +53,20 @@ def links(directory: Path, count: int, *, named: str = "IMG") -> None:
 
 
 class Stopwatch:
-    """Processor time of this process, by what it was spent on."""
+    """Processor time of this process, by operation."""
 
     def __init__(self) -> None:
         self.us: dict[str, float] = {}
 
     def time(self, what: str, times: int, work: Callable[[], object]) -> None:
-        """Do it, and note its cost for each of so many files."""
+        """Run an operation, and record its cost per file."""
         begun_s = time.process_time()
         work()
         self.us[what] = round((time.process_time() - begun_s) / times * 1e6, 1)
 
 
 def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one small step after the other
-    """What one file costs in a journal of so many, in microseconds; `status` and a page of `jobs` by the call."""
+    """Return the cost of one file in a journal of so many, in microseconds; `status` and a page of `jobs` by the call."""
     state, source = root / "state", root / "in"
     state.mkdir(parents=True)
     links(source, count)
@@ -84,7 +84,7 @@ def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one smal
     def begin() -> None:
         for _ in range(probe):
             job = journal.queue.next_in("f", newest_first=False)
-            assert job is not None  # noqa: S101 -- there are that many
+            assert job is not None  # noqa: S101 -- there are enough
             journal.queue.claim(job)
 
     def finish() -> None:
@@ -98,7 +98,7 @@ def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one smal
     def look() -> None:
         for seen in Scan(str(source), Rules()):
             version = Version(path=seen.path, size=seen.size, mtime_ns=seen.mtime_ns)
-            assert journal.sources.is_known("f", version)  # noqa: S101 -- or it is not that which is measured
+            assert journal.sources.is_known("f", version)  # noqa: S101 -- otherwise another path is measured
 
     def tick() -> None:
         for _ in range(100):
@@ -125,7 +125,7 @@ def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one smal
 
 
 def scale(root: Path) -> Figures:
-    """1,000, 10,000 and 100,000 files."""
+    """Measure 1,000, 10,000 and 100,000 files."""
     table = {count: costs(root / str(count), count) for count in SIZES}
     wrong = []
     note(f"{'microseconds':>20} " + " ".join(f"{count:>10}" for count in SIZES))
@@ -147,12 +147,12 @@ def scale(root: Path) -> Figures:
 
 
 def adoption(root: Path) -> Figures:
-    """10,000 sidecars found by a journal that knows none of them."""
+    """Measure the adoption of 10,000 sidecars that the journal does not know."""
     root.mkdir(parents=True)
     shop = Shop(root)
     for n in range(100):
         shop.cut(f"{n // 100}/{n:05d}.jpg", jpeg(0))
-    # The rest are copies: publishing 10,000 takes minutes of syncing, and is not what is measured.
+    # The rest are copies: publishing 10,000 takes minutes of syncing, and is not measured here.
     first = (shop.folder.output / "0/00000.png.json").read_text(encoding="utf-8")
     status = (shop.folder.input / "0/00000.jpg").stat()
     for n in range(100, ADOPTED):

@@ -1,6 +1,6 @@
-"""What a daemon can be doing when something happens to it: pictures that come, and what was there before.
+"""Scenarios: pictures that come to a daemon, and what was there before.
 
-Values only; `torture.lane` carries them out.
+Values only; `torture.lane` runs them.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ class Scenario:
     """What a daemon is doing when it is killed.
 
     Attributes:
-        name: for the report.
-        arrivals: what it gets to do.
+        name: name for the report.
+        arrivals: pictures that it gets.
         before: what earlier runs have done already, one run for each.
-        by: whether strace is there from the start, or follows one thread of a daemon that is up.
-        roles: whose calls are struck.
-        options, tables: of the folder, as TOML.
+        by: whether strace is there from the start, or follows one thread of a running daemon.
+        roles: roles of the threads whose calls count.
+        options, tables: TOML for the folder.
         kept: what becomes of originals.
-        originals, sidecars: where they go to; ``elsewhere`` is on another file system.
-        faults: options of strace that make the file system a poorer one.
-        asks: commands that are called before it, while no daemon runs; their options come after them.
-        hands_in: what arrives is handed in, as programs do, and not dropped.
-        tells: a webhook on this machine is told of results.
-        crash: an earlier run is killed at the first of these calls, so that the one that is struck repairs it.
-        renames: of pictures of earlier runs, one after the other: what it gets to do besides the arrivals. Nothing is to be
-            cut again for them.
-        earlier_renames: likewise, in an earlier run of their own.
+        originals, sidecars: where they go; ``elsewhere`` is on another file system.
+        faults: options of strace that reduce the abilities of the file system.
+        asks: commands that are run before it, while no daemon runs; their options come after them.
+        hands_in: whether arrivals are submitted, as by programs, and not dropped.
+        tells: whether a webhook on this machine gets the results.
+        crash: an earlier run is killed at the first of these calls, so that the tested one repairs it.
+        renames: renames of pictures of earlier runs, one after the other, besides the arrivals. Nothing may be cut again for
+            them.
+        earlier_renames: renames in an earlier run of their own.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Scenario:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """The last version of each picture, by the name that it has in the end."""
+        """Return the last version of each picture, by its final name."""
         last = {name: source for drops in (*self.before, self.arrivals) for name, source in drops}
         for before, after in (*self.earlier_renames, *self.renames):
             last[after] = last.pop(before)
@@ -71,7 +71,7 @@ class Scenario:
 
     @property
     def awaited(self) -> dict[str, Source]:
-        """Those with which it has something to do."""
+        """Return the pictures that it has to process."""
         return self.sources if self.renames else dict(self.arrivals)
 
 

@@ -1,4 +1,4 @@
-"""Shares that fail over and over, and two machines on one: nothing lost, nothing cut twice, nobody else held up.
+"""Shares that fail over and over, and two machines on one: nothing lost, nothing cut twice, no other folder held up.
 
     python -m torture.shares [CYCLES]
 
@@ -45,23 +45,23 @@ class Campaign:
         self.violations: list[str] = []
 
     def check(self, what: str, *, held: bool) -> None:
-        """Note a promise that was broken."""
+        """Record a broken promise."""
         if not held:
             self.violations.append(what)
 
 
 def note(text: str) -> None:
-    """Say how far it has come."""
+    """Print the progress."""
     sys.stderr.write(f"{text}\n")
 
 
 def resources(pid: int) -> tuple[int, int]:
-    """Descriptors and threads of a process."""
+    """Return the numbers of descriptors and threads of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir())), len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 def cycles(campaign: Campaign, site: Site, count: int) -> None:
-    """Gone, empty, failing, hanging, again and again."""
+    """Make a share disappear, be empty, fail and hang, again and again."""
     daemon = Daemon(site.bench, "--config", site.config)
     try:
         site.put("a.jpg")
@@ -100,7 +100,7 @@ def cycles(campaign: Campaign, site: Site, count: int) -> None:
 
 
 def hangs(campaign: Campaign, site: Site, operations: str) -> None:
-    """One kind of hang, with another folder beside it."""
+    """Make one kind of hang, with another folder beside it."""
     daemons: list[Daemon] = []
 
     def start(*arguments: str | Path) -> Daemon:
@@ -123,7 +123,7 @@ def hangs(campaign: Campaign, site: Site, operations: str) -> None:
 
 
 def idle(campaign: Campaign, site: Site) -> None:
-    """Nothing to do and nobody else there: nothing is written."""
+    """Check that nothing is written while there is nothing to do and no other machine."""
     daemon = Daemon(site.bench, "--config", site.config)
     try:
         site.put("a.jpg")
@@ -146,13 +146,13 @@ def idle(campaign: Campaign, site: Site) -> None:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of a core that a process has used."""
+    """Return the processor time of a process, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
-    """The owner falls silent; the other machine takes over, and the first finds out when it comes back."""
+    """Stop the owner; the other machine takes over, and the first notices when it continues."""
     bench = site.bench
     other = bench_in(bench.root / "other", workers=None)
     other_config = site.config_of(other)
@@ -186,7 +186,7 @@ def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run, and print the figures."""
+    """Run the campaign, and print the figures."""
     count = int(arguments[0]) if arguments else CYCLES
     campaign = Campaign()
     root = Path(tempfile.mkdtemp(prefix="torture-shares-"))

@@ -1,4 +1,4 @@
-"""A campaign on several sites beside each other, each in a thread of its own."""
+"""Runs a campaign on several sites in parallel, each in its own thread."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SEED = 20261124
 def run(
     campaign: str, strikes: str, usual: int, torture: Callable[[int, int, int, Path], None], **of: str
 ) -> int:
-    """Read the command line, and share the strikes out to the sites.
+    """Read the command line, and distribute the strikes over the sites.
 
     Args:
-        campaign: its name.
-        strikes: the option that says how many there are in all.
-        usual: so many, where it is not given.
-        torture: gets the number of a site, its share of the strikes, the seed, and a directory that goes afterwards.
-        of: for ``--help``: what the option counts, and what is drawn by the seed.
+        campaign: name of the campaign.
+        strikes: name of the option for their total number.
+        usual: default of that option.
+        torture: function of the number of a site, its share of the strikes, the seed, and a temporary directory.
+        of: texts for ``--help``: what the option counts, and what depends on the seed.
 
     Returns:
         The seed.

@@ -1,4 +1,4 @@
-"""A place to torture: hot folder, output, configuration and state in one directory, and the real command.
+"""A site for campaigns: hot folder, output, configuration and state in one directory, and the real command.
 
 It judges nothing; `torture.checks` does.
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 FOLDER = "hot"
 PATIENCE_S = 120.0
 PIXELS = 10_000
-"""Between the size of our pictures and that of those that are to be refused."""
+"""A limit between the size of our pictures and that of those to be refused."""
 
 _OLD_S = 1_000.0
 _WIDTH, _HEIGHT = 64, 48
@@ -48,7 +48,7 @@ _SHADE = (120, 120, 120)
 
 @cache
 def jpeg(hue: int, quality: int = 90) -> bytes:
-    """A small picture of a ball; each quality is another version of it."""
+    """Return a small picture of a ball; each quality is another version of it."""
     draft = io.BytesIO()
     picture(hue, width=_WIDTH, height=_HEIGHT).save(draft, format="JPEG", quality=quality)
     return draft.getvalue()
@@ -56,7 +56,7 @@ def jpeg(hue: int, quality: int = 90) -> bytes:
 
 @cache
 def empty_scene() -> bytes:
-    """A picture without a subject, which goes to review."""
+    """Return a picture without a subject, which goes to review."""
     draft = io.BytesIO()
     Image.new("RGB", (_WIDTH, _HEIGHT), _SHADE).save(draft, format="PNG")
     return draft.getvalue()
@@ -64,27 +64,27 @@ def empty_scene() -> bytes:
 
 @cache
 def too_large() -> bytes:
-    """A picture that is refused at once, where ``max_pixels`` is ``PIXELS``."""
+    """Return a picture that is refused at once, where ``max_pixels`` is ``PIXELS``."""
     draft = io.BytesIO()
     picture(0, width=2 * _WIDTH, height=2 * _HEIGHT).save(draft, format="JPEG")
     return draft.getvalue()
 
 
 def broken() -> bytes:
-    """What looks like a JPEG and is none; a daemon that goes on gives it minutes to become one."""
+    """Return a broken JPEG; a running daemon waits minutes for it to become complete."""
     return jpeg(0)[:200]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """How the folder is configured, and where its parts lie.
+    """The configuration of the folder, and the places of its parts.
 
     Attributes:
-        root: holds all that is not put elsewhere.
+        root: directory of everything that is not elsewhere.
         options: lines of TOML for the folder.
-        state: the state directory; None: under the root.
+        state: state directory; None: under the root.
         input, output: likewise.
-        originals_dir, sidecar_dir: None: not configured.
+        originals_dir, sidecar_dir: directories; None: not configured.
         tables: lines of TOML after the folder's, such as a rendition's.
         pool, service: lines of TOML of these tables.
     """
@@ -106,7 +106,7 @@ class Site:
 
     Attributes:
         input, output, state: directories.
-        sidecars: where sidecars lie.
+        sidecars: directory of the sidecars.
         originals: where originals are moved to, or None.
         config: the configuration file.
     """
@@ -151,10 +151,10 @@ class Site:
         )
 
     def drop(self, name: str, content: bytes, *, age_s: float = _OLD_S) -> None:
-        """Put a file into the hot folder, whole at once, with a time of its own.
+        """Put a file into the hot folder, complete at once, with a time of its own.
 
-        A file that is there is overwritten in place, and so a later version of the same picture, whether a daemon runs or
-        not: one that takes its name while none runs is another picture.
+        An existing file is overwritten in place, and so is a later version of the same picture, whether a daemon runs or not:
+        a file that replaces it while none runs is another picture.
         """
         path = self.input / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ class Site:
         draft.rename(path)
 
     def hand_in(self, name: str, content: bytes, options: JobOptions) -> None:
-        """Hand a file in, as programs beside the daemon do; the journal must be there."""
+        """Submit a file, as programs beside the daemon do; the journal must exist."""
         store = Store(self.state / FILE_NAME)
         try:
             with incoming.new_file(self.input) as file:
@@ -190,17 +190,17 @@ class Site:
             store.close()
 
     def command(self, *arguments: str) -> list[str]:
-        """A command line of ours."""
+        """Return a command line of ours."""
         return [sys.executable, "-P", "-B", "-m", "cutoutd", *arguments, "--config", os.fspath(self.config)]
 
     def environment(self) -> dict[str, str]:
-        """Without what would change the behaviour of the command."""
+        """Return the environment without variables that affect the command."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
         places = {"HOME": os.fspath(self.root), "XDG_STATE_HOME": os.fspath(self.root / "xdg")}
         return kept | places | {"CUTOUTD_PAGE__ENABLED": "false"}
 
     def start(self, *arguments: str, prefix: Sequence[str] = (), log: Path | None = None) -> Running:
-        """Start the daemon in a session of its own, its log going to a file."""
+        """Start the daemon in a session of its own, with its log in a file."""
         return Running(
             [*prefix, *self.command("run", *arguments)],
             environment=self.environment(),
@@ -208,10 +208,10 @@ class Site:
         )
 
     def settle(self, *, timeout_s: float = PATIENCE_S) -> int:
-        """Run to the end of all work, untouched; returns the exit code.
+        """Run to the end of all work, undisturbed. Returns the exit code.
 
         Raises:
-            TimeoutError: it did not come to its end; it is killed then.
+            TimeoutError: it did not end, and was killed.
         """
         running = self.start("--once")
         try:
@@ -220,7 +220,7 @@ class Site:
             running.kill()
 
     def journal(self) -> list[dict[str, Any]]:
-        """Every job's row."""
+        """Return the rows of all jobs."""
         with closing(
             sqlite3.connect(f"file:{self.state / 'journal.sqlite'}?mode=ro", uri=True)
         ) as connection:
@@ -228,7 +228,7 @@ class Site:
             return [dict(row) for row in connection.execute("SELECT * FROM job ORDER BY id")]
 
     def remains(self) -> list[dict[str, Any]]:
-        """Every job's row after a crash, from a copy: the journal itself is left as the crash left it.
+        """Return the rows of all jobs after a crash, from a copy: the journal itself stays as the crash left it.
 
         Raises:
             sqlite3.Error: it is damaged.
@@ -249,7 +249,7 @@ class Site:
 
 @dataclass(slots=True)
 class Running:
-    """A daemon that was started, and the processes below it."""
+    """A daemon that was started, and its child processes."""
 
     command: list[str]
     environment: Mapping[str, str]
@@ -269,11 +269,11 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """The leader of the session: the daemon, or what it was started under."""
+        """Leader of the session: the daemon, or the program that it runs under."""
         return self.process.pid
 
     def wait(self, timeout_s: float = PATIENCE_S) -> int:
-        """Wait for its end.
+        """Wait for the end.
 
         Raises:
             TimeoutError: it did not end.
@@ -289,7 +289,7 @@ class Running:
         return self.wait()
 
     def kill(self) -> None:
-        """Kill every process of it at once, and see that none is left."""
+        """Kill all its processes at once, and check that none is left."""
         for _ in range(200):
             members = family(self.pid)
             if not members and self.process.poll() is not None:
@@ -305,7 +305,7 @@ class Running:
 
 
 def family(leader: int) -> list[int]:
-    """The living processes of a session, and all below its leader, which may have sessions of their own."""
+    """Return the living processes of a session, and all below its leader, which may have sessions of their own."""
     found: dict[int, tuple[int, int]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -318,18 +318,18 @@ def family(leader: int) -> list[int]:
         if state != "Z":
             found[int(entry.name)] = int(parent), int(sid)
     members = [pid for pid, (_, sid) in found.items() if sid == leader]
-    for member in members:  # grows as it goes
+    for member in members:  # the list grows meanwhile
         members += [pid for pid, (parent, _) in found.items() if parent == member and pid not in members]
     return members
 
 
 def digest(content: bytes) -> str:
-    """SHA-256, hex."""
+    """Return the SHA-256, hex."""
     return hashlib.sha256(content).hexdigest()
 
 
 def named(output: Path, pattern: str) -> list[Path]:
-    """Files with such names below a running daemon's output, without those in staging, whose directories come and go."""
+    """Return files of a pattern below a running daemon's output, without staging, whose directories come and go."""
     found: list[Path] = []
     for directory, below, names in os.walk(output):
         below[:] = [name for name in below if name != ".cutoutd-staging"]

@@ -1,10 +1,10 @@
-"""Months in an hour: what the daemon costs while nothing happens, and whether it drifts while much does.
+"""Months in an hour: the cost of the daemon while nothing happens, and its drift under load.
 
     python -m torture.steady                         idle, then a short soak
     python -m torture.steady idle                    processor time of an idle supervisor
     python -m torture.steady soak --minutes 60       mixed work; memory, descriptors and threads of each process
 
-Figures are the kernel's (`/proc`), of the supervisor and of each worker on its own.
+Figures are the kernel's (`/proc`), of the supervisor and of each worker separately.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torture.site import Running, family
 
 SEED: Final = 20261124
 WARM_UP_SHARE: Final = 1 / 6
-"""Of a soak: the first 10 minutes of an hour."""
+"""Share of a soak: the first 10 minutes of an hour."""
 
 MAX_DRIFT: Final = 0.05
 IDLE_LOCAL: Final = 0.005
@@ -54,7 +54,7 @@ def _content(hue: int, size: tuple[int, int], kind: str) -> bytes:
 
 
 def idle(root: Path, *, seconds: float) -> Figures:
-    """Processor time of a supervisor with nothing to do."""
+    """Measure the processor time of a supervisor with nothing to do."""
     local = [Hot(name=f"f{n}", input=root / f"a/in{n}", output=root / f"a/out{n}") for n in range(3)]
     polled = [
         Hot(
@@ -104,7 +104,7 @@ def _idle_share(place: Place, *, seconds: float, settle_s: float) -> float:
 
 @dataclass(slots=True)
 class Soak:
-    """Mixed work at a moderate pace, and what becomes of the processes meanwhile."""
+    """Mixed work at a moderate rate, with samples of the processes."""
 
     root: Path
     seconds: float
@@ -224,7 +224,7 @@ class Soak:
         else:
             content += os.urandom(
                 8
-            )  # another version each time: bytes after a picture's end are no part of it
+            )  # another version each time: bytes after the end of a picture are no part of it
         path = self.folders[folder].input / name
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.root / "draft"
@@ -266,14 +266,14 @@ class Soak:
     def _drifts(self, leader: int) -> dict[str, float]:
         found = {}
         for pid, samples in self.processes.items():
-            # A worker's own warm-up: it, too, has its first pictures before it has its size.
+            # From the worker's own warm-up on: it reaches its size with its first pictures.
             value = drift(samples, max(self._warm_up_s(), samples[0].at_s + self._warm_up_s()))
             if value is not None:
                 found["supervisor" if pid == leader else f"worker {pid}"] = value
         return found
 
     def _leaks(self) -> list[str]:
-        """Descriptors and threads, which are few: their medians of the second and the last sixth."""
+        """Return leaks of descriptors and threads: the medians of the second and the last sixth are compared."""
         wrong = []
         for pid, samples in self.processes.items():
             late = [one for one in samples if one.at_s >= samples[0].at_s + self._warm_up_s()]
@@ -297,7 +297,7 @@ class Soak:
 
 
 def main(arguments: list[str]) -> int:
-    """Run what is asked for."""
+    """Run the named parts."""
     parser = argparse.ArgumentParser(prog="python -m torture.steady")
     parser.add_argument("what", nargs="?", choices=["idle", "soak", "all"], default="all")
     parser.add_argument("--minutes", type=float, default=3.0, help="of the soak")

@@ -1,7 +1,7 @@
 """A session of 1,000 frames, three a second, written as programs for tethered shooting do: one cutout for each frame.
 
-It takes as long as the machine needs for so many pictures; frames come faster than most machines cut, so that the
-newest-first order and a long queue are tried as well. ``FRAMES`` in the environment changes the number.
+It takes as long as the machine needs for so many pictures; frames come faster than most machines cut, so that the newest-first
+order and a long queue are tested as well. ``FRAMES`` in the environment sets the number.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 FRAMES: Final = int(os.environ.get("FRAMES", "1000"))
 FRAME_S: Final = 1 / 3
 PATIENCE_S: Final = 120.0
-"""Without a new result for so long, it has stopped."""
+"""Time without a new result after which it counts as stopped."""
 
 
 def configuration(root: Path) -> Path:
-    """Of one folder, as the example for tethered shooting has it."""
+    """Write a configuration of one folder, as in the example for tethered shooting."""
     config = root / "cutoutd.toml"
     config.write_text(
         f'[service]\nstate_dir = "{root}/state"\nmin_free_disk_mb = 0\n'
@@ -45,7 +45,7 @@ def configuration(root: Path) -> Path:
 
 
 def shoot(folder: Path, at: dict[str, float]) -> None:
-    """Write all frames in time, by one program after the other; ``at`` is told when each was whole."""
+    """Write all frames in time, by one program after the other; ``at`` gets the time when each was complete."""
     begun_s = time.monotonic()
     for number in range(FRAMES):
         write = WRITERS[number % len(WRITERS)]
@@ -58,13 +58,13 @@ def shoot(folder: Path, at: dict[str, float]) -> None:
 
 
 def sidecars(output: Path) -> Iterator[dict[str, object]]:
-    """What the sidecars say."""
+    """Yield the content of the sidecars."""
     for path in named(output, "*.json"):
         yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def wait_for(output: Path, count: int) -> None:
-    """Wait until so many are cut, or nothing comes any more."""
+    """Wait until so many are cut, or no more results come."""
     seen, since_s = -1, time.monotonic()
     while seen < count and time.monotonic() < since_s + PATIENCE_S:
         now = len(named(output, "*.json"))
@@ -74,14 +74,14 @@ def wait_for(output: Path, count: int) -> None:
 
 
 def judge(root: Path, at: dict[str, float]) -> tuple[dict[str, object], list[str]]:
-    """Counts, and what is wrong."""
+    """Return counts, and what is wrong."""
     wrong: list[str] = []
     cut: dict[str, str] = {}
     delays_s: list[float] = []
     for said in sidecars(root / "in" / "Cutouts"):
         source, outputs = said["source"], said["outputs"]
-        assert isinstance(source, dict)  # noqa: S101 -- the schema's
-        assert isinstance(outputs, list)  # noqa: S101 -- likewise
+        assert isinstance(source, dict)  # noqa: S101 -- by the schema
+        assert isinstance(outputs, list)  # noqa: S101 -- by the schema
         name = str(source["path"])
         if name in cut:
             wrong.append(f"{name} was published twice")
@@ -113,7 +113,7 @@ def _published_s(text: str) -> float:
 
 
 def main() -> int:
-    """Shoot, wait, judge."""
+    """Shoot, wait, and judge."""
     root = Path(tempfile.mkdtemp(prefix="torture-tethered-"))
     (root / "in").mkdir()
     command = [sys.executable, "-P", "-m", "cutoutd", "run", "--config", str(configuration(root))]

@@ -1,7 +1,7 @@
-"""What strace saw of a daemon: its state-changing calls, by thread, and how each of them can be struck again.
+"""The state-changing calls of a daemon, by thread, from a log of strace, and how to kill at each of them again.
 
-strace counts the uses of a system call in each thread by itself, and with ``-P`` only those on one path: so a call
-is addressed by its name, a count and perhaps a path. Pure: nothing is started here.
+strace counts the uses of a system call in each thread separately, and with ``-P`` only those on one path: so a call is addressed
+by its name, a count and perhaps a path. Pure: nothing is started here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CALLS = (
     "?mkdir,?mkdirat,write,pwrite64,fsync,fdatasync,ftruncate,?unlink,unlinkat,?rmdir,?rename,?renameat,renameat2,"
     "?link,linkat,openat,execve,?chmod,?fchmodat,utimensat"
 )
-"""All by which the daemon changes a disk, and those that tell who is who."""
+"""All calls by which the daemon changes a disk, and those that identify its threads."""
 
 _LINE = re.compile(
     r"(?:(?P<tid>\d+)\s+)?(?:(?P<call>\w+)\((?P<args>.*)|<\.\.\. (?P<resumed>\w+) resumed>(?P<rest>.*))"
@@ -32,15 +32,15 @@ _LONE_FILES = ("journal.sqlite", "journal.sqlite-journal", "lock")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One call that changes what is on the disk.
+    """A call that changes what is on the disk.
 
     Attributes:
-        tid: thread.
-        name: of the call.
-        path: absolute; of a rename, where to.
-        nth: which use of that call in its thread it was, from 1.
-        nth_on_path: the same among those on the same path.
-        failed: it changed nothing.
+        tid: thread id.
+        name: name of the call.
+        path: absolute path; of a rename, the new name.
+        nth: number of this use of the call in its thread, from 1.
+        nth_on_path: the same among uses on the same path.
+        failed: whether it failed, and so changed nothing.
     """
 
     tid: int
@@ -53,12 +53,12 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strike:
-    """How strace is told to kill at a call.
+    """How to tell strace to kill at a call.
 
     Attributes:
-        call: its name.
+        call: name of the call.
         when: its count.
-        only: the path it is counted on; empty: all.
+        only: path on which it is counted; empty: all.
     """
 
     call: str
@@ -66,13 +66,13 @@ class Strike:
     only: str = ""
 
     def options(self, fault: str = "signal=SIGKILL") -> list[str]:
-        """For strace's command line."""
+        """Return options for strace's command line."""
         path = ["-P", self.only] if self.only else []
         return ["-e", f"inject={self.call}:{fault}:when={self.when}", *path]
 
 
 def calls(log: Path, *roots: str) -> list[Call]:
-    """The calls in a log of strace -f -y, in the order in which they began."""
+    """Return the calls in a log of strace -f -y, in the order in which they began."""
     found: list[Call] = []
     counts: Counter[tuple[int, str]] = Counter()
     on_path: Counter[tuple[int, str, str]] = Counter()
@@ -80,7 +80,7 @@ def calls(log: Path, *roots: str) -> list[Call]:
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         match = _LINE.match(line)
         if match is None or match["tid"] is None:
-            continue  # of a thread that was followed alone
+            continue  # of a single thread that was followed
         tid = int(match["tid"])
         if match["resumed"]:
             if "= -1 " in match["rest"] and tid in pending:
@@ -94,7 +94,7 @@ def calls(log: Path, *roots: str) -> list[Call]:
         if not path.startswith(roots) or (is_open and "O_CREAT" not in args) or name == "execve":
             continue
         if is_open and not path.endswith(_LONE_FILES):
-            continue  # the call after it finds the same state, but for an empty file
+            continue  # the call after it finds the same state, except for an empty file
         pending[tid] = len(found)
         found.append(
             Call(
@@ -121,7 +121,7 @@ def _as_failed(call: Call) -> Call:
 
 
 def _path(name: str, args: str) -> str:
-    """What a call is about: the file of a descriptor, or the last name, which of a rename is where to."""
+    """Return the path of a call: the file of a descriptor, or the last name, which for a rename is the new one."""
     if name in ("write", "pwrite64", "fsync", "fdatasync", "ftruncate"):
         described = re.match(r"\d+<(/[^>]*)>", args)
         return described[1] if described else ""
@@ -135,12 +135,12 @@ def _path(name: str, args: str) -> str:
 
 
 def plain(path: str, root: str) -> str:
-    """A path without what is different in every run."""
+    """Return a path without the parts that differ in every run."""
     return _UUID.sub("UUID", _RUN.sub("RUN", path.removeprefix(root)))
 
 
 def role_names(found: Iterable[Call], known: Mapping[int, str]) -> dict[int, str]:
-    """Which thread is which: as far as it is known, and else by what it does."""
+    """Return the role of each thread: as known, or else by its calls."""
     names, calls = dict(known), list(found)
     for call in calls:
         if call.name == "pwrite64" and call.path.endswith("/lock"):
@@ -153,7 +153,7 @@ def role_names(found: Iterable[Call], known: Mapping[int, str]) -> dict[int, str
             names.setdefault(call.tid, "watcher")
         elif call.name.startswith("rename") or call.path.endswith((".json", ".original")) or _sweeps(call):
             names.setdefault(call.tid, "delivery")
-    for call in calls:  # afterwards: a delivery handles results too, and is known by what it does besides
+    for call in calls:  # last: a delivery thread handles results too, and is recognised by its other calls
         if call.path.endswith(".png"):
             names.setdefault(call.tid, "worker")
         elif "/hosted/events/" in call.path:  # an uploader does this too, and is known by its ledger
@@ -166,7 +166,7 @@ def _sweeps(call: Call) -> bool:
 
 
 def reachable(call: Call, everything: Iterable[Call]) -> Strike | None:
-    """How to kill at a call when all threads are followed; None if another one gets to the same count first."""
+    """Return how to kill at a call when all threads are followed; None if another thread reaches the same count first."""
     others = []
     for one in everything:
         if one is call:
@@ -182,7 +182,7 @@ def reachable(call: Call, everything: Iterable[Call]) -> Strike | None:
 
 
 def alone(call: Call) -> Strike:
-    """How to kill at a call when its thread alone is followed."""
+    """Return how to kill at a call when only its thread is followed."""
     if is_stable(call.path) and not call.name.startswith(("rename", "link", "unlinkat")):
         return Strike(call=call.name, when=call.nth_on_path, only=call.path)
     return Strike(call=call.name, when=call.nth)
@@ -194,7 +194,7 @@ def is_stable(path: str) -> bool:
 
 
 def points(found: list[Call]) -> list[Call]:
-    """The calls worth a kill: of equal ones in a row, which write one file, the first and the last."""
+    """Return the calls worth a kill: of several equal ones in a row, which write one file, the first and the last."""
     worth = []
     for before, call, after in zip([None, *found], found, [*found[1:], None], strict=False):
         same = [
@@ -207,7 +207,7 @@ def points(found: list[Call]) -> list[Call]:
 
 
 def killed_at(log: Path, root: str) -> str:
-    """The call that a killed thread was about to make: role-less, with its path made plain."""
+    """Return the call that a killed thread was about to make, without its role, and with a normalised path."""
     for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
         match = _LINE.match(line)
         if match is not None and match["call"] and ("= ?" in line or "<unfinished" in line):

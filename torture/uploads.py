@@ -1,9 +1,9 @@
-"""Kills the uploader at random moments, many times, and measures how fast it is when nobody does.
+"""Kills the uploader at random moments, many times, and measures its speed when undisturbed.
 
     python -m torture.uploads [ROUNDS] [SEED]
 
-A picture that was sent whole must not be sent again by itself, every one gets its reply, and what the ledger says left is
-at least what the service got.
+A picture that was sent whole must not be sent again automatically, every one gets its reply, and the ledger records at least
+what the service received.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Campaign:
         self.violations: list[str] = []
 
     def round(self, directory: Path) -> None:
-        """One configuration, killed until all its pictures have their reply."""
+        """Run one configuration, killed until all its pictures have their reply."""
         with (
             HostedServer(key=KEY, delay_s=0.15) as server,
             Station(directory, server.url, hosted={"concurrency": "4"}) as station,
@@ -62,7 +62,7 @@ class Campaign:
             self.judge(server, rows)
 
     def collect(self, station: Station, replies: dict[str, UploadReply]) -> None:
-        """Look into the inbox: a reply that was there says the same later."""
+        """Read the inbox, and check that replies do not change."""
         for reply in spooled.replies(station.paths):
             earlier = replies.setdefault(reply.id, reply)
             if earlier.outcome is not reply.outcome:
@@ -71,7 +71,7 @@ class Campaign:
                 self.violations.append("a reply without its picture")
 
     def judge(self, server: HostedServer, rows: list[dict[str, Any]]) -> None:
-        """Compare what the service saw with what the ledger says."""
+        """Compare what the service received with the ledger."""
         whole = Counter(one.picture for one in server.seen if one.picture)
         if twice := sum(count > 1 for count in whole.values()):
             self.violations.append(f"{twice} pictures were sent whole more than once")
@@ -82,7 +82,7 @@ class Campaign:
             self.violations.append("more bytes came than the ledger says")
 
     def rate(self, directory: Path) -> None:
-        """How long small pictures take with a service that answers in 1 s and allows 8 at once."""
+        """Measure small pictures with a service that answers in 1 s and accepts 8 at once."""
         with (
             HostedServer(key=KEY, delay_s=1.0, at_once=8) as server,
             Station(directory, server.url, hosted={"concurrency": "8", "timeout_s": "30.0"}) as station,
@@ -104,7 +104,7 @@ class Campaign:
 
 
 def main(arguments: list[str]) -> int:
-    """Run, and print the figures."""
+    """Run the campaign, and print the figures."""
     rounds = int(arguments[0]) if arguments else ROUNDS
     campaign = Campaign(int(arguments[1]) if len(arguments) > 1 else 1)
     root = Path(tempfile.mkdtemp(prefix="torture-uploads-"))
