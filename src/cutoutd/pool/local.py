@@ -100,9 +100,8 @@ class LocalPool:
         """How many tasks could start now: at most ``size`` run, not counting those that wait for a share."""
         free = sum(self._is_free(slot) for slot in self._slots)
         at_work = sum(slot.job is not None for slot in self._slots) - len(self.waiting)
-        return max(
-            0, min(free, self._size - at_work)
-        )  # a share that answers again may leave more at work than `size`
+        # A share that answers again may leave more at work than `size`.
+        return max(0, min(free, self._size - at_work))
 
     def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- one kind of worker for both kinds of folder
         """How many tasks could start now."""
@@ -282,10 +281,8 @@ class LocalPool:
         wire.check(report, slot.asked(self._clock.lived_s()))
         alone = slot.alone
         slot.rest()
-        if alone:
-            slot.retire(
-                self._clock.monotonic_s()
-            )  # a process does not give back the memory that one huge picture took
+        if alone:  # a process does not give back the memory that one huge picture took
+            slot.retire(self._clock.monotonic_s())
         return [Finished(job=job, report=report)]
 
     def _refuse(self, slot: WorkerSlot, why: Failure) -> None:
