@@ -1,1 +1,1 @@
-"""Measurements that are too slow for the tests: how good the mattes are, how fast the whole is."""
+"""Measurements that are too slow for the tests: quality of the mattes, and speed of the whole."""

@@ -1,10 +1,10 @@
-"""Pictures of known alpha on which a model may well fail: subjects laid over photos, as pictures are arranged.
+"""Pictures of known alpha on which a model may well fail: subjects composed over photos in typical arrangements.
 
     python -m bench.arrangements CUTOUTS PHOTOS FOLDER [--count N] [--seed N]
 
-One subject, two of equal weight, one before another that is out of focus; small, large, cut off by the frame; in the
-colours of its background, in haze, over its own shadow. It builds the set that the quality score is fitted to
-(`models/train_score.py`); it runs no model.
+One subject, two of equal weight, one before another that is out of focus; small, large, cut off by the frame; in the colours of
+its background, in haze, over its own shadow. It builds the set that the quality score is fitted to (`models/train_score.py`); it
+runs no model.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
     from bench.scenes import Gray, Rgb
 
-_DRAWN = 0.12  # share of subjects that are drawn and no cutouts
-# Of a lattice or a glass a person may want the outline or what is between, and neither answer is wrong.
+_DRAWN = 0.12  # share of subjects that are drawn instead of taken from cutouts
+# A lattice or a glass is left out: both the outline and what lies between are right answers.
 _KINDS = (Kind.PLAIN, Kind.HAIR, Kind.FUR, Kind.SOFT, Kind.LEAVES)
 _PIXELS = (150_000, 420_000)  # of a picture: the model sees a hundred thousand at most
 
 
 class Arrangement(Enum):
-    """How subjects stand in a picture."""
+    """The arrangement of subjects in a picture."""
 
     ONE = "one"
     PAIR = "pair"  # two subjects of equal weight: both are wanted
-    BEHIND = "behind"  # a second one, out of focus: it is background
-    ALIKE = "alike"  # a subject in the colours of what is behind it
+    BEHIND = "behind"  # a second subject, out of focus: it is background
+    ALIKE = "alike"  # a subject in the colours of its background
     HAZE = "haze"  # little contrast all over
     SMALL = "small"
     CUT = "cut"  # the frame cuts it off
@@ -49,10 +49,10 @@ class Arranged:
     """One picture of the set.
 
     Attributes:
-        name: of the arrangement, the subject and the number.
-        group: of pictures that share a subject: they belong on one side of a split.
+        name: arrangement, subject and number.
+        group: key of pictures that share a subject, and belong on one side of a split.
         rgb: uint8 (H, W, 3).
-        alpha: float32 (H, W), what a person would cut.
+        alpha: float32 (H, W), the expected alpha.
     """
 
     name: str
@@ -67,9 +67,9 @@ def arranged(
     """Yield pictures.
 
     Args:
-        cutouts: RGBA files; their alpha is taken for true once they lie on another photo.
-        photos: backgrounds and textures in which nothing stands out by itself.
-        count: how many.
+        cutouts: RGBA files; their alpha is taken for true once they are composed over another photo.
+        photos: backgrounds and textures without a subject of their own.
+        count: number of pictures.
         rng: the same state gives the same pictures.
     """
     for number in range(count):
@@ -151,8 +151,8 @@ def _placed(
     aside: float,
     rng: np.random.Generator,
 ) -> Subject:
-    """Lay a subject into a frame so that its box fills a share of it, its middle near a point (x, y in shares)."""
-    rows, columns = np.nonzero(subject.alpha > 0.1)  # noqa: PLR2004 - what is hardly there gives no box
+    """Scale and move a subject so that its box fills a share of the frame, with its middle near a point (x, y in shares)."""
+    rows, columns = np.nonzero(subject.alpha > 0.1)  # noqa: PLR2004 - barely visible pixels do not count for the box
     box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
     across, down = box[2] - box[0], box[3] - box[1]
     height, width = shape

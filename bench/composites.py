@@ -1,4 +1,4 @@
-"""Pictures with an exactly known alpha, and the coarse mattes a small model could make of them.
+"""Pictures with an exactly known alpha, and coarse mattes as a small model could make them.
 
 It builds the evaluation set; it refines and scores nothing.
 """
@@ -44,7 +44,7 @@ class Composite:
         name: kind, height and seed.
         rgb: uint8 (H, W, 3), subject over background, with noise and JPEG artefacts in some.
         clean: uint8 (H, W, 3), the same before noise and JPEG.
-        alpha: float32 (H, W), exactly what it was composed with, in steps of 1/255.
+        alpha: float32 (H, W), the exact alpha, in steps of 1/255.
         colour: uint8 (H, W, 3), the subject's own colour.
     """
 
@@ -60,7 +60,7 @@ def composites(photos: Sequence[Path], seed: int) -> Iterator[Composite]:
 
     Args:
         photos: files of backgrounds and textures.
-        seed: gives shapes, photos, noise; another seed gives a set that shares nothing with this one.
+        seed: determines shapes, photos and noise; sets of different seeds share nothing.
     """
     rng = np.random.default_rng(seed)
     for shape in SIZES:
@@ -77,7 +77,7 @@ def composites(photos: Sequence[Path], seed: int) -> Iterator[Composite]:
 
 
 def backgrounds(folder: Path | None) -> list[Path]:
-    """Return the photos of a folder, or those that scikit-image brings along."""
+    """Return the photos of a folder, or those in scikit-image."""
     if folder is not None:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
     import skimage.data  # noqa: PLC0415 - only where no folder is given
@@ -86,14 +86,14 @@ def backgrounds(folder: Path | None) -> list[Path]:
 
 
 def reduced(alpha: Gray, grid: int) -> Gray:
-    """Return what a perfect model of a grid of that many pixels would say: the area average."""
+    """Return the matte of a perfect model with a grid of that many pixels: the area average."""
     height, width = alpha.shape
     size = (min(width, grid), min(height, grid))
     return np.clip(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), 0, 1)
 
 
 def shaken(alpha: Gray, grid: int, rng: np.random.Generator) -> Gray:
-    """Return what a mediocre model would say: the area average, blurred by a pixel and moved by half of one."""
+    """Return the matte of a mediocre model: the area average, blurred by a pixel and moved by half a pixel."""
     matte = cv2.GaussianBlur(reduced(alpha, grid), (0, 0), float(rng.uniform(0.7, 1.4)))
     height, width = matte.shape
     drift = cv2.GaussianBlur(rng.normal(size=(height, width, 2)).astype(np.float32), (0, 0), 8)

@@ -1,8 +1,8 @@
-"""How cost grows with the picture: `cutoutd cut` on one photo at 1 to 100 megapixels, one at a time.
+"""Cost by size of the picture: `cutoutd cut` on one photo at 1 to 100 megapixels, one at a time.
 
     python -m bench.growth [--photo FILE] [--plot FILE.svg]
 
-Steps are medians by the sidecars; the peak is the worker's own, as the kernel counts it.
+Times of steps are medians from the sidecars; the peak is the worker's own, from the kernel.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MEGAPIXELS = (1, 3, 12, 24, 50, 100)
 STEPS = ("decode", "infer", "refine", "encode")
 COLOURS = {"decode": "#7aa6c2", "infer": "#c9b458", "refine": "#c2706b", "encode": "#6aa37f"}
 
-# Of the plot, in its own units.
+# Coordinates of the plot, in its own units.
 BASE_Y, TOP_Y, LEFT_X, RIGHT_X = 300.0, 50.0, 70.0, 710.0
 BAR_SHARE = 0.6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a picture of one size took: milliseconds by step and in all, and the worker's peak in MiB."""
+    """The cost of a picture of one size: milliseconds by step and in total, and the worker's peak in MiB."""
 
     megapixels: int
     steps_ms: dict[str, float]
@@ -39,7 +39,7 @@ class Cost:
 
 
 def main() -> None:
-    """Measure, print the table, draw the plot."""
+    """Measure, print the table, and draw the plot."""
     parser = options(__doc__)
     parser.add_argument("--plot", type=Path, help="SVG file to draw the result into")
     parser.add_argument("--rounds", type=int, default=3, help="runs for each size")
@@ -66,10 +66,10 @@ def main() -> None:
 
 
 def measured(picture: Path, megapixels: int) -> Cost:
-    """Cut a picture twice by a command of its own, in a process whose only child it is: so the worker's peak is known.
+    """Cut a picture twice with a separate command, whose only child is the worker, so that the worker's peak is known.
 
-    The second time counts: a worker that cuts its first picture gets its memory from the system, which on a virtual
-    machine may have to get it from the host.
+    The second time counts: with its first picture a worker gets its memory from the system, which on a virtual machine may
+    have to get it from the host.
     """
     twin = picture.with_stem(f"{picture.stem}-twin")
     with tempfile.TemporaryDirectory() as directory:
@@ -100,11 +100,11 @@ done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(done.returncode)
 """
-"""The largest resident process below the command is its worker, which alone holds the picture; in KiB."""
+"""Prints the peak of the largest process below the command, which is its worker, in KiB."""
 
 
 def median(costs: list[Cost]) -> Cost:
-    """Each figure's median; the peak's maximum."""
+    """Return the median of each figure; for the peak, the maximum."""
     return Cost(
         megapixels=costs[0].megapixels,
         steps_ms={step: statistics.median(cost.steps_ms[step] for cost in costs) for step in STEPS},
@@ -114,7 +114,7 @@ def median(costs: list[Cost]) -> Cost:
 
 
 def plot(costs: list[Cost]) -> str:
-    """A bar for each size, of its steps, as SVG."""
+    """Return an SVG with a bar for each size, divided into steps."""
     most = max(cost.total_ms for cost in costs)
     scale_ms = 500 * math.ceil(most / 500)
     per_ms = (BASE_Y - TOP_Y) / scale_ms

@@ -1,6 +1,6 @@
-"""How long one waits: for the first cutout of a command, and for a picture dropped into an idle daemon.
+"""Waiting times: for the first cutout of a command, and for a picture dropped into an idle daemon.
 
-"Taken" is when a worker begins with it; from then on the sidecar counts, up to the cutout's name.
+"Taken" is when a worker begins with it; the time from then on is the sidecar's, until the cutout has its name.
 
 python -m bench.latency [--photo FILE]
 """
@@ -43,12 +43,12 @@ def main() -> None:
 
 
 def show(what: str, seconds: list[float]) -> None:
-    """One line: median and worst."""
+    """Print one line: median and worst."""
     print(f"{what}: median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s")
 
 
 def first_cutout(picture: Path, root: Path) -> float:
-    """Seconds from the command's start to the cutout's name in the output."""
+    """Return the seconds from the command's start until the cutout has its name in the output."""
     arguments, environment = _prepared(root)
     old = root / "in" / picture.name
     old.write_bytes(picture.read_bytes())
@@ -63,7 +63,7 @@ def first_cutout(picture: Path, root: Path) -> float:
 
 
 def into_idle_daemon(pictures: list[Path], root: Path) -> tuple[list[float], list[float]]:
-    """Seconds to each publication, from being taken by a worker (by the log) and from the drop."""
+    """Return the seconds to each publication, from being taken by a worker (by the log) and from the drop."""
     arguments, environment = _prepared(root)
     log = root / "log"
     dropped = []

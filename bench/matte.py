@@ -2,10 +2,10 @@
 
     python -m bench.matte [--photos DIR] [--seed N] [--model FILE] [--sample PICTURE ALPHA [FOREGROUND]]
 
-Coarse mattes are of five sorts: `exact` (the true alpha averaged to the model's grid), `exact/8` (to a grid eight times
-coarser), `half` (to half the picture's size, where that is finer than the working copy: as of a model with a larger grid),
-`shaken` (blurred and moved a little) and `model` (what the model says of the composite, where it found the
-subject at all). It changes nothing and publishes nothing.
+There are five sorts of coarse mattes: `exact` (the true alpha averaged to the model's grid), `exact/8` (to a grid eight times
+coarser), `half` (to half the picture's size, where that is finer than the working copy: as from a model with a larger grid),
+`shaken` (blurred and moved a little) and `model` (the model's matte of the composite, where it found the subject at all). It
+changes nothing and publishes nothing.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from bench.composites import Composite, Gray, Rgb
 
-FINE_PIXELS = 1_000_000  # of a picture: half of its sides is more than the working copy has
-_FOUND_IOU = 0.85  # below it the model took something else for the subject, which no refinement mends
+FINE_PIXELS = 1_000_000  # of a picture: from here on half of its sides exceeds the working copy
+_FOUND_IOU = 0.85  # below it the model found another subject, which refinement cannot correct
 _WORSE_BY, _WORSE_BY_AT_LEAST = 1.05, 0.002
 
 
@@ -80,12 +80,12 @@ def _print_row(sort: str, count: int, method: str, mean: Gray, note: str) -> Non
 
 
 def enlarged(coarse: Gray, truth: Gray) -> Gray:
-    """Enlarge a matte bicubically, as the peers do; float32 of the shape of the truth."""
+    """Enlarge a matte bicubically, as other programs do; float32 of the shape of the truth."""
     return np.clip(cv2.resize(coarse, truth.shape[::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
 class U2Net:
-    """The model's raw answer, stretched over the picture as its authors do."""
+    """The model's raw output, stretched over the picture as its authors do."""
 
     _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
     _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -96,7 +96,7 @@ class U2Net:
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def matte(self, rgb: Rgb) -> Gray:
-        """Return the answer to a picture, float32 (320, 320) in 0..1."""
+        """Return the output for a picture, float32 (320, 320) in 0..1."""
         small = cv2.resize(rgb, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32)
         small = (small / max(float(small.max()), 1e-6) - self._MEAN) / self._DEVIATION
         name = self._session.get_inputs()[0].name
@@ -145,7 +145,7 @@ def _sample(paths: list[Path], model: U2Net) -> None:
 
 
 def main() -> None:
-    """Measure, print the table."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

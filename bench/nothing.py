@@ -1,8 +1,8 @@
-"""Pictures in which nothing stands out: pages, tables, screenshots, textures, landscapes, drawn by a seeded generator.
+"""Pictures without a subject: pages, tables, screenshots, textures, landscapes, drawn by a seeded generator.
 
     python -m bench.nothing FOLDER [--seed N] [--each N]
 
-A person asked to cut the subject out of one would ask back which. It draws; it runs no model.
+A person who is asked to cut out the subject would ask which one. It draws; it runs no model.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _OUTDOORS = (600, 900)
 
 
 class Sort(Enum):
-    """What there is instead of a subject."""
+    """Kinds of pictures without a subject."""
 
     PAGE = "page"
     TABLE = "table"
@@ -104,7 +104,7 @@ def _paper(rng: np.random.Generator) -> Colour:
 
 
 def _scanned(image: Image.Image, rng: np.random.Generator) -> Rgb:
-    """Lie a little askew and be lit a little unevenly, as scans and photos of paper are."""
+    """Rotate a little and light unevenly, as scans and photos of paper are."""
     turned = image.rotate(float(rng.normal(0, 0.7)), Image.Resampling.BICUBIC, fillcolor=_paper(rng))
     height, width = turned.size[1], turned.size[0]
     across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
@@ -180,7 +180,7 @@ def _screenshot(rng: np.random.Generator) -> Rgb:
 
 
 def _cloud(shape: tuple[int, int], rng: np.random.Generator, roughness: float) -> Gray:
-    """Noise of every grain, 0..1; rough near 1."""
+    """Return noise of every scale, 0..1; rough near 1."""
     height, width = shape
     total = np.zeros(shape, np.float32)
     grain, weight = 3, 1.0

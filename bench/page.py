@@ -1,13 +1,13 @@
-"""What the page takes: its backend's answers, a browser's figures, and what cutting loses by it.
+"""The cost of the page: its backend's answers, figures in a browser, and how much cutting slows down.
 
     python -m bench.page [--jobs 100000] [--keep DIRECTORY] [--only answers browser cutting] [--pairs 2]
 
-All of it takes about five minutes on a machine that does nothing else, which figures of time need; the browser's and the cutting's
-take Chromium and the group `test`.
+All of it takes about five minutes on an otherwise idle machine, which times require; browser and cutting need Chromium and the
+group `test`.
 
-Answers: the journal is made up, and no process is started: what is measured is what a method does between its frames. Medians of
-seven answers after another connection's commit, as while the daemon works: what was counted before is worthless then.
-Beside the time that passed, that of the CPU, which tells more on a machine that does something else as well.
+Answers: the journal is generated, and no process is started: what is measured is what a method does between its frames. Medians
+of seven answers after a commit of another connection, as while the daemon works, since cached counts are invalid then. Beside
+the wall time it prints CPU time, which is more reliable on a busy machine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _INSERT_OUTPUT: Final = (
 
 
 def rows(count: int, now_us: int) -> Iterator[dict[str, Any]]:
-    """Made-up jobs: of each hundred 3 are held back, 7 published and doubtful, 1 failed, and 4 wait."""
+    """Yield generated jobs: of each hundred 3 are held back, 7 published and doubtful, 1 failed, and 4 wait."""
     chance = random.Random(SEED)  # noqa: S311 -- the same journal each time
     for number in range(1, count + 1):
         score, reasons = round(chance.betavariate(5, 1.2), 4), chance.sample(list(Reason), 2)
@@ -101,7 +101,7 @@ def build(path: Path, count: int) -> None:
 
 
 def backend_on(directory: Path) -> Backend:
-    """The backend, with a connection as it has one."""
+    """Return the backend, with a connection like its own."""
     store = Store(directory / FILE_NAME)
     return Backend(
         settings=Settings(
@@ -119,7 +119,7 @@ def backend_on(directory: Path) -> Backend:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -155,7 +155,7 @@ def answers(keep: Path | None, jobs: int) -> None:
 
 
 def measure(directory: Path) -> None:
-    """Print what each answer takes, in milliseconds."""
+    """Print the duration of each answer, in milliseconds."""
     backend, writer = backend_on(directory), Store(directory / FILE_NAME)
     methods = {**jobs.METHODS, **overview.METHODS, **decisions.METHODS}
 

@@ -1,6 +1,6 @@
-"""What the page takes in a real Chromium: first paint, the way from picture to picture, frames, a thousand decisions, memory.
+"""Figures of the page in Chromium: first paint, the step from picture to picture, frames, a thousand decisions, memory.
 
-A part of `bench.page`. The page is served by `cutoutd page` over a made-up library; no daemon runs, so nothing else does.
+A part of `bench.page`. `cutoutd page` serves the page over a generated library; no daemon runs, so nothing disturbs it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CHROMIUM: Final = "/usr/bin/chromium"
 PATIENCE_MS: Final = 120_000
 WINDOW: Final = {"width": 1280, "height": 800}
 NEXT: Final = 25
-"""Steps from picture to picture of which the median and the worst are told."""
+"""Number of steps from picture to picture, of which the median and the worst are printed."""
 
 PICTURES: Final = 500
 """That are looked at one after the other before the tab's memory is told."""
@@ -119,7 +119,7 @@ def _address(said: Any, page: subprocess.Popen[bytes]) -> str:  # noqa: ANN401 -
 
 @contextmanager
 def opened(browser: Browser, address: str) -> Iterator[Page]:
-    """A tab that was paired, on the inbox."""
+    """Open a paired tab on the inbox."""
     context = browser.new_context(viewport=WINDOW, locale="en-GB")  # type: ignore[arg-type] # as of Playwright
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
@@ -132,27 +132,27 @@ def opened(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def review(page: Page, query: str = "") -> None:
-    """Go to Review, until its first picture is there."""
+    """Go to Review, and wait for its first picture."""
     page.evaluate("where => { location.hash = where }", f"#/review{query}")
     page.wait_for_function(_SHOWN)
 
 
 def first_paint(page: Page) -> float:
-    """Milliseconds from a reload to the first view's first paint."""
+    """Return the milliseconds from a reload to the first paint of the first view."""
     page.reload()
     page.locator(".figure-waiting dd").wait_for()
     return float(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
 
 
 def whole_view(page: Page) -> float:
-    """Milliseconds from a reload until the figures of all jobs are there."""
+    """Return the milliseconds from a reload until the figures of all jobs are shown."""
     page.reload()
     page.wait_for_function("() => document.querySelector('.figure-waiting dd')")
     return float(page.evaluate("performance.now()"))
 
 
 def accept_all(page: Page) -> tuple[float, float]:
-    """Milliseconds that a thousand accepts, and their undo, take until the page says so."""
+    """Return the milliseconds until the page shows a thousand accepts as done, and the same for their undo."""
     page.keyboard.press("Control+a")
     accepted = _took(page, "a", "accepted")
     undone = _took(page, "Control+z", "Undone")
@@ -168,7 +168,7 @@ def _took(page: Page, key: str, said: str) -> float:
 
 
 def first_tile(page: Page, job: int) -> float:
-    """Milliseconds from opening a picture that nobody has looked at to its first tile."""
+    """Return the milliseconds from opening a picture for the first time to its first tile."""
     begun_s = time.perf_counter()
     page.evaluate("job => { location.hash = `#/review?state=all&job=${job}` }", job)
     page.wait_for_function(_ANY_TILE)
@@ -184,14 +184,14 @@ def zoomed(page: Page) -> float:
 
 
 def memory_mb(session: CDPSession) -> tuple[int, int]:
-    """Of the largest renderer: what it has for itself, and the decoded images that Chromium may drop at any time; MB."""
+    """Return the private memory of the largest renderer, and the decoded images that Chromium may drop at any time; MB."""
     found = []
     for process in session.send("SystemInfo.getProcessInfo")["processInfo"]:
         if process["type"] == "renderer":
             status = Path(f"/proc/{process['id']}/status").read_text(encoding="ascii")
             own, shared = (re.search(rf"{name}:\s+(\d+)", status) for name in ("RssAnon", "RssShmem"))
             assert own is not None  # noqa: S101 -- proc(5)
-            assert shared is not None  # noqa: S101 -- likewise
+            assert shared is not None  # noqa: S101 -- proc(5)
             found.append((int(own[1]) // 1024, int(shared[1]) // 1024))
     return max(found, key=sum)
 

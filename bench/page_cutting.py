@@ -1,6 +1,6 @@
 """How much slower cutting is with the page open in a browser: the same pictures, cut by the real daemon with and without a tab.
 
-A part of `bench.page`. Pairs of runs, one after the other, so that what else the machine does falls on both.
+A part of `bench.page`. Pairs of runs follow each other, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def measure(say: Callable[[str, str, str], None], pairs: int) -> None:
-    """Measure and tell."""
+    """Measure, and report the figures."""
     drawn = [page_library.draw(*SIZE, seed).source for seed in range(page_library.DIFFERENT)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -54,7 +54,7 @@ def measure(say: Callable[[str, str, str], None], pairs: int) -> None:
         cpus: list[float] = []
         waits: list[float] = []
         for number in range(pairs):
-            # Whichever comes second finds the disk's cache warm: they take turns.
+            # The second run finds a warm disk cache, so they alternate.
             order = (None, browser) if number % 2 else (browser, None)
             took = {tab is not None: cut(drawn, tab) for tab in order}
             walls.append(took[True].wall_s / took[False].wall_s - 1)
@@ -104,7 +104,7 @@ def cut(drawn: Sequence[bytes], browser: Browser | None) -> MeasuredRun:
         for name in ("in", "out", "ready"):
             (root / name).mkdir()
         for number in range(PICTURES):
-            # Bytes after a JPEG's end: another file, the same picture.
+            # Bytes after the end of a JPEG make another file with the same picture.
             content = drawn[number % len(drawn)] + bytes(number + 1)
             (root / "ready" / f"IMG_{number:03}.jpg").write_bytes(content)
         environ = {
@@ -131,7 +131,7 @@ def cut(drawn: Sequence[bytes], browser: Browser | None) -> MeasuredRun:
             before_s, begun_s = _cpu_s(daemon.pid), time.perf_counter()
             for one in sorted((root / "ready").iterdir()):
                 one.rename(root / "in" / one.name)
-            # Drawn subjects may be held back for review: that is cut all the same.
+            # A drawn subject may be held back for review, which counts as cut.
             while len(list((root / "out").rglob("*.json"))) < PICTURES:
                 if time.perf_counter() > begun_s + PATIENCE_S:
                     raise TimeoutError
@@ -158,7 +158,7 @@ def _waits_ms(outputs: Path, came: Mapping[str, float]) -> Iterator[float]:
 
 
 def _wait_for_state(root: Path) -> Path:
-    """Until the page is served and a worker is ready; the state directory."""
+    """Wait until the page is served and a worker is ready. Returns the state directory."""
     while True:
         for lock in root.rglob("page/lock"):
             state = lock.parents[1]
@@ -168,7 +168,7 @@ def _wait_for_state(root: Path) -> Path:
 
 
 def _cpu_s(daemon: int) -> float:
-    """CPU seconds so far of the supervisor and its workers, and not of the page."""
+    """Return the CPU seconds so far of the supervisor and its workers, without the page."""
     spent = 0
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,6 +1,6 @@
-"""A made-up library for the page: a long journal, and real pictures for those of its cutouts that are looked at first.
+"""A generated library for the page: a long journal, and real pictures for the cutouts that are shown first.
 
-No picture is cut: some drawn ones stand under many names, as links. It starts no process and measures nothing.
+No picture is cut: a few drawn ones have many names, as links. It starts no process and measures nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cutoutd.exchange.cutout_previews import CutoutPreview
 
 DIFFERENT: Final = 6
-"""So many pictures are drawn; the others are the same ones under other names."""
+"""Number of pictures that are drawn; the others are the same ones under other names."""
 
 STRIP: Final = 64
 """Rows that go by at a time."""
@@ -94,13 +94,13 @@ def _preview(pixels: NDArray[np.uint8]) -> CutoutPreview:
 
 
 def make(root: Path, jobs: int, *, real: int, size: tuple[int, int] = (4240, 2832)) -> Path:
-    """A home for `cutoutd page`.
+    """Make a home for `cutoutd page`.
 
     Args:
         root: an empty directory.
-        jobs: in the journal.
-        real: so many of those to be looked at, the worst first, have pictures.
-        size: of each, pixels.
+        jobs: number of jobs in the journal.
+        real: number of pictures in review, the worst first, that have files.
+        size: size of each, pixels.
 
     Returns:
         The configuration.
@@ -121,7 +121,7 @@ def make(root: Path, jobs: int, *, real: int, size: tuple[int, int] = (4240, 283
 
 
 def give_pictures(root: Path, drawn: Sequence[DrawnPicture], count: int) -> None:
-    """Have the worst cutouts show these pictures in turn."""
+    """Make the worst cutouts show these pictures in turn."""
     files = [_Files(root, number, one) for number, one in enumerate(drawn)]
     with closing(sqlite3.connect(root / "state" / FILE_NAME)) as journal, journal:
         for number, (job, folder, path, detail) in enumerate(
@@ -140,7 +140,7 @@ def _show(journal: sqlite3.Connection, root: Path, shown: _Files, row: tuple[int
 
 
 def add_large(root: Path, size: tuple[int, int]) -> int:
-    """Have the newest published cutout show a large picture of its own; its job."""
+    """Make the newest published cutout show a large picture. Returns its job."""
     with closing(sqlite3.connect(root / "state" / FILE_NAME)) as journal, journal:
         job, folder, path, detail = journal.execute(_NEWEST).fetchone()
         shown = _Files(root, DIFFERENT, draw(*size, DIFFERENT))
@@ -149,7 +149,7 @@ def add_large(root: Path, size: tuple[int, int]) -> int:
 
 
 class _Files:
-    """A drawn picture on the disk."""
+    """The files of a drawn picture."""
 
     def __init__(self, root: Path, number: int, drawn: DrawnPicture) -> None:
         self._paths = root / f"drawn-{number}.jpg", root / f"drawn-{number}.png"
@@ -165,12 +165,12 @@ class _Files:
         store.keep(name, self.cutout)
 
     def link(self, *names: Path) -> None:
-        """Give source and cutout a name more."""
+        """Give source and cutout further names."""
         for path, name in zip(self._paths, names, strict=True):
             name.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, name)
 
     def told(self, detail: str) -> str:
-        """A job's detail, with the size of this picture."""
+        """Return a job's detail with the size of this picture."""
         said: dict[str, Any] = json.loads(detail)
         return json.dumps(said | dict(zip(("width", "height"), self._size, strict=True)))

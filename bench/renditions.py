@@ -1,9 +1,9 @@
-"""The pictures and figures of docs/renditions.md: each setting of a rendition shown, and what each format costs.
+"""The pictures and figures of docs/renditions.md: each setting of a rendition, and the cost of each format.
 
     python -m bench.renditions [--pictures docs/renditions] [--cost]
 
-Every picture is cut by the program's own pipeline, with its own model, from scikit-image's cup and motorcycle. It is no
-part of the package.
+Every picture is cut by the program's own pipeline and model, from scikit-image's cup and motorcycle. It is no part of the
+package.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def draw(target: Path, scratch: Path) -> None:
-    """Each setting as a small picture, what is transparent on a checkerboard."""
+    """Draw each setting as a small picture, with transparency on a checkerboard."""
     target.mkdir(parents=True, exist_ok=True)
     pictures = samples()
     for number, name in enumerate(SUBJECTS):
@@ -99,7 +99,7 @@ def draw(target: Path, scratch: Path) -> None:
 
 
 def measure(scratch: Path, rounds: int = 3) -> None:
-    """Time and size of each rendition of one 12-megapixel cutout, the medians of a few rounds, one thread."""
+    """Measure time and size of each rendition of one 12-megapixel cutout: medians of a few rounds, one thread."""
     photo = scratch / "photo.jpg"
     make_photo(opened(samples() / SUBJECTS[0]), photo, (WIDTH, HEIGHT), 0)
     print("| rendition | encode, s | whole cut, s | MB |")
@@ -114,7 +114,7 @@ def measure(scratch: Path, rounds: int = 3) -> None:
 
 
 def cut(source: Path, rendition: dict[str, Any], scratch: Path) -> tuple[list[Path], dict[str, float]]:
-    """What a worker does, in this process; the staged files, and where the time went."""
+    """Do the work of a worker in this process. Returns the staged files, and the time by step."""
     from cutoutd.jobs import Cut  # noqa: PLC0415
     from cutoutd.pipeline import pipeline  # noqa: PLC0415 -- after the environment was set
     from cutoutd.pool.one_task import task_for  # noqa: PLC0415
@@ -152,14 +152,14 @@ def _engine() -> Engine:
 
 
 def samples() -> Path:
-    """Where scikit-image keeps pictures that are free to use."""
+    """Return where scikit-image keeps its free pictures."""
     import skimage.data  # noqa: PLC0415 -- nothing else needs it
 
     return Path(skimage.data.__file__).parent
 
 
 def on_checkerboard(image: Image.Image) -> Image.Image:
-    """A picture with what is transparent made visible."""
+    """Return a picture with its transparency made visible."""
     if image.mode != "RGBA":
         return image.convert("RGB")
     y, x = np.mgrid[0 : image.height, 0 : image.width] // _SQUARE
@@ -170,7 +170,7 @@ def on_checkerboard(image: Image.Image) -> Image.Image:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """Small enough for a page, with few enough colours for a repository."""
+    """Save a picture small enough for a page, with few enough colours for a repository."""
     image.thumbnail((SHOWN, SHOWN), Image.Resampling.LANCZOS)
     few = image.quantize(_COLOURS, dither=Image.Dither.FLOYDSTEINBERG)
     few.save(path, optimize=True)

@@ -1,4 +1,4 @@
-"""Subjects with an alpha that is known exactly, drawn by a seeded generator.
+"""Subjects with an exactly known alpha, drawn by a seeded generator.
 
 It draws shapes only: it reads no picture, chooses no background and measures nothing.
 """
@@ -23,7 +23,7 @@ _SHIFT = 4  # cv2 draws with 1/16 px coordinates
 
 
 class Kind(Enum):
-    """What is hard about a subject."""
+    """The difficulty of a subject."""
 
     PLAIN = "plain"  # a smooth hard outline: nothing to gain but sharpness, much to lose
     HAIR = "hair"  # long thin strands around a solid head
@@ -37,7 +37,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """A subject cut out by construction.
+    """A subject with its alpha.
 
     Attributes:
         alpha: float32 (H, W) in 0..1.
@@ -52,16 +52,16 @@ def draw(kind: Kind, shape: tuple[int, int], texture: Rgb, rng: np.random.Genera
     """Draw one subject.
 
     Args:
-        kind: the difficulty wanted.
+        kind: the difficulty.
         shape: (H, W) of the result, in pixels.
-        texture: uint8 (H, W, 3), what the subject is made of.
-        rng: gives outline, strands and tint; the same state gives the same subject.
+        texture: uint8 (H, W, 3), the surface of the subject.
+        rng: determines outline, strands and tint; the same state gives the same subject.
 
     Returns:
         The subject, roughly centred, covering about a fifth to a half of the frame.
     """
     height, width = shape
-    # Twice the resolution, so that a strand's alpha is area covered and not the drawing routine's guess.
+    # Twice the resolution, so that a strand's alpha is its area and not an estimate of the drawing routine.
     twice = 2 if height * width <= _TWICE_UP_TO_PX else 1
     canvas = np.zeros((height * twice, width * twice), np.uint8)
     alpha = _DRAWERS[kind](canvas, rng)
@@ -70,7 +70,7 @@ def draw(kind: Kind, shape: tuple[int, int], texture: Rgb, rng: np.random.Genera
 
 
 def _tinted(texture: Rgb, rng: np.random.Generator) -> Rgb:
-    """Pull a texture half way to one colour, as subjects are more of one colour than whole scenes are."""
+    """Shift a texture half way to one colour, since subjects vary less in colour than whole scenes."""
     tint = rng.integers(20, 236, 3).astype(np.float32)
     share = float(rng.uniform(0.35, 0.85))
     mixed: NDArray[np.float32] = texture.astype(np.float32) * np.float32(1 - share) + tint * np.float32(share)

@@ -1,6 +1,6 @@
-"""How far an alpha is from the true one.
+"""The difference between an alpha and the true one.
 
-It judges arrays; it draws, refines and prints nothing.
+It compares arrays; it draws, refines and prints nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Score:
         mae: mean absolute error within 10 px (a square) of the truly soft pixels, those from 0.02 to 0.98.
         mse: mean squared error there.
         gradient: mean absolute difference of the magnitudes of the 3x3 Sobel gradients there.
-        iou: intersection over union of what is above one half, over the whole frame.
+        iou: intersection over union of the pixels above one half, over the whole frame.
     """
 
     mae: float

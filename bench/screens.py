@@ -1,9 +1,9 @@
-"""Pictures of the page for its documentation, from the real daemon in a real Chromium.
+"""Pictures of the page for its documentation, from the real daemon in Chromium.
 
     python -m bench.screens [--photos DIRECTORY] [--only NAME...] [--to docs]
 
-It makes a home with a folder of photos, those that scikit-image brings along unless others are named, lets `cutoutd run` begin without
-a configuration, and goes the way that a photographer goes. Needs Chromium and the groups `test` and `bench`.
+It makes a home with a folder of photos, those in scikit-image unless others are named, starts `cutoutd run` without a
+configuration, and follows the steps of a photographer. It needs Chromium and the groups `test` and `bench`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PHOTOS: Final = ("coffee.png", "astronaut.png", "chelsea.png", "coffee.png", "as
 WINDOW: Final = (1280, 800)
 PHONE: Final = (360, 740)
 STROKE: Final = ((560, 560), (640, 600))
-"""Over what is to go from the cutout in Fix, in pixels of the window."""
+"""What is to be removed from the cutout in Fix, in pixels of the window."""
 
 PATIENCE_S: Final = 600.0
 QUALITY: Final = 82
@@ -50,11 +50,11 @@ WHOLE: Final = """[...document.images].every(one => {
   const { top, left, bottom, right } = one.getBoundingClientRect();
   return bottom < 0 || right < 0 || top > innerHeight || left > innerWidth || one.closest(".row-picture") || (one.src && one.complete && one.naturalWidth);
 })"""
-"""All pictures that are in the window have come."""
+"""Whether all pictures in the window are loaded."""
 
 
 class Home:
-    """A home of its own, and what runs in it."""
+    """A separate home, and the daemon that runs in it."""
 
     def __init__(self, root: Path, photos: Sequence[Path]) -> None:
         self.root = root
@@ -93,7 +93,7 @@ class Home:
             Image.fromarray(lit).save(self.input / f"IMG_{number}.jpg", quality=92)
 
     def spoil(self) -> None:
-        """Put in what cannot be cut, and what has no subject."""
+        """Add a file that cannot be cut, and a picture without a subject."""
         (self.input / "layers.psd").write_bytes(b"8BPS\x00\x01" + bytes(200))
         (self.input / "catalogue.pdf").write_bytes(b"%PDF-1.7\n" + bytes(200))
         noise = np.random.default_rng(1).normal(128, 9, (400, 600, 3)).clip(0, 255).astype(np.uint8)
@@ -101,7 +101,7 @@ class Home:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """`cutoutd run`."""
+        """Run `cutoutd run`."""
         with (self.root / ".log").open("ab") as log:
             daemon = subprocess.Popen(
                 [sys.executable, "-P", "-m", "cutoutd", "run"],
@@ -117,7 +117,7 @@ class Home:
                 daemon.wait(PATIENCE_S)
 
     def address(self) -> str:
-        """Of the page, with a code."""
+        """Return the address of the page, with a code."""
         state_dir = self.root / ".state" / "cutoutd"
         wait_for(lambda: state_dir.is_dir() and announcement.running(state_dir) is not None)
         command = [sys.executable, "-P", "-m", "cutoutd", "page"]
@@ -127,7 +127,7 @@ class Home:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something holds.
+    """Wait until a condition holds.
 
     Raises:
         TimeoutError: it never does.
@@ -144,20 +144,20 @@ class Camera:
 
     Args:
         to: directory of the documentation.
-        only: names of those that are wanted; empty: all.
+        only: names of the wanted pictures; empty: all.
     """
 
     def __init__(self, to: Path, only: Sequence[str]) -> None:
         self.to, self.only = to, only
 
     def take(self, page: Page, name: str) -> None:
-        """One picture of the window, as it stands when all that it shows is loaded."""
+        """Take a picture of the window once everything in it is loaded."""
         wait_for(lambda: bool(page.evaluate(WHOLE)))
         page.wait_for_timeout(300)
         self.write(Image.open(io.BytesIO(page.screenshot())), name)
 
     def write(self, picture: Image.Image, name: str) -> None:
-        """Write it as WebP, within its bound."""
+        """Write a picture as WebP, within its size limit."""
         if self.only and name not in self.only:
             return
         for quality in range(QUALITY, 30, -8):
@@ -171,7 +171,7 @@ class Camera:
 
 
 def tab(browser: Browser, address: str, *, size: tuple[int, int] = WINDOW, theme: str = "light") -> Page:
-    """A window on the page."""
+    """Open a window on the page."""
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if theme == "dark" else "light",
@@ -187,14 +187,14 @@ def tab(browser: Browser, address: str, *, size: tuple[int, int] = WINDOW, theme
 
 
 def go(page: Page, view: str) -> None:
-    """To a view."""
+    """Go to a view."""
     page.evaluate("where => { location.hash = where }", f"#/{view}")
     page.locator(f".view-{view.partition('/')[0]} h1").wait_for(state="attached")
     page.wait_for_timeout(800)
 
 
 def first_run(home: Home, page: Page, camera: Camera) -> None:
-    """From nothing to the first cutout."""
+    """Take the pictures from the first start to the first cutout."""
     page.get_by_role("button", name="Pictures").click()
     page.get_by_role("button", name="to-cut").click()
     page.get_by_role("button", name="Watch “to-cut”").wait_for()
@@ -211,7 +211,7 @@ def first_run(home: Home, page: Page, camera: Camera) -> None:
 
 
 def day(home: Home, page: Page, camera: Camera) -> None:
-    """What a day brings."""
+    """Take the pictures of a working day."""
     home.shoot(13, 4102)
     home.spoil()
     go(page, "inbox")
@@ -232,7 +232,7 @@ def day(home: Home, page: Page, camera: Camera) -> None:
 
 
 def looked_at(page: Page, camera: Camera) -> None:
-    """Review and Fix."""
+    """Take the pictures of Review and Fix."""
     review_one(page)
     camera.take(page, "review")
     page.keyboard.press("e")
@@ -250,17 +250,17 @@ def looked_at(page: Page, camera: Camera) -> None:
 
 
 def review_one(page: Page) -> None:
-    """A picture in Review."""
+    """Open a picture in Review."""
     job = page.evaluate(
         "fetch('/api/jobs?state=done&q=4105&limit=1').then(answer => answer.json()).then(found => found.jobs[0].job)"
     )
     page.evaluate("job => { location.hash = `#/review?state=done&job=${job}` }", job)
     page.locator(".view-review h1").wait_for(state="attached")
-    page.wait_for_timeout(6000)  # tiles have no other sign of being whole
+    page.wait_for_timeout(6000)  # nothing else shows that the tiles are complete
 
 
 def on_a_phone(browser: Browser, home: Home, camera: Camera) -> None:
-    """Three screens beside one another, in the dark."""
+    """Take three screens side by side, in the dark theme."""
     page = tab(browser, home.address(), size=PHONE, theme="dark")
     screens = []
     for view in ("inbox", "review", "failures"):
@@ -278,7 +278,7 @@ def on_a_phone(browser: Browser, home: Home, camera: Camera) -> None:
 
 
 def troubles(home: Home, page: Page, camera: Camera) -> None:
-    """A folder that is gone."""
+    """Take a picture with a folder that is missing."""
     away = home.input.rename(home.root / "away")
     page.get_by_text("Standing by").first.wait_for()
     page.wait_for_timeout(500)
@@ -287,7 +287,7 @@ def troubles(home: Home, page: Page, camera: Camera) -> None:
 
 
 def main() -> int:
-    """Make them all."""
+    """Make all pictures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -315,7 +315,7 @@ def main() -> int:
 
 @contextmanager
 def named_home() -> Iterator[Path]:
-    """A home with a short name, which is seen in the pictures."""
+    """Make a home with a short name, which is visible in the pictures."""
     root = Path(tempfile.gettempdir(), "ann")
     root.mkdir()
     try:
@@ -325,7 +325,7 @@ def named_home() -> Iterator[Path]:
 
 
 def photos(folder: Path | None) -> list[Path]:
-    """The photos of a folder, or those of scikit-image that are free to use."""
+    """Return the photos of a folder, or the free ones in scikit-image."""
     if folder is not None:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png"))
     import skimage.data  # noqa: PLC0415 -- only where no folder is given

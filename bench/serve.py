@@ -1,9 +1,9 @@
-"""What the API takes: waiting beside the work itself, pictures a minute beside the folder's own, and memory.
+"""The cost of the API: waiting besides the work itself, pictures a minute compared with the folder's own, and memory.
 
     python -m bench.serve [--pictures 20] [--only waiting rate memory]
 
-It takes the group `test`, and some minutes on a machine that does nothing else, which figures of time need; memory and CPU time hold on
-any. Waiting is from a request's first byte to the answer that its cutout is there, less what work on it took, as the job says.
+It needs the group `test`, and some minutes on an otherwise idle machine, which times require; memory and CPU time are valid on
+any. Waiting is the time from a request's first byte to the answer that its cutout is there, less the work on it, by the job.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TICKS_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 def photo(number: int) -> bytes:
-    """A picture of 12 megapixels with a subject, as JPEG of some megabytes."""
+    """Return a picture of 12 megapixels with a subject, as a JPEG of some megabytes."""
     base = Image.open(io.BytesIO(picture(number, side=512))).resize((4000, 3000))
     noise = np.random.default_rng(number).integers(0, 12, (3000, 4000, 3), np.uint8)
     file = io.BytesIO()
@@ -41,20 +41,20 @@ def photo(number: int) -> bytes:
 
 
 def processes(api: Serving) -> list[int]:
-    """The two processes of the API."""
+    """Return the two processes of the API."""
     return [api.serve.pid, api.web_process]
 
 
 def cpu_s(api: Serving) -> float:
-    """Seconds of CPU that they have used."""
+    """Return the CPU seconds that they have used."""
     fields = [Path(f"/proc/{one}/stat").read_text(encoding="ascii").split() for one in processes(api)]
     return sum(int(one[13]) + int(one[14]) for one in fields) / _TICKS_S
 
 
 def used_mib(api: Serving) -> tuple[float, float, float]:
-    """Memory in use, MiB: what each has of its own, behind and in front, and the pages of files, which they share with each other.
+    """Return memory in use, MiB: private memory of the backend and of the web process, and the file pages that they share.
 
-    The system's RSS counts the latter for each of them; they are code of Python and libraries, and the daemon's as well.
+    The system's RSS counts shared pages for each process; they are code of Python and libraries, and the daemon's as well.
     """
     texts = [Path(f"/proc/{one}/status").read_text(encoding="ascii") for one in processes(api)]
     own, files = (
@@ -65,7 +65,7 @@ def used_mib(api: Serving) -> tuple[float, float, float]:
 
 
 def waiting(api: Serving, count: int) -> None:
-    """One picture after the other."""
+    """Send one picture after the other."""
     photos = [photo(number) for number in range(min(count, 5))]
     beside: list[float] = []
     before_s = cpu_s(api)
@@ -73,7 +73,7 @@ def waiting(api: Serving, count: int) -> None:
         begun_s = time.perf_counter()
         status, job, _ = api.cut(photos[number % len(photos)] + bytes([number]), f"?name=w{number}.jpg")
         took_s = time.perf_counter() - begun_s
-        if status != 200 or job["state"] != "done":  # noqa: PLR2004 -- as of HTTP
+        if status != 200 or job["state"] != "done":  # noqa: PLR2004 -- HTTP status
             raise SystemExit(f"{status}: {job}")
         beside.append(took_s - job["seconds"])
     used_ms = (cpu_s(api) - before_s) / count * 1000
@@ -85,7 +85,7 @@ def waiting(api: Serving, count: int) -> None:
 
 
 def rate(api: Serving, count: int) -> None:
-    """Many small ones: dropped into the folder, and handed in by several at once; the same pictures, other bytes."""
+    """Send many small pictures: dropped into the folder, and submitted in parallel; the same pictures with other bytes."""
     folder = max(_dropped(api, count, turn) for turn in range(2))
     by_api = max(_handed_in(api, count, turn) for turn in range(2))
     print(
@@ -114,7 +114,7 @@ def _handed_in(api: Serving, count: int, turn: int) -> float:
 
 
 def memory(api: Serving) -> None:
-    """Fifty uploads at once, all of them under way before the first is whole."""
+    """Send fifty uploads at once, all of them under way before the first is complete."""
 
     def body(number: int) -> Iterator[bytes]:
         head = picture(number)
@@ -125,7 +125,7 @@ def memory(api: Serving) -> None:
     def one(number: int) -> int:
         return api.ask("POST", "/v1/folders/shop/pictures", body(number), {"Content-Type": "image/jpeg"})[0]
 
-    api.ask("GET", "/v1/key")  # both are up
+    api.ask("GET", "/v1/key")  # both processes are up
     before = most = used_mib(api)
     with ThreadPoolExecutor(UPLOADS) as pool:
         asked = [pool.submit(one, number) for number in range(UPLOADS)]
@@ -140,7 +140,7 @@ def memory(api: Serving) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

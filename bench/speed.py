@@ -1,9 +1,9 @@
-"""Times whole commands on 12-megapixel photos: `cutoutd run --once` beside `rembg p`, in turn, in one run.
+"""Times whole commands on 12-megapixel photos: `cutoutd run --once` and `rembg p`, alternating, in one run.
 
     python -m bench.speed --rembg DIR [--photo FILE] [--count 24]
 
-Each command starts with nothing loaded and ends with its last result written. Both use U2-Net. It is no part of
-the package, and no test: machines differ, and are never equally busy twice; trust the ratios.
+Each command starts with nothing loaded and ends with its last result written. Both use U2-Net. It is no part of the package, and
+no test: machines differ, and are never equally busy twice; only the ratios are reliable.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CUTOUTD = (sys.executable, "-P", "-m", "cutoutd")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """What one command took: wall and CPU seconds, and how many results it left."""
+    """The cost of one command: wall and CPU seconds, and the number of its results."""
 
     wall_s: float
     cpu_s: float
@@ -44,7 +44,7 @@ class Timing:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the figures."""
     parser = options(__doc__)
     parser.add_argument("--count", type=int, default=24, help="how many 12-megapixel pictures")
     parser.add_argument("--rembg", type=Path, help="a virtual environment with rembg, and u2net.onnx in it")
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def options(described: str | None) -> argparse.ArgumentParser:
-    """A command line with ``--photo``."""
+    """Return a command line parser with ``--photo``."""
     parser = argparse.ArgumentParser(
         description=described, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -78,7 +78,7 @@ def options(described: str | None) -> argparse.ArgumentParser:
 
 
 def make_photos(photo: Path | None, directory: Path, count: int) -> None:
-    """Photos of 12 megapixels, each with camera noise of its own."""
+    """Make photos of 12 megapixels, each with different camera noise."""
     directory.mkdir()
     source = opened(photo)
     for seed in range(count):
@@ -86,7 +86,7 @@ def make_photos(photo: Path | None, directory: Path, count: int) -> None:
 
 
 def opened(photo: Path | None) -> Image.Image:
-    """A photo, or the one that is free to use and always there."""
+    """Open a photo, or the free one that is always available."""
     if photo is not None:
         return Image.open(photo).convert("RGB")
     from skimage import data  # noqa: PLC0415 -- only where no photo is given
@@ -95,7 +95,7 @@ def opened(photo: Path | None) -> Image.Image:
 
 
 def make_photo(source: Image.Image, path: Path, size: tuple[int, int], seed: int) -> None:
-    """A picture enlarged, with camera noise, as a JPEG that has been there for a minute."""
+    """Enlarge a picture, add camera noise, and save it as a JPEG with a time of a minute ago."""
     frame = np.array(source.resize(size, Image.Resampling.LANCZOS))
     random = np.random.default_rng(seed)
     for top in range(0, len(frame), 256):  # noise for a whole frame would need gigabytes
@@ -107,25 +107,25 @@ def make_photo(source: Image.Image, path: Path, size: tuple[int, int], seed: int
 
 
 def age(path: Path) -> None:
-    """Let a file look finished: nothing has written to it for a minute."""
+    """Make a file look complete: its time is a minute ago."""
     then = time.time() - 60
     os.utime(path, (then, then))
 
 
 def apart(root: Path) -> dict[str, str]:
-    """The environment of a command that knows nothing of this user's configuration and state."""
+    """Return the environment of a command without this user's configuration and state."""
     return os.environ | {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
 
 
 def run_cutoutd(root: Path) -> Timing:
-    """The daemon's command, as a user calls it, with default settings."""
+    """Run the daemon's command as a user does, with default settings."""
     arguments = ["--once", "--input", str(root / "in"), "--output", str(root / "out")]
     timing = timed([*CUTOUTD, "run", *arguments], apart(root))
     return Timing(wall_s=timing[0], cpu_s=timing[1], results=len(list((root / "out").glob("*.png"))))
 
 
 def run_rembg(venv: Path, source: Path, target: Path, options: list[str]) -> Timing:
-    """The peer's command, with the same weights in fp32."""
+    """Run rembg's command, with the same weights in fp32."""
     environment = os.environ | {"U2NET_HOME": str(venv)}
     command = [str(venv / "bin" / "rembg"), "p", "-m", "u2net", *options, str(source), str(target)]
     timing = timed(command, environment)
@@ -133,7 +133,7 @@ def run_rembg(venv: Path, source: Path, target: Path, options: list[str]) -> Tim
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Wall and CPU seconds of a command and all it started."""
+    """Return wall and CPU seconds of a command and its children."""
     before, begun_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     wall_s, after = time.monotonic() - begun_s, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -143,7 +143,7 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 
 def report(name: str, timing: Timing) -> None:
-    """One line for each command."""
+    """Print one line for a command."""
     print(
         f"{name:<22} {timing.results:>3} pictures in {timing.wall_s:7.1f} s  {timing.per_minute:7.1f} a minute  "
         f"{timing.cpu_s / max(1, timing.results):6.2f} CPU s each",
@@ -152,7 +152,7 @@ def report(name: str, timing: Timing) -> None:
 
 
 def report_steps(output: Path) -> None:
-    """Where the time of ours went, by the sidecars."""
+    """Print the time of our steps, from the sidecars."""
     timings = [json.loads(path.read_text(encoding="utf-8"))["timings_ms"] for path in output.glob("*.json")]
     for step in timings[0]:
         print(f"  {step:<8} {statistics.median(one[step] for one in timings):8.1f} ms")

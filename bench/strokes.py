@@ -44,20 +44,20 @@ if TYPE_CHECKING:
 RIGHT_IOU = 0.9
 _INSIDE = 0.5
 STROKES = 4
-_BRUSH_PX = 6.0  # radius of a brush at 480 pixels: about what an editor begins with
-_GRID = 120  # longer side of the grid on which the middle of a part is walked
+_BRUSH_PX = 6.0  # radius of a brush at 480 pixels: about the default of an editor
+_GRID = 120  # longer side of the grid on which the middle of a part is traced
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sample:
-    """One picture, as a person sees it who corrects it.
+    """One picture, as the person who corrects it sees it.
 
     Attributes:
-        name: of its file.
-        rgb: uint8 (h, w, 3), 480 pixels of its longer side or less.
-        truth: float32 (h, w).
-        matte: float32, the coarse one, of any size.
-        features: of the picture.
+        name: name of its file.
+        rgb: uint8 (h, w, 3), at most 480 pixels on its longer side.
+        truth: float32 (h, w), the true alpha.
+        matte: float32, the coarse matte, of any size.
+        features: features of the picture.
     """
 
     name: str
@@ -68,17 +68,17 @@ class Sample:
 
     @property
     def iou(self) -> float:
-        """Before any stroke."""
+        """IoU before any stroke."""
         return iou(self.matte, self.truth)
 
 
 def iou(matte: Gray, truth: Gray) -> float:
-    """Of a coarse matte of any size, in the size of the truth."""
+    """Return the IoU of a coarse matte of any size, at the size of the truth."""
     return score(enlarged(matte, truth), truth).iou
 
 
 def enlarged(matte: Gray, truth: Gray) -> Gray:
-    """A matte in the size of the truth."""
+    """Return a matte at the size of the truth."""
     return np.asarray(cv2.resize(matte, truth.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
@@ -110,7 +110,7 @@ def samples(folder: Path, passes: str, limit: int) -> Iterator[Sample]:
 
 
 def line(part: Mask, _: np.random.Generator) -> tuple[list[tuple[float, float]], float]:
-    """Along the middle of a part, with a brush that stays inside it."""
+    """Draw along the middle of a part, with a brush that stays inside it."""
     depth = np.asarray(cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
     points = _middle(depth)
     least = min(depth[int(y), int(x)] for x, y in points)
@@ -118,7 +118,7 @@ def line(part: Mask, _: np.random.Generator) -> tuple[list[tuple[float, float]],
 
 
 def sloppy(part: Mask, rng: np.random.Generator) -> tuple[list[tuple[float, float]], float]:
-    """As `line`, with a brush of one size and a hand that shakes by some pixels."""
+    """Draw as `line` does, with a brush of one size and a hand that shakes by some pixels."""
     points, _ = line(part, rng)
     shaken = np.array(points) + rng.normal(0, 3, (len(points), 2)) + rng.normal(0, 2, 2)
     limit = (part.shape[1] - 1, part.shape[0] - 1)
@@ -126,14 +126,14 @@ def sloppy(part: Mask, rng: np.random.Generator) -> tuple[list[tuple[float, floa
 
 
 def click(part: Mask, _: np.random.Generator) -> tuple[list[tuple[float, float]], float]:
-    """The deepest point of a part."""
+    """Click on the deepest point of a part."""
     depth = np.asarray(cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return [(x + 0.5, y + 0.5)], float(np.clip(0.8 * depth.max(), 1, _BRUSH_PX))
 
 
 def _middle(depth: Gray) -> list[tuple[float, float]]:
-    """The longest way through what is deep inside a part, x and y."""
+    """Return the longest path through the deep region of a part, x and y."""
     step = max(1, round(max(depth.shape) / _GRID))
     small = depth[step // 2 :: step, step // 2 :: step]
     deep = small >= 0.5 * depth.max()
@@ -152,7 +152,7 @@ def _middle(depth: Gray) -> list[tuple[float, float]]:
 def _walked(
     deep: Mask, start: tuple[int, int]
 ) -> tuple[tuple[int, int], dict[tuple[int, int], tuple[int, int]]]:
-    """The place that is farthest from a start on the way through a part, and where each place was reached from."""
+    """Return the point that is farthest from a start on a path through a part, and the predecessor of each point."""
     came = {start: start}
     queue, last = deque([start]), start
     while queue:
@@ -166,7 +166,7 @@ def _walked(
 
 
 def next_stroke(matte: Gray, truth: Gray, draw: Draw, rng: np.random.Generator) -> Stroke | None:
-    """What a person draws who sees this matte; None where nothing is wrong."""
+    """Return the stroke that a person draws who sees this matte; None where nothing is wrong."""
     said, true = enlarged(matte, truth) > _INSIDE, truth > _INSIDE
     best: tuple[int, Mask, StrokeKind] | None = None
     for wrong, kind in ((true & ~said, StrokeKind.KEEP), (said & ~true, StrokeKind.REMOVE)):
@@ -183,7 +183,7 @@ def next_stroke(matte: Gray, truth: Gray, draw: Draw, rng: np.random.Generator) 
 
 
 def after(sample: Sample, draw: Draw, count: int, suggestion: int = 0) -> tuple[list[float], float]:
-    """IoU after each stroke, and seconds of the slowest correction."""
+    """Return the IoU after each stroke, and the seconds of the slowest correction."""
     strokes: list[Stroke] = []
     matte, seen, slowest = sample.matte, [sample.iou], 0.0
     rng = np.random.default_rng(len(sample.name))
@@ -201,7 +201,7 @@ def after(sample: Sample, draw: Draw, count: int, suggestion: int = 0) -> tuple[
 
 
 def main() -> None:
-    """Measure, print the table."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

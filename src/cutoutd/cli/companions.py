@@ -85,9 +85,8 @@ def main() -> int:
     from cutoutd.sandbox import limits  # noqa: PLC0415 -- after the lines that need nothing
     from cutoutd.sandbox.limits import die_with_parent, hide_memory  # noqa: PLC0415 -- likewise
 
-    signal.pthread_sigmask(
-        signal.SIG_UNBLOCK, {signal.SIGHUP}
-    )  # the parent blocks it until its own handler is there
+    # The parent blocks it until its own handler is there.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS_S: Final = 20.0
 _FILTER: Final = "2"  # SECCOMP_MODE_FILTER, as in proc(5)
-_COMPANIONS: Final = (
-    "-P",
-    "-m",
-    "cutoutd.cli.companions",
-)  # by name: this module must not import the command line
+# By name: this module must not import the command line.
+_COMPANIONS: Final = ("-P", "-m", "cutoutd.cli.companions")
 
 
 def layers(gaps: Sequence[Gap], *, required: bool) -> Iterator[Finding]:
