@@ -347,7 +347,7 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911 
         case "limits":
             return ["rlimits"] if limits.bound_resources(memory_mb=MEMORY_MB, nice=5) else []
         case "capabilities":
-            return ["capabilities"] if capabilities.give_up() else []
+            return ["capabilities"] if capabilities.drop() else []
         case "seccomp":
             return ["seccomp"] if seccomp.refuse_all_sockets() else []
         case "landlock":

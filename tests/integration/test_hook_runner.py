@@ -122,7 +122,7 @@ def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> N
     with capture_logs() as logged:
         hooks = HookRunner(2)
         for _ in range(QUEUED + 20):  # none of them ends meanwhile
-            hooks.give(python(code, os.fspath(go), os.fspath(run_at_once), timeout_s=100.0))
+            hooks.enqueue(python(code, os.fspath(go), os.fspath(run_at_once), timeout_s=100.0))
     assert [one["event"] for one in logged].count("hook.dropped") == 1
     until(lambda: len(list(run_at_once.iterdir())) == 2, "two of them")
     assert sum(one.name == "hooks" for one in threading.enumerate()) - before == 2
@@ -141,7 +141,7 @@ def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
             if number == 5:
                 until(lambda: hooks.is_idle, "five failures")
                 mark.touch()
-            hooks.give(python(code, os.fspath(mark)))
+            hooks.enqueue(python(code, os.fspath(mark)))
             if number == 5:
                 until(lambda: hooks.is_idle, "one that worked")
                 mark.unlink()

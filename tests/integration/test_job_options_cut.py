@@ -18,7 +18,7 @@ from cutoutd.jobs import Cut, Failure
 from cutoutd.models import catalog
 from cutoutd.pipeline.engine import Engine
 from cutoutd.pool import report_checks, wire
-from cutoutd.pool.report_checks import Asked
+from cutoutd.pool.report_checks import AssignedTask
 from cutoutd.recipe import Channels, Format, RegionOfInterest, Rendition
 from tests.integration.test_pipeline import (  # noqa: F401 -- fixtures
     HEIGHT,
@@ -68,7 +68,7 @@ def cut(
         report = run(task, engine)
         assert isinstance(report, Cut), report
         assert not report_checks.fault_of_report(
-            report, Asked(task=task, max_pixels=MAX_PIXELS, since_ms=1e9)
+            report, AssignedTask(task=task, max_pixels=MAX_PIXELS, since_ms=1e9)
         )
         make.report = report  # type: ignore[attr-defined]
         return [Image.open(io.BytesIO(Path(task.staging, one.name).read_bytes())) for one in report.staged]

@@ -417,7 +417,7 @@ def test_root_keeps_a_privilege_only_where_it_reads_its_modules_by_it(
     home.chmod(mode)
     os.chown(home, 65534, 65534)
     script = (
-        "import sys; from cutoutd.sandbox import capabilities; capabilities.give_up(sys.argv[1:]);"
+        "import sys; from cutoutd.sandbox import capabilities; capabilities.drop(sys.argv[1:]);"
         "print(*[line.split()[1] for line in open('/proc/self/status') if line[:6] in ('CapEff', 'CapPrm')])"
     )
     command = [sys.executable, "-c", script, "/usr", str(home / "modules"), str(home / "gone")]

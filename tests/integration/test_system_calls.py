@@ -1,4 +1,4 @@
-"""Which system calls are asked for and refused: found out without the kernel's log, by a filter that asks."""
+"""Which system calls are asked for and refused: found without the log of the kernel, by a filter with a listener."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refused(*attempts: Callable[[], object]) -> tuple[list[str], list[str]]:
         ours.close()
         told = []
         try:
-            listener = recording.ask_instead(theirs.fileno())
+            listener = recording.install_reporting_filter(theirs.fileno())
             if listener is not None:
                 socket.send_fds(theirs, [b" "], [listener])
                 for attempt in attempts:
@@ -52,7 +52,7 @@ def refused(*attempts: Callable[[], object]) -> tuple[list[str], list[str]]:
         try:
             _, listeners, _, _ = socket.recv_fds(ours, 100, 1)
             if not listeners:
-                pytest.skip("this kernel has no filter that asks")
+                pytest.skip("this kernel has no filter with a listener")
             calls = list(recording.answer(listeners[0], ours.fileno()))
             os.close(listeners[0])
             outcomes, _, _, _ = socket.recv_fds(ours, 1000, 0)

@@ -29,7 +29,7 @@ from cutoutd.jobs import (
     Unchanged,
 )
 from cutoutd.pool import wire
-from cutoutd.pool.report_checks import MAX_ITEMS, MAX_TEXT, Asked, fault_of_report, largest_size
+from cutoutd.pool.report_checks import MAX_ITEMS, MAX_TEXT, AssignedTask, fault_of_report, largest_size
 from cutoutd.recipe import Format, Margin, Metadata, Recipe, Rendition
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ TASK = Task(
     ),
     export=Export(file="/o/1.jpg", max_side=100, max_pixels=10_000, max_bytes=5000),
 )
-ASKED = Asked(task=TASK, max_pixels=1000, since_ms=500.0)
+ASKED = AssignedTask(task=TASK, max_pixels=1000, since_ms=500.0)
 SOURCE = SourceFacts(
     bytes=SIZE, sha256=SHA256, width=4, height=3, format="JPEG", orientation=1, image_sha256=SHA256
 )
@@ -247,7 +247,7 @@ def test_a_result_is_no_larger_than_picture_and_recipe_make_it(
 ) -> None:
     """Of a picture of 40 x 30 pixels. Before: as large as the largest picture that is taken."""
     recipe = replace(TASK.recipe, renditions=(Rendition(format=Format.PNG, suffix="", **rendition),))
-    asked = Asked(task=replace(TASK, recipe=recipe), max_pixels=100_000, since_ms=500.0)
+    asked = AssignedTask(task=replace(TASK, recipe=recipe), max_pixels=100_000, since_ms=500.0)
     source, staged = replace(SOURCE, width=40, height=30), replace(STAGED, width=size[0], height=size[1])
     report = replace(CUT, source=source, staged=(staged,))
     assert (fault_of_report(report, asked) == "") is believed
@@ -255,7 +255,7 @@ def test_a_result_is_no_larger_than_picture_and_recipe_make_it(
 
 def test_a_result_of_a_small_picture_has_little_beside_its_pixels() -> None:
     """Its metadata comes from the picture. Before: 64 MiB of it."""
-    asked = Asked(task=replace(TASK, size=15_000), max_pixels=1000, since_ms=500.0)
+    asked = AssignedTask(task=replace(TASK, size=15_000), max_pixels=1000, since_ms=500.0)
     source = replace(SOURCE, bytes=15_000)
     for size, believed in ((8 << 20, True), (10 << 20, False)):
         report = replace(CUT, source=source, staged=(replace(STAGED, bytes=size),))

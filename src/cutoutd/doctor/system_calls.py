@@ -132,10 +132,10 @@ def _cut(setup: wire.Setup, channel: socket.socket) -> int:
             max_file_bytes=setup.max_file_bytes,
         )
         pictures = _pictures()
-        listener = recording.ask_instead(channel.fileno())
+        listener = recording.install_reporting_filter(channel.fileno())
         if listener is None:
             said["unknown"] = (
-                "the kernel has no filter that asks (Linux 5.5), or is asked by another one already"
+                "the kernel has no filter with a listener (Linux 5.5), or another filter has one already"
             )
         else:
             socket.send_fds(channel, [b" "], [listener])

@@ -131,7 +131,7 @@ class DesktopNotices:
         """Show a text if notices are on."""
         hooks = self._hooks()
         if hooks.notify:
-            self._runner.give(
+            self._runner.enqueue(
                 HookCommand(
                     event=_EVENT,
                     command=command(words),

@@ -111,7 +111,7 @@ class HookDispatch:
         common = self._settings().hooks
         command: tuple[str, ...] = getattr(own, event, ()) or getattr(common, event)
         if command:
-            self._runner.give(
+            self._runner.enqueue(
                 HookCommand(
                     event=event,
                     command=(*command, *arguments),

@@ -70,7 +70,7 @@ class HookRunner:
         self._has_ended = False
         self._log = get()
 
-    def give(self, hook: HookCommand) -> None:
+    def enqueue(self, hook: HookCommand) -> None:
         """Queue a command. Returns at once; callable from any thread."""
         with self._lock:
             if len(self._threads) < self._at_once:

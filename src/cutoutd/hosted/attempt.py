@@ -301,9 +301,9 @@ class Attempt:
             cache.keep(draft, key)
         self._close(end)
         if is_kept:
-            cache.pass_on(key, request.id)
+            cache.link_to_inbox(key, request.id)
         else:
-            cache.hand_over(draft, request.id)
+            cache.move_to_inbox(draft, request.id)
         return self._reply(UploadOutcome.OK, body=http_request.body, charged=end.credits)
 
     def _unknown(self, cause: str, http_response: HttpResponse | None = None) -> UploadReply:

@@ -69,15 +69,15 @@ class ResponseCache:
         draft.replace(self._kept(key))
         sync_directory(self._directory)
 
-    def give(self, key: str, id_: str, sha256: str | None) -> bool:
+    def reuse(self, key: str, id_: str, sha256: str | None) -> bool:
         """Put a kept reply into the inbox as the body of a request. Returns False if it is missing or altered."""
         kept = self._kept(key)
         if not kept.exists() or _digest_of(kept) != sha256:
             return False
-        self.pass_on(key, id_)
+        self.link_to_inbox(key, id_)
         return True
 
-    def pass_on(self, key: str, id_: str) -> None:
+    def link_to_inbox(self, key: str, id_: str) -> None:
         """Put a reply that was just kept into the inbox as the body of a request."""
         kept, body = self._kept(key), self._paths.inbox / f"{id_}.body"
         body.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ class ResponseCache:
             self.settled(draft)
             draft.replace(body)
 
-    def hand_over(self, draft: Path, id_: str) -> None:
+    def move_to_inbox(self, draft: Path, id_: str) -> None:
         """Put a synced draft into the inbox as the body of a request, without keeping it."""
         draft.replace(self._paths.inbox / f"{id_}.body")
 

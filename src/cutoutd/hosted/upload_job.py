@@ -247,7 +247,7 @@ def _reply_to_past(
         return context.reply(
             request, UploadOutcome.FAILED, cause=past.cause, advice=UNTOUCHED, at=at, sent=sent
         )
-    if not context.response_cache.give(context.cache_key(request, options), request.id, past.reply_sha256):
+    if not context.response_cache.reuse(context.cache_key(request, options), request.id, past.reply_sha256):
         return None
     context.log("upload.repeated", request, paid_at=rfc3339(past.began_us))
     return context.reply(

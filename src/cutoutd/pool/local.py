@@ -145,7 +145,7 @@ class LocalPool:
         """Give a task to an idle slot. Allowed only while ``idle`` is above 0."""
         slot = next(slot for slot in self._slots if self._is_free(slot))
         now_s = self._clock.monotonic_s()
-        slot.give(
+        slot.assign(
             task,
             files,
             sent,
@@ -253,7 +253,7 @@ class LocalPool:
         if (slot.state is SlotState.STARTING) != starts:
             raise wire.WireError("it speaks out of turn")
         if isinstance(message, WorkerFacts):
-            slot.rest()
+            slot.become_idle()
             self._usage.begin(slot, self._clock.monotonic_s(), has_drivers=message.provider != "cpu")
             say = (
                 self._log.info if self.facts is None else self._log.debug
@@ -275,12 +275,12 @@ class LocalPool:
         if slot.job != job or slot.state is not SlotState.BUSY:
             raise wire.WireError(f"a report of job {job}, which it does not have")
         if isinstance(message, wire.Progress):
-            slot.go_on(message.step, self._clock.monotonic_s())
+            slot.record_progress(message.step, self._clock.monotonic_s())
             return []
         report = message[1]
-        wire.check(report, slot.asked(self._clock.lived_s()))
+        wire.check(report, slot.assigned(self._clock.lived_s()))
         alone = slot.alone
-        slot.rest()
+        slot.become_idle()
         if alone:  # a process does not give back the memory that one huge picture took
             slot.retire(self._clock.monotonic_s())
         return [Finished(job=job, report=report)]

@@ -48,7 +48,7 @@ _STEP: Final = re.compile(r"[a-z][a-z_-]{0,39}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class AssignedTask:
     """The task that a worker has.
 
     Attributes:
@@ -99,24 +99,24 @@ def shortened(value: Any) -> Any:  # noqa: ANN401 -- any JSON value, and the sam
     return value
 
 
-def fault_of_report(report: Report, asked: Asked) -> str:
+def fault_of_report(report: Report, assigned: AssignedTask) -> str:
     """Return why a report cannot be true of its task; empty if it can.
 
     Args:
         report: a report whose values have the right types.
-        asked: the task that the report is about.
+        assigned: the task that the report is about.
     """
-    return next(_faults(report, asked), "")
+    return next(_faults(report, assigned), "")
 
 
-def _faults(report: Report, asked: Asked) -> Iterator[str]:
+def _faults(report: Report, assigned: AssignedTask) -> Iterator[str]:
     match report:
         case Cut():
-            yield from _faults_of_cut(report, asked)
+            yield from _faults_of_cut(report, assigned)
         case Exported():
-            yield from _faults_of_source(report.source, asked)
+            yield from _faults_of_source(report.source, assigned)
             yield from _faults_of_hash(report.sha256)
-            export = asked.task.export
+            export = assigned.task.export
             if export is not None:
                 yield from _faults_of_size(report.width, report.height, export.max_pixels)
                 yield from _faults_of_bytes(report.bytes, export.max_bytes)
@@ -125,40 +125,40 @@ def _faults(report: Report, asked: Asked) -> Iterator[str]:
         case Moved():
             yield from _faults_of_hash(report.sha256)
         case NeedsRoom():
-            if not 0 < report.pixels <= asked.max_pixels:
+            if not 0 < report.pixels <= assigned.max_pixels:
                 yield f"it reports a picture of {report.pixels} pixels"
         case Failure():
             yield from _faults_of_failure(report)
 
 
-def _faults_of_cut(report: Cut, asked: Asked) -> Iterator[str]:
-    yield from _faults_of_source(report.source, asked)
+def _faults_of_cut(report: Cut, assigned: AssignedTask) -> Iterator[str]:
+    yield from _faults_of_source(report.source, assigned)
     for staged in report.staged:
-        yield from _faults_of_staged(staged, report.source, asked)
+        yield from _faults_of_staged(staged, report.source, assigned)
     scores = (report.quality.score, *((report.second.score,) if report.second is not None else ()))
     if not all(0 <= score <= 1 for score in scores):
         yield "it reports a score that is not between 0 and 1"
     if report.corrected is not None:
-        yield from _faults_of_corrected(report.corrected, asked)
+        yield from _faults_of_corrected(report.corrected, assigned)
     for step, ms in report.timings_ms.items():
-        if not _STEP.fullmatch(step) or not 0 <= ms <= asked.since_ms + SLACK_MS:
-            yield f"it reports a step of {ms:.0f} ms, {asked.since_ms:.0f} ms after it was given the task"
-    if sum(ms for step, ms in report.timings_ms.items() if step != "total") > asked.since_ms + SLACK_MS:
+        if not _STEP.fullmatch(step) or not 0 <= ms <= assigned.since_ms + SLACK_MS:
+            yield f"it reports a step of {ms:.0f} ms, {assigned.since_ms:.0f} ms after it was given the task"
+    if sum(ms for step, ms in report.timings_ms.items() if step != "total") > assigned.since_ms + SLACK_MS:
         yield "it reports steps that took longer than the task"
 
 
-def _faults_of_corrected(corrected: Corrected, asked: Asked) -> Iterator[str]:
-    correction = asked.task.correction
+def _faults_of_corrected(corrected: Corrected, assigned: AssignedTask) -> Iterator[str]:
+    correction = assigned.task.correction
     if correction is None or corrected.number != correction.number:
         yield "it reports a correction that nobody drew"
     if not 0 < corrected.version <= MAX_VERSION:
         yield f"it reports version {corrected.version} of the method"
 
 
-def _faults_of_source(source: SourceFacts, asked: Asked) -> Iterator[str]:
-    if source.bytes != asked.task.size:
-        yield f"it reports a source of {source.bytes} bytes, and its task is one of {asked.task.size}"
-    yield from _faults_of_size(source.width, source.height, asked.max_pixels)
+def _faults_of_source(source: SourceFacts, assigned: AssignedTask) -> Iterator[str]:
+    if source.bytes != assigned.task.size:
+        yield f"it reports a source of {source.bytes} bytes, and its task is one of {assigned.task.size}"
+    yield from _faults_of_size(source.width, source.height, assigned.max_pixels)
     yield from _faults_of_hash(source.sha256, source.image_sha256)
     if not 1 <= source.orientation <= 8:  # noqa: PLR2004 -- EXIF's
         yield f"it reports an orientation of {source.orientation}"
@@ -166,8 +166,8 @@ def _faults_of_source(source: SourceFacts, asked: Asked) -> Iterator[str]:
         yield "it reports a format that is none"
 
 
-def _faults_of_staged(staged: Staged, source: SourceFacts, asked: Asked) -> Iterator[str]:
-    renditions = asked.task.recipe.renditions
+def _faults_of_staged(staged: Staged, source: SourceFacts, assigned: AssignedTask) -> Iterator[str]:
+    renditions = assigned.task.recipe.renditions
     if not -1 <= staged.rendition < len(renditions):
         yield f"it reports a result of rendition {staged.rendition}"
         return
@@ -176,8 +176,8 @@ def _faults_of_staged(staged: Staged, source: SourceFacts, asked: Asked) -> Iter
         width, height = largest_size(renditions[staged.rendition], width, height)
     if staged.width > width or staged.height > height:
         yield f"it reports a result of {staged.width} x {staged.height} pixels, and there can be {width} x {height}"
-    yield from _faults_of_size(staged.width, staged.height, asked.max_pixels)
-    most = largest_result_bytes(staged.width * staged.height, source_bytes=asked.task.size)
+    yield from _faults_of_size(staged.width, staged.height, assigned.max_pixels)
+    most = largest_result_bytes(staged.width * staged.height, source_bytes=assigned.task.size)
     yield from _faults_of_bytes(staged.bytes, most)
     yield from _faults_of_hash(staged.sha256, staged.background_sha256)
     if staged.subject is not None and not _lies_in(staged.subject, staged):

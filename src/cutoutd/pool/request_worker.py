@@ -19,7 +19,7 @@ from cutoutd.errors import CutoutdError, LimitError
 from cutoutd.pool.slot import ENVIRONMENT
 from cutoutd.process import channel, child_environment
 from cutoutd.sandbox.confinement import confine_worker, own_code
-from cutoutd.sandbox.limits import die_with_parent, step_back_as_session
+from cutoutd.sandbox.limits import die_with_parent, lower_session_priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -255,7 +255,7 @@ def serve(work: Callable[[Mapping[str, Any], Requests], Callable[[], None]]) -> 
     die_with_parent(int(setup["parent"]))
     answer = work(setup, Requests(asked))
     if behind := int(setup.get("session_nice", 0)):
-        step_back_as_session(behind)
+        lower_session_priority(behind)
     layers = confine_worker(
         read=own_code(),
         tasks=asked.fileno(),

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.pool import wire
-from cutoutd.pool.report_checks import Asked
+from cutoutd.pool.report_checks import AssignedTask
 from cutoutd.process import channel, child_environment
 from cutoutd.protocols import Step
 
@@ -167,7 +167,7 @@ class WorkerSlot:
         """The worker's process id."""
         return self._process.pid
 
-    def give(
+    def assign(
         self,
         task: Task,
         files: Files,
@@ -197,17 +197,17 @@ class WorkerSlot:
         self.deadline_s = deadline_s
         self._tasks.send(line, files.descriptors, sent)
 
-    def asked(self, lived_s: float) -> Asked:
+    def assigned(self, lived_s: float) -> AssignedTask:
         """Return the current task and its age. Allowed only while there is a task.
 
         Args:
-            lived_s: now, as for `give`.
+            lived_s: now, as for `assign`.
         """
         assert self._task is not None  # noqa: S101 -- it has one
         since_ms = (lived_s - self._given_s) * 1000
-        return Asked(task=self._task, max_pixels=self.max_pixels, since_ms=since_ms)
+        return AssignedTask(task=self._task, max_pixels=self.max_pixels, since_ms=since_ms)
 
-    def go_on(self, step: Step, now_s: float) -> None:
+    def record_progress(self, step: Step, now_s: float) -> None:
         """Take note of a progress message.
 
         Raises:
@@ -227,7 +227,7 @@ class WorkerSlot:
         """Monotonic seconds at which the worker has waited for too long; None if it does not wait."""
         return self.stepped_s + STALL_S[self.step] if self.waits_s(self.stepped_s + 1) else None
 
-    def rest(self) -> None:
+    def become_idle(self) -> None:
         """Become idle: the task is reported."""
         self.state = SlotState.IDLE
         self.job = self._task = None

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
-    from cutoutd.pool.report_checks import Asked
+    from cutoutd.pool.report_checks import AssignedTask
 
 MAX_LINE_BYTES: Final = 1 << 20
 """No correct message comes near it; a worker that sends more is ended."""
@@ -293,17 +293,17 @@ def _check_names(job: int, report: Cut) -> None:
             raise WireError(f"job {job} reports a result of another name")
 
 
-def check(report: Report, asked: Asked) -> None:
+def check(report: Report, assigned: AssignedTask) -> None:
     """Check that a report can be true of its task.
 
     Args:
         report: report of a worker.
-        asked: the task that it is about.
+        assigned: the task that it is about.
 
     Raises:
         WireError: it cannot be true.
     """
-    if fault := report_checks.fault_of_report(report, asked):
+    if fault := report_checks.fault_of_report(report, assigned):
         raise WireError(fault)
 
 

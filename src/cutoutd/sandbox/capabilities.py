@@ -21,7 +21,7 @@ _VERSION_3 = 0x20080522
 _READ_ANY = 1 << 2  # CAP_DAC_READ_SEARCH
 
 
-def give_up(needed: Iterable[str | os.PathLike[str]] = ()) -> bool:
+def drop(needed: Iterable[str | os.PathLike[str]] = ()) -> bool:
     """Drop capabilities. Without exec they cannot come back.
 
     Args:

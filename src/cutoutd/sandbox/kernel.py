@@ -58,7 +58,7 @@ def demand(what: str, function: str, *arguments: int | ctypes.Array[ctypes.c_cha
     return result
 
 
-def renounce_privileges() -> None:
+def set_no_new_privileges() -> None:
     """Set PR_SET_NO_NEW_PRIVS: without it, Landlock and seccomp are for root only.
 
     Raises:

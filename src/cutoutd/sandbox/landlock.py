@@ -17,7 +17,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from cutoutd.errors import CutoutdError
-from cutoutd.sandbox.kernel import call, demand, is_linux, renounce_privileges, threads
+from cutoutd.sandbox.kernel import call, demand, is_linux, set_no_new_privileges, threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +156,7 @@ def restrict(
             for port in connect:
                 rule = ctypes.create_string_buffer(struct.pack("=QQ", _CONNECT_TCP, port), 16)
                 demand(f"a Landlock rule for port {port}", "syscall", _ADD_RULE, ruleset, _NET_PORT, rule, 0)
-        renounce_privileges()
+        set_no_new_privileges()
         flags = _ALL_THREADS if version >= _ALL_THREADS_SINCE else 0
         demand("landlock_restrict_self", "syscall", _RESTRICT_SELF, ruleset, flags)
     finally:

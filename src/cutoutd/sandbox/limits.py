@@ -103,7 +103,7 @@ def hide_memory() -> bool:
     return True
 
 
-def step_back_as_session(nice: int) -> bool:
+def lower_session_priority(nice: int) -> bool:
     """Lower the priority of the session of this process, where Linux schedules by session: sched(7), autogroup.
 
     There, niceness counts within a session only, so it has no effect for a process that leads a session of its own.

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
     from cutoutd.sandbox.calls import Machine
 
-ASK: Final = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
+NOTIFY: Final = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
 
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
-_QUESTION = struct.Struct(
+_REPORT = struct.Struct(
     "@QIIiIQ6Q"
 )  # struct seccomp_notif: id, pid, flags; number, architecture, instruction, arguments
 _ANSWER = struct.Struct("@QqiI")  # struct seccomp_notif_resp: id, value, error, flags
 
 
-def ask_instead(channel: int) -> int | None:
+def install_reporting_filter(channel: int) -> int | None:
     """Put this process, and what it starts from now on, behind the reporting filter.
 
     Args:
@@ -43,14 +43,14 @@ def ask_instead(channel: int) -> int | None:
     Raises:
         CutoutdError: the kernel has such filters, and refused this one.
     """
-    return seccomp.install_asking(seccomp.recording_policy(os.getpid(), channel), ASK)
+    return seccomp.install_listener(seccomp.recording_policy(os.getpid(), channel), NOTIFY)
 
 
 def answer(listener: int, until: int) -> Iterator[str]:
     """Refuse the reported calls until the process has ended.
 
     Args:
-        listener: descriptor from `ask_instead`, in another process.
+        listener: descriptor from `install_reporting_filter`, in another process.
         until: descriptor that is readable, or at its end, once that process has ended.
 
     Yields:
@@ -65,27 +65,27 @@ def answer(listener: int, until: int) -> Iterator[str]:
     while True:
         ready = dict(poll.poll())
         if ready.get(listener, 0) & select.POLLIN:
-            question = _asked(listener)
-            if question is not None:
-                yield _refused(listener, question, names, machine)
+            report = _receive(listener)
+            if report is not None:
+                yield _refused(listener, report, names, machine)
         elif ready:
             return
 
 
-def _asked(listener: int) -> tuple[int, ...] | None:
-    buffer = bytearray(_QUESTION.size)
+def _receive(listener: int) -> tuple[int, ...] | None:
+    buffer = bytearray(_REPORT.size)
     try:
         fcntl.ioctl(listener, _RECEIVE, buffer)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EINTR):  # the calling process has ended
             return None
         raise
-    return _QUESTION.unpack(buffer)
+    return _REPORT.unpack(buffer)
 
 
-def _refused(listener: int, question: tuple[int, ...], names: dict[int, str], machine: Machine) -> str:
+def _refused(listener: int, report: tuple[int, ...], names: dict[int, str], machine: Machine) -> str:
     """Refuse a call as the real filter would, and return its name."""
-    id_, _, _, number, architecture, _, *arguments = question
+    id_, _, _, number, architecture, _, *arguments = report
     name = names.get(number, f"call {number}") if architecture == machine.audit else "another architecture's"
     hidden = name in BY_POINTER or (name not in NUMBERS and number >= YOUNG)
     code = errno.ENOSYS if hidden else errno.EPERM

@@ -38,7 +38,7 @@ from cutoutd.sandbox.calls import (
     WAITING,
     this_machine,
 )
-from cutoutd.sandbox.kernel import call, demand, renounce_privileges
+from cutoutd.sandbox.kernel import call, demand, set_no_new_privileges
 from cutoutd.sandbox.policy import Check, Policy, translate
 
 _SET_MODE_FILTER = 1
@@ -338,7 +338,7 @@ def recording_policy(pid: int, channel: int) -> Policy:
     )
 
 
-def install_asking(policy: Policy, action: int) -> int | None:
+def install_listener(policy: Policy, action: int) -> int | None:
     """Install a filter on this thread and its future ones that passes refused calls on to a listener.
 
     Args:
@@ -355,13 +355,15 @@ def install_asking(policy: Policy, action: int) -> int | None:
     if machine is None or not supported():
         return None
     header, code = _header(translate(policy, machine, refusal=action, hiding=action))
-    renounce_privileges()
+    set_no_new_privileges()
     listener = call("syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_NEW_LISTENER, header)
     del code
     if listener in (-errno.EINVAL, -errno.EBUSY):  # before Linux 5.5; beneath another such filter
         return None
     if listener < 0:
-        raise CutoutdError(f"the sandbox could not be set up: a filter that asks: {os.strerror(-listener)}")
+        raise CutoutdError(
+            f"the sandbox could not be set up: a filter with a listener: {os.strerror(-listener)}"
+        )
     return listener
 
 
@@ -376,7 +378,7 @@ def _install(policy: Policy) -> bool:
     if machine is None or not supported():
         return False
     header, code = _header(translate(policy, machine))
-    renounce_privileges()
+    set_no_new_privileges()
     unbound_thread = demand(
         "the seccomp filter", "syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_TSYNC, header
     )
