@@ -123,6 +123,35 @@ def test_flat_background_gets_no_haze_and_solid_subject_no_holes() -> None:
     assert alpha[distance < 110].min() == 255
 
 
+@pytest.mark.parametrize("width", [4, 6, 8])
+def test_a_rim_that_the_matte_is_sure_of_is_not_eaten(width: int) -> None:
+    """A dark ball with a rim in the colours of the background: the picture shows an edge inside it, and none where it ends."""
+    rng = np.random.default_rng(5)
+    ball, rim = np.zeros((480, 480), np.uint8), np.zeros((480, 480), np.uint8)
+    cv2.circle(ball, (240, 240), 120, (255,), -1)
+    cv2.circle(rim, (240, 240), 120 + width, (255,), -1)
+    texture = cv2.GaussianBlur(rng.normal(size=(480, 480, 3)), (0, 0), 3) * 20
+    rgb = np.where(ball[..., None] > 0, [50.0, 45, 40], [215.0, 220, 225]) + texture
+    rgb[(rim > 0) & (ball == 0)] += 6
+    coarse = _reduced((rim > 0).astype(np.float32), 288)
+    seen = cv2.resize(coarse, (480, 480), interpolation=cv2.INTER_CUBIC)
+    alpha = refine(np.clip(rgb, 0, 255).astype(np.uint8), coarse)
+    assert alpha[(seen > 0.98) & (rim > 0) & (ball == 0)].min() > 127
+
+
+def test_no_haze_stays_beside_an_edge_of_little_contrast() -> None:
+    """Few pixels are faint, but those that the edge passes through."""
+    rng = np.random.default_rng(5)
+    truth = np.zeros((480, 480), np.float32)
+    truth[120:360, 80:240], truth[230:250, 240:400] = 1, 1  # a body, and a tail in the colours of the sky
+    texture = cv2.GaussianBlur(rng.normal(size=(480, 480, 3)), (0, 0), 3) * 30
+    rgb = np.array([215.0, 220, 225]) + texture + rng.normal(0, 3, texture.shape)
+    rgb[120:360, 80:240] -= 170
+    alpha = refine(np.clip(rgb, 0, 255).astype(np.uint8), _reduced(truth, 72))
+    faint = np.count_nonzero((alpha > 0) & (alpha < 16))
+    assert faint < 750
+
+
 def test_a_large_picture_is_refined_as_a_small_one() -> None:
     """Beyond the working size the result is made in tiles, without seams or shift."""
     scene = _ball(800)

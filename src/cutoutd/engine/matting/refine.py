@@ -14,7 +14,7 @@ import numpy as np
 from cutoutd.engine.matting import guided_upsample
 from cutoutd.engine.matting.candidates import fit, make_candidates, new_guide
 from cutoutd.engine.matting.evidence import evidence_of, is_exact, overall_of, weigh
-from cutoutd.engine.matting.guided_filter import ColourGuide, sum_of_products
+from cutoutd.engine.matting.guided_filter import ColourGuide, box, sum_of_products
 from cutoutd.engine.matting.tiles import ImagePyramid, destinations, enlarged, inside, part_of, sources, tiles
 from cutoutd.engine.matting.working_copy import working_copy
 
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from cutoutd.engine.matting.working_copy import WorkingCopy
 
 _STRETCH = 0.01  # a linear fit rarely reaches 0 and 1 exactly: without it solid parts keep a veil
+# A weighted mean of candidates is never quite 0 or 1 either. Below the first amount of detail, the mean difference of a pixel
+# from its neighbours, a faint alpha may be what is really there, as in glass; from the second on it is haze.
+_FAINT = 0.03
+_NO_DETAIL, _SOME_DETAIL = 0.003, 0.008
+# What the matte is this sure of is not lost to the background, however much the colours speak for it.
+_SURE_FROM, _SURE_AT = 0.95, 0.98
+_KEPT = 0.55
+_EATEN = 0.3  # so far below that, it is as opaque as the matte says
 _WHITE = 255
 # Of the windows in which the result, which is decided by then, is made a function of colour for the full resolution. The
 # narrowest follow it most closely; the wide ones of the candidates would blur it again.
@@ -103,6 +111,7 @@ def _field(small: WorkingCopy) -> Plane:
     alpha = small.target.copy()
     alpha.put(where, sum_of_products(list(shares), list(_at(where, candidates.alphas))))
     alpha += small.hold * (small.target - alpha)
+    alpha = _kept(_cleared(alpha), small.coarse)
     given = np.zeros_like(alpha)
     given.put(where, shares[0])
     led = (1 - small.hold) * (1 - given)
@@ -112,6 +121,24 @@ def _field(small: WorkingCopy) -> Plane:
     stretch = np.float32(_STRETCH) * led
     gain = np.asarray(1 / (1 - 2 * stretch), np.float32)
     return guided_upsample.field_of([slope * gain for slope in slopes], (offset - stretch) * gain)
+
+
+def _cleared(alpha: Plane) -> Plane:
+    """Cut off both ends of an alpha, where it has detail: haze beside an edge goes, and so does a veil inside it."""
+    detail = box(np.abs(alpha - box(alpha, 1)), 2)
+    detail -= np.float32(_NO_DETAIL)
+    detail *= np.float32(1 / (_SOME_DETAIL - _NO_DETAIL))
+    cut = np.float32(_FAINT) * np.clip(detail, 0, 1, out=detail)
+    return np.asarray(np.clip((alpha - cut) / (1 - 2 * cut), 0, 1), np.float32)
+
+
+def _kept(alpha: Plane, coarse: Plane) -> Plane:
+    """Keep as subject what the coarse matte is sure of: solid parts in the colours of the background are not eaten."""
+    least = np.clip((coarse - np.float32(_SURE_FROM)) * np.float32(_KEPT / (_SURE_AT - _SURE_FROM)), 0, _KEPT)
+    eaten = np.clip((least - alpha) * np.float32(1 / _EATEN), 0, 1)
+    kept = np.asarray(np.maximum(alpha, least), np.float32)
+    kept += eaten * np.maximum(coarse - kept, 0)
+    return kept
 
 
 def _at(where: NDArray[np.intp], planes: Sequence[Plane]) -> Plane:
