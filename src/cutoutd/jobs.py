@@ -239,7 +239,7 @@ class Reason(StrEnum):
     MISSING = "a part may be missing"  # another pass saw more
     KEPT = "background kept between parts"  # another pass saw less
     EQUALS = "two things of equal weight"  # more than one thing stands out; they may not belong together
-    VEIL = "see-through or smoke"  # much of it is neither subject nor background
+    VEIL = "half-transparent in places"  # glass or smoke, or the model is undecided there
     PAGE = "a page or a wall"  # a block that fills the picture: perhaps nothing is to be cut out
     UNSURE = "not sure in places"  # less is decided than usual, and nothing above explains it
     TOUCHING_BORDER = "cut off by the frame"  # part of the subject may lie outside the picture
