@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from cutoutd.serve.web.answers import RefusalError
 from cutoutd.webserver.web.backend_channel import BackendGoneError
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 PART: Final = 1 << 16
 """Bytes that are handed on at a time: fifty uploads at once hold 3 MiB."""
+
+LARGE_PART: Final = 1 << 18
+"""Likewise while few uploads are under way: each part is waited for, and fewer are quicker."""
+
+_FEW: Final = 8
 
 _AT_ONCE: Final = 16
 """Parts on their way; the backend has as many threads that write."""
@@ -56,6 +62,7 @@ class PartWriter(ABC):
         self._pictures = pictures
         self._buffer = bytearray()
         self.offset = offset
+        pictures.writers.add(self)
 
     async def write(self, data: bytes) -> None:
         """Add some bytes; waits until the backend has taken them.
@@ -65,13 +72,14 @@ class PartWriter(ABC):
         """
         left = memoryview(data)
         while left:
-            size = PART - len(self._buffer)
+            most = self._pictures.part_bytes
+            size = max(0, most - len(self._buffer))
             part, left = left[:size], left[size:]
-            if len(part) == PART:
+            if len(part) == most:
                 await self._hand_on(part)
                 continue
             self._buffer += part
-            if len(self._buffer) == PART:
+            if len(self._buffer) >= most:
                 await self.flush()
 
     async def flush(self) -> None:
@@ -188,12 +196,21 @@ class ServedPictures:
 
     Args:
         channel: to it.
+
+    Attributes:
+        writers: all that is on its way in.
     """
 
     def __init__(self, channel: BackendChannel) -> None:
         self._channel = channel
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._handing_on = asyncio.Semaphore(_AT_ONCE)
+        self.writers: WeakSet[PartWriter] = WeakSet()
+
+    @property
+    def part_bytes(self) -> int:
+        """How much of an upload is handed on at a time."""
+        return LARGE_PART if len(self.writers) <= _FEW else PART
 
     async def hand_on(self, method: str, params: Mapping[str, Any], part: bytearray | memoryview) -> Job:
         """Have the backend take a part; only some are on their way at once, as each is in memory more than once then.
