@@ -18,6 +18,8 @@ from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.response_cache import content_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cutoutd.clock import Clock
     from cutoutd.exchange.spool import SpoolPaths
     from cutoutd.hosted.client import ServiceClient
@@ -86,7 +88,8 @@ class UploadContext:
 
     def cancellation(self, request: Request) -> Cancellation:
         """Return the cancellation check of a request."""
-        return Cancellation(paths=self.paths, id=request.id, stopping=self.stopping)
+        file = self.paths.outbox / f"{request.id}.json"
+        return Cancellation(paused=self.paths.paused, file=file, stopping=self.stopping)
 
     def price(self, request: Request) -> float:
         """Return the credits that a request is expected to cost."""
@@ -194,16 +197,16 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cancellation:
-    """Checks whether the upload of a request is to stop.
+    """Checks whether what is being sent is to stop.
 
     Attributes:
-        paths: directories with the request, and the file that pauses all uploads.
-        id: id of the request.
+        paused: the file that pauses everything that is sent.
+        file: the file of the request or the message, which exists as long as it is to be sent.
         stopping: set when the uploader is to stop.
     """
 
-    paths: SpoolPaths
-    id: str
+    paused: Path
+    file: Path
     stopping: StopFlag
 
     def check(self) -> None:
@@ -214,9 +217,9 @@ class Cancellation:
         """
         if self.stopping.is_set():
             raise CancelledError(CancelReason.ENDING)
-        if os.path.lexists(self.paths.paused):
+        if os.path.lexists(self.paused):
             raise CancelledError(CancelReason.PAUSED)
-        if not os.path.lexists(self.paths.outbox / f"{self.id}.json"):
+        if not os.path.lexists(self.file):
             raise CancelledError(CancelReason.WITHDRAWN)
 
     def sleep(self, seconds: float) -> None:

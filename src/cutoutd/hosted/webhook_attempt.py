@@ -5,13 +5,12 @@ It must not try twice, nor decide what becomes of the message.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.hosted.body import AlteredError, RequestBody
 from cutoutd.hosted.client import UnansweredError, UnsentError, UntrustedError
-from cutoutd.hosted.context import CancelledError, CancelReason
+from cutoutd.hosted.context import CancelledError
 from cutoutd.hosted.webhook_schedule import WebhookAttemptResult, WebhookOutcome, judged
 from cutoutd.hosted.webhook_signature import sign
 
@@ -21,41 +20,13 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.exchange.webhooks import WebhookMessage
-    from cutoutd.hosted.context import StopFlag
+    from cutoutd.hosted.context import Cancellation
     from cutoutd.hosted.ledger import Ledger
     from cutoutd.hosted.webhook_client import WebhookClient
     from cutoutd.hosted.webhook_signature import WebhookSecret
     from cutoutd.settings.webhooks import FolderWebhook
 
 _PIECE: Final = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WebhookCancellation:
-    """Asks whether a request is to stop; read from the disk before every piece, so that it takes effect at once.
-
-    Attributes:
-        paused: the file that stops all.
-        file: the message's, which is there as long as it is to be sent.
-        stopping: set when the process is to end.
-    """
-
-    paused: Path
-    file: Path
-    stopping: StopFlag
-
-    def check(self) -> None:
-        """See that nobody wants it stopped.
-
-        Raises:
-            CancelledError: somebody does.
-        """
-        if self.stopping.is_set():
-            raise CancelledError(CancelReason.ENDING)
-        if os.path.lexists(self.paused):
-            raise CancelledError(CancelReason.PAUSED)
-        if not os.path.lexists(self.file):
-            raise CancelledError(CancelReason.WITHDRAWN)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -79,7 +50,7 @@ class WebhookAttempt:
     client: WebhookClient
     ledger: Ledger
     clock: Clock
-    cancellation: WebhookCancellation
+    cancellation: Cancellation
     row: int | None = None
 
     def run(self, file: Path) -> WebhookAttemptResult:

@@ -17,9 +17,9 @@ from cutoutd.exchange.webhooks import TEST, MessageState, WebhookPaths
 from cutoutd.faults.backoff import Backoff
 from cutoutd.faults.isolation import report, told
 from cutoutd.hosted.body import AlteredError
-from cutoutd.hosted.context import CancelledError
+from cutoutd.hosted.context import Cancellation, CancelledError
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
-from cutoutd.hosted.webhook_attempt import WebhookAttempt, WebhookCancellation
+from cutoutd.hosted.webhook_attempt import WebhookAttempt
 from cutoutd.hosted.webhook_client import WebhookClient
 from cutoutd.hosted.webhook_queue import Haste, WebhookQueue
 from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, pause_after
@@ -256,7 +256,7 @@ class WebhookSender:
             client=course.client,
             ledger=self._ledger,
             clock=self._clock,
-            cancellation=WebhookCancellation(
+            cancellation=Cancellation(
                 paused=self._spool.paused, file=self._paths.message(message.id), stopping=self._stopping
             ),
         ).run(self._paths.body(message.id))

@@ -10,7 +10,6 @@ import os
 import threading
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
@@ -25,7 +24,7 @@ from cutoutd.settings.schema import PoolSettings
 from cutoutd.webserver.backend import listener, single_process
 from cutoutd.webserver.backend.open_journal import OpenJournal
 from cutoutd.webserver.backend.service import MethodRunner
-from cutoutd.webserver.backend.web_process import WebProcess
+from cutoutd.webserver.backend.web_process import WebProcess, told_of
 
 if TYPE_CHECKING:
     import socket
@@ -135,17 +134,11 @@ def _serve(
 
 def _told(options: PageOptions, sessions: BrowserSessions) -> dict[str, Any]:
     instance = hashlib.sha256(os.fsencode(options.state_dir)).hexdigest()[:8]
-    page = options.page
     return {
-        "version": version("cutoutd"),
-        "hosts": list(page.hosts),
-        "proxy": page.proxy,
-        "tls_cert": None if page.tls_cert is None else os.fspath(page.tls_cert),
-        "tls_key": None if page.tls_key is None else os.fspath(page.tls_key),
+        **told_of(options.page, required=options.required),
         "cookie": f"cutoutd-{instance}",
         "sessions": sessions.all(),
         "reads": sorted(registry.READS),
         "max_body": registry.MAX_BODY,
         "max_bodies": registry.MAX_BODIES,
-        "required": options.required,
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
@@ -23,7 +22,7 @@ from cutoutd.serve.keys import DIRECTORY, NAMES, KeyFile
 from cutoutd.webserver.backend import listener, single_process
 from cutoutd.webserver.backend.open_journal import OpenJournal
 from cutoutd.webserver.backend.service import MethodRunner
-from cutoutd.webserver.backend.web_process import WebProcess
+from cutoutd.webserver.backend.web_process import WebProcess, told_of
 
 if TYPE_CHECKING:
     import socket
@@ -107,7 +106,8 @@ def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: th
         # The web process before this one has ended, and with it whatever it had under way.
         uploads.drop_all()
         outputs.close_all()
-        return _told(options)
+        said = told_of(options.settings.serve, required=options.required)
+        return {**said, "max_wait_s": options.settings.serve.max_wait_s}
 
     web = WebProcess("cutoutd.serve.web.process", bound, service, told)
     web.start()
@@ -125,16 +125,3 @@ def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: th
     web.end()
     uploads.drop_all()
     return web.is_upgraded
-
-
-def _told(options: ServeOptions) -> dict[str, Any]:
-    table = options.settings.serve
-    return {
-        "version": version("cutoutd"),
-        "hosts": list(table.hosts),
-        "proxy": table.proxy,
-        "tls_cert": None if table.tls_cert is None else os.fspath(table.tls_cert),
-        "tls_key": None if table.tls_key is None else os.fspath(table.tls_key),
-        "max_wait_s": table.max_wait_s,
-        "required": options.required,
-    }

@@ -187,14 +187,34 @@ class _Fields:
             raise _too_long()
 
 
-class _MultipartReader:
+class _ParsedReader:
+    """Reads a form by a parser, which reports to the methods of a subclass."""
+
+    is_whole = True
+    _parser: MultipartParser | QuerystringParser
+
+    def __init__(self) -> None:
+        self._events: list[tuple[str, Any]] = []
+
+    def write(self, data: bytes) -> None:
+        self._parser.write(data)
+
+    def end(self) -> None:
+        self._parser.finalize()
+
+    def taken(self) -> list[tuple[str, Any]]:
+        taken, self._events = self._events, []
+        return taken
+
+
+class _MultipartReader(_ParsedReader):
     def __init__(self, request: Request) -> None:
         _, options = parse_options_header(request.headers.get("content-type", ""))
         boundary = options.get(b"boundary", b"")
         if not 0 < len(boundary) <= 200:  # noqa: PLR2004 -- RFC 2046 has 70
             raise _no_form()
+        super().__init__()
         self.is_whole = False
-        self._events: list[tuple[str, Any]] = []
         self._field, self._value = bytearray(), bytearray()
         self._disposition = b""
         self._parser = MultipartParser(
@@ -210,16 +230,6 @@ class _MultipartReader:
                 "on_end": self._whole,
             },
         )
-
-    def write(self, data: bytes) -> None:
-        self._parser.write(data)
-
-    def end(self) -> None:
-        self._parser.finalize()
-
-    def taken(self) -> list[tuple[str, Any]]:
-        taken, self._events = self._events, []
-        return taken
 
     def _begin(self) -> None:
         self._disposition = b""
@@ -239,11 +249,9 @@ class _MultipartReader:
         self.is_whole = True
 
 
-class _QueryReader:
-    is_whole = True
-
+class _QueryReader(_ParsedReader):
     def __init__(self) -> None:
-        self._events: list[tuple[str, Any]] = []
+        super().__init__()
         self._name = bytearray()
         self._rest = b""
         self._is_named = False
@@ -255,16 +263,6 @@ class _QueryReader:
                 "on_field_end": self._end,
             }
         )
-
-    def write(self, data: bytes) -> None:
-        self._parser.write(data)
-
-    def end(self) -> None:
-        self._parser.finalize()
-
-    def taken(self) -> list[tuple[str, Any]]:
-        taken, self._events = self._events, []
-        return taken
 
     def _begin(self) -> None:
         self._name.clear()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from cutoutd import logs
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from cutoutd.settings.listening import Reachable
     from cutoutd.webserver.backend.service import MethodRunner
 
     ServiceOf: TypeAlias = MethodRunner[Any]
@@ -33,6 +35,23 @@ _END_S: Final = 3
 
 _BOTH_WAYS: Final = 2  # SHUT_RDWR of shutdown(2)
 _LASTED_S: Final = 60.0
+
+
+def told_of(table: Reachable, *, required: bool) -> dict[str, Any]:
+    """What every web process is told first: how it answers, and whom.
+
+    Args:
+        table: where it is served.
+        required: each layer of the sandbox must be there.
+    """
+    return {
+        "version": version("cutoutd"),
+        "hosts": list(table.hosts),
+        "proxy": table.proxy,
+        "tls_cert": None if table.tls_cert is None else os.fspath(table.tls_cert),
+        "tls_key": None if table.tls_key is None else os.fspath(table.tls_key),
+        "required": required,
+    }
 
 
 class WebProcess:
