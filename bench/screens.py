@@ -78,9 +78,9 @@ class Home:
         """A copy of the program in this home, as an installation has it: the page says where its model lies."""
         package, place = Path(cutoutd.__file__).parent, self.root / ".local" / "lib" / "cutoutd"
         shutil.copytree(package, place / "cutoutd", ignore=shutil.ignore_patterns("__pycache__"))
-        weights = place / "cutoutd" / "weights"
-        if not weights.exists():
-            shutil.copytree(package.parents[1] / "models", weights)
+        for data, name in (("models", "weights"), ("config", "config")):
+            if not (place / "cutoutd" / name).exists():
+                shutil.copytree(package.parents[1] / data, place / "cutoutd" / name)
         return place
 
     def shoot(self, count: int, first: int = 4101) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from cutoutd.webserver.backend.journal import journal
 from cutoutd.webserver.backend.method import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cutoutd.page.backend.method import Backend, Method
     from cutoutd.settings.schema import Settings
@@ -38,14 +39,12 @@ _PROCESSES: Final = 32
 _ENDS: Final = {None: "under_way", "ok": "done"}
 """What an upload's end is called in the page, where it is not called as in the ledger."""
 
-_ROLES: Final = (
+_MODULES: Final = (
     ("cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
     ("cutoutd.page.web", "the page's answers to browsers"),
     ("cutoutd.cli.companions", "what keeps the page or the uploader running"),
-    ("hosted", "uploader"),
-    ("page", "the page's reading of the journal"),
-    ("cutoutd.", "helper of a moment"),
 )
+_COMMANDS: Final = {"hosted": "uploader", "page": "the page's reading of the journal"}
 
 SQL: Final = Queries("cutoutd.page.backend", "ledger.sql")
 
@@ -260,18 +259,31 @@ def _status_of(pid: int) -> str:
         if process.stat().st_uid != os.getuid():
             return ""
         lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
-        command = (process / "cmdline").read_bytes().decode("utf-8", "replace")
+        words = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return ""
     found = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    role = next((said for words, said in _ROLES if words in command), "supervisor")
     calls = (
         "its system calls are filtered"
         if found.get("Seccomp") == "2"
         else "its system calls are not filtered"
     )
     rights = "and it can gain no rights" if found.get("NoNewPrivs") == "1" else "and it has its user's rights"
-    return f"{role}, process {pid}: {calls}, {rights}"
+    return f"{role_of(words)}, process {pid}: {calls}, {rights}"
+
+
+def role_of(words: Sequence[str]) -> str:
+    """What a process of ours is.
+
+    Args:
+        words: of its command line; folders that it names may be called as anything here is.
+    """
+    for word, following in pairwise((*words, "")):
+        if word.startswith("cutoutd."):
+            return next((said for name, said in _MODULES if word.startswith(name)), "helper of a moment")
+        if (word == "cutoutd" or word.endswith("/cutoutd")) and not following.startswith("-"):
+            return _COMMANDS.get(following, "supervisor")
+    return "supervisor"
 
 
 METHODS: Final[Mapping[str, Method]] = {"egress": egress}

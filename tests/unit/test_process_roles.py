@@ -1,0 +1,34 @@
+"""What a process of ours is, told by its command line, whatever the folders are called that it names."""
+
+from __future__ import annotations
+
+import pytest
+
+from cutoutd.page.backend.privacy import role_of
+
+PYTHON = "/home/hosted/page/.venv/bin/python"
+
+
+@pytest.mark.parametrize(
+    ("words", "role"),
+    [
+        (f"{PYTHON} -P -m cutoutd run", "supervisor"),
+        (f"{PYTHON} -P -m cutoutd run --input page --output hosted", "supervisor"),
+        (f"{PYTHON} /home/hosted/page/bin/cutoutd run", "supervisor"),
+        ("/opt/page/cutoutd run", "supervisor"),
+        ("/opt/page/cutoutd -P -m cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
+        (f"{PYTHON} -P -m cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
+        (f"{PYTHON} -P -m cutoutd page --serve-only", "the page's reading of the journal"),
+        (f"{PYTHON} -P -m cutoutd.page.web.process 7 3 6", "the page's answers to browsers"),
+        (f"{PYTHON} -P -m cutoutd hosted", "uploader"),
+        (
+            f"{PYTHON} -P -m cutoutd.cli.companions 7 page {PYTHON} -P -m cutoutd page",
+            "what keeps the page or the uploader running",
+        ),
+        (f"{PYTHON} -P -m cutoutd.previews.picture_worker", "helper of a moment"),
+        ("", "supervisor"),
+    ],
+)
+def test_a_process_is_named_by_what_it_runs(words: str, role: str) -> None:
+    """A home that is called as a command of ours makes no other process of it."""
+    assert role_of(words.split(" ")) == role
