@@ -74,6 +74,7 @@ class FailureCode(StrEnum):
     ROOT_REFUSED = "RootRefused"
     UNWATCHABLE = "Unwatchable"
     FAULT = "Fault"  # nobody foresaw it, and there is no error class for it
+    CLUSTER = "Cluster"  # other machines could not cut it; not the picture's fault
     HOSTED = "Hosted"  # an upload got no answer
     REJECTED = "Rejected"  # a person rejected it in review
     OTHER = "Cutoutd"

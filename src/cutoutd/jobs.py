@@ -14,6 +14,7 @@ from typing import Any
 from cutoutd.corrections import Corrected, Correction  # noqa: TC001 -- likewise
 from cutoutd.errors import FailureCode  # noqa: TC001 -- likewise
 from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a worker reads the annotations
+from cutoutd.task_route import ClusterTask, Export, Received, RemoteFacts, Returned, WorkerKind
 
 
 class JobState(StrEnum):
@@ -111,38 +112,6 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Export:
-    """A task to make the copy of a picture for upload, and no cutout.
-
-    Attributes:
-        file: absolute path of the copy; for messages, since a worker gets the file opened.
-        max_side: upper bound of the copy's longer side in pixels; a larger picture is reduced.
-        max_pixels, max_bytes: upper bounds of the copy's pixels and bytes.
-    """
-
-    file: str
-    max_side: int
-    max_pixels: int
-    max_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Received:
-    """A task whose matte comes from a hosted service instead of the model.
-
-    Attributes:
-        file: absolute path of the reply's raw body; for messages, since a worker gets the file opened.
-        body: expected contents, as in `cutoutd.exchange.spool.Body`.
-        width, height: size of the uploaded copy, in pixels.
-    """
-
-    file: str
-    body: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """One job as a task for a worker.
 
@@ -162,6 +131,7 @@ class Task:
         export, received: the hosted route's part; at most one of them is given.
         held: whether a person wants it held back for review, or published; None: its score decides.
         correction: what a person drew over its cutout; applied only if the picture has the bytes that it belongs to.
+        cluster: another machine carries it out; None: this one does.
     """
 
     job: int
@@ -182,6 +152,14 @@ class Task:
     put_away_sha256: str | None = None
     held: bool | None = None
     correction: Correction | None = None
+    cluster: ClusterTask | None = None
+
+    @property
+    def kind(self) -> WorkerKind:
+        """Which workers it is for."""
+        if self.cluster is not None:
+            return WorkerKind.CLUSTER
+        return WorkerKind.UPLOADED if self.tagged else WorkerKind.LOCAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -283,6 +261,7 @@ class Cut:
     doubts: tuple[str, ...] = ()  # why it is doubtful whatever its score, as it breaks a limit that was set
     second: SecondOpinion | None = None  # of another model, if it was used
     corrected: Corrected | None = None  # if a correction was applied
+    remote: RemoteFacts | None = None  # if another machine has cut it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -342,13 +321,15 @@ class Failure:
     delay_s: float = 0.0
 
 
-Report = Cut | Exported | Unchanged | Moved | NeedsRoom | Failure
+Report = Cut | Exported | Unchanged | Moved | NeedsRoom | Failure | Returned
 
 
 def answers(task: Task, report: Report) -> bool:
     """Whether a report is possible for its task; any other report is false."""
     if isinstance(report, Moved):
         return task.asks_sha256 or report.sha256 in task.moved_sha256s
+    if isinstance(report, Returned):
+        return task.cluster is not None
     return isinstance(report, Unchanged | NeedsRoom | Failure | (Cut if task.export is None else Exported))
 
 

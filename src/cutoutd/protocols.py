@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.jobs import Report, Task
+    from cutoutd.task_route import WorkerKind
 
 
 class Scale(StrEnum):
@@ -119,9 +120,15 @@ class Lost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Withdrawn:
-    """The task was not started, and will not be: there are no workers for its kind of folder any more."""
+    """The task was not carried out, and is to be queued again: its workers are gone, or the cluster has given it back.
+
+    Attributes:
+        job: the task's job.
+        why: the cluster has given it back; empty where its workers are gone.
+    """
 
     job: int
+    why: str = ""
 
 
 PoolEvent = Finished | Lost | Withdrawn
@@ -156,7 +163,7 @@ class Files:
 
 
 class Workers(Protocol):
-    """Runs tasks: worker slots on this machine, or in a cluster."""
+    """Runs tasks: worker slots on this machine, and proxies of slots on others."""
 
     @property
     def size(self) -> int:
@@ -204,10 +211,10 @@ class Workers(Protocol):
 class Pool(Workers, Protocol):
     """Workers whose tasks' files are opened by the caller."""
 
-    def room(self, *, tagged: bool) -> int:
+    def room(self, *, kind: WorkerKind) -> int:
         """Return how many tasks of folders of this kind could be started now without waiting."""
 
-    def serves(self, *, tagged: bool) -> bool:
+    def serves(self, *, kind: WorkerKind) -> bool:
         """Whether there are workers for folders of this kind at all."""
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:

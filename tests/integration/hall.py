@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cutoutd.protocols import PoolEvent
     from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
+    from cutoutd.task_route import WorkerKind
     from tests.conftest import FakeClock
 
 
@@ -69,7 +70,7 @@ class Workers:
         """How many more."""
         return self._size - len(self.running)
 
-    def takes(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- as the protocol has it
+    def takes(self, *, kind: WorkerKind) -> bool:  # noqa: ARG002 -- as the protocol has it
         """One kind of worker does for both kinds of folder."""
         return self.idle > 0
 

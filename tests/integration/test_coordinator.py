@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cutoutd.daemon.offload_coordinator import Coordinator
+from cutoutd.daemon.routes_away import RoutesAway
 from cutoutd.errors import FailureCode, OutboxError
 from cutoutd.exchange import spool
 from cutoutd.exchange.spool import Request, UploadOutcome, UploadReply
@@ -46,7 +47,7 @@ def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyTy
     """With directories of its own."""
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
-    made = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
+    made = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
     made.begin(folders)
     return made
 
@@ -135,7 +136,7 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
         spool.write_message(
             outbox.paths.inbox, UploadReply(id=str(number) * 32, outcome=UploadOutcome.WITHDRAWN, bytes=1)
         )
-    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
+    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
@@ -214,7 +215,7 @@ def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: P
     (outbox.paths.inbox / f"{'1' * 32}.json").mkdir()
     (outbox.paths.inbox / "stray" / "deep").mkdir(parents=True)
     (outbox.paths.outbox / f"{'2' * 32}.json").mkdir()
-    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
+    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
@@ -231,7 +232,7 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
     outbox.open()
     hall.journal.queue.upload(number, {"parcel": "f" * 32})
     spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
-    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
+    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
@@ -263,7 +264,7 @@ def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) ->
     spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
     for stray in range(spool_files.REMOVALS + 1):
         (outbox.paths.inbox / f"{stray:032x}.body").touch()
-    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
+    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
     folders = {NAME: cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))}
     with pytest.raises(OutboxError, match="being emptied"):
         coordinator.begin(folders)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.daemon.offload_coordinator import Coordinator
+from cutoutd.daemon.routes_away import RoutesAway
 from cutoutd.exchange import spool
 from cutoutd.jobs import Exported, SourceFacts
 from cutoutd.offload import spool_files
@@ -87,7 +88,7 @@ def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: st
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
-    coordinator = Coordinator(hall.journal, outbox, deque(), hall.clock, workers=1)
+    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
     coordinator.begin({})
     job = hall.job(number)
     PUT[what](Path(outbox.export(job).file))

@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 from cutoutd.corrections import Corrected, Correction
-from cutoutd.jobs import Cut, Received
+from cutoutd.jobs import Cut
 from cutoutd.pipeline import pipeline
 from cutoutd.pipeline.correction import DROPPED
 from cutoutd.pipeline.engine import Engine
 from cutoutd.pool.one_task import task_for
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from cutoutd.strokes import Stroke, StrokeKind
+from cutoutd.task_route import Received
 from tests.integration.opened import files_of
 from tests.integration.test_second_opinion import spec
 

@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.exchange.cluster_box import ClusterPaths
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.jobs import Task
 from cutoutd.pool.routed import RoutedPool
 from cutoutd.protocols import Files
 from cutoutd.recipe import Metadata, Recipe
+from cutoutd.task_route import ClusterTask, WorkerKind
 from tests.integration.test_sandbox import landlock_version
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Recording:
         """Something to be polled."""
         return os.open(os.devnull, os.O_RDONLY)
 
-    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- as the protocol has it
+    def room(self, *, kind: WorkerKind) -> int:  # noqa: ARG002 -- as the protocol has it
         """Always."""
         return 1
 
@@ -70,16 +72,14 @@ class Recording:
         sent()
 
 
-@given(tags=st.lists(st.booleans(), max_size=12))
-def test_no_worker_ever_has_pictures_of_both_kinds_of_folders(tags: list[bool]) -> None:
-    """Its memory survives from one picture to the next: one that makes copies has seen no untagged folder's."""
-    kinds = Recording(), Recording()
+@given(kinds=st.lists(st.sampled_from(WorkerKind), max_size=12))
+def test_no_worker_ever_has_pictures_of_two_kinds_of_folders(kinds: list[WorkerKind]) -> None:
+    """Its memory survives from one picture to the next: one that lets pictures go has seen no untagged folder's."""
+    workers = {kind: Recording() for kind in WorkerKind}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("selectors.DefaultSelector.register", lambda *_: None)
-        pool = RoutedPool(
-            ordinary=cast("LocalPool", kinds[0]), tagged=cast("LocalPool", kinds[1]), shares=lambda: (1, 1)
-        )
-    for job, tagged in enumerate(tags):
+        pool = RoutedPool(cast("dict[WorkerKind, LocalPool]", workers), shares=dict)
+    for job, kind in enumerate(kinds):
         task = Task(
             job=job,
             source="/in/a.jpg",
@@ -88,12 +88,13 @@ def test_no_worker_ever_has_pictures_of_both_kinds_of_folders(tags: list[bool]) 
             staging="/s",
             published_sha256=None,
             recipe=RECIPE,
-            tagged=tagged,
+            tagged=kind is WorkerKind.UPLOADED,
+            cluster=ClusterTask(folder="a") if kind is WorkerKind.CLUSTER else None,
         )
-        assert pool.room(tagged=tagged) == 1
+        assert pool.room(kind=kind) == 1
         pool.submit(task, Files(source=-1), partial(int))
-    for number, kind in enumerate(kinds):
-        assert kind.worked_for == [job for job, tag in enumerate(tags) if tag == number]
+    for kind, worker in workers.items():
+        assert worker.worked_for == [job for job, one in enumerate(kinds) if one is kind]
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock, or it is off")
@@ -101,6 +102,8 @@ def test_the_kernel_keeps_workers_of_both_kinds_from_all_of_it(tmp_path: Path) -
     """One that a picture has taken over tries what it must not; of folders of either kind, and of the hosted route."""
     places = SpoolPaths.under(tmp_path / "state")
     places.make()
+    box = ClusterPaths.under(tmp_path / "state")
+    box.make()
     for place in ("in", "out/.cutoutd-staging/run/7-abc"):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "in" / "a.jpg").write_bytes(b"picture")
@@ -113,6 +116,8 @@ def test_the_kernel_keeps_workers_of_both_kinds_from_all_of_it(tmp_path: Path) -
         "write outbox": (str(places.outbox / "x.jpg"), "w"),
         "forge a request": (str(places.outbox / f"{'0' * 32}.json"), "w"),
         "rename into the outbox": (str(places.copies / "x.jpg"), str(places.outbox / "y.jpg"), "rename"),
+        "send to a cluster": (str(box.outbox / f"{'0' * 32}.json"), "w"),
+        "forge a cluster's reply": (str(box.inbox / f"{'0' * 32}.json"), "w"),
         "read inbox": (str(places.inbox / "a.body"),),
         "write inbox": (str(places.inbox / "x.body"), "w"),
         "stage for another job": (str(tmp_path / "out/.cutoutd-staging/run/7-abc/7-0.png"), "w"),

@@ -22,6 +22,7 @@ from cutoutd.pool.slot import SUBSTITUTE_AFTER_S as PATIENCE_S_OF_A_SLOT
 from cutoutd.pool.start_policy import MAX_FAILED_RESTARTS, MAX_FAILED_STARTS, WorkersFailError
 from cutoutd.protocols import Finished, Lost, ModelSpec, Step
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from cutoutd.task_route import WorkerKind
 from tests.integration.parts import give
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def test_a_pool_with_more_at_work_than_places_has_no_room(
     for job in (1, 2):
         give(pool, task(job, f"wait:{tmp_path / 'go'}"))
     pool.resize(1)
-    assert (pool.idle, pool.room(tagged=False)) == (0, 0)
+    assert (pool.idle, pool.room(kind=WorkerKind.LOCAL)) == (0, 0)
 
 
 @pytest.mark.parametrize("deed", ["garble", "flood", "lie"])

@@ -12,7 +12,7 @@ import pytest
 from cutoutd.service import systemd
 from cutoutd.service.systemd import SystemdManager
 from tests.integration.tools import need
-from tests.unit.unit_examples import HOSTED, PAGED, SERVED, SYSTEM, TREE
+from tests.unit.unit_examples import HOSTED, PAGED, SERVED, SYSTEM, TREE, UPLOADING
 
 AT_MOST = 0.5
 AT_MOST_WITH_NETWORK = 1.5
@@ -64,7 +64,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 
 def uploader_unit() -> str:
     """The uploader's unit, for the same example."""
-    return systemd.render_uploader(HOSTED, SystemdManager(version=252))
+    return systemd.render_uploader(HOSTED, UPLOADING, SystemdManager(version=252))
 
 
 def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:
@@ -119,10 +119,9 @@ def test_systemd_understands_every_line_of_units_that_answer(tmp_path: Path, nam
 def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:
     """In BindPaths= and its like it would begin the place where the first part is shown."""
     need("systemd-analyze")
-    assert HOSTED.uploader is not None
-    uploader = replace(HOSTED.uploader, sees=(Path("/srv/a:b/venv"), Path("/srv/c d:e")))
+    uploader = replace(UPLOADING, sees=(Path("/srv/a:b/venv"), Path("/srv/c d:e")))
     unit = replace(HOSTED, state_dir=Path("/var/lib/my:state"), uploader=uploader)
-    text = systemd.render_uploader(unit, SystemdManager(version=252))
+    text = systemd.render_uploader(unit, uploader, SystemdManager(version=252))
     path = tmp_path / "cutoutd-hosted.service"
     path.write_text(text.replace(SYSTEM.command[0], "/bin/true"))
     said = subprocess.run(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from cutoutd.exchange import spool
+from cutoutd.exchange import messages, spool
 from cutoutd.exchange.spool import Body, Request, SpoolPaths, UploadOutcome, UploadReply
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cutoutd.hosted.context import UploadContext
     from cutoutd.hosted.provider import HttpRequest, Upload
 
-HUGE: Final = spool.MAX_BYTES + 1
+HUGE: Final = messages.MAX_BYTES + 1
 
 
 @contextmanager
@@ -219,7 +219,7 @@ import os, signal, sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from cutoutd.exchange import spool
+from cutoutd.exchange import messages, spool
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
 from cutoutd.hosted.uploader import Uploader
@@ -272,7 +272,7 @@ def test_deaths_are_counted_for_what_was_looked_at_alone(tmp_path: Path) -> None
 
 def good_reply() -> UploadReply:
     """One with a picture."""
-    id_ = spool.new_id()
+    id_ = messages.new_id()
     return UploadReply(
         id=id_,
         outcome=UploadOutcome.OK,
@@ -328,7 +328,9 @@ def test_thousands_of_requests_are_looked_at_in_no_time(tmp_path: Path) -> None:
     with HostedServer() as server:
         shared = context(tmp_path, server)
         first = request(shared.paths)
-        others = [replace(first, id=id_, file=f"{id_}.jpg") for id_ in (spool.new_id() for _ in range(2000))]
+        others = [
+            replace(first, id=id_, file=f"{id_}.jpg") for id_ in (messages.new_id() for _ in range(2000))
+        ]
         for made in others:
             content = json.dumps({"schema": spool.SCHEMA} | asdict(made))
             (shared.paths.outbox / f"{made.id}.json").write_text(content, encoding="ascii")

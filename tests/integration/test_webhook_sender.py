@@ -14,7 +14,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from cutoutd.clock import Clock
-from cutoutd.exchange.spool import SpoolPaths, new_id
+from cutoutd.exchange.messages import new_id
+from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.webhooks import (
     WebhookMessage,
     WebhookPaths,

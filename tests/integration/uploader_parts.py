@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from cutoutd.clock import Clock
-from cutoutd.exchange import spool
+from cutoutd.exchange import messages, spool
 from cutoutd.exchange.spool import Request, SpoolPaths, UploadReply
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import StopFlag, UploadContext
@@ -100,7 +100,7 @@ def close(context_: UploadContext) -> None:
 
 def request(paths: SpoolPaths, content: bytes = b"", *, width: int = WIDTH, height: int = HEIGHT) -> Request:
     """A picture in the outbox: the same one each time, unless one is given."""
-    content, id_ = content or picture(1), spool.new_id()
+    content, id_ = content or picture(1), messages.new_id()
     (paths.outbox / f"{id_}.jpg").write_bytes(content)
     made = Request(
         id=id_,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from PIL import Image
 
-from cutoutd.exchange import spool
-from cutoutd.exchange.spool import InvalidMessageError, Request, SpoolPaths, UploadReply
+from cutoutd.exchange import messages, spool
+from cutoutd.exchange.messages import InvalidMessageError
+from cutoutd.exchange.spool import Request, SpoolPaths, UploadReply
 from cutoutd.hosted.audit import uploads
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.settings.digest import uploads_sha256
@@ -145,7 +146,7 @@ class Station:
         height: int = HEIGHT,
     ) -> Request:
         """Put a picture and its request into the outbox."""
-        id_ = spool.new_id()
+        id_ = messages.new_id()
         (self.paths.outbox / f"{id_}.jpg").write_bytes(content)
         request = Request(
             id=id_,

@@ -12,6 +12,7 @@ from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S
 from cutoutd.protocols import Files, Finished, Lost, Step, Withdrawn
 from cutoutd.recipe import Metadata, Recipe
+from cutoutd.task_route import WorkerKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,17 +43,17 @@ class Slots:
         """Those that have a task."""
         return len(self.given)
 
-    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- as the protocol has it
+    def room(self, *, kind: WorkerKind) -> int:  # noqa: ARG002 -- as the protocol has it
         """Those that have none."""
         return self.size - len(self.given)
 
-    def serves(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- likewise
+    def serves(self, *, kind: WorkerKind) -> bool:  # noqa: ARG002 -- likewise
         """Whether there are any."""
         return self.size > 0
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:  # noqa: ARG002 -- likewise
         """Take it."""
-        assert self.room(tagged=task.tagged) > 0
+        assert self.room(kind=task.kind) > 0
         if task.job in self.faulty:
             raise RuntimeError("a fault of ours")
         self.given.append(task.job)
@@ -141,7 +142,7 @@ def test_a_worker_gets_a_task_once_its_files_are_open_and_they_are_closed_here(
     pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
     assert not list(pool.poll(0.1))
-    assert (pool.takes(tagged=False), pool.busy, slots.given) == (False, 1, [])
+    assert (pool.takes(kind=WorkerKind.LOCAL), pool.busy, slots.given) == (False, 1, [])
     share.answer(1)
     assert not list(pool.poll(0.1))
     assert (slots.given, pool.busy) == ([1], 1)
@@ -154,7 +155,7 @@ def test_files_that_cannot_be_opened_are_a_report_of_their_job(share: Share, clo
     pool.submit(task(1), share)
     share.answer(1, FAILURE)
     assert list(pool.poll(0.1)) == [Finished(job=1, report=FAILURE)]
-    assert pool.takes(tagged=False)
+    assert pool.takes(kind=WorkerKind.LOCAL)
 
 
 def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, clock: FakeClock) -> None:
@@ -167,14 +168,14 @@ def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, 
     assert slots.waited[-1] == pytest.approx(SUBSTITUTE_AFTER_S)
     clock.advance(SUBSTITUTE_AFTER_S)
     assert list(pool.waiting) == [1]
-    assert (pool.takes(tagged=False), pool.busy) == (True, 0)
+    assert (pool.takes(kind=WorkerKind.LOCAL), pool.busy) == (True, 0)
     pool.submit(task(2), other)
     other.answer(2)
     pool.poll(0.1)
     share.answer(1)
     pool.poll(0.1)
     assert (slots.given, list(pool.waiting)) == ([2], [])
-    assert not pool.takes(tagged=False)
+    assert not pool.takes(kind=WorkerKind.LOCAL)
     slots.given.clear()
     pool.poll(0.1)
     assert slots.given == [1]
@@ -273,7 +274,7 @@ def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share,
     share.answer(1)
     share.progressed_s = clock.monotonic_s()
     assert not list(pool.poll(0.1))
-    assert (slots.given, list(pool.waiting), pool.takes(tagged=False)) == ([1], [2], True)
+    assert (slots.given, list(pool.waiting), pool.takes(kind=WorkerKind.LOCAL)) == ([1], [2], True)
     clock.advance(STALL_S[Step.READ] - 1)
     assert not list(pool.poll(0.1))
     clock.advance(1.0)

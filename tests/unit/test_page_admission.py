@@ -21,7 +21,7 @@ from tests.unit.page_backend import CONFIGURATION, backend_at
 if TYPE_CHECKING:
     from cutoutd.page.backend.method import Backend
 
-OUTSIDE = ("service", "pool", "model", "hosted", "hooks", "page")
+OUTSIDE = ("service", "pool", "model", "hosted", "cluster", "hooks", "page")
 
 
 def test_every_key_of_the_schema_is_decided() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).parents[2] / "config"
 REFERENCE = CONFIG / "cutoutd.toml"
-EXAMPLES = ("designer", "hosted", "marketplace", "shared-drive", "shop", "tethered")
+EXAMPLES = ("cluster", "designer", "hosted", "marketplace", "shared-drive", "shop", "tethered")
 
 
 @pytest.fixture
@@ -124,6 +124,8 @@ def test_the_examples_do_what_they_are_for() -> None:
     )
     hosted = loader.load(CONFIG / "examples" / "hosted.toml", {})
     assert [folder.name for folder in hosted.tagged] == ["catalogue"]
+    cluster = loader.load(CONFIG / "examples" / "cluster.toml", {})
+    assert [folder.name for folder in cluster.clustered] == ["studio"]
     assert tethered.order is Order.NEWEST
     assert tethered.subtrees == ("Cutouts",)
     assert (share.watch, share.file_mode) == (Watch.POLL, 0o664)

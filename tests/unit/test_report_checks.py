@@ -16,7 +16,6 @@ from cutoutd.engine.render.placement import Box, place, whole
 from cutoutd.errors import FailureCode
 from cutoutd.jobs import (
     Cut,
-    Export,
     Exported,
     Failure,
     Moved,
@@ -31,6 +30,7 @@ from cutoutd.jobs import (
 from cutoutd.pool import wire
 from cutoutd.pool.report_checks import MAX_ITEMS, MAX_TEXT, AssignedTask, fault_of_report, largest_size
 from cutoutd.recipe import Format, Margin, Metadata, Recipe, Rendition
+from cutoutd.task_route import Export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,6 +25,7 @@ from tests.unit.unit_examples import (
     SERVED,
     SYSTEM,
     TREE,
+    UPLOADING,
     USER,
     examples,
 )
@@ -273,7 +274,11 @@ def test_a_page_that_other_machines_come_to_is_not_bound_to_this_one() -> None:
 
 def test_bounds_of_memory_and_tasks_are_in_every_unit() -> None:
     """A hook or a decoder that goes wrong does not take the machine with it."""
-    texts = [systemd.render(SYSTEM, NEW), systemd.render(USER, NEW), systemd.render_uploader(HOSTED, NEW)]
+    texts = [
+        systemd.render(SYSTEM, NEW),
+        systemd.render(USER, NEW),
+        systemd.render_uploader(HOSTED, UPLOADING, NEW),
+    ]
     texts += [systemd.render_page(PAGED, NEW), systemd.render_serve(SERVED, NEW)]
     texts.append((TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8"))
     for text in texts:

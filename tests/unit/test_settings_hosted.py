@@ -12,11 +12,13 @@ from cutoutd.cli import egress
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings import loader
+from cutoutd.settings.cluster import ClusterSettings
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.document import as_toml
 from cutoutd.settings.hosted import AddressScope, HostedSettings, parse, scope_of
 from cutoutd.settings.loader import assemble
 from cutoutd.settings.types import HostedProvider, Route
+from tests.unit.test_settings_cluster import CLUSTER
 
 if TYPE_CHECKING:
     import ipaddress
@@ -58,11 +60,13 @@ def test_the_service_enabled_alone_sends_nothing() -> None:
 
 @given(
     enabled=st.booleans(),
+    has_cluster=st.booleans(),
     routes=st.lists(st.sampled_from([None, *(route.value for route in Route)]), min_size=1, max_size=6),
     provider=st.sampled_from([one.value for one in HostedProvider]),
     environ=st.dictionaries(
         st.sampled_from(
             ["CUTOUTD_FOLDER__0__ROUTE", "CUTOUTD_FOLDER", "CUTOUTD_HOSTED__ENABLED", "CUTOUTD_HOSTED"]
+            + [f"CUTOUTD_CLUSTER__{key.upper()}" for key in ClusterSettings.model_fields]
             + [f"CUTOUTD_HOSTED__{key.upper()}" for key in HostedSettings.model_fields]
         ),
         st.sampled_from(["hosted", "true", "1", "2"]),
@@ -71,6 +75,7 @@ def test_the_service_enabled_alone_sends_nothing() -> None:
 )
 def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
     enabled: bool,  # noqa: FBT001 -- drawn
+    has_cluster: bool,  # noqa: FBT001 -- likewise
     routes: list[str | None],
     provider: str,
     environ: dict[str, str],
@@ -80,13 +85,20 @@ def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
         table(f"f{number}", **({} if route is None else {"route": route}))
         for number, route in enumerate(routes)
     ]
-    document = {"hosted": {"enabled": enabled, "provider": provider}, "folder": folders}
+    cluster = {**CLUSTER, "enabled": True} if has_cluster else {}
+    document = {"hosted": {"enabled": enabled, "provider": provider}, "cluster": cluster, "folder": folders}
     try:
         chosen = assemble(document, environ, origin="FILE", base=None)
     except ConfigurationError:
         return
-    tagged = {f"f{number}" for number, route in enumerate(routes) if route not in (None, "local")}
+    tagged, clustered = (
+        {f"f{number}" for number, route in enumerate(routes) if route in ways}
+        for ways in (("hosted", "local-then-hosted"), ("cluster", "cluster-then-local"))
+    )
     assert {folder.name for folder in chosen.tagged} == (tagged if enabled else set())
+    assert {folder.name for folder in chosen.clustered} == (clustered if has_cluster else set())
+    assert {folder.name for folder in chosen.folder if folder.may_leave} == tagged | clustered
+    assert chosen.cluster.scheduler == (CLUSTER["scheduler"] if has_cluster else "")
     assert chosen.hosted.address == HostedSettings(provider=HostedProvider(provider)).address
     assert chosen.hosted.max_credits_per_day == 0
     assert chosen.hosted.api_key_file is None

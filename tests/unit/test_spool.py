@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.exchange import spool
-from cutoutd.exchange.spool import Body, InvalidMessageError, Request, SpoolPaths, UploadOutcome, UploadReply
+from cutoutd.exchange import messages, spool
+from cutoutd.exchange.messages import InvalidMessageError
+from cutoutd.exchange.spool import Body, Request, SpoolPaths, UploadOutcome, UploadReply
 from tests.spooled import replies
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ def _request(id_: str) -> Request:
 
 def test_a_request_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
     """Nothing is lost on the way."""
-    request = _request(spool.new_id())
+    request = _request(messages.new_id())
     spool.write_message(paths.outbox, request)
     assert list(spool.requests(paths)) == [request]
 
 
 def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
     """Enums, numbers and what is not known alike."""
-    id_ = spool.new_id()
+    id_ = messages.new_id()
     reply = UploadReply(
         id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=f"{id_}.body", credits=0.25, bytes=9
     )
@@ -56,7 +57,7 @@ def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
 
 def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
     """And can be taken away twice."""
-    request = _request(spool.new_id())
+    request = _request(messages.new_id())
     (paths.outbox / request.file).write_bytes(b"abc")
     spool.write_message(paths.outbox, request)
     spool.remove_message(paths.outbox, request.id)
@@ -71,16 +72,16 @@ def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
 )
 def test_what_is_no_message_is_passed_over(paths: SpoolPaths, content: bytes) -> None:
     """Good ones beside it are still seen."""
-    good = _request(spool.new_id())
+    good = _request(messages.new_id())
     spool.write_message(paths.outbox, good)
-    (paths.outbox / f"{spool.new_id()}.json").write_bytes(content)
+    (paths.outbox / f"{messages.new_id()}.json").write_bytes(content)
     assert list(spool.requests(paths)) == [good]
 
 
 @pytest.mark.parametrize("name", ["../../journal.sqlite", "/etc/passwd", "IMG_0001.jpg"])
 def test_a_message_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) -> None:
     """Neither side can be led out of the directory."""
-    id_ = spool.new_id()
+    id_ = messages.new_id()
     spool.write_message(
         paths.inbox, UploadReply(id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=name)
     )
@@ -90,7 +91,7 @@ def test_a_message_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) 
 
 def test_a_message_under_another_name_is_none(paths: SpoolPaths) -> None:
     """A copied file cannot answer somebody else's request."""
-    id_, other = spool.new_id(), spool.new_id()
+    id_, other = messages.new_id(), messages.new_id()
     spool.write_message(paths.inbox, UploadReply(id=id_, outcome=UploadOutcome.WITHDRAWN))
     (paths.inbox / f"{id_}.json").rename(paths.inbox / f"{other}.json")
     assert [(one.id, one.outcome) for one in replies(paths)] == [(other, UploadOutcome.UNKNOWN)]

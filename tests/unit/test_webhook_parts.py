@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from cutoutd.errors import ConfigurationError
-from cutoutd.exchange.spool import InvalidMessageError
+from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.exchange.webhooks import (
     MessageState,
     WebhookMessage,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.service import launchd, systemd
 from cutoutd.service.planning import writable
 from cutoutd.service.systemd import SystemdManager
-from cutoutd.service.unit import AnsweringUnit, Scope, Unit, UploaderUnit
+from cutoutd.service.unit import GATEWAY, UPLOADER, AnsweringUnit, Scope, Unit, UploaderUnit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,27 +44,34 @@ SYSTEM: Final = _unit(
     "/mnt/share/incoming",
     "/srv/photos/cutouts",
 )
-HOSTED: Final = replace(
-    SYSTEM,
-    uploader=UploaderUnit(
-        command=(
-            "/opt/cutoutd/bin/python",
-            "-P",
-            "-m",
-            "cutoutd",
-            "hosted",
-            "--config",
-            "/etc/cutoutd/cutoutd.toml",
-        ),
-        sees=(
-            Path("/opt/cutoutd"),
-            Path("/usr"),
-            Path("/etc/cutoutd/cutoutd.toml"),
-            Path("/etc/cutoutd/remove-bg.key"),
-        ),
-        hidden=(Path("/mnt/share/incoming"), Path("/srv/photos/cutouts")),
+UPLOADING: Final = UploaderUnit(
+    name=UPLOADER,
+    does="sends pictures of tagged folders to a hosted service",
+    box="hosted",
+    command=(*SYSTEM.command[:4], "hosted", *SYSTEM.command[5:]),
+    sees=(
+        Path("/opt/cutoutd"),
+        Path("/usr"),
+        Path("/etc/cutoutd/cutoutd.toml"),
+        Path("/etc/cutoutd/remove-bg.key"),
+    ),
+    hidden=(Path("/mnt/share/incoming"), Path("/srv/photos/cutouts")),
+)
+HOSTED: Final = replace(SYSTEM, uploader=UPLOADING)
+CLUSTERING: Final = replace(
+    UPLOADING,
+    name=GATEWAY,
+    does="sends pictures of tagged folders to the machines of a cluster",
+    box="cluster",
+    command=(*SYSTEM.command[:4], "cluster", "gateway", *SYSTEM.command[5:]),
+    sees=(
+        Path("/opt/cutoutd"),
+        Path("/usr"),
+        Path("/etc/cutoutd/cutoutd.toml"),
+        *(Path(f"/etc/cutoutd/cluster/{name}") for name in ("ca.pem", "coordinator.pem", "coordinator.key")),
     ),
 )
+CLUSTERED: Final = replace(SYSTEM, gateway=CLUSTERING)
 PAGED: Final = replace(
     SYSTEM,
     page=AnsweringUnit(
@@ -122,7 +129,8 @@ def examples() -> Mapping[str, str]:
     """Their texts, by their names in the tree."""
     return {
         "systemd/cutoutd.service": systemd.render(SYSTEM, _NEW),
-        "systemd/cutoutd-hosted.service": systemd.render_uploader(HOSTED, _NEW),
+        "systemd/cutoutd-hosted.service": systemd.render_uploader(HOSTED, UPLOADING, _NEW),
+        "systemd/cutoutd-cluster.service": systemd.render_uploader(CLUSTERED, CLUSTERING, _NEW),
         "systemd/cutoutd-page.service": systemd.render_page(PAGED, _NEW),
         "systemd/cutoutd-serve.service": systemd.render_serve(SERVED, _NEW),
         "systemd/user/cutoutd.service": systemd.render(USER, _NEW),

@@ -48,10 +48,12 @@ _COMMANDS: Final = {
     "doctor": "doctor:doctor",
     "bench": "bench:bench",
     "page": "page:page",
+    "worker": "cluster:worker",
     "hosted": "hosted:hosted",
     "audit": "hosted:audit",
 }
 _GROUPS: Final = {
+    "cluster": "cluster:build",
     "review": "review:build",
     "models": "models:build",
     "serve": "serve:build",
@@ -63,7 +65,7 @@ _GROUPS: Final = {
 
 _HELP = """Watches folders and cuts the subject out of every picture that lands in them.
 
-All work is done on this machine. A picture leaves it only if its folder is tagged for a hosted service.
+All work is done on this machine. A picture leaves it only if its folder is tagged for a hosted service or a cluster.
 """
 
 

@@ -64,6 +64,29 @@ def lines(overview: Overview) -> Iterator[Line]:
         yield from _folder(folder, running=overview.running, goes_on=goes_on, at_us=overview.at_us)
 
 
+def cluster(said: Mapping[str, Any]) -> Iterator[Line]:
+    """The route to the cluster, where a folder is tagged for it.
+
+    Args:
+        said: the gateway's own status; empty if none runs.
+    """
+    yield ()
+    if not said:
+        yield (("Cluster: ", _STRONG), ("the gateway does not run; no picture is sent there.", _DOUBT))
+        return
+    is_open = said.get("route") == "open"
+    why = f": {printable(str(said['why']))}" if said.get("why") else ""
+    yield (
+        ("Cluster: ", _STRONG),
+        ("open" if is_open else str(said.get("route", "away")).upper(), _GOOD if is_open else _BAD),
+        (f" at {printable(str(said.get('scheduler', '')))}{why}", ""),
+    )
+    machines = [one for one in said.get("machines") or () if isinstance(one, dict)]
+    slots = sum(int(one.get("slots", 0)) for one in machines)
+    now = f"{said.get('in_flight', 0)} on their way, {said.get('waiting', 0)} waiting"
+    yield ((f"{_INDENT}{len(machines)} machines with {slots} slots when last asked; {now}", ""),)
+
+
 def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
     """Yield the status of the hosted route, where a folder is tagged: whether it is open, and what was sent today.
 

@@ -64,7 +64,8 @@ def remains(outcome: Outcome) -> Iterator[str]:
     """Yield a line for each remaining file, with the reason."""
     for name, jobs in outcome.remaining.items():
         for job in jobs:
-            why = cause_in(job) or (outcome.uploads if job.state is JobState.UPLOADING else "")
+            away = outcome.uploads if job.state is JobState.UPLOADING else outcome.cluster.get(name, "")
+            why = cause_in(job) or away
             yield f"remains: {name}/{printable(job.path)} ({job.state}{f': {printable(why)}' if why else ''})"
     for name, files in outcome.held_up.items():
         for file in files:

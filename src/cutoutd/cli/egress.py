@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.webhooks import FolderWebhook
 
 _NEEDED: Final = ("httpcore", "certifi")
+_OF_CLUSTER: Final = ("distributed", "cryptography")
 
 
 def require_extra(chosen: Settings) -> None:
@@ -42,10 +43,34 @@ def require_extra(chosen: Settings) -> None:
     )
 
 
+def require_cluster(chosen: Settings | None = None) -> None:
+    """Check that what speaks to a cluster is installed.
+
+    Args:
+        chosen: whose folders' pictures are to be sent there; None: this machine is to take part in one.
+
+    Raises:
+        UsageError: it is not.
+    """
+    missing = [name for name in _OF_CLUSTER if find_spec(name) is None]
+    if not missing:
+        return
+    folders = ", ".join(f'"{folder.name}"' for folder in chosen.clustered) if chosen is not None else ""
+    what = f"pictures of {folders} are to be sent to a cluster, and " if folders else ""
+    raise UsageError(
+        f"{what}what speaks to it is not installed: {' and '.join(missing)}",
+        advice='Install it with `pip install "cutoutd[cluster]"`'
+        + (', or write route = "local".' if folders else "."),
+    )
+
+
 def what_leaves(chosen: Settings) -> Iterator[str]:
     """Yield which folders' pictures leave this machine, when, where to, and at what cost."""
     for folder in chosen.folder:
         yield from what_is_told(folder, chosen)
+        if folder in chosen.clustered:
+            yield _to_cluster(folder, chosen)
+            continue
         if folder not in chosen.tagged:
             if all(stays_here(webhook.url.authority) for webhook in told_by(folder, chosen)):
                 yield f"{folder.name}: nothing leaves this machine"
@@ -56,6 +81,18 @@ def what_leaves(chosen: Settings) -> Iterator[str]:
             f"{folder.name}: PICTURES LEAVE THIS MACHINE: {when} is sent{size} to {chosen.hosted.address} "
             f"({chosen.hosted.provider}; {_cost(folder, chosen)})"
         )
+
+
+def _to_cluster(folder: Folder, chosen: Settings) -> str:
+    away = (
+        f"; cut here while that is away for more than {chosen.cluster.fallback_after_s:g} s"
+        if folder.route is Route.CLUSTER_THEN_LOCAL
+        else ""
+    )
+    return (
+        f"{folder.name}: PICTURES LEAVE THIS MACHINE: every picture is sent as it is, metadata and all, to the machines "
+        f"of the cluster at {chosen.cluster.scheduler}{away}"
+    )
 
 
 def what_is_told(folder: Folder, chosen: Settings) -> Iterator[str]:

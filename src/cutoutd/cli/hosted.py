@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +16,11 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.terminal import ignoring_broken_pipe
 from cutoutd.clock import Clock
 from cutoutd.errors import CutoutdError, StorageError, UsageError
+from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.sent_log import entries
 from cutoutd.exchange.spool import SpoolPaths, announcement, requests
 from cutoutd.exchange.upload_records import UPLOADED, read_known, traces
-from cutoutd.hosted.audit import GroupBy, as_csv, as_json, totals, uploads, webhooks_as_csv
+from cutoutd.hosted.audit import GroupBy, as_csv, as_json, cluster_as_csv, totals, uploads, webhooks_as_csv
 from cutoutd.hosted.audit import webhooks as told
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
@@ -29,6 +31,7 @@ from cutoutd.journal.uploads import uploaded
 from cutoutd.process.child_environment import keep_for_uploader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cutoutd.settings.schema import Settings
@@ -73,11 +76,17 @@ def audit(
     webhooks: Annotated[
         bool, typer.Option("--webhooks", help="With --csv: what webhooks were told, not the uploads.")
     ] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster", help="With --csv: what was sent to machines of a cluster, not the uploads."
+        ),
+    ] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """List everything that ever left this machine: each upload, and whatever a webhook was told."""
+    """List everything that ever left this machine: each upload, each picture for a cluster, and whatever a webhook was told."""
     if as_json_ and as_csv_:
         raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
     state_dir = find_settings(config, input_dir, output_dir).service.state_dir
@@ -89,20 +98,63 @@ def audit(
         is_there = bool(_bytes_of(path))
         if missing and not is_there:
             raise typer.Exit(1)
-        if not is_there and not (as_json_ or as_csv_):
+        if as_csv_ and cluster:
+            cluster_as_csv(_to_cluster(state_dir), sys.stdout)
+        elif as_json_ or as_csv_:
+            _write(path, state_dir, by, as_json_=as_json_, webhooks=webhooks)
+        elif not _show_cluster(state_dir, by) and not is_there:
             print("Nothing ever left this machine: there is no ledger of uploads.")
-            return
-        with Ledger(path) as ledger:
-            if as_json_:
-                as_json(uploads(ledger), by, sys.stdout, told=told(ledger))
-            elif as_csv_ and webhooks:
-                webhooks_as_csv(told(ledger), sys.stdout)
-            elif as_csv_:
-                as_csv(uploads(ledger), by, sys.stdout)
-            else:
+        elif is_there:
+            with Ledger(path) as ledger:
                 _show(ledger, by)
     if missing:
         raise typer.Exit(1)
+
+
+def _to_cluster(state_dir: Path) -> Iterator[dict[str, Any]]:
+    """Every picture that was sent to a machine of a cluster.
+
+    Raises:
+        StorageError: what tells of them cannot be read.
+    """
+    place = ClusterPaths.under(state_dir).sent
+    try:
+        yield from entries(place)
+    except OSError as error:
+        raise StorageError(
+            f"the system says: {error.strerror}", path=place, advice="Check its permissions and its disk."
+        ) from error
+
+
+def _write(path: Path, state_dir: Path, by: GroupBy | None, *, as_json_: bool, webhooks: bool) -> None:
+    if as_json_ and not _bytes_of(path):
+        as_json((), by, sys.stdout, cluster=_to_cluster(state_dir))
+        return
+    with Ledger(path) as ledger:
+        if as_json_:
+            as_json(uploads(ledger), by, sys.stdout, told=told(ledger), cluster=_to_cluster(state_dir))
+        elif webhooks:
+            webhooks_as_csv(told(ledger), sys.stdout)
+        else:
+            as_csv(uploads(ledger), by, sys.stdout)
+
+
+def _show_cluster(state_dir: Path, by: GroupBy | None) -> bool:
+    """Show what was sent to machines of a cluster; whether there was anything."""
+    sums: dict[str, list[int]] = {}
+    for one in _to_cluster(state_dir):
+        if by is None:
+            print(
+                f"{one['at']}  {printable(one['folder'])}  job {one['job']}  {one['bytes']:>9} bytes -> {one['scheduler']}  "
+                "cluster"
+            )
+        name = one["folder"] if by is GroupBy.FOLDER else one["at"][:10]
+        total = sums.setdefault(name, [0, 0])
+        total[0] += 1
+        total[1] += one["bytes"]
+    for name, (count, size) in sorted(sums.items()):
+        print(f"{printable(name)}: {count} pictures sent to a cluster, {size} bytes")
+    return bool(sums)
 
 
 def _missing(path: Path, state_dir: Path) -> str:

@@ -16,7 +16,7 @@ import typer
 
 from cutoutd.cli import closing
 from cutoutd.cli.companions import keep_running
-from cutoutd.cli.egress import require_extra
+from cutoutd.cli.egress import require_cluster, require_extra
 from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
@@ -60,12 +60,19 @@ LocalOnlyOption = Annotated[
     bool,
     typer.Option(
         "--local-only",
-        help="Start no uploader, even for a tagged folder or a webhook: nothing leaves this machine.",
+        help="Start no uploader and no gateway to a cluster, whatever the folders say: nothing leaves this machine.",
     ),
 ]
 UploaderApartOption = Annotated[
     bool,
     typer.Option("--uploader-apart", help="Start no uploader: `cutoutd hosted` runs as a separate service."),
+]
+ClusterApartOption = Annotated[
+    bool,
+    typer.Option(
+        "--cluster-apart",
+        help="Start no gateway to the cluster: `cutoutd cluster gateway` runs as a separate service.",
+    ),
 ]
 PageApartOption = Annotated[
     bool,
@@ -88,6 +95,7 @@ def run(  # noqa: PLR0913 -- each is an option
     timeout: TimeoutOption = None,
     local_only: LocalOnlyOption = False,
     uploader_apart: UploaderApartOption = False,
+    cluster_apart: ClusterApartOption = False,
     page_apart: PageApartOption = False,
     serve_apart: ServeApartOption = False,
     from_make: Annotated[bool, typer.Option("--from-make", hidden=True)] = False,
@@ -104,11 +112,12 @@ def run(  # noqa: PLR0913 -- each is an option
         if input_dir is not None and output_dir is not None:
             require_folders(chosen.folder[0].input, chosen.folder[0].output, both=from_make)
         uploads = chosen.needs_uploader and not local_only
+        clusters = bool(chosen.clustered) and not local_only
+        has_gateway = clusters and not cluster_apart
         if local_only:
             _refuse_hosted(chosen)
         is_beside = uploads and not uploader_apart
-        if is_beside:
-            require_extra(chosen)
+        _require_extras(chosen, uploads=is_beside, clusters=has_gateway)
         origin = origin_of(config, input_dir, output_dir)
         _warn_of_earlier(chosen, origin)
         # A service manager ends a process that hangs with SIGABRT: the log then shows where it hung.
@@ -117,6 +126,8 @@ def run(  # noqa: PLR0913 -- each is an option
             beside.enter_context(
                 keep_running(_uploader(config), watch, name="uploader", key=context.obj or "")
             )
+        if has_gateway:
+            beside.enter_context(keep_running(_gateway(config), watch, name="cluster"))
         if chosen.page.enabled and not (once or page_apart or has_page):
             beside.enter_context(keep_running(_answering("page", origin), watch, name="page"))
         if chosen.serve.enabled and not (once or serve_apart):
@@ -127,10 +138,23 @@ def run(  # noqa: PLR0913 -- each is an option
             once=once,
             timeout_s=timeout,
             uploads=uploads,
+            clusters=clusters,
             read_again=partial(settings, config, input_dir, output_dir),
             from_make=from_make,
             watch=watch,
         )
+
+
+def _require_extras(chosen: Settings, *, uploads: bool, clusters: bool) -> None:
+    """Check that what is to run beside the daemon could be started.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if uploads:
+        require_extra(chosen)
+    if clusters:
+        require_cluster(chosen)
 
 
 def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: bool) -> bool:
@@ -173,6 +197,7 @@ def _work(
     once: bool,
     timeout_s: float | None,
     uploads: bool,
+    clusters: bool,
     read_again: partial[Settings],
     from_make: bool,
     watch: CompanionWatch,
@@ -203,6 +228,7 @@ def _work(
                 read_again=None if once else read_again,
                 hangup_reloads=not (once or has_terminal()),
                 uploads=uploads,
+                cluster=clusters,
                 companions=watch,
             )
             outcome = daemon.run(chosen, options, clock=RunningClock(), emit=emit, registration=entry)
@@ -230,6 +256,11 @@ def _uploader(config: Path | None) -> list[str]:
     return [sys.executable, "-P", "-m", "cutoutd", "hosted", "--key-on-stdin", *named]
 
 
+def _gateway(config: Path | None) -> list[str]:
+    named = [] if config is None else ["--config", os.fspath(config.absolute())]
+    return [sys.executable, "-P", "-m", "cutoutd", "cluster", "gateway", *named]
+
+
 def _answering(command: str, origin: Invocation) -> list[str]:
     """Return the command that serves the page or the API of a daemon with this invocation."""
     if origin.pair is not None:
@@ -241,17 +272,21 @@ def _answering(command: str, origin: Invocation) -> list[str]:
 
 
 def _refuse_hosted(chosen: Settings) -> None:
-    """Refuse --local-only if a folder has the route `hosted`, since its pictures would wait for ever.
+    """Refuse --local-only if a folder's pictures are all for others: they would wait for ever.
 
     Raises:
         UsageError: there is such a folder.
     """
-    names = ", ".join(f'"{folder.name}"' for folder in chosen.tagged if folder.route is Route.HOSTED)
-    if names:
-        raise UsageError(
-            f'with --local-only nothing leaves this machine, and the route of {names} is "hosted"',
-            advice='Leave the option out, or set route = "local" or "local-then-hosted".',
-        )
+    for folders, route, instead in (
+        (chosen.tagged, Route.HOSTED, Route.LOCAL_THEN_HOSTED),
+        (chosen.clustered, Route.CLUSTER, Route.CLUSTER_THEN_LOCAL),
+    ):
+        names = ", ".join(f'"{folder.name}"' for folder in folders if folder.route is route)
+        if names:
+            raise UsageError(
+                f'with --local-only nothing leaves this machine, and the route of {names} is "{route}"',
+                advice=f'Leave the option out, or set route = "local" or "{instead}".',
+            )
 
 
 def _what_to_do(chosen: Settings, *, from_make: bool) -> str:

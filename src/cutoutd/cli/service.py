@@ -19,7 +19,7 @@ from cutoutd.errors import UsageError
 from cutoutd.process import program
 from cutoutd.service import installation, launchd, machine, planning, systemd
 from cutoutd.service.machine import InitSystem
-from cutoutd.service.unit import PAGE, SERVE, UPLOADER, Scope, Unit
+from cutoutd.service.unit import GATEWAY, PAGE, SERVE, UPLOADER, Scope, Unit
 from cutoutd.settings import environment, loader, places
 
 if TYPE_CHECKING:
@@ -165,7 +165,10 @@ def _service(
         text=systemd.render(unit, manager),
         notes=tuple(notes),
         beside=(
-            (UPLOADER, systemd.render_uploader(unit, manager) if unit.uploader is not None else None),
+            *(
+                (name, systemd.render_uploader(unit, part, manager) if part is not None else None)
+                for name, part in ((UPLOADER, unit.uploader), (GATEWAY, unit.gateway))
+            ),
             (PAGE, systemd.render_page(unit, manager) if unit.page is not None else None),
             (SERVE, systemd.render_serve(unit, manager) if unit.serve is not None else None),
         ),

@@ -27,6 +27,7 @@ from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.registry import Invocation
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
+from cutoutd.exchange.cluster_box import ClusterPaths, gateway_status
 from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics
@@ -133,7 +134,7 @@ def _look_at_all(chosen: Settings) -> Overview:
 
 def _show_once(chosen: Settings, overview: Overview, *, start: str, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen), _api(chosen)), indent=2))
+        print(json.dumps(_document(chosen, overview), indent=2))
     elif sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 -- 0.05 s that only a person at a terminal pays for
 
@@ -150,7 +151,7 @@ def _print_on(
     while True:
         overview = again()
         if as_json:
-            print(json.dumps(as_document(overview, _hosted(chosen), _page(chosen), _api(chosen))), flush=True)
+            print(json.dumps(_document(chosen, overview)), flush=True)
         else:
             print("\n".join(map(board.plain, _lines(chosen, overview, start))), end="\n\n", flush=True)
         time.sleep(every_s)
@@ -188,11 +189,22 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
         yield from board.hosted(hosted)
     if hosted is not None and chosen.telling:
         yield from board.webhooks(hosted)
+    if chosen.clustered:
+        yield from board.cluster(_cluster(chosen) or {})
     if (page := _page(chosen)) is not None:
         yield ()
         yield board.page(page["address"])
     if (api := _api(chosen)) is not None:
         yield board.api(api["address"])
+
+
+def _document(chosen: Settings, overview: Overview) -> dict[str, Any]:
+    return as_document(overview, _hosted(chosen), _page(chosen), _api(chosen), _cluster(chosen))
+
+
+def _cluster(chosen: Settings) -> dict[str, Any] | None:
+    """What the gateway says of the cluster; None where no picture is to go there."""
+    return gateway_status(ClusterPaths.under(chosen.service.state_dir)) if chosen.clustered else None
 
 
 def _hosted(chosen: Settings) -> dict[str, Any] | None:
@@ -223,6 +235,7 @@ def as_document(
     hosted: dict[str, Any] | None = None,
     page: dict[str, Any] | None = None,
     api: dict[str, Any] | None = None,
+    cluster: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return an overview as a JSON document."""
     return {
@@ -238,6 +251,7 @@ def as_document(
         "worker": overview.worker,
         "state_dir": overview.state_dir,
         "hosted": hosted,
+        "cluster": cluster,
         "page": page,
         "serve": api,
         "folders": [_folder_document(folder) for folder in overview.folders],

@@ -13,7 +13,8 @@ from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import StorageError, UsageError
-from cutoutd.exchange.spool import SpoolPaths, new_id, uploader_status
+from cutoutd.exchange.messages import new_id
+from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.exchange.webhooks import (
     BODY_SCHEMA,
     TEST,

@@ -21,13 +21,13 @@ from cutoutd.daemon.folder_factory import FolderFactory, preview_store
 from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.reload import Reloader
+from cutoutd.daemon.routes_away import RoutesAway
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once, Outcome
 from cutoutd.daemon.worker_pools import WorkerPools
 from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.events import AlarmChanged, Started
-from cutoutd.exchange import spool
 from cutoutd.exchange.webhooks import WebhookPaths, withdraw_others
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.root_access import check_root
@@ -38,7 +38,6 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.catalog import VerifiedModels
-from cutoutd.offload.outbox import Outbox
 from cutoutd.offload.webhook_handover import WebhookHandover
 from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
@@ -84,6 +83,7 @@ class RunOptions:
         read_again: reads the configuration again for a reload; None: reloads are refused.
         hangup_reloads: whether SIGHUP requests a reload; else it ends the run, as at the end of a terminal.
         uploads: whether an uploader belongs to this run, for tagged folders and for webhooks.
+        cluster: whether a gateway to the cluster belongs to this run.
         companions: the companion processes.
     """
 
@@ -94,6 +94,7 @@ class RunOptions:
     read_again: Callable[[], Settings] | None = None
     hangup_reloads: bool = False
     uploads: bool = False
+    cluster: bool = False
     companions: CompanionWatch = field(default_factory=CompanionWatch)
 
 
@@ -233,15 +234,22 @@ class Daemon:
             previews=preview_store(settings, state.path, once=options.once),
         )
         self._folders = self._folder_set(frozenset())
-        self._outbox = (
-            self._outbox_of(settings.hosted.max_upload_px) if options.uploads and settings.tagged else None
+        self._routes = RoutesAway.of_run(
+            state.path,
+            journal,
+            clock,
+            settings=lambda: self._reloader.settings,
+            once=options.once,
+            uploads=options.uploads,
+            cluster=options.cluster,
         )
         self._webhooks = self._handover() if options.uploads and settings.telling else None
         self._worker_pools = WorkerPools(
             verified_models,
             settings=lambda: self._reloader.settings,
             clock=clock,
-            partitioned=self._outbox is not None,
+            uploads=self._routes.outbox is not None,
+            cluster=None if self._routes.cluster is None else self._routes.cluster.paths,
         )
 
     def run(self) -> Outcome:
@@ -280,11 +288,7 @@ class Daemon:
         attempt(partial(self._folders.reconcile, ()))
 
     def _start_supervisor(self, spares: list[Spawned]) -> Supervisor:
-        if self._outbox is not None:
-            self._outbox.open()
-        else:
-            with suppress(OSError):  # copies from a folder that was tagged before must not stay there
-                spool.clear(spool.SpoolPaths.under(self._state.path))
+        self._routes.open(self._state.path)
         self._begin_notifications()
         self._pool = self._worker_pools.pool(spares)
         self._supervisor = supervisor = Supervisor(
@@ -304,7 +308,7 @@ class Daemon:
                 clock=self._clock,
             ),
             once=Once(timeout_s=self._options.timeout_s) if self._options.once else None,
-            outbox=self._outbox,
+            routes=self._routes,
             webhooks=self._webhooks,
         )
         if self._stop_asked:
@@ -331,16 +335,6 @@ class Daemon:
             ended=self._journal.ended,
             state_dir=self._state.path,
             clock=self._clock,
-            in_force=lambda: uploads_sha256(self._reloader.settings),
-        )
-
-    def _outbox_of(self, max_upload_px: int) -> Outbox:
-        return Outbox(
-            self._state.path,
-            self._journal,
-            self._clock,
-            max_upload_px=max_upload_px,
-            once=self._options.once,
             in_force=lambda: uploads_sha256(self._reloader.settings),
         )
 
@@ -396,5 +390,6 @@ class Daemon:
             closed={
                 name: status.why for name, status in self._folders.statuses().items() if not status.is_open
             },
-            uploads="" if self._outbox is None else self._outbox.closed,
+            uploads=self._routes.closed_for_uploads,
+            cluster={name: self._routes.closed_for(hot.folder) for name, hot in self._folders.active.items()},
         )

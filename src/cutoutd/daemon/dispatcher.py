@@ -148,7 +148,7 @@ class Dispatcher:
         while True:
             ready = self._ready(is_paused=is_paused)
             job = self._next_job(
-                {name for name in ready if self._pool.takes(tagged=active[name].is_tagged)},
+                {name for name in ready if self._takes(active[name])},
                 pool_is_empty=self._pool.busy == 0,
             )
             if job is None:
@@ -164,10 +164,18 @@ class Dispatcher:
         self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, job), None)
         self.in_hand.pop(job.id, None)
 
+    def _takes(self, folder: HotFolder) -> bool:
+        kind = self._coordinator.kind_of(folder)
+        return kind is not None and self._pool.takes(kind=kind)
+
     def _ready(self, *, is_paused: bool) -> set[str]:
         if is_paused:
             return set()
-        return {name for name, folder in self._folders.active.items() if folder.may_work(self._pool.size)}
+        return {
+            name
+            for name, folder in self._folders.active.items()
+            if folder.may_work(self._pool.size) and not self._coordinator.is_given_up(folder)
+        }
 
     def _next_job(self, ready: Collection[str], *, pool_is_empty: bool) -> Job | None:
         active = self._folders.active

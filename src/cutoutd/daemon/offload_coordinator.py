@@ -1,4 +1,4 @@
-"""The daemon's part of the hosted route: the next step of each job, and the handling of replies.
+"""The daemon's part of the routes that lead elsewhere: the next step of each job, and the handling of replies.
 
 Main thread only. It must not touch a picture or a hot folder, and nothing here applies to a folder without a tag: its jobs are
 cut on this machine, whatever their rows contain.
@@ -15,35 +15,36 @@ from cutoutd.events import JobEnded
 from cutoutd.exchange.spool import UploadOutcome
 from cutoutd.failure import failure_of
 from cutoutd.faults.isolation import one_by_one, report, unforeseen
-from cutoutd.jobs import Failure, JobState, Received
+from cutoutd.jobs import Failure, JobState
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.uploads import note_upload
 from cutoutd.logs import get
 from cutoutd.offload.routing import NextStep, OffloadState, RoutePlan, egress_of, escalation_reason, next_step
 from cutoutd.offload.spool_files import CopyError
 from cutoutd.settings.types import Route
+from cutoutd.task_route import ClusterTask, Received, WorkerKind
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping
 
     from cutoutd.clock import Clock
+    from cutoutd.daemon.routes_away import RoutesAway
     from cutoutd.exchange.spool import UploadReply
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Cut, Exported, Job, Task
     from cutoutd.journal.journal import Journal
-    from cutoutd.offload.outbox import Outbox
 
 MAX_WAIT_S: Final = 120.0
 """How long a folder that can also cut its pictures locally waits for the hosted service."""
 
 
 class Coordinator:
-    """The hosted side of the supervisor.
+    """The side of the supervisor that looks to hosted service and cluster.
 
     Args:
         journal: the journal.
-        outbox: outbox and inbox; None: nothing may be uploaded in this run.
+        routes: where pictures may go in this run.
         results: ended jobs, to be announced.
         clock: clock for monotonic times.
         workers: number of pictures that are cut at the same time.
@@ -52,17 +53,18 @@ class Coordinator:
     def __init__(
         self,
         journal: Journal,
-        outbox: Outbox | None,
+        routes: RoutesAway,
         results: deque[JobEnded],
         clock: Clock,
         *,
         workers: int,
     ) -> None:
         self._journal = journal
-        self._outbox = outbox
+        self._outbox = routes.outbox
         self._results = results
         self._clock = clock
         self._workers = workers
+        self._cluster = routes.cluster
         self._log = get()
         self._asked_s: dict[int, float] = {}
         self._closed = ""
@@ -82,6 +84,35 @@ class Coordinator:
             and (outbox is None or not outbox.has_room or outbox.closed_for(name))
         )
 
+    def kind_of(self, folder: HotFolder) -> WorkerKind | None:
+        """Which workers its next picture is for; None: it has to wait, since the cluster is away."""
+        route, cluster = folder.folder.route, self._cluster
+        if route.uses_hosted and self._outbox is not None:
+            return WorkerKind.UPLOADED
+        if not route.uses_cluster:
+            return WorkerKind.LOCAL
+        if cluster is not None and not cluster.closed:
+            return WorkerKind.CLUSTER
+        if route is Route.CLUSTER_THEN_LOCAL and (cluster is None or cluster.has_been_away):
+            return WorkerKind.LOCAL
+        return None
+
+    def is_given_up(self, folder: HotFolder) -> bool:
+        """Whether this run ends without its pictures: they are for a cluster alone, and that stays away."""
+        is_away = self._cluster is None or self._cluster.is_given_up
+        return folder.folder.route is Route.CLUSTER and is_away
+
+    def given_back(self, job: Job, why: str) -> None:
+        """The cluster has not carried out a task; its job is queued again, and is as it was."""
+        self._log.info("cluster.given-back", job=job.id, folder=job.folder, path=job.path, why=why)
+        if self._cluster is not None:
+            self._cluster.given_back(why)
+
+    def cut_elsewhere(self) -> None:
+        """Another machine has cut a picture."""
+        if self._cluster is not None:
+            self._cluster.worked()
+
     def begin(self, folders: Mapping[str, HotFolder]) -> None:
         """Take over jobs of an earlier session or an earlier configuration.
 
@@ -96,14 +127,21 @@ class Coordinator:
         self._outbox.open()
         for job in uploading:
             hot = folders.get(job.folder)
-            if hot is None or hot.folder.route is Route.LOCAL:
+            if hot is None or not hot.folder.route.uses_hosted:
                 egress = self._outbox.withdraw(job)
                 self._journal.queue.plan(job.id, RoutePlan(egress=egress).detail())
         for job in self._outbox.reconcile(self._journal.queue.uploading(), self._journal.queue.answered()):
             self._journal.queue.plan(job.id, RoutePlan.of(job.detail).detail())
 
     def announce(self) -> None:
-        """Tell the uploader that another configuration is in force."""
+        """Tell uploader and gateway that another configuration is in force."""
+        if self._cluster is not None:
+            try:
+                self._cluster.announce()
+            except OSError as error:
+                self._log.warning(
+                    "cluster.box", why=str(error)
+                )  # requests that it does not allow are given back
         if self._outbox is None:
             return
         try:
@@ -133,7 +171,12 @@ class Coordinator:
         return job, self._routed(job, folder, task, step, plan)
 
     def _routed(self, job: Job, folder: HotFolder, task: Task, step: NextStep, plan: RoutePlan) -> Task:
-        if folder.folder.route is Route.LOCAL or self._outbox is None:
+        if folder.folder.route.uses_cluster:
+            if plan.settled or self.kind_of(folder) is not WorkerKind.CLUSTER:
+                return task
+            falls_back = folder.folder.route is Route.CLUSTER_THEN_LOCAL
+            return replace(task, cluster=ClusterTask(folder=job.folder, falls_back=falls_back))
+        if not folder.folder.route.uses_hosted or self._outbox is None:
             return task
         task = replace(task, tagged=True)
         if step is NextStep.EXPORT:
@@ -195,6 +238,11 @@ class Coordinator:
     def falls_back(self, job: Job, folder: HotFolder, failure: Failure) -> bool:
         """Whether the other way remains after a failure on one; if so, that is planned."""
         plan = RoutePlan.of(job.detail)
+        if failure.code is FailureCode.CLUSTER:
+            if folder.folder.route is not Route.CLUSTER_THEN_LOCAL or plan.settled:
+                return False
+            self._settle(job, plan, failure.cause, None)
+            return True
         if folder.folder.route is not Route.LOCAL_THEN_HOSTED or plan.settled:
             return False
         if plan.reply is not None and failure.code is FailureCode.REPLY:
@@ -212,6 +260,8 @@ class Coordinator:
         Raises:
             StorageError: the journal refuses; to be called again.
         """
+        if self._cluster is not None:
+            self._cluster.look()
         if self._outbox is None:
             return
         self._outbox.refresh(rebuilt=rebuilt(self._journal.store) is not None)

@@ -84,6 +84,8 @@ class Outcomes:
         folder.note_report(report)
         if not (isinstance(report, Failure) and report.code is FailureCode.SOURCE_GONE):
             self._doubted.discard(job.id)
+        if isinstance(report, Cut) and report.remote is not None:
+            self._coordinator.cut_elsewhere()
         match report:
             case Cut() if not self._coordinator.escalates(job, folder, report):
                 folder.delivery.deliver(job, report, Path(held.task.staging).name)

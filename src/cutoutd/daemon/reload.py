@@ -166,7 +166,9 @@ def change_between(old: Settings, new: Settings) -> Change:
 
 def _told_workers(settings: Settings) -> tuple[object, ...]:
     """Return the limits and models that workers are told, and the kinds of folders that there are."""
-    kinds = frozenset(folder.is_tagged for folder in settings.folder)
+    kinds = frozenset(
+        (folder.is_tagged, folder.route if folder.is_clustered else "") for folder in settings.folder
+    )
     return (tuple(getattr(settings.pool, key) for key in sorted(_AT_ONCE)), tuple(settings.models), kinds)
 
 
@@ -191,9 +193,11 @@ def check(old: Settings, new: Settings) -> None:
 def _fixed(old: Settings, new: Settings) -> Iterator[str]:
     if new.tagged and not old.tagged:
         yield "that a folder may be uploaded from"  # no other process could: the uploader was not started
+    if new.clustered and not old.clustered:
+        yield "that a folder's pictures may be sent to a cluster"  # likewise
     if new.telling and not old.telling:
         yield "that a folder has a webhook"  # likewise
-    for table in ("service", "pool", "model", "hosted"):
+    for table in ("service", "pool", "model", "hosted", "cluster"):
         before, after = getattr(old, table), getattr(new, table)
         for key in type(before).model_fields:
             if key not in _AT_ONCE and getattr(before, key) != getattr(after, key):

@@ -20,6 +20,7 @@ from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.daemon.outcomes import Outcomes
 from cutoutd.daemon.reload import ReloadPause
+from cutoutd.daemon.routes_away import RoutesAway
 from cutoutd.daemon.status_outputs import StatusOutputs
 from cutoutd.daemon.tally import Tally
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from cutoutd.daemon.tally import Once
     from cutoutd.events import EventSink, JobEnded
     from cutoutd.journal.journal import Journal
-    from cutoutd.offload.outbox import Outbox
     from cutoutd.offload.webhook_handover import WebhookHandover
     from cutoutd.pool.file_opening import TaskPool
     from cutoutd.protocols import PoolEvent
@@ -76,7 +76,7 @@ class Supervisor:
         alarm: raises alarms for the owner; None: there are none.
         shows_queue: whether to emit the queue's counts, which costs a look into the journal at each tick.
         once: end when nothing is runnable; None: run until stopped.
-        outbox: outbox and inbox; None: nothing is uploaded in this run.
+        routes: where pictures may go in this run; None: nowhere.
         webhooks: hands ended jobs over to the uploader; None: there are no webhooks.
     """
 
@@ -94,7 +94,7 @@ class Supervisor:
         heartbeat: Heartbeat | None = None,
         alarm: AlarmWatch | None = None,
         once: Once | None = None,
-        outbox: Outbox | None = None,
+        routes: RoutesAway | None = None,
         webhooks: WebhookHandover | None = None,
     ) -> None:
         self._journal = journal
@@ -112,7 +112,7 @@ class Supervisor:
         self._log = get()
         self._guard = Guard(self._log, clock)
         self._wall_clock = WallClockGuard(clock)
-        self._coordinator = Coordinator(journal, outbox, results, clock, workers=pool.size)
+        self._coordinator = Coordinator(journal, routes or RoutesAway(), results, clock, workers=pool.size)
         self._outcomes = Outcomes(journal, self._wall_clock, results, self._coordinator, patient=once is None)
         self._dispatcher = Dispatcher(
             journal.queue,
@@ -371,6 +371,8 @@ class Supervisor:
                 case Withdrawn():
                     self._journal.queue.put_back(held.job.id)
                     held.folder.opener.discard(held.task)
+                    if event.why:
+                        self._coordinator.given_back(held.job, event.why)
         except Exception as error:
             if is_expected(error):
                 raise

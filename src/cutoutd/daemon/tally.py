@@ -72,6 +72,7 @@ class Outcome:
         remaining: jobs that are not over, by folder.
         held_up: files that could not be taken yet, with the reason.
         closed: folders that could not be worked on, with the reason.
+        cluster: why no picture of a folder can be sent to the cluster, by folder; empty: it can.
         uploads: why pictures that wait for the hosted service got no answer; empty: not known.
     """
 
@@ -80,6 +81,7 @@ class Outcome:
     held_up: Mapping[str, tuple[PendingFile, ...]]
     closed: Mapping[str, str]
     uploads: str = ""
+    cluster: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:

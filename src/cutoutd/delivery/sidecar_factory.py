@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd import job_options
 from cutoutd.offload.routing import RoutePlan, egress_of
+from cutoutd.protocols import WorkerFacts
 from cutoutd.publish.correction_block import CorrectionFacts
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SecondFacts, SidecarFacts
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from cutoutd.corrections import Correction
     from cutoutd.exchange.spool import UploadReply
     from cutoutd.jobs import Cut, Failure, Job
-    from cutoutd.protocols import ModelSpec, WorkerFacts
+    from cutoutd.protocols import ModelSpec
+    from cutoutd.task_route import RemoteFacts
 
 
 class SidecarFactory:
@@ -72,7 +74,7 @@ class SidecarFactory:
             correction: the correction that the worker applied; None: there is none.
         """
         name = job.model or job_options.of_text(job.options).model
-        worker, asked = self._worker(), self._asked(name) if name else None
+        worker, asked = _worker_of(cut) or self._worker(), self._asked(name) if name else None
         settings_sha256 = self._settings_sha256[job.folder]
         if asked is not None:
             local_model, settings_sha256 = _facts(asked[0], worker), asked[1]
@@ -84,8 +86,8 @@ class SidecarFactory:
             job=job.id,
             folder=job.folder,
             marker=self._marker(),
-            route=_route(plan),
-            egress=egress,
+            route=_route(plan) if cut.remote is None else Route.CLUSTER.value,
+            egress=egress if cut.remote is None else _cluster_egress(cut.remote),
             webhooks=self._webhooks,
             path=job.path,
             mtime_ns=job.mtime_ns,
@@ -96,9 +98,9 @@ class SidecarFactory:
             correction=_correction_facts(cut, correction),
             settings_sha256=with_backgrounds(settings_sha256, [one.background_sha256 for one in cut.staged]),
             runtime=RuntimeFacts(
-                cutoutd=self._version,
+                cutoutd=self._version if cut.remote is None else cut.remote.cutoutd,
                 onnxruntime=worker.onnxruntime if worker is not None else "",
-                python=platform.python_version(),
+                python=platform.python_version() if cut.remote is None else cut.remote.python,
             ),
             sandbox=worker.layers if worker is not None else (),
             quality=cut.quality,
@@ -171,7 +173,32 @@ def _route(plan: RoutePlan) -> str:
     return Route.LOCAL.value if plan.egress is None else Route.LOCAL_THEN_HOSTED.value
 
 
+def _worker_of(cut: Cut) -> WorkerFacts | None:
+    """What the worker of another machine says of itself; None if none of these has cut it."""
+    if cut.remote is None:
+        return None
+    return WorkerFacts(
+        layers=cut.remote.layers, provider=cut.remote.provider, onnxruntime=cut.remote.onnxruntime
+    )
+
+
+def _cluster_egress(remote: RemoteFacts) -> dict[str, object]:
+    """What a sidecar says of a picture that another machine of the cluster has cut."""
+    return {
+        "provider": "cluster",
+        "host": remote.host,
+        "bytes": remote.bytes,
+        "sha256": remote.sha256,
+        "at": remote.at,
+        "credits": None,
+        "why": "the folder's route leads to the cluster",
+        "repeated": False,
+    }
+
+
 def _settled(plan: RoutePlan) -> tuple[str, ...]:
     if not plan.settled:
         return ()
+    if not plan.why:
+        return (f"cut on this machine, though the cluster was wanted: {plan.settled}",)
     return (f"cut on this machine, though the hosted service was wanted ({plan.why}): {plan.settled}",)

@@ -16,6 +16,7 @@ from cutoutd.daemon import status_file
 from cutoutd.daemon.companion_watch import ADVICE, MISSED
 from cutoutd.doctor.finding import Finding, note, ok, problem
 from cutoutd.errors import CutoutdError
+from cutoutd.exchange.cluster_box import ClusterPaths, gateway_status
 from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.intake import filesystems
@@ -194,6 +195,7 @@ _LOST = (
 
 def judge(settings: Settings) -> Iterator[Finding]:
     """Yield findings about uploads; none where no folder is tagged and nothing was ever sent."""
+    yield from _cluster(settings)
     paths = SpoolPaths.under(settings.service.state_dir)
     lost = ledger_lost(paths)
     if lost:
@@ -216,6 +218,23 @@ def judge(settings: Settings) -> Iterator[Finding]:
         yield problem(
             "hosted", f"the hosted route is {said.get('route')}: {why}", "Nothing is sent meanwhile."
         )
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    """The cluster, where a folder is tagged for it."""
+    if not settings.clustered:
+        return
+    said = gateway_status(ClusterPaths.under(settings.service.state_dir))
+    advice = "`cutoutd cluster status` asks all machines. Pictures of other folders are cut as ever."
+    if not said:
+        yield note(
+            "cluster", "the gateway to the cluster does not run", "A start of `cutoutd run` starts it."
+        )
+    elif said.get("route") == "open":
+        count = len(said.get("machines") or ())
+        yield ok("cluster", f"{count} machines have joined {said.get('scheduler')}")
+    else:
+        yield problem("cluster", f"the cluster is away: {said.get('why') or 'no reason is told'}", advice)
 
 
 def _webhooks(said: Mapping[str, Any]) -> Iterator[Finding]:

@@ -21,41 +21,32 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errnos import OF_THE_DISK_NOT_A_SOCKET
+from cutoutd.exchange import messages
+from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.durable import make_directory
-from cutoutd.fs.private_directory import read_small, remove
+from cutoutd.fs.private_directory import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pydantic import TypeAdapter
-
 SCHEMA: Final = "cutoutd.parcel/1"
 STATUS_SCHEMA: Final = "cutoutd.hosted/1"
-_MAX_STATUS_BYTES: Final = 1 << 20
-_MAX_ANNOUNCEMENT: Final = 200
 _UNREADABLE: Final = "It may have been billed. See `cutoutd audit`, then `cutoutd retry` it; a reply that is kept costs nothing again."
 
-MAX_BYTES: Final = 64 << 10  # of a message's JSON; a correct one has less than 4 KiB
-_ID: Final = re.compile(r"[0-9a-f]{32}")
+_ID: Final = messages.ID
 _FILE: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|png)")
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
 _MAX_NUMBER: Final = (1 << 63) - 1  # what a database takes
-
-
-class InvalidMessageError(ValueError):
-    """A file is not a valid message."""
 
 
 class UploadOutcome(StrEnum):
@@ -143,9 +134,6 @@ class UploadReply:
     advice: str = ""
 
 
-_P = TypeVar("_P", Request, UploadReply)
-
-
 class SpoolPaths:
     """The directories and files that supervisor and uploader share, as listed above.
 
@@ -175,11 +163,6 @@ class SpoolPaths:
             make_directory(place, parents=True, mode=0o700)
 
 
-def new_id() -> str:
-    """Return a random name, which nobody can guess and which reveals nothing."""
-    return secrets.token_hex(16)
-
-
 def write_message(directory: Path, message: Request | UploadReply) -> None:
     """Write a message, whose picture must be complete and synced. The message is synced when this returns.
 
@@ -201,16 +184,12 @@ def announce(paths: SpoolPaths, settings: str) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    # The random part makes each announcement different.
-    atomic_write(paths.announced, [f"{settings} {new_id()}\n".encode("ascii")], synced=False)
+    messages.announce(paths.announced, settings)
 
 
 def announcement(paths: SpoolPaths) -> str:
-    """Return the last announcement, for comparison with a later one; its first word is the `uploads_sha256`."""
-    try:
-        return read_small(paths.announced, _MAX_ANNOUNCEMENT).decode("ascii", "replace")
-    except OSError:
-        return ""
+    """The last announcement, for comparison with a later one; its first word is the configuration's number."""
+    return messages.announcement(paths.announced)
 
 
 def requests(paths: SpoolPaths) -> Iterator[Request]:
@@ -264,7 +243,7 @@ def read_request(path: Path) -> Request:
         InvalidMessageError: it is not valid.
         OSError: it cannot be read.
     """
-    request = _checked(Request, _load(path), path)
+    request = messages.checked(Request, messages.load(path, SCHEMA), path)
     if not _ID.fullmatch(request.id) or not _FILE.fullmatch(request.file):
         raise InvalidMessageError(f"{path}: a name that is not ours")
     numbers = (request.bytes, request.width, request.height, request.job)
@@ -280,7 +259,7 @@ def read_reply(path: Path) -> UploadReply:
         InvalidMessageError: it is not valid.
         OSError: it cannot be read.
     """
-    reply = _checked(UploadReply, _load(path), path)
+    reply = messages.checked(UploadReply, messages.load(path, SCHEMA), path)
     is_ok = reply.outcome is UploadOutcome.OK
     is_ours = reply.file == (f"{reply.id}.body" if is_ok else "") and (reply.body is not None) == is_ok
     if not is_ours or (reply.at and not _MOMENT.fullmatch(reply.at)):
@@ -302,13 +281,7 @@ def remove_message(directory: Path, id_: str) -> None:
 
 def uploader_status(paths: SpoolPaths) -> dict[str, Any]:
     """Return the status of a running uploader; empty if none runs."""
-    try:
-        found = json.loads(read_small(paths.status, _MAX_STATUS_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict) or found.get("schema") != STATUS_SCHEMA or not _lives(found.get("pid")):
-        return {}
-    return found
+    return messages.living_status(paths.status, STATUS_SCHEMA)
 
 
 def clear(paths: SpoolPaths) -> None:
@@ -322,43 +295,3 @@ def clear(paths: SpoolPaths) -> None:
             for path in sorted(directory.iterdir()):
                 remove(path)
     shutil.rmtree(paths.copies, ignore_errors=True)  # workers may have left anything there
-
-
-def _load(path: Path) -> dict[str, Any]:
-    content = read_small(path, MAX_BYTES + 1)
-    try:
-        fields = json.loads(content) if len(content) <= MAX_BYTES else None
-    except (ValueError, RecursionError) as error:
-        raise InvalidMessageError(f"{path}: not JSON") from error
-    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA or fields.get("id") != path.stem:
-        raise InvalidMessageError(f"{path}: not a parcel")
-    return fields
-
-
-def _checked(kind: type[_P], fields: dict[str, Any], path: Path) -> _P:
-    from pydantic import ValidationError  # noqa: PLC0415 -- 0.1 s that the local route is spared
-
-    try:
-        message: _P = _adapters()[kind.__name__].validate_json(json.dumps(fields), strict=True)
-    except ValidationError as error:
-        raise InvalidMessageError(f"{path}: {error.errors()[0]['msg']}") from error
-    return message
-
-
-@cache  # building it takes twenty times as long as checking a message
-def _adapters() -> dict[str, TypeAdapter[Any]]:
-    from pydantic import TypeAdapter  # noqa: PLC0415 -- as above
-
-    return {kind.__name__: TypeAdapter(kind) for kind in (Request, UploadReply)}
-
-
-def _lives(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # another user's
-    return True

@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.exchange.spool import InvalidMessageError
+from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.durable import make_directory
 from cutoutd.fs.private_directory import read_small, remove

@@ -156,7 +156,6 @@ class HotFolder:
             has_model=has_model,
             backgrounds=backgrounds,
         )
-        self.is_tagged = folder.is_tagged
         self.seconds_each = _FIRST_GUESS_S
 
     def start(self) -> None:

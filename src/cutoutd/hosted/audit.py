@@ -70,6 +70,9 @@ WEBHOOK_COLUMNS: Final = (
 )
 
 
+CLUSTER_COLUMNS: Final = ("at", "folder", "job", "bytes", "sha256", "scheduler")
+
+
 class GroupBy(StrEnum):
     """How uploads are summed up."""
 
@@ -146,6 +149,7 @@ def as_json(
     out: TextIO,
     *,
     told: Iterable[dict[str, Any]] = (),
+    cluster: Iterable[dict[str, Any]] = (),
 ) -> None:
     """Write one JSON document. Lists are written as they are read.
 
@@ -154,6 +158,7 @@ def as_json(
         by: key of the sums; None: all entries are written one by one.
         out: output.
         told: the requests to webhooks; sums cover uploads only.
+        cluster: the pictures that were sent to machines of a cluster.
     """
     if by is not None:
         sums = {name: asdict(total) for name, total in totals(found, by).items()}
@@ -164,7 +169,17 @@ def as_json(
     out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(found))
     out.write('\n], "webhooks": [')
     out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(told))
+    out.write('\n], "cluster": [')
+    out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(cluster))
     out.write("\n]}\n")
+
+
+def cluster_as_csv(cluster: Iterable[dict[str, Any]], out: TextIO) -> None:
+    """Write the pictures that were sent to machines of a cluster as a table, as `as_csv` does uploads."""
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(CLUSTER_COLUMNS)
+    for one in cluster:
+        table.writerow([cell(one[name]) for name in CLUSTER_COLUMNS])
 
 
 def webhooks_as_csv(told: Iterable[dict[str, Any]], out: TextIO) -> None:

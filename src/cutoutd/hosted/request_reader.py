@@ -26,7 +26,8 @@ from cutoutd import logs
 from cutoutd.clock import rfc3339
 from cutoutd.errnos import OF_THE_DISK_NOT_A_SOCKET
 from cutoutd.exchange import spool
-from cutoutd.exchange.spool import InvalidMessageError, UploadOutcome, UploadReply
+from cutoutd.exchange.messages import InvalidMessageError
+from cutoutd.exchange.spool import UploadOutcome, UploadReply
 from cutoutd.faults.isolation import report, told
 from cutoutd.fs.durable import make_directory
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.exchange.spool import InvalidMessageError
+from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.exchange.webhooks import read_webhook, remove_leftovers, remove_webhook, write_webhook
 
 if TYPE_CHECKING:

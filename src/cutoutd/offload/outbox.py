@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import OutboxError
-from cutoutd.exchange import spool
+from cutoutd.exchange import messages, spool
 from cutoutd.exchange.spool import Request, SpoolPaths, UploadReply
 from cutoutd.exchange.upload_records import write_known
-from cutoutd.jobs import Export
 from cutoutd.journal.uploads import uploaded
 from cutoutd.logs import get
 from cutoutd.offload import spool_files
+from cutoutd.task_route import Export
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -187,7 +187,7 @@ class Outbox:
 
     def export(self, job: Job) -> Export:
         """Return where a worker puts the copy of a job's picture: not in the outbox, where no worker can write."""
-        id_ = self._exports.setdefault(job.id, spool.new_id())
+        id_ = self._exports.setdefault(job.id, messages.new_id())
         return Export(
             file=os.fspath(self.paths.copies / f"{id_}.jpg"),
             max_side=self._max_side,

@@ -101,6 +101,8 @@ def next_step(folder: Folder, plan: RoutePlan, hosted: OffloadState) -> tuple[Ne
     """
     if folder.route is Route.LOCAL:
         return NextStep.CUT, RoutePlan(egress=plan.egress)
+    if folder.route.uses_cluster:
+        return NextStep.CUT, RoutePlan(egress=plan.egress, settled=plan.settled)
     if plan.reply is not None and plan.width and plan.height:
         return NextStep.COMPOSE, plan
     # Without the size of the copy a reply cannot be checked: the copy is made again, and the uploader repeats its reply.

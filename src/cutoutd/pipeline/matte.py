@@ -34,11 +34,12 @@ if TYPE_CHECKING:
     from cutoutd.engine.matting.features import Look
     from cutoutd.engine.matting.subject_search import Detection, Predict
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Quality, Received, Task
+    from cutoutd.jobs import Quality, Task
     from cutoutd.pipeline.engine import Engine
     from cutoutd.protocols import Files
     from cutoutd.recipe import Recipe
     from cutoutd.strokes import Stroke
+    from cutoutd.task_route import Received
 
 MAX_REPLY_BYTES: Final = 256 << 20
 """Limit of a hosted service's reply: more than the largest allowed picture needs."""

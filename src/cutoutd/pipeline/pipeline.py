@@ -6,8 +6,6 @@ It runs in a worker, in its sandbox. It must not give a file its final name; eve
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import time
 import traceback
 from contextlib import contextmanager
@@ -17,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.engine.formats import decode, image_hash, opening
 from cutoutd.engine.render import upload
-from cutoutd.errors import CutoutdError, FailureCode, LimitError, SourceGoneError, from_os_error
+from cutoutd.errors import CutoutdError, FailureCode, LimitError, from_os_error
 from cutoutd.failure import failure_of, to_valid_utf8
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
-from cutoutd.pipeline import correction, matte, renditions
+from cutoutd.pipeline import correction, matte, renditions, source_file
 from cutoutd.pipeline.engine import SecondGoneError, is_out_of_memory
 from cutoutd.protocols import Step
 from cutoutd.publish.faults import storage_faults
@@ -28,16 +26,16 @@ from cutoutd.publish.writing import write_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from io import RawIOBase
 
     import numpy as np
     from numpy.typing import NDArray
 
     from cutoutd.corrections import Corrected
     from cutoutd.engine.picture import Picture
-    from cutoutd.jobs import Export, Report, Task
+    from cutoutd.jobs import Report, Task
     from cutoutd.pipeline.engine import Engine
     from cutoutd.protocols import Files
+    from cutoutd.task_route import Export
 
 ROOMY_PIXELS: Final = 50_000_000
 """From this size on a picture may need more than its worker's share of the memory, and runs alone."""
@@ -45,9 +43,6 @@ ROOMY_PIXELS: Final = 50_000_000
 _HALF: Final = 127
 _NOTHING: Final = 1e-4
 """Least share of pixels with an alpha above one half; below it, a corrected cutout counts as empty."""
-
-CHUNK_BYTES: Final = 1 << 22
-"""A source is read in pieces, so that progress on a slow share is visible."""
 
 
 def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
@@ -161,7 +156,7 @@ def _opened(
 ) -> _DecodedSource | Unchanged | Moved | NeedsRoom:
     """Read and decode the source; or return why that is not to be done, judged by its bytes and header."""
     tell(Step.READ)
-    data = _read(task, files.source, engine.max_file_bytes, tell)
+    data = source_file.read(task, files.source, engine.max_file_bytes, tell)
     tell(Step.CUT)
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 == task.published_sha256:
@@ -200,44 +195,6 @@ def _export(export: Export, files: Files, source: _DecodedSource) -> Exported:
     return Exported(
         source=source.facts, bytes=written.bytes, sha256=written.sha256, width=copy.width, height=copy.height
     )
-
-
-def _read(task: Task, descriptor: int, max_bytes: int, tell: Callable[[Step], None]) -> bytes:
-    """Read the bytes of the source once, and check that they are those of the accepted version.
-
-    Raises:
-        SourceGoneError: it was removed, or replaced by a newer version.
-        LimitError: it is too large.
-        StorageError: the disk or share has a fault.
-    """
-    path = Path(task.source)
-    try:
-        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode) or (before.st_size, before.st_mtime_ns) != (
-                task.size,
-                task.mtime_ns,
-            ):
-                raise SourceGoneError("it was replaced by a newer version before its turn", path=path)
-            if before.st_size > max_bytes:
-                raise LimitError(f"the file has {before.st_size / 1e6:.0f} MB, more than max_file_mb allows")
-            data = _all_of(file, before.st_size, tell)
-            after = os.fstat(descriptor)
-    except OSError as error:
-        raise from_os_error(error, path) from error
-    if (after.st_size, after.st_mtime_ns) != (task.size, task.mtime_ns) or len(data) != task.size:
-        raise SourceGoneError("it was written to while it was read", path=path)
-    return data
-
-
-def _all_of(file: RawIOBase, size: int, tell: Callable[[Step], None]) -> bytes:
-    """Read all bytes of an open file, and at most one more than its expected size."""
-    data = bytearray(size + 1)
-    view, at = memoryview(data), 0
-    while at <= size and (count := file.readinto(view[at : at + CHUNK_BYTES])):
-        at += count
-        tell(Step.READ)
-    return bytes(view[:at])
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.jobs import Task
     from cutoutd.protocols import Pool, PoolEvent, WorkerFacts
+    from cutoutd.task_route import WorkerKind
 
 _STALLED = "opening its files came to no end"
 
@@ -51,7 +52,7 @@ class FileOpener(Protocol):
 class TaskPool(Workers, Protocol):
     """The workers, as the supervisor uses them."""
 
-    def takes(self, *, tagged: bool) -> bool:
+    def takes(self, *, kind: WorkerKind) -> bool:
         """Whether a task of a folder of this kind could start now without waiting."""
 
     def submit(self, task: Task, opener: FileOpener) -> None:
@@ -141,10 +142,10 @@ class FileOpeningPool:
         """Jobs whose worker or opening got stuck and has not ended yet."""
         return [*self._pool.left_behind, *(one.task.job for one in self._given_up)]
 
-    def takes(self, *, tagged: bool) -> bool:
+    def takes(self, *, kind: WorkerKind) -> bool:
         """Whether a task of a folder of this kind could start now."""
         ahead = [*(one for one, _ in self._ready), *self._prompt]
-        return self._pool.room(tagged=tagged) > sum(one.task.tagged is tagged for one in ahead)
+        return self._pool.room(kind=kind) > sum(one.task.kind is kind for one in ahead)
 
     def submit(self, task: Task, opener: FileOpener) -> None:
         """Have the files of a task opened, then give it to a worker."""
@@ -223,12 +224,12 @@ class FileOpeningPool:
         """Give tasks with open files to workers. A task may have to wait for a free worker, or for all to be free."""
         for ready in list(self._ready):
             task = ready[0].task
-            if not self._pool.serves(tagged=task.tagged):
+            if not self._pool.serves(kind=task.kind):
                 self._withdraw(*ready)
                 self._ready.remove(ready)
             elif self._alone is not None:
                 return
-            elif self._pool.room(tagged=task.tagged) > 0 and not (task.alone and self._pool.busy):
+            elif self._pool.room(kind=task.kind) > 0 and not (task.alone and self._pool.busy):
                 self._start(*ready)
                 self._ready.remove(ready)
 

@@ -18,10 +18,11 @@ from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool import wire
 from cutoutd.pool.slot import SUBSTITUTE_AFTER_S, SlotState, WorkerSlot, spawn
-from cutoutd.pool.start_policy import StartPolicy
+from cutoutd.pool.start_policy import START_TIMEOUT_S, StartPolicy
 from cutoutd.pool.usage import UsageWatch
 from cutoutd.pool.worker_stderr import WorkerStderr
-from cutoutd.protocols import Finished, Lost, WorkerFacts
+from cutoutd.protocols import Finished, Lost, Withdrawn, WorkerFacts
+from cutoutd.task_route import Returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Task
     from cutoutd.pool.slot import Spawned
     from cutoutd.protocols import Files, PoolEvent
-
-START_TIMEOUT_S: Final = 60.0
-"""Loading the model takes under a second; a slow disk at boot may need much longer."""
+    from cutoutd.task_route import WorkerKind
 
 ABANDON_S: Final = 2.0
 """A worker that survives SIGKILL for this long is stuck in the kernel: it is abandoned and replaced."""
@@ -103,11 +102,11 @@ class LocalPool:
         # A share that answers again may leave more at work than `size`.
         return max(0, min(free, self._size - at_work))
 
-    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- one kind of worker for both kinds of folder
+    def room(self, *, kind: WorkerKind) -> int:  # noqa: ARG002 -- one kind of worker for all kinds of folders
         """How many tasks could start now."""
         return self.idle
 
-    def serves(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- likewise
+    def serves(self, *, kind: WorkerKind) -> bool:  # noqa: ARG002 -- likewise
         """Whether there are workers, or will be."""
         return self._size > 0
 
@@ -283,6 +282,8 @@ class LocalPool:
         slot.become_idle()
         if alone:  # a process does not give back the memory that one huge picture took
             slot.retire(self._clock.monotonic_s())
+        if isinstance(report, Returned):
+            return [Withdrawn(job=job, why=report.why)]
         return [Finished(job=job, report=report)]
 
     def _refuse(self, slot: WorkerSlot, why: Failure) -> None:

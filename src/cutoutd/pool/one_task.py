@@ -11,6 +11,7 @@ from cutoutd.jobs import Task
 from cutoutd.pool.task_files import open_files
 from cutoutd.process import channel
 from cutoutd.publish.staging import Staging, job_directory
+from cutoutd.task_route import WorkerKind
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
@@ -71,7 +72,7 @@ def run_task(pool: Pool, task: Task, staging: Staging, clock: Clock, end_s: floa
     given = False
     with clock.ticking():
         while (left_s := end_s - clock.monotonic_s()) > 0:
-            if not given and pool.room(tagged=False):
+            if not given and pool.room(kind=WorkerKind.LOCAL):
                 files = open_files(task, Path(task.source).parent, staging)
                 pool.submit(task, files, partial(channel.close, files.descriptors))
                 given = True

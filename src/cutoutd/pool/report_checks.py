@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Staged, Unchanged
 from cutoutd.recipe import largest_result_bytes
+from cutoutd.task_route import Returned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cutoutd.corrections import Corrected
     from cutoutd.jobs import Report, Task
     from cutoutd.recipe import Rendition
+    from cutoutd.task_route import RemoteFacts
 
 MAX_TEXT: Final = 2000
 """Characters of one text; a correct worker shortens its own."""
@@ -42,8 +44,12 @@ MAX_DELAY_S: Final = 3600.0
 MAX_VERSION: Final = 1000
 """Version of the method that follows strokes."""
 
+MAX_WORD: Final = 200
+"""Characters of a machine's address or of a version."""
+
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
 _STEP: Final = re.compile(r"[a-z][a-z_-]{0,39}")
 
 
@@ -114,12 +120,7 @@ def _faults(report: Report, assigned: AssignedTask) -> Iterator[str]:
         case Cut():
             yield from _faults_of_cut(report, assigned)
         case Exported():
-            yield from _faults_of_source(report.source, assigned)
-            yield from _faults_of_hash(report.sha256)
-            export = assigned.task.export
-            if export is not None:
-                yield from _faults_of_size(report.width, report.height, export.max_pixels)
-                yield from _faults_of_bytes(report.bytes, export.max_bytes)
+            yield from _faults_of_export(report, assigned)
         case Unchanged():
             yield from _faults_of_hash(report.sha256, report.image_sha256)
         case Moved():
@@ -129,6 +130,17 @@ def _faults(report: Report, assigned: AssignedTask) -> Iterator[str]:
                 yield f"it reports a picture of {report.pixels} pixels"
         case Failure():
             yield from _faults_of_failure(report)
+        case Returned() if assigned.task.cluster is None:
+            yield "it gives a task back that is for this machine"
+
+
+def _faults_of_export(report: Exported, assigned: AssignedTask) -> Iterator[str]:
+    yield from _faults_of_source(report.source, assigned)
+    yield from _faults_of_hash(report.sha256)
+    export = assigned.task.export
+    if export is not None:
+        yield from _faults_of_size(report.width, report.height, export.max_pixels)
+        yield from _faults_of_bytes(report.bytes, export.max_bytes)
 
 
 def _faults_of_cut(report: Cut, assigned: AssignedTask) -> Iterator[str]:
@@ -138,6 +150,8 @@ def _faults_of_cut(report: Cut, assigned: AssignedTask) -> Iterator[str]:
     scores = (report.quality.score, *((report.second.score,) if report.second is not None else ()))
     if not all(0 <= score <= 1 for score in scores):
         yield "it reports a score that is not between 0 and 1"
+    if report.remote is not None:
+        yield from _faults_of_remote(report.remote, assigned)
     if report.corrected is not None:
         yield from _faults_of_corrected(report.corrected, assigned)
     for step, ms in report.timings_ms.items():
@@ -145,6 +159,17 @@ def _faults_of_cut(report: Cut, assigned: AssignedTask) -> Iterator[str]:
             yield f"it reports a step of {ms:.0f} ms, {assigned.since_ms:.0f} ms after it was given the task"
     if sum(ms for step, ms in report.timings_ms.items() if step != "total") > assigned.since_ms + SLACK_MS:
         yield "it reports steps that took longer than the task"
+
+
+def _faults_of_remote(remote: RemoteFacts, assigned: AssignedTask) -> Iterator[str]:
+    if assigned.task.cluster is None:
+        yield "it reports another machine, and its task is for this one"
+    yield from _faults_of_hash(remote.sha256)
+    if remote.bytes < assigned.task.size or not _MOMENT.fullmatch(remote.at):
+        yield "it reports a picture that was sent in part, or at no time"
+    words = (remote.host, remote.cutoutd, remote.onnxruntime, remote.python, remote.provider, *remote.layers)
+    if not all(len(word) <= MAX_WORD and word.isprintable() for word in words):
+        yield "it reports a machine in words that are none"
 
 
 def _faults_of_corrected(corrected: Corrected, assigned: AssignedTask) -> Iterator[str]:

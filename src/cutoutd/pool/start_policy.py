@@ -20,6 +20,9 @@ MAX_FAILED_STARTS: Final = 4
 MAX_FAILED_RESTARTS: Final = 9
 """Failed starts in a row after which a pool gives up, once workers did start: with the pauses, two minutes for an upgrade."""
 
+START_TIMEOUT_S: Final = 60.0
+"""Loading the model takes under a second; a slow disk at boot may need much longer."""
+
 FIRST_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 60.0
 """Pauses between failed starts double from the first to this one."""

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.corrections import Correction
-from cutoutd.jobs import Cut, Export, Exported, Failure, Moved, NeedsRoom, Received, Report, Task, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, Report, Task, Unchanged
 from cutoutd.pool import report_checks
 from cutoutd.protocols import Files, ModelSpec, Scale, Step, WorkerFacts
 from cutoutd.recipe import (
@@ -33,6 +33,7 @@ from cutoutd.recipe import (
     Rendition,
 )
 from cutoutd.strokes import Stroke, StrokeKind
+from cutoutd.task_route import ClusterTask, Export, Received, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,7 @@ _REPORTS: Final[dict[str, type[Report]]] = {
     "moved": Moved,
     "needs-room": NeedsRoom,
     "failure": Failure,
+    "returned": Returned,
 }
 # Compiled once: patterns that are built for each job would pile up in the cache.
 _RESULT: Final = re.compile(r"([0-9]+)-[0-9a-z]+\.[0-9a-z]+", re.ASCII)
@@ -172,6 +174,7 @@ def decode_task(line: bytes) -> Task:
     metadata, roi = Metadata(recipe.pop("metadata")), recipe.pop("roi")
     export, received = fields.pop("export"), fields.pop("received")
     moved, correction = tuple(fields.pop("moved_sha256s")), fields.pop("correction")
+    cluster = fields.pop("cluster")
     return Task(
         **fields,
         recipe=Recipe(
@@ -184,6 +187,7 @@ def decode_task(line: bytes) -> Task:
         export=None if export is None else Export(**export),
         received=None if received is None else Received(**received),
         correction=None if correction is None else _correction(correction),
+        cluster=None if cluster is None else ClusterTask(**cluster),
     )
 
 

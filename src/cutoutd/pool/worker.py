@@ -8,7 +8,6 @@ any file by its name; from `confine_worker` on, the kernel enforces that.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 import time
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from cutoutd.pipeline.engine import Engine
-    from cutoutd.process.channel import Receiver
 
 
 TELL_EVERY_S: Final = 0.5
@@ -37,7 +35,7 @@ TELL_EVERY_S: Final = 0.5
 def main() -> int:
     """Run until the channel ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor
-    tasks, reports = _ends()
+    tasks, reports = channel.worker_ends()
     with suppress(Exception):  # the same fault is raised again below, where it can be reported
         _load_libraries()
     line, _ = tasks.receive()
@@ -119,16 +117,6 @@ def _why_not(error: Exception) -> Failure:
         cause += "; the sandbox may have refused a system call: `cutoutd doctor` says which are"
     cause, advice = (text.encode("utf-8", "backslashreplace").decode() for text in (cause, known.advice))
     return Failure(code=known.code, title=known.title, cause=cause, advice=advice, permanent=True)
-
-
-def _ends() -> tuple[Receiver, BinaryIO]:
-    """Return the channel and the pipe, moved to descriptors that a library that prints does not use."""
-    tasks, reports = channel.Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    os.close(nothing)
-    return tasks, reports
 
 
 class _ProgressReporter:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import BinaryIO
 
 MAX_DESCRIPTORS: Final = 200
 """Files with one line: Linux passes 253 at most, and a worker may have 256 open."""
@@ -155,6 +156,16 @@ def pair() -> tuple[Sender, int]:
     """
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM, 0)
     return Sender(ours), theirs.detach()
+
+
+def worker_ends() -> tuple[Receiver, BinaryIO]:
+    """A worker's channel and report pipe, moved away from where a library that prints would disturb them."""
+    tasks, reports = Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    return tasks, reports
 
 
 def close(descriptors: Sequence[int]) -> None:

@@ -25,6 +25,9 @@ _UPLOADER_MEMORY_MB: Final = 4096
 FILE_BYTES: Final = 1 << 30
 """Size of a file that the uploader writes: the largest reply has half of that, and its ledger a thousandth."""
 
+_PROXY_MEMORY_MB: Final = 8192
+"""Of address space: a picture, its background pictures and its results are in it as a whole."""
+
 _WEB_MEMORY_MB: Final = 1024
 """Address space; a twentieth of it is in use."""
 
@@ -100,6 +103,39 @@ def confine_worker(
     )
 
 
+def confine_proxy(*, box: Path, tasks: int, file_bytes: int, required: bool = False) -> tuple[str, ...]:
+    """Confine this process for good, before its first task: it passes pictures on, into a box and out of it, and opens nothing else.
+
+    `limits.die_with_parent` is called earlier.
+
+    Args:
+        box: STATE/cluster, in whose outbox and inbox it may read and write.
+        tasks: descriptor of the socket that opened files come through.
+        file_bytes: of a file that it writes.
+        required: whether each layer must be there.
+
+    Returns:
+        The layers in force, in the order they were put up.
+
+    Raises:
+        SandboxError: a layer that is required does not exist here.
+        CutoutdError: a layer that exists here was refused, or there are threads that it would not bind.
+    """
+    read = own_code()
+    return _in_force(
+        (
+            Layer.RLIMITS,
+            limits.bound_resources(memory_mb=_PROXY_MEMORY_MB, nice=0, file_bytes=file_bytes),
+        ),
+        (Layer.DIES_WITH_PARENT, limits.dies_with_parent()),
+        (Layer.NO_DUMP, limits.hide_memory()),
+        (Layer.CAPABILITIES, capabilities.drop(read)),
+        _landlock(landlock.restrict(read, (box / "outbox", box / "inbox"))),
+        (Layer.SECCOMP_PROXY, seccomp.refuse_all_sockets(tasks, box=True)),
+        required=survey.PROXY if required else (),
+    )
+
+
 def confine_supervisor(*, required: bool = False) -> tuple[str, ...]:
     """Take the network from this process and from all that it starts, for good.
 
@@ -120,15 +156,27 @@ def confine_supervisor(*, required: bool = False) -> tuple[str, ...]:
     )
 
 
-def confine_uploader(*, root: Path, ports: Sequence[int], required: bool = False) -> tuple[str, ...]:
-    """Confine the uploader for good, before it reads its first request: it has a network, and sees only its own files.
+def confine_uploader(
+    *,
+    root: Path | None,
+    ports: Sequence[int],
+    read: Sequence[str | os.PathLike[str]] = (),
+    file_bytes: int = FILE_BYTES,
+    memory_mb: int = _UPLOADER_MEMORY_MB,
+    required: bool = False,
+) -> tuple[str, ...]:
+    """Confine this process for good, before its first request is read: it calls out, and sees only what it may send.
 
-    Called once the client has read the certificate authorities and the key: neither can be read afterwards.
+    For the uploader and for the gateway to a cluster. The uploader calls it once the client has read its authorities and
+    the key is known: neither can be read afterwards.
 
     Args:
-        root: STATE/hosted, which it may read and write.
-        ports: TCP ports of the service and of the webhooks.
-        required: whether every layer must be active.
+        root: STATE/hosted or STATE/cluster, which it may read and write; None: nothing.
+        ports: that it may reach: of the service and the webhooks, or of the scheduler and the workers.
+        read: what else it may read.
+        file_bytes: of a file that it writes.
+        memory_mb: its address space, MiB.
+        required: whether each layer must be there.
 
     Returns:
         The active layers, in the order of their activation.
@@ -140,11 +188,15 @@ def confine_uploader(*, root: Path, ports: Sequence[int], required: bool = False
     return _in_force(
         (
             Layer.RLIMITS,
-            limits.bound_resources(memory_mb=_UPLOADER_MEMORY_MB, nice=0, file_bytes=FILE_BYTES),
+            limits.bound_resources(memory_mb=memory_mb, nice=0, file_bytes=file_bytes),
         ),
         (Layer.NO_DUMP, limits.hide_memory()),
         (Layer.CAPABILITIES, capabilities.drop()),
-        _landlock(landlock.restrict((*own_code(), *_NAMES), (root,), connect=(*ports, _DNS))),
+        _landlock(
+            landlock.restrict(
+                (*own_code(), *_NAMES, *read), () if root is None else (root,), connect=(*ports, _DNS)
+            )
+        ),
         (Layer.SECCOMP_UPLOADER, seccomp.refuse_all_but_network()),
         required=survey.UPLOADER if required else (),
     )

@@ -30,6 +30,9 @@ class Layer(StrEnum):
     LANDLOCK = "landlock"  # it can open Python's own modules, and no other file
     SECCOMP = "seccomp-tsync"  # a worker: only the system calls of its list, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
+    SECCOMP_PROXY = (
+        "seccomp-proxy-tsync"  # a proxy of another machine's worker: a worker's list, with files in its box
+    )
     SECCOMP_UPLOADER = (
         "seccomp-uploader-tsync"  # the uploader: its list, with sockets for connections over IP
     )
@@ -62,6 +65,16 @@ UPLOADER: Final = (
 )
 """All layers of the uploader."""
 
+PROXY: Final = (
+    Layer.RLIMITS,
+    Layer.DIES_WITH_PARENT,
+    Layer.NO_DUMP,
+    Layer.CAPABILITIES,
+    Layer.LANDLOCK,
+    Layer.SECCOMP_PROXY,
+)
+"""A whole sandbox of a proxy."""
+
 WEB: Final = (
     Layer.RLIMITS,
     Layer.DIES_WITH_PARENT,
@@ -78,6 +91,7 @@ PAGE: Final = (Layer.RLIMITS, Layer.NO_DUMP, Layer.SECCOMP_PAGE)
 _FILTERS: Final = frozenset(
     {
         Layer.SECCOMP,
+        Layer.SECCOMP_PROXY,
         Layer.SECCOMP_NETWORK,
         Layer.SECCOMP_UPLOADER,
         Layer.SECCOMP_WEB,

@@ -182,8 +182,8 @@ def _write(file: Path, text: str) -> None:
 def _make_state_dir(unit: Unit, say: Callable[[str], None]) -> None:
     """Create the state directory, private to the owner: the unit is bound to it, so it must exist."""
     wanted = [(unit.state_dir, "for the journal")]
-    if unit.uploader is not None:
-        wanted.append((unit.state_dir / "hosted", "which is all that the uploader will see"))
+    parts = [part for part in (unit.uploader, unit.gateway) if part is not None]
+    wanted += [(unit.state_dir / part.box, f"which is all that {part.name} will see") for part in parts]
     for directory, what in wanted:
         if directory.is_dir():
             continue

@@ -14,7 +14,7 @@ from cutoutd.errors import UsageError
 from cutoutd.folder.root_access import ADVICE, exposed
 from cutoutd.process import program
 from cutoutd.service import machine
-from cutoutd.service.unit import AnsweringUnit, Scope, Unit, UploaderUnit
+from cutoutd.service.unit import GATEWAY, UPLOADER, AnsweringUnit, Scope, Unit, UploaderUnit
 from cutoutd.settings import document, places
 
 if TYPE_CHECKING:
@@ -64,9 +64,11 @@ def unit_for(
     backgrounds = [picture for folder in settings.folder for picture in folder.backgrounds]
     # Under systemd the daemon has no network, so they cannot run beside it; launchd does not remove the network.
     uploads = settings.needs_uploader and uploader_apart
+    clusters = bool(settings.clustered) and uploader_apart
     serves = settings.serve.enabled and uploader_apart
     options = [
         *(["--uploader-apart"] if uploads else []),
+        *(["--cluster-apart"] if clusters else []),
         "--page-apart",
         *(["--serve-apart"] if serves else []),
     ]
@@ -84,6 +86,7 @@ def unit_for(
         else {name: environ[name] for name in _KEPT if name in environ},
         chowns=any(folder.group for folder in settings.folder),
         uploader=_uploader(settings, arguments, config, written) if uploads else None,
+        gateway=_gateway(settings, arguments, config, written) if clusters else None,
         page=_page(settings, arguments, config, owner.home) if settings.page.enabled else None,
         serve=_serve(settings, arguments, write) if serves else None,
     )
@@ -102,7 +105,26 @@ def _uploader(
     key = settings.hosted.api_key_file if settings.tagged else None
     files = [place for place in dict.fromkeys((config, key, *secrets)) if place is not None]
     return UploaderUnit(
-        command=(*_PROGRAM, "hosted", *arguments), sees=(*_own_code(), *files), hidden=tuple(folders)
+        name=UPLOADER,
+        does="sends pictures of tagged folders to a hosted service",
+        box="hosted",
+        command=(*_PROGRAM, "hosted", *arguments),
+        sees=(*_own_code(), *files),
+        hidden=tuple(folders),
+    )
+
+
+def _gateway(
+    settings: Settings, arguments: Sequence[str], config: Path | None, folders: Sequence[Path]
+) -> UploaderUnit:
+    files = [*([config] if config is not None else []), *map(Path, settings.cluster.files)]
+    return UploaderUnit(
+        name=GATEWAY,
+        does="sends pictures of tagged folders to the machines of a cluster",
+        box="cluster",
+        command=(*_PROGRAM, "cluster", "gateway", *arguments),
+        sees=(*_own_code(), *files),
+        hidden=tuple(folders),
     )
 
 

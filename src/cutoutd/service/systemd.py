@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
-from cutoutd.service.unit import AnsweringUnit, Scope, Unit, fill, template
+from cutoutd.service.unit import GATEWAY, AnsweringUnit, Scope, Unit, UploaderUnit, fill, template
 from cutoutd.settings import places
 
 if TYPE_CHECKING:
@@ -88,34 +88,38 @@ def render(unit: Unit, manager: SystemdManager) -> str:
     return text if has_namespaces(unit, manager) else _without_namespaces(text)
 
 
-def render_uploader(unit: Unit, manager: SystemdManager) -> str:
-    """Return the text of ``cutoutd-hosted.service``.
+def render_uploader(unit: Unit, part: UploaderUnit, manager: SystemdManager) -> str:
+    """The text of ``cutoutd-hosted.service`` or ``cutoutd-cluster.service``.
 
     Args:
-        unit: a unit with an uploader.
-        manager: abilities of systemd.
+        unit: whose it is.
+        part: its uploader, or its gateway.
+        manager: what systemd can do.
 
     Raises:
         UsageError: a path contains characters that a unit cannot hold.
     """
-    assert unit.uploader is not None  # noqa: S101 -- checked by the caller
     is_user = unit.scope is Scope.USER
-    sees = [place for place in dict.fromkeys(unit.uploader.sees) if not _any_below((place,), _ALWAYS_SEEN)]
+    sees = [place for place in dict.fromkeys(part.sees) if not _any_below((place,), _ALWAYS_SEEN)]
     # A path inside a directory that is bound needs no line of its own.
     sees = [place for place in sees if not any(other in place.parents for other in sees)]
     text = fill(
         template("systemd/cutoutd-hosted.service.in"),
         {
             "USER_FLAG": " --user" if is_user else "",
-            "EXEC_START": " ".join(_word(part, dollar=True) for part in unit.uploader.command),
+            "NAME": part.name,
+            "DOES": part.does,
+            "EXEC_START": " ".join(_word(word, dollar=True) for word in part.command),
             "OWNER": [] if is_user else [f"User={unit.owner}"],
             "ENVIRONMENT": [
                 f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
             ],
+            # Dask asks how much memory the machine has.
+            "PROC_SUBSET": [] if part.name == GATEWAY else ["ProcSubset=pid"],
             "STATE_DIR": _mounted_over(str(unit.state_dir)),
-            "BOXES": _bound(str(unit.state_dir / "hosted")),
+            "BOXES": _bound(str(unit.state_dir / part.box)),
             "READ_ONLY": [f"BindReadOnlyPaths={_bound(f'-{place}')}" for place in sees],
-            "INACCESSIBLE": [f"InaccessiblePaths={_word(f'-{place}')}" for place in unit.uploader.hidden],
+            "INACCESSIBLE": [f"InaccessiblePaths={_word(f'-{place}')}" for place in part.hidden],
             "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
             "WANTED_BY": "default.target" if is_user else "multi-user.target",
         },

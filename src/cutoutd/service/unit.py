@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "cutoutd"
 UPLOADER: Final = "cutoutd-hosted"
+GATEWAY: Final = "cutoutd-cluster"
 PAGE: Final = "cutoutd-page"
 SERVE: Final = "cutoutd-serve"
 MARK: Final = "Made by `cutoutd service install`"
@@ -38,14 +39,20 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploaderUnit:
-    """The separate service of the uploader, where a folder is tagged.
+    """What the own service of what calls out is made from: the uploader, or the gateway to a cluster.
 
     Attributes:
-        command: full command.
-        sees: files and directories that it must see: interpreter, configuration, key.
-        hidden: folders of pictures, which it must not see.
+        name: of the service.
+        does: what it does, for the service manager.
+        box: the directory in the state directory that is all it sees of that.
+        command: what is started, in full.
+        sees: files and directories it must see: interpreter, configuration, key.
+        hidden: the folders of pictures, which it must not see.
     """
 
+    name: str
+    does: str
+    box: str
     command: tuple[str, ...]
     sees: tuple[Path, ...]
     hidden: tuple[Path, ...]
@@ -81,6 +88,7 @@ class Unit:
         environment: variables that it needs to find the same places as the command line.
         chowns: whether a folder has `group`, so that files change their group.
         uploader: the separate service of the uploader; None: no folder is tagged.
+        gateway: that of the gateway; None: no folder is tagged for a cluster.
         page: that of the page; None: it is disabled.
         serve: that of the API; None: it is disabled.
     """
@@ -95,6 +103,7 @@ class Unit:
     environment: Mapping[str, str]
     chowns: bool = False
     uploader: UploaderUnit | None = None
+    gateway: UploaderUnit | None = None
     page: AnsweringUnit | None = None
     serve: AnsweringUnit | None = None
 

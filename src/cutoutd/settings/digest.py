@@ -73,6 +73,13 @@ def uploads_sha256(settings: Settings) -> str:
     return _sha256(json.dumps(admitted, sort_keys=True, separators=(",", ":")))
 
 
+def cluster_sha256(settings: Settings) -> str:
+    """SHA-256 (hex) over all that the gateway to the cluster goes by: with the same number it admits the same requests."""
+    folders = sorted(folder.name for folder in settings.clustered)
+    admitted = [settings.cluster.digested(), folders]
+    return _sha256(json.dumps(admitted, sort_keys=True, separators=(",", ":")))
+
+
 def _told(webhook: FolderWebhook) -> list[object]:
     return [
         str(webhook.url),

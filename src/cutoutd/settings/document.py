@@ -180,7 +180,7 @@ def _value(key: str, value: object) -> str:
         pairs = ", ".join(f"{_quoted(name)} = {_value(name, one)}" for name, one in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, tuple):
-        return f"[{', '.join(_quoted(str(item)) for item in value)}]"
+        return f"[{', '.join(_value('', item) for item in value)}]"
     return str(value) if isinstance(value, int | float) else _quoted(str(value))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_origin
 
 from cutoutd.process.child_environment import KEY_VARIABLE
+from cutoutd.settings.cluster import ClusterSettings
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.messages import item_type, nearest
 from cutoutd.settings.page import PageSettings
@@ -40,6 +41,7 @@ _LIMITED: Final[Mapping[type, frozenset[str]]] = {
     PageSettings: _PAGE,
     ServeSettings: _PAGE,
     WebhookSettings: frozenset(),
+    ClusterSettings: frozenset(),
 }
 
 _TRUTH: Final = {"true": True, "false": False}
@@ -124,6 +126,11 @@ def _why_unknown(name: str) -> str:
         return (
             "whether, where to and for what price pictures are sent cannot be set from outside; remove the variable "
             "and write it under [hosted] in the configuration file"
+        )
+    if bare.startswith("CLUSTER"):
+        return (
+            "whether and to which machines pictures are sent cannot be set from outside; remove the variable and write it "
+            "under [cluster] in the configuration file"
         )
     if bare.startswith("WEBHOOKS"):
         return (

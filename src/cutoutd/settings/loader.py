@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.settings import document, environment, messages, places, rules
+from cutoutd.settings.cluster import ClusterSettings
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.messages import Problem
 from cutoutd.settings.page import PageSettings
@@ -185,6 +186,7 @@ def assemble(
     pool = assembly.section("pool", PoolSettings)
     model = assembly.section("model", ModelSettings)
     hosted = assembly.section("hosted", HostedSettings)
+    cluster = assembly.section("cluster", ClusterSettings)
     webhooks = assembly.section("webhooks", WebhookSettings)
     page = assembly.section("page", PageSettings)
     serve = assembly.section("serve", ServeSettings)
@@ -193,8 +195,9 @@ def assemble(
     state_dir = service.state_dir if service is not None else None
     max_pixels = pool.max_pixels if pool is not None else None
     assembly.problems.extend(rules.problems(folders, state_dir, hosted, max_pixels))
+    assembly.problems.extend(rules.cluster_problems(folders, cluster))
     assembly.problems.extend(rules.webhook_problems(folders, webhooks))
-    for name, table in (("page", page), ("serve", serve)):
+    for name, table in (("page", page), ("serve", serve), ("cluster", cluster)):
         for key, text in table.problems() if table is not None else ():
             assembly.problems.append(Problem(table=f"[{name}]", key=key, text=text))
     lines = assembly.lines(origin)
@@ -203,6 +206,7 @@ def assemble(
         "pool": pool,
         "model": model,
         "hosted": hosted,
+        "cluster": cluster,
         "webhooks": webhooks,
         "page": page,
         "serve": serve,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from cutoutd.settings.cluster import ClusterSettings
     from cutoutd.settings.hosted import HostedSettings
     from cutoutd.settings.renditions import RenditionSettings
     from cutoutd.settings.schema import Folder, Settings
@@ -75,6 +76,22 @@ def problems(
             yield Problem(table=of_folder(None, two), key="name", text=text)
     for folder in folders.values():
         yield from rendition_problems(folder, max_pixels)
+
+
+def cluster_problems(folders: Mapping[int, Folder], cluster: ClusterSettings | None) -> Iterator[Problem]:
+    """Folders whose pictures would go to a cluster that is not enabled.
+
+    Args:
+        folders: by their number in the file, from 1; those that are right in themselves.
+        cluster: the cluster; None if that is wrong.
+    """
+    for number, folder in folders.items():
+        if folder.is_clustered and cluster is not None and not cluster.enabled:
+            text = (
+                f'"{folder.route}" sends pictures to other machines, and [cluster] does not say that this may be; set '
+                'enabled = true there, or write route = "local"'
+            )
+            yield Problem(table=of_folder(folder.name, number), key="route", text=text)
 
 
 def webhook_problems(folders: Mapping[int, Folder], webhooks: WebhookSettings | None) -> Iterator[Problem]:

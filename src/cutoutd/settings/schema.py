@@ -13,6 +13,7 @@ from pydantic import Field
 
 from cutoutd.recipe import Metadata, Recipe
 from cutoutd.settings import places, types
+from cutoutd.settings.cluster import ClusterSettings
 from cutoutd.settings.hosted import HostedSettings
 from cutoutd.settings.page import PageSettings
 from cutoutd.settings.renditions import Renditions, RenditionSettings
@@ -251,12 +252,17 @@ class Folder(types.Table):
     @property
     def is_tagged(self) -> bool:
         """Whether its owner wrote that a hosted service may cut its pictures."""
-        return self.route is not types.Route.LOCAL
+        return self.route.uses_hosted
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether its owner wrote that other machines of a cluster may cut its pictures."""
+        return self.route.uses_cluster
 
     @property
     def may_leave(self) -> bool:
-        """Whether its owner wrote that anything of it may leave this machine: to a hosted service, or to a webhook."""
-        return self.is_tagged or bool(self.webhook)
+        """Whether its owner wrote that anything of it may leave this machine: to a hosted service, a cluster, or a webhook."""
+        return self.is_tagged or self.is_clustered or bool(self.webhook)
 
     @property
     def file_mode(self) -> int | None:
@@ -307,6 +313,9 @@ class Settings(types.Table):
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The workers.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="The model.")
     hosted: HostedSettings = Field(default_factory=HostedSettings, description="The hosted service.")
+    cluster: ClusterSettings = Field(
+        default_factory=ClusterSettings, description="Machines of one's own that cut."
+    )
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Who is told of results.")
     page: PageSettings = Field(default_factory=PageSettings, description="The page in a browser.")
     serve: ServeSettings = Field(default_factory=ServeSettings, description="The API for programs.")
@@ -329,8 +338,13 @@ class Settings(types.Table):
 
     @property
     def tagged(self) -> tuple[Folder, ...]:
-        """The folders whose pictures may leave this machine; none while the hosted service is not enabled."""
+        """The folders whose pictures a hosted service may get; none while that is not enabled."""
         return tuple(folder for folder in self.folder if folder.is_tagged) if self.hosted.enabled else ()
+
+    @property
+    def clustered(self) -> tuple[Folder, ...]:
+        """The folders whose pictures other machines of a cluster may get; none while that is not enabled."""
+        return tuple(folder for folder in self.folder if folder.is_clustered) if self.cluster.enabled else ()
 
     @property
     def telling(self) -> tuple[Folder, ...]:
@@ -339,5 +353,5 @@ class Settings(types.Table):
 
     @property
     def needs_uploader(self) -> bool:
-        """Whether anything may leave this machine: for a hosted service, or for a webhook."""
+        """Whether an uploader is needed: for a hosted service, or for a webhook."""
         return bool(self.tagged or self.telling)

@@ -112,6 +112,18 @@ class Route(StrEnum):
     LOCAL = "local"  # on this machine
     HOSTED = "hosted"  # by the hosted service, all of them
     LOCAL_THEN_HOSTED = "local-then-hosted"  # on this machine, and by the service where that is not enough
+    CLUSTER = "cluster"  # on machines of one's own, all of them
+    CLUSTER_THEN_LOCAL = "cluster-then-local"  # on these, and on this machine while they are away
+
+    @property
+    def uses_hosted(self) -> bool:
+        """Whether a hosted service may get pictures."""
+        return self in (Route.HOSTED, Route.LOCAL_THEN_HOSTED)
+
+    @property
+    def uses_cluster(self) -> bool:
+        """Whether other machines of one's own may get pictures."""
+        return self in (Route.CLUSTER, Route.CLUSTER_THEN_LOCAL)
 
 
 class HostedProvider(StrEnum):

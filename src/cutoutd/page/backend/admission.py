@@ -71,6 +71,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "pool": "how much of the machine is used, and how the workers are locked in",
     "model": "the files that workers load",
     "hosted": "whether, where to and for what price pictures are sent",
+    "cluster": "whether and to which machines pictures are sent",
     "webhooks": "whether anybody is told of results",
     "serve": "whether other programs may hand pictures in, and which",
     "hooks": "commands",

@@ -162,7 +162,7 @@ def _told(
         "name": folder.name,
         "input": os.fspath(folder.input),
         "output": os.fspath(folder.output),
-        "tagged": folder in settings.tagged,
+        "tagged": folder in (*settings.tagged, *settings.clustered),
         "watching": found.watching,
         "trouble": found.trouble,
         "why": found.why,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.clock import rfc3339
 from cutoutd.database import Database, Queries
 from cutoutd.errors import CutoutdError, FailureCode, StorageError
+from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.sent_log import totals
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.journal.store import SQL as JOURNAL_SQL
@@ -40,11 +42,16 @@ _ENDS: Final = {None: "under_way", "ok": "done"}
 """What an upload's end is called in the page, where it is not called as in the ledger."""
 
 _MODULES: Final = (
+    ("cutoutd.pool.cluster_proxy", "proxy of another machine's worker"),
     ("cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
     ("cutoutd.page.web", "the page's answers to browsers"),
     ("cutoutd.cli.companions", "what keeps the page or the uploader running"),
 )
-_COMMANDS: Final = {"hosted": "uploader", "page": "the page's reading of the journal"}
+_COMMANDS: Final = {
+    "cluster": "gateway to the cluster",
+    "hosted": "uploader",
+    "page": "the page's reading of the journal",
+}
 
 SQL: Final = Queries("cutoutd.page.backend", "ledger.sql")
 
@@ -62,6 +69,8 @@ def egress(backend: Backend, _: Parameters) -> Reply:
     settings = backend.settings
     root = None if settings is None else SpoolPaths.under(settings.service.state_dir).root
     found, trouble = _uploads(root)
+    if settings is not None:
+        found = _with_cluster(found, ClusterPaths.under(settings.service.state_dir).sent)
     if not (found["uploads"] or found["messages"]) and not trouble and root is not None:
         trouble = traces(root)  # the ledger has nothing, and something else says that there was
     return Reply(
@@ -113,6 +122,36 @@ def _uploads(root: Path | None) -> tuple[dict[str, Any], str]:
     }, ""
 
 
+def _with_cluster(found: dict[str, Any], sent: Path) -> dict[str, Any]:
+    """The uploads, and what was sent to machines of a cluster."""
+    try:
+        cluster = totals(sent, SHOWN)
+    except OSError:
+        return found  # `cutoutd audit` says why
+    if not cluster.pictures:
+        return found
+    rows = [
+        {
+            **{name: one[name] for name in ("at", "folder", "job", "bytes")},
+            "host": one["scheduler"],
+            "status": "done",
+            "provider": "cluster",
+            "credits": None,
+            "why": "",
+            "cause": "",
+        }
+        for one in cluster.newest
+    ]
+    ledger = sorted([*found["ledger"], *rows], key=lambda one: str(one["at"]), reverse=True)[:SHOWN]
+    return found | {
+        "uploads": found["uploads"] + cluster.pictures,
+        "bytes": found["bytes"] + cluster.bytes,
+        "first": min(filter(None, (found["first"], cluster.first))),
+        "last": max(filter(None, (found["last"], cluster.last))),
+        "ledger": ledger,
+    }
+
+
 def _message(row: sqlite3.Row) -> dict[str, Any]:
     """A request to a webhook, in the form of an upload."""
     return {
@@ -154,6 +193,9 @@ def _tagged(settings: Settings | None) -> list[dict[str, str]]:
     return [
         {"folder": one.name, "route": one.route.value, "host": str(settings.hosted.address)}
         for one in settings.tagged
+    ] + [
+        {"folder": one.name, "route": one.route.value, "host": settings.cluster.scheduler}
+        for one in settings.clustered
     ]
 
 

@@ -1,0 +1,151 @@
+"""One picture's way to a machine of the cluster and back.
+
+Each try has a key of its own: a failed one answers with its old error. A deadline of its own lies above that of the slot
+there: Dask may say of a task that it is being worked on for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.clock import rfc3339
+from cutoutd.cluster import packing
+from cutoutd.cluster.packing import TornError
+from cutoutd.cluster.remote import HEAD_SCHEMA
+from cutoutd.exchange import cluster_box
+from cutoutd.exchange.cluster_box import ClusterReply, ReplyKind
+from cutoutd.exchange.messages import InvalidMessageError
+from cutoutd.faults.isolation import report
+from cutoutd.logs import get
+
+if TYPE_CHECKING:
+    from cutoutd.cluster.connection import Connection
+    from cutoutd.cluster.gateway import Gateway
+    from cutoutd.exchange.cluster_box import ClusterRequest
+
+MAX_TRIES: Final = 3
+"""Of one request, on machines that end over it or never answer."""
+
+SLACK_S: Final = 60.0
+MAX_WORD: Final = 200
+MAX_WHY: Final = 1000
+
+
+class Errand:
+    """One request under way.
+
+    Args:
+        gateway: whose it is.
+        connection: to the scheduler.
+        request: the request.
+        resource: that a machine must offer.
+    """
+
+    def __init__(
+        self, gateway: Gateway, connection: Connection, request: ClusterRequest, resource: str
+    ) -> None:
+        self._gateway = gateway
+        self._connection = connection
+        self._request = request
+        self._resource = resource
+        self._at = ""
+        self._bytes = 0
+
+    async def run(self) -> None:
+        """Carry it out, and answer; whatever goes wrong is the answer. Where the scheduler is lost, there is none."""
+        try:
+            await self._run()
+        except (OSError, InvalidMessageError) as error:
+            self._fail(f"the box cannot be used: {error}")
+        except Exception as error:  # noqa: BLE001 -- what one request meets costs no other
+            report(get(), error, over="a picture for the cluster", job=self._request.job)
+            self._fail(f"cutoutd had a fault of its own over it ({type(error).__name__})")
+
+    async def _run(self) -> None:
+        request, settings = self._request, self._gateway.settings
+        line, picture, *backgrounds = cluster_box.read_parts(
+            self._gateway.paths.outbox, request.id, request.sizes
+        )
+        limits = {"max_result_bytes": settings.cluster.max_result_mb << 20}
+        data = packing.pack([json.dumps(limits).encode("ascii"), line, picture, *backgrounds])
+        self._bytes = sum(request.sizes[1:])
+        # A slot's own deadline, and one for the picture before it: no more are sent than wait for one at most.
+        deadline_s = 2 * settings.pool.job_timeout_s + SLACK_S
+        why = ""
+        for _ in range(MAX_TRIES):
+            self._tell()
+            outcome = await self._connection.carry_out(data, self._resource, deadline_s)
+            if outcome.why is None:
+                self._take(outcome.result, outcome.host)
+                return
+            why = outcome.why
+            get().warning("cluster.again", job=request.job, folder=request.folder, why=why)
+        self._fail(f"{MAX_TRIES} tries came to nothing; the last: {why}")
+
+    def _tell(self) -> None:
+        """Note that the picture leaves this machine, before it does.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        request = self._request
+        self._at = rfc3339(self._gateway.clock.now_us())
+        self._gateway.sent.append(
+            {
+                "at": self._at,
+                "folder": request.folder,
+                "job": request.job,
+                "bytes": self._bytes,
+                "sha256": request.sha256,
+                "scheduler": self._gateway.settings.cluster.scheduler,
+            }
+        )
+
+    def _take(self, result: object, host: str) -> None:
+        """Take what a machine has sent back, if it can be true."""
+        try:
+            head, *parts = packing.unpack(result)
+            said = json.loads(head)
+            reply = self._reply(said, host, parts)
+        except (TornError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self._fail(f"{host} has sent back something that is no result: {error}"[:MAX_WHY])
+            return
+        self._gateway.answer(reply, tuple(parts))
+
+    def _reply(self, said: Any, host: str, parts: list[bytes]) -> ClusterReply:  # noqa: ANN401 -- JSON
+        kind = ReplyKind(said["kind"])
+        if (
+            said["schema"] != HEAD_SCHEMA
+            or kind is ReplyKind.RETURNED
+            or bool(parts) != (kind is ReplyKind.REPORT)
+        ):
+            raise ValueError("its head is not what it should be")
+        layers = said["layers"]
+        if not isinstance(layers, list):
+            raise TypeError("its layers are no list")
+        return ClusterReply(
+            id=self._request.id,
+            kind=kind,
+            sizes=tuple(map(len, parts)),
+            why=_plain(said.get("why", ""), MAX_WHY),
+            permanent=said["permanent"] is True,
+            host=_plain(host),
+            cutoutd=_plain(said["cutoutd"]),
+            onnxruntime=_plain(said["onnxruntime"]),
+            python=_plain(said["python"]),
+            provider=_plain(said["provider"]),
+            layers=tuple(map(_plain, layers[:16])),
+            at=self._at,
+            sent_bytes=self._bytes,
+        )
+
+    def _fail(self, why: str) -> None:
+        self._gateway.answer(
+            ClusterReply(id=self._request.id, kind=ReplyKind.FAILED, why=_plain(why, MAX_WHY))
+        )
+
+
+def _plain(value: object, most: int = MAX_WORD) -> str:
+    """A text, short and printable, of whatever was said."""
+    return "".join(one for one in str(value)[:most] if one.isprintable())

@@ -1,0 +1,255 @@
+"""The gateway: takes requests out of the outbox, has machines of the cluster carry them out, and puts replies into the inbox.
+
+One event loop. What waits for a machine stays in the outbox, since a scheduler keeps all that it is given in memory: no more
+is sent than the machines have threads, and one each. It reads the configuration for itself, and sends nothing of a folder
+that is not tagged in it. Whatever comes back is bytes or is refused; `cutoutd.pool.cluster_proxy` checks what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.cluster.connection import Connection, LostSchedulerError
+from cutoutd.cluster.errand import Errand
+from cutoutd.cluster.gateway_status import GatewayStatus
+from cutoutd.exchange import cluster_box, messages
+from cutoutd.exchange.cluster_box import ClusterReply, ReplyKind
+from cutoutd.exchange.messages import InvalidMessageError
+from cutoutd.logs import get
+from cutoutd.settings.digest import cluster_sha256
+
+if TYPE_CHECKING:
+    from cutoutd.clock import Clock
+    from cutoutd.cluster.machines import FarMachine
+    from cutoutd.exchange.cluster_box import ClusterPaths, ClusterRequest
+    from cutoutd.exchange.sent_log import SentLog
+    from cutoutd.settings.schema import Settings
+
+BUSY_LOOK_S: Final = 0.03
+IDLE_LOOK_S: Final = 0.2
+"""Between two looks into the outbox."""
+
+ASK_S: Final = 2.0
+"""Between two questions to the scheduler about its machines, while there is something to send. Else it is asked nothing."""
+
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 10.0
+"""Between two tries to reach a scheduler that is away."""
+
+OWNERS_S: Final = 1.0
+"""Between two looks whether whoever made a request still lives."""
+
+LASTS_S: Final = 2.0
+"""It does not begin anew more often, however often the configuration changes."""
+
+
+class Gateway:
+    """One gateway.
+
+    Args:
+        settings: as it has read them itself.
+        paths: the box.
+        sent: every picture that leaves is told there before.
+        clock: wall and steady time.
+        announced: the supervisor's last announcement before the settings were read.
+        parent: the process whose end is ours; None for none.
+        layers: of the sandbox.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        paths: ClusterPaths,
+        sent: SentLog,
+        clock: Clock,
+        announced: str,
+        parent: int | None,
+        layers: tuple[str, ...],
+    ) -> None:
+        self.settings = settings
+        self.paths = paths
+        self.sent = sent
+        self.clock = clock
+        self._folders = frozenset(folder.name for folder in settings.clustered)
+        self._configuration = cluster_sha256(settings)
+        self._announced = announced
+        self._parent = parent
+        self._log = get()
+        self._status = GatewayStatus(paths, settings.cluster.scheduler, layers)
+        self._errands: dict[str, asyncio.Task[None]] = {}
+        self._requests: dict[str, ClusterRequest] = {}
+        self._begun_s = time.monotonic()
+        self._owners_due_s = self._asked_s = 0.0
+        self._machines: list[FarMachine] = []
+        self.stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until asked to end."""
+        self._log.info(
+            "cluster.started", scheduler=self.settings.cluster.scheduler, folders=sorted(self._folders)
+        )
+        failures = 0
+        while not self._is_over():
+            try:
+                async with Connection(self.settings.cluster) as connection:
+                    failures = 0
+                    self._log.info("cluster.connected", scheduler=self.settings.cluster.scheduler)
+                    await self._serve(connection)
+            except LostSchedulerError as error:
+                if not failures:
+                    self._log.warning("cluster.away", why=str(error))
+                self._status.away(str(error))
+                self._tidy()
+            finally:
+                await self._drop_all()
+            await self._rest(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures))
+            failures = min(failures + 1, 10)
+        self._status.end()
+        self._log.info("cluster.ended")
+
+    def _is_over(self) -> bool:
+        """Whether it is to end: it was asked to, or it is nobody's, or works by an older configuration."""
+        if self._parent is not None and os.getppid() != self._parent:
+            self._log.warning("cluster.orphaned")
+            self.stopping.set()
+        elif self._is_outdated():
+            self._log.info("cluster.begins-anew")
+            self.stopping.set()  # whoever started it starts it again, and it reads the configuration then
+        return self.stopping.is_set()
+
+    def _is_outdated(self) -> bool:
+        if time.monotonic() < self._begun_s + LASTS_S:
+            return False
+        now = messages.announcement(self.paths.announced)
+        if now == self._announced:
+            return False
+        self._announced = now
+        return not now.startswith(self._configuration)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+
+    async def _serve(self, connection: Connection) -> None:
+        """Work while the scheduler is there.
+
+        Raises:
+            LostSchedulerError: it is not any more.
+        """
+        self._asked_s = 0.0
+        while not self._is_over():
+            connection.check()
+            self._look()
+            waiting = [one for id_, one in self._requests.items() if id_ not in self._errands]
+            now_s = time.monotonic()
+            is_asked = bool(waiting) or not any(machine.slots for machine in self._machines)
+            if is_asked and now_s >= self._asked_s + ASK_S:
+                self._machines = await connection.machines()
+                self._asked_s = time.monotonic()
+            for request in waiting:
+                self._begin(connection, request)
+            self._status.connected(self._machines, in_flight=len(self._errands), waiting=self._unsent)
+            await self._rest(BUSY_LOOK_S if self._requests else IDLE_LOOK_S)
+
+    @property
+    def _unsent(self) -> int:
+        return len(self._requests) - len(self._errands)
+
+    def _look(self) -> None:
+        """See which requests there are, and drop what nobody waits for."""
+        try:
+            names = os.listdir(self.paths.outbox)  # noqa: PTH208 -- names alone are wanted
+        except OSError as error:
+            self._log.warning("cluster.box", why=str(error))
+            return
+        ids = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+        for gone in self._requests.keys() - ids:
+            self._drop(gone)
+        for new in sorted(ids - self._requests.keys()):
+            if messages.ID.fullmatch(new):
+                self._take(new)
+        if time.monotonic() >= self._owners_due_s:
+            self._owners_due_s = time.monotonic() + OWNERS_S
+            self._tidy()
+
+    def _take(self, id_: str) -> None:
+        try:
+            request = cluster_box.read_request(self.paths.outbox / f"{id_}.json")
+        except FileNotFoundError:
+            return
+        except (OSError, InvalidMessageError) as error:
+            self.answer(
+                ClusterReply(id=id_, kind=ReplyKind.FAILED, why=f"the request cannot be read: {error}")
+            )
+            return
+        if request.folder not in self._folders:
+            why = f"the folder {request.folder!r} is not tagged for the cluster in the configuration that was read"
+            self.answer(ClusterReply(id=id_, kind=ReplyKind.RETURNED, why=why))
+            return
+        self._requests[id_] = request
+
+    def _tidy(self) -> None:
+        """Remove requests whose proxy is gone: they are for nobody."""
+        with suppress(OSError):
+            for name in os.listdir(self.paths.outbox):  # noqa: PTH208 -- likewise
+                id_, _, suffix = name.partition(".")
+                if suffix == "json" and messages.ID.fullmatch(id_):
+                    self._tidy_one(id_)
+                elif suffix == "lock" and not cluster_box.owner_lives(self.paths, id_):
+                    (self.paths.outbox / name).unlink(missing_ok=True)
+
+    def _tidy_one(self, id_: str) -> None:
+        with suppress(OSError, InvalidMessageError):
+            request = self._requests.get(id_) or cluster_box.read_request(self.paths.outbox / f"{id_}.json")
+            if not cluster_box.owner_lives(self.paths, request.owner):
+                self._log.info("cluster.orphan", job=request.job, folder=request.folder)
+                cluster_box.remove_message(self.paths.outbox, id_)
+                self._drop(id_)
+
+    def _begin(self, connection: Connection, request: ClusterRequest) -> None:
+        """Send a request if a machine that fits has room for it."""
+        resource = connection.resource_for(request)
+        fit = [one for one in self._machines if not one.why_not(resource, connection.versions, request.model)]
+        window = min(self.settings.cluster.max_in_flight, sum(one.threads + 1 for one in fit))
+        if len(self._errands) >= window:
+            if not fit:
+                self._status.unfit(self._why_none_fits(connection, request, resource))
+            return
+        errand = Errand(self, connection, request, resource)
+        task = asyncio.create_task(errand.run())
+        self._errands[request.id] = task
+        task.add_done_callback(lambda _: self._errands.pop(request.id, None))
+
+    def _why_none_fits(self, connection: Connection, request: ClusterRequest, resource: str) -> str:
+        if not self._machines:
+            return "no machine has joined the scheduler"
+        return "; ".join(
+            f"{one.address}: {one.why_not(resource, connection.versions, request.model)}"
+            for one in self._machines[:8]
+        )
+
+    def answer(self, reply: ClusterReply, parts: tuple[bytes, ...] = ()) -> None:
+        """Put a reply into the inbox; its request is over."""
+        self._requests.pop(reply.id, None)
+        try:
+            cluster_box.write(self.paths.inbox, reply, parts)
+            cluster_box.remove_message(self.paths.outbox, reply.id)
+        except OSError as error:
+            self._log.warning("cluster.box", why=str(error))  # the request stays, and is taken again
+
+    def _drop(self, id_: str) -> None:
+        self._requests.pop(id_, None)
+        if (task := self._errands.pop(id_, None)) is not None:
+            task.cancel()
+
+    async def _drop_all(self) -> None:
+        tasks: list[Any] = list(self._errands.values())
+        for id_ in list(self._requests):
+            self._drop(id_)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._machines = []

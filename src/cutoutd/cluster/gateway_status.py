@@ -1,0 +1,94 @@
+"""What the gateway says of itself and of the cluster, in a file that the supervisor and `cutoutd status` read.
+
+Written when something has changed, and every few seconds while there is something to send, so that a gateway that hangs can be told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.exchange.cluster_box import STATUS_SCHEMA
+from cutoutd.fs.atomic_write import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cutoutd.cluster.machines import FarMachine
+    from cutoutd.exchange.cluster_box import ClusterPaths
+
+LEAST_S: Final = 0.25
+BEAT_S: Final = 3.0
+
+
+class GatewayStatus:
+    """The status of one gateway.
+
+    Args:
+        paths: the box.
+        scheduler: its address.
+        layers: of the sandbox.
+    """
+
+    def __init__(self, paths: ClusterPaths, scheduler: str, layers: tuple[str, ...]) -> None:
+        self._paths = paths
+        self._scheduler = scheduler
+        self._layers = layers
+        self._told: dict[str, Any] = {}
+        self._written_s = 0.0
+        self._beat = 0
+        self._unfit = ""
+
+    def away(self, why: str) -> None:
+        """The scheduler is not there."""
+        self._tell({"route": "away", "why": why, "machines": [], "in_flight": 0, "waiting": 0}, force=True)
+
+    def unfit(self, why: str) -> None:
+        """No machine may get what waits."""
+        self._unfit = why
+
+    def connected(self, machines: Sequence[FarMachine], *, in_flight: int, waiting: int) -> None:
+        """The scheduler is there."""
+        usable = sum(machine.slots for machine in machines if not machine.fault)
+        why, self._unfit = self._unfit, ""
+        if not usable and not why:
+            why = "no machine has joined the scheduler"
+        is_open = bool(usable) and not (why and not in_flight)
+        self._tell(
+            {
+                "route": "open" if is_open else "no-machines",
+                "why": why,
+                "machines": [
+                    {"address": one.address, "slots": one.slots, "fault": one.fault} for one in machines
+                ],
+                "in_flight": in_flight,
+                "waiting": waiting,
+            },
+            force=False,
+        )
+
+    def end(self) -> None:
+        """It ends."""
+        self._tell({**self._told, "pid": None, "route": "away", "why": "the gateway has ended"}, force=True)
+
+    def _tell(self, said: dict[str, Any], *, force: bool) -> None:
+        now_s = time.monotonic()
+        is_old = now_s >= self._written_s + BEAT_S and bool(said["in_flight"] or said["waiting"])
+        has_changed = said != self._told
+        if not (force or is_old or (has_changed and now_s >= self._written_s + LEAST_S)):
+            return
+        self._beat += 1
+        self._told, self._written_s = said, now_s
+        document = {
+            "schema": STATUS_SCHEMA,
+            "pid": os.getpid(),
+            "beat": self._beat,
+            "scheduler": self._scheduler,
+            "sandbox": list(self._layers),
+            **said,
+        }
+        with suppress(OSError):
+            atomic_write(self._paths.status, [json.dumps(document).encode("ascii")], synced=False)

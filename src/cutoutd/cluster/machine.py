@@ -1,0 +1,90 @@
+"""A machine's part of the cluster: its slots, and what it says of itself to the scheduler.
+
+Used by `cutoutd worker` and by the preload for plain ``dask worker``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.cluster import fingerprint, remote
+from cutoutd.cluster.slot_host import SlotHost
+from cutoutd.daemon.assembly import setup_of
+from cutoutd.models.catalog import VerifiedModels
+from cutoutd.pool import capacity
+from cutoutd.sandbox import survey
+from cutoutd.settings.types import Sandbox
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+    from cutoutd.settings.schema import Settings
+
+METRIC: Final = "cutoutd"
+"""Under which name the scheduler hears of it, with each heartbeat."""
+
+
+class ClusterMachine:
+    """The slots of this process.
+
+    Args:
+        settings: of this machine: [pool] and [model] count.
+        slots: how many; 0 lets the machine decide.
+
+    Raises:
+        ModelError: a model is missing or altered.
+        SandboxError: a layer of the sandbox is missing, and all are required.
+    """
+
+    def __init__(self, settings: Settings, *, slots: int = 0) -> None:
+        if settings.pool.sandbox is Sandbox.REQUIRED:
+            survey.refuse(survey.gaps())
+        models = VerifiedModels()
+        models.add(settings.needed_models)
+        self._specs = [models.get(name) for name in settings.models]
+        self._second = models.get_if(settings.model.second)
+        room_mb = 0 if self._second is None else self._second.room_mb
+        size = slots or capacity.worker_count(settings.pool.workers, room_mb)
+        self._versions = fingerprint.versions()
+        self.is_ending = False
+        self.host = SlotHost(
+            size=size,
+            setup=lambda: setup_of(settings, self._specs, self._second),
+            job_timeout_s=settings.pool.job_timeout_s,
+        )
+
+    def start(self) -> None:
+        """Wait until a slot is ready; this process is a machine of the cluster then.
+
+        Raises:
+            CutoutdError: none comes up.
+        """
+        self.host.wait_until_ready()
+        remote.install(self.host)
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What this machine offers to the scheduler."""
+        second = "" if self._second is None else self._second.sha256
+        return fingerprint.resources([model.sha256 for model in self._specs], second, self.host.size)
+
+    def described(self) -> dict[str, Any]:
+        """What it says of itself, as JSON takes it."""
+        facts = self.host.facts
+        return {
+            "versions": self._versions,
+            "models": {model.name: model.sha256 for model in self._specs},
+            "second": {} if self._second is None else {self._second.name: self._second.sha256},
+            "slots": self.host.size,
+            "layers": list(facts.layers) if facts is not None else [],
+            "provider": facts.provider if facts is not None else "",
+            "done": self.host.done,
+            "per_minute": self.host.per_minute,
+            "fault": "" if self.host.fault is None else str(self.host.fault),
+        }
+
+    async def join(self, worker: Worker) -> None:
+        """Offer these slots through a Dask worker that is starting, or has started."""
+        worker.metrics[METRIC] = lambda _: self.described()
+        for name, quantity in self.resources.items():
+            worker.state.total_resources[name] = worker.state.available_resources[name] = quantity

@@ -1,0 +1,111 @@
+"""What the scheduler says of the machines that are there; nothing of it is believed to be well-formed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cutoutd.cluster.fingerprint import differences
+
+_MAX_WORD: Final = 200
+_METRIC: Final = "cutoutd"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FarMachine:
+    """One worker process of the cluster.
+
+    Attributes:
+        address: it listens on.
+        threads: of Dask's.
+        resources: that it offers.
+        versions, models, second: as it says itself; empty where it does not.
+        slots, done, per_minute: likewise.
+        layers: of the sandbox of its slots.
+        fault: why its slots cannot work; empty if they can.
+    """
+
+    address: str
+    threads: int
+    resources: frozenset[str]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    second: Mapping[str, str] = field(default_factory=dict)
+    slots: int = 0
+    done: int = 0
+    per_minute: int = 0
+    layers: tuple[str, ...] = ()
+    provider: str = ""
+    fault: str = ""
+
+    def why_not(self, resource: str, mine: Mapping[str, str], model: str) -> str:
+        """Why it gets no pictures that ask for a resource; empty if it does.
+
+        Args:
+            resource: that is asked for.
+            mine: the versions on this side.
+            model: SHA-256 of the model.
+        """
+        if self.fault:
+            return f"its workers cannot work: {self.fault}"
+        if resource in self.resources:
+            return ""
+        if not self.versions:
+            return "it was not started by `cutoutd worker`, nor with cutoutd's preload"
+        if differing := differences(mine, self.versions):
+            return f"results could differ: {'; '.join(differing)}"
+        if model not in self.models.values():
+            return f"it does not have the model {model[:12]}"
+        return "it has another second model"
+
+
+def machines_of(identity: object) -> list[FarMachine]:
+    """The machines that a scheduler tells of, by their addresses."""
+    workers = identity.get("workers") if isinstance(identity, Mapping) else None
+    if not isinstance(workers, Mapping):
+        return []
+    return [
+        _machine(str(address)[:_MAX_WORD], said)
+        for address, said in sorted(workers.items(), key=lambda one: str(one[0]))
+        if isinstance(said, Mapping)
+    ]
+
+
+def _machine(address: str, said: Mapping[str, Any]) -> FarMachine:
+    metrics = said.get("metrics")
+    own = metrics.get(_METRIC) if isinstance(metrics, Mapping) else None
+    own = own if isinstance(own, Mapping) else {}
+    resources = said.get("resources")
+    layers = own.get("layers")
+    return FarMachine(
+        address=_word(address),
+        threads=_number(said.get("nthreads")),
+        resources=frozenset(map(str, resources)) if isinstance(resources, Mapping) else frozenset(),
+        versions=_words(own.get("versions")),
+        models=_words(own.get("models")),
+        second=_words(own.get("second")),
+        slots=_number(own.get("slots")),
+        done=_number(own.get("done")),
+        per_minute=_number(own.get("per_minute")),
+        layers=tuple(map(_word, layers[:16])) if isinstance(layers, list | tuple) else (),
+        provider=_word(own.get("provider")),
+        fault=_word(own.get("fault")),
+    )
+
+
+def _number(value: object) -> int:
+    return min(max(value, 0), 1 << 31) if type(value) is int else 0
+
+
+def _words(value: object) -> dict[str, str]:
+    return (
+        {_word(key): _word(one) for key, one in list(value.items())[:32]}
+        if isinstance(value, Mapping)
+        else {}
+    )
+
+
+def _word(value: object) -> str:
+    text = str(value)[:_MAX_WORD] if value is not None else ""
+    return "".join(one for one in text if one.isprintable())

@@ -1,0 +1,76 @@
+"""What a machine of the cluster is asked to do, by name: cut a picture, and say what it is.
+
+`cut` is what Dask calls; it travels as a name and never as code. The slots were set up before, by `cutoutd.cluster.machine`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import TYPE_CHECKING, Any, Final
+
+from cutoutd.cluster import fingerprint, packing
+from cutoutd.cluster.slot_host import DiedError, SlotsFailError, TooLargeError
+from cutoutd.pool import wire
+
+if TYPE_CHECKING:
+    from cutoutd.cluster.slot_host import SlotHost
+
+HEAD_SCHEMA: Final = "cutoutd.cluster-result/1"
+
+_HOSTS: Final[list[SlotHost]] = []
+
+
+def install(host: SlotHost) -> None:
+    """These are the slots of this process; nothing else is used from now on."""
+    _HOSTS[:] = [host]
+
+
+def cut(data: bytes) -> bytes:
+    """Cut one picture; called by Dask, in a thread of its worker.
+
+    Args:
+        data: packed: a head with the limits, the task's line, the picture, background pictures.
+
+    Returns:
+        Packed: a head that says what came of it, and with a report its line and the results.
+    """
+    head, line, picture, *backgrounds = packing.unpack(data)
+    limits = json.loads(head)
+    said: dict[str, Any] = {"schema": HEAD_SCHEMA, "kind": "failed", "permanent": False, **_who()}
+    parts: list[bytes] = []
+    if not _HOSTS:
+        return _packed(
+            said | {"why": "this machine has no slots: it was started without cutoutd's preload"}, parts
+        )
+    try:
+        task = wire.decode_task(line)
+        report, results = _HOSTS[0].carry_out(
+            task, picture, backgrounds, max_result_bytes=int(limits["max_result_bytes"])
+        )
+        said |= {"kind": "report"}
+        parts = [wire.encode_report(task.job, report), *results]
+    except DiedError as error:
+        said |= {"kind": "lost", "why": str(error)}
+    except TooLargeError as error:
+        said |= {"permanent": True, "why": f"{error}, more than [cluster] max_result_mb allows"}
+    except SlotsFailError as error:
+        said |= {"why": f"the machine's workers cannot work: {error}"}
+    except OSError as error:
+        said |= {"why": f"the machine's disk refuses: {error.strerror}"}
+    return _packed(said, parts)
+
+
+def _who() -> dict[str, Any]:
+    facts = _HOSTS[0].facts if _HOSTS else None
+    return {
+        "cutoutd": fingerprint.versions()["cutoutd"],
+        "onnxruntime": facts.onnxruntime if facts is not None else "",
+        "python": platform.python_version(),
+        "provider": facts.provider if facts is not None else "",
+        "layers": list(facts.layers) if facts is not None else [],
+    }
+
+
+def _packed(said: dict[str, Any], parts: list[bytes]) -> bytes:
+    return packing.pack([json.dumps(said).encode("ascii"), *parts])

@@ -1,0 +1,54 @@
+"""What `cutoutd cluster scheduler` is: Dask's scheduler, which speaks TLS alone and answers no browser."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import TYPE_CHECKING, Final
+
+import dask
+from distributed import Scheduler
+
+from cutoutd.cluster import tls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORKER_TTL: Final = "30 s"
+"""A machine that says nothing for so long is taken for gone; Dask's own five minutes are long for whoever waits."""
+
+
+def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path) -> None:
+    """Be the scheduler until a signal.
+
+    Args:
+        host: to listen on; empty: all.
+        port: to listen on.
+        ca_file: whom it believes.
+        cert: what it shows.
+        key: of that.
+    """
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    with dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}):
+        asyncio.run(_run(host=host, port=port, ca_file=ca_file, cert=cert, key=key))
+
+
+async def _run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stopping.set)
+    async with Scheduler(
+        host=host or None,
+        port=port,
+        protocol="tls",
+        security=tls.security(ca_file, cert, key),
+        dashboard=False,
+        dashboard_address="127.0.0.1:0",  # else it answers in the clear on all addresses
+    ) as scheduler:
+        finished = asyncio.create_task(scheduler.finished())
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait([finished, asked], return_when=asyncio.FIRST_COMPLETED)
+        for task in (finished, asked):
+            task.cancel()

@@ -1,0 +1,281 @@
+"""The worker slots of a machine of the cluster: a pool of its own, in a thread that lives as long as the process.
+
+What comes is bytes and goes into files without a name; a slot gets them opened, as on any machine, and is locked in as there:
+no socket, no file by its name, so neither the cluster nor its keys are within its reach. It must not know Dask.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from cutoutd.clock import Clock
+from cutoutd.errors import CutoutdError
+from cutoutd.jobs import Cut, NeedsRoom
+from cutoutd.logs import get
+from cutoutd.pool.local import LocalPool
+from cutoutd.protocols import Files, Finished, Lost
+from cutoutd.publish.staging import result_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cutoutd.jobs import Report, Task
+    from cutoutd.pool import wire
+    from cutoutd.protocols import PoolEvent, WorkerFacts
+
+_TURN_S: Final = 0.5
+_RATE_S: Final = 60.0
+READY_S: Final = 120.0
+"""So long the first slot may take to be ready."""
+
+
+class SlotsFailError(CutoutdError):
+    """The slots of this machine cannot work."""
+
+    title = "This machine's workers cannot work"
+    advice = "`cutoutd doctor` on that machine says what is wrong."
+
+
+class TooLargeError(ValueError):
+    """The results of a picture have more bytes than are to be sent back."""
+
+
+class DiedError(Exception):
+    """The slot died over the picture."""
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Order:
+    """A task that somebody waits for."""
+
+    task: Task
+    files: Files
+    done: threading.Event = field(default_factory=threading.Event)
+    event: PoolEvent | None = None
+
+
+class SlotHost:
+    """The slots.
+
+    Args:
+        size: how many.
+        setup: gives what a slot is told at its start.
+        job_timeout_s: for one picture.
+    """
+
+    def __init__(self, *, size: int, setup: Callable[[], wire.Setup], job_timeout_s: float) -> None:
+        self.size = size
+        self._setup = setup
+        self._job_timeout_s = job_timeout_s
+        self._lock = threading.Lock()
+        self._waiting: deque[_Order] = deque()
+        self._at_work: dict[int, _Order] = {}
+        self._numbers = 0
+        self._pool: LocalPool | None = None
+        self._is_ready = threading.Event()
+        self._closing = threading.Event()
+        self._ended: deque[float] = deque(maxlen=10_000)
+        self.fault: CutoutdError | None = None
+        self.done = 0
+        self._thread = threading.Thread(target=self._run, name="slots", daemon=True)
+        self._thread.start()
+
+    @property
+    def facts(self) -> WorkerFacts | None:
+        """What the slots say of themselves; None until the first is ready."""
+        return self._pool.facts if self._pool is not None else None
+
+    @property
+    def per_minute(self) -> int:
+        """Pictures that ended in the last minute."""
+        since_s = time.monotonic() - _RATE_S
+        return sum(at_s >= since_s for at_s in tuple(self._ended))
+
+    def wait_until_ready(self) -> WorkerFacts:
+        """Wait until the first slot is.
+
+        Raises:
+            SlotsFailError: none comes up.
+        """
+        self._is_ready.wait(READY_S)
+        facts = self.facts
+        if facts is None:
+            raise self.fault or SlotsFailError("none has come up in time")
+        return facts
+
+    def carry_out(
+        self, task: Task, picture: bytes, backgrounds: Sequence[bytes], *, max_result_bytes: int
+    ) -> tuple[Report, list[bytes]]:
+        """Have a slot carry out a task, and wait for it; from any thread.
+
+        Args:
+            task: as it came.
+            picture: the picture's file.
+            backgrounds: background pictures' files, in the recipe's order.
+            max_result_bytes: of all results together.
+
+        Returns:
+            The report, and the results in its order.
+
+        Raises:
+            DiedError: the slot died over it.
+            TooLargeError: the results are larger than that.
+            SlotsFailError: no slot can work.
+            OSError: the disk refuses.
+        """
+        with ExitStack() as opened:
+
+            def file_of(content: bytes = b"") -> int:
+                file = opened.enter_context(tempfile.TemporaryFile(buffering=0))
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[file.write(rest) or 0 :]
+                file.seek(0)
+                return file.fileno()
+
+            source = file_of(picture)
+            files = Files(
+                source=source,
+                results=tuple(file_of() for _ in range(len(task.recipe.renditions) + 1)),
+                backgrounds=tuple(map(file_of, backgrounds)),
+            )
+            with self._lock:
+                self._numbers += 1
+                number = self._numbers
+            here = replace(
+                task,
+                job=number,
+                mtime_ns=os.fstat(source).st_mtime_ns,
+                alone=False,
+                tagged=False,
+                cluster=None,
+            )
+            event = self._done(_Order(task=here, files=files))
+            if isinstance(event, Lost):
+                why = "it took longer than job_timeout_s allows" if event.timed_out else event.why
+                raise DiedError(why)
+            if not isinstance(event, Finished):
+                raise SlotsFailError("the slots are ending")
+            return _collected(event.report, task, files, max_result_bytes)
+
+    def close(self) -> None:
+        """End all slots."""
+        self._closing.set()
+        if self._pool is not None:
+            self._pool.wake()
+        self._thread.join(5.0)
+
+    def _done(self, order: _Order) -> PoolEvent | None:
+        with self._lock:
+            self._check()
+            self._waiting.append(order)
+        if self._pool is not None:
+            self._pool.wake()
+        order.done.wait()
+        self._check(order.event)
+        self.done += 1
+        self._ended.append(time.monotonic())
+        return order.event
+
+    def _check(self, event: PoolEvent | None = None) -> None:
+        """See that there is an event, or that there may be one.
+
+        Raises:
+            SlotsFailError: the slots cannot work.
+        """
+        if event is None and self.fault is not None:
+            raise SlotsFailError(str(self.fault))
+
+    def _run(self) -> None:
+        """The life of the thread: the kernel ends the slots with it."""
+        try:
+            self._pool = LocalPool(
+                size=self.size, setup=self._setup, job_timeout_s=self._job_timeout_s, clock=Clock()
+            )
+            while not self._closing.is_set():
+                for event in self._pool.poll(_TURN_S):
+                    self._hear(event)
+                if self._pool.facts is not None:
+                    self._is_ready.set()
+                self._hand_out(self._pool)
+            self._pool.close()
+        except Exception as error:  # noqa: BLE001 -- whoever waits is told, and the machine gives up its place
+            known = (
+                error
+                if isinstance(error, CutoutdError)
+                else SlotsFailError(f"{type(error).__name__}: {error}")
+            )
+            get().error("cluster.slots-failed", why=str(known))
+            self.fault = known
+        with self._lock:
+            orders = [*self._waiting, *self._at_work.values()]
+            self._waiting.clear()
+        self.fault = self.fault or SlotsFailError("the slots are ending")
+        self._is_ready.set()
+        for order in orders:
+            order.done.set()
+
+    def _hear(self, event: PoolEvent) -> None:
+        order = self._at_work.pop(event.job, None)
+        if order is None:
+            return
+        if isinstance(event, Finished) and isinstance(event.report, NeedsRoom) and not order.task.alone:
+            order.task = replace(order.task, alone=True)
+            with self._lock:
+                self._waiting.appendleft(order)
+            return
+        order.event = event
+        order.done.set()
+
+    def _hand_out(self, pool: LocalPool) -> None:
+        """Give slots what waits; a picture that needs all memory there is has it for itself."""
+        while pool.idle:
+            if any(order.task.alone for order in self._at_work.values()):
+                return
+            with self._lock:
+                if not self._waiting or (self._waiting[0].task.alone and self._at_work):
+                    return
+                order = self._waiting.popleft()
+            self._at_work[order.task.job] = order
+            pool.submit(order.task, order.files, int)
+
+
+def _collected(report: Report, task: Task, files: Files, most: int) -> tuple[Report, list[bytes]]:
+    """A report as if the task's own number had been given, and the results it tells of.
+
+    Raises:
+        TooLargeError: they are larger than that.
+    """
+    if not isinstance(report, Cut):
+        return report, []
+    total = sum(staged.bytes for staged in report.staged)
+    if total > most:
+        raise TooLargeError(f"its results have {total / 1e6:.0f} MB")
+    places = [one.rendition if one.rendition >= 0 else len(files.results) - 1 for one in report.staged]
+    staged = tuple(
+        replace(one, name=result_name(task.job, place, one.format.extension))
+        for one, place in zip(report.staged, places, strict=True)
+    )
+    results = [
+        os.pread(files.results[place], one.bytes, 0)
+        if one.bytes < 1 << 30
+        else _long(files.results[place], one.bytes)
+        for one, place in zip(staged, places, strict=True)
+    ]
+    return replace(report, staged=staged), results
+
+
+def _long(descriptor: int, size: int) -> bytes:
+    """A file of more than one call reads: 2 GiB is the most on Linux."""
+    parts, at = [], 0
+    while at < size and (piece := os.pread(descriptor, min(1 << 30, size - at), at)):
+        parts.append(piece)
+        at += len(piece)
+    return b"".join(parts)

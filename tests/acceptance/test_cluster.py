@@ -1,0 +1,169 @@
+"""The cluster's route from end to end: the real daemon and gateway, and a real scheduler and worker on loopback, with TLS."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.cluster import certificates
+from tests.acceptance.conftest import bench_in
+from tests.integration.clustering import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.acceptance.conftest import Bench, Daemon
+
+pytestmark = pytest.mark.small_model
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Iterator[Cluster]:
+    """One that all tests here share: it takes long to start."""
+    root = tmp_path_factory.mktemp("cluster")
+    environment = bench_in(root).environment
+    environment |= {"XDG_DATA_HOME": str(small_models_dir), "CUTOUTD_MODEL__NAME": "darkness"}
+    with Cluster(root, environment) as made:
+        made.start()
+        made.wait_for_worker()
+        yield made
+
+
+def configure(bench: Bench, table: str, route: str) -> Path:
+    """A tagged folder, and one that is not."""
+    root = bench.root
+    config = root / "cutoutd.toml"
+    config.write_text(
+        f'[service]\nstate_dir = "{root}/own-state"\n{table}'
+        + "".join(
+            f'[[folder]]\nname = "{name}"\ninput = "{root}/{name}"\noutput = "{root}/{name}-out"\n'
+            f'route = "{way}"\nsettle_s = 0.2\npoll_interval_s = 0.2\n'
+            for name, way in (("studio", route), ("private", "local"))
+        ),
+        encoding="utf-8",
+    )
+    for name in ("studio", "private"):
+        (root / name).mkdir(exist_ok=True)
+    return config
+
+
+def drop(bench: Bench, folder: str, *names: str) -> None:
+    """Pictures, each another."""
+    for number, name in enumerate(names):
+        path = bench.drop(f"draft-{name}", number)
+        path.rename(bench.root / folder / name)
+
+
+def sidecar(bench: Bench, name: str) -> dict[str, object]:
+    """Of a result in one of the outputs."""
+    found: dict[str, object] = json.loads((bench.root / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def sent(bench: Bench) -> list[dict[str, object]]:
+    """What the log of what was sent says."""
+    return [
+        json.loads(line)
+        for path in sorted((bench.root / "own-state/cluster/sent").glob("*.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+
+
+def test_a_tagged_folder_is_cut_elsewhere_to_the_same_bytes_and_no_other_leaves(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """Sidecar, audit, status and check say which machine got which picture."""
+    config = configure(bench, cluster.table(), "cluster")
+    drop(bench, "studio", "a.jpg", "b.jpg")
+    drop(bench, "private", "a.jpg", "b.jpg")
+    ended = bench.call("run", "--config", config, "--once")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for name in ("a.png", "b.png"):
+        here, there = ((bench.root / f"{folder}-out" / name).read_bytes() for folder in ("private", "studio"))
+        assert here == there
+        told = sidecar(bench, f"studio-out/{name}")
+        assert told["route"] == "cluster"
+        egress = told["egress"]
+        assert isinstance(egress, dict)
+        assert egress["host"] == f"tls://127.0.0.1:{cluster.worker_port}"
+        source = told["source"]
+        assert isinstance(source, dict)
+        assert egress["sha256"] == source["sha256"]
+        assert "seccomp-tsync" in str(told["sandbox"])
+        private = sidecar(bench, f"private-out/{name}")
+        assert (private["route"], private["egress"]) == ("local", None)
+    assert {one["folder"] for one in sent(bench)} == {"studio"}
+    audit = bench.call("audit", "--config", config)
+    assert audit.stdout.count("studio  job") == 2
+    assert "2 pictures sent to a cluster" in audit.stdout
+    assert len(json.loads(bench.call("audit", "--config", config, "--json").stdout)["cluster"]) == 2
+    box = bench.root / "own-state/cluster"
+    assert not [*(box / "outbox").glob("*.json"), *(box / "inbox").iterdir()]
+    status = bench.call("cluster", "status", "--config", config, "--trial")
+    assert status.returncode == 0, status.stdout + status.stderr
+    assert "GETS NO PICTURES" not in status.stdout
+    assert "trial picture: cut" in status.stdout
+
+
+def test_a_machine_that_is_lost_costs_no_picture_and_no_attempt(
+    bench: Bench, cluster: Cluster, start: Callable[..., Daemon]
+) -> None:
+    """Killed with pictures in hand; the daemon waits for it, and goes on by itself."""
+    config = configure(bench, cluster.table(), "cluster")
+    daemon = start("--config", config)
+    drop(bench, "studio", *(f"{number}.jpg" for number in range(4)))
+    output = bench.root / "studio-out"
+    bench.wait_for(lambda: bool(sent(bench)), "a picture that was sent")
+    cluster.kill_worker()
+    cluster.start_worker()
+    bench.wait_for(lambda: len(list(output.glob("*.png"))) == 4, "all results")
+    bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "all ends")
+    assert [sidecar(bench, f"studio-out/{number}.png")["attempts"] for number in range(4)] == [1] * 4
+    assert daemon.end() == 0
+
+
+def test_while_the_cluster_is_away_pictures_are_cut_here_where_they_may_be(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """And what is for the cluster alone stays queued, with the reason, and without an attempt."""
+    nowhere = Cluster(cluster.root, cluster.environment)
+    config = configure(bench, nowhere.table(fallback_after_s=1), "cluster-then-local")
+    drop(bench, "studio", "a.jpg")
+    ended = bench.call("run", "--config", config, "--once")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    told = sidecar(bench, "studio-out/a.png")
+    assert (told["route"], told["egress"]) == ("local", None)
+    assert sent(bench) == []
+
+
+def test_a_scheduler_of_another_authority_gets_nothing(bench: Bench, cluster: Cluster) -> None:
+    """Whatever it says it is."""
+    foreign = Cluster(cluster.root, cluster.environment)
+    certificates.make(bench.root / "foreign")
+    foreign.start_scheduler(bench.root / "foreign")
+    try:
+        config = configure(bench, foreign.table(fallback_after_s=12), "cluster-then-local")
+        drop(bench, "studio", "a.jpg")
+        ended = bench.call("run", "--config", config, "--once")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert sidecar(bench, "studio-out/a.png")["route"] == "local"
+        assert "certificate" in ended.stderr.lower()
+        assert sent(bench) == []
+    finally:
+        foreign.stop(foreign.scheduler)
+
+
+def test_with_local_only_no_gateway_is_started(bench: Bench, cluster: Cluster) -> None:
+    """A folder that is for the cluster alone is refused."""
+    config = configure(bench, cluster.table(), "cluster")
+    refused = bench.call("run", "--config", config, "--once", "--local-only")
+    assert refused.returncode == 2
+    assert 'the route of "studio" is "cluster"' in refused.stderr
+    configure(bench, cluster.table(), "cluster-then-local")
+    drop(bench, "studio", "a.jpg")
+    assert bench.call("run", "--config", config, "--once", "--local-only").returncode == 0
+    assert sidecar(bench, "studio-out/a.png")["egress"] is None
+    assert not (bench.root / "own-state/cluster").exists()

@@ -1,0 +1,358 @@
+"""The parts of the cluster's route that need no process: packing, fingerprints, what machines say, the box, the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutoutd.clock import Clock
+from cutoutd.cluster import certificates, fingerprint, packing, tls
+from cutoutd.cluster.machines import machines_of
+from cutoutd.errors import ConfigurationError
+from cutoutd.exchange import cluster_box, messages, sent_log
+from cutoutd.exchange.cluster_box import ClusterPaths, ClusterReply, ClusterRequest, ReplyKind
+from cutoutd.exchange.messages import InvalidMessageError
+from cutoutd.fs.atomic_write import atomic_write
+from cutoutd.offload.cluster_route import ClusterRoute
+from cutoutd.settings.cluster import ClusterSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=8))
+def test_what_is_packed_comes_out_as_it_was(parts: list[bytes]) -> None:
+    """Also where a part is empty, or looks like a head."""
+    assert packing.unpack(packing.pack(parts)) == parts
+
+
+@given(
+    st.binary(max_size=300), st.integers(0, 299), st.sampled_from([b"", b"[1]\n", b"[-1, 2]\n", b'["1"]\n'])
+)
+def test_what_is_torn_is_refused(data: bytes, at: int, head: bytes) -> None:
+    """Cut short, longer, or with a head of somebody else's: never another number of bytes than was said."""
+    packed = packing.pack([b"head", data])
+    for torn in (packed[:at] if at < len(packed) else packed + b"x", head + data, packed + b"x"):
+        try:
+            parts = packing.unpack(torn)
+        except packing.TornError:
+            continue
+        assert torn.endswith(b"".join(parts))
+
+
+@pytest.mark.parametrize("result", [None, "text", ["a"], bytearray(b"[0]\n"), memoryview(b"[0]\n"), {"a": 1}])
+def test_what_is_no_bytes_is_refused(result: object) -> None:
+    """Whatever a machine sends back."""
+    with pytest.raises(packing.TornError):
+        packing.unpack(result)
+
+
+def test_a_machine_offers_what_a_picture_asks_for_only_if_all_that_decides_is_the_same() -> None:
+    """Versions, model and second model."""
+    mine = fingerprint.versions()
+    assert all(mine[name] for name in ("cutoutd", "numpy", "onnxruntime", "pillow"))
+    asked = fingerprint.resource(mine, "a" * 64)
+    assert asked in fingerprint.resources(["a" * 64], "", 2)
+    others = [
+        fingerprint.resource(mine | {"numpy": "0"}, "a" * 64),
+        fingerprint.resource(mine, "b" * 64),
+        fingerprint.resource(mine, "a" * 64, "c" * 64),
+    ]
+    assert len({asked, *others}) == 4
+    assert fingerprint.differences(mine, mine) == []
+    (told,) = fingerprint.differences(mine, mine | {"pillow": "1.0"})
+    assert told == f"pillow 1.0 there, {mine['pillow']} here"
+
+
+def test_it_is_said_why_a_machine_gets_nothing() -> None:
+    """One that is strange, older, without the model, or whose workers fail."""
+    mine = fingerprint.versions()
+    model = "a" * 64
+    resource = fingerprint.resource(mine, model)
+
+    def told(own: dict[str, Any] | None, resources: dict[str, float] | None = None) -> str:
+        metrics = {} if own is None else {"cutoutd": own}
+        said = {"workers": {"tls://h:1": {"nthreads": 2, "resources": resources or {}, "metrics": metrics}}}
+        (machine,) = machines_of(said)
+        return machine.why_not(resource, mine, model)
+
+    assert "was not started by" in told(None)
+    assert "numpy 0 there" in told({"versions": mine | {"numpy": "0"}, "models": {"m": model}})
+    assert "does not have the model aaaaaaaaaaaa" in told({"versions": mine, "models": {"m": "b" * 64}})
+    assert "another second model" in told({"versions": mine, "models": {"m": model}})
+    assert told({"versions": mine, "models": {"m": model}}, {resource: 2}) == ""
+    assert "cannot work: broken" in told({"versions": mine, "fault": "broken"}, {resource: 2})
+
+
+@given(JSON)
+def test_nothing_that_a_scheduler_says_is_too_odd(said: object) -> None:
+    """It may be anybody who was taken over."""
+    for machine in machines_of({"workers": said}):
+        assert machine.address.isprintable()
+    machines_of(said)
+
+
+def request(paths: ClusterPaths, **changes: Any) -> ClusterRequest:  # noqa: ANN401 -- fields of many types
+    """A request that lies in the outbox."""
+    given_: dict[str, Any] = {
+        "id": messages.new_id(),
+        "owner": messages.new_id(),
+        "folder": "a",
+        "job": 7,
+        "sizes": (4, 2),
+        "sha256": "0" * 64,
+        "model": "1" * 64,
+    }
+    made = ClusterRequest(**given_ | changes)
+    cluster_box.write(paths.outbox, made, [b"task", b"ab"])
+    return made
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> ClusterPaths:
+    """A box."""
+    made = ClusterPaths.under(tmp_path)
+    made.make()
+    return made
+
+
+def test_a_message_comes_as_it_was_written_and_goes_as_a_whole(paths: ClusterPaths) -> None:
+    """Request and reply, with their data."""
+    one = request(paths)
+    assert cluster_box.read_request(paths.outbox / f"{one.id}.json") == one
+    assert cluster_box.read_parts(paths.outbox, one.id, one.sizes) == [b"task", b"ab"]
+    reply = ClusterReply(id=one.id, kind=ReplyKind.REPORT, sizes=(3,), host="tls://h:1", layers=("a",))
+    cluster_box.write(paths.inbox, reply, [b"abc"])
+    assert cluster_box.read_reply(paths.inbox / f"{one.id}.json") == reply
+    cluster_box.remove_message(paths.outbox, one.id)
+    assert list(paths.outbox.iterdir()) == []
+
+
+def test_a_message_that_is_none_is_refused(paths: ClusterPaths) -> None:
+    """Another's name, data that are shorter or longer, a report without data, numbers that cannot be."""
+    one = request(paths)
+    for sizes in ((4, 3), (4,), (1, 1)):
+        with pytest.raises(InvalidMessageError, match="torn"):
+            cluster_box.read_parts(paths.outbox, one.id, sizes)
+    (paths.outbox / f"{one.id}.json").rename(paths.outbox / f"{'0' * 32}.json")
+    with pytest.raises(InvalidMessageError):
+        cluster_box.read_request(paths.outbox / f"{'0' * 32}.json")
+    wrong: list[tuple[ReplyKind, tuple[int, ...]]] = [
+        (ReplyKind.REPORT, ()),
+        (ReplyKind.LOST, (1,)),
+        (ReplyKind.REPORT, (-1,)),
+    ]
+    for kind, said in wrong:
+        reply = ClusterReply(id=messages.new_id(), kind=kind, sizes=said)
+        cluster_box.write(paths.inbox, reply, [b"x"])
+        with pytest.raises(InvalidMessageError):
+            cluster_box.read_reply(paths.inbox / f"{reply.id}.json")
+
+
+def test_an_owner_lives_as_long_as_its_process(paths: ClusterPaths) -> None:
+    """The kernel says so: what a killed one has asked for is for nobody."""
+    owner = messages.new_id()
+    code = (
+        "import sys; from pathlib import Path; from cutoutd.exchange import cluster_box as b;"
+        "h = b.hold_owner(b.ClusterPaths(Path(sys.argv[1])), sys.argv[2]); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(paths.root), owner], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert cluster_box.owner_lives(paths, owner)
+        process.kill()
+    assert not cluster_box.owner_lives(paths, owner)
+    assert not cluster_box.owner_lives(paths, messages.new_id())
+
+
+def tell(paths: ClusterPaths, route: str, *, beat: int = 1, pid: int | None = None, waiting: int = 0) -> None:
+    """As a gateway does."""
+    said = {
+        "schema": cluster_box.STATUS_SCHEMA,
+        "pid": os.getpid() if pid is None else pid,
+        "beat": beat,
+        "route": route,
+        "why": "" if route == "open" else "it is away",
+        "in_flight": 0,
+        "waiting": waiting,
+    }
+    atomic_write(paths.status, [json.dumps(said).encode()], synced=False)
+
+
+class Hands(Clock):
+    """A clock whose hands are moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        """As they stand."""
+        return self.now_s
+
+
+def test_the_route_is_open_while_the_gateway_says_so(paths: ClusterPaths) -> None:
+    """Away, it says for how long; proxies whose pictures may be cut here are told once that is too long."""
+    clock = Hands()
+    route = ClusterRoute(
+        paths,
+        clock,
+        settings=lambda: ClusterSettings(fallback_after_s=30),
+        folders=frozenset,
+        in_force=lambda: "n",
+        once=False,
+    )
+    route.open()
+    route.look()
+    assert "does not run" in route.closed
+    tell(paths, "open")
+    route.look()
+    assert route.closed == ""
+    tell(paths, "away", beat=2)
+    route.look()
+    assert (route.closed, route.has_been_away, paths.away.exists()) == ("it is away", False, False)
+    clock.now_s += 31
+    route.look()
+    assert (route.has_been_away, paths.away.exists()) == (True, True)
+    tell(paths, "open", beat=3)
+    route.look()
+    assert (route.closed, route.has_been_away, paths.away.exists()) == ("", False, False)
+    tell(paths, "open", beat=3, waiting=1)
+    clock.now_s += 25
+    route.look()
+    assert "does not answer" in route.closed
+    tell(paths, "open", beat=4, waiting=1)
+    route.look()
+    assert route.closed == ""
+
+
+def test_after_a_picture_came_back_uncut_none_is_sent_for_a_while(paths: ClusterPaths) -> None:
+    """Each time for longer, until one is cut: what is queued again and again costs the journal."""
+    clock = Hands()
+    route = ClusterRoute(
+        paths, clock, settings=ClusterSettings, folders=frozenset, in_force=lambda: "n", once=False
+    )
+    route.open()
+    tell(paths, "open")
+    route.look()
+    for pause_s in (1.0, 2.0, 4.0):
+        route.given_back("not tagged")
+        assert route.closed == "not tagged"
+        clock.now_s += pause_s - 0.1
+        route.look()
+        assert route.closed == "not tagged"
+        clock.now_s += 0.2
+        route.look()
+        assert route.closed == ""
+    route.worked()
+    route.given_back("not tagged")
+    clock.now_s += 1.1
+    route.look()
+    assert route.closed == ""
+
+
+def test_a_new_run_begins_with_an_empty_box(paths: ClusterPaths) -> None:
+    """Whoever waited for what lies there is gone."""
+    request(paths)
+    paths.away.touch()
+    route = ClusterRoute(
+        paths, Clock(), settings=ClusterSettings, folders=frozenset, in_force=lambda: "number", once=False
+    )
+    route.open()
+    assert (list(paths.outbox.iterdir()), paths.away.exists()) == ([], False)
+    assert messages.announcement(paths.announced).startswith("number ")
+
+
+def test_what_is_not_tagged_any_more_comes_back_unsent(paths: ClusterPaths) -> None:
+    """Also where no gateway is left to say so; what is still tagged stays."""
+    tagged = {"a", "b"}
+    route = ClusterRoute(
+        paths,
+        Clock(),
+        settings=ClusterSettings,
+        folders=lambda: frozenset(tagged),
+        in_force=lambda: "n",
+        once=False,
+    )
+    route.open()
+    one, other = request(paths), request(paths, folder="b")
+    route.look()
+    assert len(list(paths.outbox.glob("*.json"))) == 2
+    tagged.remove("a")
+    route.announce()
+    route.look()
+    assert [path.stem for path in paths.outbox.glob("*.json")] == [other.id]
+    reply = cluster_box.read_reply(paths.inbox / f"{one.id}.json")
+    assert (reply.kind, "not tagged" in reply.why) == (ReplyKind.RETURNED, True)
+
+
+def test_the_log_of_what_was_sent_is_read_as_it_was_written(paths: ClusterPaths) -> None:
+    """By days; a line that is torn is passed over."""
+    log = sent_log.SentLog(paths.sent)
+    entries = [
+        {
+            "at": f"2026-01-0{day}T00:00:00.000000Z",
+            "folder": "a",
+            "job": day,
+            "bytes": 10,
+            "sha256": "0",
+            "scheduler": "s",
+        }
+        for day in (1, 2, 2)
+    ]
+    for entry in entries:
+        log.append(entry)
+    with (paths.sent / "2026-01-02.jsonl").open("ab") as file:
+        file.write(b'{"at": "2026-01-02T0')
+    assert list(sent_log.entries(paths.sent)) == entries
+    totals = sent_log.totals(paths.sent, 2)
+    assert (totals.pictures, totals.bytes, len(totals.newest)) == (3, 30, 2)
+    assert stat.S_IMODE((paths.sent / "2026-01-01.jsonl").stat().st_mode) == 0o600
+
+
+def test_certificates_are_made_once_with_the_right_modes(tmp_path: Path) -> None:
+    """A second call makes what is missing, and replaces nothing."""
+    made = certificates.make(tmp_path / "certs")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    assert {name for name, mode in modes.items() if mode == 0o600} == {
+        f"{one}.key" for one in ("ca", *certificates.ROLES)
+    }
+    assert stat.S_IMODE((tmp_path / "certs").stat().st_mode) == 0o700
+    assert certificates.make(tmp_path / "certs") == []
+    (added,) = (path for path in certificates.make(tmp_path / "certs", ("west",)) if path.suffix == ".pem")
+    assert added.name == "west.pem"
+
+
+def test_a_key_that_others_can_read_or_that_lies_among_modules_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has it can run programs on all machines."""
+    certificates.make(tmp_path)
+    files = tmp_path / "ca.pem", tmp_path / "worker.pem", tmp_path / "worker.key"
+    tls.check_files(*files)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    with pytest.raises(ConfigurationError, match="which workers that read pictures may read"):
+        tls.check_files(*files)
+    monkeypatch.undo()
+    files[2].chmod(0o640)
+    with pytest.raises(ConfigurationError, match="others can read this key"):
+        tls.check_files(*files)
+    files[2].unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        tls.check_files(*files)

@@ -1,0 +1,257 @@
+"""The cluster's route while its parts are killed and stopped: as many results as sources, none doubled, no attempt counted.
+
+    python -m torture.cluster [--pictures 12] [--rounds 1]
+
+A real daemon with its gateway, a real scheduler and two real workers on loopback, over TLS. In each round each part is
+killed, or stopped for a while, with pictures in hand. At the end the journal says how many commits a picture took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.acceptance.conftest import bench_in, picture
+from tests.integration import small_models
+from tests.integration.clustering import Cluster
+
+from torture.figures import Figures, note, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SEED: Final = 20261129
+PATIENCE_S: Final = 300.0
+STOPPED_S: Final = 40.0
+"""A scheduler takes a worker that is silent for 30 s for gone."""
+
+PROMISE: Final = "whatever part is killed or stopped: N sources, N results, none doubled, no attempt counted"
+
+
+class Studio:
+    """A daemon whose one folder goes to the cluster.
+
+    Args:
+        root: a directory of its own.
+        cluster: the cluster.
+        route: of the folder.
+    """
+
+    def __init__(self, root: Path, cluster: Cluster, route: str) -> None:
+        self.bench = bench_in(root)
+        self.cluster = cluster
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self.pictures = 0
+        self.config = root / "cutoutd.toml"
+        self.state = root / "own-state"
+        self.config.write_text(
+            f'[service]\nstate_dir = "{self.state}"\n{cluster.table(fallback_after_s=5)}'
+            f'[[folder]]\nname = "studio"\ninput = "{root}/to-cut"\noutput = "{root}/cutouts"\nroute = "{route}"\n'
+            "settle_s = 0.2\npoll_interval_s = 0.2\n",
+            encoding="utf-8",
+        )
+
+    def start(self) -> None:
+        """The daemon, which starts its gateway."""
+        with (self.bench.root / "log").open("ab") as log:
+            self.daemon = subprocess.Popen(
+                self.bench.command("run", "--config", self.config),
+                env=self.cluster.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def drop(self, count: int) -> None:
+        """So many pictures, each another."""
+        for _ in range(count):
+            self.pictures += 1
+            draft = self.bench.root / "draft.jpg"
+            picture(self.pictures, width=360 + self.pictures).save(draft, quality=90)
+            draft.rename(self.bench.input / f"{self.pictures:05}.jpg")
+
+    def results(self) -> int:
+        """How many there are."""
+        return len(list(self.bench.output.glob("*.png")))
+
+    def gateway(self) -> int:
+        """Its process id."""
+        status = json.loads((self.state / "cluster/status.json").read_text("utf-8"))
+        pid: int = status["pid"]
+        return pid
+
+    def sent(self) -> int:
+        """How many pictures were sent."""
+        logs = (self.state / "cluster/sent").glob("*.jsonl")
+        return sum(path.read_text("utf-8").count("\n") for path in logs)
+
+    def rows(self) -> list[tuple[str, int]]:
+        """State and attempts of each job."""
+        with closing(
+            sqlite3.connect(f"{(self.state / 'journal.sqlite').as_uri()}?mode=ro", uri=True)
+        ) as opened:
+            return opened.execute("SELECT state, attempts FROM job").fetchall()
+
+    def end(self) -> None:
+        """The daemon, in order."""
+        if self.daemon is not None:
+            self.daemon.terminate()
+            self.daemon.wait(60)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> str:
+    """Wait for it; what is wrong, if it does not come."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > end_s:
+            return f"waited in vain for {what}"
+        time.sleep(0.1)
+    return ""
+
+
+def running(process: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes]:
+    """A process that was started."""
+    if process is None:
+        raise RuntimeError("it was not started")
+    return process
+
+
+def kill_worker(studio: Studio) -> None:
+    """A machine loses its power, and comes back."""
+    studio.cluster.kill_worker()
+    studio.cluster.start_worker()
+
+
+def stop_worker(studio: Studio) -> None:
+    """A machine hangs for longer than the scheduler waits."""
+    pid = running(studio.cluster.worker).pid
+    os.killpg(pid, signal.SIGSTOP)
+    time.sleep(STOPPED_S)
+    os.killpg(pid, signal.SIGCONT)
+
+
+def kill_slot(studio: Studio) -> None:
+    """The process that cuts dies."""
+    pid = running(studio.cluster.worker).pid
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text(encoding="ascii").split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+
+
+def kill_scheduler(studio: Studio) -> None:
+    """The scheduler dies, and is started anew."""
+    scheduler = running(studio.cluster.scheduler)
+    os.killpg(scheduler.pid, signal.SIGKILL)
+    scheduler.wait(20)
+    time.sleep(2)
+    studio.cluster.start_scheduler()
+
+
+def kill_gateway(studio: Studio) -> None:
+    """Its companion starts another."""
+    os.kill(studio.gateway(), signal.SIGKILL)
+
+
+def kill_daemon(studio: Studio) -> None:
+    """And all that it has started; the next start takes over."""
+    daemon = running(studio.daemon)
+    daemon.kill()
+    daemon.wait(20)
+    studio.start()
+
+
+FAULTS: Final = (kill_worker, kill_slot, kill_gateway, kill_daemon, kill_scheduler, stop_worker)
+COSTS_AN_ATTEMPT: Final = frozenset({kill_slot})
+"""As here: a worker that dies over a picture counts."""
+
+
+def row(studio: Studio, fault: Callable[[Studio], None], pictures: int, moments: random.Random) -> list[str]:
+    """One fault, with pictures in hand; what went wrong."""
+    before = studio.sent()
+    studio.drop(pictures)
+    if wrong := wait_for(lambda: studio.sent() > before, "a picture that was sent"):
+        return [wrong]
+    time.sleep(moments.uniform(0, 1.0))
+    began_s = time.monotonic()
+    fault(studio)
+    wrong = wait_for(lambda: studio.results() == studio.pictures, f"all results after {fault.__name__}")
+    note(
+        f"{fault.__name__}: {studio.results()} of {studio.pictures}, {time.monotonic() - began_s:.1f} s after it"
+    )
+    return [wrong] if wrong else []
+
+
+def campaign(root: Path, pictures: int, rounds: int) -> Figures:
+    """All faults, one after the other."""
+    moments = random.Random(SEED)
+    data = small_models.data_directory(root / "data")
+    environment = bench_in(root / "cluster").environment
+    environment |= {"XDG_DATA_HOME": str(data), "CUTOUTD_MODEL__NAME": "darkness"}
+    violations: list[str] = []
+    with Cluster(root / "cluster", environment) as cluster:
+        cluster.start()
+        cluster.wait_for_worker()
+        studio = Studio(root / "studio", cluster, "cluster")
+        studio.start()
+        try:
+            for _ in range(rounds):
+                for fault in FAULTS:
+                    violations += row(studio, fault, pictures, moments)
+        finally:
+            studio.end()
+        states = studio.rows()
+        done = sum(state == "done" for state, _ in states)
+        attempts = sum(count for _, count in states)
+        if len(states) != studio.pictures or done != studio.pictures:
+            violations.append(f"{studio.pictures} sources, {len(states)} jobs, {done} done")
+        if attempts > rounds * len(COSTS_AN_ATTEMPT):
+            violations.append(f"{attempts} attempts were counted")
+        if left := [
+            *(studio.state / "cluster/outbox").glob("*.json"),
+            *(studio.state / "cluster/inbox").iterdir(),
+        ]:
+            violations.append(f"{len(left)} files are left in the box")
+    return Figures(
+        campaign="cluster",
+        promise=PROMISE,
+        counts={
+            "faults": rounds * len(FAULTS),
+            "pictures": studio.pictures,
+            "sent": studio.sent(),
+            "attempts": attempts,
+            "seed": SEED,
+        },
+        violations=tuple(violations),
+    )
+
+
+def main() -> int:
+    """Run it, and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=1)
+    chosen = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="torture-cluster-"))
+    figures = campaign(root, chosen.pictures, chosen.rounds)
+    if figures.violations:
+        note(f"left for looking: {root}")
+    else:
+        shutil.rmtree(root, ignore_errors=True)
+    return report(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
