@@ -104,6 +104,7 @@ def test_what_is_wrong_about_an_upload_is_told(api: Serving) -> None:
     body = picture(2)
     assert api.ask("POST", UPLOADS, None, {"Upload-Length": "5"})[0] == 412
     assert api.ask("POST", UPLOADS, None, TUS)[0] == 400
+    assert api.ask("POST", UPLOADS, None, {**TUS, "Upload-Length": "0"})[1]["code"] == "empty"
     assert api.ask("POST", UPLOADS, None, {**TUS, "Upload-Length": str(1 << 40)})[0] == 413
     assert api.ask("POST", UPLOADS, None, {**TUS, "Upload-Length": "5", "Upload-Metadata": "a ?"})[0] == 400
     wrong = base64.b64encode(b'{"format": "bmp"}').decode()

@@ -133,7 +133,11 @@ def api(address: str | None) -> Line:
     """
     if address is None:
         return (("The API is not served; `cutoutd run` serves it, or `cutoutd serve`.", _FAINT),)
-    return (("The API: ", _STRONG), (address, _GOOD), (" (`cutoutd serve keys` says who may ask)", _FAINT))
+    return (
+        ("The API: ", _STRONG),
+        (address, _GOOD),
+        (" (`cutoutd serve keys list` says who may ask)", _FAINT),
+    )
 
 
 def webhooks(said: Mapping[str, Any]) -> Iterator[Line]:

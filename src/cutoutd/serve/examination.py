@@ -51,4 +51,4 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         seen = f"the folders of these keys are not in the configuration any more: {', '.join(lost)}"
         yield note(CHECK, seen, "`cutoutd serve keys revoke NAME` removes a key.")
     else:
-        yield ok(CHECK, f"{len(keys)} keys: {', '.join(f'{key.name} ({key.folder})' for key in keys[:10])}")
+        yield ok(CHECK, f"keys: {', '.join(f'{key.name} ({key.folder})' for key in keys[:10])}")

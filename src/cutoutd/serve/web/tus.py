@@ -70,6 +70,8 @@ class ResumableUploads:
         """Begin one."""
         _see_version(request)
         length = _number(request, "upload-length")
+        if length == 0:
+            raise RefusalError(400, "empty", "The picture is empty.")
         said = _metadata(request.headers.get("upload-metadata", ""))
         upload = await self._pictures.begin(
             key_of(request),
