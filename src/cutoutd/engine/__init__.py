@@ -1,1 +1,1 @@
-"""Bytes in, cutout out: each step is pure. The five folders go from reading to rendering."""
+"""The cutout engine: pure functions from the bytes of a picture to the bytes of its cutout."""

@@ -1,6 +1,6 @@
 """A decoded picture, upright and in RGB: what every later step works on.
 
-A value only: this module must not decode, convert or look into metadata.
+This module must not decode, convert or parse metadata.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ Sample = TypeVar("Sample", np.uint8, np.uint16)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # arrays have no single truth value to compare by
 class Picture:
-    """A picture as it is meant to be seen.
+    """A decoded picture, as a viewer shows it.
 
     Attributes:
         rgb: uint8 (H, W, 3), C-contiguous, with the EXIF orientation applied.
         alpha: uint8 (H, W), straight, where the source had transparency of its own; else None.
-        deep: uint16 (H, W, 3), the same in 16 bits, where that was asked for and the source has more than 8; else None.
-        rounded: what was lost to bring it to 8 bits, in words for the user; empty: nothing.
-        icc: ICC profile that ``rgb`` is in; None where the source had none (then sRGB is meant).
+        deep: uint16 (H, W, 3), the same colours in 16 bits, where requested and the source has more than 8; else None.
+        rounded: message for the user about precision lost in the reduction to 8 bits; empty: none was lost.
+        icc: ICC profile of ``rgb``; None where the source had none (the colours are then sRGB).
         exif: TIFF structure without the six-byte ``Exif`` prefix, its orientation still as in the file; or None.
         xmp: UTF-8 packet, or None.
-        iptc: IIM, or None.
-        resolution: pixels to an inch, where the source says it.
-        format: of the source, such as ``JPEG``.
+        iptc: IPTC-IIM block, or None.
+        resolution: pixels per inch; None where the source does not state a resolution.
+        format: format of the source, such as ``JPEG``.
         orientation: EXIF orientation of the source, 1 to 8; already applied.
-        warnings: what was changed or lost on the way here, in words for the user.
+        warnings: messages for the user about what decoding changed or lost.
     """
 
     rgb: NDArray[np.uint8]

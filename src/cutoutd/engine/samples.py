@@ -23,12 +23,12 @@ class Samples:
         mode: Pillow's name of what a strip's samples mean, always 8 bits each (or ``1``, or a palette's).
         width, height: pixels.
         transparent: a strip converted to RGBA has an alpha that means something.
-        strip: rows from the first to before the second, as an image of that mode.
-        warnings: what was lost besides.
-        rounded: what was lost to bring its samples to 8 bits; empty: nothing.
+        strip: image of ``mode`` with the rows from the first argument (inclusive) to the second (exclusive).
+        warnings: messages about other losses.
+        rounded: message about precision lost in the reduction to 8 bits; empty: none was lost.
         wide: rows from the first to before the second in 16 bits, uint16 (rows, width) grey or (rows, width, channels)
             of the mode; None where the file has no more than 8, or they cannot be had.
-        rgb: all of it, uint8 (height, width, 3), where a decoder gives it so and the mode is RGB; None elsewhere.
+        rgb: the whole picture, uint8 (height, width, 3), where the mode is RGB and the decoder gives an array; else None.
     """
 
     mode: str

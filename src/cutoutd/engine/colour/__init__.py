@@ -1,1 +1,1 @@
-"""What colours mean: ICC profiles, code points, and the conversion to RGB."""
+"""Colour spaces: ICC profiles, code points (ITU-T H.273), and the conversion to RGB."""

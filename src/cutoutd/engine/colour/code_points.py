@@ -1,4 +1,4 @@
-"""Colours that are described by code points (ITU-T H.273), as PNG (cICP), HEIC and AVIF (nclx) do.
+"""Colour spaces given by code points (ITU-T H.273), as in PNG (cICP), HEIC and AVIF (nclx).
 
 Colours that a screen could be sent become a profile of the same meaning; light beyond white (HDR) is brought into the
 range of sRGB, since a cutout in 8 bits cannot hold it. This module must not read files.
@@ -70,7 +70,7 @@ _NARROW: Final = (16 / 256, 235 / 256)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodePoints:
-    """What samples mean, by ITU-T H.273.
+    """A colour space by the code points of ITU-T H.273.
 
     Attributes:
         primaries, transfer: the code points.
@@ -83,24 +83,24 @@ class CodePoints:
 
     @property
     def is_hdr(self) -> bool:
-        """Whether the samples have to go through `narrowed`: their curve is none that a screen would be sent."""
+        """Whether the transfer function is HDR (PQ or HLG), so that the samples must go through `narrowed`."""
         return self.transfer in (_PQ, _HLG)
 
     @property
     def is_default(self) -> bool:
-        """Whether it says no more than what encoders write where nobody told them anything."""
+        """Whether these are the code points that encoders write by default."""
         return self.primaries in (_BT709, _UNSPECIFIED) and self.transfer in (_BT709, _UNSPECIFIED, 13)
 
 
 class UnknownColoursError(ValueError):
-    """No colours are known by these code points."""
+    """The code points are reserved, or have no ICC profile."""
 
 
 def profile(found: CodePoints) -> bytes | None:
-    """The ICC profile that says the same; None for sRGB.
+    """Return the ICC profile of the same colour space; None for sRGB.
 
     Raises:
-        UnknownColoursError: they are reserved, or have no profile.
+        UnknownColoursError: the code points are reserved, or have no profile.
     """
     if found.primaries not in _PRIMARIES or found.transfer not in _CURVES:
         raise UnknownColoursError(f"{found.primaries}/{found.transfer}")
@@ -111,7 +111,7 @@ def profile(found: CodePoints) -> bytes | None:
 
 
 def narrowed(loaded: Samples, found: CodePoints) -> Samples:
-    """HDR samples, brought into sRGB.
+    """Convert HDR samples to sRGB.
 
     Args:
         loaded: grey or RGB samples, or a palette's.
@@ -122,7 +122,7 @@ def narrowed(loaded: Samples, found: CodePoints) -> Samples:
 
 
 def expanded(loaded: Samples) -> Samples:
-    """Samples of narrow range, spread over the whole one; of 8 bits."""
+    """Return 8-bit samples of narrow range, stretched to full range."""
     levels = 256 if loaded.wide is None else 65536
     table = np.rint(_signals(levels, is_narrow=True) * 255).astype(np.uint8)
     return _mapped(loaded, lambda rgb: table[rgb], EXPANDED)
@@ -131,7 +131,7 @@ def expanded(loaded: Samples) -> Samples:
 def _mapped(
     loaded: Samples, convert: Callable[[NDArray[np.integer[Any]]], NDArray[np.uint8]], warning: str
 ) -> Samples:
-    """The samples with other colours: RGB of 8 bits, made of all the bits that there are."""
+    """Return the samples with converted colours: 8-bit RGB, computed from all bits of the source."""
 
     def strip(top: int, bottom: int) -> Image.Image:
         rgb, alpha = _rgb_and_alpha(loaded, top, bottom)
@@ -152,7 +152,7 @@ def _mapped(
 def _rgb_and_alpha(
     loaded: Samples, top: int, bottom: int
 ) -> tuple[NDArray[np.integer[Any]], NDArray[np.uint8] | None]:
-    """Rows of it as RGB, of 8 or 16 bits, and as alpha of 8."""
+    """Return rows as RGB of 8 or 16 bits, and their alpha of 8 bits."""
     if loaded.wide is None:
         pixels = np.asarray(loaded.strip(top, bottom).convert("RGBA" if loaded.transparent else "RGB"))
         return pixels[..., :3], pixels[..., 3] if loaded.transparent else None
@@ -166,14 +166,14 @@ def _rgb_and_alpha(
 
 
 def to_srgb(found: CodePoints, levels: int) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.uint8]]:
-    """How such samples become sRGB.
+    """Return a function that converts samples of a colour space to sRGB.
 
     Args:
         found: what they mean.
-        levels: how many values a sample can have.
+        levels: number of values that a sample can have.
 
     Returns:
-        From (h, w, 3) samples to uint8 (h, w, 3).
+        Function from (h, w, 3) samples to uint8 (h, w, 3).
     """
     light = _light(found.transfer, _signals(levels, is_narrow=found.is_narrow)).astype(np.float32)
     from_xyz = np.linalg.inv(icc_build.to_xyz(icc_build.SRGB))
@@ -189,18 +189,18 @@ def to_srgb(found: CodePoints, levels: int) -> Callable[[NDArray[np.integer[Any]
 
 
 def encoded(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Linear light, 1 at white, in the curve of sRGB (IEC 61966-2-1)."""
+    """Return linear light (1 at white) encoded with the sRGB transfer function (IEC 61966-2-1)."""
     steps = np.clip(linear * np.float32(_STEPS - 1), 0, _STEPS - 1).astype(np.uint16)
     return np.asarray(_CURVE[steps], np.uint8)
 
 
 def encoded_deep(linear: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """As `encoded`, in 16 bits: slower, for tables."""
+    """Return the same as `encoded` in 16 bits: slower, for look-up tables."""
     return np.asarray(np.rint(_signal(np.clip(linear, 0, 1)) * 65535), np.uint16)
 
 
 def decoded(values: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The linear light of sRGB values, 1 at white."""
+    """Return the linear light of sRGB values, 1 at white."""
     return _INVERSE[values]
 
 
@@ -209,7 +209,7 @@ def _primaries(code: int) -> icc_build.Chromaticities:
 
 
 def _signals(levels: int, *, is_narrow: bool) -> NDArray[np.float64]:
-    """What each value of a sample stands for, from black (0) to the largest (1)."""
+    """Return the signal level of each sample value, from 0 (black) to 1 (maximum)."""
     if not is_narrow:
         return np.linspace(0, 1, levels)
     black, white = (share * levels for share in _NARROW)
@@ -217,7 +217,7 @@ def _signals(levels: int, *, is_narrow: bool) -> NDArray[np.float64]:
 
 
 def _light(transfer: int, signal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Light by signal, 1 at reference white."""
+    """Return linear light for signal levels, 1 at reference white."""
     if transfer == _PQ:
         power = signal ** (1 / 78.84375)
         nits = 10000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (

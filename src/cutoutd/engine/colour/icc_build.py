@@ -1,6 +1,6 @@
-"""ICC profiles of our own making, for pictures that say what their colours mean in another way.
+"""Build ICC profiles for pictures that state their colour space in another way.
 
-The same request gives the same bytes, always. It must not look at pictures.
+Equal arguments give equal bytes. This module must not read pictures.
 
 A PNG or TIFF may name any primaries and any exponent, and code points name many pairs of primaries and curve. Ready
 profiles as data would serve the common few of them and leave the others to this module, so it makes all of them.
@@ -54,12 +54,12 @@ def to_xyz(space: Chromaticities) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)  # a file may give any numbers
 def profile(space: Chromaticities, name: str, curve: Curve = SRGB_CURVE) -> bytes:
-    """A display profile with these primaries and this curve.
+    """Build a display profile with these primaries and this curve.
 
     Args:
         space: the primaries and white.
-        name: as programs show it, ASCII.
-        curve: of all three channels.
+        name: description that programs show, ASCII.
+        curve: tone curve of all three channels.
     """
     matrix = to_xyz(space)
     cone = _BRADFORD @ np.stack((matrix.sum(axis=1), _D50), axis=1)
@@ -78,7 +78,7 @@ def profile(space: Chromaticities, name: str, curve: Curve = SRGB_CURVE) -> byte
 
 
 def _assembled(tags: list[tuple[bytes, bytes]]) -> bytes:
-    """Header, table and contents; equal contents are stored once."""
+    """Return header, tag table and tag data; equal tag data is stored once."""
     at, table, body = 128 + 4 + 12 * len(tags), b"", b""
     places: dict[bytes, int] = {}
     for kind, content in tags:
@@ -92,7 +92,7 @@ def _assembled(tags: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _fixed(values: NDArray[np.float64] | tuple[float, ...]) -> bytes:
-    """Numbers of 16 bits before and after the point."""
+    """Encode numbers as s15Fixed16."""
     return b"".join(struct.pack(">i", round(float(value) * 65536)) for value in values)
 
 

@@ -51,7 +51,7 @@ _LAB: Final = b"Lab "
 
 
 def srgb() -> bytes:
-    """An sRGB profile, always the same bytes."""
+    """Return an sRGB profile; its bytes are always the same."""
     from PIL import ImageCms  # noqa: PLC0415 -- few pictures need it
 
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -60,24 +60,24 @@ def srgb() -> bytes:
 
 
 class UnusableProfileError(ValueError):
-    """A profile that looks like one, and that no conversion can be made of."""
+    """The ICC profile parses, but no transform can be built from it."""
 
 
 @lru_cache(maxsize=4)  # the pictures of a folder mostly come from one camera
 def between(
     source: bytes | None, target: bytes | None
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
-    """How colours are brought from one profile to another.
+    """Return the transform from one profile to another.
 
     Args:
         source: ICC profile of RGB colours; None: sRGB.
-        target: likewise.
+        target: ICC profile of RGB colours; None: sRGB.
 
     Returns:
-        A function from uint8 (h, w, 3) to the same shape; None where nothing is to be done, as they mean the same.
+        A function from uint8 (h, w, 3) to the same shape; None where both profiles describe the same colours.
 
     Raises:
-        UnusableProfileError: one of them cannot be used.
+        UnusableProfileError: no transform can be built from one of the profiles.
     """
     if source == target:
         return None
@@ -92,11 +92,11 @@ def between(
 
 
 def as_srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
-    """A picture as models learned to see them: what a wide gamut or another curve makes of the numbers is undone.
+    """Convert a picture to sRGB, the colour space that models are trained on.
 
     Args:
         rgb: uint8 (h, w, 3).
-        icc: its profile; None: sRGB.
+        icc: profile of the picture; None: sRGB.
 
     Returns:
         The same shape; the very same array where nothing is to be done, or its profile cannot be used: colours a little
@@ -116,7 +116,7 @@ def as_srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
 
 
 def colour(rgb: tuple[int, int, int], target: bytes | None) -> tuple[int, int, int]:
-    """An sRGB colour in the colours of a profile; as it is, where that cannot be used."""
+    """Convert an sRGB colour to a profile; the colour itself where the profile is unusable."""
     try:
         convert = between(None, target)
     except UnusableProfileError:
@@ -128,21 +128,21 @@ def colour(rgb: tuple[int, int, int], target: bytes | None) -> tuple[int, int, i
 
 
 def _samples() -> NDArray[np.uint8]:
-    """Colours from all over the cube, uint8 (1, 729, 3)."""
+    """Return colours evenly spaced in the RGB cube, uint8 (1, 729, 3)."""
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     return np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Conversion:
-    """How strips become RGB.
+    """The conversion of strips to RGB.
 
     Attributes:
         pixels: from a strip to uint8 (h, w, 3), or (h, w, 4) with straight alpha where the picture is
             transparent.
-        icc: the profile the result is in; None for sRGB.
+        icc: profile of the result; None for sRGB.
         warnings: what was changed or dropped.
-        is_plain: values stay what they are; grey ones are only repeated.
+        is_plain: values do not change; grey values are only repeated.
     """
 
     pixels: Callable[[Image.Image], NDArray[np.uint8]]
@@ -156,7 +156,7 @@ def conversion(samples: Samples, icc: bytes | None) -> Conversion:
 
     Args:
         samples: the loaded picture.
-        icc: the profile it came with.
+        icc: embedded profile of the picture.
     """
     space = _SPACE_BY_MODE.get(samples.mode, _RGB)
     profile, problem = usable(icc, samples.mode)
@@ -188,10 +188,10 @@ def has_space_of_its_own(mode: str) -> bool:
 
 
 def usable(icc: bytes | None, mode: str) -> tuple[bytes | None, str | None]:
-    """The profile if it can describe such a picture, else the reason why it is dropped.
+    """Return the profile if it fits the mode of the picture, else the reason why it is dropped.
 
     Args:
-        icc: as it came; None: there is none.
+        icc: embedded profile; None: there is none.
         mode: Pillow's name for the picture's samples.
     """
     space = _SPACE_BY_MODE.get(mode, _RGB)
@@ -209,7 +209,7 @@ def usable(icc: bytes | None, mode: str) -> tuple[bytes | None, str | None]:
 
 
 def _to_srgb(profile: bytes | None, space: bytes) -> ImageCms.ImageCmsTransform | None:
-    """From CMYK, Lab or grey to sRGB; None without a usable profile, which Lab alone does not need."""
+    """Return the transform from CMYK, Lab or grey to sRGB; None without a usable profile (Lab needs none)."""
     modes = {b"GRAY": "L", b"CMYK": "CMYK", _LAB: "LAB"}
     if profile is None and space != _LAB:
         return None
@@ -220,15 +220,15 @@ def _to_srgb(profile: bytes | None, space: bytes) -> ImageCms.ImageCmsTransform 
 
 
 def _transform(source: bytes | None, target: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    """To RGB as photo editors do it: relative colorimetric, with black point compensation.
+    """Build a transform to RGB: relative colorimetric, with black point compensation.
 
     Args:
-        source: profile; None: Lab.
+        source: ICC profile; None: Lab.
         target: profile of RGB colours.
         mode: Pillow's name for the source's samples.
 
     Raises:
-        UnusableProfileError: no conversion can be made of one of them.
+        UnusableProfileError: no transform can be built from one of the profiles.
     """
     from PIL import ImageCms  # noqa: PLC0415 -- few pictures need it
 

@@ -1,1 +1,1 @@
-"""Files as bytes: PNG, TIFF, JPEG, ISOBMFF, and the metadata in them. No pixel is decoded here."""
+"""Container formats (PNG, TIFF, JPEG, ISOBMFF) and their metadata, as bytes. No pixel is decoded here."""

@@ -1,6 +1,6 @@
-"""EXIF as bytes: reading a few values and taking things out in place, everything else left as it was.
+"""Read and edit EXIF blocks in place; bytes that are not edited stay as they are.
 
-Editing in place, rather than parsing and writing anew as Pillow does, keeps what nobody understands (maker notes hold offsets
+Editing in place, rather than parsing and writing anew as Pillow does, keeps opaque data (maker notes hold offsets
 from the block's start) and cannot invent values. This module must not decide what is taken out.
 
 The layout is TIFF 6.0, section 2; the tags are those of CIPA DC-008 (Exif 2.32).
@@ -65,7 +65,7 @@ _LAST_ORIENTATION: Final = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IfdEntry:
-    """An entry that is to be written: its value as bytes in the block's order."""
+    """An IFD entry to write: its value as bytes in the byte order of the block."""
 
     tag: int
     kind: int
@@ -80,7 +80,7 @@ class ExifBlock(TiffStructure):
         data: with or without the six-byte ``Exif`` prefix.
 
     Raises:
-        MalformedError: it is no EXIF, or its directories point outside it. Every method may raise it.
+        MalformedError: the data is not EXIF, or a directory points outside it. Every method may raise it.
     """
 
     _data: bytearray
@@ -94,13 +94,13 @@ class ExifBlock(TiffStructure):
         return cls(EMPTY)
 
     def __bytes__(self) -> bytes:
-        """The block without prefix, and without the zeros that what was taken out has left at its end."""
+        """Return the block without prefix, and without the trailing zeros of removed values."""
         used = max((end for ifd in self._directories() for end in self._ends(ifd)), default=0)
         return bytes(self._data[: max(used, len(self._data.rstrip(b"\x00")))])
 
     @property
     def orientation(self) -> int:
-        """1 to 8; 1 where it is missing or makes no sense."""
+        """The orientation, 1 to 8; 1 where it is missing or invalid."""
         entry = self.find(self.root, ORIENTATION)
         if entry is None or entry.kind not in UNSIGNED or entry.value_bytes > INLINE_BYTES:
             return _UPRIGHT
@@ -131,12 +131,12 @@ class ExifBlock(TiffStructure):
         self._data += b"".join(entry for _, entry in sorted(entries.items())) + link
 
     def _end(self) -> int:
-        """Where the next value goes: offsets are even."""
+        """Return the offset of the next value, which must be even."""
         self._data += bytes(len(self._data) % 2)
         return len(self._data)
 
     def set_upright(self) -> None:
-        """Make the orientation 1, if there is one."""
+        """Set the orientation to 1, where the block has one."""
         entry = self.find(self.root, ORIENTATION)
         if entry is None:
             return
@@ -146,7 +146,7 @@ class ExifBlock(TiffStructure):
             self.remove(self.root, ORIENTATION)
 
     def set_size(self, width: int, height: int) -> None:
-        """Make the size in pixels that it tells, if it does, another one."""
+        """Set the size in pixels, where the block states a size."""
         camera = self.directory(EXIF_IFD)
         if camera is None:
             return
@@ -166,7 +166,7 @@ class ExifBlock(TiffStructure):
 
     @property
     def colour_space(self) -> int | None:
-        """ColorSpace, such as `SRGB`; None where it is not said."""
+        """The ColorSpace value, such as `SRGB`; None where it is missing."""
         entry = self._of_camera(_COLOUR_SPACE)
         return self._short(entry)
 
@@ -180,25 +180,25 @@ class ExifBlock(TiffStructure):
 
     @property
     def gamma(self) -> float | None:
-        """The exponent from values to light, where it is said."""
+        """The exponent from values to light; None where it is missing."""
         found = self._rationals(self._of_camera(_GAMMA), 1)
         return None if found is None else found[0]
 
     @property
     def white_point(self) -> tuple[float, float] | None:
-        """Its x and y, where they are said."""
+        """The x and y of the white point; None where they are missing."""
         found = self._rationals(self.find(self.root, WHITE_POINT), 2)
         return None if found is None else (found[0], found[1])
 
     @property
     def primaries(self) -> tuple[float, ...] | None:
-        """The x and y of red, green and blue, where they are said."""
+        """The x and y of red, green and blue; None where they are missing."""
         return self._rationals(self.find(self.root, PRIMARIES), 6)
 
     def set_colour_space(self, space: int) -> None:
-        """Make the colour space that it tells, if it does, another one: `SRGB` or `UNCALIBRATED`.
+        """Set the colour space to `SRGB` or `UNCALIBRATED`, where the block states one.
 
-        As sRGB, an index that says something else becomes that of sRGB, and gamma, white and primaries go.
+        `SRGB` also sets a different interoperability index to that of sRGB, and removes gamma, white point and primaries.
         """
         entry = self._of_camera(_COLOUR_SPACE)
         if entry is not None and self._short(entry) is not None:
@@ -223,7 +223,7 @@ class ExifBlock(TiffStructure):
         return None if pointer is None else self.find(self.number("I", pointer.value_at), _INTEROP_INDEX)
 
     def sound_entries(self) -> Iterator[tuple[int, bytes]]:
-        """Tag and bytes of each entry of the first directory whose value is there, as they stand in it."""
+        """Yield tag and raw bytes of each entry of the first directory whose value lies inside the block."""
         for entry in self.entries(self.root):
             is_there = entry.value_bytes > 0 and entry.value_at + entry.value_bytes <= len(self._data)
             if not is_there or entry.at + ENTRY_BYTES > len(self._data):
@@ -233,14 +233,14 @@ class ExifBlock(TiffStructure):
             yield entry.tag, bytes(self._data[entry.at : entry.at + ENTRY_BYTES])
 
     def _is_inside(self, ifd: int) -> bool:
-        """Whether a directory that should begin there ends before the block does."""
+        """Whether a directory at this offset lies inside the block."""
         if ifd + 2 > len(self._data):
             return False
         return ifd + 2 + self.number("H", ifd) * ENTRY_BYTES <= len(self._data)
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing."""
+        """Whether the block has no entries."""
         return self.number("H", self.root) == 0
 
     def has(self, ifd: int, tag: int) -> bool:
@@ -248,12 +248,12 @@ class ExifBlock(TiffStructure):
         return self.find(ifd, tag) is not None
 
     def directory(self, tag: int) -> int | None:
-        """Where the sub-directory of this tag begins, or None."""
+        """Return the offset of the sub-directory of this tag, or None."""
         entry = self.find(self.root, tag)
         return None if entry is None else self.number("I", entry.value_at)
 
     def remove(self, ifd: int, tag: int) -> None:
-        """Take an entry out of the directory at ``ifd`` and overwrite its value with zeros."""
+        """Remove an entry from the directory at ``ifd`` and overwrite its value with zeros."""
         while (entry := self.find(ifd, tag)) is not None:
             count = self.number("H", ifd)
             self._wipe(entry)
@@ -263,7 +263,7 @@ class ExifBlock(TiffStructure):
             struct.pack_into(f"{self.order}H", self._data, ifd, count - 1)
 
     def remove_directory(self, ifd: int, tag: int) -> None:
-        """Take a sub-directory out, with all its values, and the entry in ``ifd`` that points to it."""
+        """Remove a sub-directory with all its values, and the entry in ``ifd`` that points to it."""
         entry = self.find(ifd, tag)
         if entry is None:
             return
@@ -271,7 +271,7 @@ class ExifBlock(TiffStructure):
         self.remove(ifd, tag)
 
     def remove_thumbnail(self) -> None:
-        """Take the second directory out, with the small picture it describes."""
+        """Remove the second directory (IFD1) and its thumbnail."""
         link = self.root + 2 + self.number("H", self.root) * ENTRY_BYTES
         if link + INLINE_BYTES > len(self._data):
             return  # some writers leave the link out where nothing follows
@@ -315,7 +315,7 @@ class ExifBlock(TiffStructure):
 
 
 def edited(exif: bytes, change: Callable[[ExifBlock], None]) -> bytes:
-    """EXIF after a change; as it is, where it is malformed."""
+    """Return EXIF after an edit; unchanged where it is malformed."""
     try:
         block = ExifBlock(exif)
         change(block)

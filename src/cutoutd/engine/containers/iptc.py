@@ -1,6 +1,6 @@
-"""IPTC's older metadata (IIM), as press agencies and photo editors write it: out of a file, and into one.
+"""Read and write IPTC-IIM metadata.
 
-It must not decide what is kept.
+This module must not decide what is kept.
 
 IPTC-NAA Information Interchange Model 4.2; Photoshop File Formats Specification, "Image resource blocks"; which XMP
 property each dataset stands for: IPTC Photo Metadata Standard 2023, part II.
@@ -55,11 +55,11 @@ _PHOTOSHOP: Final = b"Photoshop 3.0\x00"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset:
-    """One value.
+    """One IIM dataset.
 
     Attributes:
         key: record and number.
-        value: as it stands there.
+        value: raw bytes.
     """
 
     key: tuple[int, int]
@@ -67,10 +67,10 @@ class Dataset:
 
 
 def datasets(data: bytes) -> list[Dataset]:
-    """All values up to one that is damaged.
+    """Return all datasets up to the first damaged one.
 
     Args:
-        data: IIM, without what is around it.
+        data: IIM, without its container.
     """
     found, at = [], 0
     while at + 5 <= len(data) and data[at] == _TAG:
@@ -83,7 +83,7 @@ def datasets(data: bytes) -> list[Dataset]:
 
 
 def written(values: Iterable[Dataset]) -> bytes:
-    """The same as bytes, in the order of records."""
+    """Encode datasets, in the order of records."""
     return b"".join(
         struct.pack(">BBBH", _TAG, *one.key, len(one.value)) + one.value
         for one in sorted(values, key=lambda one: one.key)
@@ -91,10 +91,10 @@ def written(values: Iterable[Dataset]) -> bytes:
 
 
 def rights_of(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
-    """What of it is about rights, and names of what is not.
+    """Return the datasets about rights, and the names of the others.
 
     Returns:
-        None where nothing of it is.
+        None where no dataset is about rights.
     """
     values = datasets(data)
     left = [one for one in values if one.key in RIGHTS]
@@ -105,7 +105,7 @@ def rights_of(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
 
 
 def texts(data: bytes) -> Iterator[tuple[tuple[int, int], str]]:
-    """The values about rights, as text."""
+    """Return the values about rights, as text."""
     values = datasets(data)
     is_utf8 = any(one.key == (1, 90) and one.value == _UTF8 for one in values)
     for one in values:
@@ -114,7 +114,7 @@ def texts(data: bytes) -> Iterator[tuple[tuple[int, int], str]]:
 
 
 def in_resources(data: bytes) -> bytes | None:
-    """The IIM inside Photoshop's resource blocks; None where there is none."""
+    """Return the IIM inside Photoshop's resource blocks; None where there is none."""
     at = data.find(_RESOURCE)
     while at >= 0 and data[at : at + 4] == _RESOURCE and at + 12 <= len(data):
         (kind,) = struct.unpack_from(">H", data, at + 4)
@@ -131,14 +131,14 @@ def in_resources(data: bytes) -> bytes | None:
 
 
 def segment(data: bytes) -> bytes:
-    """The whole APP13 segment of a JPEG with this IIM; empty where it does not fit into one."""
+    """Return the whole APP13 segment of a JPEG with this IIM; empty where the IIM does not fit into one segment."""
     resource = _RESOURCE + struct.pack(">HHI", IIM_RESOURCE, 0, len(data)) + data + bytes(len(data) % 2)
     content = _PHOTOSHOP + resource
     return b"" if len(content) + 2 > 0xFFFF else struct.pack(">HH", 0xFFED, len(content) + 2) + content  # noqa: PLR2004 -- of 16 bits
 
 
 def _text(value: bytes, *, is_utf8: bool) -> str:
-    """Many writers say nothing and mean UTF-8, others Latin-1."""
+    """Decode a value: writers that declare no character set use UTF-8 or Latin-1."""
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""What the boxes of a HEIC or AVIF file say: where the coded pictures lie, how they are turned, what colours mean.
+"""Parse the boxes of a HEIC or AVIF file: positions of the coded pictures, rotation, colour space.
 
-The decoders read all of this too, but do not tell it. This module must not decode; what it cannot follow it
-leaves to them.
+The decoders do not expose these. This module must not decode; boxes that it cannot parse are left to
+the decoders.
 
 ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (HEIF).
 """
@@ -42,11 +42,11 @@ class Still:
     """A file's picture items.
 
     Attributes:
-        primary: the number of the picture that is meant to be seen.
-        garbled: the name or type of an item is no text.
+        primary: item number of the primary picture.
+        garbled: the name or type of an item is not text.
         kinds: each item's type by its number, such as ``hvc1`` or ``grid``.
-        spans: where the data of each item lies.
-        properties: of the primary picture, in the order in which they apply.
+        spans: position of the data of each item.
+        properties: properties of the primary picture, in the order in which they apply.
         boxes: content of the boxes with all properties (``iprp``) and with derived pictures (``idat``), where there are any.
     """
 
@@ -59,7 +59,7 @@ class Still:
 
     @property
     def nclx(self) -> CodePoints | None:
-        """What the primary picture's colours mean, where that is said by code points."""
+        """The code points of the primary picture (``nclx``); None where there are none."""
         for kind, content in self.properties:
             if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 4 + 2 + 2:
                 primaries, transfer = struct.unpack_from(">HH", content, 4)
@@ -76,7 +76,7 @@ class Still:
 
 
 def still(data: bytes) -> Still:
-    """Read the picture items of a file; whatever is malformed is left out.
+    """Read the picture items of a file; malformed boxes are left out.
 
     Args:
         data: the whole file.
@@ -93,7 +93,7 @@ def still(data: bytes) -> Still:
 
 
 def refuse_holes(data: bytes) -> None:
-    """Refuse a file whose picture data is not all there.
+    """Refuse a file whose picture data is incomplete.
 
     A program that reserves the whole file before it writes leaves zeros, which a decoder may take for a picture.
 
@@ -101,7 +101,7 @@ def refuse_holes(data: bytes) -> None:
         data: the whole file.
 
     Raises:
-        PictureError: it was not written to its end, or is damaged.
+        PictureError: the file is incomplete or damaged.
     """
     found = still(data)
     left = 2 * len(data)
@@ -137,7 +137,7 @@ def jp2_profile(data: bytes) -> bytes | None:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, Span]]:
-    """The boxes between two places, and where the content of each lies."""
+    """Yield the boxes between two offsets, with the position of their content."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:
             return
@@ -215,7 +215,7 @@ def _number(data: bytes, at: int, size: int) -> tuple[int, int]:
 
 
 def _properties(found: Still, data: bytes, at: int, stop: int) -> None:
-    """Of the primary picture; its number comes before, as the specification recommends and all writers do."""
+    """Read the properties of the primary picture; its number comes first, as the specification recommends and all writers do."""
     parts = dict(_boxes(data, at, stop))
     shared = [(kind, data[begin:end]) for kind, (begin, end) in _boxes(data, *parts.get(b"ipco", (0, 0)))]
     at, stop = parts.get(b"ipma", (0, 0))

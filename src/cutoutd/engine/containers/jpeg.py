@@ -1,4 +1,4 @@
-"""Whether a JPEG's picture data is all there: libjpeg makes grey or noise of what is not, often without a word.
+"""Check that a JPEG's picture data is complete: libjpeg decodes missing data as grey or noise, often without a warning.
 
 A program that reserves the whole file before it writes (a download, a copy to a share), in order or not, leaves
 such a file behind while it works, and for good when it is interrupted; so does a disk that loses a block. What
@@ -41,7 +41,7 @@ _TABLE_HEAD_BYTES: Final = 17  # class and number, then how many codes there are
 
 @dataclass(slots=True)
 class _Tables:
-    """What the segments on the way said.
+    """State gathered from the segments of the header.
 
     Attributes:
         baseline: one scan holds whole blocks, by Huffman's codes.
@@ -49,7 +49,7 @@ class _Tables:
         first_symbols: of each Huffman table for AC coefficients, what the code of zeros alone means.
         used: which of these tables the scan uses.
         components: of the picture.
-        is_arithmetic: its coding does not tell where it ends.
+        is_arithmetic: the coding is arithmetic, whose data does not mark its end.
         finished: components and coefficients that came to their last bit.
     """
 
@@ -70,20 +70,20 @@ class _Tables:
 
     @property
     def zeros_are_flat(self) -> bool:
-        """Zeros alone may be an even area: the code of zeros says in every table that the block has ended."""
+        """Whether a run of zeros may be a flat area: the code of zeros is end of block in every table."""
         return not self.baseline or all(
             self.first_symbols.get(table, _END_OF_BLOCK) == _END_OF_BLOCK for table in self.used
         )
 
 
 def refuse_unfinished(data: bytes) -> None:
-    """Refuse a JPEG whose picture data is not all there.
+    """Refuse a JPEG whose picture data is incomplete.
 
     Args:
         data: the whole file.
 
     Raises:
-        PictureError: it was not written to its end, or is damaged.
+        PictureError: the file is incomplete or damaged.
     """
     tables = _Tables()
     at = _next_scan(data, 2, tables)
@@ -97,7 +97,7 @@ def refuse_unfinished(data: bytes) -> None:
 
 
 def _next_scan(data: bytes, at: int, tables: _Tables) -> int | None:
-    """Where the data of the next scan begins, going from segment to segment; None after the last one."""
+    """Return the offset of the next scan's data; None after the last scan."""
     while at + 4 <= len(data) and data[at] == _MARKER:
         kind = data[at + 1]
         if kind == _EOI:
@@ -132,7 +132,7 @@ def _learn(kind: int, content: bytes, tables: _Tables) -> None:
 
 
 def _note_scan(content: bytes, tables: _Tables) -> None:
-    """Which coefficients a scan brings to their last bit (B.2.3): from Ss to Se, where Al is 0."""
+    """Record which coefficients a scan completes (B.2.3): from Ss to Se, where Al is 0."""
     rest = content[1 + 2 * content[0] :]
     if len(rest) >= 3 and rest[2] & 0x0F == 0:  # noqa: PLR2004 -- Ss, Se, Ah and Al
         components = content[1 : 1 + 2 * content[0] : 2]
@@ -140,7 +140,7 @@ def _note_scan(content: bytes, tables: _Tables) -> None:
 
 
 def with_end_marker(data: bytes) -> bytes:
-    """A JPEG that lacks only its end marker with one; any other as it is.
+    """Add the end marker to a JPEG that lacks only this; return any other JPEG unchanged.
 
     All scans must be there, and be Huffman-coded: then the decoder tells whether the last one is whole.
 
@@ -148,7 +148,7 @@ def with_end_marker(data: bytes) -> bytes:
         data: the whole file.
 
     Raises:
-        PictureError: it is damaged.
+        PictureError: the file is damaged.
     """
     if data.endswith(_END_OF_IMAGE) or not any(data[-len(_ZEROS) :]):
         return data
@@ -163,10 +163,10 @@ def with_end_marker(data: bytes) -> bytes:
 
 
 def _end_of_scan(data: bytes, at: int, tables: _Tables) -> int:
-    """Where a scan's data ends: at the next marker that is no restart.
+    """Return the offset where a scan's data ends: the next marker other than a restart.
 
     Raises:
-        PictureError: a marker stands where it may not.
+        PictureError: a marker is in an invalid place.
     """
     due = 0
     for found in _IN_SCAN.finditer(data, at):
