@@ -58,7 +58,7 @@ def test_doctor_answers_the_four_questions_of_a_running_daemon(
     folder = bench.input.name
     assert found["standing", folder]["level"] == found["marker", folder]["level"] == "ok"
     assert str(daemon.process.pid) in found["sandbox-running", ""]["seen"]
-    assert "running beside the daemon: page (" in said.stdout
+    assert "that keep these running: page (" in said.stdout
     assert (sorted(bench.input.rglob("*")), bench.results()) == before
 
 

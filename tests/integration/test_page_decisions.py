@@ -120,7 +120,7 @@ def test_what_changes_before_the_daemon_comes_to_it_is_left_and_said(room: PageR
         room.journal.store.write("UPDATE output SET sha256 = 'other'")
     daemon(room).look()
     assert decision(room, a) == ""
-    assert "replaced by another one" in shown(room, a)["refused"]
+    assert "replaced since the decision" in shown(room, a)["refused"]
     assert room.asked() == []
 
 

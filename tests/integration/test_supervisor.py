@@ -809,7 +809,7 @@ def test_a_job_that_cannot_be_begun_fails_alone(hall: Hall, monkeypatch: pytest.
         ("dance", "", "knows no command"),
         ("retry", "seven", "no job's number"),
         ("retry", "9" * 30, "no job's number"),
-        ("retry", "77", "not there"),
+        ("retry", "77", "does not exist"),
         ("accept", "", "no job's number"),
         ("accept", "-1", "no job's number"),
         ("reject", "77", "waits for no decision"),
