@@ -55,7 +55,7 @@ class KeptMetadata:
         exif: TIFF structure without the six-byte ``Exif`` prefix, or None.
         xmp: UTF-8 packet, or None.
         iptc: IIM, or None.
-        warnings: what was dropped against the policy, in words for the user.
+        warnings: messages for the user about metadata that the policy keeps and that had to be dropped.
         dropped: names of what was dropped by the policy.
     """
 
@@ -74,7 +74,7 @@ def kept(
     *,
     derived_from: str = "",
 ) -> KeptMetadata:
-    """What a cutout keeps of its source's metadata.
+    """Return the metadata that a cutout keeps of its source.
 
     Args:
         exif: with or without the six-byte ``Exif`` prefix; it may be malformed.
@@ -105,7 +105,7 @@ def kept(
 
 
 def with_iptc(exif: bytes | None, iptc: bytes) -> bytes:
-    """EXIF that holds IIM as TIFF does, which is the only place for it in formats that have none.
+    """Return EXIF with IIM embedded as in TIFF, for formats that have no other place for IIM.
 
     Args:
         exif: of a result; None: there is none.
@@ -116,7 +116,7 @@ def with_iptc(exif: bytes | None, iptc: bytes) -> bytes:
 
 
 def _block(exif: bytes | None, *, located: bool) -> tuple[ExifBlock, list[str], list[str]]:
-    """What is left of EXIF, a warning where it is damaged, and names of what was dropped."""
+    """Return the kept EXIF, a warning where it is damaged, and the names of dropped entries."""
     if not exif:
         return ExifBlock.empty(), [], []
     try:
@@ -127,7 +127,7 @@ def _block(exif: bytes | None, *, located: bool) -> tuple[ExifBlock, list[str], 
 
 
 def resized(exif: bytes, width: int, height: int) -> bytes:
-    """EXIF of a result that is not as large as its source: where it tells a size, it tells the result's.
+    """Return EXIF with the size of the result, where it states a size.
 
     Args:
         exif: as `kept` gave it.
@@ -138,11 +138,11 @@ def resized(exif: bytes, width: int, height: int) -> bytes:
 
 
 def coloured(exif: bytes, *, is_srgb: bool) -> bytes:
-    """EXIF of a result: where it tells a colour space, it tells the result's.
+    """Return EXIF with the colour space of the result, where it states a colour space.
 
     Args:
         exif: as `kept` gave it.
-        is_srgb: the result's colours are sRGB; else a profile goes along with them.
+        is_srgb: the result is sRGB; else it carries a profile.
     """
 
     def change(block: ExifBlock) -> None:
@@ -155,7 +155,7 @@ def coloured(exif: bytes, *, is_srgb: bool) -> bytes:
 
 
 def orientation(exif: bytes | None) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or the block is malformed."""
+    """Return the EXIF orientation, 1 to 8; 1 where there is none or the block is malformed."""
     if not exif:
         return 1
     try:
@@ -188,7 +188,7 @@ def _exif_without_contradictions(exif: bytes, *, located: bool) -> tuple[ExifBlo
 def _packet(
     xmp: bytes | None, block: ExifBlock, iptc: bytes | None, *, is_all: bool, derived_from: str
 ) -> tuple[bytes | None, list[str]]:
-    """The XMP of a cutout, and names of what was dropped."""
+    """Return the XMP of a cutout, and the names of dropped properties."""
     dropped: list[str] = []
     found = xmp_packet.properties(_xmp_without_contradictions(xmp)) if xmp else []
     if found is None:
@@ -207,7 +207,7 @@ def _packet(
 
 
 def _missing(left: list[Element], block: ExifBlock, iptc: bytes | None) -> Iterator[Element]:
-    """What IPTC and EXIF say of rights, and XMP does not."""
+    """Return the rights properties that IPTC or EXIF has and XMP lacks."""
     there = {xmp_packet.name_of(one) for one in left}
     said = list(iim.texts(iptc)) if iptc else []
     by_key = dict(reversed(said))  # the first of each
@@ -228,7 +228,7 @@ def _missing(left: list[Element], block: ExifBlock, iptc: bytes | None) -> Itera
 
 
 def _add_rights(block: ExifBlock, packet: bytes | None, iptc: bytes | None) -> None:
-    """Let EXIF say whose picture it is, where only IPTC or XMP does."""
+    """Add creator and copyright to EXIF, where only IPTC or XMP has them."""
     said = {xmp_packet.name_of(one): one for one in (xmp_packet.properties(packet) or [] if packet else [])}
     by_key = dict(reversed(list(iim.texts(iptc)))) if iptc else {}
     for tag, name, key in (
@@ -257,7 +257,7 @@ def _words(block: ExifBlock, tag: int) -> list[str]:
 
 
 def _date(day: str, clock: str) -> str:
-    """A date as XMP writes it; empty where there is none."""
+    """Return a date in the form of XMP; empty where there is none."""
     found = _DAY.fullmatch(day)
     if found is None:
         return ""
@@ -280,7 +280,7 @@ def _xmp_without_contradictions(xmp: bytes) -> bytes:
 
 
 def _without(text: bytes, begin: bytes, end: bytes) -> bytes:
-    """A text without what stands between two marks; one pass, where an expression takes the square of the length."""
+    """Remove the text between two marks, in one pass: a regular expression takes quadratic time."""
     parts = []
     at = 0
     while (start := text.find(begin, at)) >= 0 and (stop := text.find(end, start)) >= 0:

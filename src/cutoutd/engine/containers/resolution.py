@@ -1,6 +1,6 @@
-"""How many pixels a picture has to an inch, as its file says it, and as EXIF says it of a result.
+"""The resolution of a picture in pixels per inch: read from its file, and written to the EXIF of a result.
 
-It is kept and never made up: a picture that says nothing gets nothing. This module must not scale anything.
+A resolution is kept, never invented: a picture without one gets none. This module must not scale anything.
 
 Exif and TIFF give it as a fraction with a unit, JFIF as whole numbers with a unit, PNG as pixels to a metre.
 """
@@ -33,23 +33,23 @@ _PHOTOSHOP: Final = 0x03ED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolution:
-    """Pixels to an inch, across and down."""
+    """Pixels per inch, across and down."""
 
     x: float
     y: float
 
     @property
     def per_metre(self) -> tuple[int, int]:
-        """To a metre, to the nearest."""
+        """Pixels per metre, rounded to the nearest."""
         return round(self.x * _INCHES_PER_METRE), round(self.y * _INCHES_PER_METRE)
 
     @property
     def turned(self) -> Resolution:
-        """Of the same picture on its side."""
+        """The resolution of the same picture turned by a quarter."""
         return Resolution(x=self.y, y=self.x)
 
     def fields(self, order: str) -> tuple[IfdEntry, ...]:
-        """What EXIF and TIFF write.
+        """Return the fields of EXIF and TIFF.
 
         Args:
             order: of bytes, as `struct` writes it.
@@ -62,17 +62,17 @@ class Resolution:
 
 
 def sound(x: float, y: float) -> Resolution | None:
-    """A resolution, if one can be meant by these numbers."""
+    """Return a resolution, or None where these numbers are not plausible."""
     if not all(_BOUNDS[0] < side <= _BOUNDS[1] for side in (x, y)):
         return None
     return Resolution(x=_whole(x), y=_whole(y))
 
 
 def chosen(native: Resolution | None, exif: bytes | None) -> Resolution | None:
-    """What a file means that may say it twice.
+    """Choose between the resolution of the format and that of EXIF.
 
     Args:
-        native: in its format's own way.
+        native: resolution as the format itself states it.
         exif: TIFF structure; or None.
     """
     said = of_exif(exif)
@@ -82,7 +82,7 @@ def chosen(native: Resolution | None, exif: bytes | None) -> Resolution | None:
 
 
 def of_exif(exif: bytes | None) -> Resolution | None:
-    """What EXIF says; None where it says nothing, or a ratio without a unit."""
+    """Return the resolution in EXIF; None where there is none, or only a ratio without a unit."""
     if not exif:
         return None
     try:
@@ -97,7 +97,7 @@ def of_exif(exif: bytes | None) -> Resolution | None:
 
 
 def of_jpeg(info: Mapping[Any, Any]) -> Resolution | None:
-    """What the JFIF header says, or Photoshop's resources; from Pillow's collection."""
+    """Return the resolution in the JFIF header or Photoshop's resources, from Pillow's ``info``."""
     factor = _JFIF_FACTORS.get(info.get("jfif_unit", 0))
     if factor is not None:
         x, y = info.get("jfif_density", (0, 0))
@@ -110,7 +110,7 @@ def of_jpeg(info: Mapping[Any, Any]) -> Resolution | None:
 
 
 def of_png(chunk: bytes) -> Resolution | None:
-    """What a pHYs chunk says; a ratio without a unit says nothing."""
+    """Return the resolution in a pHYs chunk; None for a ratio without a unit."""
     if len(chunk) != 9 or chunk[8] != 1:  # noqa: PLR2004 -- two numbers and the unit, of which 1 is the metre
         return None
     x, y = struct.unpack(">II", chunk[:8])
@@ -118,7 +118,7 @@ def of_png(chunk: bytes) -> Resolution | None:
 
 
 def with_resolution(exif: bytes | None, found: Resolution, *, needed: bool) -> bytes | None:
-    """EXIF that says this resolution.
+    """Return EXIF with this resolution.
 
     Args:
         exif: of a result; None: there is none.

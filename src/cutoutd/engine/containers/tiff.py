@@ -56,7 +56,7 @@ _STRUCTURE: Final = frozenset(
 
 
 class TiffTooLargeError(ValueError):
-    """The file would be larger than offsets of 32 bits can say."""
+    """The file would be larger than 32-bit offsets can address."""
 
 
 def write(
@@ -72,7 +72,7 @@ def write(
         extras: profile and metadata.
 
     Raises:
-        ValueError: layout or strips are not what they should be.
+        ValueError: layout or strips are invalid.
         TiffTooLargeError: the file would be too large for the format.
         OSError: from the sink.
     """
@@ -89,7 +89,7 @@ def write(
 def _packed(
     strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, order: str
 ) -> tuple[int, list[bytes]]:
-    """Rows of a strip, and all strips compressed."""
+    """Return the number of rows of a strip, and all strips compressed."""
     if layout.channels not in (1, 3, _RGBA_CHANNELS) or layout.bits not in (8, 16):
         raise ValueError(f"no TIFF is written in the layout {layout}")
     kind = np.dtype(f"{order}u{layout.bits // 8}")
@@ -111,7 +111,7 @@ def _packed(
 def _differences(
     strip: NDArray[np.uint8] | NDArray[np.uint16], layout: Layout
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Each sample less the same of the pixel to the left."""
+    """Apply horizontal differencing: each sample minus that of the pixel to the left."""
     pixels = strip.reshape(len(strip), layout.width, layout.channels)
     left = pixels.copy()
     np.subtract(pixels[:, 1:], pixels[:, :-1], out=left[:, 1:])
@@ -119,7 +119,7 @@ def _differences(
 
 
 def _head(exif: bytes | None) -> tuple[bytearray, str, list[tuple[int, bytes]]]:
-    """What the file begins with, its byte order, and those entries of the first directory that are kept."""
+    """Return the head of the file, its byte order, and the kept entries of the first directory."""
     if exif:
         try:
             block = ExifBlock(exif)
@@ -171,7 +171,7 @@ def _resolution(extras: Extras, order: str) -> tuple[IfdEntry, ...]:
 def _directory(
     head: bytearray, order: str, fields: list[IfdEntry], kept: list[tuple[int, bytes]], packed: list[bytes]
 ) -> bytes:
-    """All that stands before the pixels: the head, values that fit no entry, and the directory."""
+    """Return all bytes before the pixels: the head, out-of-line values, and the directory."""
     at = _even(head)
     entries: dict[int, bytes] = dict(kept)
     offsets_at = 0
@@ -205,7 +205,7 @@ def _directory(
 
 
 def _even(head: bytearray) -> int:
-    """Make its length even, as every offset must be, and return it."""
+    """Pad to an even length, as TIFF offsets must be even, and return the length."""
     if len(head) % 2:
         head += b"\x00"
     return len(head)

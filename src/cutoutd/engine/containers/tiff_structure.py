@@ -1,6 +1,6 @@
 """TIFF's directories, read only: what EXIF, TIFF files and most raw files are made of.
 
-Offsets are followed as far as the structure reaches; what an entry means is left to whoever asks.
+Offsets are followed within the structure; the meaning of an entry is left to the caller.
 
 A parser of our own, since those of the libraries give values and not places: what is edited in place, digested or read from
 a file that no library accepts needs to know where each entry stands.
@@ -28,12 +28,12 @@ _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 
 
 
 class MalformedError(ValueError):
-    """The structure is no TIFF, or its directories point outside it."""
+    """The data is not TIFF, or its directories point outside it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DirectoryEntry:
-    """One entry of a directory: where it stands, and where its value does."""
+    """One entry of a directory: its offset, and the offset of its value."""
 
     at: int
     tag: int
@@ -49,11 +49,11 @@ class TiffStructure:
         data: from its first byte on.
 
     Attributes:
-        order: of its numbers' bytes, as `struct` writes it.
-        root: where the first directory begins.
+        order: byte order, as `struct` writes it.
+        root: offset of the first directory.
 
     Raises:
-        MalformedError: it does not begin like TIFF, or its directories point outside it. Every method may raise it.
+        MalformedError: the header is not TIFF's, or a directory points outside the data. Every method may raise it.
     """
 
     def __init__(self, data: bytes | bytearray) -> None:
@@ -65,11 +65,11 @@ class TiffStructure:
         self.root = self.number("I", 4)
 
     def count(self, ifd: int) -> int:
-        """How many entries the directory at ``ifd`` has."""
+        """Return the number of entries of the directory at ``ifd``."""
         return self.number("H", ifd)
 
     def entries(self, ifd: int) -> Iterator[DirectoryEntry]:
-        """Those of the directory at ``ifd``, in their order."""
+        """Return the entries of the directory at ``ifd``, in file order."""
         for at in range(ifd + 2, ifd + 2 + self.number("H", ifd) * ENTRY_BYTES, ENTRY_BYTES):
             tag, kind = self.number("H", at), self.number("H", at + 2)
             value_bytes = self.number("I", at + 4) * _TYPE_BYTES.get(kind, 0)
@@ -77,15 +77,15 @@ class TiffStructure:
             yield DirectoryEntry(at=at, tag=tag, kind=kind, value_at=value_at, value_bytes=value_bytes)
 
     def find(self, ifd: int, tag: int) -> DirectoryEntry | None:
-        """The first entry of this tag in the directory at ``ifd``."""
+        """Return the first entry of this tag in the directory at ``ifd``; None where there is none."""
         return next((entry for entry in self.entries(ifd) if entry.tag == tag), None)
 
     def _first(self, entry: DirectoryEntry) -> int:
-        """The first number of an entry that may hold several."""
+        """Return the first number of an entry that may hold several."""
         return self.number("H" if entry.kind == SHORT else "I", entry.value_at)
 
     def number(self, code: str, at: int) -> int:
-        """The number at a place, of a size that `struct` has this code for."""
+        """Return the number at an offset, of the type with this `struct` code."""
         try:
             value: int = struct.unpack_from(f"{self.order}{code}", self._data, at)[0]
         except struct.error as error:
@@ -93,17 +93,17 @@ class TiffStructure:
         return value
 
     def ratio(self, tag: int) -> float | None:
-        """The first fraction of an entry of the first directory; None where there is none."""
+        """Return the first fraction of an entry of the first directory; None where there is none."""
         entry = self.find(self.root, tag)
         found = None if entry is None else self._rationals(entry, 1)
         return None if found is None else found[0]
 
     def short(self, tag: int) -> int | None:
-        """The number of an entry of the first directory; None where there is none."""
+        """Return the number of an entry of the first directory; None where there is none."""
         return self._short(self.find(self.root, tag))
 
     def value(self, tag: int) -> bytes | None:
-        """The bytes of an entry of the first directory; None where there is none, or it lies outside."""
+        """Return the bytes of an entry of the first directory; None where there is none, or they lie outside the data."""
         entry = self.find(self.root, tag)
         if entry is None or entry.value_at + entry.value_bytes > len(self._data):
             return None

@@ -54,7 +54,7 @@ _PACKET: Final = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xp
 
 
 def properties(packet: bytes) -> list[ET.Element] | None:
-    """The properties of a packet, as elements; None where it is malformed.
+    """Return the properties of a packet, as elements; None where the packet is malformed.
 
     Args:
         packet: UTF-8 or UTF-16.
@@ -72,7 +72,7 @@ def properties(packet: bytes) -> list[ET.Element] | None:
 
 
 def _is_shallow(root: ET.Element) -> bool:
-    """Whether nothing is nested deeper than any property is."""
+    """Whether the elements are nested no deeper than valid properties are."""
     level = [root]
     for _ in range(_MAX_DEPTH):
         level = [child for element in level for child in element]
@@ -93,31 +93,31 @@ def _properties(root: ET.Element) -> Iterator[ET.Element]:
 
 
 def name_of(element: ET.Element) -> str:
-    """Such as ``dc:rights``; with its whole namespace where that has no usual prefix."""
+    """Return the name of a property, such as ``dc:rights``; with the full namespace where that has no usual prefix."""
     space, _, name = element.tag.removeprefix("{").partition("}")
     return f"{_PREFIXES.get(space, space)}:{name}"
 
 
 def is_about_rights(element: ET.Element) -> bool:
-    """Whether it says whose a picture is, what may be done with it, or when it was made."""
+    """Whether a property states the creator, the rights or the date of a picture."""
     name = name_of(element)
     return name in _RIGHTS or name.partition(":")[0] in _RIGHTS_SPACES
 
 
 def simple(name: str, text: str) -> ET.Element:
-    """A property of one value."""
+    """Build a property of one value."""
     element = _element(name)
     element.text = _allowed(text)
     return element
 
 
 def listed(name: str, values: Iterable[str], kind: str) -> ET.Element:
-    """A property of several values.
+    """Build a property of several values.
 
     Args:
         name: such as ``dc:creator``.
         values: in order.
-        kind: of the list: ``Seq``, ``Bag``; or ``Alt``, whose only value is that of the default language.
+        kind: type of the list: ``Seq``, ``Bag``; or ``Alt``, whose only value is that of the default language.
     """
     element = _element(name)
     holder = ET.SubElement(element, f"{{{_RDF}}}{kind}")
@@ -130,7 +130,7 @@ def listed(name: str, values: Iterable[str], kind: str) -> ET.Element:
 
 
 def structure(name: str, fields: Mapping[str, str]) -> ET.Element:
-    """A property that has fields."""
+    """Build a property that has fields."""
     element = _element(name)
     element.set(f"{{{_RDF}}}parseType", "Resource")
     for field, value in fields.items():
@@ -139,7 +139,7 @@ def structure(name: str, fields: Mapping[str, str]) -> ET.Element:
 
 
 def all_text(element: ET.Element) -> str:
-    """Its value; of an alternative of languages the first, of a list all."""
+    """Return the value of a property; of language alternatives the first, of a list all."""
     if (alternatives := element.find(f"{{{_RDF}}}Alt")) is not None:
         return next(((one.text or "").strip() for one in alternatives), "")
     items = [(one.text or "").strip() for one in element.iter(f"{{{_RDF}}}li")]
@@ -147,7 +147,7 @@ def all_text(element: ET.Element) -> str:
 
 
 def packet(elements: Iterable[ET.Element]) -> bytes:
-    """A packet of these properties, UTF-8."""
+    """Build a packet of these properties, UTF-8."""
     spaces = dict(_PREFIXES)
     body = "".join(_written(element, spaces) for element in elements)
     named = "".join(
@@ -162,12 +162,12 @@ def packet(elements: Iterable[ET.Element]) -> bytes:
 
 
 def _allowed(text: str) -> str:
-    """Without characters that no XML may have."""
+    """Remove characters that XML forbids."""
     return "".join(letter for letter in text if letter >= " " or letter in "\t\n\r")
 
 
 def _attribute(value: str) -> str:
-    """Quoted; line ends and tabs would be read back as spaces if they were not escaped."""
+    """Quote an attribute value; line ends and tabs are escaped, as a parser reads them as spaces otherwise."""
     quoted = escape(value)
     for letter in "\t\n\r":
         quoted = quoted.replace(letter, f"&#{ord(letter)};")

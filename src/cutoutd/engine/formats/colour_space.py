@@ -1,7 +1,7 @@
-"""The colour space that a picture means, whatever way its file says so: one answer for all readers.
+"""Determine the colour space of a picture, from whichever field of its file states it: for all readers.
 
-An ICC profile says it best. Else code points (H.273) do, else the gamma and primaries of a PNG or TIFF, else EXIF.
-What is said becomes a profile that every program understands. This module must not look at pixels.
+An ICC profile goes first, then code points (H.273), then the gamma and primaries of a PNG or TIFF, then EXIF.
+The result is a profile that every program understands. This module must not read pixels.
 
 PNG specification, third edition, 11.3.2 (cICP, iCCP, sRGB, gAMA, cHRM; cICP with HDR comes first there, and here);
 CIPA DC-008 (Exif), 4.6.5 and DCF 2.0, 5.2.3 (Adobe RGB is told by the interoperability index R03); TIFF 6.0, section 20.
@@ -52,13 +52,13 @@ UNUSABLE_PRIMARIES: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Colours:
-    """What a file says of its colours, but for EXIF.
+    """Colour information of a file, except EXIF.
 
     Attributes:
-        icc: profile, as it came.
+        icc: embedded profile.
         codes: code points.
         codes_are_vague: this format's encoders write code points of sRGB where nobody told them anything.
-        is_srgb: it says that it is sRGB.
+        is_srgb: the file states that it is sRGB.
         gamma: exponent from light to value, such as 0.45455.
         primaries: x and y of red, green, blue and white.
     """
@@ -73,12 +73,12 @@ class Colours:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
-    """What its samples mean.
+    """The colour space of a picture.
 
     Attributes:
-        icc: the profile that says it; None: sRGB.
-        codes: of samples that have to be brought to sRGB first: HDR, or of narrow range.
-        warnings: what could not be followed.
+        icc: profile of the colour space; None: sRGB.
+        codes: code points of samples that must be converted to sRGB first: HDR, or of narrow range.
+        warnings: messages about colour information that could not be used.
     """
 
     icc: bytes | None = None
@@ -87,10 +87,10 @@ class Space:
 
 
 def meant(colours: Colours, exif: bytes | None, mode: str) -> Space:
-    """The colour space that a picture means.
+    """Return the colour space of a picture.
 
     Args:
-        colours: what its file says.
+        colours: colour information of the file.
         exif: TIFF structure, with or without the six-byte ``Exif`` prefix; or None.
         mode: Pillow's name for its samples. CMYK and Lab are described by ICC alone.
     """
@@ -115,7 +115,7 @@ def meant(colours: Colours, exif: bytes | None, mode: str) -> Space:
 
 
 def of_png(chunks: Mapping[bytes, bytes], icc: bytes | None) -> Colours:
-    """What a PNG says.
+    """Return the colour information of a PNG.
 
     Args:
         chunks: those before its picture data, by their type.
@@ -151,7 +151,7 @@ def _by_codes(codes: CodePoints) -> Space:
 
 
 def _by_primaries(gamma: float | None, primaries: Chromaticities | None) -> Space:
-    """By exponent and primaries; what is missing is that of sRGB."""
+    """Return the colour space by exponent and primaries; sRGB's stand in for missing values."""
     if (primaries is not None and not _is_sound(primaries)) or (
         gamma is not None and not _GAMMAS[0] <= gamma <= _GAMMAS[1]
     ):

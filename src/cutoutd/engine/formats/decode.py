@@ -1,4 +1,4 @@
-"""Bytes in, an upright RGB picture out, or an error that a photographer understands.
+"""Decode the bytes of a file to an upright RGB picture, or raise an error that a photographer understands.
 
 It must not touch files, and must never return part of a picture: data that ends too early is an error.
 """
@@ -59,7 +59,7 @@ MEMORY_ADVICE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """What a file says of itself before anything is decoded; the size is not yet upright."""
+    """Header of a picture file; width and height are before the orientation is applied."""
 
     format: str
     width: int
@@ -72,7 +72,7 @@ class Header:
 
 
 def header(data: bytes, *, allowed: Collection[str] | None = None) -> Header:
-    """Look at a picture's header only.
+    """Read only the header of a picture.
 
     Args:
         data: the whole file.
@@ -138,7 +138,7 @@ def draft(
 
 
 def _source(data: bytes, allowed: Collection[str] | None) -> PictureSource:
-    """The reader of a file, chosen by its first bytes; those that few pictures need are imported here."""
+    """Return the reader for a file, by its first bytes; rarely used readers are imported here."""
     name = opening.recognise(data)
     opening.check_allowed(name, allowed)
     if name in opening.BY_PILLOW:
@@ -181,12 +181,12 @@ def _check_size(found: Header, max_pixels: int) -> None:
 
 
 def _above(pixels: int) -> int:
-    """The next whole million."""
+    """Return the next whole million."""
     return -(-pixels // 1_000_000) * 1_000_000
 
 
 def _memory_mb(pixels: int) -> int:
-    """What a worker needs for so many pixels in memory, with half as much again to spare: see `_BYTES_PER_PIXEL`."""
+    """Return the memory in MB that a worker needs for so many pixels, with half as much again to spare: see `_BYTES_PER_PIXEL`."""
     return -(-(_WORKER_MB + pixels * _BYTES_PER_PIXEL // 1_000_000) // 256) * 256
 
 
@@ -220,14 +220,14 @@ def _decode(source: PictureSource, *, deep: bool) -> Picture:
 
 
 def _in_range(loaded: Samples, codes: CodePoints | None) -> Samples:
-    """Samples that a profile can describe."""
+    """Convert samples to a form that a profile can describe."""
     if codes is None:
         return loaded
     return code_points.narrowed(loaded, codes) if codes.is_hdr else code_points.expanded(loaded)
 
 
 def _iptc_in(exif: bytes | None) -> bytes | None:
-    """IIM that EXIF holds, as a TIFF does."""
+    """Return the IIM inside EXIF, where it stands as in a TIFF."""
     if not exif:
         return None
     try:
@@ -244,7 +244,7 @@ def _bounded(found: bytes | None, name: str, notes: list[str]) -> bytes | None:
 
 
 def _assemble(loaded: Samples, converted: Conversion) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """All strips as RGB, and the alpha where there is one that is not opaque throughout."""
+    """Return all strips as RGB, and the alpha; None for an alpha that is opaque throughout."""
     if loaded.rgb is not None and converted.is_plain:
         return loaded.rgb, None
     shape = (loaded.height, loaded.width)
@@ -267,7 +267,7 @@ def _assemble(loaded: Samples, converted: Conversion) -> tuple[NDArray[np.uint8]
 
 
 def _assemble_deep(loaded: Samples) -> NDArray[np.uint16] | None:
-    """All strips as RGB in 16 bits, where the file has so many."""
+    """Return all strips as RGB in 16 bits; None where the file has fewer."""
     if loaded.wide is None:
         return None
     rgb = np.empty((loaded.height, loaded.width, 3), np.uint16)
@@ -283,7 +283,7 @@ def _assemble_deep(loaded: Samples) -> NDArray[np.uint16] | None:
 
 @contextmanager
 def _plain_words(what: str) -> Iterator[None]:
-    """Turn whatever the decoders raise into an error of ours; their warnings are found by our checks."""
+    """Translate the decoders' exceptions to ours; their warnings are ignored, as our checks find the causes."""
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")
         try:
@@ -299,13 +299,13 @@ def _plain_words(what: str) -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """The first line of it; LibRaw speaks in bytes."""
+    """Return the first line of an exception's message; LibRaw's are bytes."""
     first = error.args[0] if error.args else ""
     text = first.decode("ascii", "replace") if isinstance(first, bytes) else str(error)
     return text.partition("\n")[0][:_REASON_CHARS]
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """In Python's words, or one of the decoders'."""
+    """Whether an exception means out of memory, from Python or a decoder."""
     said = _said(error).lower()
     return isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)

@@ -1,7 +1,8 @@
 """HEIC and HEIF, by libheif: pixels, profile and metadata of the primary picture.
 
 Imported when the first such file comes, which a worker may do behind its sandbox. It must not reach any decoder
-but the one for HEVC that the package brings, and none of its encoders: plug-ins are looked for in no directory, and Pillow is told of nothing.
+but the one for HEVC that the package brings, and none of its encoders: no plug-in directory is searched, and no Pillow
+plugin is registered.
 
 ISO/IEC 23008-12: the picture's own turns apply, and an orientation in its EXIF does not.
 """
@@ -49,8 +50,8 @@ class HeifSource:
         data: the whole file.
 
     Raises:
-        PictureError: its list of contents is damaged.
-        LimitError: its pictures are coded in another way than HEVC.
+        PictureError: the list of items is damaged.
+        LimitError: the pictures are not coded in HEVC.
         Exception: libheif's own, over a damaged file.
     """
 
@@ -77,7 +78,7 @@ class HeifSource:
         """Decode.
 
         Raises:
-            PictureError: a part of it is missing.
+            PictureError: picture data is missing.
             Exception: libheif's own, over damaged data.
         """
         isobmff.refuse_holes(self._data)
@@ -112,7 +113,7 @@ def _refuse_other_coding(still: isobmff.Still) -> None:
 
 
 def _samples(image: Any) -> Samples:  # noqa: ANN401 -- as above
-    """Its pixels in 8 bits, and in 16 where it has more."""
+    """Return the samples in 8 bits, and in 16 where the file has more than 8."""
     pixels = np.asarray(image)  # decodes
     width, height = image.size
     pixels = pixels[:height, :width]
@@ -142,7 +143,7 @@ def _samples(image: Any) -> Samples:  # noqa: ANN401 -- as above
 
 
 def _narrow(bits: int) -> Callable[[Wide], NDArray[np.uint8]]:
-    """To 8 bits, each to the nearest; libheif has put the samples into the upper bits of 16."""
+    """Round samples to 8 bits; libheif gives them in the upper bits of 16."""
     if bits == 8:  # noqa: PLR2004
         return lambda rows: rows.astype(np.uint8, copy=False)
     nearest = np.rint(np.linspace(0, 255, 1 << bits)).astype(np.uint8)
@@ -150,7 +151,7 @@ def _narrow(bits: int) -> Callable[[Wide], NDArray[np.uint8]]:
 
 
 def _as_orientation(turns: tuple[tuple[bytes, int], ...]) -> int:
-    """The EXIF orientation that does the same as these turns, one after the other."""
+    """Return the EXIF orientation equal to this sequence of rotations and mirrorings."""
     corners = np.arange(4, dtype=np.uint8).reshape(2, 2)
     turned = corners
     for kind, value in turns:

@@ -1,4 +1,4 @@
-"""A digest over a picture's data apart from its metadata: a rating or a caption written into the file leaves it as it is.
+"""A digest over a picture's data without its metadata: writing a rating or a caption into the file does not change it.
 
 What decides how the picture looks counts as data: samples, tables, orientation, and all that tells colour (ICC profiles,
 cICP, gAMA, cHRM, EXIF's ColorSpace and interoperability index, and their like). Where a container is not understood to its end,
@@ -55,15 +55,15 @@ _ISO_METADATA: Final = frozenset({b"Exif", b"mime", b"uri "})
 
 
 class _NotUnderstoodError(ValueError):
-    """The container is not what its standard says."""
+    """The container does not follow its standard."""
 
 
 def image_sha256(data: bytes, name: str) -> str:
-    """The digest of a picture's data, hex.
+    """Return the SHA-256 digest of a picture's data, hex.
 
     Args:
         data: the whole file.
-        name: of its format, as `cutoutd.engine.formats.opening.recognise` gives it.
+        name: name of the format, as `cutoutd.engine.formats.opening.recognise` gives it.
     """
     parts = _PARTS.get(name)
     if parts is None:
@@ -195,7 +195,7 @@ def _samples(data: bytes, offsets: list[int], lengths: list[int]) -> Iterator[Pa
 
 
 def _exif_looks(block: bytes) -> Iterator[Part]:
-    """What EXIF says of how the picture looks; nothing, where it is no EXIF."""
+    """Yield the EXIF entries that decide how the picture looks; nothing where the block is not EXIF."""
     try:
         tiff = _Tiff(block)
         entries, _ = tiff.directory(tiff.root)
@@ -220,12 +220,12 @@ def _camera_looks(tiff: _Tiff, at: int) -> Iterator[Part]:
 
 
 class _Tiff(TiffStructure):
-    """The directories of a TIFF structure; whatever points outside it is not understood."""
+    """The directories of a TIFF structure; raises `_NotUnderstoodError` for offsets outside it."""
 
     _data: bytes
 
     def directory(self, at: int) -> tuple[dict[int, tuple[int, bytes]], int]:
-        """Type and value by tag, and where the next directory begins; 0 for none."""
+        """Return type and value by tag, and the offset of the next directory; 0 for none."""
         count = self.count(at)
         if count > _MAX_ENTRIES:
             raise _NotUnderstoodError
@@ -239,7 +239,7 @@ class _Tiff(TiffStructure):
         return entries, int.from_bytes(link, "little" if self.order == "<" else "big")
 
     def numbers(self, kind: int, value: bytes) -> list[int]:
-        """A value of whole numbers."""
+        """Return the integers of a value."""
         letter = {1: "B", 3: "H", 4: "I", 13: "I"}.get(kind)
         if letter is None or not value:
             raise _NotUnderstoodError

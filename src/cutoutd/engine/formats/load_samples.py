@@ -95,14 +95,14 @@ def load(opened: Opened) -> Samples:
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the decoder is told to unpack the file's samples; empty where it decides by itself."""
+    """Return the raw mode that Pillow's decoder is to unpack samples with; empty for its default."""
     args: Any = image.tile[0].args if image.tile else ""
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
 
 
 def _planar(image: ImageFile.ImageFile) -> bool:
-    """Whether each channel is stored by itself; the decoder then unpacks them in a way of its own."""
+    """Whether the channels are stored in separate planes, which the decoder unpacks differently."""
     return (
         isinstance(image, TiffImagePlugin.TiffImageFile)
         and image.tag_v2.get(_PLANAR_CONFIGURATION) == _SEPARATE
@@ -171,7 +171,7 @@ def _of_bytes(
     parts: Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.uint8]]],
     warnings: tuple[str, ...],
 ) -> Samples:
-    """Samples of 16 bits whose high and low bytes some rows are given as."""
+    """Combine rows of high and low bytes to 16-bit samples."""
     width, height = size
 
     def strip(top: int, bottom: int) -> Image.Image:
@@ -211,7 +211,7 @@ def _rounded(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def jpeg2000_depth(data: bytes) -> int:
-    """Bits of the deepest sample; 8 where the header does not tell."""
+    """Return the bits of the deepest sample; 8 where the header does not state them."""
     at = data.find(_CODESTREAM)
     try:
         (count,) = struct.unpack_from(">H", data, at + _SAMPLES_AT)
@@ -221,16 +221,16 @@ def jpeg2000_depth(data: bytes) -> int:
 
 
 def deep_jpeg2000(data: bytes, mode: str, size: tuple[int, int]) -> Samples | None:
-    """A JPEG 2000 of more than 8 bits a sample; None if Pillow's reader is right for it.
+    """Decode a JPEG 2000 of more than 8 bits per sample; None if Pillow's reader decodes it correctly.
 
     Args:
         data: the whole file, whose header was read.
-        mode: what Pillow makes of it.
+        mode: Pillow's mode of the picture.
         size: width and height.
 
     Raises:
         PictureError: it is damaged.
-        LimitError: neither reader is right for it.
+        LimitError: neither reader decodes it correctly.
         Exception: Pillow's or OpenCV's own.
     """
     bits = jpeg2000_depth(data)

@@ -1,4 +1,4 @@
-"""Which picture formats are read, and opening one of them with nothing else within reach.
+"""The list of supported picture formats, and opening a file with no other decoder enabled.
 
 Pillow knows some fifty formats, among them ones that start an interpreter (EPS) or hide others; here only the
 plugins of the allow-list are ever imported, and a file is given to the one its first bytes name. HEIC and cameras'
@@ -95,8 +95,8 @@ class Opened:
     Attributes:
         format: such as ``JPEG``.
         data: the file.
-        image: not loaded yet.
-        warnings: what had to be left out to open it.
+        image: Pillow's image, not loaded yet.
+        warnings: messages about parts that were left out to open the file.
     """
 
     format: str
@@ -105,19 +105,19 @@ class Opened:
     warnings: tuple[str, ...] = ()
 
     def again(self) -> ImageFile.ImageFile:
-        """A second, independent image of the same file."""
+        """Return a second, independent image of the same file."""
         return _open(self.format, self.data)
 
 
 def recognise(data: bytes) -> str:
-    """The format a file begins like, one of `BY_PILLOW`, HEIC, or a camera's, such as ``CR2``.
+    """Return the format of a file by its first bytes: one of `BY_PILLOW`, HEIC, or a raw format such as ``CR2``.
 
     Args:
         data: the whole file.
 
     Raises:
         PictureError: the file is empty, or of no known format.
-        LimitError: it is something else than a picture of an allowed format.
+        LimitError: the file is of a format that is not supported.
     """
     head = data[:HEAD_BYTES]
     if not head:
@@ -135,14 +135,14 @@ def recognise(data: bytes) -> str:
 
 
 def check_allowed(name: str, allowed: Collection[str] | None) -> None:
-    """See that a format is not switched off; nothing of the file has been given to a decoder yet.
+    """Check that a format is enabled; called before any decoder gets the file.
 
     Args:
         name: as ``recognise`` gives it.
         allowed: of `SWITCHES`; None: all.
 
     Raises:
-        LimitError: it is.
+        LimitError: the format is switched off.
     """
     switch = _SWITCHES.get(name, _RAW_SWITCH)
     if allowed is not None and switch not in allowed:
@@ -175,7 +175,7 @@ def open_picture(name: str, data: bytes) -> Opened:
 
 
 def _mended(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A file whose picture is whole, though its decoder would refuse it or take another one; and what was done."""
+    """Repair a file whose picture is whole but whose decoder would refuse it or decode another picture; return it, and what was done."""
     if name == JPEG and (ended := with_end_marker(data)) is not data:
         return ended, (NO_END_MARKER,)
     if name == PNG:
@@ -198,7 +198,7 @@ def _open(name: str, data: bytes) -> ImageFile.ImageFile:
 
 
 def _confine_pillow() -> None:
-    """Set Pillow's switches, which are global, to what this package relies on."""
+    """Set Pillow's global options to the values that this package relies on."""
     Image._initialized = 2  # noqa: SLF001 -- the only way to say that all plugins there will ever be are loaded
     Image.MAX_IMAGE_PIXELS = None  # our own limit takes its place, and is checked before any pixel is decoded
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # a picture cut short must fail, never end in grey
@@ -209,7 +209,7 @@ def _confine_pillow() -> None:
 
 
 def _without_texts(data: bytes) -> bytes:
-    """A PNG without the chunks that hold texts, profile and metadata.
+    """Remove the chunks with texts, profile and metadata from a PNG.
 
     PNG specification, third edition, 5.3 (chunk layout).
     """

@@ -81,16 +81,16 @@ class PillowSource:
         self._halvings = 0
 
     def reduce(self, halvings: int) -> int:
-        """Have the picture decoded at a half, a quarter or an eighth of its size, where its format can: a JPEG of three components.
+        """Request decoding at a half, a quarter or an eighth of the size, which only a JPEG of three components supports.
 
-        libjpeg leaves frequencies out then, which takes a fraction of the time; the sides are rounded up. To be called before
+        libjpeg then skips frequencies, which takes a fraction of the time; the sides are rounded up. Call this before
         `load`, once.
 
         Args:
             halvings: 0 to 3.
 
         Returns:
-            How many there will be: as many, or 0.
+            Number of halvings that will be applied: ``halvings``, or 0.
         """
         image = self._opened.image
         if self.format != file_signatures.JPEG or image.mode != "RGB" or not halvings:
@@ -116,8 +116,8 @@ class PillowSource:
         """Decode.
 
         Raises:
-            PictureError: it ends too early, or is damaged.
-            LimitError: its samples have no faithful form in 8 bits.
+            PictureError: the file ends too early, or is damaged.
+            LimitError: the samples have no faithful form in 8 bits.
             Exception: Pillow's and the codecs' own, over damaged data.
         """
         image = self._opened.image
@@ -146,7 +146,7 @@ class PillowSource:
         )
 
     def _colours(self) -> Colours:
-        """What the file says of them, but for EXIF."""
+        """Return the colour information of the file, except EXIF."""
         image, data = self._opened.image, self._opened.data
         icc = image.info.get("icc_profile") or None
         match self.format:
@@ -161,7 +161,7 @@ class PillowSource:
         return Colours(icc=icc)
 
     def _resolution(self) -> Resolution | None:
-        """What the format itself says; a TIFF says it as EXIF does."""
+        """Return the resolution that the format itself states; a TIFF's is in the same fields as EXIF's."""
         match self.format:
             case file_signatures.JPEG:
                 return resolution.of_jpeg(self._opened.image.info)
@@ -173,7 +173,7 @@ class PillowSource:
         return resolution.sound(float(said[0]), float(said[1])) if said else None
 
     def _refuse_unfinished(self) -> None:
-        """What the decoders would take for a picture."""
+        """Refuse incomplete files that the decoders would accept."""
         data = self._opened.data
         match self.format:
             case file_signatures.JPEG:
@@ -194,13 +194,13 @@ def _pages(image: ImageFile.ImageFile) -> Iterator[str]:
 
 
 def _turned_by_pillow(image: ImageFile.ImageFile) -> int:
-    """The orientation of a TIFF, which Pillow itself applies and removes when it decodes one."""
+    """Return the orientation of a TIFF, which Pillow applies and removes when it decodes."""
     found = image.tag_v2.get(ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
     return found if found in range(1, 9) else 1
 
 
 def _with_texts(exif: bytes, image: TiffImagePlugin.TiffImageFile) -> bytes:
-    """EXIF with the texts of a TIFF as they stand there: Pillow writes ASCII only, and what is not becomes a question mark."""
+    """Return EXIF with the raw texts of a TIFF: Pillow writes ASCII only, with a question mark for any other character."""
     texts = {tag: image.tag_v2.get(tag) for tag in (DESCRIPTION, ARTIST, COPYRIGHT)}
     fields = [
         IfdEntry(tag=tag, kind=ASCII, count=len(text) + 1, value=text.encode("latin-1", "replace") + b"\x00")
@@ -215,7 +215,7 @@ def _with_texts(exif: bytes, image: TiffImagePlugin.TiffImageFile) -> bytes:
 
 
 def _tiff_primaries(image: ImageFile.ImageFile) -> Chromaticities | None:
-    """What a TIFF says of its primaries and white, where it says both."""
+    """Return primaries and white point of a TIFF; None unless both are there."""
     assert isinstance(image, TiffImagePlugin.TiffImageFile)  # noqa: S101 -- Pillow's class of every TIFF
     try:
         red_x, red_y, green_x, green_y, blue_x, blue_y = map(float, image.tag_v2.get(PRIMARIES, ()))
@@ -226,7 +226,7 @@ def _tiff_primaries(image: ImageFile.ImageFile) -> Chromaticities | None:
 
 
 def _exif(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:
-    """EXIF without its prefix; whatever is wrong with it, the picture is not lost over it."""
+    """Return EXIF without its prefix; malformed EXIF never fails the picture."""
     try:
         return _stored_exif(image).removeprefix(PREFIX) or None
     except Exception:  # noqa: BLE001 -- Pillow's parser raises a dozen kinds
@@ -235,7 +235,7 @@ def _exif(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:
 
 
 def _stored_exif(image: ImageFile.ImageFile) -> bytes:
-    """EXIF as the format keeps it; empty where there is none."""
+    """Return EXIF as the format stores it; empty where there is none."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         found = image.getexif()
         for tag in set(found) - _DESCRIPTIVE:
@@ -248,7 +248,7 @@ def _stored_exif(image: ImageFile.ImageFile) -> bytes:
 
 
 def _iptc(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
-    """IIM, as JPEG, TIFF and PNG keep it."""
+    """Return the IIM that JPEG, TIFF and PNG store; None where there is none."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         with suppress(MalformedError):  # a BigTIFF is no such block
             block = TiffStructure(data)
@@ -274,14 +274,14 @@ def _xmp(image: ImageFile.ImageFile) -> bytes | None:
 
 
 def refuse_unfinished_webp(data: bytes, pixels: int) -> None:
-    """Refuse a WebP a large part of whose picture data is zeros.
+    """Refuse a WebP whose picture data is zeros for a large part.
 
     Args:
         data: the whole file.
         pixels: how many the picture has.
 
     Raises:
-        PictureError: it was not written whole.
+        PictureError: the file is incomplete.
     """
     hole = bytes(max(_FEW, pixels // _PIXELS_A_ZERO))
     for begin, end in _webp_pictures(data):
@@ -290,7 +290,7 @@ def refuse_unfinished_webp(data: bytes, pixels: int) -> None:
 
 
 def _webp_pictures(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where the coded pictures of a WebP lie."""
+    """Yield the positions of a WebP's coded pictures."""
     at = _RIFF_HEAD_BYTES
     while at + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, at)

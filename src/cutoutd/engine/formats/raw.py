@@ -1,7 +1,7 @@
 """Cameras' raw files, by LibRaw: developed plainly, with the camera's white balance, at full resolution, as sRGB.
 
-How bright it is to be, the preview says that the camera has put into the file: so all pictures of a series come out
-alike, whatever is in them. Imported when the first such file comes, which a worker may do behind its sandbox. It must
+The brightness is matched to the preview that the camera embeds, so that all pictures of a series come out
+alike, whatever they show. Imported when the first such file comes, which a worker may do behind its sandbox. It must
 not be given files that did not begin like a raw file: LibRaw would look for other formats.
 """
 
@@ -72,10 +72,10 @@ class RawSource:
         return sizes.width, sizes.height
 
     def load(self) -> Loaded:
-        """Develop it.
+        """Develop the raw data.
 
         Raises:
-            PictureError: it was not written to its end.
+            PictureError: the file is incomplete.
             Exception: LibRaw's own, over damaged data.
         """
         if self._data.endswith(_UNWRITTEN):
@@ -102,7 +102,7 @@ class RawSource:
 
 
 def _preview(raw: rawpy.RawPy) -> tuple[NDArray[np.uint8] | None, bytes | None]:
-    """A small version of the camera's own picture, and the EXIF in it; None where there is none, or no usable one."""
+    """Return a small version of the camera's preview, and its EXIF; None where there is no usable preview."""
     try:
         found = raw.extract_thumb()
         if found.format is rawpy.ThumbFormat.BITMAP:
@@ -124,7 +124,7 @@ def _step(pixels: NDArray[Any]) -> int:
 
 
 def _gain(linear: NDArray[np.uint16], preview: NDArray[np.uint8] | None) -> float:
-    """By how much the light is to be multiplied."""
+    """Return the factor that linear light is multiplied by to match the preview."""
     step = _step(linear)
     light = linear[::step, ::step].astype(np.float32) / (_LEVELS - 1)
     if preview is None or preview.size == 0:

@@ -1,4 +1,4 @@
-"""The matte in what a hosted service sent back: hostile input like any other, believed only as far as it can be checked.
+"""Extract the matte from the response of a hosted service: untrusted input, of which everything is checked.
 
 It must not read files. Colours that come with the matte are left alone: those of the original are better.
 """
@@ -36,10 +36,10 @@ _PNG_PICTURE: Final = b"IDAT"
 
 
 def matte(data: bytes, body: Body, *, width: int, height: int, max_pixels: int) -> NDArray[np.float32]:
-    """Take the matte out of a reply.
+    """Return the matte of a response.
 
     Args:
-        data: the raw body.
+        data: raw body of the response.
         body: what it should be.
         width: of the copy that was uploaded.
         height: of that copy. A matte must have the very same size; a cutout may also be a reduced one of the same
@@ -50,7 +50,7 @@ def matte(data: bytes, body: Body, *, width: int, height: int, max_pixels: int) 
         float32 (h, w) in 0..1.
 
     Raises:
-        ReplyError: it is something else, damaged, animated, turned, without transparency, or of another shape.
+        ReplyError: the body is of another type, damaged, animated, rotated, without transparency, or of another shape.
     """
     if width < 1 or height < 1:
         raise ReplyError("the size of what was uploaded is not known, so the reply cannot be checked")
@@ -64,7 +64,7 @@ def matte(data: bytes, body: Body, *, width: int, height: int, max_pixels: int) 
 
 
 def _is_reduced(columns: int, rows: int, *, width: int, height: int) -> bool:
-    """Whether a picture is another one made smaller: one scale for both sides, but for the rounding of each."""
+    """Whether a size is a reduced version of another: one scale for both sides, except for rounding."""
     if columns > width or rows > height or columns * rows < _SMALLEST_LIMIT:
         return False
     scale = max(columns / width, rows / height)

@@ -1,6 +1,6 @@
-"""What every reader of a format gives: a size before anything is decoded, and what was in the file once it is.
+"""The interface of every format's reader: a size before decoding, and the content of the file after.
 
-Values and a contract only: this module must not read or decode anything.
+This module must not read or decode anything.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ NOTHING_SAID: Final = Colours()
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Loaded:
-    """A picture as its file holds it.
+    """The decoded content of a picture file.
 
     Attributes:
-        samples: its pixels.
-        colours: what the file says they mean, but for EXIF.
+        samples: pixels of the picture.
+        colours: colour information of the file, except EXIF.
         exif: TIFF structure without the six-byte ``Exif`` prefix, or None.
         xmp: UTF-8 packet, or None.
         iptc: IIM, or None.
-        resolution: as the format itself says it, not EXIF; not yet upright.
-        to_turn: the EXIF orientation that is still to be applied, 1 to 8.
-        turned: the one that the decoder has applied already, 1 to 8.
-        warnings: what was left out or changed.
+        resolution: the one the format itself states, not EXIF's; before the orientation is applied.
+        to_turn: EXIF orientation still to be applied, 1 to 8.
+        turned: EXIF orientation already applied by the decoder, 1 to 8.
+        warnings: messages about what was left out or changed.
     """
 
     samples: Samples
@@ -52,7 +52,7 @@ class Loaded:
 
 
 class PictureSource(Protocol):
-    """A file whose header was read."""
+    """A picture file whose header has been read."""
 
     @property
     def format(self) -> str:
@@ -86,14 +86,14 @@ _TURNS: Final[dict[int, Callable[[Any], Any]]] = {
 
 
 def upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
-    """The pixels as they are to be seen.
+    """Apply an EXIF orientation to pixels.
 
     Args:
         pixels: uint8 or uint16 (H, W) or (H, W, C).
         orientation: 1 to 8; anything else counts as 1.
 
     Returns:
-        The same type with H and W swapped for 5 to 8, C-contiguous; the same array where nothing is to be done.
+        The same type with H and W swapped for 5 to 8, C-contiguous; the same array for orientation 1.
     """
     turn = _TURNS.get(orientation)
     return pixels if turn is None else cast("NDArray[Sample]", turn(pixels))

@@ -1,4 +1,4 @@
-"""What the pages of a TIFF say before it is decoded: which one is the picture, and whether it is a camera's raw file.
+"""Inspect the pages of a TIFF before decoding: which page is the picture, and whether the file is a camera's raw file.
 
 The first page may be a small version of another one, and that of a raw file mostly is a preview of stamp size; neither must
 be taken for the picture. The file is not copied apart for that: a header that points to another page makes it the first
@@ -42,7 +42,7 @@ _BY_MAKER: Final = (
 
 
 def picture_first(data: bytes) -> bytes:
-    """The file with its first page that is no reduced version in the first place; as it is, where that is so.
+    """Return the file with its first full-size page moved to the front; unchanged where it is there already.
 
     Args:
         data: the whole file; what is malformed, or a BigTIFF, is left as it is.
@@ -59,7 +59,7 @@ def picture_first(data: bytes) -> bytes:
 
 
 def _pages(tiff: TiffStructure) -> Iterator[int]:
-    """Where each page's directory begins: all of the chain, and those that they point to besides."""
+    """Return the offsets of all pages' directories: those of the chain, and their sub-directories."""
     seen: set[int] = set()
     at = tiff.root
     while at and at not in seen and len(seen) < _MAX_PAGES:
@@ -85,7 +85,7 @@ def _is_reduced(tiff: TiffStructure, page: int) -> bool:
 
 
 def raw_format(data: bytes) -> str | None:
-    """The name of the raw format, such as ``NEF``, or just ``RAW``; None for any other TIFF.
+    """Return the name of the raw format, such as ``NEF``, or just ``RAW``; None for any other TIFF.
 
     Args:
         data: the whole file, which begins like a TIFF.

@@ -1,7 +1,7 @@
-"""The colours of a JPEG straight into an array: Pillow's own way there holds the picture twice, and copies it twice.
+"""Decode a JPEG's colours directly into an array: Pillow's reader holds the picture twice and copies it twice.
 
 Both use the same library, libjpeg-turbo, and give the same values; through simplejpeg it takes two thirds of the time.
-What libjpeg says about damage, and Pillow does not pass on, is heard here. It must not look at metadata.
+This module also checks libjpeg's warnings about damage, which Pillow drops. It must not read metadata.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _MOST_BYTES: Final = (1 << 31) - 1  # simplejpeg counts in 32 bits
 
 
 def samples(data: bytes, size: tuple[int, int]) -> Samples | None:
-    """The picture, whole; None where Pillow's reader is to decide what it is.
+    """Decode the whole picture; None where Pillow's reader has to decode it.
 
     Args:
         data: the whole file, a JPEG of three components whose header was read.
-        size: width and height by that.
+        size: width and height in the header.
 
     Raises:
-        PictureError: a part of its picture data is damaged.
+        PictureError: a part of the picture data is damaged.
     """
     width, height = size
     if height * width * 3 > _MOST_BYTES:
@@ -74,7 +74,7 @@ def refuse_made_up(data: bytes, mode: str) -> None:
         mode: Pillow's name, ``L`` or ``CMYK``.
 
     Raises:
-        PictureError: the decoder made a part of the picture up.
+        PictureError: the decoder filled in a part of the picture.
     """
     try:
         simplejpeg.decode_jpeg(data, {"L": "GRAY"}.get(mode, mode), strict=True)
@@ -83,7 +83,7 @@ def refuse_made_up(data: bytes, mode: str) -> None:
 
 
 def _decode(data: bytes, into: NDArray[np.uint8], *, strict: bool = True) -> str:
-    """Decode; return what libjpeg had to say against it, which without ``strict`` are errors only.
+    """Decode; return libjpeg's message about damage; without ``strict`` errors only.
 
     Raises:
         MemoryError: there is not enough for the decoder.

@@ -1,4 +1,4 @@
-"""Which decoders an installation has: the C libraries that its packages bring, with their versions.
+"""The decoders of an installation: the C libraries bundled in its packages, with their versions.
 
 Scanners of packages do not see them. Run as a module it prints them as one JSON document, so that a process that must
 not load any of them can ask. It must not decode anything.
@@ -27,7 +27,7 @@ _OF_OPENCV: Final = {
 
 
 def bundled() -> dict[str, dict[str, str]]:
-    """The libraries of each package that is there, by the package's name on the index; a version may be empty."""
+    """Return the libraries bundled in each installed package, by the package's name on the index; a version may be empty."""
     found = {}
     for package, look in (
         ("pillow", _of_pillow),

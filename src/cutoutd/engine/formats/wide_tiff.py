@@ -65,18 +65,18 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _SampleLayout:
-    """How the samples lie in the file.
+    """Layout of the samples in the file.
 
     Attributes:
-        order: of bytes, as `struct` writes it.
+        order: byte order, as `struct` writes it.
         width, height: pixels.
-        samples: of a pixel, with those that are no colours.
-        bits: of a sample, 8 or 16.
+        samples: samples per pixel, including those that are not colours.
+        bits: bits per sample, 8 or 16.
         photometric, compression, predictor: as TIFF counts them.
-        alpha: which sample is the transparency, and whether colours are multiplied by it; None: there is none.
-        is_planar: each sample is stored by itself.
+        alpha: index of the alpha sample, and whether colours are premultiplied by it; None: there is no alpha.
+        is_planar: each channel is stored in a separate plane.
         block: width and height of a strip or tile.
-        spans: where each of them lies: offset and size.
+        spans: offset and size of each strip or tile.
     """
 
     order: str
@@ -94,13 +94,13 @@ class _SampleLayout:
 
 
 class WideTiffSource:
-    """A TIFF that Pillow does not know, whose header was read.
+    """A TIFF that Pillow does not support, whose header was read.
 
     Args:
         data: the whole file.
 
     Raises:
-        LimitError: its kind is not supported, for a reason that is told.
+        LimitError: the kind of TIFF is not supported; the message says why.
         PictureError: it is damaged.
     """
 
@@ -186,7 +186,7 @@ class WideTiffSource:
         )
 
     def _pixels(self) -> Wide:
-        """All samples, (height, width, samples)."""
+        """Return all samples, (height, width, samples)."""
         layout = self._layout
         kind = np.dtype(f"{layout.order}u{layout.bits // 8}")
         pixels = np.empty((layout.height, layout.width, layout.samples), kind.newbyteorder("="))
@@ -205,7 +205,7 @@ class WideTiffSource:
         return pixels
 
     def _blocks(self, row_bytes: int) -> Iterator[bytes]:
-        """Each strip or tile, decompressed."""
+        """Yield each strip or tile, decompressed."""
         layout = self._layout
         rows_down = -(-layout.height // layout.block[1]) * -(-layout.width // layout.block[0])
         is_tiled = _TILE_OFFSETS in self.tags
@@ -224,7 +224,7 @@ class WideTiffSource:
 
 
 def _described(data: bytes) -> tuple[bytes | None, bytes | None]:
-    """What its directory says of the picture, as EXIF; and IIM."""
+    """Return the metadata of the directory as EXIF, and the IIM."""
     try:
         found, block = TiffStructure(data), ExifBlock.empty()
         for tag, kind in _DESCRIPTIVE.items():
@@ -297,7 +297,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, size: int) -> _SampleLa
 def _refuse_other_kinds(
     bits: set[int], formats: set[int], photometric: int, compression: int, fill_order: int
 ) -> None:
-    """Say why a TIFF is not read, where it is whole as far as can be told."""
+    """Raise an error that says why this kind of TIFF is not supported."""
     reason = ""
     if formats != {1}:
         reason = "its samples are no whole numbers from 0 on"
@@ -316,7 +316,7 @@ def _refuse_other_kinds(
 
 
 def _alpha(extras: tuple[int, ...], colours: int) -> tuple[int, bool] | None:
-    """Which sample is the transparency: the first that is called so. Others are selections, and not used."""
+    """Return the index of the alpha sample: the first declared as alpha. Other extra samples are selections, and unused."""
     for place, kind in enumerate(extras):
         if kind in (_ASSOCIATED, _UNASSOCIATED):
             return colours + place, kind == _ASSOCIATED

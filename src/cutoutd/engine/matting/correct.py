@@ -1,4 +1,4 @@
-"""A coarse matte corrected by a person's strokes: how far each one reaches is found out, all that it does not reach stays as it is.
+"""Correct a coarse matte by a person's strokes; what a stroke does not reach stays unchanged.
 
 From the matte, the strokes, what the model sees and the colours a random walker tells subject from background; of what that
 changes only the parts that a stroke touches are accepted. It must not refine or enlarge a picture, and takes the same strokes to
@@ -46,16 +46,16 @@ _REMEMBERED: Final = 64
 """States of one picture, .3 MB each: so many strokes are taken back without following the others anew."""
 
 _INSIDE: Final = 0.5
-_MATTE_TRUST: Final = 0.1  # of its log odds, beside what strokes say
-_TRUST_BY_DISTANCE: Final = 0.4  # so much more a longer side away from the stroke
+_MATTE_TRUST: Final = 0.1  # weight of the matte's log odds, relative to the strokes'
+_TRUST_BY_DISTANCE: Final = 0.4  # added at a distance of one longer side from the stroke
 _TRUST_BY_SIZE: Final = (
     0.05  # so much more as many pixels away as a stroke covers, with the square of the distance
 )
 _TRUST_IF_UNSURE: Final = (
     1.0  # so much more where the matte is unsure under the stroke: such a mistake is small
 )
-_MOST_TRUST: Final = 4.0  # more than all that strokes can say
-_DECIDED_TRUST: Final = 1.0  # so much more where earlier strokes decided
+_MOST_TRUST: Final = 4.0  # outweighs any evidence of strokes
+_DECIDED_TRUST: Final = 1.0  # added where earlier strokes decided
 _SURE_SUBJECT, _SURE_BACKGROUND = 0.95, 0.05
 _SOFTNESS_PX: Final = 1.5  # of a new edge: refinement looks for the real one there
 _SEEN: Final = 0.05  # change of the matte that a person sees
@@ -76,12 +76,12 @@ class CorrectedMatte:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _State:
-    """What some strokes have come to.
+    """The result of a list of strokes.
 
     Attributes:
-        strokes: these.
-        said: uint8 (h, w), what they say of the pixels under them: `KEPT`, `REMOVED` or 0.
-        decided: the same of all that they reach.
+        strokes: the strokes applied so far.
+        said: uint8 (h, w), label of the pixels under a stroke: `KEPT`, `REMOVED` or 0.
+        decided: uint8 (h, w), label of all pixels that strokes reach, likewise.
     """
 
     strokes: tuple[Stroke, ...]
@@ -98,7 +98,7 @@ def correct(
     suggestion: int = 0,
     picture: tuple[int, int] | None = None,
 ) -> CorrectedMatte:
-    """Correct a coarse matte by strokes, one after the other: see `StrokeFollower`, which has the arguments too."""
+    """Correct a coarse matte by strokes, one after the other; for the arguments see `StrokeFollower`."""
     return StrokeFollower(rgb, matte, features, suggestion=suggestion, picture=picture).follow(strokes)
 
 
@@ -142,9 +142,9 @@ class StrokeFollower:
         self._states = [_State(strokes=(), said=untouched, decided=untouched)]
 
     def follow(self, strokes: Sequence[Stroke]) -> CorrectedMatte:
-        """The matte after strokes, in pixels of the picture; those that paint are left to `stroke_masks.paint`.
+        """Return the matte after strokes, in pixels of the picture; painting strokes are left to `stroke_masks.paint`.
 
-        What the first of them have made is remembered from the call before.
+        The result of strokes that the previous call had too is reused.
 
         Returns:
             The matte with what the strokes reach set to about 1 or 0, and the strokes themselves to exactly 1 or 0.
@@ -162,7 +162,7 @@ class StrokeFollower:
         return _applied(self._matte, self._before, state)
 
     def _after(self, state: _State, stroke: Stroke) -> _State:
-        """What one more stroke makes of a state."""
+        """Return the state after one more stroke."""
         mine = mask(stroke, self._shape, self._picture)
         if not mine.any():
             return replace(state, strokes=(*state.strokes, stroke))
@@ -187,7 +187,7 @@ class StrokeFollower:
 
 
 def framed(coarse: NDArray[np.float32], region: Region, picture: tuple[int, int]) -> NDArray[np.float32]:
-    """The matte of a region in the whole picture, so that strokes beside the region find one too.
+    """Extend the matte of a region to the whole picture, so that strokes beside the region have a matte too.
 
     Args:
         coarse: float32 (h, w) in 0..1, stretched over the region; outside it there is nothing.
@@ -215,13 +215,13 @@ def framed(coarse: NDArray[np.float32], region: Region, picture: tuple[int, int]
 
 
 def _copy_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of the copy that strokes are followed on, at least 2 each."""
+    """Return the rows and columns of the copy that strokes are applied to, at least 2 each."""
     factor = min(1.0, SIDE / max(height, width))
     return max(2, round(height * factor)), max(2, round(width * factor))
 
 
 def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
-    """A matte of another size, float32 in 0..1."""
+    """Resize a matte, float32 in 0..1."""
     if plane.shape == shape:
         return plane
     is_finer = plane.shape[0] > shape[0] and plane.shape[1] > shape[1]
@@ -230,7 +230,7 @@ def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
 
 
 def _applied(matte: Plane, before: Plane, state: _State) -> CorrectedMatte:
-    """The matte with what became subject and what became background."""
+    """Return the matte with the pixels that became subject or background."""
     after = before.copy()
     after[state.decided == KEPT], after[state.decided == REMOVED] = 1, 0
     soft = np.asarray(cv2.GaussianBlur(after, (0, 0), _SOFTNESS_PX), np.float32)
@@ -248,7 +248,7 @@ def _applied(matte: Plane, before: Plane, state: _State) -> CorrectedMatte:
 
 
 def _trust(stroke: Mask, remoteness: Plane) -> Plane:
-    """What the matte's log odds weigh beside what strokes say, float32 (h, w): the more, the farther away the stroke is."""
+    """Return the weight of the matte's log odds relative to the strokes', float32 (h, w): it grows with the distance from the stroke."""
     apart = np.asarray(cv2.distanceTransform((~stroke).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
     by_distance = apart * np.float32(_TRUST_BY_DISTANCE / max(apart.shape))
     by_size = np.minimum(np.float32(_TRUST_BY_SIZE) * np.square(remoteness), np.float32(_MOST_TRUST))

@@ -1,6 +1,6 @@
-"""How much to believe the matte and how much the picture, at each open pixel: what tells, and what follows from it.
+"""Weigh the matte against the picture at each open pixel: the evidence, and the weights derived from it.
 
-What tells is how well colours explain each candidate, how far they are apart, how well subject and background compose the
+The evidence is how well colours explain each candidate, how far they are apart, how well subject and background compose the
 picture again, how fine the matte is; and whether its edge looks like a network's answer, which has the long tails of a
 sigmoid, or like an average of the true alpha, which ends where the edge ends. A small network (two hidden layers, 2,437
 weights), trained on composites of known alpha by `models/train_trust.py`, weighs the candidates by that. No pixel is changed
@@ -37,7 +37,7 @@ _MEAN_SIZES = (25, 26, 28, 29)
 
 
 def evidence_of(work: WorkingCopy, guide: ColourGuide, candidates: AlphaCandidates) -> list[Plane]:
-    """Gather what tells the candidates apart, each float32 (h, w); the order is the network's."""
+    """Compute the evidence planes, float32 (h, w) each, in the order of the network's inputs."""
     given, faithful = candidates.given.alpha, candidates.faithful.alpha
     near, free = candidates.near.alpha, candidates.free.alpha
     wide = guide.radius
@@ -85,7 +85,7 @@ def overall_of(evidence: list[Plane], work: WorkingCopy) -> Plane:
         work: it was gathered on.
 
     Returns:
-        float32 (m,); the order is the network's.
+        float32 (m,), in the order of the network's inputs.
     """
     is_open = 1 - work.hold
     total = float(is_open.sum()) + 1e-3
@@ -137,7 +137,7 @@ def _colour_deviation(guide: ColourGuide, radius: int) -> Plane:
 
 
 def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
-    """Return by how much the undecided parts of a window change over one cell of the matte."""
+    """Return how much the undecided parts of a window change over one cell of the matte."""
     slope = np.hypot(
         cv2.Sobel(alpha, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(alpha, cv2.CV_32F, 0, 1, scale=1 / 8)
     )
@@ -146,7 +146,7 @@ def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
 
 
 def _composed(work: WorkingCopy, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
-    """Part the colours by an alpha; return what putting them together again misses, and how far they are apart."""
+    """Separate subject and background colours by an alpha; return the error of compositing them again, and their distance."""
     share, rest = alpha * alpha + np.float32(1e-4), (1 - alpha) ** 2 + np.float32(1e-4)
     subject = box(work.rgb * thrice(share), radius) / thrice(box(share, radius))
     ground = box(work.rgb * thrice(rest), radius) / thrice(box(rest, radius))
@@ -170,7 +170,7 @@ class _Network:
 
 @functools.cache
 def network() -> _Network:
-    """Read the weights: once, and before a sandbox closes the files."""
+    """Read the weights; call this once before the sandbox closes the file system."""
     with (
         resources.files("cutoutd.engine.matting").joinpath("trust.npz").open("rb") as file,
         np.load(file) as stored,

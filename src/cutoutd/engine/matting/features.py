@@ -1,7 +1,7 @@
-"""What the embedded model sees at each place of a picture, as a few numbers: by these a brush tells like from unlike.
+"""Features of the embedded model at each place of a picture, by which a brush finds similar areas.
 
-They are its decoder's last three stages, which ordinary cutting never asks for: a model that gives them has a session of its own.
-It must not know strokes or mattes.
+They are outputs of the decoder's last three stages. Ordinary cutting does not compute them, so a model with features has its
+own session. This module must not know strokes or mattes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FLOAT32: Final = 1  # TensorProto.DataType.FLOAT, https://github.com/onnx/onnx/
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Features:
-    """What the model sees at each place of one picture.
+    """The features of one picture.
 
     Attributes:
         planes: float32 (160, 160, 52), stretched over the whole picture; of each stage the principal components in their
@@ -52,14 +52,14 @@ class Features:
 class FeatureModel:
     """The embedded model with its features as further outputs.
 
-    It takes 100 MB, 260 MB once it was asked, and its answer is 14 % slower: only fixing asks for it.
+    It takes 100 MB, 260 MB after the first inference, and inference is 14 % slower: only fixing uses it.
 
     Args:
-        spec: of the catalog, the entry `MODEL`.
-        content: of its file, found to be the one of the catalog.
+        spec: entry `MODEL` of the catalog.
+        content: bytes of the model file, verified against the catalog.
 
     Raises:
-        ModelError: it does not load, or is another model.
+        ModelError: the model does not load, or is another one.
     """
 
     def __init__(self, spec: ModelSpec, content: bytes) -> None:
@@ -67,11 +67,11 @@ class FeatureModel:
 
     @property
     def model(self) -> MatteModel:
-        """The same model; its matte is bit for bit that of one without further outputs."""
+        """The underlying model; its matte is bit for bit that of a model without further outputs."""
         return self._model
 
     def look(self, rgb: NDArray[np.uint8]) -> Look:
-        """Begin to look at a picture, uint8 (H, W, 3)."""
+        """Return a `Look` at a picture, uint8 (H, W, 3)."""
         return Look(self._model, rgb)
 
 
@@ -94,23 +94,23 @@ class Look:
         return self._rgb
 
     def predict(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
-        """As `MatteModel.predict`, of the picture or of a part of it."""
+        """Do as `MatteModel.predict`, for the picture or a part of it."""
         if rgb is not self._rgb or (side or self._model.sides[0]) != _SIDE:
             return self._model.predict(rgb, side)
         matte, self._stages = self._model.output_and_tensors(rgb, list(_DIMENSIONS), _SIDE)
         return np.clip(matte, 0.0, 1.0)
 
     def features(self) -> Features:
-        """What the model sees at each place of the picture."""
+        """Return the features of the picture."""
         stages = self._stages or self._model.tensors(self._rgb, list(_DIMENSIONS), _SIDE)
         return _of(stages)
 
 
 def features(model: FeatureModel, rgb: NDArray[np.uint8]) -> Features:
-    """What the model sees at each place of a picture; about .4 s on one core, whatever the size.
+    """Compute the features of a picture; this takes about 0.4 s on one core, whatever the size.
 
     Args:
-        model: that gives features.
+        model: a model with features.
         rgb: uint8 (H, W, 3) of any size, sRGB.
     """
     return model.look(rgb).features()
@@ -125,7 +125,7 @@ def _of(stages: Sequence[NDArray[np.float32]]) -> Features:
 
 
 def _further_outputs() -> bytes:
-    """Bytes that, after those of an ONNX file, make its features outputs of the graph.
+    """Return bytes that, appended to an ONNX file, make its features outputs of the graph.
 
     A file is one protobuf message, and two messages of a kind one after the other are their union, in which repeated fields are
     joined (https://protobuf.dev/programming-guides/encoding/#last-one-wins): ModelProto.graph is field 7, GraphProto.output 12,
@@ -138,12 +138,12 @@ def _further_outputs() -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of a protobuf message; both numbers fit into one byte here."""
+    """Encode a length-delimited field of a protobuf message; number and length fit into one byte each."""
     return bytes((number << 3 | 2, len(content))) + content
 
 
 def _on_grid(stage: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A stage, float32 (channels, rows, columns), averaged or enlarged to float32 (channels, 160 x 160)."""
+    """Resize a stage, float32 (channels, rows, columns), to float32 (channels, 160 x 160)."""
     method = cv2.INTER_AREA if stage.shape[1] > GRID else cv2.INTER_LINEAR
     planes = np.empty((len(stage), GRID, GRID), np.float32)
     for plane, kept in zip(stage, planes, strict=True):
@@ -154,7 +154,7 @@ def _on_grid(stage: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _components(planes: NDArray[np.float32], kept: int) -> NDArray[np.float32]:
-    """Principal components of float32 (channels, 160 x 160): float32 (160, 160, kept), divided by the deviation of the first one."""
+    """Return the principal components of float32 (channels, 160 x 160): float32 (160, 160, kept), divided by the deviation of the first one."""
     apart = planes - planes.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     values, vectors = np.linalg.eigh((apart @ apart.T).astype(np.float64) / apart.shape[1])
     axes = vectors[:, ::-1][:, :kept]

@@ -1,4 +1,4 @@
-"""Takes the old background's colour out of the soft pixels of a cutout.
+"""Remove the old background's colour from the soft pixels of a cutout.
 
 It changes colours only, never alpha; it touches no pixel outside the soft band, and makes no float copy of the whole
 frame.
@@ -37,7 +37,7 @@ def estimate(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uin
 
     Args:
         rgb: uint8 (H, W, 3), the picture.
-        alpha: uint8 (H, W), how much of each pixel is the subject.
+        alpha: uint8 (H, W), share of the subject in each pixel.
 
     Returns:
         uint8 (H, W, 3): the subject's colour where alpha is 1 to 254, elsewhere the picture's own, bit for bit.
@@ -62,7 +62,7 @@ def decontaminate(
     Args:
         rgb: uint8 or uint16 (H, W, 3), changed.
         alpha: uint8 (H, W).
-        pyramid: of this very picture, as it is now.
+        pyramid: pyramid of this picture, as it is now.
 
     Raises:
         ValueError: the two are not of one size, or of another type.
@@ -132,7 +132,7 @@ def _average(colour: Plane, weight: Plane, radius: int) -> Plane:
 def _explain(
     rgb: NDArray[Sample], alpha: NDArray[np.uint8], subject: Plane, ground: Plane
 ) -> NDArray[Sample]:
-    """The subject's half of a last round of `_fuse`, at full resolution, with as few passes over the tile as it takes."""
+    """Do the subject's half of a last round of `_fuse`, at full resolution, in as few passes over the tile as possible."""
     share, gain = (
         thrice(np.asarray(cv2.LUT(alpha, table), np.float32)) for table in (_SHARE_BY_ALPHA, _GAIN_BY_ALPHA)
     )

@@ -1,4 +1,4 @@
-"""GrabCut as a second answer to strokes: by colours alone, where what the model sees misleads.
+"""GrabCut as the second suggestion for strokes: by colours alone, where the model's features mislead.
 
 Rother, Kolmogorov and Blake, GrabCut: Interactive Foreground Extraction using Iterated Graph Cuts, 2004; OpenCV's code.
 """
@@ -40,10 +40,10 @@ class GrabCut:
         self._small = np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)[..., ::-1])
 
     def find(self, matte: NDArray[np.float32], said: NDArray[np.uint8], _: NDArray[np.float32]) -> Mask:
-        """What belongs to the subject; of the arguments see `StrokeWalker.find`.
+        """Find the subject's pixels; for the arguments see `StrokeWalker.find`.
 
         Returns:
-            bool (h, w); what the matte has as the subject where there is nothing to tell two sides apart by.
+            bool (h, w); the matte's own subject where one of the two sides has no pixels.
         """
         inside, size = matte > _INSIDE, self._size
         marks = np.where(_reduced(inside, size) > _INSIDE, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Explains a matte by the colours around each pixel: the guided filter with a colour guide.
+"""Explain a matte by the colours around each pixel: the guided filter with a colour guide.
 
-It knows nothing of mattes, certainty or tiles, and enlarges nothing.
+This module must not know mattes, certainty or tiles, and enlarges nothing.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def thrice(plane: Plane) -> Plane:
 
 
 def with_fourth(colours: Plane) -> Plane:
-    """Add a channel that means nothing, float32 (H, W, 3) to (H, W, 4): OpenCV interpolates four in less time than three."""
+    """Add an unused channel, float32 (H, W, 3) to (H, W, 4): OpenCV interpolates four in less time than three."""
     return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2RGBA), np.float32)
 
 
 def without_fourth(colours: Plane) -> Plane:
-    """Drop it again."""
+    """Drop the channel that `with_fourth` added."""
     return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGBA2RGB), np.float32)
 
 

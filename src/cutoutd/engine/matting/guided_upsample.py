@@ -1,7 +1,7 @@
-"""Enlarging by the picture's colours: alpha as local linear functions of colour, applied at full resolution.
+"""Guided upsampling: alpha as local linear functions of colour, applied at full resolution.
 
-What a matte is to be is decided elsewhere; here it only becomes larger. A matte that is fine enough to be believed as it
-is, as of a model that sees 1024 pixels, is enlarged by this alone (He and Sun, Fast Guided Filter, 2015): windows as
+This module only enlarges a matte. A matte that is fine enough to be used
+as it is, as of a model that sees 1024 pixels, is enlarged by this alone (He and Sun, Fast Guided Filter, 2015): windows as
 narrow as they can be, at the matte's own resolution, and only where it is undecided.
 """
 
@@ -71,7 +71,7 @@ def resized(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def field_of(slopes: Sequence[Plane], offset: Plane) -> Plane:
-    """Join slopes and offset of a fit, for colours in 0..1 less one half, to what `apply` takes.
+    """Join slopes and offset of a fit, for colours in 0..1 minus one half, to the field that `apply` takes.
 
     Args:
         slopes: three float32 (h, w), alpha by red, green and blue.

@@ -1,4 +1,4 @@
-"""Where the subject is: a picture's matte, by a model such as U2-Net on onnxruntime.
+"""The matte of a picture, by a salient object model such as U2-Net on onnxruntime.
 
 It must not judge the matte (`cutoutd.engine.matting.quality` does) nor enlarge it (`cutoutd.engine.matting.refine` does).
 
@@ -38,7 +38,7 @@ _PROVIDERS: Final = {
     "directml": "DmlExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
-# CoreML and the compilers are left to those who ask for them: on a quantised model they are no sure gain.
+# CoreML and the compiling providers are used only when named: a quantised model does not reliably gain from them.
 _AUTO: Final = ("cuda", CPU)
 
 _TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
@@ -74,18 +74,18 @@ class MatteModel:
     """The model, loaded, on one thread.
 
     Args:
-        spec: of the catalog.
+        spec: entry of the catalog.
         provider: ``auto``, or an execution provider by its short name, such as ``cpu`` or ``cuda``.
-        content: of its file, where that cannot be opened any more; None: it is read by its name.
+        content: bytes of the model file, where it cannot be opened any more; None: the file is read by its name.
 
     Attributes:
-        provider: short name of what the model really runs on.
-        onnxruntime: version.
+        provider: short name of the execution provider in use.
+        onnxruntime: version of onnxruntime.
         stretches: whether its mattes are to be stretched to the whole of 0..1.
-        sides: of the square that it can see, pixels: the first always, the others where that leaves doubt.
+        sides: input sizes, pixels: the first is always used, the others where that leaves doubt.
 
     Raises:
-        ModelError: the named provider is not there, the model does not load on it, or is of another kind.
+        ModelError: the named provider is missing, or the model does not load on it, or is of another kind.
         RuntimeError: onnxruntime's telemetry was not switched off before.
     """
 
@@ -107,29 +107,29 @@ class MatteModel:
         self._std = np.array(spec.std, np.float32)
 
     def predict(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
-        """How sure the model is of each place of the picture that it belongs to the subject.
+        """Return the matte of a picture: the model's confidence that each place belongs to the subject.
 
         Args:
             rgb: uint8 (H, W, 3), of any size and shape.
             side: one of `sides`; 0 for the first.
 
         Returns:
-            float32 (h, w) in 0..1, as the model gives it, of its own size: where there is no subject,
-            it stays near 0 all over.
+            float32 (h, w) in 0..1, raw, of the model's own size: near 0 everywhere
+            where there is no subject.
 
         Raises:
-            ModelError: what it gives is no matte.
+            ModelError: the output is not a matte.
         """
         return np.clip(self.output(rgb, side), 0.0, 1.0)
 
     def output(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
-        """As `predict`, before what lies outside 0..1 is cut off."""
+        """Return the same as `predict` before clipping to 0..1."""
         return self._asked(rgb, (), side)[0]
 
     def output_and_tensors(
         self, rgb: NDArray[np.uint8], names: Sequence[str], side: int = 0
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """What `output` and `tensors` give, bit for bit, for little more than one of them takes."""
+        """Return the results of `output` and `tensors`, bit for bit, from one inference."""
         self._see_that_there_are(names)
         return self._asked(rgb, names, side)
 
@@ -143,7 +143,7 @@ class MatteModel:
         return matte, [np.asarray(one, np.float32) for one in outputs[1:]]
 
     def _plane(self, raw: NDArray[np.float32], size: int, shown: tuple[int, int]) -> NDArray[np.float32]:
-        """The matte in what the model gave for a square of which so many rows and columns show the picture."""
+        """Return the matte in a raw output, cropped to the rows and columns that show the picture."""
         if raw.size == 0 or raw.ndim < 2 or raw.size != raw.shape[-1] * raw.shape[-2]:  # noqa: PLR2004 -- a plane
             raise ModelError(
                 f"its output has the shape {raw.shape}, which is no single plane", advice=_OTHER_OUTPUT
@@ -157,18 +157,18 @@ class MatteModel:
         return raw
 
     def tensors(self, rgb: NDArray[np.uint8], names: Sequence[str], side: int) -> list[NDArray[np.float32]]:
-        """Further outputs of the model over one picture.
+        """Return further outputs of the model for a picture.
 
         Args:
             rgb: uint8 (H, W, 3), of any size and shape.
-            names: of outputs that the model has.
-            side: one that it can see, pixels.
+            names: names of the outputs.
+            side: one of `sides`.
 
         Returns:
             One array for each name, float32, as the model gives it.
 
         Raises:
-            ModelError: it has no such output.
+            ModelError: the model has no such output.
         """
         self._see_that_there_are(names)
         outputs: list[Any] = self._session.run(list(names), self._given(rgb, side)[0])
@@ -182,14 +182,14 @@ class MatteModel:
     def _given(
         self, rgb: NDArray[np.uint8], size: int
     ) -> tuple[dict[str, NDArray[np.generic]], tuple[int, int]]:
-        """What goes into the model's inputs, and how many rows and columns of its square show the picture."""
+        """Return the model's inputs, and how many rows and columns of the square show the picture."""
         small, shown = self._shown(rgb, size)
         small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
         planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
         return {self._input: np.ascontiguousarray(planes, self._kind), **self._further}, shown
 
     def _shown(self, rgb: NDArray[np.uint8], size: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        """The square that the model sees, and how many of its rows and columns show the picture."""
+        """Return the model's input square, and how many of its rows and columns show the picture."""
         if not self._letterbox:
             return square(rgb, size).astype(np.float32), (size, size)
         height, width = rgb.shape[:2]
@@ -216,7 +216,7 @@ def normalise(raw: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def square(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The whole picture as a small square: averaged by a whole factor, then Lanczos for the rest.
+    """Resize the whole picture to a small square: averaged by a whole factor, then Lanczos for the rest.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -229,7 +229,7 @@ def square(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def reduced(rgb: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
-    """A picture of another size, as `square`: uint8 (rows, columns, 3)."""
+    """Resize a picture with the method of `square`: uint8 (rows, columns, 3)."""
     height, width = rgb.shape[:2]
     across, down = max(1, width // (_REDUCE_TO * columns)), max(1, height // (_REDUCE_TO * rows))
     image = Image.fromarray(_averaged(rgb, across, down))
@@ -239,7 +239,7 @@ def reduced(rgb: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8
 
 
 def _averaged(rgb: NDArray[np.uint8], across: int, down: int) -> NDArray[np.uint8]:
-    """Averages of ``across`` x ``down`` pixels; those left at the right and bottom get averages of their own.
+    """Return averages of ``across`` x ``down`` pixels; the remaining pixels at the right and bottom are averaged separately.
 
     Whole factors are four times faster in OpenCV than others.
     """
@@ -264,7 +264,7 @@ def _area(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
 
 
 def _quiet_runtime() -> Any:  # noqa: ANN401 -- onnxruntime ships no types
-    """Onnxruntime, imported only once its telemetry is off: later calls do not stop it."""
+    """Return onnxruntime, imported only after its telemetry was switched off: it cannot be switched off later."""
     if os.environ.get(_TELEMETRY) != "1":
         message = f"{_TELEMETRY}=1 must be in the environment before onnxruntime is imported"
         raise RuntimeError(message)
@@ -314,7 +314,7 @@ def _load(runtime: Any, spec: ModelSpec, provider: str, content: bytes | None) -
 
 
 def _input_of(session: Any, spec: ModelSpec) -> tuple[str, type[np.float32 | np.float16]]:  # noqa: ANN401 -- see above
-    """Name and type of the model's input, which must be able to take a square picture of the size that was said."""
+    """Return name and type of the model's input, which must accept a square picture of the declared size."""
     filled = {name for name, _ in spec.inputs}
     inputs = [one for one in session.get_inputs() if one.name not in filled]
     kind = _KINDS.get(inputs[0].type) if len(inputs) == 1 else None
@@ -349,7 +349,7 @@ _FILL: Final = (
 
 
 def _further_of(session: Any, spec: ModelSpec) -> dict[str, NDArray[np.generic]]:  # noqa: ANN401 -- see above
-    """What goes into the inputs beside the picture: each filled with its number, and 1 wide where it may be of any size."""
+    """Return the model's constant inputs beside the picture: each filled with its number, free dimensions of size 1."""
     there = {one.name: one for one in session.get_inputs()}
     made: dict[str, NDArray[np.generic]] = {}
     for name, number in spec.inputs:

@@ -4,8 +4,8 @@ Right is what has an intersection over union of 0.9 with what a person would cut
 function of how decided the matte is, how far other passes agree with it, and whether it looks like a page. `models/train_score.py`
 fits it to pictures of known alpha (`score.json`; `docs/quality.md` has the figures). Without a subject, it is 0.
 
-Reasons are words for a person: what to look for. They are no part of the score. This module must not change the matte, and
-must not look at the picture.
+Reasons tell a person what to look for and do not affect the score. This module must not change the matte, and must not
+read the picture.
 """
 
 from __future__ import annotations
@@ -67,19 +67,19 @@ _EXPLAIN: Final = {Reason.MISSING, Reason.KEPT, Reason.VEIL, Reason.PAGE}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signs:
-    """What tells a right matte from a wrong one, all in 0..1 but where said.
+    """Features that tell a right matte from a wrong one, in 0..1 unless stated otherwise.
 
     Attributes:
-        decided: what is sure, of what is at least faint; 0 without a subject.
+        decided: share of the at least faint pixels that is sure; 0 without a subject.
         agreement: intersection over union with the next most decided pass over the whole; None without one.
-        missing: what that pass calls the subject and this one does not, in units of this one's subject; 0 and up.
-        kept: what this pass calls the subject and that one does not, in the same units.
+        missing: area that only the other pass calls the subject, divided by this pass's subject area; 0 and up.
+        kept: area that only this pass calls the subject, divided by the same.
         held: intersection over union with a closer pass over the subject's surroundings; None without one.
         inside: share of the frame that is the subject.
         fill: share of the subject's box that is the subject.
         border: share of the frame's four sides that the subject touches.
-        largest: of its separate parts, crumbs not counted, the largest one's share.
-        veil: what is between a quarter and three quarters, of what is at least faint.
+        largest: share of the subject's largest connected part, crumbs not counted.
+        veil: share of the at least faint pixels with a value between a quarter and three quarters.
     """
 
     decided: float
@@ -103,11 +103,11 @@ class _ScoreFunction:
 
 
 def assess(raw: Matte, other: Matte | None = None, held: float | None = None) -> Quality:
-    """Judge a matte.
+    """Return the score of a matte, and reasons for doubt.
 
     Args:
-        raw: float32 (h, w) in 0..1, as the model gives it; never a stretched one, in which noise looks sure.
-        other: of another pass over the same frame, of any size; None: there was none.
+        raw: float32 (h, w) in 0..1, the model's raw matte; never a stretched one, in which noise looks sure.
+        other: raw matte of another pass over the same frame, of any size; None: there was none.
         held: intersection over union with a closer pass; None: there was none.
 
     Returns:
@@ -117,7 +117,7 @@ def assess(raw: Matte, other: Matte | None = None, held: float | None = None) ->
 
 
 def signs(raw: Matte, other: Matte | None = None, held: float | None = None) -> Signs:
-    """Gather what tells a right matte from a wrong one; arguments as of `assess`."""
+    """Compute the signs of a matte; arguments as of `assess`."""
     inside = raw > _INSIDE
     area = max(1, int(np.count_nonzero(inside)))
     agreement, missing, kept = None, 0.0, 0.0
@@ -143,7 +143,7 @@ def signs(raw: Matte, other: Matte | None = None, held: float | None = None) -> 
 
 
 def judge(found: Signs) -> Quality:
-    """Say how probably a matte of these signs is right, and what to look for."""
+    """Return the probability that a matte with these signs is right, and what to look for."""
     if found.decided == 0:
         return Quality(score=0.0, reasons=(Reason.NO_SUBJECT.value,))
     fit = _score_function()
@@ -156,7 +156,7 @@ def judge(found: Signs) -> Quality:
 
 
 def features(found: Signs) -> tuple[float, ...]:
-    """What the score is a function of, in the order of `score.json`."""
+    """Return the inputs of the score function, in the order of `score.json`."""
     share = (found.decided + _MARGIN) / (1 - found.decided + _MARGIN)
     return (
         math.log(share),
@@ -168,14 +168,14 @@ def features(found: Signs) -> tuple[float, ...]:
 
 
 def decided(raw: Matte) -> float:
-    """How much of what is at least faint is sure; 0 for a matte without a subject."""
+    """Return the share of at least faint pixels that is sure; 0 for a matte without a subject."""
     sure, faint = float(np.mean(raw > _SURE)), float(np.mean(raw > _FAINT))
     share = sure / faint if faint > 0 else 0.0
     return 0.0 if sure < _MIN_SURE or share < _MIN_DECIDED else share
 
 
 def overlap(other: Matte, raw: Matte) -> float:
-    """Intersection over union of what two mattes of the same frame call the subject, at the second one's size."""
+    """Return the intersection over union of the subjects of two mattes of the same frame, at the size of the second."""
     inside, also = raw > _INSIDE, _as_large(other, raw.shape) > _INSIDE
     union = int(np.count_nonzero(inside | also))
     return int(np.count_nonzero(inside & also)) / max(1, union)
@@ -183,7 +183,7 @@ def overlap(other: Matte, raw: Matte) -> float:
 
 @functools.cache
 def _score_function() -> _ScoreFunction:
-    """Read the function: once, and before a sandbox closes the files."""
+    """Read the score function; call this once before the sandbox closes the file system."""
     text = resources.files("cutoutd.engine.matting").joinpath("score.json").read_text(encoding="utf-8")
     stored = json.loads(text)
     return _ScoreFunction(bias=float(stored["bias"]), weights=tuple(map(float, stored["weights"])))
@@ -206,7 +206,7 @@ def _reasons(found: Signs) -> list[Reason]:
 
 
 def _block(found: Signs) -> float:
-    """How much a matte looks like that of a page or a wall, 0..1."""
+    """Return how much a matte looks like that of a page or a wall, 0..1."""
     block = _ramp(found.fill, *_BLOCK_FILL) * _ramp(found.inside, *_BLOCK_SHARE)
     return max(block, _ramp(found.inside, *_WALL_SHARE))
 
@@ -237,5 +237,5 @@ def _border_share(inside: NDArray[np.bool_]) -> float:
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    """0 up to ``low``, 1 from ``high`` on, straight between."""
+    """Return 0 up to ``low``, 1 from ``high`` on, linear between."""
     return min(1.0, max(0.0, (value - low) / (high - low)))

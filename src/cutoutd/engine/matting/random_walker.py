@@ -53,13 +53,13 @@ class RandomWalker:
         return self._across.shape[0], self._down.shape[1]
 
     def solve(self, prior: Plane, known: NDArray[np.bool_], value: Plane, guess: Plane) -> Plane:
-        """How probably a walker from each pixel comes to the subject first.
+        """Return the probability that a walker from each pixel reaches the subject first.
 
         Args:
             prior: float32 (h, w) in 0..1.
             known: bool (h, w), where `value` holds.
             value: float32 (h, w), 1 subject, 0 background.
-            guess: float32 (h, w), about what is to be found: the nearer, the fewer steps.
+            guess: float32 (h, w), initial estimate of the result: the nearer, the fewer steps.
 
         Returns:
             float32 (h, w), about 0..1, by at most 60 steps of conjugate gradients with Jacobi's preconditioner.

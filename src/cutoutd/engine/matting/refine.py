@@ -1,7 +1,7 @@
-"""Makes the edge of a coarse matte follow the full-resolution picture.
+"""Make the edge of a coarse matte follow the full-resolution picture.
 
-It works only where the matte is open, and never makes a float copy of the whole frame. It runs no model, knows no
-files, and touches no colour.
+Only open pixels are computed, without a float copy of the whole frame. This module must not run a salient object model,
+open files or change colours.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def refine(
     Args:
         rgb: uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1: the same frame, at any size.
-        pyramid: of this very picture, for who needs them again.
+        pyramid: pyramid of this picture, for reuse.
 
     Returns:
         The alpha, uint8 (H, W).
@@ -92,7 +92,7 @@ def _check(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> None:
 
 
 def _sure(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Enlarge the matte's yes and no: right wherever no open pixel is near."""
+    """Enlarge the thresholded matte: right wherever no open pixel is near."""
     decided = np.where(matte > 0.5, np.uint8(_WHITE), np.uint8(0))  # noqa: PLR2004 - one half
     wide = np.asarray(
         cv2.resize(decided, (shape[1], matte.shape[0]), interpolation=cv2.INTER_NEAREST), np.uint8
@@ -151,7 +151,7 @@ def _at(where: NDArray[np.intp], planes: Sequence[Plane]) -> Plane:
 
 
 def _open_tiles(small: WorkingCopy, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """Give what depends on open pixels of each tile of the full frame that does."""
+    """Yield, for each tile of the full frame with open pixels, the part that depends on them."""
     is_open = np.zeros(small.whole, np.uint8)
     top, left = small.origin
     is_open[top : top + small.hold.shape[0], left : left + small.hold.shape[1]] = small.hold < 1

@@ -1,6 +1,6 @@
-"""What strokes say about all other pixels of a picture: by what the model sees there, and by colour.
+"""Evidence from strokes about all other pixels of a picture: by features of the model, and by colour.
 
-Each answer is a plane of log odds that a pixel is the subject. It must not decide: where one becomes the other is for the walker.
+Each result is a plane of log odds that a pixel is the subject. The decision is made by the random walker, not here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _COLOUR_LIMIT: Final = 4.0
 
 
 class Evidence:
-    """One picture.
+    """Evidence for one picture.
 
     Args:
         lab: float32 (h, w, 3): L 0 to 100, a and b.
@@ -52,10 +52,10 @@ class Evidence:
         self._bins = _bins_of(lab)
 
     def probe(self, keep: Mask, remove: Mask, sure: tuple[Mask, Mask]) -> Plane:
-        """By a linear classifier of features, colour and place, fitted to the strokes and to what the matte is sure of.
+        """Classify pixels linearly by features, colour and place, fitted to the strokes and the sure pixels of the matte.
 
         Logistic regression with a ridge, by Newton's method (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning,
-        4.4). It is linear, so that its answer is enlarged and not the features.
+        4.4). Because the classifier is linear, its result can be enlarged in place of the features.
 
         Args:
             keep: bool (h, w), what strokes keep.
@@ -86,7 +86,7 @@ class Evidence:
         return np.clip(self._answer(fitted), -_PROBE_LIMIT, _PROBE_LIMIT)
 
     def colour(self, keep: Mask, remove: Mask, inside: Mask) -> Plane:
-        """By how often a colour occurs under the strokes and in what the matte has as subject and as background.
+        """Compare how often each colour occurs under the strokes, and in the matte's subject and background.
 
         Args:
             keep: bool (h, w), what strokes keep.
@@ -102,7 +102,7 @@ class Evidence:
         return np.clip(ratio, -_COLOUR_LIMIT, _COLOUR_LIMIT).astype(np.float32)[self._bins]
 
     def _rows(self, where: NDArray[np.intp]) -> Plane:
-        """What the probe sees of pixels of these numbers, float32 (n, 58): features, colour, place and a 1."""
+        """Return the probe's inputs for the pixels with these indices, float32 (n, 58): features, colour, place and a 1."""
         height, width = self._lab.shape[:2]
         y, x = np.divmod(where, width)
         seen = _interpolated(self._planes, (y + 0.5) / height, (x + 0.5) / width)
@@ -111,7 +111,7 @@ class Evidence:
         return np.concatenate((seen, colour, place), axis=1, dtype=np.float32)
 
     def _answer(self, fitted: Plane) -> Plane:
-        """What the fitted probe says of each pixel."""
+        """Return the fitted probe's log odds of each pixel."""
         height, width = self._lab.shape[:2]
         count = self._planes.shape[2]
         small = self._planes @ fitted[:count]
@@ -122,7 +122,7 @@ class Evidence:
         return answer
 
     def _histogram(self, mask: Mask) -> NDArray[np.float64]:
-        """Shares of the smoothed bins among these pixels; all 0 where there are none."""
+        """Return the normalised, smoothed histogram of these pixels; all 0 where there are none."""
         counts = (
             np.bincount(self._bins[mask], minlength=int(np.prod(_BINS))).reshape(_BINS).astype(np.float64)
         )
@@ -139,7 +139,7 @@ def _place(number: NDArray[np.intp], count: int) -> Plane:
 
 
 def _bins_of(lab: Plane) -> NDArray[np.intp]:
-    """Number of each pixel's histogram bin, (h, w)."""
+    """Return the index of each pixel's histogram bin, (h, w)."""
     level, across, down = cv2.split(lab)
     parts = (
         (np.clip(plane, low, high - 1e-3) - low) * (count / (high - low))
@@ -154,7 +154,7 @@ def _bins_of(lab: Plane) -> NDArray[np.intp]:
 
 
 def _interpolated(planes: Plane, y: NDArray[np.float64], x: NDArray[np.float64]) -> Plane:
-    """Planes, float32 (rows, columns, k), between their pixels, at places in shares of the whole: float32 (n, k)."""
+    """Interpolate planes, float32 (rows, columns, k), at relative places (0..1): float32 (n, k)."""
     rows, columns = planes.shape[:2]
     top, down = _split(y * rows - 0.5, rows)
     left, across = _split(x * columns - 0.5, columns)
@@ -165,14 +165,14 @@ def _interpolated(planes: Plane, y: NDArray[np.float64], x: NDArray[np.float64])
 
 
 def _split(at: NDArray[np.float64], count: int) -> tuple[NDArray[np.intp], Plane]:
-    """Whole numbers and what is left of them, (n,) and (n, 1)."""
+    """Split numbers into integer part (n,) and fraction (n, 1)."""
     at = np.clip(at, 0, count - 1)
     whole = at.astype(np.intp)
     return whole, (at - whole).astype(np.float32)[:, np.newaxis]
 
 
 def _fitted(rows: Plane, targets: Plane, weights: Plane) -> Plane:
-    """Coefficients of the probe, float32 (k,)."""
+    """Fit the probe; return its coefficients, float32 (k,)."""
     found = np.zeros(rows.shape[1])
     ridge = np.full(rows.shape[1], _RIDGE)
     ridge[-1] = _RIDGE / 100  # the constant

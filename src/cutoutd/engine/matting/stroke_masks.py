@@ -1,6 +1,6 @@
-"""Strokes as pixels: which ones of a small copy lie under a brush, and alpha painted exactly at full size.
+"""Rasterise strokes: the mask of a stroke on a small copy, and alpha painted exactly at full size.
 
-It decides nothing about the pixels beside a stroke.
+This module decides nothing about the pixels beside a stroke.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REMOVED: Final = 2
 
 
 def mask(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels of a copy of a picture under a stroke, bool (h, w); one that lies on it covers at least one.
+    """Return the pixels of a copy under a stroke, bool (h, w); at least one where the stroke lies on the copy.
 
     Args:
         stroke: in pixels of the picture.
@@ -50,7 +50,7 @@ def mask(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> ND
 
 
 def remoteness(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> NDArray[np.float32]:
-    """How far each place is from a stroke, against its size: a fine brush is meant for what is near it.
+    """Return the distance of each place from a stroke, relative to the brush: a fine brush is meant for nearby pixels.
 
     Args:
         stroke: in pixels of the picture.
@@ -79,9 +79,9 @@ def remoteness(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int])
 def paint(
     alpha: NDArray[np.uint8], strokes: Sequence[Stroke], picture: tuple[int, int] | None = None
 ) -> NDArray[np.uint8]:
-    """Alpha with what exact strokes set: the brush's value under it, a soft pixel at its rim, nothing else.
+    """Paint exact strokes on alpha: the brush's value under it, a soft pixel at its rim, nothing else.
 
-    To be called on the refined matte, before the subject's colours are estimated: these then fit the painted alpha.
+    Call this on the refined matte, before the subject's colours are estimated, so that they match the painted alpha.
 
     Args:
         alpha: uint8 (H, W).
@@ -112,12 +112,12 @@ def paint(
 
 
 def _scale(shape: Sequence[int], picture: tuple[int, int]) -> tuple[float, float]:
-    """Pixels of a copy to one of the picture, across and down."""
+    """Return the scale from picture to copy, across and down."""
     return shape[1] / picture[1], shape[0] / picture[0]
 
 
 def _reach(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> tuple[slice, slice] | None:
-    """The rows and columns of a copy that a stroke can touch; None where it lies beside it."""
+    """Return the rows and columns of a copy that a stroke can touch; None where the stroke lies outside."""
     across, down = _scale(shape, picture)
     points = np.array(stroke.points) * (across, down)
     margin = stroke.radius * max(across, down) + 2
@@ -151,7 +151,7 @@ def _draw(
 
 
 def _thinned(points: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
-    """Points that are an eighth of the radius apart or more: the line's shape is the same, and its cost no longer hangs on their number."""
+    """Drop points closer than an eighth of the radius: the shape stays, and the cost no longer depends on their number."""
     apart = max(0.25, radius / 8)
     kept = [points[0]]
     kept.extend(point for point in points[1:] if np.hypot(*(point - kept[-1])) >= apart)

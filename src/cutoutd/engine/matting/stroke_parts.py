@@ -1,6 +1,6 @@
-"""Which parts of what strokes find are accepted: those that a stroke touches, as far as they hold together.
+"""Select the accepted parts of a change: the connected parts that a stroke touches.
 
-It works on masks alone, and must not know how they were found.
+This module works on masks alone, and must not know how they were made.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _RIM_PX: Final = 4  # how wide the soft edge of a coarse matte may be, from one 
 
 
 def touched(changed: Mask, strokes: Mask) -> Mask:
-    """The connected parts of what changed that a stroke touches.
+    """Return the connected parts of a change that a stroke touches.
 
-    Where the matte and what was found draw the same edge a little apart, a thin band changes along all of it. It connects what has
-    nothing to do with each other, so parts hold together only by what is wider.
+    Where the old and the new mask draw the same edge slightly apart, a thin band changes along all of it and joins unrelated
+    parts. So only connections wider than the band count.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _BAND_PX + 1,) * 2)
     whole = changed.astype(np.uint8)
@@ -38,9 +38,9 @@ def touched(changed: Mask, strokes: Mask) -> Mask:
 
 
 def settled(accepted: Mask, undecided: Mask) -> Mask:
-    """What the coarse matte leaves half-transparent beside an accepted part, on the same side of one half.
+    """Return the half-transparent pixels of the coarse matte beside an accepted part, on the same side of one half.
 
-    Its old soft edge there would show as a seam in the middle, and a veil over what a person keeps as a veil.
+    Otherwise the old soft edge would show as a seam, and a veil over a kept area would stay.
     """
     grown = accepted.astype(np.uint8)
     kernel = np.ones((3, 3), np.uint8)
@@ -57,7 +57,7 @@ def settled(accepted: Mask, undecided: Mask) -> Mask:
 
 
 def beside(area: Mask, stroke: Mask) -> Mask:
-    """The connected parts of an area on which a stroke is not drawn."""
+    """Return the connected parts of an area on which the stroke is not drawn."""
     count, labels = cv2.connectedComponents(area.astype(np.uint8), connectivity=4)
     is_held = np.ones(count, np.bool_)
     is_held[labels[stroke]] = False

@@ -1,6 +1,6 @@
-"""What belongs to the subject by strokes, the matte, what the model sees and colours: each tells a little, a random walker decides.
+"""Segment the subject by strokes, matte, features and colours, combined by a random walker.
 
-It must not choose which of what it finds is accepted.
+This module must not choose which part of the result is accepted.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _FAR: Final = 1e-3  # of 0 or 1: what the coarse matte can say at most
 
 
 class StrokeWalker:
-    """One picture.
+    """Segmentation of one picture by strokes.
 
     Args:
-        rgb: uint8 (h, w, 3), sRGB, the copy on which strokes are followed.
+        rgb: uint8 (h, w, 3), sRGB, the copy that strokes are applied to.
         features: of the picture.
     """
 
@@ -49,12 +49,12 @@ class StrokeWalker:
         self._levels = [(Evidence(one, features), RandomWalker(one)) for one in (half, lab)]
 
     def find(self, matte: Plane, said: NDArray[np.uint8], trust: Plane) -> Mask:
-        """What belongs to the subject.
+        """Find the subject's pixels.
 
         Args:
-            matte: float32 (h, w) in 0..1, as it is now.
-            said: uint8 (h, w), what strokes say of pixels: `KEPT`, `REMOVED` or 0.
-            trust: float32 (h, w), what the matte's log odds weigh beside what strokes say.
+            matte: float32 (h, w) in 0..1, the current matte.
+            said: uint8 (h, w), label of the pixels under a stroke: `KEPT`, `REMOVED` or 0.
+            trust: float32 (h, w), weight of the matte's log odds relative to the strokes'.
 
         Returns:
             bool (h, w).
@@ -85,7 +85,7 @@ def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
 
 
 def _marks(said: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """What strokes say, in a smaller copy: the thinnest is not lost there."""
+    """Reduce the labels of strokes to a smaller copy without losing the thinnest stroke."""
     if said.shape == shape:
         return said
     marks = np.zeros(shape, np.uint8)
@@ -96,7 +96,7 @@ def _marks(said: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def _sure(found: Mask) -> tuple[Mask, Mask]:
-    """Pixels away from the edge of what was found: of the subject, of the background."""
+    """Return the pixels of the subject and of the background that are away from the edge."""
     kernel = np.ones((2 * _SURE_MARGIN_PX + 1,) * 2, np.uint8)
     inside, outside = (cv2.erode(part.astype(np.uint8), kernel) > 0 for part in (found, ~found))
     return np.asarray(inside), np.asarray(outside)

@@ -1,9 +1,9 @@
 """Finding the subject: a pass over the whole picture, a second one at another scale, a closer one where it is small.
 
 A salient object network sees a picture as a whole at one scale and in parts at another: what it takes for the subject
-depends on the size it is shown. Where the first pass leaves doubt, the second often does not. And of a subject on a
+depends on the size of its input. Where the first pass leaves doubt, the second often does not. And of a subject on a
 twentieth of the frame, a pass over its surroundings alone sees four times as many pixels. This module says where and how
-often the model is asked and what to believe; it must not refine a matte.
+often the model runs and which matte is used; it must not refine a matte.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ class Region:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns of this part."""
+        """Return rows and columns of this part as slices."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Detection:
-    """What the model said, and of which part of the picture.
+    """The result of the search: a matte, and the part of the picture that it covers.
 
     Attributes:
-        region: the part; all that lies outside it is background.
-        raw: float32 (h, w) in 0..1, the matte of that part as the model gave it.
-        signs: what all passes together say of it.
+        region: part of the picture; everything outside is background.
+        raw: float32 (h, w) in 0..1, the model's raw matte of that part.
+        signs: signs of the matte from all passes together.
     """
 
     region: Region
@@ -81,7 +81,7 @@ class Detection:
 
     @property
     def quality(self) -> Quality:
-        """How probably it is right, and what to look for."""
+        """The score of the matte, and what to look for."""
         return quality.judge(self.signs)
 
 
@@ -104,7 +104,7 @@ def find_subject(rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int] 
         return Detection(region=whole, raw=raw, signs=quality.signs(raw, other))
     closer, before = predict(rgb[where.slices], sides[0]), _part(raw, where, height, width)
     held = quality.overlap(before, closer)
-    # What a closer pass shows to be something else was no sure find, whichever of the two is right.
+    # A closer pass that shows something else makes the result doubtful, whichever of the two is right.
     signs = quality.signs(raw, other, held)
     if quality.decided(closer) > 0 and _is_whole(closer, where, height, width) and held >= _AGREEMENT:
         return Detection(region=where, raw=closer, signs=signs)
@@ -114,7 +114,7 @@ def find_subject(rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int] 
 def _whole(
     rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Show the whole picture to the model; return the most decided matte, and the next, if more than one was asked for."""
+    """Run the model on the whole picture; return the most decided matte, and the next, if more than one pass ran."""
     seen: list[NDArray[np.float32]] = []
     for side in sides:
         seen.append(predict(rgb, side))
@@ -160,7 +160,7 @@ def _is_whole(closer: NDArray[np.float32], where: Region, height: int, width: in
 
 
 def _part(raw: NDArray[np.float32], where: Region, height: int, width: int) -> NDArray[np.float32]:
-    """Cut a region out of the matte of the whole picture."""
+    """Crop the matte of the whole picture to a region."""
     rows, columns = raw.shape[0] / height, raw.shape[1] / width
     top, left = int(where.top * rows), int(where.left * columns)
     return raw[top : max(top + 1, int(where.bottom * rows)), left : max(left + 1, int(where.right * columns))]

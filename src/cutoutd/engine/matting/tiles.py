@@ -1,6 +1,6 @@
-"""From the full frame to a small one, and in tiles back.
+"""Reduce the full frame to a small one, and map tiles of the full frame back to it.
 
-Only here do working pixels and full-resolution pixels meet. It computes nothing with what they hold.
+All conversions between working pixels and full-resolution pixels are here. This module does not interpret pixel values.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SIDE_PX = 192  # smaller tiles fit an edge more closely but cost more each: 128
 class ImagePyramid(Generic[Sample]):
     """A picture, its half, its quarter and so on, each made when a reduction first needs it.
 
-    Reduction by halves is six times as fast as at one go; and who needs two sizes reads the large picture once.
+    Repeated halving is six times as fast as one reduction, and a second size does not read the large picture again.
 
     Args:
         picture: uint8 or uint16 (H, W) or (H, W, 3); changes to it after the first reduction are not seen.
@@ -62,7 +62,7 @@ class ImagePyramid(Generic[Sample]):
 
 
 def reduced(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
-    """As `ImagePyramid.reduced`, once."""
+    """Reduce a picture once, as `ImagePyramid.reduced` does."""
     return ImagePyramid(picture).reduced(size)
 
 
@@ -91,7 +91,7 @@ def tiles(shape: tuple[int, int], side: int = _SIDE_PX) -> Iterator[tuple[slice,
 
 
 def part_of(tile: tuple[slice, slice], wanted: NDArray[np.uint8]) -> tuple[slice, slice] | None:
-    """Return the smallest part of a tile that holds all that is wanted of it; None if that is nothing.
+    """Return the smallest part of a tile that holds all wanted pixels; None if there are none.
 
     Args:
         tile: rows and columns of the full frame.
@@ -128,7 +128,7 @@ def destinations(
 
 
 def inside(tile: tuple[slice, slice], part: tuple[slice, slice]) -> tuple[slice, slice]:
-    """Return what of a part lies in a tile."""
+    """Return the intersection of a part with a tile."""
     rows, columns = (
         slice(max(one.start, other.start), max(one.start, other.start, min(one.stop, other.stop)))
         for one, other in zip(tile, part, strict=True)

@@ -1,6 +1,6 @@
 """A picture and its matte at working size: what is sure there, what is open, and how fine the matte really is.
 
-It decides nothing about the open pixels.
+This module decides nothing about the open pixels.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class WorkingCopy:
     Attributes:
         rgb: float32 (h, w, 3) in 0..1.
         coarse: float32 (h, w) in 0..1, the matte as given, enlarged or reduced.
-        hold: float32 (h, w), 1 deep inside what is sure, 0 where a matte may be wrong about it.
-        near_hold: float32 (h, w), the same for a matte that is believed: 1 nearer to the edge.
-        target: float32 (h, w), what is held there: 1 subject, 0 background.
+        hold: float32 (h, w), 1 deep inside a sure area, 0 where the matte may be wrong.
+        near_hold: float32 (h, w), the same for a matte that is trusted: 1 up to nearer the edge.
+        target: float32 (h, w), alpha of held pixels: 1 subject, 0 background.
         origin: (top, left) of this part in the whole copy, in working pixels.
         whole: (height, width) of the whole copy.
         radius: of the colour windows, in working pixels.
@@ -71,7 +71,7 @@ def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane) -> WorkingCopy:
         matte: float32 (h, w) in 0..1.
 
     Returns:
-        The copy; all of it where nothing is open.
+        The part with open pixels; the whole copy where no pixel is open.
     """
     height, width = rgb.shape
     factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
@@ -101,7 +101,7 @@ def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane) -> WorkingCopy:
 
 
 def _sure(coarse: Plane) -> tuple[Plane, Plane]:
-    """Return the shares of surely subject and surely background in the window around each pixel."""
+    """Return the shares of sure subject and sure background in the window around each pixel."""
     margin = max(1, round(min(coarse.shape) * _MARGIN))
     subject = box((coarse > _SURE_SUBJECT).astype(np.float32), margin)
     ground = box((coarse < _SURE_BACKGROUND).astype(np.float32), margin)

@@ -1,1 +1,1 @@
-"""What is published: placed on its canvas, with shadow and background, and encoded."""
+"""Rendering of published files: placement on the canvas, shadow, background, and encoding."""

@@ -1,8 +1,8 @@
-"""What lies behind a cutout: a colour or a picture, in the colours of the result, and the subject's shadow on it.
+"""The background of a cutout: a colour or a picture, in the colours of the result, and the subject's shadow on it.
 
 The shadow is painted, for looks, from the outline alone: each column of the subject casts as much as its lowest point is near
-the lowest of all, at that point. So a shoe has one shadow along its sole, and four legs have four; nothing knows the light.
-No file is read here: a background comes decoded.
+the lowest of all, at that point. So a shoe has one shadow along its sole, and four legs have four; the light is not modelled.
+This module reads no file: a background picture is passed in decoded.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _WHITE: Final = 255
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Colour:
-    """One colour.
+    """A background of one colour.
 
     Attributes:
-        rgb: in the colours of the result.
+        rgb: colour in the colour space of the result.
     """
 
     rgb: tuple[int, int, int]
 
     def strip(self, top: int, bottom: int, width: int) -> NDArray[np.uint8]:
-        """Rows of it: uint8 (bottom - top, width, 3), to be written to."""
+        """Return rows of the background: uint8 (bottom - top, width, 3), writable."""
         row = np.tile(np.array(self.rgb, np.uint8), width)
         return np.broadcast_to(row, (bottom - top, 3 * width)).copy().reshape(-1, width, 3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scene:
-    """A picture, as large as the canvas.
+    """A background picture of the canvas's size.
 
     Attributes:
         rgb: uint8 (H, W, 3), in the colours of the result.
@@ -53,7 +53,7 @@ class Scene:
     rgb: NDArray[np.uint8]
 
     def strip(self, top: int, bottom: int, width: int) -> NDArray[np.uint8]:  # noqa: ARG002 -- a Colour's
-        """Rows of it: uint8 (bottom - top, W, 3), to be written to."""
+        """Return rows of the background: uint8 (bottom - top, W, 3), writable."""
         return self.rgb[top:bottom].copy()
 
 
@@ -63,11 +63,11 @@ Backdrop = Colour | Scene
 def filling(
     rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, width: int, height: int
 ) -> NDArray[np.uint8]:
-    """A picture that fills a canvas: as little as possible of it is cut off, the same on both sides.
+    """Scale a picture to fill a canvas: as little as possible is cropped, equally on both sides.
 
     Args:
         rgb: uint8 (h, w, 3).
-        alpha: uint8 (h, w), its own transparency, under which it is white; None: it has none.
+        alpha: uint8 (h, w), transparency of the picture, filled with white; None: the picture is opaque.
         width: of the canvas, pixels.
         height: of the canvas, pixels.
 
@@ -87,15 +87,15 @@ def filling(
 def over(
     backdrop: NDArray[Sample], cutout: NDArray[Sample], shadow: NDArray[np.float32] | None
 ) -> NDArray[Sample]:
-    """A cutout before a backdrop.
+    """Composite a cutout over a backdrop.
 
     Args:
         backdrop: uint8 or uint16 (h, w, 3); written to.
         cutout: the same type, (h, w, 4), straight alpha, C-contiguous as the backdrop.
-        shadow: float32 (h, w), how much of the backdrop's light is taken, 0..1.
+        shadow: float32 (h, w), share by which the backdrop is darkened, 0..1.
 
     Returns:
-        The backdrop: the cutout's own pixels, bit for bit, where it is opaque.
+        The backdrop, with the cutout's own pixels, bit for bit, where the cutout is opaque.
     """
     pixels, behind = cutout.reshape(-1, 4), backdrop.reshape(-1, 3)
     alpha = cast("NDArray[Sample]", cv2.extractChannel(cutout, 3))
@@ -113,14 +113,14 @@ def over(
 
 
 def shaded(cutout: NDArray[Sample], shadow: NDArray[np.float32]) -> NDArray[Sample]:
-    """A cutout with its shadow, and nothing behind them.
+    """Add the shadow to a cutout without a background.
 
     Args:
         cutout: uint8 or uint16 (h, w, 4), straight alpha, C-contiguous; written to.
         shadow: float32 (h, w), 0..1.
 
     Returns:
-        The cutout: black where there is shadow alone.
+        The cutout, black where there is only shadow.
     """
     opaque = compose.white(cutout.dtype)
     changed = np.flatnonzero((shadow > 0) & (cutout[..., 3] < opaque))
@@ -163,18 +163,18 @@ _LAYERS: Final = ((0.014, 0.004, 0.012, 0.007, 0.70), (0.040, 0.014, 0.045, 0.02
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Shadow:
-    """A shadow, painted small.
+    """A shadow, painted at reduced size.
 
     Attributes:
         mask: float32 (h, w) in 0..1, where 1 is the darkest there is.
-        box: of the picture, that it covers.
+        box: part of the picture that the mask covers.
     """
 
     mask: NDArray[np.float32]
     box: Box
 
     def strip(self, placement: Placement, top: int, bottom: int) -> NDArray[np.float32]:
-        """The part of it that falls on these rows of a canvas.
+        """Return the shadow on these rows of a canvas.
 
         Returns:
             float32 (bottom - top, width) in 0..1.
@@ -194,7 +194,7 @@ class Shadow:
 
 
 def cast_shadow(alpha: NDArray[np.uint8], found: Box) -> Shadow | None:
-    """Paint the shadow of a subject; None if it stands on nothing, as where the picture's own edge cuts it off.
+    """Paint the shadow of a subject; None for a subject without a foot, as where the picture's edge cuts it off.
 
     Args:
         alpha: uint8 (H, W), the matte.
@@ -223,7 +223,7 @@ def cast_shadow(alpha: NDArray[np.uint8], found: Box) -> Shadow | None:
 
 
 def reach(shadow: Shadow, found: Box) -> Box:
-    """The box of a subject together with what can be seen of its shadow; the part above its feet is not counted."""
+    """Return the box of a subject with the visible part of its shadow, except the shadow above the feet."""
     seen = shadow.mask > 0.02  # noqa: PLR2004 -- five of 255, before the strength that is asked for
     if not seen.any():
         return found
@@ -239,7 +239,7 @@ def reach(shadow: Shadow, found: Box) -> Box:
 
 
 def _feet(small: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each column, its lowest solid pixel, and how much of a contact that is, 0..1."""
+    """Return for each column its lowest solid pixel, and the strength of the contact there, 0..1."""
     solid = small >= _SOLID
     height = small.shape[0]
     lowest: NDArray[np.int64] = height - 1 - solid[::-1].argmax(axis=0)

@@ -1,4 +1,4 @@
-"""One rendition's pixels, strip by strip: placed on its canvas, in its colours, before its background.
+"""Render one rendition's pixels, strip by strip: placed on its canvas, in its colours, over its background.
 
 The order is: scale and place, convert, shadow, background; whatever the picture, its full-size matte and colours came
 first. It must not encode, and reads no file.
@@ -39,13 +39,13 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Subject:
-    """What all renditions of a picture share.
+    """Input that all renditions of a picture share.
 
     Attributes:
-        picture: in its soft pixels perhaps with the subject's own colour.
+        picture: the picture; its soft pixels may have the subject's own colour.
         alpha: uint8 (H, W), the matte at full size.
-        found: the subject's box; the whole frame where nothing can be seen, or nobody needs to know.
-        shadow: of a subject that stands on something; None: of none, or nobody asked for it.
+        found: the subject's box; the whole frame where nothing is visible, or the box is not needed.
+        shadow: shadow of the subject; None where the subject has no foot, or no rendition has a shadow.
     """
 
     picture: Picture
@@ -55,20 +55,20 @@ class Subject:
 
     @property
     def frame(self) -> Box:
-        """Of the picture."""
+        """The frame of the picture."""
         return placement.whole(self.alpha.shape[0], self.alpha.shape[1])
 
 
 def subject(
     picture: Picture, alpha: NDArray[np.uint8], renditions: Collection[Rendition], *, is_located: bool = False
 ) -> Subject:
-    """Look at what is to be shown, no closer than the renditions need.
+    """Gather the input of renditions; only what they need is computed.
 
     Args:
         picture: the picture.
         alpha: uint8 (H, W), its matte.
         renditions: all that are to be made of it.
-        is_located: it is told where the subject is.
+        is_located: the subject's box is reported.
     """
     frame = placement.whole(alpha.shape[0], alpha.shape[1])
     shadowed = any(one.shadow for one in renditions)
@@ -84,15 +84,15 @@ def subject(
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CanvasLayout:
-    """One rendition of a subject.
+    """The layout of one rendition of a subject.
 
     Attributes:
         rendition: what is wanted.
-        subject: of what.
-        place: on its canvas.
-        icc: profile of its colours; None: sRGB is meant.
-        warnings: what was changed, in words for the user.
-        doubts: why that makes the result doubtful, where it does, likewise.
+        subject: subject that is laid out.
+        place: placement on the canvas.
+        icc: profile of the result; None: sRGB.
+        warnings: messages for the user about what was changed.
+        doubts: messages for the user about changes that make the result doubtful.
     """
 
     rendition: Rendition
@@ -105,16 +105,16 @@ class CanvasLayout:
 
     @property
     def channels(self) -> int:
-        """Of its pixels: 1 grey, 3 RGB, 4 RGBA."""
+        """Channels of a pixel: 1 grey, 3 RGB, 4 RGBA."""
         if self.rendition.channels is Channels.ALPHA:
             return 1
         return 4 if self.rendition.is_transparent else 3
 
     def strips(self, behind: Backdrop | None) -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
-        """The pixels, from top to bottom.
+        """Yield the pixels, from top to bottom.
 
         Args:
-            behind: the background, if it has one; a scene of the canvas's size.
+            behind: background, a scene being of the canvas's size; None: there is none.
 
         Yields:
             uint8, or uint16 of a deep rendition, (rows, width, channels); (rows, width) for one channel.
@@ -148,7 +148,7 @@ class CanvasLayout:
 
     @property
     def shown_at(self) -> tuple[int, int, int, int]:
-        """Where on the canvas the subject is: left, top, width and height, pixels; all 0 where it is not on it."""
+        """Return the subject's box on the canvas: left, top, width and height, pixels; all 0 where the subject is not on it."""
         box = self.place.onto_canvas(self.subject.found)
         left, top = max(0, math.floor(box.left)), max(0, math.floor(box.top))
         width = min(self.place.width, math.ceil(box.right)) - left
@@ -157,7 +157,7 @@ class CanvasLayout:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is the picture's own frame, pixel for pixel."""
+        """Whether the canvas is the picture's own frame, pixel for pixel."""
         height, width = self.subject.alpha.shape
         return self.place == placement.Placement(width=width, height=height, factor=1, left=0, top=0)
 
@@ -188,7 +188,7 @@ def lay_out(rendition: Rendition, of: Subject, *, max_pixels: int) -> CanvasLayo
         max_pixels: of a result.
 
     Raises:
-        LimitError: it would be larger than that, or than its format can hold.
+        LimitError: the result would be larger than ``max_pixels``, or than its format can hold.
     """
     shown = of.found
     if rendition.shadow and of.shadow is not None:
@@ -215,7 +215,7 @@ def lay_out(rendition: Rendition, of: Subject, *, max_pixels: int) -> CanvasLayo
 
 
 def _limits(rendition: Rendition, of: Subject, place: Placement, shown: Box) -> Iterator[tuple[str, str]]:
-    """What limits were in the way of: a warning, and the doubt that it leads to, if any."""
+    """Return warnings about limits that reduced the result, and the doubts that follow."""
     most = rendition.max_enlargement
     wanted = placement.wanted_factor(rendition, of.frame, of.found, shown=shown)
     if most is not None and wanted > most * _MUCH:
@@ -242,7 +242,7 @@ def _depth(rendition: Rendition, picture: Picture) -> Iterator[str]:
 def _colours(
     rendition: Rendition, icc: bytes | None
 ) -> tuple[bytes | None, Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None, list[str]]:
-    """The result's profile, how its colours come there, and what is to be said of it."""
+    """Return the result's profile, the transform to it, and warnings."""
     if rendition.channels is Channels.ALPHA:
         return None, None, []  # a matte has no colours
     if rendition.profile is Profile.KEEP or icc is None:
@@ -284,21 +284,21 @@ def _check(rendition: Rendition, place: Placement, max_pixels: int) -> None:
 
 
 def named(rendition: Rendition) -> str:
-    """What a rendition is called in messages."""
+    """Return the name of a rendition for messages."""
     name = rendition.format.value.upper() if rendition.format.value != "webp" else "WebP"
     place = f" in {rendition.directory}/" if rendition.directory else ""
     return f'{name} "{rendition.suffix}"{place}' if rendition.suffix else f"{name}{place}"
 
 
 def behind(layout: CanvasLayout, picture: Picture | None) -> Backdrop | None:
-    """The background of a rendition.
+    """Return the background of a rendition.
 
     Args:
-        layout: of a rendition with a background, or without.
+        layout: layout of the rendition.
         picture: the background picture, where it has one.
 
     Returns:
-        None where it has no background.
+        The background; None where the rendition has none.
     """
     if picture is not None:
         rgb = backdrop.filling(picture.rgb, picture.alpha, layout.place.width, layout.place.height)

@@ -1,4 +1,4 @@
-"""Encoding WebP, AVIF and JPEG, by the libraries that Pillow brings; where a file may have a size only, in a lower quality.
+"""Encode WebP, AVIF and JPEG, by the libraries that Pillow brings; at a lower quality where a file size limit demands it.
 
 Unlike PNG and TIFF these need the whole frame at once. This module must not know where pixels come from, must not resize,
 and writes no file: the bytes are returned.
@@ -43,7 +43,7 @@ _NEAR: Final = 5
 
 
 class EncodingError(Exception):
-    """The encoder gave up, for want of memory most likely; it is no disk's fault."""
+    """The encoder failed, most likely for lack of memory; not a disk error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +51,8 @@ class Encoded:
     """A file in memory.
 
     Attributes:
-        data: its bytes.
-        warnings: what had to be left out, in words for the user.
+    data: its bytes.
+        warnings: messages for the user about metadata that had to be left out.
     """
 
     data: memoryview
@@ -60,7 +60,7 @@ class Encoded:
 
 
 def framed(strips: Iterable[NDArray[np.uint8]], layout: Layout) -> NDArray[np.uint8]:
-    """All strips as one frame: uint8 (H, W, channels), or (H, W) for one channel."""
+    """Join all strips to one frame: uint8 (H, W, channels), or (H, W) for one channel."""
     shape = (
         (layout.height, layout.width)
         if layout.channels == 1
@@ -85,7 +85,7 @@ def encode(frame: NDArray[np.uint8], kind: Format, quality: int | None, extras: 
 
     Raises:
         EncodingError: it cannot be encoded.
-        MemoryError: there is too little.
+        MemoryError: there is too little memory.
     """
     try:
         return _ENCODERS[kind](frame, quality, extras)
@@ -153,7 +153,7 @@ _ENCODERS: Final[dict[Format, Callable[[NDArray[np.uint8], int | None, Extras], 
 
 
 def _density(extras: Extras) -> tuple[float, float]:
-    """Pixels to an inch for JFIF, whose numbers have 16 bits; 0: it says nothing."""
+    """Return pixels per inch for JFIF, whose numbers have 16 bits; 0 where there is no resolution."""
     found = extras.resolution
     return (0, 0) if found is None or max(found.x, found.y) >= 1 << 16 else (found.x, found.y)
 
@@ -180,7 +180,7 @@ def _saved(
 
 
 def _without_orientation(exif: bytes | None) -> tuple[bytes, tuple[str, ...]]:
-    """EXIF that Pillow leaves as it is: it would write a block with an orientation anew."""
+    """Remove the orientation from EXIF, since Pillow rewrites a block that has one."""
     if not exif:
         return b"", ()
     try:
@@ -194,7 +194,7 @@ def _without_orientation(exif: bytes | None) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _extend(frame: NDArray[np.uint8]) -> None:
-    """Let the subject's colours run on under what is invisible, in place.
+    """Extend the subject's colours under the invisible pixels, in place.
 
     A lossy encoder smears colours over some pixels: black ones beside the subject would darken its edge.
     """
@@ -209,7 +209,7 @@ def _extend(frame: NDArray[np.uint8]) -> None:
 
 
 def _running_on(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The colours around each place, uint8 (h, w, 3), small: near the subject its own there, elsewhere its average."""
+    """Return the extended colours at reduced size, uint8 (h, w, 3): the subject's nearby colours, elsewhere its average."""
     by = min(_SMALL, *frame.shape[:2])
     height, width = (side // by for side in frame.shape[:2])  # by whole factors OpenCV is six times as fast
     inner = frame[: height * by, : width * by]
@@ -242,7 +242,7 @@ _USUAL: Final = {
 
 
 class CannotFitError(Exception):
-    """It is too large at the lowest quality that is allowed."""
+    """The file is too large at the lowest allowed quality."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,9 +250,9 @@ class Fitted:
     """A file in memory.
 
     Attributes:
-        encoded: it.
-        quality: that was chosen, 1 to 100; None: it is the rendition's own.
-        said: what that means, in words for the user.
+        encoded: the file.
+        quality: chosen quality, 1 to 100; None: the rendition's own.
+        said: messages for the user about the chosen quality.
     """
 
     encoded: Encoded
@@ -265,12 +265,12 @@ def fitted(frame: NDArray[np.uint8], rendition: Rendition, extras: Extras) -> Fi
 
     Args:
         frame: as for `encode`.
-        rendition: says format, quality and limits.
-        extras: profile and metadata; they count.
+        rendition: settings with format, quality and limits.
+        extras: profile and metadata, which count towards the file size.
 
     Raises:
         EncodingError: it cannot be encoded.
-        CannotFitError: no quality from ``min_quality`` on makes it small enough; says what it has.
+        CannotFitError: the file is too large at ``min_quality``; the message gives its size.
     """
     encoded = encode(frame, rendition.format, rendition.quality, extras)
     if rendition.max_kb is None or len(encoded.data) <= rendition.max_kb * KILOBYTE:

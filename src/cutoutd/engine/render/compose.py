@@ -1,6 +1,6 @@
-"""Colour and matte made one: straight-alpha RGBA, strip by strip, so that no second frame is needed; or a picture to judge by.
+"""Compose colour and matte: straight-alpha RGBA, strip by strip without a second frame; or an overlay for review.
 
-It must not change a colour of an opaque pixel; and what cannot be seen is zero, as it compresses best and
+This module must not change a colour of an opaque pixel. Invisible pixels are zero, which compresses best and
 keeps nothing of what was cut away.
 """
 
@@ -27,7 +27,7 @@ _GREY: Final = 128
 
 
 def strips(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> Iterator[NDArray[Sample]]:
-    """The cutout, from top to bottom.
+    """Yield the strips of the cutout, from top to bottom.
 
     Args:
         rgb: uint8 or uint16 (H, W, 3), the source, in its soft pixels perhaps with the subject's own colour
@@ -45,7 +45,7 @@ def strips(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> Iterator[NDArray[S
 
 
 def multiplied(alpha: NDArray[np.uint8], existing: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A matte under the transparency that the source had already.
+    """Multiply a matte with the source's own transparency.
 
     Args:
         alpha: uint8 (H, W).
@@ -58,19 +58,19 @@ def multiplied(alpha: NDArray[np.uint8], existing: NDArray[np.uint8]) -> NDArray
 
 
 def widened(levels: NDArray[np.uint8], kind: np.dtype[Sample]) -> NDArray[Sample]:
-    """Values of 8 bits as those of 8 or 16: white stays white."""
+    """Scale 8-bit values to 8 or 16 bits: white stays white."""
     if kind == np.uint8:
         return levels.view(kind)
     return levels.astype(kind) * kind.type(white(kind) // _OPAQUE)
 
 
 def white(kind: np.dtype[Any]) -> int:
-    """The largest value of uint8 or uint16."""
+    """Return the largest value of uint8 or uint16."""
     return 255 if kind == np.uint8 else 65535
 
 
 def over_grey(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture with transparency of its own as the eye sees it, over mid-grey.
+    """Composite a picture with transparency over mid-grey, as input of the model.
 
     What lies hidden under transparent pixels is often black or left over from an edit, and would mislead the
     model; grey is what the fewest subjects vanish on.
@@ -92,7 +92,7 @@ def over_grey(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.ui
 
 
 def rgba(rgb: NDArray[Sample], alpha: NDArray[np.uint8]) -> NDArray[Sample]:
-    """One strip of it, or any other part.
+    """Compose one part of a cutout.
 
     Args:
         rgb: uint8 or uint16 (h, w, 3).
@@ -122,7 +122,7 @@ _VEIL_SHARE: Final = 0.65
 
 
 def overlay(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Veil what a matte cuts away: small and for a person to look at only, who decides about a doubtful cutout.
+    """Tint what a matte cuts away: a small picture for a person who decides about a doubtful cutout.
 
     Args:
         rgb: uint8 (H, W, 3), the source.

@@ -1,4 +1,4 @@
-"""A picture in ever smaller sizes, each half of the one before, and small WebP files of them that browsers show.
+"""An image pyramid by repeated halving, and small WebP files of its levels for browsers.
 
 Colours are means in proportion to their alpha, so that what was cut away does not shine through. A file keeps the picture's own
 profile, which browsers follow; where that is large, or means sRGB anyway, it is in sRGB. It must not open files.
@@ -29,11 +29,11 @@ OPAQUE: Final = 255
 def halved(
     rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """The next level: means of two by two pixels, colours in proportion to their alpha; sides are rounded up.
+    """Return the next level: means of two by two pixels, colours weighted by alpha; sides are rounded up.
 
     Args:
         rgb: uint8 (h, w, 3).
-        alpha: uint8 (h, w), straight; None: it is opaque.
+        alpha: uint8 (h, w), straight; None: the picture is opaque.
     """
     small = halved_plane(rgb)
     if alpha is None:
@@ -52,7 +52,7 @@ def halved(
 
 
 def halved_plane(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Means of two by two; the last row and the last column count twice where their number is odd.
+    """Return means of two by two pixels; the last row or column counts twice where their number is odd.
 
     Args:
         plane: uint8 (h, w), or (h, w, channels).
@@ -72,25 +72,25 @@ def halved_plane(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _shaped(part: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """OpenCV drops a single channel's axis, and NumPy keeps it."""
+    """Restore the axis of a single channel, which OpenCV drops."""
     return part.reshape(like.shape)
 
 
 def _even(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """With the last row and the last column once more, where their number is odd."""
+    """Repeat the last row or column where their number is odd."""
     height, width = plane.shape[:2]
     return np.asarray(cv2.copyMakeBorder(plane, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def area(plane: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """To any smaller size: means, whatever alpha says."""
+    """Reduce to any smaller size by plain means, without regard to alpha."""
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def reduced(
     rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, size: Size
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """To any smaller size, colours in proportion to their alpha."""
+    """Reduce to any smaller size, colours weighted by alpha."""
     if alpha is None:
         return area(rgb, size), None
     weight = alpha.astype(np.float32)
@@ -109,7 +109,7 @@ def webp(
     method: int,
     alpha_quality: int = 100,
 ) -> bytes:
-    """Colours, or grey without alpha, as a file.
+    """Encode colours, or grey without alpha, as a WebP file.
 
     Args:
         colours: uint8 (h, w, 3), or (h, w).
@@ -117,7 +117,7 @@ def webp(
         icc: profile of the colours; None: sRGB.
         quality: libwebp's, 0 to 100.
         method: libwebp's effort, 0 to 6.
-        alpha_quality: likewise, of the alpha: 100 keeps each value.
+        alpha_quality: libwebp's quality of the alpha, 0 to 100: 100 keeps each value.
     """
     profile = b""
     if icc is not None:
@@ -134,7 +134,7 @@ def webp(
 
 
 def _profile(icc: bytes) -> bytes:
-    """What goes with a file; nothing if it is to be in sRGB, or is already."""
+    """Return the profile to embed; empty for an sRGB file."""
     if len(icc) > _LARGEST_PROFILE:
         return b""
     try:

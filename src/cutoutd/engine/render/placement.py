@@ -1,4 +1,4 @@
-"""Where on a canvas a cutout goes, and how large: geometry alone, from the subject's box and a rendition's wishes.
+"""Place and size of a cutout on its canvas: geometry alone, from the subject's box and a rendition's settings.
 
 It must not touch pixels; `cutoutd.engine.render.scaling` does.
 """
@@ -24,7 +24,7 @@ _EPSILON: Final = 1e-6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Box:
-    """A part of a plane, in pixels; sides may lie between pixels, and outside the picture."""
+    """A rectangle in pixels; sides may lie between pixels, and outside the picture."""
 
     left: float
     top: float
@@ -44,12 +44,12 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """How a picture lies on a canvas: a point of the picture, times ``factor``, plus the offset.
+    """The map from picture to canvas: a point of the picture, times ``factor``, plus the offset.
 
     Attributes:
         width, height: of the canvas, pixels.
-        factor: canvas pixels for each of the picture's.
-        left, top: where the picture's top left corner lies on the canvas.
+        factor: canvas pixels per picture pixel.
+        left, top: position of the picture's top left corner on the canvas.
     """
 
     width: int
@@ -60,11 +60,11 @@ class Placement:
 
     @property
     def keeps_pixels(self) -> bool:
-        """Whether each pixel of the picture stays what it is."""
+        """Whether each pixel of the picture is copied unchanged."""
         return self.factor == 1 and self.left % 1 == 0 and self.top % 1 == 0
 
     def onto_canvas(self, box: Box) -> Box:
-        """A part of the picture, as it lies on the canvas."""
+        """Map a box of the picture onto the canvas."""
         return Box(
             left=box.left * self.factor + self.left,
             top=box.top * self.factor + self.top,
@@ -73,7 +73,7 @@ class Placement:
         )
 
     def into_picture(self, box: Box) -> Box:
-        """The inverse."""
+        """Map a box of the canvas into the picture."""
         return Box(
             left=(box.left - self.left) / self.factor,
             top=(box.top - self.top) / self.factor,
@@ -88,11 +88,11 @@ def whole(height: int, width: int) -> Box:
 
 
 def subject(alpha: NDArray[np.uint8], *, faintest: int = _SEEN) -> Box | None:
-    """The box around all that can be seen of a cutout; None if nothing can.
+    """Return the box around the visible pixels of a cutout; None if there are none.
 
     Args:
         alpha: uint8 (H, W).
-        faintest: alpha up to which a pixel does not count.
+        faintest: alpha up to which a pixel counts as invisible.
     """
     rows = alpha.max(axis=1) > faintest
     if not rows.any():
@@ -103,13 +103,13 @@ def subject(alpha: NDArray[np.uint8], *, faintest: int = _SEEN) -> Box | None:
 
 
 def place(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> Placement:
-    """Find the place of a cutout on its canvas.
+    """Compute the placement of a cutout on its canvas.
 
     Args:
-        rendition: says what is wanted.
+        rendition: settings of the rendition.
         frame: of the picture.
         found: the subject's box.
-        shown: what belongs to the subject when it is cropped: its box, and the shadow's.
+        shown: box that cropping keeps: the subject's, joined with the shadow's.
     """
     if rendition.scale is not None:
         return _scaled(rendition, frame, found, rendition.scale)
@@ -150,7 +150,7 @@ def _whole(content: Box, rendition: Rendition) -> Placement:
 
 
 def wanted_factor(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> float:
-    """How many times the picture would be enlarged if nothing limited that."""
+    """Return the enlargement of the picture without any limit."""
     return place(replace(rendition, max_enlargement=None), frame, found, shown=shown).factor
 
 

@@ -1,7 +1,8 @@
-"""A cutout on its canvas, strip by strip: cropped, enlarged or reduced, with room around it.
+"""Scale a cutout onto its canvas, strip by strip: cropped, enlarged or reduced, with margins.
 
 Colours are scaled in proportion to their alpha, so that what was cut away cannot shine through at an edge. Areas are
-averaged by as large a whole factor as there is, which is fast; Lanczos does the rest, which is less than 2. It must not decide where anything goes (`cutoutd.engine.render.placement` does), nor lay anything behind it.
+averaged by the largest whole factor, which is fast; Lanczos does the rest, which is less than 2. This module must not
+decide positions (`cutoutd.engine.render.placement` does), nor composite a background.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _LANCZOS_REACH: Final = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Span:
-    """The part of a canvas that a picture reaches, in whole pixels."""
+    """The part of a canvas that a picture covers, in whole pixels."""
 
     left: int
     top: int
@@ -49,13 +50,13 @@ class _Span:
 def strips(
     rgb: NDArray[Sample], alpha: NDArray[np.uint8], placement: Placement, *, visible: Box
 ) -> Iterator[NDArray[Sample]]:
-    """The canvas, from top to bottom.
+    """Yield the strips of the canvas, from top to bottom.
 
     Args:
         rgb: uint8 or uint16 (H, W, 3).
         alpha: uint8 (H, W), straight.
         placement: of the picture on the canvas.
-        visible: of the picture; outside it alpha is 0.
+        visible: box in the picture outside which alpha is 0.
 
     Yields:
         The same type, (rows, width, 4), straight alpha, zeros where it is 0.
@@ -79,7 +80,7 @@ def strips(
 
 
 def _span(placement: Placement, visible: Box, shape: tuple[int, ...]) -> _Span:
-    """Where on the canvas anything can be seen; a pixel that only part of the picture reaches is not drawn."""
+    """Return the visible part of the canvas; a pixel that the picture covers only in part is not drawn."""
     frame = placement.onto_canvas(Box(left=0, top=0, right=shape[1], bottom=shape[0]))
     seen = placement.onto_canvas(visible)
     soft = 0 if placement.keeps_pixels else _LANCZOS_REACH * max(1.0, placement.factor)
@@ -141,7 +142,7 @@ def _scaled(
 
 
 def _averaged(rgb: NDArray[Sample], alpha: NDArray[np.uint8], by: int) -> list[NDArray[np.float32]]:
-    """Red, green and blue times alpha, and alpha, averaged over ``by`` x ``by`` pixels.
+    """Return premultiplied red, green and blue, and alpha, averaged over ``by`` x ``by`` pixels.
 
     All float32: colours in 0..255 times the largest value of their type, alpha in 0..255.
     """
@@ -167,7 +168,7 @@ def _reduced(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
 
 
 def _resampled(plane: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A box of a plane at another size (width, height)."""
+    """Resample a box of a plane to another size (width, height)."""
     image = Image.fromarray(plane)
     # One direction after the other: Pillow would choose the order by the strip's size, and rounding shows it.
     narrow = image.resize(

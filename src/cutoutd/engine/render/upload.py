@@ -1,6 +1,7 @@
-"""The copy of a picture that may leave this machine: no larger than needed, in sRGB, and nothing in it but pixels.
+"""The copy of a picture that may leave this machine: no larger than needed, in sRGB, without metadata.
 
-It must not send or write anything. The same picture always gives the same bytes, by which it is known again.
+This module must not send or write anything. The same picture always gives the same bytes, so that an upload can be
+recognised by its digest.
 """
 
 from __future__ import annotations
