@@ -1,1 +1,1 @@
-"""The configuration: read once, checked as a whole, and passed on as frozen values."""
+"""The configuration: read once, validated as a whole, and passed on as frozen values."""

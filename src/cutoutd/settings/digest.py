@@ -1,4 +1,4 @@
-"""Numbers for settings: for those that decide what a cutout looks like, as sidecars carry it, and for those of uploads."""
+"""Digests of settings: of those that decide what a cutout looks like, for sidecars, and of those for uploads."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _DEFAULTS = {field.name: field.default for field in fields(Rendition) if field.n
 
 
 def settings_sha256(folder: Folder, model: str, second: str = "") -> str:
-    """SHA-256 (hex) over a folder's recipe and the model's name.
+    """Return the SHA-256 (hex) of a folder's recipe and the model's name.
 
     Neither the order of keys nor settings that do not change the look count. Equal settings must give the
-    same number in every version: a setting that a later version adds to the recipe is left out here while
-    it has the value that stands for how it was before.
+    same digest in every version: a setting that a later version adds to the recipe is left out while
+    its value means the earlier behaviour.
 
     Where a background picture lies does not count, but what it shows does: see `with_backgrounds`.
 
     Args:
-        folder: whose recipe it is.
+        folder: folder with the recipe.
         model: name of the model.
-        second: name of the one that is asked where that leaves doubt; empty: none is.
+        second: name of the model that runs where the first leaves doubt; empty: none.
     """
     recipe = folder.recipe()
     decisive = asdict(recipe) | {
@@ -51,7 +51,7 @@ def settings_sha256(folder: Folder, model: str, second: str = "") -> str:
 
 
 def with_backgrounds(settings: str, backgrounds: Iterable[str | None]) -> str:
-    """The number of settings together with the pictures they name.
+    """Return the digest of settings together with the pictures that they name.
 
     Args:
         settings: from `settings_sha256`.
@@ -63,7 +63,7 @@ def with_backgrounds(settings: str, backgrounds: Iterable[str | None]) -> str:
 
 
 def uploads_sha256(settings: Settings) -> str:
-    """SHA-256 (hex) over all that the uploader goes by: two processes with the same number admit the same requests."""
+    """Return the SHA-256 (hex) of all settings of the uploader: two processes with equal digests admit the same requests."""
     folders = sorted([folder.name, folder.max_credits_per_day] for folder in settings.tagged)
     hosted = settings.hosted.model_dump(mode="json")
     admitted: list[Any] = [hosted, folders]

@@ -1,6 +1,6 @@
-"""The configuration file as TOML: read, told in plain words where it is none, and written.
+"""The configuration file as TOML: reading, plain messages about syntax errors, and writing.
 
-What its tables mean is not decided here.
+The tables are not interpreted here.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A configuration file as nested dictionaries.
+    """Read a configuration file as nested dictionaries.
 
     Raises:
-        ConfigurationError: it is not there, cannot be read, is not UTF-8 or not TOML; with line and column.
+        ConfigurationError: the file is missing, unreadable, not UTF-8 or not TOML; with line and column.
     """
     try:
         raw = path.read_bytes()
@@ -73,14 +73,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(raw: bytes, path: Path) -> dict[str, Any]:
-    """The bytes of a configuration file as nested dictionaries.
+    """Parse the bytes of a configuration file to nested dictionaries.
 
     Args:
-        raw: all of them.
-        path: of the file, for messages; it is not looked at.
+        raw: content of the file.
+        path: path of the file, for messages; the file is not opened.
 
     Raises:
-        ConfigurationError: they are not UTF-8 or not TOML; with line and column.
+        ConfigurationError: the bytes are not UTF-8 or not TOML; with line and column.
     """
     try:
         text = raw.decode("utf-8-sig")  # some editors begin a file with the mark this passes over
@@ -98,7 +98,7 @@ def parse(raw: bytes, path: Path) -> dict[str, Any]:
 
 
 def as_toml(settings: Settings) -> str:
-    """The whole configuration as a TOML file.
+    """Return the whole configuration as a TOML file.
 
     A path that is not UTF-8, as ``--input`` may name one, cannot stand in TOML; U+FFFD takes the place of what is not.
     """
@@ -120,7 +120,7 @@ def _syntax_error(path: Path, text: str, said: str) -> ConfigurationError:
 
 
 def _plain(said: str, line: str) -> str:
-    """What is wrong with a line, in words for people who do not know TOML.
+    """Return a message about a syntax error, for people who do not know TOML.
 
     The parser says what it expected; which slip led to that is seen from the line.
     """
@@ -145,7 +145,7 @@ def _slip(value: str) -> str:
 
 
 def _tables(table: BaseModel, prefix: str) -> Iterator[str]:
-    """The tables below a table; its own plain keys are its caller's, since TOML wants them first."""
+    """Yield the sub-tables of a table; the caller writes its plain keys, which come first in TOML."""
     for key, value in table:
         name = f"{prefix}{key}"
         if isinstance(value, BaseModel):
@@ -185,5 +185,5 @@ def _value(key: str, value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As JSON writes it, which TOML reads but for DEL."""
+    """Quote a text as JSON, which is valid TOML except for DEL."""
     return json.dumps(_SURROGATES.sub("\ufffd", text), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""What environment variables change: plain values of the tables that occur once, and nothing of a folder.
+"""Environment variables that override the configuration: plain values of the tables that occur once, none of a folder.
 
 Of ``[hosted]`` they change the pace alone, of ``[page]`` and ``[serve]`` whether there is one, and of ``[webhooks]`` nothing.
 A key's file is not among it: any file could be named, and its text would
@@ -50,11 +50,11 @@ _TRUTH: Final = {"true": True, "false": False}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overrides:
-    """What the environment sets.
+    """Overrides from the environment.
 
     Attributes:
-        values: by table and key; a text that cannot be what the key takes as it is.
-        problems: what is wrong with variables of our prefix, each by its name.
+        values: values by table and key; a text that cannot be parsed for its key stays a text.
+        problems: messages about variables with our prefix, by name.
     """
 
     values: Mapping[tuple[str, str], object]
@@ -62,7 +62,7 @@ class Overrides:
 
 
 def read(environ: Mapping[str, str]) -> Overrides:
-    """Read the variables that begin with our prefix; the rest of the environment is not looked at."""
+    """Read the variables that begin with our prefix; other variables are ignored."""
     known = variables()
     values: dict[tuple[str, str], object] = {}
     problems: dict[str, str] = {}
@@ -78,7 +78,7 @@ def read(environ: Mapping[str, str]) -> Overrides:
 
 
 def variables() -> dict[str, tuple[str, str, FieldInfo]]:
-    """Every variable that sets a key: ``CUTOUTD_TABLE__KEY``, with table, key and the key's field."""
+    """Yield every variable that sets a key, ``CUTOUTD_TABLE__KEY``, with table, key and field."""
     found = {}
     for table, holder in Settings.model_fields.items():
         inner = item_type(holder)
@@ -94,12 +94,12 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
 
 
 def variable_of(table: str, key: str) -> str:
-    """The variable that sets a key of a table."""
+    """Return the variable that sets a key of a table."""
     return f"{PREFIX}{table}__{key}".upper()
 
 
 def _parsed(text: str, field: FieldInfo) -> object:
-    """A text as the key's type, where that is a number, or true or false; what fails is told by the schema."""
+    """Parse a text as the key's type, where that is a number or a boolean; errors are left to the schema."""
     if field.annotation is bool:
         return _TRUTH.get(text, text)
     if field.annotation not in (int, float):

@@ -1,4 +1,4 @@
-"""What results are for, as a choice of few: each form is the renditions of a folder, with words that explain it.
+"""Output forms, a small choice of purposes for results: each form is the renditions of a folder, with an explanation.
 
 The forms are data, in ``forms.toml`` beside this module. It must not write a configuration.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputForm:
-    """One form.
+    """One output form.
 
     Attributes:
-        name: stable, short; the page's catalogue of texts has it.
-        title: for people.
-        explanation: what comes out, in a sentence or two.
+        name: stable short name; key in the page's catalogue of texts.
+        title: title for people.
+        explanation: one or two sentences about the results.
         renditions: tables of ``[[folder.rendition]]``.
     """
 
@@ -34,7 +34,7 @@ class OutputForm:
 
 @cache
 def every() -> tuple[OutputForm, ...]:
-    """All, in the order in which they are offered."""
+    """Return all forms, in the order in which they are offered."""
     document = tomllib.loads(files(__package__).joinpath("forms.toml").read_text(encoding="utf-8"))
     return tuple(
         OutputForm(
@@ -48,5 +48,5 @@ def every() -> tuple[OutputForm, ...]:
 
 
 def find(name: str) -> OutputForm | None:
-    """The form of a name; None if there is none."""
+    """Return the form of this name; None if there is none."""
     return next((one for one in every() if one.name == name), None)

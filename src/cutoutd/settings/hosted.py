@@ -50,23 +50,23 @@ _RIGHT: Final = (
 
 
 class AddressScope(StrEnum):
-    """How far away an address is."""
+    """The network scope of an address."""
 
     LOOPBACK = "loopback"  # this machine
-    PRIVATE = "private"  # a network of one's own
-    NAMED = "named"  # a name, which may lead anywhere
+    PRIVATE = "private"  # a private network
+    NAMED = "named"  # a host name, which may resolve to any address
     PUBLIC = "public"  # the internet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where a hosted service is.
+    """The base address of a hosted service.
 
     Attributes:
         scheme: http or https.
-        host: a name or an IP address, in small letters, without brackets.
+        host: host name or IP address, in lower case, without brackets.
         port: 1..65535.
-        path: what stands before the contract's own; empty, or from its slash on and without one at the end.
+        path: path prefix; empty, or with a leading slash and no trailing one.
     """
 
     scheme: str
@@ -76,12 +76,12 @@ class Address:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether only the service can read what is sent."""
+        """Whether the connection is encrypted (https)."""
         return self.scheme == "https"
 
     @property
     def scope(self) -> AddressScope:
-        """How far away it is, as far as its text tells."""
+        """The network scope, as far as the text of the address shows it."""
         if self.host == "localhost":
             return AddressScope.LOOPBACK
         try:
@@ -91,7 +91,7 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """Host and port, as a ``Host`` header has them; the usual port is left out."""
+        """Host and port, as in a ``Host`` header; the default port is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -100,13 +100,13 @@ class Address:
 
 
 def stays_here(authority: str) -> bool:
-    """Whether what is sent to a host and port, as `Address.authority` has them, stays on this machine."""
+    """Whether a host and port, as in `Address.authority`, are on this machine."""
     host = re.sub(r":[0-9]+$", "", authority).strip("[]")
     return Address(scheme="http", host=host, port=80, path="").scope is AddressScope.LOOPBACK
 
 
 def scope_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> AddressScope:
-    """How far away an IP address is."""
+    """Return the network scope of an IP address."""
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback:
         return AddressScope.LOOPBACK
@@ -114,7 +114,7 @@ def scope_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> AddressScope:
 
 
 def parse(written: object) -> Address:
-    """Take a base address apart.
+    """Parse a base address.
 
     An expression says what is right. pydantic's `Url` reads as browsers do: it takes names and passwords, a port 0 and a
     backslash for a slash, and passes over the end of a line.
@@ -126,12 +126,12 @@ def parse(written: object) -> Address:
 
 
 def taken_apart(written: object, form: re.Pattern[str], right: str) -> Address:
-    """As `parse`, for addresses of another form.
+    """Parse an address of another form than `parse` does.
 
     Args:
-        written: as it stands in the configuration.
-        form: of such addresses, with groups for scheme, host, port and path.
-        right: what would be right.
+        written: text of the configuration.
+        form: pattern of such addresses, with groups for scheme, host, port and path.
+        right: description of a valid address, for the message.
 
     Raises:
         ValueError: it is none; says what would be right.
@@ -154,7 +154,7 @@ def _is_ip(host: str) -> bool:
 
 
 def _shown(written: object) -> str:
-    """What was written, unless it holds a name and a password, which are nobody's business."""
+    """Return the text for a message, unless it holds user name and password."""
     if isinstance(written, str) and "@" in written:
         return "an address with a name or password in it"
     if isinstance(written, str) and not written.isprintable():
@@ -226,12 +226,12 @@ class HostedSettings(Table):
 
     @property
     def address(self) -> Address:
-        """Where pictures are sent."""
+        """The address that pictures are sent to."""
         return self.base_url or USUAL[self.provider]
 
     @property
     def expected_credits(self) -> float:
-        """What a picture in full size is expected to cost: nothing, where the server can only be one's own."""
+        """The expected cost of a picture in full size, in credits: 0 where the server can only be the user's own."""
         if self.credits_per_picture is not None:
             return self.credits_per_picture
         is_usual = self.address == USUAL[self.provider]

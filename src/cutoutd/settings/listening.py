@@ -1,4 +1,4 @@
-"""Where a process of ours listens, under which names, and how it is reached from other machines.
+"""The listening address of the page or the API, its host names, and access from other machines.
 
 Text only: no name is looked up and no file is read.
 """
@@ -25,7 +25,7 @@ _HIGHEST_PORT: Final = 65_535
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listening:
-    """Where something is served.
+    """A listening address.
 
     Attributes:
         host: an IP address of this machine, without brackets.
@@ -37,7 +37,7 @@ class Listening:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only programs on this machine can come."""
+        """Whether only programs on this machine can connect."""
         return ipaddress.ip_address(self.host).is_loopback
 
     def __str__(self) -> str:
@@ -87,15 +87,15 @@ ProxyAddress: TypeAlias = Annotated[str, BeforeValidator(_proxy)]
 
 
 class Reachable(Protocol):
-    """A table that says where something is served."""
+    """A configuration table with a listening address."""
 
     @property
     def address(self) -> Listening:
-        """IP address and port."""
+        """IP address and port to listen at."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Names beside those of this machine itself."""
+        """Host names beside those of this machine."""
 
     @property
     def tls_cert(self) -> Path | None:
@@ -103,22 +103,22 @@ class Reachable(Protocol):
 
     @property
     def tls_key(self) -> Path | None:
-        """File with its key."""
+        """File with the certificate's key."""
 
     @property
     def proxy(self) -> str:
-        """IP address of the proxy that encrypts; empty: none."""
+        """IP address of the TLS proxy; empty: none."""
 
 
 def problems(
     table: Reachable, *, password: str = "", published_on_loopback: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """What is wrong with a table as a whole, by key.
+    """Return problems between the keys of a table, by key.
 
     Args:
-        table: what is asked about.
-        password: key that has to be set where other machines come, and is not; empty: there is none such.
-        published_on_loopback: whoever runs this publishes the address on its machine's loopback alone, as of a container.
+        table: table to check.
+        password: key that must be set for access from other machines, and is not; empty: none is required.
+        published_on_loopback: the address is published on the host's loopback only, as of a container.
     """
     if (table.tls_cert is None) != (table.tls_key is None):
         missing = "tls_key" if table.tls_key is None else "tls_cert"

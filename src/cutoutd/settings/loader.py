@@ -1,4 +1,4 @@
-"""Finding the configuration and reading it: once, at the start of a command.
+"""Find the configuration and read it, once at the start of a command.
 
 There are three sources: the command line names the file, or two folders in place of one; variables of the environment
 go before what stands in the file; what is in neither has its default. They become settings that were checked as a whole,
@@ -47,17 +47,17 @@ _KEY_CHARACTERS: Final = 16
 
 
 def find(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The configuration file: as named, by ``$CUTOUTD_CONFIG``, the user's, the system's; None if there is none.
+    """Return the configuration file: the named one, ``$CUTOUTD_CONFIG``, the user's, the system's; None if there is none.
 
     Args:
-        explicit: as named by ``--config``.
+        explicit: path given by ``--config``.
         environ: the environment.
 
     Returns:
         Its absolute path.
 
     Raises:
-        ConfigurationError: the file that was named is not there.
+        ConfigurationError: the named file does not exist.
     """
     if explicit is not None:
         return _named(explicit, "--config")
@@ -68,7 +68,7 @@ def find(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def nothing_found() -> UsageError:
-    """The error for when `find` gives None: says where it looked."""
+    """Return the error for when `find` returns None, with the paths that were tried."""
     looked = " nor ".join(str(path) for path in places.configuration_files())
     return UsageError(
         f"there is no configuration: neither --config nor ${environment.CONFIG_VARIABLE} names a file, and "
@@ -83,7 +83,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 
     Args:
         path: of the file; relative paths in it start from its directory.
-        environ: the environment, which goes before the file.
+        environ: the environment, which overrides the file.
 
     Raises:
         ConfigurationError: the file cannot be read, or something in it or in the environment is wrong; names
@@ -94,12 +94,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def load_bytes(raw: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
-    """What a text would mean if it stood in a configuration file; the file is not looked at.
+    """Return the settings that a text would give as a configuration file; the file is not read.
 
     Args:
         raw: the text, as UTF-8.
         path: of the file, absolute; relative paths in the text start from its directory.
-        environ: the environment, which goes before the text.
+        environ: the environment, which overrides the text.
 
     Raises:
         ConfigurationError: something in it or in the environment is wrong; as from `load`.
@@ -115,13 +115,13 @@ def _understood(written: dict[str, Any], path: Path, environ: Mapping[str, str])
 
 
 def for_pair(input_dir: Path, output_dir: Path, environ: Mapping[str, str]) -> Settings:
-    """Settings for one pair of folders without a configuration file; all else is as by default.
+    """Return settings for one pair of folders without a configuration file; all else has its default.
 
-    The state directory goes by both paths, so that it is found again and is apart from any service's.
+    The state directory is derived from both paths, so that it is found again and differs from any service's.
 
     Args:
-        input_dir: is watched; relative paths start from the current directory.
-        output_dir: where its cutouts go.
+        input_dir: watched directory; relative paths start from the current directory.
+        output_dir: directory of the cutouts.
         environ: the environment, which goes before the defaults.
 
     Raises:
@@ -136,7 +136,7 @@ def for_pair(input_dir: Path, output_dir: Path, environ: Mapping[str, str]) -> S
 
 
 def pair_state_dir(watched: Path, results: Path) -> Path:
-    """The state directory of one pair of folders without a configuration file.
+    """Return the state directory of one pair of folders without a configuration file.
 
     Args:
         watched: the input, absolute.
@@ -147,7 +147,7 @@ def pair_state_dir(watched: Path, results: Path) -> Path:
 
 
 def defaults(environ: Mapping[str, str]) -> Settings:
-    """Settings without a file and without a hot folder, for a command that needs none.
+    """Return settings without a file and without a hot folder, for commands that need none.
 
     Args:
         environ: the environment, which goes before the defaults.
@@ -166,14 +166,14 @@ def assemble(
     base: Path | None,
     needs_folder: bool = True,
 ) -> Settings:
-    """Settings, checked as a whole.
+    """Build the settings and validate them as a whole.
 
     Args:
-        written: a document, as TOML gives it.
-        environ: the environment, which goes before the document.
-        origin: what the document is called in messages.
-        base: the directory its relative paths start from.
-        needs_folder: without a hot folder there is nothing to do.
+        written: parsed TOML document.
+        environ: the environment, which overrides the document.
+        origin: name of the document in messages.
+        base: directory that relative paths start from.
+        needs_folder: a document without a hot folder is an error.
 
     Raises:
         ConfigurationError: something is wrong; lists everything that is.
@@ -219,7 +219,7 @@ def assemble(
 
 @dataclass(kw_only=True, slots=True)
 class _Assembly:
-    """One assembly under way."""
+    """The state of `assemble`."""
 
     document: Mapping[str, Any]
     overrides: Overrides
@@ -234,7 +234,7 @@ class _Assembly:
                 self.problems.append(Problem(table=table, key=key, text=messages.unknown_table(name)))
 
     def section(self, name: str, model: type[_T]) -> _T | None:
-        """A table that occurs once."""
+        """Validate a table that occurs once."""
         written = self.document.get(name, {})
         if not isinstance(written, dict):
             text = f"is a table; write [{name}], with one pair of brackets, on a line of its own"
@@ -245,7 +245,7 @@ class _Assembly:
         return self._parsed(model, {**written, **from_outside}, f"[{name}]", from_file)
 
     def folders(self) -> dict[int, Folder]:
-        """The hot folders that are right in themselves, by their number."""
+        """Return the valid hot folders by their number."""
         written = self.document.get("folder", [])
         if not isinstance(written, list) or not all(isinstance(one, dict) for one in written):
             text = "is a list of tables; write [[folder]], with two pairs of brackets, on a line of its own"
@@ -262,7 +262,7 @@ class _Assembly:
         return {number: folder for number, folder in parsed.items() if folder is not None}
 
     def lines(self, origin: str) -> list[str]:
-        """All that is wrong, variables first."""
+        """Return the messages about all problems, variables first."""
         wrong = [f"${name}: {text}" for name, text in self.overrides.problems.items()]
         return wrong + [self._line(problem, origin) for problem in self.problems]
 
@@ -302,6 +302,6 @@ def _named(path: Path, by: str) -> Path:
 
 
 def _folder_name(watched: Path) -> str:
-    """A directory's name as a folder's: printable, and not too long."""
+    """Derive a folder's name from a directory's: printable, and not too long."""
     printable = "".join(one if one.isprintable() else "_" for one in watched.name)
     return printable[:MAX_NAME].strip() or "folder"

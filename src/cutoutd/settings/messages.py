@@ -1,6 +1,6 @@
-"""What is wrong with a configuration: where, what a key takes, and which key may have been meant, in plain words.
+"""Messages about configuration errors: the place, what the key takes, and which key was probably meant.
 
-All of it is derived from the schema, so that no message can be behind it. It must not decide what is right.
+Messages are derived from the schema, so that they stay up to date. This module must not decide what is valid.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _CONTAINERS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """What is wrong.
+    """One problem of a configuration.
 
     Attributes:
-        table: its heading, and which one it is if there are several; empty for the whole file.
-        key: in the table; empty for the whole table.
-        text: what is wrong and what would be right, to follow the key and a colon.
+        table: heading of the table, with its name or number if there are several; empty for the whole file.
+        key: key in the table; empty for the whole table.
+        text: the problem and what would be right, to follow the key and a colon.
     """
 
     table: str
@@ -47,7 +47,7 @@ class Problem:
 
 
 def of_folder(name: object, number: int) -> str:
-    """How a folder's table is called: by its name, or by its number (from 1) if it has none."""
+    """Return the title of a folder's table: with its name, or its number (from 1) if it has none."""
     return (
         f'[[folder]] "{name}"'
         if name and isinstance(name, str) and name.isprintable()
@@ -58,13 +58,13 @@ def of_folder(name: object, number: int) -> str:
 def problems_of(
     error: ValidationError, table: str, model: type[BaseModel], *, from_file: frozenset[str] | None = None
 ) -> Iterator[Problem]:
-    """What pydantic found wrong with a table, in plain words.
+    """Translate pydantic's errors about a table to problems in plain words.
 
     Args:
         error: as pydantic raised it.
-        table: how the table is called.
-        model: what it should be.
-        from_file: the keys that stand in a file, where texts are in quotes; None: all.
+        table: title of the table.
+        model: pydantic model of the table.
+        from_file: keys that come from a file, where texts are quoted; None: all.
     """
     for one in error.errors(include_url=False):
         yield _problem(one, table, model, from_file)
@@ -108,11 +108,11 @@ def _inner_title(table: str, holder: str, index: int | str | None) -> str:
 
 
 def _takes(field: FieldInfo, *, quoted: bool = True) -> str:
-    """What would be right for a key.
+    """Return what a key takes.
 
     Args:
-        field: the key's.
-        quoted: texts stand in quotes, as in a file; not so in an environment variable.
+        field: field of the key.
+        quoted: texts are quoted, as in a file; False for an environment variable.
     """
     kind = _kind(field)
     origin = get_origin(kind)
@@ -134,13 +134,13 @@ def _takes(field: FieldInfo, *, quoted: bool = True) -> str:
 
 
 def _stands_bare(field: FieldInfo) -> bool:
-    """Whether nothing that a key takes stands in quotes: it is a number or a truth value."""
+    """Whether a key takes only unquoted values: numbers or booleans."""
     kind = _kind(field)
     return get_origin(kind) is Literal or (kind in (int, float, bool) and field.default is not None)
 
 
 def _unknown_key(key: str, table: type[BaseModel]) -> str:
-    """What to say of a key that a table does not have."""
+    """Return the message about a key that a table does not have."""
     elsewhere = _homes().get(key)
     if elsewhere:
         return f"there is no such key here; it belongs to {' or '.join(elsewhere)}"
@@ -154,7 +154,7 @@ def _unknown_key(key: str, table: type[BaseModel]) -> str:
 
 
 def unknown_table(name: str) -> str:
-    """What to say of a table, or of a key above the first table, that does not exist."""
+    """Return the message about an unknown table, or an unknown key above the first table."""
     belongs = _homes().get(name)
     if belongs:
         return f"stands in no table; it belongs to {' or '.join(belongs)}"
@@ -164,19 +164,19 @@ def unknown_table(name: str) -> str:
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The word that was probably meant."""
+    """Return the word that was probably meant."""
     lower = {one.lower(): one for one in words}
     found = get_close_matches(word.lower(), lower, n=1)
     return lower[found[0]] if found else None
 
 
 def _heading(table: str) -> str:
-    """How a table of the first level is headed."""
+    """Return the heading of a top-level table."""
     return next(title for title in _tables() if title.strip("[]") == table)
 
 
 def item_type(field: FieldInfo) -> type[BaseModel] | None:
-    """The table that a key holds, once or in a list; None if it holds a plain value."""
+    """Return the table model that a key holds, once or in a list; None if it holds a plain value."""
     kind = _kind(field)
     kind = get_args(kind)[0] if get_origin(kind) is tuple else kind
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
@@ -184,7 +184,7 @@ def item_type(field: FieldInfo) -> type[BaseModel] | None:
 
 @cache
 def _tables() -> Mapping[str, type[BaseModel]]:
-    """All tables by their headings."""
+    """Return all tables by their headings."""
     return dict(_tables_below("", Settings))
 
 
@@ -199,7 +199,7 @@ def _tables_below(prefix: str, table: type[BaseModel]) -> Iterator[tuple[str, ty
 
 @cache
 def _homes() -> Mapping[str, list[str]]:
-    """For each key that holds a plain value, the headings of the tables that have it."""
+    """Return, for each key with a plain value, the headings of the tables that have it."""
     homes: dict[str, list[str]] = {}
     for title, table in _tables().items():
         for key, field in table.model_fields.items():

@@ -1,4 +1,4 @@
-"""Which places of which folders must not overlap, and whose folder has to give way.
+"""Rules about overlapping directories of folders, and which folder is rejected.
 
 The rules are the same for paths as they are written and for directories as they are found on the disk; how two places
 lie to each other is told by the caller. It must not touch a disk.
@@ -17,7 +17,7 @@ P = TypeVar("P")
 
 
 class Relation(StrEnum):
-    """How one directory lies to another, in the words of a message."""
+    """The relation of one directory to another, worded for a message."""
 
     IS = "is"
     INSIDE = "lies inside"
@@ -28,14 +28,14 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderPlaces(Generic[P]):
-    """The places of one folder.
+    """The directories of one folder.
 
     Attributes:
-        number: in the configuration.
-        name: of the folder.
-        tagged: its pictures may leave this machine.
-        overwrites: its results may replace files that are not ours.
-        places: by their keys in the configuration: ``input``, ``output``, ``originals_dir``, ``sidecar_dir``.
+        number: number in the configuration.
+        name: name of the folder.
+        tagged: the folder's pictures may leave this machine.
+        overwrites: the folder's results may replace files of others.
+        places: directories by configuration key: ``input``, ``output``, ``originals_dir``, ``sidecar_dir``.
     """
 
     number: int
@@ -47,13 +47,13 @@ class FolderPlaces(Generic[P]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overlap:
-    """Two places that must not overlap, and do.
+    """Two directories that overlap and must not.
 
     Attributes:
-        number: in the configuration, of the folder that has to give way.
-        name: of that folder.
-        key: of its place.
-        text: what is wrong, for people; without the folder and the key.
+        number: number in the configuration of the rejected folder.
+        name: name of that folder.
+        key: configuration key of its directory.
+        text: message for people, without the folder and the key.
     """
 
     number: int
@@ -76,12 +76,12 @@ def overlaps(
     *,
     about: str | None = None,
 ) -> Iterator[Overlap]:
-    """Every overlap that does harm.
+    """Yield every harmful overlap.
 
     Args:
         folders: in the order of the configuration.
-        relation: how the first place lies to the second.
-        about: name of the folder that matters; None: all of them.
+        relation: returns the relation of the first directory to the second.
+        about: name of the folder to check; None: all.
     """
     for folder in folders:
         for other in folders:
@@ -97,7 +97,7 @@ def overlaps(
 def _results_against_input(
     folder: FolderPlaces[P], other: FolderPlaces[P], relation: Callable[[P, P], Relation | None]
 ) -> Iterator[Overlap]:
-    """What comes out of one folder must not go into another, nor into itself."""
+    """Yield outputs that overlap an input: results must not be taken as sources."""
     own = folder.number == other.number
     for key in ("output", "originals_dir", "sidecar_dir"):
         if key not in folder.places:
@@ -114,7 +114,7 @@ def _results_against_input(
 def _originals_against_output(
     folder: FolderPlaces[P], other: FolderPlaces[P], relation: Callable[[P, P], Relation | None]
 ) -> Iterator[Overlap]:
-    """No cutout may replace an original that was moved."""
+    """Yield originals directories that overlap an output: no cutout may replace a moved original."""
     if "originals_dir" not in folder.places:
         return
     found = relation(folder.places["originals_dir"], other.places["output"])
@@ -126,7 +126,7 @@ def _originals_against_output(
 def _inputs(
     first: FolderPlaces[P], second: FolderPlaces[P], relation: Callable[[P, P], Relation | None]
 ) -> Iterator[Overlap]:
-    """A picture belongs to one folder; of one that is tagged and one that is not, it belongs to the one that is not."""
+    """Yield inputs that overlap: a picture belongs to one folder, and an untagged folder goes before a tagged one."""
     giving_way, other = (first, second) if first.tagged and not second.tagged else (second, first)
     found = relation(giving_way.places["input"], other.places["input"])
     if found is not None:

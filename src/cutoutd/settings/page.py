@@ -1,4 +1,4 @@
-"""``[page]``: where the page is served, and who may come.
+"""``[page]``: the listening address of the page, and who may connect.
 
 Text only: no name is looked up and no file is read.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _home() -> tuple[Path, ...]:
-    """The home directory; nothing where none is known."""
+    """Return the home directory; empty where it is unknown."""
     try:
         return (places.absolute("~", None),)
     except ValueError:
@@ -56,7 +56,7 @@ class PageSettings(Table):
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What is wrong with it as a whole, by key."""
+        """Return problems between the keys of the table, by key."""
         return listening.problems(
             self,
             password="" if self.password_file is not None else "password_file",

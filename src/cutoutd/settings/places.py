@@ -1,4 +1,4 @@
-"""Paths as they are written in a configuration, and as they are used: absolute, without ``~`` and ``..``.
+"""Default paths, and the conversion of written paths to absolute ones without ``~`` and ``..``.
 
 Text only: no path is looked up, since a share that hangs must not keep a configuration from being read.
 """
@@ -19,34 +19,34 @@ SYSTEM_STATE: Final = Path("/var/lib/cutoutd")
 
 
 def state_dir() -> Path:
-    """Where the journal lies by default: ``~/.local/state/cutoutd`` on Linux."""
+    """Return the default state directory: ``~/.local/state/cutoutd`` on Linux."""
     return user_state_path(APP)
 
 
 def registry() -> Path:
-    """Where this user's daemons say that they run; see `cutoutd.cli.registry`."""
+    """Return the directory in which this user's running daemons register; see `cutoutd.cli.registry`."""
     return state_dir() / "running"
 
 
 def model_dirs() -> tuple[Path, ...]:
-    """Where models of one's own lie: the user's, and the machine's, which a system service finds as well."""
+    """Return the directories of additional models: the user's, and the machine's, which a system service reads too."""
     return (user_data_path(APP) / "models", SYSTEM_STATE / "models")
 
 
 def configuration_files() -> tuple[Path, ...]:
-    """Where a configuration is looked for when none is named, the first choice first."""
+    """Return the default paths of the configuration file, the first choice first."""
     return (user_config_path(APP) / FILE_NAME, SYSTEM_FILE)
 
 
 def absolute(written: str, base: Path | None) -> Path:
-    """A path as it is used.
+    """Return a written path as an absolute one.
 
     Args:
-        written: as it stands in the configuration.
-        base: the directory that relative paths start from; None if there is none they could start from.
+        written: path as written in the configuration.
+        base: directory that relative paths start from; None: relative paths are an error.
 
     Raises:
-        ValueError: it is empty, or cannot be made absolute; says what would be right.
+        ValueError: the path is empty or cannot be made absolute; the message says what would be right.
     """
     if not written or "\0" in written:
         raise ValueError("is empty; write a path" if not written else "no path can contain a NUL character")

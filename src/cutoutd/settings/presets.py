@@ -1,6 +1,6 @@
-"""Renditions by the name of a shop: what it asks of a product's main picture, with the source of each rule.
+"""Rendition presets by shop: its requirements for a product's main picture, with the source of each rule.
 
-The rules are data, in ``presets.toml`` beside this module. What a rendition says itself goes before its preset.
+The rules are data, in ``presets.toml`` beside this module. A rendition's own keys override its preset.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _LOSSLESS: Final = frozenset({"png", "tiff"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """Where rules were read.
+    """A source of rules.
 
     Attributes:
-        url: of the page.
-        by: whose page it is; empty: the shop's own.
-        dated: as the page says itself; None: it does not.
+        url: address of the source page.
+        by: publisher of the page; empty: the shop itself.
+        dated: date stated on the page; None: there is none.
         read: day on which a stored copy of it was read.
-        rules: what it says, in our words.
+        rules: paraphrase of the rules.
     """
 
     url: str
@@ -41,14 +41,14 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:
-    """What one shop asks for.
+    """The requirements of one shop.
 
     Attributes:
-        name: as it is written in a configuration; also the folder that its pictures go to.
-        title: for people.
-        settings: keys of a rendition.
-        ours: those among them that no source asks for.
-        sources: where the others come from.
+        name: name in a configuration; also the sub-folder of its pictures.
+        title: title for people.
+        settings: keys of a rendition, with values.
+        ours: keys among them that no source requires.
+        sources: sources of the other keys.
     """
 
     name: str
@@ -76,17 +76,17 @@ def _preset(name: str, table: dict[str, Any]) -> Preset:
 
 
 def names() -> tuple[str, ...]:
-    """All, in the order of the alphabet."""
+    """Return all names, sorted."""
     return tuple(_known())
 
 
 def find(name: str) -> Preset | None:
-    """The preset of a name; None if there is none."""
+    """Return the preset of this name; None if there is none."""
     return _known().get(name)
 
 
 def expanded(table: object) -> list[object]:
-    """A rendition as it is written, once for each preset that it names.
+    """Expand a written rendition to one table per preset that it names.
 
     Args:
         table: with ``preset = ["amazon", "etsy"]`` several; anything else is returned as it is.
@@ -98,9 +98,9 @@ def expanded(table: object) -> list[object]:
 
 
 def filled(written: dict[str, Any]) -> dict[str, Any]:
-    """A rendition's keys, and those of its preset that it does not set.
+    """Fill in the keys of a rendition's preset that the rendition does not set.
 
-    A key of the preset that has no place beside one that is set is left out as well.
+    A key of the preset that conflicts with a set key is left out as well.
 
     Args:
         written: as it stands in the configuration.
@@ -114,7 +114,7 @@ def filled(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def _yielding(written: Mapping[str, Any]) -> frozenset[str]:
-    """Keys that a preset must not set beside what is written."""
+    """Return the keys that a preset must not set beside the written ones."""
     found: set[str] = set()
     if written.get("crop") is True:
         found |= {"scale"}  # each says how much room is left around the subject

@@ -25,10 +25,10 @@ _KEY: Final = re.compile(r"([a-z_]+) = ")
 
 
 def text() -> str:
-    """The whole file.
+    """Return the content of the reference configuration.
 
     Raises:
-        FileNotFoundError: the installation is not whole.
+        FileNotFoundError: the installation is incomplete.
     """
     home = next((one for one in _HOMES if one.is_file()), _HOMES[0])
     return home.read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def text() -> str:
 
 @cache
 def explanations() -> Mapping[str, str]:
-    """What each key does, by its name with its tables', such as ``folder.matte.refine``."""
+    """Return the explanation of each key, by its dotted name, such as ``folder.matte.refine``."""
     found: dict[str, str] = {}
     table, comment = "", []
     for line in text().splitlines():

@@ -87,24 +87,24 @@ _COLOURS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canvas:
-    """Width and height of a result, in pixels, or in inches on paper."""
+    """Width and height of a result, in pixels, or in inches for print."""
 
     width: float
     height: float
     on_paper: bool
 
     def pixels(self, dpi: int | None) -> tuple[int, int] | None:
-        """Width and height in pixels; None: it is a size on paper, and ``dpi`` is not known."""
+        """Return width and height in pixels; None for a size in inches without ``dpi``."""
         if not self.on_paper:
             return int(self.width), int(self.height)
         return None if dpi is None else (max(1, round(self.width * dpi)), max(1, round(self.height * dpi)))
 
 
 def _canvas(written: object) -> Canvas | None:
-    """A size; None for an empty text: as large as what is shown.
+    """Parse a size; None for an empty text: as large as the content.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     if written == "":
         return None
@@ -120,7 +120,7 @@ def _canvas(written: object) -> Canvas | None:
 
 
 def _scale(written: object) -> float | None:
-    """A share of the canvas, above 0 and up to 1; None for ``auto``."""
+    """Parse a share of the canvas, above 0 and up to 1; None for ``auto``."""
     if written == AUTO:
         return None
     share = _share(written)
@@ -130,7 +130,7 @@ def _scale(written: object) -> float | None:
 
 
 def _margin(written: object) -> Margin:
-    """Room around the subject: one text for all sides, two for top and bottom and for right and left, or four."""
+    """Parse the margin around the subject: one text for all sides, two for top and bottom and for right and left, or four."""
     sides = [_side(one) for one in written.split()] if isinstance(written, str) else []
     order = {1: (0, 0, 0, 0), 2: (0, 1, 0, 1), 4: (0, 1, 2, 3)}.get(len(sides))
     known = [side for side in sides if side is not None]
@@ -145,7 +145,7 @@ def _margin(written: object) -> Margin:
 
 
 def _position(written: object) -> tuple[float, float] | None:
-    """How much of the free room lies to the left and above, 0 to 1; None for ``auto`` and ``original``."""
+    """Parse the share of the free room to the left and above, 0 to 1; None for ``auto`` and ``original``."""
     if written in (AUTO, ORIGINAL):
         return None
     if written == CENTER:
@@ -161,7 +161,7 @@ def _position(written: object) -> tuple[float, float] | None:
 
 
 def _background(written: object, info: ValidationInfo) -> Written[tuple[int, int, int] | Path | None]:
-    """Red, green and blue of a colour, as sRGB; the path of a picture; None for ``transparent``."""
+    """Parse a background: sRGB red, green and blue; the path of a picture; None for ``transparent``."""
     if isinstance(written, Written):
         return written
     if isinstance(written, Path):
@@ -198,7 +198,7 @@ def _share(written: object) -> float | None:
 
 
 def _side(text: str) -> tuple[int, float] | None:
-    """Pixels and share."""
+    """Parse the margin of one side to pixels and share."""
     share, pixels = _share(text), _PIXELS.fullmatch(text)
     if share is not None and share * 100 <= MAX_MARGIN_PERCENT:
         return 0, share
@@ -227,7 +227,7 @@ def _directory(written: object) -> object:
 
 
 def _each(written: object) -> object:
-    """The tables of a folder, one for each preset that they name."""
+    """Expand the rendition tables of a folder, one for each preset that they name."""
     if written in ([], ()):
         raise ValueError("is empty, so nothing would be made; leave it out for one transparent PNG")
     if not isinstance(written, list | tuple) or not all(isinstance(one, dict | BaseModel) for one in written):
@@ -318,16 +318,16 @@ class RenditionSettings(Table):
 
     @property
     def background_picture(self) -> Path | None:
-        """The picture behind the subject, if there is one."""
+        """Path of the background picture; None: there is none."""
         return self.background.value if isinstance(self.background.value, Path) else None
 
     @property
     def canvas_px(self) -> tuple[int, int] | None:
-        """Width and height in pixels; None: there is no canvas, or it is on paper and ``dpi`` is missing."""
+        """Width and height in pixels; None: there is no canvas, or it is in inches and ``dpi`` is missing."""
         return None if self.canvas.value is None else self.canvas.value.pixels(self.dpi)
 
     def rendition(self) -> Rendition:
-        """What it means."""
+        """The rendition that these settings describe."""
         picture, behind = self.background_picture, self.background.value
         # Nothing else enlarges, nor has "auto" as a place in the middle.
         is_placed = self.canvas.value is not None or self.scale.value is not None

@@ -1,4 +1,4 @@
-"""What no key alone can tell: keys that need or exclude each other, names that clash, directories that overlap.
+"""Validation across keys: keys that need or exclude each other, names that clash, directories that overlap.
 
 Paths are compared by their text: resolving them would hang where a share hangs, and they need not exist yet. Nor is any
 file looked at: `check` and the start of the daemon see whether a background picture is there.
@@ -49,11 +49,11 @@ def problems(
     hosted: HostedSettings | None,
     max_pixels: int | None,
 ) -> Iterator[Problem]:
-    """Everything that is wrong with a configuration whose keys are right one by one.
+    """Return all problems of a configuration whose keys are valid one by one.
 
     Args:
         folders: by their number in the file, from 1; those that are right in themselves.
-        state_dir: of the service; None if that is wrong.
+        state_dir: state directory of the service; None if that is invalid.
         hosted: the hosted service; None if that is wrong.
         max_pixels: of a picture; None if that is wrong.
     """
@@ -95,7 +95,7 @@ def cluster_problems(folders: Mapping[int, Folder], cluster: ClusterSettings | N
 
 
 def webhook_problems(folders: Mapping[int, Folder], webhooks: WebhookSettings | None) -> Iterator[Problem]:
-    """Webhooks that nobody allows, that may not be sent to, or that are there twice.
+    """Return problems of webhooks: not allowed, at a forbidden address, or duplicate.
 
     Args:
         folders: by their number in the file, from 1; those that are right in themselves.
@@ -141,7 +141,7 @@ def older_score_limits(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def folder_places(number: int, folder: Folder) -> FolderPlaces[Path]:
-    """The places of a folder, as they are written.
+    """Return the directories of a folder, as written.
 
     Args:
         number: of the folder in the configuration.
@@ -157,10 +157,10 @@ def folder_places(number: int, folder: Folder) -> FolderPlaces[Path]:
 
 
 def rendition_problems(folder: Folder, max_pixels: int | None) -> Iterator[Problem]:
-    """Keys of a rendition that do not go together, and renditions of a folder that do not.
+    """Return conflicts between keys of a rendition, and between renditions of a folder.
 
     Args:
-        folder: right in itself.
+        folder: valid by itself.
         max_pixels: of a picture; None if that is wrong.
     """
     names: dict[tuple[str, str, str], int] = {}
@@ -189,7 +189,7 @@ def _within(folder: Folder, hosted: HostedSettings | None) -> Iterator[tuple[str
 
 
 def _base_url(hosted: HostedSettings) -> Iterator[tuple[str, str]]:
-    """Whether pictures would be sent so that others can see them."""
+    """Check that pictures are not sent unencrypted over a network."""
     place = hosted.address
     if place.is_encrypted or place.scope is AddressScope.LOOPBACK:
         return
@@ -230,7 +230,7 @@ def _state_against(folder: Folder, state_dir: Path) -> Iterator[Problem]:
 
 
 def _relation(one: Path, other: Path) -> Relation | None:
-    """How one directory lies to another by their text; None if they have nothing in common."""
+    """Return the relation of one directory to another by their text; None if they do not overlap."""
     if one == other:
         return Relation.IS
     if one.is_relative_to(other):
@@ -277,7 +277,7 @@ def _layout(one: RenditionSettings) -> Iterator[tuple[str, str]]:
 
 
 def _encoding(one: RenditionSettings) -> Iterator[tuple[str, str]]:
-    """How many bits a channel has, and what may be lost."""
+    """Check bits per channel and lossy quality."""
     kind = one.format.value
     if one.bits == 16:  # noqa: PLR2004 -- the other is 8
         if one.format not in _LOSSLESS:

@@ -51,7 +51,7 @@ class Service(types.Table):
 
 
 class PoolSettings(types.Table):
-    """``[pool]``: the workers, and what one picture may cost."""
+    """``[pool]``: the workers, and the limits for one picture."""
 
     workers: int = types.number(
         0,
@@ -93,7 +93,7 @@ class PoolSettings(types.Table):
 
 
 class ModelSettings(types.Table):
-    """``[model]``: what finds the subject, and what it runs on."""
+    """``[model]``: the salient object model, and its execution provider."""
 
     name: str = Field(
         default="u2net-int8", min_length=1, max_length=MAX_NAME, description="Name in the catalog."
@@ -119,7 +119,7 @@ class MatteSettings(types.Table):
 
 
 class Hooks(types.Table):
-    """``[folder.hooks]``: commands that are run when something happens in a folder."""
+    """``[folder.hooks]``: commands that run on events of a folder."""
 
     on_done: types.Command = types.lenient((), "When a cutout has its name; the sidecar's path is added.")
     on_review: types.Command = types.lenient((), "When a cutout went to review; the sidecar's path is added.")
@@ -134,7 +134,7 @@ class Hooks(types.Table):
     )
 
     def commands(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The events that have a command, each with it."""
+        """The configured commands by event."""
         for event in Hooks.model_fields:
             command = getattr(self, event)
             if command:
@@ -142,7 +142,7 @@ class Hooks(types.Table):
 
 
 class CommonHooks(Hooks):
-    """``[hooks]``: the same for all folders that have none of their own, and how they are run."""
+    """``[hooks]``: hooks of all folders without their own, and how hooks run."""
 
     notify: bool = Field(
         default=False, description="Whether the desktop shows a notice where a person is needed."
@@ -251,7 +251,7 @@ class Folder(types.Table):
 
     @property
     def is_tagged(self) -> bool:
-        """Whether its owner wrote that a hosted service may cut its pictures."""
+        """Whether the configuration lets a hosted service cut the folder's pictures."""
         return self.route.uses_hosted
 
     @property
@@ -266,35 +266,35 @@ class Folder(types.Table):
 
     @property
     def file_mode(self) -> int | None:
-        """Permission bits of the files, or None for what the directory gives."""
+        """Permission bits of published files; None: the default of the directory."""
         return self.mode.value
 
     @property
     def has_portable_names(self) -> bool:
-        """Whether no result may have a name that Windows refuses."""
+        """Whether results only get names that Windows accepts."""
         return self.names is types.Names.PORTABLE
 
     @property
     def subtrees(self) -> tuple[str, ...]:
-        """The output inside the input, if it lies there: relative, and never to be taken as a source."""
+        """The output relative to the input, where it lies inside; its files are never taken as sources."""
         if self.output.is_relative_to(self.input):
             return (self.output.relative_to(self.input).as_posix(),)
         return ()
 
     @property
     def places(self) -> dict[str, Path]:
-        """Its directories by their keys, without those that it does not have."""
+        """The folder's directories by key, without those that are not set."""
         named = {key: getattr(self, key) for key in ("input", "output", "originals_dir", "sidecar_dir")}
         return {key: place for key, place in named.items() if place is not None}
 
     @property
     def backgrounds(self) -> tuple[Path, ...]:
-        """Pictures that its renditions show behind the subject; each once."""
+        """Background pictures of the renditions, each once."""
         pictures = [one.background_picture for one in self.rendition]
         return tuple(dict.fromkeys(picture for picture in pictures if picture is not None))
 
     def recipe(self) -> Recipe:
-        """All that decides what its cutouts look like, apart from picture and model."""
+        """All settings that decide what cutouts look like."""
         return Recipe(
             renditions=tuple(one.rendition() for one in self.rendition),
             refine=self.matte.refine,
@@ -323,17 +323,17 @@ class Settings(types.Table):
     folder: tuple[Folder, ...] = Field(default=(), description="The hot folders.")
 
     def model_of(self, folder: Folder) -> str:
-        """Name of the model that cuts a folder's pictures."""
+        """Return the name of the model that cuts a folder's pictures."""
         return folder.model or self.model.name
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of all models that folders need, each once; that of [model] where there is no folder."""
+        """The names of all models that folders use, each once; that of [model] where there is no folder."""
         return tuple(dict.fromkeys(map(self.model_of, self.folder))) or (self.model.name,)
 
     @property
     def needed_models(self) -> tuple[str, ...]:
-        """Those, and the one that is asked where they leave doubt."""
+        """The names of `models`, and of the model that runs where they leave doubt."""
         return tuple(dict.fromkeys((*self.models, *filter(None, [self.model.second]))))
 
     @property
@@ -348,7 +348,7 @@ class Settings(types.Table):
 
     @property
     def telling(self) -> tuple[Folder, ...]:
-        """The folders whose results are told to webhooks; none while these are not enabled."""
+        """The folders whose results are sent to webhooks; none while webhooks are not enabled."""
         return tuple(folder for folder in self.folder if folder.webhook) if self.webhooks.enabled else ()
 
     @property

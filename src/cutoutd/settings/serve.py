@@ -1,4 +1,4 @@
-"""``[serve]``: the API for programs, where it is served, and how much is taken at once.
+"""``[serve]``: the API for programs, its listening address and its limits.
 
 Text only: no name is looked up and no file is read.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ServeSettings(Table):
-    """``[serve]``: an API by which programs hand pictures in and fetch cutouts."""
+    """``[serve]``: an API by which programs upload pictures and download cutouts."""
 
     enabled: bool = Field(default=False, description="Whether `cutoutd run` serves the API.")
     address: Address = Field(
@@ -40,5 +40,5 @@ class ServeSettings(Table):
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What is wrong with it as a whole, by key."""
+        """Return problems between the keys of the table, by key."""
         return listening.problems(self)

@@ -33,10 +33,10 @@ _SHOWN_CHARACTERS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class ReadBy:
-    """A key whose value is made by a function of ours. pydantic does not look into the value: it has no rules for it.
+    """Annotation of a key whose value is parsed by a function; pydantic applies no rules of its own to the value.
 
     Args:
-        read: gets what was written, and the validation's context; raises ValueError with what would be right.
+        read: parses the written value with the validation context; raises ValueError with what would be right.
     """
 
     read: Callable[[object, ValidationInfo], object]
@@ -46,46 +46,46 @@ class ReadBy:
 
 
 class Table(BaseModel):
-    """A table of the configuration: frozen, strict, and without keys that nobody knows."""
+    """A table of the configuration: frozen and strict; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def lenient(default: object, description: str) -> Any:  # noqa: ANN401 -- as `Field`
-    """A key that takes words or a list, which TOML gives as texts and no tuple: pydantic's strictness is not for it."""
+    """Declare a key that takes words or a list: not strict, as TOML gives texts and lists for enums and tuples."""
     return Field(default=default, strict=False, description=description)
 
 
 def number(default: float | None, bounds: tuple[float, float], description: str) -> Any:  # noqa: ANN401 -- as `Field`
-    """A key that takes a number.
+    """Declare a key that takes a number.
 
     Args:
         default: in the key's own unit; None: ``auto``.
-        bounds: the lowest and the highest that it takes.
-        description: what it is, with its unit.
+        bounds: lowest and highest valid value.
+        description: meaning of the key, with its unit.
     """
     return Field(default=default, ge=bounds[0], le=bounds[1], description=description)
 
 
 class LogLevel(StrEnum):
-    """From which weight on an event is logged."""
+    """The lowest level that is logged."""
 
-    DEBUG = "debug"  # what only a developer wants to know
+    DEBUG = "debug"  # details for developers
     INFO = "info"  # one line for each result
-    WARNING = "warning"  # what deserves a look
-    ERROR = "error"  # what stopped something
+    WARNING = "warning"  # needs attention
+    ERROR = "error"  # something failed
 
 
 class LogFormat(StrEnum):
-    """How a line of the log looks."""
+    """The format of log lines."""
 
     AUTO = "auto"  # console on a terminal, JSON elsewhere
-    CONSOLE = "console"  # for eyes
+    CONSOLE = "console"  # for people
     JSON = "json"  # for programs
 
 
 class PictureFormat(StrEnum):
-    """What can be read; the worker tells it by a file's first bytes."""
+    """A supported picture format, recognised by a file's first bytes."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -100,7 +100,7 @@ class PictureFormat(StrEnum):
 
 
 class Sandbox(StrEnum):
-    """What happens where the system lacks a layer of the sandbox."""
+    """The behaviour where the system lacks a layer of the sandbox."""
 
     AUTO = "auto"  # work goes on behind the others, and log and sidecars say which
     REQUIRED = "required"  # cutoutd does not start
@@ -127,11 +127,11 @@ class Route(StrEnum):
 
 
 class HostedProvider(StrEnum):
-    """Whose contract a hosted service speaks."""
+    """The API contract of a hosted service."""
 
     REMOVEBG = "removebg"  # remove.bg v1.0, and servers that speak it
-    REMBG = "rembg"  # a server of one's own: `rembg s`
-    WITHOUTBG = "withoutbg"  # its cloud, or a server of one's own
+    REMBG = "rembg"  # a self-hosted server: `rembg s`
+    WITHOUTBG = "withoutbg"  # its cloud, or a self-hosted server
 
 
 class Existing(StrEnum):
@@ -142,7 +142,7 @@ class Existing(StrEnum):
 
 
 class RawPairs(StrEnum):
-    """Which recording of a shot is cut, where a camera wrote a raw file and a JPEG or HEIC of it."""
+    """Which file of a shot is cut, where a camera wrote a raw file and a JPEG or HEIC."""
 
     JPEG = "jpeg"  # the JPEG or HEIC
     RAW = "raw"  # the raw file
@@ -150,11 +150,11 @@ class RawPairs(StrEnum):
 
 
 class Watch(StrEnum):
-    """How changes in a folder are noticed."""
+    """The method of watching a folder for changes."""
 
-    AUTO = "auto"  # by its file system
-    NATIVE = "native"  # by events of the system
-    POLL = "poll"  # by polling
+    AUTO = "auto"  # depends on the file system
+    NATIVE = "native"  # file system events
+    POLL = "poll"  # periodic scans
 
 
 class Order(StrEnum):
@@ -204,7 +204,7 @@ class Companions(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written(Generic[T]):
-    """What a text of the configuration means, with the text itself, which `cutoutd check` prints."""
+    """A parsed value together with its text, which `cutoutd check` prints."""
 
     text: str
     value: T
@@ -214,10 +214,10 @@ class Written(Generic[T]):
 
 
 def written_as(read: Callable[[object], T]) -> ReadBy:
-    """A key whose text is read once, here.
+    """Annotate a key whose text is parsed once.
 
     Args:
-        read: returns what was written as a value, or raises ValueError with what would be right.
+        read: returns the parsed value, or raises ValueError with what would be right.
     """
 
     def validated(written: object, _: ValidationInfo) -> Written[T]:
@@ -227,7 +227,7 @@ def written_as(read: Callable[[object], T]) -> ReadBy:
 
 
 def shown(written: object) -> str:
-    """A value as it stands in a configuration, or nearly so; a long one is cut off."""
+    """Format a value as in a configuration, for messages; a long one is truncated."""
     if isinstance(written, dict):
         return "a table"
     text = json.dumps(written, ensure_ascii=False) if isinstance(written, bool | str) else str(written)
@@ -235,7 +235,7 @@ def shown(written: object) -> str:
 
 
 def _place(written: object, info: ValidationInfo) -> object:
-    """Paths of a file are relative to its directory, which the reader gives as the context."""
+    """Resolve a path against the directory of the configuration file, which the validation context gives."""
     return places.absolute(str(written), info.context) if isinstance(written, str | Path) else written
 
 
@@ -299,7 +299,7 @@ def _mode(written: object) -> int | None:
 
 
 def _command(written: object, info: ValidationInfo) -> object:
-    """A program and its arguments; the program's path as any other, a bare name as it is, for PATH."""
+    """Parse a program and its arguments; the program's path is resolved, a bare name stays as it is, for PATH."""
     if isinstance(written, str):
         raise ValueError(  # noqa: TRY004 -- pydantic turns this kind into a message of ours
             f"{shown(written)} is one text; a command is a list, its program and then its arguments, such as "

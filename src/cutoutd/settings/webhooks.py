@@ -1,4 +1,4 @@
-"""``[webhooks]`` and ``[[folder.webhook]]``: to whom a folder's results are told, and what is sent.
+"""``[webhooks]`` and ``[[folder.webhook]]``: the receivers of a folder's results, and what is sent.
 
 A tag of its own, apart from ``[hosted]``: a file's name is a disclosure, and a picture more so. Text only: no name is looked
 up, so to what a name leads is seen when it is used.
@@ -32,15 +32,15 @@ MAX_PER_FOLDER: Final = 8
 
 
 class WebhookEvent(StrEnum):
-    """What is told."""
+    """The event that a webhook receives."""
 
-    DONE = "done"  # a cutout has its name
+    DONE = "done"  # a cutout was published
     REVIEW = "review"  # a cutout waits for a person
     FAILED = "failed"  # a picture was given up, or it is not known whether a service has cut it
 
 
 class WebhookContent(StrEnum):
-    """What is sent of a result."""
+    """The content that is sent for a result."""
 
     SIDECAR = "sidecar"  # names, sizes and figures; no picture
     RESULT = "result"  # the same, and the published files themselves
@@ -63,7 +63,7 @@ def _events(written: object) -> object:
 
 
 class FolderWebhook(Table):
-    """``[[folder.webhook]]``: whom a folder's results are told to, and what of them."""
+    """``[[folder.webhook]]``: a receiver of a folder's results, and what is sent."""
 
     url: Annotated[Address, ReadBy(_url)] = Field(description="Where it is sent, by POST.")
     secret_file: Place = Field(
@@ -79,7 +79,7 @@ class FolderWebhook(Table):
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What is wrong with it as a whole, by key."""
+        """Return problems between the keys of the table, by key."""
         place = self.url
         is_near = place.scope in (AddressScope.LOOPBACK, AddressScope.PRIVATE)
         if is_near and not self.allow_private:
@@ -91,7 +91,7 @@ class FolderWebhook(Table):
 
 
 class WebhookSettings(Table):
-    """``[webhooks]``: whether anybody is told of results at all, and within which bounds."""
+    """``[webhooks]``: whether results are sent to webhooks at all, and the limits."""
 
     enabled: bool = Field(default=False, description="Whether anything may be sent to webhooks at all.")
     timeout_s: float = number(15.0, (1, 300), "Seconds that a receiver may take for its answer.")
@@ -106,5 +106,5 @@ class WebhookSettings(Table):
 
 
 def webhook_id(folder: str, webhook: FolderWebhook) -> str:
-    """By which messages name a webhook: 16 hex digits, the same as long as folder and address are."""
+    """Return the id of a webhook in messages: 16 hex digits, constant for the same folder and address."""
     return hashlib.sha256(f"{folder}\0{webhook.url}".encode()).hexdigest()[:16]
