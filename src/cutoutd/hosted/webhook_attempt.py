@@ -1,6 +1,6 @@
 """One request to a webhook: its row in the ledger, its signature, the answer, and how the row is closed.
 
-It must not try twice, nor decide what becomes of the message.
+This module must not retry, nor decide what becomes of the message.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _PIECE: Final = 1 << 20
 
 @dataclass(kw_only=True, slots=True)
 class WebhookAttempt:
-    """One attempt.
+    """One attempt to deliver a message.
 
     Attributes:
-        message: what is sent.
-        webhook: whom it is sent to.
-        secrets: that sign.
-        client: for this webhook.
+        message: message to send.
+        webhook: receiver of the message.
+        secrets: secrets that sign the request.
+        client: client of this webhook.
         ledger: knows of it before.
         clock: wall and steady time.
-        cancellation: asked before each piece.
-        row: in the ledger; None before anything leaves.
+        cancellation: checked before each chunk.
+        row: row of the ledger; None before anything is sent.
     """
 
     message: WebhookMessage
@@ -54,10 +54,10 @@ class WebhookAttempt:
     row: int | None = None
 
     def run(self, file: Path) -> WebhookAttemptResult:
-        """Send it.
+        """Send the request.
 
         Args:
-            file: the body.
+            file: file with the body.
 
         Raises:
             AlteredError: the body is not what the message announces.

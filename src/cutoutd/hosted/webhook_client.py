@@ -1,4 +1,4 @@
-"""One POST to a webhook, and the status of its answer: the only way by which a webhook is told anything.
+"""One POST to a webhook, and the status of its response: the only requests that webhooks get.
 
 As the hosted service's client: TLS is verified, no proxy, no password file and no redirect is picked up from anywhere, every
 wait is bounded. To where a name leads is checked on the very numbers that are connected to, so that no name can lead into this
@@ -50,11 +50,11 @@ _PLAIN: Final = HttpRequest(path="", headers={}, options="", body=Body.CUTOUT)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookAnswer:
-    """What came back.
+    """The response of a webhook.
 
     Attributes:
-        status: of HTTP.
-        headers: names in small letters.
+        status: HTTP status.
+        headers: header values by lower-case name.
     """
 
     status: int
@@ -65,9 +65,9 @@ class WebhookClient:
     """A client for one webhook; belongs to one thread.
 
     Args:
-        webhook: where it is, and whether it may be near.
-        timeout_s: for the answer.
-        clock: its monotonic side.
+        webhook: address, and whether it may be on a private network.
+        timeout_s: seconds to wait for the response.
+        clock: monotonic clock.
     """
 
     def __init__(self, webhook: FolderWebhook, *, timeout_s: float, clock: Clock) -> None:
@@ -108,19 +108,19 @@ class WebhookClient:
         begin: Callable[[], None],
         check_cancelled: Callable[[], None],
     ) -> WebhookAnswer:
-        """Send a body, and take the answer's status.
+        """Send a body and return the status of the response.
 
         Args:
-            body: what is sent.
-            headers: beside those that every request has.
-            size: bytes of the body.
+            body: chunks of the body.
+            headers: further headers, beside those of every request.
+            size: length of the body in bytes.
             begin: is called before the request's first byte leaves, once there is a connection.
-            check_cancelled: is called before each piece; raises what stops the request, and that is passed on.
+            check_cancelled: called before each chunk; an exception that it raises stops the request and is passed on.
 
         Raises:
-            UnsentError: the receiver cannot have all of it.
-            UntrustedError: whoever answers there is not who it should be, or not where it may be.
-            UnansweredError: it may have all of it, and gave no whole answer.
+            UnsentError: the request was certainly not received whole.
+            UntrustedError: TLS verification failed, or the address is forbidden.
+            UnansweredError: the request may have been received, but there was no complete response.
         """
 
         def trace(event: str, _: Mapping[str, Any]) -> None:
@@ -163,11 +163,11 @@ class WebhookClient:
 
 
 def forbidden(number: str, webhook: FolderWebhook) -> str:
-    """Why nothing may be sent to an IP address, in words; empty if it may.
+    """Return why nothing may be sent to an IP address, as a message; empty if sending is allowed.
 
     Args:
-        number: of the address, as the system writes it.
-        webhook: whether it may be near, and whether what is sent is encrypted.
+        number: IP address, as the system writes it.
+        webhook: whether it may be on a private network, and whether the connection is encrypted.
     """
     near, is_public = _reach(number)
     if near:
@@ -182,7 +182,7 @@ def forbidden(number: str, webhook: FolderWebhook) -> str:
 
 
 def _reach(number: str) -> tuple[bool, bool]:
-    """Whether an address is this machine's or in a network of one's own, and whether it is on the internet."""
+    """Return whether an address is this machine's or in a private network, and whether it is on the internet."""
     ip: Any = ipaddress.ip_address(number.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.version == 6:  # noqa: PLR2004 -- of the protocol
@@ -197,7 +197,7 @@ def _reach(number: str) -> tuple[bool, bool]:
 
 @contextmanager
 def _breaks_told(authority: str, body: RequestBody) -> Iterator[None]:
-    """What breaks a request becomes what is known of it then: unsent, unanswered, or not to be trusted."""
+    """Translate exceptions of a request: unsent, unanswered or untrusted, by how far the request came."""
     try:
         yield
     except ForbiddenAddressError as error:

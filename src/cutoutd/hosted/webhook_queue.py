@@ -1,6 +1,6 @@
-"""Which message a webhook is told next: what is due, and of one picture never a later one before an earlier one.
+"""The queue of messages for webhooks: the next one that is due, with the messages of one picture in order.
 
-It must not send anything; what it knows lies in files, and is read again after a start.
+This module must not send anything. The state of the queue is in files, which are read again after a start.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _Signature = tuple[int, int]
 
 
 class Haste(StrEnum):
-    """Whether a message goes before it is due, since its receiver answers again."""
+    """Whether a message is sent before it is due, since its receiver responds again."""
 
-    NONE = "none"  # it waits until it is due
-    EARLY = "early"  # it goes at once
-    SPENT = "spent"  # it went so, and was refused: it waits until it is due, whatever others meet
+    NONE = "none"  # sent when it is due
+    EARLY = "early"  # sent at once
+    SPENT = "spent"  # was sent early and refused: sent when it is due, even if others succeed
 
 
 @dataclass(slots=True)
@@ -47,10 +47,10 @@ class _Known:
 
 
 class WebhookQueue:
-    """The messages that lie there; safe to share between threads.
+    """The queued messages; safe to share between threads.
 
     Args:
-        paths: where they lie.
+        paths: directories of the queue.
     """
 
     def __init__(self, paths: WebhookPaths) -> None:
@@ -59,7 +59,7 @@ class WebhookQueue:
         self._known: dict[str, _Known] = {}
 
     def look(self) -> None:
-        """See what came, what was changed by a person's command, and what was taken away.
+        """Read new, changed and withdrawn messages from the directory.
 
         Raises:
             OSError: the directory cannot be read.
@@ -86,12 +86,12 @@ class WebhookQueue:
             self._known[id_] = _Known(message, signature)
 
     def take(self, webhook: str, now_us: int, *, by_hand: bool = False) -> WebhookMessage | None:
-        """The next message that a webhook may be told now, which `done` or `keep` is to follow; None: there is none.
+        """Return the next message to send to a webhook now, or None; the caller then calls `done` or `keep`.
 
         Args:
             webhook: its id.
             now_us: UTC microseconds.
-            by_hand: only what a person asked for, and waits for.
+            by_hand: only messages that a person asked to send.
         """
         with self._lock:
             waiting = sorted(
@@ -110,25 +110,25 @@ class WebhookQueue:
             return None
 
     def done(self, message: WebhookMessage) -> None:
-        """It was taken: it goes.
+        """Remove a message that was delivered.
 
         Raises:
-            OSError: the disk refuses; it is sent once more after a start.
+            OSError: the file cannot be removed; the message is sent once more after a start.
         """
         with self._lock:
             self._known.pop(message.id, None)
-            # Under the lock, so that no look finds the file still there and takes it for a new message.
+            # Under the lock, so that a concurrent `look` does not take the file for a new message.
             remove_webhook(self._paths, message.id)
 
     def keep(self, message: WebhookMessage, haste: Haste | None = None) -> None:
-        """It waits, or is given up: how it stands is written down.
+        """Write the state of a message that waits for a retry, or was given up.
 
         Args:
-            message: as it is now.
+            message: its new state.
             haste: from now on, until the process ends; None: as before.
 
         Raises:
-            OSError: the disk refuses; until the next start it stands so all the same.
+            OSError: the file cannot be written; the state holds in memory until the next start.
         """
         with self._lock:
             known = self._known.get(message.id)
@@ -139,12 +139,12 @@ class WebhookQueue:
             if not os.path.lexists(self._paths.message(message.id)):
                 del self._known[message.id]  # withdrawn meanwhile
                 return
-            # Under the lock, so that no look takes what lies there for another's change.
+            # Under the lock, so that a concurrent `look` does not take the file for a change by another process.
             write_webhook(self._paths, message, synced=message.is_dead)
             known.signature = _signature(self._paths, message.id)
 
     def hurry(self, webhook: str) -> None:
-        """A receiver answers again: what waits for it goes at once, unless it went so before and was refused."""
+        """Make the waiting messages of a receiver that responds again due at once, except those that were sent early before and refused."""
         with self._lock:
             for known in self._known.values():
                 is_for_it = known.message is not None and known.message.webhook == webhook
@@ -152,11 +152,11 @@ class WebhookQueue:
                     known.haste = Haste.EARLY
 
     def trim(self, now_us: int, max_bytes: int) -> int:
-        """Remove what was given up long ago, or takes too much room; the oldest first. Returns how many.
+        """Remove messages that were given up long ago or exceed the size limit, oldest first; return their number.
 
         Args:
             now_us: UTC microseconds.
-            max_bytes: that all of it may take.
+            max_bytes: largest total size of messages that were given up.
 
         Raises:
             OSError: the disk refuses.
@@ -172,7 +172,7 @@ class WebhookQueue:
         return count
 
     def messages(self) -> list[WebhookMessage]:
-        """All that can be read."""
+        """Return all readable messages."""
         with self._lock:
             return list(self._messages())
 

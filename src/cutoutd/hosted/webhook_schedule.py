@@ -1,4 +1,4 @@
-"""When a message is tried again, and what an answer means for it: decisions alone, which touch nothing.
+"""The retry schedule of a message, and the meaning of a response: pure functions.
 
 The pauses are those that the Standard Webhooks specification recommends, cut off after three days.
 """
@@ -44,26 +44,26 @@ _OF_THE_RECEIVER: Final = frozenset({401, 403, 404, 408, 429, *range(500, 600)})
 
 
 class WebhookOutcome(StrEnum):
-    """How one request ended, as the ledger has it."""
+    """The outcome of one request, as in the ledger."""
 
-    OK = "ok"  # it was taken
-    FAILED = "failed"  # it was not, and is tried again
-    GONE = "gone"  # the receiver wants nothing more
-    UNKNOWN = "unknown"  # no answer: the receiver may have it all the same
-    WITHDRAWN = "withdrawn"  # stopped at our wish
+    OK = "ok"  # accepted
+    FAILED = "failed"  # not accepted; retried
+    GONE = "gone"  # the receiver wants no more messages
+    UNKNOWN = "unknown"  # no response: the message may have been received
+    WITHDRAWN = "withdrawn"  # cancelled by this side
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookAttemptResult:
-    """What an answer means.
+    """The result of one attempt.
 
     Attributes:
-        outcome: for the ledger.
-        cause: in words; empty if it was taken.
-        wait_s: that the receiver asked for; 0 if it did not.
-        status: of HTTP; None without an answer.
-        meets_all: any other message would have met the same.
-        is_unreachable: nothing of the request left.
+        outcome: outcome for the ledger.
+        cause: message with the cause; empty if the message was accepted.
+        wait_s: delay that the receiver requested, seconds; 0 if none.
+        status: HTTP status; None without a response.
+        meets_all: any other message to this receiver would have failed too.
+        is_unreachable: nothing of the request was sent.
     """
 
     outcome: WebhookOutcome
@@ -75,11 +75,11 @@ class WebhookAttemptResult:
 
 
 def judged(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
-    """What an answer means; only its status and Retry-After count.
+    """Return the result of a response; only its status and Retry-After count.
 
     Args:
-        status: of HTTP.
-        headers: names in small letters.
+        status: HTTP status.
+        headers: header values by lower-case name.
     """
     if status in SUCCESS:
         return WebhookAttemptResult(outcome=WebhookOutcome.OK, status=status)
@@ -99,11 +99,11 @@ def judged(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
 
 
 def pause_after(id_: str, attempts: int) -> float:
-    """Seconds until a message is tried again, if it is not too old by then.
+    """Return the seconds until the next attempt; the caller checks the age of the message.
 
     Args:
-        id_: the message's; each has pauses of its own, the same at each start.
-        attempts: failed so far, from 1.
+        id_: id of the message; the jitter is derived from it, so that it is the same at each start.
+        attempts: number of failed attempts so far, from 1.
     """
     digest = hashlib.sha256(f"{id_} {attempts}".encode("ascii")).digest()
     share = int.from_bytes(digest[:4], "big") / 0xFFFFFFFF

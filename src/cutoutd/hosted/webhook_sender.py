@@ -1,4 +1,4 @@
-"""Tells webhooks what waits for them: one thread for each, so that one that is slow or away holds up nobody else.
+"""Sends queued messages to webhooks: one thread per receiver, so that a slow or unreachable one does not delay the others.
 
 Each request stands in the ledger before its first byte leaves. It must not look at anything but the directories that it shares
 with the supervisor, and sends nothing to whom this process's own reading of the configuration does not name.
@@ -44,13 +44,13 @@ _NAP_S: Final = 0.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookRecipient:
-    """A webhook as this process has read it.
+    """A webhook as this process has read it from the configuration.
 
     Attributes:
-        id: by which messages name it.
-        folder: whose results it is told.
-        webhook: where it is, and what it may be told.
-        secrets: that sign.
+        id: id that messages name.
+        folder: folder whose results are sent.
+        webhook: address, events and content.
+        secrets: secrets that sign requests.
     """
 
     id: str
@@ -59,7 +59,7 @@ class WebhookRecipient:
     secrets: tuple[WebhookSecret, ...]
 
     def refuses(self, message: WebhookMessage) -> str:
-        """Why a message may not be sent, whatever the supervisor thinks; empty if it may."""
+        """Return why a message may not be sent, by this process's own configuration; empty if it may."""
         if message.folder != self.folder:
             return "it is about another folder"
         if message.what == WebhookContent.RESULT and self.webhook.include is not WebhookContent.RESULT:
@@ -68,7 +68,7 @@ class WebhookRecipient:
 
 
 def receivers(settings: Settings) -> tuple[WebhookRecipient, ...]:
-    """All webhooks of a configuration, with their secrets: to be called before the process is confined.
+    """Return all webhooks of a configuration, with their secrets; call this before the process is confined.
 
     Raises:
         ConfigurationError: a secret is not usable.
@@ -87,12 +87,12 @@ def receivers(settings: Settings) -> tuple[WebhookRecipient, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Course:
-    """How it goes with one receiver.
+    """The state of one receiver.
 
     Attributes:
-        receiver: whom.
-        client: for it.
-        backoff: after what would have failed for any message.
+        receiver: the receiver.
+        client: client of the receiver.
+        backoff: back-off after failures that any message would have met.
     """
 
     receiver: WebhookRecipient
@@ -101,18 +101,18 @@ class _Course:
 
 
 class WebhookSender:
-    """All receivers, and what waits for them.
+    """All receivers and their threads.
 
     Args:
-        receivers: of the configuration.
-        settings: its bounds.
-        paths: the directories.
-        ledger: where each request is written down.
+        receivers: receivers of the configuration.
+        settings: the table ``[webhooks]``.
+        paths: directories of the queue.
+        ledger: ledger that records each request.
         clock: wall and steady time.
         stopping: set when the process is to end.
 
     Attributes:
-        fault: with what a thread died; None while all live.
+        fault: exception that ended a thread; None while all run.
     """
 
     def __init__(
@@ -150,17 +150,17 @@ class WebhookSender:
         self.fault: BaseException | None = None
 
     def start(self) -> None:
-        """Begin; nothing is sent before the first `look`."""
+        """Start the threads; nothing is sent before the first `look`."""
         for thread in self._threads:
             thread.start()
 
     def join(self, deadline_s: float) -> None:
-        """Wait for the threads' end, at most until a moment of the steady clock."""
+        """Wait for the threads to end, at most until a time of the monotonic clock."""
         for thread in self._threads:
             thread.join(max(0.0, deadline_s - self._clock.monotonic_s()))
 
     def look(self, *, paused: bool) -> None:
-        """See what waits.
+        """Read the queue and trim it, where either is due.
 
         Raises:
             OSError: the directory cannot be read.
@@ -180,7 +180,7 @@ class WebhookSender:
         self._is_paused = True
 
     def status(self) -> list[dict[str, Any]]:
-        """How it stands with each, for `cutoutd status`; no address in full, since it may hold a secret."""
+        """Return the state of each receiver for `cutoutd status`; without full addresses, which may hold a secret."""
         messages = self._queue.messages()
         waiting = Counter(one.webhook for one in messages if not one.is_dead)
         dead = Counter(one.webhook for one in messages if one.is_dead)
@@ -201,7 +201,7 @@ class WebhookSender:
         ]
 
     def _serve(self, course: _Course) -> None:
-        """Tell one receiver one thing after the other: the whole life of a thread."""
+        """Send the messages of one receiver, one after the other: the body of its thread."""
         try:
             while not self._stopping.is_set():
                 message = self._next(course)
@@ -227,7 +227,7 @@ class WebhookSender:
         return self._queue.take(course.receiver.id, self._clock.now_us(), by_hand=rests)
 
     def _tell(self, course: _Course, message: WebhookMessage) -> None:
-        """Send one message; a fault of ours over it gives that message up alone."""
+        """Send one message; an internal error gives up this message only."""
         receiver = course.receiver
         if why := receiver.refuses(message):
             self._give_up(message, why)
@@ -285,7 +285,7 @@ class WebhookSender:
                 self._fail(replace(message, attempts=message.attempts + 1), result)
 
     def _fail(self, message: WebhookMessage, result: WebhookAttemptResult) -> None:
-        """It is tried again later, or was tried for long enough."""
+        """Schedule the next attempt, or give the message up after the last."""
         pause_us = int(pause_after(message.id, message.attempts) * 1e6)
         if message.waited_us + pause_us > GIVEN_UP_S * 1e6 or message.type == TEST:
             self._give_up(message, result.cause)
@@ -295,7 +295,7 @@ class WebhookSender:
     def _wait(
         self, message: WebhookMessage, result: WebhookAttemptResult, haste: Haste, *, until_us: int
     ) -> None:
-        """It waits until a moment, or for as long as the receiver asked, whichever is later."""
+        """Delay a message until a time, or as long as the receiver requested, whichever is later."""
         now_us = self._clock.now_us()
         later_us = max(until_us, now_us + int(result.wait_s * 1e6))
         waited_us = message.waited_us + later_us - max(now_us, message.not_before_us)

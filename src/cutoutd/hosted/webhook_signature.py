@@ -1,4 +1,4 @@
-"""Signatures of Standard Webhooks: by them a receiver sees that a message came from here, and when.
+"""Signatures of Standard Webhooks, by which a receiver verifies the sender and the time of a message.
 
 Source: https://github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md (symmetric, ``v1``): HMAC-SHA256 over
 ``ID.TIMESTAMP.BODY``, in base64. While a secret is being changed both sign, so that a receiver may know either.
@@ -38,10 +38,10 @@ _ADVICE: Final = (
 
 
 class WebhookSecret:
-    """A secret that does not show itself.
+    """A secret whose ``repr`` does not reveal it.
 
     Args:
-        secret: its bytes.
+        secret: bytes of the secret.
     """
 
     __slots__ = ("_secret",)
@@ -50,7 +50,7 @@ class WebhookSecret:
         self._secret = secret
 
     def begin(self) -> hmac.HMAC:
-        """A signature to be made."""
+        """Return a new HMAC of this secret."""
         return hmac.new(self._secret, digestmod=hashlib.sha256)
 
     def __repr__(self) -> str:
@@ -61,10 +61,10 @@ class WebhookSecret:
 
 
 def read_secrets(file: Path) -> tuple[WebhookSecret, ...]:
-    """The secrets of a file, the one that holds from now on first.
+    """Read the secrets of a file, the current one first.
 
     Raises:
-        ConfigurationError: it cannot be read, others can read it, or what is there is no secret.
+        ConfigurationError: the file cannot be read, is readable by others, or holds no valid secret.
     """
     lines = secret_text(file, _WHAT, _ADVICE, most=_MAX_FILE).split()
     if not 1 <= len(lines) <= _MOST:
@@ -75,13 +75,13 @@ def read_secrets(file: Path) -> tuple[WebhookSecret, ...]:
 
 
 def sign(secrets: Sequence[WebhookSecret], id_: str, timestamp: int, body: Iterable[bytes]) -> str:
-    """The header ``webhook-signature``.
+    """Return the header ``webhook-signature``.
 
     Args:
-        secrets: each signs.
-        id_: the message's.
-        timestamp: of this attempt, seconds since 1970.
-        body: in pieces.
+        secrets: secrets, each of which signs.
+        id_: id of the message.
+        timestamp: time of this attempt, Unix seconds.
+        body: chunks of the body.
     """
     signatures = [secret.begin() for secret in secrets]
     for piece in chain([f"{id_}.{timestamp}.".encode("ascii")], body):
