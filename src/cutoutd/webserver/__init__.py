@@ -1,1 +1,1 @@
-"""HTTP answered by two processes: one that speaks it and calls nobody, one behind it that has files and no network."""
+"""An HTTP server of two processes: a web process without files, and a backend without network behind it."""

@@ -1,8 +1,8 @@
-"""What the two processes say to each other: frames over a pair of connected sockets.
+"""The protocol between the two processes: frames over a pair of connected sockets.
 
 A frame is the length of its head and of its body (4 bytes each, big-endian), the head, which is a JSON object, and the body,
-which is any bytes. Both lengths are bounded, so that neither side makes the other one fill its memory. It must not know
-what a frame means.
+which is any bytes. Both lengths are bounded, so that neither side can exhaust the other's memory. This module must not
+interpret frames.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Frame: TypeAlias = tuple[dict[str, Any], bytes]
 
 
 class FrameError(Exception):
-    """What came is no frame, or one that is too large."""
+    """The input is not a frame, or the frame is too large."""
 
 
 def pack(head: Mapping[str, Any], body: bytes | bytearray | memoryview = b"") -> bytes:
-    """A frame as bytes.
+    """Encode a frame.
 
     Raises:
-        FrameError: it is too large.
+    FrameError: the frame is too large.
     """
     encoded = json.dumps(head, separators=(",", ":")).encode("ascii")
     _check(len(encoded), len(body))
@@ -48,14 +48,14 @@ def pack(head: Mapping[str, Any], body: bytes | bytearray | memoryview = b"") ->
 def receive(
     read: Callable[[int], bytes], most: Callable[[dict[str, Any]], int] = lambda _: MAX_BODY
 ) -> Frame | None:
-    """The next frame; waits for it.
+    """Read the next frame; wait for it.
 
     Args:
-        read: gives at most so many bytes, and none at the end.
-        most: bytes that the body of a frame with such a head may have; a larger one is not read.
+        read: returns at most so many bytes, and none at the end.
+        most: returns the largest body in bytes for a frame with this head; a larger one is not read.
 
     Returns:
-        None at the end, also in the middle of a frame.
+        Head and body; None at the end of the stream, also in the middle of a frame.
 
     Raises:
         FrameError: it is none.
@@ -77,7 +77,7 @@ def receive(
 
 
 async def receive_async(reader: asyncio.StreamReader) -> Frame:
-    """The next frame.
+    """Read the next frame.
 
     Raises:
         FrameError: it is none.
@@ -95,7 +95,7 @@ def _check(head_bytes: int, body_bytes: int) -> None:
 
 
 def _exactly(size: int, read: Callable[[int], bytes]) -> bytes | None:
-    """So many bytes; None if the end comes first."""
+    """Read exactly so many bytes; None if the end comes first."""
     parts = bytearray()
     while len(parts) < size:
         part = read(min(size - len(parts), 1 << 18))

@@ -1,1 +1,1 @@
-"""The process behind the one that answers: the listening socket, its start, and methods that it may ask for."""
+"""The backend: the listening socket, the start of the web process, and the methods that the web process may call."""

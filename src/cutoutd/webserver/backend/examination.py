@@ -1,6 +1,6 @@
-"""Whether something is served, or could be: where, by whom, and how its processes would be locked in; for `cutoutd doctor`.
+"""Checks for `cutoutd doctor`: the listening address, the files for TLS, and the sandbox of the page or the API.
 
-It listens for a moment and closes again. To be called while this process has a network.
+A check listens for a moment and closes again. Call it while this process has a network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def served_at(place: Path) -> str | None:
-    """Where it is served now; None also where that cannot be looked at, which whoever looks at the state directory says."""
+    """Return the address that is served now; None also where that cannot be read, which the check of the state directory reports."""
     try:
         return single_process.served_at(place)
     except OSError:
@@ -30,14 +30,14 @@ def served_at(place: Path) -> str | None:
 
 
 def place(table: Reachable, section: str, address: str | None, opens: str, finds: str) -> Iterator[Finding]:
-    """Where it is served, or would be.
+    """Check the listening address, or whether it is free.
 
     Args:
-        table: of the configuration.
-        section: its name, which is the check's as well.
-        address: where it is served now; None: nowhere.
-        opens: what a person does with that, in words.
-        finds: likewise, where it gets another port than the configured one.
+        table: table of the configuration.
+        section: name of the table, and of the check.
+        address: address served now; None: none.
+        opens: text on how a person uses the address.
+        finds: the same, for a port other than the configured one.
     """
     if address is not None:
         yield ok(section, f"it is served at {address}{opens}")
@@ -56,7 +56,7 @@ def place(table: Reachable, section: str, address: str | None, opens: str, finds
 
 
 def files(table: Any, section: str, *checks: Callable[[Any], object]) -> Iterator[Finding]:  # noqa: ANN401 -- what its checks take
-    """What is wrong with the files that it is served with."""
+    """Return problems with the files for TLS."""
     for check in checks:
         try:
             check(table)
@@ -66,13 +66,13 @@ def files(table: Any, section: str, *checks: Callable[[Any], object]) -> Iterato
 
 
 def layers(section: str, what: str, whom: str, sandbox: Sandbox) -> Iterator[Finding]:
-    """How its processes would be locked in.
+    """Check the layers of the sandbox.
 
     Args:
         section: of the configuration.
-        what: is served.
-        whom: it answers.
-        sandbox: whether each layer must be there.
+        what: name of the service in messages.
+        whom: name of its clients in messages.
+        sandbox: whether each layer is required.
     """
     check, gaps = f"{section}-sandbox", survey.page_gaps()
     if not gaps:

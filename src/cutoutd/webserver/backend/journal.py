@@ -1,6 +1,6 @@
-"""The journal as methods read it: what is wrong with it becomes an answer that a person understands.
+"""Access of methods to the journal: its errors become refusals that a person understands.
 
-A method never holds it open between two statements, so that it holds up no commit of the daemon's. It writes nothing itself.
+A method holds no transaction open between two statements, so that the daemon's commits do not wait. This module writes nothing.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _NO_JOURNAL: Final = (
 
 @contextmanager
 def journal(backend: Behind) -> Iterator[Store | None]:
-    """The open journal; None as long as there is none.
+    """Return the open journal; None as long as there is none.
 
     Raises:
-        RefusedError: 503; it cannot be read, or written.
+        RefusedError: 503; the journal cannot be read or written.
     """
     try:
         yield backend.open_store()
@@ -63,10 +63,10 @@ def journal(backend: Behind) -> Iterator[Store | None]:
 
 @contextmanager
 def required(backend: Behind) -> Iterator[Store]:
-    """The open journal.
+    """Return the open journal.
 
     Raises:
-        RefusedError: 503; there is none, or it cannot be read, or written.
+        RefusedError: 503; there is no journal, or it cannot be read or written.
     """
     with journal(backend) as store:
         if store is None:

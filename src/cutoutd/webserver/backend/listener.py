@@ -1,6 +1,6 @@
-"""The listening socket: made before this process gives the network up, and handed to each web process.
+"""The listening socket: opened before this process gives up the network, and passed to each web process.
 
-It must not accept anything.
+This module must not accept connections.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _MORE_PORTS: Final = 20
 
 
 def listening(table: Reachable, *, section: str, any_port: bool = False) -> socket.socket:
-    """A socket that listens, at the port or, on this machine alone, at the next one that is free.
+    """Open a listening socket at the configured port or, on loopback only, at the next free one.
 
     Args:
-        table: where.
-        section: of the configuration, which messages name; what is served is called by it.
-        any_port: whichever port is free.
+        table: listening address.
+        section: section of the configuration, for messages.
+        any_port: listen at any free port.
 
     Raises:
-        UsageError: none of them is free, or the machine does not have the address.
+        UsageError: no port is free, or the machine does not have the address.
     """
     address = table.address
     last = min(address.port + _MORE_PORTS, 65_535) if address.is_loopback else address.port
@@ -65,10 +65,10 @@ def _made(section: str, family: int) -> socket.socket:
 
 
 def check_certificate(table: Reachable) -> None:
-    """See that the files for TLS can be read, since the process that reads them can tell nobody.
+    """Check that the files for TLS can be read, since the web process cannot report errors at its start.
 
     Raises:
-        ConfigurationError: one cannot, or they are no certificate and its key.
+        ConfigurationError: a file cannot be read, or the two are not a certificate and its key.
     """
     if table.tls_cert is None or table.tls_key is None:
         return
@@ -84,18 +84,18 @@ def check_certificate(table: Reachable) -> None:
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets: the backend's end, and the web process's."""
+    """Return two connected sockets: the backend's end, and the web process's."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 def place(bound: socket.socket) -> str:
-    """IP address and port."""
+    """Return IP address and port."""
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def url(bound: socket.socket, table: Reachable) -> str:
-    """The address of what is served, as a client takes it."""
+    """Return the URL of the service."""
     if table.proxy:  # at which port it serves is its own affair
         return f"https://{table.hosts[0] if table.hosts else table.proxy}"
     where, _, port = place(bound).rpartition(":")
@@ -106,5 +106,5 @@ def url(bound: socket.socket, table: Reachable) -> str:
 
 
 def bound_sending(end: socket.socket, seconds: int) -> None:
-    """Have sending fail where the other side takes nothing for so long; receiving waits for ever."""
+    """Set a timeout for sending; receiving waits without limit."""
     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))

@@ -1,7 +1,7 @@
-"""What the web process may ask of the process behind it: named methods, with checked parameters and a reply.
+"""The interface of methods that the web process may call: named, with checked parameters and a reply.
 
-The web process answers strangers and is assumed to be taken over: a method checks all that it is given, as if a stranger
-had sent it.
+The web process answers untrusted clients and is assumed to be compromised: a method checks every parameter as untrusted
+input.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What a method answers.
+    """The reply of a method.
 
     Attributes:
-        data: what becomes JSON. Beside a body: a few short values by name, which become headers (``changed``: ``X-Changed``).
-        body: bytes that are sent as they are, such as a tile.
-        media_type: of the body.
-        immutable: the same request gives the same body for ever, so a browser may keep it.
+        data: JSON-compatible value. Beside a body: a few short values by name, which become headers (``changed``: ``X-Changed``).
+        body: raw bytes to send, such as a tile.
+        media_type: media type of the body.
+        immutable: the same request always gives the same body, so a browser may cache it.
     """
 
     data: Any = None
@@ -35,7 +35,7 @@ class Reply:
 
 
 class RefusedError(Exception):
-    """A method cannot do what it was asked.
+    """A method refuses a request.
 
     Args:
         status: HTTP status: 400 for a wrong request, 404, 409 for something that has changed, 422 for a value that is
@@ -54,19 +54,19 @@ class RefusedError(Exception):
 
 
 class Behind(Protocol):
-    """What methods of any web process work with; shared by threads."""
+    """The context of methods; shared by threads."""
 
     @property
     def clock(self) -> Clock:
-        """Of this machine."""
+        """The clock of this machine."""
 
     @property
     def watched(self) -> threading.Event:
-        """Set while somebody listens for events."""
+        """Set while a client listens for events."""
 
     @property
     def open_store(self) -> Callable[[], Store | None]:
-        """The journal, opened for the thread that calls; None as long as there is no journal."""
+        """Return the journal, opened for the calling thread; None as long as there is no journal."""
 
 
 BehindT = TypeVar("BehindT", bound=Behind)
@@ -81,10 +81,10 @@ MethodOf: TypeAlias = Callable[[BehindT, Parameters], Reply]
 
 @dataclass(frozen=True, slots=True)
 class BytesMethod(Generic[_GivenT_contra]):
-    """A method that is given a request's body as it came, such as a part of an upload.
+    """A method that gets the raw body of a request, such as a part of an upload.
 
     Attributes:
-        run: likewise.
+        run: function that implements the method.
     """
 
     run: Callable[[_GivenT_contra, Parameters, bytes], Reply]

@@ -1,6 +1,6 @@
 """The journal as methods see it.
 
-It must not change anything in it.
+This module must not change the journal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OpenJournal:
-    """The journal as methods see it, opened when there is one, and anew when the daemon made another."""
+    """The journal, opened once it exists, and reopened after the daemon has made a new one."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE_NAME
@@ -24,11 +24,11 @@ class OpenJournal:
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> Store | None:
-        """The open journal; None as long as there is none.
+        """Return the open journal; None as long as there is none.
 
         Raises:
-            JournalDamagedError: it was there, and was removed.
-            CutoutdError: it cannot be opened.
+            JournalDamagedError: the journal was removed.
+            CutoutdError: the journal cannot be opened.
         """
         with self._lock:
             try:

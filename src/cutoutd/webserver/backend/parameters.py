@@ -18,7 +18,7 @@ MAX_NUMBER = 2**53
 
 
 def text(params: Parameters, name: str, default: str | None = None, *, longest: int = MAX_TEXT) -> str:
-    """A text; without a default it must be there."""
+    """Return a text; without a default it is required."""
     value = params.get(name, default)
     if not isinstance(value, str) or len(value) > longest:
         raise _wrong(name, "a text")
@@ -26,7 +26,7 @@ def text(params: Parameters, name: str, default: str | None = None, *, longest: 
 
 
 def texts(params: Parameters, name: str, *, most: int = 100) -> list[str]:
-    """Texts, of which there may be none."""
+    """Return texts; there may be none."""
     value = params.get(name, [])
     listed = value if isinstance(value, list) else [value]
     if len(listed) > most or not all(isinstance(one, str) and len(one) <= MAX_TEXT for one in listed):
@@ -37,7 +37,7 @@ def texts(params: Parameters, name: str, *, most: int = 100) -> list[str]:
 def whole(
     params: Parameters, name: str, default: int | None = None, *, least: int = 0, most: int = MAX_NUMBER
 ) -> int:
-    """A whole number; without a default it must be there."""
+    """Return an integer; without a default it is required."""
     value = params.get(name, default)
     if isinstance(value, str) and len(value) <= 20 and value.isascii():  # noqa: PLR2004 -- digits of any such number
         try:
@@ -52,7 +52,7 @@ def whole(
 def number(
     params: Parameters, name: str, default: float | None = None, *, least: float, most: float
 ) -> float:
-    """A number; without a default it must be there."""
+    """Return a number; without a default it is required."""
     value = params.get(name, default)
     if isinstance(value, str):
         try:
@@ -65,7 +65,7 @@ def number(
 
 
 def truth(params: Parameters, name: str, default: bool | None = None) -> bool:  # noqa: FBT001 -- as of `dict.get`
-    """Yes or no; without a default it must be there."""
+    """Return a boolean; without a default it is required."""
     value = params.get(name, default)
     if isinstance(value, str):
         value = {"true": True, "false": False, "1": True, "0": False}.get(value)
@@ -75,7 +75,7 @@ def truth(params: Parameters, name: str, default: bool | None = None) -> bool:  
 
 
 def whole_numbers(params: Parameters, name: str, *, most: int) -> list[int]:
-    """Whole numbers, such as of jobs; there may be none."""
+    """Return integers, such as numbers of jobs; there may be none."""
     value = params.get(name, [])
     if not isinstance(value, list):
         value = [value]

@@ -1,7 +1,7 @@
-"""Answers the web process: takes its frames, has methods run by threads, and sends what they answer.
+"""Serves the web process: reads its frames, runs methods in threads, and sends their replies.
 
-The web process is assumed to be taken over: whatever comes is checked, what is too much is refused, and one that takes no
-answers is given up. It must not know HTTP, nor what a method does.
+The web process is assumed to be compromised: all input is checked, excess is refused, and a process that takes no replies is
+ended. This module must not know HTTP, nor what a method does.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ class Channel(Protocol):
     """A connected socket to the web process."""
 
     def recv(self, size: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Receive at most so many bytes; none at the end."""
 
     def sendall(self, data: bytes, /) -> None:
-        """All of these, or an error where the other side takes none for long."""
+        """Send all bytes; an error where the other side takes none until the timeout."""
 
     def shutdown(self, how: int, /) -> None:
-        """End it, for whoever waits in `recv` as well."""
+        """Shut the channel down, which also ends a waiting `recv`."""
 
 
 class MethodRunner(Generic[BehindT]):
-    """Methods, and the threads that run them; it outlives each single web process.
+    """The methods and the threads that run them; a runner outlives each web process.
 
     Args:
-        backend: what methods work with.
-        methods: by their names.
-        name: of what is served: it begins the names of events in the log, and those of threads.
-        slow: methods that wait for disks or workers: they have threads of their own, so that they hold up no others.
-        slow_threads: so many.
-        max_body: bytes that are read of a request's body, unless its method is in `max_bodies`.
-        max_bodies: by names of methods.
+        backend: context of the methods.
+        methods: methods by name.
+        name: name of the service, the prefix of log events and thread names.
+        slow: methods that wait for disks or workers and have their own threads, so that they do not delay the others.
+        slow_threads: number of these threads.
+        max_body: largest body of a request in bytes, unless its method is in `max_bodies`.
+        max_bodies: largest body in bytes by name of the method.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class MethodRunner(Generic[BehindT]):
         self._is_confined = False
 
     def serve(self, channel: Channel) -> None:
-        """Answer one web process until it ends, or says what no web process of ours says.
+        """Serve one web process until it ends or breaks the protocol.
 
         Raises:
-            FrameError: it did.
+            FrameError: the web process broke the protocol.
         """
         with self._sending:
             self._channel = channel
@@ -107,7 +107,7 @@ class MethodRunner(Generic[BehindT]):
             self._backend.watched.clear()
 
     def tell(self, event: str, data: object) -> None:
-        """Send an event to all who listen; without a web process it is lost, and they ask anew when there is one."""
+        """Send an event to all listeners; without a web process the event is lost, and clients query again after its restart."""
         frame = frames.pack({"event": event}, _encoded(data))
         with self._sending:
             if self._channel is not None:
@@ -120,7 +120,7 @@ class MethodRunner(Generic[BehindT]):
             return None
 
     def _most_read(self, head: Mapping[str, Any]) -> int:
-        """What is read of a frame's body; only requests have one."""
+        """Return the largest body of a frame in bytes; only requests have a body."""
         method = head.get("method")
         return self._max_bodies.get(method, self._max_body) if isinstance(method, str) else 0
 
@@ -174,7 +174,7 @@ class MethodRunner(Generic[BehindT]):
             return _refusal(number, RefusedError(500, "fault", why))
 
     def _log(self, text: str) -> None:
-        """Log what the web process says, as far as it does not say too much."""
+        """Log a message of the web process, with a rate limit."""
         now_s = self._backend.clock.monotonic_s()
         self._said_s = [one for one in self._said_s if now_s - one < _SAID_S][-_MOST_SAID:]
         if len(self._said_s) < _MOST_SAID:
@@ -211,15 +211,15 @@ def _refusal(number: int, refused: RefusedError) -> bytes:
 
 
 def _encoded(data: object) -> bytes:
-    """As JSON in ASCII: a file's name that is no UTF-8 has halves of surrogates, which browsers show as such."""
+    """Encode as ASCII JSON: a file name that is not UTF-8 has lone surrogates, which browsers then show."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    """A request's body, which is an object or nothing.
+    """Parse a request's body, a JSON object or nothing.
 
     Raises:
-        RefusedError: it is anything else, or has too many values.
+        RefusedError: the body is anything else, or has too many values.
     """
     if not body:
         return {}

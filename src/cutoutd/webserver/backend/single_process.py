@@ -1,4 +1,4 @@
-"""One process at a time serves a state directory: a lock in a directory of its own, and a file that says where."""
+"""One process at a time serves a state directory: a lock, and a file with the address, in a directory of their own."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _LOOK_S: Final = 1.0
 
 @contextmanager
 def held(place: Path, names: OpenedNames, *, what: str, ending: threading.Event | None) -> Iterator[bool]:
-    """Be the one who serves; whether we are.
+    """Hold the lock of a service. Yields whether it is held.
 
     Args:
-        place: the directory; made if it is missing.
-        names: what is opened in it, the lock among them.
-        what: is served, as messages name it; it begins the names of events in the log.
-        ending: whoever serves it now is waited for, until this is set; None: nobody is waited for.
+        place: directory of the lock; made if it is missing.
+        names: names of the files in the directory, the lock among them.
+        what: name of the service in messages, and prefix of log events.
+        ending: wait for the lock until this is set; None: do not wait.
 
     Raises:
-        AlreadyRunningError: another one does, and is not waited for.
-        NotPrivateError: the directory is not safe from others.
-        StorageError: the disk refuses.
+        AlreadyRunningError: another process holds the lock, and ``ending`` is None.
+        NotPrivateError: other users can write to the directory.
+        StorageError: a disk error.
     """
     try:
         home, _ = open_private(place, names)
@@ -68,7 +68,7 @@ def held(place: Path, names: OpenedNames, *, what: str, ending: threading.Event 
 
 
 def announce(place: Path, address: str) -> None:
-    """Say where it is served.
+    """Write the address that is served.
 
     Raises:
         OSError: the disk refuses.
@@ -77,10 +77,10 @@ def announce(place: Path, address: str) -> None:
 
 
 def served_at(place: Path) -> str | None:
-    """Where it is served now; None if it is not.
+    """Return the address that is served now; None if none is.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the file cannot be read.
     """
     try:
         lock = os.open(place / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -97,7 +97,7 @@ def served_at(place: Path) -> str | None:
 
 
 def end_on_signals(ending: threading.Event) -> None:
-    """Have the signals that ask a process to end set an event."""
+    """Install handlers of the termination signals that set an event."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _, __: ending.set())
 

@@ -1,6 +1,6 @@
-"""Keeps a web process running, which this process starts with the listening socket and one end of a channel.
+"""Supervises the web process, started with the listening socket and one end of a channel.
 
-It must not know what the two say to each other.
+This module must not know the messages of the channel.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _LASTED_S: Final = 60.0
 
 
 def told_of(table: Reachable, *, required: bool) -> dict[str, Any]:
-    """What every web process is told first: how it answers, and whom.
+    """Return the first message to every web process: how to serve, and for whom.
 
     Args:
-        table: where it is served.
-        required: each layer of the sandbox must be there.
+        table: listening address.
+        required: each layer of the sandbox is required.
     """
     return {
         "version": version("cutoutd"),
@@ -55,16 +55,16 @@ def told_of(table: Reachable, *, required: bool) -> dict[str, Any]:
 
 
 class WebProcess:
-    """Keeps a web process running.
+    """Supervises the web process.
 
     Args:
-        module: which is started as a program.
-        bound: the listening socket.
-        service: answers it.
-        told: gives what it is told first.
+        module: module that is started as a program.
+        bound: listening socket.
+        service: serves the requests of the web process.
+        told: returns the first message.
 
     Attributes:
-        is_upgraded: another version was installed, and this one has to make room.
+        is_upgraded: another version was installed, and this process has to end.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class WebProcess:
         self._channel: socket.socket | None = None
 
     def start(self) -> None:
-        """Start one."""
+        """Start a web process."""
         ours, theirs = listener.pair()
         command = [sys.executable, "-P", "-m", self._module]
         with theirs:
@@ -97,7 +97,7 @@ class WebProcess:
         self._channel = ours
 
     def keep(self, ending: threading.Event) -> None:
-        """Serve it, and the next one when it has ended, until asked to end."""
+        """Serve the web process, and restart it when it ends, until asked to end."""
         failures = 0
         while not ending.is_set():
             begun_s = time.monotonic()
@@ -118,7 +118,7 @@ class WebProcess:
                 self.start()
 
     def end(self) -> None:
-        """End it, once it has told those who wait."""
+        """End the web process, after it has answered waiting requests."""
         channel, child = self._channel, self._child
         if channel is not None:
             with suppress(OSError):

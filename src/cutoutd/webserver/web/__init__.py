@@ -1,1 +1,1 @@
-"""The process that answers: HTTP, and the channel to the one behind it. It sees no file."""
+"""The web process: HTTP, and the channel to the backend. It has no access to files."""

@@ -28,13 +28,13 @@ class BackendGoneError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What the backend answered.
+    """The response of the backend.
 
     Attributes:
-        status: as of HTTP.
-        body: as it is sent.
-        media_type: of the body.
-        immutable: a browser may keep it for ever.
+        status: HTTP status.
+        body: body to send.
+        media_type: media type of the body.
+        immutable: a browser may cache the body for ever.
         named: short values that become headers.
     """
 
@@ -49,9 +49,9 @@ class BackendChannel:
     """Requests to the backend.
 
     Args:
-        reader: what the backend sends.
-        writer: what it is sent.
-        on_event: is given an event's name and its data, as JSON.
+        reader: stream from the backend.
+        writer: stream to the backend.
+        on_event: called with an event's name and its data, as JSON.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class BackendChannel:
         self._in_hand = asyncio.Semaphore(_MOST_IN_HAND)
 
     async def listen(self) -> None:
-        """Take what the backend sends, until it ends."""
+        """Read the frames of the backend until it ends."""
         try:
             while True:
                 head, body = await frames.receive_async(self._reader)
@@ -83,10 +83,10 @@ class BackendChannel:
     async def ask(
         self, method: str, params: Mapping[str, Any], body: bytes | bytearray | memoryview = b""
     ) -> Answer:
-        """Have a method run.
+        """Call a method of the backend.
 
         Raises:
-            BackendGoneError: nobody answers.
+            BackendGoneError: the backend has ended, or did not answer in time.
         """
         async with self._in_hand:
             number = next(self._numbers)
@@ -102,15 +102,15 @@ class BackendChannel:
                 del self._waiting[number]
 
     def watched(self, *, watched: bool) -> None:
-        """Say whether any browser listens for events."""
+        """Tell the backend whether any client listens for events."""
         self._writer.write(frames.pack({"watched": watched}))
 
     def say(self, text: str) -> None:
-        """Have the backend log something."""
+        """Send a log message to the backend."""
         self._writer.write(frames.pack({"said": text[:_MAX_SAID]}))
 
     def confined(self, layers: Sequence[str]) -> None:
-        """Say which layers of the sandbox are in force; from now on browsers are answered."""
+        """Tell the backend which layers of the sandbox are in force; clients are served from now on."""
         self._writer.write(frames.pack({"layers": list(layers)}))
 
     def _take(self, head: dict[str, Any], body: bytes) -> None:

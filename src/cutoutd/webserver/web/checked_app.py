@@ -1,4 +1,4 @@
-"""What every request passes first, and every answer last, whatever is served: who asks, under which name, and headers."""
+"""Middleware of every request and response: checks of peer and Host header, and response headers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class CheckedApp:
-    """Sees to the Host header before anything else, and to the headers of every answer, also of one that failed.
+    """Checks peer and Host header before anything else, and adds headers to every response, also to errors.
 
     Args:
-        app: that answers.
-        hosts: who may ask, and under which names.
-        headers: of every answer that does not have them.
-        refusal: makes an answer of a status, a code and a text.
+        app: inner application.
+        hosts: allowed peers and host names.
+        headers: headers of every response that does not set them.
+        refusal: makes a response of a status, a code and a text.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class CheckedApp:
 
 
 class BackendGoneAnswer:
-    """Answers 503 where the backend has ended or did not answer in time; the browser may have left meanwhile.
+    """Responds with 503 where the backend has ended or did not answer in time.
 
     Args:
-        app: that asks the backend.
-        refusal: makes an answer of a status, a code and a text.
+        app: inner application.
+        refusal: makes a response of a status, a code and a text.
     """
 
     def __init__(self, app: ASGIApp, refusal: Callable[[int, str, str], ASGIApp]) -> None:

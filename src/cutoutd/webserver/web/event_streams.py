@@ -1,4 +1,4 @@
-"""Server-sent events: what the backend tells goes to every browser that listens, and none of them holds up another.
+"""Server-sent events: events of the backend go to every listening client, and a slow client does not delay the others.
 
 Format: the HTML standard, "Server-sent events".
 """
@@ -20,11 +20,11 @@ _SIGN_OF_LIFE: Final = b": still here\n\n"
 
 
 class EventStreams:
-    """All browsers that listen.
+    """The event streams of all listening clients.
 
     Args:
-        greeting: the first event of each stream.
-        on_watched: is told when the first begins to listen, and when the last has ended.
+        greeting: first event of each stream.
+        on_watched: called when the first stream opens, and when the last has closed.
     """
 
     def __init__(self, greeting: bytes, on_watched: Callable[[bool], None]) -> None:
@@ -34,16 +34,16 @@ class EventStreams:
 
     @property
     def is_full(self) -> bool:
-        """Whether another one would be too many."""
+        """Whether the number of streams is at its limit."""
         return len(self._streams) >= _MOST_STREAMS
 
     @property
     def is_any(self) -> bool:
-        """Whether anybody listens."""
+        """Whether any client listens."""
         return bool(self._streams)
 
     def send(self, event: str, data: bytes) -> None:
-        """Give an event to all.
+        """Send an event to all clients.
 
         Args:
             event: its name, in ASCII.
@@ -52,7 +52,7 @@ class EventStreams:
         self.put(encoded(event, data))
 
     def put(self, message: bytes) -> None:
-        """Give an event to all that is as `encoded` makes it."""
+        """Send an event, encoded by `encoded`, to all clients."""
         for stream in list(self._streams):
             try:
                 stream.put_nowait(message)
@@ -65,7 +65,7 @@ class EventStreams:
             self._let_go(stream)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The events for one browser, from now on."""
+        """Yield the events for one client, from now on."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
         self._streams.add(queue)
         if len(self._streams) == 1:
@@ -93,12 +93,12 @@ class EventStreams:
 
 
 def encoded(event: str, data: bytes, id_: str = "") -> bytes:
-    """An event as it is sent.
+    """Encode an event.
 
     Args:
         event: its name, in ASCII.
         data: JSON on one line.
-        id_: by which a client says what it has heard last, in ASCII; empty: none.
+        id_: event id for ``Last-Event-ID``, in ASCII; empty: none.
     """
     named = b"id: %s\n" % id_.encode("ascii") if id_ else b""
     return b"%sevent: %s\ndata: %s\n\n" % (named, event.encode("ascii", "ignore"), data)

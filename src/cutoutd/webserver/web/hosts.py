@@ -1,4 +1,4 @@
-"""From where one may come, and under which names: a name of a stranger's own can lead to this machine (DNS rebinding)."""
+"""Allowed peers and host names: any host name can be made to resolve to this machine (DNS rebinding)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 @dataclass(kw_only=True, slots=True)
 class AllowedHosts:
-    """What is allowed.
+    """Allowed peers and host names.
 
     Attributes:
         hosts: names of this machine that the Host header may have, beside loopback's, in lower case, without a port.
-        proxy: IP address that alone may come; empty: whoever reaches the address.
+        proxy: only IP address that may connect; empty: any.
     """
 
     hosts: frozenset[str]
@@ -26,7 +26,7 @@ class AllowedHosts:
         return (name in LOOPBACK or name in self.hosts) and (not port or (port.isascii() and port.isdigit()))
 
     def knows_peer(self, address: str) -> bool:
-        """Whether a connection comes from where one may come from."""
+        """Whether a connection comes from an allowed address."""
         return not self.proxy or address.removeprefix("::ffff:") == self.proxy
 
 

@@ -1,4 +1,4 @@
-"""What every process that answers begins with: its sockets, what it is told, and where its own faults are told."""
+"""The start of every web process: its sockets, the first message of the backend, and logging through the backend."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 class BackendLog(logging.Handler):
-    """Hands what libraries log to the backend, which bounds it: this process has no log of its own."""
+    """Forwards log records of libraries to the backend, which limits their rate: this process has no log of its own."""
 
     def __init__(self, channel: BackendChannel) -> None:
         super().__init__(logging.ERROR)
         self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand one over."""
+        """Forward a record."""
         self._channel.say(self.format(record))
 
 
 def run(
     serve: Callable[[socket.socket, socket.socket, Mapping[str, Any]], Coroutine[Any, Any, None]],
 ) -> None:
-    """Serve until the backend ends; to be called as the whole program.
+    """Serve until the backend ends; the main function of a web process.
 
     Args:
-        serve: is given the listening socket, the channel, and what the backend told first.
+        serve: called with the listening socket, the channel, and the first message of the backend.
     """
     parent, listener, channel = int(sys.argv[1]), *map(_socket, sys.argv[2:4])
     die_with_parent(parent)

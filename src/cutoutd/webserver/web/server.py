@@ -1,4 +1,4 @@
-"""uvicorn as it is needed here: it gives up its rights once it listens, and no client holds a connection that others need.
+"""uvicorn, adapted: the process is confined once it listens, and idle or slow connections are closed.
 
 It must not know any route.
 """
@@ -40,7 +40,7 @@ _END_S: Final = 1
 
 
 class Protocol(H11Protocol):
-    """One connection, which must not be idle for long, nor slow with a request's head."""
+    """One connection, with timeouts for idling and for a request's head."""
 
     since_s = 0.0
     """When it was made, by the loop's clock."""
@@ -54,7 +54,7 @@ class Protocol(H11Protocol):
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room for it, and give it a time for its first request."""
+        """Register the connection, closing another one if there are too many, and start the timeout of its first request."""
         self.since_s = self.loop.time()
         connection = transport.get_extra_info("socket")
         self.app_state = {**self.app_state, PEER: self.uid_of(connection)}
@@ -68,7 +68,7 @@ class Protocol(H11Protocol):
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request."""
+        """Receive a part of a request."""
         super().data_received(data)
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and len(cycle.body) >= READ_BYTES:
@@ -79,7 +79,7 @@ class Protocol(H11Protocol):
             self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove the connection from the counts."""
         self._stop_waiting()
         super().connection_lost(exc)
 
@@ -104,11 +104,11 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that is confined when it listens.
+    """A server that is confined once it listens.
 
     Args:
-        config: of uvicorn.
-        confine: gives this process's rights up.
+        config: configuration of uvicorn.
+        confine: confines this process.
     """
 
     def __init__(self, config: uvicorn.Config, confine: Callable[[], object]) -> None:
@@ -117,7 +117,7 @@ class Server(uvicorn.Server):
         self._ended = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then give the rights up."""
+        """Listen, then confine the process."""
         await super().startup(sockets=sockets)
         self._confine()
 
@@ -132,7 +132,7 @@ class Server(uvicorn.Server):
         self._ended.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal that goes to all processes of a service comes to the backend as well, which ends this one in order."""
+        """Ignore a signal: the backend gets it too when sent to the whole service, and ends this process in order."""
 
 
 def config(
@@ -142,7 +142,7 @@ def config(
     most: int = MOST_CONNECTIONS,
     **tls: Any,  # noqa: ANN401 -- as of uvicorn
 ) -> uvicorn.Config:
-    """uvicorn's, for one process without a log of requests: a request's line says what somebody looks at."""
+    """Return uvicorn's configuration: one process, and no access log, since request lines reveal what users view."""
     protocol = type("PeerProtocol", (Protocol,), {"uid_of": staticmethod(uid_of), "most": most})
     return uvicorn.Config(
         app,
