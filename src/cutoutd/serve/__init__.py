@@ -1,1 +1,1 @@
-"""The API for programs: one process speaks HTTP and calls nobody, one behind it writes files and posts requests."""
+"""The API for programs: a web process that speaks HTTP, and a backend that writes files and posts requests."""

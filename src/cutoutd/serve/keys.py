@@ -1,4 +1,4 @@
-"""Keys of programs: each is bound to one hot folder, a rate and a size. Of a key only its SHA-256 is kept.
+"""API keys: each is bound to one hot folder, a rate and a size. Only the SHA-256 of a key is stored.
 
     serve/keys.json    in the state directory, this user's alone
 
@@ -45,16 +45,16 @@ _DIGEST_DIGITS: Final = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiKey:
-    """What a key may do.
+    """The permissions of a key.
 
     Attributes:
-        id: names it in the journal; never given twice.
-        name: for people.
+        id: id in the journal; never reused.
+        name: name for people.
         folder: name of the hot folder that its pictures go to.
-        sha256: of the key, hex.
-        per_minute: requests that hand in a picture.
-        max_mb: largest picture, MiB; 0: as [serve] says.
-        made_us: when, UTC microseconds.
+        sha256: SHA-256 of the key, hex.
+        per_minute: uploads per minute.
+        max_mb: largest picture, MiB; 0: the limit of [serve].
+        made_us: creation time, UTC microseconds.
     """
 
     id: str
@@ -67,12 +67,12 @@ class ApiKey:
 
 
 def digest(key: str) -> str:
-    """What is kept of a key."""
+    """Return the SHA-256 of a key, which is stored in its place."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class KeyFile:
-    """The keys of a state directory; a change by another process is seen at the next look.
+    """The keys of a state directory; a change by another process is seen at the next access.
 
     Args:
         state_dir: of the daemon, which need not run.
@@ -85,7 +85,7 @@ class KeyFile:
         self._known: dict[str, ApiKey] = {}
 
     def all(self) -> list[ApiKey]:
-        """All keys, the oldest first.
+        """Return all keys, the oldest first.
 
         Raises:
             StorageError: they cannot be read.
@@ -95,7 +95,7 @@ class KeyFile:
             return sorted(self._known.values(), key=lambda one: one.made_us)
 
     def find(self, sha256: str) -> ApiKey | None:
-        """The key with a SHA-256, which says nothing of the key by how long this takes; None: there is none, or not any more.
+        """Return the key with a SHA-256; None where it is unknown or revoked. The time taken reveals nothing of the key.
 
         Raises:
             StorageError: they cannot be read.
@@ -105,10 +105,10 @@ class KeyFile:
             return self._known.get(sha256)
 
     def add(self, name: str, folder: str, *, per_minute: int, max_mb: int, now_us: int) -> tuple[ApiKey, str]:
-        """Make a key.
+        """Create a key.
 
         Returns:
-            What it may do, and the key itself, which nobody can read again.
+            Permissions, and the key itself, which cannot be read again.
 
         Raises:
             UsageError: the name is taken or impossible, or there are too many.
@@ -139,7 +139,7 @@ class KeyFile:
         return made, secret
 
     def revoke(self, name: str) -> bool:
-        """Make a key good for nothing, from its next request on; whether there was one of this name.
+        """Revoke a key, from its next request on; return whether a key had this name.
 
         Raises:
             NotPrivateError: the directory is not safe from others.
@@ -153,7 +153,7 @@ class KeyFile:
 
     @contextmanager
     def _changing(self) -> Iterator[list[ApiKey]]:
-        """The keys, to be changed in place; written at the end, one process at a time."""
+        """Yield the keys to change in place; written at the end, under a lock between processes."""
         try:
             home, _ = open_private(self._place, NAMES)
             try:
@@ -173,7 +173,7 @@ class KeyFile:
             raise _refused(self._place, error) from error
 
     def _look(self) -> None:
-        """Read the file if it is another one."""
+        """Read the file if it has changed."""
         path = self._place / _FILE
         try:
             status = path.lstat()

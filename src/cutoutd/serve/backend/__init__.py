@@ -1,1 +1,1 @@
-"""The process behind the API: keys, uploads into hot folders, jobs and their results. It has no network, and decodes nothing."""
+"""The backend of the API: keys, uploads into hot folders, jobs and their results. It has no network, and decodes nothing."""

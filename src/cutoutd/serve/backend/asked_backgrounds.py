@@ -1,4 +1,4 @@
-"""Pictures that programs send to stand behind their subjects: written part by part, and kept by their hash once whole."""
+"""Uploaded background pictures: written part by part, and kept by their hash once complete."""
 
 from __future__ import annotations
 

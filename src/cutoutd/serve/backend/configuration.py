@@ -1,4 +1,4 @@
-"""The settings as they are now: read anew when the configuration's file has changed, and kept as they were where it is wrong."""
+"""The current settings: reloaded when the configuration file changes, and kept where the new file is invalid."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class CurrentSettings:
-    """Settings, and the file that they were read from.
+    """The current settings, and their file.
 
     Args:
-        settings: as they are at first.
-        config: the file; None: they come from the command line, and stay.
+        settings: initial settings.
+        config: configuration file; None: the settings come from the command line, and do not change.
     """
 
     def __init__(self, settings: Settings, config: Path | None) -> None:
@@ -32,7 +32,7 @@ class CurrentSettings:
 
     @property
     def settings(self) -> Settings:
-        """As the file says now."""
+        """The settings in the file now."""
         with self._lock:
             seen = self._identity()
             if seen != self._seen and self._config is not None:

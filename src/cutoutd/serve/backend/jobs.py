@@ -1,4 +1,4 @@
-"""Jobs as programs see them: what became of a picture that was handed in.
+"""Jobs as programs see them: the state of an uploaded picture.
 
 A job is named by the number of its upload, which the journal has within the key of its submission: so it has its name before
 the daemon has seen it, and no key can ask about another one's.
@@ -51,12 +51,12 @@ _MEDIA_TYPES: Final = {
 
 
 def submission_key(key: str, number: str) -> str:
-    """Of the submission of an upload, in the journal."""
+    """Return the key of an upload's submission in the journal."""
     return f"serve:{key}:{number}"
 
 
 def find(backend: ServeBackend, store: Store, key: ApiKey, number: str) -> tuple[Submission, Job | None]:
-    """A job of a key, and its row once the daemon has taken it.
+    """Find a job of a key, and its row once the daemon has taken it.
 
     Raises:
         RefusedError: 404; there is none.
@@ -68,7 +68,7 @@ def find(backend: ServeBackend, store: Store, key: ApiKey, number: str) -> tuple
 
 
 def described(backend: ServeBackend, key: ApiKey, number: str) -> dict[str, Any]:
-    """A job for its program.
+    """Describe a job for its program.
 
     Raises:
         RefusedError: 404; there is none. 503; the journal cannot be read.
@@ -80,7 +80,7 @@ def described(backend: ServeBackend, key: ApiKey, number: str) -> dict[str, Any]
 
 
 def of(number: str, submission: Submission, job: Job | None, outputs: list[ListedOutput]) -> dict[str, Any]:
-    """A job as JSON."""
+    """Return a job as a JSON object."""
     common = {
         "id": number,
         "folder": submission.folder,
@@ -115,7 +115,7 @@ def of(number: str, submission: Submission, job: Job | None, outputs: list[Liste
 
 
 def media_type(name: str) -> str:
-    """Of a result, by its name."""
+    """Return the media type of a result, by its name."""
     return _MEDIA_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
 
 

@@ -1,4 +1,4 @@
-"""Results as programs fetch them: opened once, and read part by part."""
+"""Downloads of results: opened once, and read part by part."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ IDLE_S: Final = 600.0
 
 @dataclass(kw_only=True, slots=True)
 class OpenOutput:
-    """A result that is being fetched.
+    """A result that is being downloaded.
 
     Attributes:
-        key: id of the key that fetches it.
-        file: it, open.
-        touched_s: when it was last read, by the monotonic clock.
-        lock: held while it is used, so that it is not closed meanwhile.
+        key: id of the key that downloads it.
+        file: open file of the result.
+        touched_s: time of the last read, by the monotonic clock.
+        lock: held while the file is in use, so that it is not closed meanwhile.
     """
 
     key: str
@@ -52,7 +52,7 @@ class OpenOutput:
 
 
 class Outputs:
-    """All results that are being fetched."""
+    """All results that are being downloaded."""
 
     def __init__(self, backend: ServeBackend) -> None:
         self._backend = backend
@@ -60,10 +60,10 @@ class Outputs:
         self._open: dict[str, OpenOutput] = {}
 
     def add(self, key: str, file: FileIO) -> str:
-        """Keep one open; returns its name.
+        """Add an open result; return its handle.
 
         Raises:
-            RefusedError: 503; there are too many.
+            RefusedError: 503; too many are open.
         """
         handle = uuid4().hex
         with self._lock:
@@ -76,11 +76,11 @@ class Outputs:
         return handle
 
     def read(self, key: str, handle: str, offset: int) -> bytes:
-        """A part; none at the end.
+        """Read a part; empty at the end.
 
         Raises:
-            RefusedError: 404; it is not open.
-            OSError: it cannot be read.
+            RefusedError: 404; the result is not open.
+            OSError: the file cannot be read.
         """
         with self._lock:
             found = self._open.get(handle)
@@ -91,7 +91,7 @@ class Outputs:
             return b"" if found.file.closed else os.pread(found.file.fileno(), PART, offset)
 
     def close(self, key: str, handle: str) -> None:
-        """Close one."""
+        """Close a result."""
         with self._lock:
             found = self._open.get(handle)
             if found is None or found.key != key:
@@ -100,11 +100,11 @@ class Outputs:
         _close(found)
 
     def close_all(self) -> None:
-        """Nobody fetches any."""
+        """Close all results."""
         self._close_those(lambda _: True)
 
     def tidy(self) -> None:
-        """Close those that nobody has read for long."""
+        """Close results without recent reads."""
         now_s = self._backend.clock.monotonic_s()
         self._close_those(lambda one: now_s - one.touched_s > IDLE_S)
 
@@ -119,7 +119,7 @@ class Outputs:
 
 
 def outputs(backend: ServeBackend) -> Outputs:
-    """The open results of a backend."""
+    """Return the open results of a backend."""
     kept: Outputs = backend.parts["outputs"]
     return kept
 

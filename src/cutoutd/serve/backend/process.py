@@ -1,6 +1,6 @@
-"""The process behind the API: it opens the listening socket, gives the network up, and keeps a web process running.
+"""The backend process of the API: it opens the listening socket, gives up the network, and supervises the web process.
 
-It must not answer a program itself, nor decode a picture.
+It must not serve clients itself, nor decode a picture.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _TIDY_S: Final = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeOptions:
-    """What the API is served with.
+    """Options of the API.
 
     Attributes:
-        settings: as the configuration says.
-        config: the configuration's file; None: they come from the command line.
+        settings: settings of the configuration.
+        config: configuration file; None: the settings come from the command line.
         any_port: listen at any port that is free.
-        waits: until another process that serves it has ended.
-        required: each layer of the sandbox must be there.
-        on_ready: is told the address when programs can come.
+        waits: wait until another process that serves the API has ended.
+        required: each layer of the sandbox is required.
+        on_ready: called with the address when programs can connect.
     """
 
     settings: Settings
@@ -60,10 +60,10 @@ def serve(options: ServeOptions, *, clock: Clock) -> bool:
     """Serve the API until a signal.
 
     Returns:
-        Whether it ended because another version was installed, which is to serve it from now on.
+        Whether serving ended because another version was installed, which takes over.
 
     Raises:
-        AlreadyRunningError: another process serves it.
+        AlreadyRunningError: another process serves the API.
         UsageError: the address cannot be listened at, or a layer of the sandbox is missing and required.
         ConfigurationError: a file that is named cannot be used.
         StorageError: the disk refuses.

@@ -1,4 +1,4 @@
-"""How many pictures a key may hand in: a bucket of tokens for each, which fills up within a minute."""
+"""The rate limit of uploads: a token bucket per key, refilled within a minute."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MINUTE_S: Final = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allowance:
-    """What is left of a rate.
+    """The remaining allowance of a rate limit.
 
     Attributes:
-        limit: requests a minute.
-        remaining: that may come now.
-        reset_s: seconds until all of them may again.
+        limit: requests per minute.
+        remaining: requests allowed now.
+        reset_s: seconds until the bucket is full.
     """
 
     limit: int
@@ -33,15 +33,15 @@ class Allowance:
 
     @property
     def named(self) -> dict[str, int]:
-        """For a reply."""
+        """Return the values for a reply."""
         return {"limit": self.limit, "remaining": self.remaining, "reset_s": self.reset_s}
 
 
 class Rates:
-    """The buckets of all keys.
+    """The token buckets of all keys.
 
     Args:
-        monotonic_s: the time.
+        monotonic_s: monotonic clock, seconds.
     """
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
@@ -50,10 +50,10 @@ class Rates:
         self._levels: dict[str, tuple[float, float]] = {}
 
     def take(self, key: ApiKey) -> Allowance:
-        """Count a request.
+        """Take a token for a request.
 
         Raises:
-            RefusedError: 429; there were too many.
+            RefusedError: 429; the bucket is empty.
         """
         with self._lock:
             now_s = self._monotonic_s()

@@ -1,4 +1,4 @@
-"""All methods by their names, and how much is read of a request for each."""
+"""All methods by name, and the largest request body of each."""
 
 from __future__ import annotations
 

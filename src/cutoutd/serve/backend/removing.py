@@ -1,6 +1,6 @@
-"""Removes a picture that was handed in, and what was made of it: for programs whose cutouts are elsewhere by then.
+"""Removes an uploaded picture and its results, for programs that have downloaded their cutouts.
 
-Only what is as it was published goes: a result that a person has changed since stays, as does a picture that was put away.
+Only unchanged files are removed: a result that a person has changed since stays, as does an original that was moved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is known of a job's results beside their bytes: as their sidecar says."""
+"""Metadata of a job's results, from their sidecar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of uploads that can be resumed: a small record of each in the state directory.
+"""Records of resumable uploads: a small file of each in the state directory.
 
 Their bytes are in the folder's directory for that, whose size is how far they have come; what nobody goes on with for a day is
 swept there by the daemon, and its record here when it is next asked for.
@@ -32,16 +32,16 @@ _DIGITS: Final = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadRecord:
-    """An upload that can be resumed.
+    """A resumable upload.
 
     Attributes:
-        length: bytes that it is to have.
-        name: of the picture.
-        options: asked of it, as text.
-        id: of the upload; empty as long as it is not begun, as are those below.
+        length: declared length in bytes.
+        name: name of the picture.
+        options: options of the job, as text.
+        id: id of the upload; like the next three, empty until the upload has begun.
         key: id of its key.
-        folder: its name.
-        spool: name of its file; empty once it came whole.
+        folder: name of its folder.
+        spool: name of its file; empty once the upload is complete.
     """
 
     length: int
@@ -53,15 +53,15 @@ class UploadRecord:
     spool: str = ""
 
     def begun(self, number: str, key: str, folder: str, spool: str) -> UploadRecord:
-        """The same one, once it has a file."""
+        """Return the record with id, key, folder and file."""
         return replace(self, id=number, key=key, folder=folder, spool=spool)
 
 
 def wanted(params: Parameters) -> UploadRecord | None:
-    """What an upload that is to be resumable says of itself; None: it is not to be.
+    """Parse the parameters of a resumable upload; None for an upload that is not resumable.
 
     Raises:
-        RefusedError: a parameter is wrong.
+        RefusedError: a parameter is invalid.
     """
     if "length" not in params:
         return None
@@ -73,7 +73,7 @@ def wanted(params: Parameters) -> UploadRecord | None:
 
 
 def write(state_dir: Path, record: UploadRecord) -> None:
-    """Keep a record.
+    """Write a record.
 
     Raises:
         OSError: the disk refuses.
@@ -83,7 +83,7 @@ def write(state_dir: Path, record: UploadRecord) -> None:
 
 
 def read(state_dir: Path, number: str) -> UploadRecord | None:
-    """A record; None: there is none that is right."""
+    """Read a record; None where there is no valid one."""
     if not (len(number) == _DIGITS and number.isascii() and number.isalnum()):
         return None
     try:
@@ -97,7 +97,7 @@ def read(state_dir: Path, number: str) -> UploadRecord | None:
 
 
 def finished(state_dir: Path, record: UploadRecord) -> None:
-    """Remember for a day that one came whole, for whoever did not hear of it.
+    """Mark an upload as complete and keep the record for a day, for a client that did not get the response.
 
     Raises:
         OSError: the disk refuses.
@@ -106,7 +106,7 @@ def finished(state_dir: Path, record: UploadRecord) -> None:
 
 
 def sweep(state_dir: Path) -> None:
-    """Forget those that nobody went on with for a day: their files are swept by then."""
+    """Remove records of uploads without progress for a day: their files are swept by then."""
     with suppress(OSError):
         for path in (state_dir / DIRECTORY / _UPLOADS).iterdir():
             if time.time() - path.lstat().st_mtime > KEPT_S:
@@ -114,7 +114,7 @@ def sweep(state_dir: Path) -> None:
 
 
 def remove(state_dir: Path, number: str) -> None:
-    """Forget one."""
+    """Remove a record."""
     with suppress(OSError):
         _path(state_dir, number).unlink()
 

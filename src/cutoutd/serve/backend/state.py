@@ -1,7 +1,7 @@
-"""What the API's methods work with, and who may call them.
+"""The context of the API's methods, and the check of keys.
 
-The web process is assumed to be taken over: it names the SHA-256 of the key that a program gave it, and every call is
-checked by that, also each part of an upload: a key that was revoked meanwhile goes no further.
+The web process is assumed to be compromised: it passes the SHA-256 of the key that a program sent, which is checked on
+every call, also for each part of an upload, so that a revoked key stops working at once.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class ServeBackend:
-    """What methods work with; shared by threads.
+    """The context of methods; shared by threads.
 
     Attributes:
-        configuration: gives the settings as they are now.
-        state_dir: of the daemon.
-        open_store: the journal, opened for the thread that calls; None as long as there is no journal.
-        clock: of this machine.
-        keys: who may call.
-        tell: sends an event to the web process: its name, and what becomes JSON.
+        configuration: gives the current settings.
+        state_dir: state directory of the daemon.
+        open_store: returns the journal, opened for the calling thread; None as long as there is no journal.
+        clock: clock of this machine.
+        keys: API keys.
+        tell: sends an event to the web process: name and JSON-compatible data.
         watched: set while a program listens for events.
-        parts: what methods keep between calls, by their module's name.
+        parts: state that methods keep between calls, by module name.
     """
 
     configuration: CurrentSettings
@@ -54,10 +54,10 @@ Method: TypeAlias = MethodOf[ServeBackend] | BytesMethod[ServeBackend]
 
 
 def allowed(backend: ServeBackend, params: Parameters) -> ApiKey:
-    """The key that asks.
+    """Return the key of a call.
 
     Raises:
-        RefusedError: 401; it is none, or not any more.
+        RefusedError: 401; the key is unknown or revoked.
         StorageError: the keys cannot be read.
     """
     key = backend.keys.find(text(params, "key", "", longest=64))
@@ -69,10 +69,10 @@ def allowed(backend: ServeBackend, params: Parameters) -> ApiKey:
 
 
 def folder_of(backend: ServeBackend, key: ApiKey) -> Folder:
-    """The folder that a key is for, as it is configured now.
+    """Return the folder of a key, as configured now.
 
     Raises:
-        RefusedError: 409; it is not in the configuration any more.
+        RefusedError: 409; the folder is no longer in the configuration.
     """
     folders = backend.configuration.settings.folder
     folder = next((one for one in folders if one.name == key.folder), None)

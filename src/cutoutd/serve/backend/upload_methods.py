@@ -1,4 +1,4 @@
-"""What the web process may ask about uploads; see `cutoutd.serve.backend.uploads`."""
+"""The methods for uploads; see `cutoutd.serve.backend.uploads`."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def _options(params: Parameters) -> JobOptions:
 
 
 def see_folder(key: ApiKey, folder: str) -> None:
-    """See that a key is for a folder, where one is named.
+    """Check that a key is for the named folder; an empty name passes.
 
     Raises:
-        RefusedError: 403; it is for another one, whether or not that exists.
+        RefusedError: 403; the key is for another folder, whether or not the named one exists.
     """
     if folder and folder != key.folder:
         raise RefusedError(403, "other_folder", "This key is for another folder.")
@@ -152,7 +152,7 @@ def _named(backend: ServeBackend, params: Parameters) -> UploadInHand:
 
 
 def _key(backend: ServeBackend, params: Parameters) -> Reply:
-    """What the key may do."""
+    """Return the permissions of the key."""
     key = allowed(backend, params)
     see_folder(key, text(params, "folder", "", longest=255))
     name = folder_of(backend, key).name

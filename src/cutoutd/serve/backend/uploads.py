@@ -1,4 +1,4 @@
-"""Pictures on their way in: each is written to a file in the folder's directory for that, and handed in when it is whole.
+"""Uploads: each is written to a file in the folder's upload directory, and submitted once complete.
 
     begin -> part, part, ... -> end | drop
 
@@ -49,20 +49,20 @@ _FULL_S: Final = 60
 
 @dataclass(kw_only=True, slots=True)
 class UploadInHand:
-    """An upload, and its open file.
+    """An upload and its open file.
 
     Attributes:
-        id: of the job that it becomes.
-        key: id of the key that hands it in.
+        id: id of the future job.
+        key: id of the key that uploads it.
         folder: name of the folder.
         root: the folder's input.
-        file: where it goes.
+        file: open file.
         stack: closes the file.
-        most: bytes at most.
+        most: largest size in bytes.
         size: bytes so far.
-        sha256: of these; None: to be taken of the file.
-        record: of one that can be resumed.
-        touched_s: when something was added, by the monotonic clock.
+        sha256: running digest of these; None: to be computed from the file.
+        record: record of a resumable upload.
+        touched_s: time of the last write, by the monotonic clock.
         lock: held while the file is written.
         is_closed: nothing can be added.
     """
@@ -82,7 +82,7 @@ class UploadInHand:
     is_closed: bool = False
 
     def digest(self) -> str:
-        """SHA-256 of the file, hex."""
+        """Return the SHA-256 of the file, hex."""
         if self.sha256 is None:
             self.sha256 = hashlib.sha256()
             at = 0
@@ -105,10 +105,10 @@ class Uploads:
     def begin(
         self, key: ApiKey, *, idempotency: str, declared: int | None, record: UploadRecord | None
     ) -> UploadInHand:
-        """Make room for a picture that is to come.
+        """Begin an upload.
 
         Raises:
-            RefusedError: it cannot come just now, or it never can.
+            RefusedError: the upload is refused, for now or for good.
             OSError: the folder's disk or share refuses.
         """
         backend = self._backend
@@ -149,7 +149,7 @@ class Uploads:
         return upload
 
     def most(self, key: ApiKey) -> int:
-        """Bytes that a picture of a key may have."""
+        """Return the largest size of a key's pictures in bytes."""
         settings = self._backend.configuration.settings
         bounds = [
             settings.serve.max_file_mb,
@@ -159,10 +159,10 @@ class Uploads:
         return min(bounds) * _MIB
 
     def get(self, key: ApiKey, number: str) -> UploadInHand:
-        """An upload of this key; one that can be resumed is opened again where it is not.
+        """Return an upload of this key; a resumable one is reopened where it is closed.
 
         Raises:
-            RefusedError: 404; there is none.
+            RefusedError: 404; there is no such upload.
             OSError: its file cannot be opened.
         """
         with self._lock:
@@ -174,7 +174,7 @@ class Uploads:
         return found
 
     def size(self, key: ApiKey, record: UploadRecord) -> int:
-        """Bytes that there are of an upload that can be resumed; its file is not opened for that.
+        """Return the size of a resumable upload in bytes; its file is not opened.
 
         Raises:
             RefusedError: 404; there is no such upload any more.
@@ -191,10 +191,10 @@ class Uploads:
             raise RefusedError(404, "no_upload", "The upload was broken off too long ago.") from None
 
     def add(self, upload: UploadInHand, offset: int, data: bytes) -> int:
-        """Write a part; returns how many bytes there are.
+        """Write a part; return the size so far in bytes.
 
         Raises:
-            RefusedError: it is not the next part, or there are too many bytes, or no room for them.
+            RefusedError: the offset is wrong, the upload is too large, or the disk is full.
             OSError: the folder's disk or share refuses.
         """
         with upload.lock:
@@ -223,10 +223,10 @@ class Uploads:
             return upload.size
 
     def finish(self, upload: UploadInHand, name: str, options: JobOptions) -> None:
-        """Hand a whole picture in.
+        """Submit a complete picture.
 
         Raises:
-            RefusedError: 422; its idempotency key was used for another request.
+            RefusedError: 422; the idempotency key was used for another request.
             OSError: the folder's disk or share refuses.
             StorageError: the journal cannot be written.
         """
@@ -255,14 +255,14 @@ class Uploads:
             )
 
     def drop(self, upload: UploadInHand) -> None:
-        """Remove what came."""
+        """Remove an upload and its file."""
         with upload.lock:
             self._forget(upload)
             with suppress(OSError):  # it is swept later
                 incoming.discard(upload.root, upload.file.name)
 
     def drop_if_any(self, number: str) -> None:
-        """Remove what came of an upload, in hand or not."""
+        """Remove an upload and its file, whether or not it is open."""
         with self._lock:
             upload = self._in_hand.get(number)
         if upload is not None:
@@ -275,7 +275,7 @@ class Uploads:
                     incoming.discard(folder.input, record.spool)
 
     def rest(self, number: str) -> None:
-        """Nothing is added for now to an upload that can be resumed: its file is closed."""
+        """Close the file of a resumable upload until it is continued."""
         with self._lock:
             upload = self._in_hand.get(number)
         if upload is not None and upload.record is not None:
@@ -283,14 +283,14 @@ class Uploads:
                 self._close(upload)
 
     def drop_all(self) -> None:
-        """Their web process has gone: nobody adds anything any more."""
+        """Drop or close all uploads after the end of their web process."""
         with self._lock:
             uploads = list(self._in_hand.values())
         for upload in uploads:
             self._let_go(upload)
 
     def tidy(self) -> None:
-        """Let those go that nothing was added to for long."""
+        """Drop or close uploads without recent progress."""
         now_s = self._backend.clock.monotonic_s()
         with self._lock:
             old = [one for one in self._in_hand.values() if now_s - one.touched_s > IDLE_S]
@@ -372,26 +372,26 @@ class Uploads:
 
 
 def uploads(backend: ServeBackend) -> Uploads:
-    """The uploads of a backend."""
+    """Return the uploads of a backend."""
     kept: Uploads = backend.parts["uploads"]
     return kept
 
 
 def too_large(most: int) -> RefusedError:
-    """A picture has too many bytes."""
+    """Return the refusal of a picture that is too large."""
     megabytes = most // _MIB
     return RefusedError(413, "too_large", f"The picture is larger than {megabytes} MiB.", max_mb=megabytes)
 
 
 def down() -> RefusedError:
-    """Nobody cuts."""
+    """Return the refusal while no daemon runs."""
     return RefusedError(
         503, "down", "cutoutd is not running just now. Try again in a moment.", retry_after_s=_DOWN_S
     )
 
 
 def full() -> RefusedError:
-    """There is no room."""
+    """Return the refusal for a full disk."""
     return RefusedError(
         507, "disk_full", "The disk of this folder is full. Try again later.", retry_after_s=_FULL_S
     )

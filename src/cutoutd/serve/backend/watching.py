@@ -1,4 +1,4 @@
-"""Tells the web process what becomes of jobs: it looks at the journal when that has changed, at those that it was told of alone.
+"""Sends state changes of jobs to the web process: watched jobs are looked up when the journal has changed.
 
 Jobs that a request waits for are looked at each time; those that were only handed in, some at a time, so that ten thousand
 of them cost no more than a few.
@@ -43,12 +43,12 @@ WAITED_S: Final = 330.0
 
 @dataclass(kw_only=True, slots=True)
 class JobWatch:
-    """A job that is looked at.
+    """A watched job.
 
     Attributes:
         key: id of its key.
-        state: that was told last.
-        waited_s: until then somebody waits, by the monotonic clock.
+        state: state that was sent last.
+        waited_s: end of the longest waiting request, by the monotonic clock.
     """
 
     key: str
@@ -57,7 +57,7 @@ class JobWatch:
 
 
 class Watches:
-    """All jobs that are looked at, those that were looked at longest ago first."""
+    """All watched jobs, least recently looked up first."""
 
     def __init__(self, backend: ServeBackend) -> None:
         self._backend = backend
@@ -69,7 +69,7 @@ class Watches:
         self._is_round_due = False
 
     def add(self, key: str, number: str, *, waits: bool = False) -> None:
-        """Look at a job from now on, until it is over."""
+        """Watch a job until it is over."""
         with self._lock:
             watch = self._watched.setdefault(number, JobWatch(key=key))
             if waits:
@@ -81,7 +81,7 @@ class Watches:
         self._is_any.set()
 
     def wait_for_any(self) -> float:
-        """Wait until there is something to look at; returns the seconds until the next look."""
+        """Wait until there is a watched job; return the seconds until the next lookup."""
         self._is_any.wait()
         now_s = self._backend.clock.monotonic_s()
         with self._lock:
@@ -89,7 +89,7 @@ class Watches:
         return SOON_S if is_waited else LATER_S
 
     def look(self) -> None:
-        """Tell what has changed.
+        """Send the changes.
 
         Raises:
             CutoutdError: the journal cannot be read.
@@ -107,7 +107,7 @@ class Watches:
                 self._look_at(store, number, watch)
 
     def _due(self, *, everything: bool) -> list[tuple[str, JobWatch]]:
-        """What is to be looked at now: what is waited for if the journal has changed, and some of the others."""
+        """Return the jobs to look up now: those with waiting requests if the journal has changed, and some of the others."""
         now_s = self._backend.clock.monotonic_s()
         waited = [(number, one) for number, one in self._watched.items() if one.waited_s > now_s]
         others: list[tuple[str, JobWatch]] = []
@@ -137,7 +137,7 @@ class Watches:
             self._forget(number)
 
     def _is_good(self, key: str) -> bool:
-        """Whether a key was not revoked; one that cannot be looked up is told nothing."""
+        """Whether a key is valid; events are withheld from a key that cannot be looked up."""
         try:
             return any(one.id == key for one in self._backend.keys.all())
         except StorageError:
@@ -151,13 +151,13 @@ class Watches:
 
 
 def watches(backend: ServeBackend) -> Watches:
-    """The watched jobs of a backend."""
+    """Return the watched jobs of a backend."""
     kept: Watches = backend.parts["watches"]
     return kept
 
 
 def start(backend: ServeBackend) -> None:
-    """Begin to look, in a thread of its own."""
+    """Start the thread that watches jobs."""
     threading.Thread(target=_run, args=(backend,), name="serve-watching", daemon=True).start()
 
 

@@ -1,1 +1,1 @@
-"""The contracts of others that are spoken here: what their fields ask for, and how they word an answer. Values alone."""
+"""Third-party API contracts: parsing of their request fields, and the form of their responses. Pure functions."""

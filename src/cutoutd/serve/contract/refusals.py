@@ -1,4 +1,4 @@
-"""What the contracts of others have in common: a request that one of them refuses, and how it words that."""
+"""The common base of refusals in third-party contracts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class ContractRefusalError(ABC, Exception):
     """A request that a contract refuses.
 
     Args:
-        text: for a person.
-        status: as of HTTP.
+        text: message for a person.
+        status: HTTP status.
     """
 
     def __init__(self, text: str, *, status: int) -> None:
@@ -21,4 +21,4 @@ class ContractRefusalError(ABC, Exception):
     @property
     @abstractmethod
     def body(self) -> dict[str, Any]:
-        """As the contract words it."""
+        """The response body in the form of the contract."""

@@ -36,8 +36,8 @@ class RembgError(ContractRefusalError):
     """A request that the contract refuses.
 
     Args:
-        detail: a text, or a list as FastAPI has it.
-        status: as of HTTP.
+        detail: a text, or a list in FastAPI's form.
+        status: HTTP status.
     """
 
     def __init__(self, detail: object, *, status: int = 422) -> None:
@@ -46,17 +46,17 @@ class RembgError(ContractRefusalError):
 
     @property
     def body(self) -> dict[str, Any]:
-        """As the contract words it."""
+        """The response body in the form of the contract."""
         return {"detail": self.detail}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RembgRequest:
-    """What is asked for.
+    """A parsed request.
 
     Attributes:
-        options: of the job.
-        model: that was named; it need not be one that there is here.
+        options: options of the job.
+        model: requested model, which may not be installed.
     """
 
     options: JobOptions
@@ -64,15 +64,15 @@ class RembgRequest:
 
 
 def understood(fields: Mapping[str, str], query: Mapping[str, str], *, has_file: bool) -> RembgRequest:
-    """What a request asks for.
+    """Parse a request.
 
     Args:
-        fields: of the form that are texts.
-        query: of the address; ``bgc`` and ``extras`` stand there.
+        fields: text fields of the form.
+        query: query of the URL, with ``bgc`` and ``extras``.
         has_file: the form has the picture.
 
     Raises:
-        RembgError: it asks for what cannot be.
+        RembgError: the request is invalid or unsupported.
     """
     given = {name: text.strip() for name, text in fields.items() if text.strip()}  # an empty one is none
     faults, flags = [], {}
@@ -103,10 +103,10 @@ def understood(fields: Mapping[str, str], query: Mapping[str, str], *, has_file:
 
 
 def failed(job: Mapping[str, Any]) -> RembgError:
-    """Why a job that is over has no result to give.
+    """Return the error for a finished job without a result.
 
     Args:
-        job: as the API has it.
+        job: the job, as a JSON object.
     """
     is_senders = job["state"] == "refused" or job.get("code") in ("Picture", "Limit")
     why = str(job.get("why") or "The picture could not be cut.")

@@ -65,13 +65,13 @@ _COLOURS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoveBgRequest:
-    """What is asked for.
+    """A parsed request.
 
     Attributes:
-        options: of the job; without a background picture, which is named once it is kept.
-        is_zip: colours and matte come in an archive.
-        says_type: the answer has the header ``X-Type``.
-        note: what the program should know; empty: nothing.
+        options: options of the job, without the background picture, which is added once it is stored.
+        is_zip: the response is an archive of colours and matte.
+        says_type: the response has the header ``X-Type``.
+        note: note for the program; empty: none.
     """
 
     options: JobOptions
@@ -81,14 +81,14 @@ class RemoveBgRequest:
 
 
 def understood(fields: Mapping[str, str], files: Collection[str]) -> RemoveBgRequest:
-    """What the fields of a request ask for.
+    """Parse the fields of a request.
 
     Args:
-        fields: that are texts, by their names; those of files in base64 are not among them.
-        files: names of the fields that brought a file, as bytes or in base64.
+        fields: text fields by name, without files in base64.
+        files: names of the fields with a file, as bytes or in base64.
 
     Raises:
-        ContractError: a field is wrong, or asks for what is not done here.
+        ContractError: a field is invalid or unsupported.
     """
     texts = {name: text.strip() for name, text in fields.items() if text.strip()}
     _check_sources(texts, files)
@@ -246,7 +246,7 @@ def _roi(texts: Mapping[str, str]) -> RegionOfInterest | None:
 
 
 def _shadow(texts: Mapping[str, str]) -> int | None:
-    """Of ``add_shadow`` and its later form, ``shadow_type`` and ``shadow_opacity``."""
+    """Parse ``add_shadow`` and its later form, ``shadow_type`` and ``shadow_opacity``."""
     kind = texts.get("shadow_type", "").lower()
     if kind and kind not in ("none", "auto", "drop", "car", "3d"):
         raise _invalid("shadow_type")
@@ -278,7 +278,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _side(text: str) -> tuple[int, float] | None:
-    """Pixels and share; a plain 0 is both."""
+    """Parse the margin of a side to pixels and share; a plain 0 is both."""
     if text == "0":
         return 0, 0.0
     share, found = _share(text), _SIDE.fullmatch(text)

@@ -20,10 +20,10 @@ class ContractError(ContractRefusalError):
     """A request that the contract refuses.
 
     Args:
-        code: as remove.bg has it, where it has one.
-        title: for a person.
-        status: as of HTTP.
-        detail: further words.
+        code: error code of remove.bg, where it has one.
+        title: message for a person.
+        status: HTTP status.
+        detail: further explanation.
     """
 
     def __init__(self, code: str, title: str, *, status: int = 400, detail: str = "") -> None:
@@ -34,7 +34,7 @@ class ContractError(ContractRefusalError):
 
     @property
     def body(self) -> dict[str, Any]:
-        """As the contract words it."""
+        """The response body in the form of the contract."""
         return {
             "errors": [
                 {"title": self.title, "code": self.code, **({"detail": self.detail} if self.detail else {})}
@@ -44,7 +44,7 @@ class ContractError(ContractRefusalError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseFacts:
-    """What is known of a result.
+    """Metadata of a result.
 
     Attributes:
         width, height: of the result, pixels.
@@ -57,7 +57,7 @@ class ResponseFacts:
 
 
 def headers_of(asked: RemoveBgRequest, facts: ResponseFacts) -> dict[str, str]:
-    """Of an answer with a result; nothing is charged, and what kind of thing it shows is not looked at."""
+    """Return the headers of a response with a result; nothing is charged, and the type of subject is not classified."""
     headers = {"X-Credits-Charged": "0", "X-Width": str(facts.width), "X-Height": str(facts.height)}
     if asked.says_type:
         headers["X-Type"] = "other"
@@ -69,22 +69,22 @@ def headers_of(asked: RemoveBgRequest, facts: ResponseFacts) -> dict[str, str]:
 
 
 def json_tail(facts: ResponseFacts) -> dict[str, int]:
-    """What stands beside ``result_b64`` in ``data``."""
+    """Return the values beside ``result_b64`` in ``data``."""
     return _foreground(facts)
 
 
 def account(calls: int) -> dict[str, Any]:
-    """What is answered about an account: nothing is bought here, and nothing runs out.
+    """Return the account response: there are no credits, and no limit.
 
     Args:
-        calls: that are said to be free.
+        calls: number of free calls to report.
     """
     none = {"total": 0, "subscription": 0, "payg": 0, "enterprise": 0}
     return {"data": {"attributes": {"credits": none, "api": {"free_calls": calls, "sizes": "all"}}}}
 
 
 def refused(status: int, code: str, text: str) -> ContractError:
-    """A refusal of our own in the contract's words."""
+    """Translate a refusal of ours to the contract's form."""
     known = {
         401: ("auth_failed", 403),
         413: ("file_too_large", 400),
@@ -96,10 +96,10 @@ def refused(status: int, code: str, text: str) -> ContractError:
 
 
 def failed(job: Mapping[str, Any]) -> ContractError:
-    """Why a job that is over has no result to give.
+    """Return the error for a finished job without a result.
 
     Args:
-        job: as the API has it.
+        job: the job, as a JSON object.
     """
     why = str(job.get("why") or "The picture could not be cut.")
     if job["state"] == "refused" or job.get("code") == "Picture":
@@ -110,7 +110,7 @@ def failed(job: Mapping[str, Any]) -> ContractError:
 
 
 def unknown_foreground() -> ContractError:
-    """Nothing stands out in the picture."""
+    """Return the error for a picture without a subject."""
     return ContractError("unknown_foreground", "Could not identify foreground in image.")
 
 
