@@ -1,1 +1,1 @@
-"""The page: folders, cutouts, review and settings in a browser on this machine, by two processes that trust each other little."""
+"""The page: folders, cutouts, review and settings in a browser, served by a confined web process and a backend."""

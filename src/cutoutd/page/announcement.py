@@ -1,4 +1,4 @@
-"""Where the page is served, for the commands that open it: a file in the state directory, and a lock while it is.
+"""The address of the page, for the commands that open it: a file in the state directory, and a lock while the page is served.
 
 It must not know who serves.
 """
@@ -30,14 +30,14 @@ _NAMES: Final = OpenedNames(
 
 @contextmanager
 def held(state_dir: Path, *, ending: threading.Event | None) -> Iterator[bool]:
-    """Be the one who serves the page of a state directory; whether we are.
+    """Hold the lock of the page of a state directory. Yields whether it is held.
 
     Args:
-        state_dir: made if it is missing.
-        ending: whoever serves it now is waited for, until this is set; None: nobody is waited for.
+        state_dir: state directory; made if it is missing.
+        ending: wait for the lock until this is set; None: do not wait.
 
     Raises:
-        AlreadyRunningError: another one does, and is not waited for.
+        AlreadyRunningError: another process serves the page, and ``ending`` is None.
         NotPrivateError: the directory is not safe from others.
         StorageError: the disk refuses.
     """
@@ -46,7 +46,7 @@ def held(state_dir: Path, *, ending: threading.Event | None) -> Iterator[bool]:
 
 
 def announce(state_dir: Path, address: str) -> None:
-    """Say where the page is.
+    """Write the address of the page.
 
     Raises:
         OSError: the disk refuses.
@@ -55,9 +55,9 @@ def announce(state_dir: Path, address: str) -> None:
 
 
 def running(state_dir: Path) -> str | None:
-    """Where the page of a state directory is served now; None if it is not.
+    """Return the address of the page of a state directory; None if the page is not served.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the file cannot be read.
     """
     return single_process.served_at(directory(state_dir))

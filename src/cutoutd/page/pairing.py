@@ -28,7 +28,7 @@ _MOST: Final = 32
 
 
 def directory(state_dir: Path) -> Path:
-    """Where the page keeps what it keeps."""
+    """Return the page's directory below the state directory."""
     return state_dir / _DIRECTORY
 
 
@@ -47,10 +47,10 @@ def offer(state_dir: Path) -> str:
 
 
 def redeem(state_dir: Path, code: str) -> bool:
-    """Use a code up.
+    """Redeem a code.
 
     Returns:
-        Whether it was a good one: made within the last minute, and used by nobody.
+        Whether the code was valid: made within the last minute, and unused.
 
     Raises:
         NotPrivateError: the directory is not safe from others.
@@ -78,7 +78,7 @@ def _codes(state_dir: Path) -> Path:
 
 
 def _tidy(codes: Path) -> None:
-    """Remove codes that are over, and all but the newest."""
+    """Remove expired codes, and all but the newest."""
     aged = sorted(((_age_s(one), one) for one in codes.iterdir()), key=lambda pair: pair[0])
     for position, (age_s, one) in enumerate(aged):
         if not 0 <= age_s <= LASTS_S or position >= _MOST:

@@ -1,1 +1,1 @@
-"""The process behind it: it reads the journal, posts what people decide, and has workers make pictures to look at."""
+"""The backend of the page: it reads the journal, posts users' decisions, and has workers render previews."""

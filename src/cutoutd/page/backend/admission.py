@@ -1,4 +1,4 @@
-"""Which keys of the configuration a page may set, and that nothing else has changed.
+"""The allow-list of configuration keys that the page may set, and the check that nothing else has changed.
 
 The web process is assumed to be taken over, so whatever it asks for is decided here: a key is admitted only if the worst
 value of it spoils cutouts, and spoils them so that they can be made again. Nobody can tag a folder through the page, name
@@ -109,22 +109,22 @@ _HARMLESS: Final[Mapping[str, Callable[[object], bool]]] = {
 
 
 def is_admitted(key: str) -> bool:
-    """Whether a page may set a key, by its name with its tables'."""
+    """Whether the page may set a key, by its dotted name."""
     return key in ADMITTED
 
 
 def allows(key: str, value: object) -> bool:
-    """Whether a page may set a key to a value, as the schema has it."""
+    """Whether the page may set a key to a value of the schema's type."""
     return key in ADMITTED and _HARMLESS.get(key, _any)(value)
 
 
 def why_refused(key: str) -> str:
-    """What a key decides that a page may not set; empty for one that nobody knows."""
+    """Return the reason why the page may not set a key; empty for an unknown key."""
     return next((REFUSED[one] for one in _names_above(key) if one in REFUSED), "")
 
 
 def schema_keys(table: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
-    """All keys that hold plain values, by their names with their tables'."""
+    """Return all keys with plain values, by dotted name."""
     for key, field in table.model_fields.items():
         inner = item_type(field)
         if inner is None:
@@ -134,16 +134,16 @@ def schema_keys(table: type[BaseModel] = Settings, prefix: str = "") -> Iterator
 
 
 def trespasses(before: Settings, after: Settings) -> Iterator[str]:
-    """What a page has no right to and is different now.
+    """Return the changed keys that the page may not set.
 
     Folders may be added at the end. None may be taken out, nor get another place in the list.
 
     Args:
-        before: what the configuration meant; the defaults where there was none.
-        after: what it would mean.
+        before: previous settings; the defaults where there were none.
+        after: new settings.
 
     Returns:
-        Names of keys with their tables'.
+        Dotted names of keys.
     """
     for name in Settings.model_fields:
         if name != _FOLDER and getattr(before, name) != getattr(after, name):

@@ -1,4 +1,4 @@
-"""Pictures that are drawn on: each has a worker while somebody draws, and is given to one again if that ended meanwhile.
+"""Brush sessions: each has a worker while in use, and gets a new one if the worker has ended.
 
 A session is only a name for a picture as it was when it was begun. This module must not decode anything, nor save strokes.
 """
@@ -52,12 +52,12 @@ _PNG: Final = b"\x89PNG"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fix:
-    """A picture that is drawn on.
+    """A brush session on a picture.
 
     Attributes:
-        name: hard to guess.
-        job: its number.
-        sha256: of the picture's bytes when it was begun.
+        name: unguessable name.
+        job: number of the job.
+        sha256: SHA-256 of the picture at the start of the session.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Fix:
 
 
 class BrushSessions:
-    """The pictures that are drawn on, and the workers that have them; shared by threads.
+    """All brush sessions and their workers; shared by threads.
 
     Args:
         backend: whose pictures.
@@ -87,7 +87,7 @@ class BrushSessions:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes that run."""
+        """Return the ids of the running processes."""
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class BrushSessions:
         self._starter.shutdown()
 
     def begin(self, shown: ShownFile) -> tuple[Fix, tuple[int, int]]:
-        """Make a picture ready; its session, and width and height."""
+        """Load a picture in a worker; return the session, width and height."""
         assert shown.sha256 is not None  # noqa: S101 -- see `_fixable`
         fix = Fix(name=secrets.token_urlsafe(16), job=shown.job.id, sha256=shown.sha256)
         with self._lock:
@@ -117,10 +117,10 @@ class BrushSessions:
         return fix, size
 
     def of(self, name: str) -> Fix:
-        """A session.
+        """Return a session.
 
         Raises:
-            RefusedError: there is none of this name.
+        RefusedError: there is no session of this name.
         """
         with self._lock:
             fix = self._fixes.get(name)
@@ -134,7 +134,7 @@ class BrushSessions:
             return fix
 
     def preview(self, fix: Fix, drawn: tuple[Stroke, ...], suggestion: int) -> tuple[bytes, bool]:
-        """What strokes make of the cutout, as a PNG; and whether they change anything."""
+        """Return the cutout after strokes as a PNG, and whether the strokes change anything."""
         asked = {
             "do": "preview",
             "key": fix.name,
@@ -151,22 +151,22 @@ class BrushSessions:
         return body, said.get("changed") is True
 
     def end(self, name: str) -> None:
-        """Nobody draws on it any more."""
+        """End a session."""
         with self._lock:
             self._fixes.pop(name, None)
             self._give_up(name)
 
     def _give_up(self, name: str) -> None:
-        """Its worker may be had by another session."""
+        """Release the worker of a session for other sessions."""
         for place in range(MOST):
             if self._has[place] == name:
                 self._has[place], self._used_s[place] = "", -IDLE_S
 
     def read(self, shown: ShownFile) -> ReadFile:
-        """The picture, as it is now.
+        """Open the current file of the picture.
 
         Raises:
-            RefusedError: it is another one than the cutout was made of, or cannot be read.
+            RefusedError: the file differs from the one the cutout was made of, or cannot be read.
         """
         file = shown_files.read(self._reader(), shown)
         if file.sha256 != shown.sha256:
@@ -189,7 +189,7 @@ class BrushSessions:
         return shown_files.size(said)
 
     def _base(self, shown: ShownFile) -> ReadFile | None:
-        """The cutout, where its transparency is what strokes correct: another model's, or a service's; else None."""
+        """Return the cutout where strokes correct its alpha (of another model or a service); else None."""
         if JobResult.of(shown.job).model in ("", PACKAGED):
             return None
         try:
@@ -211,7 +211,7 @@ class BrushSessions:
 
     @contextmanager
     def _worker(self, name: str) -> Iterator[int]:
-        """Have a worker for a session: its own, one that nobody has, or one that has rested."""
+        """Return a worker for a session: its own, a free one, or one of an idle session."""
         now_s = time.monotonic()
         with self._lock:
             place = min(range(MOST), key=lambda one: (self._has[one] != name, self._used_s[one]))
@@ -231,10 +231,10 @@ class BrushSessions:
 
 
 def fixable(backend: Backend, number: int) -> ShownFile:
-    """The original of a cutout that can be corrected.
+    """Return the original of a cutout that can be corrected.
 
     Raises:
-        RefusedError: there is none, or it cannot be.
+        RefusedError: there is no cutout, or it cannot be corrected.
     """
     shown = shown_files.find(backend, number, PictureView.SOURCE)
     _, store = shown_files.configured(backend)
@@ -246,7 +246,7 @@ def fixable(backend: Backend, number: int) -> ShownFile:
 
 
 def source_changed() -> RefusedError:
-    """A picture is another one than the cutout was made of."""
+    """Return the refusal for a picture that differs from the one the cutout was made of."""
     return RefusedError(
         409,
         "source_changed",

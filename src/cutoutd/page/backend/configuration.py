@@ -1,4 +1,4 @@
-"""The configuration's file: what stands in it, and a changed text in its place, with a backup beside it.
+"""Read and replace the configuration file, with a backup beside it.
 
 A text takes the place of another only if the loader understands it, and only while the file is still what was seen. It
 must not decide which keys may change: `cutoutd.page.backend.admission` does, and is asked here about every text.
@@ -38,9 +38,9 @@ class ReadConfiguration:
     """A configuration file as it was read.
 
     Attributes:
-        raw: its bytes.
-        mode: its permission bits.
-        settings: what it means.
+        raw: bytes of the file.
+        mode: permission bits of the file.
+        settings: parsed settings.
     """
 
     raw: bytes
@@ -49,15 +49,15 @@ class ReadConfiguration:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of its bytes."""
+        """SHA-256 (hex) of the file's bytes."""
         return hashlib.sha256(self.raw).hexdigest()
 
 
 def read(path: Path, environ: Mapping[str, str]) -> ReadConfiguration:
-    """What stands in the file now.
+    """Read the file.
 
     Raises:
-        RefusedError: it is not there, cannot be read, or is wrong.
+        RefusedError: the file is missing, unreadable or invalid.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 -- as the loader reads it: by a link as well
@@ -80,7 +80,7 @@ def read(path: Path, environ: Mapping[str, str]) -> ReadConfiguration:
 
 
 def why_locked(path: Path) -> RefusedError | None:
-    """Why the page may not put another file in this one's place; None if it may.
+    """Return why the page may not replace this file; None if it may.
 
     A link is not followed: what it leads to is somebody else's, such as a program's that manages all configuration.
     """
@@ -106,7 +106,7 @@ def why_locked(path: Path) -> RefusedError | None:
 def replace(
     path: Path, seen: ReadConfiguration, text: str, expected: Mapping[str, Any], environ: Mapping[str, str]
 ) -> ReadConfiguration:
-    """Put a changed text into the file's place; what was there stays beside it as ``.bak``.
+    """Replace the file by a changed text; the former content is kept beside it as ``.bak``.
 
     Args:
         path: of the file.
@@ -143,7 +143,7 @@ def check(
     expected: Mapping[str, Any],
     environ: Mapping[str, str],
 ) -> None:
-    """See that a text may take the file's place, as `replace` and `create` do; nothing is written.
+    """Check that a text may replace the file, as `replace` and `create` do; nothing is written.
 
     Raises:
         RefusedError: as from those.
@@ -183,7 +183,7 @@ def create(
 
 
 def changed() -> RefusedError:
-    """The file is not what the page showed."""
+    """Return the refusal for a file that has changed since the page showed it."""
     return RefusedError(
         409,
         "config_changed",

@@ -1,4 +1,4 @@
-"""How many pictures there are of each kind, counted no oftener than the journal changes."""
+"""Numbers of pictures by state, counted again only when the journal has changed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Counted:
-    """Counts, and the version of the journal that they are of."""
+    """Counts, and the version of the journal they belong to."""
 
     version: int
     kinds: Mapping[JobGroup, int]
 
 
 class Counts:
-    """How many pictures there are of each kind; counted anew when the journal has changed."""
+    """Numbers of pictures by state; counted again when the journal has changed."""
 
     def __init__(self) -> None:
         self._counted: weakref.WeakKeyDictionary[Store, _Counted] = weakref.WeakKeyDictionary()
 
     def of(self, store: Store) -> Mapping[JobGroup, int]:
-        """Of this journal, as it is now."""
+        """Return the current counts of a journal."""
         version = store.data_version()
         known = self._counted.get(store)
         if known is None or known.version != version:

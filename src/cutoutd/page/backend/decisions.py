@@ -1,4 +1,4 @@
-"""What people decide in the page: about cutouts, about pictures that are to be cut again, and that work is to rest.
+"""Users' decisions in the page: review of cutouts, cutting again, and pausing.
 
 Each becomes a command in the journal, which the daemon carries out, now or when it starts. Nothing is changed here.
 """
@@ -29,7 +29,7 @@ _PARTS: Final = (2, 3)
 
 
 def decide(backend: Backend, params: Parameters) -> Reply:
-    """Accept or reject cutouts, or take such a decision back; what has changed since it was shown is left as it is.
+    """Accept or reject cutouts, or undo such a decision; cutouts that have changed since they were shown are skipped.
 
     Raises:
         RefusedError: 400; a parameter is wrong.
@@ -45,10 +45,10 @@ def decide(backend: Backend, params: Parameters) -> Reply:
 
 
 def undo(backend: Backend, params: Parameters) -> Reply:
-    """Take a whole batch of decisions back.
+    """Undo a whole batch of decisions.
 
     Raises:
-        RefusedError: 409; it was taken back already.
+        RefusedError: 409; the batch was undone already.
     """
     batch = whole(params, "batch")
     with required(backend) as store:
@@ -61,7 +61,7 @@ def undo(backend: Backend, params: Parameters) -> Reply:
 
 
 def retry(backend: Backend, params: Parameters) -> Reply:
-    """Have pictures cut again, also by another model.
+    """Request that pictures are cut again, possibly by another model.
 
     Raises:
         RefusedError: 400; a parameter is wrong.
@@ -76,7 +76,7 @@ def retry(backend: Backend, params: Parameters) -> Reply:
 
 
 def pause(backend: Backend, params: Parameters) -> Reply:
-    """Have no new work begun, or have it go on."""
+    """Pause new work, or resume it."""
     paused = truth(params, "paused")
     with required(backend) as store:
         Commands(store, backend.clock).post(Verb.PAUSE if paused else Verb.RESUME)

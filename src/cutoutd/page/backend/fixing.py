@@ -1,4 +1,4 @@
-"""Correcting a cutout with a brush: a picture is made ready to be drawn on, strokes are tried, and saved as a request.
+"""Correct a cutout with a brush: load the picture, preview strokes, and save them as a request.
 
 What is saved is a request in the journal, which the daemon carries out whenever it runs. This module must not decode anything.
 """

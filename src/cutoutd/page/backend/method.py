@@ -1,4 +1,4 @@
-"""What the page's methods work with. They must not return anything that the page may not show."""
+"""The context of the page's methods. Methods must not return anything that the page may not show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class Backend:
-    """What methods work with; shared by threads.
+    """The context of methods; shared by threads.
 
     Attributes:
         settings: as the configuration says now; None as long as there is none. Replaced whole when the file changes.

@@ -1,4 +1,4 @@
-"""Which models this machine has, for a picture that is to be cut again by another one. It opens none of them."""
+"""The models of this machine, for cutting a picture again by another one. No model file is opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def models(backend: Backend, _: Parameters) -> Reply:
-    """Names of all models whose files are there, and of the one that cuts where no other is asked for.
+    """Return the names of all installed models, and of the default one.
 
     Raises:
         RefusedError: 503; a catalog cannot be read.

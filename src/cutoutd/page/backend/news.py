@@ -1,4 +1,4 @@
-"""Tells browsers what changes: looks at the journal's version four times a second, and at the daemon's status once.
+"""Sends changes to browsers: polls the journal's version four times a second, and the daemon's status once.
 
 Only while a browser listens: else its thread sleeps. What costs more is told at longer intervals, so that a page that is open
 does not slow cutting down.
@@ -34,7 +34,7 @@ SHOWN: Final = 50
 
 
 class News:
-    """What was told last, and what is new since."""
+    """The last state that was sent, and the changes since."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -47,12 +47,12 @@ class News:
         self._is_overview_old = True
 
     def begin(self) -> None:
-        """Somebody listens: whatever has changed before was told by the answers to what was asked."""
+        """Start with the current state, which the first listener gets by its own requests."""
         self._store = None
         self._is_overview_old = True
 
     def look(self) -> None:
-        """Tell what is new.
+        """Send the changes.
 
         Raises:
             CutoutdError: the journal cannot be read.
@@ -116,12 +116,12 @@ class News:
 
 
 def start(backend: Backend) -> None:
-    """Begin to look, in a thread of its own."""
+    """Start the thread that polls for changes."""
     threading.Thread(target=_run, args=(backend,), name="page-news", daemon=True).start()
 
 
 class NewsWatch:
-    """Looks for news, and tells of a journal that cannot be read: once, and once more when it can."""
+    """Polls for changes, and reports a journal that cannot be read: once, and again when it can."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -133,7 +133,7 @@ class NewsWatch:
         self._news.begin()
 
     def look(self) -> None:
-        """Look once."""
+        """Poll once."""
         try:
             self._news.look()
         except RefusedError as refused:

@@ -1,4 +1,4 @@
-"""How everything stands at a glance: the folders, what waits, what is done, and how fast; and an hour of it by minutes."""
+"""The overview: folders, waiting and finished pictures, speed, and the throughput of the last hour by minute."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ROOM_EVERY_S: Final = 20.0
 
 
 class Room:
-    """How much room the outputs have, looked at now and then by a process of its own, since any of them may hang."""
+    """Free space of the outputs, polled by a separate process, since any of them may hang."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class Room:
         self._looking = False
 
     def of(self, places: tuple[str, ...], now_s: float) -> Mapping[str, int | None]:
-        """What is known by now; a look begins if the last one is some time ago."""
+        """Return the known values; start a new poll if they are old."""
         with self._lock:
             is_due = not self._looking and (now_s >= self._due_s or not set(places) <= self._known.keys())
             self._looking = self._looking or is_due
@@ -68,14 +68,14 @@ class Room:
 
 
 class DaemonStatus:
-    """What the running daemon says, read again when its file has changed."""
+    """The status file of the running daemon, read again when it has changed."""
 
     def __init__(self) -> None:
         self._seen: tuple[str, int, int] | None = None
         self._said: dict[str, Any] = {}
 
     def of(self, state_dir: Path) -> tuple[bool, Mapping[str, Any]]:
-        """Whether a daemon runs, and what it says."""
+        """Return whether a daemon runs, and its status."""
         session = _session_in(state_dir)
         if session is None:
             return False, {}
@@ -92,7 +92,7 @@ class DaemonStatus:
 
 
 def daemon_status(backend: Backend) -> tuple[bool, Mapping[str, Any]]:
-    """Whether a daemon runs on the state directory, and what it says."""
+    """Return whether a daemon runs on the state directory, and its status."""
     if backend.settings is None:
         return False, {}
     kept: DaemonStatus = backend.parts.setdefault("daemon_status", DaemonStatus())
@@ -100,7 +100,7 @@ def daemon_status(backend: Backend) -> tuple[bool, Mapping[str, Any]]:
 
 
 def overview_data(backend: Backend) -> dict[str, Any]:
-    """What `overview` answers, for the event of that name as well.
+    """Return the data of the method and event `overview`.
 
     Raises:
         RefusedError: 503; the journal cannot be read.
@@ -155,7 +155,7 @@ def _nothing(now_us: int) -> dict[str, Any]:
 def _told(
     folder: Folder, settings: Settings, said: Mapping[str, Any] | None, *, running: bool
 ) -> dict[str, Any]:
-    """What the configuration and the running daemon say of a folder."""
+    """Return the state of a folder from the configuration and the running daemon."""
     found = standing(said, running=running)
     live = said or {}
     return {
@@ -183,7 +183,7 @@ def _counted(folder: str, kinds: Mapping[JobGroup, int]) -> dict[str, int]:
 
 
 def _paced(folder: str, store: Store | None, kinds: Mapping[JobGroup, int], now_us: int) -> dict[str, Any]:
-    """How many were done today, how fast, and how long what waits takes at that rate."""
+    """Return the number done today, the rate, and the remaining time at that rate."""
     if store is None:
         return {"done_today": 0, "per_minute": 0.0, "eta_s": None}
     reader = Reader(store)
@@ -198,12 +198,12 @@ def _paced(folder: str, store: Store | None, kinds: Mapping[JobGroup, int], now_
 
 
 def overview(backend: Backend, _: Parameters) -> Reply:
-    """How everything stands."""
+    """Return the overview."""
     return Reply(data=overview_data(backend))
 
 
 def throughput(backend: Backend, params: Parameters) -> Reply:
-    """How many pictures were cut, and how many failed, in each of the last 60 minutes, the oldest first."""
+    """Return the numbers of cut and failed pictures in each of the last 60 minutes, the oldest first."""
     asked = to_valid_utf8(text(params, "folder", ""))
     since_us = backend.clock.now_us() - MINUTES * _MINUTE_US
     done, failed = [0] * MINUTES, [0] * MINUTES

@@ -1,4 +1,4 @@
-"""Pictures to look at: small ones, and large ones in tiles, made by processes that are locked in and kept on the disk.
+"""Previews of pictures: thumbnails and tiles, rendered by confined processes and cached on disk.
 
 No picture is ever sent as it lies in its folder. This module must not decode anything.
 """
@@ -70,7 +70,7 @@ _FORMAT: Final = f"1/{tiling.TILE}"
 
 
 class Pictures:
-    """The workers, what they were asked for, and what is kept; shared by threads.
+    """The preview workers, their requests and the cache; shared by threads.
 
     Args:
         backend: whose pictures.
@@ -94,12 +94,12 @@ class Pictures:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes that run."""
+        """Return the ids of the running processes."""
         return [pid for worker in (self._prompt, self._background) if (pid := worker.pid) is not None]
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is made just now."""
+        """Whether a preview is being rendered."""
         return self._prompt.is_busy or self._background.is_busy
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Pictures:
             self._prompt.ask({"do": "has", "key": ""}, ANSWER_S)
 
     def look(self, shown: ShownFile) -> dict[str, int | str]:
-        """Size and tiles of a picture, which is made ready to be looked at."""
+        """Open a picture in the worker; return its size and tiles."""
         self._looked_s = time.monotonic()
         key = self._key(shown, "size")
         kept = self._cache.get(key)
@@ -139,7 +139,7 @@ class Pictures:
         return said | {"version": shown.version}
 
     def small(self, shown: ShownFile) -> tuple[bytes, bool]:
-        """A small version of a picture, and whether it is for ever."""
+        """Return a thumbnail, and whether it may be cached for ever."""
         key = self._key(shown, "small")
         kept = self._cache.get(key)
         if kept is not None:
@@ -162,7 +162,7 @@ class Pictures:
         return parts[0], exact
 
     def tile(self, shown: ShownFile, level: int, x: int, y: int) -> tuple[bytes, bool]:
-        """A tile of a picture, and whether it is for ever."""
+        """Return a tile of a picture, and whether it may be cached for ever."""
         key = self._key(shown, f"{level}/{x}/{y}")
         kept = self._cache.get(key)
         if kept is not None:
@@ -241,7 +241,7 @@ class Pictures:
         return body
 
     def _open(self, shown: ShownFile, preview: CutoutPreview | None = None) -> tuple[int, int]:
-        """Have the worker keep a picture; its size."""
+        """Open a picture in the worker; return its size."""
         self._refuse_again(shown)
         with self._file(shown, preview) as (file, exact):
             upright = exact and shown.kind is not PictureView.SOURCE  # it was made here

@@ -1,4 +1,4 @@
-"""The method that the page asks first: which cutoutd this is, and whether it is configured and runs."""
+"""The first method that the page calls: version of cutoutd, and whether it is configured and runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a picture's sidecar says, as far as its disk or share answers at once: a list must not wait for a share that hangs."""
+"""Sidecars of pictures, read with a short timeout: a list must not wait for a share that hangs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SidecarReader:
         self._busy: dict[str, int] = {}
 
     def read(self, folder: Folder, path: str, targets: Sequence[bytes]) -> dict[str, Any] | None:
-        """The sidecar of a source; None: there is none that can be read at once."""
+        """Return the sidecar of a source; None where none can be read within the timeout."""
         with self._lock:
             if self._busy.get(folder.name, 0) >= _IN_A_FOLDER:
                 return None
@@ -54,7 +54,7 @@ class SidecarReader:
 
 
 def sidecar_of(backend: Backend, job: Job, outputs: Sequence[ListedOutput]) -> dict[str, Any]:
-    """What a job's sidecar says, by the names that the page knows; None for each that is not known."""
+    """Return the values of a job's sidecar by the page's names; None for each unknown one."""
     folders = backend.settings.folder if backend.settings is not None else ()
     folder = next((one for one in folders if one.name == job.folder), None)
     reader: SidecarReader = backend.parts.setdefault("sidecars", SidecarReader())

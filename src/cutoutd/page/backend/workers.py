@@ -1,4 +1,4 @@
-"""The processes that make pictures to look at: started when one is needed, ended when nobody has asked for a while.
+"""The processes that render previews: started on demand, ended when idle.
 
 Each is asked one thing at a time. One that crashes, hangs or lies is ended, and costs what it was asked for. This module must
 not know what they are asked.
@@ -29,7 +29,7 @@ def busy() -> RefusedError:
 
 
 class WorkerFailedError(Exception):
-    """It said nothing that could be understood, or not in time, and was ended."""
+    """The process sent an invalid response, or none in time, and was ended."""
 
 
 class Worker:
@@ -63,13 +63,13 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """Of its process; None if there is none."""
+        """Id of the process; None if there is none."""
         worker = self._worker
         return None if worker is None else worker.pid
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody has it."""
+        """Whether the worker is in use."""
         return self._is_taken
 
     @contextmanager
@@ -117,11 +117,11 @@ class Worker:
     def ask(
         self, document: Mapping[str, object], timeout_s: float, files: Sequence[int] = ()
     ) -> tuple[dict[str, Any], bytes]:
-        """Ask it, started if need be.
+        """Send a request to the process, started if needed.
 
         Raises:
-            WorkerFailedError: it failed.
-            RefusedError: it cannot be started.
+            WorkerFailedError: the process failed.
+            RefusedError: the process cannot be started.
         """
         if self._worker is None and not self._is_over:
             self._worker = self._starter.submit(self._started).result()
@@ -134,7 +134,7 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        """End its process for good, whatever it is asked just now."""
+        """End the process for good, also during a request."""
         self._is_over = True
         if (worker := self._worker) is not None:
             worker.kill()
@@ -142,7 +142,7 @@ class Worker:
             self.end()
 
     def end(self) -> None:
-        """End its process; for whoever has the turn."""
+        """End the process; the caller holds the turn."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.end()

@@ -38,7 +38,7 @@ _YEAR_S: Final = 31_536_000
 
 
 class Pages:
-    """What each route does.
+    """The handlers of all routes.
 
     Args:
         channel: to the backend.
@@ -98,7 +98,7 @@ class Pages:
         return self._file(request, f"lang/{request.path_params['name']}")
 
     async def pair(self, request: Request) -> Response:
-        """Give a browser its cookie and its token for a code, or for the password."""
+        """Exchange a code or the password for a cookie and a token."""
         if not self._guard.is_own_origin(request.headers):
             return _refused(403, "origin", "This comes from another page.")
         body = await read_body(request, MAX_CODE)
@@ -128,7 +128,7 @@ class Pages:
         return response
 
     async def events(self, request: Request) -> Response:
-        """What happens, from now on."""
+        """Stream events from now on."""
         if (refused := self._may_not_read(request)) is not None:
             return refused
         if self._streams.is_full:
@@ -136,7 +136,7 @@ class Pages:
         return StreamingResponse(self._streams.stream(), media_type="text/event-stream")
 
     async def read(self, request: Request) -> Response:
-        """A method that changes nothing."""
+        """Call a read-only method."""
         method = request.path_params["method"]
         if method not in self._reads:
             return _refused(405, "method", "This is asked for with POST.")
@@ -146,7 +146,7 @@ class Pages:
         return await self._read(request, method, params)
 
     async def write(self, request: Request) -> Response:
-        """Any method; only the page itself may ask."""
+        """Call any method; only the page itself may do so."""
         method = request.path_params["method"]
         if method.startswith("_"):
             return _refused(404, "no_method", "The page asks for something that is not there.")
@@ -195,13 +195,13 @@ class Pages:
 
 
 def _peer(request: Request) -> int | None:
-    """The user of this machine who asks; None: not known."""
+    """Return the user of this machine that the connection belongs to; None: unknown."""
     uid: int | None = request.scope["state"].get(PEER)
     return uid
 
 
 async def read_body(request: Request, most: int) -> bytes | Response:
-    """A request's body, whole; or the refusal of one that is too large, too slow, or no JSON."""
+    """Return a request's whole body, or the refusal of one that is too large, too slow, or not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _refused(415, "media_type", "A request's body is JSON.")
     if len(request.headers.get("content-length", "")) > len(str(most)):

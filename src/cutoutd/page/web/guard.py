@@ -1,4 +1,4 @@
-"""Who may ask for what: hosts, origins, sessions, and the headers that bind the browser.
+"""Access control: hosts, origins, sessions, and security headers.
 
 A site that a person visits can make their browser send requests here, and a name of its own can lead to this machine (DNS
 rebinding). So the Host header must be one of the names that were allowed, on every request; what changes something needs the
@@ -36,7 +36,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 class Session(NamedTuple):
-    """A browser that was paired.
+    """A paired browser.
 
     Attributes:
         token_sha256: of its token.
@@ -89,5 +89,5 @@ class AccessRules(AllowedHosts):
 
 
 def digest(secret: str) -> str:
-    """What is kept of a secret."""
+    """Return the SHA-256 of a secret, which is stored in its place."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

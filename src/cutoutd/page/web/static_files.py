@@ -27,7 +27,7 @@ _MEDIA_TYPES: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StaticFile:
-    """A file as it is served.
+    """A static file.
 
     Attributes:
         body: its bytes.
@@ -41,7 +41,7 @@ class StaticFile:
 
 
 def read_all() -> dict[str, StaticFile]:
-    """All files of the page, by their paths from its directory, such as ``js/main.js``."""
+    """Return all files of the page, by their paths relative to its directory, such as ``js/main.js``."""
     return dict(_below(resources.files("cutoutd.page") / "static", ""))
 
 
