@@ -1,1 +1,1 @@
-"""The process that answers programs. It sees no folder, no journal and no picture's file, and decodes nothing."""
+"""The web process of the API. It has no access to folders, the journal or pictures' files, and decodes nothing."""

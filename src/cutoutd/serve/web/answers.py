@@ -1,4 +1,4 @@
-"""Answers of the API that are no pictures: JSON, and refusals as RFC 9457 has them ("Problem Details for HTTP APIs")."""
+"""Responses of the API other than pictures: JSON, and refusals after RFC 9457 ("Problem Details for HTTP APIs")."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _AWAY: Final = 503
 
 
 class RefusalError(Exception):
-    """A request cannot be met.
+    """A request is refused.
 
     Args:
-        status: as of HTTP.
-        code: stable, short.
-        text: for a person, in English, with what to do.
+        status: HTTP status.
+        code: stable short code.
+        text: message for a person, in English, with what to do.
         named: values beside it; ``retry_after_s``, ``bytes``, ``limit``, ``remaining`` and ``reset_s`` become headers.
     """
 
@@ -47,7 +47,7 @@ class RefusalError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """For any answer that tells of it."""
+        """The headers of any response with this refusal."""
         found = rate_headers(self.named) if "limit" in self.named else {}
         if "retry_after_s" in self.named or self.status == _AWAY:
             found["Retry-After"] = str(self.named.get("retry_after_s", SOON_S))
@@ -59,28 +59,28 @@ class RefusalError(Exception):
         return {**found, "Connection": "close"}
 
     def response(self) -> Response:
-        """As this API tells it."""
+        """The response in the form of this API."""
         return problem(self.status, self.code, self.text, self.headers)
 
 
 def problem(status: int, code: str, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A refusal."""
+    """Return a refusal as a response."""
     body = {"type": "about:blank", "status": status, "code": code, "title": text}
     return Response(json.dumps(body), status, dict(headers or {}), PROBLEM)
 
 
 def refusal(status: int, code: str, text: str) -> Response:
-    """A refusal after which the connection ends."""
+    """Return a refusal that closes the connection."""
     return RefusalError(status, code, text).response()
 
 
 def as_json(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON in ASCII: a file's name that is no UTF-8 has halves of surrogates, which clients show as such."""
+    """Return an ASCII JSON response: a file name that is not UTF-8 has lone surrogates, which clients then show."""
     return Response(json.dumps(data, allow_nan=False), status, dict(headers or {}), "application/json")
 
 
 def rate_headers(rate: Mapping[str, Any]) -> dict[str, str]:
-    """What is left of a key's rate."""
+    """Return the headers with the remaining allowance of a key's rate limit."""
     names = {
         "limit": "X-RateLimit-Limit",
         "remaining": "X-RateLimit-Remaining",

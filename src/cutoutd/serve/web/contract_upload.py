@@ -1,4 +1,4 @@
-"""From a form of somebody else's contract to a finished job: what those contracts have in common."""
+"""From a form of a third-party contract to a finished job: the common part of these contracts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ MAX_NAME: Final = 1000
 
 
 async def begun(pictures: ServedPictures, key: str, request: Request) -> ReceivedUpload:
-    """Begin the upload of a picture that comes in a form, or in base64 in one.
+    """Begin the upload of a picture in a form, as a file or in base64.
 
     Raises:
-        RefusalError: the key is wrong, or there is no room.
+        RefusalError: the key is invalid, or the disk is full.
     """
     size = declared(request)
     if size is not None:
@@ -42,10 +42,10 @@ async def begun(pictures: ServedPictures, key: str, request: Request) -> Receive
 
 
 async def finished(pictures: ServedPictures, key: str, job: Job, wait_s: float) -> Job:
-    """A job that is over.
+    """Wait for a job to finish, and return it.
 
     Raises:
-        RefusalError: 503; it is not over in time. Nothing of it is lost.
+        RefusalError: 503; the job did not finish in time. It continues.
     """
     job = await pictures.wait(key, job, wait_s)
     if not job["over"]:
@@ -61,10 +61,10 @@ async def finished(pictures: ServedPictures, key: str, job: Job, wait_s: float) 
 async def facts_of(
     pictures: ServedPictures, key: str, job: Job, *, is_preview: bool = False
 ) -> list[ResponseFacts]:
-    """What is known of each result of a job.
+    """Return the metadata of each result of a job.
 
     Raises:
-        RefusalError: its sidecar cannot be read just now.
+        RefusalError: the sidecar cannot be read now.
     """
     params = {"key": key, "job": job["id"], "is_preview": is_preview}
     said = (await pictures.ask("results", params))["results"]
@@ -79,10 +79,10 @@ async def facts_of(
 
 
 class Background(PartWriter):
-    """A picture that is to stand behind the subject, on its way in.
+    """The upload of a background picture.
 
     Args:
-        pictures: asks the backend.
+        pictures: client of the backend.
         key: SHA-256 of the key.
     """
 
@@ -92,10 +92,10 @@ class Background(PartWriter):
         self.is_begun = False
 
     async def finish(self) -> str:
-        """Keep it; returns the SHA-256 by which options name it.
+        """Store the picture; return the SHA-256 by which options name it.
 
         Raises:
-            RefusalError: it is empty, or cannot be kept.
+            RefusalError: the picture is empty, or cannot be stored.
         """
         await self.flush()
         if not self.offset:
@@ -104,7 +104,7 @@ class Background(PartWriter):
         return str((await self._pictures.ask("background_end", self._params))["sha256"])
 
     async def drop(self) -> None:
-        """Remove what came."""
+        """Remove the uploaded bytes."""
         with suppress(RefusalError, BackendGoneError):
             await self._pictures.ask("background_drop", self._params)
 
@@ -115,7 +115,7 @@ class Background(PartWriter):
 
 @asynccontextmanager
 async def dropping_background(background: Background) -> AsyncIterator[Background]:
-    """Remove a background that is not kept, whatever the reason."""
+    """Remove a background that was not stored, whatever the reason."""
     try:
         yield background
     finally:

@@ -1,6 +1,6 @@
-"""Forms as they come: multipart/form-data (RFC 7578) and urlencoded, whose files are handed on part by part and never held.
+"""Streaming parsers of forms: multipart/form-data (RFC 7578) and urlencoded. Files are passed on part by part, never held.
 
-Names and texts are bounded; what is more is refused. It must not know which fields there are.
+Names and texts are bounded; longer ones are refused. This module must not know which fields there are.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _LONGEST_PREFIX: Final = 100
 
 
 class PartSink(Protocol):
-    """Takes the bytes of a file."""
+    """Destination of the bytes of a file."""
 
     async def write(self, data: bytes) -> None:
-        """Some more of them."""
+        """Write some bytes."""
 
 
 class Base64Sink:
-    """Takes base64 (RFC 4648, either alphabet), with or without the beginning of a ``data:`` URL, and hands bytes on.
+    """Decodes base64 (RFC 4648, either alphabet), with or without a ``data:`` URL prefix, and passes the bytes on.
 
     Args:
-        sink: takes them.
+        sink: destination of the bytes.
     """
 
     def __init__(self, sink: PartSink) -> None:
@@ -56,10 +56,10 @@ class Base64Sink:
         self._is_begun = False
 
     async def write(self, data: bytes) -> None:
-        """Some more text.
+        """Decode some more text.
 
         Raises:
-            RefusalError: 400; it is no base64.
+        RefusalError: 400; the text is not base64.
         """
         text = self._rest + data.translate(_SPACE, b" \t\r\n")
         if not self._is_begun:
@@ -72,10 +72,10 @@ class Base64Sink:
         await self._sink.write(_decoded(text[:whole]))
 
     async def end(self) -> None:
-        """There is no more.
+        """Decode the rest at the end of the text.
 
         Raises:
-            RefusalError: 400; it is no base64.
+        RefusalError: 400; the text is not base64.
         """
         text = self._rest if self._is_begun else self._without_prefix(self._rest)
         self._rest = b""
@@ -100,17 +100,17 @@ OpenFile = "Callable[[str, str], Awaitable[Sink | None]]"
 
 
 def is_form(request: Request) -> bool:
-    """Whether a request has a form of a kind that is read here."""
+    """Whether a request has a form of a supported media type."""
     return kind_of(request) in (MULTIPART, URLENCODED)
 
 
 async def read_form(
     request: Request, open_file: Callable[[str, str], Awaitable[PartSink | None]]
 ) -> dict[str, str]:
-    """Read a form, or a JSON object that stands for one: its files are handed on, its other fields returned.
+    """Read a form, or an equivalent JSON object: files are passed on, other fields returned.
 
     Args:
-        request: has the form as its body.
+        request: request with the form as its body.
         open_file: see `OpenFile`.
 
     Raises:
@@ -143,7 +143,7 @@ def _reader(request: Request) -> _MultipartReader | _QueryReader | JsonReader:
 
 
 def kind_of(request: Request) -> str:
-    """The media type of a request's body, in lower case and without parameters."""
+    """Return the media type of a request's body, in lower case and without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -152,7 +152,7 @@ def _no_form() -> RefusalError:
 
 
 class _Fields:
-    """Fields, as their events come."""
+    """Fields, assembled from parser events."""
 
     def __init__(self, open_file: Callable[[str, str], Awaitable[PartSink | None]]) -> None:
         self._open_file = open_file

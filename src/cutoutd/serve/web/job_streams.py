@@ -1,4 +1,4 @@
-"""Programs that listen for what becomes of their pictures: server-sent events, each key its own."""
+"""Server-sent events about jobs: one stream per listening program, with the events of its key."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class _ToldEvent(NamedTuple):
 
 
 class JobStreams:
-    """All programs that listen.
+    """The event streams of all listening programs.
 
     Args:
-        version: of cutoutd, which each stream begins with.
+        version: version of cutoutd, sent at the start of each stream.
     """
 
     def __init__(self, version: str) -> None:
@@ -47,7 +47,7 @@ class JobStreams:
         self._count = 0
 
     def told(self, key: str, job: object) -> None:
-        """A job of a key has changed."""
+        """Send the change of a job to the streams of its key."""
         number = next(self._numbers)
         message = encoded("job", json.dumps(job, separators=(",", ":")).encode(), f"{self._run}-{number}")
         self._told.append(_ToldEvent(number, key, message))
@@ -55,20 +55,20 @@ class JobStreams:
             streams.put(message)
 
     def end(self, key: str) -> None:
-        """A key was revoked: what waits for those that listen is not sent any more."""
+        """End the streams of a revoked key; queued events are not sent."""
         if (streams := self._of_key.get(key)) is not None:
             streams.close()
 
     def of(self, key: str, check: Callable[[], Awaitable[Any]], last: str = "") -> AsyncIterator[bytes]:
-        """The events for one program, from now on or from one that it has heard.
+        """Yield the events for one program, from now on or after its last event.
 
         Args:
-            key: the key's id.
-            check: fails once the key is good for nothing any more.
-            last: id of the event that it heard last; empty: it has heard none.
+            key: id of the key.
+            check: raises once the key is revoked.
+            last: id of the last event that the program received; empty: none.
 
         Raises:
-            RefusalError: 503; too many listen already.
+            RefusalError: 503; too many streams are open.
         """
         streams = self._of_key.get(key)
         if (streams is not None and streams.is_full) or self._count >= MOST:

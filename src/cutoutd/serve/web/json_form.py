@@ -1,4 +1,4 @@
-"""A JSON object whose texts may be whole pictures in base64: read as a form is, part by part, and never held.
+"""A streaming parser of a JSON object whose texts may be whole pictures in base64, with the events of a form.
 
 The events are those of the other readers in `cutoutd.serve.web.forms`. Numbers, truths and null count as their text, and null
 as no field; an array or an object inside is refused.
@@ -21,7 +21,7 @@ _UNICODE_BYTES: Final = 6
 
 
 class NoObjectError(ValueError):
-    """The body is no JSON object of texts, numbers and truths."""
+    """The body is not a JSON object of texts, numbers and booleans."""
 
 
 class _At(Enum):
@@ -53,7 +53,7 @@ class JsonReader:
         return self._at is _At.END
 
     def write(self, data: bytes) -> None:
-        """Some more of it.
+        """Parse some more bytes.
 
         Raises:
             NoObjectError: it is none.
@@ -67,10 +67,10 @@ class JsonReader:
             at = taken
 
     def end(self) -> None:
-        """There is no more; `is_whole` says whether it is one."""
+        """End the input; `is_whole` tells whether the object is complete."""
 
     def taken(self) -> list[tuple[str, Any]]:
-        """The events since the last call."""
+        """Return the events since the last call."""
         taken, self._events = self._events, []
         return taken
 

@@ -1,4 +1,4 @@
-"""The API of our own: pictures in, jobs and results out."""
+"""cutoutd's own API: uploads, jobs and results."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _FORM_ROOM: Final = 1 << 20
 
 
 class OwnApi:
-    """Its routes.
+    """The routes of cutoutd's own API.
 
     Args:
-        pictures: asks the backend.
-        streams: programs that listen for events.
-        max_wait_s: seconds that a request may wait.
+        pictures: client of the backend.
+        streams: event streams.
+        max_wait_s: longest time that a request may wait, seconds.
     """
 
     def __init__(self, pictures: ServedPictures, streams: JobStreams, max_wait_s: int) -> None:
@@ -46,7 +46,7 @@ class OwnApi:
         self._openapi = json.dumps(DOCUMENT)
 
     def routes(self) -> list[Route]:
-        """All of them."""
+        """Return all routes."""
         return [
             route("/v1/openapi.json", self.openapi),
             route("/v1/key", self.key),
@@ -58,15 +58,15 @@ class OwnApi:
         ]
 
     async def openapi(self, _: Request) -> Response:
-        """What can be asked, as OpenAPI 3.1 has it."""
+        """Respond with the OpenAPI 3.1 document."""
         return Response(self._openapi, media_type="application/json")
 
     async def key(self, request: Request) -> Response:
-        """What the key may do."""
+        """Respond with the permissions of the key."""
         return as_json(await self._pictures.ask("key", {"key": key_of(request)}))
 
     async def add(self, request: Request) -> Response:
-        """Take a picture, and answer with its job: at once, or when it is over."""
+        """Upload a picture, and respond with its job: at once, or when the job has finished."""
         key, wait_s = key_of(request), wait_of(request, self._max_wait_s)
         is_multipart = is_form(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -94,18 +94,18 @@ class OwnApi:
         return as_json(job, 200 if job["over"] else 202, headers)
 
     async def job(self, request: Request) -> Response:
-        """What became of a job; may wait for its end."""
+        """Respond with the state of a job; optionally wait for its end."""
         key = key_of(request)
         job = await self._pictures.job(key, request.path_params["job"])
         return as_json(await self._pictures.wait(key, job, wait_of(request, self._max_wait_s)))
 
     async def remove(self, request: Request) -> Response:
-        """Remove a picture that was handed in, and what was made of it."""
+        """Remove an uploaded picture and its results."""
         await self._pictures.ask("remove", {"key": key_of(request), "job": request.path_params["job"]})
         return Response(status_code=204)
 
     async def output(self, request: Request) -> Response:
-        """A result."""
+        """Respond with a result."""
         number = min(request.path_params["output"], 1000)
         output = await self._pictures.open_output(key_of(request), request.path_params["job"], number)
         etag = f'"{output.sha256}"'
@@ -132,7 +132,7 @@ class OwnApi:
         )
 
     async def events(self, request: Request) -> Response:
-        """What becomes of the key's pictures, from now on, or from the event that the program names as its last."""
+        """Stream the events of the key's jobs, from now on, or after ``Last-Event-ID``."""
         key = key_of(request)
         what = await self._pictures.ask("key", {"key": key})
         last = request.headers.get("last-event-id", "")[:MAX_ID]

@@ -1,4 +1,4 @@
-"""Answers that wrap results: JSON with base64 in it, and an archive of two files; made while they are sent, never held.
+"""Responses that wrap results: JSON with base64, and an archive of two files; streamed, never held.
 
 The archive is after PKWARE's APPNOTE 6.3.3, stored without compression: its files are compressed pictures.
 """
@@ -24,7 +24,7 @@ _END: Final = struct.Struct("<4s4H2IH")
 
 
 def json_size(output: Output, tail: Mapping[str, int]) -> int:
-    """Bytes of what `as_json_parts` gives."""
+    """Return the length in bytes of `as_json_parts`."""
     return len(_HEAD) + 4 * -(-output.size // 3) + len(_tail(tail))
 
 
@@ -47,7 +47,7 @@ def _tail(tail: Mapping[str, int]) -> bytes:
 
 
 async def checksum(output: Output) -> int:
-    """CRC-32 of a result, which is read for it."""
+    """Compute the CRC-32 of a result, which reads it whole."""
     found = 0
     async for part in output.parts:
         found = zlib.crc32(part, found)
@@ -55,7 +55,7 @@ async def checksum(output: Output) -> int:
 
 
 def archive_size(names: Sequence[str], outputs: Sequence[Output]) -> int:
-    """Bytes of what `archived` gives."""
+    """Return the length in bytes of `archived`."""
     fixed = sum(_LOCAL.size + _CENTRAL.size + 2 * len(name) for name in names)
     return fixed + sum(one.size for one in outputs) + _END.size
 
@@ -63,12 +63,12 @@ def archive_size(names: Sequence[str], outputs: Sequence[Output]) -> int:
 async def archived(
     names: Sequence[str], outputs: Sequence[Output], checksums: Sequence[int]
 ) -> AsyncGenerator[bytes, None]:
-    """An archive of results.
+    """Yield an archive of results.
 
     Args:
-        names: of the files, ASCII.
-        outputs: the results.
-        checksums: of each.
+        names: names of the files, ASCII.
+        outputs: results.
+        checksums: CRC-32 of each result.
     """
     directory, at = b"", 0
     for name, output, crc in zip(names, outputs, checksums, strict=True):

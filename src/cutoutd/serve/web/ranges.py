@@ -14,12 +14,12 @@ _RANGE: Final = re.compile(r"bytes=\s*([0-9]{0,15})-([0-9]{0,15})\s*", re.IGNORE
 
 
 def span_of(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """First byte and the one behind the last; None: all of them, also where several ranges are asked for.
+    """Return first byte and the one after the last; None for all bytes, also where several ranges are requested.
 
     Args:
         request: may have ``Range`` and ``If-Range``.
-        size: bytes that there are.
-        etag: of them, with its quotes.
+        size: length of the result in bytes.
+        etag: entity tag of the result, with its quotes.
 
     Raises:
         RefusalError: 416; there is nothing in the range.

@@ -1,4 +1,4 @@
-"""What is read of a request: its key, and its body part by part, no slower than one may be and no larger than is taken."""
+"""Reading of requests: the key, headers, and the body part by part, with limits of speed and size."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _WAIT: Final = re.compile(r"wait=([0-9]{1,6})", re.IGNORECASE)
 
 
 def key_of(request: Request) -> str:
-    """The SHA-256 of the key that a request has, by ``X-Api-Key`` or ``Authorization: Bearer``; empty: it has none."""
+    """Return the SHA-256 of a request's key, from ``X-Api-Key`` or ``Authorization: Bearer``; empty: there is none."""
     kind, _, bearer = request.headers.get("authorization", "").partition(" ")
     key = request.headers.get("x-api-key") or (bearer.strip() if kind.lower() == "bearer" else "")
     return hashlib.sha256(key.encode()).hexdigest() if _KEY.fullmatch(key) else ""
 
 
 def idempotency_of(request: Request) -> str:
-    """The idempotency key; empty: there is none.
+    """Return the idempotency key; empty: there is none.
 
     Raises:
-        RefusalError: 400; it cannot be one.
+        RefusalError: 400; the key is invalid.
     """
     key = request.headers.get("idempotency-key", "").strip()
     key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
@@ -49,19 +49,19 @@ def idempotency_of(request: Request) -> str:
 
 
 def wait_of(request: Request, most_s: int) -> int:
-    """Seconds that a request wants to wait (RFC 7240), at most so many."""
+    """Return the seconds that a request asks to wait (RFC 7240), limited to a maximum."""
     found = _WAIT.search(request.headers.get("prefer", ""))
     return min(int(found[1]), most_s) if found else 0
 
 
 def declared(request: Request) -> int | None:
-    """Bytes of the body, as the request says; None: it does not."""
+    """Return the declared length of the body in bytes; None: it is not declared."""
     said = request.headers.get("content-length", "")
     return int(said) if said.isascii() and said.isdigit() and len(said) <= 15 else None  # noqa: PLR2004 -- a petabyte
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """A request's body, in the parts that it comes in.
+    """Yield a request's body, in parts as received.
 
     Raises:
         RefusalError: 408; it comes too slowly. 400; it ended early.
@@ -86,7 +86,7 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
 
 
 async def small_body(request: Request, most: int) -> bytes:
-    """A whole body of few bytes.
+    """Return a whole small body.
 
     Raises:
         RefusalError: it is too large, too slow, or ended early.

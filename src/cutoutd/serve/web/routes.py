@@ -27,7 +27,7 @@ _FAULT: Final = "A fault of ours. The log says more; please report it."
 
 
 def own_wording(refused: RefusalError | ContractRefusalError) -> Response:
-    """As the API of our own tells a refusal."""
+    """Return a refusal in the form of cutoutd's own API."""
     assert isinstance(refused, RefusalError)  # noqa: S101 -- no other contract is spoken there
     return refused.response()
 
@@ -38,7 +38,7 @@ def route(
     *methods: str,
     worded: Wording = own_wording,
 ) -> Route:
-    """A route.
+    """Return a route.
 
     Args:
         path: with parameters, as Starlette has it.

@@ -35,17 +35,17 @@ _MAX_DIGITS: Final = 15
 
 
 class ResumableUploads:
-    """Its routes.
+    """The routes of tus.
 
     Args:
-        pictures: asks the backend.
+    pictures: client of the backend.
     """
 
     def __init__(self, pictures: ServedPictures) -> None:
         self._pictures = pictures
 
     def routes(self) -> list[Route]:
-        """All of them."""
+        """Return all routes."""
         return [
             route("/v1/folders/{folder}/uploads", self.create, "POST"),
             route("/v1/folders/{folder}/uploads", self.offered, "OPTIONS"),
@@ -55,7 +55,7 @@ class ResumableUploads:
         ]
 
     async def offered(self, request: Request) -> Response:
-        """What is understood."""
+        """Respond with the supported version and extensions."""
         what = await self._pictures.ask(
             "key", {"key": key_of(request), "folder": request.path_params["folder"]}
         )
@@ -67,7 +67,7 @@ class ResumableUploads:
         return Response(status_code=204, headers={**_HEADERS, **also})
 
     async def create(self, request: Request) -> Response:
-        """Begin one."""
+        """Create an upload."""
         _see_version(request)
         length = _number(request, "upload-length")
         if length == 0:
@@ -87,14 +87,14 @@ class ResumableUploads:
         return Response(status_code=201, headers=headers)
 
     async def offset(self, request: Request) -> Response:
-        """How far one has come."""
+        """Respond with the offset of an upload."""
         _see_version(request)
         what = await self._what(request)
         headers = {"Upload-Offset": str(what["offset"]), "Upload-Length": str(what["length"])}
         return Response(headers={**_HEADERS, **headers, **_job_of(what)})
 
     async def add(self, request: Request) -> Response:
-        """Add what comes, as far as it comes."""
+        """Append the body to an upload; bytes received before a broken connection are kept."""
         _see_version(request)
         if request.headers.get("content-type", "").strip().lower() != MEDIA_TYPE:
             raise RefusalError(415, "media_type", f"A part of an upload has the Content-Type {MEDIA_TYPE}.")
@@ -115,7 +115,7 @@ class ResumableUploads:
         )
 
     async def remove(self, request: Request) -> Response:
-        """End one; nothing of it is left."""
+        """Terminate an upload and remove its bytes."""
         _see_version(request)
         await self._what(request)
         await self._pictures.ask("upload_drop", {"upload": request.path_params["upload"]})
@@ -127,7 +127,7 @@ class ResumableUploads:
         )
 
     async def _rest(self, request: Request, number: str) -> None:
-        """Nothing more comes for now: its file is closed."""
+        """Close the file of an upload until it is continued."""
         await self._pictures.ask("upload_rest", {"key": key_of(request), "upload": number})
 
 
