@@ -38,8 +38,8 @@ class WebhookAttempt:
         webhook: receiver of the message.
         secrets: secrets that sign the request.
         client: client of this webhook.
-        ledger: knows of it before.
-        clock: wall and steady time.
+        ledger: records the request before its first byte is sent.
+        clock: wall-clock and monotonic time.
         cancellation: checked before each chunk.
         row: row of the ledger; None before anything is sent.
     """
@@ -61,8 +61,8 @@ class WebhookAttempt:
 
         Raises:
             AlteredError: the body is not what the message announces.
-            CancelledError: somebody wants it stopped.
-            LedgerError: it cannot be written down; nothing was sent, or the next start takes it for unknown.
+            CancelledError: the request was cancelled.
+            LedgerError: the ledger cannot be written; nothing was sent, or the next start records the outcome as unknown.
         """
         body = RequestBody(file, self.message)
         begun_s = self.clock.monotonic_s()

@@ -1,4 +1,4 @@
-"""Keys of the configuration as fields of a form: of which kind, within which bounds, and what they do.
+"""Configuration keys as fields of a form: kind, bounds and explanation.
 
 All of it is derived from the schema and from the reference configuration. Values are as TOML has them, but for lists,
 which are one text with commas, and for numbers that may be ``auto``, which are a text.
@@ -33,7 +33,7 @@ _UNITS: Final = {"_s": "s", "_kb": "kB", "_px": "px", "dpi": "dpi", "shadow": "%
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettingField:
-    """One field.
+    """One field of the form.
 
     Attributes:
         key: as the page names it, such as ``matte.refine``.
@@ -100,7 +100,7 @@ def describe(
 
 
 def as_json(field: SettingField) -> dict[str, Any]:
-    """A field for the page."""
+    """Return the field as a JSON object for the page."""
     return {
         "key": field.key,
         "kind": field.kind,
@@ -125,7 +125,7 @@ def from_json(field: SettingField, value: object) -> Any:  # noqa: ANN401 -- any
 
 
 def _kind(info: FieldInfo, key: str, name: str) -> tuple[str, tuple[str, ...], str]:
-    """Kind, choices, and what a text stands for."""
+    """Return kind, choices, and the meaning of a text."""
     kind: Any = info.annotation
     if isinstance(kind, UnionType):
         return "text", (), AUTO  # a number, or None

@@ -1,4 +1,4 @@
-"""Browsers that were paired: of each the SHA-256 of its cookie and of its token, and whose it is, kept over restarts.
+"""Paired browsers: SHA-256 of cookie and token, and the user, of each; kept over restarts.
 
 It must not give the same secrets twice.
 """
@@ -60,10 +60,10 @@ class BrowserSessions:
             return [list(one) for one in self._known]
 
     def pair(self, _: Backend, params: Parameters) -> Reply:
-        """Give a browser its secrets for a code, or for the password.
+        """Exchange a code or the password for the secrets of a browser.
 
         Raises:
-            RefusedError: the code is over, used or none; or too many were wrong.
+            RefusedError: the code is expired, used or unknown; or there were too many wrong attempts.
         """
         code = text(params, "code", longest=1000)
         uid = params.get("uid")

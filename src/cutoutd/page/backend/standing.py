@@ -1,4 +1,4 @@
-"""How a folder stands, for people: a code that the page has words for, why, and what to do.
+"""The status of a folder, for people: a code that the page has a text for, the cause, and what to do.
 
 The daemon says why in a sentence of its own; what kind of trouble that is, is told here by the words that it uses.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """How a folder stands.
+    """The status of a folder.
 
     Attributes:
         watching: as the running daemon says, a `FolderState`; None: it says nothing of this folder, or does not run.
@@ -66,7 +66,7 @@ _BY_WORDS: Final = (
 
 
 def standing(said: Mapping[str, Any] | None, *, running: bool) -> Standing:
-    """How a folder stands.
+    """Return the status of a folder.
 
     Args:
         said: what the running daemon says of it, as in its status file; None: nothing.
