@@ -1,6 +1,6 @@
-"""Whether the page is served, or could be: where, for whom, and how its processes would be locked in; for `cutoutd doctor`.
+"""The check of the page for `cutoutd doctor`: its listening address, password and sandbox.
 
-It listens for a moment and closes again. To be called while this process has a network.
+The check listens for a moment and closes again. Call it while this process has a network.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CHECK: Final = "page"
 
 
 def judge(settings: Settings) -> Iterator[Finding]:
-    """What is to be known of the page.
+    """Check the page.
 
     Args:
-        settings: the configuration; the defaults where there is none.
+        settings: settings of the configuration, or the defaults.
     """
     page = settings.page
     if not page.enabled:

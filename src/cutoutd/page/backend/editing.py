@@ -1,4 +1,4 @@
-"""Changes in the text of a configuration: comments, order and everything else stay as their owner wrote them.
+"""Edit the text of a configuration: comments, order and everything else are kept.
 
 Each change is made twice, in the text and in the plain values that the text stands for; whoever writes the text sees that
 both agree. So a value can never become more than a value, however it is spelt. It must not decide what may be changed.
@@ -32,13 +32,13 @@ _HEADING: Final = """# The configuration of cutoutd, begun by its page. What is 
 
 
 class Draft:
-    """The text of a configuration, to be changed.
+    """The text of a configuration, for editing.
 
     Args:
-        raw: its bytes, which the loader has understood; empty for a new one.
+        raw: bytes of the file, already accepted by the loader; empty for a new file.
 
     Attributes:
-        means: the plain values that the text stands for, changed alike.
+        means: parsed values of the text, edited in parallel.
 
     Raises:
         RefusedError: it is written in a way that cannot be changed here.
@@ -56,14 +56,14 @@ class Draft:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Return the whole text."""
         return self._mark + tomlkit.dumps(self._document)
 
     def set(self, folder: int, path: tuple[str | int, ...], value: object) -> None:
-        """Set a key of a folder; tables that are missing above it are made.
+        """Set a key of a folder; missing parent tables are created.
 
         Args:
-            folder: its number, from 0.
+            folder: number of the folder, from 0.
             path: keys and, in lists of tables, numbers from 0.
             value: as JSON has it, without tables.
 
@@ -143,7 +143,7 @@ def _set_in_text(table: Any, path: tuple[str | int, ...], value: object) -> None
 
 @contextmanager
 def _kept_at_end(table: Any) -> Iterator[None]:  # noqa: ANN401 -- as tomlkit has it
-    """Keep blank lines and comments at a table's end there, whatever is added to it: they head the next table."""
+    """Keep trailing blank lines and comments of a table in place when keys are added: they head the next table."""
     ending = _taken_from_end(table)
     yield
     _give_back(table, ending)
@@ -164,7 +164,7 @@ def _give_back(table: Any, lines: list[Any]) -> None:  # noqa: ANN401 -- as toml
 
 
 def _last(table: Any) -> Container | None:  # noqa: ANN401 -- as tomlkit has it
-    """What holds the last lines of a table; None for one that is written in a line."""
+    """Return the container of a table's last lines; None for an inline table."""
     if not isinstance(table, Table):
         return None
     for key, item in reversed(table.value.body):

@@ -1,4 +1,4 @@
-"""Methods for the settings of a folder: those that a page may set, explained, and how they are changed.
+"""Methods for a folder's settings: the keys that the page may set, with explanations, and changing them.
 
 What may be set is decided in `cutoutd.page.backend.admission`, and by the loader; here it is put into words and back.
 """
@@ -77,10 +77,10 @@ def _change_settings(backend: Backend, params: Parameters) -> Reply:
 
 
 def file_of(backend: Backend) -> Path:
-    """The configuration's file.
+    """Return the configuration file.
 
     Raises:
-        RefusedError: folders come from the command line.
+        RefusedError: the folders come from the command line.
     """
     if backend.config is None:
         raise RefusedError(
@@ -101,7 +101,7 @@ def _number_of(seen: ReadConfiguration, name: str) -> int:
 
 
 def _fields(seen: ReadConfiguration, number: int) -> Iterator[fields.SettingField]:
-    """What a page may set of a folder, in the order of the schema."""
+    """Return the fields of a folder that the page may set, in the order of the schema."""
     folder = seen.settings.folder[number]
     yield from _of_table(folder, "folder", "", ())
     yield from _of_table(folder.matte, "folder.matte", "matte.", ("matte",))
@@ -138,7 +138,7 @@ def _not_settable(key: str) -> RefusedError:
 
 
 def _at_its_field(refused: RefusedError, keys: list[str]) -> RefusedError:
-    """Say which of the keys the loader's message is about, so that the page can show it there."""
+    """Add the key that the loader's message is about, so that the page can show the message there."""
     if refused.status != 422:  # noqa: PLR2004 -- only a value that was refused belongs to a field
         return refused
     near = [key for key in keys if f" {key.rpartition('.')[2]}:" in refused.text]

@@ -1,4 +1,4 @@
-"""Methods that add a folder: the forms that its results may have, and the folder itself, written into the configuration.
+"""Methods that add a folder: the choice of output forms, and writing the folder into the configuration.
 
 Where there is no configuration yet, the first folder makes one. Only a name, two places within ``[page] roots``, a form and
 what becomes of pictures that are there already can be said; everything else has its default.
@@ -66,7 +66,7 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
 
 
 def _seen(path: Path, *, has_been_there: bool) -> ReadConfiguration | None:
-    """The configuration as it is; None where there never was one.
+    """Return the current configuration; None where there never was one.
 
     One that was read and is not there now has been moved away, or its disk has: a new one of one folder must not take its place.
     """
@@ -95,10 +95,10 @@ def _draft(
 
 
 def _see_to(watched: Place, results: Place, *, creates: bool) -> None:
-    """See that the one can be read and the other written; make them if that is wanted.
+    """Check that the input can be read and the output written; create them if requested.
 
     Raises:
-        RefusedError: one cannot.
+        RefusedError: a directory cannot be used.
     """
     found = look(watched, make=creates)
     if not found["readable"]:
@@ -111,7 +111,7 @@ def _see_to(watched: Place, results: Place, *, creates: bool) -> None:
 
 
 def _free_name(watched: Path, known: Collection[str]) -> str:
-    """A name from the folder's own, which no other folder has."""
+    """Return an unused name, derived from the directory's."""
     plain = "".join(one if one.isprintable() else "_" for one in watched.name).strip() or "folder"
     for number in range(1, MOST_FOLDERS + 2):
         end = "" if number == 1 else f"-{number}"

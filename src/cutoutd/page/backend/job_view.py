@@ -1,6 +1,6 @@
-"""A job as the page shows it: in words of its own for states, with what may be wrong and what to do.
+"""A job as the page shows it: the page's own terms for states, reasons for doubt, and advice.
 
-It reads the journal alone; names go out as they are, and the page escapes them.
+Only the journal is read; names are passed on unescaped, and the page escapes them.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ _CODES: Final = {reason.value: reason.name.lower() for reason in Reason}
 
 
 def is_meant(word: str, state: JobState, mark: Mark) -> bool:
-    """Whether a list that is asked for by a word has such jobs."""
+    """Whether a list of this name has jobs of this kind."""
     states, marks = _FILTERS[word]
     return state in states and mark in marks
 
 
 def reason_of(code: str) -> Reason | None:
-    """The reason that has this code; None: there is none."""
+    """Return the reason with this code; None: there is none."""
     return next((reason for reason in Reason if _CODES[reason.value] == code), None)
 
 
 def described(store: Store, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Jobs for the page."""
+    """Describe jobs for the page."""
     listing, numbers = Listing(store), [job.id for job in jobs]
     outputs, asked, decided = listing.outputs(numbers), listing.asked(numbers), listing.decided(numbers)
     return [
@@ -126,12 +126,12 @@ def _why(result: JobResult, failure: Failure | None) -> str:
 
 
 def _decision(result: JobResult, asked: str) -> str:
-    """What a person has decided and is not carried out yet: asked of the daemon, or written down by it."""
+    """Return a decision that is not carried out yet: requested of the daemon, or recorded by it."""
     return asked if asked in (Verb.ACCEPT, Verb.REJECT, Verb.RETRY, Verb.HOLD, Verb.FIX) else result.decision
 
 
 def _standing(state: str, decided: str) -> str:
-    """The decision that was carried out and holds; whoever decides otherwise says that it was seen."""
+    """Return the decision that was carried out and holds; a contrary decision must name it."""
     if state == REJECTED:
         return Verb.REJECT
     return Verb.ACCEPT if state == "done" and decided == Verb.ACCEPT else ""

@@ -1,4 +1,4 @@
-"""Lists of pictures, and one of them with all that is known of it."""
+"""Lists of pictures, and a single picture with all details."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LONGEST_NAME: Final = 200
 
 
 def jobs(backend: Backend, params: Parameters) -> Reply:
-    """A page of a list.
+    """Return a page of a list.
 
     Raises:
         RefusedError: 400; a parameter is wrong.
@@ -58,7 +58,7 @@ def jobs(backend: Backend, params: Parameters) -> Reply:
 
 
 def job_ids(backend: Backend, params: Parameters) -> Reply:
-    """The numbers of a whole list, and what of each a decision is about.
+    """Return the numbers of a whole list, and the version of each that a decision refers to.
 
     Raises:
         RefusedError: 400; a parameter is wrong.
@@ -74,10 +74,10 @@ def job_ids(backend: Backend, params: Parameters) -> Reply:
 
 
 def job(backend: Backend, params: Parameters) -> Reply:
-    """One picture, with what its sidecar says as far as that can be read at once.
+    """Return one picture, with its sidecar's values where they can be read within the timeout.
 
     Raises:
-        RefusedError: 404; there is none of this number.
+        RefusedError: 404; there is no job of this number.
     """
     asked = whole(params, "job")
     with required(backend) as store:
@@ -114,7 +114,7 @@ def job(backend: Backend, params: Parameters) -> Reply:
 
 
 def _history(store: Store, job: Job) -> list[dict[str, Any]]:
-    """What people decided about a picture, and its earlier versions; the last first."""
+    """Return the decisions about a picture and its earlier versions, the latest first."""
     decided = [
         {"at": rfc3339(one.at_us), "what": one.verb, "batch": one.batch, "undone": one.is_undone}
         for one in Batches(store).about(job.id)

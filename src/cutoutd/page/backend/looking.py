@@ -1,4 +1,4 @@
-"""A look at one directory below a root, in a process of its own: whoever asked does not hang where a share hangs.
+"""List one directory below a root, in a separate process, so that a share that hangs does not block the caller.
 
 Started as ``python -P -m cutoutd.page.backend.looking look|make ROOT PATH``. It reaches the directory by descriptors, from one to
 the next, and follows no link below the root. It prints JSON documents, one a line, as soon as it knows them. It must not
@@ -34,7 +34,7 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def main() -> int:
-    """Say what there is."""
+    """Print the listing."""
     verb, root, path = sys.argv[1:]
     try:
         directory = open_directory(root, path) if verb == "look" else made(root, path)
@@ -49,14 +49,14 @@ def main() -> int:
 
 
 def made(root: str, path: str) -> int:
-    """Make a directory, with what is missing above it; the caller closes its descriptor.
+    """Create a directory with missing parents; the caller closes its descriptor.
 
     Args:
-        root: that is there.
+        root: existing root directory.
         path: relative to it, without ``..``.
 
     Raises:
-        OSError: it cannot be made, or something else has its name.
+        OSError: the directory cannot be created, or its name is taken by another file.
     """
     here = open_directory(root, "")
     for part in filter(None, path.split("/")):
@@ -71,7 +71,7 @@ def made(root: str, path: str) -> int:
 
 
 def folders_in(entries: Iterable[os.DirEntry[str]]) -> dict[str, Any]:
-    """The folders among entries, without hidden ones, links, and those whose names are not UTF-8.
+    """Return the folders among entries, without hidden ones, links, and names that are not UTF-8.
 
     Returns:
         ``folders``, sorted; ``more``: there are more; ``unnamed``: how many cannot be named in a configuration.
@@ -101,7 +101,7 @@ def folders_in(entries: Iterable[os.DirEntry[str]]) -> dict[str, Any]:
 
 
 def pictures_in(directory: int) -> dict[str, Any]:
-    """How many pictures there are by their names, in sub-folders too; closes the descriptor.
+    """Count pictures by their names, in sub-folders too; close the descriptor.
 
     Returns:
         ``pictures``, and whether there may be more (``pictures_more``).

@@ -16,10 +16,10 @@ _MAX_PASSWORD: Final = 1000
 
 
 def read_password(page: PageSettings) -> str:
-    """The password that pairs browsers; empty where there is none.
+    """Return the password that pairs browsers; empty where there is none.
 
     Raises:
-        ConfigurationError: its file cannot be read, is empty, or others may read it.
+        ConfigurationError: the file is unreadable, empty, or readable by others.
     """
     path = page.password_file
     if path is None:

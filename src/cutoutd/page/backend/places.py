@@ -1,6 +1,6 @@
-"""The method by which a page chooses a folder: what is at a place, within the directories that ``[page] roots`` names.
+"""The method by which the page chooses a folder: the content of a directory within ``[page] roots``.
 
-A place is looked at by a process of its own, which a share that hangs does not hold up. It must not show a file's name.
+A directory is listed by a separate process, so that a share that hangs blocks nothing. File names must not be shown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Place:
 
     Attributes:
         root: one of ``[page] roots``, absolute.
-        below: relative to it; empty for the root itself.
+        below: path relative to the root; empty for the root itself.
     """
 
     root: Path
@@ -42,29 +42,29 @@ class Place:
 
     @property
     def path(self) -> Path:
-        """Its absolute path."""
+        """The absolute path."""
         return self.root / self.below
 
     @property
     def parent(self) -> str | None:
-        """The path of the directory above it; None for a root."""
+        """The path of the parent directory; None for a root."""
         return str(self.path.parent) if self.below else None
 
 
 def roots_of(backend: Backend) -> tuple[Path, ...]:
-    """The directories within which a page may choose."""
+    """Return the directories within which the page may choose."""
     return (backend.settings or Settings()).page.roots
 
 
 def place_of(backend: Backend, text: str) -> Place:
-    """The place that a path of a stranger's names; no link, and nothing on the disk, is looked at.
+    """Return the place of an untrusted path; the disk is not accessed, and no link followed.
 
     Args:
         backend: has the roots.
         text: absolute, or from ``~``; empty: the first root.
 
     Raises:
-        RefusedError: it is outside of the roots, or hidden.
+        RefusedError: the path is outside of the roots, or hidden.
     """
     roots = roots_of(backend)
     if not roots:
@@ -88,7 +88,7 @@ def place_of(backend: Backend, text: str) -> Place:
 
 
 def look(place: Place, *, make: bool = False) -> dict[str, Any]:
-    """What is there now.
+    """List a place.
 
     Args:
         place: that is meant.
@@ -98,7 +98,7 @@ def look(place: Place, *, make: bool = False) -> dict[str, Any]:
         ``readable``, ``writable``, ``folders`` (names), ``pictures``, ``pictures_more``; what is not known in time is absent.
 
     Raises:
-        RefusedError: it is not there, or it gives no answer.
+        RefusedError: the directory does not exist, or does not respond.
     """
     arguments = ("make" if make else "look", str(place.root), place.below)
     answer = probe.run(_LOOK, arguments, timeout_s=TIMEOUT_S)

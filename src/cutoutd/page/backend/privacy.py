@@ -1,4 +1,4 @@
-"""What left this machine, from the uploader's ledger; and the four questions of docs/privacy.md, answered by what runs now.
+"""Data that left this machine, from the uploader's ledger; and the four questions of docs/privacy.md, answered by the running processes.
 
 The uploader itself is not known here: its ledger is read as the file that it is. This module must not write there.
 """
@@ -57,7 +57,7 @@ SQL: Final = Queries("cutoutd.page.backend", "ledger.sql")
 
 
 class LedgerUnreadableError(CutoutdError):
-    """The ledger of uploads cannot be read just now, or is none."""
+    """The ledger of uploads cannot be read now, or is invalid."""
 
     code = FailureCode.LEDGER
     title = "The ledger of uploads cannot be read"
@@ -65,7 +65,7 @@ class LedgerUnreadableError(CutoutdError):
 
 
 def egress(backend: Backend, _: Parameters) -> Reply:
-    """How much left this machine, since when, every upload; and how one can see that."""
+    """Return how much left this machine, since when, every upload, and how to verify it."""
     settings = backend.settings
     root = None if settings is None else SpoolPaths.under(settings.service.state_dir).root
     found, trouble = _uploads(root)
@@ -153,7 +153,7 @@ def _with_cluster(found: dict[str, Any], sent: Path) -> dict[str, Any]:
 
 
 def _message(row: sqlite3.Row) -> dict[str, Any]:
-    """A request to a webhook, in the form of an upload."""
+    """Return a request to a webhook in the form of an upload."""
     return {
         "at": rfc3339(row["began_us"]),
         "status": _ENDS.get(row["outcome"], row["outcome"]),
@@ -175,7 +175,7 @@ def _upload(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _since(backend: Backend, found: Mapping[str, Any]) -> str | None:
-    """Since when it is known what left: the first upload, or the first folder that was watched."""
+    """Return the start of the record: the first upload, or the first watched folder."""
     known = [found["first"]] if found["first"] is not None else []
     with journal(backend) as store:
         if store is not None:
@@ -200,7 +200,7 @@ def _tagged(settings: Settings | None) -> list[dict[str, str]]:
 
 
 def _webhooks(settings: Settings | None) -> list[dict[str, str]]:
-    """Whom results are told to; no address in full, since it may hold a secret."""
+    """Return the receivers of results; without full addresses, which may hold a secret."""
     if settings is None:
         return []
     return [

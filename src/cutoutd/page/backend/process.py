@@ -1,6 +1,6 @@
-"""The backend's process: it opens the listening socket, gives the network up, and keeps a web process running.
+"""The backend process of the page: it opens the listening socket, gives up the network, and supervises the web process.
 
-It must not answer a browser itself, nor decode a picture.
+It must not serve browsers itself, nor decode a picture.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PICTURES: Final = "page-pictures"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageOptions:
-    """What a page is served with.
+    """Options of the page.
 
     Attributes:
         settings: as the configuration says; None as long as there is none.
@@ -50,8 +50,8 @@ class PageOptions:
         page: where it is served, and who may come.
         any_port: listen at any port that is free.
         waits: until another process that serves it has ended.
-        required: each layer of the sandbox must be there.
-        on_ready: is told the address when browsers can come.
+        required: each layer of the sandbox is required.
+        on_ready: called with the address when browsers can connect.
     """
 
     settings: Settings | None
@@ -68,10 +68,10 @@ def serve(options: PageOptions, *, clock: Clock) -> bool:
     """Serve the page until a signal.
 
     Returns:
-        Whether it ended because another version was installed, which is to serve it from now on.
+        Whether serving ended because another version was installed, which takes over.
 
     Raises:
-        AlreadyRunningError: another process serves it.
+        AlreadyRunningError: another process serves the page.
         UsageError: the address cannot be listened at, or a layer of the sandbox is missing and required.
         ConfigurationError: a file that is named cannot be used.
         StorageError: the disk refuses.

@@ -1,4 +1,4 @@
-"""All methods by their names: those of the modules beside this one.
+"""All methods by name, from the modules of this package.
 
 A module that answers something has ``METHODS``, a mapping of names to methods, and is listed here. It may have ``start``,
 which is called once with the backend, such as to start a thread that looks for news while somebody watches.
@@ -84,10 +84,10 @@ MAX_BODIES: Final = {
 
 
 def methods() -> dict[str, Method]:
-    """All methods by their names.
+    """Return all methods by name.
 
     Raises:
-        ValueError: two modules have one of the same name.
+        ValueError: two modules have a method of the same name.
     """
     joined: dict[str, Method] = {}
     for module in _modules():
@@ -99,7 +99,7 @@ def methods() -> dict[str, Method]:
 
 
 def starters() -> list[Callable[[Backend], None]]:
-    """What is to be called once, when the backend stands."""
+    """Return the start functions, to be called once with the backend."""
     modules = map(import_module, _modules())
     return [module.start for module in modules if hasattr(module, "start")]
 

@@ -1,4 +1,4 @@
-"""Which file is shown for a job: its original wherever it lies now, or the first of its cutouts; and the reading of it.
+"""The file that is shown for a job: its original at its current place, or its first cutout; and reading it.
 
 It must not decode anything, and must not wait for a share without an end.
 """
@@ -43,7 +43,7 @@ AT_ONCE: Final = 2
 
 
 class PictureView(StrEnum):
-    """What is shown of a job."""
+    """The view of a job."""
 
     SOURCE = "source"  # the original
     CUTOUT = "cutout"  # the first of its renditions
@@ -88,10 +88,10 @@ class ShownFile:
 
 
 def find(backend: Backend, number: int, kind: PictureView) -> ShownFile:
-    """The file of a job.
+    """Find the file of a job.
 
     Raises:
-        RefusedError: there is no such job, or nothing of it to show.
+        RefusedError: there is no such job, or it has no file to show.
         CutoutdError: the journal cannot be read.
     """
     settings, store = configured(backend)
@@ -135,10 +135,10 @@ def preview(backend: Backend, shown: ShownFile) -> CutoutPreview | None:
 
 
 def configured(backend: Backend) -> tuple[Settings, Store]:
-    """What is configured, and the journal.
+    """Return settings and journal.
 
     Raises:
-        RefusedError: there is neither yet.
+        RefusedError: there is no configuration or no journal yet.
     """
     store = backend.open_store()
     if backend.settings is None or store is None:
@@ -154,20 +154,20 @@ def first_output(store: Store, job: Job) -> Published | None:
 
 
 def published(store: Store, job: Job) -> tuple[Published, ...]:
-    """All results that there are for a job's source, overlays among them."""
+    """Return all results of a job's source, including overlays."""
     return Reservations(store).earlier(job.folder, job.path, job.generation)
 
 
 def first_of(outputs: Iterable[Published]) -> Published | None:
-    """The first rendition, overlays apart."""
+    """Return the first rendition that is not an overlay."""
     return min((one for one in outputs if one.rendition >= 0), key=lambda one: one.rendition, default=None)
 
 
 def size(said: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height that a worker says.
+    """Parse width and height in a worker's response.
 
     Raises:
-        RefusedError: they are none.
+        RefusedError: the values are invalid.
     """
     width, height = said.get("width"), said.get("height")
     if type(width) is not int or type(height) is not int or not (width > 0 and height > 0):
@@ -184,7 +184,7 @@ class ReaderOfNow:
         self._made: tuple[Settings, FileReader] | None = None
 
     def __call__(self) -> FileReader:
-        """The reader.
+        """Return the reader.
 
         Raises:
             RefusedError: nothing is configured yet.
@@ -256,7 +256,7 @@ def read(reader: FileReader, shown: ShownFile) -> ReadFile:
 
 
 def _why(error: OSError, shown: ShownFile) -> RefusedError | None:
-    """Why a file cannot be shown; None if nothing has its name."""
+    """Return why a file cannot be shown; None if there is no such file."""
     if isinstance(error, SilentError):
         return _silent(shown)
     if isinstance(error, NoRootError):
@@ -267,12 +267,12 @@ def _why(error: OSError, shown: ShownFile) -> RefusedError | None:
 
 
 def cannot_show(why: str) -> RefusedError:
-    """A picture is there and cannot be shown."""
+    """Return the refusal of a file that exists and cannot be shown."""
     return RefusedError(422, "cannot_show", f"This picture cannot be shown: {why}.", why=why)
 
 
 def no_matte() -> RefusedError:
-    """A cutout is opaque."""
+    """Return the refusal of the matte of an opaque cutout."""
     return RefusedError(
         404, "no_matte", "This cutout has no transparency of its own, so there is no matte to show."
     )

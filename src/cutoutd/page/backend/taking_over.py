@@ -1,4 +1,4 @@
-"""What follows a change of the configuration: methods see it, browsers are told, and the daemon takes it over.
+"""Apply a changed configuration: methods use it, browsers get an event, and the daemon reloads it.
 
 The daemon may be another process's child, or a service: it is asked by a command in the journal, and answers there. Whoever
 changes the file by hand is heard as well. It must not change the file.
@@ -33,13 +33,13 @@ _CHANGES_S: Final = 2.0
 
 
 def lock_of(backend: Backend) -> threading.Lock:
-    """Held by whoever changes the configuration."""
+    """Return the lock that is held while the configuration changes."""
     lock: threading.Lock = backend.parts.setdefault("configuration", threading.Lock())
     return lock
 
 
 def take_over(backend: Backend, seen: ReadConfiguration) -> dict[str, Any]:
-    """Have a configuration that was just written taken over.
+    """Have the daemon reload a configuration that was just written.
 
     Returns:
         ``taken_over``: ``now``, ``soon`` (the daemon is busy), ``refused`` (with ``why``, also where it could not be asked; it goes on with the earlier one),
@@ -64,7 +64,7 @@ def take_over(backend: Backend, seen: ReadConfiguration) -> dict[str, Any]:
 
 
 def follow(backend: Backend) -> None:
-    """Keep the backend's settings as the file says while a browser is there, whoever changes it; by a thread of its own."""
+    """Start the thread that reloads the backend's settings when the file changes, while a browser is connected."""
     if backend.config is not None:
         threading.Thread(target=_follow, args=(backend,), name="page-configuration", daemon=True).start()
 
