@@ -1,4 +1,4 @@
-"""``[hosted]``: the service that pictures of tagged folders may be sent to, what that may cost, and how far away it lies.
+"""``[hosted]``: the service that pictures of tagged folders may be sent to, its costs, and the network scope of its address.
 
 Text only: no name is looked up, so a name counts as private only where plain http would have to be allowed for it; to
 what it leads is seen when it is used.

@@ -104,7 +104,7 @@ def _see_that_it_was_seen(store: Store, shown: ShownFile, seen: str) -> None:
 
 
 def fix_start(backend: Backend, params: Parameters) -> Reply:
-    """``job``: make a picture ready to be drawn on."""
+    """``job``: load the picture in a worker, and begin a session."""
     shown = fixable(backend, parameters.whole(params, "job"))
     _, store = shown_files.configured(backend)
     earlier = Corrections(store, backend.clock).of(shown.job)
@@ -122,7 +122,7 @@ def fix_start(backend: Backend, params: Parameters) -> Reply:
 
 
 def fix_preview(backend: Backend, params: Parameters) -> Reply:
-    """``fix, strokes, suggestion``: what strokes make of the cutout, as a PNG."""
+    """``fix, strokes, suggestion``: preview the cutout after strokes, as a PNG."""
     fixing = _fixing(backend)
     fix = fixing.of(parameters.text(params, "fix"))
     body, changed = fixing.preview(fix, _strokes(params), _suggestion(params))
@@ -130,7 +130,7 @@ def fix_preview(backend: Backend, params: Parameters) -> Reply:
 
 
 def fix_save(backend: Backend, params: Parameters) -> Reply:
-    """``fix, strokes, seen, suggestion``: the cutout is to be made anew with these strokes."""
+    """``fix, strokes, seen, suggestion``: request the cutout to be made again with these strokes."""
     fix = _fixing(backend).of(parameters.text(params, "fix"))
     drawn, seen = _strokes(params), parameters.text(params, "seen", "")
     _see_that_it_is_the_same(backend, fix)
@@ -145,7 +145,7 @@ def fix_save(backend: Backend, params: Parameters) -> Reply:
 
 
 def fix_undo(backend: Backend, params: Parameters) -> Reply:
-    """``job``: the former version comes back."""
+    """``job``: request the former version of the cutout."""
     shown = fixable(backend, parameters.whole(params, "job"))
     _, store = shown_files.configured(backend)
     is_asked = any(command.verb == Verb.FIX for command in Commands(store, backend.clock).pending())
@@ -156,7 +156,7 @@ def fix_undo(backend: Backend, params: Parameters) -> Reply:
 
 
 def fix_end(backend: Backend, params: Parameters) -> Reply:
-    """``fix``: nobody draws on it any more."""
+    """``fix``: end the session."""
     _fixing(backend).end(parameters.text(params, "fix"))
     return Reply(data={})
 

@@ -129,7 +129,7 @@ class NewsWatch:
         self._trouble = ""
 
     def begin(self) -> None:
-        """Somebody listens, who was told of any trouble by the answers to what was asked."""
+        """Start with the current state, which includes any trouble that the listener's own requests report."""
         self._news.begin()
 
     def look(self) -> None:

@@ -110,7 +110,7 @@ class Pictures:
         self._starter.shutdown()
 
     def prepare(self) -> None:
-        """Have the process ready that makes tiles: somebody is about to look at large pictures, and its start takes a while."""
+        """Start the process that renders tiles ahead of large pictures, since its start takes a while."""
         self._warmer.submit(self._start)
 
     def _start(self) -> None:
@@ -258,7 +258,7 @@ class Pictures:
         return shown_files.size(said)
 
     def _warm(self, shown: ShownFile, preview: CutoutPreview | None = None) -> None:
-        """Have the worker keep a picture if it does not, before the first tile is asked for."""
+        """Open a picture in the worker, if it is not open, before the first tile is requested."""
         key = _key_of(shown, preview)
         try:
             with self._only_one(key), self._prompt.turn(ANSWER_S):

@@ -204,7 +204,7 @@ class ReaderOfNow:
 
 
 def worker_setup(backend: Backend) -> dict[str, object]:
-    """What a process that decodes such files is told first: limits of what it may decode and take, and its layers.
+    """Return the first message to a process that decodes such files: limits of decoding and memory, and the sandbox's layers.
 
     Raises:
         RefusedError: nothing is configured yet.
@@ -221,7 +221,7 @@ def worker_setup(backend: Backend) -> dict[str, object]:
 
 
 def read(reader: FileReader, shown: ShownFile) -> ReadFile:
-    """Read a file wherever it lies: the one of the right bytes, else what has its name.
+    """Open the file at its current place: the one with the right digest, else the one with its name.
 
     Returns:
         The caller closes it.

@@ -74,14 +74,14 @@ class Worker:
 
     @contextmanager
     def turn(self, wait_s: float, *, is_urgent: bool = True) -> Iterator[None]:
-        """Have it for oneself; `ask` is for whoever does.
+        """Hold the worker exclusively, for calls of `ask`.
 
         Args:
-            wait_s: how long others may have it.
-            is_urgent: it goes before all that is not.
+            wait_s: longest wait for others, seconds.
+            is_urgent: goes before callers that are not urgent.
 
         Raises:
-            RefusedError: others have had it for too long.
+            RefusedError: the wait timed out.
         """
         if not self._take(wait_s, is_urgent=is_urgent):
             raise busy()

@@ -305,7 +305,7 @@ class ServedPictures:
                 one.set_result(None)
 
     def close(self) -> None:
-        """The backend has gone: who waits is told so at once."""
+        """Fail all waiting requests at once, after the end of the backend."""
         for number in list(self._waiting):
             self.told({"id": number})
 

@@ -60,7 +60,7 @@ class RemoveBgApi:
         ]
 
     async def account(self, request: Request) -> Response:
-        """What is left of a credit that nobody pays."""
+        """Respond with the account: no credits are charged."""
         await self._pictures.ask("key", {"key": key_of(request)})
         return as_json(removebg_answers.account(FREE_CALLS))
 
@@ -170,7 +170,7 @@ def _answer(request: Request, output: Output, facts: ResponseFacts, headers: dic
 
 
 def _wants_json(request: Request) -> bool:
-    """Whether JSON is asked for, and not merely taken as well: common libraries name it first and then anything."""
+    """Whether a request prefers JSON, rather than only accepting it: common libraries name it first, then any type."""
     accept = request.headers.get("accept", "").lower()
     return "application/json" in accept and "*/*" not in accept and "image/" not in accept
 
