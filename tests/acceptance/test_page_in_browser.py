@@ -209,7 +209,7 @@ def test_where_no_picture_is_a_word_says_why(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
     """Such as of a cutout that was deleted since; beside those that are there none stands."""
-    studio.drop("away.jpg", 2)
+    picture(2, width=380).save(studio.input / "away.jpg", format="JPEG")  # no other result has its bytes
     studio.wait_for(lambda: studio.states().get("away.jpg") == "done", "the cutout")
     (studio.output / "away.png").unlink()
     (previews,) = studio.root.rglob("page-previews")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Task
     from cutoutd.protocols import Files, PoolEvent
     from cutoutd.settings.schema import Settings
+    from cutoutd.task_route import WorkerKind
 
 TIMEOUT_S: Final = 8.0
 _RUNS: Final = 3
@@ -92,11 +93,11 @@ class Copying:
         self._case = case
         self._events: list[PoolEvent] = []
 
-    def room(self, *, tagged: bool) -> int:  # noqa: ARG002 -- as the protocol has it
+    def room(self, *, kind: WorkerKind) -> int:  # noqa: ARG002 -- as the protocol has it
         """At any time."""
         return self.size
 
-    def serves(self, *, tagged: bool) -> bool:  # noqa: ARG002 -- as the protocol has it
+    def serves(self, *, kind: WorkerKind) -> bool:  # noqa: ARG002 -- as the protocol has it
         """Folders of every kind."""
         return True
 

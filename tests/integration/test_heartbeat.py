@@ -31,7 +31,7 @@ class Heard(ServiceManager):
         self._clock = clock
         self.said: list[tuple[float, str]] = []
 
-    def _tell(self, *lines: str) -> None:
+    def _notify(self, *lines: str) -> None:
         self.said.append((self._clock.monotonic_s(), lines[0]))
 
     def times(self, word: str) -> list[float]:

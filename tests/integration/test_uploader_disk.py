@@ -34,7 +34,7 @@ class FullReplies(ResponseCache):
 class FullInbox(ResponseCache):
     """No room where the supervisor looks."""
 
-    def pass_on(self, key: str, id_: str) -> None:
+    def link_to_inbox(self, key: str, id_: str) -> None:
         """Refuse."""
         raise OSError(errno.ENOSPC, "No space left on device", f"{key}{id_}")
 

@@ -25,7 +25,7 @@ class Given:
     def __init__(self) -> None:
         self.bodies: list[str] = []
 
-    def give(self, hook: Any) -> None:  # noqa: ANN401 -- a HookCommand
+    def enqueue(self, hook: Any) -> None:  # noqa: ANN401 -- a HookCommand
         """Remember what it shows."""
         self.bodies.append(hook.command[-1])
 

@@ -115,6 +115,7 @@ OWN: Final = "in a directory that it has just made for itself alone"
 
 ALONE: Final = {
     "offload/spool_files.py": PRIVATE,
+    "offload/cluster_route.py": PRIVATE,
     "offload/outbox.py": PRIVATE,
     "daemon/status_file.py": PRIVATE,
     "doctor/trial.py": OWN,

@@ -153,7 +153,7 @@ def test_a_folder_without_a_usable_name_is_named_by_its_number(
         ("[pools]\nworkers = 2", "FILE: [pools]: there is no such table; did you mean [pool]?"),
         (
             "[zzz]",
-            "there are [service], [pool], [model], [hosted], [webhooks], [page], [serve], [hooks], [[folder]], [folder.matte], [folder.hooks], ",
+            "there are [service], [pool], [model], [hosted], [cluster], [webhooks], [page], [serve], [hooks], [[folder]], [folder.matte], [folder.hooks], ",
         ),
         ("[hosted]\nbase = 1", 'FILE: [hosted] base: there is no such key; did you mean "base_url"?'),
         ("service = 3", "FILE: service: is a table; write [service], with one pair of brackets"),

@@ -345,6 +345,7 @@ def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
         "doubts",
         "second",
         "corrected",
+        "remote",
     }:
         less = {name: value for name, value in whole["report"].items() if name != key}
         with pytest.raises(wire.WireError):
