@@ -167,3 +167,17 @@ def test_with_local_only_no_gateway_is_started(bench: Bench, cluster: Cluster) -
     assert bench.call("run", "--config", config, "--once", "--local-only").returncode == 0
     assert sidecar(bench, "studio-out/a.png")["egress"] is None
     assert not (bench.root / "own-state/cluster").exists()
+
+
+def test_a_scheduler_whose_port_is_taken_says_so_in_a_sentence(bench: Bench, cluster: Cluster) -> None:
+    """The one that runs has said where it listens."""
+    assert f"port {cluster.scheduler_port}, with TLS" in cluster.log("scheduler")
+    certs = cluster.root / "certs"
+    second = bench.call(
+        *("cluster", "scheduler", "--host", "127.0.0.1", "--port", str(cluster.scheduler_port)),
+        *("--tls-ca-file", certs / "ca.pem"),
+        *("--tls-cert", certs / "scheduler.pem", "--tls-key", certs / "scheduler.key"),
+    )
+    assert second.returncode == 2
+    assert "cannot listen on 127.0.0.1" in second.stderr
+    assert "Traceback" not in second.stderr

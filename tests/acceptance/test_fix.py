@@ -46,8 +46,9 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     plain = digest(bench.output / "a.png")
-    beside = bench.call("fix", "a.jpg", "--keep", "9999,1", *bench.pair())
-    assert (beside.returncode, "lies outside of the picture" in beside.stderr) == (2, True)
+    for slip in ("9999,1", "10,10,9999,1"):
+        beside = bench.call("fix", "a.jpg", "--keep", slip, *bench.pair())
+        assert (beside.returncode, "lies outside of the picture" in beside.stderr) == (2, True)
     assert "when it starts" in fix(bench, "--remove", RIGHT_HALF, "--radius", "9")
     fix(bench, "--keep", "130,135")  # adds to what is drawn, though nothing of it is cut yet
     assert bench.once().returncode == 0

@@ -133,7 +133,21 @@ def scheduler(
     tls.check_files(tls_ca_file, tls_cert, tls_key)
     from cutoutd.cluster.scheduler import run  # noqa: PLC0415 -- it brings Dask
 
-    run(host=host, port=port, ca_file=tls_ca_file, cert=tls_cert, key=tls_key)
+    at = f"{host or 'all addresses'}, port {port}"
+    try:
+        run(
+            host=host,
+            port=port,
+            ca_file=tls_ca_file,
+            cert=tls_cert,
+            key=tls_key,
+            ready=lambda: print(f"The scheduler listens on {at}, with TLS.", flush=True),
+        )
+    except OSError as error:
+        raise UsageError(
+            f"the scheduler cannot listen on {at}: {error.strerror or error}",
+            advice="Choose another with --host or --port.",
+        ) from error
 
 
 def certs(

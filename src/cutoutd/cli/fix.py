@@ -133,21 +133,19 @@ def _radius(job: Job, asked: float | None) -> float:
 
 
 def _check_inside(job: Job, made: Iterable[Stroke]) -> None:
-    """Check that every stroke touches the picture.
+    """Check that every point is on the picture or reaches it: one that is far away is a slip, and its stroke would cross the picture.
 
     Raises:
-        UsageError: one does not.
+        UsageError: one is not.
     """
     result = JobResult.of(job)
     width, height = result.width, result.height
     if not width or not height:  # unknown: an earlier version cut it
         return
     for one in made:
-        if not any(
-            -one.radius <= x <= width + one.radius and -one.radius <= y <= height + one.radius
-            for x, y in one.points
-        ):
-            x, y = one.points[0]
+        for x, y in one.points:
+            if -one.radius <= x <= width + one.radius and -one.radius <= y <= height + one.radius:
+                continue
             raise UsageError(
                 f"--{one.kind} {x:g},{y:g} lies outside of the picture",
                 advice=f"It is {width} by {height} pixels, counted from its top left corner.",

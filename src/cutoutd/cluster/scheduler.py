@@ -13,28 +13,40 @@ from distributed import Scheduler
 from cutoutd.cluster import tls
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WORKER_TTL: Final = "30 s"
 """A machine that says nothing for so long is taken for gone; Dask's own five minutes are long for whoever waits."""
 
 
-def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path) -> None:
-    """Be the scheduler until a signal.
+def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Callable[[], None]) -> None:
+    """Run the scheduler until a signal ends it.
 
     Args:
-        host: to listen on; empty: all.
-        port: to listen on.
-        ca_file: whom it believes.
-        cert: what it shows.
-        key: of that.
+        host: address to listen on; empty: all.
+        port: port to listen on.
+        ca_file: certificate of the authority that signs its peers.
+        cert: its own certificate.
+        key: key of that certificate.
+        ready: called once it listens.
+
+    Raises:
+        OSError: it cannot listen there.
     """
     logging.getLogger("distributed").setLevel(logging.WARNING)
     with dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}):
-        asyncio.run(_run(host=host, port=port, ca_file=ca_file, cert=cert, key=key))
+        try:
+            asyncio.run(_run(host=host, port=port, ca_file=ca_file, cert=cert, key=key, ready=ready))
+        except RuntimeError as error:
+            if isinstance(error.__cause__, OSError):  # Dask's "failed to start"
+                raise error.__cause__ from error
+            raise
 
 
-async def _run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path) -> None:
+async def _run(
+    *, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Callable[[], None]
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -47,6 +59,7 @@ async def _run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path) ->
         dashboard=False,
         dashboard_address="127.0.0.1:0",  # else it answers in the clear on all addresses
     ) as scheduler:
+        ready()
         finished = asyncio.create_task(scheduler.finished())
         asked = asyncio.create_task(stopping.wait())
         await asyncio.wait([finished, asked], return_when=asyncio.FIRST_COMPLETED)

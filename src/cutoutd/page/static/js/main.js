@@ -44,6 +44,8 @@ async function showRoute() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
+  const wasAsked = !first; // also where the first view was left before it was whole
+  first = false;
   const where = route();
   const view = where.view in VIEWS ? where.view : "inbox";
   const place = el("div", { class: `view view-${view}` });
@@ -58,7 +60,7 @@ async function showRoute() {
     if (error.name === "AbortError" || signal.aborted) return;
     if (error.status !== 401) showTrouble(place, error, signal);
   }
-  if (!signal.aborted) arrive(place);
+  if (!signal.aborted && wasAsked) arrive(place);
 }
 
 /* Scripts of a former version ask for what is not there any more. What is not saved goes before: the frame has a button. */
@@ -71,14 +73,11 @@ function reloadOnce() {
 
 /* A view that was asked for has the focus on its heading, so that keyboard and screen reader begin there. */
 function arrive(place) {
-  if (!first) {
-    const heading = place.querySelector("h1");
-    heading?.setAttribute("tabindex", "-1");
-    heading?.focus({ preventScroll: true });
-    window.scrollTo(0, 0);
-    announce(document.title.replace(" · cutoutd", ""));
-  }
-  first = false;
+  const heading = place.querySelector("h1");
+  heading?.setAttribute("tabindex", "-1");
+  heading?.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+  announce(document.title.replace(" · cutoutd", ""));
 }
 
 function showTrouble(place, error, signal) {
