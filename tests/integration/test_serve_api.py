@@ -396,7 +396,7 @@ def test_more_uploads_than_are_taken_are_told_to_come_again(api: Serving) -> Non
         for connection in begun:
             connection.sendall(body[5:])
         for connection in begun:
-            assert connection.recv(12) == b"HTTP/1.1 202"
+            assert connection.recv(12) in (b"HTTP/1.1 202", b"HTTP/1.1 200")  # waiting, or done by now
 
 
 def test_fifty_at_once_are_all_cut(api: Serving) -> None:
