@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cluster.connection import Connection, LostSchedulerError
-from cutoutd.cluster.errand import Errand
 from cutoutd.cluster.gateway_status import GatewayStatus
+from cutoutd.cluster.request_job import RequestJob
 from cutoutd.exchange import cluster_box, messages
 from cutoutd.exchange.cluster_box import ClusterReply, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
@@ -81,7 +81,7 @@ class Gateway:
         self._parent = parent
         self._log = get()
         self._status = GatewayStatus(paths, settings.cluster.scheduler, layers)
-        self._errands: dict[str, asyncio.Task[None]] = {}
+        self._jobs: dict[str, asyncio.Task[None]] = {}
         self._requests: dict[str, ClusterRequest] = {}
         self._begun_s = time.monotonic()
         self._owners_due_s = self._asked_s = 0.0
@@ -145,7 +145,7 @@ class Gateway:
         while not self._is_over():
             connection.check()
             self._look()
-            waiting = [one for id_, one in self._requests.items() if id_ not in self._errands]
+            waiting = [one for id_, one in self._requests.items() if id_ not in self._jobs]
             now_s = time.monotonic()
             is_asked = bool(waiting) or not any(machine.slots for machine in self._machines)
             if is_asked and now_s >= self._asked_s + ASK_S:
@@ -153,12 +153,12 @@ class Gateway:
                 self._asked_s = time.monotonic()
             for request in waiting:
                 self._begin(connection, request)
-            self._status.connected(self._machines, in_flight=len(self._errands), waiting=self._unsent)
+            self._status.connected(self._machines, in_flight=len(self._jobs), waiting=self._unsent)
             await self._rest(BUSY_LOOK_S if self._requests else IDLE_LOOK_S)
 
     @property
     def _unsent(self) -> int:
-        return len(self._requests) - len(self._errands)
+        return len(self._requests) - len(self._jobs)
 
     def _look(self) -> None:
         """See which requests there are, and drop what nobody waits for."""
@@ -216,14 +216,14 @@ class Gateway:
         resource = connection.resource_for(request)
         fit = [one for one in self._machines if not one.why_not(resource, connection.versions, request.model)]
         window = min(self.settings.cluster.max_in_flight, sum(one.threads + 1 for one in fit))
-        if len(self._errands) >= window:
+        if len(self._jobs) >= window:
             if not fit:
                 self._status.unfit(self._why_none_fits(connection, request, resource))
             return
-        errand = Errand(self, connection, request, resource)
-        task = asyncio.create_task(errand.run())
-        self._errands[request.id] = task
-        task.add_done_callback(lambda _: self._errands.pop(request.id, None))
+        job = RequestJob(self, connection, request, resource)
+        task = asyncio.create_task(job.run())
+        self._jobs[request.id] = task
+        task.add_done_callback(lambda _: self._jobs.pop(request.id, None))
 
     def _why_none_fits(self, connection: Connection, request: ClusterRequest, resource: str) -> str:
         if not self._machines:
@@ -244,11 +244,11 @@ class Gateway:
 
     def _drop(self, id_: str) -> None:
         self._requests.pop(id_, None)
-        if (task := self._errands.pop(id_, None)) is not None:
+        if (task := self._jobs.pop(id_, None)) is not None:
             task.cancel()
 
     async def _drop_all(self) -> None:
-        tasks: list[Any] = list(self._errands.values())
+        tasks: list[Any] = list(self._jobs.values())
         for id_ in list(self._requests):
             self._drop(id_)
         await asyncio.gather(*tasks, return_exceptions=True)

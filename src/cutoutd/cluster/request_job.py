@@ -1,4 +1,4 @@
-"""One picture's way to a machine of the cluster and back.
+"""A job of the gateway: sends one request to a machine of the cluster and writes its reply.
 
 Each try has a key of its own: a failed one answers with its old error. A deadline of its own lies above that of the slot
 there: Dask may say of a task that it is being worked on for as long as one likes.
@@ -32,7 +32,7 @@ MAX_WORD: Final = 200
 MAX_WHY: Final = 1000
 
 
-class Errand:
+class RequestJob:
     """One request under way.
 
     Args:
