@@ -1,4 +1,4 @@
-"""Attempts from inside compromised processes: workers, uploader, its keeper, the page's processes, a hook; each also without any layer.
+"""Attempts from inside compromised processes: workers, those that speak to the network, the page's, a hook; each also without any layer.
 
 The attempts are those of the tests, `tests.integration.sandbox_attempts`. Workers are those of a running daemon, of an untagged
 and of a tagged folder, and one on the first Landlock version. For the keeper, the attempts that succeed are only counted: it is
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.integration.sandbox_expected import STILL_WORKS
+from tests.integration.test_cluster_sandbox import DONE_BY_GATEWAY, DONE_BY_PROXY
 from tests.integration.test_page_sandbox import DONE_BY_WEB
 from tests.integration.test_uploader_sandbox import ALLOWED
 
@@ -46,7 +47,12 @@ _BEHIND: Final = {
     f" os.execv(sys.executable, [sys.executable, '-m', '{_ATTEMPTS}', 'bare', sys.argv[1]])"
     for kind, confine in (("hook", "confine_supervisor"), ("page", "confine_page"))
 }
-_ALLOWED: Final = {"uploader": ALLOWED, "web": DONE_BY_WEB}
+_ALLOWED: Final = {
+    "uploader": ALLOWED,
+    "gateway": DONE_BY_GATEWAY,
+    "proxy": DONE_BY_PROXY,
+    "web": DONE_BY_WEB,
+}
 
 
 def probe(place: Path) -> tuple[Counter[str], list[str]]:
@@ -55,7 +61,7 @@ def probe(place: Path) -> tuple[Counter[str], list[str]]:
     wrong: list[str] = []
     bare = _outcomes(place / "bare", "bare")
     works = {name for name, how in bare.items() if how not in _REFUSED}
-    alone = ("worker over Landlock 1", "uploader", "keeper", "web", *_BEHIND)
+    alone = ("worker over Landlock 1", "uploader", "gateway", "proxy", "keeper", "web", *_BEHIND)
     for kind, told in (
         *confinement_inside.outcomes(place / "daemon"),
         *((kind, _outcomes(place / kind.replace(" ", "-"), kind)) for kind in alone),

@@ -25,14 +25,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cutoutd.cluster import certificates
+from cutoutd.cluster import run as cluster_run
 from cutoutd.errors import CutoutdError
+from cutoutd.pool.cluster_proxy import FILE_BYTES as PROXY_FILE_BYTES
 from cutoutd.sandbox import calls, capabilities, landlock, limits, seccomp
 from cutoutd.sandbox.confinement import (
+    confine_proxy,
     confine_supervisor,
     confine_uploader,
     confine_web,
     confine_worker,
 )
+from cutoutd.settings import loader
 from tests.integration.ways_out import (
     COMPAT,
     FLAGS,
@@ -78,6 +83,8 @@ from tests.integration.ways_out import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from cutoutd.settings.schema import Settings
 
 MEMORY_MB = 512
 FILE_BYTES = 1 << 30
@@ -320,7 +327,7 @@ def outcome(attempt: Callable[[], object]) -> str:
     return "done"
 
 
-def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911 -- a table of cases
+def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911, PLR0912 -- a table of cases
     """Put up what is to be tried; returns the layers' names."""
     modules = [Path(sysconfig.get_path("stdlib")), *(Path(one) for one in sys.path if Path(one).is_dir())]
     read = [directory / "input", directory / "gone", *modules]
@@ -339,6 +346,15 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911 
         case "web":
             limits.die_with_parent(os.getppid())
             return confine_web()
+        case "proxy":
+            # In its box only two directories are its own: here the staging directory is one of them.
+            (directory / "outbox").mkdir()
+            (directory / "inbox").symlink_to("staging")
+            limits.die_with_parent(os.getppid())
+            ours, _ = socket.socketpair()
+            return confine_proxy(box=directory, tasks=ours.fileno(), file_bytes=PROXY_FILE_BYTES)
+        case "gateway":
+            return cluster_run.confine(_tagged_for_cluster(directory), directory / "staging")
         case "worker over Landlock 1":
             # As on Linux 5.13: asking the kernel for less is all that it takes.
             landlock.abi = lambda: 1
@@ -355,6 +371,34 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911 
             return [str(restriction.abi), *restriction.missing] if restriction else []
         case _:
             return []
+
+
+def _tagged_for_cluster(directory: Path) -> Settings:
+    """Settings with a folder whose pictures may be cut by a cluster."""
+    certs = directory / "certs"
+    certificates.make(certs)
+    (directory / "in").mkdir()
+    config = directory / "cutoutd.toml"
+    config.write_text(
+        f"""
+[service]
+state_dir = "{directory}/state"
+[cluster]
+enabled = true
+scheduler = "tls://127.0.0.1:{os.environ["SERVICE_PORT"]}"
+tls_ca_file = "{certs}/ca.pem"
+tls_cert = "{certs}/coordinator.pem"
+tls_key = "{certs}/coordinator.key"
+worker_port = {os.environ["SERVICE_PORT"]}
+[[folder]]
+name = "tagged"
+input = "{directory}/in"
+output = "{directory}/out"
+route = "cluster"
+""",
+        encoding="utf-8",
+    )
+    return loader.load(config, {})
 
 
 def restrict_threaded(early: EarlyThread, directory: Path) -> dict[str, str]:

@@ -1,0 +1,102 @@
+"""The sandboxes of the cluster's two processes on the coordinator, against real attempts to leave them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.sandbox import survey
+from tests.integration.sandbox_expected import STILL_WORKS
+from tests.integration.test_sandbox import ATTEMPTS, ROOT, needs_landlock, needs_seccomp
+from tests.integration.test_uploader_sandbox import ALLOWED, REFUSALS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+
+DONE_BY_GATEWAY = ALLOWED | {"write more than any result has"}
+"""Calling out over IP, and files of its box; those have results of several pictures."""
+
+DONE_BY_PROXY = set(STILL_WORKS) | {
+    "write in staging",
+    "make a directory in staging",
+    "rename in staging",
+    "rename between directories of staging",
+    "remove from staging",
+    "open the result anew for reading",
+    "write to /dev/null",
+    "more memory",
+    "write more than any result has",
+}
+"""What a worker can do, and files in two directories of its box."""
+
+CONNECT = """
+import socket, sys
+from pathlib import Path
+from tests.integration.sandbox_attempts import confine
+confine("gateway", Path(sys.argv[1]))
+for port in sys.argv[2:]:
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), 5).close()
+        print("reached")
+    except PermissionError as error:
+        print(error.strerror)
+"""
+
+
+def _ground(directory: Path) -> Path:
+    for name in ("input", "staging", "outside"):
+        (directory / name).mkdir()
+    (directory / "input" / "photo.jpg").write_bytes(b"photo")
+    (directory / "outside" / "secret").write_bytes(b"secret")
+    return directory
+
+
+def _run(*arguments: str, port: int) -> str:
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "SERVICE_PORT": str(port)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@needs_landlock
+@needs_seccomp
+@pytest.mark.parametrize(
+    ("kind", "layers", "allowed"),
+    [("gateway", survey.UPLOADER, DONE_BY_GATEWAY), ("proxy", survey.PROXY, DONE_BY_PROXY)],
+)
+def test_all_that_is_not_needed_is_refused(
+    kind: str, layers: tuple[survey.Layer, ...], allowed: set[str], tmp_path: Path
+) -> None:
+    """A gateway calls out and sees its box alone; a proxy calls nobody."""
+    report: dict[str, Any] = json.loads(_run("-m", ATTEMPTS, kind, os.fspath(_ground(tmp_path)), port=8786))
+    assert survey.gaps_between(layers, report["layers"]) == ()
+    outcomes: dict[str, str] = report["outcomes"]
+    assert {name for name, outcome in outcomes.items() if outcome == "done"} == allowed
+    for name in ("unix", "packet", "vsock", "execve", "fork", "ptrace", "io_uring", "read outside"):
+        assert outcomes[name] in REFUSALS, name
+    if kind == "proxy":
+        assert {outcomes[name] for name in ("inet", "inet6", "netlink", "tcp bind")} <= REFUSALS
+
+
+@needs_landlock
+def test_a_gateway_connects_to_scheduler_and_workers_alone(tmp_path: Path) -> None:
+    """The kernel refuses every other port, to whomever it belongs."""
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [server.getsockname()[1] for server in (ours, other)]
+        said = _run("-c", CONNECT, os.fspath(_ground(tmp_path)), *map(str, ports), port=ports[0])
+    assert said.splitlines() == ["reached", "Permission denied"]
