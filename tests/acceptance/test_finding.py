@@ -26,7 +26,7 @@ def test_commands_without_options_find_the_running_daemon(bench: Bench, start: C
     assert bench.call("status").stderr == ""
     assert "girl-2.jpg" in bench.call("jobs").stdout
     assert bench.call("retry", "girl-2.jpg").stdout == "to-cut/girl-2.jpg is being cut again.\n"
-    bench.wait_for(lambda: "1 done today" in bench.call("status").stdout, "the cutout to be made again")
+    bench.wait_for(lambda: "1 cut today" in bench.call("status").stdout, "the cutout to be made again")
     assert bench.call("pause").stdout == "Paused: no new work starts until `cutoutd resume`.\n"
     assert bench.call("pause").stdout.startswith("It was paused already")
     assert bench.call("resume").stdout == "Work goes on.\n"

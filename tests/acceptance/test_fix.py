@@ -86,7 +86,8 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert bench.once().returncode == 0
     assert digest(bench.output / "a.png") == plain
     assert "correction" not in bench.sidecar("a.png.json")
-    assert "nothing is drawn" in bench.call("fix", "a.jpg", "--undo", *bench.pair()).stderr
+    by_its_cutout = bench.output / "a.png"
+    assert "nothing is drawn" in bench.call("fix", by_its_cutout, "--undo", *bench.pair()).stderr
 
 
 def test_a_picture_that_was_replaced_is_cut_without_what_was_drawn_and_says_so(bench: Bench) -> None:

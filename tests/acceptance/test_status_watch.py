@@ -48,7 +48,7 @@ def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: st
     while time.monotonic() < end and (shown_s is None or time.monotonic() < shown_s + seconds):
         if select.select([ours], [], [], 0.1)[0]:
             said += os.read(ours, 65536)
-        if shown_s is None and b"done today" in said:
+        if shown_s is None and b"cut today" in said:
             shown_s = time.monotonic()
     process.send_signal(signal.SIGINT)
     while select.select([ours], [], [], 5)[0]:
@@ -73,7 +73,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def test_a_person_can_watch_on_a_narrow_terminal_and_without_colours(cut: Bench) -> None:
     """It is drawn anew in place, wrapped to the width, and leaves the screen as it was."""
     said = on_terminal(cut, columns=38, seconds=1.2)
-    assert said.count("done today") >= 2
+    assert said.count("cut today") >= 2
     assert "\x1b[?1049h" in said
     assert "\x1b[?1049l" in said
     assert "\x1b[?25h" in said  # the cursor is back
@@ -85,7 +85,7 @@ def test_a_person_can_watch_on_a_narrow_terminal_and_without_colours(cut: Bench)
 
 def test_a_pipe_gets_plain_text_or_a_line_of_json_at_each_look(cut: Bench) -> None:
     """And whoever has read enough ends it without a word."""
-    for words, check in (([], "done today"), (["--json"], '"schema"')):
+    for words, check in (([], "cut today"), (["--json"], '"schema"')):
         process = subprocess.Popen(
             cut.command("status", *cut.pair(), "--watch", "--every", "0.5", *words),
             env=cut.environment,

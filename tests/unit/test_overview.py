@@ -96,7 +96,7 @@ def test_published_cutouts_that_may_well_be_wrong_are_counted(room: Room) -> Non
 
 
 def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
-    """Watching, waiting, done today, failed, in review, the time a picture takes, the last one, the room."""
+    """Watching, waiting, cut today, failed, in review, the time a picture takes, the last one, the room."""
     for number, seconds in enumerate((1.0, 9.0, 2.0)):
         room.job(f"{number}.jpg", outputs=[f"/out/{number}.png"], seconds=seconds)
     room.job("bad.jpg", JobState.FAILED)
@@ -106,7 +106,7 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     said = text(room.look())
     for part in (
         "cutoutd is running (process",
-        "1 waiting, 0 in work, 4 arriving, 4 done today, 1 to review, 1 failed",
+        "1 waiting, 0 in work, 4 arriving, 4 cut today, 1 to review, 1 failed",
         "2.5 s a picture",
         "5.0 GiB free",
         "  watching",
@@ -200,7 +200,7 @@ def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) 
     assert not down.running
     assert "is not running" in text(down)
     assert "watching" not in text(down)
-    assert "1 done today" in text(down)
+    assert "1 cut today" in text(down)
 
 
 def test_today_begins_at_midnight_here(room: Room) -> None:

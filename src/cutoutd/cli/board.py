@@ -216,7 +216,7 @@ def _counts(folder: FolderView) -> Line:
         (folder.waiting - folder.resting, "waiting", ""),
         (folder.at_work, "in work", ""),
         (folder.settling, "arriving", ""),
-        (folder.done_today, "done today", ""),
+        (folder.done_today, "cut today", ""),
         (folder.review, "to review", _DOUBT if folder.review else ""),
         (folder.failed, "failed", _BAD if folder.failed else ""),
     ]

@@ -91,7 +91,10 @@ def fix(  # noqa: PLR0913 -- the command's options
     standing = corrections.expected(job, commands.fixes(job.id))
     if undo or clear:
         if standing is None or (clear and not standing.strokes):
-            raise UsageError("nothing is drawn over this cutout")
+            raise UsageError(
+                "nothing is drawn over this cutout",
+                advice="Draw with --keep or --remove; --undo takes that back.",
+            )
         request = FixRequest(job=job.id, action=FixAction.UNDO if undo else FixAction.CLEAR)
     else:
         before = () if standing is None else standing.strokes

@@ -41,8 +41,8 @@ def find_jobs(
 ) -> list[Job]:
     """Return the jobs that words name, in their order, without duplicates.
 
-    A name is a path as `cutoutd jobs` shows it, with or without its folder, a path on this machine, or the bare name of a
-    picture or a cutout, with or without its extension.
+    A name is a path as `cutoutd jobs` shows it, with or without its folder, a path of a picture or a cutout on this machine,
+    or the bare name of a picture or a cutout, with or without its extension.
 
     Args:
         words: numbers and names.
@@ -111,8 +111,12 @@ def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
         root = inputs.get(job.folder)
         return root is not None and absolute == f"{root}/{job.path}"
 
+    def result_on_disk(job: Job) -> bool:
+        return absolute in JobResult.of(job).outputs
+
     yield at_path
     yield on_disk
+    yield result_on_disk
     yield lambda job: job.path.rpartition("/")[2] == word
     yield lambda job: plain in (_plain(job.path), _plain(job.path.rpartition("/")[2]))
     yield lambda job: any(_plain(one.rpartition("/")[2]) == plain for one in JobResult.of(job).outputs)

@@ -97,7 +97,10 @@ def uninstall(*, system: SystemOption = False) -> None:
     kind = machine.kind()
     scope = Scope.SYSTEM if system else Scope.USER
     if kind is InitSystem.OTHER:
-        raise UsageError("there is neither systemd nor launchd here, so nothing is installed")
+        raise UsageError(
+            "there is neither systemd nor launchd here, so nothing is installed",
+            advice="Stop what starts `cutoutd run` here.",
+        )
     _check_privileges(scope)
     where = installation.place(kind, scope, os.environ)
     for name in (SERVE, PAGE, UPLOADER) if kind is InitSystem.SYSTEMD else (PAGE,):

@@ -183,7 +183,7 @@ def _counted(folder: str, kinds: Mapping[JobGroup, int]) -> dict[str, int]:
 
 
 def _paced(folder: str, store: Store | None, kinds: Mapping[JobGroup, int], now_us: int) -> dict[str, Any]:
-    """Return the number done today, the rate, and the remaining time at that rate."""
+    """Return the number cut today, the rate, and the remaining time at that rate."""
     if store is None:
         return {"done_today": 0, "per_minute": 0.0, "eta_s": None}
     reader = Reader(store)
