@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from cutoutd.journal.journal import Journal
 
 PORTION: Final = 200
-"""The most decisions about cutouts that are written in one transaction."""
+"""The most decisions about cutouts, or submissions, that are written in one transaction."""
 
 AT_ONCE_S: Final = 0.1
 """How long commands are carried out before the main loop goes on; the rest follows in its next turn."""
 
-_DECISIONS: Final = frozenset({Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT})
+_TOGETHER: Final = frozenset({Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT, Verb.SUBMIT})
+"""Verbs of commands that come in great numbers, and share transactions."""
 
 _CHANGED: Final = "its cutout was replaced since the decision; look at it again"
 
@@ -83,8 +84,8 @@ class CommandHandler:
                 return
         end_s = time.monotonic() + AT_ONCE_S
         while commands := self._journal.commands.pending(after=self._after, limit=PORTION):
-            for is_decision, some in groupby(commands, lambda one: one.verb in _DECISIONS):
-                self._handle_all(list(some), at_once=is_decision)
+            for is_together, some in groupby(commands, lambda one: one.verb in _TOGETHER):
+                self._handle_all(list(some), at_once=is_together)
             if time.monotonic() >= end_s:
                 return
         self._after = 0
@@ -93,7 +94,7 @@ class CommandHandler:
             self._data_version = self._pass_version
 
     def _handle_all(self, commands: Sequence[Command], *, at_once: bool) -> None:
-        """Handle some commands; decisions share one transaction, which a crash leaves whole or undone."""
+        """Handle some commands; at once: in one transaction, which a crash leaves whole or undone."""
         with self._journal.store.transaction() if at_once else nullcontext():
             is_any_left = False
             for command in commands:

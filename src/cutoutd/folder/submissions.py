@@ -136,7 +136,7 @@ class SubmissionIntake:
         job = self._sources.accept_submitted(self._folder, version, submission)
         if job is None:
             return None
-        self._log.info("submission.accepted", job=job, path=path)
+        self._log.debug("submission.accepted", job=job, path=path)
         return path
 
     def _renamed_before(self, submission: Submission) -> str | None:

@@ -8,16 +8,19 @@ thread renames and accepts it (`cutoutd.folder.submissions`). This module must n
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cutoutd.job_options import JobOptions, JobOptionsError
+from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection
 
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
@@ -66,6 +69,18 @@ class Submission:
         return self.job is not None or self.refused is not None
 
 
+class SubmissionState(NamedTuple):
+    """What became of a request.
+
+    Attributes:
+        is_refused: whether it was refused.
+        job: the state of its job; None: it is not accepted.
+    """
+
+    is_refused: bool
+    job: JobState | None
+
+
 class Submissions:
     """The submissions in the journal."""
 
@@ -110,6 +125,19 @@ class Submissions:
         """Return a request by its key; None if there is none, or it was forgotten."""
         row = self._store.row(SQL.submission, key=key)
         return None if row is None else _submission(row)
+
+    def states(self, keys: Collection[str]) -> dict[str, SubmissionState]:
+        """Return the states of many requests, by key, in one statement; unknown keys are left out."""
+        rows = self._store.rows(SQL.submission_states, keys=json.dumps(list(keys)))
+        return {
+            row["key"]: SubmissionState(bool(row["is_refused"]), row["state"] and JobState(row["state"]))
+            for row in rows
+        }
+
+    def of_keys(self, keys: Collection[str]) -> dict[str, Submission]:
+        """Return many requests by their keys; unknown keys are left out."""
+        rows = self._store.rows(SQL.submissions, keys=json.dumps(list(keys)))
+        return {row["key"]: _submission(row) for row in rows}
 
     def pending(self, folder: str, limit: int = AT_ONCE) -> list[Submission]:
         """Return the open requests of a folder, the oldest first."""

@@ -10,6 +10,14 @@ VALUES (:key, :folder, :spool, :name, :options, :digest, :now_us)
 -- name: submission
 SELECT * FROM submission WHERE key = :key
 
+-- name: submission_states
+SELECT submission.key, submission.refused IS NOT NULL AS is_refused, job.state FROM json_each(:keys) AS asked
+CROSS JOIN submission ON submission.key = asked.value
+LEFT JOIN job ON job.id = submission.job
+
+-- name: submissions
+SELECT submission.* FROM json_each(:keys) AS asked CROSS JOIN submission ON submission.key = asked.value
+
 -- name: pending_submissions
 SELECT * FROM submission WHERE folder = :folder AND {pending} ORDER BY posted_us, key LIMIT :limit
 

@@ -79,6 +79,18 @@ def described(backend: ServeBackend, key: ApiKey, number: str) -> dict[str, Any]
     return {**of(number, submission, job, outputs), "running": running(backend.state_dir) is not None}
 
 
+def state_of(job: JobState | None, *, is_refused: bool) -> str:
+    """Return the state that a program is told.
+
+    Args:
+        job: state of the job's row; None: the daemon has not taken it.
+        is_refused: the daemon has refused it.
+    """
+    if job is not None:
+        return str(job.value)
+    return REFUSED if is_refused else ACCEPTED
+
+
 def of(number: str, submission: Submission, job: Job | None, outputs: list[ListedOutput]) -> dict[str, Any]:
     """Return a job as a JSON object."""
     common = {
@@ -87,16 +99,16 @@ def of(number: str, submission: Submission, job: Job | None, outputs: list[Liste
         "name": to_valid_utf8(submission.name),
         "accepted_at": rfc3339(submission.posted_us),
     }
+    is_refused = submission.refused is not None
+    state = state_of(None if job is None else job.state, is_refused=is_refused)
     if job is None:
-        is_refused = submission.refused is not None
-        state = REFUSED if is_refused else ACCEPTED
         why = to_valid_utf8(submission.refused or "")
         return {**common, "state": state, "over": is_refused, "why": why, "outputs": []}
     result, failure = JobResult.of(job), failure_in(job)
     return {
         **common,
         "path": to_valid_utf8(job.path),
-        "state": str(job.state.value),
+        "state": state,
         "over": job.state not in RESUMED,
         "why": to_valid_utf8(failure.cause if failure is not None else result.why),
         "advice": to_valid_utf8(failure.advice) if failure is not None else "",

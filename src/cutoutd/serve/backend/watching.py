@@ -1,7 +1,8 @@
 """Sends state changes of jobs to the web process: watched jobs are looked up when the journal has changed.
 
-Jobs that a request waits for are looked at each time; those that were only handed in, some at a time, so that ten thousand
-of them cost no more than a few.
+Jobs that a request waits for are looked up each time; those that were only handed in, some at a time. One statement finds the
+states of all that are due, and only jobs whose state has changed are read whole. The longer a lookup takes, the longer is the
+pause after it, so that ten thousand watched jobs take no more of a core than a few.
 """
 
 from __future__ import annotations
@@ -16,25 +17,28 @@ from cutoutd import logs
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.submissions import Submissions
-from cutoutd.serve.backend.jobs import described, of, submission_key
+from cutoutd.serve.backend.jobs import described, of, state_of, submission_key
 from cutoutd.serve.backend.state import allowed
 from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from cutoutd.journal.store import Store
     from cutoutd.serve.backend.state import Method, ServeBackend
     from cutoutd.webserver.backend.method import Parameters
 
 SOON_S: Final = 0.02
-"""Between two looks while a request waits."""
+"""Between two lookups while a request waits."""
 
 LATER_S: Final = 0.25
-AT_ONCE: Final = 50
-"""Jobs that nobody waits for are looked at, at a time."""
+AT_ONCE: Final = 200
+"""Jobs that nobody waits for are looked up, at a time."""
+
+SHARE: Final = 0.1
+"""Of a core, for lookups."""
 
 MOST: Final = 20_000
 WAITED_S: Final = 330.0
@@ -57,13 +61,15 @@ class JobWatch:
 
 
 class Watches:
-    """All watched jobs, least recently looked up first."""
+    """All watched jobs."""
 
     def __init__(self, backend: ServeBackend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
-        self._watched: OrderedDict[str, JobWatch] = OrderedDict()
+        self._waited: dict[str, JobWatch] = {}
+        self._others: OrderedDict[str, JobWatch] = OrderedDict()  # least recently looked up first
         self._is_any = threading.Event()
+        self._is_waited = threading.Event()
         self._version = -1
         self._store: Store | None = None
         self._is_round_due = False
@@ -71,22 +77,33 @@ class Watches:
     def add(self, key: str, number: str, *, waits: bool = False) -> None:
         """Watch a job until it is over."""
         with self._lock:
-            watch = self._watched.setdefault(number, JobWatch(key=key))
+            watch = self._waited.get(number) or self._others.get(number) or JobWatch(key=key)
             if waits:
+                self._others.pop(number, None)
                 watch.waited_s = self._backend.clock.monotonic_s() + WAITED_S
-                self._watched.move_to_end(number, last=False)
-            while len(self._watched) > MOST:
-                self._watched.popitem(last=False)
+                self._waited[number] = watch
+                self._is_waited.set()
+            elif number not in self._waited:
+                self._others[number] = watch
+            while len(self._waited) + len(self._others) > MOST:
+                if self._others:
+                    self._others.popitem(last=False)
+                else:
+                    del self._waited[next(iter(self._waited))]
             self._version = -1
         self._is_any.set()
 
-    def wait_for_any(self) -> float:
-        """Wait until there is a watched job; return the seconds until the next lookup."""
+    def wait(self, cost_s: float) -> None:
+        """Wait until the next lookup is due.
+
+        Args:
+            cost_s: CPU time of the last one, in seconds.
+        """
         self._is_any.wait()
-        now_s = self._backend.clock.monotonic_s()
-        with self._lock:
-            is_waited = any(one.waited_s > now_s for one in self._watched.values())
-        return SOON_S if is_waited else LATER_S
+        pause_s = cost_s / SHARE
+        if not self._is_waited.is_set():
+            self._is_waited.wait(max(0.0, LATER_S - SOON_S - pause_s))
+        time.sleep(max(SOON_S, pause_s))
 
     def look(self) -> None:
         """Send the changes.
@@ -102,52 +119,82 @@ class Watches:
             with self._lock:
                 is_same = store is self._store and version == self._version
                 self._store, self._version = store, version
-                numbers = self._due(everything=not is_same)
-            for number, watch in numbers:
-                self._look_at(store, number, watch)
+                due = self._due(everything=not is_same)
+            if due:
+                self._look_up(store, due)
 
-    def _due(self, *, everything: bool) -> list[tuple[str, JobWatch]]:
+    def _due(self, *, everything: bool) -> dict[str, JobWatch]:
         """Return the jobs to look up now: those with waiting requests if the journal has changed, and some of the others."""
         now_s = self._backend.clock.monotonic_s()
-        waited = [(number, one) for number, one in self._watched.items() if one.waited_s > now_s]
-        others: list[tuple[str, JobWatch]] = []
+        for number in [number for number, one in self._waited.items() if one.waited_s <= now_s]:
+            self._others[number] = self._waited.pop(number)
+        if not self._waited:
+            self._is_waited.clear()
+        due = dict(self._waited) if everything else {}
         if everything or self._is_round_due:
-            rest = (one for one in self._watched.items() if one[1].waited_s <= now_s)
-            others = [one for _, one in zip(range(AT_ONCE), rest, strict=False)]
-            for number, _ in others:
-                self._watched.move_to_end(number)
-            self._is_round_due = len(others) == AT_ONCE
-        return [*(waited if everything else []), *others]
+            some = [one for one, _ in zip(self._others, range(AT_ONCE), strict=False)]
+            for number in some:
+                self._others.move_to_end(number)
+                due[number] = self._others[number]
+            self._is_round_due = len(some) == AT_ONCE
+        return due
 
-    def _look_at(self, store: Store, number: str, watch: JobWatch) -> None:
-        submission = Submissions(store, self._backend.clock).find(submission_key(watch.key, number))
-        if submission is None:  # not handed in yet, or forgotten
-            if watch.state:
-                self._forget(number)
-            return
+    def _look_up(self, store: Store, due: Mapping[str, JobWatch]) -> None:
+        submissions = Submissions(store, self._backend.clock)
+        keys = {number: submission_key(watch.key, number) for number, watch in due.items()}
+        found = submissions.states(keys.values())
+        changed: dict[str, JobWatch] = {}
+        for number, watch in due.items():
+            state = found.get(keys[number])
+            if state is None:  # not handed in yet, or forgotten
+                if watch.state:
+                    self._forget(number)
+            elif state_of(state.job, is_refused=state.is_refused) != watch.state:
+                changed[number] = watch
+        if changed:
+            self._send(store, {number: keys[number] for number in changed}, changed)
+
+    def _send(self, store: Store, keys: Mapping[str, str], changed: Mapping[str, JobWatch]) -> None:
+        """Send what has become of some jobs.
+
+        Args:
+            store: the journal.
+            keys: keys of their submissions, by their numbers.
+            changed: the jobs, by their numbers.
+        """
+        found = Submissions(store, self._backend.clock).of_keys(keys.values())
         listing = Listing(store)
-        job = None if submission.job is None else next(iter(listing.jobs([submission.job])), None)
-        outputs = [] if job is None else listing.outputs([job.id]).get(job.id, [])
-        data = of(number, submission, job, outputs)
-        if data["state"] != watch.state:
-            watch.state = str(data["state"])
-            told = {"key": watch.key, "job": data, "revoked": not self._is_good(watch.key)}
-            self._backend.tell("job", told)
-        if data["over"]:
-            self._forget(number)
+        rows = {
+            one.id: one for one in listing.jobs([one.job for one in found.values() if one.job is not None])
+        }
+        outputs = listing.outputs(rows)
+        valid = self._valid_keys()
+        for number, watch in changed.items():
+            if (submission := found.get(keys[number])) is None:
+                continue
+            job = None if submission.job is None else rows.get(submission.job)
+            data = of(number, submission, job, [] if job is None else outputs.get(job.id, []))
+            if data["state"] != watch.state:
+                watch.state = str(data["state"])
+                self._backend.tell("job", {"key": watch.key, "job": data, "revoked": watch.key not in valid})
+            if data["over"]:
+                self._forget(number)
 
-    def _is_good(self, key: str) -> bool:
-        """Whether a key is valid; events are withheld from a key that cannot be looked up."""
+    def _valid_keys(self) -> Collection[str]:
+        """Return the ids of the valid keys; none if they cannot be read, since events are withheld from a key then."""
         try:
-            return any(one.id == key for one in self._backend.keys.all())
+            return {one.id for one in self._backend.keys.all()}
         except StorageError:
-            return False
+            return ()
 
     def _forget(self, number: str) -> None:
         with self._lock:
-            self._watched.pop(number, None)
-            if not self._watched:
-                self._is_any.clear()
+            self._waited.pop(number, None)
+            self._others.pop(number, None)
+            if not self._waited:
+                self._is_waited.clear()
+                if not self._others:
+                    self._is_any.clear()
 
 
 def watches(backend: ServeBackend) -> Watches:
@@ -162,9 +209,10 @@ def start(backend: ServeBackend) -> None:
 
 
 def _run(backend: ServeBackend) -> None:
-    told = ""
+    told, cost_s = "", 0.0
     while True:
-        pause_s = watches(backend).wait_for_any()
+        watches(backend).wait(cost_s)
+        begun_s = time.thread_time()
         try:
             watches(backend).look()
             told = ""
@@ -173,7 +221,7 @@ def _run(backend: ServeBackend) -> None:
             if str(error) != told:
                 told = str(error)
                 logs.get().warning("serve.no_news", why=told)
-        time.sleep(pause_s)
+        cost_s = time.thread_time() - begun_s
 
 
 def _watch(backend: ServeBackend, params: Parameters) -> Reply:

@@ -288,7 +288,7 @@ class ServedPictures:
             while not job["over"] and (left_s := end_s - loop.time()) > 0:
                 await asyncio.wait([told], timeout=min(left_s, LOOK_S))
                 job = await self.job(key, number)
-                if told.done() and not job["over"]:  # another state, and not the last
+                if told.done() and not job["over"]:  # it is cut again
                     waiting.discard(told)
                     told = loop.create_future()
                     waiting.add(told)
@@ -299,15 +299,19 @@ class ServedPictures:
                 self._waiting.pop(number, None)
 
     def told(self, job: Job) -> None:
-        """A job has changed."""
-        for one in self._waiting.get(str(job["id"]), ()):
-            if not one.done():
-                one.set_result(None)
+        """A job has changed; requests that wait for it ask once it is over."""
+        if job["over"]:
+            self._wake(str(job["id"]))
 
     def close(self) -> None:
         """Fail all waiting requests at once, after the end of the backend."""
         for number in list(self._waiting):
-            self.told({"id": number})
+            self._wake(number)
+
+    def _wake(self, number: str) -> None:
+        for one in self._waiting.get(number, ()):
+            if not one.done():
+                one.set_result(None)
 
     async def open_output(self, key: str, number: str, output: int) -> Output:
         """Open a result of a job.
