@@ -1,0 +1,161 @@
+"""Changes of jobs reach the requests that wait for them, at a cost that does not grow with how many wait."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from cutoutd.clock import Clock
+from cutoutd.database import Database
+from cutoutd.job_options import JobOptions
+from cutoutd.jobs import Version
+from cutoutd.journal.sources import Sources
+from cutoutd.journal.store import Store
+from cutoutd.journal.submissions import Submission, Submissions
+from cutoutd.serve.backend import watching
+from cutoutd.serve.backend.jobs import submission_key
+from cutoutd.serve.backend.state import ServeBackend
+from cutoutd.serve.backend.watching import Watches
+from cutoutd.serve.keys import KeyFile
+from cutoutd.serve.web.pictures import ServedPictures
+from cutoutd.webserver.web.backend_channel import Answer, BackendChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cutoutd.serve.backend.configuration import CurrentSettings
+
+KEY = "program"
+
+
+class WatchedJournal:
+    """A journal that the daemon writes, and what is told of the jobs in it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.daemon = Store(state_dir / "journal.sqlite", create=True)
+        self.store = Store(state_dir / "journal.sqlite")
+        self.told: list[tuple[str, str]] = []
+        backend = ServeBackend(
+            configuration=cast("CurrentSettings", None),  # nothing here asks for settings
+            state_dir=state_dir,
+            open_store=lambda: self.store,
+            clock=Clock(),
+            keys=KeyFile(state_dir),
+            tell=self._tell,
+        )
+        self.watches = Watches(backend)
+
+    def _tell(self, _: str, data: Mapping[str, Any]) -> None:
+        self.told.append((data["job"]["id"], data["job"]["state"]))
+
+    def hand_in(self, count: int, *, waits: bool) -> list[str]:
+        """Hand pictures in, and watch them."""
+        numbers = [f"{number:032x}" for number in range(count)]
+        with self.daemon.transaction():
+            for number in numbers:
+                self._submissions.post(self._submission(number))
+        for number in numbers:
+            self.watches.add(KEY, number, waits=waits)
+        return numbers
+
+    def take(self, number: str) -> None:
+        """Accept a picture, as the daemon does."""
+        version = Version(path=f"{number}.jpg", size=1, mtime_ns=1)
+        Sources(self.daemon, Clock()).accept_submitted("shop", version, self._submission(number))
+
+    @property
+    def _submissions(self) -> Submissions:
+        return Submissions(self.daemon, Clock())
+
+    @staticmethod
+    def _submission(number: str) -> Submission:
+        key = submission_key(KEY, number)
+        return Submission(key=key, folder="shop", spool=number, name="a.jpg", options=JobOptions())
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> WatchedJournal:
+    """One of this test's own."""
+    return WatchedJournal(tmp_path)
+
+
+def test_a_change_costs_few_statements_however_many_requests_wait(
+    watched: WatchedJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is told alone."""
+    numbers = watched.hand_in(60, waits=True)
+    watched.watches.look()
+    assert watched.told == [(number, "accepted") for number in numbers]
+    watched.told.clear()
+    watched.take(numbers[7])
+    asked: list[str] = []
+    rows = Database.rows
+
+    def counted(self: Database, sql: str, *args: Any, **named: Any) -> Any:  # noqa: ANN401 -- as of Database
+        asked.append(sql)
+        return rows(self, sql, *args, **named)
+
+    monkeypatch.setattr(Database, "rows", counted)
+    watched.watches.look()
+    assert watched.told == [(numbers[7], "queued")]
+    assert len(asked) <= 5, asked
+
+
+def test_jobs_that_nobody_waits_for_are_looked_up_some_at_a_time(watched: WatchedJournal) -> None:
+    """All of them in the end, also when the journal does not change any more."""
+    numbers = watched.hand_in(2 * watching.AT_ONCE + 50, waits=False)
+    so_far = []
+    for _ in range(3):
+        watched.watches.look()
+        so_far.append(len(watched.told))
+    assert so_far == [watching.AT_ONCE, 2 * watching.AT_ONCE, len(numbers)]
+
+
+def test_the_pause_grows_with_the_cost_of_a_lookup(watched: WatchedJournal) -> None:
+    """With a request that waits it is short otherwise."""
+    watched.hand_in(1, waits=True)
+    begun_s = time.monotonic()
+    watched.watches.wait(0.03)
+    assert time.monotonic() - begun_s >= 0.03 / watching.SHARE
+
+
+class FakeChannel:
+    """Answers what a job's state is."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.job = {"id": "1", "state": "accepted", "over": False}
+        self.is_asked = asyncio.Event()
+
+    async def ask(self, method: str, *_: object) -> Answer:
+        """As the backend does."""
+        self.asked.append(method)
+        self.is_asked.set()
+        body = json.dumps(self.job).encode()
+        return Answer(status=200, body=body, media_type="application/json", immutable=False, named={})
+
+
+def test_a_request_that_waits_asks_once_when_its_job_is_over() -> None:
+    """Not at each state on the way."""
+
+    async def run() -> list[str]:
+        channel = FakeChannel()
+        pictures = ServedPictures(cast("BackendChannel", channel))
+        waiting = asyncio.create_task(pictures.wait("key", dict(channel.job), 60))
+        await channel.is_asked.wait()
+        for state in ("queued", "working", "publishing"):
+            channel.job = {**channel.job, "state": state}
+            pictures.told(channel.job)
+            for _ in range(10):  # turns of the loop
+                await asyncio.sleep(0)
+        channel.job = {**channel.job, "state": "done", "over": True}
+        pictures.told(channel.job)
+        assert (await waiting)["state"] == "done"
+        return channel.asked
+
+    assert asyncio.run(run()) == ["watch", "job"]
