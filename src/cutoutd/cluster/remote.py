@@ -10,7 +10,7 @@ import platform
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cluster import fingerprint, packing
-from cutoutd.cluster.slot_host import DiedError, SlotsFailError, TooLargeError
+from cutoutd.cluster.slot_host import DiedError, SlotsFailError, TooLargeError, WithdrawnError
 from cutoutd.pool import wire
 
 if TYPE_CHECKING:
@@ -46,12 +46,14 @@ def cut(data: bytes) -> bytes:
     try:
         task = wire.decode_task(line)
         report, results = _HOSTS[0].carry_out(
-            task, picture, backgrounds, max_result_bytes=int(limits["max_result_bytes"])
+            task, picture, backgrounds, max_result_bytes=int(limits["max_result_bytes"]), key=_own_key()
         )
         said |= {"kind": "report"}
         parts = [wire.encode_report(task.job, report), *results]
     except DiedError as error:
         said |= {"kind": "lost", "why": str(error)}
+    except WithdrawnError:
+        said |= {"why": "nobody waits for it"}
     except TooLargeError as error:
         said |= {"permanent": True, "why": f"{error}, more than [cluster] max_result_mb allows"}
     except SlotsFailError as error:
@@ -59,6 +61,22 @@ def cut(data: bytes) -> bytes:
     except OSError as error:
         said |= {"why": f"the machine's disk refuses: {error.strerror}"}
     return _packed(said, parts)
+
+
+def withdraw(key: str) -> None:
+    """Nobody waits for the picture of this key of Dask's any more."""
+    for host in _HOSTS:
+        host.withdraw(key)
+
+
+def _own_key() -> str:
+    """The key of the task of Dask's that this thread carries out; empty outside of one."""
+    from distributed import get_worker  # noqa: PLC0415 -- the gateway knows this module by name alone
+
+    try:
+        return str(get_worker().get_current_task())
+    except (ValueError, KeyError):
+        return ""
 
 
 def _who() -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _TURN_S: Final = 0.5
 _RATE_S: Final = 60.0
+_REMEMBERED: Final = 1000
 READY_S: Final = 120.0
 """So long the first slot may take to be ready."""
 
@@ -51,12 +52,23 @@ class DiedError(Exception):
     """The slot died over the picture."""
 
 
+class WithdrawnError(Exception):
+    """Nobody waits for the picture any more."""
+
+
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Order:
-    """A task that somebody waits for."""
+    """A task that somebody waits for.
+
+    Attributes:
+        key: by which it can be withdrawn; empty: it cannot.
+        is_withdrawn: nobody waits for it any more.
+    """
 
     task: Task
     files: Files
+    key: str = ""
+    is_withdrawn: bool = False
     done: threading.Event = field(default_factory=threading.Event)
     event: PoolEvent | None = None
 
@@ -77,6 +89,8 @@ class SlotHost:
         self._lock = threading.Lock()
         self._waiting: deque[_Order] = deque()
         self._at_work: dict[int, _Order] = {}
+        # One may be withdrawn before its thread has come as far as to hand it in.
+        self._withdrawn: deque[str] = deque(maxlen=_REMEMBERED)
         self._numbers = 0
         self._pool: LocalPool | None = None
         self._is_ready = threading.Event()
@@ -91,6 +105,16 @@ class SlotHost:
     def facts(self) -> WorkerFacts | None:
         """What the slots say of themselves; None until the first is ready."""
         return self._pool.facts if self._pool is not None else None
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that no slot has yet."""
+        return len(self._waiting)
+
+    @property
+    def at_work(self) -> int:
+        """Pictures that slots have."""
+        return len(self._at_work)
 
     @property
     def per_minute(self) -> int:
@@ -111,7 +135,13 @@ class SlotHost:
         return facts
 
     def carry_out(
-        self, task: Task, picture: bytes, backgrounds: Sequence[bytes], *, max_result_bytes: int
+        self,
+        task: Task,
+        picture: bytes,
+        backgrounds: Sequence[bytes],
+        *,
+        max_result_bytes: int,
+        key: str = "",
     ) -> tuple[Report, list[bytes]]:
         """Have a slot carry out a task, and wait for it; from any thread.
 
@@ -120,12 +150,14 @@ class SlotHost:
             picture: the picture's file.
             backgrounds: background pictures' files, in the recipe's order.
             max_result_bytes: of all results together.
+            key: by which `withdraw` knows it; empty: it is not to be withdrawn.
 
         Returns:
             The report, and the results in its order.
 
         Raises:
             DiedError: the slot died over it.
+            WithdrawnError: `withdraw` was called with its key.
             TooLargeError: the results are larger than that.
             SlotsFailError: no slot can work.
             OSError: the disk refuses.
@@ -157,13 +189,24 @@ class SlotHost:
                 tagged=False,
                 cluster=None,
             )
-            event = self._done(_Order(task=here, files=files))
+            event = self._done(_Order(task=here, files=files, key=key))
             if isinstance(event, Lost):
                 why = "it took longer than job_timeout_s allows" if event.timed_out else event.why
                 raise DiedError(why)
             if not isinstance(event, Finished):
                 raise SlotsFailError("the slots are ending")
             return _collected(event.report, task, files, max_result_bytes)
+
+    def withdraw(self, key: str) -> None:
+        """End a task that nobody waits for, with the worker that has it; from any thread.
+
+        Args:
+            key: as it was given to `carry_out`.
+        """
+        with self._lock:
+            self._withdrawn.append(key)
+        if self._pool is not None:
+            self._pool.wake()
 
     def close(self) -> None:
         """End all slots."""
@@ -179,6 +222,8 @@ class SlotHost:
         if self._pool is not None:
             self._pool.wake()
         order.done.wait()
+        if order.is_withdrawn:
+            raise WithdrawnError
         self._check(order.event)
         self.done += 1
         self._ended.append(time.monotonic())
@@ -204,6 +249,7 @@ class SlotHost:
                     self._hear(event)
                 if self._pool.facts is not None:
                     self._is_ready.set()
+                self._end_withdrawn(self._pool)
                 self._hand_out(self._pool)
             self._pool.close()
         except Exception as error:  # noqa: BLE001 -- whoever waits is told, and the machine gives up its place
@@ -233,6 +279,18 @@ class SlotHost:
             return
         order.event = event
         order.done.set()
+
+    def _end_withdrawn(self, pool: LocalPool) -> None:
+        with self._lock:
+            keys = frozenset(self._withdrawn)
+            orders = [one for one in (*self._waiting, *self._at_work.values()) if one.key in keys]
+            self._waiting = deque(one for one in self._waiting if one.key not in keys)
+        for order in orders:
+            if self._at_work.pop(order.task.job, None) is not None:
+                pool.give_up(order.task.job)
+            get().info("cluster.withdrawn", source=order.task.source)
+            order.is_withdrawn = True
+            order.done.set()
 
     def _hand_out(self, pool: LocalPool) -> None:
         """Give slots what waits; a picture that needs all memory there is has it for itself."""

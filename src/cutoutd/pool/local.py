@@ -6,7 +6,6 @@ the time of its own job.
 
 from __future__ import annotations
 
-import os
 import selectors
 import sys
 from dataclasses import replace
@@ -20,6 +19,7 @@ from cutoutd.pool import wire
 from cutoutd.pool.slot import SUBSTITUTE_AFTER_S, SlotState, WorkerSlot, spawn
 from cutoutd.pool.start_policy import START_TIMEOUT_S, StartPolicy
 from cutoutd.pool.usage import UsageWatch
+from cutoutd.pool.wake_pipe import WakePipe
 from cutoutd.pool.worker_stderr import WorkerStderr
 from cutoutd.protocols import Finished, Lost, Withdrawn, WorkerFacts
 from cutoutd.task_route import Returned
@@ -72,11 +72,8 @@ class LocalPool:
         self._clock = clock
         self._log = get()
         self._selector = selectors.DefaultSelector()
-        # Never closed: a thread that ends late may still write to it.
-        self._wake_out, self._wake_in = os.pipe()
-        os.set_blocking(self._wake_out, False)
-        os.set_blocking(self._wake_in, False)
-        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._wake = WakePipe()
+        self._selector.register(self._wake, selectors.EVENT_READ, self._wake)
         self._stderr = WorkerStderr()
         self._selector.register(self._stderr, selectors.EVENT_READ, self._stderr)
         self._slots: list[WorkerSlot] = []
@@ -92,6 +89,11 @@ class LocalPool:
     @property
     def size(self) -> int:
         """Number of slots."""
+        return self._size
+
+    @property
+    def workers(self) -> int:
+        """Number of slots that cut on this machine; a pool of proxies is counted by whoever made it one."""
         return self._size
 
     @property
@@ -153,12 +155,15 @@ class LocalPool:
             lived_s=self._clock.lived_s(),
         )
 
+    def give_up(self, job: int) -> None:
+        """End the worker that has a job, since nobody waits for what comes of it; there is no event."""
+        for slot in [slot for slot in self._slots if slot.job == job and slot.state is SlotState.BUSY]:
+            slot.become_idle()
+            slot.retire(self._clock.monotonic_s())
+
     def wake(self) -> None:
         """End a ``poll`` early; safe from any thread and from signal handlers."""
-        try:
-            os.write(self._wake_in, b"\0")
-        except BlockingIOError:
-            return  # the pipe is full, so the poll ends anyway
+        self._wake.wake()
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
         """Wait for events, ``wake`` or the timeout, whichever is first.
@@ -172,8 +177,8 @@ class LocalPool:
             slot.send_rest()
         self._stderr.resume(self._clock.monotonic_s())
         for key, _ in self._selector.select(self._until_next_deadline(timeout_s)):
-            if key.fd == self._wake_out:
-                _drain(self._wake_out)
+            if key.data is self._wake:
+                self._wake.drain()
             elif key.data is self._stderr:
                 self._stderr.take(self._clock.monotonic_s())
             elif isinstance(key.data, WorkerSlot):
@@ -390,11 +395,3 @@ class LocalPool:
         if len(self._slots) < self._size and not self._one_tries_for_all():
             ends.append(self._starts.next_s)
         return max(0.0, min(ends) - now_s)
-
-
-def _drain(descriptor: int) -> None:
-    try:
-        while os.read(descriptor, 4096):
-            pass
-    except BlockingIOError:
-        return

@@ -1,0 +1,140 @@
+"""The slots of a machine of a cluster: what nobody waits for any more ends at once, and what dies is told."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from cutoutd.cluster.slot_host import DiedError, SlotHost, TooLargeError, WithdrawnError
+from cutoutd.jobs import Cut, Task
+from cutoutd.models import catalog
+from cutoutd.pool import start_policy, wire
+from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from tests.integration.parts import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT = 1 << 20
+TASK = Task(
+    job=1,
+    source="a.jpg",
+    size=0,
+    mtime_ns=0,
+    staging="",
+    published_sha256=None,
+    recipe=Recipe(
+        renditions=(Rendition(format=Format.PNG, suffix=""),),
+        refine=True,
+        decontaminate=True,
+        metadata=Metadata.NONE,
+        review_below=0.0,
+    ),
+)
+
+
+def picture() -> bytes:
+    """A small JPEG."""
+    data = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(data, format="JPEG")
+    return data.getvalue()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[SlotHost]:
+    """One slot, for all tests here: it comes back after each."""
+    setup = wire.Setup(
+        parent=os.getpid(),
+        models=(catalog.find("u2net-int8"),),
+        provider="auto",
+        memory_mb=3072,
+        nice=0,
+        max_pixels=1_000_000,
+        max_file_bytes=LIMIT,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start_policy, "MAX_PAUSE_S", 0.01)
+        made = SlotHost(size=1, setup=lambda: setup, job_timeout_s=60.0)
+        made.wait_until_ready()
+        yield made
+        made.close()
+
+
+def slots() -> list[int]:
+    """Process ids of the slots."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            words = Path(f"/proc/{child}/cmdline").read_bytes()
+            found += [int(child)] if b"cutoutd.pool.worker" in words else []
+    return found
+
+
+def carry_out(host: SlotHost, key: str = "", most: int = LIMIT) -> Cut:
+    """A small picture, cut."""
+    data = picture()
+    report, results = host.carry_out(replace(TASK, size=len(data)), data, (), max_result_bytes=most, key=key)
+    assert isinstance(report, Cut)
+    assert [len(one) for one in results] == [one.bytes for one in report.staged]
+    return report
+
+
+def test_what_nobody_waits_for_ends_with_its_slot_and_the_next_one_is_cut(host: SlotHost) -> None:
+    """One that hangs, one behind it, and one that is withdrawn before it was handed in."""
+    (pid,) = slots()
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(carry_out, host, "first")
+        until(lambda: host.at_work == 1, "the picture that hangs")
+        second = threads.submit(carry_out, host, "second")
+        until(lambda: host.waiting == 1, "the one behind it")
+        host.withdraw("second")
+        with pytest.raises(WithdrawnError):
+            second.result(60)
+        assert not first.done()
+        host.withdraw("first")
+        with pytest.raises(WithdrawnError):
+            first.result(60)
+    host.withdraw("third")
+    with pytest.raises(WithdrawnError):
+        carry_out(host, "third")
+    assert carry_out(host, "fourth").staged
+    assert pid not in slots()
+
+
+def test_a_slot_that_dies_over_a_picture_is_told_and_replaced(host: SlotHost) -> None:
+    """Its picture is to blame, as far as anybody knows; the next one is cut."""
+    (pid,) = slots()
+    os.kill(pid, signal.SIGSTOP)
+    outcome: list[BaseException] = []
+
+    def tried() -> None:
+        try:
+            carry_out(host)
+        except DiedError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=tried)
+    thread.start()
+    until(lambda: host.at_work == 1, "the picture in work")
+    os.kill(pid, signal.SIGKILL)
+    thread.join(60)
+    assert [str(error) for error in outcome] == ["the worker was ended by SIGKILL"]
+    assert carry_out(host).staged
+
+
+def test_results_over_the_limit_stay_there_and_the_slot_lives(host: SlotHost) -> None:
+    """The picture is not to blame, and the error names the limit's kind."""
+    before = slots()
+    with pytest.raises(TooLargeError, match="results have"):
+        carry_out(host, most=10)
+    assert slots() == before
