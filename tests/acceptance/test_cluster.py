@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.cluster import certificates
-from tests.acceptance.conftest import bench_in
+from tests.acceptance.conftest import PATIENCE_S, bench_in
+from tests.acceptance.test_poison import events
 from tests.integration.clustering import Cluster
 
 if TYPE_CHECKING:
@@ -181,3 +184,60 @@ def test_a_scheduler_whose_port_is_taken_says_so_in_a_sentence(bench: Bench, clu
     assert second.returncode == 2
     assert "cannot listen on 127.0.0.1" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_a_worker_without_a_scheduler_says_what_it_waits_for_and_ends_when_asked(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """It was silent, and deaf to signals, for as long as Dask tries."""
+    alone = Cluster(bench.root, cluster.environment, scheduler_port=cluster.scheduler_port)
+    foreign = certificates.make(bench.root / "certs")
+    assert foreign
+    alone.start_worker()
+    assert alone.worker is not None
+    try:
+        bench.wait_for(lambda: "cluster.waits" in alone.log("worker"), "a word of it")
+        told = events(alone.log("worker"), "cluster.waits")
+        assert "certificate" in str(told[0]["why"]).lower()
+        alone.worker.send_signal(signal.SIGINT)
+        assert alone.worker.wait(PATIENCE_S) == 0
+        assert len(events(alone.log("worker"), "cluster.waits")) == 1
+    finally:
+        alone.stop(alone.worker)
+
+
+def test_once_no_folder_is_tagged_pictures_are_cut_here_and_the_gateway_is_not_missed(
+    bench: Bench, cluster: Cluster, start: Callable[..., Daemon]
+) -> None:
+    """By a reload, with pictures on their way to a machine that hangs; their sidecars tell that they were sent."""
+    config = configure(bench, cluster.table(), "cluster")
+    daemon = start("--config", config)
+    assert cluster.worker is not None
+    os.killpg(cluster.worker.pid, signal.SIGSTOP)
+    try:
+        drop(bench, "studio", "a.jpg", "b.jpg", "c.jpg")
+        bench.wait_for(lambda: bool(sent(bench)), "a picture that was sent")
+        configure(bench, cluster.table(), "local")
+        daemon.process.send_signal(signal.SIGHUP)
+        output = bench.root / "studio-out"
+        bench.wait_for(lambda: len(list(output.glob("*.png.json"))) == 3, "all results")
+    finally:
+        os.killpg(cluster.worker.pid, signal.SIGCONT)
+    bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "all ends")
+    gone = {one["sha256"]: one for one in sent(bench)}
+    for name in ("a.png", "b.png", "c.png"):
+        told = sidecar(bench, f"studio-out/{name}")
+        source = told["source"]
+        assert isinstance(source, dict)
+        left = gone.get(source["sha256"])
+        assert told["route"] == ("local" if left is None else "cluster-then-local")
+        egress = told["egress"]
+        assert (egress is None) == (left is None)
+        if left is not None:
+            assert isinstance(egress, dict)
+            assert (egress["at"], egress["host"]) == (left["at"], cluster.address)
+    log = bench.root / "log"
+    bench.wait_for(lambda: "companion.not-needed" in log.read_text(encoding="utf-8"), "the gateway's end")
+    assert daemon.end() == 0
+    assert "companion.ended" not in log.read_text(encoding="utf-8")
+    assert len(sent(bench)) == len(gone)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.sandbox import survey
+from cutoutd.sandbox import landlock, survey
+from tests.integration.clustering import free_port
 from tests.integration.sandbox_expected import STILL_WORKS
 from tests.integration.test_sandbox import ATTEMPTS, ROOT, needs_landlock, needs_seccomp
 from tests.integration.test_uploader_sandbox import ALLOWED, REFUSALS
@@ -100,3 +101,62 @@ def test_a_gateway_connects_to_scheduler_and_workers_alone(tmp_path: Path) -> No
         ports = [server.getsockname()[1] for server in (ours, other)]
         said = _run("-c", CONNECT, os.fspath(_ground(tmp_path)), *map(str, ports), port=ports[0])
     assert said.splitlines() == ["reached", "Permission denied"]
+
+
+DASK_WORKER = """
+import os, socket, subprocess, sys
+from pathlib import Path
+from cutoutd.sandbox.confinement import confine_dask_worker
+root, reached, listened, other, parent = Path(sys.argv[1]), *map(int, sys.argv[2:6])
+layers = confine_dask_worker(read=(root / "certs",), write=root / "own", connect=reached, bind=listened)
+def run(*command):
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+attempts = {
+    "read a certificate": lambda: (root / "certs/worker.pem").read_bytes(),
+    "write what is under way": lambda: (root / "own/a").write_bytes(b"a"),
+    "reach the scheduler": lambda: socket.create_connection(("127.0.0.1", reached), 5).close(),
+    "listen": lambda: socket.create_server(("127.0.0.1", listened)).close(),
+    "start Python": lambda: run(sys.executable, "-P", "-c", "import ssl, socket"),
+    "read a secret": lambda: (root / "outside/secret").read_bytes(),
+    "list a home": lambda: os.listdir(root / "outside"),
+    "write elsewhere": lambda: (root / "outside/b").write_bytes(b"b"),
+    "write a certificate": lambda: (root / "certs/b").write_bytes(b"b"),
+    "reach another port": lambda: socket.create_connection(("127.0.0.1", other), 5).close(),
+    "listen elsewhere": lambda: socket.create_server(("127.0.0.1", 0)).close(),
+    "start a program": lambda: run("/bin/true"),
+    "read another process": lambda: Path(f"/proc/{parent}/environ").read_bytes(),
+    "end another process": lambda: os.kill(parent, 0),
+}
+print(*layers)
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        print(name)
+    except PermissionError:
+        pass
+"""
+DONE_BY_DASK_WORKER = [
+    "read a certificate",
+    "write what is under way",
+    "reach the scheduler",
+    "listen",
+    "start Python",
+]
+
+
+@pytest.mark.skipif(landlock.abi() < 6, reason="ports and signals are Landlock's since ABI 4 and 6")
+def test_the_process_that_dask_runs_in_reaches_the_scheduler_its_certificates_and_python_alone(
+    tmp_path: Path,
+) -> None:
+    """It runs what it is sent: another's files, programs, ports and processes are out of its reach."""
+    for name in ("certs", "own"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "certs/worker.pem").write_bytes(b"certificate")
+    _ground(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [server.getsockname()[1] for server in (ours, other)]
+        arguments = map(str, (ports[0], free_port(), ports[1], os.getpid()))
+        said = _run("-c", DASK_WORKER, os.fspath(tmp_path), *arguments, port=ports[0])
+    layers, *done = said.splitlines()
+    assert survey.gaps_between(survey.DASK_WORKER, layers.split()) == ()
+    assert done == DONE_BY_DASK_WORKER

@@ -22,6 +22,7 @@ from cutoutd.exchange.cluster_box import ClusterPaths
 from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.sandbox import capabilities, limits
 from cutoutd.settings import loader
+from cutoutd.settings.cluster import scheduler_address
 
 if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
@@ -75,19 +76,31 @@ def worker(
     _step_down()
     found = loader.find(config, os.environ)
     chosen = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
+    try:
+        address = scheduler_address(scheduler)
+    except ValueError as error:
+        raise UsageError(f"--scheduler {error}", advice="Give tls://HOST:PORT.") from error
+    from cutoutd.cluster import tls  # noqa: PLC0415 -- for this command alone
+    from cutoutd.cluster.worker_confinement import confine  # noqa: PLC0415 -- likewise
+
+    files = (tls_ca_file, tls_cert, tls_key)
+    tls.check_files(*files)
+    layers = confine(chosen, scheduler=address, files=files, port=port)
+    # Only now: both start a thread, which some kernels would not confine.
     logs.configure(level=chosen.service.log_level, log_format=chosen.service.log_format)
     from cutoutd.cluster.worker import WorkerOptions, run  # noqa: PLC0415 -- it brings Dask
 
     run(
         chosen,
         WorkerOptions(
-            scheduler=scheduler,
+            scheduler=address,
             ca_file=tls_ca_file,
             cert=tls_cert,
             key=tls_key,
             port=port,
             host=host,
             slots=slots,
+            layers=layers,
         ),
     )
 
@@ -212,7 +225,14 @@ def status(
 def _show(chosen: Settings, found: dict[str, object]) -> None:
     machines = found["machines"]
     assert isinstance(machines, list)  # noqa: S101 -- as `examine` gives it
-    print(f"scheduler: {printable(chosen.cluster.scheduler)}, {len(machines)} machines")
+    scheduler = printable(chosen.cluster.scheduler)
+    print(f"scheduler: {scheduler}, {len(machines)} machine{'' if len(machines) == 1 else 's'}")
+    if not machines:
+        print(
+            f"    No machine has joined it. On each: cutoutd worker --scheduler {scheduler} --tls-ca-file ca.pem "
+            "--tls-cert worker.pem --tls-key worker.key\n"
+            "    One that does not come says in its log why; docs/cluster.md goes through it step by step."
+        )
     for one in machines:
         models = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in one["models"].items()) or "no model"
         print(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from distributed.diagnostics.plugin import WorkerPlugin
+
 from cutoutd.cluster import fingerprint, remote
 from cutoutd.cluster.slot_host import SlotHost
 from cutoutd.daemon.assembly import setup_of
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 
 METRIC: Final = "cutoutd"
 """Under which name the scheduler hears of it, with each heartbeat."""
+
+
+class WithdrawTasks(WorkerPlugin):
+    """Ends the slot of a picture that the scheduler takes back: Dask cannot end the thread that waits for it."""
+
+    def transition(self, key: object, start: str, finish: str, **_: object) -> None:
+        """Called by Dask for each step of each task; a task that ends by itself goes to "memory" or "error" first."""
+        if start == "executing" and finish == "released":
+            remote.withdraw(str(key))
 
 
 class ClusterMachine:
@@ -85,6 +96,7 @@ class ClusterMachine:
 
     async def join(self, worker: Worker) -> None:
         """Offer these slots through a Dask worker that is starting, or has started."""
+        await worker.plugin_add(WithdrawTasks())
         worker.metrics[METRIC] = lambda _: self.described()
         for name, quantity in self.resources.items():
             worker.state.total_resources[name] = worker.state.available_resources[name] = quantity

@@ -6,25 +6,25 @@ It must not import what speaks to the network before the process is confined.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.cluster import tls
-from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
+from cutoutd.cluster.dask_settings import ignore_files
 from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.held_box import LOCK_FILE, held
+from cutoutd.exchange.messages import without_anything_to_send
 from cutoutd.exchange.sent_log import SentLog
-from cutoutd.fs.private_directory import OpenedNames, open_private
+from cutoutd.fs.private_directory import OpenedNames
 from cutoutd.sandbox import limits
 from cutoutd.sandbox.confinement import confine_uploader
+from cutoutd.settings.digest import cluster_sha256
 from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cutoutd.clock import Clock
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 _NAMES: Final = OpenedNames(
-    files=("lock", "announced", "announced.new", "status.json", "status.new", "away"),
+    files=(LOCK_FILE, "announced", "announced.new", "status.json", "status.new", "away"),
     directories=("outbox", "inbox", "sent"),
     odd=(),
 )
@@ -40,7 +40,6 @@ FILE_BYTES: Final = 8 << 30
 _MEMORY_MB: Final = 16_384
 """Of address space; pictures that are under way are in it as a whole, three times."""
 _PRIVATE_UMASK: Final = 0o077
-_NO_CONFIGURATION: Final = "/nonexistent"
 _READ_BY_DASK: Final = ("/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/sys/fs/cgroup")
 """What psutil asks for at its import."""
 
@@ -64,7 +63,7 @@ def run(
         StorageError: the disk refuses.
     """
     if not settings.clustered:
-        raise UsageError(
+        raise without_anything_to_send(announced, cluster_sha256(settings), parent=parent)(
             "no folder is tagged for the cluster, or the cluster is not enabled: there is nothing to send",
             advice='Set enabled = true in [cluster], and route = "cluster" in a [[folder]].',
         )
@@ -72,7 +71,7 @@ def run(
     limits.keep_terminal_for_writing()
     check_certificates(settings.cluster)
     paths = ClusterPaths.under(settings.service.state_dir)
-    with _held(paths):
+    with held(paths.root, _NAMES, make=paths.make, who="a gateway to the cluster"):
         loop = asyncio.new_event_loop()  # its pair of sockets could not be made later
         layers = confine(settings, paths.root)
         log_format = settings.service.log_format
@@ -122,8 +121,7 @@ def confine(settings: Settings, box: Path | None) -> tuple[str, ...]:
         The layers in force.
     """
     cluster = settings.cluster
-    # Nobody's file changes how it connects.
-    os.environ["DASK_CONFIG"] = os.environ["DASK_ROOT_CONFIG"] = _NO_CONFIGURATION
+    ignore_files()
     return confine_uploader(
         root=box,
         ports=sorted({cluster.scheduler_port, *cluster.worker_port}),
@@ -132,26 +130,3 @@ def confine(settings: Settings, box: Path | None) -> tuple[str, ...]:
         memory_mb=_MEMORY_MB,
         required=settings.pool.sandbox is Sandbox.REQUIRED,
     )
-
-
-@contextmanager
-def _held(paths: ClusterPaths) -> Iterator[None]:
-    """The box, for this process alone."""
-    try:
-        directory, _ = open_private(paths.root, _NAMES)
-        try:
-            paths.make()
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open("lock", flags, 0o600, dir_fd=directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise StorageError(f"the system says: {error.strerror}", path=paths.root) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunningError("a gateway to the cluster works here", path=paths.root) from error
-        yield
-    finally:
-        os.close(descriptor)

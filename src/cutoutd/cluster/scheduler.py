@@ -8,9 +8,9 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 import dask
-from distributed import Scheduler
 
 from cutoutd.cluster import tls
+from cutoutd.cluster.no_http import QuietScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,13 +51,11 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    async with Scheduler(
+    async with QuietScheduler(
         host=host or None,
         port=port,
         protocol="tls",
         security=tls.security(ca_file, cert, key),
-        dashboard=False,
-        dashboard_address="127.0.0.1:0",  # else it answers in the clear on all addresses
     ) as scheduler:
         ready()
         finished = asyncio.create_task(scheduler.finished())

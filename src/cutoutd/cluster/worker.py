@@ -1,28 +1,30 @@
 """What `cutoutd worker` is: the slots of this machine, and a Dask worker through which the cluster reaches them.
 
-The slots are locked in as on any machine; the process with the Dask worker must listen and call out, and runs what whoever
-has a certificate sends: a user of its own and the unit's bounds are what holds it.
+The slots are confined as on any machine. The process with the Dask worker listens, calls out and runs what whoever has a
+certificate sends; `cutoutd.cluster.worker_confinement` limits it to certificates, models, a directory of its own and two ports.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from distributed import Worker
+from distributed.comm.core import connect
 
 from cutoutd.cluster import tls
-from cutoutd.cluster.machine import METRIC, ClusterMachine
+from cutoutd.cluster.machine import METRIC, ClusterMachine, WithdrawTasks
+from cutoutd.cluster.no_http import QuietWorker
 from cutoutd.cluster.preload import require_tls
-from cutoutd.errors import UsageError
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from cutoutd.settings.schema import Settings
@@ -31,6 +33,15 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 15.0
 _DEATH_TIMEOUT_S: Final = 30
 _LOOK_S: Final = 1.0
+_OBJECT: Final = re.compile(r"^in <[^>]*>: ")
+"""What Dask puts before its reasons."""
+
+_REACH_S: Final = 2.0
+"""Dask tries again and again within it, so a scheduler that is just starting is reached at once."""
+
+_CLOSE_S: Final = 10.0
+_END_S: Final = 1.0
+"""Time for Dask to leave the scheduler: as long as it likes, and once this process is to end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +54,7 @@ class WorkerOptions:
         port: that it listens on.
         host: address that others reach it by; empty: the one that leads to the scheduler.
         slots: how many pictures at a time; 0 lets the machine decide.
+        layers: of this process's sandbox.
     """
 
     scheduler: str
@@ -52,26 +64,25 @@ class WorkerOptions:
     port: int
     host: str = ""
     slots: int = 0
+    layers: tuple[str, ...] = ()
 
 
 def run(settings: Settings, options: WorkerOptions) -> None:
     """Take part until a signal; a scheduler that is away is tried again and again.
 
     Raises:
-        UsageError: the scheduler is not spoken to by TLS.
-        ConfigurationError: certificates or key cannot be used.
         CutoutdError: the slots cannot work.
     """
-    if not options.scheduler.startswith("tls://"):
-        raise UsageError(
-            f"{options.scheduler} is not encrypted: everybody in the network could read the pictures, and run programs here",
-            advice="Give tls://HOST:PORT.",
-        )
-    tls.check_files(options.ca_file, options.cert, options.key)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     machine = ClusterMachine(settings, slots=options.slots)
+    get().info(
+        "cluster.machine",
+        slots=machine.host.size,
+        models=list(settings.models),
+        scheduler=options.scheduler,
+        sandbox=options.layers,
+    )
     machine.start()
-    get().info("cluster.machine", slots=machine.host.size, models=list(settings.models))
     try:
         asyncio.run(_take_part(machine, options))
     finally:
@@ -91,43 +102,85 @@ async def _take_part(machine: ClusterMachine, options: WorkerOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
     pause_s = _FIRST_PAUSE_S
+    why = ""
     while not stopping.is_set() and machine.host.fault is None:
         try:
-            if await _joined(machine, options, stopping):
-                pause_s = _FIRST_PAUSE_S
-        except Exception as error:  # noqa: BLE001 -- of Dask's, of any kind: the scheduler is away, or refuses us
-            get().warning("cluster.away", scheduler=options.scheduler, why=str(error) or type(error).__name__)
+            if await _unless(stopping, _reach(options)):
+                why, pause_s = "", _FIRST_PAUSE_S
+                await _join(machine, options, stopping)
+        except (OSError, ValueError, RuntimeError) as error:  # those that Dask's connect and start raise
+            now = _told(error)
+            if now != why:  # a scheduler may be away for days
+                get().warning("cluster.waits", scheduler=options.scheduler, why=now)
+            why = now
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause_s)
         pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
 
 
-async def _joined(machine: ClusterMachine, options: WorkerOptions, stopping: asyncio.Event) -> bool:
-    """Be a worker of the scheduler until it goes or we are to end; whether it was reached."""
-    worker = Worker(
+def _told(error: Exception) -> str:
+    """Why the scheduler is not there: Dask's own words name its time-out, and the cause beneath says what happened."""
+    cause = error.__cause__ or error
+    return _OBJECT.sub("", str(cause)) or type(cause).__name__
+
+
+async def _unless(stopping: asyncio.Event, work: Awaitable[object]) -> bool:
+    """Wait for something, but no longer than until this process is to end; returns whether it came to its end."""
+    task, stop = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+        task.result()
+        return True
+    finally:
+        stop.cancel()
+        task.cancel()
+
+
+async def _reach(options: WorkerOptions) -> None:
+    """See whether the scheduler is there: a worker of Dask's tries for long, and does not say why it fails.
+
+    Raises:
+        OSError: it is not, or does not let us in.
+    """
+    security = tls.security(options.ca_file, options.cert, options.key)
+    comm = await connect(options.scheduler, timeout=_REACH_S, **security.get_connection_args("worker"))
+    await comm.close()
+
+
+async def _join(machine: ClusterMachine, options: WorkerOptions, stopping: asyncio.Event) -> None:
+    """Be a worker of the scheduler until it goes or we are to end.
+
+    Raises:
+        OSError, RuntimeError: the scheduler does not take us.
+    """
+    worker = QuietWorker(
         options.scheduler,
         nthreads=machine.host.size,
         security=tls.security(options.ca_file, options.cert, options.key),
         protocol="tls",
         host=options.host or None,
         port=options.port,
-        dashboard=False,
-        dashboard_address="127.0.0.1:0",  # else it answers in the clear on all addresses
         memory_limit=0,  # the slots have limits of their own
         death_timeout=_DEATH_TIMEOUT_S,
         resources=machine.resources,
         metrics={METRIC: lambda _: machine.described()},
+        plugins=(WithdrawTasks(),),
     )
     require_tls(worker)
     try:
-        await worker
+        if not await _unless(stopping, worker):
+            return
         get().info("cluster.joined", scheduler=options.scheduler, address=worker.address)
         finished = asyncio.create_task(worker.finished())
         while not (finished.done() or stopping.is_set() or machine.host.fault is not None):
-            await asyncio.wait([finished], timeout=_LOOK_S)
+            await _unless(stopping, asyncio.wait([finished], timeout=_LOOK_S))
         finished.cancel()
     finally:
+        # To be left is no reason to stay: whatever Dask says of it, what is half closed is gone with the process, or
+        # its port is found taken by the next try, which is told.
         with suppress(Exception):
-            await asyncio.wait_for(worker.close(nanny=False), 10)
+            closing_s = _END_S if stopping.is_set() else _CLOSE_S
+            await asyncio.wait_for(worker.close(nanny=False, executor_wait=False), closing_s)
     get().info("cluster.left", scheduler=options.scheduler)
-    return True

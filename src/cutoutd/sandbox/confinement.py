@@ -202,6 +202,58 @@ def confine_uploader(
     )
 
 
+def confine_dask_worker(
+    *,
+    read: Sequence[str | os.PathLike[str]],
+    write: Path,
+    connect: int,
+    bind: int,
+    required: bool = False,
+) -> tuple[str, ...]:
+    """Confine this process for good, and all that it starts, before Dask is loaded: it listens, and runs what it is sent.
+
+    It starts the slots, which confine themselves further, so it must be able to start Python. No filter of system calls:
+    what a slot is started with is what a slot must not do.
+
+    Args:
+        read: certificates and models.
+        write: a directory of its own, for what is under way.
+        connect: port of the scheduler.
+        bind: port that it listens on.
+        required: whether each layer must be there.
+
+    Returns:
+        The active layers, in the order of their activation.
+
+    Raises:
+        SandboxError: a required layer does not exist here.
+        CutoutdError: a layer that exists here was refused, or there are threads that it would not bind.
+    """
+    libraries = (sysconfig.get_config_var("LIBDIR") or "", "/lib", "/lib64", "/usr/lib", "/usr/lib64")
+    python = (
+        os.path.realpath(sys.executable),
+        os.path.join(sys.base_prefix, "lib"),  # noqa: PTH118 -- as the other places of Python's
+        *filter(None, libraries),
+    )
+    settings = os.path.join(sys.prefix, "pyvenv.cfg")  # noqa: PTH118 -- likewise
+    # Other processes are seen by name there; Landlock refuses their memory, environment and open files.
+    figures = ("/proc", "/sys")
+    return _in_force(
+        (Layer.NO_DUMP, limits.hide_memory()),
+        (Layer.CAPABILITIES, capabilities.drop(read)),
+        _landlock(
+            landlock.restrict(
+                (*own_code(), settings, *_NAMES, *figures, *read),
+                (write,),
+                connect=(connect, _DNS),
+                execute=python,
+                bind=(bind,),
+            )
+        ),
+        required=survey.DASK_WORKER if required else (),
+    )
+
+
 def confine_web(*, required: bool = False) -> tuple[str, ...]:
     """Confine the process that answers browsers for good: it accepts connections, makes none, and opens no file.
 

@@ -31,7 +31,7 @@ _ALL_THREADS_SINCE = 8
 _NET_SINCE = 4
 _NET_TCP = 0b11  # bind and connect; with no rule that allows a port, none is allowed
 _NET_PORT = 2  # LANDLOCK_RULE_NET_PORT
-_CONNECT_TCP = 0b10
+_BIND_TCP, _CONNECT_TCP = 0b01, 0b10
 _SCOPE_SINCE = 6
 _SCOPE = 0b11  # abstract UNIX sockets and signals stay within the domain
 
@@ -119,17 +119,22 @@ def restrict(
     read: Sequence[str | os.PathLike[str]],
     write: Sequence[str | os.PathLike[str]],
     connect: Sequence[int] = (),
+    *,
+    execute: Sequence[str | os.PathLike[str]] = (),
+    bind: Sequence[int] = (),
 ) -> Restriction | None:
     """Confine this process to reading beneath ``read`` and to reading and writing beneath ``write``, for good.
 
-    /dev/null, /dev/urandom and those files of /proc/self that concern the process alone stay usable. Nothing can be
-    executed, no TCP port bound, no other port reached than those in ``connect`` (ABI 4), and no process outside signalled
-    (ABI 6). Files that are open already stay open.
+    /dev/null, /dev/urandom and those files of /proc/self that concern the process alone stay usable. Nothing else can be
+    executed than what lies beneath ``execute``, no other TCP port bound or reached than those in ``bind`` and ``connect``
+    (ABI 4), and no process outside signalled (ABI 6). Files that are open already stay open.
 
     Args:
         read: files or directories, at any depth; one that cannot be opened is left out, which is the safe side.
         write: likewise; includes reading.
         connect: TCP ports that may be reached, at any address.
+        execute: files or directories of which programs may be started; includes reading.
+        bind: TCP ports that may be listened on.
 
     Returns:
         The restriction, or None where the kernel has no Landlock.
@@ -149,12 +154,16 @@ def restrict(
     try:
         grants = [*_ALWAYS, *((os.fspath(root), _READ) for root in read)]
         grants += [(os.fspath(root), _WRITE) for root in write]
+        grants += [(os.fspath(root), _READ | Right.EXECUTE) for root in execute]
         missing = tuple(
             root for root, rights in grants if not _grant(ruleset, root, rights & handled(version))
         )
         if version >= _NET_SINCE:
-            for port in connect:
-                rule = ctypes.create_string_buffer(struct.pack("=QQ", _CONNECT_TCP, port), 16)
+            for right, port in (
+                *((_CONNECT_TCP, one) for one in connect),
+                *((_BIND_TCP, one) for one in bind),
+            ):
+                rule = ctypes.create_string_buffer(struct.pack("=QQ", right, port), 16)
                 demand(f"a Landlock rule for port {port}", "syscall", _ADD_RULE, ruleset, _NET_PORT, rule, 0)
         set_no_new_privileges()
         flags = _ALL_THREADS if version >= _ALL_THREADS_SINCE else 0

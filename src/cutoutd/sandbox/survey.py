@@ -75,6 +75,9 @@ PROXY: Final = (
 )
 """A whole sandbox of a proxy."""
 
+DASK_WORKER: Final = (Layer.NO_DUMP, Layer.CAPABILITIES, Layer.LANDLOCK)
+"""All layers of the process of `cutoutd worker`; its slots have those of workers."""
+
 WEB: Final = (
     Layer.RLIMITS,
     Layer.DIES_WITH_PARENT,

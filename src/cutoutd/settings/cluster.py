@@ -45,6 +45,11 @@ def scheduler_address(written: object) -> str:
     return str(written)
 
 
+def port_of(address: str) -> int:
+    """The port of a scheduler's address."""
+    return int(address.rpartition(":")[2])
+
+
 def _scheduler(written: object, _: object) -> str:
     return scheduler_address(written)
 
@@ -92,7 +97,7 @@ class ClusterSettings(Table):
     @property
     def scheduler_port(self) -> int:
         """Port of the scheduler; only where there is one."""
-        return int(self.scheduler.rpartition(":")[2])
+        return port_of(self.scheduler)
 
     @property
     def files(self) -> tuple[str, ...]:
