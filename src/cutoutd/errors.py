@@ -2,6 +2,7 @@
 
     CutoutdError
     ├── UsageError              wrong call or configuration                    exit 2
+    │   ├── NotNeededError      a companion without anything to do             exit 6, to its keeper alone
     │   ├── ConfigurationError  names file, table, key and the right form
     │   └── SandboxError        a layer is missing, and the configuration requires all
     ├── AlreadyRunningError     another daemon holds the state directory       exit 3
@@ -115,6 +116,10 @@ class UsageError(CutoutdError):
     code = FailureCode.USAGE
     title = "Wrong usage"
     advice = "See `cutoutd --help`."
+
+
+class NotNeededError(UsageError):
+    """A companion has nothing to do by the configuration that its supervisor works by; it is not to be started again."""
 
 
 class ConfigurationError(UsageError):

@@ -16,8 +16,9 @@ import typer
 
 from cutoutd.cli.printing import printable, wrapped
 from cutoutd.cli.terminal import close_quietly
-from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, UsageError
+from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, NotNeededError, UsageError
 from cutoutd.process.child_environment import take_key
+from cutoutd.process.companion_exit import NOT_NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +123,7 @@ def exit_code(error: CutoutdError) -> int:
     families = (
         (AlreadyRunningError, EXIT_RUNNING),
         (ModelError, EXIT_MODEL),
+        (NotNeededError, NOT_NEEDED),
         (UsageError, EXIT_USAGE),
     )
     return next((code for family, code in families if isinstance(error, family)), EXIT_FAULT)

@@ -1,4 +1,4 @@
-"""Keeps the uploader or the page running beside the supervisor, whose own child processes have no network.
+"""Keeps the uploader, the gateway, the page or the API running beside the supervisor, whose own child processes have no network.
 
 It is started as ``python -P -m cutoutd.cli.companions PARENT NAME COMMAND...`` before the supervisor gives up the network. The
 key of the service comes through a pipe, its standard input, and is passed to each uploader in the same way, so it is in no
@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.faults.backoff import pause_s
+from cutoutd.process.companion_exit import NOT_NEEDED
 from cutoutd.process.excerpt import Bounds, Excerpt
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def main() -> int:
     while not asked.is_set():
         begun_s = time.monotonic()
         code = _run(command, name, asked, key)
-        if code in _HOPELESS and not has_worked:
+        if code == NOT_NEEDED or (code in _HOPELESS and not has_worked):
             return code
         # Exit code 0: it ended in order to read another configuration.
         if code == 0 or time.monotonic() - begun_s > LASTED_S:

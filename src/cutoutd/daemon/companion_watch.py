@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.logs import get
+from cutoutd.process.companion_exit import NOT_NEEDED
 
 if TYPE_CHECKING:
     import subprocess
 
 MISSED: Final = {
     "uploader": "the uploader has ended: no picture leaves this machine, and no webhook is notified",
+    "cluster": "the gateway to the cluster has ended: no picture is sent to another machine",
     "page": "what serves the page has ended: no browser is answered",
     "serve": "what serves the API has ended: no program is answered",
 }
@@ -42,6 +44,9 @@ class CompanionWatch:
         for name, keeper in list(self._keepers.items()):
             if (code := keeper.poll()) is not None:
                 self.discard(name)
+                if code == NOT_NEEDED:
+                    get().info("companion.not-needed", process=name)
+                    continue
                 self._ended.append(name)
                 # A companion that was told to end, such as at a shutdown of the machine, exits with 0.
                 tell = get().warning if code == 0 else get().error

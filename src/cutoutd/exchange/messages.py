@@ -13,6 +13,7 @@ import secrets
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from cutoutd.errors import NotNeededError, UsageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import read_small
 
@@ -92,6 +93,22 @@ def announcement(path: Path) -> str:
         return read_small(path, _MAX_ANNOUNCEMENT).decode("ascii", "replace")
     except OSError:
         return ""
+
+
+def without_anything_to_send(announced: str, settings: str, *, parent: int | None) -> type[UsageError]:
+    """The error of a process that would send what others put into its box, and of which no folder is to be sent.
+
+    Args:
+        announced: the supervisor's last announcement.
+        settings: number of the configuration that was read.
+        parent: whoever keeps it running; None: a person or a service manager, which does not start it again.
+
+    Returns:
+        `NotNeededError` if the supervisor works by that configuration: another start would come to the same. Else it may be
+        in the middle of an edit.
+    """
+    is_in_force = parent is not None and announced.startswith(settings)
+    return NotNeededError if is_in_force else UsageError
 
 
 def living_status(path: Path, schema: str) -> dict[str, Any]:

@@ -5,17 +5,16 @@ It must not start anything before the process is confined.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.errors import AlreadyRunningError, StorageError, UsageError
+from cutoutd.exchange.held_box import LOCK_FILE, held
+from cutoutd.exchange.messages import without_anything_to_send
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.webhooks import WebhookPaths
-from cutoutd.fs.private_directory import OpenedNames, check_owner, open_private
+from cutoutd.fs.private_directory import OpenedNames
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import StopFlag, UploadContext
@@ -34,23 +33,19 @@ from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from cutoutd.clock import Clock
     from cutoutd.hosted.key import Key
     from cutoutd.settings.schema import Settings
 
 _KILLED: Final = "cutoutd was ended or lost power before the service had answered"
 _PRIVATE_UMASK: Final = 0o077
-_LOCK_FILE: Final = "lock"
 
 _DRAFTED: Final = ("status.json", "announced", "uploaded.json", "accepted.json", "ledger.json")
 """Files that are written as ``.new`` and renamed."""
 
 _NAMES: Final = OpenedNames(
     files=(
-        _LOCK_FILE,
+        LOCK_FILE,
         f"{FILE_NAME}-journal",
         "paused",
         "resumed",
@@ -63,9 +58,14 @@ _NAMES: Final = OpenedNames(
 """Names that are opened in the uploader's directory."""
 
 
-def _check_needed(settings: Settings) -> None:
+def _make(paths: SpoolPaths) -> None:
+    paths.make()
+    WebhookPaths(paths.root).make()
+
+
+def _check_needed(settings: Settings, announced: str, parent: int | None) -> None:
     if not settings.needs_uploader:
-        raise UsageError(
+        raise without_anything_to_send(announced, uploads_sha256(settings), parent=parent)(
             "no folder is tagged for the hosted service or has a webhook, or neither is enabled: there is nothing to send",
             advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]]; for webhooks see docs/automation.md.',
         )
@@ -103,14 +103,14 @@ def run(
         AlreadyRunningError: another uploader runs here.
         StorageError: the disk refuses.
     """
-    _check_needed(settings)
+    _check_needed(settings, announced, parent)
     os.umask(_PRIVATE_UMASK)
     limits.keep_terminal_for_writing()
     key = keys.read(settings.hosted.api_key_file, given_key) if settings.tagged else None
     told = receivers(settings)
     paths = SpoolPaths.under(settings.service.state_dir)
     stopping = StopFlag()
-    with _held(paths):
+    with held(paths.root, _NAMES, make=lambda: _make(paths), who="an uploader"):
         layers = _confined(settings, paths, console=console)
         _end_on_signals(stopping)
         opener = LedgerOpener(
@@ -190,48 +190,6 @@ def _context(
         stopping=stopping,
         crash_marks=CrashMarks(paths.root),
     )
-
-
-def _check_owner(root: Path) -> None:
-    """Refuse the state directory of another user: files created there would be unreadable for that user.
-
-    Under a service manager the directory above is an empty one of root's, in which ours alone is bound.
-
-    Raises:
-        NotPrivateError: it is another user's.
-        OSError: it cannot be examined.
-    """
-    if not root.parent.exists():
-        return
-    above = root.parent.lstat()
-    is_bound = above.st_uid == 0 and root.exists() and root.lstat().st_uid == os.geteuid()
-    if not is_bound:
-        check_owner(root.parent, above)
-
-
-@contextmanager
-def _held(paths: SpoolPaths) -> Iterator[None]:
-    """Hold the lock of the directories, so that this process alone uses them."""
-    try:
-        _check_owner(paths.root)
-        directory, _ = open_private(paths.root, _NAMES)
-        try:
-            paths.make()
-            WebhookPaths(paths.root).make()
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(_LOCK_FILE, flags, 0o600, dir_fd=directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise StorageError(f"the system says: {error.strerror}", path=paths.root) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunningError("an uploader works here", path=paths.root) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _end_on_signals(stopping: StopFlag) -> None:
