@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cutoutd.folder.hot_folder import HotFolder
     from cutoutd.jobs import Cut, Exported, Job, Task
     from cutoutd.journal.journal import Journal
+    from cutoutd.offload.cluster_route import ClusterAway
 
 MAX_WAIT_S: Final = 120.0
 """How long a folder that can also cut its pictures locally waits for the hosted service."""
@@ -102,6 +103,11 @@ class Coordinator:
         is_away = self._cluster is None or self._cluster.is_given_up
         return folder.folder.route is Route.CLUSTER and is_away
 
+    @property
+    def cluster_away(self) -> ClusterAway | None:
+        """Since when the cluster is away, and from when on pictures are cut here; None: it is not, or there is none."""
+        return None if self._cluster is None else self._cluster.away
+
     def given_back(self, job: Job, why: str) -> None:
         """The cluster has not carried out a task; its job is queued again, and is as it was."""
         self._log.info("cluster.given-back", job=job.id, folder=job.folder, path=job.path, why=why)
@@ -168,7 +174,11 @@ class Coordinator:
         """Adapt a task to its job's next step, and record the plan in the job's detail."""
         step, plan = next_step(folder.folder, RoutePlan.of(job.detail), self._hosted(folder))
         job = replace(job, detail=plan.detail())
-        return job, self._routed(job, folder, task, step, plan)
+        routed = self._routed(job, folder, task, step, plan)
+        if self._cluster is not None and plan.egress is None and routed.kind is WorkerKind.LOCAL:
+            # Sent, and given back or lost with its machine; or its folder was tagged then.
+            plan = plan.but(egress=self._cluster.sent(job.folder, job.id, job.accepted_us))
+        return replace(job, detail=plan.detail()), routed
 
     def _routed(self, job: Job, folder: HotFolder, task: Task, step: NextStep, plan: RoutePlan) -> Task:
         if folder.folder.route.uses_cluster:

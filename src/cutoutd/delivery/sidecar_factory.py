@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cutoutd import job_options
+from cutoutd.exchange.cluster_box import PROVIDER
 from cutoutd.offload.routing import RoutePlan, egress_of
 from cutoutd.protocols import WorkerFacts
 from cutoutd.publish.correction_block import CorrectionFacts
@@ -169,8 +170,11 @@ def _hosted_model(reply: UploadReply) -> ModelFacts:
 def _route(plan: RoutePlan) -> str:
     if plan.reply is not None:
         return Route.HOSTED.value
-    # It was cut here, but was first meant for the hosted service.
-    return Route.LOCAL.value if plan.egress is None else Route.LOCAL_THEN_HOSTED.value
+    # It was cut here, but was first meant for others.
+    if plan.egress is None:
+        return Route.LOCAL.value
+    is_of_cluster = plan.egress.get("provider") == PROVIDER
+    return (Route.CLUSTER_THEN_LOCAL if is_of_cluster else Route.LOCAL_THEN_HOSTED).value
 
 
 def _worker_of(cut: Cut) -> WorkerFacts | None:
@@ -185,7 +189,7 @@ def _worker_of(cut: Cut) -> WorkerFacts | None:
 def _cluster_egress(remote: RemoteFacts) -> dict[str, object]:
     """What a sidecar says of a picture that another machine of the cluster has cut."""
     return {
-        "provider": "cluster",
+        "provider": PROVIDER,
         "host": remote.host,
         "bytes": remote.bytes,
         "sha256": remote.sha256,

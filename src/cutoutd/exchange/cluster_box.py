@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA: Final = "cutoutd.cluster-message/1"
+PROVIDER: Final = "cluster"
+"""As what the machines of a cluster stand where a sidecar or a list names who got a picture."""
+
 STATUS_SCHEMA: Final = "cutoutd.cluster/1"
 _MAX_PARTS: Final = 64
 _MAX_NUMBER: Final = 1 << 40

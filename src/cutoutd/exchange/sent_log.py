@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _DAY: Final = 10
+_LAST_DAYS: Final = 2
+_LAST_BYTES: Final = 1 << 20
+"""Of a day's end that is looked through: some five thousand pictures, and no more are under way at a time than a few hundred."""
+
 _KEYS: Final = frozenset({"at", "folder", "job", "bytes", "sha256", "scheduler"})
 
 
@@ -101,6 +106,28 @@ def _day(path: Path, size: int, newest: int) -> SentTotals:  # noqa: ARG001 -- a
     )
 
 
+def last_of(directory: Path, folder: str, job: int, since: str) -> dict[str, Any] | None:
+    """The last line about a job; None if it was not sent, or long before the last ones.
+
+    Args:
+        directory: STATE/cluster/sent.
+        folder: the job's folder.
+        job: the journal's id.
+        since: when the job came, RFC 3339: an earlier journal may have had the number.
+    """
+    needle = b'"job": %d,' % job
+    with suppress(OSError):  # what cannot be read is told by `cutoutd audit`
+        for path in sorted(directory.glob("*.jsonl"), reverse=True)[:_LAST_DAYS]:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _LAST_BYTES))
+                lines = [line for line in file if needle in line]
+            for line in reversed(lines):
+                entry = _entry(line)
+                if entry is not None and (entry["folder"], entry["job"]) == (folder, job):
+                    return entry if str(entry["at"]) >= since else None
+    return None
+
+
 def entries(directory: Path) -> Iterator[dict[str, Any]]:
     """All lines, the oldest first; one that is torn is passed over.
 
@@ -115,10 +142,13 @@ def entries(directory: Path) -> Iterator[dict[str, Any]]:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
-        for line in file:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and entry.keys() >= _KEYS and type(entry["bytes"]) is int:
-                yield entry
+        yield from filter(None, map(_entry, file))
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    is_ours = isinstance(entry, dict) and entry.keys() >= _KEYS and type(entry["bytes"]) is int
+    return entry if is_ours else None

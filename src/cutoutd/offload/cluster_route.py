@@ -7,11 +7,14 @@ It must not touch the network or a picture, and decides nothing about a job.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.clock import rfc3339
 from cutoutd.exchange import cluster_box, messages
 from cutoutd.exchange.cluster_box import ClusterReply, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
+from cutoutd.exchange.sent_log import last_of
 from cutoutd.faults.backoff import pause_s
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.logs import get
@@ -34,6 +37,19 @@ LONGEST_PAUSE_S: Final = 60.0
 
 _NOT_THERE: Final = "the gateway to the cluster does not run"
 _HANGS: Final = "the gateway to the cluster does not answer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterAway:
+    """That no picture can be sent to the cluster.
+
+    Attributes:
+        since_us: since when, UTC microseconds.
+        cut_here_from_us: from when on what may be cut here is, likewise.
+    """
+
+    since_us: int
+    cut_here_from_us: int
 
 
 class ClusterRoute:
@@ -71,6 +87,7 @@ class ClusterRoute:
         self._once = once
         self._log = get()
         self._away_since_s: float | None = clock.monotonic_s()
+        self._away_since_us = clock.now_us()
         self._beat: object = None
         self._beat_s = 0.0
         self._given_back = 0
@@ -107,7 +124,7 @@ class ClusterRoute:
         if not why:
             self._away_since_s = None
         elif self._away_since_s is None:
-            self._away_since_s = now_s
+            self._away_since_s, self._away_since_us = now_s, self._clock.now_us()
         closed = why or (self._rests_why if now_s < self._rests_until_s else "")
         if closed != self.closed:
             self.closed = closed
@@ -136,6 +153,15 @@ class ClusterRoute:
                         cluster_box.remove_message(self.paths.outbox, request.id)
 
     @property
+    def away(self) -> ClusterAway | None:
+        """Since when it is away; None: it is not."""
+        if self._away_since_s is None:
+            return None
+        since_us = self._away_since_us
+        cut_here_us = since_us + round(self._settings().fallback_after_s * 1e6)
+        return ClusterAway(since_us=since_us, cut_here_from_us=cut_here_us)
+
+    @property
     def has_been_away(self) -> bool:
         """Whether it has been away for so long that pictures are cut here where they may be."""
         return self._away_s >= self._settings().fallback_after_s
@@ -153,6 +179,28 @@ class ClusterRoute:
         )
         self._given_back += 1
         self.look()
+
+    def sent(self, folder: str, job: int, since_us: int) -> dict[str, Any] | None:
+        """The egress record of a picture that was sent and is cut here all the same; None if it never left.
+
+        Args:
+            folder: the job's.
+            job: the journal's id.
+            since_us: when the job came, UTC microseconds.
+        """
+        entry = last_of(self.paths.sent, folder, job, rfc3339(since_us))
+        if entry is None:
+            return None
+        return {
+            "provider": cluster_box.PROVIDER,
+            "host": str(entry["scheduler"]),
+            "bytes": entry["bytes"],
+            "sha256": str(entry["sha256"]),
+            "at": str(entry["at"]),
+            "credits": None,
+            "why": "the folder's route leads to the cluster",
+            "repeated": False,
+        }
 
     def worked(self) -> None:
         """A picture came back cut."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, FailureCode, from_os_error
 from cutoutd.exchange import cluster_box, messages
-from cutoutd.exchange.cluster_box import ClusterPaths, ClusterReply, ClusterRequest, ReplyKind
+from cutoutd.exchange.cluster_box import PROVIDER, ClusterPaths, ClusterReply, ClusterRequest, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Failure, Moved, NeedsRoom, Unchanged, answers
@@ -46,7 +46,6 @@ LOOK_S: Final = 0.02
 FILE_BYTES: Final = 8 << 30
 """Of a file in the box."""
 
-PROVIDER: Final = "cluster"
 TITLE: Final = "The cluster has not cut it"
 ADVICE: Final = 'The original is untouched. `cutoutd cluster status` says how the machines are; route = "cluster-then-local" cuts here what they cannot.'
 _DELAY_S: Final = 30.0
