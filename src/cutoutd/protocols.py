@@ -170,6 +170,10 @@ class Workers(Protocol):
         """Number of tasks that can run at the same time."""
 
     @property
+    def workers(self) -> int:
+        """Number of workers on this machine: those that pass tasks on to other machines do not count."""
+
+    @property
     def busy(self) -> int:
         """Number of tasks that are running."""
 

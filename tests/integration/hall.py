@@ -66,6 +66,11 @@ class Workers:
         return self._size
 
     @property
+    def workers(self) -> int:
+        """All of them are here."""
+        return self._size
+
+    @property
     def idle(self) -> int:
         """How many more."""
         return self._size - len(self.running)

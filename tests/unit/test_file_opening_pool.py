@@ -28,7 +28,7 @@ class Slots:
     """Workers of one kind that never end a task by themselves."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size = self.workers = size
         self.facts: WorkerFacts | None = None
         self.is_sound = True
         self.waiting: tuple[int, ...] = ()

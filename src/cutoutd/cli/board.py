@@ -17,7 +17,7 @@ from cutoutd.jobs import JobState
 from cutoutd.overview.overview import RATE_WINDOW_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cutoutd.jobs import Job
     from cutoutd.overview.overview import FolderView, Overview
@@ -64,16 +64,30 @@ def lines(overview: Overview) -> Iterator[Line]:
         yield from _folder(folder, running=overview.running, goes_on=goes_on, at_us=overview.at_us)
 
 
-def cluster(said: Mapping[str, Any]) -> Iterator[Line]:
+def cluster(
+    said: Mapping[str, Any], away: Mapping[str, int] | None, falls_back: Sequence[str], at_us: int
+) -> Iterator[Line]:
     """The route to the cluster, where a folder is tagged for it.
 
     Args:
         said: the gateway's own status; empty if none runs.
+        away: since when the cluster is away, and from when on pictures are cut here; None: it is not, or no daemon runs.
+        falls_back: folders whose pictures are cut here then.
+        at_us: now, UTC microseconds.
     """
     yield ()
     if not said:
         yield (("Cluster: ", _STRONG), ("the gateway does not run; no picture is sent there.", _DOUBT))
-        return
+    else:
+        yield from _gateway(said)
+    if away and falls_back:
+        from_us = away["cut_here_from_us"]
+        word = "are cut" if from_us <= at_us else "will be cut"
+        names = printable(", ".join(falls_back))
+        yield ((f"{_INDENT}pictures of {names} {word} here from {local(from_us):%H:%M}", _DOUBT),)
+
+
+def _gateway(said: Mapping[str, Any]) -> Iterator[Line]:
     is_open = said.get("route") == "open"
     why = f": {printable(str(said['why']))}" if said.get("why") else ""
     yield (
@@ -84,7 +98,12 @@ def cluster(said: Mapping[str, Any]) -> Iterator[Line]:
     machines = [one for one in said.get("machines") or () if isinstance(one, dict)]
     slots = sum(int(one.get("slots", 0)) for one in machines)
     now = f"{said.get('in_flight', 0)} on their way, {said.get('waiting', 0)} waiting"
-    yield ((f"{_INDENT}{len(machines)} machines with {slots} slots when last asked; {now}", ""),)
+    count = f"{_counted(len(machines), 'machine')} with {_counted(slots, 'slot')}"
+    yield ((f"{_INDENT}{count} when last asked; {now}", ""),)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
@@ -174,8 +193,7 @@ def _headline(overview: Overview) -> Line:
         return (("cutoutd is not running.", _BAD), clock)
     if overview.pid is None:
         return (("cutoutd is starting.", _DOUBT), clock)
-    plural = "" if overview.workers == 1 else "s"
-    who = f" (process {overview.pid}, {overview.workers} worker{plural})"
+    who = f" (process {overview.pid}, {_counted(overview.workers or 0, 'worker')})"
     if overview.paused:
         return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` lets it go on.", ""), clock)
     return (("cutoutd is running", _GOOD), (f"{who}.", ""), clock)

@@ -34,6 +34,7 @@ from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
 from cutoutd.page import announcement
 from cutoutd.serve import keys as serve_keys
+from cutoutd.settings.types import Route
 from cutoutd.webserver.backend import single_process
 
 if TYPE_CHECKING:
@@ -190,7 +191,8 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
     if hosted is not None and chosen.telling:
         yield from board.webhooks(hosted)
     if chosen.clustered:
-        yield from board.cluster(_cluster(chosen) or {})
+        falls_back = [folder.name for folder in chosen.clustered if folder.route is Route.CLUSTER_THEN_LOCAL]
+        yield from board.cluster(_cluster(chosen) or {}, overview.cluster_away, falls_back, overview.at_us)
     if (page := _page(chosen)) is not None:
         yield ()
         yield board.page(page["address"])
@@ -252,6 +254,8 @@ def as_document(
         "state_dir": overview.state_dir,
         "hosted": hosted,
         "cluster": cluster,
+        "cluster_away": overview.cluster_away
+        and {name.removesuffix("_us"): rfc3339(us) for name, us in overview.cluster_away.items()},
         "page": page,
         "serve": api,
         "folders": [_folder_document(folder) for folder in overview.folders],

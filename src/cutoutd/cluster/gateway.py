@@ -147,7 +147,8 @@ class Gateway:
             self._look()
             waiting = [one for id_, one in self._requests.items() if id_ not in self._jobs]
             now_s = time.monotonic()
-            is_asked = bool(waiting) or not any(machine.slots for machine in self._machines)
+            # Also while all are under way: the machine that has them may be gone.
+            is_asked = bool(self._requests) or not any(machine.slots for machine in self._machines)
             if is_asked and now_s >= self._asked_s + ASK_S:
                 self._machines = await connection.machines()
                 self._asked_s = time.monotonic()

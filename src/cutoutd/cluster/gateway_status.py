@@ -54,8 +54,9 @@ class GatewayStatus:
         """The scheduler is there."""
         usable = sum(machine.slots for machine in machines if not machine.fault)
         why, self._unfit = self._unfit, ""
-        if not usable and not why:
-            why = "no machine has joined the scheduler"
+        if not usable:  # what was sent waits at the scheduler for one
+            why = why or "no machine has joined the scheduler"
+            in_flight, waiting = 0, in_flight + waiting
         is_open = bool(usable) and not (why and not in_flight)
         self._tell(
             {

@@ -314,7 +314,7 @@ class Daemon:
         if self._stop_asked:
             supervisor.stop()
         wake.listen(self._state.path, supervisor.look_at_commands)
-        self._emit(Started(folders=len(self._folders.active), workers=self._pool.size))
+        self._emit(Started(folders=len(self._folders.active), workers=self._pool.workers))
         return supervisor
 
     def _begin_notifications(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.folder.status import FolderStatus
+    from cutoutd.offload.cluster_route import ClusterAway
     from cutoutd.protocols import WorkerFacts
 
 FILE_NAME = "status.json"
@@ -57,6 +58,7 @@ class StatusFile:
         facts: WorkerFacts | None,
         paused: bool,
         refused_configuration: str = "",
+        cluster: ClusterAway | None = None,
     ) -> None:
         """Write the file, if anything has changed since the last time.
 
@@ -66,6 +68,7 @@ class StatusFile:
             facts: what the workers run on; None: no worker was up yet.
             paused: whether a person has paused new work.
             refused_configuration: why the configuration as last read is not in force; empty: it is.
+            cluster: since when the cluster is away; None: it is not, or nothing is sent to one.
 
         Raises:
             OSError: the state directory's disk refuses.
@@ -77,6 +80,7 @@ class StatusFile:
             "worker": asdict(facts) if facts is not None else None,
             "paused": paused,
             "refused_configuration": refused_configuration,
+            "cluster": asdict(cluster) if cluster is not None else None,
             "ended_companions": self._companions.ended(),
             "folders": {name: asdict(status) for name, status in statuses.items()},
         }

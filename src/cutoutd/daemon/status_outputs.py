@@ -8,12 +8,15 @@ from cutoutd.events import QueueCounts
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cutoutd.daemon.alarm import AlarmWatch
     from cutoutd.daemon.folder_set import FolderSet
     from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.daemon.status_file import StatusFile
     from cutoutd.events import EventSink
     from cutoutd.journal.queue import Queue
+    from cutoutd.offload.cluster_route import ClusterAway
     from cutoutd.pool.file_opening import TaskPool
 
 
@@ -28,6 +31,7 @@ class StatusOutputs:
         alarm: raises alarms for the owner; None: there are none.
         status: the file for `cutoutd status`; None: none is written.
         emit: receives the queue's counts, which cost a look into the journal; None: they are not needed.
+        cluster: returns since when the cluster is away; None: it is not, or nothing is sent to one.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class StatusOutputs:
         alarm: AlarmWatch | None,
         status: StatusFile | None,
         emit: EventSink | None,
+        cluster: Callable[[], ClusterAway | None],
     ) -> None:
         self._queue = queue
         self._pool = pool
@@ -48,6 +53,7 @@ class StatusOutputs:
         self._alarm = alarm
         self._status = status
         self._emit = emit
+        self._cluster = cluster
 
     def show(self, *, paused: bool) -> None:
         """Report to all of them.
@@ -71,10 +77,11 @@ class StatusOutputs:
         try:
             self._status.show(
                 self._folders.statuses(),
-                workers=self._pool.size,
+                workers=self._pool.workers,
                 facts=self._pool.facts,
                 paused=paused,
                 refused_configuration=self._folders.refused_configuration,
+                cluster=self._cluster(),
             )
         except OSError as error:
             get().debug("status.not-written", why=str(error))  # tried again at the next tick

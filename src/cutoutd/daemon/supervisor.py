@@ -112,7 +112,7 @@ class Supervisor:
         self._log = get()
         self._guard = Guard(self._log, clock)
         self._wall_clock = WallClockGuard(clock)
-        self._coordinator = Coordinator(journal, routes or RoutesAway(), results, clock, workers=pool.size)
+        self._coordinator = Coordinator(journal, routes or RoutesAway(), results, clock, workers=pool.workers)
         self._outcomes = Outcomes(journal, self._wall_clock, results, self._coordinator, patient=once is None)
         self._dispatcher = Dispatcher(
             journal.queue,
@@ -130,6 +130,7 @@ class Supervisor:
             alarm=alarm,
             status=status,
             emit=emit if shows_queue else None,
+            cluster=lambda: self._coordinator.cluster_away,
         )
         self._reload_pause = ReloadPause()
         self._has_begun = self._is_asked = False

@@ -27,6 +27,7 @@ from cutoutd.protocols import Lost, Withdrawn
 from cutoutd.sandbox.confinement import confine_supervisor
 from cutoutd.sandbox.kernel import call, is_linux
 from cutoutd.settings.schema import Folder
+from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,9 +168,20 @@ def judge(trial: Trial, settings: Settings) -> Iterator[Finding]:
     yield ok(
         "provider",
         f"the model runs on this machine, in processes of cutoutd's own, on {facts.provider} "
-        f"(onnxruntime {facts.onnxruntime}; asked for: {wanted})",
+        f"(onnxruntime {facts.onnxruntime}; asked for: {wanted}){_elsewhere(settings)}",
         question=Question.RUNS,
     )
+
+
+def _elsewhere(settings: Settings) -> str:
+    """Return for which folders it runs on other machines, in words; empty if for none."""
+    said = [
+        f"{'first ' if folder.route is Route.CLUSTER_THEN_LOCAL else ''}for the pictures of {folder.name}"
+        for folder in settings.clustered
+    ]
+    if not said:
+        return ""
+    return f"; on the machines of the cluster at {settings.cluster.scheduler} {', '.join(said)}"
 
 
 def _offline(trial: Trial) -> Finding:

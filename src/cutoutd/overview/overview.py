@@ -132,7 +132,8 @@ class Overview:
         state_dir: the state directory.
         folders: views of the folders, as configured.
         refused_configuration: why the running daemon uses an earlier configuration; empty: it does not.
-        ended_companions: companion processes (`uploader`, `page`, `serve`) that have ended and are not restarted.
+        ended_companions: companion processes (`uploader`, `cluster`, `page`, `serve`) that have ended and are not restarted.
+        cluster_away: since when the cluster is away, and from when on pictures are cut here, UTC microseconds; None: it is not.
     """
 
     at_us: int
@@ -146,6 +147,7 @@ class Overview:
     folders: tuple[FolderView, ...]
     refused_configuration: str = ""
     ended_companions: tuple[str, ...] = ()
+    cluster_away: Mapping[str, int] | None = None
 
 
 def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, int | None]:
@@ -197,6 +199,7 @@ def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[st
         folders=tuple(folders),
         refused_configuration=str(live.get("refused_configuration") or ""),
         ended_companions=tuple(live.get("ended_companions") or ()),
+        cluster_away=live.get("cluster"),
     )
 
 

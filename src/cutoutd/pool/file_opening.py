@@ -117,6 +117,11 @@ class FileOpeningPool:
         return self._pool.size
 
     @property
+    def workers(self) -> int:
+        """How many workers there are on this machine."""
+        return self._pool.workers
+
+    @property
     def busy(self) -> int:
         """How many tasks are running or about to run."""
         return self._pool.busy + len(self._ready) + len(self._prompt)

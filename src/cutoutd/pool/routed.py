@@ -10,13 +10,14 @@ from __future__ import annotations
 import selectors
 from typing import TYPE_CHECKING
 
+from cutoutd.task_route import WorkerKind
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cutoutd.jobs import Task
     from cutoutd.pool.local import LocalPool
     from cutoutd.protocols import Files, PoolEvent, WorkerFacts
-    from cutoutd.task_route import WorkerKind
 
 
 class RoutedPool:
@@ -48,6 +49,11 @@ class RoutedPool:
     def size(self) -> int:
         """Number of slots."""
         return sum(pool.size for pool in self._all)
+
+    @property
+    def workers(self) -> int:
+        """Number of slots that cut on this machine: a proxy of another machine's is none."""
+        return sum(pool.size for kind, pool in self._pools.items() if kind is not WorkerKind.CLUSTER)
 
     def room(self, *, kind: WorkerKind) -> int:
         """How many tasks of this kind could be started now."""

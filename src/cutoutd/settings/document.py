@@ -48,6 +48,9 @@ _SLIPS: Final = (
 )
 """How what the parser says begins, and the slip behind it."""
 
+_ONE_OR_MORE: Final = frozenset({"worker_port"})
+"""Keys that take a value or a list; a list of one is written as the value."""
+
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -179,6 +182,8 @@ def _value(key: str, value: object) -> str:
     if isinstance(value, dict):
         pairs = ", ".join(f"{_quoted(name)} = {_value(name, one)}" for name, one in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, tuple) and len(value) == 1 and key in _ONE_OR_MORE:
+        return _value("", value[0])
     if isinstance(value, tuple):
         return f"[{', '.join(_value('', item) for item in value)}]"
     return str(value) if isinstance(value, int | float) else _quoted(str(value))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.clock import rfc3339
 from cutoutd.database import Database, Queries
 from cutoutd.errors import CutoutdError, FailureCode, StorageError
-from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.cluster_box import PROVIDER, ClusterPaths
 from cutoutd.exchange.sent_log import totals
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.upload_records import LEDGER, traces
@@ -22,6 +22,7 @@ from cutoutd.journal.store import SQL as JOURNAL_SQL
 from cutoutd.models import catalog
 from cutoutd.page.backend.overview import daemon_status
 from cutoutd.settings.hosted import stays_here
+from cutoutd.settings.types import Route
 from cutoutd.webserver.backend.journal import journal
 from cutoutd.webserver.backend.method import Reply
 
@@ -45,7 +46,7 @@ _MODULES: Final = (
     ("cutoutd.pool.cluster_proxy", "proxy of another machine's worker"),
     ("cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
     ("cutoutd.page.web", "the page's answers to browsers"),
-    ("cutoutd.cli.companions", "what keeps the page or the uploader running"),
+    ("cutoutd.cli.companions", "what keeps the uploader, the gateway, the page or the API running"),
 )
 _COMMANDS: Final = {
     "cluster": "gateway to the cluster",
@@ -135,7 +136,7 @@ def _with_cluster(found: dict[str, Any], sent: Path) -> dict[str, Any]:
             **{name: one[name] for name in ("at", "folder", "job", "bytes")},
             "host": one["scheduler"],
             "status": "done",
-            "provider": "cluster",
+            "provider": PROVIDER,
             "credits": None,
             "why": "",
             "cause": "",
@@ -236,7 +237,7 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
     return [
         {
             "code": "where_runs",
-            "answer": "On this machine, in processes of cutoutd of their own, the workers.",
+            "answer": _where_it_runs(settings),
             "evidence": [
                 *not_running,
                 *(
@@ -270,6 +271,18 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
             "evidence": layers or not_running or ["No worker has begun yet."],
         },
     ]
+
+
+def _where_it_runs(settings: Settings | None) -> str:
+    here = "On this machine, in processes of cutoutd of their own, the workers"
+    clustered = settings.clustered if settings is not None else ()
+    if settings is None or not clustered:
+        return f"{here}."
+    names = ", ".join(folder.name for folder in clustered)
+    there = f"of {names} on the machines of the cluster at {settings.cluster.scheduler}"
+    away = [folder.name for folder in clustered if folder.route is Route.CLUSTER_THEN_LOCAL]
+    but = f", and those of {', '.join(away)} here while that is away" if away else ""
+    return f"{here}; the pictures {there}{but}."
 
 
 def _models(names: Mapping[str, None]) -> list[str]:
