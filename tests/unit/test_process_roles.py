@@ -23,7 +23,7 @@ PYTHON = "/home/hosted/page/.venv/bin/python"
         (f"{PYTHON} -P -m cutoutd hosted", "uploader"),
         (
             f"{PYTHON} -P -m cutoutd.cli.companions 7 page {PYTHON} -P -m cutoutd page",
-            "what keeps the page or the uploader running",
+            "what keeps the uploader, the gateway, the page or the API running",
         ),
         (f"{PYTHON} -P -m cutoutd.previews.picture_worker", "helper of a moment"),
         ("", "supervisor"),
