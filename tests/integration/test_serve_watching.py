@@ -140,8 +140,9 @@ class FakeChannel:
         return Answer(status=200, body=body, media_type="application/json", immutable=False, named={})
 
 
-def test_a_request_that_waits_asks_once_when_its_job_is_over() -> None:
-    """Not at each state on the way."""
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_a_request_that_waits_goes_on_when_its_job_is_over(*, is_revoked: bool) -> None:
+    """It asks at no state on the way; at the end only if its key was revoked, to be refused."""
 
     async def run() -> list[str]:
         channel = FakeChannel()
@@ -150,12 +151,12 @@ def test_a_request_that_waits_asks_once_when_its_job_is_over() -> None:
         await channel.is_asked.wait()
         for state in ("queued", "working", "publishing"):
             channel.job = {**channel.job, "state": state}
-            pictures.told(channel.job)
+            pictures.told(channel.job, is_revoked=False)
             for _ in range(10):  # turns of the loop
                 await asyncio.sleep(0)
         channel.job = {**channel.job, "state": "done", "over": True}
-        pictures.told(channel.job)
+        pictures.told(channel.job, is_revoked=is_revoked)
         assert (await waiting)["state"] == "done"
         return channel.asked
 
-    assert asyncio.run(run()) == ["watch", "job"]
+    assert asyncio.run(run()) == (["watch", "job"] if is_revoked else ["watch"])

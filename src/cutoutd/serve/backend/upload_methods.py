@@ -90,7 +90,7 @@ def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
 
 
 def _end(backend: ServeBackend, params: Parameters) -> Reply:
-    """``upload``, ``name``, ``options`` (JSON as text) -> the job, as `cutoutd.serve.backend.jobs` describes it."""
+    """``upload``, ``name``, ``options`` (JSON as text), ``waits`` -> the job, as `cutoutd.serve.backend.jobs` describes it."""
     key = allowed(backend, params)
     upload = _named(backend, params)
     options = _options(params)
@@ -98,7 +98,7 @@ def _end(backend: ServeBackend, params: Parameters) -> Reply:
     if upload.size == 0:
         raise RefusedError(400, "empty", "The picture is empty.")
     # From now on, so that no change is missed.
-    watches(backend).add(upload.key, upload.id)
+    watches(backend).add(upload.key, upload.id, waits=params.get("waits") is True)
     try:
         uploads(backend).finish(upload, name, options)
     except OSError as error:

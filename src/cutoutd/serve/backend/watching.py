@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import logs
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.journal.listing import Listing
+from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
 from cutoutd.serve.backend.jobs import described, of, state_of, submission_key
 from cutoutd.serve.backend.state import allowed
@@ -168,7 +169,7 @@ class Watches:
             one.id: one for one in listing.jobs([one.job for one in found.values() if one.job is not None])
         }
         outputs = listing.outputs(rows)
-        valid = self._valid_keys()
+        valid, is_running = self._valid_keys(), running(self._backend.state_dir) is not None
         for number, watch in changed.items():
             if (submission := found.get(keys[number])) is None:
                 continue
@@ -176,7 +177,8 @@ class Watches:
             data = of(number, submission, job, [] if job is None else outputs.get(job.id, []))
             if data["state"] != watch.state:
                 watch.state = str(data["state"])
-                self._backend.tell("job", {"key": watch.key, "job": data, "revoked": watch.key not in valid})
+                told = {"key": watch.key, "job": {**data, "running": is_running}}
+                self._backend.tell("job", {**told, "revoked": watch.key not in valid})
             if data["over"]:
                 self._forget(number)
 

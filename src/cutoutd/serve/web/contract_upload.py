@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from cutoutd.job_options import JobOptions
     from cutoutd.serve.web.pictures import Job, ReceivedUpload, ServedPictures
 
 UNFINISHED_S: Final = 5
@@ -41,13 +42,13 @@ async def begun(pictures: ServedPictures, key: str, request: Request) -> Receive
     return await pictures.begin(key, idempotency=idempotency_of(request), size=size)
 
 
-async def finished(pictures: ServedPictures, key: str, job: Job, wait_s: float) -> Job:
-    """Wait for a job to finish, and return it.
+async def finished(upload: ReceivedUpload, name: str, options: JobOptions, wait_s: float) -> Job:
+    """Hand a picture in, wait for its job to finish, and return that.
 
     Raises:
-        RefusalError: 503; the job did not finish in time. It continues.
+        RefusalError: the picture is refused. 503; the job did not finish in time. It continues.
     """
-    job = await pictures.wait(key, job, wait_s)
+    job = await upload.finish(name, options.text(), wait_s)
     if not job["over"]:
         raise RefusalError(
             503,

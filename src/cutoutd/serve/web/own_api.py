@@ -86,8 +86,7 @@ class OwnApi:
         )
         async with dropping(upload):
             name, options = await (_form if is_multipart else _plain)(request, upload)
-            job = await upload.finish(name, options)
-        job = await self._pictures.wait(key, job, wait_s)
+            job = await upload.finish(name, options, wait_s)
         headers = {"Location": f"/v1/jobs/{job['id']}", **rate_headers(upload.rate)}
         if wait_s:
             headers["Preference-Applied"] = f"wait={wait_s}"

@@ -3,8 +3,7 @@
     upload = await pictures.begin(key, ...)
     async with dropping(upload):
         async for part in ...: await upload.write(part)
-        job = await upload.finish(name, options)
-    job = await pictures.wait(key, job, seconds)
+        job = await upload.finish(name, options, seconds)
     output = await pictures.open_output(key, job["id"], 0)
 
 It must not hold more of a picture than one part, and knows no contract.
@@ -15,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +24,7 @@ from cutoutd.serve.web.answers import RefusalError
 from cutoutd.webserver.web.backend_channel import BackendGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 
     from cutoutd.webserver.web.backend_channel import BackendChannel
 
@@ -126,21 +125,29 @@ class ReceivedUpload(PartWriter):
         self.rate: Mapping[str, Any] = begun.get("rate", {})
         self.is_over = False
 
-    async def finish(self, name: str, options: str) -> Job:
+    async def finish(self, name: str, options: str, wait_s: float = 0.0) -> Job:
         """Hand the whole picture in; from then on it is not lost.
 
         Args:
             name: that it is to have, if that is free; any text.
             options: a `cutoutd.job_options.JobOptions` as text.
+            wait_s: seconds to wait for the end of its job.
 
         Raises:
             RefusalError: it is empty, or its idempotency key was used for another request.
         """
         await self.flush()
-        params = {"key": self._key, "upload": self.id, "name": name, "options": options}
-        job = await self._pictures.ask("upload_end", params)
-        self.is_over = True
-        return job
+        params = {
+            "key": self._key,
+            "upload": self.id,
+            "name": name,
+            "options": options,
+            "waits": wait_s > 0,
+        }
+        with self._pictures.waiting(self.id) as waiter:  # before, so that no event is missed
+            job = await self._pictures.ask("upload_end", params)
+            self.is_over = True
+            return await self._pictures.until_over(self._key, job, waiter, wait_s)
 
     async def drop(self) -> None:
         """Remove it."""
@@ -160,6 +167,19 @@ async def dropping(upload: ReceivedUpload) -> AsyncIterator[ReceivedUpload]:
     finally:
         if not upload.is_over:
             await asyncio.shield(upload.drop())
+
+
+class JobWaiter:
+    """A request that waits for a job.
+
+    Attributes:
+        is_woken: set once the request is to go on.
+        job: the job, which is over; None: it has to be asked for.
+    """
+
+    def __init__(self) -> None:
+        self.is_woken = asyncio.Event()
+        self.job: Job | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +223,7 @@ class ServedPictures:
 
     def __init__(self, channel: BackendChannel) -> None:
         self._channel = channel
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiters: dict[str, set[JobWaiter]] = {}
         self._handing_on = asyncio.Semaphore(_AT_ONCE)
         self.writers: WeakSet[PartWriter] = WeakSet()
 
@@ -278,40 +298,53 @@ class ServedPictures:
         """
         if job["over"] or seconds <= 0:
             return job
-        loop = asyncio.get_running_loop()
-        number, end_s = str(job["id"]), loop.time() + seconds
-        told: asyncio.Future[None] = loop.create_future()
-        waiting = self._waiting.setdefault(number, set())
-        waiting.add(told)
-        try:
+        number = str(job["id"])
+        with self.waiting(number) as waiter:
             job = await self.ask("watch", {"key": key, "job": number})
-            while not job["over"] and (left_s := end_s - loop.time()) > 0:
-                await asyncio.wait([told], timeout=min(left_s, LOOK_S))
-                job = await self.job(key, number)
-                if told.done() and not job["over"]:  # it is cut again
-                    waiting.discard(told)
-                    told = loop.create_future()
-                    waiting.add(told)
-            return job
-        finally:
-            waiting.discard(told)
-            if not waiting:
-                self._waiting.pop(number, None)
+            return await self.until_over(key, job, waiter, seconds)
 
-    def told(self, job: Job) -> None:
-        """A job has changed; requests that wait for it ask once it is over."""
+    @contextmanager
+    def waiting(self, number: str) -> Iterator[JobWaiter]:
+        """Wake a waiter when a job, which the backend is asked to watch meanwhile, is over."""
+        waiter = JobWaiter()
+        waiters = self._waiters.setdefault(number, set())
+        waiters.add(waiter)
+        try:
+            yield waiter
+        finally:
+            waiters.discard(waiter)
+            if not waiters and self._waiters.get(number) is waiters:
+                del self._waiters[number]
+
+    async def until_over(self, key: str, job: Job, waiter: JobWaiter, seconds: float) -> Job:
+        """What became of a job, once it is over or the time is.
+
+        Raises:
+            RefusalError: as `wait`.
+        """
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + seconds
+        while not job["over"] and (left_s := end_s - loop.time()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiter.is_woken.wait(), min(left_s, LOOK_S))
+            waiter.is_woken.clear()
+            job = waiter.job or await self.job(key, str(job["id"]))
+        return job
+
+    def told(self, job: Job, *, is_revoked: bool) -> None:
+        """A job has changed; requests that wait for it go on once it is over, or are refused if their key was revoked."""
         if job["over"]:
-            self._wake(str(job["id"]))
+            self._wake(str(job["id"]), None if is_revoked else job)
 
     def close(self) -> None:
         """Fail all waiting requests at once, after the end of the backend."""
-        for number in list(self._waiting):
-            self._wake(number)
+        for number in list(self._waiters):
+            self._wake(number, None)
 
-    def _wake(self, number: str) -> None:
-        for one in self._waiting.get(number, ()):
-            if not one.done():
-                one.set_result(None)
+    def _wake(self, number: str, job: Job | None) -> None:
+        for waiter in self._waiters.get(number, ()):
+            waiter.job = job
+            waiter.is_woken.set()
 
     async def open_output(self, key: str, number: str, output: int) -> Output:
         """Open a result of a job.

@@ -54,8 +54,7 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
     def on_event(name: str, data: bytes) -> None:
         if name == "job":
             said = json.loads(data)
-            # A request that waits asks then, and is refused if the key was revoked.
-            pictures.told(said["job"])
+            pictures.told(said["job"], is_revoked=said["revoked"])
             if said["revoked"]:
                 streams.end(said["key"])
             else:

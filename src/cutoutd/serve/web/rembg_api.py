@@ -63,8 +63,7 @@ class RembgApi:
             form = _FormFile(upload)
             fields = await read_form(request, form.opened) if kind_of(request) == MULTIPART else {}
             asked = rembg.understood(fields, request.query_params, has_file=form.is_there)
-            job = await upload.finish(form.name, asked.options.text())
-        job = await finished(self._pictures, key, job, self._wait_s)
+            job = await finished(upload, form.name, asked.options, self._wait_s)
         if not job["outputs"]:
             raise rembg.failed(job)
         output = await self._pictures.open_output(key, str(job["id"]), 0)

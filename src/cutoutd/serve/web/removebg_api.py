@@ -88,8 +88,7 @@ class RemoveBgApi:
             options = asked.options
             if form.has_background:
                 options = options.model_copy(update={"background": await background.finish()})
-            job = await upload.finish(form.name, options.text())
-        job = await finished(self._pictures, key, job, self._wait_s)
+            job = await finished(upload, form.name, options, self._wait_s)
         if not job["outputs"]:
             raise removebg_answers.failed(job)
         if job["score"] == 0.0 or _NO_SUBJECT in job["reasons"]:
