@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.serve.backend.configuration import CurrentSettings
+    from tests.conftest import FakeClock
 
 KEY = "program"
 
@@ -36,7 +38,7 @@ KEY = "program"
 class WatchedJournal:
     """A journal that the daemon writes, and what is told of the jobs in it."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, clock: Clock) -> None:
         self.daemon = Store(state_dir / "journal.sqlite", create=True)
         self.store = Store(state_dir / "journal.sqlite")
         self.told: list[tuple[str, str]] = []
@@ -44,7 +46,7 @@ class WatchedJournal:
             configuration=cast("CurrentSettings", None),  # nothing here asks for settings
             state_dir=state_dir,
             open_store=lambda: self.store,
-            clock=Clock(),
+            clock=clock,
             keys=KeyFile(state_dir),
             tell=self._tell,
         )
@@ -79,13 +81,27 @@ class WatchedJournal:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> WatchedJournal:
+def watched(tmp_path: Path, clock: FakeClock) -> WatchedJournal:
     """One of this test's own."""
-    return WatchedJournal(tmp_path)
+    return WatchedJournal(tmp_path, clock)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All statements whose rows are read from now on."""
+    statements: list[str] = []
+    rows = Database.rows
+
+    def noted(self: Database, sql: str, *args: Any, **named: Any) -> Any:  # noqa: ANN401 -- as of Database
+        statements.append(sql)
+        return rows(self, sql, *args, **named)
+
+    monkeypatch.setattr(Database, "rows", noted)
+    return statements
 
 
 def test_a_change_costs_few_statements_however_many_requests_wait(
-    watched: WatchedJournal, monkeypatch: pytest.MonkeyPatch
+    watched: WatchedJournal, asked: list[str]
 ) -> None:
     """And is told alone."""
     numbers = watched.hand_in(60, waits=True)
@@ -93,17 +109,31 @@ def test_a_change_costs_few_statements_however_many_requests_wait(
     assert watched.told == [(number, "accepted") for number in numbers]
     watched.told.clear()
     watched.take(numbers[7])
-    asked: list[str] = []
-    rows = Database.rows
-
-    def counted(self: Database, sql: str, *args: Any, **named: Any) -> Any:  # noqa: ANN401 -- as of Database
-        asked.append(sql)
-        return rows(self, sql, *args, **named)
-
-    monkeypatch.setattr(Database, "rows", counted)
+    asked.clear()
     watched.watches.look()
     assert watched.told == [(numbers[7], "queued")]
     assert len(asked) <= 5, asked
+
+
+def test_a_journal_that_does_not_change_is_not_read(
+    watched: WatchedJournal, asked: list[str], clock: FakeClock
+) -> None:
+    """But now and then, for its file's time is coarse: a change in the same tick is told then."""
+    (number,) = watched.hand_in(1, waits=True)
+    watched.watches.look()
+    path = watched.store.path
+    assert path is not None
+    before = path.stat()
+    watched.take(number)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    asked.clear()
+    watched.told.clear()
+    watched.watches.look()
+    assert (asked, watched.told) == ([], [])
+    clock.advance(watching.LATER_S)
+    watched.watches.look()
+    assert watched.told == [(number, "queued")]
 
 
 def test_jobs_that_nobody_waits_for_are_looked_up_some_at_a_time(watched: WatchedJournal) -> None:

@@ -72,6 +72,8 @@ class Watches:
         self._is_any = threading.Event()
         self._is_waited = threading.Event()
         self._version = -1
+        self._version_due_s = 0.0
+        self._seen: tuple[int, int] | None = None
         self._store: Store | None = None
         self._is_round_due = False
 
@@ -116,6 +118,8 @@ class Watches:
         with journal.journal(self._backend) as store:
             if store is None:
                 return
+            if not self._may_have_changed(store):
+                return
             version = store.data_version()
             with self._lock:
                 is_same = store is self._store and version == self._version
@@ -123,6 +127,20 @@ class Watches:
                 due = self._due(everything=not is_same)
             if due:
                 self._look_up(store, due)
+
+    def _may_have_changed(self, store: Store) -> bool:
+        """Whether the journal's version is to be read.
+
+        Each commit changes the time of the file, which takes a tenth of the time to read. But two commits in one tick of the
+        system's clock have the same, so the version is read now and then in any case.
+        """
+        now_s, seen = self._backend.clock.monotonic_s(), _change_of(store)
+        with self._lock:
+            is_asked = store is not self._store or self._version < 0 or self._is_round_due
+        if not is_asked and seen == self._seen and now_s < self._version_due_s:
+            return False
+        self._seen, self._version_due_s = seen, now_s + LATER_S
+        return True
 
     def _due(self, *, everything: bool) -> dict[str, JobWatch]:
         """Return the jobs to look up now: those with waiting requests if the journal has changed, and some of the others."""
@@ -197,6 +215,15 @@ class Watches:
                 self._is_waited.clear()
                 if not self._others:
                     self._is_any.clear()
+
+
+def _change_of(store: Store) -> tuple[int, int] | None:
+    """Return time and size of the journal's file; None: it cannot be looked at."""
+    try:
+        status = None if store.path is None else store.path.lstat()
+    except OSError:
+        return None  # reading it says why
+    return None if status is None else (status.st_mtime_ns, status.st_size)
 
 
 def watches(backend: ServeBackend) -> Watches:
