@@ -50,8 +50,16 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+# As structlog has it by itself, but for traces: rich, which the command line uses, is found and takes a second for each.
+PROCESSORS = [
+    *structlog.get_config()["processors"][:-1],
+    structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+]
+
+
 @pytest.fixture(autouse=True)
 def log_of_its_own() -> Iterator[None]:
     """How a test sets the log up in this process, such as to errors alone, is nothing to the tests after it."""
+    structlog.configure(processors=PROCESSORS)
     yield
     structlog.reset_defaults()

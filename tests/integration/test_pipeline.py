@@ -1,4 +1,4 @@
-"""One job from top to bottom with the real model, in this process: every report a worker can make."""
+"""One job from top to bottom in this process: every report a worker can make. Where the matte matters, with the real model."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import Staging
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from tests.integration import small_models
 from tests.integration.opened import files_of
 
 if TYPE_CHECKING:
@@ -48,13 +49,29 @@ RECIPE = Recipe(
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """What a worker keeps: loaded once for all tests here."""
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """What a worker keeps, with a small model: loaded once for all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(small_models.data_directory(tmp_path_factory.mktemp("data"))))
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
+        made = engine_of("darkness")
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def u2net() -> Iterator[Engine]:
+    """The same with the model that is shipped, for what the small one is too simple for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
-        yield Engine(
-            [catalog.find("u2net-int8")], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=MAX_BYTES
-        )
+        made = engine_of("u2net-int8")
+        yield made
+        made.close()
+
+
+def engine_of(model: str) -> Engine:
+    """An engine with one model of the catalog."""
+    return Engine([catalog.find(model)], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=MAX_BYTES)
 
 
 @pytest.fixture
@@ -109,7 +126,7 @@ def staged(task: Task) -> list[str]:
     return sorted(path.name for path in Path(task.staging).glob("*"))
 
 
-def test_the_model_sees_the_colours_that_are_meant(engine: Engine, drop: Callable[..., Task]) -> None:
+def test_the_model_sees_the_colours_that_are_meant(u2net: Engine, drop: Callable[..., Task]) -> None:
     """A picture of linear light, which looks dark to whoever ignores its gamma, gets the matte of the same picture in sRGB."""
     light = code_points.decoded(np.asarray(ball() * 0.5, np.uint8))  # so dark that it matters
     linear = np.rint(light * 255).astype(np.uint8)
@@ -121,18 +138,18 @@ def test_the_model_sees_the_colours_that_are_meant(engine: Engine, drop: Callabl
         ("linear.png", encoded(linear, "PNG", pnginfo=chunks)),
     ):
         task = drop(content, name=name, recipe=replace(RECIPE, refine=False))
-        report = run(task, engine)
+        report = run(task, u2net)
         assert isinstance(report, Cut)
         cutout = Image.open(Path(task.staging, report.staged[0].name))
         mattes.append(np.asarray(cutout)[..., 3].astype(int))
     assert np.abs(mattes[0] - mattes[1]).max() <= 3
 
 
-def test_a_picture_becomes_a_whole_staged_cutout(engine: Engine, drop: Callable[..., Task]) -> None:
+def test_a_picture_becomes_a_whole_staged_cutout(u2net: Engine, drop: Callable[..., Task]) -> None:
     """As large as the source, transparent outside, opaque inside, and what the report says of it."""
     source = encoded(ball())
     task = drop(source)
-    report = run(task, engine)
+    report = run(task, u2net)
     assert isinstance(report, Cut)
     (result,) = report.staged
     content = Path(task.staging, result.name).read_bytes()
@@ -237,11 +254,11 @@ def test_sixteen_bits_go_all_the_way(engine: Engine, drop: Callable[..., Task], 
 
 
 def test_a_picture_without_a_subject_goes_to_review_with_an_overlay(
-    engine: Engine, drop: Callable[..., Task]
+    u2net: Engine, drop: Callable[..., Task]
 ) -> None:
     """No random mask is made of it."""
     task = drop(encoded(np.full((HEIGHT, WIDTH, 3), 119, np.uint8)))
-    report = run(task, engine)
+    report = run(task, u2net)
     assert isinstance(report, Cut)
     assert report.review
     assert (report.quality.score, report.quality.reasons) == (0.0, ("no subject",))

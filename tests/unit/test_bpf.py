@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ MACHINES = [pytest.param(machine, id=machine.name) for machine in (calls.X86_64,
 AUDIT_I386, AUDIT_ARM = 0x40000003, 0x40000028
 
 
+@cache
 def decode(program: bytes) -> list[tuple[int, int, int, int]]:
     """The program as (code, jump if true, jump if false, operand)."""
     return list(struct.iter_unpack("<HBBI", program))
@@ -380,8 +382,9 @@ def test_the_uploader_calls_out_and_locks_its_ledger(machine: Machine) -> None:
 
 def test_a_program_is_short() -> None:
     """Each call that has to be judged goes through a few comparisons, and a worker's start is not held up."""
-    assert len(decode(worker(calls.X86_64))) < 512
-    steps = {number: ways_through(worker(calls.X86_64), number) for number in range(calls.NEWEST + 1)}
+    program = worker(calls.X86_64)
+    assert len(decode(program)) < 512
+    steps = {number: ways_through(program, number) for number in range(calls.NEWEST + 1)}
     assert max(steps.values()) < 40
     assert sum(steps.values()) / len(steps) < 14
 

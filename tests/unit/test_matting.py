@@ -40,7 +40,7 @@ def _telemetry_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
 
 
-@pytest.mark.parametrize(("height", "width"), [(3000, 4000), (1999, 1301), (1280, 640), (97, 5000), (50, 70)])
+@pytest.mark.parametrize(("height", "width"), [(1500, 2000), (1999, 1301), (1280, 640), (97, 5000), (50, 70)])
 def test_the_models_square_is_what_lanczos_on_the_whole_picture_gives(height: int, width: int) -> None:
     """Averaging first is much faster, and must not move or blur anything."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)

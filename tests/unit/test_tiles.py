@@ -62,7 +62,7 @@ def test_a_tile_depends_on_its_sources_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1600, 2000), (1601, 2001), (1999, 1603), (1750, 2501), (641, 3333), (895, 895), (3597, 6495)]
+    "shape", [(1600, 2000), (1601, 2001), (1999, 1603), (1750, 2501), (641, 3333), (895, 895), (2397, 4329)]
 )
 @pytest.mark.parametrize("size", [(200, 160), (333, 97), (1999, 640), (9, 9), (541, 300)])
 def test_a_picture_of_any_size_is_reduced_to_where_it_was(
@@ -70,9 +70,10 @@ def test_a_picture_of_any_size_is_reduced_to_where_it_was(
 ) -> None:
     """By pyramid or not: nothing moves by more than a sixth of a small pixel, so that edges stay where they are."""
     size = (min(size[0], shape[1]), min(size[1], shape[0]))
-    down, across = np.indices(shape)
-    for place, full, small in ((down, shape[0], size[1]), (across, shape[1], size[0])):
-        ramp = (place * (65535 / full)).astype(np.uint16)
+    for axis, small in ((0, size[1]), (1, size[0])):
+        full = shape[axis]
+        line = (np.arange(full) * (65535 / full)).astype(np.uint16)
+        ramp = np.ascontiguousarray(np.broadcast_to(np.expand_dims(line, 1 - axis), shape))
         straight = cv2.resize(ramp, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         moved = np.abs(ImagePyramid(ramp).reduced(size) - straight) / (65535 / small)
         assert moved.max() < 1 / 6 + 0.02
