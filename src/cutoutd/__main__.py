@@ -1,7 +1,7 @@
 """The command `cutoutd`, also as ``python -m cutoutd``: what must be done before anything else is loaded.
 
 A daemon may be sent SIGHUP, or be started without standard streams, from its first moment on. Loading the command line takes a
-tenth of a second, so both are handled before that.
+tenth of a second, so both are handled before that. Nor is code of other packages loaded that nobody asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ def main() -> None:
     if sys.argv[1:2] == [_RUN]:
         # It is blocked until the daemon's own handler is set, which reloads or ends in order; the default would kill.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    # Pydantic would read what every installed package says of itself, and load what any of them has for it.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     from cutoutd.cli.app import main as command  # noqa: PLC0415 -- see above
 
     command()

@@ -234,6 +234,26 @@ for output in sys.argv[1:]:
     assert "Traceback" not in ended.stderr
 
 
+def test_what_another_package_has_for_pydantic_is_not_loaded(home: Path) -> None:
+    """Whoever installs one beside us would run in every process of ours, and each start would look for it."""
+    packages = home / "packages"
+    (packages / "spy-1.0.dist-info").mkdir(parents=True)
+    (packages / "spy-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: spy\nVersion: 1.0\n"
+    )
+    (packages / "spy-1.0.dist-info" / "entry_points.txt").write_text("[pydantic]\nspy = spy\n")
+    (packages / "spy.py").write_text("raise SystemExit('the spy runs')\n")
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "cutoutd", "jobs", "--input", home / "in", "--output", home / "out"],
+        env={**os.environ, "PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "spy" not in ended.stderr
+    assert "has not run with this configuration yet" in ended.stderr  # so the settings were read
+
+
 def test_a_home_directory_is_understood_where_a_shell_leaves_it(home: Path) -> None:
     """`--input=~/to-cut` in any shell, `INPUT=~/to-cut` in all but one: no folder called ~ is made."""
     assert named_path("~/to-cut") == home / "to-cut"

@@ -142,14 +142,15 @@ def test_our_own_files_cannot_be_asked_for(include: str) -> None:
 
 def test_every_row_of_the_table_works_and_says_where_it_is_from() -> None:
     """Each name leaves out what it is for, in any case, and nothing of the other kind."""
+    usual = Rules()
     for row in rules.JUNK:
         assert row.whose
         assert row.source
         for name in row.names:
             example = name.replace("*", "x").replace("?", "7")
             for spelled in (example, example.upper(), example.lower()):
-                assert Rules().enters_directory(f"a/{spelled}") is (row.what is rules.JunkKind.FILE), spelled
-                assert Rules().takes_file(f"a/{spelled}") is (row.what is rules.JunkKind.DIRECTORY), spelled
+                assert usual.enters_directory(f"a/{spelled}") is (row.what is rules.JunkKind.FILE), spelled
+                assert usual.takes_file(f"a/{spelled}") is (row.what is rules.JunkKind.DIRECTORY), spelled
 
 
 def test_the_page_about_it_lists_the_whole_table() -> None:
