@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import signal
+import struct
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 from PIL import Image
 
 from cutoutd.cluster.slot_host import DiedError, SlotHost, TooLargeError, WithdrawnError
-from cutoutd.jobs import Cut, Task
+from cutoutd.errors import FailureCode
+from cutoutd.jobs import Cut, Failure, Task
 from cutoutd.models import catalog
 from cutoutd.pool import start_policy, wire
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
@@ -58,7 +61,7 @@ def host() -> Iterator[SlotHost]:
         provider="auto",
         memory_mb=3072,
         nice=0,
-        max_pixels=1_000_000,
+        max_pixels=60_000_000,
         max_file_bytes=LIMIT,
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -138,3 +141,17 @@ def test_results_over_the_limit_stay_there_and_the_slot_lives(host: SlotHost) ->
     with pytest.raises(TooLargeError, match="results have"):
         carry_out(host, most=10)
     assert slots() == before
+
+
+def test_a_picture_that_needs_all_memory_is_given_to_a_slot_again_and_alone(host: SlotHost) -> None:
+    """Its slot ends with it, since a process does not give back what it took; here its data are torn as well."""
+    before = slots()
+    head = struct.pack(">IIBBBBB", 10_000, 5_100, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(head)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    data += struct.pack(">I", 1000) + b"IDAT" + zlib.compress(bytes(1000))
+    report, results = host.carry_out(replace(TASK, size=len(data)), data, (), max_result_bytes=LIMIT)
+    assert isinstance(report, Failure)
+    assert (report.code, report.permanent, results) == (FailureCode.PICTURE, True, [])
+    until(lambda: bool(slots()) and slots() != before, "another slot")
+    assert carry_out(host).staged

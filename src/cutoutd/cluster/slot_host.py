@@ -274,6 +274,8 @@ class SlotHost:
             return
         if isinstance(event, Finished) and isinstance(event.report, NeedsRoom) and not order.task.alone:
             order.task = replace(order.task, alone=True)
+            for descriptor in (order.files.source, *order.files.backgrounds):
+                os.lseek(descriptor, 0, os.SEEK_SET)  # the worker that has read them shares their position
             with self._lock:
                 self._waiting.appendleft(order)
             return
