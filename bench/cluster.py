@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from tests.acceptance.conftest import bench_in, picture
 from tests.integration.clustering import Cluster
 
-from bench.speed import make_photos
+from bench.speed import HEIGHT, WIDTH, make_photo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,7 +268,10 @@ def names(chosen: argparse.Namespace, root: Path, stack: ExitStack) -> None:
 
 def scaling(chosen: argparse.Namespace, root: Path, _: ExitStack) -> None:
     """Real cuts: here, and on a machine with one, two and four slots, of photos of 12 megapixels."""
-    make_photos(None, root / "photos", chosen.pictures)
+    (root / "photos").mkdir()
+    for number in range(chosen.pictures):
+        source = picture(number, width=1600, height=1200)
+        make_photo(source, root / f"photos/{number}.jpg", (WIDTH, HEIGHT), number)
     for slots in (0, 1, 2, 4):
         place = root / f"{slots}"
         place.mkdir()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.cluster import certificates
-from tests.acceptance.conftest import PATIENCE_S, bench_in
+from tests.acceptance.conftest import PATIENCE_S
+from tests.acceptance.studio import configure, drop, running, sent, sidecar
 from tests.acceptance.test_poison import events
 from tests.integration.clustering import Cluster
 
@@ -25,54 +26,8 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Iterator[Cluster]:
-    """One that all tests here share: it takes long to start."""
-    root = tmp_path_factory.mktemp("cluster")
-    environment = bench_in(root).environment
-    environment |= {"XDG_DATA_HOME": str(small_models_dir), "CUTOUTD_MODEL__NAME": "darkness"}
-    with Cluster(root, environment) as made:
-        made.start()
-        made.wait_for_worker()
-        yield made
-
-
-def configure(bench: Bench, table: str, route: str) -> Path:
-    """A tagged folder, and one that is not."""
-    root = bench.root
-    config = root / "cutoutd.toml"
-    config.write_text(
-        f'[service]\nstate_dir = "{root}/own-state"\n{table}'
-        + "".join(
-            f'[[folder]]\nname = "{name}"\ninput = "{root}/{name}"\noutput = "{root}/{name}-out"\n'
-            f'route = "{way}"\nsettle_s = 0.2\npoll_interval_s = 0.2\n'
-            for name, way in (("studio", route), ("private", "local"))
-        ),
-        encoding="utf-8",
-    )
-    for name in ("studio", "private"):
-        (root / name).mkdir(exist_ok=True)
-    return config
-
-
-def drop(bench: Bench, folder: str, *names: str) -> None:
-    """Pictures, each another."""
-    for number, name in enumerate(names):
-        path = bench.drop(f"draft-{name}", number)
-        path.rename(bench.root / folder / name)
-
-
-def sidecar(bench: Bench, name: str) -> dict[str, object]:
-    """Of a result in one of the outputs."""
-    found: dict[str, object] = json.loads((bench.root / f"{name}.json").read_text(encoding="utf-8"))
-    return found
-
-
-def sent(bench: Bench) -> list[dict[str, object]]:
-    """What the log of what was sent says."""
-    return [
-        json.loads(line)
-        for path in sorted((bench.root / "own-state/cluster/sent").glob("*.jsonl"))
-        for line in path.read_text(encoding="utf-8").splitlines()
-    ]
+    """One for all tests here."""
+    yield from running(tmp_path_factory.mktemp("cluster"), small_models_dir)
 
 
 def test_a_tagged_folder_is_cut_elsewhere_to_the_same_bytes_and_no_other_leaves(

@@ -112,6 +112,13 @@ class Cluster:
         self.worker.wait(PATIENCE_S)
         (self.root / "worker.log").unlink()
 
+    def replace_worker(self) -> None:
+        """End it, and start another with the environment as it is now."""
+        self.stop(self.worker)
+        (self.root / "worker.log").unlink(missing_ok=True)
+        self.start_worker()
+        self.wait_for_worker()
+
     @staticmethod
     def stop(process: subprocess.Popen[bytes] | None) -> None:
         """End one of them."""

@@ -84,8 +84,10 @@ class Connection:
         )
         try:
             await asyncio.wait_for(client, CONNECT_S + 5)
-        except Exception as error:
-            with suppress(Exception):
+        except (
+            Exception
+        ) as error:  # beside Dask's OSError: what is unpickled from the other side raises what it likes
+            with suppress(Exception):  # it has not begun
                 await asyncio.wait_for(client.close(), 5)
             raise LostSchedulerError(f"{chosen.scheduler}: {str(error) or type(error).__name__}") from error
         self._client = client
@@ -95,7 +97,9 @@ class Connection:
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
         """Disconnect: the scheduler forgets what it was to do for us."""
-        with suppress(Exception):
+        with suppress(
+            Exception
+        ):  # Dask names none; a connection that cannot be closed is lost, and forgotten as well
             await asyncio.wait_for(self._client.close(), 5)
 
     def check(self) -> None:
@@ -115,7 +119,7 @@ class Connection:
         """
         try:
             said = await asyncio.wait_for(self._client.scheduler.identity(n_workers=-1), ASK_S)
-        except Exception as error:
+        except Exception as error:  # OSError, or whatever an answer that is unpickled raises
             raise LostSchedulerError(f"{self._settings.scheduler} does not answer") from error
         return machines_of(said)
 
@@ -142,7 +146,7 @@ class Connection:
         try:
             await asyncio.wait_for(wait([future]), deadline_s)
             if future.status != "finished":
-                return FarOutcome(why=await _reason(future))
+                return FarOutcome(why=await reason_of(future))
             host = await self._host(future)
             async with self._gathering:
                 result = await asyncio.wait_for(self._client.gather(future, direct=True), deadline_s)
@@ -154,14 +158,17 @@ class Connection:
 
     async def _host(self, future: Future[bytes]) -> str:
         """The address of the machine that has a result."""
-        with suppress(Exception):
+        with suppress(Exception):  # likewise; the result is there, and only its machine stays unnamed
             told = await asyncio.wait_for(self._client.who_has([future]), ASK_S)
             return next(str(one) for holders in told.values() for one in holders)
         return "a machine that has gone since"
 
 
-async def _reason(future: Future[bytes]) -> str:
-    with suppress(Exception):
+async def reason_of(future: Future[bytes]) -> str:
+    """Why a task came to nothing, in words: what it raised, or what became of its machines (Dask's `KilledWorker`)."""
+    with suppress(
+        Exception
+    ):  # what a machine sends as its error is unpickled, and may raise whatever it likes
         error = await future.exception()
         return f"{type(error).__name__}: {error}"[:300] if error is not None else "it was cancelled"
     return "the machine that had it is gone"

@@ -1,0 +1,161 @@
+"""One request of the gateway: tried again where a machine ends over it, and answered without blame where all tries came to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from distributed.core import Status
+from distributed.scheduler import KilledWorker, WorkerState
+
+from cutoutd.clock import Clock
+from cutoutd.cluster import connection, packing
+from cutoutd.cluster.connection import FarOutcome
+from cutoutd.cluster.gateway import Gateway
+from cutoutd.cluster.remote import HEAD_SCHEMA
+from cutoutd.cluster.request_job import MAX_TRIES, RequestJob
+from cutoutd.exchange import cluster_box, messages, sent_log
+from cutoutd.exchange.cluster_box import ClusterPaths, ClusterRequest, ReplyKind
+from cutoutd.exchange.sent_log import SentLog
+from cutoutd.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cutoutd.cluster.connection import Connection
+    from cutoutd.exchange.cluster_box import ClusterReply
+
+KILLED = "KilledWorker: the machine died over it"
+
+
+class Machines:
+    """A connection whose machines come to these outcomes, one after the other."""
+
+    def __init__(self, *outcomes: FarOutcome) -> None:
+        self.outcomes = list(outcomes)
+        self.sent: list[list[bytes]] = []
+
+    async def carry_out(self, data: bytes, _: str, __: float) -> FarOutcome:
+        """The next of them."""
+        self.sent.append(packing.unpack(data))
+        return self.outcomes.pop(0)
+
+
+def result(**changes: Any) -> FarOutcome:  # noqa: ANN401 -- fields of JSON
+    """What a machine sends back."""
+    said = {
+        "schema": HEAD_SCHEMA,
+        "kind": "report",
+        "permanent": False,
+        "cutoutd": "1",
+        "onnxruntime": "1",
+        "python": "3",
+        "provider": "cpu",
+        "layers": [],
+    }
+    parts = [] if changes.get("kind") in ("lost", "failed") else [b"report", b"result"]
+    return FarOutcome(
+        why=None, result=packing.pack([json.dumps(said | changes).encode(), *parts]), host="tls://h:1"
+    )
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> ClusterPaths:
+    """A box."""
+    made = ClusterPaths.under(tmp_path)
+    made.make()
+    return made
+
+
+def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:
+    """The reply to one request."""
+    request = ClusterRequest(
+        id=messages.new_id(),
+        owner=messages.new_id(),
+        folder="studio",
+        job=7,
+        sizes=(4, 7),
+        sha256="0" * 64,
+        model="1" * 64,
+    )
+    cluster_box.write(paths.outbox, request, [b"task", b"picture"])
+
+    async def run() -> None:
+        gateway = Gateway(
+            Settings(),
+            paths=paths,
+            sent=SentLog(paths.sent),
+            clock=Clock(),
+            announced="",
+            parent=os.getppid(),
+            layers=(),
+        )
+        await RequestJob(gateway, cast("Connection", machines), request, "resource").run()
+
+    asyncio.run(run())
+    assert list(paths.outbox.iterdir()) == []
+    return cluster_box.read_reply(paths.inbox / f"{request.id}.json")
+
+
+def test_a_picture_whose_machines_die_is_tried_on_others_and_is_not_to_blame(paths: ClusterPaths) -> None:
+    """Dask's KilledWorker names the task that was there; each try is told in the log of what was sent."""
+    reply = answered(paths, Machines(*[FarOutcome(why=KILLED)] * MAX_TRIES))
+    assert (reply.kind, reply.permanent) == (ReplyKind.FAILED, False)
+    assert KILLED in reply.why
+    assert len(list(sent_log.entries(paths.sent))) == MAX_TRIES
+
+
+def test_a_try_that_works_after_others_is_the_answer(paths: ClusterPaths) -> None:
+    """With the machine that did it."""
+    machines = Machines(FarOutcome(why=KILLED), result())
+    reply = answered(paths, machines)
+    assert (reply.kind, reply.host, reply.sent_bytes) == (ReplyKind.REPORT, "tls://h:1", 7)
+    assert cluster_box.read_parts(paths.inbox, reply.id, reply.sizes) == [b"report", b"result"]
+    assert [parts[1:] for parts in machines.sent] == [[b"task", b"picture"]] * 2
+
+
+def test_a_slot_that_died_and_results_that_are_too_large_are_answered_as_such(paths: ClusterPaths) -> None:
+    """Neither is tried on another machine: it would come to the same."""
+    lost = answered(paths, Machines(result(kind="lost", why="it was killed")))
+    assert (lost.kind, lost.why) == (ReplyKind.LOST, "it was killed")
+    large = answered(paths, Machines(result(kind="failed", permanent=True, why="more than max_result_mb")))
+    assert (large.kind, large.permanent, large.why) == (ReplyKind.FAILED, True, "more than max_result_mb")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"schema": "other"}, {"kind": "returned"}, {"kind": 1}, {"layers": "a"}, {"cutoutd": None}]
+)
+def test_what_is_no_result_is_answered_as_a_failure(paths: ClusterPaths, changes: dict[str, Any]) -> None:
+    """Whatever a machine that was taken over says; none of it is printed as it came."""
+    reply = answered(paths, Machines(result(**changes)))
+    if changes == {"cutoutd": None}:
+        assert (reply.kind, reply.cutoutd) == (ReplyKind.REPORT, "None")
+    else:
+        assert (reply.kind, reply.permanent) == (ReplyKind.FAILED, False)
+        assert "no result" in reply.why
+
+
+def test_dask_s_own_error_for_a_machine_that_died_is_a_reason_in_words() -> None:
+    """As the client's future has it."""
+
+    class Failed:
+        async def exception(self) -> KilledWorker:
+            last = WorkerState(
+                address="tls://h:1",
+                status=Status.running,
+                pid=1,
+                name="h",
+                nthreads=1,
+                memory_limit=0,
+                local_directory="",
+                nanny=None,
+                server_id="",
+            )
+            return KilledWorker("cutoutd-1", last, 3)
+
+    why = asyncio.run(connection.reason_of(cast("Any", Failed())))
+    assert why.startswith("KilledWorker: ")
+    assert "tls://h:1" in why
