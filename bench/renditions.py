@@ -2,7 +2,7 @@
 
     python -m bench.renditions [--pictures docs/renditions] [--cost]
 
-Every picture is cut by the program's own pipeline and model, from scikit-image's cup and motorcycle. It is no part of the
+Every picture is cut by the program's own pipeline and model, from scikit-image's cup and motorcycle. It is not a part of the
 package.
 """
 

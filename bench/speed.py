@@ -2,7 +2,7 @@
 
     python -m bench.speed --rembg DIR [--photo FILE] [--count 24]
 
-Each command starts with nothing loaded and ends with its last result written. Both use U2-Net. It is no part of the package, and
+Each command starts with nothing loaded and ends with its last result written. Both use U2-Net. It is not a part of the package, and
 no test: machines differ, and are never equally busy twice; only the ratios are reliable.
 """
 

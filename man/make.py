@@ -67,7 +67,7 @@ Another cutoutd works on this state directory.
 The model is missing or altered.
 .TP
 .B 5
-A fault of cutoutd's own.
+Internal error.
 .SH FILES
 .TP
 .I ~/.config/cutoutd/cutoutd.toml

@@ -116,7 +116,7 @@ class Ground:
                 found.violations.append(f"{what}: refused without a name: {said[-300:]}")
         elif not (self.site.output / "zz/canary.png").is_file():
             found.counts["stood by"] += 1
-            if "not looked at: " not in said and "remains: " not in said:
+            if "not checked: " not in said and "remains: " not in said:
                 found.violations.append(f"{what}: the canary was not cut, and nobody says why: {said[-300:]}")
         else:
             found.counts["canary cut"] += 1

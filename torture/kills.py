@@ -77,7 +77,7 @@ class Lane:
     versions: int = 0
 
     def stir(self) -> None:
-        """Add pictures, replace or delete some; some are no pictures or have no subject."""
+        """Add pictures, replace or delete some; some are not pictures or have no subject."""
         for _ in range(self.chance.randint(0, 2)):
             self.number += 1
             self._put(f"{self.chance.choice(('', 'x/', 'x/y/'))}{self.number}")

@@ -197,7 +197,7 @@ class Database:
                 is_there = _identity(path) == identity
             except OSError as error:
                 self._was_refused = True
-                raise self._refused(f"it cannot be looked at: {error.strerror}", path=path) from error
+                raise self._refused(f"it cannot be read: {error.strerror}", path=path) from error
             if not is_there:
                 self._damage = self._damaged(
                     "it was removed, replaced or moved while it was in use", path=path

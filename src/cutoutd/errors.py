@@ -136,9 +136,7 @@ class SandboxError(UsageError):
     code = FailureCode.SANDBOX
     title = "The sandbox is not complete"
     ends_daemon = True
-    advice = (
-        'Provide what is missing, or set [pool] sandbox = "auto" to work behind the layers that are there.'
-    )
+    advice = 'Provide what is missing, or set [pool] sandbox = "auto" to work with the layers that this system has.'
 
 
 class AlreadyRunningError(CutoutdError):
@@ -213,7 +211,7 @@ class UnforeseenError(PermanentError):
     """An exception that nobody foresaw; see `cutoutd.faults.isolation`."""
 
     code = FailureCode.UNFORESEEN
-    title = "A fault of cutoutd's own"
+    title = "Internal error"
     advice = (
         "The original is untouched. Please report this with the line about it in the log; "
         "`cutoutd retry` tries it again."
@@ -251,7 +249,7 @@ class JournalError(StorageError):
     code = FailureCode.JOURNAL
     title = "The journal cannot be written"
     delay_s = 5.0  # a try costs next to nothing
-    advice = "See that the disk of the state directory has room and works; work goes on by itself."
+    advice = "Check that the disk of the state directory has room and works; work goes on by itself."
 
 
 class OutboxError(StorageError):
@@ -271,7 +269,7 @@ class SourceGoneError(CutoutdError):
 
 
 _NO_PLACE_ADVICE = (
-    "See that the output folder is there and that no file stands where a sub-folder belongs; "
+    "Check that the output folder is there and that no file stands where a sub-folder belongs; "
     "work goes on by itself."
 )
 
@@ -288,7 +286,7 @@ _ADVICE_BY_ERRNO: dict[int, str] = {
     ),
     errno.ENOSYS: "The sandbox or the kernel does not have a system call: `cutoutd doctor` says which are refused.",
     errno.EIO: "The disk or share reports read or write errors: check its cable, health or connection.",
-    errno.ESTALE: "The share was replaced under us: it is tried again when it is back.",
+    errno.ESTALE: "The share was replaced while it was in use: it is tried again when it is back.",
     errno.EMFILE: "Too many open files: raise the limit (`ulimit -n`, LimitNOFILE=).",
     errno.ENFILE: "The system has too many open files.",
     errno.ENAMETOOLONG: "The name is longer than this file system allows: shorten it or the suffix.",
@@ -318,7 +316,7 @@ def from_output_error(error: OSError, path: Path) -> OutputError:
     """
     if error.errno in NO_PLACE:
         return OutputError(
-            f"the place for results is not as it should be ({_said(error)})",
+            f"the output directory is not as expected ({_said(error)})",
             path=path,
             advice=_NO_PLACE_ADVICE,
         )

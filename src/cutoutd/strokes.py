@@ -88,7 +88,7 @@ def _dumped(stroke: Stroke) -> dict[str, object]:
 def _stroke(data: object, number: int, max_points: int) -> Stroke:
     """Parse the ``number``-th stroke of a list; see `parse`."""
     if not isinstance(data, dict):
-        msg = f"Stroke {number} is no object."
+        msg = f"Stroke {number} is not an object."
         raise StrokesError(msg)
     kinds = [kind for kind in StrokeKind if kind.value == data.get("kind")]
     if not kinds:

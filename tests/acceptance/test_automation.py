@@ -119,7 +119,7 @@ def test_a_shop_hands_in_and_a_cms_receives_what_comes_out(
 def test_submit_waits_for_results_and_says_what_came_of_each(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """One that is cut, one that is no picture, and the first again, under a name of its own."""
+    """One that is cut, one that is not a picture, and the first again, under a name of its own."""
     config = configuration(bench)
     start("--config", config)
     bench.wait_for(

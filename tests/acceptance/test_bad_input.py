@@ -76,7 +76,7 @@ def test_one_bad_file_of_each_kind_fails_with_a_reason_and_the_good_one_is_done(
     bad = {
         "empty.jpg": b"",
         "half.jpg": whole[: len(whole) // 2],
-        "text.jpg": b"This is no picture at all, it is a letter.\n" * 20,
+        "text.jpg": b"This is not a picture at all, it is a letter.\n" * 20,
         "document.jpg": b"%PDF-1.7\n" + b"0" * 500,
         "bomb.png": bomb(13000),
     }
@@ -111,7 +111,7 @@ def test_what_is_no_file_is_skipped_without_a_hang(bench: Bench) -> None:
 
 
 def test_what_a_designer_leaves_in_the_folder_is_named_with_what_it_is(bench: Bench) -> None:
-    """In the log, in `status`, and as a failure; what is no picture in any way is told by log and `status` alone."""
+    """In the log, in `status`, and as a failure; what is not a picture in any way is told by log and `status` alone."""
     (bench.input / "layers.psd").write_bytes(b"8BPS\x00\x01" + bytes(200))
     (bench.input / "list.pdf").write_bytes(b"%PDF-1.7\n" + bytes(200))
     (bench.input / "clip.mov").write_bytes(b"\x00\x00\x00\x14ftypqt  " + bytes(200))

@@ -63,7 +63,7 @@ def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> N
     checked = bench.call("check", *bench.pair())
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.startswith("# The configuration is right.\n")
-    assert "1 picture and 1 file that is no picture that can be read are there" in checked.stdout
+    assert "1 picture and 1 file that is not a picture that can be read are there" in checked.stdout
     again = bench.root / "again.toml"
     again.write_text(checked.stdout, encoding="utf-8")
     assert bench.call("check", "--config", again).stdout == checked.stdout

@@ -65,7 +65,7 @@ def test_a_file_is_written_under_the_name_that_was_given(bench: Bench) -> None:
 
 
 def test_a_picture_is_piped_through(bench: Bench) -> None:
-    """And nothing else comes out, nor is left; what is no picture gives an error and not a byte."""
+    """And nothing else comes out, nor is left; what is not a picture gives an error and not a byte."""
     source = bench.drop("a.jpg")
     temporary = bench.root / "tmp"
     temporary.mkdir()

@@ -88,7 +88,7 @@ def test_a_folder_is_chosen_on_the_page_and_its_pictures_are_cut(
     answer = browser.ask("/api/change_settings", data={**change, "changes": {"order": "newest"}})[1]
     assert answer["taken_over"] == "refused"
     assert "[pool] job_timeout_s cannot change while cutoutd runs" in answer["why"]
-    said = "is refused; the earlier one goes on: [pool] job_timeout_s"
+    said = "is refused; the earlier one stays in force: [pool] job_timeout_s"
     bench.wait_for(lambda: said in bench.call("status").stdout, "the status to say so")
     assert daemon.end() == 0
     assert browser.page.code not in log(bench)

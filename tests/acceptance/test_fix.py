@@ -102,7 +102,7 @@ def test_a_picture_that_was_replaced_is_cut_without_what_was_drawn_and_says_so(b
     assert cut.returncode == 0
     said = bench.sidecar("a.png.json")
     assert "correction" not in said
-    assert any("what was drawn over the cutout was dropped" in one for one in said["warnings"])
+    assert any("the strokes on the cutout were dropped" in one for one in said["warnings"])
     refused = bench.call("fix", "1", "--undo", *bench.pair())
     assert (refused.returncode, "is about an older version" in refused.stderr) == (2, True)
 
@@ -149,7 +149,7 @@ def test_a_daemon_that_is_killed_amid_a_correction_follows_it_after_its_next_sta
 REFUSED = {
     (): "say what to do",
     ("--keep", "1,2", "--undo"): "say what to do",
-    ("--keep", "1"): "is no stroke",
+    ("--keep", "1"): "is not a stroke",
     ("--keep", "1,2", "--radius", "0"): "radius must be above 0",
     ("--keep", "1,2", "--suggestion", "3"): "there is no suggestion 3",
     ("--clear",): "nothing is drawn",

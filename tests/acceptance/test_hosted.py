@@ -87,7 +87,7 @@ def test_an_outage_costs_quality_and_never_a_file(shop: Shop, fault: Behaviour) 
     sidecar = shop.sidecar("shop", "doubtful.png")
     assert sidecar["route"] in ("local", "local-then-hosted")
     assert sidecar["model"]["name"] == "darkness"
-    assert any("the hosted service was wanted" in warning for warning in sidecar["warnings"])
+    assert any("instead of by the hosted service" in warning for warning in sidecar["warnings"])
 
 
 def test_a_service_without_credits_stops_its_own_folder_alone(shop: Shop) -> None:

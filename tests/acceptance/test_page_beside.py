@@ -120,7 +120,7 @@ def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: C
 def test_what_keeps_the_page_running_is_missed_when_it_is_killed(
     shown: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Nothing can start it again but a start of cutoutd: the log, `status` and `doctor` say so; it is no zombie."""
+    """Nothing can start it again but a start of cutoutd: the log, `status` and `doctor` say so; it is not a zombie."""
     bench = shown
     daemon = start()
     bench.wait_for(lambda: '"event": "page.sandbox"' in log(bench), "the page")

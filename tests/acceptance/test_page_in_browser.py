@@ -198,7 +198,7 @@ def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
         expect(page.locator(".running-text")).to_have_text("Paused")
         studio.drop("later.jpg", 2)
         expect(page.locator(".figure-waiting dd")).to_have_text("1")
-        page.get_by_role("button", name="Go on with cutting").click()
+        page.get_by_role("button", name="Resume cutting").click()
         expect(first).to_contain_text("later.jpg")
         expect(page.get_by_role("img", name="Cutouts a minute")).to_be_visible()
         first.get_by_role("link").click()

@@ -259,7 +259,7 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio
         assert hashlib.sha256((bench.output / "ball-4.png").read_bytes()).hexdigest() != former
         assert len(bench.sidecar("ball-4.png.json")["correction"]["strokes"]) == STROKES
         page.keyboard.press("Control+z")
-        expect(note).to_contain_text("former version is back")
+        expect(note).to_contain_text("previous version is restored")
         assert hashlib.sha256(cutout.read_bytes()).hexdigest() == former
         page.keyboard.press("Escape")
         assert shown(page) == "ball-4.jpg"

@@ -100,14 +100,14 @@ def test_a_background_is_looked_at_anew_for_each_picture(bench: Bench, start: Ca
 
 
 def test_check_finds_a_background_that_is_not_there(bench: Bench) -> None:
-    """Or is no picture; and a colour that was misspelt."""
+    """Or is not a picture; and a colour that was misspelt."""
     config = configured(bench)
     said = bench.call("check", "--config", config)
     assert said.returncode == 2
     assert "[[folder.rendition]] number 1 of 'x', background: there is no picture" in said.stderr
     assert 'a colour such as "white"' in said.stderr
     (bench.root / "paper.png").write_text("not a picture", encoding="utf-8")
-    assert "is no picture" in bench.call("check", "--config", config).stderr
+    assert "is not a picture" in bench.call("check", "--config", config).stderr
 
 
 def test_a_doubtful_cutout_goes_to_review_in_all_its_forms(bench: Bench) -> None:

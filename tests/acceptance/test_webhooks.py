@@ -141,7 +141,7 @@ def test_where_they_are_not_enabled_or_nobody_has_one_no_uploader_is_started(sit
     site.configure(enabled=False)
     refused = site.call("run", "--once")
     assert refused.returncode == 2
-    assert "[webhooks] does not say that this may be" in refused.stderr
+    assert "[webhooks] does not allow that" in refused.stderr
     site.configure()
     site.drop("shop", "b.jpg", 1)
     assert site.once("--local-only") == 0
@@ -213,7 +213,7 @@ def test_a_running_daemon_is_asked_by_commands(site: Site, start: Callable[..., 
     site.bench.wait_for(lambda: bool(uploader_status(SpoolPaths.under(state))), "the uploader")
     tested = site.call("webhook", "test")
     assert tested.returncode == 0, tested.stderr + tested.stdout
-    assert "it was taken" in tested.stdout
+    assert "it was accepted" in tested.stdout
     assert site.receiver.seen[0].document["type"] == "webhook.test"
     site.receiver.next(410)
     failed = site.call("webhook", "test", "--folder", "shop")
@@ -221,7 +221,7 @@ def test_a_running_daemon_is_asked_by_commands(site: Site, start: Callable[..., 
     assert "FAILED: the receiver answers 410" in failed.stdout
     site.drop("shop", "a.jpg")
     site.bench.wait_for(lambda: [one.is_dead for one in lying(site)] == [True], "the message")
-    given_up = "1 GIVEN UP (`cutoutd webhook list`); the receiver wants nothing more (410)"
+    given_up = "1 GIVEN UP (`cutoutd webhook list`); the receiver answered 410: it wants no more messages"
     site.bench.wait_for(lambda: given_up in site.call("status").stdout, "the status")
     status = site.call("status")
     assert "WANTS NOTHING MORE" in site.call("webhook", "list").stdout

@@ -23,7 +23,7 @@ def main(root: Path) -> None:
     model = catalog.find("u2net-int8")
     good = trial.cut(Settings(), [model], Clock())
     cuda = trial.cut(Settings(model=ModelSettings(provider="cuda")), [model], Clock())
-    torn = Path(__file__)  # a file that is there, and is no model
+    torn = Path(__file__)  # a file that is there, and is not a model
     broken = trial.cut(Settings(), [replace(model, file=torn)], Clock())
     print(  # noqa: T201 -- that is what it is for
         json.dumps(

@@ -130,7 +130,7 @@ class Slot:
         cluster_box.write(self.paths.inbox, replace(reply, **changes), parts)  # type: ignore[arg-type]
 
     def forge(self, request: ClusterRequest) -> None:
-        """Put something into the inbox that is no message."""
+        """Put something into the inbox that is not a message."""
         (self.paths.inbox / f"{request.id}.json").write_bytes(b"{" * 100)
 
 

@@ -247,7 +247,7 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
         still = len(list(outbox.paths.inbox.iterdir()))
         assert left - still <= 2 * spool_files.REMOVALS
         if still > spool_files.MAX_NAMES:
-            assert "holds more than is on its way" in outbox.closed
+            assert "holds files that belong to no request" in outbox.closed
         left, looks = still, looks + 1
     assert spool_files.MAX_NAMES // spool_files.REMOVALS < looks < 100
     hall.clock.advance(60.0)

@@ -130,7 +130,7 @@ def test_undo_brings_back_the_former_strokes_and_then_the_cutout_as_it_was(world
     assert world.ask(Verb.FIX, undo) == ""
     assert world.journal.corrections.of(world.job) is None
     assert world.job.wanted is Wanted.PUBLISHED
-    assert world.ask(Verb.FIX, undo) == "nothing is drawn over its cutout"
+    assert world.ask(Verb.FIX, undo) == "there are no strokes on its cutout"
 
 
 def test_undo_of_what_was_drawn_in_review_puts_it_back_into_review(tmp_path: Path, clock: FakeClock) -> None:
@@ -158,7 +158,7 @@ def test_what_was_cleared_is_brought_back_by_undo(world: World) -> None:
     cleared = world.journal.corrections.of(world.job)
     assert cleared is not None
     assert (cleared.number, cleared.strokes, world.job.wanted) == (3, (), Wanted.PUBLISHED)
-    assert world.ask(Verb.FIX, clear) == "nothing is drawn over its cutout"
+    assert world.ask(Verb.FIX, clear) == "there are no strokes on its cutout"
     world.draw(LINE)
     assert world.ask(Verb.FIX, undo) == ""
     assert world.journal.corrections.of(world.job) == cleared
@@ -271,7 +271,7 @@ def test_what_was_drawn_over_other_bytes_is_dropped_once_they_are_published(worl
 
 
 def test_a_picture_of_which_the_metadata_alone_changed_keeps_what_was_drawn(world: World) -> None:
-    """A rating is no reason to drop it."""
+    """A rating is not a reason to drop it."""
     world.draw(CLICK)
     world.finish(world.claim())
     world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])

@@ -179,7 +179,7 @@ def test_redirects_within_the_hosts_are_followed_but_not_in_a_circle(
     done = get()
     assert here(tmp_path) == CONTENT
     assert [path for path, _, _ in publisher.asked] == ["/it.onnx", "/there?signed=1", "/at-last"]
-    assert [one.answer for one in done.contacts] == ["sent us on", "sent us on", "sent 0.3 MB"]
+    assert [one.answer for one in done.contacts] == ["redirected", "redirected", "sent 0.3 MB"]
     publisher.asked.clear()
     publisher.script = [redirected("/it.onnx")] * 20
     with pytest.raises(FetchError, match="more than 5 times"):
@@ -326,7 +326,7 @@ def test_each_server_that_was_asked_is_told(get: Callable[..., Download], publis
     seen: list[Download] = []
     publisher.script = [truncated(100_000), lambda handler: handler.status(416)]
     get(seen=seen)
-    assert [one.answer for one in seen[0].contacts][1:] == ["has not the part that is missing", "sent 0.3 MB"]
+    assert [one.answer for one in seen[0].contacts][1:] == ["does not have the missing part", "sent 0.3 MB"]
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

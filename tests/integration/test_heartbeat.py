@@ -98,7 +98,7 @@ def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
 
 
 def test_a_monitor_that_never_looks_again_stops_it(hall: Hall) -> None:
-    """It is not at a share: it is asleep by a fault of ours, and its folder's files would wait for ever."""
+    """It is not at a share: it is asleep because of an internal error, and its folder's files would wait for ever."""
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     start_s, end_s = manager.times("READY=1")[0], manager.times("WATCHDOG=1")[-1]
     assert OVERSLEPT_S - 5 < end_s - start_s < OVERSLEPT_S + 5

@@ -157,7 +157,7 @@ def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPoo
     (event,) = told(pool)
     assert isinstance(event, Lost)
     found = re.search(
-        r"(\d+) threads, which no honest one has", event.why
+        r"(\d+) threads, more than it may have", event.why
     )  # how many depends on when the watch comes round
     assert found
     assert int(found[1]) < 1000
@@ -168,7 +168,7 @@ def test_an_idle_worker_with_threads_or_work_is_ended(
     pool: LocalPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Before: it went on for months, since it had no deadline. No job is blamed."""
-    assert "threads, which no honest one has" in ended_over(pool, capfd, 1, "threads afterwards")
+    assert "threads, more than it may have" in ended_over(pool, capfd, 1, "threads afterwards")
     assert "went on working without a task" in ended_over(pool, capfd, 2, "works afterwards")
     give(pool, 3, "honest")
     assert [isinstance(event, Finished) for event in told(pool)] == [True]

@@ -136,7 +136,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no table": _statement("DROP TABLE output"),
     "no index": _statement("DROP INDEX job_queued"),
     "a state that is none": _statement("UPDATE job SET state = 'dome' WHERE id = 7"),
-    "detail that is no JSON": _flipped_detail,
+    "detail that is not JSON": _flipped_detail,
 }
 
 

@@ -102,7 +102,7 @@ def kept(directory: Path) -> list[Path]:
 
 @pytest.mark.usefixtures("later")
 def test_an_earlier_journal_is_taken_over_whole_and_kept(earlier: Path, clock: FakeClock) -> None:
-    """Every row of every table, names that are no text included; nothing counts as damaged, nothing is forgotten."""
+    """Every row of every table, names that are not text included; nothing counts as damaged, nothing is forgotten."""
     before = rows(earlier / FILE_NAME)
     assert all(before.values())
     journal = Journal(earlier, session="n" * 32, clock=clock)

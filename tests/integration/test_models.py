@@ -142,7 +142,7 @@ def test_a_model_is_tried_behind_the_sandbox(
         (
             lambda file: small_models.save(file, logits=True, poisoned=float("nan")),
             {"logits": True},
-            "values that are no numbers",
+            "values that are not numbers",
         ),
         (lambda file: small_models.save_reaching_out(file, "/etc/passwd"), {}, "weights in another file"),
         (lambda file: small_models.save_reaching_out(file, "../weights"), {}, "weights in another file"),
@@ -226,7 +226,7 @@ def test_a_model_that_is_not_kept_leaves_nothing(tmp_path: Path, own: Path) -> N
 
 @pytest.mark.parametrize("name", ["u2net-int8", "", "A b", "../up", "a/b", ".hidden"])
 def test_a_name_that_is_taken_or_none_is_refused(tmp_path: Path, own: Path, name: str) -> None:
-    """The package's model cannot be replaced, and a name is no path."""
+    """The package's model cannot be replaced, and a name is not a path."""
     file = small_models.save(tmp_path / "m.onnx")
     with pytest.raises(UsageError):
         Addition(file, replace(SPEC, name=name), own)

@@ -307,7 +307,7 @@ def test_a_journal_of_another_version_is_named(room: PageRoom, version: int, cod
 
 
 def test_a_damaged_journal_is_named(room: PageRoom) -> None:
-    """And nothing is a fault of ours."""
+    """And nothing is an internal error."""
     (room.state_dir / FILE_NAME).write_bytes(b"no journal at all" * 1000)
     with pytest.raises(RefusedError) as refused:
         room.ask("jobs")
@@ -351,7 +351,7 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
         first, _ = found["ledger"]
         assert (first["host"], first["why"]) == ("cms.example", "picture.done, result")
     (hosted / "ledger.sqlite").unlink()
-    assert "uploads were written down" in room.ask("egress")["trouble"]
+    assert "uploads were recorded" in room.ask("egress")["trouble"]
     (hosted / "ledger.sqlite").write_bytes(b"no ledger" * 500)
     assert "ledger" in room.ask("egress")["trouble"].lower()
 

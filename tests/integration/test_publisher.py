@@ -222,7 +222,7 @@ def test_two_folders_with_one_output_do_not_meet(tmp_path: Path) -> None:
     ],
 )
 def test_any_name_is_published_with_a_valid_sidecar(world: World, raw: bytes) -> None:
-    """Spaces, emoji, newlines, bytes that are no text, 255 bytes."""
+    """Spaces, emoji, newlines, bytes that are not text, 255 bytes."""
     source = os.fsdecode(raw)
     (output,) = world.publish(source, NEW)
     assert (world.output / output).read_bytes() == NEW

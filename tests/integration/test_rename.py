@@ -30,7 +30,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stre
 
 
 def test_a_file_gets_a_name_that_is_free(tmp_path: Path, way: Strength) -> None:
-    """And loses its old one; also where the name is no text."""
+    """And loses its old one; also where the name is not text."""
     source, target = tmp_path / "source", tmp_path / os.fsdecode(b"caf\xe9\n.png")
     source.write_bytes(b"x")
     assert rename_new(Entry.at(source), Entry.at(target)) is way

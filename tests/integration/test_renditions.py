@@ -177,7 +177,7 @@ def test_a_background_that_cannot_be_used_is_no_fault_of_the_picture(
 def test_a_background_that_is_a_pipe_holds_up_nobody(staging: Staging, tmp_path: Path) -> None:
     """Nobody may ever write to it."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="is no file"):
+    with pytest.raises(OutputError, match="is not a file"):
         staging.stage({"background": str(tmp_path / "pipe")})
 
 

@@ -90,7 +90,7 @@ def test_what_is_no_file_is_skipped(tmp_path: Path) -> None:
 
 
 def test_odd_names_survive(tmp_path: Path) -> None:
-    """Newline, emoji, bytes that are no UTF-8, 255 bytes."""
+    """Newline, emoji, bytes that are not UTF-8, 255 bytes."""
     names = [b"line\nbreak.jpg", "🦊.jpg".encode(), b"\xff\xfe.jpg", b"n" * 251 + b".jpg"]
     for name in names:
         (tmp_path / os.fsdecode(name)).touch()

@@ -164,7 +164,7 @@ def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
     made = cut(BLUE)
     assert made.second is None
     assert made.quality.score == 0.0
-    assert "darkness, could not be asked: not enough memory" in made.warnings[0]
+    assert "darkness, could not be run: not enough memory" in made.warnings[0]
 
 
 @pytest.mark.parametrize("part", ["__init__", "predict"])
@@ -190,7 +190,7 @@ def test_one_that_does_not_work_costs_the_opinion_and_not_the_picture(
         made = cut(BLUE)
         assert made.second is None
         assert made.warnings == (
-            "the second model, darkness, could not be asked: CUDA failure 2: out of memory",
+            "the second model, darkness, could not be run: CUDA failure 2: out of memory",
         )
     assert len(tries) == (1 if part == "__init__" else 2)
     assert capsys.readouterr().err.count("Traceback") == 1

@@ -50,7 +50,7 @@ asked = settings(
 @schema.parametrize()
 @asked
 def test_what_is_asked_is_answered_as_described(case: Any, api: Serving) -> None:  # noqa: ANN401 -- schemathesis's
-    """Nothing but what the document says, and never a fault of ours."""
+    """Nothing but what the document says, and never an internal error."""
     if "folder" in case.path_parameters and len(case.path_parameters["folder"]) % 2:
         case.path_parameters["folder"] = "shop"
     answer = case.call(base_url=f"http://127.0.0.1:{api.port}", headers={"X-Api-Key": api.key}, timeout=60)

@@ -76,7 +76,7 @@ def opened(api: Serving, name: str) -> list[str]:
 
 
 def test_a_result_that_was_changed_is_not_served_as_ours(api: Serving) -> None:
-    """By the API of our own and by the contracts of others; nor is what is no file."""
+    """By the API of our own and by the contracts of others; nor is what is not a file."""
     job = api.cut(picture(2), "?name=changed.jpg")[1]
     url = job["outputs"][0]["url"]
     cutout = api.output / "changed.png"

@@ -57,7 +57,7 @@ def patch(api: Serving, place: str, offset: int, body: bytes) -> tuple[int, Mapp
 
 
 def offset(api: Serving, place: str) -> int:
-    """How far it has come."""
+    """Its offset: how many bytes have arrived."""
     status, _, headers = api.ask("HEAD", place, headers=TUS)
     assert status == 200
     return int(headers["upload-offset"])

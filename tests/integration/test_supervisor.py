@@ -536,7 +536,7 @@ def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall:
     assert 1.0 <= pauses[0] < 2.0 <= pauses[1] < 4.0
     assert hall.monitor.thread.starts == 1 + 3
     assert shown[-1].watching is FolderState.STANDING_BY
-    assert "its monitor failed by a fault of ours" in shown[-1].why
+    assert "its monitor failed with an internal error" in shown[-1].why
     assert "ZeroDivisionError: ours" in shown[-1].why
     assert hall.hot.shown.is_open
 
@@ -571,7 +571,7 @@ def test_a_step_of_the_delivery_that_fails_costs_no_other(hall: Hall) -> None:
     def explode() -> None:
         raise ZeroDivisionError
 
-    hall.hot.delivery._tasks.submit(explode)  # noqa: SLF001 -- a fault of ours, wherever it is
+    hall.hot.delivery._tasks.submit(explode)  # noqa: SLF001 -- an internal error, wherever it is
     hall.workers.answer = hall.cut
     hall.supervisor.run()
     assert hall.job(job).state is JobState.DONE
@@ -746,7 +746,7 @@ def test_a_report_of_a_kind_that_was_not_asked_for_is_disbelieved(hall: Hall) ->
     hall.workers.answer = lambda task: exported(task) if task.job == bad else hall.cut(task)
     hall.supervisor.run()
     assert hall.job(bad).state is JobState.FAILED
-    assert "what cannot be so" in hall.job(bad).detail["failure"]["cause"]
+    assert "report is impossible" in hall.job(bad).detail["failure"]["cause"]
     assert hall.job(good).state is JobState.DONE
 
 
@@ -841,7 +841,7 @@ def test_a_command_over_which_we_fail_is_answered_too(hall: Hall, monkeypatch: p
     monkeypatch.setattr(Queue, "retry_asked", lambda *_: 1 // 0)
     hall.ask(Verb.RETRY, "failed")
     hall.supervisor.run()
-    assert "a fault of ours" in (hall.journal.commands.answer(1) or "")
+    assert "internal error" in (hall.journal.commands.answer(1) or "")
 
 
 def test_a_command_that_a_full_disk_has_put_off_is_carried_out_later(

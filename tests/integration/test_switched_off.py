@@ -56,7 +56,7 @@ def test_a_format_can_be_switched_off_alone(name: str, monkeypatch: pytest.Monke
 def test_a_decoder_that_is_not_installed_is_said(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where an installer left it out; no fault of ours."""
+    """As where an installer left it out; no internal error."""
     monkeypatch.setitem(sys.modules, module, None)
     for ours in ("cutoutd.engine.formats.heif", "cutoutd.engine.formats.raw"):
         monkeypatch.delitem(sys.modules, ours, raising=False)

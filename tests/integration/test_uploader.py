@@ -117,7 +117,7 @@ def test_the_ledger_knows_before_the_first_byte_leaves(station: Station, server:
         (
             Behaviour.GATEWAY,
             UploadOutcome.UNKNOWN,
-            "a web page titled Be right back; what stands behind it may",
+            "a web page titled Be right back; the service behind this proxy may",
             None,
         ),
         (Behaviour.SHORT, UploadOutcome.UNKNOWN, "the answer broke off", 0.25),
@@ -194,7 +194,7 @@ def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
         (Behaviour.NOT_FOUND, "404: Not found"),
         (
             Behaviour.REDIRECT,
-            "302: Found: as the test wants. It sends us elsewhere, where nobody is followed",
+            "302: Found: as the test wants. It redirects, and redirects are not followed",
         ),
     ],
 )
@@ -235,7 +235,7 @@ def test_one_picture_that_makes_the_service_fail_holds_up_no_other(
     assert {station.reply(one).outcome for one in good} == {UploadOutcome.OK}
     reply = station.reply(bad, timeout_s=60)
     assert reply.outcome is UploadOutcome.FAILED
-    assert "It does not work with this picture: as the test wants (5 times over this picture)" in reply.cause
+    assert "It does not work with this picture: as the test wants (5 times with this picture)" in reply.cause
 
 
 def test_the_same_picture_is_never_paid_twice(station: Station, server: HostedServer) -> None:

@@ -121,7 +121,7 @@ def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
         assert "400: Could not identify" in answer(shared, request(shared.paths, picture(2))).cause
         server.next(Behaviour.PAGE_200)
         reply = answer(shared, request(shared.paths, picture(3)))
-        assert (reply.outcome, "there is no alpha_base64 in it" in reply.cause) == (
+        assert (reply.outcome, "it has no alpha_base64" in reply.cause) == (
             UploadOutcome.UNKNOWN,
             True,
         )

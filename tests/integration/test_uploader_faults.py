@@ -211,7 +211,7 @@ def test_a_contract_that_raises_costs_its_picture_alone(
             assert len(server.seen) == sent + (step != "complaint")
             assert sum(one["counted"] for one in shared.ledger.all()) == cost + (step != "complaint") * 0.25
         said = capsys.readouterr()
-        assert (said.out + said.err).count("a fault of ours; please report") >= 1
+        assert (said.out + said.err).count("internal error; please report") >= 1
 
 
 DEADLY: Final = """

@@ -1,4 +1,4 @@
-"""Answers that no honest service gives, byte for byte over a socket: each has a meaning, and none is a fault of ours."""
+"""Answers that no honest service gives, byte for byte over a socket: each has a meaning, and none is an internal error."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixtur
             assert spool.read_reply(shared.paths.inbox / f"{after.id}.json").outcome is OK
         close(shared)
     out = capsys.readouterr()
-    assert "a fault of ours" not in out.out + out.err
+    assert "internal error" not in out.out + out.err
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -74,7 +74,7 @@ class Room:
             "f", [Version(path=name, size=1, mtime_ns=time.time_ns())]
         )
         result = self.output / f"{name}.png"
-        detail: dict[str, Any] = {"failure": {"title": "no", "cause": "it is no picture"}}
+        detail: dict[str, Any] = {"failure": {"title": "no", "cause": "it is not a picture"}}
         if state is not JobState.FAILED:
             result.write_bytes(content)
             sha256 = hashlib.sha256(content).hexdigest()
@@ -140,7 +140,7 @@ def test_each_end_becomes_a_message_in_its_order(room: Room) -> None:
     data = room.body(done)["data"]
     assert data["sidecar"]["outputs"][0]["path"] == "a.jpg.png"
     assert "results" not in data
-    assert room.body(failed)["data"]["failure"]["cause"] == "it is no picture"
+    assert room.body(failed)["data"]["failure"]["cause"] == "it is not a picture"
     assert room.body(failed)["data"]["sidecar"] is None
     assert "a.jpg" not in room.paths.message(done.id).read_text("ascii")
 

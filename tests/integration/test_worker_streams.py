@@ -151,7 +151,7 @@ def test_why_no_worker_starts_is_told_in_its_words() -> None:
         size=1, setup=lambda: setup("die-at-start"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
     )
     try:
-        with pytest.raises(WorkersFailError, match="code 7; its last words: a library is missing"):
+        with pytest.raises(WorkersFailError, match="code 7; the last line of its log: a library is missing"):
             until(made, lambda: False)
     finally:
         made.close()

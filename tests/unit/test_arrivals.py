@@ -384,7 +384,7 @@ def test_a_fifo_a_link_and_a_directory_are_passed_over(place: Place, tmp_path: P
 
 
 def test_a_name_that_is_not_utf8_is_accepted_as_it_is(place: Place) -> None:
-    """Bytes that are no text survive."""
+    """Bytes that are not text survive."""
     name = os.fsdecode(b"caf\xe9\n.jpg")
     place.put(name)
     place.after(0)

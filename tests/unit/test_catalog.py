@@ -129,7 +129,7 @@ def test_without_a_catalog_the_place_it_should_be_in_is_named(
     ],
 )
 def test_a_broken_catalog_is_refused_by_name(home: Callable[[str], Path], text: str) -> None:
-    """Whether it is no TOML, or says something else than it should."""
+    """Whether it is not TOML, or says something else than it should."""
     directory = home(text)
     with pytest.raises(ModelError, match="cannot be read") as raised:
         catalog.read()

@@ -84,7 +84,7 @@ def test_each_family_of_errors_has_its_exit_code(error: type[errors.CutoutdError
         (errors.AlreadyRunningError("a cutoutd works here"), 3, "cutoutd: Already running"),
         (errors.ModelError("altered", path=Path("/m.onnx")), 4, "/m.onnx: altered"),
         (errors.CutoutdError("x"), 5, "Something went wrong"),
-        (ZeroDivisionError("our own"), 5, "a fault of ours"),
+        (ZeroDivisionError("our own"), 5, "internal error"),
     ],
 )
 def test_what_a_command_raises_becomes_a_message_and_an_exit_code(
@@ -94,7 +94,7 @@ def test_what_a_command_raises_becomes_a_message_and_an_exit_code(
     code: int,
     said: str,
 ) -> None:
-    """On standard error, with what to do; a trace only for a fault of ours."""
+    """On standard error, with what to do; a trace only for an internal error."""
 
     def fail() -> None:
         raise raised

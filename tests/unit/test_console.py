@@ -102,7 +102,7 @@ def test_a_paused_daemon_does_not_look_as_if_it_worked(live: Live) -> None:
     live(progress(waiting=3, in_work=1, is_paused=True))
     assert bar(live) == "cutting, then paused"
     live(progress(waiting=3, is_paused=True))
-    assert bar(live) == "PAUSED, 3 waiting; `cutoutd resume` lets it go on"
+    assert bar(live) == "PAUSED, 3 waiting; `cutoutd resume` continues"
     assert drawn(live) == ""
     live(progress(waiting=3))
     assert bar(live) == "cutting"

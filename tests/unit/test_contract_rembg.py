@@ -70,5 +70,5 @@ def test_a_missing_picture_is_a_missing_field() -> None:
 
 def test_why_there_is_no_result() -> None:
     """The sender's fault, or ours."""
-    assert rembg.failed({"state": "refused", "why": "it is no picture"}).status == 400
+    assert rembg.failed({"state": "refused", "why": "it is not a picture"}).status == 400
     assert rembg.failed({"state": "failed", "code": "Fault", "why": "x"}).status == 500

@@ -216,7 +216,7 @@ def test_refusals_of_our_own_in_its_words(status: int, code: str, expected: tupl
 @pytest.mark.parametrize(
     ("job", "expected"),
     [
-        ({"state": "refused", "why": "it is no picture"}, (400, "invalid_file_type")),
+        ({"state": "refused", "why": "it is not a picture"}, (400, "invalid_file_type")),
         ({"state": "failed", "code": "Picture", "why": "torn"}, (400, "invalid_file_type")),
         ({"state": "failed", "code": "Limit", "why": "large", "advice": "a"}, (400, "limit_exceeded")),
         ({"state": "failed", "code": "Lost", "why": "died"}, (500, "failed")),

@@ -71,7 +71,7 @@ def test_an_empty_file_is_called_empty() -> None:
 
 
 def test_a_file_of_zeros_may_only_be_unfinished() -> None:
-    """Space that was reserved and not written yet is no reason to give up for good."""
+    """Space that was reserved and not written yet is not a reason to give up for good."""
     with pytest.raises(PictureError, match="zeros") as caught:
         decode(bytes(5000), max_pixels=MANY)
     assert not isinstance(caught.value, LimitError)

@@ -40,7 +40,7 @@ def test_more_than_the_rate_is_counted_and_not_kept() -> None:
 
 
 def test_nothing_in_a_line_moves_a_cursor_or_ends_it() -> None:
-    """Control characters and what is no text are escaped, C1 and line separators too."""
+    """Control characters and what is not text are escaped, C1 and line separators too."""
     excerpt = Excerpt(Bounds(line_bytes=100, burst_bytes=1000, bytes_per_s=0.0), 0.0)
     text = "\x1b[2J\a\r\x9b\u2028ü".encode() + b"\xff\n"
     assert excerpt.feed(text, 0.0) == [line("\\x1b[2J\\x07\\r\\x9b\\u2028ü\\xff")]

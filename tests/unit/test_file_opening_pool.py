@@ -55,7 +55,7 @@ class Slots:
         """Take it."""
         assert self.room(kind=task.kind) > 0
         if task.job in self.faulty:
-            raise RuntimeError("a fault of ours")
+            raise RuntimeError("an internal error")
         self.given.append(task.job)
         sent()
 
@@ -64,7 +64,7 @@ class Slots:
         self.waited.append(timeout_s)
         if -1 in self.faulty:
             self.faulty.discard(-1)
-            raise RuntimeError("a fault of ours")
+            raise RuntimeError("an internal error")
         said, self.said = self.said, []
         return said
 

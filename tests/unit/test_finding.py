@@ -266,7 +266,7 @@ def test_the_only_folder_need_not_be_named(home: Path) -> None:
 def test_an_entry_where_nobody_may_look_is_passed_over(
     home: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    """Of a place that cannot be asked about, nothing is known: it is not taken, and is no fault of ours."""
+    """Of a place that cannot be asked about, nothing is known: it is not taken, and is no internal error."""
     with daemon(home, "a"):
         pass
 

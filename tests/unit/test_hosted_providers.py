@@ -251,6 +251,6 @@ def test_every_success_is_about_the_picture_and_its_body_is_looked_at(status: in
 
 
 def test_no_bytes_of_a_picture_stand_in_a_message() -> None:
-    """A complaint that is no text says its status alone."""
+    """A complaint that is not text says its status alone."""
     said = response.judge(http_response(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
     assert said.cause == "rembg says 302"

@@ -52,7 +52,7 @@ def earlier(tmp_path: Path, version: int) -> Path:
 
 
 def test_all_rows_are_there_afterwards(earlier: Path, clock: FakeClock) -> None:
-    """States, names that are no UTF-8, facts; and the new states can be written."""
+    """States, names that are not UTF-8, facts; and the new states can be written."""
     journal = Journal(earlier.parent, session="r", clock=clock)
     try:
         jobs = list(Reader(journal.store).jobs())

@@ -67,7 +67,7 @@ def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
     notices.result("a", result(JobState.REVIEW))
     notices.say("a: the share is gone")
     assert given.bodies[1:] == [
-        "a: x.jpg is to be looked at: it is cut short (and 99 more before it)",
+        "a: x.jpg needs a look: it is cut short (and 99 more before it)",
         "a: the share is gone",
     ]
 

@@ -92,7 +92,7 @@ def test_a_layer_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, level: str
 ) -> None:
     """Where all are required, the page would not start."""
-    gap = survey.Gap(layer=survey.Layer.SECCOMP_WEB, why="it takes Linux")
+    gap = survey.Gap(layer=survey.Layer.SECCOMP_WEB, why="it needs Linux")
     monkeypatch.setattr(survey, "page_gaps", lambda: (gap,))
     said = [one.seen for one in found(tmp_path, sandbox=sandbox)[level] if one.check == "page-sandbox"]
-    assert said == ["this system lacks seccomp-web-tsync: it takes Linux"]
+    assert said == ["this system lacks seccomp-web-tsync: it needs Linux"]

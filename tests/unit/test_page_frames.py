@@ -114,7 +114,7 @@ class Room:
         return Reply(data=dict(params))
 
     def odd(self, _: Backend, params: Parameters) -> Reply:
-        """What is no JSON."""
+        """What is not JSON."""
         return Reply(data={"nan": math.nan, "set": {1}, "large": "x" * (frames.MAX_BODY + 1)}[params["what"]])
 
     def decide(self, _: Backend, params: Parameters) -> Reply:

@@ -310,7 +310,7 @@ def test_a_jpeg_that_the_folder_does_not_take_is_no_partner(tmp_path: Path) -> N
 
 
 def test_several_raw_files_of_one_shot_are_all_left_out(shoot: Shoot) -> None:
-    """A converted DNG beside its source is no reason to cut three."""
+    """A converted DNG beside its source is not a reason to cut three."""
     for name in ("a.DNG", "a.CR3", "a.JPG"):
         shoot.put(name)
     shoot.finish()

@@ -108,7 +108,7 @@ def test_a_preset_makes_what_its_keys_written_out_make() -> None:
 def test_a_name_that_is_none_is_an_error_with_the_nearest_one() -> None:
     """Or says where they are listed."""
     for name, said in (("amazn", 'did you mean "amazon"?'), ("x", "`cutoutd presets` lists them")):
-        with pytest.raises(ConfigurationError, match="is no preset") as caught:
+        with pytest.raises(ConfigurationError, match="is not a preset") as caught:
             assembled({"preset": name})
         assert said in str(caught.value)
 

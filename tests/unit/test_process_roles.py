@@ -18,14 +18,14 @@ PYTHON = "/home/hosted/page/.venv/bin/python"
         ("/opt/page/cutoutd run", "supervisor"),
         ("/opt/page/cutoutd -P -m cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
         (f"{PYTHON} -P -m cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
-        (f"{PYTHON} -P -m cutoutd page --serve-only", "the page's reading of the journal"),
-        (f"{PYTHON} -P -m cutoutd.page.web.process 7 3 6", "the page's answers to browsers"),
+        (f"{PYTHON} -P -m cutoutd page --serve-only", "the page's reader of the journal"),
+        (f"{PYTHON} -P -m cutoutd.page.web.process 7 3 6", "web server of the page"),
         (f"{PYTHON} -P -m cutoutd hosted", "uploader"),
         (
             f"{PYTHON} -P -m cutoutd.cli.companions 7 page {PYTHON} -P -m cutoutd page",
-            "what keeps the uploader, the gateway, the page or the API running",
+            "process that keeps the uploader, the gateway, the page or the API running",
         ),
-        (f"{PYTHON} -P -m cutoutd.previews.picture_worker", "helper of a moment"),
+        (f"{PYTHON} -P -m cutoutd.previews.picture_worker", "short-lived helper process"),
         ("", "supervisor"),
     ],
 )

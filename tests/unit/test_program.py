@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_without_a_bundle_it_is_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is no path counts for nothing."""
+    """A variable that is not a path counts for nothing."""
     monkeypatch.setenv(program.BUNDLE_VARIABLE, "cutoutd-linux-x86_64")
     assert program.command() == (sys.executable, "-P", "-m", "cutoutd")
     monkeypatch.delenv(program.BUNDLE_VARIABLE)

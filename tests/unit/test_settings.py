@@ -177,7 +177,7 @@ def test_no_variable_sets_a_command(tmp_path: Path) -> None:
         "CUTOUTD_HOOKS__TIMEOUT_S",
         "CUTOUTD_HOOKS__AT_ONCE",
     }
-    with pytest.raises(ConfigurationError, match="a command cannot be set from outside"):
+    with pytest.raises(ConfigurationError, match="a command cannot be set by an environment variable"):
         loader.load(written(tmp_path, FOLDER), {"CUTOUTD_HOOKS__ON_DONE": "rm"})
 
 

@@ -95,7 +95,7 @@ def test_nothing_of_the_cluster_can_be_set_from_outside(key: str) -> None:
     """As little as whether and where to pictures are sent of the hosted service."""
     complaint = said({}, table(), environ={f"CUTOUTD_CLUSTER__{key.upper()}": "1"})
     assert f"$CUTOUTD_CLUSTER__{key.upper()}" in complaint
-    assert "cannot be set from outside" in complaint
+    assert "cannot be set by an environment variable" in complaint
 
 
 def test_it_is_said_which_pictures_leave_and_where_to() -> None:
@@ -107,7 +107,7 @@ def test_it_is_said_which_pictures_leave_and_where_to() -> None:
         assert "metadata and all" in line
         assert "tls://10.0.0.2:8786" in line
     assert "cut here" not in first
-    assert "cut here while that is away for more than 30 s" in second
+    assert "cut here if the cluster cannot be reached for more than 30 s" in second
 
 
 def test_two_configurations_that_allow_the_same_have_the_same_number() -> None:

@@ -48,7 +48,7 @@ def said(directory: Path, text: str | bytes, environ: dict[str, str] | None = No
         ("[pool]\nworkers = 2.5", "workers: 2.5 is not possible"),
         ("[pool]\nformats = []", "[pool] formats: is empty, so no picture could be read"),
         ('[pool]\nformats = "jpeg"', 'formats: "jpeg" is not possible'),
-        ('[pool]\nformats = ["jpg"]', '[pool] formats: "jpg" is no format; there are jpeg, png, tiff,'),
+        ('[pool]\nformats = ["jpg"]', '[pool] formats: "jpg" is not a format; there are jpeg, png, tiff,'),
         ("[pool]\nmax_pixels = 1", "it takes a whole number from 10_000 to 1_000_000_000"),
         (
             "[pool]\njob_timeout_s = nan",
@@ -371,19 +371,19 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         ),
         ("cutoutd_pool__workers", "1", "did you mean CUTOUTD_POOL__WORKERS?"),
         ("CUTOUTD_CONFIGURATION", "x", "did you mean CUTOUTD_CONFIG?"),
-        ("CUTOUTD_XYZ", "x", "there is no such variable; one is named such as CUTOUTD_POOL__WORKERS"),
+        ("CUTOUTD_XYZ", "x", "there is no such variable; CUTOUTD_POOL__WORKERS is an example of one"),
         ("CUTOUTD_POOL", "{}", "$CUTOUTD_POOL: there is no such variable"),
         (
             "CUTOUTD_FOLDER",
             "[]",
-            "a folder cannot be set from outside, so that nobody can change where its pictures go",
+            "a folder cannot be set by an environment variable, so that nobody can change where its pictures go",
         ),
-        ("CUTOUTD_FOLDER__0__ROUTE", "hosted", "a folder cannot be set from outside"),
-        ("CUTOUTD_FOLDERS", "x", "a folder cannot be set from outside"),
+        ("CUTOUTD_FOLDER__0__ROUTE", "hosted", "a folder cannot be set by an environment variable"),
+        ("CUTOUTD_FOLDERS", "x", "a folder cannot be set by an environment variable"),
         (
             "CUTOUTD_HOSTED__ENABLED",
             "true",
-            "$CUTOUTD_HOSTED__ENABLED: whether, where to and for what price pictures are sent cannot be set from out",
+            "$CUTOUTD_HOSTED__ENABLED: whether, where to and for what price pictures are sent cannot be set by an envi",
         ),
     ],
 )
@@ -398,7 +398,9 @@ def test_a_wrong_variable_is_told_by_its_name(
 
 def test_a_wrong_variable_is_told_without_a_file_too() -> None:
     """A pair of folders on the command line is no way around it."""
-    with pytest.raises(ConfigurationError, match="CUTOUTD_FOLDER__X: a folder cannot be set from outside"):
+    with pytest.raises(
+        ConfigurationError, match="CUTOUTD_FOLDER__X: a folder cannot be set by an environment variable"
+    ):
         loader.for_pair(Path("/in"), Path("/out"), {"CUTOUTD_FOLDER__X": ""})
 
 

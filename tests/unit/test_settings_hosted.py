@@ -48,7 +48,7 @@ def said(hosted: dict[str, Any], *folders: dict[str, Any]) -> str:
 def test_a_tagged_folder_needs_the_service_enabled(route: str) -> None:
     """Nothing is sent, and nothing is cut here in silence, as long as the two do not agree."""
     complaint = said({}, table(route=route))
-    assert f'[[folder]] "a" route: "{route}" sends pictures away, and [hosted] does not say' in complaint
+    assert f'[[folder]] "a" route: "{route}" sends pictures away, and [hosted] does not allow' in complaint
     assert "set enabled = true there, or write route" in complaint
     assert [folder.name for folder in built({"enabled": True}, table(route=route)).tagged] == ["a"]
 
@@ -113,12 +113,12 @@ def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
 )
 def test_where_pictures_go_and_for_what_price_is_not_set_from_outside(key: str) -> None:
     """Nor which file is sent as the key."""
-    with pytest.raises(ConfigurationError, match="cannot be set from outside"):
+    with pytest.raises(ConfigurationError, match="cannot be set by an environment variable"):
         loader.defaults({f"CUTOUTD_HOSTED__{key.upper()}": "1"})
 
 
 def test_the_pace_may_be_set_from_outside() -> None:
-    """It changes neither where to nor how much; and the key itself is no setting."""
+    """It changes neither where to nor how much; and the key itself is not a setting."""
     environ = {"CUTOUTD_HOSTED__CONCURRENCY": "8", KEY_VARIABLE: "secret"}
     chosen = loader.defaults(environ)
     assert chosen.hosted.concurrency == 8

@@ -99,7 +99,7 @@ def test_only_whom_the_owner_wrote_down_is_ever_told(
 @pytest.mark.parametrize("key", ["ENABLED", "TIMEOUT_S", "MAX_RESULT_MB", "URL"])
 def test_nothing_of_it_can_be_set_from_outside(key: str) -> None:
     """A variable that somebody slips in changes nothing, and is told."""
-    assert "told to others cannot be set from outside" in said(
+    assert "sent to webhooks cannot be set by an environment variable" in said(
         folder(), environ={f"CUTOUTD_WEBHOOKS__{key}": "true"}
     )
 
@@ -107,7 +107,7 @@ def test_nothing_of_it_can_be_set_from_outside(key: str) -> None:
 @pytest.mark.parametrize(
     ("url", "keys", "words"),
     [
-        ("http://shop.example.net/", {}, "everybody on the way can read it"),
+        ("http://shop.example.net/", {}, "everybody on the way to shop.example.net"),
         ("http://shop.example.net/", {"allow_private": True}, ""),
         ("http://8.8.8.8/", {"allow_private": True}, "everybody on the way"),
         ("https://8.8.8.8/", {}, ""),
@@ -139,7 +139,7 @@ def test_what_is_missing_or_twice_is_told() -> None:
     assert "url: is missing" in said(folder("a", {"secret_file": "/secret"}))
     assert "secret_file: is missing" in said(folder("a", {"url": URL}))
     assert "is that of number 1 too" in said(folder("a", hook(), hook()))
-    assert '"cut" is no event; there are done, review, failed' in said(folder("a", hook(events=["cut"])))
+    assert '"cut" is not an event; there are done, review, failed' in said(folder("a", hook(events=["cut"])))
     assert "nothing would be told" in said(folder("a", hook(events=[])))
     assert "number 2" in said(folder("a", hook(), hook("https://x.y/", include="all")))
 
@@ -190,7 +190,7 @@ def test_check_says_who_is_told_what() -> None:
 def test_what_is_told_on_this_machine_is_not_said_to_leave_it(host: str) -> None:
     """It is a tag of its own all the same, and a private network is another machine's."""
     told, quiet = egress.what_leaves(built(folder("a", hook(f"http://{host}/", allow_private=True))))
-    assert told.startswith("a: SIDECARS are told to another program on this machine: ")
+    assert told.startswith("a: SIDECARS are sent to another program on this machine: ")
     assert quiet == "a: nothing leaves this machine"
     (away,) = egress.what_leaves(built(folder("a", hook("http://192.168.0.1/", allow_private=True))))
     assert "SIDECARS LEAVE THIS MACHINE" in away

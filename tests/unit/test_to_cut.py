@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_pictures_and_folders_are_taken_together_and_each_once(here: Path) -> None:
-    """With what lies in sub-folders, but for what is hidden, is no picture, or was cut before."""
+    """With what lies in sub-folders, but for what is hidden, is not a picture, or was cut before."""
     shoot = here / "shoot"
     found = pictures_in([here / "a.jpg", shoot, shoot / "b.jpg", shoot], shoot / "cutouts")
     assert found.files == (here / "a.jpg", shoot / "b.jpg", shoot / "day 2" / "c")

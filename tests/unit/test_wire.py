@@ -241,7 +241,7 @@ def test_a_result_without_a_proper_hash_is_refused(sha256: str) -> None:
     ],
 )
 def test_what_is_no_message_is_refused(said: bytes) -> None:
-    """Whether it is no JSON, no object, or an object of nothing we know."""
+    """Whether it is not JSON, no object, or an object of nothing we know."""
     with pytest.raises(wire.WireError):
         wire.decode_message(said)
 

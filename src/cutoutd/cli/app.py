@@ -1,7 +1,7 @@
 """The command `cutoutd`: its sub-commands, and the exit code for each kind of error.
 
 0 done · 1 done, but some files failed or remain · 2 wrong usage or configuration · 3 already running
-4 model missing or altered · 5 a fault of ours
+4 model missing or altered · 5 internal error
 """
 
 from __future__ import annotations
@@ -148,9 +148,9 @@ def main() -> None:
         said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
         print(wrapped(said, sys.stderr), file=sys.stderr)
         sys.exit(exit_code(error))
-    except Exception:  # noqa: BLE001 -- the outermost handler: any other error is a fault of ours
+    except Exception:  # noqa: BLE001 -- the outermost handler: any other exception is an internal error
         traceback.print_exc()
-        print("cutoutd: a fault of ours; please report the lines above", file=sys.stderr)
+        print("cutoutd: internal error; please report the lines above", file=sys.stderr)
         sys.exit(EXIT_FAULT)
 
 

@@ -51,7 +51,7 @@ def lines(overview: Overview) -> Iterator[Line]:
     if why := overview.refused_configuration:
         yield (
             (
-                f"The configuration was changed and is refused; the earlier one goes on: {printable(why)}",
+                f"The changed configuration is refused; the earlier one stays in force: {printable(why)}",
                 _DOUBT,
             ),
         )
@@ -97,7 +97,7 @@ def _gateway(said: Mapping[str, Any]) -> Iterator[Line]:
     )
     machines = [one for one in said.get("machines") or () if isinstance(one, dict)]
     slots = sum(int(one.get("slots", 0)) for one in machines)
-    now = f"{said.get('in_flight', 0)} on their way, {said.get('waiting', 0)} waiting"
+    now = f"{said.get('in_flight', 0)} being sent, {said.get('waiting', 0)} waiting"
     count = f"{_counted(len(machines), 'machine')} with {_counted(slots, 'slot')}"
     yield ((f"{_INDENT}{count} when last asked; {now}", ""),)
 
@@ -125,7 +125,7 @@ def hosted(said: Mapping[str, Any]) -> Iterator[Line]:
         (f" to {printable(str(said.get('host', '')))}{why}", ""),
     )
     today = said.get("today") or {}
-    now = f"{said.get('in_flight', 0)} on their way, {said.get('waiting', 0)} waiting"
+    now = f"{said.get('in_flight', 0)} being sent, {said.get('waiting', 0)} waiting"
     sent = f"{today.get('uploads', 0)} uploads, {today.get('bytes', 0) / 1e6:.1f} MB"
     yield ((f"{_INDENT}{now}; today {sent}, {today.get('credits', 0):g} credits", ""),)
     for name, folder in (said.get("folders") or {}).items():
@@ -155,7 +155,7 @@ def api(address: str | None) -> Line:
     return (
         ("The API: ", _STRONG),
         (address, _GOOD),
-        (" (`cutoutd serve keys list` says who may ask)", _FAINT),
+        (" (`cutoutd serve keys list` shows which programs may use it)", _FAINT),
     )
 
 
@@ -167,14 +167,14 @@ def webhooks(said: Mapping[str, Any]) -> Iterator[Line]:
     """
     yield ()
     if not said:
-        yield (("Webhooks: ", _STRONG), ("the uploader does not run; nobody is told.", _DOUBT))
+        yield (("Webhooks: ", _STRONG), ("the uploader does not run; no webhook is called.", _DOUBT))
     for one in said.get("webhooks") or ():
         is_bad = bool(one.get("off") or one.get("dead"))
         words = [f"{one.get('waiting', 0)} waiting"]
         if one.get("dead"):
             words.append(f"{one['dead']} GIVEN UP (`cutoutd webhook list`)")
         if one.get("off"):
-            words.append("the receiver wants nothing more (410)")
+            words.append("the receiver answered 410: it wants no more messages")
         elif one.get("why"):
             words.append(printable(str(one["why"])))
         style = _BAD if is_bad else _DOUBT if one.get("failures") else ""
@@ -195,7 +195,7 @@ def _headline(overview: Overview) -> Line:
         return (("cutoutd is starting.", _DOUBT), clock)
     who = f" (process {overview.pid}, {_counted(overview.workers or 0, 'worker')})"
     if overview.paused:
-        return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` lets it go on.", ""), clock)
+        return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` continues.", ""), clock)
     return (("cutoutd is running", _GOOD), (f"{who}.", ""), clock)
 
 
@@ -216,7 +216,7 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
     yield from _to_look_at(folder)
     yield _pace(folder, goes_on=goes_on and folder.watching in ("native", "poll"))
     for why, count in folder.skipped.items():
-        reason = printable(why) or "an earlier version did not write down why"
+        reason = printable(why) or "an earlier version did not record why"
         yield ((f"{_INDENT}skipped: {count} ({reason})", _FAINT),)
     for file in folder.held_up:
         yield ((f"{_INDENT}not taken yet: {printable(file['path'])} ({printable(file['why'])})", _DOUBT),)

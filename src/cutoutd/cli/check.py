@@ -128,7 +128,7 @@ def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
     count = seen.pictures - seen.not_pictures
     there = f"{count} picture{'s' * (count != 1)}"
     if seen.not_pictures:
-        others = "file that is no picture" if seen.not_pictures == 1 else "files that are no pictures"
+        others = "file that is not a picture" if seen.not_pictures == 1 else "files that are not pictures"
         there += f" and {seen.not_pictures} {others} that can be read"
     is_or_are = "is" if seen.pictures == 1 else "are"
     left = (
@@ -170,15 +170,15 @@ def obstacles(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
     for folder in chosen.folder:
         if folder.name in silent:
             yield (
-                f"{folder.name}: a disk or share does not answer, so it was not seen whether its places are there, or "
-                "are others' too. Connect it"
+                f"{folder.name}: a disk or share does not answer, so its directories could not be checked. "
+                "Connect it"
             )
             continue
         for key, place in folder.places.items():
             if why := _missing(key, place):
                 yield f"{folder.name}: {key} {printable(short(place))} {why}"
         if why := refused(folder, allow_root=chosen.service.allow_root):
-            yield f"{folder.name}: `cutoutd run` is refused as it is: {printable(why)}. {ADVICE}"
+            yield f"{folder.name}: `cutoutd run` would refuse to start: {printable(why)}. {ADVICE}"
 
 
 def _missing(key: str, place: Path) -> str:
@@ -192,5 +192,5 @@ def _missing(key: str, place: Path) -> str:
             return ""
         return f"is not there. Make it (mkdir -p {shlex.quote(printable(os.fspath(place)))}), or connect its disk or share"
     except OSError as error:
-        return f"cannot be looked at ({error.strerror}). See to its permissions, or to its disk or share"
+        return f"cannot be read ({error.strerror}). Check its permissions, and its disk or share"
     return "" if is_directory else "is a file, and a folder belongs there. Name another place"

@@ -71,7 +71,7 @@ def remains(outcome: Outcome) -> Iterator[str]:
         for file in files:
             yield f"remains: {name}/{printable(file.path)} ({printable(file.why)})"
     for name, why in outcome.closed.items():
-        yield f"not looked at: {name} ({printable(why)})"
+        yield f"not checked: {name} ({printable(why)})"
 
 
 def goes_on(outcome: Outcome) -> str:

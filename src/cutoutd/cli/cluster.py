@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd cluster`."""
     app = typer.Typer(
-        help="Machines of your own that cut pictures: make their certificates, see how they are.",
+        help="Your own machines that cut pictures: create certificates for them, show their state.",
         no_args_is_help=True,
     )
     app.command("certs")(certs)
@@ -44,7 +44,10 @@ def build() -> typer.Typer:
 SchedulerOption = Annotated[
     str, typer.Option("--scheduler", help="Address of the scheduler, such as tls://10.0.0.2:8786.")
 ]
-CaOption = Annotated[Path, typer.Option("--tls-ca-file", parser=named_path, help="The cluster's authority.")]
+CaOption = Annotated[
+    Path,
+    typer.Option("--tls-ca-file", parser=named_path, help="Certificate of the cluster's authority (CA)."),
+]
 CertOption = Annotated[
     Path, typer.Option("--tls-cert", parser=named_path, help="This machine's certificate.")
 ]
@@ -58,12 +61,12 @@ def worker(
     tls_cert: CertOption,
     tls_key: KeyOption,
     port: Annotated[
-        int, typer.Option(min=1, max=65_535, help="Port that this machine is reached by.")
+        int, typer.Option(min=1, max=65_535, help="Port at which other machines reach this one.")
     ] = 8790,
     host: Annotated[
         str,
         typer.Option(
-            help="Address that this machine is reached by; without it, the one that leads to the scheduler."
+            help="Address at which other machines reach this one; by default that of the interface to the scheduler."
         ),
     ] = "",
     slots: Annotated[
@@ -164,7 +167,7 @@ def scheduler(
 
 
 def certs(
-    directory: Annotated[Path, typer.Argument(parser=named_path, help="Where they go.")],
+    directory: Annotated[Path, typer.Argument(parser=named_path, help="Directory for the certificates.")],
     *,
     add: Annotated[
         list[str] | None,
@@ -179,7 +182,7 @@ def certs(
     for name in names:
         if not (name.isascii() and name.replace("-", "").isalnum()):
             raise UsageError(
-                f"{name!r} is no name for a certificate", advice="Use letters, digits and hyphens."
+                f"{name!r} is not a name for a certificate", advice="Use letters, digits and hyphens."
             )
     made = certificates.make(directory, (*certificates.ROLES, *names))
     for path in made:
@@ -189,7 +192,7 @@ def certs(
         return
     print(
         "\nWhoever has one of these keys can run programs on every machine of the cluster. Copy ca.pem and one pair to each\n"
-        "machine; keep ca.key where no machine of the cluster can read it. docs/cluster.md goes on from here.",
+        "machine; keep ca.key where no machine of the cluster can read it. docs/cluster.md says what to do next.",
         file=sys.stderr,
     )
 
@@ -198,7 +201,7 @@ def status(
     *,
     as_json: JsonOption = False,
     trial: Annotated[
-        bool, typer.Option("--trial", help="Have each kind of machine cut a small picture of cutoutd's own.")
+        bool, typer.Option("--trial", help="Have each kind of machine cut a small test picture.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:

@@ -232,7 +232,7 @@ class Live:
             pace = self._pace.words(left)
         paused = known is not None and known.is_paused
         if paused and not (known is not None and known.in_work):
-            words = f"PAUSED, {left} waiting; `cutoutd resume` lets it go on"
+            words = f"PAUSED, {left} waiting; `cutoutd resume` continues"
         elif self._resting and not left:
             words = f"waiting for {printable(', '.join(self._resting))} (Ctrl-C ends)"
         elif not left:

@@ -167,7 +167,7 @@ def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack)
     )
     if found.cutouts:
         many = "1 cutout" if found.cutouts == 1 else f"{found.cutouts} cutouts"
-        print(f"cutoutd: {many} of cutoutd's own left out", file=sys.stderr)
+        print(f"cutoutd: left out {many} that cutoutd made", file=sys.stderr)
     return InputPictures(files=(*from_input, *found.files), folders=found.folders)
 
 
@@ -289,7 +289,7 @@ def background_of(background: str | None, *, white: bool) -> str | None:
         UsageError: two options contradict each other.
     """
     if white and background not in (None, _WHITE):
-        raise UsageError("--white and --background are two ways to say the same", advice="Give one of them.")
+        raise UsageError("--white and --background cannot be used together", advice="Give one of them.")
     return _WHITE if white else background
 
 

@@ -85,7 +85,7 @@ def what_leaves(chosen: Settings) -> Iterator[str]:
 
 def _to_cluster(folder: Folder, chosen: Settings) -> str:
     away = (
-        f"; cut here while that is away for more than {chosen.cluster.fallback_after_s:g} s"
+        f"; cut here if the cluster cannot be reached for more than {chosen.cluster.fallback_after_s:g} s"
         if folder.route is Route.CLUSTER_THEN_LOCAL
         else ""
     )
@@ -105,7 +105,7 @@ def what_is_told(folder: Folder, chosen: Settings) -> Iterator[str]:
             else ("SIDECARS", "names and figures, and no picture, are sent")
         )
         where = (
-            "are told to another program on this machine"
+            "are sent to another program on this machine"
             if stays_here(webhook.url.authority)
             else "LEAVE THIS MACHINE"
         )

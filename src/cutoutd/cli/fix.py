@@ -52,7 +52,8 @@ RemoveOption = Annotated[
 RadiusOption = Annotated[
     float | None,
     typer.Option(
-        "--radius", help="Of the brush, in pixels of the picture; by default a hundredth of its longer side."
+        "--radius",
+        help="Radius of the brush, in pixels of the picture; by default a hundredth of its longer side.",
     ),
 ]
 
@@ -69,9 +70,9 @@ def fix(  # noqa: PLR0913 -- the command's options
         int | None,
         typer.Option("--suggestion", help="Which result to take: 1, or 2 for the second suggestion."),
     ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Bring the former version back.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore the previous version.")] = False,
     clear: Annotated[
-        bool, typer.Option("--clear", help="Cut it without all that was drawn; --undo brings it back.")
+        bool, typer.Option("--clear", help="Remove all strokes and cut it again; --undo restores them.")
     ] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
@@ -92,7 +93,7 @@ def fix(  # noqa: PLR0913 -- the command's options
     if undo or clear:
         if standing is None or (clear and not standing.strokes):
             raise UsageError(
-                "nothing is drawn over this cutout",
+                "there are no strokes on this cutout",
                 advice="Draw with --keep or --remove; --undo takes that back.",
             )
         request = FixRequest(job=job.id, action=FixAction.UNDO if undo else FixAction.CLEAR)
@@ -176,7 +177,7 @@ def _points(kind: StrokeKind, line: str) -> tuple[tuple[float, float], ...]:
         numbers = []
     if not numbers or len(numbers) % 2:
         raise UsageError(
-            f"--{kind} {printable(line)} is no stroke",
+            f"--{kind} {printable(line)} is not a stroke",
             advice="Give pairs of numbers: 120,340 or 120,340,150,360.",
         )
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
@@ -193,5 +194,5 @@ def _checked(made: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
     except StrokesError as error:
         raise UsageError(str(error).rstrip(".")) from error
     if not checked:
-        raise UsageError("nothing is drawn over this cutout", advice="Give --keep or --remove.")
+        raise UsageError("there are no strokes on this cutout", advice="Give --keep or --remove.")
     return checked

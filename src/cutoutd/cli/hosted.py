@@ -74,13 +74,11 @@ def audit(
         GroupBy | None, typer.Option(help="Show sums by day or by folder instead of single uploads.")
     ] = None,
     webhooks: Annotated[
-        bool, typer.Option("--webhooks", help="With --csv: what webhooks were told, not the uploads.")
+        bool, typer.Option("--webhooks", help="With --csv: messages to webhooks instead of uploads.")
     ] = False,
     cluster: Annotated[
         bool,
-        typer.Option(
-            "--cluster", help="With --csv: what was sent to machines of a cluster, not the uploads."
-        ),
+        typer.Option("--cluster", help="With --csv: pictures sent to a cluster instead of uploads."),
     ] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
@@ -88,7 +86,7 @@ def audit(
 ) -> None:
     """List everything that ever left this machine: each upload, each picture for a cluster, and whatever a webhook was told."""
     if as_json_ and as_csv_:
-        raise UsageError("--json and --csv are two ways to say the same", advice="Give one of them.")
+        raise UsageError("--json and --csv cannot be used together", advice="Give one of them.")
     state_dir = find_settings(config, input_dir, output_dir).service.state_dir
     path = SpoolPaths.under(state_dir).root / FILE_NAME
     missing = _missing(path, state_dir)
@@ -180,7 +178,7 @@ def _missing(path: Path, state_dir: Path) -> str:
     if count >= known.count and knows_last:
         return ""
     return (
-        f"THE LEDGER OF UPLOADS IS NOT WHOLE ({path}): {what}, and it has {count}. It was replaced or cut short; what "
+        f"THE LEDGER OF UPLOADS IS INCOMPLETE ({path}): {what}, and it has {count}. It was replaced or cut short; what "
         "follows is not all that left this machine."
     )
 

@@ -107,7 +107,7 @@ def named_files(files: Iterable[Path]) -> list[Path]:
     """Return the named files, absolute and without duplicates.
 
     Raises:
-        UsageError: one does not exist, cannot be read, or is no regular file.
+        UsageError: one does not exist, cannot be read, or is not a regular file.
     """
     found = []
     for file in files:
@@ -126,7 +126,7 @@ def named_files(files: Iterable[Path]) -> list[Path]:
         if stat.S_ISDIR(mode):
             raise UsageError("this is a folder", path=file, advice="Name the pictures in it.")
         if not stat.S_ISREG(mode):
-            raise UsageError("this is no ordinary file", path=file, advice="Name pictures.")
+            raise UsageError("this is not an ordinary file", path=file, advice="Name pictures.")
         found.append(Path(os.path.realpath(file)))
     return list(dict.fromkeys(found))
 

@@ -245,7 +245,7 @@ def settings(config: Path | None, input_dir: Path | None, output_dir: Path | Non
         raise UsageError("--input and --output go together", advice="Give both, or neither.")
     if input_dir is not None and output_dir is not None:
         if config is not None:
-            raise UsageError("--config and --input are two ways to say the same", advice="Give one of them.")
+            raise UsageError("--config and --input cannot be used together", advice="Give one of them.")
         return loader.for_pair(Path.cwd() / input_dir, Path.cwd() / output_dir, os.environ)
     found = loader.find(config, os.environ)
     if found is None:

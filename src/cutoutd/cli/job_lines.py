@@ -44,7 +44,7 @@ def details(job: Job) -> Iterator[str]:
         yield _detail("cutout", printable(near(output)))
     if result.corrected:
         yield _detail(
-            "drawn", f"a person corrected it; `cutoutd fix {job.id} --undo` brings the former version back"
+            "drawn", f"a person corrected it; `cutoutd fix {job.id} --undo` restores the previous version"
         )
     for warning in result.warnings:
         yield _detail("note", printable(warning))

@@ -173,7 +173,7 @@ def take(
         file, described, machine if system else user, anyway=anyway, provider=provider, memory_mb=memory_mb
     )
     say(
-        f"{added.name}: {added.bytes / 1e6:.1f} MB, {trial.seconds:.2f} s a look on {trial.provider}, "
+        f"{added.name}: {added.bytes / 1e6:.1f} MB, {trial.seconds:.2f} s a run on {trial.provider}, "
         f"{trial.overlap:.0%} agreement on the trial picture"
     )
     say(f'To use it, set name = "{added.name}" in [model], and restart;')
@@ -205,7 +205,7 @@ def _tried(
             raise UnusableModelError(error.cause, path=file, advice=error.advice) from error
         if trial.overlap < _AGREES and not anyway:
             raise UnusableModelError(
-                f"it runs, but what it takes for the subject of the trial picture is {trial.overlap:.0%} of what it should be",
+                f"it runs, but its matte of the trial picture agrees with the right one by only {trial.overlap:.0%}",
                 path=file,
                 advice="Check --family, --size, --mean, --std, --scale, --logits and --output; or add it --anyway.",
             )

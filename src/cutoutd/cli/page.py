@@ -32,7 +32,9 @@ def page(
     output_dir: OutputOption = None,
     serve_only: Annotated[
         bool,
-        typer.Option("--serve-only", help="Serve the page and open no browser: for a service of its own."),
+        typer.Option(
+            "--serve-only", help="Serve the page without opening a browser, as a service of its own."
+        ),
     ] = False,
     first_run: Annotated[bool, typer.Option("--first-run", hidden=True)] = False,
     any_port: Annotated[bool, typer.Option("--any-port", hidden=True)] = False,
@@ -75,7 +77,7 @@ def _open(state_dir: Path, address: str) -> None:
 
 def _open_here(state_dir: Path, address: str) -> None:
     _open(state_dir, address)
-    print("It is served from here, since no daemon serves it; Ctrl-C ends.", flush=True)
+    print("This command serves it, since no daemon does; Ctrl-C ends it.", flush=True)
 
 
 def _serve(

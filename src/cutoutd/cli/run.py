@@ -294,7 +294,7 @@ def _what_to_do(chosen: Settings, *, from_make: bool) -> str:
     if from_make:  # the command is not on the path then
         command = printable(sys.argv[0])
         page = f"{command} page opens its page in your browser, and " if chosen.page.enabled else ""
-        ends += f" In another terminal, {page}{command} status tells how it stands."
+        ends += f" In another terminal, {page}{command} status shows its state."
     if len(chosen.folder) == 1:
         (folder,) = chosen.folder
         watched, results = (printable(short(one)) for one in (folder.input, folder.output))
@@ -314,8 +314,8 @@ def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:
     other = sharing(chosen.service.state_dir, origin)
     if other is not None and not other.is_running:
         print(
-            f"cutoutd: {printable(short(chosen.service.state_dir))} was last used with {words(other.origin)}; what waits "
-            f"in folders of that one is set aside. If both are to be used, {separation_advice(origin)}",
+            f"cutoutd: {printable(short(chosen.service.state_dir))} was last used with {words(other.origin)}; pictures "
+            f"that wait in its folders are set aside. If both are to be used, {separation_advice(origin)}",
             file=sys.stderr,
         )
 

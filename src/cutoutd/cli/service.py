@@ -106,7 +106,7 @@ def uninstall(*, system: SystemOption = False) -> None:
     for name in (SERVE, PAGE, UPLOADER) if kind is InitSystem.SYSTEMD else (PAGE,):
         installation.uninstall(installation.place(kind, scope, os.environ, name), _say)
     if installation.uninstall(where, _say):
-        _say("The service is gone. Pictures, cutouts, configuration and journal are untouched.")
+        _say("The service is removed. Pictures, cutouts, configuration and journal are untouched.")
     else:
         _say(f"No service is installed: there is no {where.file}.")
 
@@ -160,8 +160,8 @@ def _service(
     if not systemd.has_namespaces(unit, manager):
         why = "a folder has `group`" if unit.chowns else "this system lets users make no namespaces"
         notes.append(
-            f"{why}, so the service gets no view of files of its own. The network stays closed to it by its own "
-            "filter and systemd's; with --system it gets the rest"
+            f"{why}, so the service cannot have a private view of the file system. Its network stays blocked, by "
+            "cutoutd's own filter and by systemd; with --system it has that view, too"
         )
     return _Service(
         unit=unit,

@@ -77,7 +77,7 @@ def sheet(
     )
     jobs = [job.id for job in in_order(newest, sort)]
     if not jobs:
-        print(f"No picture of {printable(folder)} is meant by that; no sheet is written.")
+        print(f"No picture of {printable(folder)} matches; no sheet is written.")
         return
     path = Path.cwd() / (to or f"{folder}{'-doubtful' if doubtful else ''}.html")
     many = f"{len(jobs)} picture{'s' * (len(jobs) != 1)}"

@@ -184,7 +184,7 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
     yield from board.lines(overview)
     if not overview.running and start:
         yield ()
-        yield ((f"`{start}` starts it; it goes on where it stopped.", ""),)
+        yield ((f"`{start}` starts it; it continues where it stopped.", ""),)
     hosted = _hosted(chosen)
     if hosted is not None and chosen.tagged:
         yield from board.hosted(hosted)

@@ -115,7 +115,7 @@ def _check(file: Path, most_bytes: int) -> None:
     except OSError as error:
         raise UsageError(f"it cannot be read ({error.strerror})", path=file) from error
     if not stat.S_ISREG(status.st_mode):
-        raise UsageError("this is no file", path=file, advice="Name pictures.")
+        raise UsageError("this is not a file", path=file, advice="Name pictures.")
     if status.st_size > most_bytes:
         raise UsageError("it is larger than [pool] max_file_mb allows", path=file)
 
@@ -142,7 +142,7 @@ def _handed_in(file: Path, folder: Folder, store: Store) -> HandedIn:
         raise StorageError(
             f"{file} cannot be handed in: {error.strerror}",
             path=folder.input,
-            advice="See that the folder is there and can be written, and its disk has room.",
+            advice="Check that the folder is there and can be written, and its disk has room.",
         ) from error
     return HandedIn(file=file, key=key)
 

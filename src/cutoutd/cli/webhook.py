@@ -48,7 +48,7 @@ FolderOption = Annotated[str | None, typer.Option("--folder", help="Only this fo
 def build() -> typer.Typer:
     """Make the sub-commands of `cutoutd webhook`."""
     app = typer.Typer(
-        help="List what webhooks are told and what was given up; send it again; send a test.",
+        help="List webhooks and messages that were given up, send these again, send a test.",
         no_args_is_help=True,
     )
     app.command("list")(list_webhooks)
@@ -71,10 +71,12 @@ def list_webhooks(
         print(json.dumps(document, indent=2))
         return
     if not told:
-        print("No folder has a webhook, or [webhooks] enabled is false: nobody is told anything.")
+        print("No folder has a webhook, or [webhooks] enabled is false: nothing is sent.")
     for one, webhook in told:
         off = (
-            " - WANTS NOTHING MORE (410)" if states.get(webhook_id(one.name, webhook), {}).get("off") else ""
+            " - RECEIVER ANSWERED 410: WANTS NO MORE MESSAGES"
+            if states.get(webhook_id(one.name, webhook), {}).get("off")
+            else ""
         )
         events = ", ".join(webhook.events)
         print(printable(f"{one.name} -> {webhook.url.authority}: {events}; {webhook.include}{off}"))
@@ -131,7 +133,7 @@ def send_test(*, folder: FolderOption = None, config: ConfigOption = None) -> No
             advice="See docs/automation.md for what to write.",
         )
     if not uploader_status(SpoolPaths.under(chosen.service.state_dir)):
-        raise UsageError("the uploader does not run, which alone can send", advice="Start `cutoutd run`.")
+        raise UsageError("the uploader does not run, and only it can send", advice="Start `cutoutd run`.")
     paths = WebhookPaths.under(chosen.service.state_dir)
     sent = [_sent(paths, chosen, one, webhook) for one, webhook in told]
     failures = [_outcome(paths, message, webhook) for message, (_, webhook) in zip(sent, told, strict=True)]
@@ -180,7 +182,7 @@ def _outcome(paths: WebhookPaths, message: WebhookMessage, webhook: FolderWebhoo
             break
         time.sleep(_LOOK_S)
     paths.message(message.id).unlink(missing_ok=True)
-    said = f"FAILED: {why}" if why else "it was taken"
+    said = f"FAILED: {why}" if why else "it was accepted"
     print(printable(f"{message.folder} -> {webhook.url.authority}: {said}"))
     return why
 
@@ -209,7 +211,11 @@ def _named(names: Iterable[str], there: list[WebhookMessage]) -> Iterator[Webhoo
     for name in names:
         found = [one for one in there if len(name) >= _LEAST and one.id.startswith(name.lower())]
         if len(found) != 1:
-            what = "no message begins so" if not found else f"{len(found)} messages begin so"
+            what = (
+                "no message has an id that begins so"
+                if not found
+                else f"{len(found)} messages have ids that begin so"
+            )
             raise UsageError(f"{printable(name)}: {what}", advice="`cutoutd webhook list` shows them.")
         yield found[0]
 

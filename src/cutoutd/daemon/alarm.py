@@ -111,7 +111,7 @@ class AlarmWatch:
         elif now_s - concern.since_s >= HOLD_S:
             del self._concerns[key]
             folder, kind = key
-            message = f"it is over: {concern.message}"
+            message = f"resolved: {concern.message}"
             self._emit(AlarmChanged(folder=folder, kind=kind, message=message, is_over=True))
 
     def _found(self, statuses: Mapping[str, FolderStatus]) -> Iterator[tuple[Key, str]]:

@@ -69,7 +69,7 @@ def check_backgrounds(folder: Folder) -> None:
         except OSError as error:
             raise ConfigurationError(f"{where}: {path} cannot be read ({error.strerror})") from error
         if file_signatures.picture_format(head) is None:
-            raise ConfigurationError(f"{where}: {path} is no picture", advice=_BACKGROUND_ADVICE)
+            raise ConfigurationError(f"{where}: {path} is not a picture", advice=_BACKGROUND_ADVICE)
 
 
 def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:

@@ -169,7 +169,7 @@ class CommandHandler:
     def _retry(self, argument: str) -> str:
         named = argument == "failed" or argument.startswith(BY_MODEL)
         if not named and not _is_number(argument.partition(WITH_MODEL)[0]):
-            return f"{argument!r} is no job's number"
+            return f"{argument!r} is not the number of a job"
         number, _, model = argument.partition(WITH_MODEL)
         if model and (why := self._why_not_by(int(number), model)):
             return why
@@ -188,7 +188,7 @@ class CommandHandler:
 
     def _decide(self, command: Command, decision: ReviewDecision) -> str | None:
         if not _is_number(command.argument):
-            return f"{command.argument!r} is no job's number"
+            return f"{command.argument!r} is not the number of a job"
         number, decisions = int(command.argument), self._journal.review_decisions
         if command.seen is not None:
             if Listing(self._journal.store).seen([number]).get(number) != command.seen:
@@ -204,7 +204,7 @@ class CommandHandler:
 
     def _doubt(self, argument: str) -> str | None:
         if not _is_number(argument):
-            return f"{argument!r} is no job's number"
+            return f"{argument!r} is not the number of a job"
         if self._journal.review_decisions.doubt(int(argument)):
             return ""
         job = self._job(int(argument))
@@ -215,7 +215,7 @@ class CommandHandler:
 
     def _hold(self, argument: str) -> str:
         if not _is_number(argument):
-            return f"{argument!r} is no job's number"
+            return f"{argument!r} is not the number of a job"
         job = self._job(int(argument))
         if job is not None and job.state is JobState.REVIEW and not JobResult.of(job).decision:
             return ""
@@ -246,7 +246,7 @@ class CommandHandler:
         )
         with self._journal.store.transaction():  # or else an undo could be carried out twice
             if not self._journal.correct(job, request, detail):
-                return "nothing is drawn over its cutout"
+                return "there are no strokes on its cutout"
             self._journal.commands.done(command)
         self._emit(Accepted(count=int(job.state not in OPEN)))
         return ""
@@ -256,7 +256,7 @@ class CommandHandler:
         submissions = self._journal.submissions
         submission = submissions.find(key)
         if submission is None:
-            return "the request is not known any more"
+            return "the request does not exist any more"
         if not self._folders.has(submission.folder):
             why = f"there is no folder {submission.folder!r} in the configuration"
             submissions.refuse(key, why)

@@ -31,7 +31,7 @@ def why_not(journal: Journal, job: Job, request: FixRequest, *, moves_originals:
     if Reader(journal.store).newest(job) != job.id:
         return f"job {job.id} is about an older version: its picture was replaced meanwhile"
     if job.state is JobState.UPLOADING:
-        return f"job {job.id} is on its way to the hosted service"
+        return f"job {job.id} is being sent to the hosted service"
     shown = {one.sha256 for one in journal.reservations.earlier(job.folder, job.path, job.generation)}
     # A job that failed since, such as for lack of memory, still has its earlier cutout.
     has_cutout = job.state in _STATES or is_rejected(job) or (job.state is JobState.FAILED and bool(shown))

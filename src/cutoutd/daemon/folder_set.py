@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LEAVING: Final = FolderStatus(why="pictures in work under the earlier settings are finished first")
 _FAILED: Final = FolderStatus(
     watching=FolderState.STANDING_BY,
-    why="it cannot be started because of a fault of ours; please report the line in the log. It is tried again",
+    why="it cannot be started because of an internal error; please report the line in the log. It is tried again",
 )
 
 
@@ -182,7 +182,7 @@ class FolderSet:
             return None
         if isinstance(new, Refusal):
             self._log.error("reload.refused", why=new.why)
-            heartbeat.notice(f"the new configuration is refused and the old one goes on: {new.why}")
+            heartbeat.notice(f"the new configuration is refused, and the old one stays in force: {new.why}")
             self._reloader.drop(refused=new.why)
         elif new == self._reloader.settings:
             self._log.info("reload.unchanged")

@@ -3,7 +3,7 @@
 The watchdog is fed from the main loop, after a whole turn, and so only while three things hold:
 
 - The journal responds. Each turn reads it; a disk that hangs, or a thread that keeps the journal's lock, delays the turn. A
-  journal that *refuses*, on a full disk, is no reason to stop feeding: the work waits for the disk, and a restart would meet
+  journal that *refuses*, on a full disk, is not a reason to stop feeding: the work waits for the disk, and a restart would meet
   the same disk.
 - The dispatcher starts jobs: it is part of the turn.
 - Every folder is looked at when that is due. A look in progress may hang on a share: then that folder stands by, and a restart

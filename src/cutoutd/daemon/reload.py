@@ -185,7 +185,7 @@ def check(old: Settings, new: Settings) -> None:
     fixed = list(_fixed(old, new))
     if fixed:
         raise ConfigurationError(
-            f"{', '.join(fixed)} cannot change while cutoutd runs, so nothing was taken over",
+            f"{', '.join(fixed)} cannot change while cutoutd runs, so nothing was changed",
             advice="Restart it, or change it back and reload.",
         )
 

@@ -38,7 +38,7 @@ HELD_TRIES: Final = 30
 INVENTED: Final = Failure(
     code=FailureCode.FAULT,
     title="The picture could not be processed",
-    cause="the worker reported what cannot be so",
+    cause="the worker's report is impossible",
     advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
     permanent=True,
 )

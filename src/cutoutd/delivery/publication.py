@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from cutoutd.publish.plan import Publication
 
 
-CHANGED: Final = "the picture is another one than the one that was drawn on"
+CHANGED: Final = "the picture is not the one that the strokes were drawn on"
 
 _PUT_BACK: Final = "a person has put it back into review"
 

@@ -204,5 +204,5 @@ def _settled(plan: RoutePlan) -> tuple[str, ...]:
     if not plan.settled:
         return ()
     if not plan.why:
-        return (f"cut on this machine, though the cluster was wanted: {plan.settled}",)
-    return (f"cut on this machine, though the hosted service was wanted ({plan.why}): {plan.settled}",)
+        return (f"cut on this machine instead of on the cluster: {plan.settled}",)
+    return (f"cut on this machine instead of by the hosted service ({plan.why}): {plan.settled}",)

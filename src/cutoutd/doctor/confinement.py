@@ -38,7 +38,7 @@ def layers(gaps: Sequence[Gap], *, required: bool) -> Iterator[Finding]:
         whole = ", ".join(layer.value for layer in (*survey.WORKER, survey.Layer.SECCOMP_NETWORK))
         yield ok(check, f"this system has all layers of the sandbox: {whole}", question=question)
     for gap in gaps:
-        seen, advice = f"this system lacks {gap.layer}: {gap.why}", "Work goes on behind the other layers."
+        seen, advice = f"this system lacks {gap.layer}: {gap.why}", "cutoutd works with the remaining layers."
         if required:
             advice = '[pool] sandbox = "required", so cutoutd does not start here.'
             yield problem(check, seen, advice, question=question)
@@ -74,7 +74,7 @@ def judge(outcomes: dict[str, Any], gaps: Sequence[Gap], *, why: str = "") -> Fi
     check, question = "sandbox-tried", Question.WORKERS
     said = {name: outcome for name, outcome in outcomes.items() if name not in ("layers", "refused")}
     if "refused" in outcomes or "layers" not in outcomes:
-        reason = outcomes.get("refused") or why or "it said nothing"
+        reason = outcomes.get("refused") or why or "it gave no answer"
         return problem(
             check, f"a process could not enter the workers' sandbox: {reason}", _REPORT, question=question
         )
@@ -91,9 +91,7 @@ def judge(outcomes: dict[str, Any], gaps: Sequence[Gap], *, why: str = "") -> Fi
     seen = f"{seen}; but it could {', '.join(escaped)}"
     if gaps:
         missing = ", ".join(sorted({gap.layer.value for gap in gaps}))
-        return note(
-            check, seen, f"That is what the missing layers would refuse: {missing}.", question=question
-        )
+        return note(check, seen, f"The missing layers would refuse this: {missing}.", question=question)
     return problem(check, seen, _REPORT, question=question)
 
 

@@ -28,7 +28,7 @@ _CLOSED_IN: Final = {
     "libjpeg-turbo": "3.0.0",  # CVE-2023-2804
 }
 """First version of each library without the vulnerabilities that we know. Public advisories were last read in October 2026; this
-list is no substitute for a scanner."""
+list is not a substitute for a scanner."""
 
 _OPENCV: Final = "opencv-python-headless"
 _GIVEN: Final = "OpenJPEG"
@@ -50,8 +50,8 @@ def judge(answer: probe.ProbeResult, formats: Sequence[str]) -> Iterator[Finding
     """
     found = answer.merged.get("decoders")
     if not answer.ended or not isinstance(found, dict):
-        why = answer.why or "they did not say"
-        yield problem("decoders", f"their versions cannot be told: {why}", "Install cutoutd again.")
+        why = answer.why or "they gave no answer"
+        yield problem("decoders", f"their versions are not known: {why}", "Install cutoutd again.")
         return
     listed = [_listed(package, libraries) for package, libraries in found.items()]
     yield ok("decoders", f"{'; '.join(listed)}. Formats that are read: {', '.join(map(str, formats))}")
@@ -63,7 +63,7 @@ def judge(answer: probe.ProbeResult, formats: Sequence[str]) -> Iterator[Finding
 def _listed(package: str, libraries: Mapping[str, Any]) -> str:
     inside = [f"{name} {version or '?'}" for name, version in libraries.items() if name != package]
     given = (
-        f" (of these only {_GIVEN} is given files, which Pillow's has read before)"
+        f" (cutoutd uses only {_GIVEN} of these, on files that Pillow has read before)"
         if package == _OPENCV
         else ""
     )
@@ -76,9 +76,9 @@ def _old(package: str, libraries: Mapping[str, Any]) -> Iterator[Finding]:
         if version and _numbers(version) < _numbers(least):
             yield note(
                 "decoders",
-                f"{package} brings {library} {version}, which has known holes that {least} closes",
+                f"{package} brings {library} {version}, which has known vulnerabilities that {least} fixes",
                 f"Install a newer {package}, or leave the formats it reads out of [pool] formats. A distribution may have "
-                "closed them under the old number.",
+                "fixed them under the old number.",
             )
 
 

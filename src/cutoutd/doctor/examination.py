@@ -98,7 +98,7 @@ def examine(case: Case) -> list[Finding]:
     found += [
         problem(
             "overlap",
-            f"it must not be worked on: {why}",
+            f"cutoutd must not work on it: {why}",
             "Correct its places in the configuration; until then it stands by, and nothing of it is cut or sent.",
             subject=name,
         )

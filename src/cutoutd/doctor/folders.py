@@ -34,9 +34,9 @@ SKEW_S: Final = 3.0
 
 _KEYS: Final = ("output", "sidecar_dir", "originals_dir")
 _RENAMES: Final = {
-    Strength.KERNEL: "in one step of the kernel's that never replaces a file",
-    Strength.LINK: "by a second name that is refused if it is taken, which is as safe",
-    Strength.CHECKED: "by looking first",
+    Strength.KERNEL: "by an atomic rename that never replaces another file",
+    Strength.LINK: "by a hard link, which is refused if the name is taken and so is as safe",
+    Strength.CHECKED: "by a check whether they are free, and then a rename",
 }
 
 
@@ -93,7 +93,7 @@ def _stopped(folder: Folder, seen: Mapping[str, Any]) -> Finding:
     return finding.problem(
         "reach",
         f"{at}: {seen['stopped']}",
-        "The disk or share does not answer: look at its connection and its server. Other folders go on meanwhile.",
+        "The disk or share does not answer: check its connection and its server. Other folders go on meanwhile.",
         subject=folder.name,
     )
 
@@ -132,13 +132,13 @@ def _watching(folder: Folder, found: Mapping[str, Any]) -> Finding:
         return about.problem(
             "watch",
             f'watch = "native", but it is on {found["fstype"]}: {found["reason"]}',
-            'Set watch = "auto", or files that others write are found by the full look alone, every '
+            'Set watch = "auto", or files that other machines write are only found by the full scan, every '
             f"{folder.rescan_interval_s:g} s.",
         )
     if found["watching"] == "native" and folder.watch is not Watch.POLL:
-        return about.ok("watch", f"{found['reason']}, so the system tells of new files at once")
+        return about.ok("watch", f"{found['reason']}, so new files are noticed at once")
     why = 'watch = "poll"' if folder.watch is Watch.POLL else found["reason"]
-    seen = f"it is looked at every {folder.poll_interval_s:g} s ({found['fstype']}; {why})"
+    seen = f"it is scanned every {folder.poll_interval_s:g} s ({found['fstype']}; {why})"
     return about.ok("watch", seen) if folder.watch is Watch.POLL else about.note("watch", seen)
 
 
@@ -149,7 +149,7 @@ def _marker(folder: Folder, found: Mapping[str, Any], known: FolderFacts) -> Ite
         yield about.note(
             "marker",
             "the input cannot be written to",
-            "So it carries no marker: another machine that works on it, or another disk in its place, is harder to see.",
+            "So it carries no marker: another machine that works on it, or another disk in its place, is harder to detect.",
         )
     if remembered is None or remembered.input != os.fspath(folder.input):
         yield about.ok("marker", "it was not worked on before with this journal")
@@ -209,8 +209,8 @@ def _rename(folder: Folder, key: str, found: Mapping[str, Any]) -> Finding:
         return about.note(
             "rename",
             seen,
-            f"{found['fstype']} knows no safer way: a file that another program puts under the very name in the very "
-            "instant would be replaced. Let no other program write cutouts' names there.",
+            f"{found['fstype']} has no safer way: a file that another program creates under the same name at the same "
+            "moment would be replaced. Let no other program write files with names of cutouts there.",
         )
     return about.ok("rename", seen)
 
@@ -220,13 +220,13 @@ def _replacement(folder: Folder, found: Mapping[str, Any]) -> Finding:
     if found["exchange"]:
         return about.ok(
             "replace",
-            "output: a newer result is swapped with the one it replaces, which is looked at again then",
+            "output: a newer result is swapped atomically with the one it replaces, and that one is checked again afterwards",
         )
     return about.note(
         "replace",
-        "output: a newer result replaces the one before by looking first",
-        f"{found['fstype']} knows no swap of two files: a retouched cutout that another program saves under the very name "
-        "in the very instant would be replaced. Let other programs save under names of their own there.",
+        "output: the result to be replaced is checked first, and then replaced",
+        f"{found['fstype']} cannot swap two files: a retouched cutout that another program saves under the same name "
+        "at the same moment would be replaced. Let other programs save under other names there.",
     )
 
 
@@ -289,4 +289,4 @@ def _advice(number: int) -> str:
         )
     if number == errno.ENOENT:
         return "Make the directory, or mount the share it lies on; `input` and `output` name them in the configuration."
-    return "Look at the disk or share: its connection, its health, its server."
+    return "Check the disk or share: its connection, its health, its server."

@@ -88,7 +88,7 @@ def packages(
         yield note(
             "packages",
             "opencv-python is installed beside opencv-python-headless",
-            "Both write the same files, and whichever came last wins: uninstall opencv-python, then install the other again.",
+            "Both write the same files, and only the one installed last works: uninstall opencv-python, then install the other again.",
         )
 
 
@@ -127,7 +127,7 @@ def sqlite(
     except sqlite3.OperationalError as error:
         return problem(
             "sqlite",
-            f"{seen} lacks what the journal takes: {error}",
+            f"{seen} lacks what the journal needs: {error}",
             "Use a Python whose SQLite is 3.38 or newer.",
         )
     if threadsafety < _SERIALIZED:
@@ -154,10 +154,10 @@ def clock(now_us: int, newest_us: int | None, *, synchronised: bool | None) -> F
         return problem("clock", f"{seen}, which cannot be", advice)
     if newest_us is not None and newest_us > now_us + _DAY_US:
         last = moment(newest_us)
-        return problem("clock", f"{seen}, and the journal has something of {last:%Y-%m-%d %H:%M:%S}", advice)
+        return problem("clock", f"{seen}, and the journal has an entry from {last:%Y-%m-%d %H:%M:%S}", advice)
     if synchronised is False:
-        return note("clock", f"{seen}; the kernel says that nothing keeps its clock right", advice)
-    return ok("clock", f"{seen}{', kept right by a time server' if synchronised else ''}")
+        return note("clock", f"{seen}; the kernel says that the clock is not synchronised", advice)
+    return ok("clock", f"{seen}{', synchronised with a time server' if synchronised else ''}")
 
 
 def synchronised() -> bool | None:
@@ -223,7 +223,7 @@ def inotify(limits: Inotify | None, used: Inotify, need: Inotify) -> Iterator[Fi
         seen = f"the folders take {wanted} of {limit} inotify {what}; other programs of yours have {taken}"
         advice = (
             f"As root: `sysctl fs.inotify.max_user_{what}={max(2 * (taken + wanted), 8192 if what == 'watches' else 512)}`, "
-            "and the same line in /etc/sysctl.d/cutoutd.conf. Until then folders are looked at every few seconds instead."
+            "and the same line in /etc/sysctl.d/cutoutd.conf. Until then folders are scanned every few seconds instead."
         )
         if taken + wanted > limit:
             yield problem("inotify", seen, advice)

@@ -90,7 +90,7 @@ def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Cloc
         return state
     except OSError as error:
         state.findings.append(
-            problem("state", f"{directory}: {error.strerror}", "Look at the disk it lies on.")
+            problem("state", f"{directory}: {error.strerror}", "Check the disk it lies on.")
         )
         return state
     live = status_file.read(directory)
@@ -103,7 +103,7 @@ def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Cloc
 
 
 def _place(directory: Path, min_free_mb: int) -> list[Finding]:
-    findings = [ok("state", f"the state directory is {directory}, and yours")]
+    findings = [ok("state", f"the state directory {directory} is there and belongs to you")]
     if directory.stat().st_mode & _OTHERS:
         findings.append(
             note(
@@ -117,7 +117,7 @@ def _place(directory: Path, min_free_mb: int) -> list[Finding]:
         findings.append(
             note(
                 "state",
-                "it could not be told what file system the journal lies on",
+                "the file system that the journal lies on is not known",
                 "If it is a network share, set [service] state_dir to a directory on a disk of this machine.",
             )
         )
@@ -150,7 +150,7 @@ def _daemon(live: Mapping[str, Any], *, running_now: bool) -> Finding:
         )
     if not live:
         return note("running", "a daemon is starting, or ends just now", "Ask again in a moment.")
-    paused = " It is paused: `cutoutd resume` lets it go on." if live.get("paused") else ""
+    paused = " It is paused: `cutoutd resume` continues." if live.get("paused") else ""
     return ok(
         "running", f"the daemon runs (process {live.get('pid')}, {live.get('workers')} workers).{paused}"
     )
@@ -225,7 +225,7 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
     if not settings.clustered:
         return
     said = gateway_status(ClusterPaths.under(settings.service.state_dir))
-    advice = "`cutoutd cluster status` asks all machines. Pictures of other folders are cut as ever."
+    advice = "`cutoutd cluster status` asks all machines. Pictures of other folders are cut as usual."
     if not said:
         yield note(
             "cluster", "the gateway to the cluster does not run", "A start of `cutoutd run` starts it."
@@ -242,7 +242,7 @@ def _webhooks(said: Mapping[str, Any]) -> Iterator[Finding]:
         name = f'the webhook of "{one.get("folder")}" at {one.get("host")}'
         if one.get("off"):
             advice = "Take it out of the configuration, or see `cutoutd webhook retry`."
-            yield problem("webhook", f"{name} wants nothing more: it answered 410", advice)
+            yield problem("webhook", f"{name} wants no more messages: it answered 410", advice)
         elif one.get("dead"):
             advice = "`cutoutd webhook list` says why, `cutoutd webhook retry` sends them again."
             yield problem("webhook", f"{name}: {one['dead']} messages were given up", advice)
@@ -262,7 +262,7 @@ def ledger_lost(paths: SpoolPaths) -> str:
     except FileNotFoundError:
         size = -1
     except OSError as error:
-        return f"the ledger of uploads cannot be looked at ({path}: {error.strerror})"
+        return f"the ledger of uploads cannot be read ({path}: {error.strerror})"
     if size > 0 or not (told := traces(paths.root)):
         return ""
     return f"the ledger of uploads is {'gone' if size < 0 else 'empty'} ({path}), but {told}"

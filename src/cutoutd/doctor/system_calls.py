@@ -74,15 +74,17 @@ def judge(answer: ProbeResult) -> Finding:
     kinds = ", ".join(map(str, said.get("kinds", [])))
     if "unknown" in said or not answer.ended:
         why = said.get("unknown") or answer.why
-        return note(check, f"which system calls are refused cannot be told here: {why}", question=question)
+        return note(
+            check, f"which system calls are refused cannot be found out here: {why}", question=question
+        )
     told = f"cutting a picture behind the workers' list of system calls (decoded: {kinds})"
     if why := str(said.get("failed", "")):
         asked = f"refused: {', '.join(refused) or 'none'}"
         return note(check, f"{told} failed ({why}); {asked}", _REPORT, question=question)
     if unusual:
-        seen = f"{told} works, and libraries asked for others, which were refused: {', '.join(unusual)}"
+        seen = f"{told} works, but libraries tried other calls, which were refused: {', '.join(unusual)}"
         return note(check, seen, _REPORT, question=question)
-    return ok(check, f"{told} asks for no other that matters", question=question)
+    return ok(check, f"{told} needs no others", question=question)
 
 
 _REPORT: Final = (

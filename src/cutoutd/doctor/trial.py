@@ -160,7 +160,7 @@ def judge(trial: Trial, settings: Settings) -> Iterator[Finding]:
     if facts is None:
         yield problem(
             "provider",
-            f"no worker came up on {wanted}: {trial.why}",
+            f"no worker started on {wanted}: {trial.why}",
             trial.advice,
             question=Question.RUNS,
         )

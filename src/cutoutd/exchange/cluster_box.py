@@ -156,7 +156,7 @@ def read_request(path: Path) -> ClusterRequest:
     """
     request = messages.checked(ClusterRequest, messages.load(path, SCHEMA), path)
     if not messages.ID.fullmatch(request.id) or not messages.ID.fullmatch(request.owner):
-        raise InvalidMessageError(f"{path}: a name that is not ours")
+        raise InvalidMessageError(f"{path}: not a name that cutoutd gives")
     _check_sizes(request.sizes, path)
     return request
 
@@ -170,7 +170,7 @@ def read_reply(path: Path) -> ClusterReply:
     """
     reply = messages.checked(ClusterReply, messages.load(path, SCHEMA), path)
     if bool(reply.sizes) != (reply.kind is ReplyKind.REPORT):
-        raise InvalidMessageError(f"{path}: its data are not what its kind says")
+        raise InvalidMessageError(f"{path}: its data do not fit its kind")
     _check_sizes(reply.sizes, path)
     return reply
 
@@ -186,10 +186,10 @@ def read_parts(directory: Path, id_: str, sizes: Sequence[int]) -> list[bytes]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         if os.fstat(descriptor).st_size != sum(sizes):
-            raise InvalidMessageError(f"{path}: it is torn")
+            raise InvalidMessageError(f"{path}: it is incomplete")
         parts = [_exactly(file.read, size) for size in sizes]
     if any(len(part) != size for part, size in zip(parts, sizes, strict=True)):
-        raise InvalidMessageError(f"{path}: it is torn")
+        raise InvalidMessageError(f"{path}: it is incomplete")
     return parts
 
 
@@ -252,7 +252,7 @@ def clear(paths: ClusterPaths) -> None:
 
 def _check_sizes(sizes: Sequence[int], path: Path) -> None:
     if len(sizes) > _MAX_PARTS or not all(0 <= size <= _MAX_NUMBER for size in sizes):
-        raise InvalidMessageError(f"{path}: a number that cannot be")
+        raise InvalidMessageError(f"{path}: an impossible number")
 
 
 def _exactly(read: Any, size: int) -> bytes:  # noqa: ANN401 -- a method of a raw file, whose type has no public name

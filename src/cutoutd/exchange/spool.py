@@ -245,10 +245,10 @@ def read_request(path: Path) -> Request:
     """
     request = messages.checked(Request, messages.load(path, SCHEMA), path)
     if not _ID.fullmatch(request.id) or not _FILE.fullmatch(request.file):
-        raise InvalidMessageError(f"{path}: a name that is not ours")
+        raise InvalidMessageError(f"{path}: not a name that cutoutd gives")
     numbers = (request.bytes, request.width, request.height, request.job)
     if not all(0 < number <= _MAX_NUMBER for number in numbers):
-        raise InvalidMessageError(f"{path}: a number that cannot be")
+        raise InvalidMessageError(f"{path}: an impossible number")
     return request
 
 
@@ -263,9 +263,9 @@ def read_reply(path: Path) -> UploadReply:
     is_ok = reply.outcome is UploadOutcome.OK
     is_ours = reply.file == (f"{reply.id}.body" if is_ok else "") and (reply.body is not None) == is_ok
     if not is_ours or (reply.at and not _MOMENT.fullmatch(reply.at)):
-        raise InvalidMessageError(f"{path}: a name or a time that is not ours")
+        raise InvalidMessageError(f"{path}: not a name or a time that cutoutd gives")
     if not all(0 <= number <= _MAX_NUMBER for number in (reply.bytes, reply.credits or 0, reply.counted)):
-        raise InvalidMessageError(f"{path}: a number that cannot be")
+        raise InvalidMessageError(f"{path}: an impossible number")
     return reply
 
 

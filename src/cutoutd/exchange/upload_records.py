@@ -147,9 +147,9 @@ def _traces(root: Path) -> Iterator[str]:
         yield f"the journal knows of {known.count} pictures that were sent, the last on {known.at}"
     if begun is not None or (root / BEGUN).exists():
         since = f" since {begun.at}" if begun is not None and begun.at else ""
-        yield f"uploads were written down{since}"
+        yield f"uploads were recorded{since}"
     if status is not None:
-        yield f"the uploader told of {status.count} uploads on {status.day}"
+        yield f"the uploader reported {status.count} uploads on {status.day}"
     if next((root / _REPLIES).glob("*.body"), None) is not None:
         yield "replies of the hosted service are kept"
 

@@ -237,7 +237,7 @@ def read_webhook(paths: WebhookPaths, id_: str) -> WebhookMessage:
         or not _WEBHOOK.fullmatch(message.webhook)
         or not all(0 <= one <= _MAX_NUMBER for one in numbers)
     ):
-        raise InvalidMessageError(f"{path}: a name or a number that cannot be")
+        raise InvalidMessageError(f"{path}: an impossible name or number")
     return message
 
 

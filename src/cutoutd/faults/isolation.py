@@ -1,6 +1,6 @@
 """Limits the effect of an unforeseen exception to one file, one command or one record; the daemon lives on.
 
-An exception that its caller does not expect is a fault of ours. It is logged in one line with its traceback, the file or
+An exception that its caller does not expect is an internal error. It is logged in one line with its traceback, the file or
 record concerned fails or is held back with the reason, and everything else goes on. Two kinds are not treated so: a disk
 that refuses (StorageError), which its caller tries again, and what concerns the whole run (``CutoutdError.ends_daemon``):
 damage to the journal, an altered model, workers that never start.
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 MAX_TOLD: Final = 500
 """Characters of an exception's message that are shown; the log has all of it."""
 
-_REPORT: Final = "a fault of ours; please report this line"
+_REPORT: Final = "internal error; please report this line"
 
 Value = TypeVar("Value")
 Item = TypeVar("Item")
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether an error is to be raised further, since it is no fault of ours with one item."""
+    """Whether an error is to be raised further, since it is not an internal error with one item."""
     if isinstance(error, CutoutdError):
         return isinstance(error, StorageError) or error.ends_daemon
     return not isinstance(error, Exception)
@@ -46,7 +46,7 @@ def told(error: BaseException) -> str:
 
 def unforeseen(error: BaseException) -> UnforeseenError:
     """Return an exception as an error of the tree."""
-    return UnforeseenError(f"a fault of ours, please report it ({told(error)})")
+    return UnforeseenError(f"internal error, please report it ({told(error)})")
 
 
 def report(log: FilteringBoundLogger, error: BaseException, *, over: str, **bound: Any) -> None:  # noqa: ANN401 -- a log's values

@@ -1,4 +1,4 @@
-"""Threads of a folder that are restarted, with a back-off, when they die by a fault of ours.
+"""Threads of a folder that are restarted, with a back-off, when they die because of an internal error.
 
 The folder stands by meanwhile; its owner (`cutoutd.folder.hot_folder`) checks for that. It must not know what a thread does.
 """
@@ -142,7 +142,7 @@ class ThreadSupervisor:
             elif not one.why:
                 report(self._log, failure, over=f"the thread of the {name}")
                 one.backoff.failed(now_s)
-                one.why = f"its {name} failed by a fault of ours, please report it ({told(failure)}); it is started again"
+                one.why = f"its {name} failed with an internal error, please report it ({told(failure)}); it is started again"
             elif now_s >= one.backoff.until_s:
                 started = self._start(name, one, now_s) or started
         return started

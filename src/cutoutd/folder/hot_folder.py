@@ -46,9 +46,9 @@ _WEIGHT_OF_LAST: Final = 0.2  # the average time of a picture follows about the 
 
 _HANGS: Final = "the disk or share does not answer"
 _STUCK_OVER: Final = {
-    None: "a worker is stuck over",
+    None: "a worker does not finish",
     Step.READ: "reading",
-    Step.CUT: "a worker is stuck over",
+    Step.CUT: "a worker does not finish",
     Step.WRITE: "writing the result of",
     Step.SYNC: "syncing the result of",
 }
@@ -298,8 +298,8 @@ class HotFolder:
         self._waiting = frozenset(waiting)
         self._left_behind.intersection_update(left_behind)
         for since_s, whose in (
-            (self._monitor.snapshot.looking_since_s, "a look at the input"),
-            (self.delivery.busy_since_s, "giving a result its name"),
+            (self._monitor.snapshot.looking_since_s, "a scan of the input"),
+            (self.delivery.busy_since_s, "renaming a result"),
             (self.opener.busy_since_s, "opening or removing a file"),
         ):
             if since_s is not None and now_s - since_s > HANGS_AFTER_S:
@@ -357,7 +357,7 @@ class HotFolder:
         """Return why the folder stands by after one of its threads has died; empty once it was looked at again."""
         if self._threads.why or seen.looks >= self._looks_awaited:
             return self._threads.why
-        return "one of its threads failed by a fault of ours, and was started again"
+        return "one of its threads failed with an internal error, and was started again"
 
     def task(self, job: Job) -> Task:
         """Return a job's task for a worker."""

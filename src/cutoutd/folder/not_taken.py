@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 NAMED: Final = 3
-"""The most directories that are not entered, and the most files that are no pictures, that a folder's note names."""
+"""The most directories that are not entered, and the most files that are not pictures, that a folder's note names."""
 
 
 class SkippedEntries:

@@ -175,7 +175,7 @@ class SubmissionIntake:
         )
         if not is_none:
             return ""
-        return f"it is no picture, but {seems}" if seems else "it is no picture"
+        return f"it is not a picture, but {seems}" if seems else "it is not a picture"
 
     def _rename(self, submission: Submission) -> str | None:
         """Give the file a free name that no published picture had; returns it, or None if there is none."""

@@ -86,13 +86,13 @@ def read_small(path: Path, most: int) -> bytes:
     """Read the beginning of a regular file. No link is followed, and opening a FIFO does not block.
 
     Raises:
-        OSError: there is no such file, it is no regular one, or it cannot be read.
+        OSError: there is no such file, it is not a regular one, or it cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         # Checked first: `fdopen` refuses a directory, and leaves its descriptor open.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "this is no regular file", os.fspath(path))
+            raise OSError(errno.EINVAL, "this is not a regular file", os.fspath(path))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(most)
     finally:
@@ -117,7 +117,7 @@ def check_private(directory: Path, names: OpenedNames) -> None:
         )
     if not stat.S_ISDIR(status.st_mode):
         raise NotPrivateError(
-            "this is no directory", path=directory, advice="Move it away, or name another directory."
+            "this is not a directory", path=directory, advice="Move it away, or name another directory."
         )
     check_owner(directory, status)
     check_place(directory)
@@ -199,16 +199,16 @@ def _check(path: Path, names: OpenedNames) -> None:
     elif status.st_uid != os.geteuid():
         wrong = f"this belongs to user id {status.st_uid}, and the directory to {os.geteuid()}"
     elif path.name in names.directories:
-        wrong = "" if stat.S_ISDIR(status.st_mode) else "this is no directory"
+        wrong = "" if stat.S_ISDIR(status.st_mode) else "this is not a directory"
     elif not stat.S_ISREG(status.st_mode):
-        wrong = "" if path.name in names.odd else "this is no regular file"
+        wrong = "" if path.name in names.odd else "this is not a regular file"
     elif status.st_nlink > 1 and _names_here(path, status) < status.st_nlink:
         wrong = "this file has a second name outside the directory (a hard link)"
     if wrong:
         raise NotPrivateError(
             wrong,
             path=path,
-            advice="Nothing of ours makes it so. Stop the daemon, look what it is, and move it away or put a copy in its place.",
+            advice="cutoutd never creates such a thing. Stop the daemon, find out what it is, and move it away or put a copy in its place.",
         )
 
 

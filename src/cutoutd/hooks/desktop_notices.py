@@ -39,7 +39,7 @@ _SCRIPT: Final = (
 )
 
 _EVENT: Final = "notify"
-_WORDS: Final = {JobState.REVIEW: "is to be looked at", JobState.FAILED: "could not be cut"}
+_WORDS: Final = {JobState.REVIEW: "needs a look", JobState.FAILED: "could not be cut"}
 
 
 def program(platform: str = sys.platform) -> str:
@@ -58,7 +58,7 @@ def command(body: str, *, platform: str = sys.platform) -> tuple[str, ...]:
     text = plain.encode("utf-8", "replace").decode()
     if platform == "darwin":
         lines = [word for line in _SCRIPT for word in ("-e", line)]
-        # The title is no option, so no argument after it is taken for one.
+        # The title is not an option, so no argument after it is taken for one.
         return (program(platform), *lines, TITLE, text)
     # Many desktops interpret the body as markup.
     return (program(platform), f"--app-name={TITLE}", "--", TITLE, escape(text, quote=False))

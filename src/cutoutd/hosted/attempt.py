@@ -225,7 +225,7 @@ class Attempt:
             self._close(self._end(AttemptOutcome.REFUSED, cause=told(error)))
             raise error
         report(logs.get(), error, over="an upload", job=self.request.job, folder=self.request.folder)
-        return self._unknown(f"the picture was sent, and then cutoutd had a fault of its own ({told(error)})")
+        return self._unknown(f"the picture was sent, and then cutoutd had an internal error ({told(error)})")
 
     def _stopped(self, stop: CancelledError | AlteredError) -> UploadReply:
         self._close(self._end(AttemptOutcome.WITHDRAWN, cause=str(stop)))

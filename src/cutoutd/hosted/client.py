@@ -235,7 +235,7 @@ class ServiceClient:
         allowed = {AddressScope.LOOPBACK} | ({AddressScope.PRIVATE} if self._is_private_allowed else set())
         if not all(scope_of(number) in allowed for number in numbers):
             raise UntrustedError(
-                f"{place.host} leads to {numbers[0]}, where pictures may not go unencrypted; see [hosted] base_url"
+                f"{place.host} resolves to {numbers[0]}, where pictures may not go unencrypted; see [hosted] base_url"
             )
         url = httpcore.URL(scheme="http", host=str(numbers[0]), port=place.port, target=target)
         return url, place.authority
@@ -249,7 +249,7 @@ class ServiceClient:
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding != "identity":
             words = "".join(letter for letter in encoding[:40] if letter.isprintable())
-            flaw = f"the answer is encoded ({words}), and was asked for as it is"
+            flaw = f"the answer is encoded ({words}), which was not asked for"
             return HttpResponse(status=response.status, headers=headers, content=b"", bytes=0, flaw=flaw)
         with into.open("xb") as file:
             try:
@@ -284,8 +284,8 @@ BREAKS: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.Prot
 
 BREAK_WORDS: Final[Mapping[type[Exception], str]] = {
     httpcore.ReadTimeout: "no answer came in time",
-    httpcore.WriteTimeout: "nothing more was taken",
+    httpcore.WriteTimeout: "the other side stopped reading",
     httpcore.ReadError: "the connection broke",
     httpcore.WriteError: "the connection broke",
-    httpcore.RemoteProtocolError: "the connection ended without a whole answer",
+    httpcore.RemoteProtocolError: "the connection ended before the answer was complete",
 }

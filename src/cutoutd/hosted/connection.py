@@ -164,7 +164,7 @@ class _Search(threading.Thread):
 
     def found(self) -> list[str]:
         if not self.is_over:
-            raise TimeoutError(0, "the system's look-up gives no answer")
+            raise TimeoutError(0, "the system's name lookup gives no answer")
         if self._error is not None:
             raise self._error
         return self._found
@@ -202,7 +202,7 @@ class ConnectionBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the first address of a name that answers."""
         exchange, wait_s = self._exchange(), timeout or 0.0
-        failure: OSError = OSError(0, "the name has no number")
+        failure: OSError = OSError(0, "the name has no IP address")
         try:
             numbers = self._resolver.find(host, port, exchange, wait_s)
         except OSError as error:

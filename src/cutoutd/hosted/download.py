@@ -167,7 +167,7 @@ class Download:
             if onward is None:
                 return
             url = self._onward(url, onward)
-        raise FetchError(f"it is sent from one address to the next, more than {_REDIRECTS} times")
+        raise FetchError(f"it is redirected more than {_REDIRECTS} times")
 
     def _onward(self, url: httpcore.URL, location: str) -> httpcore.URL:
         if location.startswith("/") and not location.startswith("//"):
@@ -176,12 +176,12 @@ class Download:
         host = _authority(onward)
         if onward.scheme != b"https":
             raise FetchError(
-                f"{_authority(url)} sends it to {host} without encryption, where nothing is fetched from"
+                f"{_authority(url)} redirects to {host} without encryption, which cutoutd refuses"
             )
         if host not in self._wanted.hosts:
             raise FetchError(
-                f"{_authority(url)} sends it to {host}, which is none of the hosts of the catalogue "
-                f"({', '.join(self._wanted.hosts)}); nothing was asked there"
+                f"{_authority(url)} redirects to {host}, which is none of the hosts of the catalogue "
+                f"({', '.join(self._wanted.hosts)}); no request was sent there"
             )
         return onward
 
@@ -200,10 +200,10 @@ class Download:
             self._exchange.begin_body()
             said = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status in _REDIRECTING and "location" in said:
-                self._answered("sent us on")
+                self._answered("redirected")
                 return said["location"]
             if response.status == _NO_SUCH_RANGE and version:
-                self._answered("has not the part that is missing")
+                self._answered("does not have the missing part")
                 self._partial.begin("")  # the file on the server is another, shorter one
                 raise _ChangedError("the file was changed")
             total = self._begin(_authority(url), response.status, said)
@@ -213,14 +213,14 @@ class Download:
             self._answered(
                 f"sent {(size - offset) / 1e6:.1f} MB"
                 if size >= offset
-                else f"sent {size / 1e6:.1f} MB, anew"
+                else f"sent {size / 1e6:.1f} MB, from the beginning"
             )
         return None
 
     def _begin(self, host: str, status: int, said: dict[str, str]) -> int:
         """Check the answer and prepare the file. Returns the total size; 0: unknown."""
         if said.get("content-encoding", "identity").strip().lower() != "identity":
-            raise self._refused(host, "answers with something packed, and was asked for the file as it is")
+            raise self._refused(host, "sent a compressed answer, which was not asked for")
         length = int(said["content-length"]) if said.get("content-length", "").isdecimal() else 0
         if status == _PART:
             found = _RANGE.fullmatch(said.get("content-range", ""))
@@ -244,7 +244,7 @@ class Download:
             raise self._refused(host, f"has another file there: {total:,} bytes, and not {wanted:,}")
         if total > MAX_BYTES:
             self._partial.begin("")
-            raise self._refused(host, f"has {total:,} bytes there, which is no model that is known")
+            raise self._refused(host, f"has {total:,} bytes there, which is not a model that is known")
         return wanted or total
 
     def _take(self, response: httpcore.Response, total: int) -> None:
@@ -276,9 +276,9 @@ def _parsed(url: str) -> httpcore.URL:
         parsed = httpcore.URL(url.encode("ascii"))
         host = parsed.host.decode("ascii")
     except ValueError as error:  # an encoding's error is one
-        raise FetchError("it is sent to what is no address") from error
+        raise FetchError("it is redirected to something that is not an address") from error
     if not host:
-        raise FetchError("it is sent to what is no address")
+        raise FetchError("it is redirected to something that is not an address")
     return parsed
 
 

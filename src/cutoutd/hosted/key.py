@@ -58,7 +58,7 @@ def read(file: Path | None, given: str) -> Key | None:
         given: key from the environment; empty for none.
 
     Raises:
-        ConfigurationError: the file cannot be read, others can read it, or its content is no key.
+        ConfigurationError: the file cannot be read, others can read it, or its content is not a key.
     """
     text = given if file is None else secret_text(file, _KEY, _ADVICE, most=_MAX_CHARACTERS + 2)
     if file is None and not text:

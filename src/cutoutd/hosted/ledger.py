@@ -65,7 +65,7 @@ class LedgerError(StorageError):
 
     code = FailureCode.LEDGER
     title = "The ledger of uploads cannot be written"
-    advice = "See that the disk of the state directory has room and works; nothing is sent before it does."
+    advice = "Check that the disk of the state directory has room and works; nothing is sent before it does."
 
 
 class LedgerDamagedError(CutoutdError):
@@ -316,7 +316,7 @@ class Ledger:
         return closed + self._database.write(SQL.close_webhooks_left_open, cause=cause)
 
     def close_open(self, request: str, cause: str) -> None:
-        """Close the open rows of a request, after a fault of ours, as unknown, since they may have been billed."""
+        """Close the open rows of a request, after an internal error, as unknown, since they may have been billed."""
         self._database.write(SQL.close_open, request=request, cause=cause)
 
     def verify(self) -> None:

@@ -173,7 +173,7 @@ def _size(path: Path) -> int | None:
     except OSError as error:
         raise LedgerError(f"the system says: {error.strerror}", path=path) from error
     if not stat.S_ISREG(found.st_mode):
-        raise LedgerDamagedError("it is no plain file", path=path)
+        raise LedgerDamagedError("it is not a plain file", path=path)
     return found.st_size
 
 
@@ -279,7 +279,7 @@ class LedgerCheck:
 
     def _words(self, told: KnownUploads) -> str:
         return (
-            f"the ledger of uploads is not whole: the journal knows of {told.count} pictures that were sent, the last on "
+            f"the ledger of uploads is incomplete: the journal knows of {told.count} pictures that were sent, the last on "
             f"{told.at}, and the ledger lacks {max(1, self._missing)} of them, so what was spent today is not known. Put "
             "a backup in its place and start cutoutd again, or say `cutoutd resume --hosted`: then today's limits count "
             "what the ledger and the journal have"

@@ -208,8 +208,8 @@ class WithoutBg:
 def _alpha(content: bytes) -> bytes:
     found = document(content).get("alpha_base64")
     if not isinstance(found, str):
-        raise ValueError("no alpha_base64 in it")  # noqa: TRY004 -- of another's text, not of a call
+        raise ValueError("it has no alpha_base64")  # noqa: TRY004 -- of another's text, not of a call
     try:
         return base64.b64decode(found.rpartition(",")[2], validate=True)  # it may be a data URL
     except binascii.Error as error:
-        raise ValueError("its alpha_base64 is none") from error
+        raise ValueError("its alpha_base64 is not valid base64") from error

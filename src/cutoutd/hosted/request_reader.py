@@ -54,7 +54,7 @@ MOST_DEATHS: Final = 3
 """Deaths of the uploader over one request; one may be chance, such as a power cut."""
 
 _DEFERRED: Final = (
-    "the daemon and the uploader go by different configurations, and this one does not allow it; "
+    "the daemon and the uploader use different configurations, and the uploader's does not allow it; "
     "reload the daemon (SIGHUP), or restart it"
 )
 _MARK: Final = re.compile(r"([0-9a-f]{32})\.(?:now|deaths)")
@@ -167,7 +167,8 @@ class RequestReader:
                 continue
             if self._context.crash_marks.is_fatal(id_):
                 self._answer_if_possible(
-                    id_, f"cutoutd's uploader ended {MOST_DEATHS} times while it looked at it; please report"
+                    id_,
+                    f"cutoutd's uploader ended {MOST_DEATHS} times while it read this request; please report it",
                 )
                 continue
             found.append((changed_ns, id_, request))

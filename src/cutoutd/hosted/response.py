@@ -34,8 +34,8 @@ _FIRST_FAULT: Final = 500
 _GATEWAY_TIMEOUT: Final = 504
 _LATER: Final = frozenset({408, 425, 429})
 
-_KEY: Final = "See that the key is right and has not expired; then start cutoutd again."
-_ADDRESS: Final = "See that [hosted] provider and base_url are right."
+_KEY: Final = "Check that the key is right and has not expired; then start cutoutd again."
+_ADDRESS: Final = "Check that [hosted] provider and base_url are right."
 _CLOSED: Final = {
     401: _KEY,
     402: "Buy credits, or wait for the next month's; then say `cutoutd resume --hosted`.",
@@ -52,7 +52,7 @@ _CLOSED: Final = {
     426: _ADDRESS,
     431: _ADDRESS,
 }
-_ELSEWHERE: Final = "It sends us elsewhere, where nobody is followed. See that [hosted] base_url is right."
+_ELSEWHERE: Final = "It redirects, and redirects are not followed. Check that [hosted] base_url is right."
 _REFUSED: Final = "The original is untouched. Put a corrected file in its place, or `cutoutd retry` it."
 
 
@@ -115,14 +115,14 @@ def _judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Inte
     cause = f"{provider.name} says {status}{f': {said}' if said else ''}"
     if status in SUCCESS:  # the body decides, whichever success it is
         return Interpretation(meaning=Meaning.PICTURE)
-    if status < _FIRST_REDIRECT:  # 101: the picture was accepted, and what follows is no HTTP
-        cause = f"{cause}; that is no answer, but it may have cut and billed it"
+    if status < _FIRST_REDIRECT:  # 101: the picture was accepted, and what follows is not HTTP
+        cause = f"{cause}; that is not a usable answer, but it may have cut and billed the picture"
         return Interpretation(meaning=Meaning.UNCLEAR, cause=cause)
     advice = _CLOSED.get(status, _ELSEWHERE if status < _FIRST_ERROR else "")
     if advice:
         return Interpretation(meaning=Meaning.CLOSED, cause=cause, advice=advice)
     if status == _GATEWAY_TIMEOUT:
-        cause = f"{cause}; what stands behind it may have cut and billed it"
+        cause = f"{cause}; the service behind this proxy may have cut and billed the picture"
         return Interpretation(meaning=Meaning.UNCLEAR, cause=cause)
     if status in _LATER or status >= _FIRST_FAULT:
         return Interpretation(
@@ -207,7 +207,7 @@ def _unwrapped(http_request: HttpRequest, draft: Path) -> str:
     try:
         picture = http_request.unwrap(draft.read_bytes())
     except ValueError as error:
-        return f"there is {error}"
+        return f"it cannot be read: {error}"
     draft.write_bytes(picture)
     return ""
 
@@ -220,5 +220,9 @@ def _flaw(http_request: HttpRequest, draft: Path) -> str:
         file.seek(max(0, size - _NEAR_THE_END))
         end = file.read()
     if start != http_request.starts:
-        return "a web page came" if start.lstrip()[:1] == b"<" else "what came is nothing of the kind"
+        return (
+            "a web page came"
+            if start.lstrip()[:1] == b"<"
+            else "it is not a picture of the kind that was asked for"
+        )
     return "" if http_request.ends in end else "its end is missing"

@@ -128,7 +128,7 @@ class UploadJob:
                 except RetryLaterError as error:
                     if self._faults >= (FAULTS if self._others_are_cut else MAX_FAULTS):
                         context.route.abandoned()
-                        cause = f"{error} ({self._faults} times over this picture)"
+                        cause = f"{error} ({self._faults} times with this picture)"
                         return context.reply(request, UploadOutcome.FAILED, cause=cause, advice=UNTOUCHED)
                     pause_s = retry_pause_s(error, failures)
                     self._put_off(error, pause_s)

@@ -50,7 +50,7 @@ _PARCEL: Final = re.compile(r"([0-9a-f]{32})\.json")
 class UploaderDiedError(CutoutdError):
     """A sending thread ended with an unforeseen error."""
 
-    title = "The uploader had a fault"
+    title = "The uploader had an internal error"
 
 
 class Uploader:
@@ -231,7 +231,7 @@ class Uploader:
             self._context.stopping.set()
 
     def _run(self, request: Request) -> bool:
-        """Upload one request. A fault of ours fails that request alone."""
+        """Upload one request. An internal error fails that request alone."""
         try:
             return UploadJob(context=self._context, request=request).run()
         except (OSError, LedgerError, LedgerDamagedError):
@@ -240,7 +240,7 @@ class Uploader:
             bound = {"job": request.job, "folder": request.folder, "request": request.id}
             report(self._log, error, over="an upload", **bound)
             self._context.route.abandoned()
-            self._reader.answer(request.id, f"cutoutd had a fault of its own over it ({told(error)})")
+            self._reader.answer(request.id, f"cutoutd had an internal error ({told(error)})")
             return True
 
     def _tell(self, *, force: bool = False, ended: bool = False) -> None:

@@ -66,9 +66,7 @@ class WebhookAttempt:
         """
         body = RequestBody(file, self.message)
         begun_s = self.clock.monotonic_s()
-        result = WebhookAttemptResult(
-            outcome=WebhookOutcome.UNKNOWN, cause="cutoutd had a fault of its own over it"
-        )
+        result = WebhookAttemptResult(outcome=WebhookOutcome.UNKNOWN, cause="cutoutd had an internal error")
         try:
             self.cancellation.check()
             result = self._asked(body, file)

@@ -97,7 +97,7 @@ class WebhookClient:
     def _check(self, numbers: Sequence[str]) -> None:
         for number in numbers:
             if why := forbidden(number, self._webhook):
-                raise ForbiddenAddressError(f"{self._webhook.url.host} leads to {number}: {why}")
+                raise ForbiddenAddressError(f"{self._webhook.url.host} resolves to {number}: {why}")
 
     def post(
         self,
@@ -174,11 +174,11 @@ def forbidden(number: str, webhook: FolderWebhook) -> str:
         return (
             ""
             if webhook.allow_private
-            else "it is on this machine or in a network of one's own; see allow_private"
+            else "it is on this machine or in a private network; see allow_private"
         )
     if not is_public:
-        return "no such address is anybody's on the internet"
-    return "" if webhook.url.is_encrypted else "there it may not go unencrypted"
+        return "it is not an address on the internet"
+    return "" if webhook.url.is_encrypted else "messages may not go there unencrypted"
 
 
 def _reach(number: str) -> tuple[bool, bool]:

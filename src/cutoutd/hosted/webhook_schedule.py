@@ -84,7 +84,7 @@ def judged(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
     if status in SUCCESS:
         return WebhookAttemptResult(outcome=WebhookOutcome.OK, status=status)
     if status == _GONE:
-        cause = "the receiver answers 410: it wants nothing more"
+        cause = "the receiver answers 410: it wants no more messages"
         return WebhookAttemptResult(outcome=WebhookOutcome.GONE, cause=cause, status=status)
     words = " (redirects are not followed)" if status in _REDIRECTS else ""
     asked = headers.get("retry-after", "")

@@ -245,7 +245,7 @@ class WebhookSender:
                 self._queue.keep(message)  # it waits, unless it was taken away
             except Exception as error:  # noqa: BLE001 -- as above
                 report(logs.get(), error, over="a webhook's message", folder=message.folder, job=message.job)
-                self._give_up(message, f"cutoutd had a fault of its own over it ({told(error)})")
+                self._give_up(message, f"cutoutd had an internal error ({told(error)})")
 
     def _attempt(self, course: _Course, message: WebhookMessage) -> WebhookAttemptResult:
         receiver = course.receiver

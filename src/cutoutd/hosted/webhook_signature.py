@@ -33,7 +33,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _WHAT: Final = "the webhook's secret"
 _ADVICE: Final = (
     "It takes a file that only you can read (chmod 600), with a line such as whsec_ and 32 random bytes in base64: "
-    "`(printf whsec_; head -c 32 /dev/urandom | base64) > FILE` makes one. A second line may hold the secret of before."
+    "`(printf whsec_; head -c 32 /dev/urandom | base64) > FILE` makes one. A second line may hold the previous secret."
 )
 
 

@@ -244,7 +244,7 @@ def _resolve(path: str, barred: frozenset[str]) -> tuple[str, bool]:
                 continue
             target = os.readlink(here)  # noqa: PTH115 -- text, as it is written
         except OSError:
-            continue  # a missing part is no link, and neither is anything below it
+            continue  # a missing part is not a link, and neither is anything below it
         links += 1
         if links > _MAX_LINKS:
             return os.path.normpath("/".join((here, *waiting))), True

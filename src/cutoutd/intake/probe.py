@@ -76,7 +76,7 @@ def _probe(directory: int, name: str) -> Probe | None:
         head = os.read(descriptor, file_signatures.HEAD_BYTES)
         kind = file_signatures.kind(head, name)
         is_decided = len(head) >= file_signatures.DECIDED_BYTES
-        # No need to wait for a file that is no picture: a log that is open all day would be probed for ever.
+        # No need to wait for a file that is not a picture: a log that is open all day would be probed for ever.
         held = not (kind is file_signatures.FileKind.OTHER and is_decided) and is_open_for_writing(descriptor)
         hint = (file_signatures.seems_to_be(head) or "") if kind is file_signatures.FileKind.OTHER else ""
         return Probe(kind=kind, held=held, hint=hint)

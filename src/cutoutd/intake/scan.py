@@ -93,10 +93,12 @@ class FolderBoundary:
         try:
             found = marker.read_in(directory, path)
         except (OSError, CutoutdError):
-            return f"it holds a file {marker.NAME} that cannot be read; remove that if it is no folder of its own"
+            return f"it holds a file {marker.NAME} that cannot be read; remove that if it is not a folder of its own"
         if found is None or found.uuid == self.uuid:
             return None
-        return f"it holds another folder's {marker.NAME}; remove that if it is no folder of its own any more"
+        return (
+            f"it holds another folder's {marker.NAME}; remove that if it is not a folder of its own any more"
+        )
 
     def _by_sign(self, directory: int) -> str | None:
         if not self.sign:

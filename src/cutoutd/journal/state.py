@@ -104,7 +104,7 @@ def _open_lock(directory: Path, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NotPrivateError("this is no regular file", path=path, advice="Move it away.")
+        raise NotPrivateError("this is not a regular file", path=path, advice="Move it away.")
     return descriptor
 
 

@@ -75,7 +75,7 @@ class JournalDamagedError(CutoutdError):
     ends_daemon = True
     advice = (
         "Start the daemon again: it sets this file aside and makes a new one from the folders and their "
-        "sidecars. What has its sidecar is not cut again."
+        "sidecars. Pictures that have a sidecar are not cut again."
     )
 
 
@@ -92,7 +92,7 @@ class JournalOlderError(UsageError):
 
     code = FailureCode.JOURNAL_OLDER
     title = "The journal was written by an earlier cutoutd"
-    advice = "Start the daemon: it takes the journal over, and keeps the earlier file beside it."
+    advice = "Start the daemon: it converts the journal, and keeps the earlier file beside it."
 
 
 class Store(Database):

@@ -58,7 +58,7 @@ class Addition:
     def __init__(self, file: Path, described: ModelSpec, directory: Path) -> None:
         if not _NAME.fullmatch(described.name):
             raise UsageError(
-                f"{described.name!r} is no name for a model",
+                f"{described.name!r} is not a name for a model",
                 advice="Give one with --name: small letters, digits, dots, dashes and underlines, at most 64.",
             )
         if any(model.name == described.name for model in catalog.read()):
@@ -115,7 +115,7 @@ class Addition:
             while chunk := source.read(_CHUNK_BYTES):
                 size += len(chunk)
                 if size > _MAX_BYTES:
-                    raise UsageError(f"{file} has more than 4 GiB, and is no model that could be run here")
+                    raise UsageError(f"{file} has more than 4 GiB, and is not a model that could be run here")
                 digest.update(chunk)
                 target.write(chunk)
             target.flush()

@@ -156,7 +156,7 @@ class Outbox:
         Raises:
             OutboxError: the disk refuses.
         """
-        with _refusals("the uploader cannot be told", self.paths.root):
+        with _refusals("the uploader cannot be notified", self.paths.root):
             spool.announce(self.paths, self._in_force())
         self._uploader_awaited_until_s = self._clock.monotonic_s() + START_S
 
@@ -276,7 +276,9 @@ class Outbox:
         kept = {*self._sent, *self._exports.values(), *self._answered}
         tidied = spool_files.tidy(box, kept, throughout=throughout)
         self._crowded = (
-            f"{box} holds more than is on its way; it is being emptied" if tidied.is_crowded else ""
+            f"{box} holds files that belong to no request; they are being removed"
+            if tidied.is_crowded
+            else ""
         )
         if tidied.refused and tidied.refused != self._unremoved:
             self._log.warning("spool.not-removed", path=os.fspath(box), why=tidied.refused)
@@ -338,7 +340,9 @@ class Outbox:
         with _refusals("outbox and inbox cannot be tidied", self.paths.root):
             for box in (self.paths.outbox, self.paths.inbox):
                 if not self._tidy(box, throughout=True):
-                    raise OutboxError("there is more than is on its way; it is being emptied", path=box)
+                    raise OutboxError(
+                        "it holds files that belong to no request; they are being removed", path=box
+                    )
             settings = self._in_force()
             for id_ in self._sent:
                 if id_ in waiting and waiting[id_].settings != settings:

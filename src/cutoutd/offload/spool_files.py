@@ -81,7 +81,7 @@ def sweep(directory: Path, kept: Collection[str]) -> None:
 
 def _check(state: os.stat_result, reported: int, most: int) -> None:
     if not stat.S_ISREG(state.st_mode):
-        raise CopyError("it is no plain file")
+        raise CopyError("it is not a plain file")
     if state.st_nlink != 1:
         raise CopyError("it has another name as well")
     if state.st_size != reported or not 0 < reported <= most:

@@ -239,7 +239,7 @@ class WebhookHandover:
             announce(self._spool, self._in_force())
         except OSError as error:
             raise OutboxError(
-                f"the uploader cannot be told: {error.strerror}", path=self._spool.root
+                f"the uploader cannot be notified: {error.strerror}", path=self._spool.root
             ) from error
         for name, thread in list(self._threads.items()):
             if wanted.get(name) != thread.folder:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cutoutd.pipeline.matte import CoarseMatte
 
 DROPPED: Final = (
-    "what was drawn over the cutout was dropped: the picture is another one than the one that was drawn on"
+    "the strokes on the cutout were dropped: the picture is not the one that the strokes were drawn on"
 )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NO_ROOM: Final = "not enough memory; raise [pool] worker_memory_mb"
 
-_NOT_ASKED: Final = "the second model, {}, could not be asked: {}"
+_NOT_ASKED: Final = "the second model, {}, could not be run: {}"
 _MAX_TOLD: Final = 300
 
 

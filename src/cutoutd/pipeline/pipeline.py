@@ -65,7 +65,7 @@ def run(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None] =
         return failure_of(error)
     except OSError as error:
         return failure_of(from_os_error(error, None))
-    except Exception as error:  # noqa: BLE001 -- a fault of ours over one file must not affect others
+    except Exception as error:  # noqa: BLE001 -- an internal error over one file must not affect others
         if is_out_of_memory(error):
             return failure_of(LimitError("there is not enough memory for it", advice=decode.MEMORY_ADVICE))
         return _fault(error)
@@ -75,7 +75,7 @@ def _fault(error: Exception) -> Failure:
     traceback.print_exception(error)  # to the worker's standard error, which is logged
     return Failure(
         code=FailureCode.FAULT,
-        title="A fault of ours",
+        title="Internal error",
         cause=to_valid_utf8(f"{type(error).__name__}: {error}"),
         advice="The original is untouched. Please report this with the picture, if you may.",
         permanent=True,

@@ -140,7 +140,7 @@ def write_preview(descriptor: int, reduced: ReducedRendition, icc: bytes | None)
             content = content[os.write(descriptor, content) :]
     except OSError:
         pass  # the disk of the state directory refuses, which costs nobody a cutout
-    except Exception as error:  # noqa: BLE001 -- a fault of ours here
+    except Exception as error:  # noqa: BLE001 -- an internal error here
         traceback.print_exception(error)
 
 

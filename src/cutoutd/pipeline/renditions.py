@@ -303,7 +303,7 @@ def _plain_file(descriptor: int) -> bytes:
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BACKGROUND_BYTES:
-            raise LimitError("it is no file, or larger than 512 MB")
+            raise LimitError("it is not a file, or larger than 512 MB")
         return file.read(_MAX_BACKGROUND_BYTES)
 
 

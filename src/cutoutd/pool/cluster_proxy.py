@@ -46,7 +46,7 @@ LOOK_S: Final = 0.02
 FILE_BYTES: Final = 8 << 30
 """Of a file in the box."""
 
-TITLE: Final = "The cluster has not cut it"
+TITLE: Final = "The cluster did not cut it"
 ADVICE: Final = 'The original is untouched. `cutoutd cluster status` says how the machines are; route = "cluster-then-local" cuts here what they cannot.'
 _DELAY_S: Final = 30.0
 

@@ -255,7 +255,7 @@ class LocalPool:
         message = wire.decode_message(line)
         starts = isinstance(message, WorkerFacts | Failure)
         if (slot.state is SlotState.STARTING) != starts:
-            raise wire.WireError("it speaks out of turn")
+            raise wire.WireError("it sent a message when none was expected")
         if isinstance(message, WorkerFacts):
             slot.become_idle()
             self._usage.begin(slot, self._clock.monotonic_s(), has_drivers=message.provider != "cpu")
@@ -334,7 +334,7 @@ class LocalPool:
             return [Lost(job=slot.job, why=why, timed_out=slot.timed_out, stuck=stuck, stalled=slot.stalled)]
         if slot.did_not_start:
             # It has read no picture yet, so its output can be trusted as far as the log.
-            why += f"; its last words: {last}" if last and not slot.reason else ""
+            why += f"; the last line of its log: {last}" if last and not slot.reason else ""
             self._starts.failed(why, is_first=self.facts is None)
         elif not slot.retired:
             self._log.warning("worker.lost", pid=slot.pid, job=None, why=why)

@@ -132,14 +132,14 @@ def _said(output: bytes) -> dict[str, Any]:
 def _number(value: object) -> float:
     number = float(str(value))
     if not math.isfinite(number):
-        raise ValueError(f"{value} is no number")
+        raise ValueError(f"{value} is not a number")
     return number
 
 
 def _provider(value: object) -> str:
     """Check the name of a provider: a hostile model may have chosen it."""
     if not isinstance(value, str) or not _PROVIDER.fullmatch(value):
-        raise ValueError("that is no name of a provider")
+        raise ValueError("that is not a name of a provider")
     return value
 
 
@@ -191,7 +191,7 @@ def _tried(setup: wire.Setup) -> ModelTrial:
     raw = model.output(picture)
     seconds = time.perf_counter() - begun_s
     if not np.isfinite(raw).all():
-        raise ModelError("its output has values that are no numbers", advice="")
+        raise ModelError("its output has values that are not numbers", advice="")
     low, high = float(raw.min()), float(raw.max())
     if not -_OUTSIDE <= low <= high <= 1 + _OUTSIDE:
         raise ModelError(f"its output goes from {low:.3g} to {high:.3g}", advice=_NO_SHARE)

@@ -80,7 +80,7 @@ def fault_of_message(message: object) -> str:
         value, depth = values.pop()
         left -= 1
         if left < 0 or depth > MAX_DEPTH:
-            return "it has more values than any honest one"
+            return "it has more values than a valid report can have"
         if isinstance(value, dict | list):
             if len(value) > MAX_ITEMS:
                 return f"it has a list of {len(value)} entries"

@@ -2,7 +2,7 @@
 
 A worker gets the opened files of its task and reaches nothing else; but what it has read once may stay in its memory. So
 one that has read a picture of an untagged folder never makes a copy for the outbox, nor sends one to another machine, and no
-picture, however hostile, and no fault of ours can put one into the other's way. It must not know folders or tasks beyond that.
+picture, however hostile, and no internal error can put one into the other's way. It must not know folders or tasks beyond that.
 """
 
 from __future__ import annotations

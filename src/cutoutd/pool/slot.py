@@ -215,7 +215,7 @@ class WorkerSlot:
         """
         self._steps += 1
         if self._steps > MAX_STEPS:
-            raise wire.WireError("it tells of its progress without end")
+            raise wire.WireError("it reports progress without end")
         self.step, self.stepped_s = step, now_s
 
     def waits_s(self, now_s: float) -> float:

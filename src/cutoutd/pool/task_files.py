@@ -54,7 +54,7 @@ def open_files(
         previews: keeps small versions of the results; None: they are not needed.
 
     Raises:
-        SourceGoneError: the picture is not there any more, or is no regular file.
+        SourceGoneError: the picture is not there any more, or is not a regular file.
         StorageError: the disk or share of the picture, or of the reply of a hosted service, has a fault.
         OutputError: the result files cannot be created, or a background picture is missing.
     """
@@ -132,7 +132,7 @@ def _background(path: Path, *, is_asked: bool) -> int:
     except OSError as error:
         raise background_refused(path, f"cannot be read ({error.strerror})", is_asked=is_asked) from error
     if not _is_regular(descriptor):
-        raise background_refused(path, "is no file", is_asked=is_asked)
+        raise background_refused(path, "is not a file", is_asked=is_asked)
     return descriptor
 
 
@@ -142,7 +142,7 @@ def _reply(path: Path) -> int:
     except OSError as error:
         raise StorageError(f"the reply cannot be read: {error.strerror}", path=path) from error
     if not _is_regular(descriptor):
-        raise StorageError("the reply is no file", path=path)
+        raise StorageError("the reply is not a file", path=path)
     return descriptor
 
 

@@ -112,7 +112,7 @@ class UsageWatch:
                 continue
             self._seen[slot] = seen = _compared(slot, use, last, now_s)
             if use.threads > seen.most_threads:
-                yield slot, f"the worker had {use.threads} threads, which no honest one has, and was ended"
+                yield slot, f"the worker had {use.threads} threads, more than it may have, and was ended"
             elif seen.busy_looks >= IDLE_LOOKS:
                 yield slot, "the worker went on working without a task, and was ended"
 

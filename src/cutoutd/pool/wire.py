@@ -66,7 +66,7 @@ _KINDS: Final = {kind: name for name, kind in _REPORTS.items()}
 
 
 class WireError(ValueError):
-    """The other side sent something that is no valid message."""
+    """The other side sent something that is not a valid message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -346,5 +346,5 @@ def _finite(text: str) -> float:
     """Parse a number that JSON allows; the reader of Python also accepts NaN and infinities."""
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no number")
+        raise ValueError(f"{text} is not a number")
     return number

@@ -101,13 +101,13 @@ class FileReader:
 
         Raises:
             SilentError: the disk or share does not answer.
-            NoFileError: it is no regular file that may be read.
+            NoFileError: it is not a regular file that may be read.
             NoRootError: the folder does not exist.
             FileNotFoundError: the file does not exist.
             OSError: it cannot be read for another reason.
         """
         if not path.is_relative_to(root):
-            raise NoFileError(errno.EINVAL, "it is no file that can be read", os.fspath(path))
+            raise NoFileError(errno.EINVAL, "it is not a file that can be read", os.fspath(path))
         reading = self._begin(root, path)
         # A daemon thread: one that waits for a dead share must not keep the process from ending.
         threading.Thread(target=self._run, args=(root, path, reading), daemon=True, name="reads").start()
@@ -169,7 +169,7 @@ class FileReader:
                 raise
             raise NoRootError(error.errno, error.strerror, os.fspath(root)) from error
         if file is None:
-            raise NoFileError(errno.EINVAL, "it is no file that can be read", os.fspath(path))
+            raise NoFileError(errno.EINVAL, "it is not a file that can be read", os.fspath(path))
         with file:
             memory = _memory()
             try:

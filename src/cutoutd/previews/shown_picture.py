@@ -43,7 +43,7 @@ class ShownPicture:
         allowed: enabled formats.
 
     Raises:
-        PictureError: it is no picture, or is damaged.
+        PictureError: it is not a picture, or is damaged.
         LimitError: it is too large, or of another format.
 
     Attributes:

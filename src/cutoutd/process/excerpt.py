@@ -105,6 +105,6 @@ class Excerpt:
 
 
 def _printable(line: bytes) -> str:
-    """Decode a line; bytes that are no text, and control characters, are escaped."""
+    """Decode a line; bytes that are not text, and control characters, are escaped."""
     text = line.decode("utf-8", "backslashreplace").rstrip("\r")
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -171,7 +171,7 @@ class Failures:
                     refused = error
             self.places.own.remove(name)
         raise refused or NameRefusedError(
-            "the failure's record has no name: other files have all of them",
+            "there is no free name for the record of the failure: other files have all of them",
             path=self.places.output.root / path,
         )
 

@@ -252,7 +252,7 @@ def _of_form(publication: Publication, path: str, result: Staged) -> list[str]:
     """Return a warning if a name has another form than its source's."""
     if publication.form_of(path, result) is NameForm.PLAIN:
         return []
-    return [f"the name {publication.plain_name(result)} became {path}, which more systems take"]
+    return [f"the name {publication.plain_name(result)} became {path}, which more systems accept"]
 
 
 def _of_passed(publication: Publication, choice: ChosenName) -> list[str]:

@@ -157,7 +157,7 @@ def refuse(missing: Iterable[Gap]) -> None:
 def _lacks(layer: Layer) -> str:
     """Return what the system lacks for a layer; empty if it exists."""
     if not is_linux():
-        return "it takes Linux"
+        return "it needs Linux"
     if layer is Layer.LANDLOCK and not landlock.abi():
         return (
             "the kernel is older than 5.13, or Landlock is switched off: add it to `lsm=` on the kernel's "

@@ -199,7 +199,7 @@ def _parsed(text: bytes) -> Iterator[ApiKey]:
 def _of(one: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 -- one of two
     value = one[name]
     if type(value) is not kind or (name == "sha256" and len(str(value)) != _DIGEST_DIGITS):
-        raise ValueError(f"{name} is not what it should be")
+        raise ValueError(f"{name} has the wrong type or length")
     return value
 
 

@@ -74,9 +74,11 @@ class ClusterSettings(Table):
     scheduler: Annotated[str, ReadBy(_scheduler)] = Field(
         default="", description="Address of the Dask scheduler; TLS alone."
     )
-    tls_ca_file: PlaceOrNone = Field(default=None, description="The authority that all machines share.")
+    tls_ca_file: PlaceOrNone = Field(
+        default=None, description="Certificate of the authority (CA) that all machines share."
+    )
     tls_cert: PlaceOrNone = Field(default=None, description="This machine's certificate.")
-    tls_key: PlaceOrNone = Field(default=None, description="Its key, for its owner's eyes alone.")
+    tls_key: PlaceOrNone = Field(default=None, description="Its key; only its owner may read it.")
     worker_port: Ports = Field(
         default=(8790,), description="Port that the machines' workers listen on, or a list of them."
     )

@@ -144,7 +144,7 @@ def _slip(value: str) -> str:
         return "the value is missing"
     if _BARE.fullmatch(word):
         return f'texts need quotes: "{word}"'
-    return "this is no value; texts need quotes, and numbers have none"
+    return "this is not a value; texts need quotes, and numbers have none"
 
 
 def _tables(table: BaseModel, prefix: str) -> Iterator[str]:

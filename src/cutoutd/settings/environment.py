@@ -114,30 +114,30 @@ def _why_unknown(name: str) -> str:
     bare = name.upper().removeprefix(PREFIX)
     if bare.startswith("FOLDER"):
         return (
-            "a folder cannot be set from outside, so that nobody can change where its pictures go; remove the "
+            "a folder cannot be set by an environment variable, so that nobody can change where its pictures go; remove the "
             "variable and write [[folder]] in the configuration file"
         )
     if bare.startswith("HOOKS__ON_"):
         return (
-            "a command cannot be set from outside, so that nobody can have one run; remove the variable and write it in "
+            "a command cannot be set by an environment variable, so that nobody can have one run; remove the variable and write it in "
             "[hooks] of the configuration file"
         )
     if bare.startswith("HOSTED"):
         return (
-            "whether, where to and for what price pictures are sent cannot be set from outside; remove the variable "
+            "whether, where to and for what price pictures are sent cannot be set by an environment variable; remove the variable "
             "and write it under [hosted] in the configuration file"
         )
     if bare.startswith("CLUSTER"):
         return (
-            "whether and to which machines pictures are sent cannot be set from outside; remove the variable and write it "
+            "whether and to which machines pictures are sent cannot be set by an environment variable; remove the variable and write it "
             "under [cluster] in the configuration file"
         )
     if bare.startswith("WEBHOOKS"):
         return (
-            "whether and how results are told to others cannot be set from outside; remove the variable and write it under "
+            "whether and how results are sent to webhooks cannot be set by an environment variable; remove the variable and write it under "
             "[webhooks] in the configuration file"
         )
     # Without the prefix, which would make all of them alike.
     near = nearest(bare, (one.removeprefix(PREFIX) for one in (*variables(), CONFIG_VARIABLE)))
-    known = f"did you mean {PREFIX}{near}?" if near else "one is named such as CUTOUTD_POOL__WORKERS"
+    known = f"did you mean {PREFIX}{near}?" if near else "CUTOUTD_POOL__WORKERS is an example of one"
     return f"there is no such variable; {known}"

@@ -185,7 +185,8 @@ class HostedSettings(Table):
         default=None, description="Where the service is; None: the provider's usual address."
     )
     allow_private_http: bool = Field(
-        default=False, description="Plain http is possible to private addresses, not to this machine alone."
+        default=False,
+        description="Plain http is also possible to private addresses, and not only to this machine.",
     )
     api_key_file: PlaceOrNone = Field(
         default=None,
@@ -216,12 +217,12 @@ class HostedSettings(Table):
     )
     megapixels_per_minute: int = number(500, (0, 1_000_000), "Megapixels sent in a minute; 0: as many as go.")
     timeout_s: float = number(
-        120.0, (0.1, 3600), "Seconds without a word from the service after which an upload is given up."
+        120.0, (0.1, 3600), "Seconds without an answer from the service after which an upload is given up."
     )
     keep_replies_days: int = number(
         30,
         (0, 36_500),
-        "Days for which what was paid for is kept, so that it is never paid again; 0: not at all.",
+        "Days for which paid responses are kept, so that nothing is paid twice; 0: not at all.",
     )
 
     @property

@@ -77,7 +77,7 @@ def _proxy(written: object) -> object:
         try:
             return str(ipaddress.ip_address(written))
         except ValueError:
-            raise ValueError(f'{shown(written)} is no IP address, such as "192.168.1.10"') from None
+            raise ValueError(f'{shown(written)} is not an IP address, such as "192.168.1.10"') from None
     return written
 
 

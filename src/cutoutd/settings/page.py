@@ -48,7 +48,7 @@ class PageSettings(Table):
     tls_cert: PlaceOrNone = Field(default=None, description="File with the certificate; None: no TLS.")
     tls_key: PlaceOrNone = Field(default=None, description="File with the certificate's key.")
     proxy: ProxyAddress = Field(
-        default="", description="IP address of the proxy that encrypts, which alone may come; empty: none."
+        default="", description="IP address of the TLS proxy; only it may connect. Empty: none."
     )
     published_on_loopback: bool = Field(
         default=False,

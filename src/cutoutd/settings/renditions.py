@@ -289,7 +289,7 @@ class RenditionSettings(Table):
     max_kb: WholeOrAuto = number(
         None, (1, 1_000_000), "Kilobytes (1000 bytes) of the file at most; None: however large."
     )
-    min_quality: int = number(60, (1, 100), "To which quality is lowered at most to keep max_kb.")
+    min_quality: int = number(60, (1, 100), "Lowest quality that max_kb may lead to.")
     min_px: WholeOrAuto = number(
         None, (1, 100_000), "Pixels of the longer side below which a result is doubtful; None: any."
     )
@@ -313,7 +313,7 @@ class RenditionSettings(Table):
         if written and presets.find(written) is None:
             near = get_close_matches(written, presets.names(), 1)
             hint = f'; did you mean "{near[0]}"?' if near else "; `cutoutd presets` lists them"
-            raise ValueError(f'"{written}" is no preset{hint}')
+            raise ValueError(f'"{written}" is not a preset{hint}')
         return written
 
     @property

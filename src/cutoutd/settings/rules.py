@@ -88,7 +88,7 @@ def cluster_problems(folders: Mapping[int, Folder], cluster: ClusterSettings | N
     for number, folder in folders.items():
         if folder.is_clustered and cluster is not None and not cluster.enabled:
             text = (
-                f'"{folder.route}" sends pictures to other machines, and [cluster] does not say that this may be; set '
+                f'"{folder.route}" sends pictures to other machines, and [cluster] does not allow that; set '
                 'enabled = true there, or write route = "local"'
             )
             yield Problem(table=of_folder(folder.name, number), key="route", text=text)
@@ -107,7 +107,7 @@ def webhook_problems(folders: Mapping[int, Folder], webhooks: WebhookSettings | 
         title = of_folder(folder.name, number)
         if webhooks is not None and not webhooks.enabled:
             text = (
-                "tells others of results, and [webhooks] does not say that this may be; set enabled = true there, or "
+                "sends results to others, and [webhooks] does not allow that; set enabled = true there, or "
                 "take it out"
             )
             yield Problem(table=title, key="webhook", text=text)
@@ -182,7 +182,7 @@ def _within(folder: Folder, hosted: HostedSettings | None) -> Iterator[tuple[str
         yield "originals_dir", text
     if hosted is not None and not hosted.enabled and folder.is_tagged:
         text = (
-            f'"{folder.route}" sends pictures away, and [hosted] does not say that this may be; set enabled = true '
+            f'"{folder.route}" sends pictures away, and [hosted] does not allow that; set enabled = true '
             'there, or write route = "local"'
         )
         yield "route", text
@@ -214,7 +214,9 @@ def _form_fields(hosted: HostedSettings) -> Iterator[tuple[str, str]]:
         if name in _REFUSED_FIELDS:
             yield "fields", f'"{name}" {_REFUSED_FIELDS[name]}'
         elif not _FIELD.fullmatch(name):
-            text = f'"{name}" is no name of a form field; one is made of letters, digits and _, such as "a"'
+            text = (
+                f'"{name}" is not a name of a form field; one is made of letters, digits and _, such as "a"'
+            )
             yield "fields", text
         elif not _FIELD_TEXT.fullmatch(str(value)):
             text = f'the value of "{name}" is to be a line of at most 1000 printable ASCII characters'

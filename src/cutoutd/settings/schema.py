@@ -35,8 +35,8 @@ class Service(types.Table):
         default_factory=places.state_dir,
         description="Directory of the journal; one daemon at a time works on it.",
     )
-    log_level: types.LogLevel = types.lenient(types.LogLevel.INFO, "From which weight on is logged.")
-    log_format: types.LogFormat = types.lenient(types.LogFormat.AUTO, "How a line of the log looks.")
+    log_level: types.LogLevel = types.lenient(types.LogLevel.INFO, "Lowest level that is logged.")
+    log_format: types.LogFormat = types.lenient(types.LogFormat.AUTO, "Format of a line of the log.")
     min_free_disk_mb: int = types.number(
         512,
         (0, 1_000_000_000),
@@ -85,7 +85,7 @@ class PoolSettings(types.Table):
     nice: int = types.number(
         5,
         (0, 19),  # going before other programs would need privileges
-        "How far workers step back behind other programs, as in nice(1).",
+        "Scheduling priority of the workers, as in nice(1): the higher, the more they give way to other programs.",
     )
     sandbox: types.Sandbox = types.lenient(
         types.Sandbox.AUTO, "What happens where the system lacks a layer of the sandbox."
@@ -101,7 +101,7 @@ class ModelSettings(types.Table):
     second: str = Field(
         default="",
         max_length=MAX_NAME,
-        description="Name of a model that looks as well where a cutout is doubtful; empty: none does.",
+        description="Name of a second model that is run where a cutout is doubtful; empty: none.",
     )
     provider: str = Field(
         default="auto",
@@ -182,7 +182,7 @@ class Folder(types.Table):
     )
     recursive: bool = Field(default=True, description="Sub-directories are watched and mirrored.")
     include: types.Patterns = types.lenient(("*",), "A file must match one of these patterns.")
-    exclude: tuple[types.Pattern, ...] = types.lenient((), "And none of these.")
+    exclude: tuple[types.Pattern, ...] = types.lenient((), "A file may match none of these patterns.")
     existing: types.Existing = types.lenient(
         types.Existing.CUT, "What becomes of pictures that are there at the first start."
     )
@@ -201,12 +201,12 @@ class Folder(types.Table):
     poll_interval_s: float = types.number(
         5.0,
         (0.1, 86_400),  # a look costs time of its own
-        "Seconds between two looks where events do not come.",
+        "Seconds between two scans where the system reports no events.",
     )
     rescan_interval_s: float = types.number(
         60.0,
         (1, 86_400),  # a lost event must not go unnoticed for more than a day
-        "Seconds between two full looks where events come.",
+        "Seconds between two full scans where the system reports events.",
     )
     order: types.Order = types.lenient(types.Order.OLDEST, "Which picture comes first.")
     moves: types.Moves = types.lenient(
@@ -247,7 +247,7 @@ class Folder(types.Table):
     matte: MatteSettings = Field(default_factory=MatteSettings, description="The edges.")
     hooks: Hooks = Field(default_factory=Hooks, description="Commands that are run for this folder.")
     rendition: Renditions = types.lenient((RenditionSettings(),), "Forms of the cutout.")
-    webhook: tuple[FolderWebhook, ...] = types.lenient((), "Whom its results are told to.")
+    webhook: tuple[FolderWebhook, ...] = types.lenient((), "Webhooks that receive its results.")
 
     @property
     def is_tagged(self) -> bool:
@@ -316,7 +316,9 @@ class Settings(types.Table):
     cluster: ClusterSettings = Field(
         default_factory=ClusterSettings, description="Machines of one's own that cut."
     )
-    webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Who is told of results.")
+    webhooks: WebhookSettings = Field(
+        default_factory=WebhookSettings, description="Webhooks that receive results."
+    )
     page: PageSettings = Field(default_factory=PageSettings, description="The page in a browser.")
     serve: ServeSettings = Field(default_factory=ServeSettings, description="The API for programs.")
     hooks: CommonHooks = Field(default_factory=CommonHooks, description="Commands that are run at an event.")

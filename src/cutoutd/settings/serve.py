@@ -31,7 +31,7 @@ class ServeSettings(Table):
     tls_cert: PlaceOrNone = Field(default=None, description="File with the certificate; None: no TLS.")
     tls_key: PlaceOrNone = Field(default=None, description="File with the certificate's key.")
     proxy: ProxyAddress = Field(
-        default="", description="IP address of the proxy that encrypts, which alone may come; empty: none."
+        default="", description="IP address of the TLS proxy; only it may connect. Empty: none."
     )
     max_file_mb: int = Field(default=64, ge=1, le=4096, description="Largest upload, MiB.")
     max_uploads: int = Field(default=100, ge=1, le=400, description="Uploads at a time.")

@@ -269,7 +269,7 @@ def _formats(written: object) -> object:
     known = tuple(map(str, PictureFormat))
     for one in written:
         if one not in known:
-            raise ValueError(f"{shown(one)} is no format; there are {', '.join(known)}")
+            raise ValueError(f"{shown(one)} is not a format; there are {', '.join(known)}")
     return tuple(PictureFormat(one) for one in dict.fromkeys(written))
 
 

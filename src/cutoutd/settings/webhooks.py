@@ -55,27 +55,27 @@ def _events(written: object) -> object:
         return written
     known = [event.value for event in WebhookEvent]
     if not written:
-        raise ValueError(f"is empty, so nothing would be told; there are {', '.join(known)}")
+        raise ValueError(f"is empty, so nothing would be sent; there are {', '.join(known)}")
     for one in written:
         if one not in known:
-            raise ValueError(f"{shown(one)} is no event; there are {', '.join(known)}")
+            raise ValueError(f"{shown(one)} is not an event; there are {', '.join(known)}")
     return tuple(WebhookEvent(one) for one in dict.fromkeys(written))
 
 
 class FolderWebhook(Table):
     """``[[folder.webhook]]``: a receiver of a folder's results, and what is sent."""
 
-    url: Annotated[Address, ReadBy(_url)] = Field(description="Where it is sent, by POST.")
+    url: Annotated[Address, ReadBy(_url)] = Field(description="Address that results are sent to, by POST.")
     secret_file: Place = Field(
-        description="File with the secret by which the receiver sees that it came from here; one more line during a change."
+        description="File with the secret that signs each message; while the secret is changed, one more line with the other one."
     )
     events: Annotated[tuple[WebhookEvent, ...], BeforeValidator(_events)] = lenient(
-        tuple(WebhookEvent), "What is told."
+        tuple(WebhookEvent), "Events that are sent."
     )
     include: WebhookContent = lenient(WebhookContent.SIDECAR, "What is sent of a result.")
     allow_private: bool = Field(
         default=False,
-        description="Whether the receiver may be on this machine or in a network of one's own, also by plain http.",
+        description="Whether the receiver may be on this machine or in a private network, also by plain http.",
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -83,10 +83,10 @@ class FolderWebhook(Table):
         place = self.url
         is_near = place.scope in (AddressScope.LOOPBACK, AddressScope.PRIVATE)
         if is_near and not self.allow_private:
-            text = f"{place.authority} is on this machine or in a network of one's own; write allow_private = true if that is meant"
+            text = f"{place.authority} is on this machine or in a private network; write allow_private = true if that is intended"
             yield "url", text
         elif not place.is_encrypted and not (self.allow_private and place.scope is not AddressScope.PUBLIC):
-            text = f"{place.authority} would be told so that everybody on the way can read it; write it with https"
+            text = f"everybody on the way to {place.authority} could read the messages; write the address with https"
             yield "url", text
 
 
@@ -94,14 +94,16 @@ class WebhookSettings(Table):
     """``[webhooks]``: whether results are sent to webhooks at all, and the limits."""
 
     enabled: bool = Field(default=False, description="Whether anything may be sent to webhooks at all.")
-    timeout_s: float = number(15.0, (1, 300), "Seconds that a receiver may take for its answer.")
+    timeout_s: float = number(15.0, (1, 300), "Seconds that a receiver may take to answer.")
     max_result_mb: int = number(
-        25, (1, 100), 'MiB of a file that is sent along with include = "result"; a larger one is named alone.'
+        25,
+        (1, 100),
+        'MiB of a file that is sent along with include = "result"; of a larger one, only the name is sent.',
     )
     max_waiting_mb: int = number(
         1024,
         (1, 1_000_000),
-        "MiB of disk for what waits for receivers; beyond it results wait in the journal.",
+        "MiB of disk for messages that wait for receivers; above it, results wait in the journal.",
     )
 
 

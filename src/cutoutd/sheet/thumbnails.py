@@ -89,7 +89,7 @@ class Thumbnails:
         worker = self._started()
         root = next(filter(Path(path).is_relative_to, self._roots), None)
         if root is None:
-            return b"", "it is no file that can be read"
+            return b"", "it is not a file that can be read"
         try:
             file = self._reader.read(root, Path(path))
         except OSError as error:

@@ -109,7 +109,7 @@ def _parsed(head: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(head)
     except (ValueError, RecursionError) as error:
-        raise FrameError("a frame's head is no JSON") from error
+        raise FrameError("a frame's head is not JSON") from error
     if not isinstance(parsed, dict):
-        raise FrameError("a frame's head is no object")
+        raise FrameError("a frame's head is not an object")
     return parsed

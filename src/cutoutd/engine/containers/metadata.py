@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _ASCII, _UNDEFINED = 2, 7
-_MOST_NAMES: Final = 40  # of what was dropped: a sidecar is no copy of it
+_MOST_NAMES: Final = 40  # of what was dropped: a sidecar is not a copy of it
 
 # Dataset of IPTC, and the XMP property of the same meaning (IPTC Photo Metadata Standard).
 _TEXTS: Final = {

@@ -79,7 +79,7 @@ def header(data: bytes, *, allowed: Collection[str] | None = None) -> Header:
         allowed: formats that are switched on, of ``formats.SWITCHES``; None: all.
 
     Raises:
-        PictureError: it is no picture, or its header is damaged.
+        PictureError: it is not a picture, or its header is damaged.
         LimitError: it is not of an allowed format.
     """
     with _plain_words(_BAD_HEADER):
@@ -98,7 +98,7 @@ def decode(
         allowed: as of ``header``.
 
     Raises:
-        PictureError: it is no picture, is damaged, or ends too early.
+        PictureError: it is not a picture, is damaged, or ends too early.
         LimitError: it is not of an allowed format, too large, or of samples that have no form in 8 bits.
     """
     with _plain_words(_BAD_HEADER):
@@ -123,7 +123,7 @@ def draft(
         The picture, and how many times its sides were halved, rounded up: 0 to 3.
 
     Raises:
-        PictureError: it is no picture, is damaged, or ends too early.
+        PictureError: it is not a picture, is damaged, or ends too early.
         LimitError: it is not of an allowed format, too large, or of samples that have no form in 8 bits.
     """
     with _plain_words(_BAD_HEADER):

@@ -90,7 +90,7 @@ def _decoded(data: bytes, max_pixels: int) -> Picture:
             raise ReplyError("what came back is an animation, and one picture was sent")
         picture = decode.decode(data, max_pixels=max_pixels)
     except PictureError as error:
-        raise ReplyError(f"what came back is no picture that can be read: {error.cause}") from error
+        raise ReplyError(f"what came back is not a picture that can be read: {error.cause}") from error
     if picture.orientation != 1:  # the copy has no metadata, so no honest reply has any
         raise ReplyError("what came back is marked as turned, and what was sent was not")
     return picture
@@ -112,7 +112,7 @@ def _alpha_part(data: bytes) -> bytes:
         lzma.LZMAError,
         struct.error,
     ) as error:
-        raise ReplyError(f"what came back is no archive with {_ALPHA_NAME} in it") from error
+        raise ReplyError(f"what came back is not an archive with {_ALPHA_NAME} in it") from error
     if len(found) > _MAX_ALPHA_BYTES:
         raise ReplyError(f"the {_ALPHA_NAME} that came back is unreasonably large")
     return found

@@ -146,7 +146,7 @@ class MatteModel:
         """Return the matte in a raw output, cropped to the rows and columns that show the picture."""
         if raw.size == 0 or raw.ndim < 2 or raw.size != raw.shape[-1] * raw.shape[-2]:  # noqa: PLR2004 -- a plane
             raise ModelError(
-                f"its output has the shape {raw.shape}, which is no single plane", advice=_OTHER_OUTPUT
+                f"its output has the shape {raw.shape}, which is not a single plane", advice=_OTHER_OUTPUT
             )
         rows, columns = raw.shape[-2:]
         raw = raw.reshape(rows, columns)[
@@ -328,7 +328,7 @@ def _input_of(session: Any, spec: ModelSpec) -> tuple[str, type[np.float32 | np.
     shape = inputs[0].shape
     for size in (spec.input_size, *spec.more_sizes):
         wanted = (1, 3, size, size)
-        # What is no number there may be of any size.
+        # What is not a number there may be of any size.
         fits = len(shape) == len(wanted) and all(
             not isinstance(side, int) or side == want for side, want in zip(shape, wanted, strict=True)
         )

@@ -40,7 +40,7 @@ _MIN_DECIDED: Final = 0.12
 # From here on a closer pass shows the same: an outline that is finer has some other pixels inside.
 _HELD: Final = 0.8
 
-# Log odds of shares of 0 and 1 are no numbers; nearer to them than this, shares differ by chance.
+# Log odds of shares of 0 and 1 are not numbers; nearer to them than this, shares differ by chance.
 _MARGIN: Final = 0.01
 
 # A page, a table or a screenshot comes out as a block: large, and with a box that it fills. So do few photos' subjects.

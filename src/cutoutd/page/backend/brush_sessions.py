@@ -128,7 +128,7 @@ class BrushSessions:
                 raise RefusedError(
                     404,
                     "fix_ended",
-                    "This correction was ended. Begin it again; what was drawn in this window is kept.",
+                    "This correction has ended. Start it again; your strokes in this window are kept.",
                 )
             self._fixes.move_to_end(name)
             return fix
@@ -147,7 +147,7 @@ class BrushSessions:
                 self._start(place, fix, fixable(self._backend, fix.job))
                 said, body = self._ask(place, asked, PREVIEW_S)
         if not body.startswith(_PNG):
-            raise cannot_show("the process that draws said nothing that could be understood")
+            raise cannot_show("the preview process gave an invalid answer")
         return body, said.get("changed") is True
 
     def end(self, name: str) -> None:
@@ -204,7 +204,7 @@ class BrushSessions:
         try:
             said, body = self._workers[place].ask(asked, timeout_s, files)
         except WorkerFailedError:
-            raise cannot_show("the process that draws failed over it") from None
+            raise cannot_show("the preview process failed") from None
         if "why" in said:
             raise cannot_show(str(said["why"])[:_MAX_WHY])
         return said, body
@@ -219,7 +219,7 @@ class BrushSessions:
                 raise RefusedError(
                     503,
                     "too_many_fixes",
-                    f"{MOST} pictures are being corrected already, such as in another window. Finish one of them first.",
+                    f"{MOST} pictures are being corrected already, perhaps in another window. Finish one of them first.",
                 )
             self._has[place] = name
             self._used_s[place] = now_s
@@ -241,7 +241,9 @@ def fixable(backend: Backend, number: int) -> ShownFile:
     if Reader(store).newest(shown.job) != number:
         raise source_changed()
     if shown.sha256 is None:
-        raise RefusedError(409, "not_cut", "This picture was not cut yet, so there is nothing to correct.")
+        raise RefusedError(
+            409, "not_cut", "This picture has not been cut yet, so there is nothing to correct."
+        )
     return shown
 
 
@@ -250,5 +252,5 @@ def source_changed() -> RefusedError:
     return RefusedError(
         409,
         "source_changed",
-        "The picture was replaced or edited since this cutout was made. It is cut anew; correct that cutout then.",
+        "The picture was replaced or edited since this cutout was made. It is being cut again; correct the new cutout.",
     )

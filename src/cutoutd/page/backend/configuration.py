@@ -93,7 +93,7 @@ def why_locked(path: Path) -> RefusedError | None:
         text = "{path} is a link to {to}. Change it where it is made: whatever made the link would undo the page's change."
         return _refused("config_link", text, path, to=to)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-        text = "{path} has another name as well, or is no file. Change it with an editor."
+        text = "{path} has another name as well, or is not a file. Change it with an editor."
         return _refused("config_shared", text, path)
     if found.st_uid != os.geteuid():
         return _refused("config_foreign", "{path} belongs to another user, who has to change it.", path)

@@ -150,7 +150,9 @@ def fix_undo(backend: Backend, params: Parameters) -> Reply:
     _, store = shown_files.configured(backend)
     is_asked = any(command.verb == Verb.FIX for command in Commands(store, backend.clock).pending())
     if not is_asked and Corrections(store, backend.clock).of(shown.job) is None:
-        raise RefusedError(409, "nothing_drawn", "Nothing is drawn over this cutout, so nothing is undone.")
+        raise RefusedError(
+            409, "nothing_drawn", "There are no strokes on this cutout, so there is nothing to undo."
+        )
     _post(backend, FixRequest(job=shown.job.id, action=FixAction.UNDO))
     return Reply(data={})
 

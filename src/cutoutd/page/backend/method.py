@@ -43,4 +43,4 @@ class Backend:
 
 
 Method: TypeAlias = MethodOf[Backend]
-"""Raises `RefusedError`; anything else is a fault of ours, and is logged."""
+"""Raises `RefusedError`; anything else is an internal error, and is logged."""

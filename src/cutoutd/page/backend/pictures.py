@@ -280,7 +280,7 @@ class Pictures:
         try:
             said, body = worker.ask(asked, timeout_s or ANSWER_S, files)
         except WorkerFailedError:
-            said, body = {"why": "the process that decodes it failed over it"}, b""
+            said, body = {"why": "the process that decodes it failed"}, b""
         if (why := said.get("why")) is None:
             return said, body
         why = str(why)[:_MAX_WHY]

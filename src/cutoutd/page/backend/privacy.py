@@ -45,13 +45,13 @@ _ENDS: Final = {None: "under_way", "ok": "done"}
 _MODULES: Final = (
     ("cutoutd.pool.cluster_proxy", "proxy of another machine's worker"),
     ("cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
-    ("cutoutd.page.web", "the page's answers to browsers"),
-    ("cutoutd.cli.companions", "what keeps the uploader, the gateway, the page or the API running"),
+    ("cutoutd.page.web", "web server of the page"),
+    ("cutoutd.cli.companions", "process that keeps the uploader, the gateway, the page or the API running"),
 )
 _COMMANDS: Final = {
     "cluster": "gateway to the cluster",
     "hosted": "uploader",
-    "page": "the page's reading of the journal",
+    "page": "the page's reader of the journal",
 }
 
 SQL: Final = Queries("cutoutd.page.backend", "ledger.sql")
@@ -224,13 +224,13 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
     names = dict.fromkeys(one.model for one in settings.folder if one.model) if settings is not None else {}
     away = dict.fromkeys(one["folder"] for one in (*tagged, *told) if not stays_here(one["host"]))
     local = [one.name for one in settings.folder if one.name not in away] if settings is not None else []
-    not_running = [] if is_running else ["cutoutd does not run just now, so there is nothing to look at."]
+    not_running = [] if is_running else ["cutoutd does not run just now, so there are no processes to show."]
     leaves = (
         f"Yes, but for the pictures of {', '.join(one['folder'] for one in tagged)}, which are sent away."
         if tagged
-        else f"Yes, and the results of {', '.join(away)} are told to webhooks."
+        else f"Yes, and the results of {', '.join(away)} are sent to webhooks."
         if away
-        else f"Yes. The results of {', '.join(dict.fromkeys(one['folder'] for one in told))} are told to programs on this machine."
+        else f"Yes. The results of {', '.join(dict.fromkeys(one['folder'] for one in told))} are sent to programs on this machine."
         if told
         else "Yes. No folder may send a picture away, so no process of cutoutd has a way to the network."
     )
@@ -260,15 +260,15 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
                 *(f"{one}: nothing leaves this machine" for one in local),
                 *(f"{one['folder']}: {one['route']}, to {one['host']}" for one in tagged),
                 *(
-                    f"{one['folder']}: {one['include']}, told to {one['host']}{_here(one['host'])}"
+                    f"{one['folder']}: {one['include']}, sent to {one['host']}{_here(one['host'])}"
                     for one in told
                 ),
             ],
         },
         {
             "code": "workers",
-            "answer": "They decode pictures, locked in: each has one opened picture and the files of its results, and nothing else.",
-            "evidence": layers or not_running or ["No worker has begun yet."],
+            "answer": "They decode pictures in a sandbox: each can use one opened picture and the files of its results, and nothing else.",
+            "evidence": layers or not_running or ["No worker has started yet."],
         },
     ]
 
@@ -323,7 +323,11 @@ def _status_of(pid: int) -> str:
         if found.get("Seccomp") == "2"
         else "its system calls are not filtered"
     )
-    rights = "and it can gain no rights" if found.get("NoNewPrivs") == "1" else "and it has its user's rights"
+    rights = (
+        "and it cannot gain privileges"
+        if found.get("NoNewPrivs") == "1"
+        else "and it has its user's privileges"
+    )
     return f"{role_of(words)}, process {pid}: {calls}, {rights}"
 
 
@@ -335,7 +339,9 @@ def role_of(words: Sequence[str]) -> str:
     """
     for word, following in pairwise((*words, "")):
         if word.startswith("cutoutd."):
-            return next((said for name, said in _MODULES if word.startswith(name)), "helper of a moment")
+            return next(
+                (said for name, said in _MODULES if word.startswith(name)), "short-lived helper process"
+            )
         if (word == "cutoutd" or word.endswith("/cutoutd")) and not following.startswith("-"):
             return _COMMANDS.get(following, "supervisor")
     return "supervisor"

@@ -81,7 +81,7 @@ class BrowserSessions:
                 raise RefusedError(
                     403,
                     "code",
-                    "This code is over or was used. Run `cutoutd page` again, which opens a new one.",
+                    "This code has expired or was used. Run `cutoutd page` again, which opens a new one.",
                 )
             return Reply(data=self._new(uid))
 

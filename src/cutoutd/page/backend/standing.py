@@ -34,7 +34,7 @@ class Standing:
 
 _ADVICE: Final[Mapping[str, str]] = {
     "down": "Start cutoutd: `cutoutd run`, or its service. What you decide here is kept, and carried out then.",
-    "unheard": "The cutoutd that runs does not know this folder yet. It takes it up by itself, or when it is started again.",
+    "unheard": "The running cutoutd does not know this folder yet. It adds it by itself, or when it is started again.",
     "away": "Connect the disk or share, or make the folder. Work goes on by itself as soon as it is there.",
     "other_machine": "Nothing is to be done: this machine takes over when the other one ends.",
     "other_folder": "See whether the right disk is connected; the folder's place has another folder's contents.",
@@ -42,8 +42,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     "background": "Put the background picture back, or choose another one in the settings.",
     "disk_full": "Free some space. Work goes on by itself; nothing is lost.",
     "journal_full": "Free some space on the disk of the state directory. Work goes on by itself; nothing is lost.",
-    "read_only": "See who may write into the folder for the cutouts. A service may write only where it was told: after a "
-    "folder was added, run `cutoutd service install` again.",
+    "read_only": "See who may write into the folder for the cutouts. A service may write only to the folders that it was "
+    "installed with: after a folder was added, run `cutoutd service install` again.",
     "standing_by": "Work goes on by itself as soon as that has changed.",
     "paused": "Work goes on by itself as soon as that has changed; nothing is lost.",
 }

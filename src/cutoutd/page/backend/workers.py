@@ -25,7 +25,7 @@ _CLOSE_S: Final = 40.0
 
 def busy() -> RefusedError:
     """Others wait already."""
-    return RefusedError(503, "busy", "Too many pictures are being looked at just now. Try again in a moment.")
+    return RefusedError(503, "busy", "Too many previews are being made just now. Try again in a moment.")
 
 
 class WorkerFailedError(Exception):
@@ -160,7 +160,7 @@ class Worker:
         raise RefusedError(
             503,
             "no_worker",
-            "The process that prepares pictures does not start. `cutoutd doctor` says what is wrong.",
+            "The preview process does not start. `cutoutd doctor` says what is wrong.",
         )
 
     def _end_if_idle(self) -> None:

@@ -100,7 +100,7 @@ class Pages:
     async def pair(self, request: Request) -> Response:
         """Exchange a code or the password for a cookie and a token."""
         if not self._guard.is_own_origin(request.headers):
-            return _refused(403, "origin", "This comes from another page.")
+            return _refused(403, "origin", "This request comes from another page.")
         body = await read_body(request, MAX_CODE)
         if isinstance(body, Response):
             return body
@@ -132,14 +132,14 @@ class Pages:
         if (refused := self._may_not_read(request)) is not None:
             return refused
         if self._streams.is_full:
-            return _refused(503, "busy", "Too many pages listen already. Close some of them.")
+            return _refused(503, "busy", "Too many pages are open already. Close some of them.")
         return StreamingResponse(self._streams.stream(), media_type="text/event-stream")
 
     async def read(self, request: Request) -> Response:
         """Call a read-only method."""
         method = request.path_params["method"]
         if method not in self._reads:
-            return _refused(405, "method", "This is asked for with POST.")
+            return _refused(405, "method", "This needs the method POST.")
         query = request.query_params
         listed = {name: query.getlist(name) for name in query}
         params = {name: values[0] if len(values) == 1 else values for name, values in listed.items()}
@@ -149,9 +149,9 @@ class Pages:
         """Call any method; only the page itself may do so."""
         method = request.path_params["method"]
         if method.startswith("_"):
-            return _refused(404, "no_method", "The page asks for something that is not there.")
+            return _refused(404, "no_method", "The page requests something that does not exist.")
         if not self._guard.is_own_origin(request.headers):
-            return _refused(403, "origin", "This comes from another page.")
+            return _refused(403, "origin", "This request comes from another page.")
         if not self._guard.may_write(request.cookies, request.headers, _peer(request)):
             return _unpaired()
         body = await read_body(request, self._max_bodies.get(method, self._max_body))
@@ -174,7 +174,7 @@ class Pages:
 
     def _may_not_read(self, request: Request) -> Response | None:
         if not self._guard.is_own_or_typed(request.headers):
-            return _refused(403, "origin", "This comes from another page.")
+            return _refused(403, "origin", "This request comes from another page.")
         return None if self._guard.may_read(request.cookies, _peer(request)) else _unpaired()
 
     async def _asked(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Response:
@@ -203,7 +203,7 @@ def _peer(request: Request) -> int | None:
 async def read_body(request: Request, most: int) -> bytes | Response:
     """Return a request's whole body, or the refusal of one that is too large, too slow, or not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return _refused(415, "media_type", "A request's body is JSON.")
+        return _refused(415, "media_type", "The body of a request must be JSON.")
     if len(request.headers.get("content-length", "")) > len(str(most)):
         return _too_large()
     parts = bytearray()
@@ -214,7 +214,7 @@ async def read_body(request: Request, most: int) -> bytes | Response:
                 if len(parts) > most:
                     return _too_large()
     except TimeoutError:
-        return _refused(408, "slow", "The request did not come whole in time.")
+        return _refused(408, "slow", "The request did not arrive completely in time.")
     except ClientDisconnect:
         return _refused(400, "ended", "The request ended early.")
     return bytes(parts)

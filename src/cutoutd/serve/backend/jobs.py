@@ -63,7 +63,7 @@ def find(backend: ServeBackend, store: Store, key: ApiKey, number: str) -> tuple
     """
     submission = Submissions(store, backend.clock).find(submission_key(key.id, number))
     if submission is None:
-        raise RefusedError(404, "no_job", "There is no such job. What became of a picture is kept for a day.")
+        raise RefusedError(404, "no_job", "There is no such job. The state of a job is kept for a day.")
     return submission, None if submission.job is None else Reader(store).job(submission.job)
 
 

@@ -69,7 +69,10 @@ class Outputs:
         with self._lock:
             if len(self._open) >= MOST:
                 raise RefusedError(
-                    503, "busy", "Too much is fetched at once. Try again in a moment.", retry_after_s=2
+                    503,
+                    "busy",
+                    "Too many results are being fetched at once. Try again in a moment.",
+                    retry_after_s=2,
                 )
             now_s = self._backend.clock.monotonic_s()
             self._open[handle] = OpenOutput(key=key, file=file, touched_s=now_s)

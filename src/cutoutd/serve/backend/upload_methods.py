@@ -117,7 +117,7 @@ def _offset(backend: ServeBackend, params: Parameters) -> Reply:
     key = allowed(backend, params)
     record = resumable.read(backend.state_dir, text(params, "upload", longest=32))
     if record is None or record.key != key.id:
-        raise RefusedError(404, "no_upload", "There is no such upload; it may have been broken off.")
+        raise RefusedError(404, "no_upload", "There is no such upload; it may have been aborted.")
     is_done = not record.spool
     data = {
         "id": record.id,

@@ -170,7 +170,7 @@ class Uploads:
         if found is None and (record := resumable.read(self._backend.state_dir, number)) is not None:
             found = self._reopened(key, record)
         if found is None or found.key != key.id:
-            raise RefusedError(404, "no_upload", "There is no such upload; it may have been broken off.")
+            raise RefusedError(404, "no_upload", "There is no such upload; it may have been aborted.")
         return found
 
     def size(self, key: ApiKey, record: UploadRecord) -> int:
@@ -188,7 +188,7 @@ class Uploads:
             with Tree(folder_of(self._backend, key).input).entry(incoming.path_of(record.spool)) as entry:
                 return entry.lstat().st_size
         except FileNotFoundError:
-            raise RefusedError(404, "no_upload", "The upload was broken off too long ago.") from None
+            raise RefusedError(404, "no_upload", "The upload was interrupted too long ago.") from None
 
     def add(self, upload: UploadInHand, offset: int, data: bytes) -> int:
         """Write a part; return the size so far in bytes.
@@ -200,7 +200,7 @@ class Uploads:
         with upload.lock:
             if upload.is_closed:
                 raise RefusedError(
-                    409, "offset", "Another request has ended this part. Ask how far it has come."
+                    409, "offset", "Another request has taken over this upload. Ask for its offset with HEAD."
                 )
             if offset != upload.size:
                 raise RefusedError(
@@ -319,7 +319,7 @@ class Uploads:
     def _reopened(self, key: ApiKey, record: UploadRecord) -> UploadInHand:
         folder = folder_of(self._backend, key)
         if record.key != key.id or record.folder != folder.name:
-            raise RefusedError(404, "no_upload", "There is no such upload; it may have been broken off.")
+            raise RefusedError(404, "no_upload", "There is no such upload; it may have been aborted.")
         self._reserve(record.id, self._backend.configuration.settings.serve.max_uploads)
         try:
             stack = ExitStack()
@@ -327,7 +327,7 @@ class Uploads:
                 file = stack.enter_context(incoming.reopened(folder.input, record.spool))
             except FileNotFoundError:
                 resumable.remove(self._backend.state_dir, record.id)
-                raise RefusedError(404, "no_upload", "The upload was broken off too long ago.") from None
+                raise RefusedError(404, "no_upload", "The upload was interrupted too long ago.") from None
             upload = UploadInHand(
                 id=record.id,
                 key=key.id,

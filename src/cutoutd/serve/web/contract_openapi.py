@@ -63,7 +63,10 @@ def _answer(text: str, *kinds: str) -> dict[str, Any]:
 
 def _refused(**fields: dict[str, Any]) -> dict[str, Any]:
     schema = {"type": "object", "required": list(fields), "properties": fields}
-    return {"description": "It is refused, in words.", "content": {"application/json": {"schema": schema}}}
+    return {
+        "description": "It is refused; the body says why.",
+        "content": {"application/json": {"schema": schema}},
+    }
 
 
 _ERROR: Final = {
@@ -77,10 +80,10 @@ _DETAILED: Final = _refused(detail={"type": ["string", "array"]})
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": "3.1.0",
     "info": {
-        "title": "cutoutd: APIs of others that are spoken here",
+        "title": "cutoutd: APIs of other services that it serves",
         "version": "1",
-        "description": "docs/serve.md says of each field whether it is supported, ignored or refused. /v1/openapi.json has the "
-        "API of our own.",
+        "description": "docs/serve.md says of each field whether it is supported, ignored or refused. /v1/openapi.json describes "
+        "cutoutd's own API.",
     },
     "components": {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}}},
     "security": [{"key": []}],
@@ -88,7 +91,7 @@ DOCUMENT: Final[dict[str, Any]] = {
         "/v1.0/removebg": {
             "post": {
                 "operationId": "removebg",
-                "summary": "Cut a picture, as remove.bg takes and gives it.",
+                "summary": "Cut a picture; request and response are those of remove.bg.",
                 "requestBody": _form(
                     REMOVEBG_FIELDS,
                     "multipart/form-data",
@@ -104,7 +107,7 @@ DOCUMENT: Final[dict[str, Any]] = {
         "/v1.0/account": {
             "get": {
                 "operationId": "account",
-                "summary": "Nothing is bought here.",
+                "summary": "There are no credits to buy.",
                 "responses": {
                     "200": _answer("The account.", "application/json"),
                     "403": _REFUSED,
@@ -115,7 +118,7 @@ DOCUMENT: Final[dict[str, Any]] = {
         "/api/remove": {
             "post": {
                 "operationId": "rembg",
-                "summary": "Cut a picture, as a rembg server takes and gives it.",
+                "summary": "Cut a picture; request and response are those of a rembg server.",
                 "parameters": _QUERY,
                 "requestBody": _form(REMBG_FIELDS, "multipart/form-data", required=("file",)),
                 "responses": {
@@ -142,7 +145,7 @@ def _rows(fields: dict[str, dict[str, Any]]) -> str:
 
 PAGE: Final = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>cutoutd: API</title><h1>cutoutd: API</h1>'
-    '<p>As OpenAPI: <a href="/openapi.json">the APIs of others</a>, <a href="/v1/openapi.json">our own</a>. '
+    '<p>As OpenAPI: <a href="/openapi.json">the APIs of other services</a>, <a href="/v1/openapi.json">the API of cutoutd</a>. '
     "Each request has a key, as <code>X-Api-Key</code> or <code>Authorization: Bearer</code>.</p>"
     f"<h2>POST /v1.0/removebg</h2><ul>{_rows(REMOVEBG_FIELDS)}</ul>"
     "<h2>GET /v1.0/account</h2>"

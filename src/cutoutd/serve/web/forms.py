@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_FIELDS: Final = 100
 MAX_TEXT: Final = 65_536
-"""Bytes of all fields that are no files, together with their names."""
+"""Bytes of all fields that are not files, together with their names."""
 
 MULTIPART: Final = "multipart/form-data"
 URLENCODED: Final = "application/x-www-form-urlencoded"
@@ -92,7 +92,7 @@ def _decoded(text: bytes) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise RefusalError(400, "base64", "The picture is no base64.") from None
+        raise RefusalError(400, "base64", "The picture is not base64.") from None
 
 
 OpenFile = "Callable[[str, str], Awaitable[Sink | None]]"
@@ -114,7 +114,7 @@ async def read_form(
         open_file: see `OpenFile`.
 
     Raises:
-        RefusalError: it is no form, or its texts are too long; or as `open_file` and what it returns.
+        RefusalError: it is not a form, or its texts are too long; or as `open_file` and what it returns.
     """
     reader = _reader(request)
     fields = _Fields(open_file)
@@ -148,7 +148,9 @@ def kind_of(request: Request) -> str:
 
 
 def _no_form() -> RefusalError:
-    return RefusalError(400, "form", "The request's body is no form of the kind that its Content-Type names.")
+    return RefusalError(
+        400, "form", "The request's body is not a form of the kind that its Content-Type names."
+    )
 
 
 class _Fields:

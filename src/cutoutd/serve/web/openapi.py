@@ -17,7 +17,7 @@ _JOB: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Job
 _OPTIONS: Final = {
     "type": "string",
     "maxLength": 4096,
-    "description": "What is asked of this picture, as JSON: it goes before the folder's settings (docs/serve.md).",
+    "description": "Options for this picture, as JSON; they override the folder's settings (docs/serve.md).",
 }
 
 
@@ -45,12 +45,12 @@ _IDEMPOTENCY: Final = _optional(
     "header",
     "Idempotency-Key",
     {"type": "string", "pattern": "^[0-9A-Za-z._-]{1,255}$"},
-    "Another request with it is this one, for a day: the same job again.",
+    "A second request with the same key within a day returns the same job.",
 )
 
 _ADD: Final = {
     "operationId": "addPicture",
-    "summary": "Hand a picture in. It is not lost from the answer on.",
+    "summary": "Hand a picture in. Once this is answered, it is not lost.",
     "parameters": [
         _FOLDER,
         _optional("query", "name", {"type": "string", "maxLength": 200}, "The file's name."),
@@ -77,7 +77,7 @@ _ADD: Final = {
         },
     },
     "responses": {
-        "200": {"description": "It was waited for, and is over.", "content": _JOB},
+        "200": {"description": "The job is over.", "content": _JOB},
         "202": {"description": "It is accepted.", "content": _JOB},
         **_COMMON,
         "403": _PROBLEM,
@@ -132,7 +132,7 @@ _RESUMED_PATHS: Final[dict[str, Any]] = {
         },
         "options": {
             "operationId": "getUploadLimits",
-            "summary": "What is understood of tus.",
+            "summary": "The parts of tus that are supported.",
             "parameters": [_FOLDER],
             "responses": {"204": {"description": "By headers."}, **_COMMON, "403": _PROBLEM, "409": _PROBLEM},
         },
@@ -140,7 +140,7 @@ _RESUMED_PATHS: Final[dict[str, Any]] = {
     "/v1/uploads/{upload}": {
         "head": {
             "operationId": "getUpload",
-            "summary": "How far it has come.",
+            "summary": "Its offset: how many bytes have arrived.",
             "parameters": [_UPLOAD, _TUS],
             "responses": {"200": {"description": "By headers."}, **_OF_UPLOAD},
         },
@@ -163,7 +163,7 @@ _RESUMED_PATHS: Final[dict[str, Any]] = {
         },
         "delete": {
             "operationId": "endUpload",
-            "summary": "Remove what came.",
+            "summary": "Remove the upload.",
             "parameters": [_UPLOAD, _TUS],
             "responses": {"204": {"description": "It is removed."}, **_OF_UPLOAD},
         },
@@ -191,7 +191,7 @@ _PATHS: Final = {
     "/v1/jobs/{job}": {
         "get": {
             "operationId": "getJob",
-            "summary": "What became of a picture; kept for a day.",
+            "summary": "The state of a job; kept for a day.",
             "parameters": [_NUMBER, _PREFER],
             "responses": {"200": {"description": "The job.", "content": _JOB}, **_COMMON},
         },
@@ -235,7 +235,7 @@ _PATHS: Final = {
     "/v1/events": {
         "get": {
             "operationId": "events",
-            "summary": "What becomes of this key's pictures, from now on: server-sent events named `job`, with a job each.",
+            "summary": "Changes of this key's jobs from now on: server-sent events named `job`, with a job each.",
             "parameters": [
                 _optional(
                     "header",

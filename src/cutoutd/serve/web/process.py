@@ -97,7 +97,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- as it is registered
     texts = {
         404: "There is nothing here. /v1/openapi.json says what there is.",
-        405: "This takes another method.",
+        405: "This needs another method.",
     }
     code = {404: "no_path", 405: "method"}.get(error.status_code, "request")
     refused = RefusalError(error.status_code, code, texts.get(error.status_code, error.detail))

@@ -66,9 +66,7 @@ class RemoveBgApi:
 
     async def improve(self, _: Request) -> Response:
         """Nothing leaves this machine to be learned from."""
-        raise ContractError(
-            "not_implemented", "No picture is sent away from here to be learned from", status=501
-        )
+        raise ContractError("not_implemented", "Pictures are not sent anywhere for training", status=501)
 
     async def remove(self, request: Request) -> Response:
         """Cut a picture, and answer with the result."""

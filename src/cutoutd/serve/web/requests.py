@@ -100,4 +100,4 @@ async def small_body(request: Request, most: int) -> bytes:
 
 
 def _slow() -> RefusalError:
-    return RefusalError(408, "slow", "The request did not come whole in time.")
+    return RefusalError(408, "slow", "The request did not arrive completely in time.")

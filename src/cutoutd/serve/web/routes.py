@@ -23,7 +23,7 @@ Wording: TypeAlias = "Callable[[RefusalError | ContractRefusalError], Response]"
 """How a contract tells a refusal."""
 
 GONE: Final = "cutoutd does not answer just now. Try again in a moment."
-_FAULT: Final = "A fault of ours. The log says more; please report it."
+_FAULT: Final = "Internal error. The log says more; please report it."
 
 
 def own_wording(refused: RefusalError | ContractRefusalError) -> Response:

@@ -154,7 +154,7 @@ def _job_of(what: Job) -> dict[str, str]:
 
 def _see_version(request: Request) -> None:
     if request.headers.get("tus-resumable") != VERSION:
-        raise RefusalError(412, "tus_version", f"This takes the header Tus-Resumable: {VERSION}.")
+        raise RefusalError(412, "tus_version", f"This needs the header Tus-Resumable: {VERSION}.")
 
 
 def _number(request: Request, header: str) -> int:
@@ -176,5 +176,7 @@ def _metadata(text: str) -> dict[str, str]:
         try:
             found[name] = base64.b64decode(value.strip(), validate=True).decode("utf-8", "replace")
         except (binascii.Error, ValueError):
-            raise RefusalError(400, "metadata", "Upload-Metadata is no list of names and base64.") from None
+            raise RefusalError(
+                400, "metadata", "Upload-Metadata is not a list of names and base64."
+            ) from None
     return found

@@ -49,9 +49,9 @@ def place(table: Reachable, section: str, address: str | None, opens: str, finds
         yield problem(section, error.cause, error.advice)
         return
     if here == str(table.address):
-        yield ok(section, f"nobody serves it now; it would be at {url}")
+        yield ok(section, f"it is not served now; it would be at {url}")
     else:
-        seen = f"nobody serves it now; the port of {table.address} is in use, so it would be at {url}"
+        seen = f"it is not served now; the port of {table.address} is in use, so it would be at {url}"
         yield note(section, seen, f"{finds} give [{section}] address another port.")
 
 
@@ -76,11 +76,11 @@ def layers(section: str, what: str, whom: str, sandbox: Sandbox) -> Iterator[Fin
     """
     check, gaps = f"{section}-sandbox", survey.page_gaps()
     if not gaps:
-        seen = f"this system has all layers that lock its processes in: what answers {whom} can call nobody"
+        seen = f"this system has all layers of the sandbox: the process that answers {whom} cannot connect to anything"
         yield ok(check, seen)
     for gap in gaps:
         seen = f"this system lacks {gap.layer}: {gap.why}"
         if sandbox is Sandbox.REQUIRED:
             yield problem(check, seen, f'[pool] sandbox = "required", so {what} does not start here.')
         else:
-            yield note(check, seen, f"{what[:1].upper()}{what[1:]} works behind the other layers.")
+            yield note(check, seen, f"{what[:1].upper()}{what[1:]} works with the remaining layers.")

@@ -27,12 +27,12 @@ _REFUSALS: Final = (
     (
         JournalNewerError,
         "journal_newer",
-        "The journal is a newer cutoutd's. Start the page again with the version that runs.",
+        "The journal was written by a newer cutoutd. Start the page again with the version that runs.",
     ),
     (
         JournalOlderError,
         "journal_older",
-        "The journal is an earlier cutoutd's. Start cutoutd: it takes the journal over.",
+        "The journal was written by an earlier cutoutd. Start cutoutd: it converts the journal.",
     ),
     (
         JournalError,
@@ -40,9 +40,7 @@ _REFUSALS: Final = (
         "The journal does not answer just now: its disk is full or does not work, or another program holds it. Try again.",
     ),
 )
-_NO_JOURNAL: Final = (
-    "Nothing is written down yet: cutoutd was never started with this configuration. Start it."
-)
+_NO_JOURNAL: Final = "There is no journal yet: cutoutd was never started with this configuration. Start it."
 
 
 @contextmanager

@@ -76,7 +76,7 @@ Parameters: TypeAlias = Mapping[str, Any]
 """As they came: JSON of a stranger."""
 
 MethodOf: TypeAlias = Callable[[BehindT, Parameters], Reply]
-"""Raises `RefusedError`; anything else is a fault of ours, and is logged."""
+"""Raises `RefusedError`; anything else is an internal error, and is logged."""
 
 
 @dataclass(frozen=True, slots=True)

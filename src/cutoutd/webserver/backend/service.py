@@ -138,7 +138,9 @@ class MethodRunner(Generic[BehindT]):
                 logs.get().info(f"{self.name}.sandbox", layers=[str(one)[:64] for one in layers[:16]])
             case {"id": int(number), "method": str(name), "params": dict(params)}:
                 if not self._in_hand.acquire(blocking=False):
-                    refused = RefusedError(503, "busy", "Too much is asked at once. Try again in a moment.")
+                    refused = RefusedError(
+                        503, "busy", "There are too many requests at once. Try again in a moment."
+                    )
                     self._answer(channel, _refusal(number, refused))
                     return
                 threads = self._slow if self._is_slow(name) else self._quick
@@ -156,7 +158,7 @@ class MethodRunner(Generic[BehindT]):
         try:
             method = self._methods.get(name)
             if method is None:
-                raise RefusedError(404, "no_method", "This asks for something that is not there.")  # noqa: TRY301 -- as from a method
+                raise RefusedError(404, "no_method", "This requests something that does not exist.")  # noqa: TRY301 -- as from a method
             if isinstance(method, BytesMethod):
                 return _frame(number, method.run(self._backend, params, body))
             return _frame(number, method(self._backend, {**params, **_object(body)}))
@@ -168,9 +170,9 @@ class MethodRunner(Generic[BehindT]):
         except CutoutdError as error:
             why = f"{error.title}: {error}. {error.advice}"
             return _refusal(number, RefusedError(503, "unavailable", why))
-        except Exception:  # noqa: BLE001 -- a fault of ours costs one request, and is told in the log
+        except Exception:  # noqa: BLE001 -- an internal error costs one request, and is told in the log
             logs.get().error(f"{self.name}.fault", method=name, exc_info=True)
-            why = "A fault of ours. The log says more; please report it."
+            why = "Internal error. The log says more; please report it."
             return _refusal(number, RefusedError(500, "fault", why))
 
     def _log(self, text: str) -> None:
@@ -230,5 +232,5 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise RefusedError(400, "no_object", "A request's body is a JSON object.")
+        raise RefusedError(400, "no_object", "The body of a request must be a JSON object.")
     return parsed

@@ -52,7 +52,7 @@ class CheckedApp:
         if scope["type"] != "http":
             return
         if not self._hosts.knows_peer((scope.get("client") or ("",))[0]):
-            await self._refusal(403, "peer", "Only the proxy may ask here.")(scope, receive, bound)
+            await self._refusal(403, "peer", "Only the proxy may connect.")(scope, receive, bound)
             return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._hosts.knows_host(hosts[0]):

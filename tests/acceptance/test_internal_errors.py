@@ -35,7 +35,7 @@ if "run" in sys.orig_argv:
 
 
 def have_fail(root: Path, where: str, name: str, *, when: str = "", times: int = -1) -> str:
-    """A directory for PYTHONPATH, from which a daemon gets a fault of ours: a method that raises.
+    """A directory for PYTHONPATH, from which a daemon gets an internal error: a method that raises.
 
     Args:
         root: where it is made.
@@ -91,8 +91,7 @@ def test_a_fault_over_one_file_costs_that_file_alone(
     if becomes == "failed":
         bench.wait_for(lambda: "failed/odd.jpg.error.json" in bench.results(), "the record")
         assert (
-            "a fault of ours" in bench.sidecar("failed/odd.jpg.error.json")["cause"]
-            or name == "Outcomes.take"
+            "internal error" in bench.sidecar("failed/odd.jpg.error.json")["cause"] or name == "Outcomes.take"
         )
         # What had its name before the fault keeps it, with its sidecar; `retry` would replace both.
         stands = name == "Journal.finish_publishing"
@@ -123,7 +122,7 @@ def test_a_folders_thread_that_dies_is_started_again(
     status = bench.call("status", *bench.pair())
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the picture")
     assert (
-        "failed by a fault of ours" in status.stdout
+        "failed with an internal error" in status.stdout
         or "thread.started-again" in (bench.root / "log").read_text()
     )
     assert daemon.end() == 0
