@@ -190,7 +190,7 @@ def test_a_model_is_fetched_checked_tried_and_added(
     assert code == 0, error
     assert "MB, 9" in error  # it breaks off only a little before the end
     assert f"from {publisher.url}" in said
-    assert f"contacted {publisher.host}: sent us on" in said
+    assert f"contacted {publisher.host}: redirected" in said
     assert "its SHA-256 is as published" in said
     assert "agreement on the trial picture" in said
     assert sorted(one.name for one in own.iterdir()) == ["catalog.toml", "redness.onnx"]
