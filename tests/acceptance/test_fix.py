@@ -74,7 +74,7 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert bench.once().returncode == 0
     assert digest(bench.output / "a.png") == plain
     assert "correction" not in bench.sidecar("a.png.json")
-    assert "nothing is drawn" in bench.call("fix", "a.jpg", "--clear", *bench.pair()).stderr
+    assert "there are no strokes" in bench.call("fix", "a.jpg", "--clear", *bench.pair()).stderr
     fix(bench, "--undo")
     assert bench.once().returncode == 0
     assert digest(bench.output / "a.png") == drawn
@@ -87,7 +87,7 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert digest(bench.output / "a.png") == plain
     assert "correction" not in bench.sidecar("a.png.json")
     by_its_cutout = bench.output / "a.png"
-    assert "nothing is drawn" in bench.call("fix", by_its_cutout, "--undo", *bench.pair()).stderr
+    assert "there are no strokes" in bench.call("fix", by_its_cutout, "--undo", *bench.pair()).stderr
 
 
 def test_a_picture_that_was_replaced_is_cut_without_what_was_drawn_and_says_so(bench: Bench) -> None:
@@ -152,7 +152,7 @@ REFUSED = {
     ("--keep", "1"): "is not a stroke",
     ("--keep", "1,2", "--radius", "0"): "radius must be above 0",
     ("--keep", "1,2", "--suggestion", "3"): "there is no suggestion 3",
-    ("--clear",): "nothing is drawn",
+    ("--clear",): "there are no strokes",
 }
 
 

@@ -115,7 +115,7 @@ def test_uninstall_removes_cleanly_and_can_be_run_again(user: User) -> None:
     user.call("install", *user.bench.pair())
     user.calls()
     gone = user.call("uninstall")
-    assert "The service is gone" in gone.stdout
+    assert "The service is removed" in gone.stdout
     assert not user.unit.exists()
     assert user.calls()[0] == "--user disable --now cutoutd.service"
     again = user.call("uninstall")

@@ -62,7 +62,7 @@ def test_what_opencv_brings_is_listed_and_not_judged() -> None:
     unused = {"opencv-python-headless": "5", "OpenJPEG": "2.5.3"}
     (found,) = decoders.judge(answer(**{"opencv-python-headless": unused}), ["jpeg"])
     assert "OpenJPEG 2.5.3" in found.seen
-    assert "only OpenJPEG is given files" in found.seen
+    assert "uses only OpenJPEG" in found.seen
 
 
 def test_no_answer_is_a_problem() -> None:

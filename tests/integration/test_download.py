@@ -150,14 +150,14 @@ def test_another_part_than_was_asked_for_is_not_joined(
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("https://example.org/x", "sends it to example.org, which is none of the hosts"),
+        ("https://example.org/x", "redirects to example.org, which is none of the hosts"),
         ("http://{host}/x", "without encryption"),
-        ("https://localhost/x", "sends it to localhost, which is none"),
-        ("https://{host}@example.org/x", "sends it to example.org"),
-        ("//example.org/x", "no address|without encryption"),
+        ("https://localhost/x", "redirects to localhost, which is none"),
+        ("https://{host}@example.org/x", "redirects to example.org"),
+        ("//example.org/x", "not an address|without encryption"),
         ("ftp://{host}/x", "without encryption"),
-        ("https:///x", "no address"),
-        ("x.onnx", "no address"),
+        ("https:///x", "not an address"),
+        ("x.onnx", "not an address"),
     ],
 )
 def test_nothing_is_asked_for_elsewhere(
@@ -247,7 +247,7 @@ def test_a_file_of_another_size_is_refused_before_it_comes(
     with pytest.raises(FetchError, match="more than 400,000 bytes"):
         get(size=0)
     publisher.script = [lambda handler: handler.head(length=500_000)]
-    with pytest.raises(FetchError, match="no model that is known"):
+    with pytest.raises(FetchError, match="not a model that is known"):
         get(size=0)
     assert not here(tmp_path)
 
@@ -258,7 +258,7 @@ def test_a_file_of_another_size_is_refused_before_it_comes(
         (lambda handler: handler.status(404), r"does not have it there \(HTTP 404\)"),
         (lambda handler: handler.status(503, Retry_After="30"), r"cannot give it now for 30 s \(HTTP 503\)"),
         (lambda handler: handler.status(302), "HTTP 302"),
-        (lambda handler: handler.head(Content_Encoding="gzip"), "packed"),
+        (lambda handler: handler.head(Content_Encoding="gzip"), "compressed"),
     ],
     ids=["404", "503", "nowhere", "gzip"],
 )

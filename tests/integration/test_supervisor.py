@@ -807,11 +807,11 @@ def test_a_job_that_cannot_be_begun_fails_alone(hall: Hall, monkeypatch: pytest.
     ("verb", "argument", "why"),
     [
         ("dance", "", "knows no command"),
-        ("retry", "seven", "no job's number"),
-        ("retry", "9" * 30, "no job's number"),
+        ("retry", "seven", "is not the number of a job"),
+        ("retry", "9" * 30, "is not the number of a job"),
         ("retry", "77", "does not exist"),
-        ("accept", "", "no job's number"),
-        ("accept", "-1", "no job's number"),
+        ("accept", "", "is not the number of a job"),
+        ("accept", "-1", "is not the number of a job"),
         ("reject", "77", "waits for no decision"),
     ],
 )

@@ -281,7 +281,7 @@ def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_
         assert sum(path.exists() for path in replies) == 1
         assert len(server.seen) == 2
         assert station.told()["route"] == "open"
-        assert "IS NOT WHOLE" in audit(station, capsys)[1]
+        assert "IS INCOMPLETE" in audit(station, capsys)[1]
         journal.close()
 
 

@@ -399,7 +399,7 @@ def test_the_service_of_an_ordinary_user_cuts_and_has_no_network(service: Servic
     links = box.call("nsenter", f"--target={inside}", "--net", "cat", "/proc/self/net/dev").splitlines()[2:]
     assert [line.split(":")[0].strip() for line in links] == ["lo"]
     assert "Seccomp:\t2" in box.path(f"/proc/{inside}/status").read_text()
-    assert "The service is gone" in box.call(*python, "uninstall", user=True)
+    assert "The service is removed" in box.call(*python, "uninstall", user=True)
 
 
 def test_the_uploader_is_a_service_of_its_own_that_sees_its_boxes_alone(service: Service) -> None:
@@ -465,7 +465,7 @@ def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None
 
 def test_it_goes_without_a_trace_but_the_work(service: Service) -> None:
     """Twice, and the second time says that nothing is there."""
-    assert "The service is gone" in service.cutoutd("service", "uninstall", "--system")
+    assert "The service is removed" in service.cutoutd("service", "uninstall", "--system")
     assert not service.box.path(f"/etc/systemd/system/{UNIT}").exists()
     assert not service.box.path(f"/etc/systemd/system/{PAGE}").exists()
     assert not service.box.path(f"/etc/systemd/system/multi-user.target.wants/{UNIT}").exists()

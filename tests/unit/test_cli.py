@@ -186,7 +186,7 @@ def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words
         ("a.jpg/b.jpg", "cannot be read (Not a directory)"),
         ("loop", "cannot be read (Too many"),
         ("x" * 300, "cannot be read (File name too long)"),
-        ("/dev/null", "no ordinary file"),
+        ("/dev/null", "not an ordinary file"),
     ],
 )
 def test_what_is_no_picture_to_cut_is_said_of_it(home: Path, named: str, said: str) -> None:

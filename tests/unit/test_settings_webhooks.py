@@ -140,7 +140,7 @@ def test_what_is_missing_or_twice_is_told() -> None:
     assert "secret_file: is missing" in said(folder("a", {"url": URL}))
     assert "is that of number 1 too" in said(folder("a", hook(), hook()))
     assert '"cut" is not an event; there are done, review, failed' in said(folder("a", hook(events=["cut"])))
-    assert "nothing would be told" in said(folder("a", hook(events=[])))
+    assert "nothing would be sent" in said(folder("a", hook(events=[])))
     assert "number 2" in said(folder("a", hook(), hook("https://x.y/", include="all")))
 
 

@@ -1,6 +1,6 @@
-"""One request to a webhook: its row in the ledger, its signature, the answer, and how the row is closed.
+"""One request to a webhook: its row in the ledger, its signature, and the answer.
 
-This module must not retry, nor decide what becomes of the message.
+This module must not retry, or decide whether the message is sent again.
 """
 
 from __future__ import annotations

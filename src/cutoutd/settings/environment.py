@@ -1,10 +1,9 @@
-"""Environment variables that override the configuration: plain values of the tables that occur once, none of a folder.
+"""Environment variables that override the configuration: single values of the tables that occur once, and none of a folder.
 
-Of ``[hosted]`` they change the pace alone, of ``[page]`` and ``[serve]`` whether there is one, and of ``[webhooks]`` nothing.
-A key's file is not among it: any file could be named, and its text would
-be sent to the service.
+In ``[hosted]`` they can only change the pace, in ``[page]`` and ``[serve]`` only ``enabled``, in ``[webhooks]`` and ``[cluster]``
+nothing. The file of a key cannot be set: any file could be named, and its content would be sent to the service.
 
-Not by pydantic-settings, which was tried: docs/decisions/0014-settings-by-pydantic-alone.md.
+pydantic-settings was tried and not used: docs/decisions/0014-settings-by-pydantic-alone.md.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ PREFIX: Final = "CUTOUTD_"
 CONFIG_VARIABLE: Final = "CUTOUTD_CONFIG"
 
 _HOSTED: Final = frozenset({"concurrency", "megapixels_per_minute", "timeout_s", "keep_replies_days"})
-"""What may be set of the hosted service from outside: its pace, and nothing of where to, how much, or for what price."""
+"""Keys of the hosted service that may be set: its pace; not the address, the size, or the price."""
 
 _PAGE: Final = frozenset({"enabled"})
-"""And of the page and the API: whether there is one, and nothing of who may come."""
+"""Keys of the page and the API that may be set: whether they run; not who may connect."""
 
 _LIMITED: Final[Mapping[type, frozenset[str]]] = {
     HostedSettings: _HOSTED,
@@ -44,7 +43,7 @@ _LIMITED: Final[Mapping[type, frozenset[str]]] = {
     ClusterSettings: frozenset(),
 }
 
-_TRUTH: Final = {"true": True, "false": False}
+_BOOLEANS: Final = {"true": True, "false": False}
 """As in TOML."""
 
 
@@ -53,7 +52,7 @@ class Overrides:
     """Overrides from the environment.
 
     Attributes:
-        values: values by table and key; a text that cannot be parsed for its key stays a text.
+        values: values by table and key; a text that cannot be parsed as its key's type stays a text.
         problems: messages about variables with our prefix, by name.
     """
 
@@ -78,7 +77,7 @@ def read(environ: Mapping[str, str]) -> Overrides:
 
 
 def variables() -> dict[str, tuple[str, str, FieldInfo]]:
-    """Yield every variable that sets a key, ``CUTOUTD_TABLE__KEY``, with table, key and field."""
+    """Return every variable that sets a key, ``CUTOUTD_TABLE__KEY``, with table, key and field."""
     found = {}
     for table, holder in Settings.model_fields.items():
         inner = item_type(holder)
@@ -88,7 +87,7 @@ def variables() -> dict[str, tuple[str, str, FieldInfo]]:
             if key not in _LIMITED.get(inner, {key}):
                 continue
             if get_origin(field.annotation) is tuple:
-                continue  # a command: whoever sets variables could have anything run
+                continue  # a command: the environment could then run any program
             found[variable_of(table, key)] = (table, key, field)
     return found
 
@@ -101,7 +100,7 @@ def variable_of(table: str, key: str) -> str:
 def _parsed(text: str, field: FieldInfo) -> object:
     """Parse a text as the key's type, where that is a number or a boolean; errors are left to the schema."""
     if field.annotation is bool:
-        return _TRUTH.get(text, text)
+        return _BOOLEANS.get(text, text)
     if field.annotation not in (int, float):
         return text
     try:
@@ -137,7 +136,7 @@ def _why_unknown(name: str) -> str:
             "whether and how results are sent to webhooks cannot be set by an environment variable; remove the variable and write it under "
             "[webhooks] in the configuration file"
         )
-    # Without the prefix, which would make all of them alike.
+    # Compared without the prefix, which would make all names similar.
     near = nearest(bare, (one.removeprefix(PREFIX) for one in (*variables(), CONFIG_VARIABLE)))
     known = f"did you mean {PREFIX}{near}?" if near else "CUTOUTD_POOL__WORKERS is an example of one"
     return f"there is no such variable; {known}"

@@ -1,7 +1,7 @@
 """``[webhooks]`` and ``[[folder.webhook]]``: the receivers of a folder's results, and what is sent.
 
-A tag of its own, apart from ``[hosted]``: a file's name is a disclosure, and a picture more so. Text only: no name is looked
-up, so to what a name leads is seen when it is used.
+This is a tag of its own, independent of ``[hosted]``, since already the name of a file can be confidential. This module checks
+only the text of an address; what a name resolves to is checked when it is used.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _URL: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>/[A-Za-z0-9/._~%!$&'()*+,;=:@-]*(?:\?[A-Za-z0-9/?._~%!$&'()*+,;=:@-]*)?)?"
 )
-_RIGHT: Final = (
+_EXPECTED: Final = (
     "it takes an address such as https://shop.example.net/cutouts, without a name, a password or a fragment"
 )
 
 MAX_PER_FOLDER: Final = 8
-"""Each has a thread of its own, and a result waits for each."""
+"""Each webhook has a thread of its own, and a result waits for each."""
 
 
 class WebhookEvent(StrEnum):
@@ -36,7 +36,7 @@ class WebhookEvent(StrEnum):
 
     DONE = "done"  # a cutout was published
     REVIEW = "review"  # a cutout waits for a person
-    FAILED = "failed"  # a picture was given up, or it is not known whether a service has cut it
+    FAILED = "failed"  # a picture failed, or it is unknown whether a service has cut it
 
 
 class WebhookContent(StrEnum):
@@ -47,7 +47,7 @@ class WebhookContent(StrEnum):
 
 
 def _url(written: object, _: object) -> Address:
-    return written if isinstance(written, Address) else taken_apart(written, _URL, _RIGHT)
+    return written if isinstance(written, Address) else taken_apart(written, _URL, _EXPECTED)
 
 
 def _events(written: object) -> object:

@@ -1,6 +1,6 @@
 """Decode the bytes of a file to an upright RGB picture, or raise an error that a photographer understands.
 
-It must not touch files, and must never return part of a picture: data that ends too early is an error.
+This module must not touch files, and must never return part of a picture: data that ends too early is an error.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from cutoutd.engine.samples import Samples
 
 MAX_METADATA_BYTES: Final = 2 << 20
-"""Of EXIF and of XMP each: beyond the 64 KiB of a JPEG, within what is worth copying into every cutout."""
+"""Largest EXIF data and largest XMP data: more than the 64 KiB of a JPEG, and not too much to copy into every cutout."""
 
 STRIP_PIXELS: Final = 1 << 16
-"""Pixels that are converted at a time: they stay in the cache, and nothing as large as the frame is copied."""
+"""Pixels that are converted at a time: they fit into the cache, and no copy of the whole frame is needed."""
 
 _WORKER_MB: Final = 1024
 _BYTES_PER_PIXEL: Final = 24
-"""What a worker takes with a model in it, and for each pixel besides: 100 megapixels were seen to need 2.3 GiB, 190 needed 3.5."""
+"""Memory of a worker with a model, and for each pixel: 100 megapixels needed 2.3 GiB, 190 needed 3.5 (measured)."""
 
 _MOST_HALVINGS: Final = 3  # libjpeg's smallest scale is an eighth
 _RGBA, _ALPHA = 4, 3
 _OPAQUE: Final = 255
-_LAST_STANDING: Final = 4  # of the orientations: from 5 on, width and height change places
+_LAST_STANDING: Final = 4  # EXIF orientations from 5 on swap width and height
 _BAD_HEADER: Final = "it is damaged, ends too early, or is of a kind that is not supported"
 _REASON_CHARS: Final = 120
 _NO_MEMORY: Final = ("out of memory", "sufficient memory", "memory allocation", "cannot allocate")
@@ -76,11 +76,11 @@ def header(data: bytes, *, allowed: Collection[str] | None = None) -> Header:
 
     Args:
         data: the whole file.
-        allowed: formats that are switched on, of ``formats.SWITCHES``; None: all.
+        allowed: enabled formats, of ``formats.SWITCHES``; None: all.
 
     Raises:
-        PictureError: it is not a picture, or its header is damaged.
-        LimitError: it is not of an allowed format.
+        PictureError: the data is not a picture, or its header is damaged.
+        LimitError: the format is not allowed.
     """
     with _plain_words(_BAD_HEADER):
         return _header(_source(data, allowed))
@@ -89,17 +89,17 @@ def header(data: bytes, *, allowed: Collection[str] | None = None) -> Header:
 def decode(
     data: bytes, *, max_pixels: int, deep: bool = False, allowed: Collection[str] | None = None
 ) -> Picture:
-    """Decode a picture, turn it upright and bring it to RGB, of 8 bits in any case.
+    """Decode a picture, turn it upright and convert it to RGB with 8 bits a channel.
 
     Args:
         data: the whole file.
-        max_pixels: width times height above which it is refused by its header.
-        deep: where the file has more than 8 bits a channel, give all of them as well.
-        allowed: as of ``header``.
+        max_pixels: largest width times height, checked in the header.
+        deep: also return all bits, if the file has more than 8 bits a channel.
+        allowed: as for ``header``.
 
     Raises:
-        PictureError: it is not a picture, is damaged, or ends too early.
-        LimitError: it is not of an allowed format, too large, or of samples that have no form in 8 bits.
+        PictureError: the data is not a picture, is damaged, or ends too early.
+        LimitError: the format is not allowed, the picture is too large, or its samples cannot be converted to 8 bits.
     """
     with _plain_words(_BAD_HEADER):
         source = _source(data, allowed)
@@ -111,20 +111,20 @@ def decode(
 def draft(
     data: bytes, *, max_pixels: int, least_side: int, allowed: Collection[str] | None = None
 ) -> tuple[Picture, int]:
-    """Decode a picture to be looked at in small, as `decode` does; a JPEG at a part of its size and of the time.
+    """Decode a picture for a preview, as `decode` does; a JPEG at a reduced size, which takes less time.
 
     Args:
         data: the whole file.
-        max_pixels: as of ``decode``.
-        least_side: pixels that its longer side keeps, if it has as many.
-        allowed: as of ``header``.
+        max_pixels: as for ``decode``.
+        least_side: pixels that the longer side keeps, if the picture has as many.
+        allowed: as for ``header``.
 
     Returns:
         The picture, and how many times its sides were halved, rounded up: 0 to 3.
 
     Raises:
-        PictureError: it is not a picture, is damaged, or ends too early.
-        LimitError: it is not of an allowed format, too large, or of samples that have no form in 8 bits.
+        PictureError: the data is not a picture, is damaged, or ends too early.
+        LimitError: the format is not allowed, the picture is too large, or its samples cannot be converted to 8 bits.
     """
     with _plain_words(_BAD_HEADER):
         source = _source(data, allowed)
@@ -157,9 +157,9 @@ def _source(data: bytes, allowed: Collection[str] | None) -> PictureSource:
             return HeifSource(data)
         from cutoutd.engine.formats.raw import RawSource  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        # An Intel Mac with a Python for which rawpy is not made, or an installer that left a decoder out.
+        # On an Intel Mac with a Python that has no rawpy, or if an installer left a decoder out.
         raise LimitError(
-            f"it is a {name} file, and what reads those is not installed on this system",
+            f"it is a {name} file, and the library that reads those is not installed on this system",
             advice=opening.EXPORT_ADVICE,
         ) from error
     return RawSource(data, name)
@@ -227,7 +227,7 @@ def _in_range(loaded: Samples, codes: CodePoints | None) -> Samples:
 
 
 def _iptc_in(exif: bytes | None) -> bytes | None:
-    """Return the IIM inside EXIF, where it stands as in a TIFF."""
+    """Return the IPTC data (IIM) inside EXIF, which is stored there as in a TIFF."""
     if not exif:
         return None
     try:
@@ -294,7 +294,7 @@ def _plain_words(what: str) -> Iterator[None]:
             if _is_out_of_memory(error):
                 raise LimitError("there is not enough memory for it", advice=MEMORY_ADVICE) from error
             said = "" if isinstance(error, UnidentifiedImageError) else _said(error)
-            adds = said and "truncated" not in said  # which is said already, in plainer words
+            adds = said and "truncated" not in said  # our own message says that already
             raise PictureError(f"{what}; the decoder says: {said}" if adds else what) from error
 
 

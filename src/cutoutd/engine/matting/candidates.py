@@ -1,6 +1,6 @@
-"""Five candidates for the alpha of the open pixels of a working copy, from "the matte is right" to "the picture is right".
+"""Compute five candidates for the alpha of the undecided pixels of a working copy, from the matte alone to the colours alone.
 
-It weighs none of them against another.
+This module must not choose between them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FREE_ROUNDS = 5
 _SIGHT_CELLS = 0.5  # standard deviation of the blur of a cell, in cells
 _FINEST_SIGHT = 0.3
 _WIDEST_GAUSSIAN = 8.0  # standard deviation, in working pixels
-# Slopes of a fit, alpha by colour: below the first colours explain the edge well, above the second not at all.
+# Steepness of a fit: below the first the colours predict the edge well, above the second not at all.
 _STEADY_SLOPE, _WILD_SLOPE = 2.5, 7.0
 _LEAST_PULL = 0.05
 _Pull = Callable[[list[Plane]], "Plane | float"]
@@ -42,12 +42,12 @@ _NEARLY = 0.9  # from here up to 1, and as far from 0, a pixel serves as a sampl
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ColourFit:
-    """A matte and how colours explain it.
+    """A matte and its local linear fit by the colours of the picture (as in the guided filter).
 
     Attributes:
         alpha: float32 (h, w) in 0..1.
-        slopes: three float32 (h, w), alpha by red, green and blue.
-        explained: float32 (h, w), what the fit says, not clipped.
+        slopes: three float32 (h, w), coefficients of the fit for red, green and blue.
+        explained: float32 (h, w), alpha that the fit predicts, not clipped.
     """
 
     alpha: Plane
@@ -61,12 +61,12 @@ class AlphaCandidates:
 
     Attributes:
         given: the coarse matte itself.
-        faithful: as colours explain it, but averaging to the coarse matte at its own resolution.
-        near: as colours explain it, drawn to the coarse matte only where they do not; what is sure is held.
-        free: the same, but free to move the edge into what the matte is sure of.
-        projected: each pixel's place between the pure colours around it, float32 (h, w) in 0..1.
-        contrast: distance of these pure colours, float32 (h, w).
-        miss: how far from the line between them the pixel lies, in units of their distance, float32 (h, w).
+        faithful: alpha predicted by the colours, corrected so that its average over a cell is the coarse matte.
+        near: alpha predicted by the colours, corrected towards the coarse matte only where the fit is poor; sure pixels are fixed.
+        free: like `near`, but the edge may move into pixels of which the matte is sure.
+        projected: position of each pixel's colour between the mean colours of background (0) and subject (1) around it, float32 (h, w).
+        contrast: distance of these two colours, float32 (h, w).
+        miss: distance of the pixel from the line between them, in units of `contrast`, float32 (h, w).
     """
 
     given: ColourFit
@@ -84,7 +84,7 @@ class AlphaCandidates:
 
 
 def make_candidates(work: WorkingCopy, guide: ColourGuide) -> AlphaCandidates:
-    """Make the candidates on a working copy, of which `guide` is the picture."""
+    """Return the candidates for a working copy; `guide` is made of its picture by `new_guide`."""
     projected, contrast, miss = _projection(work)
     given = fit(guide, work.coarse)
     near = _iterate(work, guide, given, work.near_hold, _NEAR_ROUNDS, _where_slopes_are_wild)
@@ -100,12 +100,12 @@ def make_candidates(work: WorkingCopy, guide: ColourGuide) -> AlphaCandidates:
 
 
 def new_guide(work: WorkingCopy) -> ColourGuide:
-    """Make the guide that `candidates` works with."""
+    """Return the guide for `make_candidates`."""
     return ColourGuide(work.rgb, work.radius, _EPS)
 
 
 def fit(guide: ColourGuide, alpha: Plane) -> ColourFit:
-    """Explain a matte by colours, once."""
+    """Fit a matte by colours, once."""
     coefficients = guide.fit(alpha)
     return ColourFit(alpha=alpha, slopes=coefficients[:3], explained=guide.explain(coefficients))
 
@@ -118,7 +118,7 @@ def steepness(slopes: list[Plane]) -> Plane:
 def _iterate(
     work: WorkingCopy, guide: ColourGuide, start: ColourFit, hold: Plane, rounds: int, pull: _Pull
 ) -> ColourFit:
-    """Correct what colours explain by what the matte's own grid would have seen otherwise, hold what is sure; repeat."""
+    """Iterate: predict alpha by colours, add back what is missing against the coarse matte, fix sure pixels."""
     sight = max(_FINEST_SIGHT, _SIGHT_CELLS * work.cell)
     now = start
     for done in range(rounds):
@@ -151,7 +151,7 @@ def _where_slopes_are_wild(slopes: list[Plane]) -> Plane:
 
 
 def _projection(work: WorkingCopy) -> tuple[Plane, Plane, Plane]:
-    """Project each pixel on the line between the nearest pure colours of subject and background."""
+    """Project each pixel on the line between the mean colours of subject and background around it."""
     steep = np.float32(1.2 / (1 - _NEARLY))
     subject = _mean_colour(work, np.clip((work.coarse - np.float32(_NEARLY)) * steep, 0, 1))
     ground = _mean_colour(work, np.clip((np.float32(1 - _NEARLY) - work.coarse) * steep, 0, 1))
@@ -166,7 +166,7 @@ def _projection(work: WorkingCopy) -> tuple[Plane, Plane, Plane]:
 
 def _mean_colour(work: WorkingCopy, weight: Plane) -> Plane:
     radius = 3 * work.radius
-    floor = np.float32(1e-4)  # where no pure colour is near, the mean of all serves
+    floor = np.float32(1e-4)  # if no pure colour is near, the mean of all colours is used
     total = box(work.rgb * thrice(weight + floor), radius)
     total /= thrice(box(weight, radius) + floor)
     return total

@@ -1,10 +1,10 @@
 """The allow-list of configuration keys that the page may set, and the check that nothing else has changed.
 
-The web process is assumed to be taken over, so whatever it asks for is decided here: a key is admitted only if the worst
-value of it spoils cutouts, and spoils them so that they can be made again. Nobody can tag a folder through the page, name
-a command, a key or an address, or have files of other people's replaced or removed.
+The web process is not trusted, so every change is checked here. A key is on the list only if its worst value does no more than
+spoil cutouts that can be made again. Through the page nobody can tag a folder, set a command, a key or an address, or have
+other people's files replaced or removed.
 
-A key that stands in neither table is refused. It must not read or write the configuration.
+A key that is in neither table is refused. This module must not read or write the configuration.
 """
 
 from __future__ import annotations

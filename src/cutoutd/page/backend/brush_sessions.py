@@ -1,6 +1,6 @@
 """Brush sessions: each has a worker while in use, and gets a new one if the worker has ended.
 
-A session is only a name for a picture as it was when it was begun. This module must not decode anything, nor save strokes.
+A session stands for a picture as it was at its start. This module must not decode pictures or save strokes.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.brush_worker")
 
 MOST: Final = 2
-"""Pictures that are drawn on at the same time."""
+"""Pictures that can be corrected at the same time."""
 
 IDLE_S: Final = 180.0
-"""A worker waits for so long for the next stroke."""
+"""Time without a stroke after which a worker ends, seconds."""
 
 REST_S: Final = 60.0
-"""Without a stroke for so long, its worker may be had by whoever begins another picture."""
+"""Time without a stroke after which a worker may be given to another session, seconds."""
 
 START_S: Final = 60.0
 PREVIEW_S: Final = 20.0
@@ -55,7 +55,7 @@ class Fix:
     """A brush session on a picture.
 
     Attributes:
-        name: unguessable name.
+        name: random name that cannot be guessed.
         job: number of the job.
         sha256: SHA-256 of the picture at the start of the session.
     """
@@ -69,7 +69,7 @@ class BrushSessions:
     """All brush sessions and their workers; shared by threads.
 
     Args:
-        backend: whose pictures.
+        backend: the backend, which finds the pictures.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -101,7 +101,7 @@ class BrushSessions:
         assert shown.sha256 is not None  # noqa: S101 -- see `_fixable`
         fix = Fix(name=secrets.token_urlsafe(16), job=shown.job.id, sha256=shown.sha256)
         with self._lock:
-            # A window that was loaded anew, most often: its worker is had by this one.
+            # Usually the page was reloaded: this session gets the worker of the earlier one.
             for former in [one.name for one in self._fixes.values() if one.job == fix.job]:
                 self._give_up(former)
         try:
@@ -120,7 +120,7 @@ class BrushSessions:
         """Return a session.
 
         Raises:
-        RefusedError: there is no session of this name.
+            RefusedError: there is no session of this name.
         """
         with self._lock:
             fix = self._fixes.get(name)
@@ -143,7 +143,7 @@ class BrushSessions:
         }
         with self._worker(fix.name) as place:
             said, body = self._ask(place, asked, PREVIEW_S)
-            if said.get("missing"):  # it was ended meanwhile, or another session has had it
+            if said.get("missing"):  # the worker was ended meanwhile, or used by another session
                 self._start(place, fix, fixable(self._backend, fix.job))
                 said, body = self._ask(place, asked, PREVIEW_S)
         if not body.startswith(_PNG):
@@ -196,7 +196,7 @@ class BrushSessions:
             cutout = shown_files.find(self._backend, shown.job.id, PictureView.MATTE)
             return shown_files.read(self._reader(), cutout)
         except RefusedError:
-            return None  # the embedded model's is what there is
+            return None  # then the matte of the embedded model is used
 
     def _ask(
         self, place: int, asked: Mapping[str, object], timeout_s: float, *files: int

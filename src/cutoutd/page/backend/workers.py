@@ -1,7 +1,7 @@
 """The processes that render previews: started on demand, ended when idle.
 
-Each is asked one thing at a time. One that crashes, hangs or lies is ended, and costs what it was asked for. This module must
-not know what they are asked.
+Each handles one request at a time. If one crashes, hangs or sends an invalid response, it is ended, and only its request fails.
+This module must not know the requests.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 IDLE_S: Final = 60.0
 
 _CLOSE_S: Final = 40.0
-"""It may be starting, which ends by itself."""
+"""Longest wait for a process that is starting, whose start has its own time-out."""
 
 
 def busy() -> RefusedError:
-    """Others wait already."""
+    """Return the refusal for a request while too many others wait."""
     return RefusedError(503, "busy", "Too many previews are being made just now. Try again in a moment.")
 
 
@@ -33,13 +33,13 @@ class WorkerFailedError(Exception):
 
 
 class Worker:
-    """A place for one process; shared by threads.
+    """One process, which is started when it is needed; shared by threads.
 
     Args:
-        command: what to start.
-        setup: what it is told first, asked for at each start.
-        starter: starts it in a thread that stays: the kernel takes that thread for its parent, and ends the one with the other.
-        idle_s: it is ended after so long without a question.
+        command: command line of the process.
+        setup: returns the first message to it; called at each start.
+        starter: executor whose thread starts it and stays alive, since the kernel ends the process together with that thread.
+        idle_s: time without a request after which it is ended, seconds.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """Id of the process; None if there is none."""
+        """Return the id of the process; None if there is none."""
         worker = self._worker
         return None if worker is None else worker.pid
 
@@ -164,7 +164,7 @@ class Worker:
         )
 
     def _end_if_idle(self) -> None:
-        if self._take(0, is_urgent=False):  # else somebody asks again
+        if self._take(0, is_urgent=False):  # otherwise another request has come
             try:
                 self.end()
             finally:

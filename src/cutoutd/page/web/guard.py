@@ -1,9 +1,9 @@
 """Access control: hosts, origins, sessions, and security headers.
 
-A site that a person visits can make their browser send requests here, and a name of its own can lead to this machine (DNS
-rebinding). So the Host header must be one of the names that were allowed, on every request; what changes something needs the
-page's own origin and a token that only the page's scripts have. The cookie alone only reads: browsers send it to every port.
-Another user's program on this machine can so come by both; they count for the user who paired the browser alone.
+Another web site can make a person's browser send requests here, and its name can resolve to this machine (DNS rebinding). So
+the Host header of every request must be an allowed name. A request that changes something needs the page's own origin and a
+token that only the page's scripts have. The cookie alone allows only reading, since browsers send it to every port. A program
+of another user of this machine could obtain cookie and token that way; so both are valid only for the user who paired the browser.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-"""Of every answer."""
+"""Headers of every response."""
 
 
 class Session(NamedTuple):
     """A paired browser.
 
     Attributes:
-        token_sha256: of its token.
-        uid: of the user of this machine that it belongs to; None: it is not known, or on another machine.
+        token_sha256: SHA-256 of its token.
+        uid: id of its user on this machine; None: unknown, or on another machine.
     """
 
     token_sha256: str
@@ -49,12 +49,12 @@ class Session(NamedTuple):
 
 @dataclass(kw_only=True, slots=True)
 class AccessRules(AllowedHosts):
-    """What is allowed.
+    """Rules for hosts, origins and sessions.
 
     Attributes:
-        is_encrypted: browsers come by TLS, ours or the proxy's.
-        cookie: name of the cookie: each cutoutd of a machine has its own, since cookies ignore ports.
-        sessions: browsers that were paired, by the SHA-256 of their cookie.
+        is_encrypted: browsers use TLS, to this process or to the proxy.
+        cookie: name of the cookie; each cutoutd of a machine has its own, since cookies ignore ports.
+        sessions: paired browsers, by the SHA-256 of their cookie.
     """
 
     is_encrypted: bool
@@ -62,32 +62,32 @@ class AccessRules(AllowedHosts):
     sessions: dict[str, Session] = field(default_factory=dict)
 
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request comes from the page itself; to be asked once its host is known."""
+        """Whether a request comes from the page itself; call it after the host was checked."""
         origin = headers.get("origin", "")
         own = f"{'https' if self.is_encrypted else 'http'}://{headers.get('host', '').lower()}"
         return origin.lower() == own and headers.get("sec-fetch-site", "same-origin") == "same-origin"
 
     def is_own_or_typed(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request that reads comes from the page itself, or from a person, as far as the browser says."""
+        """Whether the browser says that a request comes from the page itself, or from an address that a person opened."""
         return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
 
     def may_read(self, cookies: Mapping[str, str], uid: int | None) -> bool:
-        """Whether the cookie is one of a browser that was paired, and comes from the user who paired it."""
+        """Whether the cookie is that of a paired browser, sent by the user who paired it."""
         return self._session(cookies, uid) is not None
 
     def may_write(self, cookies: Mapping[str, str], headers: Mapping[str, str], uid: int | None) -> bool:
-        """Whether cookie and token are of one browser that was paired, and come from the user who paired it."""
+        """Whether cookie and token are those of one paired browser, sent by the user who paired it."""
         session = self._session(cookies, uid)
         given = digest(headers.get(TOKEN_HEADER, ""))
         return session is not None and hmac.compare_digest(session.token_sha256, given)
 
     def _session(self, cookies: Mapping[str, str], uid: int | None) -> Session | None:
         given = cookies.get(self.cookie, "")
-        # Looked up by a hash: how long that takes says nothing of the cookie.
+        # Looked up by a hash, so that the time it takes reveals nothing about the cookie.
         session = self.sessions.get(digest(given)) if given else None
         return session if session is not None and session.uid == uid else None
 
 
 def digest(secret: str) -> str:
-    """Return the SHA-256 of a secret, which is stored in its place."""
+    """Return the SHA-256 of a secret; only the hash is stored."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,7 @@
-"""Which user of this machine a connection comes from, as the kernel's table of TCP sockets says it.
+"""The user of this machine that a connection comes from, by the kernel's table of TCP sockets.
 
-A browser sends its cookie to every port of a name, so another user's program can come by it. A pairing therefore holds for
-the user it was made by. The tables are opened before this process may open nothing any more; see proc(5), /proc/net/tcp.
+A browser sends its cookie to every port of a host, so another user's program can obtain it. A pairing is therefore valid only
+for the user who made it. The tables are opened before the sandbox forbids opening files; see proc(5), /proc/net/tcp.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _TABLES: Final = {socket.AF_INET: "/proc/self/net/tcp", socket.AF_INET6: "/proc/
 _CHUNK_BYTES: Final = 1 << 18
 _LOCAL, _REMOTE, _STATE, _UID = 1, 2, 3, 7  # columns
 _ESTABLISHED: Final = b"01"
-"""What is closed already has no owner any more."""
+"""A closed connection has no owner any more."""
 
 
 class PeerOwners:
-    """The owners of connections of this machine; to be made before the process is confined."""
+    """The owners of connections of this machine; create it before the sandbox is set up."""
 
     def __init__(self) -> None:
         self._tables: dict[int, int] = {}
@@ -29,13 +29,13 @@ class PeerOwners:
                 self._tables[family] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def uid_of(self, connection: socket.socket) -> int | None:
-        """The user who made a connection.
+        """Return the user who made a connection.
 
         Args:
-            connection: as it was accepted.
+            connection: accepted socket.
 
         Returns:
-            The user's id; None where it comes from another machine, or the kernel does not say.
+            The user's id; None if it comes from another machine, or is unknown.
         """
         table = self._tables.get(connection.family)
         if table is None:
@@ -50,7 +50,7 @@ class PeerOwners:
 
 
 def _entry(address: tuple[str | int, ...]) -> bytes:
-    """An address as the tables have it: hexadecimal words in the machine's own order, and the port."""
+    """Return an address in the format of the tables: hexadecimal words in the machine's byte order, and the port."""
     host, port = str(address[0]), int(address[1])
     packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
     words = (packed[at : at + 4] for at in range(0, len(packed), 4))

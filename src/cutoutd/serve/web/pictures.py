@@ -1,4 +1,4 @@
-"""From an upload to its result, for every contract that is spoken here.
+"""Uploads, jobs and results, as calls of the backend; used by the routes of every API.
 
     upload = await pictures.begin(key, ...)
     async with dropping(upload):
@@ -6,7 +6,7 @@
         job = await upload.finish(name, options, seconds)
     output = await pictures.open_output(key, job["id"], 0)
 
-It must not hold more of a picture than one part, and knows no contract.
+This module must not hold more of a picture than one part, and must not know the APIs.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
     from cutoutd.webserver.web.backend_channel import BackendChannel
 
 PART: Final = 1 << 16
-"""Bytes that are handed on at a time: fifty uploads at once hold 3 MiB."""
+"""Bytes that are sent to the backend at a time: fifty uploads at once hold 3 MiB."""
 
 LARGE_PART: Final = 1 << 18
-"""Likewise while few uploads are under way: each part is waited for, and fewer are quicker."""
+"""Likewise while there are few uploads: each part is confirmed before the next one, so fewer parts are faster."""
 
 _FEW: Final = 8
 
 _AT_ONCE: Final = 16
-"""Parts on their way; the backend has as many threads that write."""
+"""Parts that are sent at the same time; the backend has as many threads that write."""
 
 LOOK_S: Final = 5.0
-"""An event may be lost, and the daemon may end: so often it is asked for."""
+"""Interval at which a job is requested in any case, seconds, since an event may be lost or the daemon may end."""
 
 Job = dict[str, Any]
-"""As `cutoutd.serve.backend.jobs` describes it."""
+"""A job as a JSON object; `cutoutd.serve.backend.jobs` describes it."""
 
 
 class PartWriter(ABC):
-    """Bytes on their way to the backend, which gets them in parts of one size; one part is held at most.
+    """Sends bytes to the backend in parts of one size; it holds at most one part.
 
     Args:
-        pictures: asks the backend.
-        offset: bytes that are there already.
+        pictures: calls the backend.
+        offset: bytes that the backend has already.
 
     Attributes:
         offset: bytes that the backend has.
@@ -64,10 +64,10 @@ class PartWriter(ABC):
         pictures.writers.add(self)
 
     async def write(self, data: bytes) -> None:
-        """Add some bytes; waits until the backend has taken them.
+        """Add some bytes; wait until the backend has written them.
 
         Raises:
-            RefusalError: they are too many, there is no room, or the key was revoked.
+            RefusalError: the upload is too large, the disk is full, or the key was revoked.
         """
         left = memoryview(data)
         while left:
@@ -82,10 +82,10 @@ class PartWriter(ABC):
                 await self.flush()
 
     async def flush(self) -> None:
-        """Hand on what is left.
+        """Send the rest.
 
         Raises:
-            RefusalError: as `write`.
+            RefusalError: as for `write`.
         """
         if self._buffer:
             part, self._buffer = self._buffer, bytearray()
@@ -98,21 +98,21 @@ class PartWriter(ABC):
 
     @abstractmethod
     def _call(self) -> tuple[str, Mapping[str, Any]]:
-        """The method that takes a part, and its parameters beside ``offset``."""
+        """Return the backend method that takes a part, and its parameters except ``offset``."""
 
 
 class ReceivedUpload(PartWriter):
-    """A picture on its way in.
+    """A picture that is being uploaded.
 
     Args:
-        pictures: which it is one of.
+        pictures: calls the backend.
         key: SHA-256 of the key.
-        begun: what the backend answered to its beginning.
-        offset: bytes that are there already.
+        begun: response of the backend to ``upload_begin``.
+        offset: bytes that the backend has already.
 
     Attributes:
-        id: of the job that it becomes.
-        most: bytes that it may have.
+        id: number of the job that it becomes.
+        most: largest size in bytes.
         rate: what is left of the key's rate.
         is_over: it was handed in, or removed.
     """
@@ -129,12 +129,12 @@ class ReceivedUpload(PartWriter):
         """Hand the whole picture in; from then on it is not lost.
 
         Args:
-            name: that it is to have, if that is free; any text.
+            name: wanted name of the file; another one is used if it is taken.
             options: a `cutoutd.job_options.JobOptions` as text.
             wait_s: seconds to wait for the end of its job.
 
         Raises:
-            RefusalError: it is empty, or its idempotency key was used for another request.
+            RefusalError: the picture is empty, or its idempotency key was used for another request.
         """
         await self.flush()
         params = {
@@ -161,7 +161,7 @@ class ReceivedUpload(PartWriter):
 
 @asynccontextmanager
 async def dropping(upload: ReceivedUpload) -> AsyncIterator[ReceivedUpload]:
-    """Remove an upload that does not come to its end, whatever the reason."""
+    """Remove an upload that is not finished, for whatever reason."""
     try:
         yield upload
     finally:
@@ -184,14 +184,14 @@ class JobWaiter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
-    """A result that is open.
+    """An open result.
 
     Attributes:
-        name: of its file.
-        media_type: by its name.
+        name: name of its file.
+        media_type: media type, by the name.
         size: bytes of the file.
-        sha256: as it was published.
-        between: gives the bytes from one to another one, and closes it then.
+        sha256: SHA-256 of the published file.
+        between: yields the bytes from one offset to another one, and then closes the result.
     """
 
     name: str
@@ -206,19 +206,19 @@ class Output:
         return self.between(0, self.size)
 
     async def close(self) -> None:
-        """Read nothing of it."""
+        """Close it without reading."""
         async for _ in self.between(0, 0):
             pass
 
 
 class ServedPictures:
-    """Uploads, jobs and results, asked of the backend.
+    """Uploads, jobs and results, as calls of the backend.
 
     Args:
-        channel: to it.
+        channel: connection to the backend.
 
     Attributes:
-        writers: all that is on its way in.
+        writers: all uploads in progress.
     """
 
     def __init__(self, channel: BackendChannel) -> None:
@@ -229,15 +229,15 @@ class ServedPictures:
 
     @property
     def part_bytes(self) -> int:
-        """How much of an upload is handed on at a time."""
+        """Return how many bytes of an upload are sent at a time."""
         return LARGE_PART if len(self.writers) <= _FEW else PART
 
     async def hand_on(self, method: str, params: Mapping[str, Any], part: bytearray | memoryview) -> Job:
-        """Have the backend take a part; only some are on their way at once, as each is in memory more than once then.
+        """Send a part to the backend; only some are sent at once, since each is in memory more than once meanwhile.
 
         Raises:
-            RefusalError: it refuses.
-            BackendGoneError: nobody answers.
+            RefusalError: the backend refuses it.
+            BackendGoneError: the backend does not answer.
         """
         async with self._handing_on:
             return await self.ask(method, params, part)
@@ -245,11 +245,11 @@ class ServedPictures:
     async def ask(
         self, method: str, params: Mapping[str, Any], body: bytes | bytearray | memoryview = b""
     ) -> Job:
-        """What a method of the backend answers.
+        """Call a method of the backend; return its response.
 
         Raises:
-            RefusalError: it refuses.
-            BackendGoneError: nobody answers.
+            RefusalError: the backend refuses it.
+            BackendGoneError: the backend does not answer.
         """
         answer = await self._channel.ask(method, params, body)
         said = json.loads(answer.body)
@@ -261,17 +261,17 @@ class ServedPictures:
     async def begin(
         self, key: str, *, folder: str = "", idempotency: str = "", size: int | None = None, **record: object
     ) -> ReceivedUpload:
-        """Begin an upload: the key, its rate and the room on the disk are looked at before anything is read.
+        """Begin an upload; the key, its rate and the free disk space are checked before any data is read.
 
         Args:
             key: SHA-256 of the key.
-            folder: that must be the key's; empty: whichever that is.
-            idempotency: another request with this text is the same one.
-            size: bytes that it will have; None: not known.
-            record: of an upload that can be resumed: ``length``, ``name`` and ``options``.
+            folder: name of the folder, which must be the key's; empty: the key's folder.
+            idempotency: idempotency key; empty: none.
+            size: size in bytes; None: unknown.
+            record: for a resumable upload: ``length``, ``name`` and ``options``.
 
         Raises:
-            RefusalError: it is not taken, or not now.
+            RefusalError: the upload is not accepted, or not at the moment.
         """
         params = {
             "key": key,
@@ -283,18 +283,18 @@ class ServedPictures:
         return ReceivedUpload(self, key, await self.ask("upload_begin", params))
 
     async def job(self, key: str, number: str) -> Job:
-        """What became of a job.
+        """Return a job.
 
         Raises:
-            RefusalError: there is none.
+            RefusalError: there is no such job.
         """
         return await self.ask("job", {"key": key, "job": number})
 
     async def wait(self, key: str, job: Job, seconds: float) -> Job:
-        """What became of a job, once it is over or the time is.
+        """Return a job as soon as it is over, or after some seconds.
 
         Raises:
-            RefusalError: there is none, or the key was revoked.
+            RefusalError: there is no such job, or the key was revoked.
         """
         if job["over"] or seconds <= 0:
             return job
@@ -350,7 +350,7 @@ class ServedPictures:
         """Open a result of a job.
 
         Raises:
-            RefusalError: there is none.
+            RefusalError: there is no such result.
         """
         opened = await self.ask("output_open", {"key": key, "job": number, "output": output})
         return Output(
@@ -367,7 +367,7 @@ class ServedPictures:
                 answer = await self._channel.ask("output_part", {"key": key, "handle": handle, "offset": at})
                 part = answer.body if answer.media_type == "application/octet-stream" else b""
                 if answer.status != 200 or not part:  # noqa: PLR2004 -- as of HTTP
-                    raise BackendGoneError  # the answer has begun, and can only be broken off
+                    raise BackendGoneError  # the response has begun, so it can only be cut off
                 part = part[: end - at]
                 at += len(part)
                 yield part

@@ -1,4 +1,4 @@
-"""The routes of rembg's contract (`cutoutd.serve.contract.rembg`), and the page that lists what is spoken here."""
+"""The routes of rembg's API (`cutoutd.serve.contract.rembg`), and the page that lists all APIs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ OWN_MODEL: Final = "the folder's"
 
 
 class RembgApi:
-    """Its routes.
+    """The routes of rembg's API.
 
     Args:
-        pictures: asks the backend.
+        pictures: calls the backend.
         wait_s: seconds that a request waits for its cutout.
     """
 
@@ -39,7 +39,7 @@ class RembgApi:
         self._wait_s = wait_s
 
     def routes(self) -> list[Route]:
-        """All of them."""
+        """Return all routes."""
         return [
             route("/api/remove", self.remove, "POST", worded=worded),
             route("/api/remove", self.fetch, worded=worded),
@@ -48,7 +48,7 @@ class RembgApi:
         ]
 
     async def fetch(self, request: Request) -> Response:
-        """A picture by its address, which is refused in words."""
+        """Refuse a picture by its address, with an error that says why."""
         await self._pictures.ask("key", {"key": key_of(request)})
         if not request.query_params.get(rembg.URL):
             missing = {"type": "missing", "loc": ["query", "url"], "msg": "Field required", "input": None}
@@ -56,7 +56,7 @@ class RembgApi:
         raise RembgError(rembg.NO_FETCHING, status=400)
 
     async def remove(self, request: Request) -> Response:
-        """Cut a picture, and answer with it as PNG."""
+        """Cut a picture; respond with the cutout as PNG."""
         key = key_of(request)
         upload = await begun(self._pictures, key, request)
         async with dropping(upload):
@@ -76,7 +76,7 @@ class RembgApi:
 
 
 class _FormFile:
-    """Takes the field ``file``."""
+    """Receives the field ``file``."""
 
     def __init__(self, upload: ReceivedUpload) -> None:
         self._upload = upload
@@ -84,10 +84,10 @@ class _FormFile:
         self.name = ""
 
     async def opened(self, field: str, filename: str) -> ReceivedUpload | None:
-        """What takes a field; None: it is a text.
+        """Return the upload that receives a field; None: the field is a text.
 
         Raises:
-            RembgError: another file came before.
+            RembgError: there was a file before.
         """
         if field != rembg.FILE:
             return None
@@ -106,7 +106,7 @@ async def _openapi(_: Request) -> Response:
 
 
 def worded(refused: RefusalError | ContractRefusalError) -> Response:
-    """A refusal as the contract tells it."""
+    """Return the error response in the format of that API."""
     if isinstance(refused, RefusalError):
         return as_json({"detail": refused.text}, refused.status, refused.headers)
     return as_json(refused.body, refused.status, {"Connection": "close"})

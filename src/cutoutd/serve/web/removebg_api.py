@@ -1,4 +1,4 @@
-"""The routes of remove.bg's contract (`cutoutd.serve.contract.removebg`)."""
+"""The routes of remove.bg's API (`cutoutd.serve.contract.removebg`)."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from cutoutd.serve.web.pictures import Job, Output, ReceivedUpload, ServedPictures
 
 FREE_CALLS: Final = 1_000_000
-"""That an account is said to have: some clients stop at 0."""
+"""Free calls that an account reports, since some clients stop at 0."""
 
 _PARTS: Final = ("color.jpg", "alpha.png")
 _NO_SUBJECT: Final = "no subject"
 
 
 class RemoveBgApi:
-    """Its routes.
+    """The routes of remove.bg's API.
 
     Args:
-        pictures: asks the backend.
+        pictures: calls the backend.
         wait_s: seconds that a request waits for its cutout.
     """
 
@@ -52,7 +52,7 @@ class RemoveBgApi:
         self._wait_s = wait_s
 
     def routes(self) -> list[Route]:
-        """All of them."""
+        """Return all routes."""
         return [
             route("/v1.0/removebg", self.remove, "POST", worded=worded),
             route("/v1.0/account", self.account, worded=worded),
@@ -65,11 +65,11 @@ class RemoveBgApi:
         return as_json(removebg_answers.account(FREE_CALLS))
 
     async def improve(self, _: Request) -> Response:
-        """Nothing leaves this machine to be learned from."""
+        """Refuse: pictures are not sent away for training."""
         raise ContractError("not_implemented", "Pictures are not sent anywhere for training", status=501)
 
     async def remove(self, request: Request) -> Response:
-        """Cut a picture, and answer with the result."""
+        """Cut a picture; respond with the result."""
         key = key_of(request)
         if kind_of(request) not in (MULTIPART, URLENCODED, JSON):
             raise ContractError(
@@ -99,7 +99,7 @@ class RemoveBgApi:
         return _answer(request, output, facts[0], headers)
 
     async def _archive(self, key: str, job: Job, headers: dict[str, str]) -> Response:
-        """Colours and matte; each is read twice, as its checksum comes first."""
+        """Respond with colours and matte as a ZIP; each is read twice, since its checksum comes first."""
         number = str(job["id"])
         checksums = [
             await packing.checksum(await self._pictures.open_output(key, number, place)) for place in range(2)
@@ -111,12 +111,12 @@ class RemoveBgApi:
 
 
 class _Form:
-    """Takes the files of one request.
+    """Receives the files of one request.
 
     Args:
-        upload: takes the picture.
-        background: takes the one behind it.
-        is_multipart: fields that are files come as such, and not as texts.
+        upload: receives the picture.
+        background: receives the background picture.
+        is_multipart: the request is multipart/form-data, where files are files and not texts.
     """
 
     def __init__(self, upload: ReceivedUpload, background: Background, *, is_multipart: bool) -> None:
@@ -128,14 +128,14 @@ class _Form:
 
     @property
     def has_background(self) -> bool:
-        """Whether one came."""
+        """Whether there was a background picture."""
         return any(name in self.files for name in removebg.BACKGROUNDS)
 
     async def opened(self, field: str, filename: str) -> PartSink | None:
-        """What takes a field; None: it is a text.
+        """Return the sink that receives a field; None: the field is a text.
 
         Raises:
-            ContractError: another one came before.
+            ContractError: there was such a file before.
         """
         sink: PartSink | None = None
         match field:
@@ -173,8 +173,8 @@ def _wants_json(request: Request) -> bool:
 
 
 def worded(refused: RefusalError | ContractRefusalError) -> Response:
-    """A refusal as the contract tells it."""
-    # What was not read of a request's body must not be taken for the next request.
+    """Return the error response in the format of that API."""
+    # The rest of the request's body must not be taken for the next request.
     headers = {"X-Credits-Charged": "0", "Connection": "close"}
     if isinstance(refused, RefusalError):
         headers |= {name: value for name, value in refused.headers.items() if name != "WWW-Authenticate"}

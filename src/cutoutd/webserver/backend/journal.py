@@ -1,6 +1,7 @@
-"""Access of methods to the journal: its errors become refusals that a person understands.
+"""Access of methods to the journal, whose errors become messages for the person at the page.
 
-A method holds no transaction open between two statements, so that the daemon's commits do not wait. This module writes nothing.
+A method must not keep a transaction open between two statements, so that the daemon's commits do not wait. This module writes
+nothing.
 """
 
 from __future__ import annotations
