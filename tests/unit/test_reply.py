@@ -163,7 +163,7 @@ WRONG: dict[str, tuple[Callable[[], bytes], Body, str]] = {
     "turned": (turned, Body.CUTOUT, "marked as turned"),
     "an animation": (animation, Body.CUTOUT, "an animation"),
     "another format": (in_webp, Body.CUTOUT, "WebP file"),
-    "not an archive": (cutout, Body.PARTS, "no archive"),
+    "not an archive": (cutout, Body.PARTS, "not an archive"),
     "an archive without the part": (lambda: archive("beta.png"), Body.PARTS, "not an archive"),
     "a broken part": (lambda: archive(content=b"x"), Body.PARTS, "no picture"),
     "too many pixels": (bomb, Body.CUTOUT, "no picture"),
