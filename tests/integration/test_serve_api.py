@@ -246,7 +246,7 @@ def test_what_is_no_picture_is_refused_by_the_folder(api: Serving) -> None:
     """Its bytes decide, and not its name or type; what cannot be decoded fails as any file there."""
     status, job, _ = api.cut(b"MZ" + b"\0" * 5000, "?name=a.exe")
     assert (status, job["state"], job["over"], job["outputs"]) == (200, "refused", True, [])
-    assert "no picture" in job["why"]
+    assert "not a picture" in job["why"]
     status, job, _ = api.cut(picture()[:400], "?name=torn.jpg", Prefer="wait=1")
     assert (status, job["outputs"]) == (202, [])
     assert api.cut(b"")[0] == 400

@@ -79,21 +79,21 @@ def foreign(name: str) -> Callable[[Path], None]:
 
 LAYOUTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "the lock is a link": (link_as("lock"), "this is a link"),
-    "the lock is a FIFO": (fifo_as("lock"), "no regular file"),
-    "the lock is a socket": (socket_as("lock"), "no regular file"),
-    "the lock is a directory": (lambda state: (state / "lock").mkdir(), "no regular file"),
+    "the lock is a FIFO": (fifo_as("lock"), "not a regular file"),
+    "the lock is a socket": (socket_as("lock"), "not a regular file"),
+    "the lock is a directory": (lambda state: (state / "lock").mkdir(), "not a regular file"),
     "the lock has a second name": (second_name_of("lock"), "a second name outside"),
     "the lock is another user's": (foreign("lock"), f"belongs to user id {ANOTHER_USER}"),
     "the journal is a link": (link_as("journal.sqlite"), "this is a link"),
     "the journal has a second name": (second_name_of("journal.sqlite"), "a second name outside"),
     "the journal is another user's": (foreign("journal.sqlite"), f"belongs to user id {ANOTHER_USER}"),
     "what SQLite plays back is a link": (link_as("journal.sqlite-journal"), "this is a link"),
-    "what SQLite plays back is a FIFO": (fifo_as("journal.sqlite-journal"), "no regular file"),
+    "what SQLite plays back is a FIFO": (fifo_as("journal.sqlite-journal"), "not a regular file"),
     "the journal's draft is a link": (link_as("journal.sqlite.new"), "this is a link"),
-    "the status is a FIFO": (fifo_as("status.json"), "no regular file"),
+    "the status is a FIFO": (fifo_as("status.json"), "not a regular file"),
     "the status's draft is a link": (link_as("status.new"), "this is a link"),
     "the uploader's directory is a link": (link_as("hosted"), "this is a link"),
-    "the uploader's directory is a file": (lambda state: (state / "hosted").touch(), "no directory"),
+    "the uploader's directory is a file": (lambda state: (state / "hosted").touch(), "not a directory"),
 }
 
 
@@ -216,7 +216,7 @@ def test_a_journal_that_is_a_fifo_is_set_aside(tmp_path: Path, clock: FakeClock)
 def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> None:
     """`cutoutd status` asks whether somebody holds it."""
     os.mkfifo(tmp_path / "lock")
-    with pytest.raises(CutoutdError, match="no regular file"):
+    with pytest.raises(CutoutdError, match="not a regular file"):
         running(tmp_path)
 
 

@@ -143,8 +143,8 @@ def test_a_name_that_is_taken_gets_a_number(make: Callable[..., MonitoredFolder]
 @pytest.mark.parametrize(
     ("given", "content", "why"),
     [
-        ({}, b"<html>" + b"x" * 100, "no picture"),
-        ({}, b"", "no picture"),
+        ({}, b"<html>" + b"x" * 100, "not a picture"),
+        ({}, b"", "not a picture"),
         ({"include": ("only-this.png",)}, JPEG, "takes no file with a name"),
     ],
 )

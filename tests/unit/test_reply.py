@@ -141,9 +141,9 @@ def bomb() -> bytes:
 
 
 WRONG: dict[str, tuple[Callable[[], bytes], Body, str]] = {
-    "an error page": (lambda: b"<html><body>502 Bad Gateway</body></html>", Body.CUTOUT, "no picture"),
-    "nothing": (lambda: b"", Body.CUTOUT, "no picture"),
-    "half a picture": (lambda: cutout()[: len(cutout()) // 2], Body.CUTOUT, "no picture"),
+    "an error page": (lambda: b"<html><body>502 Bad Gateway</body></html>", Body.CUTOUT, "not a picture"),
+    "nothing": (lambda: b"", Body.CUTOUT, "not a picture"),
+    "half a picture": (lambda: cutout()[: len(cutout()) // 2], Body.CUTOUT, "not a picture"),
     "no transparency": (
         lambda: saved(Image.new("RGB", (WIDTH, HEIGHT))),
         Body.CUTOUT,
@@ -165,8 +165,8 @@ WRONG: dict[str, tuple[Callable[[], bytes], Body, str]] = {
     "another format": (in_webp, Body.CUTOUT, "WebP file"),
     "not an archive": (cutout, Body.PARTS, "not an archive"),
     "an archive without the part": (lambda: archive("beta.png"), Body.PARTS, "not an archive"),
-    "a broken part": (lambda: archive(content=b"x"), Body.PARTS, "no picture"),
-    "too many pixels": (bomb, Body.CUTOUT, "no picture"),
+    "a broken part": (lambda: archive(content=b"x"), Body.PARTS, "not a picture"),
+    "too many pixels": (bomb, Body.CUTOUT, "not a picture"),
 }
 
 
