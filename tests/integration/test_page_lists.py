@@ -21,8 +21,8 @@ from cutoutd.jobs import JobState, Reason
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
 from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION
+from cutoutd.page.backend.folder_condition import condition_of
 from cutoutd.page.backend.news import News, NewsWatch
-from cutoutd.page.backend.standing import standing
 from cutoutd.webserver.backend.method import RefusedError
 from cutoutd.webserver.backend.open_journal import OpenJournal
 from tests.integration.page_room import PageRoom
@@ -259,7 +259,7 @@ def test_a_running_daemon_says_how_its_folders_stand(tmp_path: Path, clock: Fake
 )  # fmt: skip
 def test_each_trouble_has_a_code_and_an_advice(watching: str, why: str, trouble: str) -> None:
     """The daemon's own words decide."""
-    found = standing({"watching": watching, "why": why}, running=True)
+    found = condition_of({"watching": watching, "why": why}, running=True)
     assert (found.trouble, found.why, bool(found.advice)) == (trouble, why, bool(trouble))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.page.backend import folder_settings, folders, session, taking_over
+from cutoutd.page.backend import folder_settings, folders, reloading, session
 from cutoutd.settings import loader
 from cutoutd.settings.schema import Folder
 from cutoutd.webserver.backend.method import RefusedError
@@ -211,7 +211,7 @@ def test_a_daemon_that_cannot_be_told_is_not_said_to_follow_soon(
 ) -> None:
     """Such as where the journal's disk is full; the file is written all the same."""
     backend = backend_at(path)
-    monkeypatch.setattr(taking_over, "running", lambda _: object())  # and there is no directory for a journal
+    monkeypatch.setattr(reloading, "running", lambda _: object())  # and there is no directory for a journal
     answer = change(backend, recursive=False)
     assert answer["taken_over"] == "refused"
     assert "journal" in answer["why"]
@@ -336,7 +336,7 @@ def test_a_configuration_that_was_moved_away_is_not_begun_anew(path: Path) -> No
 
 def test_a_change_by_hand_reaches_the_methods(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And browsers are told; a text that is wrong changes nothing."""
-    monkeypatch.setattr(taking_over, "_CHANGES_S", 0.01)
+    monkeypatch.setattr(reloading, "_CHANGES_S", 0.01)
     backend = backend_at(path)
     heard = threading.Event()
     backend.tell = lambda event, _: heard.set() if event == "settings" else None

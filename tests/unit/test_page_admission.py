@@ -67,7 +67,7 @@ def changed(**given: object) -> list[str]:
     """What a page had no right to, where a folder was changed so."""
     before = Folder(name="a", input=Path("/a"), output=Path("/b"))
     after = Folder.model_validate({"name": "a", "input": "/a", "output": "/b", **given})
-    return list(admission.trespasses(Settings(folder=(before,)), Settings(folder=(after,))))
+    return list(admission.forbidden_changes(Settings(folder=(before,)), Settings(folder=(after,))))
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_a_folder_that_is_gone_or_new_with_more_than_its_places_is_a_trespass() 
     tagged = two.model_copy(update={"route": Route.HOSTED})
     moving = two.model_copy(update={"originals": Originals.DELETE})
     before = Settings(folder=(one,))
-    assert list(admission.trespasses(before, Settings(folder=(one, two)))) == []
-    assert list(admission.trespasses(before, Settings())) == ["folder.name"]
-    assert list(admission.trespasses(Settings(folder=(one, two)), Settings(folder=(two, one))))
-    assert list(admission.trespasses(before, Settings(folder=(one, tagged)))) == ["folder.route"]
-    assert list(admission.trespasses(Settings(), Settings(folder=(moving,)))) == ["folder.originals"]
+    assert list(admission.forbidden_changes(before, Settings(folder=(one, two)))) == []
+    assert list(admission.forbidden_changes(before, Settings())) == ["folder.name"]
+    assert list(admission.forbidden_changes(Settings(folder=(one, two)), Settings(folder=(two, one))))
+    assert list(admission.forbidden_changes(before, Settings(folder=(one, tagged)))) == ["folder.route"]
+    assert list(admission.forbidden_changes(Settings(), Settings(folder=(moving,)))) == ["folder.originals"]
 
 
 TRICKS = st.sampled_from(

@@ -30,12 +30,12 @@ _Signature = tuple[int, int]
 """Of a file: it is another one once it was replaced."""
 
 
-class Haste(StrEnum):
+class EarlyRetry(StrEnum):
     """Whether a message is sent before it is due, since its receiver responds again."""
 
     NONE = "none"  # sent when it is due
-    EARLY = "early"  # sent at once
-    SPENT = "spent"  # was sent early and refused: sent when it is due, even if others succeed
+    DUE = "due"  # sent at once
+    USED = "used"  # was sent early and refused: sent when it is due, even if others succeed
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class _Known:
     message: WebhookMessage | None  # None: it cannot be read
     signature: _Signature
     is_under_way: bool = False
-    haste: Haste = Haste.NONE
+    early_retry: EarlyRetry = EarlyRetry.NONE
 
 
 class WebhookQueue:
@@ -101,7 +101,7 @@ class WebhookQueue:
             earlier: set[str] = set()
             for message in waiting:
                 known = self._known[message.id]
-                is_due = known.haste is Haste.EARLY or message.not_before_us <= now_us
+                is_due = known.early_retry is EarlyRetry.DUE or message.not_before_us <= now_us
                 is_wanted = message.by_hand or not by_hand
                 if message.about not in earlier and is_due and is_wanted and not known.is_under_way:
                     known.is_under_way = True
@@ -120,12 +120,12 @@ class WebhookQueue:
             # Under the lock, so that a concurrent `look` does not take the file for a new message.
             remove_webhook(self._paths, message.id)
 
-    def keep(self, message: WebhookMessage, haste: Haste | None = None) -> None:
+    def keep(self, message: WebhookMessage, early_retry: EarlyRetry | None = None) -> None:
         """Write the state of a message that waits for a retry, or was given up.
 
         Args:
             message: its new state.
-            haste: from now on, until the process ends; None: as before.
+            early_retry: from now on, until the process ends; None: as before.
 
         Raises:
             OSError: the file cannot be written; the state holds in memory until the next start.
@@ -135,7 +135,7 @@ class WebhookQueue:
             if known is None:
                 return
             known.message, known.is_under_way = message, False
-            known.haste = haste or known.haste
+            known.early_retry = early_retry or known.early_retry
             if not os.path.lexists(self._paths.message(message.id)):
                 del self._known[message.id]  # withdrawn meanwhile
                 return
@@ -148,8 +148,8 @@ class WebhookQueue:
         with self._lock:
             for known in self._known.values():
                 is_for_it = known.message is not None and known.message.webhook == webhook
-                if is_for_it and not known.is_under_way and known.haste is not Haste.SPENT:
-                    known.haste = Haste.EARLY
+                if is_for_it and not known.is_under_way and known.early_retry is not EarlyRetry.USED:
+                    known.early_retry = EarlyRetry.DUE
 
     def trim(self, now_us: int, max_bytes: int) -> int:
         """Remove messages that were given up long ago or exceed the size limit, oldest first; return their number.

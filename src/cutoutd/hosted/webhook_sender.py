@@ -21,7 +21,7 @@ from cutoutd.hosted.context import Cancellation, CancelledError
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.webhook_attempt import WebhookAttempt
 from cutoutd.hosted.webhook_client import WebhookClient
-from cutoutd.hosted.webhook_queue import Haste, WebhookQueue
+from cutoutd.hosted.webhook_queue import EarlyRetry, WebhookQueue
 from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, pause_after
 from cutoutd.hosted.webhook_signature import read_secrets
 from cutoutd.settings.webhooks import WebhookContent, webhook_id
@@ -86,7 +86,7 @@ def receivers(settings: Settings) -> tuple[WebhookRecipient, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Course:
+class _ReceiverState:
     """The state of one receiver.
 
     Attributes:
@@ -135,8 +135,8 @@ class WebhookSender:
         self._next_look_s = self._next_trim_s = 0.0
         # The other half is for what waits.
         self._max_dead_bytes = settings.max_waiting_mb << 19
-        self._courses = [
-            _Course(
+        self._receivers = [
+            _ReceiverState(
                 receiver=one,
                 client=WebhookClient(one.webhook, timeout_s=settings.timeout_s, clock=clock),
                 backoff=Backoff(),
@@ -144,8 +144,8 @@ class WebhookSender:
             for one in receivers
         ]
         self._threads = [
-            threading.Thread(target=self._serve, args=(course,), name=f"webhook-{number}", daemon=True)
-            for number, course in enumerate(self._courses)
+            threading.Thread(target=self._serve, args=(state,), name=f"webhook-{number}", daemon=True)
+            for number, state in enumerate(self._receivers)
         ]
         self.fault: BaseException | None = None
 
@@ -167,7 +167,7 @@ class WebhookSender:
         """
         self._is_paused = paused
         now_s = self._clock.monotonic_s()
-        if self._courses and now_s >= self._next_look_s:
+        if self._receivers and now_s >= self._next_look_s:
             self._next_look_s = now_s + LOOK_S
             self._queue.look()
             if now_s >= self._next_trim_s:
@@ -197,38 +197,38 @@ class WebhookSender:
                 "failures": one.backoff.failures,
                 "why": causes.get(one.receiver.id, ""),
             }
-            for one in self._courses
+            for one in self._receivers
         ]
 
-    def _serve(self, course: _Course) -> None:
+    def _serve(self, state: _ReceiverState) -> None:
         """Send the messages of one receiver, one after the other: the body of its thread."""
         try:
             while not self._stopping.is_set():
-                message = self._next(course)
+                message = self._next(state)
                 if message is None:
                     self._stopping.wait(_NAP_S)
                     continue
                 try:
-                    self._tell(course, message)
+                    self._tell(state, message)
                 except (OSError, LedgerError) as error:
                     logs.get().warning("webhook.disk", why=str(error))
-                    course.backoff.failed(self._clock.monotonic_s())
+                    state.backoff.failed(self._clock.monotonic_s())
                     self._keep(message)
         except BaseException as error:  # noqa: BLE001 -- the loop of the process ends it loudly
             self.fault = error
             self._stopping.set()
         finally:
-            course.client.close()
+            state.client.close()
 
-    def _next(self, course: _Course) -> WebhookMessage | None:
+    def _next(self, state: _ReceiverState) -> WebhookMessage | None:
         if self._is_paused:
             return None
-        rests = self._clock.monotonic_s() < course.backoff.until_s
-        return self._queue.take(course.receiver.id, self._clock.now_us(), by_hand=rests)
+        rests = self._clock.monotonic_s() < state.backoff.until_s
+        return self._queue.take(state.receiver.id, self._clock.now_us(), by_hand=rests)
 
-    def _tell(self, course: _Course, message: WebhookMessage) -> None:
+    def _tell(self, state: _ReceiverState, message: WebhookMessage) -> None:
         """Send one message; an internal error gives up this message only."""
-        receiver = course.receiver
+        receiver = state.receiver
         if why := receiver.refuses(message):
             self._give_up(message, why)
         elif not message.by_hand and self._ledger.wants_no_more(receiver.id):
@@ -236,7 +236,7 @@ class WebhookSender:
         else:
             is_early = message.not_before_us > self._clock.now_us()
             try:
-                self._judge(course, message, self._attempt(course, message), is_early=is_early)
+                self._judge(state, message, self._attempt(state, message), is_early=is_early)
             except (OSError, LedgerError, LedgerDamagedError):
                 raise
             except AlteredError as error:
@@ -247,13 +247,13 @@ class WebhookSender:
                 report(logs.get(), error, over="a webhook's message", folder=message.folder, job=message.job)
                 self._give_up(message, f"cutoutd had an internal error ({told(error)})")
 
-    def _attempt(self, course: _Course, message: WebhookMessage) -> WebhookAttemptResult:
-        receiver = course.receiver
+    def _attempt(self, state: _ReceiverState, message: WebhookMessage) -> WebhookAttemptResult:
+        receiver = state.receiver
         return WebhookAttempt(
             message=message,
             webhook=receiver.webhook,
             secrets=receiver.secrets,
-            client=course.client,
+            client=state.client,
             ledger=self._ledger,
             clock=self._clock,
             cancellation=Cancellation(
@@ -262,25 +262,25 @@ class WebhookSender:
         ).run(self._paths.body(message.id))
 
     def _judge(
-        self, course: _Course, message: WebhookMessage, result: WebhookAttemptResult, *, is_early: bool
+        self, state: _ReceiverState, message: WebhookMessage, result: WebhookAttemptResult, *, is_early: bool
     ) -> None:
         if result.outcome is WebhookOutcome.OK:
             self._queue.done(message)
-            if course.backoff.failures:
-                course.backoff.worked()
-                self._queue.hurry(course.receiver.id)
+            if state.backoff.failures:
+                state.backoff.worked()
+                self._queue.hurry(state.receiver.id)
             logs.get(folder=message.folder, job=message.job).info(
-                "webhook.told", message=message.id, host=course.receiver.webhook.url.authority
+                "webhook.told", message=message.id, host=state.receiver.webhook.url.authority
             )
         elif result.outcome is WebhookOutcome.GONE:
             self._give_up(message, result.cause)
         else:
             if result.meets_all:
-                course.backoff.failed(self._clock.monotonic_s())
+                state.backoff.failed(self._clock.monotonic_s())
             if is_early:
                 # No attempt of the schedule: how often others succeed does not shorten the three days.
-                haste = Haste.NONE if result.is_unreachable else Haste.SPENT
-                self._wait(message, result, haste, until_us=message.not_before_us)
+                early_retry = EarlyRetry.NONE if result.is_unreachable else EarlyRetry.USED
+                self._wait(message, result, early_retry, until_us=message.not_before_us)
             else:
                 self._fail(replace(message, attempts=message.attempts + 1), result)
 
@@ -290,16 +290,18 @@ class WebhookSender:
         if message.waited_us + pause_us > GIVEN_UP_S * 1e6 or message.type == TEST:
             self._give_up(message, result.cause)
         else:
-            self._wait(message, result, Haste.NONE, until_us=self._clock.now_us() + pause_us)
+            self._wait(message, result, EarlyRetry.NONE, until_us=self._clock.now_us() + pause_us)
 
     def _wait(
-        self, message: WebhookMessage, result: WebhookAttemptResult, haste: Haste, *, until_us: int
+        self, message: WebhookMessage, result: WebhookAttemptResult, early_retry: EarlyRetry, *, until_us: int
     ) -> None:
         """Delay a message until a time, or as long as the receiver requested, whichever is later."""
         now_us = self._clock.now_us()
         later_us = max(until_us, now_us + int(result.wait_s * 1e6))
         waited_us = message.waited_us + later_us - max(now_us, message.not_before_us)
-        self._keep(replace(message, not_before_us=later_us, waited_us=waited_us, cause=result.cause), haste)
+        self._keep(
+            replace(message, not_before_us=later_us, waited_us=waited_us, cause=result.cause), early_retry
+        )
         logs.get(folder=message.folder, job=message.job).warning(
             "webhook.failed",
             message=message.id,
@@ -315,8 +317,8 @@ class WebhookSender:
             "webhook.given-up", message=message.id, why=cause, advice="`cutoutd webhook retry` sends it again"
         )
 
-    def _keep(self, message: WebhookMessage, haste: Haste | None = None) -> None:
+    def _keep(self, message: WebhookMessage, early_retry: EarlyRetry | None = None) -> None:
         try:
-            self._queue.keep(message, haste)
+            self._queue.keep(message, early_retry)
         except OSError as error:  # as long as this process lives, it stands so all the same
             logs.get().warning("webhook.disk", why=str(error))

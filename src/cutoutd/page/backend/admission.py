@@ -133,7 +133,7 @@ def schema_keys(table: type[BaseModel] = Settings, prefix: str = "") -> Iterator
             yield from schema_keys(inner, f"{prefix}{key}.")
 
 
-def trespasses(before: Settings, after: Settings) -> Iterator[str]:
+def forbidden_changes(before: Settings, after: Settings) -> Iterator[str]:
     """Return the changed keys that the page may not set.
 
     Folders may be added at the end. None may be taken out, nor get another place in the list.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.errors import ConfigurationError
 from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 from cutoutd.fs.durable import sync_directory
-from cutoutd.page.backend.admission import trespasses
+from cutoutd.page.backend.admission import forbidden_changes
 from cutoutd.settings import loader
 from cutoutd.webserver.backend.method import RefusedError
 
@@ -212,7 +212,7 @@ def _checked(
         earlier = loader.defaults(environ) if before is None else before.settings
     except ConfigurationError as error:
         raise RefusedError(422, "value_refused", error.cause, why=error.cause) from error
-    if beyond := list(trespasses(earlier, settings)):
+    if beyond := list(forbidden_changes(earlier, settings)):
         text = "The page may not change {key}. Change it in {path} with an editor."
         raise _refused("not_for_the_page", text, path, status=403, key=beyond[0])
     return ReadConfiguration(raw=raw, mode=_MODE if before is None else before.mode, settings=settings)

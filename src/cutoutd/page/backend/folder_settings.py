@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.page.backend import configuration, fields
 from cutoutd.page.backend.admission import is_admitted, why_refused
 from cutoutd.page.backend.editing import Draft
-from cutoutd.page.backend.taking_over import follow as start
-from cutoutd.page.backend.taking_over import lock_of, take_over
+from cutoutd.page.backend.reloading import apply_configuration, lock_of
+from cutoutd.page.backend.reloading import follow as start
 from cutoutd.webserver.backend import parameters
 from cutoutd.webserver.backend.method import RefusedError, Reply
 
@@ -73,7 +73,7 @@ def _change_settings(backend: Backend, params: Parameters) -> Reply:
             new = configuration.replace(path, seen, draft.text, draft.means, os.environ)
         except RefusedError as refused:
             raise _at_its_field(refused, list(changes)) from refused
-    return Reply(data={"digest": new.digest, **take_over(backend, new)})
+    return Reply(data={"digest": new.digest, **apply_configuration(backend, new)})
 
 
 def file_of(backend: Backend) -> Path:

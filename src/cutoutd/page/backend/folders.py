@@ -13,7 +13,7 @@ from cutoutd.page.backend import configuration
 from cutoutd.page.backend.editing import Draft
 from cutoutd.page.backend.folder_settings import file_of
 from cutoutd.page.backend.places import look, place_of
-from cutoutd.page.backend.taking_over import lock_of, take_over
+from cutoutd.page.backend.reloading import apply_configuration, lock_of
 from cutoutd.settings import forms
 from cutoutd.settings.schema import MAX_NAME
 from cutoutd.settings.types import Existing
@@ -62,7 +62,7 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
             new = configuration.create(path, draft.text, draft.means, os.environ)
         else:
             new = configuration.replace(path, seen, draft.text, draft.means, os.environ)
-    return Reply(data={"name": name, "digest": new.digest, **take_over(backend, new)})
+    return Reply(data={"name": name, "digest": new.digest, **apply_configuration(backend, new)})
 
 
 def _seen(path: Path, *, has_been_there: bool) -> ReadConfiguration | None:

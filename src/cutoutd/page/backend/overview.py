@@ -17,8 +17,8 @@ from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
 from cutoutd.overview.overview import PACE_OF, RATE_WINDOW_S, midnight_us, per_minute, room_of
 from cutoutd.page.backend.counts import counts
+from cutoutd.page.backend.folder_condition import condition_of
 from cutoutd.page.backend.job_view import FILTERS, is_meant
-from cutoutd.page.backend.standing import standing
 from cutoutd.webserver.backend.journal import journal
 from cutoutd.webserver.backend.method import Reply
 from cutoutd.webserver.backend.parameters import text
@@ -156,7 +156,7 @@ def _told(
     folder: Folder, settings: Settings, said: Mapping[str, Any] | None, *, running: bool
 ) -> dict[str, Any]:
     """Return the state of a folder from the configuration and the running daemon."""
-    found = standing(said, running=running)
+    found = condition_of(said, running=running)
     live = said or {}
     return {
         "name": folder.name,

@@ -24,7 +24,7 @@ from cutoutd.settings.schema import PoolSettings
 from cutoutd.webserver.backend import listener, single_process
 from cutoutd.webserver.backend.open_journal import OpenJournal
 from cutoutd.webserver.backend.service import MethodRunner
-from cutoutd.webserver.backend.web_process import WebProcess, told_of
+from cutoutd.webserver.backend.web_process import WebProcess, web_process_options
 
 if TYPE_CHECKING:
     import socket
@@ -135,7 +135,7 @@ def _serve(
 def _told(options: PageOptions, sessions: BrowserSessions) -> dict[str, Any]:
     instance = hashlib.sha256(os.fsencode(options.state_dir)).hexdigest()[:8]
     return {
-        **told_of(options.page, required=options.required),
+        **web_process_options(options.page, required=options.required),
         "cookie": f"cutoutd-{instance}",
         "sessions": sessions.all(),
         "reads": sorted(registry.READS),

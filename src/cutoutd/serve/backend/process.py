@@ -22,7 +22,7 @@ from cutoutd.serve.keys import DIRECTORY, NAMES, KeyFile
 from cutoutd.webserver.backend import listener, single_process
 from cutoutd.webserver.backend.open_journal import OpenJournal
 from cutoutd.webserver.backend.service import MethodRunner
-from cutoutd.webserver.backend.web_process import WebProcess, told_of
+from cutoutd.webserver.backend.web_process import WebProcess, web_process_options
 
 if TYPE_CHECKING:
     import socket
@@ -106,7 +106,7 @@ def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: th
         # The web process before this one has ended, and with it whatever it had under way.
         uploads.drop_all()
         outputs.close_all()
-        said = told_of(options.settings.serve, required=options.required)
+        said = web_process_options(options.settings.serve, required=options.required)
         return {**said, "max_wait_s": options.settings.serve.max_wait_s}
 
     web = WebProcess("cutoutd.serve.web.process", bound, service, told)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cutoutd.serve.backend.resumable import UploadRecord
     from cutoutd.serve.backend.state import Method, ServeBackend
-    from cutoutd.serve.backend.uploads import UploadInHand
+    from cutoutd.serve.backend.uploads import OpenUpload
     from cutoutd.serve.keys import ApiKey
     from cutoutd.webserver.backend.method import Parameters
 
@@ -143,7 +143,7 @@ def _rest(backend: ServeBackend, params: Parameters) -> Reply:
     return Reply(data={})
 
 
-def _named(backend: ServeBackend, params: Parameters) -> UploadInHand:
+def _named(backend: ServeBackend, params: Parameters) -> OpenUpload:
     key = allowed(backend, params)
     try:
         return uploads(backend).get(key, text(params, "upload", longest=32))

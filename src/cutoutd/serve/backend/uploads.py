@@ -48,7 +48,7 @@ _FULL_S: Final = 60
 
 
 @dataclass(kw_only=True, slots=True)
-class UploadInHand:
+class OpenUpload:
     """An upload and its open file.
 
     Attributes:
@@ -98,13 +98,13 @@ class Uploads:
     def __init__(self, backend: ServeBackend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
-        self._in_hand: dict[str, UploadInHand] = {}
+        self._open: dict[str, OpenUpload] = {}
         self._beginning: set[str] = set()
         self.rates = Rates(backend.clock.monotonic_s)
 
     def begin(
         self, key: ApiKey, *, idempotency: str, declared: int | None, record: UploadRecord | None
-    ) -> UploadInHand:
+    ) -> OpenUpload:
         """Begin an upload.
 
         Raises:
@@ -129,7 +129,7 @@ class Uploads:
                 if written is not None:
                     resumable.write(backend.state_dir, written)
                 stack = opening.pop_all()
-            upload = UploadInHand(
+            upload = OpenUpload(
                 id=number,
                 key=key.id,
                 folder=folder.name,
@@ -142,7 +142,7 @@ class Uploads:
                 touched_s=backend.clock.monotonic_s(),
             )
             with self._lock:
-                self._in_hand[number] = upload
+                self._open[number] = upload
         finally:
             with self._lock:
                 self._beginning.discard(number)
@@ -158,7 +158,7 @@ class Uploads:
         ]
         return min(bounds) * _MIB
 
-    def get(self, key: ApiKey, number: str) -> UploadInHand:
+    def get(self, key: ApiKey, number: str) -> OpenUpload:
         """Return an upload of this key; a resumable one is reopened where it is closed.
 
         Raises:
@@ -166,7 +166,7 @@ class Uploads:
             OSError: its file cannot be opened.
         """
         with self._lock:
-            found = self._in_hand.get(number)
+            found = self._open.get(number)
         if found is None and (record := resumable.read(self._backend.state_dir, number)) is not None:
             found = self._reopened(key, record)
         if found is None or found.key != key.id:
@@ -181,7 +181,7 @@ class Uploads:
             OSError: the folder's disk or share refuses.
         """
         with self._lock:
-            found = self._in_hand.get(record.id)
+            found = self._open.get(record.id)
         if found is not None:
             return found.size
         try:
@@ -190,7 +190,7 @@ class Uploads:
         except FileNotFoundError:
             raise RefusedError(404, "no_upload", "The upload was interrupted too long ago.") from None
 
-    def add(self, upload: UploadInHand, offset: int, data: bytes) -> int:
+    def add(self, upload: OpenUpload, offset: int, data: bytes) -> int:
         """Write a part; return the size so far in bytes.
 
         Raises:
@@ -222,7 +222,7 @@ class Uploads:
             upload.touched_s = self._backend.clock.monotonic_s()
             return upload.size
 
-    def finish(self, upload: UploadInHand, name: str, options: JobOptions) -> None:
+    def finish(self, upload: OpenUpload, name: str, options: JobOptions) -> None:
         """Submit a complete picture.
 
         Raises:
@@ -254,7 +254,7 @@ class Uploads:
                 422, "idempotency_key", "This idempotency key was used for another picture or other options."
             )
 
-    def drop(self, upload: UploadInHand) -> None:
+    def drop(self, upload: OpenUpload) -> None:
         """Remove an upload and its file."""
         with upload.lock:
             self._forget(upload)
@@ -264,7 +264,7 @@ class Uploads:
     def drop_if_any(self, number: str) -> None:
         """Remove an upload and its file, whether or not it is open."""
         with self._lock:
-            upload = self._in_hand.get(number)
+            upload = self._open.get(number)
         if upload is not None:
             self.drop(upload)
         elif (record := resumable.read(self._backend.state_dir, number)) is not None:
@@ -277,7 +277,7 @@ class Uploads:
     def rest(self, number: str) -> None:
         """Close the file of a resumable upload until it is continued."""
         with self._lock:
-            upload = self._in_hand.get(number)
+            upload = self._open.get(number)
         if upload is not None and upload.record is not None:
             with upload.lock:
                 self._close(upload)
@@ -285,7 +285,7 @@ class Uploads:
     def drop_all(self) -> None:
         """Drop or close all uploads after the end of their web process."""
         with self._lock:
-            uploads = list(self._in_hand.values())
+            uploads = list(self._open.values())
         for upload in uploads:
             self._let_go(upload)
 
@@ -293,30 +293,30 @@ class Uploads:
         """Drop or close uploads without recent progress."""
         now_s = self._backend.clock.monotonic_s()
         with self._lock:
-            old = [one for one in self._in_hand.values() if now_s - one.touched_s > IDLE_S]
+            old = [one for one in self._open.values() if now_s - one.touched_s > IDLE_S]
         for upload in old:
             self._let_go(upload)
         resumable.sweep(self._backend.state_dir)
 
-    def _let_go(self, upload: UploadInHand) -> None:
+    def _let_go(self, upload: OpenUpload) -> None:
         if upload.record is None:
             self.drop(upload)
         else:
             with upload.lock:
                 self._close(upload)
 
-    def _forget(self, upload: UploadInHand) -> None:
+    def _forget(self, upload: OpenUpload) -> None:
         self._close(upload)
         if upload.record is not None:
             resumable.remove(self._backend.state_dir, upload.id)
 
-    def _close(self, upload: UploadInHand) -> None:
+    def _close(self, upload: OpenUpload) -> None:
         with self._lock:
-            if self._in_hand.pop(upload.id, None) is not None:
+            if self._open.pop(upload.id, None) is not None:
                 upload.is_closed = True
                 upload.stack.close()
 
-    def _reopened(self, key: ApiKey, record: UploadRecord) -> UploadInHand:
+    def _reopened(self, key: ApiKey, record: UploadRecord) -> OpenUpload:
         folder = folder_of(self._backend, key)
         if record.key != key.id or record.folder != folder.name:
             raise RefusedError(404, "no_upload", "There is no such upload; it may have been aborted.")
@@ -328,7 +328,7 @@ class Uploads:
             except FileNotFoundError:
                 resumable.remove(self._backend.state_dir, record.id)
                 raise RefusedError(404, "no_upload", "The upload was interrupted too long ago.") from None
-            upload = UploadInHand(
+            upload = OpenUpload(
                 id=record.id,
                 key=key.id,
                 folder=folder.name,
@@ -341,7 +341,7 @@ class Uploads:
                 touched_s=self._backend.clock.monotonic_s(),
             )
             with self._lock:
-                self._in_hand[record.id] = upload
+                self._open[record.id] = upload
         finally:
             with self._lock:
                 self._beginning.discard(record.id)
@@ -349,14 +349,14 @@ class Uploads:
 
     def _reserve(self, number: str, most: int) -> None:
         with self._lock:
-            if number in self._in_hand or number in self._beginning:
+            if number in self._open or number in self._beginning:
                 raise RefusedError(
                     409,
                     "in_flight",
                     "A request with this idempotency key is under way.",
                     retry_after_s=_BUSY_S,
                 )
-            if len(self._in_hand) + len(self._beginning) >= most:
+            if len(self._open) + len(self._beginning) >= most:
                 raise RefusedError(
                     503,
                     "busy",

@@ -37,7 +37,7 @@ _BOTH_WAYS: Final = 2  # SHUT_RDWR of shutdown(2)
 _LASTED_S: Final = 60.0
 
 
-def told_of(table: Reachable, *, required: bool) -> dict[str, Any]:
+def web_process_options(table: Reachable, *, required: bool) -> dict[str, Any]:
     """Return the first message to every web process: how to serve, and for whom.
 
     Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class FolderCondition:
     """The status of a folder.
 
     Attributes:
@@ -65,7 +65,7 @@ _BY_WORDS: Final = (
 )
 
 
-def standing(said: Mapping[str, Any] | None, *, running: bool) -> Standing:
+def condition_of(said: Mapping[str, Any] | None, *, running: bool) -> FolderCondition:
     """Return the status of a folder.
 
     Args:
@@ -78,7 +78,7 @@ def standing(said: Mapping[str, Any] | None, *, running: bool) -> Standing:
     if not watching:
         return _troubled(None, "unheard", "")
     if watching not in (FolderState.STANDING_BY, FolderState.PAUSED):
-        return Standing(watching=watching, trouble="", why=why, advice="")
+        return FolderCondition(watching=watching, trouble="", why=why, advice="")
     found = next((code for words, code in _BY_WORDS if words in why), "")
     code = found or ("paused" if watching == FolderState.PAUSED else "standing_by")
     if "journal" in why and watching == FolderState.PAUSED:
@@ -86,5 +86,5 @@ def standing(said: Mapping[str, Any] | None, *, running: bool) -> Standing:
     return _troubled(watching, code, why)
 
 
-def _troubled(watching: str | None, code: str, why: str) -> Standing:
-    return Standing(watching=watching, trouble=code, why=why, advice=_ADVICE[code])
+def _troubled(watching: str | None, code: str, why: str) -> FolderCondition:
+    return FolderCondition(watching=watching, trouble=code, why=why, advice=_ADVICE[code])

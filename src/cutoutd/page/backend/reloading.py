@@ -38,7 +38,7 @@ def lock_of(backend: Backend) -> threading.Lock:
     return lock
 
 
-def take_over(backend: Backend, seen: ReadConfiguration) -> dict[str, Any]:
+def apply_configuration(backend: Backend, seen: ReadConfiguration) -> dict[str, Any]:
     """Have the daemon reload a configuration that was just written.
 
     Returns:

@@ -115,7 +115,7 @@ class SteppedSender(WebhookSender):
         for _ in range(round(seconds)):
             self.time.advance(1.0)
             self.look(paused=False)
-            (course,) = self._courses
+            (state,) = self._receivers
             while (message := self._next(course)) is not None:
                 self._tell(course, message)
 
