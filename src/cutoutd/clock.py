@@ -137,7 +137,7 @@ class WallClockGuard:
     An age that spans a jump is unknown and counts as 0, so that nothing is given up too early.
 
     Args:
-        clock: clock whose wall time and monotonic time `look` compares.
+        clock: clock whose wall time and monotonic time `check` compares.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -145,7 +145,7 @@ class WallClockGuard:
         self._offset_s = self._offset()
         self._distrusted_until_s = 0.0
 
-    def look(self) -> float:
+    def check(self) -> float:
         """Detect a jump since the last call; returns its seconds, 0 if there was none."""
         offset_s = self._offset()
         jump_s, self._offset_s = offset_s - self._offset_s, offset_s

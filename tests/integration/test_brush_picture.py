@@ -71,9 +71,9 @@ def test_a_preview_follows_strokes_as_cutting_does(tmp_path: Path, monkeypatch: 
     )
     for suggestion in (0, 1):
         drawn = Correction(number=1, sha256="", strokes=strokes, suggestion=suggestion)
-        look = correction.look(drawn, picture, engine)
-        found = matte.find(task, cast("Files", None), picture, engine, look)
-        after, done = correction.follow(drawn, picture, found, look)
+        inference = correction.inference(drawn, picture, engine)
+        found = matte.find(task, cast("Files", None), picture, engine, inference)
+        after, done = correction.follow(drawn, picture, found, inference)
         preview = correct(
             shown.followed,
             shown.matte,

@@ -82,7 +82,7 @@ class World:
         commands = Commands(self.elsewhere, Clock())
         request = commands.post(verb, argument)
         for _ in range(3):  # it goes on with what takes long at its next look
-            self.handler.look()
+            self.handler.poll()
         return commands.answer(request)
 
     def draw(self, *strokes: Stroke, **more: Any) -> str | None:  # noqa: ANN401 -- fields of a request
@@ -189,7 +189,7 @@ def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: Wor
     assert kept is not None
     assert kept.strokes == (CLICK,)
     world.finish(in_work)
-    world.handler.look()
+    world.handler.poll()
     assert world.job.state is JobState.QUEUED
     kept = world.journal.corrections.of(world.job)
     assert kept is not None
@@ -361,7 +361,7 @@ def test_strokes_that_the_daemon_cannot_write_down_wait_for_room(world: World) -
         world.draw(*MANY)
     before = world.job.state
     make_room()
-    world.handler.look()
+    world.handler.poll()
     assert (before, world.job.state) == (JobState.DONE, JobState.QUEUED)
     kept = world.journal.corrections.of(world.job)
     assert kept is not None
@@ -375,7 +375,7 @@ def test_a_decision_is_taken_back_by_a_command_and_decided_anew(world: World) ->
     assert world.job.detail["decision"] == "hold"
     assert world.ask(Verb.REJECT, str(world.number)) is None
     world.finish(world.job, state=JobState.REVIEW)
-    world.handler.look()
+    world.handler.poll()
     assert world.job.detail["decision"] == "reject"
 
 

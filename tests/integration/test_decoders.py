@@ -18,7 +18,7 @@ def answer(**found: dict[str, str]) -> ProbeResult:
 
 def test_all_decoders_of_this_installation_are_listed_and_free_of_known_holes() -> None:
     """Each library by its name and version."""
-    (found,) = decoders.judge(decoders.look(), ["jpeg", "raw"])
+    (found,) = decoders.judge(decoders.collect(), ["jpeg", "raw"])
     assert found.level is Level.OK, found
     for library in (
         "libjpeg-turbo",

@@ -64,7 +64,7 @@ def test_a_folder_is_seen_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
     os.utime(left, (0, 0))
     uuid = marker.create(os.fspath(tmp_path / "in"), "0" * 8)
     before = sorted(path for path in tmp_path.rglob("*") if path != left)
-    seen = folders.look(folder_on(tmp_path))
+    seen = folders.collect(folder_on(tmp_path))
     found, output = seen["input"], seen["output"]
     assert (found["directories"], found["files"], found["complete"]) == (3, 4, True)
     assert (found["decomposed"], found["placeholders"], found["marker"]) == (1, 1, uuid)
@@ -76,7 +76,7 @@ def test_a_folder_is_seen_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
 
 def test_places_that_are_not_there_are_told_apart(tmp_path: Path) -> None:
     """No input; an output that can be made."""
-    seen = folders.look(folder_on(tmp_path))
+    seen = folders.collect(folder_on(tmp_path))
     assert seen["input"]["errno"] == errno.ENOENT
     assert seen["output"] == {"missing": True, "above": os.fspath(tmp_path), "writable": True}
 
@@ -85,7 +85,7 @@ def test_a_share_that_hangs_holds_nobody_up(share: Share) -> None:
     """What was seen before it hung is told, and where it hangs."""
     share.hang(only="/out")
     begun = time.monotonic()
-    seen = folders.look(folder_on(share.mount), timeout_s=5.0)
+    seen = folders.collect(folder_on(share.mount), timeout_s=5.0)
     assert time.monotonic() - begun < 40
     assert seen["input"]["network"] is True
     assert seen["at"] == "output"
@@ -94,7 +94,7 @@ def test_a_share_that_hangs_holds_nobody_up(share: Share) -> None:
 
 def test_a_share_is_polled_and_left_as_it_was(share: Share) -> None:
     """As in the daemon; the probes went through the share and are gone."""
-    seen = folders.look(folder_on(share.mount))
+    seen = folders.collect(folder_on(share.mount))
     assert seen["input"]["watching"] == "poll"
     assert seen["output"]["rename"] in ("kernel", "link", "checked")
     assert list((share.far / "out").iterdir()) == []
@@ -103,7 +103,7 @@ def test_a_share_is_polled_and_left_as_it_was(share: Share) -> None:
 def test_a_share_that_refuses_writing_is_said_so(share: Share) -> None:
     """With the system's own word, and nothing left behind."""
     share.fail(errno.EROFS, "create")
-    assert folders.look(folder_on(share.mount))["output"]["errno"] == errno.EROFS
+    assert folders.collect(folder_on(share.mount))["output"]["errno"] == errno.EROFS
 
 
 def test_a_module_that_is_not_there_is_an_answer_too() -> None:
@@ -182,7 +182,7 @@ def test_a_journal_is_read_for_what_it_knows(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     journal = Journal(tmp_path, session="r", clock=Clock())
     journal.close()
-    found = state.look(tmp_path, ["f"], min_free_mb=0, clock=Clock())
+    found = state.collect(tmp_path, ["f"], min_free_mb=0, clock=Clock())
     assert {one.level for one in found.findings} == {Level.OK, Level.NOTE}
     assert found.pid is None
 

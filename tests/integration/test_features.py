@@ -36,11 +36,11 @@ def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
     seen = features.features(with_features, rgb).planes
     assert seen.shape == (features.GRID, features.GRID, 52)
     assert seen.dtype == np.float32
-    look = with_features.look(rgb)
-    assert np.array_equal(look.predict(rgb), MatteModel(spec, provider="cpu").predict(rgb))
+    inference = with_features.inference(rgb)
+    assert np.array_equal(inference.predict(rgb), MatteModel(spec, provider="cpu").predict(rgb))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(with_features.model, "tensors", lambda *_: pytest.fail("a second pass"))
-        assert np.array_equal(seen, look.features().planes)
+        assert np.array_equal(seen, inference.features().planes)
     assert seen[..., 0].std() == pytest.approx(1, rel=1e-3)
     assert np.diff(seen[..., :12].std(axis=(0, 1))).max() < 1e-3
 
@@ -54,8 +54,8 @@ def test_an_altered_model_gives_no_features(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(catalog, "find", lambda _: spec)
     source = FeatureSource()
     with pytest.raises(ModelError, match="not the one of the catalog"):
-        source.look(rgb)
+        source.inference(rgb)
     source.close()
     spec.file.unlink()
     with pytest.raises(ModelError, match="cannot be read"):
-        FeatureSource().look(rgb)
+        FeatureSource().inference(rgb)

@@ -15,7 +15,7 @@ from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import FolderState
 from cutoutd.intake import location
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.scan import ApartError, FolderBoundary, Scan, look
+from cutoutd.intake.scan import ApartError, FolderBoundary, Scan, scan_file
 from cutoutd.lease import marker
 from cutoutd.settings.overlap import Relation
 from tests.integration.parts import folder_in, until
@@ -162,8 +162,8 @@ def test_a_scan_does_not_enter_what_belongs_to_others(tmp_path: Path) -> None:
     assert [seen.path for seen in scan] == ["own/deep/a.jpg"]
     assert scan.apart.keys() == {"by-id", "by-path", "by-marker", "by-sign", "damaged", "b.jpg"}
     for name in ("by-id", "by-path", "by-marker", "by-sign", "damaged"):
-        assert look(os.fspath(tmp_path), f"{name}/deep/a.jpg", around) is None
-    assert look(os.fspath(tmp_path), "own/deep/a.jpg", around) is not None
+        assert scan_file(os.fspath(tmp_path), f"{name}/deep/a.jpg", around) is None
+    assert scan_file(os.fspath(tmp_path), "own/deep/a.jpg", around) is not None
 
 
 def test_a_root_that_was_exchanged_is_not_looked_into(tmp_path: Path) -> None:
@@ -172,13 +172,13 @@ def test_a_root_that_was_exchanged_is_not_looked_into(tmp_path: Path) -> None:
     (tmp_path / "in/a.jpg").touch()
     status = (tmp_path / "in").stat()
     around = boundary(root=(status.st_dev, status.st_ino))
-    assert look(os.fspath(tmp_path / "in"), "a.jpg", around) is not None
+    assert scan_file(os.fspath(tmp_path / "in"), "a.jpg", around) is not None
     (tmp_path / "in").rename(tmp_path / "was-in")
     (tmp_path / "other").mkdir()
     (tmp_path / "in").symlink_to("other")
     (tmp_path / "other/a.jpg").touch()
     with pytest.raises(OSError, match="taken the folder's place"):
-        look(os.fspath(tmp_path / "in"), "a.jpg", around)
+        scan_file(os.fspath(tmp_path / "in"), "a.jpg", around)
     with pytest.raises(ApartError, match="theirs"):
         boundary(paths={"x": "theirs"}).check_path("x")
 
@@ -219,7 +219,7 @@ def test_many_folders_cost_little_time(tmp_path: Path) -> None:
         )
     overlaps = Overlaps(tmp_path / "state", "run-1")
     overlaps.configure(folders)
-    assert not any(overlaps.look(folder) for folder in folders)
+    assert not any(overlaps.check(folder) for folder in folders)
     assert all(len(overlaps.boundary(folder.name).ids) >= 29 for folder in folders[1:])
 
 
@@ -230,10 +230,10 @@ def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None
     after = folder_in(tmp_path, name="after", input=str(tmp_path / "in"))
     overlaps = Overlaps(tmp_path / "state", "run-1")
     overlaps.configure([before])
-    assert not overlaps.look(before)
+    assert not overlaps.check(before)
     overlaps.configure([after])
-    assert not overlaps.look(before)
-    assert not overlaps.look(after)
+    assert not overlaps.check(before)
+    assert not overlaps.check(after)
     assert not overlaps.why_closed("before")
 
 
@@ -263,12 +263,12 @@ def test_folders_that_see_an_overlap_otherwise_come_to_one_decision(
 
     monkeypatch.setattr(overlaps, "_other", sees)
     for folder in folders.values():
-        overlaps.look(folder)
+        overlaps.check(folder)
     told.clear()
     decisions = []
     for _ in range(4):
         for folder in folders.values():
-            overlaps.look(folder)
+            overlaps.check(folder)
             decisions.append([bool(overlaps.why_closed(name)) for name in folders])
     assert decisions == [[False, True]] * 8
     # The one that does not see it asks the other at each look, which has no news; they do not wake each other for ever.
@@ -279,5 +279,5 @@ def test_folders_that_see_an_overlap_otherwise_come_to_one_decision(
     overlaps.configure(folders.values())
     is_over = True
     for folder in folders.values():
-        overlaps.look(folder)
+        overlaps.check(folder)
     assert [overlaps.why_closed(name) for name in folders] == ["", ""]

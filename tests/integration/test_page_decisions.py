@@ -79,7 +79,7 @@ def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
     assert (found["done"], found["conflicts"]) == (2, [])
     assert room.told == [("decided", {"batch": found["batch"]})]
     assert shown(room, a)["decision"] == "accept"
-    daemon(room).look()
+    daemon(room).poll()
     assert [decision(room, one) for one in (a, b)] == ["accept", "accept"]
     assert room.asked() == []
     assert shown(room, a)["decision"] == "accept"
@@ -93,11 +93,11 @@ def test_the_first_of_two_browsers_wins(room: PageRoom) -> None:
     found = room.ask("decide", verb="reject", items=items)
     assert (found["done"], codes(found), found["conflicts"][0]["job"]) == (1, ["accepted"], a)
     assert "accepted" in found["conflicts"][0]["text"]
-    daemon(room).look()
+    daemon(room).poll()
     assert codes(room.ask("decide", verb="reject", items=items[:1])) == ["accepted"]
     assert room.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
     assert room.asked() == [("reject", str(a))]
-    daemon(room).look()
+    daemon(room).poll()
     assert decision(room, a) == "reject"
 
 
@@ -118,7 +118,7 @@ def test_what_changes_before_the_daemon_comes_to_it_is_left_and_said(room: PageR
     room.ask("decide", verb="accept", items=room.seen(a))
     with room.journal.store.transaction():
         room.journal.store.write("UPDATE output SET sha256 = 'other'")
-    daemon(room).look()
+    daemon(room).poll()
     assert decision(room, a) == ""
     assert "replaced since the decision" in shown(room, a)["refused"]
     assert room.asked() == []
@@ -141,13 +141,13 @@ def test_what_was_written_down_or_carried_out_is_taken_back_by_the_daemon(room: 
     a, b, c = held(room, 3)
     items = room.seen(a, b, c)
     batch = room.ask("decide", verb="accept", items=items)["batch"]
-    daemon(room).look()
+    daemon(room).poll()
     published(room, b)
     room.ask("decide", verb="reject", items=[[*items[2], "accept"]])
     found = room.ask("undo", batch=batch)
     assert (found["done"], codes(found)) == (2, ["decided_again"])
     assert room.asked() == [("reject", str(c)), ("hold", str(a)), ("hold", str(b))]
-    daemon(room).look()
+    daemon(room).poll()
     assert decision(room, b) == "hold"
 
 
@@ -164,7 +164,7 @@ def test_an_accepted_one_is_not_rejected_by_who_has_not_seen_that(room: PageRoom
     (a,) = held(room, 1)
     items = room.seen(a)
     room.ask("decide", verb="accept", items=items)
-    daemon(room).look()
+    daemon(room).poll()
     published(room, a)
     assert codes(room.ask("decide", verb="reject", items=items)) == ["accepted"]
     assert shown(room, a)["standing"] == "accept"
@@ -176,7 +176,7 @@ def test_another_cutout_of_an_accepted_picture_is_decided_about_anew(room: PageR
     """It was cut again, or fixed: nobody has said that this one is right."""
     (a,) = held(room, 1)
     room.ask("decide", verb="accept", items=room.seen(a))
-    daemon(room).look()
+    daemon(room).poll()
     published(room, a)
     with room.journal.store.transaction():
         room.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
@@ -190,11 +190,11 @@ def test_a_published_one_that_may_be_wrong_is_accepted_where_it_is(room: PageRoo
     found = room.ask("decide", verb="accept", items=room.seen(a, b))
     assert codes(found) == ["no_cutout"]
     handler = daemon(room)
-    handler.look()
+    handler.poll()
     assert room.ask("jobs", state="doubtful")["total"] == 0
     assert job(room, a).state is JobState.DONE
     room.ask("undo", batch=found["batch"])
-    handler.look()
+    handler.poll()
     assert room.ask("jobs", state="doubtful")["total"] == 1
     assert room.asked() == []
 
@@ -266,11 +266,11 @@ def test_work_rests_and_goes_on(room: PageRoom) -> None:
     """As by the command line."""
     assert room.ask("pause", paused=True) == {"paused": True}
     handler = daemon(room)
-    handler.look()
+    handler.poll()
     assert handler.paused
     assert room.ask("overview")["paused"]
     room.ask("pause", paused=False)
-    handler.look()
+    handler.poll()
     assert not room.ask("session")["paused"]
 
 
@@ -296,10 +296,10 @@ def test_a_portion_is_written_down_whole_or_not_at_all(
 
     monkeypatch.setattr(handler, "_folders", Faulty())
     with pytest.raises(JournalError):
-        handler.look()
+        handler.poll()
     assert [decision(room, one) for one in numbers] == ["accept"] * 4 + [""] * 6
     assert len(room.asked()) == 6
-    handler.look()
+    handler.poll()
     assert {decision(room, one) for one in numbers} == {"accept"}
     assert room.asked() == []
 
@@ -313,7 +313,7 @@ def test_the_main_loop_is_not_held_up_by_many(room: PageRoom, monkeypatch: pytes
     handler = daemon(room)
     left = []
     for _ in range(4):
-        handler.look()
+        handler.poll()
         left.append(len(room.asked()))
     assert left == [5, 2, 0, 0]
     assert {decision(room, one) for one in numbers} == {"accept"}
@@ -363,7 +363,7 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
     folders = FolderSet.of(
         again.journal, {NAME: cast("HotFolder", again)}
     )  # it has a delivery, which is all that is asked
-    CommandHandler(again.journal, folders, lambda _: None).look()
+    CommandHandler(again.journal, folders, lambda _: None).poll()
     again.settle()
     assert {again.job(job).state for job in jobs} == {JobState.DONE}
     assert again.files() == {f"{number}.png": b"cut %d" % number for number in range(9)}
@@ -388,15 +388,15 @@ def test_undecided_makes_a_published_cutout_that_was_accepted_doubtful_again(roo
     number = room.cut("a.jpg", doubtful="score 0.3")
     handler = daemon(room)
     room.ask("decide", verb="accept", items=room.seen(number))
-    handler.look()
+    handler.poll()
     assert room.ask("jobs", state="doubtful")["total"] == 0
     cleared = room.ask("decide", verb="undecided", items=room.seen(number))
     assert room.asked() == [("doubt", str(number))]
-    handler.look()
+    handler.poll()
     assert room.ask("jobs", state="doubtful")["total"] == 1
     assert job(room, number).state is JobState.DONE
     room.ask("undo", batch=cleared["batch"])
-    handler.look()
+    handler.poll()
     assert room.ask("jobs", state="doubtful")["total"] == 0
 
 

@@ -360,13 +360,13 @@ def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_ano
     """In words that say what to do; it was taken for one that there never was, and a tab showed its last state as if it were true."""
     room.backend.open_store = OpenJournal(room.state_dir).open
     watch = NewsWatch(room.backend)
-    watch.look()
+    watch.poll()
     assert [event for event, _ in room.told] == ["jobs", "overview"]
     room.told.clear()
     room.journal.close()
     (room.state_dir / FILE_NAME).unlink()
     for _ in range(2):
-        watch.look()
+        watch.poll()
     ((event, told),) = room.told
     assert (event, told["code"]) == ("trouble", "journal_damaged")
     assert "cutoutd makes it anew when it starts" in told["text"]
@@ -377,7 +377,7 @@ def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_ano
     assert room.ask("session")["trouble"]["code"] == "journal_damaged"
     room.told.clear()
     room.journal = Journal(room.state_dir, session="s", clock=room.clock)
-    watch.look()
+    watch.poll()
     assert room.told[-1] == ("trouble", None)
     assert room.ask("session")["trouble"] is None
 
@@ -385,24 +385,24 @@ def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_ano
 def test_news_are_told_once_they_are_there(room: PageRoom) -> None:
     """What ended, with all that a list shows of it; an overview besides; and nothing where nothing has changed."""
     news = News(room.backend)
-    news.look()
+    news.poll()
     assert [event for event, _ in room.told] == ["jobs", "overview"]
     room.told.clear()
-    news.look()
+    news.poll()
     assert room.told == []
     number = room.cut("a.jpg", score=0.5)
     failed = room.end("b.jpg", JobState.FAILED, failure={"cause": "odd"})
-    news.look()
+    news.poll()
     (event, data) = room.told[0]
     assert (event, data["folders"], data["more"]) == ("jobs", ["shop"], False)
     assert [job["job"] for job in data["ended"]] == [number, failed]
     room.told.clear()
     for name in range(60):
         room.cut(f"{name}.jpg")
-    news.look()
+    news.poll()
     assert (len(room.told[0][1]["ended"]), room.told[0][1]["more"]) == (50, True)
     assert room.told[0][1]["ended"][-1]["name"] == "59.jpg"
     room.told.clear()
     room.cut("z.jpg")
-    news.look()
+    news.poll()
     assert [job["name"] for job in room.told[0][1]["ended"]] == ["z.jpg"]

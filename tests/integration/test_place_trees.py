@@ -36,7 +36,7 @@ def test_the_property_sees_a_folder_that_ignores_where_places_are() -> None:
     need("unshare")
     code = (
         "import sys; from cutoutd.folder import overlaps; "
-        "overlaps.Overlaps.look = lambda self, folder, uuid=None: ''; "
+        "overlaps.Overlaps.check = lambda self, folder, uuid=None: ''; "
         "from tests.integration import place_trees; sys.exit(place_trees.main(14, 1))"
     )
     done = subprocess.run(

@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_looked_at_is_not_missing(
 
     version = archive.cut("a.jpg")
     (archive.root / "a.jpg").unlink()
-    monkeypatch.setattr(retention_module, "look", fail)
+    monkeypatch.setattr(retention_module, "scan_file", fail)
     for _ in range(4):
         archive.pass_days(KEEP_DAYS + 1)
     assert archive.journal.sources.is_known(FOLDER, version)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.scan import Scan, look
+from cutoutd.intake.scan import Scan, scan_file
 from tests.integration.namespaces import in_namespace
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_files_are_found_with_what_they_look_like(tmp_path: Path) -> None:
     (seen,) = Scan(str(tmp_path), Rules())
     status = file.stat()
     assert (seen.path, seen.size, seen.mtime_ns) == ("a/b/x.jpg", 5, status.st_mtime_ns)
-    assert look(str(tmp_path), "a/b/x.jpg") == seen
+    assert scan_file(str(tmp_path), "a/b/x.jpg") == seen
 
 
 def test_the_rules_are_followed(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link-to-root").symlink_to(root)
     assert _paths(root) == ["real.jpg"]
     assert _paths(tmp_path / "link-to-root") == ["real.jpg"]
-    assert look(str(tmp_path / "link-to-root"), "real.jpg") is not None
+    assert scan_file(str(tmp_path / "link-to-root"), "real.jpg") is not None
     for path in ("file.jpg", "directory/secret.jpg", "loop/real.jpg"):
-        assert look(str(root), path) is None
+        assert scan_file(str(root), path) is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_path_that_leads_elsewhere_is_no_file_of_the_folder(tmp_path: Path, pa
     (tmp_path / "root" / "a").mkdir(parents=True)
     (tmp_path / "root" / "a" / "x.jpg").touch()
     (tmp_path / "outside.jpg").touch()
-    assert look(str(tmp_path / "root"), path) is None
+    assert scan_file(str(tmp_path / "root"), path) is None
 
 
 def test_what_is_no_file_is_skipped(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_what_is_no_file_is_skipped(tmp_path: Path) -> None:
     os.mknod(tmp_path / "s.jpg", stat.S_IFSOCK | 0o600)
     assert _paths(tmp_path) == ["directory.jpg/inside.jpg"]
     for name in ("fifo.jpg", "s.jpg", "directory.jpg"):
-        assert look(str(tmp_path), name) is None
+        assert scan_file(str(tmp_path), name) is None
 
 
 def test_odd_names_survive(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_odd_names_survive(tmp_path: Path) -> None:
         (tmp_path / os.fsdecode(name)).touch()
     assert {os.fsencode(path) for path in _paths(tmp_path)} == set(names)
     for name in names:
-        assert look(str(tmp_path), os.fsdecode(name)) is not None
+        assert scan_file(str(tmp_path), os.fsdecode(name)) is not None
 
 
 @pytest.fixture
@@ -215,5 +215,5 @@ def test_a_path_that_cannot_be_leaves_no_descriptor_open(tmp_path: Path) -> None
     before = len(list(descriptors.iterdir()))
     for _ in range(20):
         with pytest.raises(ValueError, match="null"):
-            look(os.fspath(tmp_path), "a/\0/b.jpg")
+            scan_file(os.fspath(tmp_path), "a/\0/b.jpg")
     assert len(list(descriptors.iterdir())) == before

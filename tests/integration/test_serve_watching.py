@@ -105,12 +105,12 @@ def test_a_change_costs_few_statements_however_many_requests_wait(
 ) -> None:
     """And is told alone."""
     numbers = watched.hand_in(60, waits=True)
-    watched.watches.look()
+    watched.watches.poll()
     assert watched.told == [(number, "accepted") for number in numbers]
     watched.told.clear()
     watched.take(numbers[7])
     asked.clear()
-    watched.watches.look()
+    watched.watches.poll()
     assert watched.told == [(numbers[7], "queued")]
     assert len(asked) <= 5, asked
 
@@ -120,7 +120,7 @@ def test_a_journal_that_does_not_change_is_not_read(
 ) -> None:
     """But now and then, for its file's time is coarse: a change in the same tick is told then."""
     (number,) = watched.hand_in(1, waits=True)
-    watched.watches.look()
+    watched.watches.poll()
     path = watched.store.path
     assert path is not None
     before = path.stat()
@@ -129,10 +129,10 @@ def test_a_journal_that_does_not_change_is_not_read(
     assert path.stat().st_size == before.st_size
     asked.clear()
     watched.told.clear()
-    watched.watches.look()
+    watched.watches.poll()
     assert (asked, watched.told) == ([], [])
     clock.advance(watching.LATER_S)
-    watched.watches.look()
+    watched.watches.poll()
     assert watched.told == [(number, "queued")]
 
 
@@ -141,7 +141,7 @@ def test_jobs_that_nobody_waits_for_are_looked_up_some_at_a_time(watched: Watche
     numbers = watched.hand_in(2 * watching.AT_ONCE + 50, waits=False)
     so_far = []
     for _ in range(3):
-        watched.watches.look()
+        watched.watches.poll()
         so_far.append(len(watched.told))
     assert so_far == [watching.AT_ONCE, 2 * watching.AT_ONCE, len(numbers)]
 

@@ -114,7 +114,7 @@ def test_what_somebody_planted_in_a_state_directory_is_refused(
     assert "move it away" in refused.value.advice
     with pytest.raises(NotPrivateError):
         check_state(state)
-    found = doctor.look(state, [], min_free_mb=0, clock=clock).findings
+    found = doctor.collect(state, [], min_free_mb=0, clock=clock).findings
     assert [one.level for one in found] == [Level.PROBLEM]
     assert why in found[0].seen
     victim = tmp_path / "victim"
@@ -199,7 +199,7 @@ def test_a_journal_that_a_crash_left_with_the_name_of_its_backup_is_opened(
     (state.path / "journal-v2-20250101T000000Z.sqlite").hardlink_to(state.path / store.FILE_NAME)
     with StateDirectory(tmp_path / "state"):
         pass
-    assert [one.level for one in doctor.look(state.path, [], min_free_mb=0, clock=clock).findings].count(
+    assert [one.level for one in doctor.collect(state.path, [], min_free_mb=0, clock=clock).findings].count(
         Level.PROBLEM
     ) == 0
 

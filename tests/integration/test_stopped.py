@@ -74,5 +74,5 @@ def test_a_stop_is_no_jump_of_the_wall_clock(monkeypatch: pytest.MonkeyPatch) ->
     with clock.ticking():
         now[0] += 3600
         clock.monotonic_s()
-        assert abs(guard.look()) < 1
+        assert abs(guard.check()) < 1
         assert guard.since_s(clock.now_us() - 3_600_000_000) == pytest.approx(3600, abs=1)

@@ -92,7 +92,7 @@ def test_calls_that_are_not_on_the_list_are_named_and_refused_as_ever() -> None:
 def test_doctor_says_that_the_libraries_of_this_machine_do_with_the_list() -> None:
     """Every kind of picture that Pillow writes is decoded, and one is cut; nothing unusual is asked for."""
     settings = loader.defaults({})
-    answer = system_calls.look(settings, [catalog.find(name) for name in settings.models])
+    answer = system_calls.collect(settings, [catalog.find(name) for name in settings.models])
     said = answer.merged
     if "unknown" in said:
         pytest.skip(str(said["unknown"]))

@@ -157,7 +157,7 @@ def test_what_is_not_asked_for_is_not_told(tmp_path: Path) -> None:
     assert [one.type for one in room.messages()] == ["picture.failed"]
     room.settings = room.configured([])
     room.handover.changed()
-    room.handover.look()
+    room.handover.poll()
     assert room.messages() == []  # what waited goes with its webhook
     room.end("c.jpg", JobState.FAILED)
     assert room.journal.ended.count() == 0

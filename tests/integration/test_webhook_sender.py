@@ -89,7 +89,7 @@ class Post:
         """Wait for something, as the process's loop does: it looks again and again."""
         end_s = time.monotonic() + PATIENCE_S
         while not condition():
-            self.sender.look(paused=self.paused)
+            self.sender.poll(paused=self.paused)
             assert self.sender.fault is None
             assert time.monotonic() < end_s, f"waited in vain for {what}: {webhooks_waiting(self.paths)}"
             time.sleep(0.02)

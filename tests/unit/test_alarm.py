@@ -42,7 +42,7 @@ class Site:
         """Things are so for a while."""
         end_s = self.clock.monotonic_s() + seconds
         while self.clock.monotonic_s() < end_s:
-            self.alarm.look({"shop": status})
+            self.alarm.check({"shop": status})
             self.clock.advance(0.5)
 
 

@@ -149,7 +149,7 @@ def test_every_change_begins_the_quiet_time_anew(place: Place, change: str) -> N
             place.date(path, 0.5)
         elif change == "time":
             place.date(path, 0.01 * step)
-        place.arrivals.look(["a.jpg"] if change == "heard" else [])
+        place.arrivals.examine(["a.jpg"] if change == "heard" else [])
         assert place.after(0) == 0
     assert place.after(SETTLE_S) == 1
 
@@ -259,7 +259,7 @@ def test_a_file_that_vanishes_while_it_is_waited_for_is_forgotten(place: Place) 
     place.put("b.jpg")
     place.after(0)
     (place.root / "a.jpg").unlink()
-    place.arrivals.look(["a.jpg", "heard.jpg", "never/was.jpg"])
+    place.arrivals.examine(["a.jpg", "heard.jpg", "never/was.jpg"])
     assert place.arrivals.settling == 1
     (place.root / "b.jpg").unlink()
     place.clock.advance(SETTLE_S)
@@ -363,7 +363,7 @@ def test_names_that_are_not_wanted_are_not_even_waited_for(tmp_path: Path, clock
     place = Place(tmp_path, clock, rules=Rules(include=("*.jpg",), exclude=("raw/",), subtrees=("out",)))
     for name in ("a.png", ".a.jpg", "raw/a.jpg", "out/a.jpg", "a.jpg.part", "keep/a.jpg"):
         place.put(name)
-    place.arrivals.look(["a.png", ".a.jpg", "raw/a.jpg", "out/a.jpg", "a.jpg.part", "keep/a.jpg"])
+    place.arrivals.examine(["a.png", ".a.jpg", "raw/a.jpg", "out/a.jpg", "a.jpg.part", "keep/a.jpg"])
     place.after(0)
     assert place.arrivals.settling == 1
     assert place.after(SETTLE_S) == 1
@@ -377,7 +377,7 @@ def test_a_fifo_a_link_and_a_directory_are_passed_over(place: Place, tmp_path: P
     os.mkfifo(place.root / "fifo.jpg")
     (place.root / "dir.jpg").mkdir()
     (place.root / "link.jpg").symlink_to(outside)
-    place.arrivals.look(["fifo.jpg", "dir.jpg", "link.jpg"])
+    place.arrivals.examine(["fifo.jpg", "dir.jpg", "link.jpg"])
     place.after(0)
     assert place.after(SETTLE_S) == 0
     assert place.accepted() == []
@@ -485,7 +485,7 @@ def test_a_file_that_comes_to_the_path_of_a_vanished_one_is_another_picture(
     if how == "scan":
         place.after(1)
     else:
-        place.arrivals.look(["a.jpg"])
+        place.arrivals.examine(["a.jpg"])
         place.arrivals.accept_quiet()
     place.clock.advance(away_s)
     place.put("a.jpg", JPEG + b"another shot")

@@ -219,26 +219,26 @@ def test_the_route_is_open_while_the_gateway_says_so(paths: ClusterPaths) -> Non
         once=False,
     )
     route.open()
-    route.look()
+    route.poll()
     assert "does not run" in route.closed
     tell(paths, "open")
-    route.look()
+    route.poll()
     assert route.closed == ""
     tell(paths, "away", beat=2)
-    route.look()
+    route.poll()
     assert (route.closed, route.has_been_away, paths.away.exists()) == ("it is away", False, False)
     clock.now_s += 31
-    route.look()
+    route.poll()
     assert (route.has_been_away, paths.away.exists()) == (True, True)
     tell(paths, "open", beat=3)
-    route.look()
+    route.poll()
     assert (route.closed, route.has_been_away, paths.away.exists()) == ("", False, False)
     tell(paths, "open", beat=3, waiting=1)
     clock.now_s += 25
-    route.look()
+    route.poll()
     assert "does not answer" in route.closed
     tell(paths, "open", beat=4, waiting=1)
-    route.look()
+    route.poll()
     assert route.closed == ""
 
 
@@ -250,20 +250,20 @@ def test_after_a_picture_came_back_uncut_none_is_sent_for_a_while(paths: Cluster
     )
     route.open()
     tell(paths, "open")
-    route.look()
+    route.poll()
     for pause_s in (1.0, 2.0, 4.0):
         route.given_back("not tagged")
         assert route.closed == "not tagged"
         clock.now_s += pause_s - 0.1
-        route.look()
+        route.poll()
         assert route.closed == "not tagged"
         clock.now_s += 0.2
-        route.look()
+        route.poll()
         assert route.closed == ""
     route.worked()
     route.given_back("not tagged")
     clock.now_s += 1.1
-    route.look()
+    route.poll()
     assert route.closed == ""
 
 
@@ -292,11 +292,11 @@ def test_what_is_not_tagged_any_more_comes_back_unsent(paths: ClusterPaths) -> N
     )
     route.open()
     one, other = request(paths), request(paths, folder="b")
-    route.look()
+    route.poll()
     assert len(list(paths.outbox.glob("*.json"))) == 2
     tagged.remove("a")
     route.announce()
-    route.look()
+    route.poll()
     assert [path.stem for path in paths.outbox.glob("*.json")] == [other.id]
     reply = cluster_box.read_reply(paths.inbox / f"{one.id}.json")
     assert (reply.kind, "not tagged" in reply.why) == (ReplyKind.RETURNED, True)

@@ -92,7 +92,7 @@ def test_the_route_knows_since_when_it_is_away(paths: ClusterPaths) -> None:
     away = route.away
     assert away is not None
     assert away.cut_here_from_us == away.since_us + 30_000_000
-    route.look()
+    route.poll()
     assert route.away == away
 
 

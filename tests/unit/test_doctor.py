@@ -447,7 +447,7 @@ def test_a_state_directory_that_is_not_well_is_said(
     if what == "damaged":
         (directory / "journal.sqlite").write_bytes(b"this is no journal" * 100)
     free = 1 << 40 if what == "no room" else 0
-    found = state.look(directory, ["f"], min_free_mb=free, clock=clock).findings
+    found = state.collect(directory, ["f"], min_free_mb=free, clock=clock).findings
     assert level in levels(found, check)
     if what == "damaged":
         assert (directory / "journal.sqlite").read_bytes().startswith(b"this is no journal")

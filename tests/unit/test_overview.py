@@ -22,7 +22,7 @@ from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.state import StateDirectory
 from cutoutd.overview import metrics
-from cutoutd.overview.overview import Overview, look, midnight_us, per_minute, room_of
+from cutoutd.overview.overview import Overview, midnight_us, per_minute, room_of, summarise
 from cutoutd.settings.schema import Folder, Service, Settings
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ class Room:
         file = StatusFile(self.settings.service.state_dir, self.state.session)
         file.show({"shop": status}, workers=2, facts=None, paused=False)
 
-    def look(self) -> Overview:
+    def summarise(self) -> Overview:
         """All of it."""
         room = {str(self.settings.folder[0].output): 5 << 30}
-        return look(self.settings, self.journal.store, self.clock, room)
+        return summarise(self.settings, self.journal.store, self.clock, room)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_published_cutouts_that_may_well_be_wrong_are_counted(room: Room) -> Non
     """For a person, for a program and for a collector of figures; those in review have a count of their own."""
     room.job("a.jpg", outputs=["/out/a.png"])
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True, why="doubtful, score 0.44")
-    overview = room.look()
+    overview = room.summarise()
     assert "  1 published cutout is doubtful (`cutoutd jobs --doubtful`)" in text(overview)
     assert "last: b.png" in text(overview)
     assert ", doubtful" in text(overview)
@@ -103,7 +103,7 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
     room.job("doubtful.jpg", JobState.REVIEW, seconds=3.0)
     room.job("waits.jpg", JobState.QUEUED)
     room.show(FolderStatus(watching=FolderState.NATIVE, settling=4))
-    said = text(room.look())
+    said = text(room.summarise())
     for part in (
         "cutoutd is running (process",
         "1 waiting, 0 in work, 4 arriving, 4 cut today, 1 to review, 1 failed",
@@ -130,15 +130,15 @@ def test_what_is_tried_again_is_not_told_as_waiting(room: Room) -> None:
         room.job(name, JobState.QUEUED)
     for number in (2, 3):
         room.journal.queue.delay(number, 60.0, detail={})
-    assert "  1 waiting, 2 to be tried again, 0 in work" in text(room.look())
-    assert as_document(room.look())["folders"][0]["waiting"] == 3
+    assert "  1 waiting, 2 to be tried again, 0 in work" in text(room.summarise())
+    assert as_document(room.summarise())["folders"][0]["waiting"] == 3
 
 
 def test_what_is_held_back_and_what_is_doubtful_have_their_own_words(room: Room) -> None:
     """And each the command that lists it."""
     room.job("a.jpg", JobState.REVIEW, why="no subject")
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True)
-    said = text(room.look())
+    said = text(room.summarise())
     assert "1 is held back for review (`cutoutd review list`)" in said
     assert "1 published cutout is doubtful (`cutoutd jobs --doubtful`)" in said
 
@@ -165,17 +165,17 @@ def test_skipped_pictures_have_their_reason(room: Room) -> None:
     room.job("a.jpg", JobState.SKIPPED, why="it was there before the first start")
     room.job("b.jpg", JobState.SKIPPED, why="it was there before the first start")
     room.job("c.nef", JobState.SKIPPED, why="the jpg of the same shot is cut")
-    said = text(room.look())
+    said = text(room.summarise())
     assert "skipped: 2 (it was there before the first start)" in said
     assert "skipped: 1 (the jpg of the same shot is cut)" in said
-    assert list(as_document(room.look())["folders"][0]["skipped"].values()) == [2, 1]
+    assert list(as_document(room.summarise())["folders"][0]["skipped"].values()) == [2, 1]
 
 
 def test_a_folder_that_stands_by_says_why(room: Room) -> None:
     """And which file is waited for, on one line whatever its name."""
     held = PendingFile(path="x\n\x1b[31m.jpg", why="still being written")
     room.show(FolderStatus(watching=FolderState.STANDING_BY, why="the share is away", held_up=(held,)))
-    said = text(room.look())
+    said = text(room.summarise())
     assert "STANDING BY: the share is away" in said
     assert "\x1b" not in said
     assert "not taken yet: x\\n" in said
@@ -183,11 +183,11 @@ def test_a_folder_that_stands_by_says_why(room: Room) -> None:
 
 def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
     """As text and as JSON, where there are any; the log has their names."""
-    assert "skipped" not in text(room.look())
+    assert "skipped" not in text(room.summarise())
     room.show(FolderStatus(watching=FolderState.NATIVE, links=3, unreadable=2))
-    assert "links skipped: 3" in text(room.look())
-    assert "cannot be read: 2" in text(room.look())
-    folder = as_document(room.look())["folders"][0]
+    assert "links skipped: 3" in text(room.summarise())
+    assert "cannot be read: 2" in text(room.summarise())
+    folder = as_document(room.summarise())["folders"][0]
     assert (folder["links_skipped"], folder["unreadable"]) == (3, 2)
 
 
@@ -196,7 +196,7 @@ def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) 
     room.job("a.jpg")
     room.show(FolderStatus(watching=FolderState.NATIVE))
     other = Settings(service=Service(state_dir=tmp_path / "elsewhere"), folder=room.settings.folder)
-    down = look(other, room.journal.store, room.clock, {})
+    down = summarise(other, room.journal.store, room.clock, {})
     assert not down.running
     assert "is not running" in text(down)
     assert "watching" not in text(down)
@@ -206,9 +206,9 @@ def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) 
 def test_today_begins_at_midnight_here(room: Room) -> None:
     """What was done before it counts for yesterday."""
     room.job("a.jpg")
-    assert room.look().folders[0].done_today == 1
+    assert room.summarise().folders[0].done_today == 1
     room.clock.advance(24 * 3600)
-    assert room.look().folders[0].done_today == 0
+    assert room.summarise().folders[0].done_today == 0
     begun = datetime.fromtimestamp(midnight_us(room.clock.now_us()) / 1e6, tz=UTC).astimezone()
     assert (begun.hour, begun.minute, begun.second) == (0, 0, 0)
 
@@ -217,7 +217,7 @@ def test_the_document_keeps_its_fields_and_has_more(room: Room) -> None:
     """Of schema cutoutd.status/1; machines read it already."""
     room.job("a.jpg", outputs=["/out/a.png"], seconds=1.5)
     room.show(FolderStatus(watching=FolderState.POLL, why="as configured"))
-    document = json.loads(json.dumps(as_document(room.look())))
+    document = json.loads(json.dumps(as_document(room.summarise())))
     assert document["schema"] == "cutoutd.status/1"
     assert {"running", "pid", "paused", "rebuilt", "workers", "worker", "state_dir", "folders"} <= set(
         document
@@ -245,7 +245,7 @@ def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
     """Each line is a comment or a sample; each family is declared once, before its samples; names are escaped."""
     room.job("a.jpg", seconds=1.0)
     room.show(FolderStatus(watching=FolderState.NATIVE))
-    rendered = metrics.render(room.look())
+    rendered = metrics.render(room.summarise())
     assert rendered.endswith("\n# EOF\n")
     declared: set[str] = set()
     for line in rendered.splitlines()[:-1]:
@@ -265,7 +265,7 @@ def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
 
 def test_figures_are_there_where_no_daemon_has_ever_run(room: Room) -> None:
     """An alert wants to hear just that."""
-    nothing = look(room.settings, None, room.clock, {})
+    nothing = summarise(room.settings, None, room.clock, {})
     assert "cutoutd_up 0" in metrics.render(nothing)
 
 
@@ -273,7 +273,7 @@ def test_a_file_of_figures_is_whole_and_readable_by_others(room: Room, tmp_path:
     """node_exporter is another user; a draft never has a name that it reads."""
     path = tmp_path / "cutoutd.prom"
     path.write_text("old")
-    metrics.write(metrics.render(room.look()), path)
+    metrics.write(metrics.render(room.summarise()), path)
     assert path.read_text(encoding="utf-8").endswith("# EOF\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert [one.name for one in tmp_path.glob("*.prom*")] == [path.name]
@@ -291,7 +291,7 @@ def test_room_is_told_for_each_place_once_and_not_for_what_is_not_there(tmp_path
 def test_a_paused_daemon_says_how_it_goes_on(room: Room) -> None:
     """In the first line."""
     room.show(FolderStatus(watching=FolderState.NATIVE))
-    assert "`cutoutd resume`" in text(replace(room.look(), paused=True)).splitlines()[0]
+    assert "`cutoutd resume`" in text(replace(room.summarise(), paused=True)).splitlines()[0]
 
 
 def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
@@ -306,8 +306,8 @@ def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
     for name in ("b.jpg", "c.jpg"):
         room.job(name, JobState.QUEUED)
     room.show(FolderStatus(watching=FolderState.NATIVE))
-    said = text(room.look())
+    said = text(room.summarise())
     assert "about 4 s left, about 30 a minute while it works, 1 in the last 5 minutes" in said
-    folder = as_document(room.look())["folders"][0]
+    folder = as_document(room.summarise())["folders"][0]
     assert (folder["images_per_minute"], folder["eta_s"], folder["recent"]) == (30.0, 4, 1)
-    assert "left" not in text(replace(room.look(), paused=True))
+    assert "left" not in text(replace(room.summarise(), paused=True))

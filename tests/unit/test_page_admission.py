@@ -260,7 +260,7 @@ def test_no_sequence_of_requests_tags_a_folder_or_names_a_command(
     deeds: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the web process sends, as values and as names; what it may set is set, and the loader takes the file."""
-    monkeypatch.setattr(folders, "look", lambda _, **__: {"readable": True, "writable": True})
+    monkeypatch.setattr(folders, "inspect", lambda _, **__: {"readable": True, "writable": True})
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve()
         monkeypatch.setenv("HOME", str(root))
@@ -282,7 +282,7 @@ def test_a_first_configuration_has_nothing_but_its_folders(
     deeds: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No other table, no tag, no command."""
-    monkeypatch.setattr(folders, "look", lambda _, **__: {"readable": True, "writable": True})
+    monkeypatch.setattr(folders, "inspect", lambda _, **__: {"readable": True, "writable": True})
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve()
         monkeypatch.setenv("HOME", str(root))

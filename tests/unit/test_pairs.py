@@ -82,14 +82,14 @@ class Shoot:
         then_ns = self.clock.now_us() * 1000 + self.written
         os.utime(path, ns=(then_ns, then_ns))
         self.came[name] = self.clock.now_us()
-        self.arrivals.look([name])
+        self.arrivals.examine([name])
 
     def remove(self, name: str) -> None:
         """A file is taken away."""
         if (self.root / name).exists():
             self.removed[name] = self.clock.now_us()
         (self.root / name).unlink(missing_ok=True)
-        self.arrivals.look([name])
+        self.arrivals.examine([name])
 
     def put_away(self, name: str) -> None:
         """Its original is removed by us, once it is cut."""
@@ -115,7 +115,7 @@ class Shoot:
         path = self.root / job.path
         if not path.exists() or path.stat().st_mtime_ns != job.mtime_ns:
             self.journal.gone(job, "gone")
-            self.arrivals.look([job.path])
+            self.arrivals.examine([job.path])
         elif path.read_bytes().startswith(BAD):
             self.journal.queue.finish(job.id, JobState.FAILED, detail={})
         else:
@@ -418,7 +418,7 @@ def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(shoot: Sho
     second_ns = -(-shoot.clock.now_us() // 1_000_000) * 1_000_000_000
     shoot.clock.advance(second_ns / 1e9 - shoot.clock.now_us() / 1e6)
     os.utime(shoot.root / "a.NEF", ns=(second_ns, second_ns))
-    shoot.arrivals.look(["a.NEF"])
+    shoot.arrivals.examine(["a.NEF"])
     for _ in range(3):
         shoot.clock.advance(0.5)
         shoot.arrivals.accept_quiet()

@@ -51,11 +51,11 @@ def test_a_part_is_started_once_the_system_has_threads_again(monkeypatch: pytest
     """Its folder stood by for good."""
     thread, was_run_again = dead()
     supervisor = ThreadSupervisor("f", {"monitor": thread})
-    assert not supervisor.look(0.0)
+    assert not supervisor.check(0.0)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_more)
-        assert not supervisor.look(LONGEST_PAUSE_S)
+        assert not supervisor.check(LONGEST_PAUSE_S)
         assert supervisor.why
-    assert supervisor.look(3 * LONGEST_PAUSE_S)
+    assert supervisor.check(3 * LONGEST_PAUSE_S)
     assert not supervisor.why
     assert was_run_again()

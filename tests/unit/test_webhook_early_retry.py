@@ -73,7 +73,7 @@ class SteppedSender(WebhookSender):
             stopping=StopFlag(),
         )
 
-    def _attempt(self, course: Any, message: WebhookMessage) -> WebhookAttemptResult:  # noqa: ANN401, ARG002 -- private there
+    def _attempt(self, state: Any, message: WebhookMessage) -> WebhookAttemptResult:  # noqa: ANN401, ARG002 -- private there
         self.asked.append(message.number)
         status = self.answers.get(message.number, self.usual)
         if status != AWAY:
@@ -114,10 +114,10 @@ class SteppedSender(WebhookSender):
         """So long a time in which all goes out that may, seen every second."""
         for _ in range(round(seconds)):
             self.time.advance(1.0)
-            self.look(paused=False)
+            self.poll(paused=False)
             (state,) = self._receivers
-            while (message := self._next(course)) is not None:
-                self._tell(course, message)
+            while (message := self._next(state)) is not None:
+                self._tell(state, message)
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ class WatchedQueue(WebhookQueue):
     def look_if_free(self) -> None:
         """What another thread does at any moment."""
         if not self._lock.locked():
-            self.look()
+            self.poll()
 
 
 def test_what_was_taken_is_not_found_anew_while_it_is_removed(
@@ -245,7 +245,7 @@ def test_what_was_taken_is_not_found_anew_while_it_is_removed(
     """Else it were sent twice, or given up since its body is gone."""
     queue = WatchedQueue(sender.paths)
     sender.put(1)
-    queue.look()
+    queue.poll()
     message = queue.take(HOOK, sender.time.now_us())
     assert message is not None
 

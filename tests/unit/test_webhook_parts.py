@@ -226,7 +226,7 @@ def test_messages_about_one_picture_go_in_their_order_and_others_pass(paths: Web
     put(paths, 3, about="q")
     put(paths, 4, about="p", webhook="b" * 16)
     queue = WebhookQueue(paths)
-    queue.look()
+    queue.poll()
     first = queue.take(HOOK, 50)
     assert first is not None
     assert first.number == 3
@@ -249,17 +249,17 @@ def test_what_was_given_up_lets_the_next_one_pass_and_goes_again_when_asked(path
     put(paths, 1, about="p", state=MessageState.DEAD, cause="x")
     put(paths, 2, about="p")
     queue = WebhookQueue(paths)
-    queue.look()
+    queue.poll()
     second = queue.take(HOOK, 0)
     assert second is not None
     assert second.number == 2
     queue.keep(replace(second, attempts=1, waited_us=3, not_before_us=500, cause="no"))
     assert WebhookQueue(paths).take(HOOK, 0) is None
     again = WebhookQueue(paths)
-    again.look()
+    again.poll()
     assert again.take(HOOK, 499) is None
     write_webhook(paths, read_webhook(paths, f"{1:032x}").asked_again())
-    again.look()
+    again.poll()
     found = again.take(HOOK, 499)
     assert found is not None
     assert (found.number, found.attempts, found.waited_us, found.by_hand) == (1, 0, 0, True)
@@ -269,7 +269,7 @@ def test_a_message_that_is_taken_away_is_not_written_anew(paths: WebhookPaths) -
     """Its owner took the webhook out while it was under way."""
     message = put(paths, 1)
     queue = WebhookQueue(paths)
-    queue.look()
+    queue.poll()
     taken = queue.take(HOOK, 0)
     assert taken is not None
     assert withdraw_others(paths, ()) == 1
@@ -292,7 +292,7 @@ def test_what_is_no_message_is_never_sent(paths: WebhookPaths) -> None:
     (paths.events / "not-one.json").write_text(text)
     paths.message("5" * 32).unlink()
     queue = WebhookQueue(paths)
-    queue.look()
+    queue.poll()
     assert [one.id for one in queue.messages()] == [good.id]
     assert withdraw_others(paths, [HOOK]) == 3
     assert paths.ids() == [good.id]
@@ -306,7 +306,7 @@ def test_what_was_given_up_is_kept_for_a_while_and_within_its_room(paths: Webhoo
     put(paths, 3, state=MessageState.DEAD, given_up_us=month_us, bytes=600)
     put(paths, 4)
     queue = WebhookQueue(paths)
-    queue.look()
+    queue.poll()
     assert queue.trim(month_us + 2, 1000) == 2
     assert [one.number for one in queue.messages()] == [2, 4]
 

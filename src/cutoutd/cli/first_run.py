@@ -55,7 +55,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
         opening = _PageOpener(state_dir)
         told = ""
         while not ending.wait(_LOOK_S):
-            opening.look()
+            opening.poll()
             if manager.feed_every_s is not None:
                 manager.feed()
             try:
@@ -79,7 +79,7 @@ class _PageOpener:
         # The code must never go into a log.
         self._is_over = not (sys.stdout.isatty() or browser.has_desktop())
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Open the page, if it is served."""
         if self._is_over:
             return

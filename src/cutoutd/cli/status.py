@@ -31,7 +31,7 @@ from cutoutd.exchange.cluster_box import ClusterPaths, gateway_status
 from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics
-from cutoutd.overview.overview import SCHEMA, FolderView, Overview, look, room_of
+from cutoutd.overview.overview import SCHEMA, FolderView, Overview, room_of, summarise
 from cutoutd.page import announcement
 from cutoutd.serve import keys as serve_keys
 from cutoutd.settings.types import Route
@@ -66,7 +66,7 @@ def status(
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     clock = Clock()
     if not watch:
-        _show_once(chosen, look(chosen, store, clock, room_of(outputs)), start=start, as_json=as_json)
+        _show_once(chosen, summarise(chosen, store, clock, room_of(outputs)), start=start, as_json=as_json)
         return
     room: dict[str, int | None] = {}
     asked_s: float | None = None
@@ -76,7 +76,7 @@ def status(
         if asked_s is None or clock.monotonic_s() - asked_s >= ROOM_EVERY_S:
             room = room_of(outputs)
             asked_s = clock.monotonic_s()
-        return look(chosen, store, clock, room)
+        return summarise(chosen, store, clock, room)
 
     try:
         if as_json or not sys.stdout.isatty():
@@ -130,7 +130,7 @@ def _look_at_all(chosen: Settings) -> Overview:
         if chosen.service.state_dir.exists():
             raise
         store = None
-    return look(chosen, store, Clock(), room_of(outputs))
+    return summarise(chosen, store, Clock(), room_of(outputs))
 
 
 def _show_once(chosen: Settings, overview: Overview, *, start: str, as_json: bool) -> None:

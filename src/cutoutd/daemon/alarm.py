@@ -80,7 +80,7 @@ class AlarmWatch:
         self._concerns: dict[Key, _Concern] = {}
         self._next_s = 0.0
 
-    def look(self, statuses: Mapping[str, FolderStatus]) -> None:
+    def check(self, statuses: Mapping[str, FolderStatus]) -> None:
         """Check the conditions, if it is time, and report those that have lasted.
 
         Args:

@@ -72,7 +72,7 @@ class CommandHandler:
         self._log = get()
         self.paused = journal.commands.is_paused()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Carry out the commands that were posted since the last call.
 
         Raises:

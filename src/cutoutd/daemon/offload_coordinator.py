@@ -271,7 +271,7 @@ class Coordinator:
             StorageError: the journal refuses; to be called again.
         """
         if self._cluster is not None:
-            self._cluster.look()
+            self._cluster.poll()
         if self._outbox is None:
             return
         self._outbox.refresh(rebuilt=rebuilt(self._journal.store) is not None)

@@ -65,7 +65,7 @@ class StatusOutputs:
             counts = self._queue.open_by_state()
             self._emit(QueueCounts.of(counts, is_paused=paused))
         if self._alarm is not None:
-            self._alarm.look(self._folders.statuses())
+            self._alarm.check(self._folders.statuses())
         if self._heartbeat.wants_status:
             self._heartbeat.status(
                 self._folders.statuses().values(),

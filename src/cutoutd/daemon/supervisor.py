@@ -311,17 +311,17 @@ class Supervisor:
         if now_s < self._next_tick_s:
             if self._is_asked:
                 self._is_asked = False
-                self._guard.run("the commands", self._commands.look, None)
+                self._guard.run("the commands", self._commands.poll, None)
             return
         self._next_tick_s = now_s + TICK_S
-        if (jump_s := self._wall_clock.look()) != 0.0:
+        if (jump_s := self._wall_clock.check()) != 0.0:
             self._log.warning("clock.jumped", seconds=round(jump_s, 1))
         self._look_after_threads()
         for part, action in (
             ("the watch over the folders", partial(self._watch_over_folders, now_s)),
             ("the hosted route", self._look_at_hosted_route),
             ("the folders", self._reconcile),
-            ("the commands", self._commands.look),
+            ("the commands", self._commands.poll),
             ("what rests", self._journal.queue.queue_due),
             ("the status", partial(self._shown.show, paused=self._commands.paused)),
         ):
@@ -339,7 +339,7 @@ class Supervisor:
                 self._has_begun = True
             self._coordinator.poll(self._folders.active)
             if self._webhooks is not None:
-                self._webhooks.look()
+                self._webhooks.poll()
         except OutboxError as error:
             self._coordinator.suspend(str(error))
 

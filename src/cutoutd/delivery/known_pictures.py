@@ -21,7 +21,7 @@ from cutoutd.delivery.steps import Done, MakePlan
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.fs.tree import Tree
-from cutoutd.intake.scan import look
+from cutoutd.intake.scan import scan_file
 from cutoutd.intake.verification import has_bytes, sha256_of
 from cutoutd.job_detail import failure_in
 from cutoutd.jobs import Cut, JobState
@@ -220,7 +220,7 @@ class KnownPictures:
         if claim_key(before) == claim_key(job.path):
             return True
         root = str(self.context.folder.input)
-        seen = look(root, before)
+        seen = scan_file(root, before)
         return seen is None or seen.size != job.size or sha256_of(root, before) not in (None, sha256)
 
     def _keep(self, job: Job, origin: Origin, sha256: str) -> None:
@@ -319,7 +319,7 @@ class FormerPaths:
             OSError: it cannot be found out now.
         """
         is_one = claim_key(before) == claim_key(job.path)
-        return is_one or look(str(self.context.folder.input), before) is None
+        return is_one or scan_file(str(self.context.folder.input), before) is None
 
 
 def has(context: Context, job: Job, sha256: str) -> bool:

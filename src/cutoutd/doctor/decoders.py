@@ -36,7 +36,7 @@ _GIVEN: Final = "OpenJPEG"
 them without an error. So only vulnerabilities that this copy has too can matter."""
 
 
-def look() -> probe.ProbeResult:
+def collect() -> probe.ProbeResult:
     """Read the versions in a separate process."""
     return probe.run("cutoutd.engine.formats.versions", (), timeout_s=_TIMEOUT_S)
 
@@ -45,7 +45,7 @@ def judge(answer: probe.ProbeResult, formats: Sequence[str]) -> Iterator[Finding
     """Judge the versions of the decoders.
 
     Args:
-        answer: result of `look`.
+        answer: result of `collect`.
         formats: enabled formats.
     """
     found = answer.merged.get("decoders")

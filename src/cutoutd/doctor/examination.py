@@ -80,9 +80,9 @@ def examine(case: Case) -> list[Finding]:
     gaps = survey.gaps()
     found = list(_configuration(case))
     with ThreadPoolExecutor(_BESIDE) as beside:
-        looks = [(folder, beside.submit(folders.look, folder)) for folder in settings.folder]
+        looks = [(folder, beside.submit(folders.collect, folder)) for folder in settings.folder]
         looking = beside.submit(overlaps.ask, settings)
-        known = state.look(
+        known = state.collect(
             settings.service.state_dir,
             [folder.name for folder in settings.folder],
             min_free_mb=settings.service.min_free_disk_mb,
@@ -161,7 +161,7 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
             yield from trial.judge(tried, settings)
             works = tried.facts is not None
             if works and not any(gap.layer is survey.Layer.SECCOMP for gap in gaps):
-                listed = system_calls.judge(system_calls.look(settings, models))
+                listed = system_calls.judge(system_calls.collect(settings, models))
         else:  # a worker loads it before the sandbox is active
             why = "not tried, since the model is not the one it should be"
             yield note("offline-cut", why, question=Question.OFFLINE)
@@ -204,7 +204,7 @@ def _this_machine(case: Case, known: state.State) -> Iterator[Finding]:
     pool = case.settings.pool
     yield machine.python()
     yield from machine.packages(machine.requirements())
-    yield from decoders.judge(decoders.look(), pool.formats)
+    yield from decoders.judge(decoders.collect(), pool.formats)
     yield machine.sqlite()
     yield machine.clock(case.clock.now_us(), known.newest_us, synchronised=machine.synchronised())
     yield machine.memory(cores.worker_count(pool.workers), _physical_mb(), pool.worker_memory_mb)

@@ -57,7 +57,7 @@ class FolderFacts:
     platform: str
 
 
-def look(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
+def collect(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
     """Examine a folder in a separate process. Returns what it has seen until the timeout."""
     asked = {
         "input": os.fspath(folder.input),
@@ -73,7 +73,7 @@ def judge(folder: Folder, seen: Mapping[str, Any], known: FolderFacts) -> Iterat
 
     Args:
         folder: settings of the folder.
-        seen: result of `look`.
+        seen: result of `collect`.
         known: further facts.
     """
     if "stopped" in seen:

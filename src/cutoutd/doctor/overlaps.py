@@ -70,7 +70,8 @@ def main(asked: Mapping[str, Any]) -> None:
     overlaps = Overlaps(Path(asked["state_dir"]), "")
     overlaps.configure(folders)
     threads = {
-        folder.name: threading.Thread(target=overlaps.look, args=(folder,), daemon=True) for folder in folders
+        folder.name: threading.Thread(target=overlaps.check, args=(folder,), daemon=True)
+        for folder in folders
     }
     for thread in threads.values():
         thread.start()

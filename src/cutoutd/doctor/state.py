@@ -60,7 +60,7 @@ class State:
         return self.live.get("pid")
 
 
-def look(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Clock) -> State:
+def collect(directory: Path, names: Sequence[str], *, min_free_mb: int, clock: Clock) -> State:
     """Examine a state directory.
 
     Args:

@@ -1,6 +1,6 @@
 """Finds system calls of this machine's libraries that the workers' list does not have.
 
-A newer C library, Python or onnxruntime may make other calls; this reports them before a picture fails. `look` starts
+A newer C library, Python or onnxruntime may make other calls; this reports them before a picture fails. `collect` starts
 ``python -P -m cutoutd.doctor.system_calls``, and `judge` interprets its output. That module starts a process which loads the
 model, enters the workers' filter and cuts a picture of each kind, while its parent records the refused calls.
 """
@@ -39,7 +39,7 @@ _DONE_WITHOUT: Final = frozenset({"clone3", "openat2"})
 _MAX_SAID: Final = 200
 
 
-def look(settings: Settings, models: list[ModelSpec]) -> ProbeResult:
+def collect(settings: Settings, models: list[ModelSpec]) -> ProbeResult:
     """Run the trial in a separate process.
 
     Args:

@@ -119,7 +119,7 @@ class ThreadSupervisor:
         """Whether a thread has died so often in a row that a run with an end does not wait for it."""
         return any(one.why and one.backoff.failures >= MAX_DEATHS for one in self._watched.values())
 
-    def look(self, now_s: float) -> bool:
+    def check(self, now_s: float) -> bool:
         """Check which threads have died, and restart those whose pause is over.
 
         Args:

@@ -20,7 +20,7 @@ from cutoutd.errnos import IMPOSSIBLE_NAME
 from cutoutd.errors import FailureCode
 from cutoutd.faults.isolation import is_expected, one_by_one, report
 from cutoutd.fs.tree import Tree
-from cutoutd.intake.scan import look
+from cutoutd.intake.scan import scan_file
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.logs import get
@@ -194,7 +194,7 @@ class Adoption:
 
     def _look(self, record: Record) -> ScannedFile | None:
         try:
-            return look(self._root, record.path)
+            return scan_file(self._root, record.path)
         except OSError as error:
             if error.errno in IMPOSSIBLE_NAME:
                 return None

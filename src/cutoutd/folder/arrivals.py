@@ -23,7 +23,7 @@ from cutoutd.folder.source_changes import MissingSources, Rehashing
 from cutoutd.folder.status import PendingFile
 from cutoutd.fs.tree import parent_of
 from cutoutd.intake.probe import open_probe
-from cutoutd.intake.scan import Scan, look
+from cutoutd.intake.scan import Scan, scan_file
 from cutoutd.intake.settle import SettleTracker
 from cutoutd.jobs import JobState, Version
 from cutoutd.logs import get
@@ -157,7 +157,7 @@ class Arrivals:
         while batch := list(islice(unknown, BATCH)):
             self._sources.accept(self._folder, batch, state=JobState.SKIPPED, why=_WAS_THERE)
 
-    def look(self, paths: Iterable[str]) -> None:
+    def examine(self, paths: Iterable[str]) -> None:
         """Look at files for which events or requests have arrived.
 
         Raises:
@@ -170,7 +170,7 @@ class Arrivals:
         if not self._scope.rules.takes_file(path):
             return
         try:
-            seen = look(self._root, path, self._boundary())
+            seen = scan_file(self._root, path, self._boundary())
         except OSError as error:
             self._hold_up(path, error)
             return
@@ -196,7 +196,7 @@ class Arrivals:
             StorageError: the journal cannot be written.
         """
         self._missing.write()
-        self.look(self._rehashing.step())
+        self.examine(self._rehashing.step())
         accepted = 0
         while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
             # Files that may wait for a partner come last: the partner may be among the others.
@@ -362,7 +362,7 @@ class Arrivals:
     def _settled(self, path: str) -> Version | None:
         """Look once more at a file whose quiet time is over; returns None if it is not to be taken now."""
         now_s = self._clock.monotonic_s()
-        seen = look(self._root, path, self._boundary())
+        seen = scan_file(self._root, path, self._boundary())
         if seen is None:
             self._tracker.forget(path)
             return None

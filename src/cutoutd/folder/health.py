@@ -162,7 +162,7 @@ class HealthCheck:
 
     def check_places(self) -> tuple[FolderState, str] | None:
         """Check the folder's places against those of all others; returns None if it may be worked on, else state and reason."""
-        why = self._overlaps.look(self._folder, uuid=None if self._seen is None else self._seen.marker)
+        why = self._overlaps.check(self._folder, uuid=None if self._seen is None else self._seen.marker)
         if not why and (why := refused(self._folder, allow_root=self._allow_root)):
             why = f"{why}. {ADVICE}"
         if not why:

@@ -337,7 +337,7 @@ class HotFolder:
         Raises:
             CutoutdError: a thread met an error that ends the daemon, such as damage to the journal.
         """
-        if self._threads.look(now_s):
+        if self._threads.check(now_s):
             self._looks_awaited = self._monitor.snapshot.looks + 1
 
     @property

@@ -331,7 +331,7 @@ class FolderMonitor:
             if hints.scan:
                 self._schedule = self._schedule.hinted(now_s)
         self._take_submissions(arrivals)
-        arrivals.look(paths)
+        arrivals.examine(paths)
         if self._schedule.is_scan_due(now_s):
             self._scan(arrivals)
             if (closed := self._health.check_places()) is not None:  # a scan may take minutes

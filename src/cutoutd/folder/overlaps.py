@@ -109,7 +109,7 @@ class Overlaps:
         """Return what inside a folder's input does not belong to it, as it was last found."""
         return self._boundaries.get(name, FolderBoundary())
 
-    def look(self, folder: Folder, *, uuid: str | None = None) -> str:
+    def check(self, folder: Folder, *, uuid: str | None = None) -> str:
         """Compare the places of a folder with those of all others; returns why it must not be worked on, or an empty string.
 
         Args:

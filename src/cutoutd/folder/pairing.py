@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.intake.companions import Recording, partners, recording
-from cutoutd.intake.scan import look
+from cutoutd.intake.scan import scan_file
 from cutoutd.settings.types import RawPairs
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Pairing:
                 if (
                     other.casefold() not in known
                     and self._scope.rules.takes_file(other)
-                    and look(self._scope.root, other) is not None
+                    and scan_file(self._scope.root, other) is not None
                 ):
                     return Wait(partner=other)
         return Take()

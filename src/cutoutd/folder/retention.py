@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.intake.scan import look
+from cutoutd.intake.scan import scan_file
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -92,6 +92,6 @@ class Retention:
     def _is_there(self, path: str) -> bool | None:
         """Whether a source is there; None: that cannot be found out now."""
         try:
-            return look(self._root, path) is not None
+            return scan_file(self._root, path) is not None
         except OSError:
             return None

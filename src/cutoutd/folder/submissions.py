@@ -21,7 +21,7 @@ from cutoutd.errnos import NO_WAY
 from cutoutd.faults.isolation import is_expected, report, unforeseen
 from cutoutd.fs.tree import Tree, file_id, parent_of
 from cutoutd.intake import incoming
-from cutoutd.intake.scan import look, seen_as
+from cutoutd.intake.scan import scan_file, seen_as
 from cutoutd.jobs import Version
 from cutoutd.logs import get
 from cutoutd.publish.naming import fitted, numbered, split_name
@@ -123,7 +123,7 @@ class SubmissionIntake:
         return self._accept(submission, path)
 
     def _accept(self, submission: Submission, path: str) -> str | None:
-        seen = look(self._scope.root, path, self._scope.boundary())
+        seen = scan_file(self._scope.root, path, self._scope.boundary())
         if seen is None:
             self._refuse(submission, "its file was taken away")
             return None
@@ -218,7 +218,7 @@ class SubmissionIntake:
 
     def _look(self, path: str) -> ScannedFile | None:
         try:
-            return look(self._scope.root, path, self._scope.boundary())
+            return scan_file(self._scope.root, path, self._scope.boundary())
         except OSError as error:
             if error.errno in NO_WAY:
                 return None

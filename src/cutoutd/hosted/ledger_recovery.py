@@ -233,7 +233,7 @@ class LedgerCheck:
         self._missing = 0
         self.why = ""
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Compare the ledger with what the journal knows, whenever the supervisor has written that again.
 
         Raises:

@@ -149,7 +149,7 @@ class Uploader:
         self._queue.pause(paused=paused or bool(self._ledger_check.why))
         was_told = self._ledger_check.why  # a resume before that is no consent to the loss
         try:
-            self._ledger_check.look()
+            self._ledger_check.poll()
             if os.path.lexists(context.paths.resumed):
                 if was_told:
                     self._ledger_check.accept()
@@ -160,7 +160,7 @@ class Uploader:
             context.ledger.check()
             self._know_the_day()
             names = os.listdir(context.paths.outbox)  # noqa: PTH208 -- only names are needed
-            self._sender.look(paused=paused or bool(self._ledger_check.why))
+            self._sender.poll(paused=paused or bool(self._ledger_check.why))
         except (OSError, LedgerError) as error:
             context.route.back_off(str(error), DISK_S)
             self._sender.pause()

@@ -58,7 +58,7 @@ class WebhookQueue:
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read new, changed and withdrawn messages from the directory.
 
         Raises:
@@ -117,7 +117,7 @@ class WebhookQueue:
         """
         with self._lock:
             self._known.pop(message.id, None)
-            # Under the lock, so that a concurrent `look` does not take the file for a new message.
+            # Under the lock, so that a concurrent `poll` does not take the file for a new message.
             remove_webhook(self._paths, message.id)
 
     def keep(self, message: WebhookMessage, early_retry: EarlyRetry | None = None) -> None:
@@ -139,7 +139,7 @@ class WebhookQueue:
             if not os.path.lexists(self._paths.message(message.id)):
                 del self._known[message.id]  # withdrawn meanwhile
                 return
-            # Under the lock, so that a concurrent `look` does not take the file for a change by another process.
+            # Under the lock, so that a concurrent `poll` does not take the file for a change by another process.
             write_webhook(self._paths, message, synced=message.is_dead)
             known.signature = _signature(self._paths, message.id)
 

@@ -150,7 +150,7 @@ class WebhookSender:
         self.fault: BaseException | None = None
 
     def start(self) -> None:
-        """Start the threads; nothing is sent before the first `look`."""
+        """Start the threads; nothing is sent before the first `poll`."""
         for thread in self._threads:
             thread.start()
 
@@ -159,7 +159,7 @@ class WebhookSender:
         for thread in self._threads:
             thread.join(max(0.0, deadline_s - self._clock.monotonic_s()))
 
-    def look(self, *, paused: bool) -> None:
+    def poll(self, *, paused: bool) -> None:
         """Read the queue and trim it, where either is due.
 
         Raises:
@@ -169,14 +169,14 @@ class WebhookSender:
         now_s = self._clock.monotonic_s()
         if self._receivers and now_s >= self._next_look_s:
             self._next_look_s = now_s + LOOK_S
-            self._queue.look()
+            self._queue.poll()
             if now_s >= self._next_trim_s:
                 self._next_trim_s = now_s + TRIM_S
                 if count := self._queue.trim(self._clock.now_us(), self._max_dead_bytes):
                     logs.get().warning("webhook.forgotten", messages=count)
 
     def pause(self) -> None:
-        """Send nothing until the next `look`."""
+        """Send nothing until the next `poll`."""
         self._is_paused = True
 
     def status(self) -> list[dict[str, Any]]:

@@ -217,7 +217,7 @@ class Scan:
             self.errors.append((path, error))
 
 
-def look(root: str, path: str, boundary: FolderBoundary | None = None) -> ScannedFile | None:
+def scan_file(root: str, path: str, boundary: FolderBoundary | None = None) -> ScannedFile | None:
     """Return a file as a scan would find it, without opening it.
 
     Args:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errnos import DENIED, NO_WAY
 from cutoutd.file_signatures import picture_format
 from cutoutd.fs.tree import parent_of
-from cutoutd.intake.scan import look
+from cutoutd.intake.scan import scan_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,7 @@ def has_pixels(root: str, version: Version, pixels: int) -> bool | None:
 
 
 def _is_there(root: str, version: Version) -> bool:
-    seen = look(root, version.path)
+    seen = scan_file(root, version.path)
     return seen is not None and (seen.size, seen.mtime_ns) == (version.size, version.mtime_ns)
 
 

@@ -117,7 +117,7 @@ class ClusterRoute:
         self._has_changed = True
         messages.announce(self.paths.announced, self._in_force())
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """See how the cluster is."""
         now_s = self._clock.monotonic_s()
         why = self._why_away(now_s)
@@ -178,7 +178,7 @@ class ClusterRoute:
             self._given_back, first_s=1.0, longest_s=LONGEST_PAUSE_S
         )
         self._given_back += 1
-        self.look()
+        self.poll()
 
     def sent(self, folder: str, job: int, since_us: int) -> dict[str, Any] | None:
         """The egress record of a picture that was sent and is cut here all the same; None if it never left.

@@ -212,7 +212,7 @@ class WebhookHandover:
         """Another configuration is in force."""
         self._is_changed = True
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Go by another configuration, if one is in force since this was last called.
 
         Raises:

@@ -157,7 +157,9 @@ def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, in
     return {place: said.get(str(number)) for number, place in enumerate(distinct)}
 
 
-def look(settings: Settings, store: Store | None, clock: Clock, room: Mapping[str, int | None]) -> Overview:
+def summarise(
+    settings: Settings, store: Store | None, clock: Clock, room: Mapping[str, int | None]
+) -> Overview:
     """Return the overview.
 
     Args:

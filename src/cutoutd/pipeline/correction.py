@@ -17,7 +17,7 @@ from cutoutd.strokes import StrokeKind
 
 if TYPE_CHECKING:
     from cutoutd.corrections import Correction
-    from cutoutd.engine.matting.features import Look
+    from cutoutd.engine.matting.features import FeatureInference
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Task
     from cutoutd.pipeline.engine import Engine
@@ -39,7 +39,7 @@ def warnings(task: Task, sha256: str) -> tuple[str, ...]:
     return (DROPPED,) if task.correction is not None and task.correction.sha256 != sha256 else ()
 
 
-def look(correction: Correction | None, picture: Picture, engine: Engine) -> Look | None:
+def inference(correction: Correction | None, picture: Picture, engine: Engine) -> FeatureInference | None:
     """Prepare a picture for following strokes; None if there are none to follow.
 
     Raises:
@@ -49,11 +49,11 @@ def look(correction: Correction | None, picture: Picture, engine: Engine) -> Loo
     is_followed = correction is not None and any(
         one.kind is not StrokeKind.PAINT for one in correction.strokes
     )
-    return engine.look(matte.seen(picture)) if is_followed else None
+    return engine.inference(matte.seen(picture)) if is_followed else None
 
 
 def follow(
-    correction: Correction, picture: Picture, found: CoarseMatte, seen: Look | None
+    correction: Correction, picture: Picture, found: CoarseMatte, seen: FeatureInference | None
 ) -> tuple[CoarseMatte, Corrected]:
     """Correct a coarse matte. Strokes that paint are applied later, by `cutoutd.pipeline.matte.refined`.
 
@@ -61,7 +61,7 @@ def follow(
         correction: the strokes.
         picture: the decoded picture.
         found: its matte.
-        seen: result of `look`.
+        seen: result of `inference`.
 
     Returns:
         The matte, of the whole picture if anything has changed; and a record of the correction.

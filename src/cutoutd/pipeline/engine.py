@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.features import Look
+    from cutoutd.engine.matting.features import FeatureInference
     from cutoutd.protocols import ModelSpec
 
 NO_ROOM: Final = "not enough memory; raise [pool] worker_memory_mb"
@@ -121,7 +121,7 @@ class FeatureSource:
         if self._refused is None:
             self._file.close()
 
-    def look(self, rgb: NDArray[np.uint8]) -> Look:
+    def inference(self, rgb: NDArray[np.uint8]) -> FeatureInference:
         """Prepare a picture, uint8 (H, W, 3), sRGB, for its features.
 
         Raises:
@@ -134,7 +134,7 @@ class FeatureSource:
             content = _verified(self._file, self._spec, ModelError)
             with _memory_told_apart():
                 self._model = FeatureModel(self._spec, content)
-        return self._model.look(rgb)
+        return self._model.inference(rgb)
 
 
 def _verified(file: BinaryIO, spec: ModelSpec, refusal: type[ModelError]) -> bytes:
@@ -214,14 +214,14 @@ class Engine:
             self._second.close()
         self._feature_source.close()
 
-    def look(self, rgb: NDArray[np.uint8]) -> Look:
+    def inference(self, rgb: NDArray[np.uint8]) -> FeatureInference:
         """Prepare a picture, uint8 (H, W, 3), sRGB, for the features of the embedded model, which strokes need.
 
         Raises:
             ModelError: the model is missing or altered, or cannot be loaded.
             MemoryError: there is not enough memory for it.
         """
-        return self._feature_source.look(rgb)
+        return self._feature_source.inference(rgb)
 
     def is_embedded(self, name: str) -> bool:
         """Whether the model of a name is the one with features, so that both give the same matte to the bit."""

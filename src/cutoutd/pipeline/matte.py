@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.features import Look
+    from cutoutd.engine.matting.features import FeatureInference
     from cutoutd.engine.matting.subject_search import Detection, Predict
     from cutoutd.engine.picture import Picture
     from cutoutd.jobs import Quality, Task
@@ -58,7 +58,9 @@ class CoarseMatte:
     warnings: tuple[str, ...] = ()
 
 
-def find(task: Task, files: Files, picture: Picture, engine: Engine, look: Look | None = None) -> CoarseMatte:
+def find(
+    task: Task, files: Files, picture: Picture, engine: Engine, inference: FeatureInference | None = None
+) -> CoarseMatte:
     """Make the coarse matte, from the reply of a hosted service or by our models.
 
     Args:
@@ -66,7 +68,7 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine, look: Look 
         files: its open files.
         picture: the decoded picture.
         engine: the models.
-        look: the picture, prepared for its features; if the same model cuts, one pass serves both.
+        inference: the picture, prepared for its features; if the same model cuts, one pass serves both.
     """
     if task.received is not None:
         coarse = _received(task.received, files, engine.max_pixels)
@@ -76,9 +78,9 @@ def find(task: Task, files: Files, picture: Picture, engine: Engine, look: Look 
             CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse)), task.recipe, picture
         )
     part = _of_interest(task.recipe, picture)
-    shown = seen(picture) if look is None else look.rgb
+    shown = seen(picture) if inference is None else inference.rgb
     is_part = (part.bottom - part.top, part.right - part.left) != shown.shape[:2]
-    return _moved(_found(task, shown[part.slices] if is_part else shown, engine, look), part)
+    return _moved(_found(task, shown[part.slices] if is_part else shown, engine, inference), part)
 
 
 def _of_interest(recipe: Recipe, picture: Picture) -> Region:
@@ -126,10 +128,12 @@ def _within(matte: CoarseMatte, recipe: Recipe, picture: Picture) -> CoarseMatte
     return replace(matte, coarse=inside)
 
 
-def _found(task: Task, shown: NDArray[np.uint8], engine: Engine, look: Look | None) -> CoarseMatte:
+def _found(
+    task: Task, shown: NDArray[np.uint8], engine: Engine, inference: FeatureInference | None
+) -> CoarseMatte:
     """Run the models on a picture, uint8 (H, W, 3), sRGB."""
     model = engine.model(task.model)
-    passes = look if look is not None and engine.is_embedded(task.model) else model
+    passes = inference if inference is not None and engine.is_embedded(task.model) else model
     found = _detected(shown, model.sides, passes.predict)
     first = _of(found, model)
     second = engine.second_for(task.model)

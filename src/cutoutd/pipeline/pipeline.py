@@ -93,11 +93,11 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
         return _export(task.export, files, source)
     with watch.step("infer"):
         drawn, corrected = correction.holding(task, source.facts.sha256), None
-        look = correction.look(drawn, picture, engine)
-        found = matte.find(task, files, picture, engine, look)
+        inference = correction.inference(drawn, picture, engine)
+        found = matte.find(task, files, picture, engine, inference)
     if drawn is not None:
         with watch.step("correct"):
-            found, corrected = correction.follow(drawn, picture, found, look)
+            found, corrected = correction.follow(drawn, picture, found, inference)
     with watch.step("refine"):
         alpha = matte.refined(picture, found, task.recipe, drawn.strokes if drawn is not None else ())
     review = _is_held_back(task, found, alpha, corrected)

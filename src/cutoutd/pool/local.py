@@ -306,7 +306,7 @@ class LocalPool:
 
     def _enforce_deadlines(self) -> None:
         now_s = self._clock.monotonic_s()
-        for slot, why in self._usage.look(self._slots, now_s):
+        for slot, why in self._usage.check(self._slots, now_s):
             slot.reason = why
             slot.kill(now_s, timed_out=False)
         for slot in list(self._slots):

@@ -95,7 +95,7 @@ class UsageWatch:
             most = use.threads + (MORE_THREADS_OF_DRIVERS if has_drivers else MORE_THREADS)
             self._seen[slot] = _Seen(use=use, at_s=now_s, task=0, most_threads=most, may_work=has_drivers)
 
-    def look(self, slots: Iterable[WorkerSlot], now_s: float) -> Iterator[tuple[WorkerSlot, str]]:
+    def check(self, slots: Iterable[WorkerSlot], now_s: float) -> Iterator[tuple[WorkerSlot, str]]:
         """Yield the slots to end and the reason, at most once in `LOOK_S`.
 
         Args:

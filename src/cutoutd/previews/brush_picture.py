@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.features import FeatureModel, Features, Look
+    from cutoutd.engine.matting.features import FeatureInference, FeatureModel, Features
     from cutoutd.strokes import Stroke
 
 PREVIEW_SIDE: Final = 1024
@@ -84,7 +84,7 @@ class BrushPicture:
         size = picture.rgb.shape[:2]
         seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
         seen = icc_transform.as_srgb(seen, picture.icc)
-        look = model.look(seen)
+        inference = model.inference(seen)
         matte = None if cutout is None else _alpha(cutout, size, max_pixels=max_pixels, allowed=allowed)
         shown = _reduced(seen, PREVIEW_SIDE)
         opacity = None if picture.alpha is None else _area(picture.alpha, shown.shape)
@@ -92,8 +92,8 @@ class BrushPicture:
             size=(size[0], size[1]),
             shown=shown,
             followed=_reduced(seen, SIDE),
-            matte=_found(look, model) if matte is None else matte,
-            features=look.features(),
+            matte=_found(inference, model) if matte is None else matte,
+            features=inference.features(),
             opacity=opacity,
         )
 
@@ -122,14 +122,14 @@ class BrushPicture:
         return file.getvalue(), done.changed or any(one.kind is StrokeKind.PAINT for one in strokes)
 
 
-def _found(look: Look, model: FeatureModel) -> NDArray[np.float32]:
+def _found(inference: FeatureInference, model: FeatureModel) -> NDArray[np.float32]:
     """Return the embedded model's matte of the whole picture, as `cutoutd.pipeline.correction` makes it."""
     one = model.model
-    found = subject_search.find_subject(look.rgb, look.predict, one.sides)
+    found = subject_search.find_subject(inference.rgb, inference.predict, one.sides)
     # Normalising a matte without a subject would make a random mask of it.
     is_stretched = one.stretches and found.quality.score > 0
     coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
-    height, width = look.rgb.shape[:2]
+    height, width = inference.rgb.shape[:2]
     whole = subject_search.Region(top=0, bottom=height, left=0, right=width)
     return coarse if found.region == whole else framed(coarse, found.region, (height, width))
 

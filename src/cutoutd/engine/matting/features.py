@@ -70,12 +70,12 @@ class FeatureModel:
         """The underlying model; its matte is bit for bit that of a model without further outputs."""
         return self._model
 
-    def look(self, rgb: NDArray[np.uint8]) -> Look:
-        """Return a `Look` at a picture, uint8 (H, W, 3)."""
-        return Look(self._model, rgb)
+    def inference(self, rgb: NDArray[np.uint8]) -> FeatureInference:
+        """Return a `FeatureInference` for a picture, uint8 (H, W, 3)."""
+        return FeatureInference(self._model, rgb)
 
 
-class Look:
+class FeatureInference:
     """The passes over one picture, of which the one that every matte begins with gives the features as well.
 
     Args:
@@ -113,7 +113,7 @@ def features(model: FeatureModel, rgb: NDArray[np.uint8]) -> Features:
         model: a model with features.
         rgb: uint8 (H, W, 3) of any size, sRGB.
     """
-    return model.look(rgb).features()
+    return model.inference(rgb).features()
 
 
 def _of(stages: Sequence[NDArray[np.float32]]) -> Features:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.page.backend import configuration
 from cutoutd.page.backend.editing import Draft
 from cutoutd.page.backend.folder_settings import file_of
-from cutoutd.page.backend.places import look, place_of
+from cutoutd.page.backend.places import inspect, place_of
 from cutoutd.page.backend.reloading import apply_configuration, lock_of
 from cutoutd.settings import forms
 from cutoutd.settings.schema import MAX_NAME
@@ -100,11 +100,11 @@ def _see_to(watched: Place, results: Place, *, creates: bool) -> None:
     Raises:
         RefusedError: a directory cannot be used.
     """
-    found = look(watched, make=creates)
+    found = inspect(watched, make=creates)
     if not found["readable"]:
         text = f"{watched.path} cannot be read. Choose another folder, or let this user read it."
         raise RefusedError(422, "place_unreadable", text, path=str(watched.path), key="input")
-    found = look(results, make=creates)
+    found = inspect(results, make=creates)
     if not found["writable"]:
         text = f"{results.path} cannot be written to. Choose another folder for the cutouts."
         raise RefusedError(422, "place_unwritable", text, path=str(results.path), key="output")

@@ -51,7 +51,7 @@ class News:
         self._store = None
         self._is_overview_old = True
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Send the changes.
 
         Raises:
@@ -132,10 +132,10 @@ class NewsWatch:
         """Start with the current state, which includes any trouble that the listener's own requests report."""
         self._news.begin()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Poll once."""
         try:
-            self._news.look()
+            self._news.poll()
         except RefusedError as refused:
             self._tell(refused.code, refused.text)
         except CutoutdError as error:
@@ -158,7 +158,7 @@ def _run(backend: Backend) -> None:
         if not backend.watched.is_set():
             backend.watched.wait()
             watch.begin()
-        watch.look()
+        watch.poll()
         time.sleep(LOOK_S)
 
 

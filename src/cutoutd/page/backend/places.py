@@ -87,7 +87,7 @@ def place_of(backend: Backend, text: str) -> Place:
     raise _outside(text)
 
 
-def look(place: Place, *, make: bool = False) -> dict[str, Any]:
+def inspect(place: Place, *, make: bool = False) -> dict[str, Any]:
     """List a place.
 
     Args:
@@ -119,7 +119,7 @@ def look(place: Place, *, make: bool = False) -> dict[str, Any]:
 
 def _places(backend: Backend, params: Parameters) -> Reply:
     place = place_of(backend, parameters.text(params, "path", "", longest=_MAX_PATH))
-    found = look(place)
+    found = inspect(place)
     folders = found.get("folders", [])
     return Reply(
         data={

@@ -108,7 +108,7 @@ class Watches:
             self._is_waited.wait(max(0.0, LATER_S - SOON_S - pause_s))
         time.sleep(max(SOON_S, pause_s))
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Send the changes.
 
         Raises:
@@ -243,7 +243,7 @@ def _run(backend: ServeBackend) -> None:
         watches(backend).wait(cost_s)
         begun_s = time.thread_time()
         try:
-            watches(backend).look()
+            watches(backend).poll()
             told = ""
         except (CutoutdError, RefusedError) as error:
             # Programs are told by the answers to what they ask; a journal that stays away is one line in the log.
