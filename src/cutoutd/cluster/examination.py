@@ -26,9 +26,7 @@ class ClusterAwayError(CutoutdError):
     """The scheduler cannot be asked."""
 
     title = "The cluster cannot be reached"
-    advice = (
-        "See that the scheduler runs, that its port is open, and that the certificates are of one authority."
-    )
+    advice = "Check that the scheduler runs, that its port is open, and that the certificates are of one authority."
 
 
 def examine(settings: Settings, *, trial: bool) -> dict[str, Any]:

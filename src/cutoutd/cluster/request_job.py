@@ -60,7 +60,7 @@ class RequestJob:
             self._fail(f"the box cannot be used: {error}")
         except Exception as error:  # noqa: BLE001 -- what one request meets costs no other
             report(get(), error, over="a picture for the cluster", job=self._request.job)
-            self._fail(f"cutoutd had a fault of its own over it ({type(error).__name__})")
+            self._fail(f"cutoutd had an internal error ({type(error).__name__})")
 
     async def _run(self) -> None:
         request, settings = self._request, self._gateway.settings

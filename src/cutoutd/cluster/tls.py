@@ -20,7 +20,7 @@ _OTHERS = 0o077
 
 
 def check_files(ca_file: Path, cert: Path, key: Path) -> None:
-    """See that they are there, and that nobody else can read the key.
+    """Check that the files are there, and that nobody else can read the key.
 
     Raises:
         ConfigurationError: not so; says what to do.
