@@ -21,6 +21,7 @@ from PIL import Image
 
 import cutoutd
 from cutoutd.models import catalog
+from tests.acceptance import forked
 from tests.integration import small_models
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class Bench:
         return ["--input", os.fspath(self.input), "--output", os.fspath(self.output)]
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command of ours to its end."""
+        """Run a command of ours to its end; forked, where that is possible."""
+        if forked.is_possible(self.environment):
+            words = [str(argument) for argument in arguments]
+            return forked.run(words, environment=self.environment, cwd=self.root, timeout_s=PATIENCE_S)
         return self.call_any(self.command(*arguments))
 
     def call_any(self, command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -178,6 +182,19 @@ def bench_in(root: Path, *, workers: int | None = 1) -> Bench:
     return Bench(root=root, input=root / "to-cut", output=root / "cutouts", environment=environment)
 
 
+def small_bench_in(root: Path, models: Path, *, workers: int | None = 1) -> Bench:
+    """Folders in which a small model cuts.
+
+    Args:
+        root: as of `bench_in`.
+        models: directory of `small_models_dir`.
+        workers: as of `bench_in`.
+    """
+    bench = bench_in(root, workers=workers)
+    bench.environment.update({"XDG_DATA_HOME": str(models), "CUTOUTD_MODEL__NAME": "darkness"})
+    return bench
+
+
 def own_installation(bench: Bench) -> Path:
     """Have the bench's commands run from a copy of the code, with its model.
 
@@ -203,10 +220,15 @@ def alter_model(bench: Bench) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def signals_as_usual() -> None:
-    """What is ignored here, as in the background of a script or under nohup, would be by all that is started."""
+def commands_as_usual() -> Iterator[None]:
+    """What is ignored here, as in the background of a script or under nohup, would be by all that is started.
+
+    Commands are forked, but for those of `Daemon(fresh=True)`, `Bench.call_any` and terminals.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    with forked.serving():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -219,30 +241,49 @@ def small_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(tmp_path: Path, request: pytest.FixtureRequest, small_models_dir: Path) -> Bench:
     """Folders of this test's own."""
     is_about_workers = request.node.get_closest_marker("about_workers") is not None
-    bench = bench_in(tmp_path, workers=None if is_about_workers else 1)
+    workers = None if is_about_workers else 1
     if request.node.get_closest_marker("small_model") is not None:
-        bench.environment.update({"XDG_DATA_HOME": str(small_models_dir), "CUTOUTD_MODEL__NAME": "darkness"})
-    return bench
+        return small_bench_in(tmp_path, small_models_dir, workers=workers)
+    return bench_in(tmp_path, workers=workers)
+
+
+def _as_it_is(*command: str) -> list[str]:
+    return list(command)
 
 
 class Daemon:
-    """A running daemon."""
+    """A running daemon.
+
+    Args:
+        bench: its folders.
+        arguments: after `cutoutd run`; none: the two folders.
+        within: makes another command line of its own.
+        environment: added to the bench's.
+        fresh: not forked, so that proc(5) shows its own environment and command line.
+    """
 
     def __init__(
         self,
         bench: Bench,
         *arguments: str | Path,
-        within: Callable[..., list[str]] = lambda *command: list(command),
+        within: Callable[..., list[str]] | None = None,
         environment: dict[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         self.log = (bench.root / "log").open("ab")
-        self.process = subprocess.Popen(
-            within(*bench.command("run", *(arguments or bench.pair()))),
-            env=bench.environment | (environment or {}),
-            cwd=bench.root,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
+        environment = bench.environment | (environment or {})
+        words = ["run", *(str(argument) for argument in arguments or bench.pair())]
+        self.process = (
+            forked.start(words, environment=environment, cwd=bench.root, log=self.log.fileno())
+            if within is None and not fresh and forked.is_possible(environment)
+            else subprocess.Popen(
+                (within or _as_it_is)(*bench.command(*words)),
+                env=environment,
+                cwd=bench.root,
+                stdout=self.log,
+                stderr=self.log,
+                start_new_session=True,
+            )
         )
 
     def end(self, number: int = signal.SIGTERM) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import bench_in
+from tests.acceptance.conftest import small_bench_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +33,13 @@ DATES = {
 
 
 @pytest.fixture
-def timeless() -> Iterator[Bench]:
+def timeless(small_models_dir: Path) -> Iterator[Bench]:
     """Folders on a file system in memory, which holds every date."""
     place = Path("/dev/shm")  # noqa: S108 -- the one place that is such a file system
     if not place.is_dir():
         pytest.skip("this system has no /dev/shm")
     with tempfile.TemporaryDirectory(prefix="cutoutd-dates-", dir=place) as root:
-        yield bench_in(Path(root))
+        yield small_bench_in(Path(root), small_models_dir)
 
 
 def drop_dated(bench: Bench) -> dict[str, int]:

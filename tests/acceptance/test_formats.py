@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
+pytestmark = pytest.mark.small_model  # it is sure of the ball; these are about files
+
 
 def shot(bench: Bench, *names: str) -> None:
     """The same picture, recorded as each of these."""
@@ -53,7 +55,6 @@ def test_each_shot_gives_one_cutout_whatever_it_was_recorded_as(bench: Bench) ->
         assert np.abs(alpha.astype(int) - whole[0]).mean() < 3  # the same subject
 
 
-@pytest.mark.small_model
 def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -69,7 +70,6 @@ def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     assert daemon.end() == 0
 
 
-@pytest.mark.small_model
 def test_a_format_that_is_switched_off_fails_and_says_why(bench: Bench) -> None:
     """The record names the setting; the original stays, and everything else is cut."""
     config = bench.root / "cutoutd.toml"

@@ -104,7 +104,7 @@ def test_a_storm_of_hangups_holds_up_no_work(bench: Bench, start: Callable[..., 
 
 def test_a_hangup_in_the_first_moments_does_not_kill(bench: Bench, start: Callable[..., Daemon]) -> None:
     """From the first line of the program on; it is a reload then, and nothing has changed."""
-    daemon = start("--config", configuration(bench))
+    daemon = start("--config", configuration(bench), fresh=True)
     process = daemon.process
     loaded = f"/proc/{process.pid}/status"
     bench.wait_for(lambda: is_blocked(loaded), "the program to begin")

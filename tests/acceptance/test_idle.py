@@ -10,7 +10,7 @@ import pytest
 
 from cutoutd.lease import challenge, marker
 from cutoutd.lease.policy import HEARTBEAT_S
-from tests.acceptance.conftest import Daemon, bench_in
+from tests.acceptance.conftest import Daemon, small_bench_in
 from tests.acceptance.test_shares import POLL_S, Site
 from tests.integration.share import Share
 from tests.integration.test_lease import names
@@ -57,7 +57,7 @@ def test_an_idle_folder_is_not_written_to(bench: Bench, start: Callable[..., Dae
 
 
 def test_an_owner_that_scans_seldom_answers_a_challenge_soon(
-    bench: Bench, start: Callable[..., Daemon], tmp_path: Path
+    bench: Bench, start: Callable[..., Daemon], tmp_path: Path, small_models_dir: Path
 ) -> None:
     """An hour between two scans of a share; whoever asks has an answer within a few heartbeats."""
     share = Share(tmp_path)
@@ -70,7 +70,7 @@ def test_an_owner_that_scans_seldom_answers_a_challenge_soon(
         site.put("a.jpg")
         first = start("--config", site.config)
         bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
-        other = bench_in(tmp_path / "other", workers=None)
+        other = small_bench_in(tmp_path / "other", small_models_dir)
         second = Daemon(other, "--config", site.config_of(other))
         try:
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from torture import batches, odd_cases
 
+from tests.acceptance.conftest import Daemon, small_bench_in
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.acceptance.conftest import Bench, Daemon
+    from tests.acceptance.conftest import Bench
 
 pytestmark = pytest.mark.small_model
 
@@ -30,23 +34,33 @@ def fail(where, name, when, times):
         return before(*arguments, **more)
     setattr(owner, method, fails)
 if "run" in sys.orig_argv:
-    fail(*FAIL)
+    for one in FAULTS:
+        fail(*one)
 """
 
 
-def have_fail(root: Path, where: str, name: str, *, when: str = "", times: int = -1) -> str:
-    """A directory for PYTHONPATH, from which a daemon gets an internal error: a method that raises.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A method that raises.
 
-    Args:
-        root: where it is made.
+    Attributes:
         where: the module.
         name: class and method.
         when: only where its arguments have this in them.
         times: only so often; -1: always.
     """
+
+    where: str
+    name: str
+    when: str = ""
+    times: int = -1
+
+
+def have_fail(root: Path, *wanted: Fault) -> str:
+    """A directory for PYTHONPATH, from which a daemon gets internal errors."""
     place = root / "fault"
     place.mkdir()
-    code = f"FAIL = {(where, name, when, times)!r}\n{FAULT}"
+    code = f"FAULTS = {[astuple(one) for one in wanted]!r}\n{FAULT}"
     (place / "sitecustomize.py").write_text(code, encoding="utf-8")
     return os.fspath(place)
 
@@ -63,46 +77,93 @@ def held_up(bench: Bench) -> list[str]:
     return [file["path"] for folder in status["folders"] for file in folder["held_up"]]
 
 
-@pytest.mark.parametrize(
-    ("where", "name", "becomes"),
-    [
-        ("cutoutd.folder.arrivals", "Arrivals._settled", "held up"),
-        ("cutoutd.journal.sources", "Sources._insert", "held up"),
-        ("cutoutd.folder.hot_folder", "HotFolder.task", "failed"),
-        ("cutoutd.daemon.offload_coordinator", "Coordinator.prepare", "failed"),
-        ("cutoutd.daemon.outcomes", "Outcomes.take", "failed"),
-        ("cutoutd.delivery.sidecar_factory", "SidecarFactory.sidecar_facts", "failed"),
-        ("cutoutd.publish.publisher", "Publisher.plan", "failed"),
-        ("cutoutd.publish.publisher", "Publisher.carry_out", "failed"),
-        ("cutoutd.journal.journal", "Journal.finish_publishing", "failed"),
-    ],
+ODD = (
+    ("cutoutd.folder.arrivals", "Arrivals._settled", "held up"),
+    ("cutoutd.journal.sources", "Sources._insert", "held up"),
+    ("cutoutd.folder.hot_folder", "HotFolder.task", "failed"),
+    ("cutoutd.daemon.offload_coordinator", "Coordinator.prepare", "failed"),
+    ("cutoutd.daemon.outcomes", "Outcomes.take", "failed"),
+    ("cutoutd.delivery.sidecar_factory", "SidecarFactory.sidecar_facts", "failed"),
+    ("cutoutd.publish.publisher", "Publisher.plan", "failed"),
+    ("cutoutd.publish.publisher", "Publisher.carry_out", "failed"),
+    ("cutoutd.journal.journal", "Journal.finish_publishing", "failed"),
 )
-def test_a_fault_over_one_file_costs_that_file_alone(
-    bench: Bench, start: Callable[..., Daemon], tmp_path: Path, where: str, name: str, becomes: str
-) -> None:
-    """It fails, or is held up, with the reason; the others are cut, before it and after it."""
-    place = have_fail(tmp_path, where, name, when="odd")
-    daemon = start(environment={"PYTHONPATH": place})
-    for number, file in enumerate(("first.jpg", "odd.jpg", "last.jpg")):
-        bench.drop(file, number)
-        if file != "odd.jpg":
-            bench.wait_for(lambda file=file: file.replace("jpg", "png.json") in bench.results(), file)  # type: ignore[misc]
+"""Methods that raise over one file each, and what becomes of it."""
+
+
+def stem(name: str) -> str:
+    """The odd file over which a method fails, without its extension."""
+    return f"odd-{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was left of a run with all faults.
+
+    Attributes:
+        bench: its folders.
+        states: of the jobs, by path.
+        held_up: paths.
+        faults: lines of the log.
+        code: the exit code.
+    """
+
+    bench: Bench
+    states: dict[str, str]
+    held_up: list[str]
+    faults: list[dict[str, Any]]
+    code: int
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Outcome:
+    """One daemon in which each method fails over a file of its own, with good files before and after them."""
+    bench = small_bench_in(tmp_path_factory.mktemp("odd"), small_models_dir)
+    wanted = [Fault(where, name, when=stem(name)) for where, name, _ in ODD]
+    daemon = Daemon(bench, environment={"PYTHONPATH": have_fail(bench.root, *wanted)})
+    try:
+        for number, file in enumerate(("first", *(stem(name) for _, name, _ in ODD), "last")):
+            bench.drop(f"{file}.jpg", number)
+            if not file.startswith("odd"):
+                bench.wait_for(lambda file=file: f"{file}.png.json" in bench.results(), file)  # type: ignore[misc]
+        failed = {f"failed/{stem(name)}.jpg.error.json" for _, name, becomes in ODD if becomes == "failed"}
+        bench.wait_for(lambda: failed <= set(bench.results()), "the records")
+        waiting = {f"{stem(name)}.jpg" for _, name, becomes in ODD if becomes == "held up"}
+        bench.wait_for(lambda: waiting <= set(held_up(bench)), "the files to be held up")
+        waited = held_up(bench)
+        code = daemon.end()
+    finally:
+        if daemon.process.poll() is None:
+            daemon.end(signal.SIGKILL)
+        daemon.log.close()
     states = {job["path"]: job["state"] for job in bench.jobs()}
+    return Outcome(bench=bench, states=states, held_up=waited, faults=faults(bench), code=code)
+
+
+@pytest.mark.parametrize(("name", "becomes"), [(name, becomes) for _, name, becomes in ODD])
+def test_a_fault_over_one_file_costs_that_file_alone(outcome: Outcome, name: str, becomes: str) -> None:
+    """It fails, or is held up, with the reason; the others are cut, before it and after it."""
+    bench, odd = outcome.bench, stem(name)
+    there = bench.results()
     if becomes == "failed":
-        bench.wait_for(lambda: "failed/odd.jpg.error.json" in bench.results(), "the record")
-        assert (
-            "internal error" in bench.sidecar("failed/odd.jpg.error.json")["cause"] or name == "Outcomes.take"
-        )
+        record = bench.sidecar(f"failed/{odd}.jpg.error.json")
+        assert "internal error" in record["cause"] or name == "Outcomes.take"
         # What had its name before the fault keeps it, with its sidecar; `retry` would replace both.
         stands = name == "Journal.finish_publishing"
-        assert [file in bench.results() for file in ("odd.png", "odd.png.json")] == [stands, stands]
-    elif becomes == "held up":
-        bench.wait_for(lambda: "odd.jpg" in held_up(bench), "the file to be held up")
-        assert "odd.jpg" not in states
-    assert daemon.end() == 0
-    said = faults(bench)
-    assert len(said) == 1
-    assert all("please report" in one["note"] and "Traceback" in one["exception"] for one in said)
+        assert [f"{odd}{end}" in there for end in (".png", ".png.json")] == [stands, stands]
+    else:
+        assert f"{odd}.jpg" in outcome.held_up
+        assert f"{odd}.jpg" not in outcome.states
+    (said,) = (one for one in outcome.faults if f"over {odd}" in one["exception"])
+    assert "please report" in said["note"]
+    assert "Traceback" in said["exception"]
+
+
+def test_faults_over_single_files_end_nothing(outcome: Outcome) -> None:
+    """One line for each, a cutout of all the others, and an end in order."""
+    assert outcome.code == 0
+    assert len(outcome.faults) == len(ODD)
+    assert {"first.png.json", "last.png.json"} <= set(outcome.bench.results())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +177,8 @@ def test_a_folders_thread_that_dies_is_started_again(
     bench: Bench, start: Callable[..., Daemon], tmp_path: Path, where: str, name: str
 ) -> None:
     """Its folder stands by meanwhile, and `cutoutd status` says why; then the work goes on."""
-    daemon = start(environment={"PYTHONPATH": have_fail(tmp_path, where, name, times=3)})
+    place = have_fail(tmp_path, Fault(where, name, times=3))
+    daemon = start(environment={"PYTHONPATH": place})
     bench.drop("a.jpg")
     bench.wait_for(lambda: (bench.root / "log").exists() and len(faults(bench)) > 1, "a death")
     status = bench.call("status", *bench.pair())
@@ -131,7 +193,7 @@ def test_a_folders_thread_that_dies_is_started_again(
 
 def test_the_campaign_hears_of_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is contained is a finding all the same."""
-    place = have_fail(tmp_path, "cutoutd.daemon.commands", "CommandHandler._retry")
+    place = have_fail(tmp_path, Fault("cutoutd.daemon.commands", "CommandHandler._retry"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     batches.add_small_model(tmp_path)
     monkeypatch.setenv("PYTHONPATH", place)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.acceptance.conftest import picture
+from tests.acceptance.conftest import bench_in, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,14 +35,25 @@ def test_once_cuts_what_is_there_and_nothing_a_second_time(bench: Bench) -> None
     assert {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()} == before
 
 
-def test_the_cutout_is_the_subject_and_nothing_else(bench: Bench) -> None:
+@pytest.fixture(scope="module")
+def cut_by_the_model(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A run with the model that is shipped: a ball as PNG and as JPEG, and a picture without a subject."""
+    bench = bench_in(tmp_path_factory.mktemp("model"))
+    bench.drop("a.jpg")
+    picture(1).save(bench.input / "ball.png")
+    Image.new("RGB", (300, 200), (128, 128, 128)).save(bench.input / "grey.png")
+    for name in ("ball.png", "grey.png"):
+        os.utime(bench.input / name, (time.time() - 60,) * 2)
+    done = bench.once()
+    assert done.returncode == 0, done.stderr
+    return bench
+
+
+def test_the_cutout_is_the_subject_and_nothing_else(cut_by_the_model: Bench) -> None:
     """Opaque pixels are the source's own, the corners are gone, invisible pixels hold no colour."""
-    source = bench.input / "ball.png"
-    picture(1).save(source)
-    os.utime(source, (time.time() - 60,) * 2)
-    assert bench.once().returncode == 0
+    bench = cut_by_the_model
     cut = np.asarray(Image.open(bench.output / "ball.png"))
-    original = np.asarray(Image.open(source))
+    original = np.asarray(Image.open(bench.input / "ball.png"))
     assert cut.shape == (*original.shape[:2], 4)
     opaque = cut[..., 3] == 255
     assert opaque[135, 180]
@@ -52,14 +63,13 @@ def test_the_cutout_is_the_subject_and_nothing_else(bench: Bench) -> None:
     assert not cut[:20, :20].any()
 
 
-def test_the_sidecar_says_what_was_done(bench: Bench) -> None:
+def test_the_sidecar_says_what_was_done(cut_by_the_model: Bench) -> None:
     """Every field of the schema is there, and true."""
-    source = bench.drop("a.jpg")
-    assert bench.once().returncode == 0
+    bench = cut_by_the_model
     said = bench.sidecar("a.png.json")
     assert said["schema"] == "cutoutd.sidecar/1"
     assert said["source"]["path"] == "a.jpg"
-    assert said["source"]["bytes"] == source.stat().st_size
+    assert said["source"]["bytes"] == (bench.input / "a.jpg").stat().st_size
     assert (said["source"]["width"], said["source"]["height"]) == (360, 270)
     assert said["route"] == "local"
     assert said["egress"] is None
@@ -70,11 +80,20 @@ def test_the_sidecar_says_what_was_done(bench: Bench) -> None:
     assert said["outputs"][0]["bytes"] == (bench.output / "a.png").stat().st_size
 
 
+def test_a_picture_without_a_subject_goes_to_review(cut_by_the_model: Bench) -> None:
+    """It is not stretched into a random mask."""
+    bench = cut_by_the_model
+    assert "review/grey.png" in bench.results()
+    assert "grey.png" not in bench.results()
+    assert bench.sidecar("review/grey.png.json")["quality"]["score"] == 0
+    assert bench.states() == {"a.jpg": "done", "ball.png": "done", "grey.png": "review"}
+
+
 @pytest.mark.small_model
 def test_a_picture_that_lands_in_a_watched_folder_is_cut(bench: Bench, start: Callable[..., Daemon]) -> None:
     """Copied slowly or moved in, it appears; and SIGTERM ends the daemon with exit code 0."""
     bench.drop("first.jpg")
-    daemon = start()
+    daemon = start(fresh=True)
     bench.wait_for(lambda: "first.png.json" in bench.results(), "the first cutout")
     shutil.copy(bench.input / "first.jpg", bench.input / "second.jpg")
     bench.wait_for(lambda: "second.png.json" in bench.results(), "the second cutout")
@@ -140,18 +159,7 @@ def test_a_deleted_cutout_is_not_made_again(bench: Bench) -> None:
     assert "a.png" in bench.results()
 
 
-def test_a_picture_without_a_subject_goes_to_review(bench: Bench) -> None:
-    """It is not stretched into a random mask."""
-    path = bench.input / "grey.png"
-    Image.new("RGB", (300, 200), (128, 128, 128)).save(path)
-    os.utime(path, (time.time() - 60,) * 2)
-    done = bench.once()
-    assert done.returncode == 0, done.stderr
-    assert "review/grey.png" in bench.results()
-    assert bench.sidecar("review/grey.png.json")["quality"]["score"] == 0
-    assert [job["state"] for job in bench.jobs()] == ["review"]
-
-
+@pytest.mark.small_model
 def test_named_files_are_cut_without_a_daemon(bench: Bench) -> None:
     """`cut` needs no folder, and leaves no state."""
     source = bench.drop("a.jpg").rename(bench.root / "a.jpg")

@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 
 from cutoutd.journal.store import FILE_NAME
 from tests.acceptance.browsing import PATIENCE_MS, PHONE, address_of, chromium, needs_chromium, visit
-from tests.acceptance.conftest import PATIENCE_S, Bench, Daemon, bench_in
+from tests.acceptance.conftest import PATIENCE_S, Bench, Daemon, bench_in, small_bench_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,9 +100,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Studio]:
+def studio(
+    tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
+) -> Iterator[Studio]:
     """All is cut, and held back."""
-    bench = bench_in(tmp_path_factory.mktemp("studio"))
+    bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
     config = configured(bench, 1.0)
     for number, name in enumerate(NAMES):
         bench.drop(name, number)
@@ -163,10 +165,10 @@ def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -
 
 
 def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that_is_undone(
-    tmp_path: Path, browser: Browser
+    tmp_path: Path, small_models_dir: Path, browser: Browser
 ) -> None:
     """The page shows it without being loaded again, though no picture ends anew."""
-    bench = bench_in(tmp_path)
+    bench = small_bench_in(tmp_path, small_models_dir)
     config = configured(bench, 0.0)
     config.write_text(config.read_text(encoding="utf-8") + "doubtful_below = 1.0\n", encoding="utf-8")
     bench.drop("ball.jpg")

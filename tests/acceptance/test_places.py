@@ -81,8 +81,6 @@ class Tree:
 
     def within(self, *command: str) -> list[str]:
         """A command where the mounts are."""
-        if not self.mounts:
-            return list(command)
         mounting = [
             f'mount --bind "{self.root}/{source}" "{self.root}/{target}"' for source, target in self.mounts
         ]
@@ -90,9 +88,10 @@ class Tree:
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """A command of ours to its end, where the mounts are."""
-        command = self.within(*self.bench.command(*arguments, "--config", self.config))
-        done = self.bench.call_any(command)
-        if self.mounts and "unshare failed" in done.stderr:
+        if not self.mounts:
+            return self.bench.call(*arguments, "--config", self.config)
+        done = self.bench.call_any(self.within(*self.bench.command(*arguments, "--config", self.config)))
+        if "unshare failed" in done.stderr:
             give_up("mount namespaces are not allowed here")
         return done
 
@@ -134,7 +133,9 @@ def run(tree: Tree) -> Iterator[Callable[[], Daemon]]:
     daemons: list[Daemon] = []
 
     def begin() -> Daemon:
-        daemons.append(Daemon(tree.bench, "--config", tree.config, within=tree.within))
+        daemons.append(
+            Daemon(tree.bench, "--config", tree.config, within=tree.within if tree.mounts else None)
+        )
         return daemons[-1]
 
     yield begin

@@ -68,7 +68,7 @@ def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, ben
         | {"CUTOUTD_API_KEY": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "SSLKEYLOGFILE": str(keys)},
     )
     shop.server.key = KEY
-    daemon = Daemon(own, "--config", shop.config)
+    daemon = Daemon(own, "--config", shop.config, fresh=True)
     try:
         shop.drop("shop", "a.jpg", picture(1))
         shop.drop("private", "b.jpg", picture(2))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.lease import marker
-from tests.acceptance.conftest import Bench, Daemon, bench_in
+from tests.acceptance.conftest import Bench, Daemon, small_bench_in
 from tests.integration.share import Share
 from tests.integration.tools import give_up
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.about_workers, pytest.mark.small_model]
+pytestmark = pytest.mark.small_model
 
 POLL_S = 0.5
 
@@ -176,6 +176,7 @@ def hang_and_come_back(site: Site, start: Callable[..., Daemon], operations: str
     return took_s, usual_s
 
 
+@pytest.mark.about_workers
 def test_a_share_that_hangs_holds_up_no_other_folder(site: Site, start: Callable[..., Daemon]) -> None:
     """Pictures of the other are cut meanwhile, and its own when it answers again."""
     took_s, usual_s = hang_and_come_back(site, start, "read")
@@ -216,6 +217,7 @@ def one_cycle(site: Site, cycle: int) -> float:
     return took_s
 
 
+@pytest.mark.about_workers
 def test_a_share_that_comes_and_goes_loses_nothing_and_has_nothing_cut_again(
     site: Site, start: Callable[..., Daemon]
 ) -> None:
@@ -253,11 +255,11 @@ def test_another_volume_in_the_shares_place_is_refused(site: Site, start: Callab
 
 
 def test_two_machines_on_one_share_cut_each_picture_once(
-    bench: Bench, share: Share, start: Callable[..., Daemon], tmp_path: Path
+    bench: Bench, share: Share, start: Callable[..., Daemon], tmp_path: Path, small_models_dir: Path
 ) -> None:
     """The second says whom it waits for, and goes on at once when the first has ended in order."""
     site = Site(bench, share)
-    other_bench = bench_in(tmp_path / "other", workers=None)
+    other_bench = small_bench_in(tmp_path / "other", small_models_dir)
     other_config = site.config_of(other_bench)
     first = start("--config", site.config)
     site.put("a.jpg")

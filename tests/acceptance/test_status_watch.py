@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import PATIENCE_S, bench_in
+from tests.acceptance.conftest import PATIENCE_S, small_bench_in
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.acceptance.conftest import Bench
 
 pytestmark = pytest.mark.small_model
@@ -62,9 +64,9 @@ def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: st
 
 
 @pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def cut(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
     """A bench on which one picture was cut."""
-    bench = bench_in(tmp_path_factory.mktemp("watch"))
+    bench = small_bench_in(tmp_path_factory.mktemp("watch"), small_models_dir)
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     return bench
