@@ -3,7 +3,8 @@
     python -m torture.cluster [--pictures 12] [--rounds 1]
 
 A real daemon with its gateway, a real scheduler and two real workers on loopback, over TLS. In each round each part is
-killed, or stopped for a while, with pictures in hand. At the end the journal says how many commits a picture took.
+killed, or stopped for a while, with pictures in hand. At the end the journal's header says how many
+commits all of it took.
 """
 
 from __future__ import annotations
@@ -97,6 +98,11 @@ class Studio:
         logs = (self.state / "cluster/sent").glob("*.jsonl")
         return sum(path.read_text("utf-8").count("\n") for path in logs)
 
+    def commits(self) -> int:
+        """Transactions of the journal: SQLite counts those that change its file, in its header."""
+        with (self.state / "journal.sqlite").open("rb") as file:
+            return int.from_bytes(file.read(28)[24:], "big")
+
     def rows(self) -> list[tuple[str, int]]:
         """State and attempts of each job."""
         with closing(
@@ -173,7 +179,23 @@ def kill_daemon(studio: Studio) -> None:
     studio.start()
 
 
-FAULTS: Final = (kill_worker, kill_slot, kill_gateway, kill_daemon, kill_scheduler, stop_worker)
+def stop_scheduler(studio: Studio) -> None:
+    """The scheduler hangs, or its cable is cut: nobody says that it is gone. With the route "cluster" pictures wait."""
+    pid = running(studio.cluster.scheduler).pid
+    os.killpg(pid, signal.SIGSTOP)
+    time.sleep(STOPPED_S)
+    os.killpg(pid, signal.SIGCONT)
+
+
+FAULTS: Final = (
+    kill_worker,
+    kill_slot,
+    kill_gateway,
+    kill_daemon,
+    kill_scheduler,
+    stop_worker,
+    stop_scheduler,
+)
 COSTS_AN_ATTEMPT: Final = frozenset({kill_slot})
 """As here: a worker that dies over a picture counts."""
 
@@ -232,6 +254,7 @@ def campaign(root: Path, pictures: int, rounds: int) -> Figures:
             "pictures": studio.pictures,
             "sent": studio.sent(),
             "attempts": attempts,
+            "commits": studio.commits(),
             "seed": SEED,
         },
         violations=tuple(violations),
