@@ -34,7 +34,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) ->
 
 def is_open(bench: Bench, config: Path) -> bool:
     """Whether pictures go to the cluster now."""
-    said = json.loads(bench.call("status", "--config", config, "--json").stdout)
+    asked = bench.call("status", "--config", config, "--json")
+    if asked.returncode:  # the daemon has not begun yet
+        return False
+    said = json.loads(asked.stdout)
     return (said["cluster"] or {}).get("route") == "open" and said["cluster_away"] is None
 
 
