@@ -43,6 +43,7 @@ class FailureCode(StrEnum):
     CONFIGURATION = "Configuration"
     SANDBOX = "Sandbox"
     ALREADY_RUNNING = "AlreadyRunning"
+    NOT_NEEDED = "NotNeeded"
     MODEL = "Model"
     PERMANENT = "Permanent"
     PICTURE = "Picture"
@@ -120,6 +121,9 @@ class UsageError(CutoutdError):
 
 class NotNeededError(UsageError):
     """A companion has nothing to do by the configuration that its supervisor works by; it is not to be started again."""
+
+    code = FailureCode.NOT_NEEDED
+    title = "Nothing to send"
 
 
 class ConfigurationError(UsageError):

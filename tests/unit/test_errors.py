@@ -77,6 +77,7 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Configuration",
         "Sandbox",
         "AlreadyRunning",
+        "NotNeeded",
         "Model",
         "Permanent",
         "Picture",
