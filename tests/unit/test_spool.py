@@ -85,7 +85,7 @@ def test_a_message_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) 
     spool.write_message(
         paths.inbox, UploadReply(id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=name)
     )
-    with pytest.raises(InvalidMessageError, match="not ours"):
+    with pytest.raises(InvalidMessageError, match="not a name or a time"):
         spool.read_reply(paths.inbox / f"{id_}.json")
 
 
