@@ -80,9 +80,21 @@ check: env
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The tests of commands wait for most of their time, so those of the code run beside them. Each run has a directory of its own
+# for what tests leave, since the end of one would tidy up below the other.
+TESTS_OF_CODE     := tests/unit tests/integration tests/conformance
+TESTS_OF_COMMANDS := tests/acceptance tests/system
+pytest = @room=$$(mktemp -d) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile $(1) && rm -rf $$room
+
 test: env
 	@$(MAKE) --no-print-directory -j 2 check docs  # each works on one core, and neither needs the other
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(MAKE) --no-print-directory -k -j 2 test-code test-commands
+
+test-code: env
+	$(call pytest,-n 2 $(TESTS_OF_CODE))
+
+test-commands: env
+	$(call pytest,-n 4 $(TESTS_OF_COMMANDS))
 
 $(VENV)/.installed-coverage: $(VENV)/.installed-dev
 	@$(PIP) install $(LOCK) --group coverage

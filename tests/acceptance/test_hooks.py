@@ -106,7 +106,7 @@ def test_a_folder_that_goes_away_and_comes_back_is_told_once_each(
     begun, over = (one for one in told(bench) if one["event"] == "on_attention")
     assert (begun["state"], over["state"]) == ("begun", "over")
     assert begun["arguments"][0].startswith("cutoutd: shop: standing by")
-    assert over["arguments"][0].startswith("cutoutd: shop: it is over")
+    assert over["arguments"][0].startswith("cutoutd: shop: resolved")
 
 
 def test_an_altered_model_is_told_before_the_daemon_ends(bench: Bench) -> None:

@@ -84,6 +84,7 @@ class Copying:
 
     size = 2
     is_sound = True
+    workers = 2
     busy = 0
     facts = WorkerFacts(layers=(), provider="cpu", onnxruntime="1")
     waiting: tuple[int, ...] = ()

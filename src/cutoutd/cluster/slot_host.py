@@ -13,6 +13,7 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.clock import Clock
@@ -163,19 +164,11 @@ class SlotHost:
             OSError: the disk refuses.
         """
         with ExitStack() as opened:
-
-            def file_of(content: bytes = b"") -> int:
-                file = opened.enter_context(tempfile.TemporaryFile(buffering=0))
-                rest = memoryview(content)
-                while rest:
-                    rest = rest[file.write(rest) or 0 :]
-                file.seek(0)
-                return file.fileno()
-
+            file_of = partial(_temporary_file, opened)
             source = file_of(picture)
             files = Files(
                 source=source,
-                results=tuple(file_of() for _ in range(len(task.recipe.renditions) + 1)),
+                results=tuple(file_of(b"") for _ in range(len(task.recipe.renditions) + 1)),
                 backgrounds=tuple(map(file_of, backgrounds)),
             )
             with self._lock:
@@ -305,6 +298,16 @@ class SlotHost:
                 order = self._waiting.popleft()
             self._at_work[order.task.job] = order
             pool.submit(order.task, order.files, int)
+
+
+def _temporary_file(opened: ExitStack, content: bytes) -> int:
+    """Return the descriptor of a file without a name, with a content; it is closed with the others."""
+    file = opened.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 -- the stack closes it
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+    file.seek(0)
+    return file.fileno()
 
 
 def _collected(report: Report, task: Task, files: Files, most: int) -> tuple[Report, list[bytes]]:

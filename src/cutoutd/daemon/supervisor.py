@@ -107,8 +107,7 @@ class Supervisor:
         self._webhooks = webhooks
         self._clock = clock
         self._once = once is not None
-        limit_s = once.timeout_s if once is not None else None
-        self._end_s = None if limit_s is None else clock.monotonic_s() + limit_s
+        self._end_s = None if once is None or once.timeout_s is None else clock.monotonic_s() + once.timeout_s
         self._log = get()
         self._guard = Guard(self._log, clock)
         self._wall_clock = WallClockGuard(clock)
