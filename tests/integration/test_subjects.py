@@ -124,9 +124,9 @@ def test_the_model_sees_the_same_thing_at_each_of_its_sizes(model: MatteModel, s
 def test_most_pages_screens_textures_and_landscapes_have_no_subject_or_are_doubtful(
     model: MatteModel,
 ) -> None:
-    """Two of each sort, by a seed that nothing was fitted to. A page of text used to score 1."""
+    """One of each sort, by a seed that nothing was fitted to. A page of text used to score 1."""
     scores = {
         name: find_subject(rgb, model.predict, model.sides).quality.score
-        for name, rgb in nothing(seed=77, each=2)
+        for name, rgb in nothing(seed=77, each=1)
     }
     assert sum(score < 0.5 for score in scores.values()) >= 0.8 * len(scores), scores

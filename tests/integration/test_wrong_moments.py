@@ -5,11 +5,11 @@ A file that was never cut, and one that somebody retouched, is never lost; and w
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -21,16 +21,21 @@ from cutoutd.fs.tree import Tree
 from cutoutd.publish.original_file import CleanupOutcome, delete_original
 from cutoutd.publish.verified import PRIVATE
 from tests.integration.publishing import digest
-from tests.integration.taking_away import CUT, SAVED, TARGETS, carry_out, prepare
+from tests.integration.taking_away import CUT, SAVED, TARGETS, carry_out, carry_out_when_told, prepare
 from tests.integration.tools import need
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
 DEEDS = tuple(TARGETS)
 CALLS = "?renameat,renameat2,linkat,unlinkat"
 _SLOW_US = 400_000
-_SCRIPT = "tests.integration.taking_away"
+_MODULE = "tests.integration.taking_away"
+
+# A process that has loaded everything forks for each try: an interpreter's start and imports would be nearly all of its cost.
+_FORKING = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(["__main__", _MODULE])
 
 
 class Slowed:
@@ -44,14 +49,28 @@ class Slowed:
 
     def __init__(self, deed: str, root: Path, *faults: str) -> None:
         self._log = root / "calls"
+        ours, theirs = _FORKING.Pipe()
+        self._deed: BaseProcess = _FORKING.Process(
+            target=carry_out_when_told, args=(theirs, deed, root), daemon=True
+        )
+        self._deed.start()
+        theirs.close()
+        ours.recv()
         words = [word for fault in faults for word in ("-e", f"inject={fault}")]
-        command = ["strace", "-f", "-qq", "-o", str(self._log), "-e", f"trace={CALLS}", *words]
-        self._running = subprocess.Popen([*command, sys.executable, "-B", "-m", _SCRIPT, deed, str(root)])
+        command = ["strace", "-f", "--quiet=exit,personality", "-o", str(self._log), "-e", f"trace={CALLS}"]
+        self._strace = subprocess.Popen(
+            [*command, *words, "-p", str(self._deed.pid)], stderr=subprocess.PIPE, text=True
+        )
+        assert self._strace.stderr is not None
+        said = self._strace.stderr.readline()
+        assert said.endswith(" attached\n"), said
+        ours.send(None)
+        ours.close()
 
     def stop_before(self, place: int) -> int:
         """Wait until it stops before the call that comes at this place among all; returns its process id."""
         end_s = time.monotonic() + 60.0
-        while self._running.poll() is None and time.monotonic() < end_s:
+        while self._strace.poll() is None and time.monotonic() < end_s:
             *ended, last = self._log.read_text().split("\n") if self._log.exists() else [""]
             if len(ended) == place and last:
                 return int(last.split()[0])
@@ -60,7 +79,11 @@ class Slowed:
 
     def end(self) -> int:
         """Wait for its end; its exit status."""
-        return self._running.wait(60.0)
+        self._strace.communicate(timeout=60.0)
+        self._deed.join(60.0)
+        code = self._deed.exitcode
+        assert code is not None
+        return code
 
     def calls(self) -> list[tuple[str, str]]:
         """Its calls: the name, and all that was said of it."""
