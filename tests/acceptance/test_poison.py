@@ -57,6 +57,7 @@ def drop_plain(bench: Bench, name: str, width: int, height: int, mode: str) -> N
     os.utime(path, (time.time() - 1000,) * 2)
 
 
+@pytest.mark.small_model
 def test_poison_costs_two_attempts_of_one_file_and_the_others_are_cut(bench: Bench) -> None:
     """A crash, and a picture that is too large for its worker's memory, before four good ones."""
     guard = bench.root / "guard"

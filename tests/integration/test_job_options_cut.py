@@ -15,7 +15,6 @@ from PIL import Image
 from cutoutd import backgrounds
 from cutoutd.job_options import JobOptions
 from cutoutd.jobs import Cut, Failure
-from cutoutd.models import catalog
 from cutoutd.pipeline.engine import Engine
 from cutoutd.pool import report_checks, wire
 from cutoutd.pool.report_checks import AssignedTask
@@ -30,6 +29,7 @@ from tests.integration.test_pipeline import (  # noqa: F401 -- fixtures
     encoded,
     run,
 )
+from tests.integration.test_second_opinion import spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,13 +42,12 @@ RADIUS = 0.33 * HEIGHT
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """What a worker keeps: loaded once for all tests here."""
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """What a worker keeps, with a small model: loaded once for all tests here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
-        made = Engine(
-            [catalog.find("u2net-int8")], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 20
-        )
+        model = spec(tmp_path_factory.mktemp("models"), "darkness", dark=True)
+        made = Engine([model], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 20)
         yield made
         made.close()
 
