@@ -69,10 +69,10 @@ def test_a_preview_follows_strokes_as_cutting_does(tmp_path: Path, monkeypatch: 
         _click(StrokeKind.REMOVE, width * 0.27, height * 0.5),
         _click(StrokeKind.KEEP, width * 0.74, height * 0.52),
     )
+    inference = correction.inference(Correction(number=1, sha256="", strokes=strokes), picture, engine)
+    found = matte.find(task, cast("Files", None), picture, engine, inference)
     for suggestion in (0, 1):
         drawn = Correction(number=1, sha256="", strokes=strokes, suggestion=suggestion)
-        inference = correction.inference(drawn, picture, engine)
-        found = matte.find(task, cast("Files", None), picture, engine, inference)
         after, done = correction.follow(drawn, picture, found, inference)
         preview = correct(
             shown.followed,
