@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cutoutd.service import systemd
-from cutoutd.service.unit import Page, Scope, Unit
+from cutoutd.service.unit import NAME, PAGE, SERVE, AnsweringUnit, Scope, Unit
 from cutoutd.settings import places
 
 _PROGRAM: Final = ("/opt/cutoutd/bin/python", "-P", "-m", "cutoutd")
@@ -37,17 +37,22 @@ def _unit(scope: Scope) -> Unit:
     config = ("--config", _CONFIG)
     return Unit(
         scope=scope,
-        command=(*_PROGRAM, "run", *config, "--page-apart"),
+        command=(*_PROGRAM, "run", *config, "--page-apart", "--serve-apart"),
         owner=_INSTANCE,
         home=Path("/home"),
         state_dir=places.SYSTEM_STATE,
         read=(),
         write=_PLACES[:-1],
         environment={},
-        page=Page(
+        page=AnsweringUnit(
             command=(*_PROGRAM, "page", "--serve-only", *config),
             write=(*_PLACES, places.SYSTEM_STATE),
             is_loopback=False,  # the configuration decides, and is not known here
+        ),
+        serve=AnsweringUnit(
+            command=(*_PROGRAM, "serve", "--serve-only", *config),
+            write=(*_PLACES[:-1], places.SYSTEM_STATE),
+            is_loopback=False,  # likewise
         ),
     )
 
@@ -65,14 +70,15 @@ def _finished(text: str, scope: Scope, name: str) -> str:
 
 
 def main(directory: Path, version: int) -> None:
-    """Write all four units below the directory, as below ``/usr/lib/systemd``."""
+    """Write all units below the directory, as below ``/usr/lib/systemd``."""
     for scope, place, mark in ((Scope.USER, "user", ""), (Scope.SYSTEM, "system", "@")):
-        manager = systemd.Manager(version=version, namespaces=False)
+        manager = systemd.SystemdManager(version=version, namespaces=False)
         unit = _unit(scope)
         (directory / place).mkdir(parents=True, exist_ok=True)
         for name, text in (
-            ("cutoutd", systemd.render(unit, manager)),
-            ("cutoutd-page", systemd.render_page(unit, manager)),
+            (NAME, systemd.render(unit, manager)),
+            (PAGE, systemd.render_page(unit, manager)),
+            (SERVE, systemd.render_serve(unit, manager)),
         ):
             file = directory / place / f"{name}{mark}.service"
             file.write_text(_finished(text, scope, name), encoding="utf-8")
