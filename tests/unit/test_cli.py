@@ -311,6 +311,25 @@ def test_help_speaks_of_files_and_seconds_and_not_of_types(
         assert word not in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["cluster"], 'pip install "cutoutd[cluster]"'),
+        (["worker"], 'pip install "cutoutd[cluster]"'),
+        (["worker"], "[pool] and [model]"),
+        (["serve", "keys", "add"], "[serve] max_file_mb"),
+    ],
+)
+def test_help_shows_brackets_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], shown: str
+) -> None:
+    """Rich would take a name in brackets for markup, and leave it out."""
+    monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--help"])
+    with pytest.raises(SystemExit):
+        app.main()
+    assert shown in " ".join(re.sub("[│\\s]+", " ", capsys.readouterr().out).split())
+
+
 def test_a_message_is_broken_at_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """And set in, so that lines of a list can be told apart; what no line holds is left whole, to be copied."""
     monkeypatch.setenv("COLUMNS", "30")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from importlib import import_module
@@ -204,9 +205,13 @@ def value_of(name: str) -> str:
     return VALUES.get(name, name.upper())
 
 
+_MARKUP: Final = re.compile(r"(?<!\\)\[(?=[a-z#/@])")
+
+
 def set_placeholders(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click, which has no public types
-    """Set the placeholders of a command and all below it; a flag has none."""
+    """Set the placeholders of a command and all below it, a flag has none; in their help, brackets stand for themselves."""
     for one in _all(command):
+        one.help = _bracketed(one.help)
         # The help option is created on demand, and cached.
         helping = one.get_help_option(typer.Context(one, help_option_names=HELP_NAMES))
         for param in (*one.params, helping):
@@ -214,7 +219,13 @@ def set_placeholders(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click,
                 param.metavar, param.display_type_rich = value_of(param.name), _untyped
             else:
                 param.metavar = "" if param.is_flag else value_of(param.name)
+            param.help = _bracketed(param.help)
     return command
+
+
+def _bracketed(text: str | None) -> str | None:
+    """Mark what Rich would take for its own markup, and leave out, such as `[pool]`."""
+    return text and _MARKUP.sub(r"\\[", text)
 
 
 def _untyped(ctx: object) -> None:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 def build() -> typer.Typer:
     """The sub-commands of `cutoutd cluster`."""
     app = typer.Typer(
-        help="Your own machines that cut pictures: create certificates for them, show their state.",
+        help="Your own machines that cut pictures: create certificates for them, show their state. "
+        'This needs what `pip install "cutoutd[cluster]"` installs.',
         no_args_is_help=True,
     )
     app.command("certs")(certs)
@@ -74,7 +75,10 @@ def worker(
     ] = 0,
     config: ConfigOption = None,
 ) -> None:
-    """Cut pictures for a cluster on this machine, until stopped. [pool] and [model] of a configuration count, if there is one."""
+    """Cut pictures for a cluster on this machine, until stopped. [pool] and [model] of a configuration count, if there is one.
+
+    This needs what `pip install "cutoutd[cluster]"` installs.
+    """
     require_cluster()
     _step_down()
     found = loader.find(config, os.environ)
