@@ -197,7 +197,7 @@ SCENARIOS = (
         roles=("supervisor", "delivery"),
         before=(_ONE,),
         arrivals=(("a.jpg", replace(_cut(0), corrected=1)),),
-        asks=(("fix", "a.jpg", "--remove", "10,10,47,47"),),
+        asks=(("fix", "a.jpg", "--keep", "32,24"),),
     ),
     Scenario(
         name="correction undone",
@@ -205,7 +205,7 @@ SCENARIOS = (
         roles=("supervisor", "delivery"),
         before=(_ONE,),
         arrivals=_ONE,
-        asks=(("fix", "a.jpg", "--remove", "10,10,47,47"), ("fix", "a.jpg", "--undo")),
+        asks=(("fix", "a.jpg", "--keep", "32,24"), ("fix", "a.jpg", "--undo")),
     ),
     Scenario(
         name="handed in",

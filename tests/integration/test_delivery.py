@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.corrections import Corrected
 from cutoutd.errors import PictureError, StorageError
-from cutoutd.jobs import JobState, Quality
+from cutoutd.jobs import JobState, Quality, Wanted
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.sources import Sources
 from cutoutd.journal.store import FILE_NAME
@@ -23,6 +24,7 @@ from cutoutd.publish.places import FolderIdentity
 from cutoutd.publish.records import Records
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.verified import PRIVATE
+from cutoutd.strokes import Stroke, StrokeKind
 from tests.integration.desk import FAILURE, NEW, OLD, Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, states, until
 
@@ -80,6 +82,42 @@ def test_a_doubtful_result_is_published_and_marked(make: Callable[..., Desk]) ->
     assert desk.job(jobs[0]).state is JobState.DONE
     assert "doubtful" not in desk.job(jobs[1]).detail
     assert Reader(desk.journal.store).doubtful(NAME) == 1
+
+
+def test_a_doubtful_result_is_doubtful_again_once_its_correction_is_undone(make: Callable[..., Desk]) -> None:
+    """Its score is what it was; nobody has accepted it."""
+    desk = make()
+    unsure = Quality(score=0.44, reasons=("a part may be missing",))
+    job = desk.begin()
+    desk.delivery.deliver(job, replace(desk.cut(job, NEW), quality=unsure))
+    desk.settle()
+    with desk.journal.store.transaction():
+        desk.journal.queue.correct_within(job.id, Wanted.PUBLISHED, {})
+    again = desk.journal.queue.next_in(NAME, newest_first=False)
+    assert again is not None
+    desk.journal.queue.claim(again)
+    desk.delivery.deliver(again, replace(desk.cut(again, NEW), quality=unsure))
+    desk.settle()
+    assert [one.doubtful for one in desk.results] == [True, True]
+    assert Reader(desk.journal.store).doubtful(NAME) == 1
+
+
+def test_the_original_of_a_corrected_cutout_is_not_deleted(make: Callable[..., Desk]) -> None:
+    """To undo the correction takes the picture; before, it was gone, and the undo was said to be done."""
+    desk = make(originals="delete")
+    job = desk.begin()
+    with desk.journal.store.transaction():
+        desk.journal.corrections.add_within(
+            replace(desk.job(job), sha256=digest(JPEG)),
+            (Stroke(kind=StrokeKind.KEEP, radius=2.0, points=((1.0, 1.0),)),),
+        )
+    drawn = Corrected(number=1, version=1, changed=True)
+    desk.delivery.deliver(job, replace(desk.cut(job, NEW), corrected=drawn))
+    desk.settle()
+    assert desk.job(job).state is JobState.DONE
+    assert (desk.folder.input / "a.jpg").exists()
+    desk.deliver("b.jpg", NEW, source=JPEG * 2)
+    assert not (desk.folder.input / "b.jpg").exists()
 
 
 def test_a_result_that_breaks_a_limit_is_doubtful_whatever_its_score(make: Callable[..., Desk]) -> None:

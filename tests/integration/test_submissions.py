@@ -141,6 +141,26 @@ def test_a_name_that_is_taken_gets_a_number(make: Callable[..., MonitoredFolder]
 
 
 @pytest.mark.parametrize(
+    ("given", "name", "path"),
+    [
+        ({}, "x.part", "x.jpg"),
+        ({"include": ("*.jpg",)}, "q.tif", "q.jpg"),
+        ({"include": ("*.jpg",)}, "noext", "noext.jpg"),
+        ({"exclude": ("*.jpg",)}, "a.jpg", "a.png"),
+    ],
+)
+def test_a_name_that_the_folder_does_not_take_becomes_one_that_it_takes(
+    make: Callable[..., MonitoredFolder], given: dict[str, Any], name: str, path: str
+) -> None:
+    """The program was told that the picture is accepted; before, it was refused afterwards, and its file removed."""
+    watched = make(**given)
+    watched.begin()
+    hand_in(watched, name)
+    watched.monitor.take_submissions()
+    assert ended(watched).path == path
+
+
+@pytest.mark.parametrize(
     ("given", "content", "why"),
     [
         ({}, b"<html>" + b"x" * 100, "not a picture"),

@@ -517,3 +517,25 @@ def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, said
     path.write_text(line, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=re.escape(said)):
         document.read(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[hosted]\napi_key = SECRET1",
+        '[hosted]\napi_key = "SECRET1',
+        "[hosted]\nenabled = true\napi_key_file = SECRET1",
+        '[hosted]\nenabled = "SECRET1"',
+        '[hosted]\nbase_url = "https://x.example/?key=SECRET1"',
+        '[hosted]\nbase_url = "https://user:SECRET1@x.example"',
+        "[hosted.fields]\ntoken = SECRET1",
+        "[page]\npassword = SECRET1",
+        "[[folder.webhook]]\nurl = SECRET1",
+        "api_key = SECRET1",
+    ],
+)
+def test_what_may_be_a_key_is_not_repeated(tmp_path: Path, text: str) -> None:
+    """These messages reach the log, at a reload for good; the line's number and its key tell enough."""
+    message = said(tmp_path, text)
+    assert "SECRET1" not in message
+    assert re.search(r"line \d+|\[hosted\]|last line", message)

@@ -95,6 +95,9 @@ class OriginalsCleanup:
         if self._folder.originals is Originals.DELETE and result.doubtful:
             # If the cutout is wrong, this is the only copy of the picture.
             return 'its cutout is doubtful; after a look at it, remove the picture yourself, or "cutoutd retry" it'
+        if self._folder.originals is Originals.DELETE and result.corrected:
+            # Each further stroke, and to undo one, starts from the picture.
+            return "a person has corrected its cutout, and to undo that takes the picture; remove it yourself when all is well"
         return ""
 
     def go_on(self) -> None:

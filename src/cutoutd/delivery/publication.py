@@ -153,7 +153,7 @@ class PublicationSteps:
             return Done()
         self.displaced.displace_for(job)
         publication = replace(
-            self.context.publication(job, cut, doubtful=self._is_doubtful(job, cut)),
+            self.context.publication(job, cut, doubtful=self._is_doubtful(cut)),
             named=self.context.named,
             directory=step.directory,
         )
@@ -300,15 +300,15 @@ class PublicationSteps:
             )
         )
 
-    def _is_doubtful(self, job: Job, cut: Cut) -> bool:
-        # A result that a person has corrected or accepted is not doubtful because of its score.
-        is_looked_at = cut.corrected is not None or job.wanted is Wanted.PUBLISHED
+    def _is_doubtful(self, cut: Cut) -> bool:
+        # A result that a person has corrected is not doubtful because of its score; once that is undone, it is again.
+        is_looked_at = cut.corrected is not None
         is_unsure = not is_looked_at and cut.quality.score < self.context.folder.doubtful_below
         return cut.review or bool(cut.doubts) or is_unsure
 
     def _facts(self, job: Job, cut: Cut, publication: Publication) -> ResultFacts:
         if publication.document is None:
-            is_doubtful = self._is_doubtful(job, cut)
+            is_doubtful = self._is_doubtful(cut)
         else:  # a result that a person has accepted is not doubtful any more
             is_doubtful = publication.moved_from is not None and says_doubtful(publication.document)
         is_put_back = publication.document is not None and publication.moved_from is None

@@ -103,7 +103,7 @@ def judge(
             "unit",
             f"no service is installed{', though a daemon runs' if running else ''}",
             "`cutoutd service install` has cutoutd run now and after every login. Without a configuration it takes "
-            "--input and --output; `cutoutd run` opens a page on which folders are chosen.",
+            "--input and --output. To choose folders on a page instead, start cutoutd without these two options.",
         )
     for one in installed:
         yield _about(one)

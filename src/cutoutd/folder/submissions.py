@@ -41,6 +41,9 @@ TIDY_S: Final = 600.0
 _NAMES: Final = 10_000
 """The most names that are tried."""
 
+_USUAL_EXTENSIONS: Final = ("jpg", "png", "tif", "webp")
+"""Of a name that the folder takes, for a picture whose suggested name it does not take; its format is told by its content."""
+
 _PLAIN: Final = "picture"
 _SEPARATOR: Final = re.compile(r"[/\\]")
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
@@ -196,8 +199,13 @@ class SubmissionIntake:
         if submission.path is not None:
             yield submission.path
         wanted = plain_name(submission.name)
-        kind = split_name(wanted)[1]
-        bases = (wanted, f"{_PLAIN}.{kind}" if kind else _PLAIN)
+        stem, kind = split_name(wanted)
+        # What the folder takes goes by its rules alone; the program was told that its picture is accepted, whatever its name.
+        bases = (
+            wanted,
+            f"{_PLAIN}.{kind}" if kind else _PLAIN,
+            *(f"{one}.{usual}" for one in (stem or _PLAIN, _PLAIN) for usual in _USUAL_EXTENSIONS),
+        )
         base = next((one for one in bases if self._scope.rules.takes_file(one)), None)
         if base is None:
             return

@@ -16,7 +16,7 @@ from cutoutd.errors import ConfigurationError
 from cutoutd.settings.types import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cutoutd.settings.schema import Settings
@@ -50,6 +50,14 @@ _SLIPS: Final = (
 
 _ONE_OR_MORE: Final = frozenset({"worker_port"})
 """Keys that take a value or a list; a list of one is written as the value."""
+
+TABLES_WITH_SECRETS: Final = frozenset({"hosted", "serve", "page", "cluster"})
+"""Tables in which somebody may write a key or a password by mistake: those belong into files of their own."""
+
+WITHHELD: Final = "..."
+"""Stands for a value that may be a secret."""
+
+_SECRET: Final = re.compile(r"key|token|secret|passw", re.IGNORECASE)
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
@@ -111,15 +119,22 @@ def as_toml(settings: Settings) -> str:
 def _syntax_error(path: Path, text: str, said: str) -> ConfigurationError:
     place = _PLACE.search(said)
     what = said[: place.start()] if place is not None else said
-    if place is None or place["line"] is None:
-        last = text.rstrip().rpartition("\n")[2].strip()
-        said = _plain(what, last)
-        return ConfigurationError(f"the last line is not finished: {said}, in `{last}`", path=path)
-    number = int(place["line"])
-    lines = text.split("\n")
-    line = lines[number - 1].strip()
+    lines = text.rstrip().split("\n") if place is None or place["line"] is None else text.split("\n")
+    number = len(lines) if place is None or place["line"] is None else int(place["line"])
+    line = _without_secret(lines[number - 1].strip(), lines[: number - 1])
     said = _plain(what, line)
+    if place is None or place["line"] is None:
+        return ConfigurationError(f"the last line is not finished: {said}, in `{line}`", path=path)
     return ConfigurationError(f"line {number}, column {place['column']}: {said}, in `{line}`", path=path)
+
+
+def _without_secret(line: str, above: Sequence[str]) -> str:
+    """Return a line without its value, if that may be a key for a service: this text reaches the log."""
+    key, is_value, _ = line.partition("=")
+    tables = [one.strip() for one in above if one.lstrip().startswith("[")]
+    table = tables[-1].strip("[] ") if tables else ""
+    is_secret = table.partition(".")[0] in TABLES_WITH_SECRETS or "webhook" in table or _SECRET.search(key)
+    return f"{key.strip()} = {WITHHELD}" if is_value and is_secret else line
 
 
 def _plain(said: str, line: str) -> str:
@@ -138,6 +153,8 @@ def _plain(said: str, line: str) -> str:
 
 def _slip(value: str) -> str:
     word = value.partition("#")[0].strip()
+    if word == WITHHELD:
+        return "this is not a value; texts need quotes before and after, and numbers have none"
     if word in _TRUTHS:
         return f"{word} is written {_TRUTHS[word]}"
     if not word:

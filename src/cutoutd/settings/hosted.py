@@ -157,6 +157,8 @@ def _shown(written: object) -> str:
     """Return the text for a message, unless it holds user name and password."""
     if isinstance(written, str) and "@" in written:
         return "an address with a name or password in it"
+    if isinstance(written, str) and ("?" in written or "#" in written):
+        return "an address with more than a host and a path in it"  # often a key
     if isinstance(written, str) and not written.isprintable():
         return "an address with unprintable characters"
     return shown(written)

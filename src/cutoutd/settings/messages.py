@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
+from cutoutd.settings.document import TABLES_WITH_SECRETS
 from cutoutd.settings.schema import Settings
 from cutoutd.settings.types import AUTO, shown
 
@@ -95,7 +96,9 @@ def _problem(
         return Problem(table=table, key=key, text=f"is missing; it takes {takes}")
     given = error["input"]
     unquote = ", without quotes" if quoted and isinstance(given, str) and _stands_bare(field) else ""
-    return Problem(table=table, key=key, text=f"{shown(given)} is not possible; it takes {takes}{unquote}")
+    is_secret = isinstance(given, str) and table.strip("[] ").partition(".")[0] in TABLES_WITH_SECRETS
+    written = "this value" if is_secret else shown(given)
+    return Problem(table=table, key=key, text=f"{written} is not possible; it takes {takes}{unquote}")
 
 
 def _inner_title(table: str, holder: str, index: int | str | None) -> str:
