@@ -246,6 +246,6 @@ SCENARIOS = (
         tables=_TWO_FORMS,
         before=((("a.jpg", _cut(0, 90, 2)),),),
         arrivals=(("a.jpg", replace(_cut(0, 90, 2), fate=Fate.REVIEW, has_overlay=False)),),
-        asks=(("review", "undo", "a.jpg"),),
+        asks=(("review", "hold", "a.jpg"),),
     ),
 )
