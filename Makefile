@@ -84,7 +84,7 @@ check: env
 # for what tests leave, since the end of one would tidy up below the other.
 TESTS_OF_CODE     := tests/unit tests/integration tests/conformance
 TESTS_OF_COMMANDS := tests/acceptance tests/system
-pytest = @room=$$(mktemp -d) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile $(1) && rm -rf $$room
+pytest = @unset MAKEFLAGS MFLAGS MAKELEVEL; room=$$(mktemp -d) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile $(1) && rm -rf $$room
 
 test: env
 	@$(MAKE) --no-print-directory -j 2 check docs  # each works on one core, and neither needs the other

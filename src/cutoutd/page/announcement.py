@@ -61,3 +61,8 @@ def running(state_dir: Path) -> str | None:
         OSError: the file cannot be read.
     """
     return single_process.served_at(directory(state_dir))
+
+
+def former_port(state_dir: Path) -> int | None:
+    """Return the port that the page of a state directory was served at last; None if it is not known."""
+    return single_process.former_port(directory(state_dir))

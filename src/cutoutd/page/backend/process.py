@@ -80,9 +80,12 @@ def serve(options: PageOptions, *, clock: Clock) -> bool:
     single_process.end_on_signals(ending)
     password = read_password(options.page)
     listener.check_certificate(options.page)
+    former = announcement.former_port(options.state_dir)
     with announcement.held(options.state_dir, ending=ending if options.waits else None) as is_held:
         if is_held:
-            with listener.listening(options.page, section="page", any_port=options.any_port) as bound:
+            with listener.listening(
+                options.page, section="page", any_port=options.any_port, former=former
+            ) as bound:
                 sessions = BrowserSessions(options.state_dir, clock, password)
                 return _serve(options, bound, sessions, clock, ending)
     return False

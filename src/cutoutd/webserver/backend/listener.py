@@ -19,20 +19,25 @@ _MORE_PORTS: Final = 20
 """That are tried where the one that is wanted is taken: other users of the machine have their own, too."""
 
 
-def listening(table: Reachable, *, section: str, any_port: bool = False) -> socket.socket:
+def listening(
+    table: Reachable, *, section: str, any_port: bool = False, former: int | None = None
+) -> socket.socket:
     """Open a listening socket at the configured port or, on loopback only, at the next free one.
 
     Args:
         table: listening address.
         section: section of the configuration, for messages.
         any_port: listen at any free port.
+        former: the port of the last time, if known: tried first, since browsers know it.
 
     Raises:
         UsageError: no port is free, or the machine does not have the address.
     """
     address = table.address
     last = min(address.port + _MORE_PORTS, 65_535) if address.is_loopback else address.port
-    for port in [0] if any_port else range(address.port, last + 1):
+    ports = range(address.port, last + 1)
+    first = [former] if former in ports else []
+    for port in [0] if any_port else [*first, *ports]:
         bound = _made(section, socket.AF_INET6 if ":" in address.host else socket.AF_INET)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -47,9 +52,9 @@ def listening(table: Reachable, *, section: str, any_port: bool = False) -> sock
                 ) from error
         else:
             return bound
-    ports = f"port {last} is" if last == address.port else f"every port from {address.port} to {last} is"
+    which = f"port {last} is" if last == address.port else f"every port from {address.port} to {last} is"
     raise UsageError(
-        f"{ports} in use, so [{section}] cannot be served",
+        f"{which} in use, so [{section}] cannot be served",
         advice=f"Give [{section}] address another port.",
     )
 

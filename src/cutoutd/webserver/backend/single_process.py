@@ -7,6 +7,7 @@ import os
 import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError
@@ -93,6 +94,13 @@ def served_at(place: Path) -> str | None:
             return read_small(place / ADDRESS, _MAX_ADDRESS).decode()
     finally:
         os.close(lock)
+    return None
+
+
+def former_port(place: Path) -> int | None:
+    """Return the port of whoever served last and has left its address; None if that is not known."""
+    with suppress(OSError, ValueError):
+        return urlsplit(read_small(place / ADDRESS, _MAX_ADDRESS).decode()).port
     return None
 
 

@@ -1,0 +1,48 @@
+"""A page that is started again is where it was, also if a lower port is free by now."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from cutoutd.page import announcement
+from cutoutd.settings.page import PageSettings
+from cutoutd.webserver.backend import listener, single_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two ports of which the second is a little higher; both were free just now."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as one:
+            port: int = one.getsockname()[1]
+            try:
+                with socket.create_server(("127.0.0.1", port + 3)):
+                    return port, port + 3
+            except OSError:
+                continue
+
+
+def test_the_port_of_the_last_time_is_tried_first() -> None:
+    """Where it is taken, or none of the configured ones, the first free one serves."""
+    port, former = _free_ports()
+    page = PageSettings.model_validate({"address": f"127.0.0.1:{port}"})
+    with listener.listening(page, section="page", former=former) as again:
+        assert again.getsockname()[1] == former
+        with listener.listening(page, section="page", former=former) as beside:
+            assert beside.getsockname()[1] not in (former, 0)
+    with listener.listening(page, section="page", former=1) as first:
+        assert first.getsockname()[1] >= port
+
+
+def test_the_port_of_the_last_time_is_read_from_what_a_killed_page_left(tmp_path: Path) -> None:
+    """Without it, or if it is no address, there is none."""
+    place = tmp_path / "page"
+    assert announcement.former_port(tmp_path) is None
+    place.mkdir(mode=0o700)
+    single_process.announce(place, "http://127.0.0.1:7981")
+    assert single_process.former_port(place) == 7981
+    single_process.announce(place, "nothing")
+    assert single_process.former_port(place) is None
