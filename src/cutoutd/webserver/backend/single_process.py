@@ -7,7 +7,6 @@ import os
 import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from cutoutd import logs
 from cutoutd.errors import AlreadyRunningError, StorageError
@@ -100,7 +99,7 @@ def served_at(place: Path) -> str | None:
 def former_port(place: Path) -> int | None:
     """Return the port of whoever served last and has left its address; None if that is not known."""
     with suppress(OSError, ValueError):
-        return urlsplit(read_small(place / ADDRESS, _MAX_ADDRESS).decode()).port
+        return int(read_small(place / ADDRESS, _MAX_ADDRESS).decode().rpartition(":")[2])
     return None
 
 
