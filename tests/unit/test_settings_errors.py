@@ -532,6 +532,13 @@ def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, said
         "[page]\npassword = SECRET1",
         "[[folder.webhook]]\nurl = SECRET1",
         "api_key = SECRET1",
+        "[hosted]  # the service\napi_key_file = SECRET1",
+        '["hosted"]\napi_key_file = SECRET1',
+        "[ hosted ]\nSECRET1",
+        "[hosted]\nSECRET1==",
+        "hosted = { url = SECRET1 }",
+        "hosted.url = SECRET1",
+        '[hosted]\nmodel = """\nSECRET1==',
     ],
 )
 def test_what_may_be_a_key_is_not_repeated(tmp_path: Path, text: str) -> None:

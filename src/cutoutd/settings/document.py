@@ -58,6 +58,8 @@ WITHHELD: Final = "..."
 """Stands for a value that may be a secret."""
 
 _SECRET: Final = re.compile(r"key|token|secret|passw", re.IGNORECASE)
+_HEADER: Final = re.compile(r"\s*\[+([^\]#=]+)\]")
+_KEY: Final = re.compile(r"[a-z][a-z_.]*")
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
@@ -130,11 +132,17 @@ def _syntax_error(path: Path, text: str, said: str) -> ConfigurationError:
 
 def _without_secret(line: str, above: Sequence[str]) -> str:
     """Return a line without its value, if that may be a key for a service: this text reaches the log."""
+    table = next((found[1] for one in reversed((*above, line)) if (found := _HEADER.match(one))), "")
     key, is_value, _ = line.partition("=")
-    tables = [one.strip() for one in above if one.lstrip().startswith("[")]
-    table = tables[-1].strip("[] ") if tables else ""
-    is_secret = table.partition(".")[0] in TABLES_WITH_SECRETS or "webhook" in table or _SECRET.search(key)
-    return f"{key.strip()} = {WITHHELD}" if is_value and is_secret else line
+    has_secrets = any(_first_part(name) in TABLES_WITH_SECRETS for name in (table, key)) or "webhook" in table
+    if _HEADER.match(line) or not (has_secrets or _SECRET.search(key)):
+        return line
+    # What is not a key as ours are may be the rest of a value of several lines.
+    return f"{key.strip()} = {WITHHELD}" if is_value and _KEY.fullmatch(key.strip()) else WITHHELD
+
+
+def _first_part(name: str) -> str:
+    return name.partition(".")[0].strip(" \t\"'")
 
 
 def _plain(said: str, line: str) -> str:
