@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cutoutd.service import systemd
-from cutoutd.service.unit import NAME, PAGE, SERVE, AnsweringUnit, Scope, Unit
+from cutoutd.service.unit import NAME, PAGE, SERVE, Scope, ServerUnit, Unit
 from cutoutd.settings import places
 
 _PROGRAM: Final = ("/opt/cutoutd/bin/python", "-P", "-m", "cutoutd")
@@ -44,12 +44,12 @@ def _unit(scope: Scope) -> Unit:
         read=(),
         write=_PLACES[:-1],
         environment={},
-        page=AnsweringUnit(
+        page=ServerUnit(
             command=(*_PROGRAM, "page", "--serve-only", *config),
             write=(*_PLACES, places.SYSTEM_STATE),
             is_loopback=False,  # the configuration decides, and is not known here
         ),
-        serve=AnsweringUnit(
+        serve=ServerUnit(
             command=(*_PROGRAM, "serve", "--serve-only", *config),
             write=(*_PLACES[:-1], places.SYSTEM_STATE),
             is_loopback=False,  # likewise

@@ -305,9 +305,9 @@ def from_os_error(error: OSError, path: Path | None) -> CutoutdError:
         path: path of the file.
     """
     if error.errno in NOT_THERE:
-        return SourceGoneError(f"no longer there ({_said(error)})", path=path)
+        return SourceGoneError(f"no longer there ({_reason(error)})", path=path)
     return StorageError(
-        f"the system says: {_said(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
+        f"the system says: {_reason(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
     )
 
 
@@ -320,12 +320,12 @@ def from_output_error(error: OSError, path: Path) -> OutputError:
     """
     if error.errno in NO_PLACE:
         return OutputError(
-            f"the output directory is not as expected ({_said(error)})",
+            f"the output directory is not as expected ({_reason(error)})",
             path=path,
             advice=_NO_PLACE_ADVICE,
         )
     return OutputError(
-        f"the system says: {_said(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
+        f"the system says: {_reason(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
     )
 
 
@@ -349,5 +349,5 @@ def background_refused(path: Path, why: str, *, is_asked: bool = False) -> Outpu
     )
 
 
-def _said(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or str(error) or "the system gave no reason"

@@ -197,19 +197,19 @@ def _parsed(document: Mapping[str, Any]) -> _Described:
         settings_sha256=_text(document["settings_sha256"]),
         runtime={name: _text(runtime.get(name, "")) for name in _VERSIONS}
         | {"provider": _text(model.get("provider", ""))},
-        correction=_drawn(document),
+        correction=_parse_correction(document),
         version=int(document["correction"]["version"]) if "correction" in document else 0,
         is_model_asked=model.get("asked") is True,
-        options=_asked(document),
+        options=_parse_options(document),
     )
 
 
-def _asked(document: Mapping[str, Any]) -> JobOptions:
+def _parse_options(document: Mapping[str, Any]) -> JobOptions:
     """Return the options in a sidecar; raises a ValueError if they are invalid."""
     return JobOptions.parse(json.dumps(document["options"]) if "options" in document else "")
 
 
-def _drawn(document: Mapping[str, Any]) -> Correction | None:
+def _parse_correction(document: Mapping[str, Any]) -> Correction | None:
     correction = correction_of(document)
     if correction is None and "correction" in document:
         raise ValueError("its correction is invalid")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.clock import Clock
 from cutoutd.daemon import daemon, worker_pools
 from cutoutd.errors import ConfigurationError, FailureCode
-from cutoutd.folder import not_taken
+from cutoutd.folder import skipped_entries
 from cutoutd.jobs import Failure
 from cutoutd.protocols import Finished, WorkerFacts
 from cutoutd.settings.loader import load
@@ -337,7 +337,7 @@ def patched() -> None:
     }
     for (where, name), replacement in replacements.items():
         setattr(where, name, replacement)
-    not_taken.NAMED = 1000  # type: ignore[misc]  # all are to be judged
+    skipped_entries.NAMED = 1000  # type: ignore[misc]  # all are to be judged
 
 
 _current: Case | None = None

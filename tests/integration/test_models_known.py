@@ -292,14 +292,14 @@ def test_what_was_compared_is_what_is_added(
     own: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is put in its place after it was compared is refused, and not added under the model's name."""
-    fetched = models_fetch._fetched  # noqa: SLF001 -- the moment that is meant lies behind it
+    fetched = models_fetch._fetch_checked  # noqa: SLF001 -- the moment that is meant lies behind it
 
     def swapped(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, Checksums]:
         path, sums = fetched(model, facts, directory)
         path.write_bytes(b"another model")
         return path, sums
 
-    monkeypatch.setattr(models_fetch, "_fetched", swapped)
+    monkeypatch.setattr(models_fetch, "_fetch_checked", swapped)
     code, _, error = call("fetch", "redness")
     assert code == 2
     assert "it was written to while it was read" in error

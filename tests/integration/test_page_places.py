@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cutoutd.page.backend import looking, places
+from cutoutd.page.backend import directory_listing, places
 from cutoutd.process import probe
 from cutoutd.webserver.backend.method import RefusedError
 from tests.unit.page_backend import backend_at
@@ -94,9 +94,9 @@ def test_counting_ends_in_time_and_says_that_there_may_be_more(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person who chooses does not wait for a million pictures."""
-    monkeypatch.setattr(looking, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(directory_listing, "MOST_ENTRIES", 3)
     directory = os.open(home / "Pictures", os.O_RDONLY)
-    found = looking.pictures_in(directory)
+    found = directory_listing.pictures_in(directory)
     assert found["pictures_more"]
     assert found["pictures"] <= 3
 
@@ -104,7 +104,7 @@ def test_counting_ends_in_time_and_says_that_there_may_be_more(
 def test_a_place_that_gives_no_answer_is_said_so_in_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that hangs is left behind, and the method is not."""
     monkeypatch.setattr(places, "TIMEOUT_S", 1.0)
-    monkeypatch.setattr(places, "_LOOK", "tests.integration.says_one_thing_and_hangs")
+    monkeypatch.setattr(places, "_LISTING", "tests.integration.says_one_thing_and_hangs")
     run, found = probe.run, {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[2])}
     monkeypatch.setattr(probe, "run", lambda *given, **named: run(*given, **named, environment=found))
     begun_s = time.monotonic()

@@ -92,9 +92,9 @@ def test_a_result_that_is_gone_is_computed_again_and_published_once(tmp_path: Pa
     Path(plan.moves[1].staged).unlink()
     recovery = world.publisher.recover(plan)
     assert not recovery.is_finished
-    assert [one.path for one in recovery.standing] == ["a.png"]
+    assert [one.path for one in recovery.published] == ["a.png"]
     assert world.staged() == []
-    world.published["a.jpg"] = recovery.standing
+    world.published["a.jpg"] = recovery.published
     assert world.publish("a.jpg", b"computed otherwise", *NEW[1:], job=3) == NAMES
     assert world.files() == {"a.png": b"computed otherwise", "a_1.png": NEW[1], "a_2.png": NEW[2]}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from cutoutd.folder.not_taken import SkippedEntries
+from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
 from tests.integration.parts import NAME

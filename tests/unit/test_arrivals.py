@@ -13,9 +13,9 @@ import pytest
 
 from cutoutd.folder import source_changes
 from cutoutd.folder.arrivals import BATCH, Arrivals
-from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.scope import FolderScope
+from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.folder.source_changes import SAVE_S, Rehashing
 from cutoutd.intake import probe
 from cutoutd.intake.rules import Rules

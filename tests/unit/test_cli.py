@@ -19,7 +19,7 @@ from cutoutd import errors
 from cutoutd.cli import app, check, closing
 from cutoutd.cli.inputs import named_files
 from cutoutd.cli.instance import named_path, settings
-from cutoutd.cli.printing import as_called, homely, near, own_command, printable, wrapped
+from cutoutd.cli.printing import own_command, printable, shortest, with_program_name, with_tilde, wrapped
 from cutoutd.cli.queue import open_journal
 from cutoutd.cli.registry import Invocation, registered
 from cutoutd.cli.terminal import ProgressLine
@@ -371,15 +371,15 @@ def test_paths_are_told_from_where_a_person_is(
 ) -> None:
     """From the current directory, else from home, else whole; also where the directory is gone."""
     monkeypatch.setenv("HOME", "/home/me")
-    assert near(f"{Path.cwd()}/out/a.png") == "out/a.png"
-    assert near("/home/me/out/a.png") == "~/out/a.png"
-    assert near("/home/meg/a.png") == "/home/meg/a.png"
-    assert homely("it is /home/me/a, not /x/home/me/b") == "it is ~/a, not /x/home/me/b"
+    assert shortest(f"{Path.cwd()}/out/a.png") == "out/a.png"
+    assert shortest("/home/me/out/a.png") == "~/out/a.png"
+    assert shortest("/home/meg/a.png") == "/home/meg/a.png"
+    assert with_tilde("it is /home/me/a, not /x/home/me/b") == "it is ~/a, not /x/home/me/b"
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert near(f"{gone}/a.png") == f"{gone}/a.png"
+    assert shortest(f"{gone}/a.png") == f"{gone}/a.png"
     assert home.is_dir()
 
 
@@ -583,7 +583,7 @@ def test_commands_are_named_as_this_shell_finds_them(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path / "my clone")
     assert own_command() == ".venv/bin/cutoutd"
     text = "`cutoutd run` and `cutoutd` and cutoutd; `sudo systemctl restart cutoutd`"
-    assert as_called(text) == text.replace("`cutoutd run`", "`.venv/bin/cutoutd run`")
+    assert with_program_name(text) == text.replace("`cutoutd run`", "`.venv/bin/cutoutd run`")
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert own_command() == "~/'my clone/.venv/bin/cutoutd'"
@@ -591,7 +591,7 @@ def test_commands_are_named_as_this_shell_finds_them(tmp_path: Path, monkeypatch
     assert own_command() == shlex.quote(str(home / "cutoutd"))
     monkeypatch.setenv("PATH", str(home))
     assert own_command() == "cutoutd"
-    assert as_called(text) == text
+    assert with_program_name(text) == text
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "cutoutd").symlink_to(home / "cutoutd")  # as pipx does
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

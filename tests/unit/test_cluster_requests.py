@@ -13,7 +13,7 @@ from distributed.scheduler import KilledWorker, WorkerState
 
 from cutoutd.clock import Clock
 from cutoutd.cluster import connection, packing
-from cutoutd.cluster.connection import FarOutcome
+from cutoutd.cluster.connection import RemoteOutcome
 from cutoutd.cluster.gateway import Gateway
 from cutoutd.cluster.remote import HEAD_SCHEMA
 from cutoutd.cluster.request_job import MAX_TRIES, RequestJob
@@ -34,17 +34,17 @@ KILLED = "KilledWorker: the machine died over it"
 class Machines:
     """A connection whose machines come to these outcomes, one after the other."""
 
-    def __init__(self, *outcomes: FarOutcome) -> None:
+    def __init__(self, *outcomes: RemoteOutcome) -> None:
         self.outcomes = list(outcomes)
         self.sent: list[list[bytes]] = []
 
-    async def carry_out(self, data: bytes, _: str, __: float) -> FarOutcome:
+    async def carry_out(self, data: bytes, _: str, __: float) -> RemoteOutcome:
         """The next of them."""
         self.sent.append(packing.unpack(data))
         return self.outcomes.pop(0)
 
 
-def result(**changes: Any) -> FarOutcome:  # noqa: ANN401 -- fields of JSON
+def result(**changes: Any) -> RemoteOutcome:  # noqa: ANN401 -- fields of JSON
     """What a machine sends back."""
     said = {
         "schema": HEAD_SCHEMA,
@@ -57,7 +57,7 @@ def result(**changes: Any) -> FarOutcome:  # noqa: ANN401 -- fields of JSON
         "layers": [],
     }
     parts = [] if changes.get("kind") in ("lost", "failed") else [b"report", b"result"]
-    return FarOutcome(
+    return RemoteOutcome(
         why=None, result=packing.pack([json.dumps(said | changes).encode(), *parts]), host="tls://h:1"
     )
 
@@ -102,7 +102,7 @@ def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:
 
 def test_a_picture_whose_machines_die_is_tried_on_others_and_is_not_to_blame(paths: ClusterPaths) -> None:
     """Dask's KilledWorker names the task that was there; each try is told in the log of what was sent."""
-    reply = answered(paths, Machines(*[FarOutcome(why=KILLED)] * MAX_TRIES))
+    reply = answered(paths, Machines(*[RemoteOutcome(why=KILLED)] * MAX_TRIES))
     assert (reply.kind, reply.permanent) == (ReplyKind.FAILED, False)
     assert KILLED in reply.why
     assert len(list(sent_log.entries(paths.sent))) == MAX_TRIES
@@ -110,7 +110,7 @@ def test_a_picture_whose_machines_die_is_tried_on_others_and_is_not_to_blame(pat
 
 def test_a_try_that_works_after_others_is_the_answer(paths: ClusterPaths) -> None:
     """With the machine that did it."""
-    machines = Machines(FarOutcome(why=KILLED), result())
+    machines = Machines(RemoteOutcome(why=KILLED), result())
     reply = answered(paths, machines)
     assert (reply.kind, reply.host, reply.sent_bytes) == (ReplyKind.REPORT, "tls://h:1", 7)
     assert cluster_box.read_parts(paths.inbox, reply.id, reply.sizes) == [b"report", b"result"]

@@ -14,8 +14,8 @@ import pytest
 from cutoutd.cli import board
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.cluster.gateway_status import GatewayStatus
-from cutoutd.cluster.machines import FarMachine
-from cutoutd.cluster.worker import _unless
+from cutoutd.cluster.machines import RemoteMachine
+from cutoutd.cluster.worker import _finishes_before
 from cutoutd.daemon.companion_watch import MISSED
 from cutoutd.doctor import trial
 from cutoutd.errors import NotNeededError, UsageError
@@ -100,7 +100,7 @@ def test_what_was_sent_to_a_machine_that_died_is_not_on_its_way(paths: ClusterPa
     """It waits at the scheduler for another one, and the route is closed."""
     status = GatewayStatus(paths, SCHEDULER, ())
     status.connected(
-        [FarMachine(address="a", threads=1, resources=frozenset(), slots=1)], in_flight=3, waiting=1
+        [RemoteMachine(address="a", threads=1, resources=frozenset(), slots=1)], in_flight=3, waiting=1
     )
     status = GatewayStatus(paths, SCHEDULER, ())
     status.connected([], in_flight=3, waiting=1)
@@ -176,11 +176,11 @@ def test_whatever_a_worker_waits_for_a_signal_ends_it() -> None:
 
     async def tried() -> tuple[bool, bool]:
         stopping = asyncio.Event()
-        came = await _unless(stopping, asyncio.sleep(0))
+        came = await _finishes_before(stopping, asyncio.sleep(0))
         asyncio.get_running_loop().call_soon(stopping.set)
-        ended = await _unless(stopping, asyncio.Event().wait())
+        ended = await _finishes_before(stopping, asyncio.Event().wait())
         with pytest.raises(OSError, match="refused"):
-            await _unless(asyncio.Event(), fail())
+            await _finishes_before(asyncio.Event(), fail())
         return came, ended
 
     assert asyncio.run(tried()) == (True, False)

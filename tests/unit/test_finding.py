@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.cli import instance
-from cutoutd.cli.instance import find_settings, settings, sharing, words
+from cutoutd.cli.instance import as_options, find_settings, settings, sharing
 from cutoutd.cli.registry import Invocation, entries, registered
 from cutoutd.cli.requests import find_jobs
 from cutoutd.cli.selection import find_folder
@@ -149,7 +149,9 @@ def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_ano
 def test_folders_are_named_so_that_a_shell_takes_them() -> None:
     """Blanks are quoted, and the home directory stays one."""
     home = Path.home()
-    assert words(Invocation(pair=(home / "to cut", Path("/c d")))) == "--input ~/'to cut' --output '/c d'"
+    assert (
+        as_options(Invocation(pair=(home / "to cut", Path("/c d")))) == "--input ~/'to cut' --output '/c d'"
+    )
 
 
 @pytest.fixture

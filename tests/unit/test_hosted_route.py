@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cutoutd.exchange.spool import Request
 from cutoutd.hosted.attempt import RetryLaterError
-from cutoutd.hosted.context import inadmissible
+from cutoutd.hosted.context import why_not_sent
 from cutoutd.hosted.queue import Budget
 from cutoutd.hosted.route import RouteState, ServiceRoute
 from cutoutd.hosted.upload_job import retry_pause_s
@@ -217,16 +217,16 @@ def test_an_untagged_folder_is_never_among_those_the_uploader_accepts(
 ) -> None:
     """Over all configurations, whatever is asked for (fault 50)."""
     tables = {name: ({} if route is None else {"route": route}) for name, route in routes.items()}
-    is_accepted = not inadmissible(request(asked), settings({}, **tables))
+    is_accepted = not why_not_sent(request(asked), settings({}, **tables))
     assert is_accepted == (routes.get(asked) in {"hosted", "local-then-hosted"})
 
 
 def test_nothing_larger_than_allowed_leaves() -> None:
     """Whatever the supervisor thinks; and no other file than the request's own."""
     chosen = settings({"max_upload_px": 100}, a={"route": "hosted"})
-    assert not inadmissible(request("a", width=100, height=1), chosen)
-    assert "no more than 100 pixels" in inadmissible(request("a", width=1, height=101), chosen)
-    assert "not its own" in inadmissible(request("a", file=f"{'1' * 32}.jpg"), chosen)
+    assert not why_not_sent(request("a", width=100, height=1), chosen)
+    assert "no more than 100 pixels" in why_not_sent(request("a", width=1, height=101), chosen)
+    assert "not its own" in why_not_sent(request("a", file=f"{'1' * 32}.jpg"), chosen)
 
 
 def test_a_success_does_not_end_a_wait_that_was_asked_for_meanwhile(clock: FakeClock) -> None:

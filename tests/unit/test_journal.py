@@ -270,7 +270,7 @@ def test_an_undone_publication_is_computed_again_and_knows_what_stands(journal: 
     journal.sources.accept("f", [version()])
     job = begin(journal)
     result = Published(rendition=0, path="a.png", sha256="o" * 64, review=False)
-    journal.undo_publishing(job, standing=[result])
+    journal.undo_publishing(job, published=[result])
     assert state_of(journal, job.id) is JobState.QUEUED
     assert journal.reservations.earlier("f", "a.jpg") == (result,)
     assert journal.reservations.published_sha256("f", "a.jpg") is None
@@ -399,6 +399,6 @@ def test_what_stands_of_a_plan_that_was_given_up_belongs_to_its_own_source(journ
     second = begin(journal)
     assert second.generation == 1
     standing = Published(rendition=0, path="a-2.png", sha256="b" * 64, review=False)
-    journal.keep_standing(second, standing=[standing])
+    journal.keep_published(second, published=[standing])
     assert [one.path for one in journal.reservations.earlier("f", "a.jpg", 0)] == ["a.png"]
     assert journal.reservations.earlier("f", "a.jpg", 1) == (standing,)

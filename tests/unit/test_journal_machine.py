@@ -196,7 +196,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(which=which)
     def undo(self, which: int) -> None:
         """A result was lost: it is computed again."""
-        self.journal.undo_publishing(_taken(self.publishing, which), standing=[])
+        self.journal.undo_publishing(_taken(self.publishing, which), published=[])
 
     @precondition(lambda self: self.publishing)
     @rule(which=which)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutoutd.folder.arrivals import Arrivals
-from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.scope import FolderScope
+from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.intake.companions import Recording, partners, recording
 from cutoutd.intake.rules import Rules
 from cutoutd.jobs import JobState, Version

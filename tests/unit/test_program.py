@@ -25,4 +25,7 @@ def test_from_a_bundle_it_is_the_file_and_not_what_was_unpacked(monkeypatch: pyt
     monkeypatch.setenv(program.BUNDLE_VARIABLE, "/srv/a b/cutoutd-linux-x86_64")
     assert program.command() == ("/srv/a b/cutoutd-linux-x86_64",)
     assert printing.own_command() == "'/srv/a b/cutoutd-linux-x86_64'"
-    assert printing.as_called("`cutoutd run` starts it") == "`'/srv/a b/cutoutd-linux-x86_64' run` starts it"
+    assert (
+        printing.with_program_name("`cutoutd run` starts it")
+        == "`'/srv/a b/cutoutd-linux-x86_64' run` starts it"
+    )

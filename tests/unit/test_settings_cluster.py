@@ -56,7 +56,7 @@ def test_the_cluster_enabled_alone_sends_nothing() -> None:
     """The folder's owner has the last word."""
     chosen = built(CLUSTER, table())
     assert chosen.clustered == ()
-    assert list(egress.what_leaves(chosen)) == ["a: nothing leaves this machine"]
+    assert list(egress.describe_egress(chosen)) == ["a: nothing leaves this machine"]
 
 
 @pytest.mark.parametrize("scheduler", ["tcp://10.0.0.2:8786", "ws://10.0.0.2:8786", "ucx://10.0.0.2:8786"])
@@ -101,7 +101,7 @@ def test_nothing_of_the_cluster_can_be_set_from_outside(key: str) -> None:
 def test_it_is_said_which_pictures_leave_and_where_to() -> None:
     """With their metadata, and whether they are cut here while the cluster is away."""
     chosen = built(CLUSTER, table(route="cluster"), table("b", route="cluster-then-local"))
-    first, second = egress.what_leaves(chosen)
+    first, second = egress.describe_egress(chosen)
     for line in (first, second):
         assert "PICTURES LEAVE THIS MACHINE" in line
         assert "metadata and all" in line

@@ -243,7 +243,7 @@ def test_what_leaves_is_told_by_folder() -> None:
         table("y"),
         table("z", route="local-then-hosted", escalate_backlog_s=60, max_credits_per_day=3),
     )
-    x, y, z = egress.what_leaves(chosen)
+    x, y, z = egress.describe_egress(chosen)
     assert x == (
         "x: PICTURES LEAVE THIS MACHINE: every picture is sent, reduced to 1000 px to https://api.remove.bg "
         "(removebg; 1 credits a picture, at most 9 a day)"
@@ -255,7 +255,7 @@ def test_what_leaves_is_told_by_folder() -> None:
 
 def test_a_budget_of_nothing_is_told() -> None:
     """Pictures would wait for ever, and their owner wonder."""
-    (line,) = egress.what_leaves(built({"enabled": True}, table(route="hosted")))
+    (line,) = egress.describe_egress(built({"enabled": True}, table(route="hosted")))
     assert "no credits may be spent, so pictures wait; set max_credits_per_day" in line
 
 

@@ -53,10 +53,10 @@ def said(*folders: dict[str, Any], enabled: bool = True, environ: dict[str, str]
 def test_a_folder_with_a_webhook_needs_them_enabled_and_enabled_alone_tells_nobody() -> None:
     """As with the hosted service, and apart from it."""
     assert "set enabled = true there" in said(folder("a", hook()), enabled=False)
-    assert built(folder()).telling == ()
+    assert built(folder()).with_webhooks == ()
     assert not built(folder()).needs_uploader
     chosen = built(folder("a", hook()), folder("b"))
-    assert [one.name for one in chosen.telling] == ["a"]
+    assert [one.name for one in chosen.with_webhooks] == ["a"]
     assert chosen.tagged == ()
     assert chosen.needs_uploader
 
@@ -91,7 +91,7 @@ def test_only_whom_the_owner_wrote_down_is_ever_told(
     except ConfigurationError:
         return
     wanted = {f"f{number}" for number, one in enumerate(told) if one} if enabled else set()
-    assert {one.name for one in chosen.telling} == wanted
+    assert {one.name for one in chosen.with_webhooks} == wanted
     assert chosen.needs_uploader == bool(wanted)
     assert ports_of(chosen) == (frozenset({443}) if wanted else frozenset())
 
@@ -131,7 +131,7 @@ def test_where_results_may_go(url: str, keys: dict[str, object], words: str) -> 
         assert words in said(folder("a", hook(url, **keys)))
         assert "secret" not in said(folder("a", hook(url, **keys))).replace("secret_file", "")
     else:
-        assert built(folder("a", hook(url, **keys))).telling
+        assert built(folder("a", hook(url, **keys))).with_webhooks
 
 
 def test_what_is_missing_or_twice_is_told() -> None:
@@ -176,7 +176,7 @@ def test_a_webhook_is_known_by_folder_and_address_alone() -> None:
 
 def test_check_says_who_is_told_what() -> None:
     """Without the path of the address, which may be a secret."""
-    quiet, plain, picture = egress.what_leaves(
+    quiet, plain, picture = egress.describe_egress(
         built(folder("q"), folder("a", hook()), folder("b", hook(include="result", events=["done"])))
     )
     assert quiet == "q: nothing leaves this machine"
@@ -189,10 +189,10 @@ def test_check_says_who_is_told_what() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1:8", "127.9.9.9", "localhost:8", "[::1]:8"])
 def test_what_is_told_on_this_machine_is_not_said_to_leave_it(host: str) -> None:
     """It is a tag of its own all the same, and a private network is another machine's."""
-    told, quiet = egress.what_leaves(built(folder("a", hook(f"http://{host}/", allow_private=True))))
+    told, quiet = egress.describe_egress(built(folder("a", hook(f"http://{host}/", allow_private=True))))
     assert told.startswith("a: SIDECARS are sent to another program on this machine: ")
     assert quiet == "a: nothing leaves this machine"
-    (away,) = egress.what_leaves(built(folder("a", hook("http://192.168.0.1/", allow_private=True))))
+    (away,) = egress.describe_egress(built(folder("a", hook("http://192.168.0.1/", allow_private=True))))
     assert "SIDECARS LEAVE THIS MACHINE" in away
 
 

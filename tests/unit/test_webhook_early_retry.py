@@ -19,7 +19,7 @@ from cutoutd.exchange.webhooks import (
 from cutoutd.hosted.client import UnsentError
 from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.webhook_queue import WebhookQueue
-from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, PAUSES_S, WebhookAttemptResult, WebhookOutcome, judged
+from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, PAUSES_S, WebhookAttemptResult, WebhookOutcome, judge
 from cutoutd.hosted.webhook_sender import WebhookRecipient, WebhookSender
 from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
 
@@ -36,7 +36,7 @@ AWAY: Final = 0
 class _Ledger:
     """One that knows of no receiver that wants nothing more; requests are not made here."""
 
-    def wants_no_more(self, _: str) -> bool:
+    def has_unsubscribed(self, _: str) -> bool:
         return False
 
 
@@ -78,7 +78,7 @@ class SteppedSender(WebhookSender):
         status = self.answers.get(message.number, self.usual)
         if status != AWAY:
             asked = {"retry-after": str(self.retry_after_s)} if self.retry_after_s else {}
-            return judged(status, asked)
+            return judge(status, asked)
         cause = str(UnsentError("x.example cannot be reached", is_offline=True))
         return WebhookAttemptResult(
             outcome=WebhookOutcome.FAILED, cause=cause, meets_all=True, is_unreachable=True
@@ -117,7 +117,7 @@ class SteppedSender(WebhookSender):
             self.poll(paused=False)
             (state,) = self._receivers
             while (message := self._next(state)) is not None:
-                self._tell(state, message)
+                self._process(state, message)
 
 
 @pytest.fixture

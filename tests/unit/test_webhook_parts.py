@@ -37,7 +37,7 @@ from cutoutd.hosted.webhook_schedule import (
     JITTER,
     PAUSES_S,
     WebhookOutcome,
-    judged,
+    judge,
     pause_after,
 )
 from cutoutd.hosted.webhook_signature import read_secrets, sign
@@ -156,7 +156,7 @@ def test_pauses_grow_and_end_after_three_days() -> None:
 @given(status=st.integers(100, 599), asked=st.sampled_from(["", "7", "99999999", "x", "-1", "1e9", "Wed"]))
 def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> None:
     """And nothing it says makes a pause longer than a day."""
-    result = judged(status, {"retry-after": asked, "location": "https://elsewhere/"})
+    result = judge(status, {"retry-after": asked, "location": "https://elsewhere/"})
     wanted = (
         WebhookOutcome.OK
         if 200 <= status < 300
@@ -353,9 +353,9 @@ def test_a_ledger_of_before_is_read_and_gets_the_table(tmp_path: Path) -> None:
         )
         row = ledger.begin_webhook(message, host="x.y", now_us=5)
         ledger.close_webhook(row, WebhookOutcome.GONE, status=410, sent=2, took_ms=3, cause="c")
-        assert ledger.wants_no_more(HOOK)
-        assert not ledger.wants_no_more("b" * 16)
+        assert ledger.has_unsubscribed(HOOK)
+        assert not ledger.has_unsubscribed("b" * 16)
         row = ledger.begin_webhook(message, host="x.y", now_us=6)
-        assert ledger.wants_no_more(HOOK)  # nothing else was heard yet
+        assert ledger.has_unsubscribed(HOOK)  # nothing else was heard yet
         assert ledger.close_left_open("killed") == 1
         assert [one["outcome"] for one in ledger.webhooks()] == ["gone", "unknown"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.service import launchd, systemd
 from cutoutd.service.planning import writable
 from cutoutd.service.systemd import SystemdManager
-from cutoutd.service.unit import GATEWAY, UPLOADER, AnsweringUnit, Scope, Unit, UploaderUnit
+from cutoutd.service.unit import GATEWAY, UPLOADER, Scope, ServerUnit, Unit, UploaderUnit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ CLUSTERING: Final = replace(
 CLUSTERED: Final = replace(SYSTEM, gateway=CLUSTERING)
 PAGED: Final = replace(
     SYSTEM,
-    page=AnsweringUnit(
+    page=ServerUnit(
         command=(*SYSTEM.command[:4], "page", "--serve-only", *SYSTEM.command[5:]),
         write=(Path("/home/shop"), Path("/etc/cutoutd"), Path("/var/lib/cutoutd")),
         is_loopback=True,
@@ -82,7 +82,7 @@ PAGED: Final = replace(
 )
 SERVED: Final = replace(
     SYSTEM,
-    serve=AnsweringUnit(
+    serve=ServerUnit(
         command=(*SYSTEM.command[:4], "serve", "--serve-only", *SYSTEM.command[5:]),
         write=(*SYSTEM.write, Path("/var/lib/cutoutd")),
         is_loopback=True,
@@ -110,7 +110,7 @@ AGENT: Final = _unit(
 )
 AGENT_PAGED: Final = replace(
     AGENT,
-    page=AnsweringUnit(
+    page=ServerUnit(
         command=(*AGENT.command[:4], "page", "--serve-only", *AGENT.command[5:]), write=(), is_loopback=True
     ),
 )

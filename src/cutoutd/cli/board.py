@@ -98,11 +98,11 @@ def _gateway(said: Mapping[str, Any]) -> Iterator[Line]:
     machines = [one for one in said.get("machines") or () if isinstance(one, dict)]
     slots = sum(int(one.get("slots", 0)) for one in machines)
     now = f"{said.get('in_flight', 0)} being sent, {said.get('waiting', 0)} waiting"
-    count = f"{_counted(len(machines), 'machine')} with {_counted(slots, 'slot')}"
+    count = f"{_count(len(machines), 'machine')} with {_count(slots, 'slot')}"
     yield ((f"{_INDENT}{count} when last asked; {now}", ""),)
 
 
-def _counted(number: int, noun: str) -> str:
+def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -193,7 +193,7 @@ def _headline(overview: Overview) -> Line:
         return (("cutoutd is not running.", _BAD), clock)
     if overview.pid is None:
         return (("cutoutd is starting.", _DOUBT), clock)
-    who = f" (process {overview.pid}, {_counted(overview.workers or 0, 'worker')})"
+    who = f" (process {overview.pid}, {_count(overview.workers or 0, 'worker')})"
     if overview.paused:
         return (("cutoutd is paused", _BAD), (f"{who}: `cutoutd resume` continues.", ""), clock)
     return (("cutoutd is running", _GOOD), (f"{who}.", ""), clock)

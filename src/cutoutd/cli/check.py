@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cutoutd.cli.egress import require_extra, what_leaves
-from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, words
+from cutoutd.cli.egress import describe_egress, require_extra
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, as_options, find_settings
 from cutoutd.cli.printing import printable, short, wrapped
 from cutoutd.cli.registry import Invocation, entries
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
@@ -69,10 +69,10 @@ def check(
         print(wrapped(printable(f"# {line}"), sys.stdout))
     if hindered:
         print("#")
-    notes += [*what_leaves(chosen), *(f"{name}: {word}" for name, word in older_score_limits(chosen))]
+    notes += [*describe_egress(chosen), *(f"{name}: {word}" for name, word in older_score_limits(chosen))]
     for folder in chosen.folder:
         if folder.name not in survey.silent:  # scanning it would never end
-            waiting = _waiting(folder, rules_of(folder), chosen.service.state_dir)
+            waiting = _describe_pictures(folder, rules_of(folder), chosen.service.state_dir)
             notes += [f"{folder.name}: {line}" for line in waiting]
     for note in notes:
         print(wrapped(printable(f"# {note}"), sys.stdout))
@@ -118,7 +118,7 @@ def pictures_in(folder: Folder) -> int:
     return _count(root, Scan(root, rules_of(folder)))
 
 
-def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
+def _describe_pictures(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
     """Yield how many pictures a start would find, and how many of them it would cut."""
     try:
         seen = forecast(folder, rules, state_dir, _earlier(folder, state_dir))
@@ -149,8 +149,8 @@ def _waiting(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:
 def _earlier(folder: Folder, state_dir: Path) -> dict[str, Path]:
     """Return other state directories of this user that may know the folder, by the options of their daemons."""
     pair = Invocation(pair=(folder.input, folder.output))
-    found = {words(pair): loader.pair_state_dir(folder.input, folder.output)}
-    found |= {words(one.origin): one.state_dir for one in entries(places.registry())}
+    found = {as_options(pair): loader.pair_state_dir(folder.input, folder.output)}
+    found |= {as_options(one.origin): one.state_dir for one in entries(places.registry())}
     return {said: place for said, place in found.items() if place != state_dir}
 
 

@@ -80,7 +80,7 @@ def worker(
     This needs what `pip install "cutoutd[cluster]"` installs.
     """
     require_cluster()
-    _step_down()
+    _drop_privileges()
     found = loader.find(config, os.environ)
     chosen = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
     try:
@@ -112,7 +112,7 @@ def worker(
     )
 
 
-def _step_down() -> None:
+def _drop_privileges() -> None:
     """Give up what a process that listens has no use for: before it loads Dask, which starts a thread."""
     keep_for_uploader(os.environ)
     limits.hide_memory()
@@ -147,7 +147,7 @@ def scheduler(
 ) -> None:
     """Run a Dask scheduler that speaks TLS alone and serves no page, until stopped."""
     require_cluster()
-    _step_down()
+    _drop_privileges()
     from cutoutd.cluster import tls  # noqa: PLC0415 -- for this command alone
 
     tls.check_files(tls_ca_file, tls_cert, tls_key)

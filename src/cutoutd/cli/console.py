@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.closing import rate, time_left
-from cutoutd.cli.printing import near, printable
+from cutoutd.cli.printing import printable, shortest
 from cutoutd.events import Accepted, FolderChanged, JobEnded, QueueCounts, Started
 from cutoutd.folder.status import WATCHED
 from cutoutd.jobs import JobState
@@ -124,7 +124,7 @@ class Live:
             case Accepted():
                 self._accepted(event.count)
             case QueueCounts():
-                self._counted(event)
+                self._queue_changed(event)
             case JobEnded():
                 self._ended_job(event)
             case FolderChanged():
@@ -140,7 +140,7 @@ class Live:
             self._open += count
         self._draw()
 
-    def _counted(self, progress: QueueCounts) -> None:
+    def _queue_changed(self, progress: QueueCounts) -> None:
         """Draw the number of remaining pictures, if it has changed."""
         with self._lock:
             count = progress.waiting + progress.in_work + progress.resting
@@ -153,7 +153,7 @@ class Live:
         """Print one line for each finished picture."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
-        if self._is_told(result):
+        if self._was_printed(result):
             return
         with self._lock:
             if result.state in _ENDED:
@@ -163,7 +163,7 @@ class Live:
         mark = _MARKS[JobState.REVIEW] if result.doubtful else _MARKS.get(result.state, " ")
         line = f"{mark} {escape(printable(result.path))}"
         if result.outputs:
-            line += f" [dim]→[/] {escape(printable(near(result.outputs[0])))}"
+            line += f" [dim]→[/] {escape(printable(shortest(result.outputs[0])))}"
             more = len(result.outputs) - 1
             line += f" [dim]and {more} more[/]" if more else ""
         if result.seconds:
@@ -212,7 +212,7 @@ class Live:
             line.rstrip()
         self._console.print(Text(f"\n{_INDENT}").join(lines), soft_wrap=True)
 
-    def _is_told(self, result: JobEnded) -> bool:
+    def _was_printed(self, result: JobEnded) -> bool:
         """Whether it was printed already that a picture is tried again for this reason."""
         which = (result.folder, result.path)
         if result.state is not JobState.RETRY:

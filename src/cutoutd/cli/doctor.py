@@ -14,7 +14,7 @@ import typer
 
 from cutoutd import logs
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find, origin_of
-from cutoutd.cli.printing import homely, printable, wrapped
+from cutoutd.cli.printing import printable, with_tilde, wrapped
 from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.registry import Invocation
 from cutoutd.cli.terminal import ProgressLine
@@ -132,7 +132,7 @@ def _section(title: str, findings: Iterable[Finding]) -> None:
         return
     print(f"\n{title}")
     for one in lines:
-        seen = homely(printable(one.seen)) if sys.stdout.isatty() else printable(one.seen)
+        seen = with_tilde(printable(one.seen)) if sys.stdout.isatty() else printable(one.seen)
         line = f"  {_MARKS[one.level]:<8} {one.check}: {seen}"
         print(wrapped(line, sys.stdout, indent=_INDENT))
         if one.advice:

@@ -32,7 +32,7 @@ def require_extra(chosen: Settings) -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None] if chosen.needs_uploader else []
     if not missing:
         return
-    named = {folder.name: None for folder in (*chosen.tagged, *chosen.telling)}
+    named = {folder.name: None for folder in (*chosen.tagged, *chosen.with_webhooks)}
     folders = ", ".join(f'"{name}"' for name in named)
     what, instead = (
         ("pictures", 'write route = "local"') if chosen.tagged else ("results", "take the webhooks out")
@@ -64,15 +64,15 @@ def require_cluster(chosen: Settings | None = None) -> None:
     )
 
 
-def what_leaves(chosen: Settings) -> Iterator[str]:
+def describe_egress(chosen: Settings) -> Iterator[str]:
     """Yield which folders' pictures leave this machine, when, where to, and at what cost."""
     for folder in chosen.folder:
-        yield from what_is_told(folder, chosen)
+        yield from describe_webhooks(folder, chosen)
         if folder in chosen.clustered:
             yield _to_cluster(folder, chosen)
             continue
         if folder not in chosen.tagged:
-            if all(stays_here(webhook.url.authority) for webhook in told_by(folder, chosen)):
+            if all(stays_here(webhook.url.authority) for webhook in active_webhooks(folder, chosen)):
                 yield f"{folder.name}: nothing leaves this machine"
             continue
         when = _when(folder) if folder.route is Route.LOCAL_THEN_HOSTED else "every picture"
@@ -95,9 +95,9 @@ def _to_cluster(folder: Folder, chosen: Settings) -> str:
     )
 
 
-def what_is_told(folder: Folder, chosen: Settings) -> Iterator[str]:
+def describe_webhooks(folder: Folder, chosen: Settings) -> Iterator[str]:
     """Yield which receivers get the results of a folder, and which part of them."""
-    for webhook in told_by(folder, chosen):
+    for webhook in active_webhooks(folder, chosen):
         events = ", ".join(webhook.events)
         kind, what = (
             ("RESULTS", "each sidecar and the published files are sent")
@@ -112,9 +112,9 @@ def what_is_told(folder: Folder, chosen: Settings) -> Iterator[str]:
         yield f"{folder.name}: {kind} {where}: {what} to {webhook.url.authority} ({events})"
 
 
-def told_by(folder: Folder, chosen: Settings) -> tuple[FolderWebhook, ...]:
+def active_webhooks(folder: Folder, chosen: Settings) -> tuple[FolderWebhook, ...]:
     """The webhooks of a folder that are told."""
-    return folder.webhook if folder in chosen.telling else ()
+    return folder.webhook if folder in chosen.with_webhooks else ()
 
 
 def _when(folder: Folder) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli import browser
-from cutoutd.cli.instance import last_pair, words
+from cutoutd.cli.instance import as_options, last_pair
 from cutoutd.cli.printing import printable, wrapped
 from cutoutd.daemon.assembly import handling_signals, has_terminal
 from cutoutd.errors import ConfigurationError, CutoutdError
@@ -46,7 +46,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     ending = threading.Event()
     print("There is no configuration yet. Choose folders on the page; Ctrl-C ends.", flush=True)
     if (last := last_pair()) is not None:
-        said = f"To go on with the folders that were used last: `cutoutd run {words(last)}`"
+        said = f"To go on with the folders that were used last: `cutoutd run {as_options(last)}`"
         print(wrapped(said, sys.stdout), flush=True)
     manager.ready()
     manager.status(_WAITS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cutoutd.cli.check import pictures_in
-from cutoutd.cli.egress import require_extra, what_leaves
+from cutoutd.cli.egress import describe_egress, require_extra
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import JsonOption
@@ -52,7 +52,7 @@ def hosted(
 ) -> None:
     """Run the uploader, which sends the pictures of tagged folders. `cutoutd run` starts it by itself if it is needed."""
     if dry_run:
-        _foretell(find_settings(config, input_dir, output_dir))
+        _print_forecast(find_settings(config, input_dir, output_dir))
         return
     chosen = settings(config, input_dir, output_dir)
     require_extra(chosen)
@@ -216,9 +216,9 @@ def _show(ledger: Ledger, by: GroupBy | None) -> None:
         print(f"{name}: {total.uploads} uploads, {total.bytes} bytes, {total.credits:g} credits{unknown}")
 
 
-def _foretell(chosen: Settings) -> None:
+def _print_forecast(chosen: Settings) -> None:
     """Print what would be sent: the outbox exactly, and the tagged folders as an upper limit."""
-    for line in what_leaves(chosen):
+    for line in describe_egress(chosen):
         print(line)
     price = chosen.hosted.expected_credits
     for folder in chosen.tagged:

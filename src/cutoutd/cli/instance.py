@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cutoutd.cli.printing import near, printable, short, wrapped
+from cutoutd.cli.printing import printable, short, shortest, wrapped
 from cutoutd.cli.registry import Invocation, RegisteredDaemon, entries
 from cutoutd.errors import UsageError
 from cutoutd.settings import loader, places
@@ -71,18 +71,20 @@ def find_if_any(
         chosen, origin = loader.load(file, os.environ), Invocation(config=file)
         others = [one for one in running if one.state_dir != chosen.service.state_dir]
         is_up = len(others) < len(running)
-        hint = "" if is_up or not others else f" (not running; another one is: {words(others[0].origin)})"
-        _say(f"{printable(near(os.fspath(file)))}{hint}")
+        hint = (
+            "" if is_up or not others else f" (not running; another one is: {as_options(others[0].origin)})"
+        )
+        _say(f"{printable(shortest(os.fspath(file)))}{hint}")
         _warn_of_sharing(chosen.service.state_dir, origin)
         return chosen, origin
     if running:
-        entry = running[0] if len(running) == 1 else _asked(running)
-        _say(f"{_shown(entry.origin)} (running)")
+        entry = running[0] if len(running) == 1 else _choose_daemon(running)
+        _say(f"{_label(entry.origin)} (running)")
         return _settings_of(entry), entry.origin
     last = next((one for one in known if _is_there(one)), None)
     if last is None:
         return None
-    _say(f"{_shown(last.origin)} (used last; nothing is running)")
+    _say(f"{_label(last.origin)} (used last; nothing is running)")
     return _settings_of(last), last.origin
 
 
@@ -96,7 +98,7 @@ def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | No
     return Invocation(config=None if file is None else Path.cwd() / file)
 
 
-def words(origin: Invocation) -> str:
+def as_options(origin: Invocation) -> str:
     """Return an invocation as options, for a person to read and copy."""
     if origin.pair is not None:
         watched, results = map(_word, origin.pair)
@@ -131,7 +133,7 @@ def _warn_of_sharing(state_dir: Path, origin: Invocation) -> None:
     other = sharing(state_dir, origin)
     if other is not None and other.is_running:
         print(
-            f"cutoutd: the cutoutd that is running was started with {words(other.origin)}, and has the same state "
+            f"cutoutd: the cutoutd that is running was started with {as_options(other.origin)}, and has the same state "
             f"directory, {printable(short(state_dir))}: {separation_advice(origin)}",
             file=sys.stderr,
         )
@@ -167,13 +169,13 @@ def _settings_of(entry: RegisteredDaemon) -> Settings:
     return chosen.model_copy(update={"service": service})
 
 
-def _asked(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
+def _choose_daemon(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
     """Ask on the terminal which of several daemons is meant.
 
     Raises:
         UsageError: there is no terminal, or no valid answer.
     """
-    listed = [words(one.origin) for one in running]
+    listed = [as_options(one.origin) for one in running]
     refusal = UsageError(
         f"{len(running)} cutoutd are running",
         advice="\n  ".join(("Say which one you mean by its options:", *listed)),
@@ -198,11 +200,13 @@ def _asked(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
     raise refusal
 
 
-def _shown(origin: Invocation) -> str:
+def _label(origin: Invocation) -> str:
     """Return the shortest text by which a person recognises the folders or the configuration of a daemon."""
     if origin.pair is not None:
-        return " -> ".join(printable(near(os.fspath(one))) for one in origin.pair)
-    return "the usual configuration" if origin.config is None else printable(near(os.fspath(origin.config)))
+        return " -> ".join(printable(shortest(os.fspath(one))) for one in origin.pair)
+    return (
+        "the usual configuration" if origin.config is None else printable(shortest(os.fspath(origin.config)))
+    )
 
 
 def _say(which: str) -> None:
@@ -263,7 +267,7 @@ def _nothing_found() -> UsageError:
     error = loader.nothing_found()
     if (last := last_pair()) is not None:
         error.advice = (
-            f"If you mean the folders that were used last, add {words(last)}. "
+            f"If you mean the folders that were used last, add {as_options(last)}. "
             "Else `cutoutd run` opens a page on which folders are chosen."
         )
     return error

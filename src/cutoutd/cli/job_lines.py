@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.cli.printing import near, printable
+from cutoutd.cli.printing import printable, shortest
 from cutoutd.cli.selection import score_of
 from cutoutd.clock import local
 from cutoutd.job_detail import JobResult, cause_in, failure_in
@@ -41,7 +41,7 @@ def details(job: Job) -> Iterator[str]:
         yield _detail("ended", f"{local(job.finished_us):%Y-%m-%d %H:%M:%S}")
     result = JobResult.of(job)
     for output in result.outputs:
-        yield _detail("cutout", printable(near(output)))
+        yield _detail("cutout", printable(shortest(output)))
     if result.corrected:
         yield _detail(
             "drawn", f"a person corrected it; `cutoutd fix {job.id} --undo` restores the previous version"

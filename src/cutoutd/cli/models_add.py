@@ -139,8 +139,8 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         sha256=sums.sha256,
         bytes=0,
         input_size=size or usual.size,
-        mean=_three(mean, "--mean") or usual.mean,
-        std=_three(std, "--std") or usual.std,
+        mean=_parse_triple(mean, "--mean") or usual.mean,
+        std=_parse_triple(std, "--std") or usual.std,
         licence=licence or ("unknown" if found is None else found.spec.licence),
         source=source or (file.name if found is None else found.spec.source),
         scale=scale or usual.scale,
@@ -148,7 +148,7 @@ def add(  # noqa: PLR0913 -- each option of a command is an argument to Typer
         logits=usual.logits if logits is None else logits,
         min_max=usual.min_max if min_max is None else min_max,
         letterbox=usual.letterbox if letterbox is None else letterbox,
-        inputs=tuple(map(_filled, inputs or ())),
+        inputs=tuple(map(_parse_input, inputs or ())),
     )
     if found is not None:
         say(f"This is {found.name}, by its {found.proof}: {found.spec.licence}, {found.use}.")
@@ -169,7 +169,7 @@ def take(
         memory_mb: limit of its address space, in MiB.
     """
     user, machine = places.model_dirs()
-    added, trial = _tried(
+    added, trial = _try_and_add(
         file, described, machine if system else user, anyway=anyway, provider=provider, memory_mb=memory_mb
     )
     say(
@@ -189,7 +189,7 @@ def _sums(file: Path) -> known.Checksums:
         ) from error
 
 
-def _tried(
+def _try_and_add(
     file: Path, described: ModelSpec, directory: Path, *, anyway: bool, provider: str, memory_mb: int
 ) -> tuple[ModelSpec, ModelTrial]:
     """Run a model, and add it if it finds the subject."""
@@ -212,7 +212,7 @@ def _tried(
         return addition.keep(memory_mb=int(trial.memory_mb)), trial
 
 
-def _filled(written: str) -> tuple[str, float]:
+def _parse_input(written: str) -> tuple[str, float]:
     name, _, number = written.partition("=")
     try:
         value = float(number)
@@ -226,7 +226,7 @@ def _filled(written: str) -> tuple[str, float]:
     return name, value
 
 
-def _three(written: str, option: str) -> tuple[float, float, float] | None:
+def _parse_triple(written: str, option: str) -> tuple[float, float, float] | None:
     if not written:
         return None
     try:

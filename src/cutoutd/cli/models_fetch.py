@@ -46,13 +46,13 @@ def available() -> None:
     here = {model.sha256 for model in catalog.read()} | {model.name for model in catalog.read()}
     for model in known.read().models:
         size = f"{model.bytes / 1e6:.1f} MB" if model.bytes else "size unknown"
-        mark = "here already" if {model.name, model.sums.sha256} & here else _way(model)
+        mark = "here already" if {model.name, model.sums.sha256} & here else _how_to_get(model)
         say(f"{model.name:<21} {size:>12}  {model.spec.licence}: {model.use}", indent=_UNDER)
         for said in (f"{model.spec.input_size} px; {model.quality}", f"{model.spec.source}; {mark}"):
             say(f"{'':<{_UNDER}}{said}", indent=0)
 
 
-def _way(model: KnownModel) -> str:
+def _how_to_get(model: KnownModel) -> str:
     if not model.proof:
         return f"no checksum is published; to add its file: {_added_by_hand(model)}"
     known_by = (
@@ -79,7 +79,7 @@ def fetch(
     _check_possible(model)
     _confirm_terms(model, accepted=accept_licence)
     user, machine = places.model_dirs()
-    file, sums = _fetched(model, facts, machine if system else user)
+    file, sums = _fetch_checked(model, facts, machine if system else user)
     take(
         file,
         replace(model.spec, file=file, sha256=sums.sha256),
@@ -88,7 +88,7 @@ def fetch(
         provider=provider,
         memory_mb=memory_mb,
     )
-    for left in (file, _note_of(file)):
+    for left in (file, _note_path(file)):
         left.unlink(missing_ok=True)
 
 
@@ -148,7 +148,7 @@ def _confirm_terms(model: KnownModel, *, accepted: bool) -> None:
     )
 
 
-def _fetched(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, known.Checksums]:
+def _fetch_checked(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, known.Checksums]:
     """Fetch and check the file. Returns its path and its checksums."""
     missing = [one for one in ("httpcore", "certifi") if find_spec(one) is None]
     if missing:
@@ -167,7 +167,7 @@ def _fetched(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Pa
             try:
                 _download(model, facts, partial)
             except FetchError as error:
-                raise _advised(model, error, partial) from error
+                raise _with_advice(model, error, partial) from error
             sums = _check(model, partial)
     return path, sums  # the checksums that were compared are required from now on
 
@@ -205,7 +205,7 @@ def _check(model: KnownModel, partial: PartialFile) -> known.Checksums:
     )
 
 
-def _advised(model: KnownModel, error: FetchError, partial: PartialFile) -> FetchError:
+def _with_advice(model: KnownModel, error: FetchError, partial: PartialFile) -> FetchError:
     again = "Run the command again to go on" if partial.version else "Run the command again"
     return type(error)(error.cause, path=error.path, advice=error.advice or f"{again}; or {_by_hand(model)}")
 
@@ -217,7 +217,7 @@ def _by_hand(model: KnownModel) -> str:
     )
 
 
-def _note_of(file: Path) -> Path:
+def _note_path(file: Path) -> Path:
     return file.with_name(file.name + ".json")
 
 

@@ -103,7 +103,7 @@ def _serve(
         level="warning" if is_seen and service.log_level == "info" else service.log_level,
         log_format="console" if is_seen and service.log_format == "auto" else service.log_format,
     )
-    on_ready = partial(_tell, is_seen) if serve_only else partial(_open_here, service.state_dir)
+    on_ready = partial(_print_address, is_seen) if serve_only else partial(_open_here, service.state_dir)
     options = process.PageOptions(
         settings=settings if origin is not None else None,
         # Without one, the page makes that of the user.
@@ -123,6 +123,6 @@ def _serve(
     os._exit(frames.UPGRADED if is_upgraded else 0)
 
 
-def _tell(is_seen: bool, address: str) -> None:  # noqa: FBT001 -- bound by `partial`
+def _print_address(is_seen: bool, address: str) -> None:  # noqa: FBT001 -- bound by `partial`
     if is_seen:
         print(f"{address} (`cutoutd page` opens it)", flush=True)

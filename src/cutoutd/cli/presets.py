@@ -22,7 +22,7 @@ def presets(
     as_json: JsonOption = False,
 ) -> None:
     """List the shops that a rendition can be made for by name: preset = "amazon" and the like."""
-    meant = [_found(name)] if name is not None else [_found(one) for one in known.names()]
+    meant = [_find(name)] if name is not None else [_find(one) for one in known.names()]
     if as_json:
         document = {"schema": "cutoutd.presets/1", "presets": [_as_json(one) for one in meant]}
         print(json.dumps(document, indent=2))
@@ -37,7 +37,7 @@ def presets(
         print("\n`cutoutd presets NAME` shows the rules, and where and when they were read.")
 
 
-def _found(name: str) -> Preset:
+def _find(name: str) -> Preset:
     preset = known.find(name)
     if preset is None:
         raise UsageError(f"there is no preset {name!r}", advice=f"There are: {', '.join(known.names())}.")
@@ -58,12 +58,12 @@ def _show(preset: Preset) -> None:
         print(f"# {key} = {json.dumps(value)}{why}")
     print("\nYou can set each of these beside the preset; your value then counts. Where the rules were read:")
     for source in preset.sources:
-        print(f"\n{source.url}\n  {_of(source)}")
+        print(f"\n{source.url}\n  {_describe_source(source)}")
         for rule in source.rules:
             print(f"  - {rule}")
 
 
-def _of(source: Source) -> str:
+def _describe_source(source: Source) -> str:
     by = f"second-hand, by {source.by}; " if source.by else ""
     dated = f"of {source.dated}, " if source.dated is not None else ""
     return f"{by}{dated}read {source.read}"

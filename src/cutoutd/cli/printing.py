@@ -76,7 +76,7 @@ def short(path: str | Path) -> str:
     return f"~{text[len(home) :]}" if len(home) > 1 and text.startswith(f"{home}/") else text
 
 
-def near(path: str) -> str:
+def shortest(path: str) -> str:
     """Return the shortest form of an absolute path: relative to the current directory, or to home, or in full."""
     try:
         here = os.getcwd()  # noqa: PTH109 -- used as text only
@@ -87,7 +87,7 @@ def near(path: str) -> str:
     return short(path)
 
 
-def homely(text: str) -> str:
+def with_tilde(text: str) -> str:
     """Replace the home directory by ``~`` in the paths of a text."""
     home = os.path.expanduser("~")  # noqa: PTH111 -- as above
     return re.sub(rf"(?<!\S){re.escape(home)}/", lambda _: "~/", text) if len(home) > 1 else text
@@ -106,10 +106,10 @@ def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
     if not stream.isatty():
         return text
     width = shutil.get_terminal_size().columns
-    return "\n".join(_wrapped(line, width, indent) for line in as_called(text).split("\n"))
+    return "\n".join(_wrapped(line, width, indent) for line in with_program_name(text).split("\n"))
 
 
-def as_called(text: str) -> str:
+def with_program_name(text: str) -> str:
     """Write our own commands in a text as this program was called."""
     program = own_command()
     return text if program == _NAME else re.sub(r"(?<=`)cutoutd(?= )", lambda _: program, text)
@@ -118,14 +118,14 @@ def as_called(text: str) -> str:
 def own_command() -> str:
     """Return how to call this program, quoted for a shell: by its name if that is on the path, otherwise by its path."""
     if (whole := bundle()) is not None:
-        return _word(near(whole))
+        return _word(shortest(whole))
     ours = os.path.join(sys.prefix, "bin", _NAME)  # noqa: PTH118 -- text
     found = shutil.which(_NAME)
     if found is not None and os.path.realpath(found) == os.path.realpath(ours):
         return _NAME
     if os.access(ours, os.X_OK):
-        return _word(near(ours))
-    return _NAME if found is not None else f"{_word(near(sys.executable))} -m {_NAME}"
+        return _word(shortest(ours))
+    return _NAME if found is not None else f"{_word(shortest(sys.executable))} -m {_NAME}"
 
 
 def _word(path: str) -> str:

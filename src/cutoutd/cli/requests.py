@@ -59,12 +59,14 @@ def find_jobs(
     newest: list[Job] | None = None
     cut: list[Job] = []
     for word in words:
-        job = _numbered(word, reader)
+        job = _find_numbered(word, reader)
         if job is None:
             if newest is None:
                 newest = list(reader.newest_jobs())
                 cut = [job for job in newest if job.state is not JobState.SKIPPED]
-            job = _named(word, cut, chosen, first) or (_named(word, newest, chosen) if skipped else None)
+            job = _find_named(word, cut, chosen, first) or (
+                _find_named(word, newest, chosen) if skipped else None
+            )
             if job is None:
                 what = f"job {word}" if word.isascii() and word.isdigit() else f"picture {printable(word)!r}"
                 raise UsageError(f"there is no {what}", advice=f"`{listed_by}` lists them.")
@@ -72,19 +74,21 @@ def find_jobs(
     return list(found.values())
 
 
-def _numbered(word: str, reader: Reader) -> Job | None:
+def _find_numbered(word: str, reader: Reader) -> Job | None:
     if not (word.isascii() and word.isdigit()) or len(word) > _MOST_DIGITS:
         return None
     return reader.job(int(word))
 
 
-def _named(word: str, jobs: Sequence[Job], chosen: Settings, first: JobState | None = None) -> Job | None:
-    for matches in _ways(word, chosen):
+def _find_named(
+    word: str, jobs: Sequence[Job], chosen: Settings, first: JobState | None = None
+) -> Job | None:
+    for matches in _matchers(word, chosen):
         found = [job for job in jobs if matches(job)]
         there = [job for job in found if job.state is not JobState.GONE] or found
         there = [job for job in there if job.state is first] or there
         if len(there) > 1:
-            names = [f"{job.id}  {_shown(job)}" for job in there[:_NAMED]]
+            names = [f"{job.id}  {_label(job)}" for job in there[:_NAMED]]
             more = [f"and {len(there) - _NAMED} more"] if len(there) > _NAMED else []
             raise UsageError(
                 f"{len(there)} pictures can be meant by {printable(word)!r}",
@@ -97,7 +101,7 @@ def _named(word: str, jobs: Sequence[Job], chosen: Settings, first: JobState | N
     return None
 
 
-def _ways(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
+def _matchers(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
     """Yield the ways to match a word, the most specific first."""
     inputs = {folder.name: os.fspath(folder.input) for folder in chosen.folder}
     absolute = os.path.abspath(word)  # noqa: PTH100 -- must not resolve links, nor access the file
@@ -128,7 +132,7 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
-def _shown(job: Job) -> str:
+def _label(job: Job) -> str:
     return f"{job.folder}/{printable(job.path)}"
 
 

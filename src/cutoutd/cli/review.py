@@ -87,7 +87,7 @@ def list_held_back(
         for command in Commands(store, Clock()).pending()
         if command.verb in (Verb.ACCEPT, Verb.REJECT)
     }
-    entries = [_entry(job, chosen, store, asked) for job in _waiting(store, folder)]
+    entries = [_entry(job, chosen, store, asked) for job in _jobs_in_review(store, folder)]
     if as_json:
         print(json.dumps({"schema": SCHEMA, "jobs": entries}, indent=2))
         return
@@ -211,7 +211,7 @@ def _decide(
     store = open_journal(directory)
     if everything:
         require_folder(folder, chosen, Reader(store))
-        numbers = [job.id for job in _waiting(store, folder)]
+        numbers = [job.id for job in _jobs_in_review(store, folder)]
     else:
         jobs = find_jobs(
             names or [], Reader(store), chosen, listed_by="cutoutd review list", first=JobState.REVIEW
@@ -229,10 +229,10 @@ def _decide(
             job = Reader(store).job(number)
             print(f"  {job.folder}/{printable(job.path)}" if job is not None else f"  {number}")
         return
-    raise typer.Exit(0 if _tell(store, requests, directory) else 1)
+    raise typer.Exit(0 if _print_outcomes(store, requests, directory) else 1)
 
 
-def _tell(store: Store, requests: Mapping[int, int], directory: Path) -> bool:
+def _print_outcomes(store: Store, requests: Mapping[int, int], directory: Path) -> bool:
     """Print the outcome of each decision. Returns whether all were carried out."""
     done = True
     reader, commands = Reader(store), Commands(store, Clock())
@@ -283,7 +283,7 @@ def _is_over(job: Job | None, answer: str | None) -> bool:
     return answer is not None and bool(JobResult.of(job).refused)
 
 
-def _waiting(store: Store, folder: str | None) -> Iterator[Job]:
+def _jobs_in_review(store: Store, folder: str | None) -> Iterator[Job]:
     """Yield the jobs in review that are the newest version of their picture."""
     reader = Reader(store)
     for job in reader.jobs(state=JobState.REVIEW, folder=folder):

@@ -21,11 +21,11 @@ from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
     OutputOption,
+    as_options,
     origin_of,
     separation_advice,
     settings,
     sharing,
-    words,
 )
 from cutoutd.cli.listeners import event_display
 from cutoutd.cli.printing import printable, say, short
@@ -107,7 +107,7 @@ def run(  # noqa: PLR0913 -- each is an option
         has_page = False
         watch = CompanionWatch()
         if not once and input_dir is None and output_dir is None and loader.find(config, os.environ) is None:
-            has_page = _begin_on_the_page(beside, watch, page_apart=page_apart)
+            has_page = _wait_for_first_settings(beside, watch, page_apart=page_apart)
         chosen = settings(config, input_dir, output_dir)
         if input_dir is not None and output_dir is not None:
             require_folders(chosen.folder[0].input, chosen.folder[0].output, both=from_make)
@@ -129,10 +129,10 @@ def run(  # noqa: PLR0913 -- each is an option
         if has_gateway:
             beside.enter_context(keep_running(_gateway(config), watch, name="cluster"))
         if chosen.page.enabled and not (once or page_apart or has_page):
-            beside.enter_context(keep_running(_answering("page", origin), watch, name="page"))
+            beside.enter_context(keep_running(_server_command("page", origin), watch, name="page"))
         if chosen.serve.enabled and not (once or serve_apart):
-            beside.enter_context(keep_running(_answering("serve", origin), watch, name="serve"))
-        _work(
+            beside.enter_context(keep_running(_server_command("serve", origin), watch, name="serve"))
+        _run_daemon(
             chosen,
             origin,
             once=once,
@@ -157,7 +157,7 @@ def _require_extras(chosen: Settings, *, uploads: bool, clusters: bool) -> None:
         require_cluster(chosen)
 
 
-def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: bool) -> bool:
+def _wait_for_first_settings(beside: ExitStack, watch: CompanionWatch, *, page_apart: bool) -> bool:
     """Wait for a configuration, made on the page or by hand.
 
     Args:
@@ -177,7 +177,7 @@ def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: 
     manager = ServiceManager.from_environment(os.environ)
     with ExitStack() as first:
         if not page_apart:
-            command = [*_answering("page", Invocation()), "--first-run"]
+            command = [*_server_command("page", Invocation()), "--first-run"]
             first.enter_context(keep_running(command, watch, name="page"))
         from cutoutd.cli.first_run import wait_for_configuration  # noqa: PLC0415 -- needed only once
 
@@ -190,7 +190,7 @@ def _begin_on_the_page(beside: ExitStack, watch: CompanionWatch, *, page_apart: 
         return same
 
 
-def _work(
+def _run_daemon(
     chosen: Settings,
     origin: Invocation,
     *,
@@ -215,11 +215,13 @@ def _work(
     told = from_make or (not once and sys.stdout.isatty())
     if told:
         with ignoring_broken_pipe():
-            print(_what_to_do(chosen, from_make=from_make))
+            print(_next_steps(chosen, from_make=from_make))
     begun_s = time.monotonic()
     entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
     try:
-        with event_display(_waiting(chosen), level=service.log_level, log_format=service.log_format) as emit:
+        with event_display(
+            _describe_folders(chosen), level=service.log_level, log_format=service.log_format
+        ) as emit:
             options = daemon.RunOptions(
                 once=once,
                 timeout_s=timeout_s,
@@ -233,7 +235,7 @@ def _work(
             )
             outcome = daemon.run(chosen, options, clock=RunningClock(), emit=emit, registration=entry)
     except AlreadyRunningError as error:
-        raise _already(chosen, origin) from error
+        raise _already_running(chosen, origin) from error
     took_s = time.monotonic() - begun_s
     if once or told:
         with ignoring_broken_pipe():
@@ -261,7 +263,7 @@ def _gateway(config: Path | None) -> list[str]:
     return [sys.executable, "-P", "-m", "cutoutd", "cluster", "gateway", *named]
 
 
-def _answering(command: str, origin: Invocation) -> list[str]:
+def _server_command(command: str, origin: Invocation) -> list[str]:
     """Return the command that serves the page or the API of a daemon with this invocation."""
     if origin.pair is not None:
         watched, results = map(os.fspath, origin.pair)
@@ -289,7 +291,7 @@ def _refuse_hosted(chosen: Settings) -> None:
             )
 
 
-def _what_to_do(chosen: Settings, *, from_make: bool) -> str:
+def _next_steps(chosen: Settings, *, from_make: bool) -> str:
     ends = "Ctrl-C ends."
     if from_make:  # the command is not on the path then
         command = printable(sys.argv[0])
@@ -303,7 +305,7 @@ def _what_to_do(chosen: Settings, *, from_make: bool) -> str:
     return f"Drop pictures into one of {len(chosen.folder)} folders: {names}.\n{ends}"
 
 
-def _waiting(chosen: Settings) -> str:
+def _describe_folders(chosen: Settings) -> str:
     if len(chosen.folder) == 1:
         return f"watching {printable(short(chosen.folder[0].input))} (Ctrl-C ends)"
     return f"watching {len(chosen.folder)} folders (Ctrl-C ends)"
@@ -314,19 +316,19 @@ def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:
     other = sharing(chosen.service.state_dir, origin)
     if other is not None and not other.is_running:
         print(
-            f"cutoutd: {printable(short(chosen.service.state_dir))} was last used with {words(other.origin)}; pictures "
+            f"cutoutd: {printable(short(chosen.service.state_dir))} was last used with {as_options(other.origin)}; pictures "
             f"that wait in its folders are set aside. If both are to be used, {separation_advice(origin)}",
             file=sys.stderr,
         )
 
 
-def _already(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
+def _already_running(chosen: Settings, origin: Invocation) -> AlreadyRunningError:
     """Return the error that names the daemon that uses the state directory, and what to do."""
     state_dir = printable(short(chosen.service.state_dir))
     other = sharing(chosen.service.state_dir, origin)
     if other is not None:
         return AlreadyRunningError(
-            f"the cutoutd that was started with {words(other.origin)} keeps its journal in the same state directory, {state_dir}",
+            f"the cutoutd that was started with {as_options(other.origin)} keeps its journal in the same state directory, {state_dir}",
             advice=f"To run both, {separation_advice(origin)}.",
         )
     watched = ", ".join(printable(short(folder.input)) for folder in chosen.folder)
@@ -355,7 +357,7 @@ def _require(folder: Path, *, at_terminal: bool) -> None:
         return
     if os.path.lexists(folder):
         raise UsageError("this is a file and no folder", path=folder, advice="Name a folder.")
-    if at_terminal and _agrees(folder):
+    if at_terminal and _confirms_creation(folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -370,6 +372,6 @@ def _require(folder: Path, *, at_terminal: bool) -> None:
     )
 
 
-def _agrees(folder: Path) -> bool:
+def _confirms_creation(folder: Path) -> bool:
     print(f"{printable(short(folder))} is not there. Make it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

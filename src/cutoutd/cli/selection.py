@@ -49,9 +49,9 @@ class JobFilter:
         """Yield the selected jobs, oldest first."""
         only = next(iter(self.states)) if len(self.states) == 1 else None
         jobs = reader.newest_jobs() if self.doubtful else reader.jobs(state=only, folder=self.folder)
-        return (job for job in jobs if self._means(job))
+        return (job for job in jobs if self._matches(job))
 
-    def _means(self, job: Job) -> bool:
+    def _matches(self, job: Job) -> bool:
         if self.folder is not None and job.folder != self.folder:
             return False
         if self.doubtful and not is_doubtful(job):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings, named_path
-from cutoutd.cli.printing import near, printable
+from cutoutd.cli.printing import printable, shortest
 from cutoutd.cli.queue import DoubtfulOption, SinceOption, SortOption, open_journal
 from cutoutd.cli.selection import JobFilter, JobOrder, find_folder, in_order, is_doubtful, since
 from cutoutd.cli.terminal import ProgressLine
@@ -20,7 +20,7 @@ from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
-from cutoutd.publish.put_away import whereabouts
+from cutoutd.publish.put_away import original_paths
 from cutoutd.settings.types import Sandbox
 from cutoutd.sheet import page
 from cutoutd.sheet.thumbnails import ANOTHER, Thumbnails
@@ -88,7 +88,7 @@ def sheet(
     with ProgressLine() as progress:
         shown = progress.count(_entries(jobs, known, chosen, store), len(jobs), "making small pictures")
         count = write_text(path, page.render(folder, words, shown))
-    print(f"{printable(near(str(path)))}: {many}, {count / (1 << 20):.1f} MiB")
+    print(f"{printable(shortest(str(path)))}: {many}, {count / (1 << 20):.1f} MiB")
 
 
 def _has_a_place(job: Job, reader: Reader, store: Store) -> bool:
@@ -124,7 +124,7 @@ def _entry(
     ]
     if results and job.state is not JobState.FAILED:
         first = min(results, key=lambda one: one.rendition)
-        after, after_note = _seen(thumbnails, folder.output / first.path, "the cutout is gone")
+        after, after_note = _thumbnail(thumbnails, folder.output / first.path, "the cutout is gone")
     result = JobResult.of(job)
     took = "" if result.seconds is None else f"{result.seconds:.1f} s"
     reason = cause_in(job) or result.why
@@ -150,8 +150,8 @@ def _before(job: Job, folder: Folder, thumbnails: Thumbnails, *, is_newest: bool
     """
     note = _GONE
     missing = 0
-    for place in whereabouts(job, folder, is_newest=is_newest):
-        picture, why = _seen(thumbnails, place.path, _GONE, place.sha256)
+    for place in original_paths(job, folder, is_newest=is_newest):
+        picture, why = _thumbnail(thumbnails, place.path, _GONE, place.sha256)
         if picture:
             return picture, ""
         if place.root == folder.originals_dir:
@@ -165,7 +165,7 @@ def _before(job: Job, folder: Folder, thumbnails: Thumbnails, *, is_newest: bool
     return b"", note
 
 
-def _seen(thumbnails: Thumbnails, path: Path, gone: str, sha256: str = "") -> tuple[bytes, str]:
+def _thumbnail(thumbnails: Thumbnails, path: Path, gone: str, sha256: str = "") -> tuple[bytes, str]:
     """Return a small picture, and the text that is shown instead; for a missing file, the given one."""
     picture, note = thumbnails.of(os.fspath(path), sha256)
     return picture, gone if os.strerror(errno.ENOENT) in note else note

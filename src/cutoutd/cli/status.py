@@ -17,10 +17,10 @@ from cutoutd.cli.instance import (
     ConfigOption,
     InputOption,
     OutputOption,
+    as_options,
     find,
     find_settings,
     named_path,
-    words,
 )
 from cutoutd.cli.printing import path_fields, paths_fields, printable
 from cutoutd.cli.queue import JsonOption, open_journal
@@ -61,7 +61,7 @@ def status(
 ) -> None:
     """Show whether cutoutd runs and, for each folder, whether it is watched, what waits and what was done."""
     chosen, origin = find(config, input_dir, output_dir)
-    start = f"cutoutd run{'' if origin == Invocation() else f' {words(origin)}'}"
+    start = f"cutoutd run{'' if origin == Invocation() else f' {as_options(origin)}'}"
     store = open_journal(chosen.service.state_dir)
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     clock = Clock()
@@ -80,9 +80,9 @@ def status(
 
     try:
         if as_json or not sys.stdout.isatty():
-            _print_on(chosen, again, every, start=start, as_json=as_json)
+            _print_repeatedly(chosen, again, every, start=start, as_json=as_json)
         else:
-            _draw_on(lambda: _lines(chosen, again(), start), every)
+            _draw_repeatedly(lambda: _lines(chosen, again(), start), every)
     except KeyboardInterrupt:
         return
 
@@ -114,14 +114,14 @@ def metrics(
     """Write figures for Prometheus (OpenMetrics), for node_exporter's textfile collector; no port is opened."""
     if output_dir is not None or input_dir is None:  # as it was called before: --output was the file's
         to, output_or_file = to or output_or_file, output_dir
-    text = openmetrics.render(_look_at_all(find_settings(config, input_dir, output_or_file)))
+    text = openmetrics.render(_make_overview(find_settings(config, input_dir, output_or_file)))
     if to is None:
         print(text, end="")
     else:
         openmetrics.write(text, Path.cwd() / to)
 
 
-def _look_at_all(chosen: Settings) -> Overview:
+def _make_overview(chosen: Settings) -> Overview:
     """Make an overview, also if no daemon has run yet, which an alert may check for."""
     outputs = [os.fspath(folder.output) for folder in chosen.folder]
     try:
@@ -145,7 +145,7 @@ def _show_once(chosen: Settings, overview: Overview, *, start: str, as_json: boo
             print(board.plain(line))
 
 
-def _print_on(
+def _print_repeatedly(
     chosen: Settings, again: Callable[[], Overview], every_s: float, *, start: str, as_json: bool
 ) -> None:
     """Print one text, or one line of JSON, after the other, for a pipe."""
@@ -158,7 +158,7 @@ def _print_on(
         time.sleep(every_s)
 
 
-def _draw_on(lines: Callable[[], Iterable[board.Line]], every_s: float) -> None:
+def _draw_repeatedly(lines: Callable[[], Iterable[board.Line]], every_s: float) -> None:
     from rich.console import Console, Group  # noqa: PLC0415 -- as above
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -188,7 +188,7 @@ def _lines(chosen: Settings, overview: Overview, start: str) -> Iterator[board.L
     hosted = _hosted(chosen)
     if hosted is not None and chosen.tagged:
         yield from board.hosted(hosted)
-    if hosted is not None and chosen.telling:
+    if hosted is not None and chosen.with_webhooks:
         yield from board.webhooks(hosted)
     if chosen.clustered:
         falls_back = [folder.name for folder in chosen.clustered if folder.route is Route.CLUSTER_THEN_LOCAL]

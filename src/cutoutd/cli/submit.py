@@ -44,7 +44,7 @@ _WAITS: Final = OPEN | {JobState.PARKED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HandedIn:
+class SubmittedFile:
     """A picture that was handed in.
 
     Attributes:
@@ -87,7 +87,7 @@ def submit(
     store = open_journal(chosen.service.state_dir)
     if wait and running(chosen.service.state_dir) is None:
         raise UsageError("cutoutd does not run, so nothing would come", advice="Start it with `cutoutd run`.")
-    handed_in = [_handed_in(file, into, store) for file in files]
+    handed_in = [_hand_in(file, into, store) for file in files]
     end_s = None if timeout is None else time.monotonic() + timeout
     while wait and any(_is_open(one, store) for one in handed_in):
         if end_s is not None and time.monotonic() >= end_s:
@@ -120,7 +120,7 @@ def _check(file: Path, most_bytes: int) -> None:
         raise UsageError("it is larger than [pool] max_file_mb allows", path=file)
 
 
-def _handed_in(file: Path, folder: Folder, store: Store) -> HandedIn:
+def _hand_in(file: Path, folder: Folder, store: Store) -> SubmittedFile:
     """Copy a picture into the folder and record the submission, which then survives a crash."""
     key = f"submit {uuid.uuid4().hex}"
     try:
@@ -144,17 +144,17 @@ def _handed_in(file: Path, folder: Folder, store: Store) -> HandedIn:
             path=folder.input,
             advice="Check that the folder is there and can be written, and its disk has room.",
         ) from error
-    return HandedIn(file=file, key=key)
+    return SubmittedFile(file=file, key=key)
 
 
-def _job_of(one: HandedIn, store: Store) -> Job | None:
+def _job_of(one: SubmittedFile, store: Store) -> Job | None:
     submission = Submissions(store, Clock()).find(one.key)
     if submission is None or submission.job is None:
         return None
     return Reader(store).job(submission.job)
 
 
-def _is_open(one: HandedIn, store: Store) -> bool:
+def _is_open(one: SubmittedFile, store: Store) -> bool:
     submission = Submissions(store, Clock()).find(one.key)
     if submission is None or submission.refused is not None:
         return False
@@ -162,7 +162,7 @@ def _is_open(one: HandedIn, store: Store) -> bool:
     return job is None or job.state in _WAITS
 
 
-def _document(one: HandedIn, folder: Folder, store: Store) -> dict[str, Any]:
+def _document(one: SubmittedFile, folder: Folder, store: Store) -> dict[str, Any]:
     submission, job = Submissions(store, Clock()).find(one.key), _job_of(one, store)
     told = {**path_fields("file", os.fspath(one.file)), "folder": folder.name}
     if job is None:

@@ -64,7 +64,7 @@ def list_webhooks(
     chosen = find_settings(config, None, None)
     told = _chosen(chosen, folder)
     waiting = [one for one in _messages(chosen) if folder in (None, one.folder)]
-    states = {str(one.get("id")): one for one in _said(chosen)}
+    states = {str(one.get("id")): one for one in _receivers(chosen)}
     if as_json:
         webhooks = [_webhook_document(one, webhook, states) for one, webhook in told]
         document = {"schema": SCHEMA, "webhooks": webhooks, "messages": [_document(one) for one in waiting]}
@@ -100,7 +100,7 @@ def retry(
     chosen = find_settings(config, None, None)
     paths, now_us = WebhookPaths.under(chosen.service.state_dir), Clock().now_us()
     there = [one for one in _messages(chosen) if folder in (None, one.folder)]
-    meant = [one for one in there if one.is_dead] if everything else list(_named(message or [], there))
+    meant = [one for one in there if one.is_dead] if everything else list(_find_named(message or [], there))
     for one in meant:
         try:
             write_webhook(paths, one.asked_again())
@@ -108,12 +108,12 @@ def retry(
             raise StorageError(f"the system says: {error.strerror}", path=paths.events) from error
     print(f"{len(meant)} message{'s' * (len(meant) != 1)} will be sent again.")
     if everything and (waiting := [one for one in there if not one.is_dead]):
-        print(_by_itself(waiting, now_us))
+        print(_describe_waiting(waiting, now_us))
     if meant and not uploader_status(SpoolPaths.under(chosen.service.state_dir)):
         print("The uploader does not run; `cutoutd run` starts it.")
 
 
-def _by_itself(waiting: list[WebhookMessage], now_us: int) -> str:
+def _describe_waiting(waiting: list[WebhookMessage], now_us: int) -> str:
     """Return how many messages wait for their next attempt, which `--all` skips, and how to send one now."""
     next_us = max(one.not_before_us for one in waiting)
     at = rfc3339(next_us) if next_us > now_us else "soon"
@@ -135,13 +135,15 @@ def send_test(*, folder: FolderOption = None, config: ConfigOption = None) -> No
     if not uploader_status(SpoolPaths.under(chosen.service.state_dir)):
         raise UsageError("the uploader does not run, and only it can send", advice="Start `cutoutd run`.")
     paths = WebhookPaths.under(chosen.service.state_dir)
-    sent = [_sent(paths, chosen, one, webhook) for one, webhook in told]
+    sent = [_enqueue_test(paths, chosen, one, webhook) for one, webhook in told]
     failures = [_outcome(paths, message, webhook) for message, (_, webhook) in zip(sent, told, strict=True)]
     if any(failures):
         raise typer.Exit(1)
 
 
-def _sent(paths: WebhookPaths, chosen: Settings, folder: Folder, webhook: FolderWebhook) -> WebhookMessage:
+def _enqueue_test(
+    paths: WebhookPaths, chosen: Settings, folder: Folder, webhook: FolderWebhook
+) -> WebhookMessage:
     now_us, id_ = Clock().now_us(), new_id()
     data = {"schema": BODY_SCHEMA, "folder": folder.name}
     body = json.dumps({"type": TEST, "timestamp": rfc3339(now_us), "data": data})
@@ -193,7 +195,7 @@ def _chosen(chosen: Settings, name: str | None) -> list[tuple[Folder, FolderWebh
         raise UsageError(f"there is no folder {name!r}", advice=f"Name one of: {known}.")
     return [
         (folder, webhook)
-        for folder in chosen.telling
+        for folder in chosen.with_webhooks
         for webhook in folder.webhook
         if name in (None, folder.name)
     ]
@@ -207,7 +209,7 @@ def _messages(chosen: Settings) -> list[WebhookMessage]:
         raise StorageError(f"the system says: {error.strerror}", path=paths.events) from error
 
 
-def _named(names: Iterable[str], there: list[WebhookMessage]) -> Iterator[WebhookMessage]:
+def _find_named(names: Iterable[str], there: list[WebhookMessage]) -> Iterator[WebhookMessage]:
     for name in names:
         found = [one for one in there if len(name) >= _LEAST and one.id.startswith(name.lower())]
         if len(found) != 1:
@@ -220,7 +222,7 @@ def _named(names: Iterable[str], there: list[WebhookMessage]) -> Iterator[Webhoo
         yield found[0]
 
 
-def _said(chosen: Settings) -> list[dict[str, Any]]:
+def _receivers(chosen: Settings) -> list[dict[str, Any]]:
     return list(uploader_status(SpoolPaths.under(chosen.service.state_dir)).get("webhooks") or ())
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from cutoutd.cluster.machines import FarMachine
+    from cutoutd.cluster.machines import RemoteMachine
     from cutoutd.exchange.cluster_box import ClusterRequest
     from cutoutd.settings.cluster import ClusterSettings
 
@@ -36,7 +36,7 @@ class LostSchedulerError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FarOutcome:
+class RemoteOutcome:
     """What came of one try.
 
     Attributes:
@@ -111,7 +111,7 @@ class Connection:
         if self._client.status != "running":
             raise LostSchedulerError(f"{self._settings.scheduler}: the connection is gone")
 
-    async def machines(self) -> list[FarMachine]:
+    async def machines(self) -> list[RemoteMachine]:
         """Which machines there are now.
 
         Raises:
@@ -127,7 +127,7 @@ class Connection:
         """What a machine must offer to get a picture."""
         return fingerprint.resource(self.versions, request.model, request.second)
 
-    async def carry_out(self, data: bytes, resource: str, deadline_s: float) -> FarOutcome:
+    async def carry_out(self, data: bytes, resource: str, deadline_s: float) -> RemoteOutcome:
         """Have a machine cut one picture.
 
         Args:
@@ -146,13 +146,13 @@ class Connection:
         try:
             await asyncio.wait_for(wait([future]), deadline_s)
             if future.status != "finished":
-                return FarOutcome(why=await reason_of(future))
+                return RemoteOutcome(why=await reason_of(future))
             host = await self._host(future)
             async with self._gathering:
                 result = await asyncio.wait_for(self._client.gather(future, direct=True), deadline_s)
-            return FarOutcome(why=None, result=result, host=host)
+            return RemoteOutcome(why=None, result=result, host=host)
         except TimeoutError:
-            return FarOutcome(why=f"no machine has answered in {deadline_s:.0f} s")
+            return RemoteOutcome(why=f"no machine has answered in {deadline_s:.0f} s")
         finally:
             future.release()  # at once: the machine gives its memory back, or stops
 

@@ -79,13 +79,15 @@ async def _examine(settings: Settings, model: str, second: str, picture: bytes) 
                 }
                 for one in machines
             ]
-            tried = await _tried(settings, connection, resource, picture) if picture else None
+            tried = await _run_trial(settings, connection, resource, picture) if picture else None
     except LostSchedulerError as error:
         raise ClusterAwayError(str(error)) from error
     return {"schema": "cutoutd.cluster-status/1", "machines": found} | ({"trial": tried} if tried else {})
 
 
-async def _tried(settings: Settings, connection: Connection, resource: str, picture: bytes) -> dict[str, Any]:
+async def _run_trial(
+    settings: Settings, connection: Connection, resource: str, picture: bytes
+) -> dict[str, Any]:
     """Have a picture of cutoutd's own cut, and say what came of it."""
     from cutoutd.cluster import packing  # noqa: PLC0415 -- beside the others
     from cutoutd.jobs import Cut, Task  # noqa: PLC0415 -- likewise

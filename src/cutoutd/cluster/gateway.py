@@ -24,7 +24,7 @@ from cutoutd.settings.digest import cluster_sha256
 
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
-    from cutoutd.cluster.machines import FarMachine
+    from cutoutd.cluster.machines import RemoteMachine
     from cutoutd.exchange.cluster_box import ClusterPaths, ClusterRequest
     from cutoutd.exchange.sent_log import SentLog
     from cutoutd.settings.schema import Settings
@@ -85,7 +85,7 @@ class Gateway:
         self._requests: dict[str, ClusterRequest] = {}
         self._begun_s = time.monotonic()
         self._owners_due_s = self._asked_s = 0.0
-        self._machines: list[FarMachine] = []
+        self._machines: list[RemoteMachine] = []
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -144,7 +144,7 @@ class Gateway:
         self._asked_s = 0.0
         while not self._is_over():
             connection.check()
-            self._look()
+            self._poll_outbox()
             waiting = [one for id_, one in self._requests.items() if id_ not in self._jobs]
             now_s = time.monotonic()
             # Also while all are under way: the machine that has them may be gone.
@@ -161,7 +161,7 @@ class Gateway:
     def _unsent(self) -> int:
         return len(self._requests) - len(self._jobs)
 
-    def _look(self) -> None:
+    def _poll_outbox(self) -> None:
         """See which requests there are, and drop what nobody waits for."""
         try:
             names = os.listdir(self.paths.outbox)  # noqa: PTH208 -- names alone are wanted

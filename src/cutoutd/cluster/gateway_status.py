@@ -17,7 +17,7 @@ from cutoutd.fs.atomic_write import atomic_write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cutoutd.cluster.machines import FarMachine
+    from cutoutd.cluster.machines import RemoteMachine
     from cutoutd.exchange.cluster_box import ClusterPaths
 
 LEAST_S: Final = 0.25
@@ -37,20 +37,20 @@ class GatewayStatus:
         self._paths = paths
         self._scheduler = scheduler
         self._layers = layers
-        self._told: dict[str, Any] = {}
+        self._last_written: dict[str, Any] = {}
         self._written_s = 0.0
         self._beat = 0
         self._unfit = ""
 
     def away(self, why: str) -> None:
         """The scheduler is not there."""
-        self._tell({"route": "away", "why": why, "machines": [], "in_flight": 0, "waiting": 0}, force=True)
+        self._write({"route": "away", "why": why, "machines": [], "in_flight": 0, "waiting": 0}, force=True)
 
     def unfit(self, why: str) -> None:
         """No machine may get what waits."""
         self._unfit = why
 
-    def connected(self, machines: Sequence[FarMachine], *, in_flight: int, waiting: int) -> None:
+    def connected(self, machines: Sequence[RemoteMachine], *, in_flight: int, waiting: int) -> None:
         """The scheduler is there."""
         usable = sum(machine.slots for machine in machines if not machine.fault)
         why, self._unfit = self._unfit, ""
@@ -58,7 +58,7 @@ class GatewayStatus:
             why = why or "no machine has joined the scheduler"
             in_flight, waiting = 0, in_flight + waiting
         is_open = bool(usable) and not (why and not in_flight)
-        self._tell(
+        self._write(
             {
                 "route": "open" if is_open else "no-machines",
                 "why": why,
@@ -73,16 +73,18 @@ class GatewayStatus:
 
     def end(self) -> None:
         """It ends."""
-        self._tell({**self._told, "pid": None, "route": "away", "why": "the gateway has ended"}, force=True)
+        self._write(
+            {**self._last_written, "pid": None, "route": "away", "why": "the gateway has ended"}, force=True
+        )
 
-    def _tell(self, said: dict[str, Any], *, force: bool) -> None:
+    def _write(self, said: dict[str, Any], *, force: bool) -> None:
         now_s = time.monotonic()
         is_old = now_s >= self._written_s + BEAT_S and bool(said["in_flight"] or said["waiting"])
-        has_changed = said != self._told
+        has_changed = said != self._last_written
         if not (force or is_old or (has_changed and now_s >= self._written_s + LEAST_S)):
             return
         self._beat += 1
-        self._told, self._written_s = said, now_s
+        self._last_written, self._written_s = said, now_s
         document = {
             "schema": STATUS_SCHEMA,
             "pid": os.getpid(),

@@ -13,7 +13,7 @@ _METRIC: Final = "cutoutd"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FarMachine:
+class RemoteMachine:
     """One worker process of the cluster.
 
     Attributes:
@@ -60,7 +60,7 @@ class FarMachine:
         return "it has another second model"
 
 
-def machines_of(identity: object) -> list[FarMachine]:
+def machines_of(identity: object) -> list[RemoteMachine]:
     """The machines that a scheduler tells of, by their addresses."""
     workers = identity.get("workers") if isinstance(identity, Mapping) else None
     if not isinstance(workers, Mapping):
@@ -72,25 +72,25 @@ def machines_of(identity: object) -> list[FarMachine]:
     ]
 
 
-def _machine(address: str, said: Mapping[str, Any]) -> FarMachine:
+def _machine(address: str, said: Mapping[str, Any]) -> RemoteMachine:
     metrics = said.get("metrics")
     own = metrics.get(_METRIC) if isinstance(metrics, Mapping) else None
     own = own if isinstance(own, Mapping) else {}
     resources = said.get("resources")
     layers = own.get("layers")
-    return FarMachine(
-        address=_word(address),
+    return RemoteMachine(
+        address=_text(address),
         threads=_number(said.get("nthreads")),
         resources=frozenset(map(str, resources)) if isinstance(resources, Mapping) else frozenset(),
-        versions=_words(own.get("versions")),
-        models=_words(own.get("models")),
-        second=_words(own.get("second")),
+        versions=_texts(own.get("versions")),
+        models=_texts(own.get("models")),
+        second=_texts(own.get("second")),
         slots=_number(own.get("slots")),
         done=_number(own.get("done")),
         per_minute=_number(own.get("per_minute")),
-        layers=tuple(map(_word, layers[:16])) if isinstance(layers, list | tuple) else (),
-        provider=_word(own.get("provider")),
-        fault=_word(own.get("fault")),
+        layers=tuple(map(_text, layers[:16])) if isinstance(layers, list | tuple) else (),
+        provider=_text(own.get("provider")),
+        fault=_text(own.get("fault")),
     )
 
 
@@ -98,14 +98,14 @@ def _number(value: object) -> int:
     return min(max(value, 0), 1 << 31) if type(value) is int else 0
 
 
-def _words(value: object) -> dict[str, str]:
+def _texts(value: object) -> dict[str, str]:
     return (
-        {_word(key): _word(one) for key, one in list(value.items())[:32]}
+        {_text(key): _text(one) for key, one in list(value.items())[:32]}
         if isinstance(value, Mapping)
         else {}
     )
 
 
-def _word(value: object) -> str:
+def _text(value: object) -> str:
     text = str(value)[:_MAX_WORD] if value is not None else ""
     return "".join(one for one in text if one.isprintable())

@@ -37,10 +37,10 @@ def cut(data: bytes) -> bytes:
     """
     head, line, picture, *backgrounds = packing.unpack(data)
     limits = json.loads(head)
-    said: dict[str, Any] = {"schema": HEAD_SCHEMA, "kind": "failed", "permanent": False, **_who()}
+    said: dict[str, Any] = {"schema": HEAD_SCHEMA, "kind": "failed", "permanent": False, **_host_facts()}
     parts: list[bytes] = []
     if not _HOSTS:
-        return _packed(
+        return _pack(
             said | {"why": "this machine has no slots: it was started without cutoutd's preload"}, parts
         )
     try:
@@ -60,7 +60,7 @@ def cut(data: bytes) -> bytes:
         said |= {"why": f"the machine's workers cannot work: {error}"}
     except OSError as error:
         said |= {"why": f"the machine's disk refuses: {error.strerror}"}
-    return _packed(said, parts)
+    return _pack(said, parts)
 
 
 def withdraw(key: str) -> None:
@@ -79,7 +79,7 @@ def _own_key() -> str:
         return ""
 
 
-def _who() -> dict[str, Any]:
+def _host_facts() -> dict[str, Any]:
     facts = _HOSTS[0].facts if _HOSTS else None
     return {
         "cutoutd": fingerprint.versions()["cutoutd"],
@@ -90,5 +90,5 @@ def _who() -> dict[str, Any]:
     }
 
 
-def _packed(said: dict[str, Any], parts: list[bytes]) -> bytes:
+def _pack(said: dict[str, Any], parts: list[bytes]) -> bytes:
     return packing.pack([json.dumps(said).encode("ascii"), *parts])

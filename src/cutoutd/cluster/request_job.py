@@ -74,7 +74,7 @@ class RequestJob:
         deadline_s = 2 * settings.pool.job_timeout_s + SLACK_S
         why = ""
         for _ in range(MAX_TRIES):
-            self._tell()
+            self._record_sending()
             outcome = await self._connection.carry_out(data, self._resource, deadline_s)
             if outcome.why is None:
                 self._take(outcome.result, outcome.host)
@@ -83,7 +83,7 @@ class RequestJob:
             get().warning("cluster.again", job=request.job, folder=request.folder, why=why)
         self._fail(f"{MAX_TRIES} tries came to nothing; the last: {why}")
 
-    def _tell(self) -> None:
+    def _record_sending(self) -> None:
         """Note that the picture leaves this machine, before it does.
 
         Raises:

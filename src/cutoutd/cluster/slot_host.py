@@ -88,7 +88,7 @@ class SlotHost:
         self._setup = setup
         self._job_timeout_s = job_timeout_s
         self._lock = threading.Lock()
-        self._waiting: deque[_Order] = deque()
+        self._queue: deque[_Order] = deque()
         self._at_work: dict[int, _Order] = {}
         # One may be withdrawn before its thread has come as far as to hand it in.
         self._withdrawn: deque[str] = deque(maxlen=_REMEMBERED)
@@ -110,7 +110,7 @@ class SlotHost:
     @property
     def waiting(self) -> int:
         """Pictures that no slot has yet."""
-        return len(self._waiting)
+        return len(self._queue)
 
     @property
     def at_work(self) -> int:
@@ -188,7 +188,7 @@ class SlotHost:
                 raise DiedError(why)
             if not isinstance(event, Finished):
                 raise SlotsFailError("the slots are ending")
-            return _collected(event.report, task, files, max_result_bytes)
+            return _collect_results(event.report, task, files, max_result_bytes)
 
     def withdraw(self, key: str) -> None:
         """End a task that nobody waits for, with the worker that has it; from any thread.
@@ -211,7 +211,7 @@ class SlotHost:
     def _done(self, order: _Order) -> PoolEvent | None:
         with self._lock:
             self._check()
-            self._waiting.append(order)
+            self._queue.append(order)
         if self._pool is not None:
             self._pool.wake()
         order.done.wait()
@@ -239,7 +239,7 @@ class SlotHost:
             )
             while not self._closing.is_set():
                 for event in self._pool.poll(_TURN_S):
-                    self._hear(event)
+                    self._take_event(event)
                 if self._pool.facts is not None:
                     self._is_ready.set()
                 self._end_withdrawn(self._pool)
@@ -254,14 +254,14 @@ class SlotHost:
             get().error("cluster.slots-failed", why=str(known))
             self.fault = known
         with self._lock:
-            orders = [*self._waiting, *self._at_work.values()]
-            self._waiting.clear()
+            orders = [*self._queue, *self._at_work.values()]
+            self._queue.clear()
         self.fault = self.fault or SlotsFailError("the slots are ending")
         self._is_ready.set()
         for order in orders:
             order.done.set()
 
-    def _hear(self, event: PoolEvent) -> None:
+    def _take_event(self, event: PoolEvent) -> None:
         order = self._at_work.pop(event.job, None)
         if order is None:
             return
@@ -270,7 +270,7 @@ class SlotHost:
             for descriptor in (order.files.source, *order.files.backgrounds):
                 os.lseek(descriptor, 0, os.SEEK_SET)  # the worker that has read them shares their position
             with self._lock:
-                self._waiting.appendleft(order)
+                self._queue.appendleft(order)
             return
         order.event = event
         order.done.set()
@@ -278,8 +278,8 @@ class SlotHost:
     def _end_withdrawn(self, pool: LocalPool) -> None:
         with self._lock:
             keys = frozenset(self._withdrawn)
-            orders = [one for one in (*self._waiting, *self._at_work.values()) if one.key in keys]
-            self._waiting = deque(one for one in self._waiting if one.key not in keys)
+            orders = [one for one in (*self._queue, *self._at_work.values()) if one.key in keys]
+            self._queue = deque(one for one in self._queue if one.key not in keys)
         for order in orders:
             if self._at_work.pop(order.task.job, None) is not None:
                 pool.give_up(order.task.job)
@@ -293,9 +293,9 @@ class SlotHost:
             if any(order.task.alone for order in self._at_work.values()):
                 return
             with self._lock:
-                if not self._waiting or (self._waiting[0].task.alone and self._at_work):
+                if not self._queue or (self._queue[0].task.alone and self._at_work):
                     return
-                order = self._waiting.popleft()
+                order = self._queue.popleft()
             self._at_work[order.task.job] = order
             pool.submit(order.task, order.files, int)
 
@@ -310,7 +310,7 @@ def _temporary_file(opened: ExitStack, content: bytes) -> int:
     return file.fileno()
 
 
-def _collected(report: Report, task: Task, files: Files, most: int) -> tuple[Report, list[bytes]]:
+def _collect_results(report: Report, task: Task, files: Files, most: int) -> tuple[Report, list[bytes]]:
     """A report as if the task's own number had been given, and the results it tells of.
 
     Raises:
@@ -329,13 +329,13 @@ def _collected(report: Report, task: Task, files: Files, most: int) -> tuple[Rep
     results = [
         os.pread(files.results[place], one.bytes, 0)
         if one.bytes < 1 << 30
-        else _long(files.results[place], one.bytes)
+        else _read_whole(files.results[place], one.bytes)
         for one, place in zip(staged, places, strict=True)
     ]
     return replace(report, staged=staged), results
 
 
-def _long(descriptor: int, size: int) -> bytes:
+def _read_whole(descriptor: int, size: int) -> bytes:
     """A file of more than one call reads: 2 GiB is the most on Linux."""
     parts, at = [], 0
     while at < size and (piece := os.pread(descriptor, min(1 << 30, size - at), at)):

@@ -84,14 +84,14 @@ def run(settings: Settings, options: WorkerOptions) -> None:
     )
     machine.start()
     try:
-        asyncio.run(_take_part(machine, options))
+        asyncio.run(_serve(machine, options))
     finally:
         machine.host.close()
     if machine.host.fault is not None and not machine.is_ending:
         sys.exit(5)
 
 
-async def _take_part(machine: ClusterMachine, options: WorkerOptions) -> None:
+async def _serve(machine: ClusterMachine, options: WorkerOptions) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -105,11 +105,11 @@ async def _take_part(machine: ClusterMachine, options: WorkerOptions) -> None:
     why = ""
     while not stopping.is_set() and machine.host.fault is None:
         try:
-            if await _unless(stopping, _reach(options)):
+            if await _finishes_before(stopping, _check_scheduler(options)):
                 why, pause_s = "", _FIRST_PAUSE_S
                 await _join(machine, options, stopping)
         except (OSError, ValueError, RuntimeError) as error:  # those that Dask's connect and start raise
-            now = _told(error)
+            now = _describe(error)
             if now != why:  # a scheduler may be away for days
                 get().warning("cluster.waits", scheduler=options.scheduler, why=now)
             why = now
@@ -118,13 +118,13 @@ async def _take_part(machine: ClusterMachine, options: WorkerOptions) -> None:
         pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """Why the scheduler is not there: Dask's own words name its time-out, and the cause beneath says what happened."""
     cause = error.__cause__ or error
     return _OBJECT.sub("", str(cause)) or type(cause).__name__
 
 
-async def _unless(stopping: asyncio.Event, work: Awaitable[object]) -> bool:
+async def _finishes_before(stopping: asyncio.Event, work: Awaitable[object]) -> bool:
     """Wait for something, but no longer than until this process is to end; returns whether it came to its end."""
     task, stop = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
     try:
@@ -138,7 +138,7 @@ async def _unless(stopping: asyncio.Event, work: Awaitable[object]) -> bool:
         task.cancel()
 
 
-async def _reach(options: WorkerOptions) -> None:
+async def _check_scheduler(options: WorkerOptions) -> None:
     """See whether the scheduler is there: a worker of Dask's tries for long, and does not say why it fails.
 
     Raises:
@@ -170,12 +170,12 @@ async def _join(machine: ClusterMachine, options: WorkerOptions, stopping: async
     )
     require_tls(worker)
     try:
-        if not await _unless(stopping, worker):
+        if not await _finishes_before(stopping, worker):
             return
         get().info("cluster.joined", scheduler=options.scheduler, address=worker.address)
         finished = asyncio.create_task(worker.finished())
         while not (finished.done() or stopping.is_set() or machine.host.fault is not None):
-            await _unless(stopping, asyncio.wait([finished], timeout=_LOOK_S))
+            await _finishes_before(stopping, asyncio.wait([finished], timeout=_LOOK_S))
         finished.cancel()
     finally:
         # To be left is no reason to stay: whatever Dask says of it, what is half closed is gone with the process, or

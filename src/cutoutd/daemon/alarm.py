@@ -90,7 +90,7 @@ class AlarmWatch:
         if now_s < self._next_s:
             return
         self._next_s = now_s + LOOK_S
-        found = dict(self._found(statuses))
+        found = dict(self._current_concerns(statuses))
         for key, message in found.items():
             concern = self._concerns.setdefault(key, _Concern(message=message, since_s=now_s))
             concern.message = message
@@ -114,7 +114,7 @@ class AlarmWatch:
             message = f"resolved: {concern.message}"
             self._emit(AlarmChanged(folder=folder, kind=kind, message=message, is_over=True))
 
-    def _found(self, statuses: Mapping[str, FolderStatus]) -> Iterator[tuple[Key, str]]:
+    def _current_concerns(self, statuses: Mapping[str, FolderStatus]) -> Iterator[tuple[Key, str]]:
         for name, status in statuses.items():
             kind = _KINDS.get(status.watching)
             if kind is not None:

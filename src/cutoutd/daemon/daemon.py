@@ -230,7 +230,7 @@ class Daemon:
             tell=self._results.append,
             wake=self._wake,
             once=options.once,
-            tells=options.uploads and bool(settings.telling),
+            tells=options.uploads and bool(settings.with_webhooks),
             previews=preview_store(settings, state.path, once=options.once),
         )
         self._folders = self._folder_set(frozenset())
@@ -243,7 +243,7 @@ class Daemon:
             uploads=options.uploads,
             cluster=options.cluster,
         )
-        self._webhooks = self._handover() if options.uploads and settings.telling else None
+        self._webhooks = self._handover() if options.uploads and settings.with_webhooks else None
         self._worker_pools = WorkerPools(
             verified_models,
             settings=lambda: self._reloader.settings,
@@ -321,10 +321,10 @@ class Daemon:
         """Record ended jobs for webhooks from now on; without webhooks, nothing."""
         attempt = retry_until_writable if not self._options.once else _at_once
         if self._webhooks is None:
-            if not self._reloader.settings.telling:
+            if not self._reloader.settings.with_webhooks:
                 with suppress(OSError):  # messages for webhooks that were removed
                     withdraw_others(WebhookPaths.under(self._state.path), ())
-            kept = [folder.name for folder in self._reloader.settings.telling]
+            kept = [folder.name for folder in self._reloader.settings.with_webhooks]
             attempt(partial(self._journal.ended.follow, (), kept=kept))
         else:
             attempt(self._webhooks.follow)
@@ -374,10 +374,10 @@ class Daemon:
             self._pool.close()
         if self._webhooks is not None:
             self._webhooks.stop(HANGING_JOIN_S)
-        for folder in self._folders.everyone:
+        for folder in self._folders.all_folders:
             folder.stop()
         begun_s = self._clock.monotonic_s()
-        for folder in self._folders.everyone:
+        for folder in self._folders.all_folders:
             end_s = begun_s + (JOIN_S if folder.is_there else HANGING_JOIN_S)
             folder.join(max(0.0, end_s - self._clock.monotonic_s()))
 

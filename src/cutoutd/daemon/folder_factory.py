@@ -196,10 +196,10 @@ class FolderFactory:
                 for one in (folder.webhook if self.tells else ())
                 if {WebhookEvent.DONE, WebhookEvent.REVIEW} & {*one.events}
             ],
-            asked=lambda name: self._asked(folder, name),
+            asked=lambda name: self._model_on_request(folder, name),
         )
 
-    def _asked(self, folder: Folder, name: str) -> tuple[ModelSpec, str] | None:
+    def _model_on_request(self, folder: Folder, name: str) -> tuple[ModelSpec, str] | None:
         """Return a model that a person asked for, and the settings' hash with it and without a second model; None: unknown."""
         if name not in self.settings().needed_models:
             return None

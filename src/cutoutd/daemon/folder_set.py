@@ -71,7 +71,7 @@ class FolderSet:
         self._has_begun = False
         self._guard = Guard(self._log, clock or Clock())
         self.active: dict[str, HotFolder] = {}
-        self._waiting: dict[str, Folder] = {}
+        self._pending: dict[str, Folder] = {}
         self._leaving: list[HotFolder] = []
         self._stopped: set[HotFolder] = set()
         # Folders that were not looked at yet, and that are not identified yet; with the jobs that were publishing at
@@ -83,12 +83,12 @@ class FolderSet:
     @classmethod
     def of(cls, journal: Journal, folders: Mapping[str, HotFolder]) -> FolderSet:
         """Return a set of folders that are put together and started elsewhere, and do not change."""
-        folder_set = cls(journal, _nobody)
+        folder_set = cls(journal, _refuse_folder)
         folder_set.active.update(folders)
         return folder_set
 
     @property
-    def everyone(self) -> list[HotFolder]:
+    def all_folders(self) -> list[HotFolder]:
         """All folders, including those that are leaving."""
         return [*self.active.values(), *self._leaving]
 
@@ -96,20 +96,20 @@ class FolderSet:
     def is_settled(self) -> bool:
         """Whether no folder is about to start or to leave, except those that fail to start."""
         is_due = any(folder.knows_its_pictures for folder in self._displaced)
-        return not (self._waiting.keys() - self._failed or self._leaving or self._unseen or is_due)
+        return not (self._pending.keys() - self._failed or self._leaving or self._unseen or is_due)
 
     @property
     def _failed(self) -> set[str]:
-        return {name for name in self._waiting if self._guard.has_failed(f"the folder {name}")}
+        return {name for name in self._pending if self._guard.has_failed(f"the folder {name}")}
 
     def has(self, name: str) -> bool:
         """Whether the configuration has a folder of this name, started or not."""
-        return name in self.active or name in self._waiting
+        return name in self.active or name in self._pending
 
     def statuses(self) -> dict[str, FolderStatus]:
         """Return the status of each configured folder."""
         failed = self._failed
-        return {name: _FAILED if name in failed else _LEAVING for name in self._waiting} | {
+        return {name: _FAILED if name in failed else _LEAVING for name in self._pending} | {
             name: folder.shown for name, folder in self.active.items()
         }
 
@@ -126,7 +126,7 @@ class FolderSet:
             StorageError: the journal refuses; nothing has changed, to be called again.
         """
         by_name = {folder.name: folder for folder in wanted}
-        known = {name: folder.folder for name, folder in self.active.items()} | self._waiting
+        known = {name: folder.folder for name, folder in self.active.items()} | self._pending
         self._journal.queue.park(set(by_name))  # the one step that can fail comes first
         self._configured(by_name.values())
         for name, folder in list(self.active.items()):
@@ -134,7 +134,7 @@ class FolderSet:
                 del self.active[name]
                 self._leaving.append(folder)
                 folder.stop_monitor()
-        self._waiting = {name: folder for name, folder in by_name.items() if name not in self.active}
+        self._pending = {name: folder for name, folder in by_name.items() if name not in self.active}
         for folder in self._leaving:
             self._unseen.pop(folder, None)
             self._unknown.pop(folder, None)
@@ -207,9 +207,9 @@ class FolderSet:
             StorageError: the journal refuses; to be called again.
         """
         for folder in list(self._leaving):
-            if folder not in in_work and self._has_left(folder):
+            if folder not in in_work and self._try_to_release(folder):
                 # A picture may have been queued again meanwhile.
-                self._journal.queue.park({*self.active, *self._waiting})
+                self._journal.queue.park({*self.active, *self._pending})
                 self._leaving.remove(folder)
                 self._stopped.discard(folder)
         taken = {folder.folder.name for folder in self._leaving}
@@ -217,7 +217,7 @@ class FolderSet:
         places = {folder.folder.input for folder in self._leaving}
         free = [
             settings
-            for name, settings in self._waiting.items()
+            for name, settings in self._pending.items()
             if name not in taken and settings.input not in places
         ]
         if free:
@@ -254,7 +254,7 @@ class FolderSet:
             StorageError: the journal refuses; to be called again.
         """
         distrusts = False
-        for folder in self.everyone:
+        for folder in self.all_folders:
             own = {number for number, its_folder in in_hand.items() if its_folder is folder}
             folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
             distrusts = folder.delivery.distrusts_workers() or distrusts
@@ -310,7 +310,7 @@ class FolderSet:
             )
             if folder is None:
                 continue  # it stays waiting, and is tried again
-            del self._waiting[settings.name]
+            del self._pending[settings.name]
             self.active[settings.name] = folder
             self._unseen[folder] = unfinished
         self._has_begun = True
@@ -324,14 +324,14 @@ class FolderSet:
             raise
         return folder
 
-    def _has_left(self, folder: HotFolder) -> bool:
+    def _try_to_release(self, folder: HotFolder) -> bool:
         if folder not in self._stopped and folder.delivery.is_idle:
             self._stopped.add(folder)
             # Another folder with the same output has its own staged results in the directory.
-            shared = any(other.staging == folder.staging for other in self.everyone if other is not folder)
+            shared = any(other.staging == folder.staging for other in self.all_folders if other is not folder)
             folder.stop_delivery(sweep=not shared, for_good=True)
-        return folder in self._stopped and folder.has_let_go()
+        return folder in self._stopped and folder.is_released()
 
 
-def _nobody(folder: Folder) -> HotFolder:
+def _refuse_folder(folder: Folder) -> HotFolder:
     raise LookupError(f"{folder.name!r} is not among the folders of this run")

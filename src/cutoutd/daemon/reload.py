@@ -161,10 +161,10 @@ class Reloader:
 
 def change_between(old: Settings, new: Settings) -> Change:
     """Return what new settings change for other parts."""
-    return Change(workers=_told_workers(old) != _told_workers(new))
+    return Change(workers=_worker_settings(old) != _worker_settings(new))
 
 
-def _told_workers(settings: Settings) -> tuple[object, ...]:
+def _worker_settings(settings: Settings) -> tuple[object, ...]:
     """Return the limits and models that workers are told, and the kinds of folders that there are."""
     kinds = frozenset(
         (folder.is_tagged, folder.route if folder.is_clustered else "") for folder in settings.folder
@@ -195,7 +195,7 @@ def _fixed(old: Settings, new: Settings) -> Iterator[str]:
         yield "that a folder may be uploaded from"  # no other process could: the uploader was not started
     if new.clustered and not old.clustered:
         yield "that a folder's pictures may be sent to a cluster"  # likewise
-    if new.telling and not old.telling:
+    if new.with_webhooks and not old.with_webhooks:
         yield "that a folder has a webhook"  # likewise
     for table in ("service", "pool", "model", "hosted", "cluster"):
         before, after = getattr(old, table), getattr(new, table)

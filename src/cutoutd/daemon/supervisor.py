@@ -267,13 +267,13 @@ class Supervisor:
         if self._stop_at_s is None:
             return False
         drained = not self._dispatcher.in_hand and all(
-            folder.delivery.is_idle for folder in self._folders.everyone
+            folder.delivery.is_idle for folder in self._folders.all_folders
         )
         return drained or now_s >= self._stop_at_s
 
     def _is_exhausted(self) -> bool:
         """Whether nothing is in work, waiting to be published, or to be expected from any folder."""
-        folders = self._folders.everyone
+        folders = self._folders.all_folders
         return (
             self._folders.is_settled
             and all(folder.has_settled for folder in folders)
@@ -328,7 +328,7 @@ class Supervisor:
 
     def _look_after_threads(self) -> None:
         now_s = self._clock.monotonic_s()
-        for folder in self._folders.everyone:
+        for folder in self._folders.all_folders:
             folder.look_after_threads(now_s)
 
     def _look_at_hosted_route(self) -> None:

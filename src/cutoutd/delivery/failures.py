@@ -139,7 +139,7 @@ class PendingRetries:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._told: dict[int, str] = {}
+        self._logged: dict[int, str] = {}
         self._held: dict[int, int] = {}
 
     def wait(self, step: Abandon | CarryOut | Decide | Repair, error: TemporaryError) -> Retry:
@@ -148,11 +148,11 @@ class PendingRetries:
         Only a job's first failure counts for the circuit breaker, or it would never close.
         """
         job, why = step.job, str(error)
-        if isinstance(error, StorageError) and job.id not in self._told:
+        if isinstance(error, StorageError) and job.id not in self._logged:
             self._context.breaker.record_failure(why, error.cause)
-        if self._told.get(job.id) != why:
+        if self._logged.get(job.id) != why:
             self._context.log.warning("job.half-published", job=job.id, path=job.path, why=why)
-        self._told[job.id] = why
+        self._logged[job.id] = why
         return Retry(step=step, delay_s=error.delay_s)
 
     def has_run_out(self, job: Job, error: TemporaryError) -> bool:
@@ -164,7 +164,7 @@ class PendingRetries:
 
     def forget(self, job: Job) -> None:
         """Forget a job that does not wait any more."""
-        self._told.pop(job.id, None)
+        self._logged.pop(job.id, None)
         self._held.pop(job.id, None)
 
 
@@ -297,13 +297,13 @@ class JobGuard:
     def _undo(self, job: Job) -> None:
         """Undo a publication, as far as its plan can be read."""
         try:
-            standing = self.context.publisher.abandon(Plan.from_json(job.detail["plan"]))
+            published = self.context.publisher.abandon(Plan.from_json(job.detail["plan"]))
         except Exception as error:
             if is_expected(error):
                 raise
             report(self.context.log, error, over="a plan", job=job.id, path=job.path)
-            standing = ()
-        self.context.journal.undo_publishing(job, standing=standing)
+            published = ()
+        self.context.journal.undo_publishing(job, published=published)
 
     def _write_off(self, job: Job, failure: Failure) -> None:
         """Fail a job in the journal only; the record is written at the next start."""

@@ -124,7 +124,7 @@ class KnownPictures:
             return Done()
         with storage_faults(self.context.folder.input):
             origin = next(
-                (one for one in moves.origins(job, sha256) if self._has_left(job, one, sha256)), None
+                (one for one in moves.origins(job, sha256) if self._has_moved_away(job, one, sha256)), None
             )
             candidates = moves.rejected(job, sha256) if origin is None else []
             rejected = next(
@@ -139,7 +139,7 @@ class KnownPictures:
                 self.former_paths.drop(job, rejected.job)
             else:  # the files under its names may be another picture's
                 moves.end_rejected(job, rejected.job)
-        elif origin is not None and self._is_to_stay(origin):
+        elif origin is not None and self._keeps_names(origin):
             self._keep(job, origin, sha256)
         elif origin is not None and (following := self._follow(job, origin, sha256)) is not None:
             return following
@@ -152,7 +152,7 @@ class KnownPictures:
         self.context.publisher.reviews.discard(job.id)
         self.context.journal.queue.plan(job.id, job.detail | NOT_MOVED)
 
-    def _is_to_stay(self, origin: Origin) -> bool:
+    def _keeps_names(self, origin: Origin) -> bool:
         """Whether a picture's result keeps its names; a result without names gets new ones, whatever the setting."""
         if self.context.folder.moves is not Moves.KEEP or origin.review:
             return False
@@ -204,7 +204,7 @@ class KnownPictures:
         self.context.log.info("job.moved", job=job.id, path=job.path, before=origin.path)
         return MakePlan(job=job, cut=cut, publication=replace(publication, document=document))
 
-    def _has_left(self, job: Job, origin: Origin, sha256: str) -> bool:
+    def _has_moved_away(self, job: Job, origin: Origin, sha256: str) -> bool:
         if origin.generation < 0:
             return True
         return not self.originals.has_taken(origin.path) and self._is_elsewhere(job, origin.path, sha256)

@@ -55,7 +55,7 @@ class OriginalsCleanup:
         self._companions = CompanionFiles(context.folder, self._kept)
         # Jobs whose originals are gone but whose companions are still there: the outcome, and the original's new path.
         self._gone: dict[int, tuple[CleanupOutcome, str]] = {}
-        self._waiting: deque[tuple[Job, str]] = deque()
+        self._queue: deque[tuple[Job, str]] = deque()
         self._refusals = 0
         self._is_told = False  # it was logged that the journal refuses
         self._is_resting = False
@@ -67,7 +67,7 @@ class OriginalsCleanup:
 
     def has_taken(self, path: str) -> bool:
         """Whether we moved or deleted the original at a path, and could not record that yet."""
-        return any(job.path == path and job.id in self._gone for job, _ in self._waiting)
+        return any(job.path == path and job.id in self._gone for job, _ in self._queue)
 
     def add(self, job: Job, sha256: str) -> None:
         """Move or delete an original, after those that wait already.
@@ -80,9 +80,9 @@ class OriginalsCleanup:
             self._journal.queue.cleaned_up(job.id)
             self._log.info("original.kept", job=job.id, path=job.path, why=why)
             return
-        self._waiting.append((job, sha256))
+        self._queue.append((job, sha256))
         if not self._is_resting:
-            self.go_on()
+            self.clean_up()
 
     def _reason_to_stay(self, job: Job) -> str:
         """Return why an original stays for good; empty: it does not."""
@@ -100,37 +100,37 @@ class OriginalsCleanup:
             return "a person has corrected its cutout, and to undo that takes the picture; remove it yourself when all is well"
         return ""
 
-    def go_on(self) -> None:
+    def clean_up(self) -> None:
         """Move or delete the waiting originals, up to the first failure, which would most likely affect the others too."""
         self._is_resting = False
-        while self._waiting:
-            job, sha256 = self._waiting[0]
+        while self._queue:
+            job, sha256 = self._queue[0]
             try:
                 outcome, companions = self._dispose(job, sha256)
                 self._note(job, outcome)
             except TemporaryError as error:
-                self._rest(job, error)
+                self._pause_after(job, error)
                 return
             except NameRefusedError as error:
                 # Only this name is refused, so the others do not wait for it. The next start tries again.
                 self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
-                self._leave()
+                self._drop_first()
                 continue
             except Exception as error:
                 if is_expected(error):
                     raise
                 # It stays where it is; the journal knows it, and the next start tries again.
                 report(self._log, error, over="an original", job=job.id, path=job.path)
-                self._leave()
+                self._drop_first()
                 continue
-            self._leave()
+            self._drop_first()
             self._refusals, self._is_told = 0, False
             went = {"companions": companions} if companions else {}
             self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
 
-    def _leave(self) -> None:
+    def _drop_first(self) -> None:
         """Remove the first waiting original from the queue of this session."""
-        job, _ = self._waiting.popleft()
+        job, _ = self._queue.popleft()
         self._gone.pop(job.id, None)
 
     def sweep(self, dead: frozenset[str]) -> None:
@@ -142,9 +142,9 @@ class OriginalsCleanup:
         except CutoutdError as error:
             self._log.warning("staging.not-swept", why=str(error))
 
-    def _rest(self, job: Job, error: TemporaryError) -> None:
+    def _pause_after(self, job: Job, error: TemporaryError) -> None:
         # The cause may be this original alone, and then the others must not wait behind it.
-        self._waiting.rotate(-1)
+        self._queue.rotate(-1)
         is_told = False
         if isinstance(error, JournalError):
             delay_s = error.delay_s  # short, since no original was read
@@ -153,10 +153,10 @@ class OriginalsCleanup:
             delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
             self._refusals += 1
         self._is_resting = True
-        self._context.tasks.retry_later(self.go_on, delay_s, needs_staged=False)
+        self._context.tasks.retry_later(self.clean_up, delay_s, needs_staged=False)
         if not is_told:
             self._log.warning(
-                "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._waiting)
+                "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._queue)
             )
 
     def _note(self, job: Job, outcome: CleanupOutcome) -> None:

@@ -222,14 +222,14 @@ class PublicationSteps:
     def _abandon(self, step: Abandon) -> Retry | Done:
         context, job, error = self.context, step.job, step.error
         try:
-            standing = context.publisher.abandon(step.plan)
+            published = context.publisher.abandon(step.plan)
         except TemporaryError as refusal:
             return self.pending.wait(step, refusal)
         if isinstance(error, NotOwnerError):
             context.log.warning("job.left-to-another", job=job.id, path=job.path, why=str(error))
-            context.journal.undo_publishing(job, standing=standing)
+            context.journal.undo_publishing(job, published=published)
         else:
-            context.journal.keep_standing(job, standing=standing)
+            context.journal.keep_published(job, published=published)
             self.failed_jobs.fail(job, replace(failure_of(error), permanent=True))
         return Done()
 
@@ -242,7 +242,7 @@ class PublicationSteps:
             return self.pending.wait(step, error)
         if recovery.is_finished:
             return Commit(job=job, plan=step.plan, facts=step.facts)
-        self.context.journal.undo_publishing(job, standing=recovery.standing)
+        self.context.journal.undo_publishing(job, published=recovery.published)
         self.context.log.info("job.undone", job=job.id, path=job.path)
         return Done()
 

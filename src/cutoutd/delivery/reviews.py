@@ -107,11 +107,11 @@ class DecidedReviews:
         Raises:
             StorageError: the disk or share fails; to be called again.
         """
-        self._files.clear(job.path, self._named(job))
+        self._files.clear(job.path, self._results_under_own_names(job))
 
     def clear(self, job: Job) -> None:
         """Remove a source's results in ``review/``, since it has a good result now."""
-        if shown := self._shown(job):
+        if shown := self._results_in_review(job):
             try:
                 self._files.clear(job.path, shown)
             except CutoutdError as error:
@@ -129,7 +129,7 @@ class DecidedReviews:
             self.context.journal.queue.hold_rejected(job.id)
             self.context.log.info("review.again", job=job.id, path=job.path)
             return Done()
-        taken = self._take(job, self._named(job))
+        taken = self._take(job, self._results_under_own_names(job))
         cut = Cut(
             source=taken.source,
             staged=taken.staged,
@@ -158,7 +158,7 @@ class DecidedReviews:
         return taken
 
     def _accept(self, job: Job) -> MakePlan:
-        doubtful = self._take(job, self._shown(job))
+        doubtful = self._take(job, self._results_in_review(job))
         doubt = f" ({'; '.join(doubtful.quality.reasons)})" if doubtful.quality.reasons else ""
         cut = Cut(
             source=doubtful.source,
@@ -172,7 +172,7 @@ class DecidedReviews:
         return MakePlan(job=job, cut=cut, publication=publication)
 
     def _reject(self, job: Job) -> None:
-        shown = self._shown(job)
+        shown = self._results_in_review(job)
         if not self._has_original(job) and any(_is_there(self._output, one.path) for one in shown):
             raise NotAcceptableError(
                 "its original is not there any more, so the cutout is all that is left of the picture, and is kept",
@@ -209,7 +209,7 @@ class DecidedReviews:
         os.close(descriptor)
         return True
 
-    def _named(self, job: Job) -> tuple[Published, ...]:
+    def _results_under_own_names(self, job: Job) -> tuple[Published, ...]:
         """Return the results that are published under their own names."""
         return tuple(
             one
@@ -217,7 +217,7 @@ class DecidedReviews:
             if not one.review and one.rendition >= 0
         )
 
-    def _shown(self, job: Job) -> tuple[Published, ...]:
+    def _results_in_review(self, job: Job) -> tuple[Published, ...]:
         return tuple(one for one in self.context.published(job.path, job.generation) if one.review)
 
 

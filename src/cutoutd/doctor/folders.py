@@ -77,7 +77,7 @@ def judge(folder: Folder, seen: Mapping[str, Any], known: FolderFacts) -> Iterat
         known: further facts.
     """
     if "stopped" in seen:
-        yield _stopped(folder, seen)
+        yield _unreachable(folder, seen)
     if (found := seen.get("input")) is not None:
         yield from _input(folder, found, known)
     for key in _KEYS:
@@ -87,7 +87,7 @@ def judge(folder: Folder, seen: Mapping[str, Any], known: FolderFacts) -> Iterat
     yield from _live(folder, known)
 
 
-def _stopped(folder: Folder, seen: Mapping[str, Any]) -> Finding:
+def _unreachable(folder: Folder, seen: Mapping[str, Any]) -> Finding:
     where = {key: f"{key} {getattr(folder, key, '')}" for key in _KEYS}
     at = where.get(seen.get("at", ""), f"the input {folder.input}")
     return finding.problem(

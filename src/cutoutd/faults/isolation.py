@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
 
-MAX_TOLD: Final = 500
+MAX_DESCRIPTION: Final = 500
 """Characters of an exception's message that are shown; the log has all of it."""
 
 _REPORT: Final = "internal error; please report this line"
@@ -38,15 +38,15 @@ def is_expected(error: BaseException) -> bool:
     return not isinstance(error, Exception)
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Return an unforeseen exception in a few words, for people; valid UTF-8."""
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return words[:MAX_TOLD].encode("utf-8", "backslashreplace").decode()
+    return words[:MAX_DESCRIPTION].encode("utf-8", "backslashreplace").decode()
 
 
 def unforeseen(error: BaseException) -> UnforeseenError:
     """Return an exception as an error of the tree."""
-    return UnforeseenError(f"internal error, please report it ({told(error)})")
+    return UnforeseenError(f"internal error, please report it ({describe(error)})")
 
 
 def report(log: FilteringBoundLogger, error: BaseException, *, over: str, **bound: Any) -> None:  # noqa: ANN401 -- a log's values
@@ -58,7 +58,7 @@ def report(log: FilteringBoundLogger, error: BaseException, *, over: str, **boun
         over: what was being done.
         bound: further values for the line, such as ``job``.
     """
-    log.error("fault", over=over, why=told(error), note=_REPORT, exc_info=error, **bound)
+    log.error("fault", over=over, why=describe(error), note=_REPORT, exc_info=error, **bound)
 
 
 def one_by_one(

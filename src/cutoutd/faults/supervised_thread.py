@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.errors import CutoutdError
 from cutoutd.faults.backoff import LONGEST_PAUSE_S, Backoff
-from cutoutd.faults.isolation import report, told
+from cutoutd.faults.isolation import describe, report
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class ThreadSupervisor:
             elif not one.why:
                 report(self._log, failure, over=f"the thread of the {name}")
                 one.backoff.failed(now_s)
-                one.why = f"its {name} failed with an internal error, please report it ({told(failure)}); it is started again"
+                one.why = f"its {name} failed with an internal error, please report it ({describe(failure)}); it is started again"
             elif now_s >= one.backoff.until_s:
                 started = self._start(name, one, now_s) or started
         return started

@@ -154,7 +154,7 @@ class Adoption:
         if not self._rules.takes_file(record.path):
             return None
         state, detail = _outcome(record)
-        there = self._look(record)
+        there = self._scan_file(record)
         is_this = there is not None and (there.size, there.mtime_ns) == (record.size, record.mtime_ns)
         if record.sha256 is None or (
             record.failure is not None and not self._is_rejected(record, is_this=is_this)
@@ -192,7 +192,7 @@ class Adoption:
             found = examine(entry)
         return found is not None and found.sha256 == record.sha256
 
-    def _look(self, record: Record) -> ScannedFile | None:
+    def _scan_file(self, record: Record) -> ScannedFile | None:
         try:
             return scan_file(self._root, record.path)
         except OSError as error:

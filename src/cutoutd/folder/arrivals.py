@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cutoutd.errnos import NO_WAY
 from cutoutd.faults.isolation import is_expected, unforeseen
 from cutoutd.file_signatures import FileKind
-from cutoutd.folder.not_taken import PendingReasons
 from cutoutd.folder.pairing import LeaveOut, Pairing, Take, Wait
+from cutoutd.folder.skipped_entries import PendingReasons
 from cutoutd.folder.source_changes import MissingSources, Rehashing
 from cutoutd.folder.status import PendingFile
 from cutoutd.fs.tree import parent_of
@@ -31,8 +31,8 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cutoutd.folder.not_taken import SkippedEntries
     from cutoutd.folder.scope import FolderScope
+    from cutoutd.folder.skipped_entries import SkippedEntries
     from cutoutd.intake.scan import ScannedFile
 
 Item = TypeVar("Item")

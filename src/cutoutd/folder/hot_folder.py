@@ -200,7 +200,7 @@ class HotFolder:
             self._heartbeat.stop(release=ended)
             self._heartbeat.thread.join(timeout_s if ended else 0.0)
 
-    def has_let_go(self) -> bool:
+    def is_released(self) -> bool:
         """Whether all its threads have ended and its lease is released, which comes last."""
         threads = (self._monitor.thread, self.opener.thread, self.delivery)
         if not all(thread.has_ended for thread in threads):

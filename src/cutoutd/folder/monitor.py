@@ -18,10 +18,10 @@ from cutoutd.events import Accepted, FolderChanged
 from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.arrivals import Arrivals
-from cutoutd.folder.not_taken import SkippedEntries
 from cutoutd.folder.pairing import Pairing
 from cutoutd.folder.scan_schedule import Due, ScanSchedule
 from cutoutd.folder.scope import FolderScope
+from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.folder.status import (
     FolderSnapshot,
     FolderState,
@@ -106,7 +106,7 @@ class FolderMonitor:
             poll_interval_s=folder.poll_interval_s, rescan_interval_s=folder.rescan_interval_s
         )
         self._open_as: tuple[FolderState, str] = (FolderState.STARTING, "")
-        self._asked = threading.Event()
+        self._woken = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
         self._events: EventWatch | None = None
@@ -144,7 +144,7 @@ class FolderMonitor:
         at_rest = (
             not self._requests
             and not self._has_submissions
-            and not self._asked.is_set()
+            and not self._woken.is_set()
             and self._looking_since_s is None
         )
         return at_rest and status.scanned and status.settling == len(status.held_up)
@@ -152,7 +152,7 @@ class FolderMonitor:
     def stop(self) -> None:
         """End soon; a thread that hangs on a share is abandoned."""
         self._stopping = True
-        self._asked.set()
+        self._woken.set()
 
     def wait_for_first_look(self, timeout_s: float) -> bool:
         """Wait until the folder was looked at, healthy or not; returns whether that happened in time."""
@@ -161,12 +161,12 @@ class FolderMonitor:
     def look_at(self, path: str) -> None:
         """Look at one file soon; from any thread."""
         self._requests.append(path)
-        self._asked.set()
+        self._woken.set()
 
     def take_submissions(self) -> None:
         """Take submissions soon; from any thread."""
         self._has_submissions = True
-        self._asked.set()
+        self._woken.set()
 
     def check_again(self, probe: str | None = None) -> int:
         """Check the folder's health soon; from any thread.
@@ -182,7 +182,7 @@ class FolderMonitor:
             number = self._checks_asked
             if probe is not None:
                 self._read_probes.add(probe)
-        self._asked.set()
+        self._woken.set()
         return number
 
     def _run(self) -> None:
@@ -200,9 +200,9 @@ class FolderMonitor:
                 self._wake_supervisor()
                 files_s = self._arrivals.next_due_s if self._arrivals is not None else None
                 others_s = (files_s, self._read_probes.next_s)
-                self._asked.wait(self._schedule.pause_s(self._clock.monotonic_s(), others_s))
+                self._woken.wait(self._schedule.pause_s(self._clock.monotonic_s(), others_s))
                 self._looking_since_s = self._clock.monotonic_s()
-                self._asked.clear()
+                self._woken.clear()
         finally:
             self._looking_since_s = None
             self._looked.set()
@@ -283,7 +283,7 @@ class FolderMonitor:
         self._disarm()
         why_not, is_refused = why_no_events(self._folder.watch, self._health.mode, once=self._once), False
         if why_not is None:
-            watch = EventWatch(self._root, self._rules, self._asked.set)
+            watch = EventWatch(self._root, self._rules, self._woken.set)
             try:
                 watch.start()
             except UnwatchableError as error:

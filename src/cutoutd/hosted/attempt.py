@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import logs
 from cutoutd.clock import rfc3339
 from cutoutd.exchange.spool import Body, UploadOutcome
-from cutoutd.faults.isolation import is_expected, report, told
+from cutoutd.faults.isolation import describe, is_expected, report
 from cutoutd.hosted import response
 from cutoutd.hosted.body import AlteredError
 from cutoutd.hosted.client import ServiceClient, UnansweredError, UnsentError, UntrustedError
@@ -104,7 +104,7 @@ class Attempt:
         http_request = self.context.provider.http_request(upload_of(self.request), ServiceClient.boundary())
         draft = self.context.response_cache.draft(self.request.id)
         try:
-            return self._judged(self._sent(http_request, draft), http_request, draft)
+            return self._handle_response(self._send(http_request, draft), http_request, draft)
         except UnsentError as error:
             self._close(self._end(AttemptOutcome.REFUSED, cause=str(error)))
             raise RetryLaterError(
@@ -126,13 +126,13 @@ class Attempt:
             return self._refused_by_disk(error)
         except (CancelledError, AlteredError) as stop:
             route.abandoned()
-            return self._stopped(stop)
+            return self._reply_to_stop(stop)
         except Exception as error:  # noqa: BLE001 -- all others are raised further there
             return self._unforeseen(error)
         finally:
             draft.unlink(missing_ok=True)
 
-    def _sent(self, http_request: HttpRequest, draft: Path) -> HttpResponse:
+    def _send(self, http_request: HttpRequest, draft: Path) -> HttpResponse:
         http_response = self.context.client.ask(
             http_request,
             self.request_body,
@@ -222,12 +222,14 @@ class Attempt:
             raise error
         self.context.route.abandoned()
         if self.row is None or self._is_closed or not self.request_body.is_complete:
-            self._close(self._end(AttemptOutcome.REFUSED, cause=told(error)))
+            self._close(self._end(AttemptOutcome.REFUSED, cause=describe(error)))
             raise error
         report(logs.get(), error, over="an upload", job=self.request.job, folder=self.request.folder)
-        return self._unknown(f"the picture was sent, and then cutoutd had an internal error ({told(error)})")
+        return self._unknown(
+            f"the picture was sent, and then cutoutd had an internal error ({describe(error)})"
+        )
 
-    def _stopped(self, stop: CancelledError | AlteredError) -> UploadReply:
+    def _reply_to_stop(self, stop: CancelledError | AlteredError) -> UploadReply:
         self._close(self._end(AttemptOutcome.WITHDRAWN, cause=str(stop)))
         sent = self.request_body.sent
         if isinstance(stop, AlteredError):
@@ -236,12 +238,14 @@ class Attempt:
             return self._reply(UploadOutcome.WITHDRAWN, cause=str(stop), sent=sent)
         raise stop
 
-    def _judged(self, http_response: HttpResponse, http_request: HttpRequest, draft: Path) -> UploadReply:
+    def _handle_response(
+        self, http_response: HttpResponse, http_request: HttpRequest, draft: Path
+    ) -> UploadReply:
         context = self.context
         found = response.judge(http_response, context.provider, context.clock.now_us())
         cause = context.scrubbed(found.cause)
         if found.may_be_billed:
-            self._tell_route(found, cause)
+            self._update_route(found, cause)
             return self._unknown(cause, http_response)
         match found.meaning:
             case Meaning.PICTURE:
@@ -266,7 +270,7 @@ class Attempt:
                 self._close(self._end(AttemptOutcome.REFUSED, http_response, cause))
                 raise RetryLaterError(cause, retry_after_s=found.retry_after_s, is_fault=found.is_fault)
 
-    def _tell_route(self, found: Interpretation, cause: str) -> None:
+    def _update_route(self, found: Interpretation, cause: str) -> None:
         """Update the route after an answer that leaves open whether this picture was billed."""
         route = self.context.route
         if found.meaning is Meaning.REFUSED:

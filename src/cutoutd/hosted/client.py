@@ -170,7 +170,7 @@ class ServiceClient:
         limit_s = _WHOLE_EXCHANGE * self._timeout_s + announced / _SLOWEST_LINE
         self._own.exchange = ExchangeLimits(self._clock, limit_s=limit_s)
         with self._service_errors(request_body):
-            url, host = self._where(http_request.path)
+            url, host = self._target(http_request.path)
             with self._pool.stream(
                 b"POST",
                 url,
@@ -220,7 +220,7 @@ class ServiceClient:
             "write": min(self._timeout_s, _WRITE_S),
         }
 
-    def _where(self, path: str) -> tuple[httpcore.URL, str]:
+    def _target(self, path: str) -> tuple[httpcore.URL, str]:
         """Return the URL to connect to, and the host name of the request."""
         place = self._address
         target = f"{place.path}{path}".encode("ascii")

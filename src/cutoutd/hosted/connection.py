@@ -98,7 +98,7 @@ class ExchangeLimits:
         """Record that the headers of the answer are there: the reader of the body limits its size."""
         self._is_in_body = True
 
-    def came(self, count: int) -> None:
+    def count_received(self, count: int) -> None:
         """Count bytes that came.
 
         Raises:
@@ -262,8 +262,8 @@ class Stream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come; empty at the end."""
         try:
-            data = self._patiently(lambda: self._connection.recv(max_bytes), select.POLLIN, timeout)
-            self._exchange().came(len(data))
+            data = self._retry_blocking(lambda: self._connection.recv(max_bytes), select.POLLIN, timeout)
+            self._exchange().count_received(len(data))
         except (TimeoutError, LimitExceededError) as error:
             raise httpcore.ReadTimeout(str(error)) from error
         except OSError as error:
@@ -276,7 +276,7 @@ class Stream(httpcore.NetworkStream):
         try:
             while rest:
                 self._exchange().check()
-                sent = self._patiently(lambda: self._connection.send(rest), select.POLLOUT, timeout)  # noqa: B023 -- called before the loop goes on
+                sent = self._retry_blocking(lambda: self._connection.send(rest), select.POLLOUT, timeout)  # noqa: B023 -- called before the loop goes on
                 rest = rest[sent:]
         except (TimeoutError, LimitExceededError) as error:
             raise httpcore.WriteTimeout(str(error)) from error
@@ -296,7 +296,7 @@ class Stream(httpcore.NetworkStream):
                 self._connection, server_hostname=server_hostname, do_handshake_on_connect=False
             )
             self._connection = encrypted
-            self._patiently(encrypted.do_handshake, select.POLLIN, timeout)
+            self._retry_blocking(encrypted.do_handshake, select.POLLIN, timeout)
         except (TimeoutError, LimitExceededError) as error:
             self.close()
             raise httpcore.ConnectTimeout(str(error)) from error
@@ -317,7 +317,9 @@ class Stream(httpcore.NetworkStream):
             return self._connection if isinstance(self._connection, ssl.SSLSocket) else None
         return None
 
-    def _patiently(self, operation: Callable[[], _Result], usual: int, timeout_s: float | None) -> _Result:
+    def _retry_blocking(
+        self, operation: Callable[[], _Result], usual: int, timeout_s: float | None
+    ) -> _Result:
         """Repeat an operation that would block until it succeeds. A TLS connection may have to write in order to read."""
         exchange = self._exchange()
         until_s = exchange.ran_s() + (timeout_s or 0.0)

@@ -84,7 +84,7 @@ class UploadContext:
 
         Which of the two is newer does not matter: one of the processes will soon read the other's.
         """
-        return request.settings != self.configuration and bool(inadmissible(request, self.settings))
+        return request.settings != self.configuration and bool(why_not_sent(request, self.settings))
 
     def cancellation(self, request: Request) -> Cancellation:
         """Return the cancellation check of a request."""
@@ -138,7 +138,7 @@ class UploadContext:
         logs.get(folder=request.folder, job=request.job, request=request.id).info(event, **known)
 
 
-def inadmissible(request: Request, settings: Settings) -> str:
+def why_not_sent(request: Request, settings: Settings) -> str:
     """Return why a request is not sent, whatever the supervisor says; empty if it may be.
 
     Args:

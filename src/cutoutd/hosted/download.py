@@ -155,7 +155,7 @@ class Download:
             try:
                 onward = self._ask(url)
             except _BREAKS as error:
-                said = _words(error)
+                said = _describe(error)
                 self._answered(said)
                 raise BrokenOffError(f"{_authority(url)}: {said}") from error
             except OSError as error:  # of the file: the client has its own errors for the connection
@@ -294,7 +294,7 @@ def _version(said: dict[str, str]) -> str:
     return tag if tag.startswith('"') else said.get("last-modified", "") if not tag else ""
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, httpcore.ConnectError):
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return "it cannot prove that it is who it says"

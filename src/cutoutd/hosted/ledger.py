@@ -285,7 +285,7 @@ class Ledger:
             cause=cause,
         )
 
-    def wants_no_more(self, webhook: str) -> bool:
+    def has_unsubscribed(self, webhook: str) -> bool:
         """Whether the last answer of a receiver was that it wants no more messages."""
         row = self._database.row(SQL.last_of_webhook, webhook=webhook)
         return row is not None and row["outcome"] == WebhookOutcome.GONE

@@ -103,9 +103,9 @@ class LedgerOpener:
                 if not is_told:
                     self._forget_mark()
                 is_told = True
-                why = self._tell(f"the ledger of uploads is lost or damaged: {error}", why)
+                why = self._report(f"the ledger of uploads is lost or damaged: {error}", why)
             except LedgerError as error:
-                why = self._tell(f"{error.title}: {error}", why)
+                why = self._report(f"{error.title}: {error}", why)
             self.stopping.wait(_LOOK_S)
         return None
 
@@ -120,7 +120,7 @@ class LedgerOpener:
         is_outdated = now != self.announced and not now.startswith(uploads_sha256(self.settings))
         return self.stopping.is_set() or is_outdated
 
-    def _tell(self, why: str, before: str) -> str:
+    def _report(self, why: str, before: str) -> str:
         if why == before:
             return why
         logs.get().error("hosted.ledger-lost", why=why)
@@ -248,7 +248,7 @@ class LedgerCheck:
         knows_last = told.last == accepted.last or ledger.knows(told.last)
         is_whole = self._missing <= accepted.count and knows_last
         self._compared = told
-        before, self.why = self.why, "" if is_whole else self._words(told)
+        before, self.why = self.why, "" if is_whole else self._describe(told)
         if self.why and not before:
             logs.get().warning("hosted.ledger-not-whole", why=self.why)
 
@@ -264,7 +264,7 @@ class LedgerCheck:
             day = utc_day(rfc3339(context.clock.now_us()))
             before = read_known(context.paths.accepted)
             # What was accepted earlier today is still missing.
-            lost = lacking(told if told.day == day else None, today)
+            lost = missing_credits(told if told.day == day else None, today)
             if before is not None and before.day == day:
                 lost = {
                     name: max(lost.get(name, 0.0), before.credits.get(name, 0.0))
@@ -277,7 +277,7 @@ class LedgerCheck:
             logs.get().warning("hosted.ledger-accepted", why=self.why)
             self.why = ""
 
-    def _words(self, told: KnownUploads) -> str:
+    def _describe(self, told: KnownUploads) -> str:
         return (
             f"the ledger of uploads is incomplete: the journal knows of {told.count} pictures that were sent, the last on "
             f"{told.at}, and the ledger lacks {max(1, self._missing)} of them, so what was spent today is not known. Put "
@@ -286,7 +286,7 @@ class LedgerCheck:
         )
 
 
-def lacking(known: KnownUploads | None, spent: Mapping[str, float]) -> dict[str, float]:
+def missing_credits(known: KnownUploads | None, spent: Mapping[str, float]) -> dict[str, float]:
     """Return the credits of a day by folder that are known but missing in a ledger.
 
     Args:

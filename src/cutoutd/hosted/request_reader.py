@@ -28,7 +28,7 @@ from cutoutd.errnos import OF_THE_DISK_NOT_A_SOCKET
 from cutoutd.exchange import spool
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.exchange.spool import UploadOutcome, UploadReply
-from cutoutd.faults.isolation import report, told
+from cutoutd.faults.isolation import describe, report
 from cutoutd.fs.durable import make_directory
 from cutoutd.hosted.context import UNKNOWN, UNTOUCHED
 from cutoutd.hosted.entries import AttemptOutcome
@@ -194,7 +194,7 @@ class RequestReader:
         if isinstance(error, InvalidMessageError):
             why = str(error)
         else:
-            why = str(error.strerror) if isinstance(error, OSError) else told(error)
+            why = str(error.strerror) if isinstance(error, OSError) else describe(error)
         self._answer_if_possible(id_, f"its request in the outbox is damaged: {why}")
 
     def answer(self, id_: str, cause: str) -> None:

@@ -157,7 +157,7 @@ def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[
 
 def ports_of(settings: Settings) -> frozenset[int]:
     """Return the TCP ports that a configuration needs."""
-    told = {webhook.url.port for folder in settings.telling for webhook in folder.webhook}
+    told = {webhook.url.port for folder in settings.with_webhooks for webhook in folder.webhook}
     return frozenset(told | ({settings.hosted.address.port} if settings.tagged else set()))
 
 

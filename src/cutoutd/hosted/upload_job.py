@@ -16,7 +16,7 @@ from cutoutd.faults import backoff
 from cutoutd.hosted.attempt import Attempt, PostponedError, RetryLaterError
 from cutoutd.hosted.body import AlteredError, RequestBody
 from cutoutd.hosted.client import ServiceClient
-from cutoutd.hosted.context import NOT_TAGGED, UNKNOWN, UNTOUCHED, CancelledError, CancelReason, inadmissible
+from cutoutd.hosted.context import NOT_TAGGED, UNKNOWN, UNTOUCHED, CancelledError, CancelReason, why_not_sent
 from cutoutd.hosted.entries import AttemptOutcome
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.queue import Admission
@@ -89,9 +89,9 @@ class UploadJob:
         """Return the reply to a request that is not sent: it is not allowed, or was sent before. None: it is to be sent."""
         if self.context.is_deferred(self.request):
             raise PostponedError
-        why = inadmissible(self.request, self.context.settings)
+        why = why_not_sent(self.request, self.context.settings)
         if why:
-            self.context.log("upload.inadmissible", self.request, why=why)
+            self.context.log("upload.why_not_sent", self.request, why=why)
             return self.context.reply(self.request, UploadOutcome.FAILED, cause=why, advice=NOT_TAGGED)
         http_request = self.context.provider.http_request(upload_of(self.request), ServiceClient.boundary())
         return earlier_reply(self.context, self.request, http_request.options)

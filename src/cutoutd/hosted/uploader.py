@@ -17,7 +17,7 @@ from cutoutd.clock import rfc3339, utc_day
 from cutoutd.errors import CutoutdError
 from cutoutd.exchange import spool
 from cutoutd.exchange.upload_records import read_known
-from cutoutd.faults.isolation import Guard, report, told
+from cutoutd.faults.isolation import Guard, describe, report
 from cutoutd.hosted.entries import DayUsage
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError, day_of
 from cutoutd.hosted.ledger_recovery import LedgerCheck
@@ -86,7 +86,7 @@ class Uploader:
         self._guard = Guard(self._log, context.clock)
         self._fault: BaseException | None = None
         self._day = -1
-        self._told: tuple[Any, ...] = ()
+        self._last_written: tuple[Any, ...] = ()
         self._status_due_s = self._trim_due_s = 0.0
         self._was_paused = False
         # Half of the threads wait for the service while the others write what came.
@@ -110,12 +110,12 @@ class Uploader:
             host=self._context.host if settings.tagged else "",
             provider=self._context.provider.name if settings.tagged else "",
             folders=[folder.name for folder in settings.tagged],
-            webhooks=[folder.name for folder in settings.telling],
+            webhooks=[folder.name for folder in settings.with_webhooks],
             sandbox=list(self._layers),
         )
         while not self._context.stopping.is_set() and self._fault is None:
             try:
-                self._guard.run("the outbox", self._look, None)
+                self._guard.run("the outbox", self._poll, None)
             except CutoutdError as error:
                 self._fault = error
             self._fault = self._fault or self._sender.fault
@@ -127,14 +127,14 @@ class Uploader:
             thread.join(max(0.0, deadline_s - self._context.clock.monotonic_s()))
         self._sender.join(deadline_s)
         self._fault = self._fault or self._sender.fault
-        self._tell(force=True, ended=True)
+        self._write_status(force=True, ended=True)
         self._log.info("hosted.ended", unanswered=sum(thread.is_alive() for thread in self._threads))
         if isinstance(self._fault, CutoutdError):
             raise self._fault
         if self._fault is not None:
             raise UploaderDiedError(f"{type(self._fault).__name__}: {self._fault}") from self._fault
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         context = self._context
         if self._parent is not None and os.getppid() != self._parent:
             self._log.warning("hosted.orphaned")
@@ -158,7 +158,7 @@ class Uploader:
                 context.route.resume()
             self._queue.pause(paused=paused or bool(self._ledger_check.why))
             context.ledger.check()
-            self._know_the_day()
+            self._begin_day()
             names = os.listdir(context.paths.outbox)  # noqa: PTH208 -- only names are needed
             self._sender.poll(paused=paused or bool(self._ledger_check.why))
         except (OSError, LedgerError) as error:
@@ -175,7 +175,7 @@ class Uploader:
             self._trim_due_s = now_s + _TRIM_S
             if removed := context.response_cache.trim(context.clock.now_us() / 1e6):
                 self._log.info("hosted.forgot", replies=removed)
-        self._tell()
+        self._write_status()
 
     def _is_outdated(self) -> bool:
         """Whether the supervisor has another configuration by now.
@@ -199,7 +199,7 @@ class Uploader:
             )
             self._reader.reject(request.id, error)
 
-    def _know_the_day(self) -> None:
+    def _begin_day(self) -> None:
         """Load what was spent when a new day (UTC) begins."""
         now_us = self._context.clock.now_us()
         if day_of(now_us) != self._day:
@@ -240,10 +240,10 @@ class Uploader:
             bound = {"job": request.job, "folder": request.folder, "request": request.id}
             report(self._log, error, over="an upload", **bound)
             self._context.route.abandoned()
-            self._reader.answer(request.id, f"cutoutd had an internal error ({told(error)})")
+            self._reader.answer(request.id, f"cutoutd had an internal error ({describe(error)})")
             return True
 
-    def _tell(self, *, force: bool = False, ended: bool = False) -> None:
+    def _write_status(self, *, force: bool = False, ended: bool = False) -> None:
         """Write the status if something has changed, at most once every `_STATUS_S`."""
         now_s = self._context.clock.monotonic_s()
         snapshot = self._context.route.snapshot()
@@ -259,9 +259,9 @@ class Uploader:
             tuple(refusals.items()),
             [tuple(one.values()) for one in self._sender.status()],
         )
-        if not force and (now_s < self._status_due_s or state == self._told):
+        if not force and (now_s < self._status_due_s or state == self._last_written):
             return
-        self._told, self._status_due_s = state, now_s + _STATUS_S
+        self._last_written, self._status_due_s = state, now_s + _STATUS_S
         with suppress(LedgerError):
             status = self._status(snapshot, waiting, uploading, refusals)
             (replace(status, pid=None) if ended else status).write(self._context.paths)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.hosted.body import AlteredError, RequestBody
 from cutoutd.hosted.client import UnansweredError, UnsentError, UntrustedError
 from cutoutd.hosted.context import CancelledError
-from cutoutd.hosted.webhook_schedule import WebhookAttemptResult, WebhookOutcome, judged
+from cutoutd.hosted.webhook_schedule import WebhookAttemptResult, WebhookOutcome, judge
 from cutoutd.hosted.webhook_signature import sign
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class WebhookAttempt:
         result = WebhookAttemptResult(outcome=WebhookOutcome.UNKNOWN, cause="cutoutd had an internal error")
         try:
             self.cancellation.check()
-            result = self._asked(body, file)
+            result = self._post(body, file)
         except (CancelledError, AlteredError) as error:
             result = WebhookAttemptResult(outcome=WebhookOutcome.WITHDRAWN, cause=str(error))
             raise
@@ -87,7 +87,7 @@ class WebhookAttempt:
                 )
         return result
 
-    def _asked(self, body: RequestBody, file: Path) -> WebhookAttemptResult:
+    def _post(self, body: RequestBody, file: Path) -> WebhookAttemptResult:
         try:
             answer = self.client.post(
                 body,
@@ -105,7 +105,7 @@ class WebhookAttempt:
             )
         except UnansweredError as error:
             return WebhookAttemptResult(outcome=WebhookOutcome.UNKNOWN, cause=str(error), meets_all=True)
-        return judged(answer.status, answer.headers)
+        return judge(answer.status, answer.headers)
 
     def _begin(self) -> None:
         self.row = self.ledger.begin_webhook(

@@ -141,7 +141,7 @@ class WebhookClient:
         ]
         lengths = [("Host", place.authority), ("Content-Length", str(size))]
         with (
-            _breaks_told(place.authority, body),
+            _translate_errors(place.authority, body),
             self._pool.stream(
                 b"POST",
                 url,
@@ -196,7 +196,7 @@ def _reach(number: str) -> tuple[bool, bool]:
 
 
 @contextmanager
-def _breaks_told(authority: str, body: RequestBody) -> Iterator[None]:
+def _translate_errors(authority: str, body: RequestBody) -> Iterator[None]:
     """Translate exceptions of a request: unsent, unanswered or untrusted, by how far the request came."""
     try:
         yield

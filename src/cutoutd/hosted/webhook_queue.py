@@ -143,7 +143,7 @@ class WebhookQueue:
             write_webhook(self._paths, message, synced=message.is_dead)
             known.signature = _signature(self._paths, message.id)
 
-    def hurry(self, webhook: str) -> None:
+    def retry_early(self, webhook: str) -> None:
         """Make the waiting messages of a receiver that responds again due at once, except those that were sent early before and refused."""
         with self._lock:
             for known in self._known.values():

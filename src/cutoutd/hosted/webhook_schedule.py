@@ -74,7 +74,7 @@ class WebhookAttemptResult:
     is_unreachable: bool = False
 
 
-def judged(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
+def judge(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
     """Return the result of a response; only its status and Retry-After count.
 
     Args:

@@ -15,7 +15,7 @@ from cutoutd import logs
 from cutoutd.clock import rfc3339
 from cutoutd.exchange.webhooks import TEST, MessageState, WebhookPaths
 from cutoutd.faults.backoff import Backoff
-from cutoutd.faults.isolation import report, told
+from cutoutd.faults.isolation import describe, report
 from cutoutd.hosted.body import AlteredError
 from cutoutd.hosted.context import Cancellation, CancelledError
 from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
@@ -80,7 +80,7 @@ def receivers(settings: Settings) -> tuple[WebhookRecipient, ...]:
             webhook=webhook,
             secrets=read_secrets(webhook.secret_file),
         )
-        for folder in settings.telling
+        for folder in settings.with_webhooks
         for webhook in folder.webhook
     )
 
@@ -193,7 +193,7 @@ class WebhookSender:
                 "include": one.receiver.webhook.include.value,
                 "waiting": waiting[one.receiver.id],
                 "dead": dead[one.receiver.id],
-                "off": self._ledger.wants_no_more(one.receiver.id),
+                "off": self._ledger.has_unsubscribed(one.receiver.id),
                 "failures": one.backoff.failures,
                 "why": causes.get(one.receiver.id, ""),
             }
@@ -209,7 +209,7 @@ class WebhookSender:
                     self._stopping.wait(_NAP_S)
                     continue
                 try:
-                    self._tell(state, message)
+                    self._process(state, message)
                 except (OSError, LedgerError) as error:
                     logs.get().warning("webhook.disk", why=str(error))
                     state.backoff.failed(self._clock.monotonic_s())
@@ -226,12 +226,12 @@ class WebhookSender:
         rests = self._clock.monotonic_s() < state.backoff.until_s
         return self._queue.take(state.receiver.id, self._clock.now_us(), by_hand=rests)
 
-    def _tell(self, state: _ReceiverState, message: WebhookMessage) -> None:
+    def _process(self, state: _ReceiverState, message: WebhookMessage) -> None:
         """Send one message; an internal error gives up this message only."""
         receiver = state.receiver
         if why := receiver.refuses(message):
             self._give_up(message, why)
-        elif not message.by_hand and self._ledger.wants_no_more(receiver.id):
+        elif not message.by_hand and self._ledger.has_unsubscribed(receiver.id):
             self._give_up(message, "the receiver has answered 410; `cutoutd webhook retry` asks it again")
         else:
             is_early = message.not_before_us > self._clock.now_us()
@@ -245,7 +245,7 @@ class WebhookSender:
                 self._queue.keep(message)  # it waits, unless it was taken away
             except Exception as error:  # noqa: BLE001 -- as above
                 report(logs.get(), error, over="a webhook's message", folder=message.folder, job=message.job)
-                self._give_up(message, f"cutoutd had an internal error ({told(error)})")
+                self._give_up(message, f"cutoutd had an internal error ({describe(error)})")
 
     def _attempt(self, state: _ReceiverState, message: WebhookMessage) -> WebhookAttemptResult:
         receiver = state.receiver
@@ -268,7 +268,7 @@ class WebhookSender:
             self._queue.done(message)
             if state.backoff.failures:
                 state.backoff.worked()
-                self._queue.hurry(state.receiver.id)
+                self._queue.retry_early(state.receiver.id)
             logs.get(folder=message.folder, job=message.job).info(
                 "webhook.told", message=message.id, host=state.receiver.webhook.url.authority
             )

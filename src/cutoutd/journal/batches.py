@@ -154,12 +154,12 @@ class Batches:
         taken: list[tuple[int, str, str, int, str]] = []
         asked: list[_Asked] = []
         with self._store.transaction():
-            for row in self._found(items):
+            for row in self._find(items):
                 code = _conflict(row, choice)
                 if code is not None:
                     conflicts.append(Conflict(job=row["number"], code=code))
                     continue
-                taken.append((row["job"], row["seen"], row["state"], row["mark"], _standing(row)))
+                taken.append((row["job"], row["seen"], row["state"], row["mark"], _decision_in_force(row)))
                 asked += _commands(row, choice)
             batch = self._store.insert(SQL.insert_batch, verb=choice, now_us=clock.now_us())
             jobs = [job for job, *_ in taken]
@@ -231,7 +231,7 @@ class Batches:
             for row in self._store.rows(SQL.decisions_about, job=job, limit=_SHOWN)
         ]
 
-    def _found(self, items: Iterable[BatchItem]) -> list[sqlite3.Row]:
+    def _find(self, items: Iterable[BatchItem]) -> list[sqlite3.Row]:
         listed = json.dumps([(one.job, one.seen, one.over) for one in items])
         return self._store.rows(SQL.found_for_decision, items=listed)
 
@@ -250,7 +250,7 @@ def _is_coming_back(row: sqlite3.Row) -> bool:
     return Verb.HOLD in (row["asked"], row["decision"])
 
 
-def _standing(row: sqlite3.Row) -> str:
+def _decision_in_force(row: sqlite3.Row) -> str:
     """Return the decision about a picture that holds, carried out or not; empty: none."""
     pending = row["asked"] or row["decision"]
     if pending:
@@ -272,7 +272,7 @@ def _conflict(row: sqlite3.Row, choice: Decision) -> ConflictCode | None:  # noq
         return ConflictCode.CHANGED
     if choice is Decision.UNDECIDED:
         return None
-    standing = _standing(row)
+    standing = _decision_in_force(row)
     if standing and standing != row["over"]:
         return ConflictCode.ACCEPTED if standing == Decision.ACCEPT else ConflictCode.REJECTED
     is_settled = row["state"] in RELEASED and row["mark"] == Mark.PLAIN and not _is_coming_back(row)
@@ -301,7 +301,7 @@ def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
 
 def _clearing(row: sqlite3.Row) -> list[_Asked]:
     """Return the commands after which a job is undecided; none if nothing is decided. A published result stays published."""
-    job, standing = row["job"], _standing(row)
+    job, standing = row["job"], _decision_in_force(row)
     if row["state"] == JobState.REVIEW:
         is_coming = not row["decision"]
     elif row["state"] in RELEASED and row["decision"] != Verb.HOLD:

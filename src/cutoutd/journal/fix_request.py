@@ -96,11 +96,11 @@ class FixRequest:
             action=action,
             strokes=drawn,
             suggestion=suggestion,
-            seen=_seen(seen),
+            seen=_parse_seen(seen),
         )
 
 
-def _seen(said: object) -> str:
+def _parse_seen(said: object) -> str:
     if said in (None, "") or (isinstance(said, str) and _SHA256.fullmatch(said)):
         return str(said or "")
     raise FixRequestError("the result that was seen is not given as a SHA-256")

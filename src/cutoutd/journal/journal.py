@@ -193,7 +193,7 @@ class Journal:
         if left is not None:
             self.moves.forget_moved(job, left)
 
-    def undo_publishing(self, job: Job, *, standing: Iterable[Published]) -> None:
+    def undo_publishing(self, job: Job, *, published: Iterable[Published]) -> None:
         """Queue a job again whose result was lost in a crash; the results that already have names are recorded."""
         with self.store.transaction():
             self.reservations.record_within(
@@ -201,11 +201,11 @@ class Journal:
                 job.path,
                 generation=job.generation,
                 source_sha256=None,
-                published=standing,
+                published=published,
             )
             self.queue.put_back(job.id)
 
-    def keep_standing(self, job: Job, *, standing: Iterable[Published]) -> None:
+    def keep_published(self, job: Job, *, published: Iterable[Published]) -> None:
         """Abandon a plan halfway: results that already have their names stay the source's."""
         with self.store.transaction():
             self.reservations.record_within(
@@ -213,7 +213,7 @@ class Journal:
                 job.path,
                 generation=job.generation,
                 source_sha256=None,
-                published=standing,
+                published=published,
             )
 
     def forget_doubtful(self, job: Job) -> None:

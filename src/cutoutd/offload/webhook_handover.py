@@ -114,10 +114,10 @@ class FolderHandover:
     def _run(self) -> None:
         while not self._over.is_set():
             if self._clock.monotonic_s() >= self._backoff.until_s:
-                self._look()
+                self._hand_over_pending()
             self._over.wait(LOOK_S)
 
-    def _look(self) -> None:
+    def _hand_over_pending(self) -> None:
         """Hand over what there is; what refuses is tried again later."""
         try:
             while not self._over.is_set() and (ended := self._ended.first(self.folder.name)) is not None:
@@ -228,7 +228,7 @@ class WebhookHandover:
         Raises:
             JournalError, OutboxError: the disk refuses; to be called again.
         """
-        wanted = {folder.name: folder for folder in self._settings().telling}
+        wanted = {folder.name: folder for folder in self._settings().with_webhooks}
         self._ended.follow(wanted)
         try:
             self._spool.make()

@@ -49,7 +49,7 @@ def inference(correction: Correction | None, picture: Picture, engine: Engine) -
     is_followed = correction is not None and any(
         one.kind is not StrokeKind.PAINT for one in correction.strokes
     )
-    return engine.inference(matte.seen(picture)) if is_followed else None
+    return engine.inference(matte.model_view(picture)) if is_followed else None
 
 
 def follow(

@@ -80,7 +80,7 @@ class SecondModel:
         if self._model is None:
             content = _verified(self._file, self._spec, SecondGoneError)
             try:
-                with _memory_told_apart():
+                with _translate_memory_errors():
                     self._model = MatteModel(self._spec, provider=self._provider, content=content)
             except ModelError as error:
                 self._refused = error
@@ -132,7 +132,7 @@ class FeatureSource:
             raise self._refused
         if self._model is None:
             content = _verified(self._file, self._spec, ModelError)
-            with _memory_told_apart():
+            with _translate_memory_errors():
                 self._model = FeatureModel(self._spec, content)
         return self._model.inference(rgb)
 
@@ -147,7 +147,7 @@ def _verified(file: BinaryIO, spec: ModelSpec, refusal: type[ModelError]) -> byt
 
 
 @contextmanager
-def _memory_told_apart() -> Iterator[None]:
+def _translate_memory_errors() -> Iterator[None]:
     """Raise MemoryError if a model cannot be loaded for lack of memory; other ModelErrors pass."""
     try:
         yield

@@ -78,9 +78,9 @@ def find(
             CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse)), task.recipe, picture
         )
     part = _of_interest(task.recipe, picture)
-    shown = seen(picture) if inference is None else inference.rgb
+    shown = model_view(picture) if inference is None else inference.rgb
     is_part = (part.bottom - part.top, part.right - part.left) != shown.shape[:2]
-    return _moved(_found(task, shown[part.slices] if is_part else shown, engine, inference), part)
+    return _moved(_run_models(task, shown[part.slices] if is_part else shown, engine, inference), part)
 
 
 def _of_interest(recipe: Recipe, picture: Picture) -> Region:
@@ -128,14 +128,14 @@ def _within(matte: CoarseMatte, recipe: Recipe, picture: Picture) -> CoarseMatte
     return replace(matte, coarse=inside)
 
 
-def _found(
+def _run_models(
     task: Task, shown: NDArray[np.uint8], engine: Engine, inference: FeatureInference | None
 ) -> CoarseMatte:
     """Run the models on a picture, uint8 (H, W, 3), sRGB."""
     model = engine.model(task.model)
     passes = inference if inference is not None and engine.is_embedded(task.model) else model
     found = _detected(shown, model.sides, passes.predict)
-    first = _of(found, model)
+    first = _to_coarse_matte(found, model)
     second = engine.second_for(task.model)
     if second is None or found.quality.score >= task.recipe.second_below:
         return first
@@ -149,11 +149,11 @@ def _found(
         return replace(first, warnings=(second.why_not(error),))
     choice = choose(found, also, *shown.shape[:2])
     opinion = SecondOpinion(taken=choice.is_second, score=found.quality.score, why=choice.why)
-    taken = _of(also, second.model()) if choice.is_second else first
+    taken = _to_coarse_matte(also, second.model()) if choice.is_second else first
     return replace(taken, quality=choice.quality, second=opinion)
 
 
-def seen(picture: Picture) -> NDArray[np.uint8]:
+def model_view(picture: Picture) -> NDArray[np.uint8]:
     """Return the picture as models see it, uint8 (H, W, 3): sRGB, over grey where it is transparent."""
     opaque = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
     return icc_transform.as_srgb(opaque, picture.icc)
@@ -168,7 +168,7 @@ def _detected(seen: NDArray[np.uint8], sides: Sequence[int], predict: Predict) -
         raise InferenceError(to_valid_utf8(f"{type(error).__name__}: {error}")) from error
 
 
-def _of(found: Detection, model: matte_model.MatteModel) -> CoarseMatte:
+def _to_coarse_matte(found: Detection, model: matte_model.MatteModel) -> CoarseMatte:
     # Normalising a matte without a subject would make a random mask of it.
     is_stretched = model.stretches and found.quality.score > 0
     coarse = matte_model.normalise(found.raw) if is_stretched else found.raw

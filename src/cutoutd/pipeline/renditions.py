@@ -220,7 +220,7 @@ class _Encoder:
         streamed = _STREAMED.get(self._canvas.rendition.format)
         if streamed is not None:
             try:
-                streamed(sink, _told(strips, self._tell), self.layout, self._extras)
+                streamed(sink, _report_progress(strips, self._tell), self.layout, self._extras)
             except tiff.TiffTooLargeError as error:
                 raise LimitError(f"its TIFF cannot be written: {error}") from error
             return
@@ -316,12 +316,12 @@ def _overlay(
     extras = png.Extras(icc=picture.icc)
 
     def encode(sink: Sink) -> None:
-        png.write(sink, _told([veiled], tell), small, extras)
+        png.write(sink, _report_progress([veiled], tell), small, extras)
 
     return _write(task, files, OVERLAY, small, encode)
 
 
-def _told(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_Strip]:
+def _report_progress(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_Strip]:
     """Pass the strips of a result on, and report progress with each, and after the last one."""
     for strip in strips:
         tell(Step.WRITE)

@@ -108,7 +108,7 @@ class Proxy:
         if reply is None:
             return Returned(why="the cluster has been away for too long")
         try:
-            return self._taken(task, files, request, reply, begun_s)
+            return self._accept_reply(task, files, request, reply, begun_s)
         finally:
             cluster_box.remove_message(self.paths.inbox, request.id)
 
@@ -153,7 +153,7 @@ class Proxy:
             cluster_box.remove_message(self.paths.inbox, request.id)
             raise UnusableReplyError(str(error)) from error
 
-    def _taken(
+    def _accept_reply(
         self, task: Task, files: Files, request: ClusterRequest, reply: ClusterReply, begun_s: float
     ) -> Report:
         """What a reply comes to.

@@ -106,7 +106,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> ModelTrial:
                 f"it took longer than {TIMEOUT_S:.0f} s", path=model.file, advice=""
             ) from error
         answer.seek(0)
-        said = _said(answer.read(wire.MAX_LINE_BYTES))
+        said = _parse_output(answer.read(wire.MAX_LINE_BYTES))
     if "refused" in said:
         raise UnusableModelError(str(said["refused"]), path=model.file, advice=str(said.get("advice", "")))
     try:
@@ -121,7 +121,7 @@ def try_model(model: ModelSpec, *, provider: str, memory_mb: int) -> ModelTrial:
 _DIED: Final = "The file may be damaged, or need more memory: try a larger --memory-mb."
 
 
-def _said(output: bytes) -> dict[str, Any]:
+def _parse_output(output: bytes) -> dict[str, Any]:
     try:
         message = json.loads(output)
     except (ValueError, RecursionError):
@@ -158,7 +158,7 @@ def main() -> int:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a library that prints must not disturb the answer
     try:
-        message = asdict(_tried(setup))
+        message = asdict(_run(setup))
     except CutoutdError as error:
         message = {"refused": error.cause, "advice": error.advice}
     except Exception as error:  # noqa: BLE001 -- onnxruntime raises any kind, and the parent needs the message
@@ -168,7 +168,7 @@ def main() -> int:
     return 0
 
 
-def _tried(setup: wire.Setup) -> ModelTrial:
+def _run(setup: wire.Setup) -> ModelTrial:
     # Imported before the sandbox is active: files that these imports read cannot be read afterwards.
     import numpy as np  # noqa: PLC0415
     import onnxruntime  # noqa: F401, PLC0415
@@ -227,7 +227,7 @@ _NO_SHARE: Final = (
 
 
 def _overlap(raw: NDArray[np.float32], ball: NDArray[np.bool_], *, stretched: bool) -> float:
-    import cv2  # noqa: PLC0415 -- as in `_tried`
+    import cv2  # noqa: PLC0415 -- as in `_run`
     import numpy as np  # noqa: PLC0415
 
     from cutoutd.engine.matting.matte_model import normalise  # noqa: PLC0415
@@ -240,7 +240,7 @@ def _overlap(raw: NDArray[np.float32], ball: NDArray[np.bool_], *, stretched: bo
 
 def _picture() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return a shaded red ball on a pale ground, uint8 (H, W, 3), and the mask of the ball, bool (H, W)."""
-    import numpy as np  # noqa: PLC0415 -- as in `_tried`
+    import numpy as np  # noqa: PLC0415 -- as in `_run`
 
     y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.float32)
     away = np.hypot(x - _WIDTH / 2, y - _HEIGHT / 2) / (0.33 * _HEIGHT)

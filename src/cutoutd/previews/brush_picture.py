@@ -92,7 +92,7 @@ class BrushPicture:
             size=(size[0], size[1]),
             shown=shown,
             followed=_reduced(seen, SIDE),
-            matte=_found(inference, model) if matte is None else matte,
+            matte=_coarse_matte(inference, model) if matte is None else matte,
             features=inference.features(),
             opacity=opacity,
         )
@@ -122,7 +122,7 @@ class BrushPicture:
         return file.getvalue(), done.changed or any(one.kind is StrokeKind.PAINT for one in strokes)
 
 
-def _found(inference: FeatureInference, model: FeatureModel) -> NDArray[np.float32]:
+def _coarse_matte(inference: FeatureInference, model: FeatureModel) -> NDArray[np.float32]:
     """Return the embedded model's matte of the whole picture, as `cutoutd.pipeline.correction` makes it."""
     one = model.model
     found = subject_search.find_subject(inference.rgb, inference.predict, one.sides)

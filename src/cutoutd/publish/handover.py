@@ -63,7 +63,7 @@ def take_over(result: Staged, theirs: Staging, own: Staging, permissions: Permis
         if staged is None or file is None:
             return False
         with file:
-            return _may_be(file, result) and _taken(file, result, staged, there, permissions)
+            return _may_be(file, result) and _move_or_copy(file, result, staged, there, permissions)
 
 
 def is_kept_open(theirs: Staging) -> bool:
@@ -83,11 +83,13 @@ def is_kept_open(theirs: Staging) -> bool:
     return False
 
 
-def _taken(file: FileIO, result: Staged, staged: Entry, there: Entry, permissions: Permissions) -> bool:
+def _move_or_copy(
+    file: FileIO, result: Staged, staged: Entry, there: Entry, permissions: Permissions
+) -> bool:
     """Move the file if no process can write to it any more, else copy it."""
     if writers_of(file.fileno()) is Writers.NONE:
-        return _is(file, result) and _moved(file, staged, there, permissions)
-    return _copied(file, result, there, permissions)
+        return _is(file, result) and _move_verified(file, staged, there, permissions)
+    return _copy_verified(file, result, there, permissions)
 
 
 def _open(entry: Entry) -> FileIO | None:
@@ -120,7 +122,7 @@ def _is(file: FileIO, result: Staged) -> bool:
     return hashlib.file_digest(file, "sha256").hexdigest() == result.sha256
 
 
-def _copied(file: FileIO, result: Staged, there: Entry, permissions: Permissions) -> bool:
+def _copy_verified(file: FileIO, result: Staged, there: Entry, permissions: Permissions) -> bool:
     """Copy the bytes into a new file, and check that they are as reported."""
     written = write_whole(there, partial(_copy, file, result.bytes), permissions)
     if (written.bytes, written.sha256) != (result.bytes, result.sha256):
@@ -137,7 +139,7 @@ def _copy(file: FileIO, size: int, sink: Sink) -> None:
         at += len(piece)
 
 
-def _moved(file: FileIO, staged: Entry, there: Entry, permissions: Permissions) -> bool:
+def _move_verified(file: FileIO, staged: Entry, there: Entry, permissions: Permissions) -> bool:
     """Move the file, and check that the moved file is the one that was hashed."""
     replace(staged, there)
     opened, moved = os.fstat(file.fileno()), there.lstat()

@@ -55,7 +55,7 @@ def carry_out(move: Move, access: Access) -> None:
             raise ResultLostError("the result is neither staged nor under its name", path=target.path)
 
 
-def stands(move: Move) -> bool:
+def has_its_name(move: Move) -> bool:
     """Whether the file has its name."""
     with _names(move) as (_, target):
         return has_bytes(target, move.sha256)

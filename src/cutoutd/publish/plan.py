@@ -209,9 +209,9 @@ class Recovery:
 
     Attributes:
         is_finished: whether every result has its name. If not, some cannot get theirs, and the job has to be computed again.
-        standing: results that have their names. If the plan is not finished, they are among the ``earlier`` ones of the next plan,
+        published: results that have their names. If the plan is not finished, they are among the ``earlier`` ones of the next plan,
             so that nothing is published twice.
     """
 
     is_finished: bool
-    standing: tuple[Published, ...]
+    published: tuple[Published, ...]

@@ -269,8 +269,8 @@ class Publisher:
                 except (TargetTakenError, ResultLostError, NameRefusedError):
                     pass  # treated as if it had been found unfinishable
                 else:
-                    return Recovery(is_finished=True, standing=plan.published)
-        return Recovery(is_finished=False, standing=self.abandon(plan))
+                    return Recovery(is_finished=True, published=plan.published)
+        return Recovery(is_finished=False, published=self.abandon(plan))
 
     def abandon(self, plan: Plan) -> tuple[Published, ...]:
         """Remove what a plan has staged.
@@ -282,15 +282,15 @@ class Publisher:
             for move in plan.moves:
                 moves.abandon(move)
             self._remove_unused(plan)
-        return self.standing(plan)
+        return self.published_results(plan)
 
-    def standing(self, plan: Plan) -> tuple[Published, ...]:
+    def published_results(self, plan: Plan) -> tuple[Published, ...]:
         """Return the results of a plan that have their names."""
         with storage_faults(self._output):
             return tuple(
                 published
                 for published, move in zip(plan.published, plan.moves, strict=False)  # not the sidecar's
-                if self._holds(moves.stands, move)
+                if self._holds(moves.has_its_name, move)
             )
 
     def _remove_unused(self, plan: Plan) -> None:

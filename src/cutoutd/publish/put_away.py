@@ -23,7 +23,7 @@ _NAMES: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Whereabouts:
+class OriginalPath:
     """A path that an original may have.
 
     Attributes:
@@ -37,7 +37,7 @@ class Whereabouts:
     sha256: str = ""
 
 
-def whereabouts(job: Job, folder: Folder, *, is_newest: bool) -> Iterator[Whereabouts]:
+def original_paths(job: Job, folder: Folder, *, is_newest: bool) -> Iterator[OriginalPath]:
     """Yield the paths that a job's original may have, the likeliest first.
 
     In the folder for originals, the search ends at two free names in a row.
@@ -49,9 +49,9 @@ def whereabouts(job: Job, folder: Folder, *, is_newest: bool) -> Iterator[Wherea
             still the same picture.
     """
     if is_newest:
-        yield Whereabouts(root=folder.input, path=folder.input / job.path)
+        yield OriginalPath(root=folder.input, path=folder.input / job.path)
     if folder.originals_dir is not None:
         for name in islice(numbered(job.path), _NAMES):
-            yield Whereabouts(
+            yield OriginalPath(
                 root=folder.originals_dir, path=folder.originals_dir / name, sha256=job.sha256 or ""
             )

@@ -97,7 +97,7 @@ class Private:
     def _made(self) -> _Made:
         known = _made.get(self.root)
         if known is None or time.monotonic() > known.seen_s + KEPT_S:
-            known = _made[self.root] = _tried(self.root)
+            known = _made[self.root] = _probe(self.root)
         return known
 
 
@@ -274,7 +274,7 @@ def _remove_flat(tree: Tree, directory: str) -> None:
         tree.remove_directory(directory)
 
 
-def _tried(root: Path) -> _Made:
+def _probe(root: Path) -> _Made:
     """Create a temporary file, stat it through its descriptor, and remove it.
 
     Raises:

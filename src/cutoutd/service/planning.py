@@ -14,7 +14,7 @@ from cutoutd.errors import UsageError
 from cutoutd.folder.root_access import ADVICE, exposed
 from cutoutd.process import program
 from cutoutd.service import machine
-from cutoutd.service.unit import GATEWAY, UPLOADER, AnsweringUnit, Scope, Unit, UploaderUnit
+from cutoutd.service.unit import GATEWAY, UPLOADER, Scope, ServerUnit, Unit, UploaderUnit
 from cutoutd.settings import document, places
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _registries(scope: Scope) -> Iterator[Path]:
 def _uploader(
     settings: Settings, arguments: Sequence[str], config: Path | None, folders: Sequence[Path]
 ) -> UploaderUnit:
-    secrets = [webhook.secret_file for folder in settings.telling for webhook in folder.webhook]
+    secrets = [webhook.secret_file for folder in settings.with_webhooks for webhook in folder.webhook]
     key = settings.hosted.api_key_file if settings.tagged else None
     files = [place for place in dict.fromkeys((config, key, *secrets)) if place is not None]
     return UploaderUnit(
@@ -128,19 +128,19 @@ def _gateway(
     )
 
 
-def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> AnsweringUnit:
+def _page(settings: Settings, arguments: Sequence[str], config: Path | None, home: Path) -> ServerUnit:
     # The home of the user who installs it may not be that of the user it runs as.
     roots = [home if root == Path.home() else root for root in settings.page.roots]
     beside = [config.parent] if config is not None else []
-    return AnsweringUnit(
+    return ServerUnit(
         command=(*_PROGRAM, "page", "--serve-only", *arguments),
         write=tuple(dict.fromkeys([*roots, *beside, settings.service.state_dir])),
         is_loopback=settings.page.address.is_loopback,
     )
 
 
-def _serve(settings: Settings, arguments: Sequence[str], write: Sequence[Path]) -> AnsweringUnit:
-    return AnsweringUnit(
+def _serve(settings: Settings, arguments: Sequence[str], write: Sequence[Path]) -> ServerUnit:
+    return ServerUnit(
         command=(*_PROGRAM, "serve", "--serve-only", *arguments),
         write=tuple(dict.fromkeys([*write, settings.service.state_dir])),
         is_loopback=settings.serve.address.is_loopback,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
-from cutoutd.service.unit import GATEWAY, AnsweringUnit, Scope, Unit, UploaderUnit, fill, template
+from cutoutd.service.unit import GATEWAY, Scope, ServerUnit, Unit, UploaderUnit, fill, template
 from cutoutd.settings import places
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def render_page(unit: Unit, manager: SystemdManager) -> str:
         UsageError: a path contains characters that a unit cannot hold.
     """
     assert unit.page is not None  # noqa: S101 -- checked by the caller
-    return _answering("systemd/cutoutd-page.service.in", unit, unit.page, manager)
+    return _render_server("systemd/cutoutd-page.service.in", unit, unit.page, manager)
 
 
 def render_serve(unit: Unit, manager: SystemdManager) -> str:
@@ -152,10 +152,10 @@ def render_serve(unit: Unit, manager: SystemdManager) -> str:
         UsageError: a path contains characters that a unit cannot hold.
     """
     assert unit.serve is not None  # noqa: S101 -- checked by the caller
-    return _answering("systemd/cutoutd-serve.service.in", unit, unit.serve, manager)
+    return _render_server("systemd/cutoutd-serve.service.in", unit, unit.serve, manager)
 
 
-def _answering(name: str, unit: Unit, part: AnsweringUnit, manager: SystemdManager) -> str:
+def _render_server(name: str, unit: Unit, part: ServerUnit, manager: SystemdManager) -> str:
     is_user = unit.scope is Scope.USER
     seen = (*unit.read, *part.write)
     text = fill(

@@ -59,7 +59,7 @@ class UploaderUnit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AnsweringUnit:
+class ServerUnit:
     """The separate service of a part that answers on the network: the page or the API.
 
     Attributes:
@@ -104,8 +104,8 @@ class Unit:
     chowns: bool = False
     uploader: UploaderUnit | None = None
     gateway: UploaderUnit | None = None
-    page: AnsweringUnit | None = None
-    serve: AnsweringUnit | None = None
+    page: ServerUnit | None = None
+    serve: ServerUnit | None = None
 
 
 _NAME: Final = re.compile("@([A-Z_]+)@")

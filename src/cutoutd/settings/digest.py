@@ -67,8 +67,11 @@ def uploads_sha256(settings: Settings) -> str:
     folders = sorted([folder.name, folder.max_credits_per_day] for folder in settings.tagged)
     hosted = settings.hosted.model_dump(mode="json")
     admitted: list[Any] = [hosted, folders]
-    if settings.telling:  # as it was before there were any
-        told = [[one.name, *(_told(webhook) for webhook in one.webhook)] for one in settings.telling]
+    if settings.with_webhooks:  # as it was before there were any
+        told = [
+            [one.name, *(_webhook_fields(webhook) for webhook in one.webhook)]
+            for one in settings.with_webhooks
+        ]
         admitted += [settings.webhooks.model_dump(mode="json"), sorted(told)]
     return _sha256(json.dumps(admitted, sort_keys=True, separators=(",", ":")))
 
@@ -80,7 +83,7 @@ def cluster_sha256(settings: Settings) -> str:
     return _sha256(json.dumps(admitted, sort_keys=True, separators=(",", ":")))
 
 
-def _told(webhook: FolderWebhook) -> list[object]:
+def _webhook_fields(webhook: FolderWebhook) -> list[object]:
     return [
         str(webhook.url),
         str(webhook.secret_file),

@@ -122,10 +122,10 @@ def parse(written: object) -> Address:
     Raises:
         ValueError: it is none; says what would be right.
     """
-    return taken_apart(written, _URL, _RIGHT)
+    return parse_with(written, _URL, _RIGHT)
 
 
-def taken_apart(written: object, form: re.Pattern[str], right: str) -> Address:
+def parse_with(written: object, form: re.Pattern[str], right: str) -> Address:
     """Parse an address of another form than `parse` does.
 
     Args:
@@ -142,7 +142,7 @@ def taken_apart(written: object, form: re.Pattern[str], right: str) -> Address:
         host = found["host"].strip("[]").lower()
         if 1 <= port <= _HIGHEST_PORT and (":" not in host or _is_ip(host)):
             return Address(scheme=found["scheme"], host=host, port=port, path=found["path"] or "")
-    raise ValueError(f"{_shown(written)} is not possible; {right}")
+    raise ValueError(f"{_printable(written)} is not possible; {right}")
 
 
 def _is_ip(host: str) -> bool:
@@ -153,7 +153,7 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _shown(written: object) -> str:
+def _printable(written: object) -> str:
     """Return the text for a message, unless it holds user name and password."""
     if isinstance(written, str) and "@" in written:
         return "an address with a name or password in it"

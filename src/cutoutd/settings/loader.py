@@ -60,10 +60,10 @@ def find(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
         ConfigurationError: the named file does not exist.
     """
     if explicit is not None:
-        return _named(explicit, "--config")
+        return _existing_file(explicit, "--config")
     variable = environ.get(environment.CONFIG_VARIABLE)
     if variable:
-        return _named(Path(variable), f"${environment.CONFIG_VARIABLE}")
+        return _existing_file(Path(variable), f"${environment.CONFIG_VARIABLE}")
     return next((path for path in places.configuration_files() if os.path.exists(path)), None)  # noqa: PTH110 -- Path.exists raises where a directory may not be entered
 
 
@@ -90,7 +90,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
             file or variable, table, key and what would be right, for everything that is wrong.
     """
     path = Path.cwd() / path
-    return _understood(document.read(path), path, environ)
+    return _parse(document.read(path), path, environ)
 
 
 def load_bytes(raw: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
@@ -104,10 +104,10 @@ def load_bytes(raw: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigurationError: something in it or in the environment is wrong; as from `load`.
     """
-    return _understood(document.parse(raw, path), path, environ)
+    return _parse(document.parse(raw, path), path, environ)
 
 
-def _understood(written: dict[str, Any], path: Path, environ: Mapping[str, str]) -> Settings:
+def _parse(written: dict[str, Any], path: Path, environ: Mapping[str, str]) -> Settings:
     if path == places.SYSTEM_FILE and isinstance(service := written.setdefault("service", {}), dict):
         # The machine's own configuration: its journal belongs to no user's home.
         service["state_dir"] = service.get("state_dir") or os.fspath(places.SYSTEM_STATE)
@@ -292,7 +292,7 @@ def _error(lines: list[str]) -> ConfigurationError:
     )
 
 
-def _named(path: Path, by: str) -> Path:
+def _existing_file(path: Path, by: str) -> Path:
     path = Path.cwd() / os.path.expanduser(path)  # noqa: PTH111 -- what stands for no home is told as it is
     if not os.path.exists(path):  # noqa: PTH110 -- as in `find`
         raise ConfigurationError(

@@ -59,7 +59,7 @@ class Preset:
 
 
 @cache
-def _known() -> dict[str, Preset]:
+def _load() -> dict[str, Preset]:
     document = tomllib.loads(files(__package__).joinpath("presets.toml").read_text(encoding="utf-8"))
     return {name: _preset(name, table) for name, table in sorted(document.items())}
 
@@ -77,12 +77,12 @@ def _preset(name: str, table: dict[str, Any]) -> Preset:
 
 def names() -> tuple[str, ...]:
     """Return all names, sorted."""
-    return tuple(_known())
+    return tuple(_load())
 
 
 def find(name: str) -> Preset | None:
     """Return the preset of this name; None if there is none."""
-    return _known().get(name)
+    return _load().get(name)
 
 
 def expanded(table: object) -> list[object]:
@@ -109,11 +109,11 @@ def filled(written: dict[str, Any]) -> dict[str, Any]:
     preset = find(name) if isinstance(name, str) else None
     if preset is None:
         return written
-    yielding = _yielding(written)
+    yielding = _keys_left_out(written)
     return {key: value for key, value in preset.settings.items() if key not in yielding} | written
 
 
-def _yielding(written: Mapping[str, Any]) -> frozenset[str]:
+def _keys_left_out(written: Mapping[str, Any]) -> frozenset[str]:
     """Return the keys that a preset must not set beside the written ones."""
     found: set[str] = set()
     if written.get("crop") is True:

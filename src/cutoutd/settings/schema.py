@@ -349,11 +349,11 @@ class Settings(types.Table):
         return tuple(folder for folder in self.folder if folder.is_clustered) if self.cluster.enabled else ()
 
     @property
-    def telling(self) -> tuple[Folder, ...]:
+    def with_webhooks(self) -> tuple[Folder, ...]:
         """The folders whose results are sent to webhooks; none while webhooks are not enabled."""
         return tuple(folder for folder in self.folder if folder.webhook) if self.webhooks.enabled else ()
 
     @property
     def needs_uploader(self) -> bool:
         """Whether an uploader is needed: for a hosted service, or for a webhook."""
-        return bool(self.tagged or self.telling)
+        return bool(self.tagged or self.with_webhooks)

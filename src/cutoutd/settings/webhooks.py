@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
-from cutoutd.settings.hosted import Address, AddressScope, taken_apart
+from cutoutd.settings.hosted import Address, AddressScope, parse_with
 from cutoutd.settings.types import Place, ReadBy, Table, lenient, number, shown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class WebhookContent(StrEnum):
 
 
 def _url(written: object, _: object) -> Address:
-    return written if isinstance(written, Address) else taken_apart(written, _URL, _EXPECTED)
+    return written if isinstance(written, Address) else parse_with(written, _URL, _EXPECTED)
 
 
 def _events(written: object) -> object:

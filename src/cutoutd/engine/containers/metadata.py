@@ -211,8 +211,8 @@ def _missing(left: list[Element], block: ExifBlock, iptc: bytes | None) -> Itera
     there = {xmp_packet.name_of(one) for one in left}
     said = list(iim.texts(iptc)) if iptc else []
     by_key = dict(reversed(said))  # the first of each
-    creators = [text for key, text in said if key == iim.CREATOR] or _words(block, exif_block.ARTIST)
-    rights = [by_key[iim.COPYRIGHT]] if iim.COPYRIGHT in by_key else _words(block, exif_block.COPYRIGHT)
+    creators = [text for key, text in said if key == iim.CREATOR] or _texts(block, exif_block.ARTIST)
+    rights = [by_key[iim.COPYRIGHT]] if iim.COPYRIGHT in by_key else _texts(block, exif_block.COPYRIGHT)
     if creators and "dc:creator" not in there:
         yield xmp_packet.listed("dc:creator", creators, "Seq")
     if rights and "dc:rights" not in there:
@@ -236,14 +236,14 @@ def _add_rights(block: ExifBlock, packet: bytes | None, iptc: bytes | None) -> N
         (exif_block.COPYRIGHT, "dc:rights", iim.COPYRIGHT),
     ):
         text = by_key.get(key, "") or (xmp_packet.all_text(said[name]) if name in said else "")
-        if text and not _words(block, tag):
+        if text and not _texts(block, tag):
             value = (
                 text.encode() + b"\x00"
             )  # cameras and editors write UTF-8 here, whatever the standard says
             block.put(IfdEntry(tag=tag, kind=_ASCII, count=len(value), value=value))
 
 
-def _words(block: ExifBlock, tag: int) -> list[str]:
+def _texts(block: ExifBlock, tag: int) -> list[str]:
     try:
         found = (block.value(tag) or b"").strip(b"\x00 ")
     except MalformedError:

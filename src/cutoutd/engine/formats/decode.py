@@ -293,12 +293,12 @@ def _plain_words(what: str) -> Iterator[None]:
         except Exception as error:
             if _is_out_of_memory(error):
                 raise LimitError("there is not enough memory for it", advice=MEMORY_ADVICE) from error
-            said = "" if isinstance(error, UnidentifiedImageError) else _said(error)
+            said = "" if isinstance(error, UnidentifiedImageError) else _first_line(error)
             adds = said and "truncated" not in said  # our own message says that already
             raise PictureError(f"{what}; the decoder says: {said}" if adds else what) from error
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """Return the first line of an exception's message; LibRaw's are bytes."""
     first = error.args[0] if error.args else ""
     text = first.decode("ascii", "replace") if isinstance(first, bytes) else str(error)
@@ -307,5 +307,5 @@ def _said(error: Exception) -> str:
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether an exception means out of memory, from Python or a decoder."""
-    said = _said(error).lower()
+    said = _first_line(error).lower()
     return isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)

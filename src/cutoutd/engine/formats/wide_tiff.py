@@ -141,7 +141,7 @@ class WideTiffSource:
             Exception: libtiff's own, over damaged data.
         """
         icc, xmp = self.tags.get(_ICC), self.tags.get(_XMP)
-        described, iptc = _described(self._data)
+        described, iptc = _metadata(self._data)
         return Loaded(
             samples=self._samples(),
             colours=Colours(icc=icc if isinstance(icc, bytes) else None),
@@ -223,7 +223,7 @@ class WideTiffSource:
                 yield image.tobytes()
 
 
-def _described(data: bytes) -> tuple[bytes | None, bytes | None]:
+def _metadata(data: bytes) -> tuple[bytes | None, bytes | None]:
     """Return the metadata of the directory as EXIF, and the IIM."""
     try:
         found, block = TiffStructure(data), ExifBlock.empty()

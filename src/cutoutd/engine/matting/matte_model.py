@@ -124,16 +124,16 @@ class MatteModel:
 
     def output(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
         """Return the same as `predict` before clipping to 0..1."""
-        return self._asked(rgb, (), side)[0]
+        return self._infer(rgb, (), side)[0]
 
     def output_and_tensors(
         self, rgb: NDArray[np.uint8], names: Sequence[str], side: int = 0
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
         """Return the results of `output` and `tensors`, bit for bit, from one inference."""
-        self._see_that_there_are(names)
-        return self._asked(rgb, names, side)
+        self._check_outputs(names)
+        return self._infer(rgb, names, side)
 
-    def _asked(
+    def _infer(
         self, rgb: NDArray[np.uint8], names: Sequence[str], side: int
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
         size = side or self.sides[0]
@@ -170,11 +170,11 @@ class MatteModel:
         Raises:
             ModelError: the model has no such output.
         """
-        self._see_that_there_are(names)
+        self._check_outputs(names)
         outputs: list[Any] = self._session.run(list(names), self._given(rgb, side)[0])
         return [np.asarray(one, np.float32) for one in outputs]
 
-    def _see_that_there_are(self, names: Sequence[str]) -> None:
+    def _check_outputs(self, names: Sequence[str]) -> None:
         there = {one.name for one in self._session.get_outputs()}
         if missing := [name for name in names if name not in there]:
             raise ModelError(f"it has no output called {missing[0]}")
@@ -183,12 +183,14 @@ class MatteModel:
         self, rgb: NDArray[np.uint8], size: int
     ) -> tuple[dict[str, NDArray[np.generic]], tuple[int, int]]:
         """Return the model's inputs, and how many rows and columns of the square show the picture."""
-        small, shown = self._shown(rgb, size)
+        small, shown = self._fit_into_square(rgb, size)
         small /= max(float(small.max()), _TINY) if self._scale is Scale.MAXIMUM else 255.0
         planes = ((small - self._mean) / self._std).transpose(2, 0, 1)[np.newaxis]
         return {self._input: np.ascontiguousarray(planes, self._kind), **self._further}, shown
 
-    def _shown(self, rgb: NDArray[np.uint8], size: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    def _fit_into_square(
+        self, rgb: NDArray[np.uint8], size: int
+    ) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Return the model's input square, and how many of its rows and columns show the picture."""
         if not self._letterbox:
             return square(rgb, size).astype(np.float32), (size, size)

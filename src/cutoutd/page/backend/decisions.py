@@ -41,7 +41,7 @@ def decide(backend: Backend, params: Parameters) -> Reply:
     with required(backend) as store:
         decided = Batches(store).decide(Decision(verb), items, backend.clock)
     backend.tell("decided", {"batch": decided.batch})
-    return _told(decided)
+    return _reply(decided)
 
 
 def undo(backend: Backend, params: Parameters) -> Reply:
@@ -57,7 +57,7 @@ def undo(backend: Backend, params: Parameters) -> Reply:
         except UnknownBatchError as error:
             raise RefusedError(409, "undone", f"{error.title}. {error.advice}", batch=batch) from error
     backend.tell("decided", {"batch": batch})
-    return _told(decided)
+    return _reply(decided)
 
 
 def retry(backend: Backend, params: Parameters) -> Reply:
@@ -72,7 +72,7 @@ def retry(backend: Backend, params: Parameters) -> Reply:
     with required(backend) as store:
         decided = Batches(store).retry(list(dict.fromkeys(jobs)), model, backend.clock)
     backend.tell("decided", {"batch": 0})
-    return _told(decided)
+    return _reply(decided)
 
 
 def pause(backend: Backend, params: Parameters) -> Reply:
@@ -83,7 +83,7 @@ def pause(backend: Backend, params: Parameters) -> Reply:
     return Reply(data={"paused": paused})
 
 
-def _told(decided: Decided) -> Reply:
+def _reply(decided: Decided) -> Reply:
     conflicts = [{"job": one.job, "code": one.code.value, "text": one.text} for one in decided.conflicts]
     return Reply(data={"batch": decided.batch, "done": decided.done, "conflicts": conflicts})
 

@@ -77,12 +77,12 @@ def describe(
     """
     info = table.model_fields[key]
     kind, choices, takes = _kind(info, key, f"{name}.{key}")
-    shown = _shown(value)
+    shown = _json_value(value)
     if choices and str(shown) not in choices:  # set by hand to what the page may not set
         choices = (str(shown), *choices)
     if takes == "list" and any(_BETWEEN in one for one in shown):
         return None
-    default = _shown(info.get_default(call_default_factory=True))
+    default = _json_value(info.get_default(call_default_factory=True))
     is_number = kind in ("int", "float") or takes == "auto"
     return SettingField(
         key=f"{prefix}{key}",
@@ -140,7 +140,7 @@ def _kind(info: FieldInfo, key: str, name: str) -> tuple[str, tuple[str, ...], s
     return {bool: "bool", int: "int", float: "float"}.get(kind, "text"), (), ""
 
 
-def _shown(value: object) -> Any:  # noqa: ANN401 -- as TOML has it
+def _json_value(value: object) -> Any:  # noqa: ANN401 -- as TOML has it
     if value is None:
         return AUTO
     if isinstance(value, tuple):

@@ -79,7 +79,7 @@ def _post(backend: Backend, request: FixRequest) -> None:
         raise RefusedError(409, "fix_refused", f"The correction was not taken: {answer}.", why=answer)
 
 
-def _see_that_it_is_the_same(backend: Backend, fix: Fix) -> None:
+def _check_unchanged(backend: Backend, fix: Fix) -> None:
     """A picture may be replaced while it is drawn on; one that cannot be looked at just now is for the daemon to look at.
 
     Raises:
@@ -95,7 +95,7 @@ def _see_that_it_is_the_same(backend: Backend, fix: Fix) -> None:
             raise
 
 
-def _see_that_it_was_seen(store: Store, shown: ShownFile, seen: str) -> None:
+def _check_seen(store: Store, shown: ShownFile, seen: str) -> None:
     published = shown_files.published(store, shown.job)
     if seen and published and seen not in {one.sha256 for one in published}:
         raise RefusedError(
@@ -133,9 +133,9 @@ def fix_save(backend: Backend, params: Parameters) -> Reply:
     """``fix, strokes, seen, suggestion``: request the cutout to be made again with these strokes."""
     fix = _fixing(backend).of(parameters.text(params, "fix"))
     drawn, seen = _strokes(params), parameters.text(params, "seen", "")
-    _see_that_it_is_the_same(backend, fix)
+    _check_unchanged(backend, fix)
     _, store = shown_files.configured(backend)
-    _see_that_it_was_seen(store, shown_files.find(backend, fix.job, PictureView.SOURCE), seen)
+    _check_seen(store, shown_files.find(backend, fix.job, PictureView.SOURCE), seen)
     action = FixAction.DRAW if drawn else FixAction.CLEAR
     _post(
         backend,

@@ -50,14 +50,14 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
     creates = parameters.truth(params, "create", default=False)
     wanted = parameters.text(params, "name", "", longest=MAX_NAME)
     with lock_of(backend):
-        seen = _seen(path, has_been_there=backend.settings is not None)
+        seen = _read_current(path, has_been_there=backend.settings is not None)
         known = () if seen is None else tuple(one.name for one in seen.settings.folder)
         if len(known) >= MOST_FOLDERS:
             raise RefusedError(422, "too_many_folders", "There are too many folders. Add it with an editor.")
         name = wanted or _free_name(watched.path, known)
         draft = _draft(seen, name, (watched, results), form, existing)
         configuration.check(path, seen, draft.text, draft.means, os.environ)
-        _see_to(watched, results, creates=creates)
+        _prepare_directories(watched, results, creates=creates)
         if seen is None:
             new = configuration.create(path, draft.text, draft.means, os.environ)
         else:
@@ -65,7 +65,7 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
     return Reply(data={"name": name, "digest": new.digest, **apply_configuration(backend, new)})
 
 
-def _seen(path: Path, *, has_been_there: bool) -> ReadConfiguration | None:
+def _read_current(path: Path, *, has_been_there: bool) -> ReadConfiguration | None:
     """Return the current configuration; None where there never was one.
 
     One that was read and is not there now has been moved away, or its disk has: a new one of one folder must not take its place.
@@ -94,7 +94,7 @@ def _draft(
     return draft
 
 
-def _see_to(watched: Place, results: Place, *, creates: bool) -> None:
+def _prepare_directories(watched: Place, results: Place, *, creates: bool) -> None:
     """Check that the input can be read and the output written; create them if requested.
 
     Raises:

@@ -76,17 +76,17 @@ def described(store: Store, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     listing, numbers = Listing(store), [job.id for job in jobs]
     outputs, asked, decided = listing.outputs(numbers), listing.asked(numbers), listing.decided(numbers)
     return [
-        _described(
+        _describe(
             job,
             results := outputs.get(job.id, ()),
             asked.get(job.id, ""),
-            decided.get((job.id, _seen(results)), ""),
+            decided.get((job.id, _first_sha256(results)), ""),
         )
         for job in jobs
     ]
 
 
-def _described(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: str) -> dict[str, Any]:
+def _describe(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: str) -> dict[str, Any]:
     result, failure = JobResult.of(job), failure_in(job)
     state = STATES[job.state]
     if failure is not None and failure.code == "Rejected" and job.state is JobState.FAILED:
@@ -105,19 +105,19 @@ def _described(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: s
         "advice": to_valid_utf8(failure.advice) if failure is not None else "",
         "at": rfc3339(job.finished_us or job.accepted_us),
         "seconds": result.seconds,
-        "seen": _seen(outputs),
+        "seen": _first_sha256(outputs),
         "width": result.width,
         "height": result.height,
         "outputs": [os.fsdecode(one.target) for one in outputs],
         "decision": (decision := _decision(result, asked)),
-        "standing": decision or _standing(state, decided),
+        "standing": decision or _decision_in_force(state, decided),
         "refused": to_valid_utf8(result.refused),
         "fixable": (job.state in HAS_RESULT and bool(outputs))
         or (state == REJECTED and job.sha256 is not None),
     }
 
 
-def _seen(outputs: Sequence[ListedOutput]) -> str:
+def _first_sha256(outputs: Sequence[ListedOutput]) -> str:
     return outputs[0].sha256 if outputs else ""
 
 
@@ -130,7 +130,7 @@ def _decision(result: JobResult, asked: str) -> str:
     return asked if asked in (Verb.ACCEPT, Verb.REJECT, Verb.RETRY, Verb.HOLD, Verb.FIX) else result.decision
 
 
-def _standing(state: str, decided: str) -> str:
+def _decision_in_force(state: str, decided: str) -> str:
     """Return the decision that was carried out and holds; a contrary decision must name it."""
     if state == REJECTED:
         return Verb.REJECT

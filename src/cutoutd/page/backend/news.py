@@ -59,7 +59,7 @@ class News:
             RefusedError: likewise.
         """
         if self._has_journal_changed():
-            self._tell_ended()
+            self._send_ended()
             self._is_overview_old = True
         now_s = time.monotonic()
         if now_s >= self._status_due_s:
@@ -94,7 +94,7 @@ class News:
     def _last_us(self, store: Store, folder: str) -> int:
         return Listing(store).ended_us(folder)
 
-    def _tell_ended(self) -> None:
+    def _send_ended(self) -> None:
         news: list[tuple[int, int]] = []
         folders: list[str] = []
         with journal(self._backend) as store:
@@ -137,15 +137,15 @@ class NewsWatch:
         try:
             self._news.poll()
         except RefusedError as refused:
-            self._tell(refused.code, refused.text)
+            self._report_trouble(refused.code, refused.text)
         except CutoutdError as error:
-            self._tell("unavailable", f"{error.title}: {error}. {error.advice}")
+            self._report_trouble("unavailable", f"{error.title}: {error}. {error.advice}")
         else:
             if self._trouble:
                 self._trouble = ""
                 self._backend.tell("trouble", None)
 
-    def _tell(self, code: str, text: str) -> None:
+    def _report_trouble(self, code: str, text: str) -> None:
         if text != self._trouble:
             self._trouble = text
             logs.get().warning("page.no_news", why=text)

@@ -45,26 +45,30 @@ class Room:
         self._lock = threading.Lock()
         self._known: Mapping[str, int | None] = {}
         self._due_s = 0.0
-        self._looking = False
+        self._is_measuring = False
 
     def of(self, places: tuple[str, ...], now_s: float) -> Mapping[str, int | None]:
         """Return the known values; start a new poll if they are old."""
         with self._lock:
-            is_due = not self._looking and (now_s >= self._due_s or not set(places) <= self._known.keys())
-            self._looking = self._looking or is_due
+            is_due = not self._is_measuring and (
+                now_s >= self._due_s or not set(places) <= self._known.keys()
+            )
+            self._is_measuring = self._is_measuring or is_due
             known = self._known
         if is_due:
-            threading.Thread(target=self._look, args=(places, now_s), name="page-room", daemon=True).start()
+            threading.Thread(
+                target=self._measure, args=(places, now_s), name="page-room", daemon=True
+            ).start()
         return known
 
-    def _look(self, places: tuple[str, ...], now_s: float) -> None:
+    def _measure(self, places: tuple[str, ...], now_s: float) -> None:
         found: Mapping[str, int | None] = {}
         try:
             found = room_of(places)
         finally:
             with self._lock:
                 self._known = dict.fromkeys(places) | dict(found)
-                self._due_s, self._looking = now_s + _ROOM_EVERY_S, False
+                self._due_s, self._is_measuring = now_s + _ROOM_EVERY_S, False
 
 
 class DaemonStatus:
@@ -128,10 +132,10 @@ def overview_data(backend: Backend) -> dict[str, Any]:
             "workers": live.get("workers"),
             "folders": [
                 {
-                    **_told(one, settings, said.get(one.name), running=is_running),
+                    **_folder_state(one, settings, said.get(one.name), running=is_running),
                     "free_bytes": free.get(os.fspath(one.output)),
-                    **_counted(one.name, kinds),
-                    **_paced(one.name, store, kinds, now_us),
+                    **_count(one.name, kinds),
+                    **_pace(one.name, store, kinds, now_us),
                 }
                 for one in settings.folder
             ],
@@ -152,7 +156,7 @@ def _nothing(now_us: int) -> dict[str, Any]:
     }
 
 
-def _told(
+def _folder_state(
     folder: Folder, settings: Settings, said: Mapping[str, Any] | None, *, running: bool
 ) -> dict[str, Any]:
     """Return the state of a folder from the configuration and the running daemon."""
@@ -174,7 +178,7 @@ def _told(
     }
 
 
-def _counted(folder: str, kinds: Mapping[JobGroup, int]) -> dict[str, int]:
+def _count(folder: str, kinds: Mapping[JobGroup, int]) -> dict[str, int]:
     own = {kind: number for kind, number in kinds.items() if kind.folder == folder}
     return {
         word: sum(number for kind, number in own.items() if is_meant(word, kind.state, kind.mark))
@@ -182,7 +186,7 @@ def _counted(folder: str, kinds: Mapping[JobGroup, int]) -> dict[str, int]:
     }
 
 
-def _paced(folder: str, store: Store | None, kinds: Mapping[JobGroup, int], now_us: int) -> dict[str, Any]:
+def _pace(folder: str, store: Store | None, kinds: Mapping[JobGroup, int], now_us: int) -> dict[str, Any]:
     """Return the number cut today, the rate, and the remaining time at that rate."""
     if store is None:
         return {"done_today": 0, "per_minute": 0.0, "eta_s": None}

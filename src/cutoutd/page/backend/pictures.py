@@ -84,7 +84,7 @@ class Pictures:
         self._prompt = Worker(COMMAND, lambda: self._setup(in_background=False), starter, idle_s=IDLE_S)
         self._background = Worker(COMMAND, lambda: self._setup(in_background=True), starter, idle_s=IDLE_S)
         self._warmer = ThreadPoolExecutor(1, "page-warms")
-        self._waiting = threading.BoundedSemaphore(BACKGROUND_WAITING)
+        self._background_places = threading.BoundedSemaphore(BACKGROUND_WAITING)
         self._lock = threading.Lock()
         self._reader = shown_files.ReaderOfNow(backend)
         self._opening: dict[str, tuple[threading.Lock, int]] = {}
@@ -207,7 +207,7 @@ class Pictures:
         if time.monotonic() < self._looked_s + LOOKING_S:
             with self._prompt.turn(ANSWER_S, is_urgent=False):
                 return self._ask(self._prompt, shown, asked, file)
-        if not self._waiting.acquire(blocking=False):
+        if not self._background_places.acquire(blocking=False):
             raise busy()
         try:
             with self._background.turn(BACKGROUND_WAIT_S):
@@ -215,7 +215,7 @@ class Pictures:
                     self._background, shown, asked | {"coarse": FEW_SIDE}, file, timeout_s=BACKGROUND_S
                 )
         finally:
-            self._waiting.release()
+            self._background_places.release()
 
     def _tile(
         self, shown: ShownFile, level: int, x: int, y: int, preview: CutoutPreview | None
@@ -352,7 +352,7 @@ def _pictures(backend: Backend) -> Pictures:
     return found if found is not None else backend.parts.setdefault(PART, Pictures(backend))  # type: ignore[no-any-return]
 
 
-def _shown(backend: Backend, params: Parameters) -> ShownFile:
+def _find_file(backend: Backend, params: Parameters) -> ShownFile:
     kind = parameters.text(params, "kind")
     if kind not in set(PictureView):
         raise RefusedError(
@@ -376,18 +376,18 @@ def prepare(backend: Backend, _params: Parameters) -> Reply:
 
 def look(backend: Backend, params: Parameters) -> Reply:
     """``job, kind``: size, tiles and version of a picture."""
-    return Reply(data=_pictures(backend).look(_shown(backend, params)))
+    return Reply(data=_pictures(backend).look(_find_file(backend, params)))
 
 
 def thumb(backend: Backend, params: Parameters) -> Reply:
     """``job, kind, v``: a small picture."""
-    shown = _shown(backend, params)
+    shown = _find_file(backend, params)
     return _reply(shown, params, _pictures(backend).small(shown))
 
 
 def tile(backend: Backend, params: Parameters) -> Reply:
     """``job, kind, level, x, y, v``: a part of a picture."""
-    shown = _shown(backend, params)
+    shown = _find_file(backend, params)
     level, x, y = (parameters.whole(params, name) for name in ("level", "x", "y"))
     return _reply(shown, params, _pictures(backend).tile(shown, level, x, y))
 

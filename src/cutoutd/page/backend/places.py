@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 4.0
 
-_LOOK: Final = "cutoutd.page.backend.looking"
+_LISTING: Final = "cutoutd.page.backend.directory_listing"
 _MAX_PATH: Final = 4096
 
 
@@ -100,8 +100,8 @@ def inspect(place: Place, *, make: bool = False) -> dict[str, Any]:
     Raises:
         RefusedError: the directory does not exist, or does not respond.
     """
-    arguments = ("make" if make else "look", str(place.root), place.below)
-    answer = probe.run(_LOOK, arguments, timeout_s=TIMEOUT_S)
+    arguments = ("make" if make else "list", str(place.root), place.below)
+    answer = probe.run(_LISTING, arguments, timeout_s=TIMEOUT_S)
     said = answer.merged
     if said.get("missing"):
         raise _not_found(str(place.path))

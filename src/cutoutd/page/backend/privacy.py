@@ -206,7 +206,7 @@ def _webhooks(settings: Settings | None) -> list[dict[str, str]]:
         return []
     return [
         {"folder": folder.name, "host": one.url.authority, "include": one.include.value}
-        for folder in settings.telling
+        for folder in settings.with_webhooks
         for one in folder.webhook
     ]
 

@@ -114,7 +114,9 @@ def _serve(
         max_body=registry.MAX_BODY,
         max_bodies=registry.MAX_BODIES,
     )
-    web = WebProcess("cutoutd.page.web.process", bound, service, partial(_told, options, sessions))
+    web = WebProcess(
+        "cutoutd.page.web.process", bound, service, partial(_web_process_setup, options, sessions)
+    )
     web.start()
     address = listener.url(bound, options.page)
     announcement.announce(options.state_dir, address)
@@ -135,7 +137,7 @@ def _serve(
     return web.is_upgraded
 
 
-def _told(options: PageOptions, sessions: BrowserSessions) -> dict[str, Any]:
+def _web_process_setup(options: PageOptions, sessions: BrowserSessions) -> dict[str, Any]:
     instance = hashlib.sha256(os.fsencode(options.state_dir)).hexdigest()[:8]
     return {
         **web_process_options(options.page, required=options.required),

@@ -15,7 +15,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
 from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, SilentError
-from cutoutd.publish.put_away import Whereabouts, whereabouts
+from cutoutd.publish.put_away import OriginalPath, original_paths
 from cutoutd.recipe import Format
 from cutoutd.settings.types import Originals, Sandbox
 from cutoutd.tiling import TILE
@@ -68,7 +68,7 @@ class ShownFile:
     folder: Folder
     sha256: str | None
     seen: str
-    places: tuple[Whereabouts, ...]
+    places: tuple[OriginalPath, ...]
 
     @property
     def version(self) -> str:
@@ -110,13 +110,13 @@ def find(backend: Backend, number: int, kind: PictureView) -> ShownFile:
     seen = "" if output is None else output.sha256
     if kind is PictureView.SOURCE:
         is_newest = Reader(store).newest(job) == job.id
-        places = tuple(whereabouts(job, folder, is_newest=is_newest))
+        places = tuple(original_paths(job, folder, is_newest=is_newest))
         return ShownFile(job=job, kind=kind, folder=folder, sha256=job.sha256, seen=seen, places=places)
     if output is None:
         raise RefusedError(404, "no_cutout", "There is no cutout of this picture.", job=number)
     if kind is PictureView.MATTE and output.path.endswith(f".{Format.JPEG.extension}"):
         raise no_matte()
-    place = Whereabouts(root=folder.output, path=folder.output / output.path)
+    place = OriginalPath(root=folder.output, path=folder.output / output.path)
     return ShownFile(job=job, kind=kind, folder=folder, sha256=seen, seen=seen, places=(place,))
 
 

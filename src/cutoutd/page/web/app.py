@@ -155,7 +155,7 @@ class Pages:
         if not self._guard.may_write(request.cookies, request.headers, _peer(request)):
             return _unpaired()
         body = await read_body(request, self._max_bodies.get(method, self._max_body))
-        return body if isinstance(body, Response) else await self._asked(method, {}, body)
+        return body if isinstance(body, Response) else await self._ask(method, {}, body)
 
     async def thumbnail(self, request: Request) -> Response:
         """A small picture."""
@@ -170,14 +170,14 @@ class Pages:
         return await self._read(request, method, {**request.path_params, "v": version})
 
     async def _read(self, request: Request, method: str, params: Mapping[str, Any]) -> Response:
-        return self._may_not_read(request) or await self._asked(method, params)
+        return self._may_not_read(request) or await self._ask(method, params)
 
     def _may_not_read(self, request: Request) -> Response | None:
         if not self._guard.is_own_or_typed(request.headers):
             return _refused(403, "origin", "This request comes from another page.")
         return None if self._guard.may_read(request.cookies, _peer(request)) else _unpaired()
 
-    async def _asked(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Response:
+    async def _ask(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Response:
         answer = await self._channel.ask(method, params, body)
         headers = {f"X-{name.replace('_', '-').title()}": str(value) for name, value in answer.named.items()}
         if answer.immutable:

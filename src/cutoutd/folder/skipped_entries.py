@@ -38,7 +38,7 @@ class SkippedEntries:
 
     def __init__(self, folder: str) -> None:
         self._log = get(folder=folder)
-        self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._apart: dict[str, str] = {}
         self._others: dict[str, str] = {}
         self.links = 0
@@ -48,13 +48,13 @@ class SkippedEntries:
         """Record what a finished scan skipped; new entries are logged."""
         found = {path: os.strerror(error.errno or 0) for path, error in scan.errors}
         for path, why in found.items():
-            if self._told.get(path) != why:
+            if self._logged.get(path) != why:
                 self._log.warning("scan.unreadable", path=path, why=why)
         for path, why in scan.apart.items():
             if self._apart.get(path) != why:
                 self._log.warning("scan.apart", path=path, why=why)
         self._apart = scan.apart
-        self._told, self.unreadable, self.links = found, len(found), scan.links
+        self._logged, self.unreadable, self.links = found, len(found), scan.links
 
     def is_none(self, path: str, hint: str) -> None:
         """Record a file that is not a picture, and log it once if its first bytes show what it is; text files are not logged.

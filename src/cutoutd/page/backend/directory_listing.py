@@ -1,6 +1,6 @@
 """List one directory below a root, in a separate process, so that a share that hangs does not block the caller.
 
-Started as ``python -P -m cutoutd.page.backend.looking look|make ROOT PATH``. It reaches the directory by descriptors, from one to
+Started as ``python -P -m cutoutd.page.backend.directory_listing list|make ROOT PATH``. It reaches the directory by descriptors, from one to
 the next, and follows no link below the root. It prints JSON documents, one a line, as soon as it knows them. It must not
 open a file.
 """
@@ -37,7 +37,7 @@ def main() -> int:
     """Print the listing."""
     verb, root, path = sys.argv[1:]
     try:
-        directory = open_directory(root, path) if verb == "look" else made(root, path)
+        directory = open_directory(root, path) if verb == "list" else make_directory(root, path)
     except OSError as error:
         _say({"missing": isinstance(error, FileNotFoundError), "why": error.strerror or "it gives no answer"})
         return 0
@@ -48,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def made(root: str, path: str) -> int:
+def make_directory(root: str, path: str) -> int:
     """Create a directory with missing parents; the caller closes its descriptor.
 
     Args:
