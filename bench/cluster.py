@@ -208,11 +208,11 @@ def warm_up(setup: Setup, root: Path) -> None:
 
 def measured(setup: Setup, place: Path, count: int) -> str:
     """Have pictures cut; a line for the table."""
-    before, commits, begun_s = setup.usage(), setup.commits(), time.monotonic()
+    before, commits, started_s = setup.usage(), setup.commits(), time.monotonic()
     done = setup.results()
     move_in(setup, place)
     wait_for(lambda: setup.results() >= done + count, "all results")
-    took_s, after = time.monotonic() - begun_s, setup.usage()
+    took_s, after = time.monotonic() - started_s, setup.usage()
     each = {name: (after.cpu_s[name] - before.cpu_s.get(name, 0.0)) / count for name in after.cpu_s}
     cpu = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in each.items())
     whole = sum(each.values())

@@ -160,27 +160,27 @@ def accept_all(page: Page) -> tuple[float, float]:
 
 
 def _took(page: Page, key: str, said: str) -> float:
-    begun_s = time.perf_counter()
+    started_s = time.perf_counter()
     page.keyboard.press(key)
     page.locator(".toast p", has_text=said).wait_for()
     page.wait_for_function("() => document.querySelector('.strip-entry')")
-    return 1000 * (time.perf_counter() - begun_s)
+    return 1000 * (time.perf_counter() - started_s)
 
 
 def first_tile(page: Page, job: int) -> float:
     """Return the milliseconds from opening a picture for the first time to its first tile."""
-    begun_s = time.perf_counter()
+    started_s = time.perf_counter()
     page.evaluate("job => { location.hash = `#/review?state=all&job=${job}` }", job)
     page.wait_for_function(_ANY_TILE)
-    return 1000 * (time.perf_counter() - begun_s)
+    return 1000 * (time.perf_counter() - started_s)
 
 
 def zoomed(page: Page) -> float:
     """Milliseconds from the key for single pixels to the first tile of them."""
-    begun_s = time.perf_counter()
+    started_s = time.perf_counter()
     page.keyboard.press("z")
     page.wait_for_function(_FINE_TILE)
-    return 1000 * (time.perf_counter() - begun_s)
+    return 1000 * (time.perf_counter() - started_s)
 
 
 def memory_mb(session: CDPSession) -> tuple[int, int]:
@@ -257,10 +257,10 @@ def long_list(say: Say, page: Page) -> None:
     page.evaluate("location.hash = '#/review?state=all'")
     page.wait_for_function("() => /of \\d\\d,/.test(document.querySelector('.review-count').textContent)")
     page.evaluate(_WATCH_FRAMES)
-    begun_s = time.perf_counter()
+    started_s = time.perf_counter()
     page.keyboard.press("End")
     page.locator(".strip-entry.current").wait_for()
-    say("to the end of all of them", f"{1000 * (time.perf_counter() - begun_s):.0f} ms", "")
+    say("to the end of all of them", f"{1000 * (time.perf_counter() - started_s):.0f} ms", "")
     say("longest gap there", f"{float(page.evaluate(_WORST_GAP)):.0f} ms", "100 ms")
 
 

@@ -128,15 +128,15 @@ def cut(drawn: Sequence[bytes], browser: Browser | None) -> MeasuredRun:
                 page = tabs.enter_context(opened(browser, address[0]))
                 page.evaluate(_WATCH_INBOX)
             assert announcement.running(state) is not None  # noqa: S101 -- as above
-            before_s, begun_s = _cpu_s(daemon.pid), time.perf_counter()
+            before_s, started_s = _cpu_s(daemon.pid), time.perf_counter()
             for one in sorted((root / "ready").iterdir()):
                 one.rename(root / "in" / one.name)
             # A drawn subject may be held back for review, which counts as cut.
             while len(list((root / "out").rglob("*.json"))) < PICTURES:
-                if time.perf_counter() > begun_s + PATIENCE_S:
+                if time.perf_counter() > started_s + PATIENCE_S:
                     raise TimeoutError
                 time.sleep(0.05)
-            wall_s, cpu_s = time.perf_counter() - begun_s, _cpu_s(daemon.pid) - before_s
+            wall_s, cpu_s = time.perf_counter() - started_s, _cpu_s(daemon.pid) - before_s
             waits: tuple[float, ...] = ()
             if browser is not None:
                 page.wait_for_timeout(2000)  # the last ones come

@@ -71,9 +71,9 @@ def waiting(api: Serving, count: int) -> None:
     beside: list[float] = []
     before_s = cpu_s(api)
     for number in range(count):
-        begun_s = time.perf_counter()
+        started_s = time.perf_counter()
         status, job, _ = api.cut(photos[number % len(photos)] + bytes([number]), f"?name=w{number}.jpg")
-        took_s = time.perf_counter() - begun_s
+        took_s = time.perf_counter() - started_s
         if status != 200 or job["state"] != "done":  # noqa: PLR2004 -- HTTP status
             raise SystemExit(f"{status}: {job}")
         beside.append(took_s - job["seconds"])
@@ -101,23 +101,23 @@ def rate(api: Serving, count: int) -> None:
 
 
 def _dropped(api: Serving, count: int, turn: int) -> float:
-    begun_s = time.perf_counter()
+    started_s = time.perf_counter()
     for number in range(count):
         draft = api.home / "draft.jpg"
         draft.write_bytes(picture(number) + b"f%d" % turn)
         draft.rename(api.input / f"f{turn}-{number}.jpg")
     until(lambda: len(list(api.output.glob(f"f{turn}-*.json"))) == count, "the folder's")
-    return count / (time.perf_counter() - begun_s) * 60
+    return count / (time.perf_counter() - started_s) * 60
 
 
 def _handed_in(api: Serving, count: int, turn: int) -> float:
     def one(number: int) -> None:
         api.cut(picture(number) + b"s%d" % turn, f"?name=s{turn}-{number}.jpg")
 
-    begun_s = time.perf_counter()
+    started_s = time.perf_counter()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(count)))
-    return count / (time.perf_counter() - begun_s) * 60
+    return count / (time.perf_counter() - started_s) * 60
 
 
 def memory(api: Serving) -> None:

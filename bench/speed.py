@@ -134,9 +134,9 @@ def run_rembg(venv: Path, source: Path, target: Path, options: list[str]) -> Tim
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Return wall and CPU seconds of a command and its children."""
-    before, begun_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    before, started_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    wall_s, after = time.monotonic() - begun_s, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall_s, after = time.monotonic() - started_s, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

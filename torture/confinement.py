@@ -274,7 +274,7 @@ def main() -> int:
         return 2
     root = Path(tempfile.mkdtemp(prefix="torture-confinement-"))
     batches.add_small_model(root)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     counts: dict[str, int] = {}
     wrong: list[str] = []
     for name in sys.argv[1:] or PARTS:
@@ -287,7 +287,7 @@ def main() -> int:
         Figures(
             campaign="confinement",
             promise="a hostile folder or worker reaches nothing outside, and costs nobody else's picture",
-            counts=counts | {"seconds": round(time.monotonic() - begun_s)},
+            counts=counts | {"seconds": round(time.monotonic() - started_s)},
             violations=tuple(wrong),
         )
     )

@@ -60,7 +60,7 @@ def _exif(data: bytes) -> None:
     metadata.orientation(data)
     found = resolution.of_exif(data)
     policy = Metadata.KEEP if data[-1:] < b"\x80" else Metadata.NO_LOCATION
-    kept = metadata.kept(data, None, policy, derived_from="a" * 64)
+    kept = metadata.apply_policy(data, None, policy, derived_from="a" * 64)
     if kept.exif is None:
         return
     exif = metadata.coloured(metadata.resized(kept.exif, 10, 10), is_srgb=False)
@@ -75,7 +75,7 @@ def _told(data: bytes) -> None:
 
     first, _, rest = data.partition(b"@@")
     second, _, third = rest.partition(b"@@")
-    metadata.kept(first or None, second or None, Metadata.NO_LOCATION, third or None)
+    metadata.apply_policy(first or None, second or None, Metadata.NO_LOCATION, third or None)
 
 
 def _iptc(data: bytes) -> None:
@@ -322,7 +322,7 @@ def main() -> int:
     crashes.mkdir(exist_ok=True)
     counts: dict[str, Any] = {"seconds each": seconds}
     wrong: list[str] = []
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cutoutd-coverage-") as place:
         for name in sys.argv[2:] or TARGETS:
             told, found = _run(name, seconds, Path(place), crashes)
@@ -332,7 +332,7 @@ def main() -> int:
         Figures(
             campaign="coverage",
             promise="no parser of ours raises what it does not promise, or takes too long",
-            counts=counts | {"seconds": round(time.monotonic() - begun_s)},
+            counts=counts | {"seconds": round(time.monotonic() - started_s)},
             violations=tuple(wrong),
         )
     )

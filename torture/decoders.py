@@ -83,9 +83,9 @@ def fuzz(name: str, built: Built, corpus: Path, keep: Path, minutes: float) -> F
         minutes: duration.
     """
     found = Found()
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     for _ in range(MOST_ENDINGS):
-        left_s = round(minutes * 60 - (time.monotonic() - begun_s))
+        left_s = round(minutes * 60 - (time.monotonic() - started_s))
         if left_s <= 0:
             break
         with _counted(found):
@@ -269,7 +269,7 @@ def main() -> int:
         return report(Figures(campaign="decoders", promise=f"not run: {', '.join(lacking)} not there"))
     keep = arguments.keep or Path(tempfile.gettempdir(), "torture-decoders")
     keep.mkdir(parents=True, exist_ok=True)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cutoutd-decoders-build-") as place:
         root = (arguments.build or Path(place)).resolve()
         root.mkdir(parents=True, exist_ok=True)
@@ -278,7 +278,7 @@ def main() -> int:
         Figures(
             campaign="decoders",
             promise="no decoder writes or reads beyond its memory; where one does, it costs a worker at most",
-            counts=counts | {"minutes": round((time.monotonic() - begun_s) / 60, 1)},
+            counts=counts | {"minutes": round((time.monotonic() - started_s) / 60, 1)},
             violations=tuple(wrong),
         )
     )

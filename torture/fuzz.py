@@ -28,7 +28,7 @@ def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else FILES
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
     keep = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cutoutd-fuzz-") as place:
         root = Path(place)
         seeds = fuzzing.seeds(root)
@@ -58,7 +58,7 @@ def main() -> int:
                 "of which": ", ".join(f"{n} {what}" for what, n in lost.items()) or "none",
                 "slowest verdict s": round(slowest_s, 1),
                 "over": slowest.partition("-")[2],
-                "minutes": round((time.monotonic() - begun_s) / 60, 1),
+                "minutes": round((time.monotonic() - started_s) / 60, 1),
             },
             violations=tuple(violations),
         )

@@ -91,7 +91,7 @@ def main() -> int:
     count = parser.parse_args().pictures
     answers: Counter[int] = Counter()
     most = (0.0, 0.0, 0.0)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="cutoutd-handed-in-") as place,
         serving(Path(place) / "home") as api,
@@ -101,7 +101,7 @@ def main() -> int:
         while not all(one.done() for one in asked):
             most = max(most, used_mib(api), key=sum)
             time.sleep(0.2)
-        note(f"all handed in after {time.monotonic() - begun_s:.0f} s: {dict(answers)}")
+        note(f"all handed in after {time.monotonic() - started_s:.0f} s: {dict(answers)}")
         wait_for_all(api, count)
         most = max(most, used_mib(api), key=sum)
         wrong = wrong_in(api, [one.result() for one in asked])
@@ -110,7 +110,7 @@ def main() -> int:
     counts = {
         "pictures": count,
         "at once": AT_ONCE,
-        "seconds": round(time.monotonic() - begun_s),
+        "seconds": round(time.monotonic() - started_s),
         "MiB of the API at most": round(sum(most)),
         **{f"answers {status}": number for status, number in sorted(answers.items())},
     }

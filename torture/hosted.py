@@ -127,9 +127,9 @@ def pace(root: Path, pictures: int) -> Figures:
     with HostedServer(delay_s=SECONDS, at_once=AT_ONCE) as server:
         place = Place(root / "pace", server)
         place.begin(pictures)
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         code = place.start().wait()
-        whole_s = time.monotonic() - begun_s
+        whole_s = time.monotonic() - started_s
         first_s, last_s = server.seen[0].at_s, max(seen.at_s for seen in server.seen)
         wrong = place.wrong(pictures) + ([f"it ended with {code}"] if code else [])
         if whole_s > 30 * pictures / 200:

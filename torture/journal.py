@@ -83,7 +83,7 @@ def burst(root: Path) -> Figures:
     try:
         _pause(place)
         os.kill(running.pid, signal.SIGSTOP)
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         links(root / "f/in", BURST)
         quiet_s = time.monotonic()
         os.kill(running.pid, signal.SIGCONT)
@@ -104,7 +104,7 @@ def burst(root: Path) -> Figures:
             wrong.append(f"it took {took_s:.0f} s")
         counts = {
             "files": BURST,
-            "written in s": round(quiet_s - begun_s, 1),
+            "written in s": round(quiet_s - started_s, 1),
             "all accepted after s": round(took_s, 1),
             "supervisor cpu s": round(spent_s, 1),
             "supervisor MiB then": round(seen.rss_kib / 1024, 1) if seen else 0,
@@ -142,11 +142,11 @@ def start(root: Path) -> Figures:
         )
         write("INSERT INTO reservation (key, folder, path) SELECT path, folder, path FROM job")
     journal.close()
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     running = place.start()
     try:
         wait_until(lambda: _is_ready(place), "readiness", timeout_s=60)
-        wall_s, spent_s = time.monotonic() - begun_s, cpu_s(running.pid)
+        wall_s, spent_s = time.monotonic() - started_s, cpu_s(running.pid)
         time.sleep(5)
         seen = sample(running.pid, 0)
         rss = round(seen.rss_kib / 1024, 1) if seen else 0.0

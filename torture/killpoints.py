@@ -176,12 +176,12 @@ def run(scenarios: Sequence[Scenario], *, jobs: int, base: Path, elsewhere: Path
             shadowed += not key
         if limit:
             todo = todo[:: max(1, len(todo) // limit)][:limit]
-        begun_s, missed_before = time.monotonic(), len(findings.missed)
+        started_s, missed_before = time.monotonic(), len(findings.missed)
         _strike_all(lanes, todo, findings)
         for missed in findings.missed[missed_before:]:
             note(f"not reached: {missed}")
         note(
-            f"{scenario.name}: {len(todo)} points in {time.monotonic() - begun_s:.0f} s, {shadowed} behind another thread; "
+            f"{scenario.name}: {len(todo)} points in {time.monotonic() - started_s:.0f} s, {shadowed} behind another thread; "
             f"so far {findings.kills} kills, {len(findings.distinct)} distinct, {len(findings.missed)} missed, "
             f"{len(findings.wrong)} violations"
         )

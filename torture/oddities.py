@@ -30,7 +30,7 @@ def main() -> int:
     memory = Path("/dev/shm")  # noqa: S108 -- a file system that can hold every date
     root = Path(tempfile.mkdtemp(prefix="torture-oddities-", dir=memory if memory.is_dir() else None))
     batches.add_small_model(root)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     kinds: Counter[str] = Counter()
     wrong: list[str] = []
     for first in range(0, count, BATCH):
@@ -43,7 +43,7 @@ def main() -> int:
         if not found:
             shutil.rmtree(place)
         note(
-            f"oddities: {sum(kinds.values())} cases in {time.monotonic() - begun_s:.0f} s, {len(wrong)} violations"
+            f"oddities: {sum(kinds.values())} cases in {time.monotonic() - started_s:.0f} s, {len(wrong)} violations"
         )
     if not wrong:
         shutil.rmtree(root)
@@ -55,7 +55,7 @@ def main() -> int:
                 "cases": sum(kinds.values()),
                 **kinds,
                 "seed": number,
-                "seconds": round(time.monotonic() - begun_s),
+                "seconds": round(time.monotonic() - started_s),
             },
             violations=tuple(wrong),
         )

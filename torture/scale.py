@@ -60,9 +60,9 @@ class Stopwatch:
 
     def time(self, what: str, times: int, work: Callable[[], object]) -> None:
         """Run an operation, and record its cost per file."""
-        begun_s = time.process_time()
+        started_s = time.process_time()
         work()
-        self.us[what] = round((time.process_time() - begun_s) / times * 1e6, 1)
+        self.us[what] = round((time.process_time() - started_s) / times * 1e6, 1)
 
 
 def costs(root: Path, count: int) -> dict[str, float]:  # noqa: C901 -- one small step after the other
@@ -165,9 +165,9 @@ def adoption(root: Path) -> Figures:
         sidecar.parent.mkdir(exist_ok=True)
         sidecar.write_text(first.replace("0/00000", f"{below}/{n:05d}"), encoding="utf-8")
     work = Adoption(shop.folder, rules=Rules(), sources=shop.journal.sources)
-    begun_s, wall_s = time.process_time(), time.monotonic()
+    started_s, wall_s = time.process_time(), time.monotonic()
     work.carry_out(lambda: True)
-    took_s = time.process_time() - begun_s
+    took_s = time.process_time() - started_s
     wall_s = time.monotonic() - wall_s
     done = Reader(shop.journal.store).counts()[shop.folder.name].get(JobState.DONE, 0)
     shop.journal.close()

@@ -163,11 +163,11 @@ def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
         second = Daemon(other, "--config", other_config)
         time.sleep(10.0)
         os.killpg(first.process.pid, number)
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         site.put("b.jpg", 1)
-        while "b.png.json" not in site.results() and time.monotonic() < begun_s + 150.0:
+        while "b.png.json" not in site.results() and time.monotonic() < started_s + 150.0:
             time.sleep(0.2)
-        took_s = time.monotonic() - begun_s
+        took_s = time.monotonic() - started_s
         campaign.counts[f"taken over after {number.name}, s"] = round(took_s)
         campaign.check(f"{number.name}: taken over after {took_s:.0f} s", held=SOON_S < took_s < LATE_S)
         if number is signal.SIGSTOP:

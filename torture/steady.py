@@ -89,9 +89,9 @@ def _idle_share(place: Place, *, seconds: float, settle_s: float) -> float:
     try:
         wait_until((place.state / "status.json").exists, "the daemon", timeout_s=60)
         time.sleep(settle_s)
-        before, begun_s = cpu_s(running.pid), time.monotonic()
+        before, started_s = cpu_s(running.pid), time.monotonic()
         time.sleep(seconds)
-        share = (cpu_s(running.pid) - before) / (time.monotonic() - begun_s)
+        share = (cpu_s(running.pid) - before) / (time.monotonic() - started_s)
         note(f"idle: {100 * share:.3f} % of a core")
         return share
     finally:
@@ -170,9 +170,9 @@ class Soak:
         )
 
     def _work(self, running: Running) -> None:
-        begun_s = time.monotonic()
-        next_look_s = next_deed_s = begun_s
-        while (now_s := time.monotonic()) < begun_s + self.seconds:
+        started_s = time.monotonic()
+        next_look_s = next_deed_s = started_s
+        while (now_s := time.monotonic()) < started_s + self.seconds:
             if running.process.poll() is not None:
                 raise TimeoutError(f"the daemon ended with code {running.process.returncode}")
             if now_s >= next_deed_s:
@@ -180,7 +180,7 @@ class Soak:
                 next_deed_s += self.pace_s
             if now_s >= next_look_s:
                 for pid in family(running.pid):
-                    if (seen := sample(pid, now_s - begun_s)) is not None:
+                    if (seen := sample(pid, now_s - started_s)) is not None:
                         self.processes.setdefault(pid, []).append(seen)
                 next_look_s += max(1.0, self.seconds / 720)
             time.sleep(max(0.01, min(next_deed_s, next_look_s) - time.monotonic()))

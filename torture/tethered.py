@@ -46,7 +46,7 @@ def configuration(root: Path) -> Path:
 
 def shoot(folder: Path, at: dict[str, float]) -> None:
     """Write all frames in time, by one program after the other; ``at`` gets the time when each was complete."""
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     for number in range(FRAMES):
         write = WRITERS[number % len(WRITERS)]
         name = f"IMG_{number:04d}.jpg"
@@ -54,7 +54,7 @@ def shoot(folder: Path, at: dict[str, float]) -> None:
         at[name] = time.time()
         if write is lightroom:
             at[name.replace(".jpg", ".tif")] = time.time()
-        time.sleep(max(0.0, begun_s + (number + 1) * FRAME_S - time.monotonic()))
+        time.sleep(max(0.0, started_s + (number + 1) * FRAME_S - time.monotonic()))
 
 
 def sidecars(output: Path) -> Iterator[dict[str, object]]:
@@ -118,7 +118,7 @@ def main() -> int:
     (root / "in").mkdir()
     command = [sys.executable, "-P", "-m", "cutoutd", "run", "--config", str(configuration(root))]
     at: dict[str, float] = {}
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     with (root / "log").open("wb") as log:
         daemon = subprocess.Popen(command, stdout=log, stderr=log)
         try:
@@ -133,7 +133,7 @@ def main() -> int:
     counts, wrong = judge(root, at)
     if code != 0:
         wrong.append(f"the daemon ended with code {code}")
-    counts["minutes"] = round((time.monotonic() - begun_s) / 60, 1)
+    counts["minutes"] = round((time.monotonic() - started_s) / 60, 1)
     if not wrong:
         shutil.rmtree(root)
     promise = "one cutout for each frame, of its final bytes, however it was written"

@@ -90,12 +90,12 @@ class Campaign:
             for number in range(SMALL):
                 station.request(picture(number))
             station.start()
-            begun_s = time.monotonic()
+            started_s = time.monotonic()
             while len(list(station.paths.inbox.glob("*.json"))) < SMALL:
                 time.sleep(0.05)
-                if time.monotonic() > begun_s + 2 * IN_S:
+                if time.monotonic() > started_s + 2 * IN_S:
                     break
-            took_s = time.monotonic() - begun_s
+            took_s = time.monotonic() - started_s
             self.counts["small pictures"] = SMALL
             self.counts["in, s"] = round(took_s, 1)
             self.counts["connections"] = server.connections

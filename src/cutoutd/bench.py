@@ -75,9 +75,9 @@ def measure(files: Sequence[Path], settings: Settings, *, clock: Clock, emit: Ev
     """
     with tempfile.TemporaryDirectory(prefix="cutoutd-bench-") as directory:
         output = Path(directory)
-        cpu_s, begun_s = _cpu_s(), clock.monotonic_s()
+        cpu_s, started_s = _cpu_s(), clock.monotonic_s()
         tally = cut(files, output, settings, clock=clock, emit=emit, shows_queue=True)
-        wall_s, cpu_s = clock.monotonic_s() - begun_s, _cpu_s() - cpu_s
+        wall_s, cpu_s = clock.monotonic_s() - started_s, _cpu_s() - cpu_s
         sidecars = [
             sidecar
             for path in output.rglob("*.json")

@@ -62,7 +62,7 @@ RELEASED = frozenset({JobState.DONE, JobState.UNCHANGED})
 HAS_RESULT = CUT | RELEASED
 """States of jobs that ended with results."""
 
-TOLD = CUT | {JobState.FAILED, JobState.UNKNOWN}
+REPORTED = CUT | {JobState.FAILED, JobState.UNKNOWN}
 """States of jobs that ended, and of which webhooks are notified."""
 
 WITHOUT_RESULT = frozenset({JobState.REVIEW, JobState.FAILED})

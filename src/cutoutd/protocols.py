@@ -186,7 +186,7 @@ class Workers(Protocol):
         """Whether no worker has died since one last showed that it works."""
 
     @property
-    def waiting(self) -> Collection[int]:
+    def blocked_on_io(self) -> Collection[int]:
         """Ids of jobs whose workers have been waiting for a disk or share for a while."""
 
     @property

@@ -37,7 +37,7 @@ def test_a_daemon_killed_amid_an_accept_of_many_finishes_it(
     with closing(Store(path)) as store:
         listing = Listing(store)
         numbers = [job.id for job in Reader(store).jobs(state=JobState.REVIEW)]
-        seen = listing.seen(numbers)
+        seen = listing.first_results(numbers)
         items = [BatchItem(job=number, seen=seen[number]) for number in numbers]
         decided = Batches(store).decide(Decision.ACCEPT, items, Clock())
         assert (decided.done, decided.conflicts) == (COUNT, ())

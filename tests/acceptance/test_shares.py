@@ -143,9 +143,9 @@ def until(condition: Callable[[], bool], what: str, patience_s: float) -> None:
 
 def timed(bench: Bench, condition: Callable[[], bool], what: str) -> float:
     """Wait until something holds; returns how long it took."""
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     bench.wait_for(condition, what)
-    return time.monotonic() - begun_s
+    return time.monotonic() - started_s
 
 
 def hang_and_come_back(site: Site, start: Callable[..., Daemon], operations: str) -> tuple[float, float]:

@@ -268,8 +268,8 @@ def run(
                 opened = os.open(file, os.O_RDONLY)
                 pool.submit(_task(outcome.files, file), Files(source=opened), partial(os.close, opened))
             for event in pool.poll(0.5):
-                file, begun_s = waiting.pop(event.job)
-                _note(outcome, file, event, time.monotonic() - begun_s, keep)
+                file, started_s = waiting.pop(event.job)
+                _note(outcome, file, event, time.monotonic() - started_s, keep)
     finally:
         pool.close()
     return outcome

@@ -85,7 +85,7 @@ class Workers:
         return len(self.running)
 
     @property
-    def waiting(self) -> set[int]:
+    def blocked_on_io(self) -> set[int]:
         """Those that wait for a share."""
         return self.at_a_share & set(self.running)
 

@@ -97,7 +97,7 @@ class PageRoom:
 
     def seen(self, *numbers: int) -> list[list[Any]]:
         """Items of a decision, about what is there now."""
-        found = Listing(self.journal.store).seen(numbers)
+        found = Listing(self.journal.store).first_results(numbers)
         return [[number, found.get(number, "")] for number in numbers]
 
     def asked(self) -> list[tuple[str, str]]:

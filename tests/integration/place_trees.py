@@ -349,7 +349,7 @@ def main(seed: int, cases: int) -> int:
     patched()
     counts: Counter[str] = Counter()
     violations: list[str] = []
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     for number in range(seed, seed + cases):
         root = Path(tempfile.mkdtemp(prefix="places-"))
         _current = Case(root=root, seed=number)
@@ -368,7 +368,7 @@ def main(seed: int, cases: int) -> int:
         counts["links"] += len(case.links)
         counts["mounts"] += len(case.mounts)
         violations += [f"{one}; {case}; {stood}" for one in wrong]
-    counts["seconds"] = round(time.monotonic() - begun_s)
+    counts["seconds"] = round(time.monotonic() - started_s)
     print(json.dumps({"counts": counts, "violations": violations}))  # noqa: T201 -- that is what it is for
     return 1 if violations else 0
 

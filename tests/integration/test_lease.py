@@ -80,11 +80,11 @@ def names(folder: Path) -> list[str]:
 
 def wait_for_silence(machine: Machine) -> float:
     """Look every few seconds until the folder is its own; returns how long that took."""
-    begun_s = machine.clock.monotonic_s()
+    started_s = machine.clock.monotonic_s()
     while not machine.attends():
         machine.clock.advance(5.0)
-        assert machine.clock.monotonic_s() < begun_s + 2 * SILENCE_S
-    return machine.clock.monotonic_s() - begun_s
+        assert machine.clock.monotonic_s() < started_s + 2 * SILENCE_S
+    return machine.clock.monotonic_s() - started_s
 
 
 def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path, clock: FakeClock) -> None:

@@ -340,7 +340,7 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
         desk.settle()
         jobs.append(job)
     numbers = [job.id for job in jobs]
-    seen = Listing(desk.journal.store).seen(numbers)
+    seen = Listing(desk.journal.store).first_results(numbers)
     items = [BatchItem(job=number, seen=seen[number]) for number in numbers]
     assert Batches(desk.journal.store).decide(Decision.ACCEPT, items, clock).done == 9
     for command in desk.journal.commands.pending(limit=6):  # the daemon has come to the sixth

@@ -266,9 +266,9 @@ def test_a_share_that_hangs_holds_up_nobody_else(shoot: Shoot, tmp_path: Path) -
         for thread in waiting:
             thread.join(20)
         assert [one.code for one in refused] == ["share_hangs"] * 4
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         refused.append(shoot.refused("thumb", far[5], "source"))
-        assert time.monotonic() < begun_s + 1
+        assert time.monotonic() < started_s + 1
         assert (refused[-1].status, refused[-1].named) == (503, {"folder": "far"})
         assert sum(thread.name == "reads" for thread in threading.enumerate()) <= 2 * shown_files.AT_ONCE
         share.heal()
@@ -316,10 +316,10 @@ def test_a_page_that_ends_waits_for_no_picture(shoot: Shoot, monkeypatch: pytest
     made = shoot.backend.parts["pictures"]
     while not made.is_busy:
         threading.Event().wait(0.01)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     made.close()
     waiting.join()
-    assert time.monotonic() < begun_s + 20
+    assert time.monotonic() < started_s + 20
     assert [one.status for one in refused] == [422]
     assert not made.pids
     job = shoot.cut("other", b"other")

@@ -107,8 +107,8 @@ def test_a_place_that_gives_no_answer_is_said_so_in_time(home: Path, monkeypatch
     monkeypatch.setattr(places, "_LISTING", "tests.integration.says_one_thing_and_hangs")
     run, found = probe.run, {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[2])}
     monkeypatch.setattr(probe, "run", lambda *given, **named: run(*given, **named, environment=found))
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     with pytest.raises(RefusedError) as refused:
         look(home)
     assert refused.value.code == "place_hangs"
-    assert 1 <= time.monotonic() - begun_s < 10
+    assert 1 <= time.monotonic() - started_s < 10

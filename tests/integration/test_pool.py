@@ -319,7 +319,7 @@ def test_a_worker_that_waits_for_a_share_is_replaced_and_then_ended(
     until(pool, lambda: pool._slots[0].step is step)  # noqa: SLF001 -- it has said so
     clock.ahead_s += PATIENCE_S_OF_A_SLOT
     until(pool, lambda: pool.idle == 1)
-    assert (list(pool.waiting), len(pool.pids)) == ([1], 2)
+    assert (list(pool.blocked_on_io), len(pool.pids)) == ([1], 2)
     give(pool, task(2, "ok"))
     assert [event.job for event in events_of(pool, 1)] == [2]
     clock.ahead_s += STALL_S[step]
@@ -338,7 +338,7 @@ def test_a_worker_that_computes_for_long_has_its_own_deadline(make: Callable[...
     until(pool, lambda: pool._slots[0].step is Step.CUT)  # noqa: SLF001 -- it has said so
     clock.ahead_s += 500.0
     assert list(pool.poll(0.1)) == []
-    assert (list(pool.waiting), len(pool.pids)) == ([], 1)
+    assert (list(pool.blocked_on_io), len(pool.pids)) == ([], 1)
     clock.ahead_s += 600.0
     (lost,) = events_of(pool, 1)
     assert isinstance(lost, Lost)

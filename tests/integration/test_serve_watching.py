@@ -149,9 +149,9 @@ def test_jobs_that_nobody_waits_for_are_looked_up_some_at_a_time(watched: Watche
 def test_the_pause_grows_with_the_cost_of_a_lookup(watched: WatchedJournal) -> None:
     """With a request that waits it is short otherwise."""
     watched.hand_in(1, waits=True)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     watched.watches.wait(0.03)
-    assert time.monotonic() - begun_s >= 0.03 / watching.SHARE
+    assert time.monotonic() - started_s >= 0.03 / watching.SHARE
 
 
 class FakeChannel:

@@ -478,9 +478,9 @@ def test_a_stop_finishes_what_is_in_work_and_begins_nothing(hall: Hall) -> None:
         return None if next(polls, None) is not None else hall.cut(task)
 
     hall.workers.answer = answer
-    begun_s = hall.clock.monotonic_s()
+    started_s = hall.clock.monotonic_s()
     supervisor.run()
-    assert hall.clock.monotonic_s() - begun_s < DRAIN_S
+    assert hall.clock.monotonic_s() - started_s < DRAIN_S
     assert hall.job(first).state is JobState.DONE
     assert hall.job(second).state is JobState.QUEUED
 
@@ -490,9 +490,9 @@ def test_a_stop_puts_back_what_takes_too_long(hall: Hall) -> None:
     (job,) = hall.accept("a.jpg")
     supervisor = hall.supervise(once=False)
     hall.workers.before_poll = after(3, supervisor.stop)
-    begun_s = hall.clock.monotonic_s()
+    started_s = hall.clock.monotonic_s()
     supervisor.run()
-    assert DRAIN_S <= hall.clock.monotonic_s() - begun_s < DRAIN_S + 5
+    assert DRAIN_S <= hall.clock.monotonic_s() - started_s < DRAIN_S + 5
     put_back = hall.job(job)
     assert (put_back.state, put_back.attempts, put_back.interrupted) == (JobState.QUEUED, 0, 0)
 
@@ -501,17 +501,17 @@ def test_a_stop_with_nothing_in_work_ends_at_once(hall: Hall) -> None:
     """A service manager waits for it."""
     supervisor = hall.supervise(once=False)
     hall.workers.before_poll = after(2, supervisor.stop)
-    begun_s = hall.clock.monotonic_s()
+    started_s = hall.clock.monotonic_s()
     supervisor.run()
-    assert hall.clock.monotonic_s() - begun_s < 5
+    assert hall.clock.monotonic_s() - started_s < 5
 
 
 def test_one_run_ends_at_its_time_in_any_case(hall: Hall) -> None:
     """As if it had been stopped then."""
     hall.monitor.now(has_settled=False)
-    begun_s = hall.clock.monotonic_s()
+    started_s = hall.clock.monotonic_s()
     hall.supervise(once=True, timeout_s=10.0).run()
-    assert 10.0 <= hall.clock.monotonic_s() - begun_s < 12.0
+    assert 10.0 <= hall.clock.monotonic_s() - started_s < 12.0
 
 
 def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall: Hall) -> None:
@@ -525,7 +525,7 @@ def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall:
             deaths.append(hall.clock.monotonic_s())
             hall.monitor.thread.failure = ZeroDivisionError("ours")
         elif hall.monitor.thread.failure is not None:
-            shown.append(hall.hot.shown)
+            shown.append(hall.hot.effective_status)
         elif hall.clock.monotonic_s() > deaths[-1] + 10:
             hall.monitor.now(looks=hall.monitor.snapshot.looks + 1)
             supervisor.stop()
@@ -538,7 +538,7 @@ def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall:
     assert shown[-1].watching is FolderState.STANDING_BY
     assert "its monitor failed with an internal error" in shown[-1].why
     assert "ZeroDivisionError: ours" in shown[-1].why
-    assert hall.hot.shown.is_open
+    assert hall.hot.effective_status.is_open
 
 
 def test_damage_that_a_folders_thread_meets_ends_the_daemon(hall: Hall) -> None:
@@ -561,7 +561,7 @@ def test_one_run_does_not_wait_for_a_thread_that_dies_time_after_time(hall: Hall
 
     hall.workers.before_poll = die
     hall.supervisor.run()
-    assert not hall.hot.shown.is_open
+    assert not hall.hot.effective_status.is_open
 
 
 def test_a_step_of_the_delivery_that_fails_costs_no_other(hall: Hall) -> None:
@@ -706,11 +706,11 @@ def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) 
         if supervisor.tally.done:
             supervisor.stop()
 
-    begun_s = hall.clock.monotonic_s()
+    started_s = hall.clock.monotonic_s()
     hall.workers.before_poll = before_poll
     supervisor.run()
     assert hall.job(job).state is JobState.DONE
-    assert hall.clock.monotonic_s() - begun_s < StorageError.delay_s
+    assert hall.clock.monotonic_s() - started_s < StorageError.delay_s
 
 
 def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(

@@ -93,7 +93,7 @@ def test_an_announcement_of_the_same_configuration_changes_nothing(station: Stat
     """However often it is made; one of another begins anew, but not again and again within moments."""
     station.start()
     assert station.process is not None
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     for _ in range(20):
         spool.announce(station.paths, station.settings())
         time.sleep(0.05)
@@ -101,6 +101,6 @@ def test_an_announcement_of_the_same_configuration_changes_nothing(station: Stat
     while station.process.poll() is None:
         spool.announce(station.paths, OTHER)
         time.sleep(0.05)
-        assert time.monotonic() < begun_s + PATIENCE_S
-    assert time.monotonic() > begun_s + 2.0
+        assert time.monotonic() < started_s + PATIENCE_S
+    assert time.monotonic() > started_s + 2.0
     assert station.process.returncode == 0

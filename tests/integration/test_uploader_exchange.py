@@ -134,10 +134,10 @@ def flood_of_interim_answers(connection: socket.socket) -> None:
 def asked(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[UploadReply, float]:
     """The reply to one picture, and how long it took."""
     shared = context(tmp_path, server, timeout_s=timeout_s)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     reply = answer(shared, request(shared.paths))
     close(shared)
-    return reply, time.monotonic() - begun_s
+    return reply, time.monotonic() - started_s
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def test_a_service_that_takes_an_upload_drop_by_drop_does_not_hold_it_for_ever(t
         shared = context(tmp_path, server, timeout_s=100 * TIMEOUT_S, clock=_Fast())
         content = picture(1) + os.urandom(1 << 20)
         made = request(shared.paths, content)
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         runner = threading.Thread(target=answer_quietly, args=(shared, made), daemon=True)
         runner.start()
-        while server.accepted < 2 and time.monotonic() < begun_s + 60:
+        while server.accepted < 2 and time.monotonic() < started_s + 60:
             time.sleep(0.05)  # the second connection: the first was given up
         assert server.accepted >= 2
         shared.stopping.set()

@@ -30,7 +30,7 @@ class Site:
         self.messages: list[str] = []
         self.waiting: dict[str, int] = {}
         self.mark = SpoolPaths.under(root).paused
-        self.alarm = AlarmWatch(self.tell, waiting=lambda: self.waiting, state_dir=root, clock=clock)
+        self.alarm = AlarmWatch(self.tell, count_waiting=lambda: self.waiting, state_dir=root, clock=clock)
 
     def tell(self, event: Event) -> None:
         """Remember it."""

@@ -31,7 +31,7 @@ class Slots:
         self.size = self.workers = size
         self.facts: WorkerFacts | None = None
         self.is_sound = True
-        self.waiting: tuple[int, ...] = ()
+        self.blocked_on_io: tuple[int, ...] = ()
         self.left_behind: tuple[int, ...] = ()
         self.given: list[int] = []
         self.waited: list[float] = []
@@ -167,14 +167,14 @@ def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, 
     pool.poll(100.0)
     assert slots.waited[-1] == pytest.approx(SUBSTITUTE_AFTER_S)
     clock.advance(SUBSTITUTE_AFTER_S)
-    assert list(pool.waiting) == [1]
+    assert list(pool.blocked_on_io) == [1]
     assert (pool.takes(kind=WorkerKind.LOCAL), pool.busy) == (True, 0)
     pool.submit(task(2), other)
     other.answer(2)
     pool.poll(0.1)
     share.answer(1)
     pool.poll(0.1)
-    assert (slots.given, list(pool.waiting)) == ([2], [])
+    assert (slots.given, list(pool.blocked_on_io)) == ([2], [])
     assert not pool.takes(kind=WorkerKind.LOCAL)
     slots.given.clear()
     pool.poll(0.1)
@@ -190,7 +190,7 @@ def test_a_share_that_never_answers_costs_its_job_no_attempt(share: Share, clock
     (lost,) = pool.poll(0.1)
     assert isinstance(lost, Lost)
     assert (lost.job, lost.stuck, lost.stalled, lost.timed_out) == (1, True, Step.READ, False)
-    assert (list(pool.left_behind), list(pool.waiting)) == ([1], [])
+    assert (list(pool.left_behind), list(pool.blocked_on_io)) == ([1], [])
     share.answer(1)
     assert not list(pool.poll(0.1))
     assert (list(pool.left_behind), slots.given) == ([], [])
@@ -274,7 +274,7 @@ def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share,
     share.answer(1)
     share.progressed_s = clock.monotonic_s()
     assert not list(pool.poll(0.1))
-    assert (slots.given, list(pool.waiting), pool.takes(kind=WorkerKind.LOCAL)) == ([1], [2], True)
+    assert (slots.given, list(pool.blocked_on_io), pool.takes(kind=WorkerKind.LOCAL)) == ([1], [2], True)
     clock.advance(STALL_S[Step.READ] - 1)
     assert not list(pool.poll(0.1))
     clock.advance(1.0)

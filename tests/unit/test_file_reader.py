@@ -120,11 +120,11 @@ def test_a_share_that_hangs_is_asked_nothing_more_until_it_answers(
         goes_on = _slow(patched, 60)
         with pytest.raises(SilentError):
             reader.read(tmp_path / "hung", tmp_path / "hung" / "a")
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     for _ in range(3):
         with pytest.raises(SilentError):
             reader.read(tmp_path / "hung", tmp_path / "hung" / "a")
-    assert time.monotonic() < begun_s + 0.25
+    assert time.monotonic() < started_s + 0.25
     reader.read(tmp_path / "well", tmp_path / "well" / "a").close()
     goes_on.set()
     _let_end()

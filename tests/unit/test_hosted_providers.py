@@ -14,7 +14,7 @@ from cutoutd.exchange.spool import Body
 from cutoutd.hosted import response
 from cutoutd.hosted.client import HttpResponse
 from cutoutd.hosted.key import Key
-from cutoutd.hosted.provider import Upload, words
+from cutoutd.hosted.provider import Upload, one_line
 from cutoutd.hosted.providers import Rembg, RemoveBg, WithoutBg, provider_of
 from cutoutd.hosted.response import Meaning
 from cutoutd.settings.hosted import HostedSettings, parse
@@ -128,7 +128,7 @@ def test_no_complaint_breaks_a_line(content: bytes) -> None:
         found = response.judge(http_response(400, content), provider, NOW_US)
         assert found.cause.isprintable()
         assert len(found.cause) < 400
-    assert words("a\n\x1b[2Jb").isprintable()
+    assert one_line("a\n\x1b[2Jb").isprintable()
 
 
 @pytest.mark.parametrize(

@@ -224,9 +224,9 @@ class JournalMachine(RuleBasedStateMachine):
         folder=folders,
         version=versions,
         state=st.sampled_from(sorted(ENDED & ADOPTABLE)),
-        stands=st.booleans(),
+        is_present=st.booleans(),
     )
-    def adopt(self, folder: str, version: Version, state: JobState, *, stands: bool) -> None:
+    def adopt(self, folder: str, version: Version, state: JobState, *, is_present: bool) -> None:
         """A sidecar or failure record tells of a version."""
         before = {row["id"]: row for row in self._rows()}
         in_hand = [*self.working, *self.publishing]
@@ -235,7 +235,7 @@ class JournalMachine(RuleBasedStateMachine):
         result = Published(rendition=0, path=f"{version.path}.png", sha256="a" * 64, review=False)
         said = Adopted(
             version=Version(path=version.path, size=version.size, mtime_ns=version.mtime_ns),
-            stands=stands,
+            is_present=is_present,
             latest=not failed,
             state=state,
             sha256="b" * 64,
@@ -254,10 +254,10 @@ class JournalMachine(RuleBasedStateMachine):
         newest = [row for row in before.values() if (row["folder"], row["path"], row["newest"]) == key]
         # What ended here no earlier counts for more, and so does a person's wish.
         kept = any(row["forced"] or (row["finished_us"] or 0) >= said.at_us for row in newest)
-        if stands and not busy and not kept:
+        if is_present and not busy and not kept:
             # By a stat that could not be trusted, if it was accepted here by one: then the bytes are compared.
             assert self.journal.sources.is_known(folder, replace(said.version, provisional=True))
-        if not stands:
+        if not is_present:
             assert after == before
 
     @rule(folder=folders, limit=st.integers(min_value=1, max_value=3))

@@ -145,14 +145,14 @@ def test_what_a_person_saw_is_known_by_its_first_result(shelf: Shelf) -> None:
         Published(rendition=1, path="review/a_2.png", sha256="y", review=True),
     ]
     shelf.journal.finish_publishing(job, JobState.REVIEW, sha256="s", published=held, detail={})
-    assert shelf.listing.seen([number, 77]) == {number: "x"}
+    assert shelf.listing.first_results([number, 77]) == {number: "x"}
     assert [one.target for one in shelf.listing.outputs([number])[number]] == [
         b"review/a.png",
         b"review/a_2.png",
     ]
     done = [Published(rendition=0, path="a.png", sha256="z", review=False)]
     shelf.journal.finish_publishing(job, JobState.DONE, sha256="s", published=done, detail={})
-    assert shelf.listing.seen([number]) == {number: "z"}
+    assert shelf.listing.first_results([number]) == {number: "z"}
 
 
 def test_minutes_are_those_in_which_pictures_were_cut(shelf: Shelf) -> None:

@@ -178,9 +178,9 @@ def test_a_full_disk_does_not_stop_the_work() -> None:
     logs.configure(level="info", log_format="json", stream=full)
     for _ in range(200):
         logs.get().info("x", text="y" * 100)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     flush()
-    assert time.monotonic() - begun_s < logs.FLUSH_S
+    assert time.monotonic() - started_s < logs.FLUSH_S
     with contextlib.suppress(OSError):
         full.close()
 

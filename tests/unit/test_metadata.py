@@ -12,7 +12,7 @@ from PIL import Image
 
 from cutoutd.engine.containers import xmp
 from cutoutd.engine.containers.exif import PREFIX
-from cutoutd.engine.containers.metadata import kept, orientation
+from cutoutd.engine.containers.metadata import apply_policy, orientation
 from cutoutd.recipe import Metadata
 
 MAKE, ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE, EXPOSURE = 0x010F, 0x0112, 0x8769, 0x8825, 0x927C, 0x829A
@@ -64,7 +64,7 @@ def read(exif: bytes | None) -> Image.Exif:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_keep_keeps_everything_but_the_orientation(order: str) -> None:
     """Pixels are upright, so the tag says 1; camera, position and maker note stay."""
-    left = kept(block(order=order), XMP, Metadata.KEEP)
+    left = apply_policy(block(order=order), XMP, Metadata.KEEP)
     found = read(left.exif)
     assert (found[MAKE], found[ORIENTATION]) == ("Maker", 1)
     assert found.get_ifd(GPS_IFD)[2] == (47.0, 22.0, 33.0)
@@ -75,7 +75,7 @@ def test_keep_keeps_everything_but_the_orientation(order: str) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_no_location_takes_out_all_that_may_tell_the_place(order: str) -> None:
     """Position, its pointer, the opaque maker note and XMP go; the camera stays."""
-    left = kept(block(order=order), XMP, Metadata.NO_LOCATION)
+    left = apply_policy(block(order=order), XMP, Metadata.NO_LOCATION)
     found = read(left.exif)
     assert (found[MAKE], found[ORIENTATION]) == ("Maker", 1)
     assert found.get_ifd(EXIF_IFD)[EXPOSURE] == pytest.approx(0.01)
@@ -88,7 +88,7 @@ def test_no_byte_of_the_position_is_left() -> None:
     """Not only the pointer goes: 47 degrees, as the rational that it was, is nowhere in the block."""
     degrees = (47).to_bytes(4, "little") + (1).to_bytes(4, "little")
     assert degrees in block()
-    left = kept(block(), None, Metadata.NO_LOCATION).exif
+    left = apply_policy(block(), None, Metadata.NO_LOCATION).exif
     assert left is not None
     assert degrees not in left
     assert NOTE not in left
@@ -96,7 +96,7 @@ def test_no_byte_of_the_position_is_left() -> None:
 
 def test_none_keeps_nothing() -> None:
     """Neither block survives."""
-    left = kept(block(), XMP, Metadata.NONE)
+    left = apply_policy(block(), XMP, Metadata.NONE)
     assert (left.exif, left.xmp) == (None, None)
 
 
@@ -105,15 +105,15 @@ def test_a_thumbnail_never_shows_what_was_cut_away(policy: Metadata) -> None:
     """It is gone with its directory, and the block is as short as without it."""
     file = io.BytesIO()
     Image.new("RGB", (32, 24), "red").save(file, "JPEG")
-    left = kept(with_thumbnail(block(), file.getvalue()), None, policy)
+    left = apply_policy(with_thumbnail(block(), file.getvalue()), None, policy)
     assert left.exif is not None
     assert b"\xff\xd8\xff" not in left.exif
-    assert left.exif == kept(block(), None, policy).exif
+    assert left.exif == apply_policy(block(), None, policy).exif
 
 
 def test_xmp_does_not_turn_the_cutout_again() -> None:
     """Its orientation becomes 1 and its thumbnails go, the rest stays."""
-    left = kept(None, XMP, Metadata.KEEP).xmp
+    left = apply_policy(None, XMP, Metadata.KEEP).xmp
     assert left is not None
     assert b'tiff:Orientation="1" dc:title="A"' in left
     assert b"Thumbnails" not in left
@@ -136,7 +136,7 @@ def test_an_impossible_orientation_counts_as_upright() -> None:
 
 def test_damaged_exif_is_dropped_with_a_word() -> None:
     """A job never fails over it."""
-    left = kept(b"II\x2a\x00\xff\xff\xff\x7f", XMP, Metadata.KEEP)
+    left = apply_policy(b"II\x2a\x00\xff\xff\xff\x7f", XMP, Metadata.KEEP)
     assert left.exif is None
     assert left.xmp is not None
     assert "damaged" in left.warnings[0]
@@ -154,7 +154,7 @@ def test_whatever_is_wrong_with_exif_the_answer_is_a_value(
     data = bytearray(with_thumbnail(block(), b"\xff\xd8\xff\xd9" * 8))
     for place, value in noise:
         data[place % len(data)] = value
-    left = kept(bytes(data[:cut]), None, policy)
+    left = apply_policy(bytes(data[:cut]), None, policy)
     assert left.exif is None or orientation(left.exif) == 1
     assert orientation(bytes(data[:cut])) in range(1, 9)
 
@@ -176,7 +176,7 @@ def test_rights_stay_as_attributes_and_as_elements() -> None:
     """RDF allows both; what is not about rights goes, and is named."""
     rights = "<dc:rights><rdf:Alt><rdf:li xml:lang='x-default'>A &amp; B</rdf:li></rdf:Alt></dc:rights>"
     found = packet(rights, 'photoshop:Credit="&lt;C&gt;" photoshop:City="Berlin"')
-    left = kept(None, found, Metadata.NO_LOCATION)
+    left = apply_policy(None, found, Metadata.NO_LOCATION)
     assert left.xmp is not None
     assert b"A &amp; B" in left.xmp
     assert b"&lt;C&gt;" in left.xmp
@@ -191,7 +191,7 @@ def test_a_cutout_names_its_source_where_it_is_to(policy: Metadata) -> None:
     before = packet(
         "<xmpMM:DerivedFrom xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/'>old</xmpMM:DerivedFrom>"
     )
-    left = kept(None, before, policy, derived_from="ab" * 32).xmp
+    left = apply_policy(None, before, policy, derived_from="ab" * 32).xmp
     assert left is not None
     assert left.count(b"<xmpMM:DerivedFrom") == 1
     assert b"sha256:" + b"ab" * 32 in left
@@ -209,7 +209,7 @@ def test_a_cutout_names_its_source_where_it_is_to(policy: Metadata) -> None:
 )
 def test_malformed_xmp_is_dropped_and_named(found: bytes) -> None:
     """Entities are never expanded, and no depth is too deep."""
-    left = kept(None, found, Metadata.NO_LOCATION)
+    left = apply_policy(None, found, Metadata.NO_LOCATION)
     assert left.xmp is None
     assert left.dropped == ("XMP: all, as it is damaged",)
 
@@ -221,5 +221,5 @@ def test_malformed_xmp_is_dropped_and_named(found: bytes) -> None:
 def test_whatever_is_wrong_with_iptc_the_answer_is_a_value(iptc: bytes, head: bytes) -> None:
     """Nothing is raised, and the XMP that is made of it can be read."""
     for policy in Metadata:
-        left = kept(block(), None, policy, head + iptc)
+        left = apply_policy(block(), None, policy, head + iptc)
         assert left.xmp is None or xmp.properties(left.xmp) is not None

@@ -332,7 +332,7 @@ def test_a_jpeg_that_was_moved_away_once_cut_still_stands_for_its_shot(shoot: Sh
     version = Version(path="a.JPG", size=1, mtime_ns=1)
     moved = Adopted(
         version=version,
-        stands=False,
+        is_present=False,
         latest=True,
         state=JobState.DONE,
         sha256="s",

@@ -97,12 +97,12 @@ def main() -> int:
     failures = 0
     has_worked = False
     while not asked.is_set():
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         code = _run(command, name, asked, key)
         if code == NOT_NEEDED or (code in _HOPELESS and not has_worked):
             return code
         # Exit code 0: it ended in order to read another configuration.
-        if code == 0 or time.monotonic() - begun_s > LASTED_S:
+        if code == 0 or time.monotonic() - started_s > LASTED_S:
             has_worked = True
             failures = 0
         asked.wait(pause_s(failures))

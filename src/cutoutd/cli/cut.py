@@ -183,7 +183,7 @@ def _cut(
     """Cut the pictures and print a summary. Returns whether every picture has its cutout."""
     from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
 
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     ended: list[JobEnded] = []
     with event_display("finishing", level="error" if to_stdout else "info") as emit:
 
@@ -210,7 +210,7 @@ def _cut(
     outputs = [output for one in ended for output in one.outputs]
     tally.done -= len(nameless)
     with ignoring_broken_pipe():
-        print(closing.line(tally, time.monotonic() - begun_s))
+        print(closing.line(tally, time.monotonic() - started_s))
         if where := closing.where(
             tally, [Path(outputs[0]) if len(outputs) == len(ended) == 1 else target.directory]
         ):

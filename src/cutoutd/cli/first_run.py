@@ -53,7 +53,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     # SIGHUP from a closed terminal ends us; elsewhere it asks for a reload, and there is nothing to reload yet.
     with handling_signals(ending.set, None if has_terminal() else _nothing):
         opening = _PageOpener(state_dir)
-        told = ""
+        last_error = ""
         while not ending.wait(_LOOK_S):
             opening.poll()
             if manager.feed_every_s is not None:
@@ -63,8 +63,8 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
                 if file is not None:
                     return loader.load(file, os.environ)
             except ConfigurationError as error:
-                if str(error) != told:
-                    told = str(error)
+                if str(error) != last_error:
+                    last_error = str(error)
                     said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
                     print(wrapped(said, sys.stderr), file=sys.stderr, flush=True)
     return None

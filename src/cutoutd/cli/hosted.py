@@ -21,7 +21,7 @@ from cutoutd.exchange.sent_log import entries
 from cutoutd.exchange.spool import SpoolPaths, announcement, requests
 from cutoutd.exchange.upload_records import UPLOADED, read_known, traces
 from cutoutd.hosted.audit import GroupBy, as_csv, as_json, cluster_as_csv, totals, uploads, webhooks_as_csv
-from cutoutd.hosted.audit import webhooks as told
+from cutoutd.hosted.audit import webhooks as webhook_requests
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.provider import upload_of
 from cutoutd.hosted.providers import provider_of
@@ -130,9 +130,15 @@ def _write(path: Path, state_dir: Path, by: GroupBy | None, *, as_json_: bool, w
         return
     with Ledger(path) as ledger:
         if as_json_:
-            as_json(uploads(ledger), by, sys.stdout, told=told(ledger), cluster=_to_cluster(state_dir))
+            as_json(
+                uploads(ledger),
+                by,
+                sys.stdout,
+                webhooks=webhook_requests(ledger),
+                cluster=_to_cluster(state_dir),
+            )
         elif webhooks:
-            webhooks_as_csv(told(ledger), sys.stdout)
+            webhooks_as_csv(webhook_requests(ledger), sys.stdout)
         else:
             as_csv(uploads(ledger), by, sys.stdout)
 
@@ -204,7 +210,7 @@ def _show(ledger: Ledger, by: GroupBy | None) -> None:
                 f"{one['at']}  {one['folder']}  job {one['job']}  {one['bytes']:>9} bytes -> {one['host']}  "
                 f"{one['end']}  {cost}{why}"
             )
-        for one in told(ledger):
+        for one in webhook_requests(ledger):
             here = " (on this machine)" if one["on_this_machine"] else ""
             answer = f"answered {one['status']}" if one["status"] else one["end"]
             print(

@@ -81,7 +81,7 @@ _COLUMNS: Final = (
     "attempts",
     "outputs",
 )
-_TOLD: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "warnings", "corrected"})
+_SHOWN_DETAILS: Final = frozenset({"failure", "why", "outputs", "score", "doubtful", "warnings", "corrected"})
 """Keys of a job's detail that are part of the JSON document."""
 
 
@@ -352,5 +352,5 @@ def _as_json(job: Job) -> dict[str, Any]:
         "interrupted": job.interrupted,
         "accepted_at": rfc3339(job.accepted_us),
         "finished_at": rfc3339(job.finished_us) if job.finished_us is not None else None,
-        "detail": {key: value for key, value in job.detail.items() if key in _TOLD},
+        "detail": {key: value for key, value in job.detail.items() if key in _SHOWN_DETAILS},
     }

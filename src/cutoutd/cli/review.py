@@ -236,11 +236,11 @@ def _print_outcomes(store: Store, requests: Mapping[int, int], directory: Path) 
     """Print the outcome of each decision. Returns whether all were carried out."""
     done = True
     reader, commands = Reader(store), Commands(store, Clock())
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     for number, request in requests.items():
         job = reader.job(number)
         while not _is_over(job, commands.answer(request)):
-            waited_s = time.monotonic() - begun_s
+            waited_s = time.monotonic() - started_s
             paused = commands.answer(request) is not None and _why_paused(job, directory)
             if waited_s > ANSWER_S or (paused and waited_s > PAUSED_S):
                 break

@@ -216,7 +216,7 @@ def _run_daemon(
     if told:
         with ignoring_broken_pipe():
             print(_next_steps(chosen, from_make=from_make))
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
     try:
         with event_display(
@@ -236,7 +236,7 @@ def _run_daemon(
             outcome = daemon.run(chosen, options, clock=RunningClock(), emit=emit, registration=entry)
     except AlreadyRunningError as error:
         raise _already_running(chosen, origin) from error
-    took_s = time.monotonic() - begun_s
+    took_s = time.monotonic() - started_s
     if once or told:
         with ignoring_broken_pipe():
             _summarise(outcome, chosen, took_s, once=once)

@@ -20,7 +20,7 @@ from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
-from cutoutd.publish.put_away import original_paths
+from cutoutd.publish.original_paths import original_paths
 from cutoutd.settings.types import Sandbox
 from cutoutd.sheet import page
 from cutoutd.sheet.thumbnails import ANOTHER, Thumbnails

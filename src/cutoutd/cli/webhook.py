@@ -62,17 +62,17 @@ def list_webhooks(
 ) -> None:
     """List the webhooks, and each message that waits or was given up, with the reason."""
     chosen = find_settings(config, None, None)
-    told = _chosen(chosen, folder)
+    webhooks = _chosen(chosen, folder)
     waiting = [one for one in _messages(chosen) if folder in (None, one.folder)]
     states = {str(one.get("id")): one for one in _receivers(chosen)}
     if as_json:
-        webhooks = [_webhook_document(one, webhook, states) for one, webhook in told]
-        document = {"schema": SCHEMA, "webhooks": webhooks, "messages": [_document(one) for one in waiting]}
+        documents = [_webhook_document(one, webhook, states) for one, webhook in webhooks]
+        document = {"schema": SCHEMA, "webhooks": documents, "messages": [_document(one) for one in waiting]}
         print(json.dumps(document, indent=2))
         return
-    if not told:
+    if not webhooks:
         print("No folder has a webhook, or [webhooks] enabled is false: nothing is sent.")
-    for one, webhook in told:
+    for one, webhook in webhooks:
         off = (
             " - RECEIVER ANSWERED 410: WANTS NO MORE MESSAGES"
             if states.get(webhook_id(one.name, webhook), {}).get("off")
@@ -126,8 +126,8 @@ def _describe_waiting(waiting: list[WebhookMessage], now_us: int) -> str:
 def send_test(*, folder: FolderOption = None, config: ConfigOption = None) -> None:
     """Send each webhook a signed test message, and say what came of it."""
     chosen = find_settings(config, None, None)
-    told = _chosen(chosen, folder)
-    if not told:
+    webhooks = _chosen(chosen, folder)
+    if not webhooks:
         raise UsageError(
             "no folder has a webhook, or [webhooks] enabled is false",
             advice="See docs/automation.md for what to write.",
@@ -135,8 +135,10 @@ def send_test(*, folder: FolderOption = None, config: ConfigOption = None) -> No
     if not uploader_status(SpoolPaths.under(chosen.service.state_dir)):
         raise UsageError("the uploader does not run, and only it can send", advice="Start `cutoutd run`.")
     paths = WebhookPaths.under(chosen.service.state_dir)
-    sent = [_enqueue_test(paths, chosen, one, webhook) for one, webhook in told]
-    failures = [_outcome(paths, message, webhook) for message, (_, webhook) in zip(sent, told, strict=True)]
+    sent = [_enqueue_test(paths, chosen, one, webhook) for one, webhook in webhooks]
+    failures = [
+        _outcome(paths, message, webhook) for message, (_, webhook) in zip(sent, webhooks, strict=True)
+    ]
     if any(failures):
         raise typer.Exit(1)
 

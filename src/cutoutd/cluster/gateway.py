@@ -83,7 +83,7 @@ class Gateway:
         self._status = GatewayStatus(paths, settings.cluster.scheduler, layers)
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._requests: dict[str, ClusterRequest] = {}
-        self._begun_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._owners_due_s = self._asked_s = 0.0
         self._machines: list[RemoteMachine] = []
         self.stopping = asyncio.Event()
@@ -107,7 +107,7 @@ class Gateway:
                 self._tidy()
             finally:
                 await self._drop_all()
-            await self._rest(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures))
+            await self._pause(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures))
             failures = min(failures + 1, 10)
         self._status.end()
         self._log.info("cluster.ended")
@@ -123,7 +123,7 @@ class Gateway:
         return self.stopping.is_set()
 
     def _is_outdated(self) -> bool:
-        if time.monotonic() < self._begun_s + LASTS_S:
+        if time.monotonic() < self._started_s + LASTS_S:
             return False
         now = messages.announcement(self.paths.announced)
         if now == self._announced:
@@ -131,7 +131,7 @@ class Gateway:
         self._announced = now
         return not now.startswith(self._configuration)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
 
@@ -155,7 +155,7 @@ class Gateway:
             for request in waiting:
                 self._begin(connection, request)
             self._status.connected(self._machines, in_flight=len(self._jobs), waiting=self._unsent)
-            await self._rest(BUSY_LOOK_S if self._requests else IDLE_LOOK_S)
+            await self._pause(BUSY_LOOK_S if self._requests else IDLE_LOOK_S)
 
     @property
     def _unsent(self) -> int:

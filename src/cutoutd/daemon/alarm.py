@@ -50,13 +50,13 @@ class _Concern:
     Attributes:
         message: text for a person.
         since_s: when it began, or when it was over, in monotonic seconds.
-        told: whether it was reported.
+        is_reported: whether it was reported.
         present: whether it holds now.
     """
 
     message: str
     since_s: float
-    told: bool = False
+    is_reported: bool = False
     present: bool = True
 
 
@@ -65,16 +65,21 @@ class AlarmWatch:
 
     Args:
         emit: receives an event for each alarm.
-        waiting: returns how many pictures wait in each folder.
+        count_waiting: returns how many pictures wait in each folder.
         state_dir: the state directory, where a paused hosted route is marked.
         clock: clock for monotonic times.
     """
 
     def __init__(
-        self, emit: EventSink, *, waiting: Callable[[], Mapping[str, int]], state_dir: Path, clock: Clock
+        self,
+        emit: EventSink,
+        *,
+        count_waiting: Callable[[], Mapping[str, int]],
+        state_dir: Path,
+        clock: Clock,
     ) -> None:
         self._emit = emit
-        self._queues = Queues(waiting, clock)
+        self._queues = Queues(count_waiting, clock)
         self._paused_mark = SpoolPaths.under(state_dir).paused
         self._clock = clock
         self._concerns: dict[Key, _Concern] = {}
@@ -96,8 +101,8 @@ class AlarmWatch:
             concern.message = message
             if not concern.present:
                 concern.present, concern.since_s = True, now_s
-            if not concern.told and now_s - concern.since_s >= HOLD_S:
-                concern.told = True
+            if not concern.is_reported and now_s - concern.since_s >= HOLD_S:
+                concern.is_reported = True
                 self._emit(AlarmChanged(folder=key[0], kind=key[1], message=message))
         for key, concern in list(self._concerns.items()):
             if key not in found:
@@ -106,7 +111,7 @@ class AlarmWatch:
     def _is_over(self, key: Key, concern: _Concern, now_s: float) -> None:
         if concern.present:
             concern.present, concern.since_s = False, now_s
-        if not concern.told:
+        if not concern.is_reported:
             del self._concerns[key]  # it was too short to report
         elif now_s - concern.since_s >= HOLD_S:
             del self._concerns[key]
@@ -128,12 +133,12 @@ class Queues:
     """The number of waiting pictures over the last quarter of an hour.
 
     Args:
-        waiting: returns how many pictures wait in each folder.
+        count_waiting: returns how many pictures wait in each folder.
         clock: clock for monotonic times.
     """
 
-    def __init__(self, waiting: Callable[[], Mapping[str, int]], clock: Clock) -> None:
-        self._waiting = waiting
+    def __init__(self, count_waiting: Callable[[], Mapping[str, int]], clock: Clock) -> None:
+        self._count_waiting = count_waiting
         self._clock = clock
         self._samples: dict[str, list[int]] = {}
         self._alarmed: dict[str, int] = {}
@@ -144,7 +149,7 @@ class Queues:
         now_s = self._clock.monotonic_s()
         if now_s >= self._next_s:
             self._next_s = now_s + SAMPLE_S
-            self._sample(self._waiting())
+            self._sample(self._count_waiting())
         for name, length in self._alarmed.items():
             yield (name, "queue"), f"{length} pictures wait, and the queue is growing"
 

@@ -128,7 +128,7 @@ class CommandHandler:
         except Exception as error:
             if is_expected(error):
                 raise
-            report(self._log, error, over="a command", verb=command.verb, argument=command.shown)
+            report(self._log, error, over="a command", verb=command.verb, argument=command.summary)
             why = unforeseen(error).cause
         if why is None:
             return False
@@ -138,10 +138,10 @@ class CommandHandler:
     def _answer(self, command: Command, why: str) -> None:
         if why:
             self._journal.commands.refuse(command, why)
-            self._log.warning("command.refused", verb=command.verb, argument=command.shown, why=why)
+            self._log.warning("command.refused", verb=command.verb, argument=command.summary, why=why)
         else:
             self._journal.commands.done(command)
-            self._log.info("command.done", verb=command.verb, argument=command.shown)
+            self._log.info("command.done", verb=command.verb, argument=command.summary)
 
     def _carry_out(self, command: Command) -> str | None:  # noqa: PLR0911 -- one for each verb
         """Carry out a command; returns why that is not possible, empty if it was done, None if a job has to end first."""
@@ -191,7 +191,7 @@ class CommandHandler:
             return f"{command.argument!r} is not the number of a job"
         number, decisions = int(command.argument), self._journal.review_decisions
         if command.seen is not None:
-            if Listing(self._journal.store).seen([number]).get(number) != command.seen:
+            if Listing(self._journal.store).first_results([number]).get(number) != command.seen:
                 decisions.refuse(number, _CHANGED)
                 return f"job {number}: {_CHANGED}"
             if decision is ReviewDecision.ACCEPT and decisions.confirm(number):

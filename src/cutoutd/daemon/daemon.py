@@ -158,14 +158,14 @@ def retry_until_writable(step: Callable[[], Made]) -> Made:
     Args:
         step: step that may be repeated after a refusal.
     """
-    told = ""
+    last_error = ""
     while True:
         try:
             return step()
         except JournalError as error:
-            if str(error) != told:
-                told = str(error)
-                get().error("daemon.waits", why=told)
+            if str(error) != last_error:
+                last_error = str(error)
+                get().error("daemon.waits", why=last_error)
         time.sleep(RETRY_S)
 
 
@@ -259,7 +259,7 @@ class Daemon:
             ModelError: a model does not load.
             CutoutdError: the workers do not start, or a folder's thread died.
         """
-        begun_s = self._clock.monotonic_s()
+        started_s = self._clock.monotonic_s()
         # First of all: without a handler SIGHUP would end the process during its start.
         on_hangup = self._reloader.request if self._options.hangup_reloads else None
         with handling_signals(self._ask_to_stop, on_hangup):
@@ -270,7 +270,7 @@ class Daemon:
                 supervisor.run()
             finally:
                 self._stop()
-        took_s = round(self._clock.monotonic_s() - begun_s, 1)
+        took_s = round(self._clock.monotonic_s() - started_s, 1)
         get().info("daemon.stopped", **supervisor.tally.counts(), seconds=took_s)
         return self._outcome(supervisor.tally)
 
@@ -303,7 +303,7 @@ class Daemon:
             heartbeat=Heartbeat(self._options.manager, self._clock),
             alarm=AlarmWatch(
                 self._emit,
-                waiting=Reader(self._journal.store).waiting,
+                count_waiting=Reader(self._journal.store).count_waiting,
                 state_dir=self._state.path,
                 clock=self._clock,
             ),
@@ -376,9 +376,9 @@ class Daemon:
             self._webhooks.stop(HANGING_JOIN_S)
         for folder in self._folders.all_folders:
             folder.stop()
-        begun_s = self._clock.monotonic_s()
+        started_s = self._clock.monotonic_s()
         for folder in self._folders.all_folders:
-            end_s = begun_s + (JOIN_S if folder.is_there else HANGING_JOIN_S)
+            end_s = started_s + (JOIN_S if folder.is_there else HANGING_JOIN_S)
             folder.join(max(0.0, end_s - self._clock.monotonic_s()))
 
     def _outcome(self, tally: Tally) -> Outcome:

@@ -110,7 +110,7 @@ class FolderSet:
         """Return the status of each configured folder."""
         failed = self._failed
         return {name: _FAILED if name in failed else _LEAVING for name in self._pending} | {
-            name: folder.shown for name, folder in self.active.items()
+            name: folder.effective_status for name, folder in self.active.items()
         }
 
     def change(self, wanted: Iterable[Folder]) -> tuple[list[str], list[str], list[str]]:
@@ -236,7 +236,7 @@ class FolderSet:
         now_s: float,
         *,
         in_hand: Mapping[int, HotFolder],
-        waiting: AbstractSet[int],
+        blocked_on_io: AbstractSet[int],
         left_behind: AbstractSet[int],
     ) -> bool:
         """Stand by where a share hangs, and go on where it responds again.
@@ -244,7 +244,7 @@ class FolderSet:
         Args:
             now_s: monotonic seconds.
             in_hand: the folders of the jobs that workers have, by job id.
-            waiting: ids of jobs whose workers wait for a disk or share.
+            blocked_on_io: ids of jobs whose workers wait for a disk or share.
             left_behind: ids of jobs whose workers are stuck.
 
         Returns:
@@ -256,7 +256,7 @@ class FolderSet:
         distrusts = False
         for folder in self.all_folders:
             own = {number for number, its_folder in in_hand.items() if its_folder is folder}
-            folder.watch_over(now_s, waiting=waiting & own, left_behind=left_behind)
+            folder.watch_over(now_s, blocked_on_io=blocked_on_io & own, left_behind=left_behind)
             distrusts = folder.delivery.distrusts_workers() or distrusts
             if folder.has_recovered():
                 self._journal.queue.queue_delayed(folder.folder.name)

@@ -63,7 +63,7 @@ class Heartbeat:
         """Whether a status is due."""
         return self._manager.listens and self._clock.monotonic_s() >= self._next_status_s
 
-    def up(self) -> None:
+    def mark_ready(self) -> None:
         """Report the daemon as ready, once the first worker is up."""
         if not self._is_up:
             self._is_up = True

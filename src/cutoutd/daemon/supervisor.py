@@ -248,7 +248,7 @@ class Supervisor:
 
     def _beat(self) -> None:
         if self._pool.facts is not None:
-            self._heartbeat.up()
+            self._heartbeat.mark_ready()
         # Not leaving folders: they are not looked at any more, however long a share blocks them.
         self._heartbeat.beat(self._folders.active.values())
         if self._stop_at_s is not None:
@@ -349,7 +349,7 @@ class Supervisor:
         distrusts = self._folders.watch_over(
             now_s,
             in_hand={number: held.folder for number, held in self._dispatcher.in_hand.items()},
-            waiting=set(self._pool.waiting),
+            blocked_on_io=set(self._pool.blocked_on_io),
             left_behind=set(self._pool.left_behind),
         )
         if distrusts:

@@ -57,7 +57,7 @@ class OriginalsCleanup:
         self._gone: dict[int, tuple[CleanupOutcome, str]] = {}
         self._queue: deque[tuple[Job, str]] = deque()
         self._refusals = 0
-        self._is_told = False  # it was logged that the journal refuses
+        self._is_logged = False  # it was logged that the journal refuses
         self._is_resting = False
 
     @property
@@ -124,7 +124,7 @@ class OriginalsCleanup:
                 self._drop_first()
                 continue
             self._drop_first()
-            self._refusals, self._is_told = 0, False
+            self._refusals, self._is_logged = 0, False
             went = {"companions": companions} if companions else {}
             self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
 
@@ -145,16 +145,16 @@ class OriginalsCleanup:
     def _pause_after(self, job: Job, error: TemporaryError) -> None:
         # The cause may be this original alone, and then the others must not wait behind it.
         self._queue.rotate(-1)
-        is_told = False
+        is_logged = False
         if isinstance(error, JournalError):
             delay_s = error.delay_s  # short, since no original was read
-            is_told, self._is_told = self._is_told, True
+            is_logged, self._is_logged = self._is_logged, True
         else:
             delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
             self._refusals += 1
         self._is_resting = True
         self._context.tasks.retry_later(self.clean_up, delay_s, needs_staged=False)
-        if not is_told:
+        if not is_logged:
             self._log.warning(
                 "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._queue)
             )

@@ -72,14 +72,14 @@ def cut(settings: Settings, models: Sequence[ModelSpec], clock: Clock) -> Trial:
         models: models to load; the first one is tried.
         clock: source of monotonic time.
     """
-    begun_s = clock.monotonic_s()
+    started_s = clock.monotonic_s()
     try:
         confine_supervisor()
         answer = _ask_for_socket()
         with tempfile.TemporaryDirectory(prefix="cutoutd-doctor-") as directory:
-            return _cut_in(Path(directory), settings, models, clock, begun_s=begun_s, answer=answer)
+            return _cut_in(Path(directory), settings, models, clock, started_s=started_s, answer=answer)
     except CutoutdError as error:
-        return Trial(why=error.cause, advice=error.advice, seconds=clock.monotonic_s() - begun_s)
+        return Trial(why=error.cause, advice=error.advice, seconds=clock.monotonic_s() - started_s)
     except OSError as error:
         return Trial(
             why=f"no place for temporary files: {error}",
@@ -98,7 +98,13 @@ def _ask_for_socket() -> str:
 
 
 def _cut_in(
-    root: Path, settings: Settings, models: Sequence[ModelSpec], clock: Clock, *, begun_s: float, answer: str
+    root: Path,
+    settings: Settings,
+    models: Sequence[ModelSpec],
+    clock: Clock,
+    *,
+    started_s: float,
+    answer: str,
 ) -> Trial:
     source, output = root / "in" / "disc.png", root / "out"
     source.parent.mkdir()
@@ -114,7 +120,7 @@ def _cut_in(
     try:
         recipe = Folder(name="doctor", input=source.parent, output=output).recipe()
         task, staging = task_for(source, output, recipe)
-        event = run_task(pool, task, staging, clock, begun_s + TRIAL_S)
+        event = run_task(pool, task, staging, clock, started_s + TRIAL_S)
         seen = [one for pid in pool.pids if (one := process(pid)) is not None]
         filtered = all(one.filtered for one in seen) if seen else None
     finally:
@@ -122,7 +128,7 @@ def _cut_in(
     return Trial(
         why=_fault(event, staging.directory),
         advice="Please report this." if event is not None else "Try again when the machine is less busy.",
-        seconds=clock.monotonic_s() - begun_s,
+        seconds=clock.monotonic_s() - started_s,
         facts=pool.facts,
         socket=answer,
         filtered=filtered,

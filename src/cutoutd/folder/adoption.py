@@ -163,7 +163,7 @@ class Adoption:
             return None
         return Adopted(
             version=Version(path=record.path, size=record.size, mtime_ns=record.mtime_ns),
-            stands=is_this and _is_later(record, self._ended),
+            is_present=is_this and _is_later(record, self._ended),
             latest=record.failure is None and _is_later(record, self._published),
             # Where originals are moved or deleted, a file in the place of one is another picture.
             gone=there is None or (not is_this and self._folder.originals is not Originals.KEEP),

@@ -142,7 +142,7 @@ class HotFolder:
         self.opener = opener
         self._awaited = 0
         self._left_behind: set[int] = set()
-        self._waiting: frozenset[int] = frozenset()
+        self._blocked_on_io: frozenset[int] = frozenset()
         self._trouble = ""
         self._recoveries = 0
         self.staging = publisher.staging.directory
@@ -235,7 +235,7 @@ class HotFolder:
         return status.is_open or status.watching is FolderState.PAUSED
 
     @property
-    def shown(self) -> FolderStatus:
+    def effective_status(self) -> FolderStatus:
         """The state of the folder for people: also paused while its output refuses."""
         status, why = self.status, self.delivery.breaker.why
         if not status.is_open or not why:
@@ -287,15 +287,17 @@ class HotFolder:
         self._trouble = f"{_HANGS}: {_STUCK_OVER[lost.stalled]} {job.path}"
         self.examine(job.path)
 
-    def watch_over(self, now_s: float, *, waiting: Collection[int], left_behind: Collection[int]) -> None:
+    def watch_over(
+        self, now_s: float, *, blocked_on_io: Collection[int], left_behind: Collection[int]
+    ) -> None:
         """Notice threads that hang, and that they respond again.
 
         Args:
             now_s: monotonic seconds.
-            waiting: ids of the folder's jobs that wait for disk or share, in workers or while being opened.
+            blocked_on_io: ids of the folder's jobs that wait for disk or share, in workers or while being opened.
             left_behind: ids of jobs whose workers or openings are stuck.
         """
-        self._waiting = frozenset(waiting)
+        self._blocked_on_io = frozenset(blocked_on_io)
         self._left_behind.intersection_update(left_behind)
         for since_s, whose in (
             (self._monitor.snapshot.looking_since_s, "a scan of the input"),
@@ -323,7 +325,7 @@ class HotFolder:
         return (
             self.status.is_open
             and not self.is_examined
-            and not self._waiting
+            and not self._blocked_on_io
             and not delivery.breaker.is_open
             and delivery.backlog < BACKLOG_PER_WORKER * workers
         )

@@ -365,7 +365,7 @@ class FolderMonitor:
             self._emit(Accepted(count=len(taken)))
 
     def _scan(self, arrivals: Arrivals) -> None:
-        begun_s, cost_s = time.perf_counter(), time.thread_time()
+        started_s, cost_s = time.perf_counter(), time.thread_time()
         # Files that another machine had not cut yet were not there before: they were dropped to be cut.
         skips = self._health.is_first_start and not self._health.took_over
         if skips and self._folder.existing is Existing.SKIP:
@@ -376,7 +376,7 @@ class FolderMonitor:
             self._retention.step()
         if self._intake is not None:
             self._intake.tidy()
-        took_s, cost_s = time.perf_counter() - begun_s, time.thread_time() - cost_s
+        took_s, cost_s = time.perf_counter() - started_s, time.thread_time() - cost_s
         self._schedule = self._schedule.scanned(self._clock.monotonic_s(), took_s=took_s, cost_s=cost_s)
         self._status = replace(
             self._status,

@@ -139,13 +139,13 @@ class Overlaps:
         return self.why_closed(folder.name)
 
     def _locate(self, folder: Folder, mounts: Mounts, reachable: frozenset[str] | None) -> _Places:
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         locations = {
             key: locate(place, mounts, reachable=reachable, sign=self._sign if key == "input" else "")
             for key, place in folder.places.items()
         }
         now_s = time.monotonic()
-        return _Places(folder=folder, locations=locations, at_s=now_s, took_s=now_s - begun_s)
+        return _Places(folder=folder, locations=locations, at_s=now_s, took_s=now_s - started_s)
 
     def _other(self, folder: Folder, mounts: Mounts, reachable: frozenset[str], *, fresh: bool) -> _Places:
         """Return the places of another folder, without access to a share that the asking folder is not on itself."""

@@ -80,11 +80,11 @@ class Pairing:
         if self._wanted is None or kind is None:
             return Take()
         found = self._recordings(path)
-        if any(one.path == path and one.stands and not one.left_out for one in found):
+        if any(one.path == path and one.is_covered and not one.left_out for one in found):
             return Take()  # an earlier version of the same recording was cut
         found = _others(found, kind, came_us)
         for one in found:
-            if one.stands and not (one.left_out and kind is self._wanted):
+            if one.is_covered and not (one.left_out and kind is self._wanted):
                 return LeaveOut(partner=one.path)
         if kind is not self._wanted:
             # On a case-insensitive file system, a partner is found under both spellings.

@@ -116,9 +116,9 @@ class PendingReasons:
         """Record that a file can be read."""
         self._unreadable.pop(path, None)
 
-    def faulted(self, path: str, error: Exception, as_told: CutoutdError) -> None:
+    def faulted(self, path: str, error: Exception, reported: CutoutdError) -> None:
         """Record an unforeseen error over a file."""
-        why = as_told.cause
+        why = reported.cause
         if self._faults.get(path) != why:
             report(self._log, error, over="a file", path=path)
             self._faults[path] = why

@@ -65,7 +65,7 @@ class HookRunner:
         self._queue: queue.Queue[HookCommand] = queue.Queue(QUEUED)
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._told: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
         self._is_full = False
         self._has_ended = False
         self._log = get()
@@ -115,10 +115,10 @@ class HookRunner:
         program = hook.command[0]
         with self._lock:
             if not why:
-                self._told = {told for told in self._told if told[0] != program}
+                self._logged = {failure for failure in self._logged if failure[0] != program}
                 return
-            is_new = (program, why) not in self._told
-            self._told.add((program, why))
+            is_new = (program, why) not in self._logged
+            self._logged.add((program, why))
         if is_new:
             self._log.warning(
                 "hook.failed", hook=hook.event, command=to_valid_utf8(program), why=to_valid_utf8(why)

@@ -108,7 +108,7 @@ def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
     """Yield every upload, the oldest first, as a record of `COLUMNS`; ``bytes`` are those that were sent."""
     for row in ledger.all():
         sent = row["sent"]
-        told = {
+        fields = {
             **row,
             "at": rfc3339(row["began_us"]),
             "end": row["outcome"] or _UNDER_WAY,
@@ -117,13 +117,13 @@ def uploads(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "again": bool(row["again"]),
             "cause": row["cause"] or "",
         }
-        yield {name: told[name] for name in COLUMNS}
+        yield {name: fields[name] for name in COLUMNS}
 
 
 def webhooks(ledger: Ledger) -> Iterator[dict[str, Any]]:
     """Yield every request to a webhook, the oldest first, as a record of `WEBHOOK_COLUMNS`; ``bytes`` left this process."""
     for row in ledger.webhooks():
-        told = {
+        fields = {
             **row,
             "at": rfc3339(row["began_us"]),
             "end": row["outcome"] or _UNDER_WAY,
@@ -131,7 +131,7 @@ def webhooks(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "on_this_machine": stays_here(row["host"]),
             "cause": row["cause"] or "",
         }
-        yield {name: told[name] for name in WEBHOOK_COLUMNS}
+        yield {name: fields[name] for name in WEBHOOK_COLUMNS}
 
 
 def totals(found: Iterable[dict[str, Any]], by: GroupBy) -> dict[str, Total]:
@@ -148,7 +148,7 @@ def as_json(
     by: GroupBy | None,
     out: TextIO,
     *,
-    told: Iterable[dict[str, Any]] = (),
+    webhooks: Iterable[dict[str, Any]] = (),
     cluster: Iterable[dict[str, Any]] = (),
 ) -> None:
     """Write one JSON document. Lists are written as they are read.
@@ -157,7 +157,7 @@ def as_json(
         found: the uploads.
         by: key of the sums; None: all entries are written one by one.
         out: output.
-        told: the requests to webhooks; sums cover uploads only.
+        webhooks: the requests to webhooks; sums cover uploads only.
         cluster: the pictures that were sent to machines of a cluster.
     """
     if by is not None:
@@ -168,7 +168,7 @@ def as_json(
     out.write(f'{{"schema": "{SCHEMA}", "uploads": [')
     out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(found))
     out.write('\n], "webhooks": [')
-    out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(told))
+    out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(webhooks))
     out.write('\n], "cluster": [')
     out.writelines(f"{',' if number else ''}\n{json.dumps(one)}" for number, one in enumerate(cluster))
     out.write("\n]}\n")
@@ -182,11 +182,11 @@ def cluster_as_csv(cluster: Iterable[dict[str, Any]], out: TextIO) -> None:
         table.writerow([cell(one[name]) for name in CLUSTER_COLUMNS])
 
 
-def webhooks_as_csv(told: Iterable[dict[str, Any]], out: TextIO) -> None:
+def webhooks_as_csv(webhooks: Iterable[dict[str, Any]], out: TextIO) -> None:
     """Write the requests to webhooks as a CSV table, as `as_csv` does uploads."""
     table = csv.writer(out, lineterminator="\n")
     table.writerow(WEBHOOK_COLUMNS)
-    for one in told:
+    for one in webhooks:
         table.writerow([cell(one[name]) for name in WEBHOOK_COLUMNS])
 
 

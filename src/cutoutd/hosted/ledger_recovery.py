@@ -53,8 +53,8 @@ def opened(paths: SpoolPaths, now_us: int) -> Ledger:
     """
     path = paths.root / FILE_NAME
     size = _size(path)
-    if not size and (told := traces(paths.root)):
-        raise LedgerDamagedError(f"it is {'gone' if size is None else 'empty'}, but {told}", path=path)
+    if not size and (known := traces(paths.root)):
+        raise LedgerDamagedError(f"it is {'gone' if size is None else 'empty'}, but {known}", path=path)
     ledger = Ledger(path, create=True)
     try:
         _check(paths, ledger, now_us)
@@ -92,17 +92,17 @@ class LedgerOpener:
         Meanwhile the status says why the route is closed, and what to do. A `resume --hosted` after that begins a new
         ledger.
         """
-        why, is_told = "", False
+        why, is_logged = "", False
         while not self._is_over():
             try:
                 return opened(self.paths, self.clock.now_us())
             except LedgerDamagedError as error:
                 # A resume before the loss was shown is no consent to it.
-                if is_told and os.path.lexists(self.paths.resumed):
+                if is_logged and os.path.lexists(self.paths.resumed):
                     return self._begin_anew(error)
-                if not is_told:
+                if not is_logged:
                     self._forget_mark()
-                is_told = True
+                is_logged = True
                 why = self._report(f"the ledger of uploads is lost or damaged: {error}", why)
             except LedgerError as error:
                 why = self._report(f"{error.title}: {error}", why)
@@ -193,7 +193,7 @@ def _begin(paths: SpoolPaths, ledger: Ledger, now_us: int) -> None:
 
 def _spent(paths: SpoolPaths, day: str) -> dict[str, float]:
     """Return the credits of a day by folder, as far as anything but the ledger knows them."""
-    journal, told, accepted = (
+    journal, known, accepted = (
         dict(known.credits) if known is not None and known.day == day else {}
         for known in (
             read_known(paths.uploaded),
@@ -202,7 +202,7 @@ def _spent(paths: SpoolPaths, day: str) -> dict[str, float]:
         )
     )
     # The status is based on the ledger, which did not know what was accepted before.
-    own = {name: told.get(name, 0.0) + accepted.get(name, 0.0) for name in told | accepted}
+    own = {name: known.get(name, 0.0) + accepted.get(name, 0.0) for name in known | accepted}
     return {name: max(journal.get(name, 0.0), own.get(name, 0.0)) for name in journal | own}
 
 
@@ -240,15 +240,15 @@ class LedgerCheck:
             LedgerError: the disk refuses.
         """
         paths, ledger = self._context.paths, self._context.ledger
-        told = read_known(paths.uploaded)
-        if told is None or told == self._compared:
+        known = read_known(paths.uploaded)
+        if known is None or known == self._compared:
             return
         accepted = read_known(paths.accepted) or KnownUploads(count=0, last="", at="")
-        self._missing = told.count - ledger.count()
-        knows_last = told.last == accepted.last or ledger.knows(told.last)
+        self._missing = known.count - ledger.count()
+        knows_last = known.last == accepted.last or ledger.knows(known.last)
         is_whole = self._missing <= accepted.count and knows_last
-        self._compared = told
-        before, self.why = self.why, "" if is_whole else self._describe(told)
+        self._compared = known
+        before, self.why = self.why, "" if is_whole else self._describe(known)
         if self.why and not before:
             logs.get().warning("hosted.ledger-not-whole", why=self.why)
 
@@ -259,28 +259,28 @@ class LedgerCheck:
             OSError, LedgerError: the disk refuses.
         """
         if self.why and self._compared is not None:
-            told, context = self._compared, self._context
+            known, context = self._compared, self._context
             today = {name: one.credits for name, one in context.ledger.day(context.clock.now_us()).items()}
             day = utc_day(rfc3339(context.clock.now_us()))
             before = read_known(context.paths.accepted)
             # What was accepted earlier today is still missing.
-            lost = missing_credits(told if told.day == day else None, today)
+            lost = missing_credits(known if known.day == day else None, today)
             if before is not None and before.day == day:
                 lost = {
                     name: max(lost.get(name, 0.0), before.credits.get(name, 0.0))
                     for name in lost | dict(before.credits)
                 }
             known = KnownUploads(
-                count=max(0, self._missing), last=told.last, at=told.at, day=day, credits=lost
+                count=max(0, self._missing), last=known.last, at=known.at, day=day, credits=lost
             )
             write_known(context.paths.accepted, known)
             logs.get().warning("hosted.ledger-accepted", why=self.why)
             self.why = ""
 
-    def _describe(self, told: KnownUploads) -> str:
+    def _describe(self, known: KnownUploads) -> str:
         return (
-            f"the ledger of uploads is incomplete: the journal knows of {told.count} pictures that were sent, the last on "
-            f"{told.at}, and the ledger lacks {max(1, self._missing)} of them, so what was spent today is not known. Put "
+            f"the ledger of uploads is incomplete: the journal knows of {known.count} pictures that were sent, the last on "
+            f"{known.at}, and the ledger lacks {max(1, self._missing)} of them, so what was spent today is not known. Put "
             "a backup in its place and start cutoutd again, or say `cutoutd resume --hosted`: then today's limits count "
             "what the ledger and the journal have"
         )

@@ -141,7 +141,7 @@ def document(content: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def words(*said: object) -> str:
+def one_line(*said: object) -> str:
     """Return a foreign text on one printable line of bounded length."""
     # Only texts and numbers are used: other values may be nested without end.
     text = ": ".join(str(one) for one in said if one and isinstance(one, str | int | float))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.exchange.spool import Body
-from cutoutd.hosted.provider import PNG, PNG_END, ZIP, HttpRequest, document, multipart, words
+from cutoutd.hosted.provider import PNG, PNG_END, ZIP, HttpRequest, document, multipart, one_line
 from cutoutd.settings.hosted import USUAL
 from cutoutd.settings.types import HostedProvider
 
@@ -97,7 +97,7 @@ class RemoveBg:
         """Return the first error of ``{"errors": [{"title", "code", "detail"}]}``."""
         errors = document(content).get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-        return words(first.get("title"), first.get("detail"))
+        return one_line(first.get("title"), first.get("detail"))
 
 
 def _size(pixels: int) -> str:
@@ -144,7 +144,7 @@ class Rembg:
     def error_text(self, content: bytes) -> str:
         """Return the text of ``{"detail": text}``, ``{"detail": [{"msg"}]}`` or ``{"error": text}``."""
         said = document(content)
-        return _detail(said) or words(said.get("error"))
+        return _detail(said) or one_line(said.get("error"))
 
 
 def _written(value: str | float | bool) -> str:  # noqa: FBT001 -- a form's value, of any kind
@@ -156,8 +156,8 @@ def _detail(said: dict[str, object]) -> str:
     found = said.get("detail")
     if isinstance(found, list):
         first = found[0] if found and isinstance(found[0], dict) else {}
-        return words(first.get("msg"))
-    return words(found) if isinstance(found, str) else ""
+        return one_line(first.get("msg"))
+    return one_line(found) if isinstance(found, str) else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

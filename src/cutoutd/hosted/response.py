@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.hosted.provider import words
+from cutoutd.hosted.provider import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ def judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Inter
 
 def _judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Interpretation:
     status = http_response.status
-    said = provider.error_text(http_response.content) or words(_page_title(http_response.content))
+    said = provider.error_text(http_response.content) or one_line(_page_title(http_response.content))
     cause = f"{provider.name} says {status}{f': {said}' if said else ''}"
     if status in SUCCESS:  # the body decides, whichever success it is
         return Interpretation(meaning=Meaning.PICTURE)

@@ -107,7 +107,7 @@ def run(
     os.umask(_PRIVATE_UMASK)
     limits.keep_terminal_for_writing()
     key = keys.read(settings.hosted.api_key_file, given_key) if settings.tagged else None
-    told = receivers(settings)
+    recipients = receivers(settings)
     paths = SpoolPaths.under(settings.service.state_dir)
     stopping = StopFlag()
     with held(paths.root, _NAMES, make=lambda: _make(paths), who="an uploader"):
@@ -129,7 +129,7 @@ def run(
             _close_left_open(ledger)
             context = _context(settings, paths, ledger, clock=clock, key=key, stopping=stopping)
             sender = WebhookSender(
-                told,
+                recipients,
                 settings=settings.webhooks,
                 paths=paths,
                 ledger=ledger,
@@ -157,8 +157,8 @@ def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[
 
 def ports_of(settings: Settings) -> frozenset[int]:
     """Return the TCP ports that a configuration needs."""
-    told = {webhook.url.port for folder in settings.with_webhooks for webhook in folder.webhook}
-    return frozenset(told | ({settings.hosted.address.port} if settings.tagged else set()))
+    ports = {webhook.url.port for folder in settings.with_webhooks for webhook in folder.webhook}
+    return frozenset(ports | ({settings.hosted.address.port} if settings.tagged else set()))
 
 
 def _context(

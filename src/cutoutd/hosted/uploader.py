@@ -78,7 +78,7 @@ class Uploader:
         self._announced = announced
         self._ledger_check = LedgerCheck(context)
         self._reader = RequestReader(context)
-        self._begun_s = context.clock.monotonic_s()
+        self._started_s = context.clock.monotonic_s()
         self._layers = layers
         self._parent = parent
         self._queue = UploadQueue(route=context.route, budget=context.budget, stopping=context.stopping)
@@ -182,7 +182,7 @@ class Uploader:
 
         Frequent reloads restart this process only now and then: pictures that both configurations allow go on meanwhile.
         """
-        if self._context.clock.monotonic_s() < self._begun_s + _LASTS_S:
+        if self._context.clock.monotonic_s() < self._started_s + _LASTS_S:
             return False
         now = spool.announcement(self._context.paths)
         if now == self._announced:

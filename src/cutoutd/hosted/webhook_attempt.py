@@ -65,7 +65,7 @@ class WebhookAttempt:
             LedgerError: the ledger cannot be written; nothing was sent, or the next start records the outcome as unknown.
         """
         body = RequestBody(file, self.message)
-        begun_s = self.clock.monotonic_s()
+        started_s = self.clock.monotonic_s()
         result = WebhookAttemptResult(outcome=WebhookOutcome.UNKNOWN, cause="cutoutd had an internal error")
         try:
             self.cancellation.check()
@@ -76,7 +76,7 @@ class WebhookAttempt:
         finally:
             body.close()
             if self.row is not None:
-                took_ms = round(1000 * (self.clock.monotonic_s() - begun_s))
+                took_ms = round(1000 * (self.clock.monotonic_s() - started_s))
                 self.ledger.close_webhook(
                     self.row,
                     result.outcome,

@@ -30,7 +30,7 @@ class Adopted:
 
     Attributes:
         version: the version of the source.
-        stands: whether this version is at its path now.
+        is_present: whether this version is at its path now.
         latest: whether it is the last known publication of its source.
         gone: whether the source is gone: a file that appears at its path is then another source.
         state: DONE, REVIEW or FAILED.
@@ -46,7 +46,7 @@ class Adopted:
     """
 
     version: Version
-    stands: bool
+    is_present: bool
     latest: bool
     gone: bool = False
     state: JobState
@@ -82,7 +82,7 @@ def take_over(
     generation = newest["generation"] if newest is not None else 0
     latest = one.latest and not overtaken
     _write_results(store, folder, path, one, latest=latest, generation=generation, now_us=now_us)
-    if not one.stands or overtaken:
+    if not one.is_present or overtaken:
         return False
     known = None if newest is None else (newest["size"], restored(newest["mtime_ns"]))
     if newest is None or known != (one.version.size, one.version.mtime_ns):

@@ -63,7 +63,7 @@ class Command:
     seen: str | None = None
 
     @property
-    def shown(self) -> str:
+    def summary(self) -> str:
         """The argument in short, for the log."""
         if self.verb != Verb.FIX:
             return self.argument

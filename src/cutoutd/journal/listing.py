@@ -169,17 +169,17 @@ class Listing:
             )
         return found
 
-    def seen(self, numbers: Sequence[int]) -> dict[int, str]:
+    def first_results(self, numbers: Sequence[int]) -> dict[int, str]:
         """Return the SHA-256 of the first result of each job, which shows whether a person's view is current; jobs without one are left out."""
         rows = self._store.rows(SQL.first_outputs_of_jobs, jobs=json.dumps(numbers))
         return {row["job"]: row["sha256"] for row in rows if row["sha256"] is not None}
 
-    def asked(self, numbers: Collection[int]) -> dict[int, str]:
+    def pending_verbs(self, numbers: Collection[int]) -> dict[int, str]:
         """Return the last pending command about each of these jobs, as its verb."""
         rows = self._store.rows(SQL.asked_about, jobs=json.dumps(list(numbers)))
         return {int(row["argument"]): str(row["verb"]) for row in rows}
 
-    def decided(self, numbers: Collection[int]) -> dict[tuple[int, str], str]:
+    def pending_decisions(self, numbers: Collection[int]) -> dict[tuple[int, str], str]:
         """Return the last decision that was not undone, carried out or not, by job and SHA-256 of the result that was seen."""
         rows = self._store.rows(SQL.last_decisions, jobs=json.dumps(list(numbers)))
         return {(row["job"], row["seen"]): str(row["verb"]) for row in rows}

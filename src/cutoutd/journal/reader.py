@@ -35,7 +35,7 @@ class Reader:
             counts.setdefault(row["folder"], {})[JobState(row["state"])] = row["n"]
         return counts
 
-    def waiting(self) -> dict[str, int]:
+    def count_waiting(self) -> dict[str, int]:
         """Return how many pictures of each folder are queued or wait for another try."""
         return {row["folder"]: int(row["n"]) for row in self._store.rows(SQL.waiting_by_folder)}
 

@@ -27,7 +27,7 @@ class Recorded:
     Attributes:
         path: path of the source.
         known: whether a version of it was accepted, and did not vanish before its turn.
-        stands: whether it was cut, is to be cut, or was left out for yet another recording: the shot is not lost.
+        is_covered: whether it was cut, is to be cut, or was left out for yet another recording: the shot is not lost.
         left_out: whether it was not cut itself.
         until_us: when it was cut or left out, UTC microseconds, if it is not there any more: a later file belongs to another
             shot. None: it is there, or is still to be cut.
@@ -35,7 +35,7 @@ class Recorded:
 
     path: str
     known: bool
-    stands: bool
+    is_covered: bool
     left_out: bool
     until_us: int | None = None
 
@@ -76,7 +76,7 @@ def _recorded(path: bytes, job: sqlite3.Row | None, published: sqlite3.Row | Non
     return Recorded(
         path=os.fsdecode(path),
         known=state is not JobState.GONE,
-        stands=published is not None or state not in _LOST,
+        is_covered=published is not None or state not in _LOST,
         left_out=published is None and state is JobState.SKIPPED,
         until_us=_until_us(job, published),
     )

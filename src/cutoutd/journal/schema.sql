@@ -203,7 +203,7 @@ CREATE TABLE ended (
 );
 CREATE INDEX ended_in_folder ON ended (folder, id);
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON job
-WHEN NEW.state IN {told} AND OLD.state <> NEW.state AND EXISTS (SELECT 1 FROM telling_folder WHERE name = NEW.folder)
+WHEN NEW.state IN {reported} AND OLD.state <> NEW.state AND EXISTS (SELECT 1 FROM telling_folder WHERE name = NEW.folder)
 BEGIN
     INSERT INTO ended (folder, job, path, state, at_us, sha256, detail)
     VALUES (NEW.folder, NEW.id, NEW.path, NEW.state, COALESCE(NEW.finished_us, 0), NEW.sha256, NEW.detail);

@@ -223,7 +223,7 @@ class Sources:
         left_out = []
         with self._store.transaction():
             for version, partner in pairs:
-                if any(one.path == partner and one.stands for one in self.recordings(folder, partner)):
+                if any(one.path == partner and one.is_covered for one in self.recordings(folder, partner)):
                     detail = {
                         "why": f"the {partner.rpartition('.')[2]} of the same shot is cut",
                         PAIR: os.fsencode(partner).hex(),

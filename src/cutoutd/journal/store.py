@@ -50,7 +50,7 @@ SQL: Final = Queries(
         "released": jobs.RELEASED,
         "has_result": jobs.HAS_RESULT,
         "without_result": jobs.WITHOUT_RESULT,
-        "told": jobs.TOLD,
+        "reported": jobs.REPORTED,
     },
 )
 """All statements of the journal's parts; the sets of states are those of `cutoutd.jobs`."""

@@ -106,16 +106,16 @@ class Lease:
         """
         with self._lock, marker.opened(root) as directory:
             self._place = (root, uuid)
-            begun_s = self._clock.lived_s()
+            started_s = self._clock.lived_s()
             there = marker.read_in(directory, root)
             if there is None or there.uuid != uuid:
                 self._owner = None
                 raise NotOwnerError("the folder's marker has changed")
-            if self._owner is not None and self._keep(directory, root, there, begun_s):
+            if self._owner is not None and self._keep(directory, root, there, started_s):
                 return LeaseStatus(ours=True)
             if not may_claim:
                 return LeaseStatus(ours=False, note="it has to be claimed anew")
-            return self._try_to_claim(directory, root, uuid, there.owner, begun_s)
+            return self._try_to_claim(directory, root, uuid, there.owner, started_s)
 
     def hold_unmarked(self) -> LeaseStatus:
         """Work without a lease, because nothing can be written into the input."""
@@ -179,11 +179,11 @@ class Lease:
                     with suppress(OSError):  # it will not be answered any more
                         challenge.remove(directory)
 
-    def _keep(self, directory: int, root: str, there: marker.Marker, begun_s: float) -> bool:
+    def _keep(self, directory: int, root: str, there: marker.Marker, started_s: float) -> bool:
         """Check that the lease holds, and answer a challenge; returns False if the lease has ended."""
         owner = self._owner
         assert owner is not None  # noqa: S101 -- checked by the caller
-        overslept = begun_s - self._renewed_s >= LEASE_S
+        overslept = started_s - self._renewed_s >= LEASE_S
         succeeded = epochs.claimant_of(directory, owner.epoch) != self._run or _is_later(
             directory, there.owner, owner
         )
@@ -203,7 +203,7 @@ class Lease:
                     raise
                 self._owner = None  # the share may be writable for another machine
                 return False
-        self._owner, self._renewed_s = owner, begun_s
+        self._owner, self._renewed_s = owner, started_s
         self._tidy(directory, asked)
         return self.is_held  # not if writing took so long that another machine may have taken over
 
@@ -220,7 +220,7 @@ class Lease:
                 challenge.remove(directory, asked)
 
     def _try_to_claim(
-        self, directory: int, root: str, uuid: str, owner: Owner | None, begun_s: float
+        self, directory: int, root: str, uuid: str, owner: Owner | None, started_s: float
     ) -> LeaseStatus:
         """Claim the folder if it is our turn."""
         found = LeaseFiles(
@@ -246,7 +246,7 @@ class Lease:
             if error.errno not in READ_ONLY:
                 raise
             return self.hold_unmarked()
-        if not claimed or not self._take_over(directory, root, uuid, found, begun_s):
+        if not claimed or not self._take_over(directory, root, uuid, found, started_s):
             return LeaseStatus(ours=False, note=_BEGINS)
         return LeaseStatus(ours=True)
 
@@ -259,7 +259,7 @@ class Lease:
                 raise
             self._why_not_asked = _CANNOT_ASK
 
-    def _take_over(self, directory: int, root: str, uuid: str, found: LeaseFiles, begun_s: float) -> bool:
+    def _take_over(self, directory: int, root: str, uuid: str, found: LeaseFiles, started_s: float) -> bool:
         """After the claim: check that nothing has changed, remove earlier epochs, and write the owner into the marker."""
         before, epoch = found.owner, found.next_epoch
         there = marker.read_in(directory, root)
@@ -286,7 +286,7 @@ class Lease:
             return False
         with suppress(OSError):  # it is answered at the next look then
             challenge.remove(directory)
-        self._owner, self._renewed_s, self._own_challenge = owner, begun_s, None
+        self._owner, self._renewed_s, self._own_challenge = owner, started_s, None
         self.inherited = self.inherited or not settled
         return self.is_held
 

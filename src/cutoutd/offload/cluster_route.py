@@ -93,7 +93,7 @@ class ClusterRoute:
         self._given_back = 0
         self._rests_until_s = 0.0
         self._rests_why = ""
-        self._is_told_away = False
+        self._is_reported_away = False
         self.closed = _NOT_THERE
 
     def open(self) -> None:
@@ -224,11 +224,11 @@ class ClusterRoute:
     def _tell_proxies(self) -> None:
         """Those whose pictures may be cut here give them back."""
         is_away = self.has_been_away
-        if is_away == self._is_told_away:
+        if is_away == self._is_reported_away:
             return
         with suppress(OSError):  # they wait on; it is told with the next look
             if is_away:
                 atomic_write(self.paths.away, [b""], synced=False)
             else:
                 self.paths.away.unlink(missing_ok=True)
-            self._is_told_away = is_away
+            self._is_reported_away = is_away

@@ -102,7 +102,7 @@ class Outbox:
         self._refused: dict[str, str] = {}
         self._answered: set[str] = set()
         self._seen_ns = -1
-        self._told = self._rests_why = self._crowded = self._unremoved = ""
+        self._logged = self._rests_why = self._crowded = self._unremoved = ""
         self._rests_until_s = 0.0
         self._comes_back = False
         self._offline_since_s: float | None = None
@@ -263,7 +263,7 @@ class Outbox:
         except OSError as error:
             self._warn_once(f"the inbox cannot be read: {error.strerror}")
             return
-        self._told = ""
+        self._logged = ""
         for reply in found:
             if (job := self._sent.get(reply.id)) is not None:
                 yield job, reply
@@ -381,9 +381,9 @@ class Outbox:
         return now_s - self._offline_since_s < OFFLINE_S
 
     def _warn_once(self, why: str) -> None:
-        if why != self._told:
+        if why != self._logged:
             self._log.warning("inbox.unreadable", path=os.fspath(self.paths.inbox), why=why)
-        self._told = why
+        self._logged = why
 
     def _remove(self, directory: Path, id_: str) -> None:
         if not id_:

@@ -91,7 +91,7 @@ class FolderHandover:
         self._log = get(folder=folder.name)
         self._over = threading.Event()
         self._backoff = Backoff()
-        self._told = ""
+        self._logged = ""
         self._thread = threading.Thread(target=self._run, name=f"webhooks {folder.name}", daemon=True)
 
     @property
@@ -131,12 +131,12 @@ class FolderHandover:
             self._failed("")
         else:
             self._backoff.worked()
-            self._told = ""
+            self._logged = ""
 
     def _failed(self, why: str) -> None:
         self._backoff.failed(self._clock.monotonic_s())
-        if why and why != self._told:
-            self._told = why
+        if why and why != self._logged:
+            self._logged = why
             self._log.warning("webhook.not-handed-over", why=why)
 
     def _hand_over(self, ended: EndedJob) -> None:

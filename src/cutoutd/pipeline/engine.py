@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NO_ROOM: Final = "not enough memory; raise [pool] worker_memory_mb"
 
 _NOT_ASKED: Final = "the second model, {}, could not be run: {}"
-_MAX_TOLD: Final = 300
+_MAX_CAUSE: Final = 300
 
 
 class SecondGoneError(ModelError):
@@ -59,7 +59,7 @@ class SecondModel:
         self._provider = provider
         self._model: MatteModel | None = None
         self._refused: ModelError | None = None
-        self._is_told = False
+        self._is_logged = False
         # Held open: nothing can be opened by its name once the sandbox is active.
         self._file = catalog.opened(spec)
 
@@ -89,11 +89,11 @@ class SecondModel:
 
     def why_not(self, error: Exception) -> str:
         """Return the warning why it could not be used. The first time, the traceback goes to the worker's standard error."""
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_logged:
+            self._is_logged = True
             traceback.print_exception(error)
         cause = error.cause if isinstance(error, CutoutdError) else f"{type(error).__name__}: {error}"
-        return self.not_asked(to_valid_utf8(cause[:_MAX_TOLD]))
+        return self.not_asked(to_valid_utf8(cause[:_MAX_CAUSE]))
 
     def not_asked(self, why: str) -> str:
         """Return the warning of a result."""

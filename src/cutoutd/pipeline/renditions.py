@@ -152,7 +152,7 @@ def stage(
         OSError: the disk or share has a fault.
     """
     recipe = task.recipe
-    kept = metadata.kept(
+    kept = metadata.apply_policy(
         picture.exif,
         picture.xmp,
         recipe.metadata,

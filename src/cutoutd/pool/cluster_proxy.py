@@ -91,7 +91,7 @@ class Proxy:
             return failure_of(from_os_error(error, None))
 
     def _carry_out(self, task: Task, files: Files) -> Report:
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         assert task.cluster is not None  # noqa: S101 -- the pool gives proxies no others
         data = source_file.read(
             task, files.source, self.setup.max_file_bytes, lambda step: self.tell(task, step)
@@ -108,7 +108,7 @@ class Proxy:
         if reply is None:
             return Returned(why="the cluster has been away for too long")
         try:
-            return self._accept_reply(task, files, request, reply, begun_s)
+            return self._accept_reply(task, files, request, reply, started_s)
         finally:
             cluster_box.remove_message(self.paths.inbox, request.id)
 
@@ -154,7 +154,7 @@ class Proxy:
             raise UnusableReplyError(str(error)) from error
 
     def _accept_reply(
-        self, task: Task, files: Files, request: ClusterRequest, reply: ClusterReply, begun_s: float
+        self, task: Task, files: Files, request: ClusterRequest, reply: ClusterReply, started_s: float
     ) -> Report:
         """What a reply comes to.
 
@@ -172,7 +172,7 @@ class Proxy:
             case ReplyKind.REPORT:
                 pass
         try:
-            report, results = self._checked(task, request, reply, begun_s)
+            report, results = self._checked(task, request, reply, started_s)
         except (InvalidMessageError, wire.WireError) as error:
             raise UnusableReplyError(str(error)) from error
         if isinstance(report, Cut):
@@ -180,7 +180,7 @@ class Proxy:
         return report
 
     def _checked(
-        self, task: Task, request: ClusterRequest, reply: ClusterReply, begun_s: float
+        self, task: Task, request: ClusterRequest, reply: ClusterReply, started_s: float
     ) -> tuple[Report, list[bytes]]:
         """The report and the results of a reply, as far as they can be true.
 
@@ -198,7 +198,7 @@ class Proxy:
             report = replace(report, remote=_remote(request, reply))
             if report.source.sha256 != request.sha256:
                 raise UnusableReplyError("it is a report of another picture")
-        since_ms = (time.monotonic() - begun_s) * 1000
+        since_ms = (time.monotonic() - started_s) * 1000
         wire.check(report, AssignedTask(task=task, max_pixels=self.setup.max_pixels, since_ms=since_ms))
         return report, results
 

@@ -137,10 +137,10 @@ class FileOpeningPool:
         return self._pool.is_sound
 
     @property
-    def waiting(self) -> Collection[int]:
+    def blocked_on_io(self) -> Collection[int]:
         """Jobs that have waited for a disk or share for longer than `SUBSTITUTE_AFTER_S`, in a worker or before it."""
         prompt = {one.task.job for one in self._prompt}
-        return [*self._pool.waiting, *(job for job in self._opening if job not in prompt)]
+        return [*self._pool.blocked_on_io, *(job for job in self._opening if job not in prompt)]
 
     @property
     def left_behind(self) -> Collection[int]:

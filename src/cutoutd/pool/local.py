@@ -100,7 +100,7 @@ class LocalPool:
     def idle(self) -> int:
         """How many tasks could start now: at most ``size`` run, not counting those that wait for a share."""
         free = sum(self._is_free(slot) for slot in self._slots)
-        at_work = sum(slot.job is not None for slot in self._slots) - len(self.waiting)
+        at_work = sum(slot.job is not None for slot in self._slots) - len(self.blocked_on_io)
         # A share that answers again may leave more at work than `size`.
         return max(0, min(free, self._size - at_work))
 
@@ -118,7 +118,7 @@ class LocalPool:
         return sum(slot.job is not None for slot in self._slots)
 
     @property
-    def waiting(self) -> Collection[int]:
+    def blocked_on_io(self) -> Collection[int]:
         """Jobs whose workers have waited for a disk or share for longer than `SUBSTITUTE_AFTER_S`."""
         now_s = self._clock.monotonic_s()
         return [
@@ -363,7 +363,7 @@ class LocalPool:
 
     def _wanted(self) -> int:
         """Return how many slots there should be: up to half as many more while some wait for a share."""
-        return self._size + min(len(self.waiting), max(1, self._size // 2))
+        return self._size + min(len(self.blocked_on_io), max(1, self._size // 2))
 
     def _replace_missing(self, spares: list[Spawned] | None = None) -> None:
         if self._clock.monotonic_s() < self._starts.next_s:

@@ -187,9 +187,9 @@ def _run(setup: wire.Setup) -> ModelTrial:
     model = MatteModel(setup.models[0], provider=setup.provider)
     picture, ball = _picture()
     model.output(picture)
-    begun_s = time.perf_counter()
+    started_s = time.perf_counter()
     raw = model.output(picture)
-    seconds = time.perf_counter() - begun_s
+    seconds = time.perf_counter() - started_s
     if not np.isfinite(raw).all():
         raise ModelError("its output has values that are not numbers", advice="")
     low, high = float(raw.min()), float(raw.max())

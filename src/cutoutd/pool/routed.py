@@ -80,9 +80,9 @@ class RoutedPool:
         return all(pool.is_sound for pool in self._all)
 
     @property
-    def waiting(self) -> Collection[int]:
+    def blocked_on_io(self) -> Collection[int]:
         """Jobs whose workers wait for a disk or share."""
-        return [job for pool in self._all for job in pool.waiting]
+        return [job for pool in self._all for job in pool.blocked_on_io]
 
     @property
     def left_behind(self) -> Collection[int]:

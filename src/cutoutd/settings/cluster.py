@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
-from cutoutd.settings.types import PlaceOrNone, ReadBy, Table, number, shown
+from cutoutd.settings.types import PlaceOrNone, ReadBy, Table, format_value, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +36,10 @@ def scheduler_address(written: object) -> str:
         return ""
     found = _ADDRESS.fullmatch(written) if isinstance(written, str) and len(written) <= _MAX_ADDRESS else None
     if found is None or not 1 <= int(found["port"]) <= _HIGHEST_PORT:
-        raise ValueError(f"{shown(written)} is not possible; {_RIGHT}")
+        raise ValueError(f"{format_value(written)} is not possible; {_RIGHT}")
     if found["scheme"] != "tls":
         raise ValueError(
-            f"{shown(written)} is not encrypted: everybody in the network could read the pictures, and run programs on "
+            f"{format_value(written)} is not encrypted: everybody in the network could read the pictures, and run programs on "
             f"all machines of the cluster; {_RIGHT}, and `cutoutd cluster certs` makes the certificates"
         )
     return str(written)
@@ -58,7 +58,9 @@ def _ports(written: object) -> object:
     """One port, or a list of them."""
     ports = written if isinstance(written, list | tuple) else [written]
     if not all(type(one) is int and 1 <= one <= _HIGHEST_PORT for one in ports):
-        raise ValueError(f"{shown(written)} is not possible; it takes a port such as 8790, or a list of them")
+        raise ValueError(
+            f"{format_value(written)} is not possible; it takes a port such as 8790, or a list of them"
+        )
     if not 1 <= len(ports) <= _MAX_PORTS:
         raise ValueError(f"has {len(ports)} ports; it takes 1 to {_MAX_PORTS} of them")
     return tuple(dict.fromkeys(ports))

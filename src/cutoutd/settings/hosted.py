@@ -20,9 +20,9 @@ from cutoutd.settings.types import (
     PlaceOrNone,
     ReadBy,
     Table,
+    format_value,
     lenient,
     number,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _printable(written: object) -> str:
         return "an address with more than a host and a path in it"  # often a key
     if isinstance(written, str) and not written.isprintable():
         return "an address with unprintable characters"
-    return shown(written)
+    return format_value(written)
 
 
 def _base_url(written: object, _: object) -> Address | None:

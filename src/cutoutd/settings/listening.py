@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeAlias
 
 from pydantic import BeforeValidator
 
-from cutoutd.settings.types import ReadBy, shown
+from cutoutd.settings.types import ReadBy, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def _listening(written: object, _: object) -> Listening:
         else:
             return Listening(host=host, port=int(found["port"]))
     raise ValueError(
-        f"{shown(written)} is not possible; it takes an IP address of this machine and a port, such as "
+        f"{format_value(written)} is not possible; it takes an IP address of this machine and a port, such as "
         '"127.0.0.1:7979" or "[::1]:7979"'
     )
 
@@ -66,7 +66,7 @@ def _host(written: object) -> object:
         written = written.lower()
         if not _HOST.fullmatch(written):
             raise ValueError(
-                f"{shown(written)} is not possible; it takes a name without a port, such as "
+                f"{format_value(written)} is not possible; it takes a name without a port, such as "
                 '"studio.example.net", as it stands in the address of the browser'
             )
     return written
@@ -77,7 +77,9 @@ def _proxy(written: object) -> object:
         try:
             return str(ipaddress.ip_address(written))
         except ValueError:
-            raise ValueError(f'{shown(written)} is not an IP address, such as "192.168.1.10"') from None
+            raise ValueError(
+                f'{format_value(written)} is not an IP address, such as "192.168.1.10"'
+            ) from None
     return written
 
 

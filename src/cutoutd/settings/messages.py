@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from cutoutd.settings.document import TABLES_WITH_SECRETS
 from cutoutd.settings.schema import Settings
-from cutoutd.settings.types import AUTO, shown
+from cutoutd.settings.types import AUTO, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -97,7 +97,7 @@ def _problem(
     given = error["input"]
     unquote = ", without quotes" if quoted and isinstance(given, str) and _stands_bare(field) else ""
     is_secret = isinstance(given, str) and table.strip("[] ").partition(".")[0] in TABLES_WITH_SECRETS
-    written = "this value" if is_secret else shown(given)
+    written = "this value" if is_secret else format_value(given)
     return Problem(table=table, key=key, text=f"{written} is not possible; it takes {takes}{unquote}")
 
 

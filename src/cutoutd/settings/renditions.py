@@ -29,10 +29,10 @@ from cutoutd.settings.types import (
     Table,
     WholeOrAuto,
     Written,
+    format_value,
     lenient,
     number,
-    shown,
-    written_as,
+    parsed_by,
 )
 
 MAX_RENDITIONS: Final = 20
@@ -114,7 +114,7 @@ def _canvas(written: object) -> Canvas | None:
         per_inch = _PER_INCH[found[3].lower()]
         return Canvas(width=float(found[1]) / per_inch, height=float(found[2]) / per_inch, on_paper=True)
     raise ValueError(
-        f'{shown(written)} is not possible; it takes width and height in pixels, such as "2000x2000", '
+        f'{format_value(written)} is not possible; it takes width and height in pixels, such as "2000x2000", '
         'or on paper, such as "100x150mm" (or cm, in)'
     )
 
@@ -125,7 +125,7 @@ def _scale(written: object) -> float | None:
         return None
     share = _share(written)
     if share is None or not 0.01 <= share <= 1:  # noqa: PLR2004 -- a hundredth shows no subject
-        raise ValueError(f'{shown(written)} is not possible; it takes "auto", or "1%" to "100%"')
+        raise ValueError(f'{format_value(written)} is not possible; it takes "auto", or "1%" to "100%"')
     return share
 
 
@@ -136,7 +136,7 @@ def _margin(written: object) -> Margin:
     known = [side for side in sides if side is not None]
     if order is None or len(known) != len(sides):
         raise ValueError(
-            f'{shown(written)} is not possible; it takes "10%" of the subject or "30px" for all sides, two of them for '
+            f'{format_value(written)} is not possible; it takes "10%" of the subject or "30px" for all sides, two of them for '
             f"top and bottom and for left and right, or four (top, right, bottom, left), "
             f"each up to {MAX_MARGIN_PERCENT}% or {MAX_MARGIN_PX}px"
         )
@@ -154,7 +154,7 @@ def _position(written: object) -> tuple[float, float] | None:
     known = [share for share in shares if share is not None and share <= 1]
     if len(shares) not in (1, 2) or len(known) != len(shares):
         raise ValueError(
-            f'{shown(written)} is not possible; it takes "auto", "original", "center", "50%", '
+            f'{format_value(written)} is not possible; it takes "auto", "original", "center", "50%", '
             'or "50% 100%" (from the left, from the top)'
         )
     return known[0], known[-1]
@@ -209,7 +209,7 @@ def _side(text: str) -> tuple[int, float] | None:
 
 def _suffix(written: object) -> object:
     if isinstance(written, str) and ("/" in written or not written.isprintable()):
-        raise ValueError(f'{shown(written)} is not possible; a suffix is printable text without "/"')
+        raise ValueError(f'{format_value(written)} is not possible; a suffix is printable text without "/"')
     return written
 
 
@@ -220,7 +220,7 @@ def _directory(written: object) -> object:
     whole = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
     if not parts or not whole or parts[0].casefold() in _RESERVED:
         raise ValueError(
-            f'{shown(written)} is not possible; it takes a folder inside the output, such as "web" or '
+            f'{format_value(written)} is not possible; it takes a folder inside the output, such as "web" or '
             f'"shop/white", but none of those that cutoutd itself makes there ({", ".join(sorted(_RESERVED))})'
         )
     return written
@@ -267,17 +267,17 @@ class RenditionSettings(Table):
         description="What is behind the subject: nothing, a colour, a picture.",
     )
     crop: bool = Field(default=False, description="Cut to the subject.")
-    margin: Annotated[Written[Margin], written_as(_margin)] = Field(
+    margin: Annotated[Written[Margin], parsed_by(_margin)] = Field(
         default=Written(text="0%", value=Margin()), description="Room that crop leaves around the subject."
     )
-    canvas: Annotated[Written[Canvas | None], written_as(_canvas)] = Field(
+    canvas: Annotated[Written[Canvas | None], parsed_by(_canvas)] = Field(
         default=Written(text="", value=None),
         description="Width and height in pixels or on paper; empty: as large as what is shown.",
     )
-    scale: Annotated[Written[float | None], written_as(_scale)] = Field(
+    scale: Annotated[Written[float | None], parsed_by(_scale)] = Field(
         default=Written(text=AUTO, value=None), description="Share of the canvas that the subject takes."
     )
-    position: Annotated[Written[tuple[float, float] | None], written_as(_position)] = Field(
+    position: Annotated[Written[tuple[float, float] | None], parsed_by(_position)] = Field(
         default=Written(text=AUTO, value=None), description="Where on the canvas."
     )
     shadow: int = number(

@@ -213,7 +213,7 @@ class Written(Generic[T]):
         return self.text
 
 
-def written_as(read: Callable[[object], T]) -> ReadBy:
+def parsed_by(read: Callable[[object], T]) -> ReadBy:
     """Annotate a key whose text is parsed once.
 
     Args:
@@ -226,7 +226,7 @@ def written_as(read: Callable[[object], T]) -> ReadBy:
     return ReadBy(validated)
 
 
-def shown(written: object) -> str:
+def format_value(written: object) -> str:
     """Format a value as in a configuration, for messages; a long one is truncated."""
     if isinstance(written, dict):
         return "a table"
@@ -256,7 +256,7 @@ def _name(written: object) -> object:
         written and written == written.strip() and "/" not in written and written.isprintable()
     ):
         raise ValueError(
-            f'{shown(written)} is not possible; a name is printable text without "/" and without spaces at its ends'
+            f'{format_value(written)} is not possible; a name is printable text without "/" and without spaces at its ends'
         )
     return written
 
@@ -269,7 +269,7 @@ def _formats(written: object) -> object:
     known = tuple(map(str, PictureFormat))
     for one in written:
         if one not in known:
-            raise ValueError(f"{shown(one)} is not a format; there are {', '.join(known)}")
+            raise ValueError(f"{format_value(one)} is not a format; there are {', '.join(known)}")
     return tuple(PictureFormat(one) for one in dict.fromkeys(written))
 
 
@@ -289,9 +289,9 @@ def _mode(written: object) -> int | None:
     if written == "":
         return None
     if not isinstance(written, str):
-        raise ValueError(f'{shown(written)} is not possible; it takes a text in quotes such as "0664"')  # noqa: TRY004 -- as in `_command`
+        raise ValueError(f'{format_value(written)} is not possible; it takes a text in quotes such as "0664"')  # noqa: TRY004 -- as in `_command`
     if not _MODE.fullmatch(written):
-        raise ValueError(f'{shown(written)} is not possible; it takes an octal number such as "0664"')
+        raise ValueError(f'{format_value(written)} is not possible; it takes an octal number such as "0664"')
     mode = int(written, 8)
     if mode & _OWNER_BITS != _OWNER_BITS:
         raise ValueError(f'"{written}" is not possible; the owner must be able to read and write ("06..")')
@@ -302,7 +302,7 @@ def _command(written: object, info: ValidationInfo) -> object:
     """Parse a program and its arguments; the program's path is resolved, a bare name stays as it is, for PATH."""
     if isinstance(written, str):
         raise ValueError(  # noqa: TRY004 -- pydantic turns this kind into a message of ours
-            f"{shown(written)} is one text; a command is a list, its program and then its arguments, such as "
+            f"{format_value(written)} is one text; a command is a list, its program and then its arguments, such as "
             '["notify-send", "cutoutd"]; there is no shell'
         )
     if not isinstance(written, list | tuple) or not all(isinstance(one, str) for one in written):
@@ -324,4 +324,4 @@ Pattern = Annotated[str, BeforeValidator(_pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_patterns)]
 Formats = Annotated[tuple[PictureFormat, ...], BeforeValidator(_formats)]
 Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
-Mode = Annotated[Written[int | None], written_as(_mode)]
+Mode = Annotated[Written[int | None], parsed_by(_mode)]

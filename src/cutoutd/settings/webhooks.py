@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import BeforeValidator, Field
 
 from cutoutd.settings.hosted import Address, AddressScope, parse_with
-from cutoutd.settings.types import Place, ReadBy, Table, lenient, number, shown
+from cutoutd.settings.types import Place, ReadBy, Table, format_value, lenient, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def _events(written: object) -> object:
         raise ValueError(f"is empty, so nothing would be sent; there are {', '.join(known)}")
     for one in written:
         if one not in known:
-            raise ValueError(f"{shown(one)} is not an event; there are {', '.join(known)}")
+            raise ValueError(f"{format_value(one)} is not an event; there are {', '.join(known)}")
     return tuple(WebhookEvent(one) for one in dict.fromkeys(written))
 
 

@@ -66,7 +66,7 @@ class KeptMetadata:
     dropped: tuple[str, ...] = ()
 
 
-def kept(
+def apply_policy(
     exif: bytes | None,
     xmp: bytes | None,
     policy: Metadata,

@@ -74,7 +74,11 @@ def reason_of(code: str) -> Reason | None:
 def described(store: Store, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Describe jobs for the page."""
     listing, numbers = Listing(store), [job.id for job in jobs]
-    outputs, asked, decided = listing.outputs(numbers), listing.asked(numbers), listing.decided(numbers)
+    outputs, asked, decided = (
+        listing.outputs(numbers),
+        listing.pending_verbs(numbers),
+        listing.pending_decisions(numbers),
+    )
     return [
         _describe(
             job,

@@ -69,7 +69,7 @@ def job_ids(backend: Backend, params: Parameters) -> Reply:
             return Reply(data={"ids": [], "seen": []})
         listing = Listing(store)
         numbers = listing.numbers(_selection(params, counts(backend, store)), sort, limit=MOST_NUMBERS)
-        seen = listing.seen(numbers)
+        seen = listing.first_results(numbers)
         return Reply(data={"ids": numbers, "seen": [seen.get(one, "") for one in numbers]})
 
 

@@ -69,9 +69,11 @@ class News:
             self._status = status
         if self._is_overview_old and now_s >= self._overview_due_s:
             self._is_overview_old = False
-            begun_s = time.thread_time()  # a machine that is busy with other things makes it no dearer
+            started_s = time.thread_time()  # a machine that is busy with other things makes it no dearer
             self._backend.tell("overview", overview_data(self._backend))
-            self._overview_due_s = time.monotonic() + max(OVERVIEW_S, (time.thread_time() - begun_s) / SHARE)
+            self._overview_due_s = time.monotonic() + max(
+                OVERVIEW_S, (time.thread_time() - started_s) / SHARE
+            )
 
     def _has_journal_changed(self) -> bool:
         with journal(self._backend) as store:

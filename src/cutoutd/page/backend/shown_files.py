@@ -15,7 +15,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
 from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, SilentError
-from cutoutd.publish.put_away import OriginalPath, original_paths
+from cutoutd.publish.original_paths import OriginalPath, original_paths
 from cutoutd.recipe import Format
 from cutoutd.settings.types import Originals, Sandbox
 from cutoutd.tiling import TILE

@@ -100,7 +100,7 @@ class WebProcess:
         """Serve the web process, and restart it when it ends, until asked to end."""
         failures = 0
         while not ending.is_set():
-            begun_s = time.monotonic()
+            started_s = time.monotonic()
             self._serve_one()
             if ending.is_set():
                 return
@@ -109,7 +109,7 @@ class WebProcess:
                 self.is_upgraded = True
                 ending.set()
                 return
-            failures = 0 if time.monotonic() - begun_s > _LASTED_S else failures + 1
+            failures = 0 if time.monotonic() - started_s > _LASTED_S else failures + 1
             logs.get().warning(
                 f"{self._service.name}.web_ended", code=self._child.returncode if self._child else None
             )
