@@ -30,6 +30,7 @@
             pillow-heif
             platformdirs
             pydantic
+            python-multipart
             rawpy
             rich
             simplejpeg

@@ -3,8 +3,8 @@
     python licences.py SITE_PACKAGES            what pip has installed there
     python licences.py --debian ROOT [NAME...]  what dpkg has installed below ROOT, all or the packages that are named
 
-It reads what the packages say of themselves (PEP 639, else the classifiers), and the licence files that they bring. Ends
-with 1 if one says nothing, or names a licence that is not in the list of those that allow passing it on. Debian's main
+It reads what the packages say of themselves (PEP 639, else the classifiers), and counts the licence files that are there. Ends
+with 1 if one says nothing, has no list of its files, or names a licence that is not in the list of those that allow passing it on. Debian's main
 section has nothing but what may be passed on: there a package is in doubt only if the file with its licences is missing.
 """
 
@@ -22,17 +22,21 @@ _ALLOWED = (
 """Words in names of licences. The LGPL's and the MPL's parts are loaded as shared objects, and may be replaced."""
 
 
+_NAMES = ("license", "licence", "copying", "notice", "thirdparty")
+"""What names of licence files begin with."""
+
+
 def licence_of(one: Distribution) -> str:
     """The licence as a package states it; empty: it does not."""
-    meta = one.metadata
-    if stated := meta.get("License-Expression"):
-        return stated
+    meta = one.metadata.json
+    if stated := meta.get("license_expression"):
+        return str(stated)
     classified = [
         line.rpartition(" :: ")[2]
-        for line in meta.get_all("Classifier") or []
+        for line in meta.get("classifier", [])
         if line.startswith("License ::") and not line.endswith("OSI Approved")
     ]
-    first = (meta.get("License") or "").strip().partition("\n")[0]
+    first = str(meta.get("license", "")).strip().partition("\n")[0]
     return ", ".join(classified) or first[:60]
 
 
@@ -64,10 +68,13 @@ def main(place: str) -> int:
     print("| package | version | licence | files |\n| --- | --- | --- | --- |")
     for one in sorted(distributions(path=[place]), key=lambda one: one.metadata["Name"].lower()):
         licence = licence_of(one)
+        if one.files is None:
+            print(f"{one.metadata['Name']}: without RECORD its licence files are not known", file=sys.stderr)
+            doubtful = 1
         files = [
-            str(file)
+            file
             for file in one.files or []
-            if file.name.lower().startswith(("license", "licence", "copying", "notice", "thirdparty"))
+            if file.name.lower().startswith(_NAMES) and Path(str(file.locate())).exists()
         ]
         if not any(word in licence for word in _ALLOWED):
             print(f"{one.metadata['Name']}: no licence that is known here: {licence!r}", file=sys.stderr)

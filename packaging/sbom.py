@@ -1,13 +1,15 @@
-"""Writes what an installed cutoutd consists of, as CycloneDX: ``python sbom.py PYTHON OUTPUT``.
+"""Writes what an installed cutoutd consists of, as CycloneDX: ``python sbom.py PYTHON REQUIRED OUTPUT``.
 
-PYTHON is the interpreter of an environment that holds cutoutd and nothing else. cyclonedx-bom lists its packages; to these come the
-model, and the C libraries that wheels carry inside, of which no package's metadata tells.
+PYTHON is the interpreter of an environment that holds cutoutd with its extras and nothing else; REQUIRED is a file with the names of
+the packages that are there without any extra: the others are marked as optional. cyclonedx-bom lists the packages; to these come
+the model, and the C libraries that wheels carry inside, of which no package's metadata tells.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +21,9 @@ _MODEL: Final = (
 )  # fmt: skip
 
 
-def main(python: str, output: str) -> None:
+def main(python: str, required: str, output: str) -> None:
     """Write the list of parts to ``output``."""
+    names = set(map(_normalised, Path(required).read_text("utf-8").split()))
     document: dict[str, Any] = json.loads(
         _said(
             sys.executable,
@@ -34,6 +37,8 @@ def main(python: str, output: str) -> None:
         )
     )
     parts = document.setdefault("components", [])
+    for part in parts:
+        part["scope"] = "required" if _normalised(part["name"]) in names else "optional"
     for package, libraries in sorted(json.loads(_said(python, *_LIBRARIES)).items()):
         for name, version in sorted(libraries.items()):
             if name == package:
@@ -49,7 +54,13 @@ def main(python: str, output: str) -> None:
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(model.read_bytes()).hexdigest()}],
     })  # fmt: skip
     Path(output).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
-    print(f"{output}: {len(parts)} parts")
+    optional = sum(part.get("scope") == "optional" for part in parts)
+    print(f"{output}: {len(parts)} parts, of which {optional} come with extras")
+
+
+def _normalised(name: str) -> str:
+    """The name of a package as the index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _said(*command: str) -> str:

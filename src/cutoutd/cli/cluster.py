@@ -32,7 +32,7 @@ def build() -> typer.Typer:
     """The sub-commands of `cutoutd cluster`."""
     app = typer.Typer(
         help="Your own machines that cut pictures: create certificates for them, show their state. "
-        'This needs what `pip install "cutoutd[cluster]"` installs.',
+        'This needs what `pip install "cutoutd[cluster]"` installs; the Debian package, the container image and the one-file bundle do not have it.',
         no_args_is_help=True,
     )
     app.command("certs")(certs)
@@ -77,7 +77,8 @@ def worker(
 ) -> None:
     """Cut pictures for a cluster on this machine, until stopped. [pool] and [model] of a configuration count, if there is one.
 
-    This needs what `pip install "cutoutd[cluster]"` installs.
+    This needs what `pip install "cutoutd[cluster]"` installs; the Debian package, the container image and the one-file
+    bundle do not have it.
     """
     require_cluster()
     _drop_privileges()
@@ -214,7 +215,8 @@ def status(
     if not chosen.cluster.scheduler:
         raise UsageError(
             "the configuration names no scheduler",
-            advice="Write [cluster], as config/examples/cluster.toml has it.",
+            advice='Under [cluster] in the configuration, write enabled = true, scheduler = "tls://HOST:8786", and in tls_ca_file, '
+            "tls_cert and tls_key the files of the coordinator that `cutoutd cluster certs DIR` makes.",
         )
     require_cluster(chosen)
     keep_for_uploader(os.environ)

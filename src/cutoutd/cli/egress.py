@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import UsageError
+from cutoutd.process.installer import how_to_add
 from cutoutd.settings.hosted import stays_here
 from cutoutd.settings.types import Route
 from cutoutd.settings.webhooks import WebhookContent
@@ -39,7 +40,7 @@ def require_extra(chosen: Settings) -> None:
     )
     raise UsageError(
         f"{what} of {folders} are to be sent away, and what sends them is not installed: {' and '.join(missing)}",
-        advice=f'Install it with `pip install "cutoutd[hosted]"`, or {instead}.',
+        advice=f"{how_to_add('hosted', _NEEDED)}, or {instead}.",
     )
 
 
@@ -59,8 +60,7 @@ def require_cluster(chosen: Settings | None = None) -> None:
     what = f"pictures of {folders} are to be sent to a cluster, and " if folders else ""
     raise UsageError(
         f"{what}what speaks to it is not installed: {' and '.join(missing)}",
-        advice='Install it with `pip install "cutoutd[cluster]"`'
-        + (', or write route = "local".' if folders else "."),
+        advice=how_to_add("cluster", _OF_CLUSTER) + (', or write route = "local".' if folders else "."),
     )
 
 

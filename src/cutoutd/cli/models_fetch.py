@@ -21,6 +21,7 @@ from cutoutd.clock import Clock
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog, known
 from cutoutd.process.child_environment import keep_for_uploader
+from cutoutd.process.installer import how_to_add
 from cutoutd.settings import places
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _UNDER: Final = 22
 """Columns by which the description of a model is indented, beside its name."""
 
+_NEEDED: Final = ("httpcore", "certifi")
 _EVERY_S: Final = 0.2
 _EVERY_SHARE: Final = 0.1
 
@@ -150,11 +152,11 @@ def _confirm_terms(model: KnownModel, *, accepted: bool) -> None:
 
 def _fetch_checked(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, known.Checksums]:
     """Fetch and check the file. Returns its path and its checksums."""
-    missing = [one for one in ("httpcore", "certifi") if find_spec(one) is None]
+    missing = [one for one in _NEEDED if find_spec(one) is None]
     if missing:
         raise UsageError(
             f"what fetches a model is not installed: {' and '.join(missing)}",
-            advice=f'Install it with `pip install "cutoutd[hosted]"`; or {_by_hand(model)}',
+            advice=f"{how_to_add('hosted', _NEEDED)}; or {_by_hand(model)}",
         )
     keep_for_uploader(os.environ)  # before the client and its OpenSSL are loaded
     from cutoutd.hosted.download import FetchError  # noqa: PLC0415 -- the one command of `models` with a network

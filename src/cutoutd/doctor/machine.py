@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import moment
 from cutoutd.doctor.finding import Finding, Question, note, ok, problem
+from cutoutd.process.installer import how_to_repair
 from cutoutd.sandbox.kernel import call, is_linux
 
 if TYPE_CHECKING:
@@ -78,9 +79,7 @@ def packages(
         if least and _numbers(version) < _numbers(least):
             wrong.append(f"{name} is {version}, and {least} is needed")
     if wrong:
-        yield problem(
-            "packages", "; ".join(wrong), "Install cutoutd again, into an environment of its own (pipx)."
-        )
+        yield problem("packages", "; ".join(wrong), how_to_repair())
     else:
         yield ok("packages", ", ".join(found))
     with suppress(metadata.PackageNotFoundError):

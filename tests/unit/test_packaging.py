@@ -1,0 +1,116 @@
+"""The scripts that make packages: what they ask for first, which licences they count, and that recipes have every dependency."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.process.installer import Installer
+from tests.unit.unit_examples import TREE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGING = TREE / "packaging"
+ORDINARY = ("bash", "dirname", "id", "uname", "sed")
+NEEDS = {
+    "build-deb": "dpkg-dev apt-utils",
+    "build-bundle": "gcc",
+    "try-deb": "util-linux",
+    "try-container": "buildah runc",
+    "matrix": "debootstrap",
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Two packages as pip leaves them: one has its licence beside its code."""
+    for name, licence in (("cutoutd", "cutoutd-1.dist-info/licenses/LICENSE"), ("thing", "thing/LICENSE")):
+        facts = tmp_path / f"{name}-1.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(
+            f"Metadata-Version: 2.4\nName: {name}\nVersion: 1\nLicense-Expression: MIT\n", "utf-8"
+        )
+        (facts / "INSTALLER").write_text("pip\n", "utf-8")
+        (tmp_path / licence).parent.mkdir()
+        (tmp_path / licence).write_text("MIT", "utf-8")
+        (facts / "RECORD").write_text(f"{licence},,\n{name}-1.dist-info/LICENSE-gone,,\n", "utf-8")
+    return tmp_path
+
+
+def licences(site: Path) -> subprocess.CompletedProcess[str]:
+    """Have them listed."""
+    command = [sys.executable, str(PACKAGING / "licences.py"), str(site)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def trim(site: Path) -> None:
+    """As the packages are."""
+    subprocess.run([PACKAGING / "trim", site, "deb"], check=True)
+
+
+def test_licence_files_are_counted_after_what_nobody_needs_is_gone(site: Path) -> None:
+    """Those that are there."""
+    trim(site)
+    found = licences(site)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[2:] == ["| cutoutd | 1 | MIT | 1 |", "| thing | 1 | MIT | 1 |"]
+
+
+def test_without_a_list_of_files_no_count_is_given_for_true(site: Path) -> None:
+    """None and nothing would look the same."""
+    (site / "thing-1.dist-info" / "RECORD").unlink()
+    found = licences(site)
+    assert found.returncode == 1
+    assert "thing: without RECORD" in found.stderr
+
+
+def test_each_package_leaves_a_word_that_cutoutd_knows(site: Path) -> None:
+    """By it, advice fits the package."""
+    trim(site)
+    assert (site / "cutoutd-1.dist-info" / "INSTALLER").read_text("utf-8") == "deb\n"
+    texts = [
+        path.read_text("utf-8") for path in PACKAGING.rglob("*") if path.is_file() and path.name != "trim"
+    ]
+    words = [
+        word
+        for text in texts
+        for word in re.findall(r'packaging/trim "\$site"(.*)|echo (\w+) > .*INSTALLER', text)
+    ]
+    left = {(one or other).split()[0] for one, other in words}
+    assert left == {Installer.DEB, Installer.ARCH, Installer.CONTAINER, Installer.BUNDLE}
+
+
+@pytest.mark.parametrize(("script", "packages"), NEEDS.items())
+def test_what_is_missing_is_said_before_anything_is_built(tmp_path: Path, script: str, packages: str) -> None:
+    """Not after minutes; with the packages to install."""
+    if script.startswith("try-") and os.geteuid() != 0:
+        pytest.skip("it asks for root first")
+    for name in ORDINARY:
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    environment = {"PATH": str(tmp_path), "TMPDIR": str(tmp_path)}
+    ended = subprocess.run(
+        [tmp_path / "bash", PACKAGING / script, "trixie"],
+        check=False, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert f"sudo apt install {packages}" in ended.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(ORDINARY)
+
+
+def test_the_flake_has_each_dependency() -> None:
+    """Nix installs nothing by itself: a program that lacks one does not start."""
+    project = tomllib.loads((TREE / "pyproject.toml").read_text("utf-8"))["project"]
+    flake = (PACKAGING / "flake.nix").read_text("utf-8")
+    listed = re.search(r"\n +dependencies = with [^[]*\[([^]]*)\]", flake)
+    assert listed is not None
+    assert sorted(listed[1].split()) == sorted(
+        re.split(r"[><=; ]", one)[0] for one in project["dependencies"]
+    )
