@@ -1,7 +1,7 @@
-"""An authority for one cluster alone, and certificates of it for whoever takes part.
+"""Creates a certificate authority for one cluster, and the certificates of its processes.
 
-A certificate is full control of the cluster: whoever has one can run programs on its scheduler and on all its machines. So
-the authority is made for it and signs for nothing else, and its key is kept apart.
+A certificate gives full control of the cluster: whoever has one can run programs on its scheduler and on all its machines.
+Therefore the authority signs for this cluster only, and its key is kept apart.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _DAY: Final = dt.timedelta(days=1)
 
 
 def make(directory: Path, roles: tuple[str, ...] = ROLES) -> list[Path]:
-    """Make an authority, if there is none yet, and a certificate with its key for each role that has none.
+    """Create an authority if there is none yet, and a certificate with its key for each role that has none.
 
     Args:
-        directory: where they go; made if it is not there, for its owner's eyes alone.
-        roles: names of what gets one.
+        directory: directory for all files; created if it is missing, readable by its owner only.
+        roles: names of the processes that get a certificate.
 
     Returns:
-        The files that were made.
+        The files that were created.
 
     Raises:
         UsageError: the directory cannot be written.
@@ -137,7 +137,7 @@ def _certificate(certificate: x509.Certificate) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int) -> Path:
-    """A new file with its mode from the first moment on."""
+    """Write a new file, which has its mode from the first moment on."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -1,7 +1,8 @@
-"""A connection to the scheduler: the one module that speaks Dask on this side.
+"""The connection to the scheduler: the only module of the gateway that uses Dask.
 
-To be imported after the process was confined: `distributed` starts a thread. Whatever a compromised scheduler or machine
-sends is unpickled in here: that is why the process reaches nothing but its box, its certificates, and the cluster's ports.
+Import it only after the process is confined, since `distributed` starts a thread. Whatever a compromised scheduler or machine
+sends is unpickled here. That is why the process can reach nothing but its exchange directory, its certificates, and the ports of
+the cluster.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ if TYPE_CHECKING:
 
 CONNECT_S: Final = 10.0
 ASK_S: Final = 20.0
-"""So long the scheduler may take to answer."""
+"""Longest time that the scheduler may take to answer."""
 
 
 class LostSchedulerError(Exception):
-    """There is no scheduler, or it does not let us in."""
+    """There is no scheduler, or it refuses the connection."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteOutcome:
-    """What came of one try.
+    """The outcome of one attempt.
 
     Attributes:
-        why: it came to nothing; None if there is a result.
-        result: whatever was sent back.
-        host: which machine did.
+        why: why there is no result; None if there is one.
+        result: whatever the machine sent back.
+        host: address of that machine.
     """
 
     why: str | None
@@ -51,16 +52,16 @@ class RemoteOutcome:
 
 
 class Connection:
-    """To be used as an asynchronous context.
+    """A connection to the scheduler, as an asynchronous context manager.
 
     Args:
-        settings: where the scheduler is, and how it is spoken to.
+        settings: address of the scheduler, and certificates.
     """
 
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
         self._client: Any = None
-        # One result at a time is in memory: Dask gathers as many as there are.
+        # Keeps one result at a time in memory: Dask would gather all that there are.
         self._gathering = asyncio.Lock()
         self.versions = fingerprint.versions()
 
@@ -68,13 +69,13 @@ class Connection:
         """Connect.
 
         Raises:
-            LostSchedulerError: nobody is there, or it does not let us in.
+            LostSchedulerError: there is no scheduler, or it refuses the connection.
         """
         chosen = self._settings
         assert chosen.tls_ca_file is not None  # noqa: S101 -- the settings were checked
         assert chosen.tls_cert is not None  # noqa: S101 -- likewise
         assert chosen.tls_key is not None  # noqa: S101 -- likewise
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is wrong is told by us
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # this module reports the errors itself
         client = Client(
             chosen.scheduler,
             security=tls.security(chosen.tls_ca_file, chosen.tls_cert, chosen.tls_key),
@@ -86,8 +87,8 @@ class Connection:
             await asyncio.wait_for(client, CONNECT_S + 5)
         except (
             Exception
-        ) as error:  # beside Dask's OSError: what is unpickled from the other side raises what it likes
-            with suppress(Exception):  # it has not begun
+        ) as error:  # not only OSError: what is unpickled from the other side may raise anything
+            with suppress(Exception):  # it never started
                 await asyncio.wait_for(client.close(), 5)
             raise LostSchedulerError(f"{chosen.scheduler}: {str(error) or type(error).__name__}") from error
         self._client = client
@@ -96,44 +97,44 @@ class Connection:
     async def __aexit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        """Disconnect: the scheduler forgets what it was to do for us."""
+        """Disconnect; the scheduler then drops the tasks of this client."""
         with suppress(
             Exception
-        ):  # Dask names none; a connection that cannot be closed is lost, and forgotten as well
+        ):  # Dask documents no exceptions; a connection that cannot be closed is lost anyway
             await asyncio.wait_for(self._client.close(), 5)
 
     def check(self) -> None:
-        """See that it holds.
+        """Check that the connection is still open.
 
         Raises:
-            LostSchedulerError: it does not.
+            LostSchedulerError: it is closed.
         """
         if self._client.status != "running":
             raise LostSchedulerError(f"{self._settings.scheduler}: the connection is gone")
 
     async def machines(self) -> list[RemoteMachine]:
-        """Which machines there are now.
+        """Return the machines that the cluster has now.
 
         Raises:
             LostSchedulerError: the scheduler does not answer.
         """
         try:
             said = await asyncio.wait_for(self._client.scheduler.identity(n_workers=-1), ASK_S)
-        except Exception as error:  # OSError, or whatever an answer that is unpickled raises
+        except Exception as error:  # OSError, or anything that unpickling an answer raises
             raise LostSchedulerError(f"{self._settings.scheduler} does not answer") from error
         return machines_of(said)
 
     def resource_for(self, request: ClusterRequest) -> str:
-        """What a machine must offer to get a picture."""
+        """Return the resource that a machine must offer to get a picture."""
         return fingerprint.resource(self.versions, request.model, request.second)
 
     async def carry_out(self, data: bytes, resource: str, deadline_s: float) -> RemoteOutcome:
         """Have a machine cut one picture.
 
         Args:
-            data: packed, as `cutoutd.cluster.remote.cut` takes it.
-            resource: that the machine offers.
-            deadline_s: seconds after which it is given up.
+            data: packed request, as `cutoutd.cluster.remote.cut` takes it.
+            resource: resource that the machine must offer.
+            deadline_s: seconds after which the attempt is given up.
         """
         future: Future[bytes] = self._client.submit(
             remote.cut,
@@ -154,21 +155,19 @@ class Connection:
         except TimeoutError:
             return RemoteOutcome(why=f"no machine has answered in {deadline_s:.0f} s")
         finally:
-            future.release()  # at once: the machine gives its memory back, or stops
+            future.release()  # immediately: the machine frees its memory, or stops working on it
 
     async def _host(self, future: Future[bytes]) -> str:
-        """The address of the machine that has a result."""
-        with suppress(Exception):  # likewise; the result is there, and only its machine stays unnamed
-            told = await asyncio.wait_for(self._client.who_has([future]), ASK_S)
-            return next(str(one) for holders in told.values() for one in holders)
+        """Return the address of the machine that has a result."""
+        with suppress(Exception):  # as above; the result is there, only the name of its machine is missing
+            holders_by_key = await asyncio.wait_for(self._client.who_has([future]), ASK_S)
+            return next(str(one) for holders in holders_by_key.values() for one in holders)
         return "a machine that has gone since"
 
 
 async def reason_of(future: Future[bytes]) -> str:
-    """Why a task came to nothing, in words: what it raised, or what became of its machines (Dask's `KilledWorker`)."""
-    with suppress(
-        Exception
-    ):  # what a machine sends as its error is unpickled, and may raise whatever it likes
+    """Return why a task failed: the exception it raised, or what happened to its machines (Dask's `KilledWorker`)."""
+    with suppress(Exception):  # the error that a machine sends is unpickled, which may raise anything
         error = await future.exception()
         return f"{type(error).__name__}: {error}"[:300] if error is not None else "it was cancelled"
     return "the machine that had it is gone"

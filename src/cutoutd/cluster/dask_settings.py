@@ -1,4 +1,4 @@
-"""How Dask is set up in our processes: by us alone. To be called before it is imported."""
+"""Keeps configuration files of Dask out of cutoutd's processes. Call it before Dask is imported."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _NOWHERE: Final = "/nonexistent"
 
 
 def ignore_files() -> None:
-    """Nobody's file changes how Dask connects, or what it loads."""
+    """Make Dask ignore its configuration files, which could change how it connects and what it loads."""
     os.environ["DASK_CONFIG"] = os.environ["DASK_ROOT_CONFIG"] = _NOWHERE

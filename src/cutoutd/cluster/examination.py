@@ -1,6 +1,6 @@
-"""What `cutoutd cluster status` asks: which machines there are, why one gets no pictures, and whether a picture comes back.
+"""Examines the cluster for `cutoutd cluster status`: its machines, why one gets no pictures, and whether a test picture comes back.
 
-The process is confined as the gateway is, and has no box: it unpickles what machines send.
+The process is confined like the gateway, since it unpickles what machines send; it has no exchange directory.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _SIDE: Final = 64
 
 
 class ClusterAwayError(CutoutdError):
-    """The scheduler cannot be asked."""
+    """The scheduler cannot be reached."""
 
     title = "The cluster cannot be reached"
     advice = "Check that the scheduler runs, that its port is open, and that the certificates are of one authority."
 
 
 def examine(settings: Settings, *, trial: bool) -> dict[str, Any]:
-    """Ask.
+    """Ask the scheduler for its machines.
 
     Args:
-        settings: whose [cluster] names the scheduler.
-        trial: have a picture cut as well.
+        settings: configuration whose [cluster] names the scheduler.
+        trial: whether to have a test picture cut as well.
 
     Returns:
-        ``machines``, and ``trial``, as JSON takes it.
+        A document for JSON with ``machines`` and, if it was asked for, ``trial``.
 
     Raises:
         ConfigurationError: the certificates cannot be used.
-        ClusterAwayError: nobody answers.
+        ClusterAwayError: the scheduler does not answer.
     """
     gateway_run.check_certificates(settings.cluster)
     model, second = (
@@ -58,7 +58,7 @@ def examine(settings: Settings, *, trial: bool) -> dict[str, Any]:
 
 async def _examine(settings: Settings, model: str, second: str, picture: bytes) -> dict[str, Any]:
     from cutoutd.cluster import fingerprint  # noqa: PLC0415 -- as below
-    from cutoutd.cluster.connection import Connection, LostSchedulerError  # noqa: PLC0415 -- it starts a thread
+    from cutoutd.cluster.connection import Connection, LostSchedulerError  # noqa: PLC0415 -- it starts a thread, so only once confined
 
     resource = fingerprint.resource(fingerprint.versions(), model, second)
     try:
@@ -88,8 +88,8 @@ async def _examine(settings: Settings, model: str, second: str, picture: bytes) 
 async def _run_trial(
     settings: Settings, connection: Connection, resource: str, picture: bytes
 ) -> dict[str, Any]:
-    """Have a picture of cutoutd's own cut, and say what came of it."""
-    from cutoutd.cluster import packing  # noqa: PLC0415 -- beside the others
+    """Have a generated picture cut, and return the outcome."""
+    from cutoutd.cluster import packing  # noqa: PLC0415 -- as above
     from cutoutd.jobs import Cut, Task  # noqa: PLC0415 -- likewise
     from cutoutd.pool import wire  # noqa: PLC0415 -- likewise
     from cutoutd.protocols import Files  # noqa: PLC0415 -- likewise
@@ -130,8 +130,8 @@ async def _run_trial(
 
 
 def _picture() -> bytes:
-    """A dark disc on light ground, as a JPEG."""
-    from PIL import Image, ImageDraw  # noqa: PLC0415 -- for a trial alone
+    """Return a dark disc on a light background, as a JPEG."""
+    from PIL import Image, ImageDraw  # noqa: PLC0415 -- needed for a trial only
 
     image = Image.new("RGB", (_SIDE, _SIDE), (220, 220, 220))
     ImageDraw.Draw(image).ellipse((12, 12, 52, 52), fill=(60, 60, 60))

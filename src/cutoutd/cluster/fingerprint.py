@@ -1,7 +1,7 @@
-"""What results depend on, beside picture and settings: the versions of what decodes, cuts and encodes, and the model's bytes.
+"""What a result depends on beside picture and settings: the versions of decoders, engine and encoders, and the bytes of the model.
 
-A machine offers one resource of Dask's for each model that it has, named after all of these; a picture asks for one. So only
-machines that would give the same bytes get it, and a machine without the model gets none, whatever is sent when.
+A machine offers one Dask resource for each of its models, named by a hash of all these; each picture asks for one resource. So a
+picture reaches only machines that would compute the same bytes, and never a machine without the model.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ DECISIVE: Final = (
     "simplejpeg",
     "isal",
 )
-"""Packages on whose version the bytes of a result may depend. Dask is none of them, nor is Python."""
+"""Packages on whose version the bytes of a result may depend. Neither Dask nor Python is one of them."""
 
 _DIGITS: Final = 24
 
 
 def versions() -> dict[str, str]:
-    """Of this installation; empty where a package is not there."""
+    """Return the versions of this installation; empty for a missing package."""
     found = {"machine": platform.machine()}
     for name in DECISIVE:
         try:
@@ -43,25 +43,25 @@ def versions() -> dict[str, str]:
 
 
 def resource(of: Mapping[str, str], model: str, second: str = "") -> str:
-    """The name of the resource that a machine offers, and that a picture asks for.
+    """Return the name of the resource that a machine offers and a picture asks for.
 
     Args:
-        of: versions, as from `versions`.
+        of: versions, as `versions` returns them.
         model: SHA-256 of the model.
-        second: SHA-256 of the one that is asked where that leaves doubt; empty: none is.
+        second: SHA-256 of the second model, which is run where the first is unsure; empty: there is none.
     """
     decisive = json.dumps([sorted(of.items()), model, second], separators=(",", ":"))
     return f"cutoutd-{hashlib.sha256(decisive.encode()).hexdigest()[:_DIGITS]}"
 
 
 def resources(models: Iterable[str], second: str, slots: int) -> dict[str, float]:
-    """What a machine with these models offers: of each as many as it has slots."""
+    """Return the resources that a machine with these models offers: of each as many as it has slots."""
     mine = versions()
     return {resource(mine, model, second): float(slots) for model in models}
 
 
 def differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """Which versions differ, in words; empty if results cannot."""
+    """Describe the versions that differ; empty if all are equal."""
     return [
         f"{name} {theirs.get(name) or 'is missing'} there, {mine.get(name) or 'missing'} here"
         for name in sorted({*mine, *theirs})

@@ -1,8 +1,8 @@
-"""The gateway: takes requests out of the outbox, has machines of the cluster carry them out, and puts replies into the inbox.
+"""The gateway: takes requests from the outbox, has machines of the cluster carry them out, and puts replies into the inbox.
 
-One event loop. What waits for a machine stays in the outbox, since a scheduler keeps all that it is given in memory: no more
-is sent than the machines have threads, and one each. It reads the configuration for itself, and sends nothing of a folder
-that is not tagged in it. Whatever comes back is bytes or is refused; `cutoutd.pool.cluster_proxy` checks what they say.
+It runs one event loop. Requests that wait for a machine stay in the outbox, since a scheduler keeps in memory what it is given:
+to each machine it sends at most one request more than the machine has threads. It reads the configuration itself, and sends
+nothing of a folder that is not tagged in it. It accepts nothing but bytes; `cutoutd.pool.cluster_proxy` checks their content.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 
 BUSY_LOOK_S: Final = 0.03
 IDLE_LOOK_S: Final = 0.2
-"""Between two looks into the outbox."""
+"""Seconds between two listings of the outbox, with and without requests."""
 
 ASK_S: Final = 2.0
-"""Between two questions to the scheduler about its machines, while there is something to send. Else it is asked nothing."""
+"""Seconds between two questions to the scheduler about its machines, while there is something to send. Otherwise it is not asked."""
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 10.0
-"""Between two tries to reach a scheduler that is away."""
+"""Shortest and longest pause between two attempts to reach a scheduler."""
 
 OWNERS_S: Final = 1.0
-"""Between two looks whether whoever made a request still lives."""
+"""Seconds between two checks whether the senders of requests are still running."""
 
 LASTS_S: Final = 2.0
-"""It does not begin anew more often, however often the configuration changes."""
+"""Shortest time between two restarts, however often the configuration changes."""
 
 
 class Gateway:
     """One gateway.
 
     Args:
-        settings: as it has read them itself.
-        paths: the box.
-        sent: every picture that leaves is told there before.
-        clock: wall and steady time.
-        announced: the supervisor's last announcement before the settings were read.
-        parent: the process whose end is ours; None for none.
-        layers: of the sandbox.
+        settings: settings that it has read itself.
+        paths: the exchange directory.
+        sent: log in which each picture is recorded before it leaves.
+        clock: wall and monotonic time.
+        announced: last announcement of the supervisor before the settings were read.
+        parent: process id of the parent, at whose end the gateway stops; None for none.
+        layers: active layers of the sandbox.
     """
 
     def __init__(
@@ -113,13 +113,13 @@ class Gateway:
         self._log.info("cluster.ended")
 
     def _is_over(self) -> bool:
-        """Whether it is to end: it was asked to, or it is nobody's, or works by an older configuration."""
+        """Whether to end: on request, or because the parent has ended, or because the configuration has changed."""
         if self._parent is not None and os.getppid() != self._parent:
             self._log.warning("cluster.orphaned")
             self.stopping.set()
         elif self._is_outdated():
             self._log.info("cluster.begins-anew")
-            self.stopping.set()  # whoever started it starts it again, and it reads the configuration then
+            self.stopping.set()  # its parent starts it again, and it then reads the configuration
         return self.stopping.is_set()
 
     def _is_outdated(self) -> bool:
@@ -136,10 +136,10 @@ class Gateway:
             await asyncio.wait_for(self.stopping.wait(), seconds)
 
     async def _serve(self, connection: Connection) -> None:
-        """Work while the scheduler is there.
+        """Handle requests while the scheduler is connected.
 
         Raises:
-            LostSchedulerError: it is not any more.
+            LostSchedulerError: the connection is lost.
         """
         self._asked_s = 0.0
         while not self._is_over():
@@ -147,7 +147,7 @@ class Gateway:
             self._poll_outbox()
             waiting = [one for id_, one in self._requests.items() if id_ not in self._jobs]
             now_s = time.monotonic()
-            # Also while all are under way: the machine that has them may be gone.
+            # Also while all requests are being worked on: the machine that has them may be gone.
             is_asked = bool(self._requests) or not any(machine.slots for machine in self._machines)
             if is_asked and now_s >= self._asked_s + ASK_S:
                 self._machines = await connection.machines()
@@ -162,9 +162,9 @@ class Gateway:
         return len(self._requests) - len(self._jobs)
 
     def _poll_outbox(self) -> None:
-        """See which requests there are, and drop what nobody waits for."""
+        """List the requests, and drop those that nobody waits for."""
         try:
-            names = os.listdir(self.paths.outbox)  # noqa: PTH208 -- names alone are wanted
+            names = os.listdir(self.paths.outbox)  # noqa: PTH208 -- only the names are needed
         except OSError as error:
             self._log.warning("cluster.box", why=str(error))
             return
@@ -195,7 +195,7 @@ class Gateway:
         self._requests[id_] = request
 
     def _tidy(self) -> None:
-        """Remove requests whose proxy is gone: they are for nobody."""
+        """Remove requests whose proxy has ended, since nobody waits for the reply."""
         with suppress(OSError):
             for name in os.listdir(self.paths.outbox):  # noqa: PTH208 -- likewise
                 id_, _, suffix = name.partition(".")
@@ -213,7 +213,7 @@ class Gateway:
                 self._drop(id_)
 
     def _begin(self, connection: Connection, request: ClusterRequest) -> None:
-        """Send a request if a machine that fits has room for it."""
+        """Send a request if a suitable machine has room for it."""
         resource = connection.resource_for(request)
         fit = [one for one in self._machines if not one.why_not(resource, connection.versions, request.model)]
         window = min(self.settings.cluster.max_in_flight, sum(one.threads + 1 for one in fit))
@@ -235,13 +235,13 @@ class Gateway:
         )
 
     def answer(self, reply: ClusterReply, parts: tuple[bytes, ...] = ()) -> None:
-        """Put a reply into the inbox; its request is over."""
+        """Put a reply into the inbox, and remove its request."""
         self._requests.pop(reply.id, None)
         try:
             cluster_box.write(self.paths.inbox, reply, parts)
             cluster_box.remove_message(self.paths.outbox, reply.id)
         except OSError as error:
-            self._log.warning("cluster.box", why=str(error))  # the request stays, and is taken again
+            self._log.warning("cluster.box", why=str(error))  # the request stays, and is handled again
 
     def _drop(self, id_: str) -> None:
         self._requests.pop(id_, None)

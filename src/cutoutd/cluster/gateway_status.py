@@ -1,6 +1,7 @@
-"""What the gateway says of itself and of the cluster, in a file that the supervisor and `cutoutd status` read.
+"""The status of gateway and cluster, in a file that the supervisor and `cutoutd status` read.
 
-Written when something has changed, and every few seconds while there is something to send, so that a gateway that hangs can be told.
+It is written when something has changed, and every few seconds while there is something to send, so that readers notice a gateway
+that hangs.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class GatewayStatus:
     """The status of one gateway.
 
     Args:
-        paths: the box.
-        scheduler: its address.
-        layers: of the sandbox.
+        paths: the exchange directory.
+        scheduler: address of the scheduler.
+        layers: active layers of the sandbox.
     """
 
     def __init__(self, paths: ClusterPaths, scheduler: str, layers: tuple[str, ...]) -> None:
@@ -43,18 +44,18 @@ class GatewayStatus:
         self._unfit = ""
 
     def away(self, why: str) -> None:
-        """The scheduler is not there."""
+        """Record that the scheduler is not connected."""
         self._write({"route": "away", "why": why, "machines": [], "in_flight": 0, "waiting": 0}, force=True)
 
     def unfit(self, why: str) -> None:
-        """No machine may get what waits."""
+        """Remember why no machine can get the waiting requests, for the next status."""
         self._unfit = why
 
     def connected(self, machines: Sequence[RemoteMachine], *, in_flight: int, waiting: int) -> None:
-        """The scheduler is there."""
+        """Record that the scheduler is connected, with its machines."""
         usable = sum(machine.slots for machine in machines if not machine.fault)
         why, self._unfit = self._unfit, ""
-        if not usable:  # what was sent waits at the scheduler for one
+        if not usable:  # requests that were sent wait at the scheduler for a machine
             why = why or "no machine has joined the scheduler"
             in_flight, waiting = 0, in_flight + waiting
         is_open = bool(usable) and not (why and not in_flight)
@@ -72,7 +73,7 @@ class GatewayStatus:
         )
 
     def end(self) -> None:
-        """It ends."""
+        """Record that the gateway has ended."""
         self._write(
             {**self._last_written, "pid": None, "route": "away", "why": "the gateway has ended"}, force=True
         )

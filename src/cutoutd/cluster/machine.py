@@ -1,4 +1,4 @@
-"""A machine's part of the cluster: its slots, and what it says of itself to the scheduler.
+"""A machine of the cluster: its slots, and the facts that it reports to the scheduler.
 
 Used by `cutoutd worker` and by the preload for plain ``dask worker``.
 """
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 METRIC: Final = "cutoutd"
-"""Under which name the scheduler hears of it, with each heartbeat."""
+"""Name of the metric with these facts, which Dask sends with each heartbeat."""
 
 
 class WithdrawTasks(WorkerPlugin):
-    """Ends the slot of a picture that the scheduler takes back: Dask cannot end the thread that waits for it."""
+    """Stops the slot of a picture that the scheduler has withdrawn: Dask cannot stop the thread that waits for it."""
 
     def transition(self, key: object, start: str, finish: str, **_: object) -> None:
-        """Called by Dask for each step of each task; a task that ends by itself goes to "memory" or "error" first."""
+        """Handle a transition; Dask calls it for each step of each task. A task that ends by itself goes to "memory" or "error" first."""
         if start == "executing" and finish == "released":
             remote.withdraw(str(key))
 
@@ -39,12 +39,12 @@ class ClusterMachine:
     """The slots of this process.
 
     Args:
-        settings: of this machine: [pool] and [model] count.
-        slots: how many; 0 lets the machine decide.
+        settings: settings of this machine, of which [pool] and [model] are used.
+        slots: number of slots; 0: as many as the machine has room for.
 
     Raises:
         ModelError: a model is missing or altered.
-        SandboxError: a layer of the sandbox is missing, and all are required.
+        SandboxError: a layer of the sandbox is missing although all are required.
     """
 
     def __init__(self, settings: Settings, *, slots: int = 0) -> None:
@@ -65,22 +65,22 @@ class ClusterMachine:
         )
 
     def start(self) -> None:
-        """Wait until a slot is ready; this process is a machine of the cluster then.
+        """Wait until a slot is ready; from then on this process can serve the cluster.
 
         Raises:
-            CutoutdError: none comes up.
+            CutoutdError: no slot becomes ready.
         """
         self.host.wait_until_ready()
         remote.install(self.host)
 
     @property
     def resources(self) -> dict[str, float]:
-        """What this machine offers to the scheduler."""
+        """The Dask resources that this machine offers."""
         second = "" if self._second is None else self._second.sha256
         return fingerprint.resources([model.sha256 for model in self._specs], second, self.host.size)
 
     def described(self) -> dict[str, Any]:
-        """What it says of itself, as JSON takes it."""
+        """Return the facts about this machine, for JSON."""
         facts = self.host.facts
         return {
             "versions": self._versions,
@@ -95,7 +95,7 @@ class ClusterMachine:
         }
 
     async def join(self, worker: Worker) -> None:
-        """Offer these slots through a Dask worker that is starting, or has started."""
+        """Offer the slots through a Dask worker that is starting or has started."""
         await worker.plugin_add(WithdrawTasks())
         worker.metrics[METRIC] = lambda _: self.described()
         for name, quantity in self.resources.items():

@@ -1,4 +1,4 @@
-"""What the scheduler says of the machines that are there; nothing of it is believed to be well-formed."""
+"""The machines of the cluster, parsed from what the scheduler says of them, which may be malformed in any way."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class RemoteMachine:
     """One worker process of the cluster.
 
     Attributes:
-        address: it listens on.
-        threads: of Dask's.
-        resources: that it offers.
-        versions, models, second: as it says itself; empty where it does not.
-        slots, done, per_minute: likewise.
-        layers: of the sandbox of its slots.
+        address: address on which it listens.
+        threads: number of its Dask threads.
+        resources: resources that it offers.
+        versions, models, second: as it reports them; empty if it does not.
+        slots, done, per_minute: likewise; 0 if it does not.
+        layers: sandbox layers of its slots.
         fault: why its slots cannot work; empty if they can.
     """
 
@@ -40,11 +40,11 @@ class RemoteMachine:
     fault: str = ""
 
     def why_not(self, resource: str, mine: Mapping[str, str], model: str) -> str:
-        """Why it gets no pictures that ask for a resource; empty if it does.
+        """Return why it gets no pictures that ask for a resource; empty if it gets them.
 
         Args:
-            resource: that is asked for.
-            mine: the versions on this side.
+            resource: the resource.
+            mine: versions of this installation.
             model: SHA-256 of the model.
         """
         if self.fault:
@@ -61,7 +61,7 @@ class RemoteMachine:
 
 
 def machines_of(identity: object) -> list[RemoteMachine]:
-    """The machines that a scheduler tells of, by their addresses."""
+    """Return the machines in a scheduler's description of itself, sorted by address."""
     workers = identity.get("workers") if isinstance(identity, Mapping) else None
     if not isinstance(workers, Mapping):
         return []

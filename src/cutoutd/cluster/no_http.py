@@ -1,4 +1,4 @@
-"""Dask's servers without the web server that each of them starts: plain HTTP, whatever its dashboard is set to."""
+"""Dask's servers without their web server, which would speak unencrypted HTTP whatever the dashboard's settings are."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from distributed import Scheduler, Worker
 
 class _NoHttp:
     def start_http_server(self, *_: object, **__: object) -> None:
-        """Start none. Called by Dask; `ServerNode` documents it as what creates the node's HTTP server."""
+        """Start no HTTP server. Dask calls this method, which `ServerNode` documents, to create it."""
 
 
 class QuietWorker(_NoHttp, Worker):
-    """A worker that is reached by TLS alone."""
+    """A worker that listens with TLS only."""
 
 
 class QuietScheduler(_NoHttp, Scheduler):
-    """A scheduler that is reached by TLS alone."""
+    """A scheduler that listens with TLS only."""

@@ -1,6 +1,6 @@
-"""Several pieces of bytes as one, and back: what goes to another machine, and what it sends back.
+"""Packs several pieces of bytes into one, for a request to a machine and for its answer.
 
-One value of one plain type: Dask looks into lists and tuples for keys of other tasks, and takes what equals one for it.
+The result must be a plain ``bytes``: Dask searches lists and tuples for keys of other tasks, and replaces values that equal one.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ _MAX_PARTS: Final = 64
 
 
 class TornError(ValueError):
-    """What came is not what was packed."""
+    """The data is not what `pack` returned."""
 
 
 def pack(parts: Sequence[bytes]) -> bytes:
-    """All parts as one, with their sizes before them."""
+    """Return all parts as one, preceded by their sizes."""
     head = json.dumps([len(part) for part in parts]).encode("ascii") + b"\n"
     return b"".join((head, *parts))
 
 
 def unpack(data: object) -> list[bytes]:
-    """The parts, whatever was sent.
+    """Return the parts.
+
+    Args:
+        data: whatever the other side has sent.
 
     Raises:
-        TornError: it is something else.
+        TornError: it is not what `pack` returned.
     """
     if type(data) is not bytes:
         raise TornError(f"it is a {type(data).__name__} and no bytes")

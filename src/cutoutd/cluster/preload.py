@@ -1,7 +1,8 @@
-"""What makes a plain ``dask worker`` a machine of the cluster: ``dask worker --preload cutoutd.cluster.preload``.
+"""Turns a plain ``dask worker`` into a machine of the cluster: ``dask worker --preload cutoutd.cluster.preload``.
 
-For dask-jobqueue, dask-kubernetes and others that start Dask's own command. The configuration is found as by every command:
-``CUTOUTD_CONFIG`` names a file; without one all is as by default. As many slots as the worker has threads.
+It is for dask-jobqueue, dask-kubernetes and other tools that start Dask's own command. The configuration is found as by every
+command of cutoutd: ``CUTOUTD_CONFIG`` may name a file; without a file the defaults apply. There are as many slots as the worker has
+threads.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MACHINES: list[ClusterMachine] = []
 
 
 async def dask_setup(worker: Worker) -> None:
-    """Start the slots before the worker tells the scheduler that it is there.
+    """Start the slots, before the worker registers with the scheduler.
 
     Raises:
         UsageError: the connection is not encrypted.
@@ -42,10 +43,10 @@ async def dask_teardown(_: Worker) -> None:
 
 
 def require_tls(worker: Worker) -> None:
-    """Refuse a scheduler that is spoken to in the clear.
+    """Check that the connection to the scheduler is encrypted.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is not.
     """
     address = str(worker.scheduler.address)
     if not address.startswith("tls://"):

@@ -1,6 +1,6 @@
-"""What a machine of the cluster is asked to do, by name: cut a picture, and say what it is.
+"""The function that a machine of the cluster runs: cut one picture.
 
-`cut` is what Dask calls; it travels as a name and never as code. The slots were set up before, by `cutoutd.cluster.machine`.
+Dask calls `cut`, which is sent as a name and never as code. `cutoutd.cluster.machine` has set up the slots before.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _HOSTS: Final[list[SlotHost]] = []
 
 
 def install(host: SlotHost) -> None:
-    """These are the slots of this process; nothing else is used from now on."""
+    """Set the slots that this process uses from now on."""
     _HOSTS[:] = [host]
 
 
 def cut(data: bytes) -> bytes:
-    """Cut one picture; called by Dask, in a thread of its worker.
+    """Cut one picture. Dask calls this in a thread of its worker.
 
     Args:
-        data: packed: a head with the limits, the task's line, the picture, background pictures.
+        data: packed: a head with the limits, the task, the picture, and background pictures.
 
     Returns:
-        Packed: a head that says what came of it, and with a report its line and the results.
+        Packed: a head with the outcome and, if there is a report, the report and the results.
     """
     head, line, picture, *backgrounds = packing.unpack(data)
     limits = json.loads(head)
@@ -64,14 +64,14 @@ def cut(data: bytes) -> bytes:
 
 
 def withdraw(key: str) -> None:
-    """Nobody waits for the picture of this key of Dask's any more."""
+    """Stop the task with this Dask key, for which nobody waits any more."""
     for host in _HOSTS:
         host.withdraw(key)
 
 
 def _own_key() -> str:
-    """The key of the task of Dask's that this thread carries out; empty outside of one."""
-    from distributed import get_worker  # noqa: PLC0415 -- the gateway knows this module by name alone
+    """Return the key of the Dask task that this thread runs; empty if it runs none."""
+    from distributed import get_worker  # noqa: PLC0415 -- the gateway imports this module without a worker
 
     try:
         return str(get_worker().get_current_task())

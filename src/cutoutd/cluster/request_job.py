@@ -1,7 +1,7 @@
-"""A job of the gateway: sends one request to a machine of the cluster and writes its reply.
+"""A job of the gateway: sends one request to a machine of the cluster, and writes its reply.
 
-Each try has a key of its own: a failed one answers with its old error. A deadline of its own lies above that of the slot
-there: Dask may say of a task that it is being worked on for as long as one likes.
+Each attempt has a new key, since Dask answers a failed key with its old error. Beside the deadline of the slot there is one of the
+job itself: Dask may report a task as running without end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cutoutd.exchange.cluster_box import ClusterRequest
 
 MAX_TRIES: Final = 3
-"""Of one request, on machines that end over it or never answer."""
+"""Attempts for one request, on machines that die or never answer."""
 
 SLACK_S: Final = 60.0
 MAX_WORD: Final = 200
@@ -33,13 +33,13 @@ MAX_WHY: Final = 1000
 
 
 class RequestJob:
-    """One request under way.
+    """One request that is being carried out.
 
     Args:
-        gateway: whose it is.
-        connection: to the scheduler.
+        gateway: gateway to which the job belongs.
+        connection: connection to the scheduler.
         request: the request.
-        resource: that a machine must offer.
+        resource: resource that a machine must offer.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class RequestJob:
         self._bytes = 0
 
     async def run(self) -> None:
-        """Carry it out, and answer; whatever goes wrong is the answer. Where the scheduler is lost, there is none."""
+        """Carry out the request and answer it, also if it fails. If the scheduler is lost, there is no answer."""
         try:
             await self._run()
         except (OSError, InvalidMessageError) as error:
             self._fail(f"the box cannot be used: {error}")
-        except Exception as error:  # noqa: BLE001 -- what one request meets costs no other
+        except Exception as error:  # noqa: BLE001 -- an error of one request must not affect others
             report(get(), error, over="a picture for the cluster", job=self._request.job)
             self._fail(f"cutoutd had an internal error ({type(error).__name__})")
 
@@ -70,7 +70,7 @@ class RequestJob:
         limits = {"max_result_bytes": settings.cluster.max_result_mb << 20}
         data = packing.pack([json.dumps(limits).encode("ascii"), line, picture, *backgrounds])
         self._bytes = sum(request.sizes[1:])
-        # A slot's own deadline, and one for the picture before it: no more are sent than wait for one at most.
+        # The deadline of the slot, and that of the picture before it: at most one picture is ahead at a machine.
         deadline_s = 2 * settings.pool.job_timeout_s + SLACK_S
         why = ""
         for _ in range(MAX_TRIES):
@@ -84,7 +84,7 @@ class RequestJob:
         self._fail(f"{MAX_TRIES} tries came to nothing; the last: {why}")
 
     def _record_sending(self) -> None:
-        """Note that the picture leaves this machine, before it does.
+        """Record that the picture leaves this machine, before it does.
 
         Raises:
             OSError: the disk refuses.
@@ -103,7 +103,7 @@ class RequestJob:
         )
 
     def _take(self, result: object, host: str) -> None:
-        """Take what a machine has sent back, if it can be true."""
+        """Accept what a machine has sent back, if it is valid."""
         try:
             head, *parts = packing.unpack(result)
             said = json.loads(head)
@@ -147,5 +147,5 @@ class RequestJob:
 
 
 def _plain(value: object, most: int = MAX_WORD) -> str:
-    """A text, short and printable, of whatever was said."""
+    """Return a value as a short printable text."""
     return "".join(one for one in str(value)[:most] if one.isprintable())

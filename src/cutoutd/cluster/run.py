@@ -1,6 +1,6 @@
-"""Puts the gateway together from settings, locks it in, and lets it run: what `cutoutd cluster gateway` is.
+"""Assembles the gateway from settings, confines the process, and runs it, for `cutoutd cluster gateway`.
 
-It must not import what speaks to the network before the process is confined.
+It must not import network code before the process is confined.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ _NAMES: Final = OpenedNames(
 )
 FILE_BYTES: Final = 8 << 30
 _MEMORY_MB: Final = 16_384
-"""Of address space; pictures that are under way are in it as a whole, three times."""
+"""Limit of address space; each picture under way is in memory three times."""
 _PRIVATE_UMASK: Final = 0o077
 _READ_BY_DASK: Final = ("/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/sys/fs/cgroup")
-"""What psutil asks for at its import."""
+"""Files that psutil reads when it is imported."""
 
 
 def run(
     settings: Settings, *, announced: str, clock: Clock, parent: int | None, console: bool = False
 ) -> None:
-    """Be the gateway, until a signal or the parent's end.
+    """Run the gateway until a signal or the end of the parent.
 
     Args:
-        settings: with at least one folder that is tagged for the cluster.
-        announced: the supervisor's last announcement before they were read.
-        clock: wall and steady time.
-        parent: the process whose end is ours; None for none.
-        console: what we log is read on a terminal, although it goes into a pipe.
+        settings: a configuration with at least one folder that is tagged for the cluster.
+        announced: last announcement of the supervisor before the settings were read.
+        clock: wall and monotonic time.
+        parent: process id of the parent, at whose end the gateway stops; None for none.
+        console: whether the log is read on a terminal, although it goes into a pipe.
 
     Raises:
-        UsageError: no folder is tagged, or a layer of the sandbox is missing and required.
-        ConfigurationError: certificates or key cannot be used.
-        AlreadyRunningError: another gateway works here.
+        UsageError: no folder is tagged, or a required layer of the sandbox is missing.
+        ConfigurationError: the certificates or the key cannot be used.
+        AlreadyRunningError: another gateway runs here.
         StorageError: the disk refuses.
     """
     if not settings.clustered:
@@ -72,7 +72,7 @@ def run(
     check_certificates(settings.cluster)
     paths = ClusterPaths.under(settings.service.state_dir)
     with held(paths.root, _NAMES, make=paths.make, who="a gateway to the cluster"):
-        loop = asyncio.new_event_loop()  # its pair of sockets could not be made later
+        loop = asyncio.new_event_loop()  # its socket pair cannot be created once confined
         layers = confine(settings, paths.root)
         log_format = settings.service.log_format
         logs.configure(
@@ -80,7 +80,7 @@ def run(
             log_format="console" if console and log_format == "auto" else log_format,
         )
         logging.raiseExceptions = False
-        from cutoutd.cluster.gateway import Gateway  # noqa: PLC0415 -- it brings Dask, which starts a thread
+        from cutoutd.cluster.gateway import Gateway  # noqa: PLC0415 -- it imports Dask, which starts a thread
 
         gateway = Gateway(
             settings,
@@ -101,24 +101,24 @@ def run(
 
 
 def check_certificates(cluster: ClusterSettings) -> None:
-    """See that they can be used.
+    """Check that the certificates can be used.
 
     Raises:
-        ConfigurationError: not so.
+        ConfigurationError: they cannot.
     """
     if cluster.tls_ca_file is not None and cluster.tls_cert is not None and cluster.tls_key is not None:
         tls.check_files(cluster.tls_ca_file, cluster.tls_cert, cluster.tls_key)
 
 
 def confine(settings: Settings, box: Path | None) -> tuple[str, ...]:
-    """Confine this process: its box, its certificates, the ports of scheduler and machines.
+    """Confine this process to its exchange directory, its certificates, and the ports of scheduler and machines.
 
     Args:
-        settings: whose [cluster] it is about.
-        box: STATE/cluster; None: it has none.
+        settings: configuration with the addresses and files of [cluster].
+        box: the exchange directory, STATE/cluster; None for none.
 
     Returns:
-        The layers in force.
+        The active layers of the sandbox.
     """
     cluster = settings.cluster
     ignore_files()

@@ -1,4 +1,4 @@
-"""What `cutoutd cluster scheduler` is: Dask's scheduler, which speaks TLS alone and answers no browser."""
+"""Runs Dask's scheduler, for `cutoutd cluster scheduler`, with TLS only and without its web pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORKER_TTL: Final = "30 s"
-"""A machine that says nothing for so long is taken for gone; Dask's own five minutes are long for whoever waits."""
+"""A machine that is silent for this long counts as gone. Dask's default of five minutes would delay its pictures."""
 
 
 def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Callable[[], None]) -> None:

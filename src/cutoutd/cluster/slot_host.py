@@ -1,7 +1,7 @@
-"""The worker slots of a machine of the cluster: a pool of its own, in a thread that lives as long as the process.
+"""The worker slots of a machine of the cluster: a pool in a thread that lives as long as the process.
 
-What comes is bytes and goes into files without a name; a slot gets them opened, as on any machine, and is locked in as there:
-no socket, no file by its name, so neither the cluster nor its keys are within its reach. It must not know Dask.
+Pictures arrive as bytes and are put into unnamed files, which a slot receives opened. A slot is confined as on any machine: it can
+open neither sockets nor files, so it reaches neither the cluster nor its keys. This module must not import Dask.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TURN_S: Final = 0.5
 _RATE_S: Final = 60.0
 _REMEMBERED: Final = 1000
 READY_S: Final = 120.0
-"""So long the first slot may take to be ready."""
+"""Longest time until the first slot is ready."""
 
 
 class SlotsFailError(CutoutdError):
@@ -46,11 +46,11 @@ class SlotsFailError(CutoutdError):
 
 
 class TooLargeError(ValueError):
-    """The results of a picture have more bytes than are to be sent back."""
+    """The results of a picture are larger than allowed."""
 
 
 class DiedError(Exception):
-    """The slot died over the picture."""
+    """The slot died while it worked on the picture."""
 
 
 class WithdrawnError(Exception):
@@ -59,11 +59,11 @@ class WithdrawnError(Exception):
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Order:
-    """A task that somebody waits for.
+    """A task for whose end a thread waits.
 
     Attributes:
-        key: by which it can be withdrawn; empty: it cannot.
-        is_withdrawn: nobody waits for it any more.
+        key: key by which it can be withdrawn; empty: it cannot be.
+        is_withdrawn: whether it was withdrawn.
     """
 
     task: Task
@@ -75,12 +75,12 @@ class _Order:
 
 
 class SlotHost:
-    """The slots.
+    """The slots of this process.
 
     Args:
-        size: how many.
-        setup: gives what a slot is told at its start.
-        job_timeout_s: for one picture.
+        size: number of slots.
+        setup: returns what a slot is told when it starts.
+        job_timeout_s: time limit for one picture.
     """
 
     def __init__(self, *, size: int, setup: Callable[[], wire.Setup], job_timeout_s: float) -> None:
@@ -90,7 +90,7 @@ class SlotHost:
         self._lock = threading.Lock()
         self._queue: deque[_Order] = deque()
         self._at_work: dict[int, _Order] = {}
-        # One may be withdrawn before its thread has come as far as to hand it in.
+        # A task may be withdrawn before its thread has queued it.
         self._withdrawn: deque[str] = deque(maxlen=_REMEMBERED)
         self._numbers = 0
         self._pool: LocalPool | None = None
@@ -104,30 +104,30 @@ class SlotHost:
 
     @property
     def facts(self) -> WorkerFacts | None:
-        """What the slots say of themselves; None until the first is ready."""
+        """Facts that the slots report; None until the first one is ready."""
         return self._pool.facts if self._pool is not None else None
 
     @property
     def waiting(self) -> int:
-        """Pictures that no slot has yet."""
+        """Number of pictures that wait for a slot."""
         return len(self._queue)
 
     @property
     def at_work(self) -> int:
-        """Pictures that slots have."""
+        """Number of pictures that slots are working on."""
         return len(self._at_work)
 
     @property
     def per_minute(self) -> int:
-        """Pictures that ended in the last minute."""
+        """Number of pictures that ended in the last minute."""
         since_s = time.monotonic() - _RATE_S
         return sum(at_s >= since_s for at_s in tuple(self._ended))
 
     def wait_until_ready(self) -> WorkerFacts:
-        """Wait until the first slot is.
+        """Wait until the first slot is ready.
 
         Raises:
-            SlotsFailError: none comes up.
+            SlotsFailError: none becomes ready.
         """
         self._is_ready.wait(READY_S)
         facts = self.facts
@@ -144,22 +144,22 @@ class SlotHost:
         max_result_bytes: int,
         key: str = "",
     ) -> tuple[Report, list[bytes]]:
-        """Have a slot carry out a task, and wait for it; from any thread.
+        """Have a slot carry out a task, and wait for it. Any thread may call this.
 
         Args:
-            task: as it came.
-            picture: the picture's file.
-            backgrounds: background pictures' files, in the recipe's order.
-            max_result_bytes: of all results together.
-            key: by which `withdraw` knows it; empty: it is not to be withdrawn.
+            task: the task, as it was received.
+            picture: content of the picture's file.
+            backgrounds: contents of the background pictures' files, in the order of the recipe.
+            max_result_bytes: limit of all results together.
+            key: key for `withdraw`; empty: the task cannot be withdrawn.
 
         Returns:
             The report, and the results in its order.
 
         Raises:
-            DiedError: the slot died over it.
+            DiedError: the slot died.
             WithdrawnError: `withdraw` was called with its key.
-            TooLargeError: the results are larger than that.
+            TooLargeError: the results are larger than the limit.
             SlotsFailError: no slot can work.
             OSError: the disk refuses.
         """
@@ -191,10 +191,10 @@ class SlotHost:
             return _collect_results(event.report, task, files, max_result_bytes)
 
     def withdraw(self, key: str) -> None:
-        """End a task that nobody waits for, with the worker that has it; from any thread.
+        """Stop a task that nobody waits for, and the worker that has it. Any thread may call this.
 
         Args:
-            key: as it was given to `carry_out`.
+            key: key that was given to `carry_out`.
         """
         with self._lock:
             self._withdrawn.append(key)
@@ -223,7 +223,7 @@ class SlotHost:
         return order.event
 
     def _check(self, event: PoolEvent | None = None) -> None:
-        """See that there is an event, or that there may be one.
+        """Check that there is an event, or that one can still come.
 
         Raises:
             SlotsFailError: the slots cannot work.
@@ -232,7 +232,7 @@ class SlotHost:
             raise SlotsFailError(str(self.fault))
 
     def _run(self) -> None:
-        """The life of the thread: the kernel ends the slots with it."""
+        """Run the pool. The kernel ends the slots when this thread ends."""
         try:
             self._pool = LocalPool(
                 size=self.size, setup=self._setup, job_timeout_s=self._job_timeout_s, clock=Clock()
@@ -245,7 +245,7 @@ class SlotHost:
                 self._end_withdrawn(self._pool)
                 self._hand_out(self._pool)
             self._pool.close()
-        except Exception as error:  # noqa: BLE001 -- whoever waits is told, and the machine gives up its place
+        except Exception as error:  # noqa: BLE001 -- passed to the waiting threads; the machine then leaves the cluster
             known = (
                 error
                 if isinstance(error, CutoutdError)
@@ -268,7 +268,7 @@ class SlotHost:
         if isinstance(event, Finished) and isinstance(event.report, NeedsRoom) and not order.task.alone:
             order.task = replace(order.task, alone=True)
             for descriptor in (order.files.source, *order.files.backgrounds):
-                os.lseek(descriptor, 0, os.SEEK_SET)  # the worker that has read them shares their position
+                os.lseek(descriptor, 0, os.SEEK_SET)  # the worker that has read them shares their offset
             with self._lock:
                 self._queue.appendleft(order)
             return
@@ -288,7 +288,7 @@ class SlotHost:
             order.done.set()
 
     def _hand_out(self, pool: LocalPool) -> None:
-        """Give slots what waits; a picture that needs all memory there is has it for itself."""
+        """Give waiting tasks to free slots; a task that needs all memory runs alone."""
         while pool.idle:
             if any(order.task.alone for order in self._at_work.values()):
                 return
@@ -301,7 +301,7 @@ class SlotHost:
 
 
 def _temporary_file(opened: ExitStack, content: bytes) -> int:
-    """Return the descriptor of a file without a name, with a content; it is closed with the others."""
+    """Return the descriptor of an unnamed file with this content; the stack closes it."""
     file = opened.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 -- the stack closes it
     rest = memoryview(content)
     while rest:
@@ -311,10 +311,10 @@ def _temporary_file(opened: ExitStack, content: bytes) -> int:
 
 
 def _collect_results(report: Report, task: Task, files: Files, most: int) -> tuple[Report, list[bytes]]:
-    """A report as if the task's own number had been given, and the results it tells of.
+    """Return a report with the number that the task has at its origin, and the results that it names.
 
     Raises:
-        TooLargeError: they are larger than that.
+        TooLargeError: the results are larger than allowed.
     """
     if not isinstance(report, Cut):
         return report, []
@@ -336,7 +336,7 @@ def _collect_results(report: Report, task: Task, files: Files, most: int) -> tup
 
 
 def _read_whole(descriptor: int, size: int) -> bytes:
-    """A file of more than one call reads: 2 GiB is the most on Linux."""
+    """Read a file that may be too large for one call: on Linux a call reads 2 GiB at most."""
     parts, at = [], 0
     while at < size and (piece := os.pread(descriptor, min(1 << 30, size - at), at)):
         parts.append(piece)

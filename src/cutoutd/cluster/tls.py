@@ -1,6 +1,6 @@
-"""Certificates as a process of the cluster uses them: one authority, one certificate, one key, and nothing in the clear.
+"""The certificates of a process of the cluster: one authority, one certificate, one key. All connections are encrypted.
 
-It must not open a connection. `distributed` is imported by whoever calls, after it was confined.
+This module must not open connections. It imports `distributed` only on call, after the process was confined.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _OTHERS = 0o077
 
 
 def check_files(ca_file: Path, cert: Path, key: Path) -> None:
-    """Check that the files are there, and that nobody else can read the key.
+    """Check that the files can be read, and that nobody else can read the key.
 
     Raises:
-        ConfigurationError: not so; says what to do.
+        ConfigurationError: a file cannot be used; with advice.
     """
     for path in (ca_file, cert, key):
         try:
@@ -52,8 +52,8 @@ def check_files(ca_file: Path, cert: Path, key: Path) -> None:
 
 
 def security(ca_file: Path, cert: Path, key: Path) -> Security:
-    """As Dask wants it: encrypted, and the other side must have a certificate of the same authority."""
-    from distributed import Security  # noqa: PLC0415 -- see above
+    """Return Dask's security settings: encryption, and a peer certificate of the same authority, are required."""
+    from distributed import Security  # noqa: PLC0415 -- only after the process was confined
 
     ca, own, secret = map(str, (ca_file, cert, key))
     return Security(

@@ -1,7 +1,8 @@
-"""What `cutoutd worker` is: the slots of this machine, and a Dask worker through which the cluster reaches them.
+"""Runs a machine of the cluster, for `cutoutd worker`: its slots, and the Dask worker through which the cluster reaches them.
 
-The slots are confined as on any machine. The process with the Dask worker listens, calls out and runs what whoever has a
-certificate sends; `cutoutd.cluster.worker_confinement` limits it to certificates, models, a directory of its own and two ports.
+The slots are confined as on any machine. The process with the Dask worker opens connections in both directions, and runs whatever
+the owner of a certificate sends; `cutoutd.cluster.worker_confinement` limits it to certificates, models, a private directory and
+two ports.
 """
 
 from __future__ import annotations
@@ -34,27 +35,27 @@ _LONGEST_PAUSE_S: Final = 15.0
 _DEATH_TIMEOUT_S: Final = 30
 _LOOK_S: Final = 1.0
 _OBJECT: Final = re.compile(r"^in <[^>]*>: ")
-"""What Dask puts before its reasons."""
+"""Prefix of Dask's error messages."""
 
 _REACH_S: Final = 2.0
-"""Dask tries again and again within it, so a scheduler that is just starting is reached at once."""
+"""Dask repeats its attempts within this time, so a scheduler that is just starting is reached soon."""
 
 _CLOSE_S: Final = 10.0
 _END_S: Final = 1.0
-"""Time for Dask to leave the scheduler: as long as it likes, and once this process is to end."""
+"""Time for Dask to leave the scheduler: usually, and when this process is about to end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerOptions:
-    """How a machine takes part.
+    """How a machine takes part in the cluster.
 
     Attributes:
-        scheduler: its address.
-        ca_file, cert, key: what this machine shows, and whom it believes.
-        port: that it listens on.
-        host: address that others reach it by; empty: the one that leads to the scheduler.
-        slots: how many pictures at a time; 0 lets the machine decide.
-        layers: of this process's sandbox.
+        scheduler: address of the scheduler.
+        ca_file, cert, key: trusted authority, and certificate and key of this machine.
+        port: port on which it listens.
+        host: address under which others reach it; empty: that of the interface to the scheduler.
+        slots: number of pictures at a time; 0: as many as the machine has room for.
+        layers: active layers of this process's sandbox.
     """
 
     scheduler: str
@@ -68,7 +69,7 @@ class WorkerOptions:
 
 
 def run(settings: Settings, options: WorkerOptions) -> None:
-    """Take part until a signal; a scheduler that is away is tried again and again.
+    """Serve the cluster until a signal; an unreachable scheduler is tried again and again.
 
     Raises:
         CutoutdError: the slots cannot work.
@@ -108,9 +109,9 @@ async def _serve(machine: ClusterMachine, options: WorkerOptions) -> None:
             if await _finishes_before(stopping, _check_scheduler(options)):
                 why, pause_s = "", _FIRST_PAUSE_S
                 await _join(machine, options, stopping)
-        except (OSError, ValueError, RuntimeError) as error:  # those that Dask's connect and start raise
+        except (OSError, ValueError, RuntimeError) as error:  # what Dask raises when it connects or starts
             now = _describe(error)
-            if now != why:  # a scheduler may be away for days
+            if now != why:  # logged once: a scheduler may be away for days
                 get().warning("cluster.waits", scheduler=options.scheduler, why=now)
             why = now
         with suppress(TimeoutError):
@@ -119,13 +120,13 @@ async def _serve(machine: ClusterMachine, options: WorkerOptions) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Why the scheduler is not there: Dask's own words name its time-out, and the cause beneath says what happened."""
+    """Return why the scheduler cannot be reached: Dask's error names only its time-out, the underlying one what happened."""
     cause = error.__cause__ or error
     return _OBJECT.sub("", str(cause)) or type(cause).__name__
 
 
 async def _finishes_before(stopping: asyncio.Event, work: Awaitable[object]) -> bool:
-    """Wait for something, but no longer than until this process is to end; returns whether it came to its end."""
+    """Wait for some work, or until this process is asked to end. Returns whether the work has finished."""
     task, stop = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
     try:
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -139,10 +140,10 @@ async def _finishes_before(stopping: asyncio.Event, work: Awaitable[object]) -> 
 
 
 async def _check_scheduler(options: WorkerOptions) -> None:
-    """See whether the scheduler is there: a worker of Dask's tries for long, and does not say why it fails.
+    """Check that the scheduler can be reached: a Dask worker would try for long, and not say why it fails.
 
     Raises:
-        OSError: it is not, or does not let us in.
+        OSError: it cannot, or refuses the connection.
     """
     security = tls.security(options.ca_file, options.cert, options.key)
     comm = await connect(options.scheduler, timeout=_REACH_S, **security.get_connection_args("worker"))
@@ -150,10 +151,10 @@ async def _check_scheduler(options: WorkerOptions) -> None:
 
 
 async def _join(machine: ClusterMachine, options: WorkerOptions, stopping: asyncio.Event) -> None:
-    """Be a worker of the scheduler until it goes or we are to end.
+    """Work for the scheduler until it goes away or this process is asked to end.
 
     Raises:
-        OSError, RuntimeError: the scheduler does not take us.
+        OSError, RuntimeError: the scheduler refuses this worker.
     """
     worker = QuietWorker(
         options.scheduler,
@@ -178,8 +179,8 @@ async def _join(machine: ClusterMachine, options: WorkerOptions, stopping: async
             await _finishes_before(stopping, asyncio.wait([finished], timeout=_LOOK_S))
         finished.cancel()
     finally:
-        # To be left is no reason to stay: whatever Dask says of it, what is half closed is gone with the process, or
-        # its port is found taken by the next try, which is told.
+        # Errors are ignored: what is half closed ends with the process, or the next attempt finds its port taken and
+        # reports that.
         with suppress(Exception):
             closing_s = _END_S if stopping.is_set() else _CLOSE_S
             await asyncio.wait_for(worker.close(nanny=False, executor_wait=False), closing_s)

@@ -1,6 +1,6 @@
-"""Confines the process of `cutoutd worker` before Dask is loaded, and gives it a directory for what is under way.
+"""Confines the process of `cutoutd worker` before Dask is loaded, and gives it a directory for temporary files.
 
-It must not import what starts a thread.
+It must not import modules that start a thread.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ def confine(settings: Settings, *, scheduler: str, files: Sequence[Path], port: 
     """Confine this process for good.
 
     Args:
-        settings: of this machine, for its models.
+        settings: settings of this machine, which name its models.
         scheduler: address of the scheduler.
         files: authority, certificate and key.
-        port: that it listens on.
+        port: port on which it listens.
 
     Returns:
-        The layers in force.
+        The active layers of the sandbox.
 
     Raises:
         SandboxError: a required layer does not exist here.
-        NotPrivateError: others can change what is under way.
+        NotPrivateError: others can change the temporary files.
         StorageError: the disk refuses.
         CutoutdError: a layer that exists here was refused.
     """
     ignore_files()
-    # Always the same one: a process that may write in it alone could not remove it.
+    # Always the same directory, since the process may write only inside it and could not remove it.
     own = Path(tempfile.gettempdir()) / f"cutoutd-worker-{os.geteuid()}-{port}"
     try:
         descriptor, _ = open_private(own, OpenedNames())
