@@ -1,4 +1,4 @@
-"""What every kind of test shares: a clock that stands still until it is told to go on."""
+"""Fixtures for all tests: a clock that stands still until a test advances it."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ settings.load_profile("untimed")
 
 
 class FakeClock(Clock):
-    """Time as a test wants it."""
+    """A clock that only a test moves."""
 
     def __init__(self) -> None:
         self.wall_us = 1_700_000_000_000_000
         self.steady_s = 1000.0
 
     def now_us(self) -> int:
-        """UTC microseconds."""
+        """Return the wall time in UTC microseconds."""
         return self.wall_us
 
     def monotonic_s(self) -> float:
-        """Seconds."""
+        """Return the monotonic time in seconds."""
         return self.steady_s
 
     def lived_s(self) -> float:
-        """Seconds."""
+        """Return the time that the machine was awake, in seconds."""
         return self.steady_s
 
     def advance(self, seconds: float) -> None:
-        """Let both clocks go on."""
+        """Advance both clocks."""
         self.wall_us += int(seconds * 1_000_000)
         self.steady_s += seconds
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """A clock of the test's own."""
+    """Return a clock for one test."""
     return FakeClock()
 
 
@@ -59,7 +59,7 @@ PROCESSORS = [
 
 @pytest.fixture(autouse=True)
 def log_of_its_own() -> Iterator[None]:
-    """How a test sets the log up in this process, such as to errors alone, is nothing to the tests after it."""
+    """Restore the logging configuration after each test, since some tests change it for the whole process."""
     structlog.configure(processors=PROCESSORS)
     yield
     structlog.reset_defaults()

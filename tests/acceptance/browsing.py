@@ -1,4 +1,4 @@
-"""The page in a real Chromium: how it is opened, and what is looked at on every screen."""
+"""Opens the page in a real Chromium, and checks what every screen must satisfy."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PHONE: Final = (360, 740)
 
 
 def needs_chromium() -> pytest.MarkDecorator:
-    """Where there is no Chromium, nothing can be said of the page in it."""
+    """Skip the test if there is no Chromium."""
     return pytest.mark.skipif(not os.access(CHROMIUM, os.X_OK), reason=f"{CHROMIUM} is not there")
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """One browser, for all tests of a module."""
+    """Start one browser for all tests of a module."""
     with sync_playwright() as playwright:
         # Chromium's own sandbox needs namespaces that a container may refuse; the page is ours.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -50,12 +50,12 @@ _MOVES = """() => document.getAnimations().some(
 
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
-    """A person at the page.
+    """A person who uses the page.
 
     Attributes:
-        context: cookies of their own.
+        context: browser context with its own cookies.
         page: the tab.
-        wrong: what the browser complained of: errors of scripts, and what the content security policy refused.
+        wrong: complaints of the browser: errors of scripts, and what the content security policy refused.
     """
 
     context: BrowserContext
@@ -63,16 +63,16 @@ class Visitor:
     wrong: list[str] = field(default_factory=list)
 
     def go(self, view: str) -> None:
-        """Look at a view, by its address."""
+        """Open a view by its address."""
         self.page.evaluate("where => { location.hash = where }", f"#/{view}")
         self.page.locator(f".view-{view.partition('/')[0].partition('?')[0]} h1").wait_for(state="attached")
 
     def text(self) -> str:
-        """All that can be read."""
+        """Return all visible text."""
         return self.page.locator("body").inner_text()
 
     def findings(self) -> list[str]:
-        """What axe says against the screen; best practices included."""
+        """Return what axe reports about the screen, best practices included."""
         # Colours on their way from one theme to the other are no theme's.
         while self.page.evaluate(_MOVES):
             self.page.wait_for_timeout(50)
@@ -83,7 +83,7 @@ class Visitor:
         ]
 
     def overflow(self) -> int:
-        """By how many pixels the page is wider than the window."""
+        """Return by how many pixels the page is wider than the window."""
         width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         return int(self.page.evaluate(width))
 
@@ -101,11 +101,11 @@ def visit(
     """Open the page in a window of its own.
 
     Args:
-        browser: whose window it is.
-        address: with a code, unless cookies are given.
-        size: of the window.
+        browser: browser that opens the window.
+        address: address of the page, with a pairing code unless cookies are given.
+        size: size of the window.
         theme: ``light`` or ``dark``.
-        language: of the browser.
+        language: language of the browser.
         kept: cookies of an earlier visit.
     """
     context = browser.new_context(
@@ -133,7 +133,7 @@ def visit(
 
 
 def address_of(bench: Bench) -> str:
-    """Where the page of a daemon is, with a code for one browser: as `cutoutd page` says it."""
+    """Return the address of a daemon's page, with a code for one browser, as `cutoutd page` prints it."""
     state_dir = bench.root / "state" / "cutoutd"
     # Before the daemon's is there, the command would serve one itself.
     bench.wait_for(lambda: state_dir.is_dir() and announcement.running(state_dir) is not None, "the page")

@@ -1,4 +1,4 @@
-"""The real command in a process of its own, on real files."""
+"""Runs the real command in processes of its own, on real files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATIENCE_S = 150.0
 
 
 def picture(hue: int = 0, *, width: int = 360, height: int = 270) -> Image.Image:
-    """A ball on a soft background: a subject that the model is sure of."""
+    """Return a ball on a soft background, a subject that the model finds with certainty."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     background = np.stack([200 - 40 * y / height, 205 - 30 * x / width, 210 + 0 * x], axis=-1)
     radius = np.hypot(x - width / 2, y - height / 2) / (0.33 * height)
@@ -44,7 +44,7 @@ def picture(hue: int = 0, *, width: int = 360, height: int = 270) -> Image.Image
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A hot folder, its output, and the command."""
+    """A hot folder, its output, and the command that works on them."""
 
     root: Path
     input: Path
@@ -56,11 +56,11 @@ class Bench:
         return [sys.executable, "-P", "-m", "cutoutd", *(str(argument) for argument in arguments)]
 
     def pair(self) -> list[str]:
-        """The options that name the two folders."""
+        """Options that name the two folders."""
         return ["--input", os.fspath(self.input), "--output", os.fspath(self.output)]
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command of ours to its end; forked, where that is possible."""
+        """Run a cutoutd command to its end; forked where that is possible."""
         if forked.is_possible(self.environment):
             words = [str(argument) for argument in arguments]
             return forked.run(words, environment=self.environment, cwd=self.root, timeout_s=PATIENCE_S)
@@ -79,7 +79,7 @@ class Bench:
         )
 
     def once(self) -> subprocess.CompletedProcess[str]:
-        """Cut what is there."""
+        """Cut what is in the hot folder."""
         return self.call("run", *self.pair(), "--once")
 
     def drop(self, name: str, hue: int = 0, *, age_s: float = 60.0) -> Path:
@@ -102,7 +102,7 @@ class Bench:
         return path
 
     def results(self) -> list[str]:
-        """Everything in the output folder, without the directories."""
+        """Return all files in the output folder, without directories."""
         return sorted(
             Path(folder, name).relative_to(self.output).as_posix()
             for folder, _, names in os.walk(
@@ -113,21 +113,21 @@ class Bench:
         )
 
     def sidecar(self, name: str) -> dict[str, Any]:
-        """A JSON file of the output folder."""
+        """Return a JSON file of the output folder."""
         content: dict[str, Any] = json.loads((self.output / name).read_text(encoding="utf-8"))
         return content
 
     def jobs(self) -> list[dict[str, Any]]:
-        """The journal, as the command shows it."""
+        """Return the journal as the command shows it."""
         listed = self.call("jobs", *self.pair(), "--json")
         assert listed.returncode == 0, listed.stderr
         jobs: list[dict[str, Any]] = json.loads(listed.stdout)["jobs"]
         return jobs
 
     def states(self) -> dict[str, str]:
-        """The newest version of each picture and how it stands; nothing as long as there is no journal.
+        """Return the state of each picture's newest version; empty as long as there is no journal.
 
-        Read from the journal itself: a loop that waits would spend half a second of a core on every command.
+        It is read from the journal itself: in a loop that waits, the command would take half a second of a core each time.
         """
         found: dict[str, str] = {}
         for journal in self.root.glob("*state*/**/journal.sqlite"):
@@ -139,7 +139,7 @@ class Bench:
         return found
 
     def finished_us(self, path: str) -> int:
-        """When the newest version of a picture was done, held back or failed for the last time; 0 while it waits or is cut."""
+        """Return when the newest version of a picture last ended, was held back or failed; 0 while it waits or is cut."""
         for journal in self.root.glob("*state*/**/journal.sqlite"):
             with closing(
                 sqlite3.connect(f"{journal.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)
@@ -152,7 +152,7 @@ class Bench:
         return 0
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until something holds."""
+        """Wait until a condition holds."""
         end = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < end, f"waited in vain for {what}; there is {self.results()}"
@@ -160,11 +160,11 @@ class Bench:
 
 
 def bench_in(root: Path, *, workers: int | None = 1) -> Bench:
-    """Folders of its own for a test, or for another machine of one.
+    """Return a bench with folders of its own, for a test or for another machine of a test.
 
     Args:
-        root: where they are made.
-        workers: processes that cut, each of which takes a second to start; None: as many as anybody gets.
+        root: directory in which they are made.
+        workers: number of processes that cut, each of which takes a second to start; None: the default number.
     """
     for name in ("to-cut", "cutouts"):
         (root / name).mkdir(parents=True)
@@ -183,12 +183,12 @@ def bench_in(root: Path, *, workers: int | None = 1) -> Bench:
 
 
 def small_bench_in(root: Path, models: Path, *, workers: int | None = 1) -> Bench:
-    """Folders in which a small model cuts.
+    """Return a bench whose folders are cut by a small model.
 
     Args:
-        root: as of `bench_in`.
+        root: as in `bench_in`.
         models: directory of `small_models_dir`.
-        workers: as of `bench_in`.
+        workers: as in `bench_in`.
     """
     bench = bench_in(root, workers=workers)
     bench.environment.update({"XDG_DATA_HOME": str(models), "CUTOUTD_MODEL__NAME": "darkness"})
@@ -196,12 +196,12 @@ def small_bench_in(root: Path, models: Path, *, workers: int | None = 1) -> Benc
 
 
 def own_installation(bench: Bench) -> Path:
-    """Have the bench's commands run from a copy of the code, with its model.
+    """Make the commands of a bench run from a copy of the code, with its model.
 
-    What is compiled is copied as well: workers write nothing, and each would compile all of it at its start.
+    Compiled files are copied as well: workers may not write any, so each would compile all modules at its start.
 
     Returns:
-        The package's directory.
+        The directory of the package.
     """
     home = bench.root / "code" / "cutoutd"
     half_written = shutil.ignore_patterns("*.pyc.*")
@@ -213,7 +213,7 @@ def own_installation(bench: Bench) -> Path:
 
 
 def alter_model(bench: Bench) -> None:
-    """Have the bench's commands run from a copy of the code whose model is a byte short."""
+    """Make the commands of a bench run from a copy of the code whose model is one byte short."""
     (model,) = (own_installation(bench) / "weights").glob("*.onnx")
     model.write_bytes(model.read_bytes()[:-1])
     bench.environment.pop("CUTOUTD_MODEL__NAME", None)  # the model of the code, and no small one
@@ -221,9 +221,9 @@ def alter_model(bench: Bench) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def commands_as_usual() -> Iterator[None]:
-    """What is ignored here, as in the background of a script or under nohup, would be by all that is started.
+    """Restore signals that this process ignores, as in a background script or under nohup: child processes would inherit that.
 
-    Commands are forked, but for those of `Daemon(fresh=True)`, `Bench.call_any` and terminals.
+    Commands are forked, except those of `Daemon(fresh=True)`, `Bench.call_any` and terminals.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -233,13 +233,13 @@ def commands_as_usual() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data of a user whose model is of 200 bytes, and sure of dark things and strong colours as of the balls here."""
+    """Make the data directory of a user whose model has 200 bytes and finds dark or strongly coloured things, as here the balls."""
     return small_models.data_directory(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest, small_models_dir: Path) -> Bench:
-    """Folders of this test's own."""
+    """Return a bench for one test."""
     is_about_workers = request.node.get_closest_marker("about_workers") is not None
     workers = None if is_about_workers else 1
     if request.node.get_closest_marker("small_model") is not None:
@@ -256,9 +256,9 @@ class Daemon:
 
     Args:
         bench: its folders.
-        arguments: after `cutoutd run`; none: the two folders.
-        within: makes another command line of its own.
-        environment: added to the bench's.
+        arguments: arguments of `cutoutd run`; empty: the two folders.
+        within: turns the command line into another one.
+        environment: variables in addition to those of the bench.
         fresh: not forked, so that proc(5) shows its own environment and command line.
     """
 
@@ -296,7 +296,7 @@ class Daemon:
 
 @pytest.fixture
 def start(bench: Bench) -> Iterator[Callable[..., Daemon]]:
-    """Starts daemons, and sees that they end with the test."""
+    """Return a function that starts daemons; they are ended with the test."""
     daemons: list[Daemon] = []
 
     def begin(*arguments: str | Path, **given: Any) -> Daemon:  # noqa: ANN401 -- as of Daemon

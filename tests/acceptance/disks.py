@@ -1,7 +1,7 @@
-"""Small disks of a test's own, in a mount namespace of its own: full, read-only or gone, and never left behind.
+"""Small disks of one test, in its own mount namespace: they can be full, read-only or gone, and vanish with the test.
 
-The disks are seen by programs started through `Disks.inside`; the test looks at them from outside, through
-the namespace's own view of the root directory.
+Programs that are started through `Disks.inside` see the disks; the test sees them from outside, through the root directory of the
+namespace.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BUSY_S = 20.0
 
 
 class Disks:
-    """A mount namespace, held by a process that sleeps; its disks end with it."""
+    """A mount namespace, kept by a sleeping process; its disks vanish with it."""
 
     def __init__(self) -> None:
         need("unshare")
@@ -41,7 +41,7 @@ class Disks:
             give_up("mount namespaces are not allowed here")
 
     def close(self) -> None:
-        """End the namespace, and with it every disk that no program uses any more."""
+        """End the namespace, and with it each disk that no program uses any more."""
         self._holder.kill()
         self._holder.wait()
         if self._holder.stdout is not None:
@@ -56,26 +56,26 @@ class Disks:
         self.close()
 
     def inside(self, *command: str) -> list[str]:
-        """A command line that runs a command where the disks are."""
+        """Return a command line that runs a command in the namespace."""
         user = ["-U", "--preserve-credentials"] if self._user else []
         return ["nsenter", "-t", str(self._holder.pid), *user, "-m", *command]
 
     def do(self, *command: str) -> None:
-        """Run a command there."""
+        """Run a command in the namespace."""
         subprocess.run(self.inside(*command), check=True, capture_output=True, timeout=60)
 
     def view(self, path: Path) -> Path:
-        """How a path inside is seen from outside."""
+        """Return where a path of the namespace is seen from outside."""
         return Path(f"/proc/{self._holder.pid}/root", *path.parts[1:])
 
     def mount(self, at: Path, size_kb: int) -> Path:
-        """Put an empty disk of a size at a directory; returns its view."""
+        """Mount an empty disk of a given size on a directory. Returns its path from outside."""
         at.mkdir(parents=True, exist_ok=True)
         self.do("mount", "-t", "tmpfs", "-o", f"size={size_kb}k,mode=0755", "tmpfs", str(at))
         return self.view(at)
 
     def remount(self, at: Path, option: str) -> None:
-        """Change a disk: ``ro``, ``rw``, ``size=...``. One that a file is just being written to becomes read-only after that."""
+        """Change a disk: ``ro``, ``rw``, ``size=...``. A disk on which a file is being written becomes read-only after that."""
         end_s = time.monotonic() + BUSY_S
         while True:
             try:
@@ -89,10 +89,10 @@ class Disks:
 
 
 def fill(disk: Path, *, leave: int = 0) -> None:
-    """Fill a disk up, but for so many bytes in whole blocks; where there is a filler already, beside it.
+    """Fill a disk except for some bytes, in whole blocks, beside an earlier filler if there is one.
 
     Args:
-        disk: its view.
+        disk: its path from outside.
         leave: bytes that stay free.
     """
     free = os.statvfs(disk)
@@ -103,12 +103,12 @@ def fill(disk: Path, *, leave: int = 0) -> None:
 
 
 def empty(disk: Path) -> None:
-    """Take the filler away."""
+    """Remove the filler."""
     (disk / FILLER).unlink(missing_ok=True)
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds that a process and its children that are alive have used."""
+    """Return the CPU seconds that a process and its living children have used."""
     total = 0.0
     for process in (pid, *_children(pid)):
         try:

@@ -1,4 +1,4 @@
-"""A tagged and an untagged folder, and a service on loopback that the configuration names."""
+"""A tagged and an untagged folder, with a service on loopback that their configuration names."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ KEY = "a-key-that-nobody-else-may-see"
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A configuration with a tagged and an untagged folder, and the service it names."""
+    """A configuration with a tagged and an untagged folder, and its service."""
 
     bench: Bench
     server: HostedServer
     config: Path
 
     def configure(self, route: str, *lines: str) -> None:
-        """Write it."""
+        """Write the configuration."""
         root = self.bench.root
         self.config.write_text(
             f'[service]\nstate_dir = "{root}/own-state"\n'
@@ -47,7 +47,7 @@ class Shop:
         )
 
     def drop(self, folder: str, name: str, image: Image.Image | None = None) -> None:
-        """A picture, old enough to be taken at once, with metadata that says where it was taken."""
+        """Add a picture that is old enough to be taken at once, with metadata that tell where it was taken."""
         exif = Image.Exif()
         exif[0x010E] = "at home"
         draft = self.bench.root / "draft.jpg"
@@ -56,27 +56,27 @@ class Shop:
         draft.rename(self.bench.root / folder / name)
 
     def once(self, *options: str) -> int:
-        """Cut what is there."""
+        """Cut what is in the folders."""
         return self.bench.call("run", "--config", self.config, "--once", *options).returncode
 
     def kill_all(self, daemon: Daemon) -> None:
-        """As a machine that fails: the daemon and its uploader at once."""
+        """Kill the daemon and its uploader at once, as in a failure of the machine."""
         status = json.loads((self.bench.root / "own-state/hosted/status.json").read_text("ascii"))
         os.kill(status["pid"], signal.SIGKILL)
         os.killpg(daemon.process.pid, signal.SIGKILL)
         daemon.process.wait()
 
     def sidecar(self, folder: str, name: str) -> dict[str, Any]:
-        """What a folder's sidecar says."""
+        """Return a sidecar of a folder."""
         return self.bench.sidecar(f"{self.bench.root}/{folder}-out/{name}.json")
 
     def states(self) -> dict[str, str]:
-        """The journal by path."""
+        """Return the states in the journal, by path."""
         return self.bench.states()
 
 
 def opened(bench: Bench) -> Iterator[Shop]:
-    """A shop with its folders, its key and its service; for a fixture."""
+    """Yield a shop with its folders, its key and its service, for a fixture."""
     for name in ("shop", "private"):
         (bench.root / name).mkdir()
         (bench.root / f"{name}-out").mkdir()

@@ -1,4 +1,4 @@
-"""A folder tagged for a cluster on loopback, and one that is not: their configuration, and what became of their pictures."""
+"""A folder that is tagged for a cluster on loopback, and one that is not: their configuration and results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def running(root: Path, small_models_dir: Path) -> Iterator[Cluster]:
-    """A cluster that all tests of a module share: it takes long to start."""
+    """Start a cluster for all tests of a module, since its start takes long."""
     environment = bench_in(root).environment
     environment |= {"XDG_DATA_HOME": str(small_models_dir), "CUTOUTD_MODEL__NAME": "darkness"}
     with Cluster(root, environment) as made:
@@ -26,7 +26,7 @@ def running(root: Path, small_models_dir: Path) -> Iterator[Cluster]:
 
 
 def configure(bench: Bench, table: str, route: str) -> Path:
-    """A tagged folder, and one that is not."""
+    """Write a configuration with a tagged and an untagged folder."""
     root = bench.root
     config = root / "cutoutd.toml"
     config.write_text(
@@ -44,20 +44,20 @@ def configure(bench: Bench, table: str, route: str) -> Path:
 
 
 def drop(bench: Bench, folder: str, *names: str) -> None:
-    """Pictures, each another."""
+    """Add pictures, each different."""
     for number, name in enumerate(names):
         path = bench.drop(f"draft-{name}", number)
         path.rename(bench.root / folder / name)
 
 
 def sidecar(bench: Bench, name: str) -> dict[str, object]:
-    """Of a result in one of the outputs."""
+    """Return the sidecar of a result in one of the outputs."""
     found: dict[str, object] = json.loads((bench.root / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 
 def sent(bench: Bench) -> list[dict[str, object]]:
-    """What the log of what was sent says."""
+    """Return the entries in the log of what was sent."""
     return [
         json.loads(line)
         for path in sorted((bench.root / "own-state/cluster/sent").glob("*.jsonl"))

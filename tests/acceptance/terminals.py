@@ -1,4 +1,4 @@
-"""A command on a terminal of 80 columns, and a person who reads it and types."""
+"""A command on a terminal of 80 columns, with a person who reads and types."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
-    """A command that has a terminal of its own, as a login shell's.
+    """A command with a terminal of its own, like that of a login shell.
 
     Args:
         command: program and arguments.
-        environment: of the command.
-        cwd: where it runs.
+        environment: environment of the command.
+        cwd: its working directory.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
@@ -53,7 +53,7 @@ class Terminal:
         os.close(self._terminal)
 
     def wait_for(self, words: str) -> None:
-        """Read on until these words are said."""
+        """Read until some words appear."""
         end_s = time.monotonic() + PATIENCE_S
         while (at := self.text.find(words, self._seen)) < 0:
             goes_on = self._read() and time.monotonic() < end_s
@@ -61,11 +61,11 @@ class Terminal:
         self._seen = at + len(words)
 
     def type(self, keys: str) -> None:
-        """As a person does; Ctrl-C is the character 3."""
+        """Type, as a person does; Ctrl-C is the character 3."""
         os.write(self._terminal, keys.encode())
 
     def end(self) -> int:
-        """Read to the end; the exit code, negative for a signal."""
+        """Read to the end. Returns the exit code, negative for a signal."""
         end_s = time.monotonic() + PATIENCE_S
         while self._read():
             assert time.monotonic() < end_s, f"it does not end: {self.text}"
@@ -74,11 +74,11 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was said, without colours and movements."""
+        """All that was printed, without colours and cursor movements."""
         return _ESCAPES.sub("", self.said)
 
     def _read(self) -> bool:
-        """Read what there is within a moment; whether more may come."""
+        """Read what comes within a moment. Returns whether more may come."""
         if not select.select([self._terminal], [], [], 0.2)[0]:
             return True
         try:

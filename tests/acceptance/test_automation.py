@@ -1,4 +1,4 @@
-"""The recipes of docs/automation.md as they stand there, and `cutoutd submit`."""
+"""The recipes of docs/automation.md exactly as printed there, and `cutoutd submit`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GUIDE = Path(__file__).parents[2] / "docs/automation.md"
 
 
 def recipe(name: str, directory: Path) -> Path:
-    """A script of the guide, as a file."""
+    """Write a script of the guide to a file."""
     (text,) = (
         block
         for block in re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
@@ -41,21 +41,21 @@ def recipe(name: str, directory: Path) -> Path:
 
 
 def free_port() -> int:
-    """That nobody listens at just now."""
+    """Return a port on which nobody listens now."""
     with socket.socket() as made:
         made.bind(("127.0.0.1", 0))
         return int(made.getsockname()[1])
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody answers there."""
+    """Return whether a connection to a port is accepted."""
     with socket.socket() as made:
         return made.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
 def running_recipe(script: Path, environment: dict[str, str]) -> Iterator[None]:
-    """A recipe that serves, until the end of the body."""
+    """Run a recipe that serves, until the end of the body."""
     process = subprocess.Popen(
         [sys.executable, script], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -67,7 +67,7 @@ def running_recipe(script: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 def configuration(bench: Bench, *lines: str) -> Path:
-    """With one folder, which further lines are about, and tables before it."""
+    """Write a configuration with one folder, further lines for it, and tables before it."""
     path = bench.root / "cutoutd.toml"
     folder = (
         f'[[folder]]\nname = "shop"\ninput = "{bench.input}"\noutput = "{bench.output}"\nsettle_s = 0.2\n'
@@ -82,7 +82,7 @@ def configuration(bench: Bench, *lines: str) -> Path:
 def test_a_shop_hands_in_and_a_cms_receives_what_comes_out(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """The scripts of the guide: the picture that the shop fetches is the one that the CMS is sent, and a forger gets nothing."""
+    """The scripts of the guide: the CMS receives the same picture that the shop fetches, and a forged message is refused."""
     api, cms = free_port(), free_port()
     secret = bench.root / "secret"
     secret.write_text(SECRET)
@@ -119,7 +119,7 @@ def test_a_shop_hands_in_and_a_cms_receives_what_comes_out(
 def test_submit_waits_for_results_and_says_what_came_of_each(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """One that is cut, one that is not a picture, and the first again, under a name of its own."""
+    """Of three files, one is cut, one is no picture, and the first is submitted again, which gets a name of its own."""
     config = configuration(bench)
     start("--config", config)
     bench.wait_for(

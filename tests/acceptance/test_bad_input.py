@@ -1,4 +1,4 @@
-"""Hostile names and hostile files: what each of them gets."""
+"""Hostile names and hostile files, and what becomes of each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def age(path: Path) -> None:
 
 
 def bomb(side: int) -> bytes:
-    """A PNG of one colour: tiny as a file, huge as a picture."""
+    """Return a PNG of one colour: a tiny file with a huge picture."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -50,7 +50,7 @@ NAMES = {
 
 
 def named(sidecar: dict[str, Any]) -> bytes:
-    """The source's name that a sidecar gives."""
+    """Return the name of the source in a sidecar."""
     source = sidecar["source"]
     found: bytes = (
         base64.b64decode(source["path_bytes"]) if "path_bytes" in source else source["path"].encode()
@@ -60,7 +60,7 @@ def named(sidecar: dict[str, Any]) -> bytes:
 
 @pytest.fixture(scope="module")
 def sidecars(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> list[dict[str, Any]]:
-    """What one run says of files with these names."""
+    """Return the sidecars of one run over files with these names."""
     bench = small_bench_in(tmp_path_factory.mktemp("names"), small_models_dir)
     for hue, name in enumerate(NAMES.values()):
         source = bench.drop("plain.jpg", hue)
@@ -75,7 +75,7 @@ def sidecars(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_any_name_is_cut_and_described_in_valid_json(sidecars: list[dict[str, Any]], name: bytes) -> None:
-    """Paths are bytes; JSON has them as text, and as bytes where the text cannot say them."""
+    """Paths are bytes; JSON holds them as text, and as bytes where text cannot represent them."""
     assert [named(sidecar) for sidecar in sidecars].count(name) == 1
 
 
@@ -107,7 +107,7 @@ def test_one_bad_file_of_each_kind_fails_with_a_reason_and_the_good_one_is_done(
 
 
 def test_what_is_no_file_is_skipped_without_a_hang(bench: Bench) -> None:
-    """A directory and a FIFO called .jpg, a link out of the folder, and a letter that is called one."""
+    """A directory and a FIFO named .jpg, a link out of the folder, and a letter with a picture's extension."""
     bench.drop("good.jpg")
     (bench.input / "directory.jpg").mkdir()
     os.mkfifo(bench.input / "fifo.jpg")
@@ -121,7 +121,7 @@ def test_what_is_no_file_is_skipped_without_a_hang(bench: Bench) -> None:
 
 
 def test_what_a_designer_leaves_in_the_folder_is_named_with_what_it_is(bench: Bench) -> None:
-    """In the log, in `status`, and as a failure; what is not a picture in any way is told by log and `status` alone."""
+    """In the log, in `status`, and as a failure; files that are not pictures in any way appear in log and `status` only."""
     (bench.input / "layers.psd").write_bytes(b"8BPS\x00\x01" + bytes(200))
     (bench.input / "list.pdf").write_bytes(b"%PDF-1.7\n" + bytes(200))
     (bench.input / "clip.mov").write_bytes(b"\x00\x00\x00\x14ftypqt  " + bytes(200))
@@ -139,7 +139,7 @@ def test_what_a_designer_leaves_in_the_folder_is_named_with_what_it_is(bench: Be
 
 
 def test_a_corrected_file_takes_its_failure_away(bench: Bench) -> None:
-    """The record of a failure stands as long as the failure does."""
+    """The record of a failure exists as long as the failure."""
     (bench.input / "a.jpg").write_bytes(b"")
     age(bench.input / "a.jpg")
     assert bench.once().returncode == 1
@@ -149,7 +149,7 @@ def test_a_corrected_file_takes_its_failure_away(bench: Bench) -> None:
 
 
 def test_type_is_told_by_first_bytes(bench: Bench) -> None:
-    """A PNG called .jpg is cut, and so is a picture without any extension."""
+    """A PNG named .jpg is cut, and so is a picture without an extension."""
     picture(1).save(bench.input / "really.jpg", format="PNG")
     picture(2).save(bench.input / "nothing", format="PNG")
     age(bench.input / "really.jpg")

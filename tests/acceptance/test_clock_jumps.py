@@ -1,4 +1,4 @@
-"""The machine's wall clock jumps under the real command: nothing is given up early, stuck, lost or made twice."""
+"""The wall clock jumps while the daemon runs: nothing is given up early, stuck, lost or made twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLACES = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
 
 
 def library() -> Path:
-    """libfaketime, wherever the system has it."""
+    """Return libfaketime, wherever the system keeps it."""
     for place in PLACES:
         for found in Path(place).glob("**/faketime/libfaketimeMT.so.1"):
             return found
@@ -31,7 +31,7 @@ def library() -> Path:
 
 
 def jumps(bench: Bench, offset: str) -> dict[str, str]:
-    """The environment of a daemon whose wall clock is moved by what this file says."""
+    """Return the environment of a daemon whose wall clock follows a file."""
     (bench.root / "offset").write_text(offset, encoding="ascii")
     return {
         "LD_PRELOAD": str(library()),
@@ -44,14 +44,14 @@ def jumps(bench: Bench, offset: str) -> dict[str, str]:
 
 
 def jump(bench: Bench, offset: str) -> None:
-    """Set the clock, in one step."""
+    """Set the clock in one step."""
     draft = bench.root / "offset.new"
     draft.write_text(offset, encoding="ascii")
     draft.replace(bench.root / "offset")
 
 
 def test_a_clock_that_jumps_by_a_day_costs_nothing(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """A damaged file that is retried is not given up at once, and is cut when it is whole; others go on."""
+    """A damaged file is not given up at once, and is cut once it is whole; other files go on."""
     daemon = start(environment=jumps(bench, "+0"))
     bench.drop("first.jpg")
     bench.wait_for(lambda: "first.png.json" in bench.results(), "the first cutout")

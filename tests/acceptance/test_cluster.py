@@ -1,4 +1,4 @@
-"""The cluster's route from end to end: the real daemon and gateway, and a real scheduler and worker on loopback, with TLS."""
+"""The cluster's route end to end: the real daemon and gateway, and a real scheduler and worker on loopback with TLS."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Iterator[Cluster]:
-    """One for all tests here."""
+    """Start one cluster for all tests of this module."""
     yield from running(tmp_path_factory.mktemp("cluster"), small_models_dir)
 
 
 def test_a_tagged_folder_is_cut_elsewhere_to_the_same_bytes_and_no_other_leaves(
     bench: Bench, cluster: Cluster
 ) -> None:
-    """Sidecar, audit, status and check say which machine got which picture."""
+    """Sidecar, audit, status and check name the machine that got the picture."""
     config = configure(bench, cluster.table(), "cluster")
     drop(bench, "studio", "a.jpg", "b.jpg")
     drop(bench, "private", "a.jpg", "b.jpg")
@@ -69,7 +69,7 @@ def test_a_tagged_folder_is_cut_elsewhere_to_the_same_bytes_and_no_other_leaves(
 def test_a_machine_that_is_lost_costs_no_picture_and_no_attempt(
     bench: Bench, cluster: Cluster, start: Callable[..., Daemon]
 ) -> None:
-    """Killed with pictures in hand; the daemon waits for it, and goes on by itself."""
+    """It is killed while it has pictures; the daemon waits for it, and continues by itself."""
     config = configure(bench, cluster.table(), "cluster")
     daemon = start("--config", config)
     drop(bench, "studio", *(f"{number}.jpg" for number in range(4)))
@@ -86,7 +86,7 @@ def test_a_machine_that_is_lost_costs_no_picture_and_no_attempt(
 def test_while_the_cluster_is_away_pictures_are_cut_here_where_they_may_be(
     bench: Bench, cluster: Cluster
 ) -> None:
-    """And what is for the cluster alone stays queued, with the reason, and without an attempt."""
+    """Pictures that only the cluster may cut stay queued, with the reason and without an attempt."""
     nowhere = Cluster(cluster.root, cluster.environment)
     config = configure(bench, nowhere.table(fallback_after_s=1), "cluster-then-local")
     drop(bench, "studio", "a.jpg")
@@ -98,7 +98,7 @@ def test_while_the_cluster_is_away_pictures_are_cut_here_where_they_may_be(
 
 
 def test_a_scheduler_of_another_authority_gets_nothing(bench: Bench, cluster: Cluster) -> None:
-    """Whatever it says it is."""
+    """Whatever it claims to be."""
     foreign = Cluster(cluster.root, cluster.environment)
     certificates.make(bench.root / "foreign")
     foreign.start_scheduler(bench.root / "foreign")
@@ -115,7 +115,7 @@ def test_a_scheduler_of_another_authority_gets_nothing(bench: Bench, cluster: Cl
 
 
 def test_with_local_only_no_gateway_is_started(bench: Bench, cluster: Cluster) -> None:
-    """A folder that is for the cluster alone is refused."""
+    """A folder that only the cluster may cut is refused."""
     config = configure(bench, cluster.table(), "cluster")
     refused = bench.call("run", "--config", config, "--once", "--local-only")
     assert refused.returncode == 2
@@ -128,7 +128,7 @@ def test_with_local_only_no_gateway_is_started(bench: Bench, cluster: Cluster) -
 
 
 def test_a_scheduler_whose_port_is_taken_says_so_in_a_sentence(bench: Bench, cluster: Cluster) -> None:
-    """The one that runs has said where it listens."""
+    """The scheduler that runs has printed its address before."""
     assert f"port {cluster.scheduler_port}, with TLS" in cluster.log("scheduler")
     certs = cluster.root / "certs"
     second = bench.call(
@@ -144,7 +144,7 @@ def test_a_scheduler_whose_port_is_taken_says_so_in_a_sentence(bench: Bench, clu
 def test_a_worker_without_a_scheduler_says_what_it_waits_for_and_ends_when_asked(
     bench: Bench, cluster: Cluster
 ) -> None:
-    """It was silent, and deaf to signals, for as long as Dask tries."""
+    """Before, it logged nothing and ignored signals for as long as Dask tried to connect."""
     alone = Cluster(bench.root, cluster.environment, scheduler_port=cluster.scheduler_port)
     foreign = certificates.make(bench.root / "certs")
     assert foreign
@@ -164,7 +164,7 @@ def test_a_worker_without_a_scheduler_says_what_it_waits_for_and_ends_when_asked
 def test_once_no_folder_is_tagged_pictures_are_cut_here_and_the_gateway_is_not_missed(
     bench: Bench, cluster: Cluster, start: Callable[..., Daemon]
 ) -> None:
-    """By a reload, with pictures on their way to a machine that hangs; their sidecars tell that they were sent."""
+    """A reload removes the tag while pictures are at a machine that hangs; their sidecars say that they were sent."""
     config = configure(bench, cluster.table(), "cluster")
     daemon = start("--config", config)
     assert cluster.worker is not None

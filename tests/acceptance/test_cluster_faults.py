@@ -1,4 +1,4 @@
-"""What goes wrong far away: a picture that kills its worker, results that are too large, a scheduler that hangs, another's worker."""
+"""Faults on other machines: a picture that kills its worker, results that are too large, a hanging scheduler, a foreign worker."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Iterator[Cluster]:
-    """One for all tests here."""
+    """Start one cluster for all tests of this module."""
     yield from running(tmp_path_factory.mktemp("cluster"), small_models_dir)
 
 
 def is_open(bench: Bench, config: Path) -> bool:
-    """Whether pictures go to the cluster now."""
+    """Return whether pictures go to the cluster now."""
     asked = bench.call("status", "--config", config, "--json")
     if asked.returncode:  # the daemon has not begun yet
         return False
@@ -44,7 +44,7 @@ def is_open(bench: Bench, config: Path) -> bool:
 def test_a_picture_that_kills_its_worker_far_away_fails_after_two_attempts_and_the_others_are_cut(
     bench: Bench, cluster: Cluster
 ) -> None:
-    """As here: the worker there is replaced each time, and no other picture pays for it."""
+    """As on this machine: the worker is replaced each time, and no other picture is affected."""
     guard = bench.root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(FAULTY_DECODER, encoding="utf-8")
@@ -68,7 +68,7 @@ def test_a_picture_that_kills_its_worker_far_away_fails_after_two_attempts_and_t
 
 
 def test_results_over_the_limit_fail_by_a_clear_error_or_are_cut_here(bench: Bench, cluster: Cluster) -> None:
-    """The picture is not to blame: the error names the setting."""
+    """The error names the setting, since the picture is not at fault."""
     noise = np.random.default_rng(1).integers(0, 90, (900, 900, 3), dtype=np.uint8)
     config = configure(bench, cluster.table(max_result_mb=1), "cluster")
     Image.fromarray(noise, "RGB").save(bench.root / "studio/a.png")
@@ -90,7 +90,7 @@ def test_results_over_the_limit_fail_by_a_clear_error_or_are_cut_here(bench: Ben
 def test_a_scheduler_that_hangs_is_a_cluster_that_is_away_and_is_used_again(
     bench: Bench, cluster: Cluster, start: Callable[..., Daemon]
 ) -> None:
-    """As with a cable that was cut: nothing says that the other side is gone."""
+    """As with a cable that was cut: nothing reports that the other side is gone."""
     config = configure(bench, cluster.table(fallback_after_s=2), "cluster-then-local")
     daemon = start("--config", config)
     output = bench.root / "studio-out"
@@ -117,7 +117,7 @@ def test_a_scheduler_that_hangs_is_a_cluster_that_is_away_and_is_used_again(
 
 
 def test_a_plain_dask_worker_with_the_preload_cuts_to_the_same_bytes(bench: Bench, cluster: Cluster) -> None:
-    """As dask-jobqueue and dask-kubernetes start it, by the command that docs/cluster.md names."""
+    """Started like dask-jobqueue and dask-kubernetes do, by the command in docs/cluster.md."""
     cluster.stop(cluster.worker)
     certs = cluster.root / "certs"
     options = [

@@ -1,4 +1,4 @@
-"""Exit codes and messages."""
+"""Exit codes and messages of the commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_a_second_daemon_on_the_same_state_exits_with_its_own_code(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """And the first goes on."""
+    """The first daemon goes on."""
     daemon = start()
     bench.wait_for(lambda: "pid" in bench.call("status", *bench.pair(), "--json").stdout, "the daemon")
     second = bench.once()
@@ -35,7 +35,7 @@ def test_a_second_daemon_on_the_same_state_exits_with_its_own_code(
 
 @pytest.mark.small_model
 def test_a_second_signal_ends_at_once(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Even while a stop in order is under way."""
+    """Even while the daemon is stopping in order."""
     for n in range(8):
         bench.drop(f"{n}.jpg", n)
     daemon = start()
@@ -56,7 +56,7 @@ def test_a_wrong_configuration_names_file_table_key_and_what_is_right(bench: Ben
 
 
 def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> None:
-    """What it prints is a configuration again."""
+    """Its output is a valid configuration."""
     bench.drop("a.jpg")
     (bench.input / "letter.txt").write_text("Dear all", encoding="ascii")
     (bench.input / "poster.psd").write_bytes(b"8BPS")
@@ -70,7 +70,7 @@ def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> N
 
 
 def test_check_is_not_content_with_folders_that_are_missing(bench: Bench) -> None:
-    """Exit code 1, the verdict first, and what to do; on a terminal without the settings, which would scroll it away."""
+    """Exit code 1, the verdict first, and advice; on a terminal without the settings, which would scroll it away."""
     config = bench.root / "c.toml"
     folder = '[[folder]]\nname = "{0}"\ninput = "{1}"\noutput = "{2}"\n'
     places = (("gone", "nowhere", "made"), ("file", "c.toml", "un/made"))
@@ -91,7 +91,7 @@ def test_check_is_not_content_with_folders_that_are_missing(bench: Bench) -> Non
 
 
 def test_an_unknown_variable_is_refused(bench: Bench) -> None:
-    """A misspelt one must not be passed over in silence."""
+    """A misspelt variable must not be ignored silently."""
     bench.environment["CUTOUTD_POOL__WORKER"] = "1"
     refused = bench.call("check", *bench.pair())
     assert refused.returncode == 2
@@ -112,14 +112,14 @@ def test_an_altered_model_is_refused(bench: Bench) -> None:
 
 
 def test_a_missing_input_is_said_at_once(bench: Bench) -> None:
-    """Instead of waiting for a folder that was misspelt."""
+    """The daemon does not wait for a folder whose name was misspelt."""
     missing = bench.call("run", "--input", bench.root / "nowhere", "--output", bench.output)
     assert missing.returncode == 2
     assert "nowhere" in missing.stderr
 
 
 def test_models_are_listed_verified_and_found(bench: Bench) -> None:
-    """All without a network."""
+    """All of it without a network."""
     assert "u2net-int8" in bench.call("models", "list").stdout
     assert bench.call("models", "verify").returncode == 0
     path = bench.call("models", "path", "u2net-int8").stdout.strip()
@@ -127,13 +127,13 @@ def test_models_are_listed_verified_and_found(bench: Bench) -> None:
 
 
 def test_the_module_is_the_command() -> None:
-    """``python -m cutoutd`` and the installed script are the same."""
+    """``python -m cutoutd`` and the installed script behave alike."""
     assert Path(sys.executable).with_name("cutoutd").exists()
 
 
 @pytest.mark.small_model
 def test_a_reader_that_has_read_enough_is_no_failure(bench: Bench) -> None:
-    """As in ``cutoutd jobs | head``: exit code 0, and not a word."""
+    """As in ``cutoutd jobs | head``: exit code 0 and no message."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     for command in (["jobs"], ["jobs", "--json"], ["status"]):
@@ -153,7 +153,7 @@ def test_a_reader_that_has_read_enough_is_no_failure(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_retry_says_what_it_cannot_do(bench: Bench) -> None:
-    """A job that is not there, and one that a newer version took the place of: exit code 2, and which is newer."""
+    """A missing job, and one that a newer version has replaced: exit code 2, and the number of the newer one."""
     bench.drop("a.jpg", 0)
     assert bench.once().returncode == 0
     bench.drop("a.jpg", 1, age_s=20)

@@ -1,4 +1,4 @@
-"""Killed at any moment, nothing is lost, doubled or torn."""
+"""A kill at any moment loses no picture, and leaves no duplicate and no incomplete file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KILLS = 6
 
 
 def processes_of(daemon: int) -> list[int]:
-    """The process ids of a daemon and of all below it, which have sessions of their own."""
+    """Return the process ids of a daemon and its descendants, which have sessions of their own."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
     pairs = [line.split() for line in listed.stdout.splitlines()]
     found = [daemon]
@@ -44,7 +44,7 @@ def processes_of(daemon: int) -> list[int]:
 
 
 def check_all(bench: Bench, count: int) -> None:
-    """Every picture has one whole output with a sidecar that fits, and nothing else is there."""
+    """Check that every picture has one complete output with a matching sidecar, and that nothing else is there."""
     wanted = sorted(name for n in range(count) for name in (f"{n}.png", f"{n}.png.json"))
     assert bench.results() == wanted
     for n in range(count):
@@ -60,7 +60,7 @@ def check_all(bench: Bench, count: int) -> None:
 def test_the_whole_tree_killed_at_random_moments_loses_nothing(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Supervisor and workers die at once, again and again; the last run finishes what is left."""
+    """Supervisor and workers are killed at once, several times; the last run finishes the rest."""
     for n in range(PICTURES):
         bench.drop(f"{n}.jpg", n)
     moments = random.Random(20261123)  # noqa: S311 -- moments, not secrets
@@ -80,7 +80,7 @@ def test_the_whole_tree_killed_at_random_moments_loses_nothing(
 
 @pytest.mark.small_model
 def test_killing_the_supervisor_takes_the_workers_with_it(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """A worker that went on would write next to its successor."""
+    """A worker that went on would write beside its successor."""
     bench.drop("0.jpg")
     daemon = start()
     bench.wait_for(lambda: "0.png.json" in bench.results(), "the cutout")
@@ -94,7 +94,7 @@ def test_killing_the_supervisor_takes_the_workers_with_it(bench: Bench, start: C
 
 
 def test_killing_workers_busy_or_idle_costs_no_picture(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """The others go on; the picture in hand is cut by another."""
+    """The others go on; the picture of the killed worker is cut by another."""
     bench.drop("0.jpg")
     daemon = start()
     bench.wait_for(lambda: "0.png.json" in bench.results(), "the first cutout")
@@ -116,7 +116,7 @@ def test_killing_workers_busy_or_idle_costs_no_picture(bench: Bench, start: Call
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """A place of the torture campaigns, with one picture."""
+    """Return a place as the torture campaigns make it, with one picture."""
     need("strace")
     place = Site(Layout(root=tmp_path))
     place.drop("x/a.jpg", jpeg(0))
@@ -124,7 +124,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def under_strace(site: Site, strike: Strike, fault: str, *, seen: str) -> tuple[int, str]:
-    """Run to the end with one system call struck; the exit code and what strace saw."""
+    """Run to the end with one system call tampered with. Returns the exit code and the output of strace."""
     log = site.root / "strace"
     command = ["strace", "-f", "-qq", "-y", "-o", str(log), "-e", f"trace={seen}", *strike.options(fault)]
     running = site.start("--once", prefix=command)
@@ -139,7 +139,7 @@ def under_strace(site: Site, strike: Strike, fault: str, *, seen: str) -> tuple[
 # most is at stake.
 @pytest.mark.parametrize("renamed", [0, 1])
 def test_a_kill_amid_the_renames_is_repaired(site: Site, renamed: int) -> None:
-    """With the plan written down and nothing renamed, and with the result renamed and the sidecar not."""
+    """Once with the plan recorded and nothing renamed, once with the result renamed and the sidecar not."""
     strike = Strike(call="renameat2", when=renamed + 1)
     code, _ = under_strace(site, strike, "signal=SIGKILL", seen="renameat2")
     assert code != 0
@@ -152,7 +152,7 @@ def test_a_kill_amid_the_renames_is_repaired(site: Site, renamed: int) -> None:
 
 @pytest.mark.parametrize(("call", "fault"), [("fsync", "EIO"), ("renameat2", "EACCES")])
 def test_what_the_disk_refused_is_made_good(site: Site, call: str, fault: str) -> None:
-    """Every thread's first sync fails, or the first rename; the original stays, and the next run is whole."""
+    """The first sync of every thread fails, or the first rename; the original stays, and the next run completes the work."""
     _, log = under_strace(
         site, Strike(call=call, when=1), f"error={fault}", seen="fsync,fdatasync,renameat2,close"
     )
@@ -165,7 +165,7 @@ def test_what_the_disk_refused_is_made_good(site: Site, call: str, fault: str) -
 
 
 def test_a_second_sync_through_a_failed_descriptor_would_be_seen() -> None:
-    """The guard of the test above is itself guarded: closed and opened anew, it is another descriptor."""
+    """This tests the check of the test above: a file that was closed and opened again has another descriptor."""
     failed = "7 fsync(5</a>) = -1 EIO (Input/output error) (INJECTED)\n"
     assert synced_again(f"{failed}7 fsync(5</a>) = 0\n") != []
     assert synced_again(f"{failed}7 close(5</a>) = 0\n7 fsync(5</a>) = 0\n") == []

@@ -1,4 +1,4 @@
-"""`cutoutd cut` as people type it: folders, a file's name, standard input and output."""
+"""`cutoutd cut` as people type it: with folders, a file name, standard input and output."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.small_model  # the matte is of no concern here
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file is one."""
+    """Return whether a file is a TIFF."""
     with Image.open(path) as image:
         return image.format == "TIFF"
 
 
 def test_folders_are_cut_as_options_say(bench: Bench) -> None:
-    """Sub-folders are kept; what could not be cut makes the exit code 1; a closing line tells how many and where."""
+    """Sub-folders are kept; a picture that could not be cut makes the exit code 1; the last line says how many were cut and where they are."""
     bench.drop("shoot/a.jpg", 0)
     bench.drop("shoot/day 2/b.jpg", 1)
     (bench.input / "shoot" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
@@ -45,7 +45,7 @@ def test_folders_are_cut_as_options_say(bench: Bench) -> None:
 
 
 def test_a_file_is_written_under_the_name_that_was_given(bench: Bench) -> None:
-    """Again when the command is given again; a stranger's file stays, unless it may be replaced."""
+    """The same command replaces it; the file of somebody else stays, unless it may be replaced."""
     bench.drop("a.jpg")
     out = bench.root / "out.tiff"
     for _ in range(2):
@@ -65,7 +65,7 @@ def test_a_file_is_written_under_the_name_that_was_given(bench: Bench) -> None:
 
 
 def test_a_picture_is_piped_through(bench: Bench) -> None:
-    """And nothing else comes out, nor is left; what is not a picture gives an error and not a byte."""
+    """Nothing else is printed, and nothing is left; a file that is no picture gives an error and no output."""
     source = bench.drop("a.jpg")
     temporary = bench.root / "tmp"
     temporary.mkdir()

@@ -1,4 +1,4 @@
-"""A picture of any date that a file system can hold is cut like any other, and remembered by it."""
+"""A picture of any date that a file system can hold is cut like any other, and recognised later."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DATES = {
 
 @pytest.fixture
 def timeless(small_models_dir: Path) -> Iterator[Bench]:
-    """Folders on a file system in memory, which holds every date."""
+    """Yield folders on a file system in memory, which can hold every date."""
     place = Path("/dev/shm")  # noqa: S108 -- the one place that is such a file system
     if not place.is_dir():
         pytest.skip("this system has no /dev/shm")
@@ -43,7 +43,7 @@ def timeless(small_models_dir: Path) -> Iterator[Bench]:
 
 
 def drop_dated(bench: Bench) -> dict[str, int]:
-    """One picture of each date; the nanoseconds that the file system has kept of it."""
+    """Add one picture of each date. Returns the nanoseconds that the file system has stored."""
     kept = {}
     for number, (name, seconds) in enumerate(DATES.items()):
         path = bench.drop(f"{name}.jpg", number)
@@ -54,7 +54,7 @@ def drop_dated(bench: Bench) -> dict[str, int]:
 
 
 def test_pictures_of_any_date_are_cut_once_and_known_again(timeless: Bench) -> None:
-    """Also by a journal that had to be made anew: the sidecar tells the true time."""
+    """Also after the journal was rebuilt: the sidecar has the true time."""
     kept = drop_dated(timeless)
     assert kept["ntfs-zero-1601.jpg"] < -(1 << 63)
     assert kept["year-60000.jpg"] > 1 << 63
@@ -74,7 +74,7 @@ def test_pictures_of_any_date_are_cut_once_and_known_again(timeless: Bench) -> N
 
 
 def test_a_later_date_outside_the_calendar_is_another_version(timeless: Bench) -> None:
-    """Two such dates are told apart."""
+    """Two such dates are distinguished."""
     path = timeless.drop("a.jpg")
     for year_ns in (10_413_792_000 * SECOND_NS, 10_413_792_001 * SECOND_NS):
         os.utime(path, ns=(year_ns, year_ns))
@@ -83,7 +83,7 @@ def test_a_later_date_outside_the_calendar_is_another_version(timeless: Bench) -
 
 
 def test_a_picture_that_fails_has_its_record_whatever_its_date(timeless: Bench) -> None:
-    """It is written, and read back."""
+    """The record is written, and read back."""
     path = timeless.input / "broken.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0 begins like a picture")
     then_ns = 10_413_792_000 * SECOND_NS
@@ -94,7 +94,7 @@ def test_a_picture_that_fails_has_its_record_whatever_its_date(timeless: Bench) 
 
 
 def test_named_files_of_any_date_are_cut_without_a_traceback(timeless: Bench) -> None:
-    """`cutoutd cut` goes the same way."""
+    """With `cutoutd cut`."""
     drop_dated(timeless)
     names = sorted(path for path in timeless.input.iterdir() if path.suffix == ".jpg")
     done = timeless.call("cut", *names, "-o", timeless.root / "elsewhere")

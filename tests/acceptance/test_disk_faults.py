@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or gone, under the real command: work waits, says why, and goes on by itself."""
+"""Disks that are full, read-only or gone, with the real command: work waits, says why, and continues by itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUSY = 0.7
 
 
 class Site:
-    """A hot folder of which every directory is a small disk of its own, and the daemon on it."""
+    """A hot folder whose directories are small disks, with its daemon."""
 
     def __init__(
         self, bench: Bench, disks: Disks, *, originals: str = "keep", floor_mb: int = 0, folder: str = ""
@@ -51,12 +51,12 @@ class Site:
         self.dropped: dict[str, bytes] = {}
 
     def start(self) -> Daemon:
-        """Begin."""
+        """Start the daemon."""
         self.daemon = Daemon(self.bench, "--config", self._config, within=self.disks.inside)
         return self.daemon
 
     def drop(self, name: str, hue: int = 0) -> None:
-        """Put a picture there, whole."""
+        """Add a picture, complete."""
         draft = self.bench.root / "draft.jpg"
         picture(hue).save(draft, format="JPEG", quality=90)
         self.dropped[name] = draft.read_bytes()
@@ -64,33 +64,33 @@ class Site:
         (self.view["input"] / f".{name}").rename(self.view["input"] / name)
 
     def standing(self) -> dict[str, Any]:
-        """How the folder stands, from the file that `cutoutd status` reads; that takes a second each time."""
+        """Return the folder's state from the file that `cutoutd status` reads; the command takes a second each time."""
         found: dict[str, Any] = status_file.read(self.view["state"]).get("folders", {}).get("x", {})
         return {"watching": "", "why": ""} | found
 
     def status(self) -> str:
-        """What `cutoutd status` says."""
+        """Return the output of `cutoutd status`."""
         command = self.bench.command("status", "--config", self._config)
         return self.bench.call_any(self.disks.inside(*command)).stdout
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of ours beside the daemon."""
+        """Run a cutoutd command beside the daemon."""
         command = self.bench.command(*arguments, "--config", self._config)
         return self.bench.call_any(self.disks.inside(*command))
 
     def wait_for_pause(self, why: str) -> None:
-        """Wait until the folder is paused for a reason with this word in it."""
+        """Wait until the folder is paused for a reason that contains this word."""
         self.bench.wait_for(
             lambda: self.standing()["watching"] == "paused" and why in self.standing()["why"],
             f"a pause because of {why!r}; there is {self.standing()}",
         )
 
     def done(self) -> set[str]:
-        """The stems of the pictures that are published."""
+        """Return the stems of the published pictures."""
         return {path.stem for path in self.view["output"].glob("*.png")}
 
     def wait_for(self, *stems: str) -> None:
-        """Wait until these are published, and their sidecars with them."""
+        """Wait until these pictures are published together with their sidecars."""
         self.bench.wait_for(lambda: set(stems) <= self.done(), f"{stems} in {self.log()[-3000:]}")
         self.bench.wait_for(
             lambda: (
@@ -100,17 +100,17 @@ class Site:
         )
 
     def log(self) -> str:
-        """What the daemon said."""
+        """Return the log of the daemon."""
         return (self.bench.root / "log").read_text(encoding="utf-8")
 
     def untouched(self) -> bool:
-        """Every original is there with the bytes it came with."""
+        """Return whether every original still has its bytes."""
         return all(
             (self.view["input"] / name).read_bytes() == content for name, content in self.dropped.items()
         )
 
     def staged(self) -> list[Path]:
-        """What lies in any staging directory."""
+        """Return the files in all staging directories."""
         return [
             path
             for view in self.view.values()
@@ -119,7 +119,7 @@ class Site:
         ]
 
     def end(self) -> None:
-        """Stop in order, and see that nothing is left."""
+        """Stop in order, and check that nothing is left."""
         assert self.daemon is not None
         assert self.daemon.end() == 0
         assert self.staged() == []
@@ -127,7 +127,7 @@ class Site:
 
 @pytest.fixture
 def build(bench: Bench) -> Iterator[Callable[..., Site]]:
-    """Builds sites, and takes them down with their daemons."""
+    """Return a function that builds sites; they are removed with their daemons."""
     sites: list[Site] = []
     with Disks() as disks:
 
@@ -142,7 +142,7 @@ def build(bench: Bench) -> Iterator[Callable[..., Site]]:
 
 
 def load(site: Site) -> float:
-    """CPU seconds a second, over a while."""
+    """Return the CPU seconds per second over a while."""
     assert site.daemon is not None
     before, begun = cpu_s(site.daemon.process.pid), time.monotonic()
     time.sleep(WATCHED_S)
@@ -150,7 +150,7 @@ def load(site: Site) -> float:
 
 
 def pauses_and_resumes(site: Site, place: str, word: str, names: list[str]) -> None:
-    """Pictures land while a disk is full; they are cut once it is not, and not before."""
+    """Check that pictures that arrive while a disk is full are cut once it is not, and not before."""
     before = site.done()
     fill(site.view[place])
     for name in names:
@@ -169,7 +169,7 @@ def pauses_and_resumes(site: Site, place: str, word: str, names: list[str]) -> N
 def test_an_output_that_is_full_or_read_only_pauses_says_so_and_resumes_by_itself(
     build: Callable[..., Site],
 ) -> None:
-    """No cut for every picture that waits, nothing torn or left; an error of a disk makes it read-only."""
+    """Waiting pictures are not cut in vain, no incomplete file appears or stays; the disk becomes read-only as after an error."""
     site = build()
     daemon = site.start()
     site.drop("first.jpg")
@@ -188,7 +188,7 @@ def test_an_output_that_is_full_or_read_only_pauses_says_so_and_resumes_by_itsel
 
 
 def test_accepts_and_renames_wait_for_room_and_say_so(build: Callable[..., Site]) -> None:
-    """The folder is paused with its reason, the command answers in words, and one line is logged.
+    """The folder is paused with its reason, the command answers with it, and one line is logged.
 
     Before, `status` said "watching" with no reason, the command ended with 0, and each picture logged an error every 5 s.
     """
@@ -225,7 +225,7 @@ def test_accepts_and_renames_wait_for_room_and_say_so(build: Callable[..., Site]
 
 
 def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[..., Site]) -> None:
-    """SQLite refuses whatever is to be written down; no thread dies of it."""
+    """SQLite refuses every write; no thread dies of that."""
     site = build()
     site.drop("first.jpg")
     fill(site.view["state"])
@@ -241,7 +241,7 @@ def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[
 
 
 def test_the_floor_pauses_before_a_disk_is_full(build: Callable[..., Site]) -> None:
-    """`min_free_disk_mb`, at the output as well as at the state directory."""
+    """`min_free_disk_mb` counts for the output and for the state directory."""
     site = build(floor_mb=1)
     fill(site.view["output"], leave=512 << 10)
     site.drop("a.jpg")
@@ -254,7 +254,7 @@ def test_the_floor_pauses_before_a_disk_is_full(build: Callable[..., Site]) -> N
 
 
 def test_no_original_is_touched_before_its_cutout_is_published(build: Callable[..., Site]) -> None:
-    """The output, then the folder for originals is full, across file systems; a kill in between changes nothing."""
+    """First the output, then the folder for originals is full, across file systems; a kill in between changes nothing."""
     site = build(originals="move")
     daemon = site.start()
     fill(site.view["output"])

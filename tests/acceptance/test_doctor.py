@@ -21,7 +21,7 @@ pytestmark = pytest.mark.small_model  # the matte is of no concern here
 
 
 def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """By check and subject; of several, the worst."""
+    """Return the findings by check and subject; of several, the worst."""
     document = json.loads(said.stdout)
     assert document["schema"] == "cutoutd.doctor/1"
     assert document["healthy"] is (said.returncode == 0)
@@ -35,7 +35,7 @@ def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], di
 def test_doctor_answers_the_four_questions_of_a_running_daemon(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """With what the kernel says of its workers and of what keeps the page running; and leaves folders as they were."""
+    """With what the kernel says of its workers and of the page's keeper; folders are left unchanged."""
     bench.environment["CUTOUTD_PAGE__ENABLED"] = "true"
     bench.drop("a.jpg")
     daemon = start()
@@ -63,7 +63,7 @@ def test_doctor_answers_the_four_questions_of_a_running_daemon(
 
 
 def test_doctor_says_what_is_wrong_and_what_to_do_in_words(bench: Bench) -> None:
-    """An input that is not there, and an output that is a file: exit code 1."""
+    """A missing input, and an output that is a file: exit code 1."""
     bench.input.rmdir()
     bench.output.rmdir()
     bench.output.write_text("")
@@ -75,7 +75,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do_in_words(bench: Bench) -> None
 
 
 def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench) -> None:
-    """And the model is altered: both are told, and no picture is cut with it."""
+    """The model is altered as well: both are reported, and no picture is cut with it."""
     alter_model(bench)
     config = bench.root / "c.toml"
     config.write_text("[pool]\nworkerz = 2\n", encoding="utf-8")
@@ -89,7 +89,7 @@ def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench)
 
 
 def test_a_share_that_hangs_holds_neither_doctor_nor_status_up(bench: Bench, tmp_path: Path) -> None:
-    """Not even where it is named on the command line, whose library would look at it."""
+    """Not even if it is named on the command line, where the argument parser would access it."""
     bench.drop("a.jpg")
     share = Share(tmp_path)
     share.attach()
@@ -109,7 +109,7 @@ def test_a_share_that_hangs_holds_neither_doctor_nor_status_up(bench: Bench, tmp
 
 
 def test_doctors_own_picture_is_cut_whatever_formats_are_switched_off(bench: Bench) -> None:
-    """It is drawn here; the list of decoders says what is read."""
+    """The test picture is generated; the list of decoders says which formats are read."""
     config = bench.root / "cutoutd.toml"
     config.write_text(
         f'[pool]\nformats = ["jpeg"]\n[[folder]]\nname = "a"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'

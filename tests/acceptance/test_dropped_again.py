@@ -1,4 +1,4 @@
-"""A picture that is dropped in again is cut again, if its cutout was taken away; one that only stays is not."""
+"""A picture that is dropped in again is cut again if its cutout was removed; one that stays where it is, is not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.small_model  # the matte is of no concern here
 
 @pytest.mark.parametrize("dates", ["new", "kept"])
 def test_the_same_picture_in_folders_that_were_made_anew_is_cut_again(bench: Bench, dates: str) -> None:
-    """While no daemon ran, both folders went; nothing appeared, as the journal knew the bytes."""
+    """Both folders were deleted while no daemon ran. Before, no cutout appeared, since the journal knew the bytes."""
     original = bench.drop("a.jpg")
     saved = bench.root / "saved.jpg"
     shutil.copy2(original, saved)
@@ -38,7 +38,7 @@ def test_the_same_picture_in_folders_that_were_made_anew_is_cut_again(bench: Ben
 
 
 def missing(bench: Bench) -> bool:
-    """Whether the journal knows for longer than a save takes that a source is missing."""
+    """Return whether the journal has known for longer than a save takes that a source is missing."""
     (journal,) = bench.root.glob("*state*/**/journal.sqlite")
     with closing(sqlite3.connect(f"{journal.as_uri()}?mode=rw", uri=True)) as opened:
         (since_us,) = opened.execute("SELECT MAX(missing_us) FROM job WHERE newest = 1").fetchone()
@@ -47,7 +47,7 @@ def missing(bench: Bench) -> bool:
 
 @pytest.mark.parametrize("how", ["moved back", "copied with its dates"])
 def test_a_picture_that_was_taken_out_and_is_dropped_in_again_is_cut_again(bench: Bench, how: str) -> None:
-    """While a daemon runs; one that only is touched is not, and the terminal names the cutout it has."""
+    """While a daemon runs; a picture that was only touched is not cut, and the terminal names its cutout."""
     path, aside = bench.drop("a.jpg"), bench.root / "aside.jpg"
     bench.drop("b.jpg", 1)
     with Terminal(bench.command("run", *bench.pair()), bench.environment, bench.root) as terminal:

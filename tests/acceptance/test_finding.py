@@ -1,4 +1,4 @@
-"""Commands without options find the daemon; and two configurations do not meet in one state directory unsaid."""
+"""Commands without options find the daemon, and two configurations do not share a state directory unnoticed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.small_model
 
 
 def test_commands_without_options_find_the_running_daemon(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """By the registry while it runs, and as what was used last after it was killed; a person is told which it is."""
+    """Through the registry while it runs, and as the last one used after it was killed; the command names it."""
     bench.drop("girl-2.jpg")
     daemon = start()
     bench.wait_for(lambda: bench.states() == {"girl-2.jpg": "done"}, "the cutout")
@@ -45,7 +45,7 @@ def test_commands_without_options_find_the_running_daemon(bench: Bench, start: C
 def test_a_second_configuration_on_a_state_directory_is_told_to_set_another(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """At its start, and by every command about it."""
+    """When it starts, and in each command with it."""
     folder = f'[[folder]]\nname = "f"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'
     first, second = bench.root / "first.toml", bench.root / "second.toml"
     for one in (first, second):

@@ -1,4 +1,4 @@
-"""The first minute: `cutoutd run` without a configuration, a folder chosen on the page, the first cutout, one process."""
+"""The first minute: `cutoutd run` without a configuration, a folder chosen on the page, the first cutout, all in one process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture
 def state_dir(bench: Bench) -> Path:
-    """The usual one, of a user with a home of his own and a page."""
+    """Return the default state directory of a user with a new home, whose page is enabled."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
     bench.environment.update({"HOME": str(bench.root), "CUTOUTD_PAGE__ENABLED": "true"})
@@ -32,7 +32,7 @@ def state_dir(bench: Bench) -> Path:
 
 
 def paired(bench: Bench, daemon: Daemon, state_dir: Path) -> Browser:
-    """A browser that has opened the page as `cutoutd page` says."""
+    """Return a browser session that was paired by the address of `cutoutd page`."""
     bench.wait_for(lambda: announcement.running(state_dir) is not None, "the page")
     said = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page").stdout)
     assert said is not None
@@ -43,14 +43,14 @@ def paired(bench: Bench, daemon: Daemon, state_dir: Path) -> Browser:
 
 
 def log(bench: Bench) -> str:
-    """What was said so far."""
+    """Return the log so far."""
     return (bench.root / "log").read_text(encoding="utf-8")
 
 
 def test_a_folder_is_chosen_on_the_page_and_its_pictures_are_cut(
     bench: Bench, start: Callable[..., Daemon], state_dir: Path
 ) -> None:
-    """Then its settings are changed and another folder is added, and no process is started again by hand."""
+    """Then its settings are changed and a folder is added, without a manual restart."""
     bench.drop("a.png")
     daemon = start("--local-only")
     browser = paired(bench, daemon, state_dir)
@@ -101,7 +101,7 @@ def test_a_folder_is_chosen_on_the_page_and_its_pictures_are_cut(
 def test_waiting_ends_in_order(
     bench: Bench, start: Callable[..., Daemon], state_dir: Path, number: signal.Signals
 ) -> None:
-    """Nothing was begun, and the page ends with it."""
+    """Nothing was started, and the page ends with the command."""
     daemon = start("--local-only")
     bench.wait_for(lambda: announcement.running(state_dir) is not None, "the page")
     assert daemon.end(number) == 0
@@ -112,7 +112,7 @@ def test_waiting_ends_in_order(
 def test_a_service_manager_hears_that_it_waits(
     bench: Bench, start: Callable[..., Daemon], state_dir: Path
 ) -> None:
-    """And is fed, so that it starts nothing anew; a configuration that is wrong is told, and waited for."""
+    """It also gets its keep-alives, so it does not restart the daemon; a wrong configuration is reported, and waited for."""
     ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ear:
         ear.bind(os.fspath(bench.root / "ear"))
@@ -140,7 +140,7 @@ def test_a_service_manager_hears_that_it_waits(
 
 
 def test_once_and_without_a_page_a_configuration_is_wanted(bench: Bench, state_dir: Path) -> None:
-    """A script is told at once."""
+    """A script gets an error at once."""
     assert not state_dir.exists()
     assert bench.call("run", "--once").returncode == 2
     bench.environment["CUTOUTD_PAGE__ENABLED"] = "false"

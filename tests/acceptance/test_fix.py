@@ -1,4 +1,4 @@
-"""`cutoutd fix`: what a person draws over a cutout is followed, kept, repeated, undone, and lost in no bad moment."""
+"""`cutoutd fix`: strokes over a cutout are followed, kept, repeated and undone, and survive a kill."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ RIGHT_HALF = "200,60,200,210,230,80,230,200,255,110,255,160"
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def correction(bench: Bench, name: str = "a.png.json") -> dict[str, Any]:
-    """What a sidecar says of what was drawn."""
+    """Return the correction in a sidecar."""
     found: dict[str, Any] = bench.sidecar(name)["correction"]
     return found
 
 
 def fix(bench: Bench, *arguments: str, name: str = "a.jpg") -> str:
-    """The command; what it prints."""
+    """Run the command. Returns its output."""
     called = bench.call("fix", name, *arguments, *bench.pair())
     assert called.returncode == 0, called.stdout + called.stderr
     return called.stdout
 
 
 def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
-    """Retry and replay make the same bytes again; undo brings the former ones back, one after the other."""
+    """`retry` and `replay` give the same bytes; each undo restores the correction before."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     plain = digest(bench.output / "a.png")
@@ -91,7 +91,7 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
 
 
 def test_a_picture_that_was_replaced_is_cut_without_what_was_drawn_and_says_so(bench: Bench) -> None:
-    """In the sidecar and in the log; and nothing is drawn over the new one by an old number."""
+    """In the sidecar and in the log; and the old job number cannot be used to draw on the new picture."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     fix(bench, "--remove", RIGHT_HALF)
@@ -110,7 +110,7 @@ def test_a_picture_that_was_replaced_is_cut_without_what_was_drawn_and_says_so(b
 def test_what_is_held_back_is_published_once_it_is_corrected_and_goes_back_if_that_is_undone(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """A person has looked at it; with a running daemon."""
+    """With a running daemon; a correction means that a person has looked at it."""
     drop_empty(bench, "a.jpg", 235)
     start()
     bench.wait_for(lambda: "review/a.png" in bench.results() and bench.states() == {"a.jpg": "review"}, "it")
@@ -129,7 +129,7 @@ def test_what_is_held_back_is_published_once_it_is_corrected_and_goes_back_if_th
 def test_a_daemon_that_is_killed_amid_a_correction_follows_it_after_its_next_start(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Once: what was drawn stands in the journal before anything is cut."""
+    """Once: the strokes are in the journal before anything is cut."""
     bench.drop("a.jpg")
     daemon = start()
     bench.wait_for(lambda: bench.states() == {"a.jpg": "done"}, "the first cutout")

@@ -1,4 +1,4 @@
-"""What cameras and telephones write, through the whole command: one cutout a shot, each told by its content."""
+"""Files of cameras and telephones through the whole command: one cutout per shot, and each format recognised by its content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.small_model  # it is sure of the ball; these are about 
 
 
 def shot(bench: Bench, *names: str) -> None:
-    """The same picture, recorded as each of these."""
+    """Return the same picture in each of these formats."""
     pixels = np.asarray(picture(1, width=360, height=270))
     for name in names:
         draft = bench.root / f"draft{name[-5:]}"
@@ -39,7 +39,7 @@ def shot(bench: Bench, *names: str) -> None:
 
 
 def test_each_shot_gives_one_cutout_whatever_it_was_recorded_as(bench: Bench) -> None:
-    """A pair gives that of its JPEG; what is left out says why; a raw file under another name is known by its content."""
+    """Of a pair, the JPEG is cut; the journal says why the other was left out; a raw file with another extension is recognised by its content."""
     shot(bench, "a.JPG", "a.DNG", "b.HEIC", "b.DNG", "c.dng", "d.HEIC")
     (bench.input / "c.dng").rename(bench.input / "c")
     done = bench.once()
@@ -58,7 +58,7 @@ def test_each_shot_gives_one_cutout_whatever_it_was_recorded_as(bench: Bench) ->
 def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """As tethering programs write them; with a running daemon."""
+    """As tethering programs write them, with a running daemon."""
     daemon = start()
     bench.wait_for((bench.input / ".cutoutd-folder").exists, "the daemon")
     shot(bench, "a.DNG")
@@ -71,7 +71,7 @@ def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
 
 
 def test_a_format_that_is_switched_off_fails_and_says_why(bench: Bench) -> None:
-    """The record names the setting; the original stays, and everything else is cut."""
+    """The record names the setting; the original stays, and all other pictures are cut."""
     config = bench.root / "cutoutd.toml"
     config.write_text(
         '[pool]\nformats = ["jpeg"]\n'

@@ -1,4 +1,4 @@
-"""From a bare pair of folders to a configuration of them: nothing is cut again by surprise."""
+"""From a bare pair of folders to a configuration: no picture is cut again by surprise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@
 
 
 def configured(bench: Bench, name: str, output: Path, *more: str) -> Path:
-    """A configuration of the bench's input, with a state directory and a name of its own."""
+    """Write a configuration for the bench's input, with another state directory and name."""
     path = bench.root / f"{name}.toml"
     lines = (
         "[service]",
@@ -36,14 +36,14 @@ def configured(bench: Bench, name: str, output: Path, *more: str) -> Path:
 
 
 def foretold(bench: Bench, config: Path) -> str:
-    """What `check` says of the folder."""
+    """Return what `check` says of the folder."""
     checked = bench.call("check", "--config", config)
     assert checked.returncode == 0, checked.stderr
     return "\n".join(line for line in checked.stdout.splitlines() if line.startswith(f"# {config.stem}: "))
 
 
 def test_what_a_pair_has_cut_a_configuration_does_not_cut_again(bench: Bench) -> None:
-    """Whatever it calls the folder and makes of it; what it would cut again, `check` says first."""
+    """Whatever its name and settings are; `check` says beforehand what would be cut again."""
     bench.drop("a.jpg")
     bench.drop("sub/b.jpg", 1)
     assert bench.once().returncode == 0
@@ -66,7 +66,7 @@ def test_what_a_pair_has_cut_a_configuration_does_not_cut_again(bench: Bench) ->
 
 
 def test_what_has_lost_its_sidecar_is_said_before_it_is_cut_again(bench: Bench) -> None:
-    """And left alone where the folder says so."""
+    """And it is not cut if the folder's settings say so."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     (bench.output / "a.png.json").unlink()
@@ -77,7 +77,7 @@ def test_what_has_lost_its_sidecar_is_said_before_it_is_cut_again(bench: Bench) 
 
 
 def test_a_read_only_input_is_the_same_folder_under_another_name(bench: Bench) -> None:
-    """It has no marker file; its UUID is in the pair's journal and in the sidecars, which nobody compared before."""
+    """It has no marker file; its UUID is in the journal of the pair and in the sidecars, which were not compared before."""
     need("unshare")
     if os.geteuid() != 0:
         give_up("only root can mount here")

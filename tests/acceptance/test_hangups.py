@@ -1,4 +1,4 @@
-"""SIGHUP at any moment and in any number costs no work; standard streams may be missing."""
+"""SIGHUP at any moment and in any number loses no work; standard streams may be missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STORM_S = 0.25
 
 
 def configuration(bench: Bench, *, settle_s: float = 0.2, max_pixels: int = 100_000_000) -> Path:
-    """A file for the bench's folders."""
+    """Write a configuration for the bench's folders."""
     config = bench.root / "cutoutd.toml"
     draft = config.with_suffix(".new")
     draft.write_text(
@@ -40,7 +40,7 @@ def configuration(bench: Bench, *, settle_s: float = 0.2, max_pixels: int = 100_
 
 
 class Storm:
-    """SIGHUP four times a second, each after a change of the configuration or none."""
+    """Sends SIGHUP four times a second, with and without a change of the configuration before it."""
 
     def __init__(self, daemon: Daemon, before_each: Callable[[], object]) -> None:
         self._daemon = daemon
@@ -65,12 +65,12 @@ class Storm:
 
 
 def lines(bench: Bench, event: str) -> int:
-    """How often something was logged."""
+    """Return how often an event was logged."""
     return (bench.root / "log").read_text(encoding="utf-8").count(f'"event": "{event}"')
 
 
 def changes(bench: Bench, what: str) -> Iterator[object]:
-    """Another configuration each time."""
+    """Yield another configuration each time."""
     for number in itertools.count():
         match what:
             case "nothing":
@@ -83,7 +83,7 @@ def changes(bench: Bench, what: str) -> Iterator[object]:
 
 @pytest.mark.parametrize("what", ["nothing", "a folder's setting", "what workers are told"])
 def test_a_storm_of_hangups_holds_up_no_work(bench: Bench, start: Callable[..., Daemon], what: str) -> None:
-    """Four a second, from before the first picture to the last; a reload that changes nothing does nothing."""
+    """Four a second, from before the first picture to the last; a reload without a change does nothing."""
     daemon = start("--config", configuration(bench))
     bench.wait_for(lambda: lines(bench, "worker.ready") > 0, "a worker")
     changed = changes(bench, what)
@@ -103,7 +103,7 @@ def test_a_storm_of_hangups_holds_up_no_work(bench: Bench, start: Callable[..., 
 
 
 def test_a_hangup_in_the_first_moments_does_not_kill(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """From the first line of the program on; it is a reload then, and nothing has changed."""
+    """From the first line of the program on; it is a reload then, without a change."""
     daemon = start("--config", configuration(bench), fresh=True)
     process = daemon.process
     loaded = f"/proc/{process.pid}/status"
@@ -118,7 +118,7 @@ def test_a_hangup_in_the_first_moments_does_not_kill(bench: Bench, start: Callab
 
 
 def is_blocked(status: str) -> bool:
-    """Whether a process has SIGHUP wait, from the kernel."""
+    """Return whether a process blocks SIGHUP, according to the kernel."""
     with open(status, encoding="ascii") as file:  # noqa: PTH123 -- of /proc
         mask = next(line for line in file if line.startswith("SigBlk:")).split()[1]
     return bool(int(mask, 16) & 1 << (signal.SIGHUP - 1))
@@ -129,7 +129,7 @@ def is_blocked(status: str) -> bool:
     [("run", ">&-"), ("run", "2>&-"), ("run", "<&- >&- 2>&-"), ("cut", ">&- 2>&-"), ("status", ">&- 2>&-")],
 )
 def test_a_command_whose_streams_were_closed_does_its_work(bench: Bench, command: str, closed: str) -> None:
-    """What it would have said is lost, and nothing else."""
+    """Only its messages are lost."""
     if command == "status":
         assert bench.once().returncode == 0
     bench.drop("b.jpg", 1)

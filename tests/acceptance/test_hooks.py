@@ -1,4 +1,4 @@
-"""Commands of the owner's, run by a real daemon: what they get, and what they can and cannot do."""
+"""Commands of the owner, run by a real daemon: what they receive, and what they may do."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ with open(sys.argv[1], "a") as file:
 
 
 def configure(bench: Bench, **more: str) -> Path:
-    """A configuration whose every event is told, and where it is."""
+    """Write a configuration with a command for each event. Returns its path."""
     command = json.dumps([sys.executable, "-c", TELL, os.fspath(bench.root / "told")])
     events = "\n".join(
         f"{event} = {command}" for event in ("on_done", "on_review", "on_failed", "on_attention")
@@ -63,13 +63,13 @@ def configure(bench: Bench, **more: str) -> Path:
 
 
 def told(bench: Bench) -> list[dict[str, Any]]:
-    """What the commands wrote."""
+    """Return what the commands have written."""
     file = bench.root / "told"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def test_a_command_hears_of_each_result_and_has_no_network(bench: Bench) -> None:
-    """A run of ``--once`` waits for it; the kernel refuses it every socket but local ones, and any new privilege."""
+    """A run of ``--once`` waits for it; the kernel refuses it all sockets but local ones, and new privileges."""
     config = configure(bench)
     bench.drop("a.jpg")
     broken = bench.drop("broken.jpg")
@@ -93,7 +93,7 @@ def test_a_command_hears_of_each_result_and_has_no_network(bench: Bench) -> None
 def test_a_folder_that_goes_away_and_comes_back_is_told_once_each(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """After it has lasted; work goes on meanwhile and afterwards."""
+    """Once the state has lasted; work goes on meanwhile and afterwards."""
     config = configure(bench)
     bench.drop("a.jpg")
     start("--config", config)
@@ -110,7 +110,7 @@ def test_a_folder_that_goes_away_and_comes_back_is_told_once_each(
 
 
 def test_an_altered_model_is_told_before_the_daemon_ends(bench: Bench) -> None:
-    """With exit code 4 as ever, by a command that has no network even so; a command that hangs delays it a little."""
+    """With exit code 4 as always, and by a command without network; a command that hangs delays the end a little."""
     alter_model(bench)
     run = bench.call("run", "--config", configure(bench))
     assert run.returncode == 4, run.stderr

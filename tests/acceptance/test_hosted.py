@@ -1,4 +1,4 @@
-"""The hosted route from end to end: the real daemon, the real uploader, and a service on loopback that really answers."""
+"""The hosted route end to end: the real daemon, the real uploader, and a service on loopback that really answers."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
-    """With its folders and its key."""
+    """Yield a shop with its folders and its key."""
     yield from opened(bench)
 
 
 def half_a_ball() -> Image.Image:
-    """A subject that is cut off by the frame."""
+    """Return a picture whose subject is cut off by its edge."""
     whole = picture(width=720, height=270)
     return whole.crop((360, 0, 720, 270))
 
 
 def test_a_tagged_folder_is_cut_by_the_service_and_no_other_leaves(shop: Shop) -> None:
-    """Its pixels alone leave, the original's own are in the result, and sidecar and ledger say the same."""
+    """Only its pixels are sent, the result has the pixels of the original, and sidecar and ledger agree."""
     shop.configure("hosted")
     shop.drop("shop", "a.jpg", picture(1))
     shop.drop("private", "b.jpg", picture(2))
@@ -62,7 +62,7 @@ def test_a_tagged_folder_is_cut_by_the_service_and_no_other_leaves(shop: Shop) -
 
 
 def test_a_doubtful_cutout_is_made_again_by_the_service_and_says_why(shop: Shop) -> None:
-    """And one that is good enough stays here."""
+    """A cutout that is good enough is not sent."""
     shop.configure("local-then-hosted", "escalate_below = 1")
     shop.drop("shop", "doubtful.jpg", half_a_ball())
     assert shop.once() == 0
@@ -79,7 +79,7 @@ def test_a_doubtful_cutout_is_made_again_by_the_service_and_says_why(shop: Shop)
 
 @pytest.mark.parametrize("fault", [Behaviour.BAD_PICTURE, Behaviour.PAGE_200, Behaviour.NO_CREDITS])
 def test_an_outage_costs_quality_and_never_a_file(shop: Shop, fault: Behaviour) -> None:
-    """Over local-then-hosted the local cutout is there in the end, and says what went wrong."""
+    """With local-then-hosted, the local cutout is published in the end, and says what went wrong."""
     shop.configure("local-then-hosted", "escalate_below = 1")
     shop.drop("shop", "doubtful.jpg", half_a_ball())
     shop.server.next(*[fault] * 3)
@@ -91,7 +91,7 @@ def test_an_outage_costs_quality_and_never_a_file(shop: Shop, fault: Behaviour) 
 
 
 def test_a_service_without_credits_stops_its_own_folder_alone(shop: Shop) -> None:
-    """What waits for it is listed, and goes on when there are credits again."""
+    """Its waiting pictures are listed, and continue once there are credits again."""
     shop.configure("hosted")
     shop.drop("shop", "a.jpg", picture(1))
     shop.drop("private", "b.jpg", picture(2))
@@ -103,7 +103,7 @@ def test_a_service_without_credits_stops_its_own_folder_alone(shop: Shop) -> Non
 
 
 def test_a_service_that_asks_for_a_little_time_gets_it(shop: Shop) -> None:
-    """`--once` does not end over a 429 that says when to come again."""
+    """`--once` does not end at a 429 that says when to try again."""
     shop.server.retry_after = "3"
     shop.configure("hosted")
     shop.drop("shop", "a.jpg", picture(1))
@@ -113,7 +113,7 @@ def test_a_service_that_asks_for_a_little_time_gets_it(shop: Shop) -> None:
 
 
 def test_what_may_have_been_billed_waits_for_a_person(shop: Shop, start: Callable[..., Daemon]) -> None:
-    """Killed while the service works on it: it is unknown, never sent again by itself, and `retry` sends it."""
+    """The daemon is killed while the service works on the picture: its outcome is unknown, and only `retry` sends it again."""
     shop.configure("hosted")
     shop.drop("shop", "a.jpg", picture(1))
     shop.server.next(Behaviour.SILENCE)
@@ -131,7 +131,7 @@ def test_what_may_have_been_billed_waits_for_a_person(shop: Shop, start: Callabl
 
 
 def test_a_killed_daemon_pays_once(shop: Shop, start: Callable[..., Daemon]) -> None:
-    """The reply is there, the result is not: what was paid for is found again."""
+    """The reply has arrived, the result is not published: the paid reply is used."""
     shop.configure("hosted")
     shop.drop("shop", "a.jpg", picture(1))
     daemon = start("--config", shop.config)
@@ -144,7 +144,7 @@ def test_a_killed_daemon_pays_once(shop: Shop, start: Callable[..., Daemon]) -> 
 
 
 def test_a_pause_of_the_hosted_route_holds_nothing_else_up(shop: Shop, start: Callable[..., Daemon]) -> None:
-    """Nothing leaves while it lasts; the other folder goes on; `resume --hosted` ends it."""
+    """Nothing is sent meanwhile; the other folder goes on; `resume --hosted` ends the pause."""
     shop.configure("hosted")
     daemon = start("--config", shop.config)
     shop.bench.wait_for((shop.bench.root / "own-state/hosted/status.json").exists, "the uploader")
@@ -161,7 +161,7 @@ def test_a_pause_of_the_hosted_route_holds_nothing_else_up(shop: Shop, start: Ca
 def test_a_tag_that_is_removed_stops_an_upload_before_its_next_byte(
     shop: Shop, start: Callable[..., Daemon]
 ) -> None:
-    """The picture is cut here then."""
+    """The picture is then cut on this machine."""
     shop.configure("hosted")
     rng = np.random.default_rng(3)
     grain = rng.integers(-60, 60, (1200, 1600, 3))
@@ -182,7 +182,7 @@ def test_a_tag_that_is_removed_stops_an_upload_before_its_next_byte(
 
 
 def test_a_folder_that_a_reload_tags_is_uploaded_from(shop: Shop, start: Callable[..., Daemon]) -> None:
-    """The uploader reads the configuration anew as well; until then it would refuse what it does not know."""
+    """The uploader reads the configuration again as well; until then it refuses requests of that folder."""
     shop.configure("hosted")
     daemon = start("--config", shop.config)
     shop.bench.wait_for((shop.bench.root / "own-state/hosted/status.json").exists, "the uploader")
@@ -197,7 +197,7 @@ def test_a_folder_that_a_reload_tags_is_uploaded_from(shop: Shop, start: Callabl
 
 
 def test_with_local_only_nothing_leaves(shop: Shop) -> None:
-    """A folder that knows another way goes it; one that does not is refused, and says so."""
+    """A folder with another route uses that; a folder without one is refused, with the reason."""
     shop.configure("local-then-hosted", "escalate_below = 1")
     shop.drop("shop", "doubtful.jpg", half_a_ball())
     assert shop.once("--local-only") == 0
@@ -210,7 +210,7 @@ def test_with_local_only_nothing_leaves(shop: Shop) -> None:
 
 
 def test_without_a_tag_there_is_no_uploader(shop: Shop) -> None:
-    """Not even its directories; and the switch alone sends nothing."""
+    """Not even its directories exist; and enabling the service alone sends nothing."""
     shop.configure("local")
     shop.drop("shop", "a.jpg", picture(1))
     assert shop.once() == 0

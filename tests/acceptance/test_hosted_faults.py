@@ -1,4 +1,4 @@
-"""What a hosted service can do wrong, seen from the folders: nothing of it is published, and no run waits for ever."""
+"""Faults of a hosted service, seen from the folders: none is published, and no run waits for ever."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
-    """With its folders and its key."""
+    """Yield a shop with its folders and its key."""
     yield from opened(bench)
 
 
 def test_a_reply_of_another_shape_is_not_published(shop: Shop) -> None:
-    """The copy's size is known until its answer is read; the picture fails with what came, and the next one is cut."""
+    """The size of the copy is kept until its answer is read; the picture fails with the reason, and the next one is cut."""
     shop.configure("hosted")
     shop.server.next(Behaviour.OTHER_PICTURE)
     shop.drop("shop", "a.jpg", picture(1))
@@ -48,7 +48,7 @@ def test_a_reply_of_another_shape_is_not_published(shop: Shop) -> None:
     [Behaviour.FAULT, Behaviour.TOO_MANY, Behaviour.NO_CREDITS, Behaviour.RESET_EARLY, Behaviour.SILENCE],
 )
 def test_a_run_that_is_to_end_ends_though_the_service_always_fails(shop: Shop, fault: Behaviour) -> None:
-    """With 1, within its time, and with what remains and why: a service without end is waited for by a daemon alone."""
+    """With exit code 1, in time, and with what remains and why; only a daemon waits for a service without end."""
     shop.configure("hosted")
     text = shop.config.read_text("utf-8").replace("enabled = true", "enabled = true\ntimeout_s = 1")
     shop.config.write_text(text, encoding="utf-8")
@@ -65,7 +65,7 @@ def test_a_run_that_is_to_end_ends_though_the_service_always_fails(shop: Shop, f
 
 
 def test_a_run_that_is_to_end_ends_though_nobody_answers_at_the_address(shop: Shop) -> None:
-    """Connections are refused: it says that the service cannot be reached."""
+    """Connections are refused: the run says that the service cannot be reached."""
     shop.configure("hosted")
     text = shop.config.read_text("utf-8").replace(shop.server.url, "http://127.0.0.1:9")
     shop.config.write_text(text, encoding="utf-8")
@@ -79,7 +79,7 @@ def test_a_run_that_is_to_end_ends_though_nobody_answers_at_the_address(shop: Sh
 def test_an_edit_without_a_reload_and_then_a_storm_of_reloads_fails_nothing(
     shop: Shop, start: Callable[..., Daemon]
 ) -> None:
-    """The uploader reads a newer configuration than the daemon, and then the daemon reads two in turn, many times."""
+    """First the uploader reads a newer configuration than the daemon, then the daemon reads two in turn, many times."""
     shop.configure("hosted")
     text = shop.config.read_text("utf-8")
     both = text.replace('route = "local"', 'route = "hosted"')

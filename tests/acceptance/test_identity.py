@@ -1,4 +1,4 @@
-"""The running daemon tells pictures and folders apart: by what they are, not by what they are called."""
+"""The running daemon identifies pictures and folders by what they are, not by their names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.small_model
 
 
 def configured(bench: Bench, *folders: dict[str, Any]) -> Path:
-    """A configuration with these folders; their places are the bench's where nothing else is said."""
+    """Write a configuration with these folders; their places are those of the bench unless given."""
     path = bench.root / "cutoutd.toml"
     lines = [
         "[pool]",
@@ -38,7 +38,7 @@ def configured(bench: Bench, *folders: dict[str, Any]) -> Path:
 def test_a_shot_under_a_name_that_was_used_before_gets_a_result_of_its_own(
     bench: Bench, start: Callable[..., Any]
 ) -> None:
-    """A camera's counter starts again, after the first shot was cut and removed."""
+    """The camera's counter starts again after the first shot was cut and removed."""
     daemon = start("--config", configured(bench, {"name": "shop", "originals": "delete"}))
     first = bench.drop("DSC_9999.jpg", hue=0)
     bench.wait_for(lambda: not first.exists(), "the first shot's end")
@@ -56,7 +56,7 @@ def test_a_shot_under_a_name_that_was_used_before_gets_a_result_of_its_own(
 def test_a_folder_that_is_called_otherwise_is_the_same_folder(
     bench: Bench, start: Callable[..., Any]
 ) -> None:
-    """Two names are swapped and reloaded, then one is changed and the daemon restarted: nothing is cut again."""
+    """Two names are swapped and reloaded, then one is changed and the daemon restarted: no picture is cut again."""
     places = {
         name: {"input": os.fspath(bench.root / f"in-{name}"), "output": os.fspath(bench.root / f"out-{name}")}
         for name in ("n0", "n1")
@@ -97,7 +97,7 @@ def test_a_folder_that_is_called_otherwise_is_the_same_folder(
 def test_results_follow_pictures_that_are_sorted_into_sub_folders(
     bench: Bench, start: Callable[..., Any]
 ) -> None:
-    """A sub-folder is renamed, a picture's capitals are changed, one is moved while no daemon runs: none is cut again."""
+    """A sub-folder is renamed, the case of a name changes, one picture is moved while no daemon runs: none is cut again."""
     configuration = configured(bench, {"name": "shop"})
     daemon = start("--config", configuration)
     for number, name in enumerate(("shoot/a.jpg", "shoot/b.jpg", "C.JPG", "d.jpg")):
@@ -124,7 +124,7 @@ def test_results_follow_pictures_that_are_sorted_into_sub_folders(
 
 
 def listed(bench: Bench, configuration: Path) -> list[dict[str, Any]]:
-    """The journal, as the command shows it."""
+    """Return the journal as the command shows it."""
     jobs: list[dict[str, Any]] = json.loads(bench.call("jobs", "--config", configuration, "--json").stdout)[
         "jobs"
     ]
@@ -132,14 +132,14 @@ def listed(bench: Bench, configuration: Path) -> list[dict[str, Any]]:
 
 
 def pictures(bench: Bench) -> list[str]:
-    """The results, without sidecars."""
+    """Return the results without sidecars."""
     return [name for name in bench.results() if name.endswith(".png")]
 
 
 def test_a_caption_or_a_move_with_it_does_not_cut_a_picture_again(
     bench: Bench, start: Callable[..., Any]
 ) -> None:
-    """Though the bytes are others; `retry` and another orientation do."""
+    """Although its bytes differ; `retry` and another orientation do."""
     configuration = configured(bench, {"name": "shop"})
     daemon = start("--config", configuration)
     path = bench.drop("a.jpg")

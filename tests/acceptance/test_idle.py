@@ -1,4 +1,4 @@
-"""A daemon with nothing to do writes nothing, so that disks sleep and a sync service has nothing to send."""
+"""A daemon without work writes nothing, so that disks can sleep and sync services have nothing to send."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUIET_S = 2.5 * HEARTBEAT_S
 
 
 def written(*roots: Path) -> dict[str, tuple[int, ...]]:
-    """Everything below some directories, with all that a write of any kind changes."""
+    """Return all files below some directories, with everything that a write would change."""
     paths = [path for root in roots for path in (root, *root.rglob("*"))]
     return {
         str(path): (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -59,7 +59,7 @@ def test_an_idle_folder_is_not_written_to(bench: Bench, start: Callable[..., Dae
 def test_an_owner_that_scans_seldom_answers_a_challenge_soon(
     bench: Bench, start: Callable[..., Daemon], tmp_path: Path, small_models_dir: Path
 ) -> None:
-    """An hour between two scans of a share; whoever asks has an answer within a few heartbeats."""
+    """With an hour between two scans of a share, the challenge is answered within a few heartbeats."""
     share = Share(tmp_path)
     share.attach()
     try:

@@ -1,4 +1,4 @@
-"""An exception that nobody foresaw, anywhere in the daemon, costs one file, one command or one record."""
+"""An unforeseen exception anywhere in the daemon affects one file, one command or one record only."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Fault:
     """A method that raises.
 
     Attributes:
-        where: the module.
-        name: class and method.
-        when: only where its arguments have this in them.
-        times: only so often; -1: always.
+        where: its module.
+        name: its class and name.
+        when: text that its arguments must contain for it to raise.
+        times: how often it raises; -1: always.
     """
 
     where: str
@@ -57,7 +57,7 @@ class Fault:
 
 
 def have_fail(root: Path, *wanted: Fault) -> str:
-    """A directory for PYTHONPATH, from which a daemon gets internal errors."""
+    """Return a directory for PYTHONPATH that makes methods of a daemon raise."""
     place = root / "fault"
     place.mkdir()
     code = f"FAULTS = {[astuple(one) for one in wanted]!r}\n{FAULT}"
@@ -66,13 +66,13 @@ def have_fail(root: Path, *wanted: Fault) -> str:
 
 
 def faults(bench: Bench) -> list[dict[str, Any]]:
-    """What the log says of faults, each in one line."""
+    """Return the log lines about internal errors."""
     lines = map(json.loads, (bench.root / "log").read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line["event"] == "fault"]
 
 
 def held_up(bench: Bench) -> list[str]:
-    """The files that `cutoutd status` names as such."""
+    """Return the files that `cutoutd status` lists as held up."""
     status = json.loads(bench.call("status", *bench.pair(), "--json").stdout)
     return [file["path"] for folder in status["folders"] for file in folder["held_up"]]
 
@@ -92,20 +92,20 @@ ODD = (
 
 
 def stem(name: str) -> str:
-    """The odd file over which a method fails, without its extension."""
+    """Return the name of the file over which a method raises, without its extension."""
     return f"odd-{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was left of a run with all faults.
+    """What a run with all faults has left.
 
     Attributes:
         bench: its folders.
-        states: of the jobs, by path.
-        held_up: paths.
-        faults: lines of the log.
-        code: the exit code.
+        states: states of the jobs, by path.
+        held_up: paths of files that are held up.
+        faults: log lines about internal errors.
+        code: exit code.
     """
 
     bench: Bench
@@ -117,7 +117,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Outcome:
-    """One daemon in which each method fails over a file of its own, with good files before and after them."""
+    """Run one daemon in which each method raises over a file of its own, with good files before and after them."""
     bench = small_bench_in(tmp_path_factory.mktemp("odd"), small_models_dir)
     wanted = [Fault(where, name, when=stem(name)) for where, name, _ in ODD]
     daemon = Daemon(bench, environment={"PYTHONPATH": have_fail(bench.root, *wanted)})
@@ -142,7 +142,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) ->
 
 @pytest.mark.parametrize(("name", "becomes"), [(name, becomes) for _, name, becomes in ODD])
 def test_a_fault_over_one_file_costs_that_file_alone(outcome: Outcome, name: str, becomes: str) -> None:
-    """It fails, or is held up, with the reason; the others are cut, before it and after it."""
+    """It fails or is held up, with the reason; files before and after it are cut."""
     bench, odd = outcome.bench, stem(name)
     there = bench.results()
     if becomes == "failed":
@@ -160,7 +160,7 @@ def test_a_fault_over_one_file_costs_that_file_alone(outcome: Outcome, name: str
 
 
 def test_faults_over_single_files_end_nothing(outcome: Outcome) -> None:
-    """One line for each, a cutout of all the others, and an end in order."""
+    """Each is logged in one line, all others are cut, and the daemon ends in order."""
     assert outcome.code == 0
     assert len(outcome.faults) == len(ODD)
     assert {"first.png.json", "last.png.json"} <= set(outcome.bench.results())
@@ -176,7 +176,7 @@ def test_faults_over_single_files_end_nothing(outcome: Outcome) -> None:
 def test_a_folders_thread_that_dies_is_started_again(
     bench: Bench, start: Callable[..., Daemon], tmp_path: Path, where: str, name: str
 ) -> None:
-    """Its folder stands by meanwhile, and `cutoutd status` says why; then the work goes on."""
+    """Meanwhile the folder stands by, and `cutoutd status` says why; then work goes on."""
     place = have_fail(tmp_path, Fault(where, name, times=3))
     daemon = start(environment={"PYTHONPATH": place})
     bench.drop("a.jpg")
@@ -192,7 +192,7 @@ def test_a_folders_thread_that_dies_is_started_again(
 
 
 def test_the_campaign_hears_of_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is contained is a finding all the same."""
+    """An internal error is a finding of the campaign even if the daemon contains it."""
     place = have_fail(tmp_path, Fault("cutoutd.daemon.commands", "CommandHandler._retry"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     batches.add_small_model(tmp_path)
