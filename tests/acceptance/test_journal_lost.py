@@ -1,4 +1,4 @@
-"""With its journal damaged or gone, the daemon goes on from what lies in the folders."""
+"""When its journal is damaged or missing, the daemon continues from what is in the folders."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ EXIT_FAULT = 5
 
 
 def journal_of(bench: Bench) -> Path:
-    """The journal's file."""
+    """Return the path of the journal."""
     (path,) = bench.root.glob("state/**/journal.sqlite")
     return path
 
 
 def contents(bench: Bench) -> dict[str, bytes]:
-    """Everything in the output folder."""
+    """Return all files of the output folder."""
     return {name: (bench.output / name).read_bytes() for name in bench.results()}
 
 
@@ -46,7 +46,7 @@ def _lose(bench: Bench) -> None:
 
 @pytest.mark.parametrize("harm", [_damage, _lose])
 def test_nothing_is_cut_again_that_has_its_sidecar(bench: Bench, harm: Callable[[Bench], None]) -> None:
-    """Done, doubtful, deleted by its owner: all stay as they are, what failed is tried once; then work goes on as ever."""
+    """Done, doubtful and deleted results stay as they are, failed pictures are tried once; then work goes on as usual."""
     bench.drop("sub/a.jpg")
     bench.drop("unwanted.jpg", 1)
     (bench.input / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
@@ -96,7 +96,7 @@ def test_it_is_said_until_a_person_says_resume(bench: Bench) -> None:
 def test_damage_while_it_runs_ends_it_with_a_code_of_its_own(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Service managers start it again; the picture that came meanwhile is cut then."""
+    """A service manager restarts it; the picture that arrived meanwhile is cut then."""
     bench.drop("a.jpg")
     daemon = start()
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the first cutout")
@@ -115,7 +115,7 @@ def test_damage_while_it_runs_ends_it_with_a_code_of_its_own(
 
 
 def test_a_publication_that_was_lost_half_way_is_not_doubled(bench: Bench) -> None:
-    """The result has its name, the sidecar not yet: cut again, the same bytes count as the result itself."""
+    """The result has its name, the sidecar not yet: the picture is cut again, and the same bytes count as the same result."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     (bench.output / "a.png.json").unlink()
@@ -127,7 +127,7 @@ def test_a_publication_that_was_lost_half_way_is_not_doubled(bench: Bench) -> No
 
 
 def test_what_the_last_run_staged_is_swept_and_another_machines_is_not(bench: Bench) -> None:
-    """The lock file knows the run that the lost journal knew; of other runs nothing is known."""
+    """The lock file names the run of the lost journal; nothing is known of other runs."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     run = (journal_of(bench).parent / "lock").read_text().split()[0]
@@ -141,7 +141,7 @@ def test_what_the_last_run_staged_is_swept_and_another_machines_is_not(bench: Be
 
 
 def test_times_of_any_kind_are_accepted_once(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Whole and even seconds as shares give them, long past, in the future; and a rewrite while it runs."""
+    """Whole and even seconds as on shares, long past, in the future; and rewritten while the daemon runs."""
     now = time.time()
     times = {"even": now // 2 * 2, "past": 1.5, "future": now + 86_400.25, "before 1970": -1000.0}
     start()
@@ -185,7 +185,7 @@ def _unlock(state: Path) -> None:
 def test_a_journal_that_is_taken_away_under_the_daemon_ends_it(
     bench: Bench, start: Callable[..., Daemon], harm: Callable[[Path], None]
 ) -> None:
-    """It cut nothing from then on, and said that work goes on by itself; the next start knows all by the sidecars."""
+    """Before, it cut nothing from then on, and reported that work goes on; the next start recognises all pictures by their sidecars."""
     bench.drop("a.jpg")
     daemon = start()
     bench.wait_for(lambda: bench.states() == {"a.jpg": "done"}, "the first")

@@ -1,4 +1,4 @@
-"""Where the log goes is stuck or gone: pictures are cut all the same. A full disk: tests/integration/test_log_disk.py."""
+"""The destination of the log is stuck or gone, and pictures are cut all the same. For a full disk see tests/integration/test_log_disk.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PIPE_BYTES = 4096
 
 @contextmanager
 def daemon(bench: Bench, into: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon that says everything it can, to a descriptor."""
+    """Start a daemon that logs everything to a descriptor."""
     config = bench.root / "c.toml"
     config.write_text(
         '[service]\nlog_level = "debug"\n[pool]\nworkers = 1\n'
@@ -49,7 +49,7 @@ def daemon(bench: Bench, into: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def cut(bench: Bench, *stems: str) -> None:
-    """Drop pictures and wait for their cutouts."""
+    """Add pictures, and wait for their cutouts."""
     for stem in stems:
         bench.drop(f"{stem}.jpg")
     bench.wait_for(lambda: {f"{stem}.png.json" for stem in stems} <= set(bench.results()), f"{stems}")

@@ -1,4 +1,4 @@
-"""Drop a picture in a folder, get a cutout."""
+"""A picture dropped into a folder gets a cutout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.small_model
 def test_once_cuts_what_is_there_and_nothing_a_second_time(bench: Bench) -> None:
-    """Every picture gets a cutout and a sidecar; sub-folders are mirrored; a second run finds nothing."""
+    """Every picture gets a cutout and a sidecar; sub-folders are mirrored; a second run finds nothing to do."""
     bench.drop("a.jpg")
     bench.drop("shoot/b.jpg", 1)
     first = bench.once()
@@ -37,7 +37,7 @@ def test_once_cuts_what_is_there_and_nothing_a_second_time(bench: Bench) -> None
 
 @pytest.fixture(scope="module")
 def cut_by_the_model(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A run with the model that is shipped: a ball as PNG and as JPEG, and a picture without a subject."""
+    """Run the packaged model over a ball as PNG and as JPEG, and over a picture without a subject."""
     bench = bench_in(tmp_path_factory.mktemp("model"))
     bench.drop("a.jpg")
     picture(1).save(bench.input / "ball.png")
@@ -50,7 +50,7 @@ def cut_by_the_model(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def test_the_cutout_is_the_subject_and_nothing_else(cut_by_the_model: Bench) -> None:
-    """Opaque pixels are the source's own, the corners are gone, invisible pixels hold no colour."""
+    """Opaque pixels are those of the source, the corners are transparent, invisible pixels have no colour."""
     bench = cut_by_the_model
     cut = np.asarray(Image.open(bench.output / "ball.png"))
     original = np.asarray(Image.open(bench.input / "ball.png"))
@@ -64,7 +64,7 @@ def test_the_cutout_is_the_subject_and_nothing_else(cut_by_the_model: Bench) -> 
 
 
 def test_the_sidecar_says_what_was_done(cut_by_the_model: Bench) -> None:
-    """Every field of the schema is there, and true."""
+    """Every field of the schema is present and correct."""
     bench = cut_by_the_model
     said = bench.sidecar("a.png.json")
     assert said["schema"] == "cutoutd.sidecar/1"
@@ -81,7 +81,7 @@ def test_the_sidecar_says_what_was_done(cut_by_the_model: Bench) -> None:
 
 
 def test_a_picture_without_a_subject_goes_to_review(cut_by_the_model: Bench) -> None:
-    """It is not stretched into a random mask."""
+    """Its matte is not stretched into a random mask."""
     bench = cut_by_the_model
     assert "review/grey.png" in bench.results()
     assert "grey.png" not in bench.results()
@@ -91,7 +91,7 @@ def test_a_picture_without_a_subject_goes_to_review(cut_by_the_model: Bench) -> 
 
 @pytest.mark.small_model
 def test_a_picture_that_lands_in_a_watched_folder_is_cut(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Copied slowly or moved in, it appears; and SIGTERM ends the daemon with exit code 0."""
+    """Copied slowly or moved in; SIGTERM ends the daemon with exit code 0."""
     bench.drop("first.jpg")
     daemon = start(fresh=True)
     bench.wait_for(lambda: "first.png.json" in bench.results(), "the first cutout")
@@ -103,7 +103,7 @@ def test_a_picture_that_lands_in_a_watched_folder_is_cut(bench: Bench, start: Ca
 
 @pytest.mark.small_model
 def test_a_touched_file_is_not_cut_again_but_a_changed_one_is(bench: Bench) -> None:
-    """A, touched A, B, then A again under one name: cut, not, cut, cut."""
+    """A, touched A, B, then A again under one name: cut, not cut, cut, cut."""
     source = bench.drop("a.jpg", 0)
     first = source.read_bytes()
     assert bench.once().stdout.startswith("1 cut")
@@ -125,7 +125,7 @@ def test_a_touched_file_is_not_cut_again_but_a_changed_one_is(bench: Bench) -> N
 
 @pytest.mark.small_model
 def test_two_sources_that_want_one_name_get_two(bench: Bench) -> None:
-    """a.jpg and a.tif: two outputs, two sidecars; the first keeps the plain name."""
+    """a.jpg and a.tif give two outputs and two sidecars; the first keeps the plain name."""
     bench.drop("a.jpg", 0, age_s=60)
     assert bench.once().returncode == 0
     picture(1).save(bench.input / "a.tif")
@@ -136,7 +136,7 @@ def test_two_sources_that_want_one_name_get_two(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_a_retouched_cutout_is_never_overwritten(bench: Bench) -> None:
-    """It is the user's file now; the new version gets another name."""
+    """It belongs to the user now; the new version gets another name."""
     bench.drop("a.jpg", 0)
     assert bench.once().returncode == 0
     (bench.output / "a.png").write_bytes(b"retouched by hand")
@@ -148,7 +148,7 @@ def test_a_retouched_cutout_is_never_overwritten(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_a_deleted_cutout_is_not_made_again(bench: Bench) -> None:
-    """Its owner did not want it; `retry` makes it."""
+    """Its owner did not want it; only `retry` makes it again."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     (bench.output / "a.png").unlink()
@@ -161,7 +161,7 @@ def test_a_deleted_cutout_is_not_made_again(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_named_files_are_cut_without_a_daemon(bench: Bench) -> None:
-    """`cut` needs no folder, and leaves no state."""
+    """`cut` needs no folder, and leaves no state behind."""
     source = bench.drop("a.jpg").rename(bench.root / "a.jpg")
     done = bench.call("cut", source, "-o", "here")
     assert done.returncode == 0, done.stderr
@@ -181,7 +181,7 @@ def test_cut_refuses_to_write_into_a_hot_folder(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_status_and_jobs_tell_what_happened(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """With the daemon up and with it down."""
+    """While the daemon runs, and while it does not."""
     bench.drop("a.jpg")
     daemon = start()
     bench.wait_for(lambda: bench.states() == {"a.jpg": "done"}, "the cutout")
@@ -197,7 +197,7 @@ def test_status_and_jobs_tell_what_happened(bench: Bench, start: Callable[..., D
 
 @pytest.mark.small_model
 def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Files are noticed meanwhile."""
+    """New files are noticed meanwhile."""
     start()
     bench.wait_for(lambda: bench.call("pause", *bench.pair()).returncode == 0, "the journal")
     bench.wait_for(
@@ -212,7 +212,7 @@ def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..
 
 @pytest.mark.small_model
 def test_an_unreadable_file_holds_up_nobody_else(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """A file that another program keeps open is waited for, and named; the others are cut."""
+    """A file that another program keeps open is waited for, and listed; the others are cut."""
     held = bench.drop("held.jpg")
     with held.open("r+b"):
         start()
@@ -228,7 +228,7 @@ def test_an_unreadable_file_holds_up_nobody_else(bench: Bench, start: Callable[.
 def test_the_output_removed_while_running_costs_one_repetition(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """It is made again, and the picture is cut into it; nothing is written off as gone."""
+    """The folder is created again, and the picture is cut into it; no result is recorded as deleted."""
     bench.drop("a.jpg")
     start()
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the first cutout")
@@ -254,7 +254,7 @@ def test_files_get_the_mode_that_was_asked_for(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_originals_are_moved_once_their_cutout_is_published(bench: Bench) -> None:
-    """And so is one that comes a second time with the same bytes."""
+    """Also a second original with the same bytes."""
     config = bench.root / "c.toml"
     config.write_text(
         f'[[folder]]\nname = "x"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'

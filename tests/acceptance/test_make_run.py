@@ -1,4 +1,4 @@
-"""`make run` as a newcomer meets it: on a terminal, with folders that are there, and with slips."""
+"""`make run` as a newcomer uses it: on a terminal, with existing folders, and with mistakes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def make(bench: Bench) -> list[str]:
-    """The command, with what is set up here already in the place of what it would set up."""
+    """Return the command, with this environment in place of the one it would set up."""
     venv = bench.root / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)
@@ -34,7 +34,7 @@ def make(bench: Bench) -> list[str]:
 
 
 def test_it_says_what_to_do_and_ctrl_c_ends_it_without_an_error(bench: Bench, make: list[str]) -> None:
-    """Two lines, no command of make's own, a summary; and a picture is cut in between."""
+    """It prints two lines, no command of make itself, and a summary; a picture is cut in between."""
     command = [*make, f"INPUT={bench.input}", f"OUTPUT={bench.output}"]
     bench.drop("a.jpg")
     with Terminal(command, bench.environment, bench.root) as terminal:
@@ -61,7 +61,7 @@ def test_it_says_what_to_do_and_ctrl_c_ends_it_without_an_error(bench: Bench, ma
 def test_a_python_that_is_missing_old_or_without_venv_is_told_with_what_to_do(
     tmp_path: Path, python: str | None, said: str
 ) -> None:
-    """Before anything is made, and that make is to be called again."""
+    """Before anything is created; the message says to call make again."""
     if python is not None:
         program = tmp_path / "python-of-mine"
         program.write_text(f"#!/bin/sh\n{python}\nexit 0\n", encoding="ascii")
@@ -82,7 +82,7 @@ def test_a_python_that_is_missing_old_or_without_venv_is_told_with_what_to_do(
 
 @pytest.mark.parametrize(("place", "moved"), [("/an/old/place", True), (os.fspath(ROOT), False), ("", False)])
 def test_a_clone_that_was_moved_is_set_up_again(tmp_path: Path, place: str, *, moved: bool) -> None:
-    """Its programs name the place where it was, and did not start; a stamp of an earlier version says nothing."""
+    """Its programs name the former place, and did not start; a stamp of an earlier version does not count."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     (tmp_path / ".installed").write_text(place, encoding="utf-8")
@@ -101,7 +101,7 @@ def test_a_clone_that_was_moved_is_set_up_again(tmp_path: Path, place: str, *, m
 def test_a_folder_that_is_not_there_is_asked_for(
     bench: Bench, make: list[str], missing: str, other: str
 ) -> None:
-    """It is made if a person says so, and not if he made a slip; without a terminal it is an error."""
+    """It is created if a person agrees, and not after a typing mistake; without a terminal it is an error."""
     there, slip = bench.input if other == "INPUT" else bench.output, bench.root / "slip"
     command = [*make, f"{missing}={slip}", f"{other}={there}"]
     with Terminal(command, bench.environment, bench.root) as terminal:

@@ -1,4 +1,4 @@
-"""A model of one's own, by the real commands: added, listed, used, and named in the sidecar."""
+"""A user's own model with the real commands: added, listed, used, and named in the sidecar."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DESCRIBED = (
 
 
 def test_a_model_of_ones_own_cuts(bench: Bench) -> None:
-    """What is red: it takes the ball, and log and sidecar say which model it was."""
+    """It finds what is red, here the ball; log and sidecar name it."""
     bench.environment["XDG_DATA_HOME"] = str(bench.root / "data")
     file = small_models.save(bench.root / "Mine.onnx", half=True, dynamic=True, logits=True)
     wrong = bench.call("models", "add", file)
@@ -70,7 +70,7 @@ model = "{model}"
 
 
 def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Each sidecar names the one that cut; one that is not there is refused, and another taken over without a restart."""
+    """Each sidecar names the model that cut; a missing model is refused, and another one is adopted without a restart."""
     bench.environment["XDG_DATA_HOME"] = str(bench.root / "data")
     file = small_models.save(bench.root / "Mine.onnx", half=True, dynamic=True, logits=True)
     added = bench.call("models", "add", file, "--name", "redness", *DESCRIBED)
@@ -119,7 +119,7 @@ def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[.
 def test_a_second_model_is_asked_where_the_first_leaves_doubt(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """It is loaded behind the sandbox; the sidecar names both, and a replay asks both again."""
+    """It is loaded inside the sandbox; the sidecar names both, and a replay runs both."""
     data = bench.root / "data"
     bench.environment["XDG_DATA_HOME"] = str(data)
     for name, dark in (("redness", False), ("darkness", True)):

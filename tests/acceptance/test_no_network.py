@@ -1,4 +1,4 @@
-"""Nothing leaves this machine: no HTTP library is imported, no socket is opened, the kernel sees to it."""
+"""Nothing leaves this machine: no HTTP library is imported, no socket is opened, and the kernel enforces it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ LEAK = textwrap.dedent(
 
 
 def test_a_whole_local_cut_imports_no_http_library_and_opens_no_network_socket(bench: Bench) -> None:
-    """Importing one, or opening anything but an AF_UNIX socket, raises here."""
+    """Importing one, or opening any but an AF_UNIX socket, raises here."""
     guard = bench.root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
@@ -69,7 +69,7 @@ def test_a_whole_local_cut_imports_no_http_library_and_opens_no_network_socket(b
 
 
 def test_the_guard_of_the_test_above_does_trip(bench: Bench) -> None:
-    """A guard that never trips proves nothing."""
+    """A check that never fails would prove nothing."""
     guard = bench.root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(GUARD + "import http.client\n", encoding="utf-8")
@@ -80,7 +80,7 @@ def test_the_guard_of_the_test_above_does_trip(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_with_telemetry_left_on_by_the_environment_no_process_opens_a_socket(bench: Bench) -> None:
-    """As the kernel saw it, where there is no network: AF_UNIX at most, and in the workers not even an attempt."""
+    """Seen by the kernel, without a network: only AF_UNIX sockets, and in the workers not even an attempt."""
     for number in range(2):
         bench.drop(f"{number}.jpg", number)
     traced = run_once(bench, timeout_s=200)
@@ -93,7 +93,7 @@ def test_with_telemetry_left_on_by_the_environment_no_process_opens_a_socket(ben
 
 @pytest.mark.small_model
 def test_the_trace_of_the_test_above_does_see_sockets(bench: Bench) -> None:
-    """In a worker, where it is refused, and in the supervisor: both are told apart."""
+    """In a worker, where it is refused, and in the supervisor; the trace distinguishes them."""
     guard = bench.root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(LEAK, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Odd files, records, markers, commands and configurations cost themselves alone; `torture.oddities` draws thousands."""
+"""Odd files, records, markers, commands and configurations affect only themselves; `torture.oddities` tries thousands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEED = 7
 
 @pytest.mark.timeout(600)
 def test_whatever_is_odd_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemon goes on, cuts what comes after, ends in order, and starts again; nothing is unforeseen."""
+    """The daemon goes on, cuts what follows, ends in order and starts again; there is no unforeseen error."""
     memory = Path("/dev/shm")  # noqa: S108 -- a file system that holds every date
     root = Path(tempfile.mkdtemp(prefix="cutoutd-odd-", dir=memory if memory.is_dir() else None))
     monkeypatch.setenv("XDG_DATA_HOME", str(root / "data"))

@@ -1,4 +1,4 @@
-"""The page beside the daemon: it comes with it, comes back when it is killed, ends with it, and is not there where it is not wanted."""
+"""The page's processes beside the daemon: they start with it, return when killed, end with it, and are absent where they are switched off."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture
 def shown(bench: Bench) -> Bench:
-    """With a page."""
+    """Return a bench with a page."""
     bench.environment["CUTOUTD_PAGE__ENABLED"] = "true"
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
@@ -35,7 +35,7 @@ def shown(bench: Bench) -> Bench:
 
 
 def processes(bench: Bench) -> dict[str, int]:
-    """Those of this test's page, by what they are."""
+    """Return the processes of this test's page, by their role."""
     found: dict[str, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -51,7 +51,7 @@ def processes(bench: Bench) -> dict[str, int]:
 
 
 def paired(bench: Bench, daemon: Daemon) -> Browser:
-    """A browser that has opened the page as `cutoutd page` says."""
+    """Return a browser session that was paired by the address of `cutoutd page`."""
     said = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page", *bench.pair()).stdout)
     assert said is not None
     page = Served(process=daemon.process, port=int(said[1]), code=said[2], home=bench.root)  # type: ignore[arg-type] # as of its output
@@ -61,23 +61,23 @@ def paired(bench: Bench, daemon: Daemon) -> Browser:
 
 
 def page_in_status(bench: Bench) -> dict[str, object] | None:
-    """What `cutoutd status` says of it."""
+    """Return what `cutoutd status` says of the page."""
     found: dict[str, object] | None = json.loads(bench.call("status", *bench.pair(), "--json").stdout)["page"]
     return found
 
 
 def log(bench: Bench) -> str:
-    """What was said so far."""
+    """Return the log so far."""
     return (bench.root / "log").read_text(encoding="utf-8")
 
 
 def is_anew(bench: Bench, former: int) -> bool:
-    """Whether another process answers browsers."""
+    """Return whether another process serves browsers now."""
     return processes(bench).get("web", former) != former
 
 
 def answers(browser: Browser) -> bool:
-    """Whether it is served, to a browser that was paired."""
+    """Return whether a paired browser is served."""
     with suppress(OSError):
         return browser.ask("/api/session")[0] == 200
     return False
@@ -120,7 +120,7 @@ def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: C
 def test_what_keeps_the_page_running_is_missed_when_it_is_killed(
     shown: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Nothing can start it again but a start of cutoutd: the log, `status` and `doctor` say so; it is not a zombie."""
+    """Only a restart of cutoutd can start it again: the log, `status` and `doctor` say so; it is no zombie."""
     bench = shown
     daemon = start()
     bench.wait_for(lambda: '"event": "page.sandbox"' in log(bench), "the page")
@@ -142,7 +142,7 @@ def test_what_keeps_the_page_running_is_missed_when_it_is_killed(
 
 
 def test_a_daemon_that_is_killed_takes_its_page_with_it(shown: Bench, start: Callable[..., Daemon]) -> None:
-    """However it ends."""
+    """However the daemon ends."""
     daemon = start()
     shown.wait_for(lambda: processes(shown).keys() == {"keeper", "backend", "web"}, "the page")
     daemon.end(signal.SIGKILL)
@@ -150,7 +150,7 @@ def test_a_daemon_that_is_killed_takes_its_page_with_it(shown: Bench, start: Cal
 
 
 def test_who_wants_no_page_has_no_process_and_no_port(shown: Bench, start: Callable[..., Daemon]) -> None:
-    """Nor does a run that ends by itself, nor a daemon whose page is a service of its own."""
+    """Nor has a run that ends by itself, nor a daemon whose page is a separate service."""
     bench = shown
     bench.drop("a.png")
     assert bench.once().returncode == 0
@@ -171,7 +171,7 @@ def test_who_wants_no_page_has_no_process_and_no_port(shown: Bench, start: Calla
 def test_a_cutout_is_ready_to_be_shown_when_it_is_published(
     shown: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Its worker leaves it in small; where the page is switched off, nothing of that is made, and nothing stays."""
+    """Its worker writes a preview of it; where the page is switched off, no preview is written or kept."""
     bench = shown
     bench.drop("a.jpg")
     first = start()

@@ -1,4 +1,4 @@
-"""Many accepted in one action of the page: kept while no daemon runs, finished after a kill in the middle, and taken back as one."""
+"""Many pictures accepted in one action of the page: kept while no daemon runs, finished after a kill, and undone as one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COUNT = 20
 def test_a_daemon_killed_amid_an_accept_of_many_finishes_it(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Each is published once, with the bytes that were seen; then all of them are held back again."""
+    """Each is published once, with the bytes that were shown; then all of them are held back again."""
     for number in range(COUNT):
         drop_empty(bench, f"{number}.jpg", 40 + number)
     bench.once()

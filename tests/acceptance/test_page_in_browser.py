@@ -1,4 +1,4 @@
-"""The page in Chromium, with the real daemon behind it: its flows, its states, and that everybody can use it."""
+"""The page in Chromium with the real daemon: its flows, its states, and its accessibility."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ HOSTILE = (
 
 
 def studio_in(root: Path, models: Path) -> Bench:
-    """A home of its own, in which the configuration is the user's; the model is a small one."""
+    """Return a home whose configuration is that of the user, with a small model."""
     bench = bench_in(root)
     for name in ("CUTOUTD_PAGE__ENABLED", "DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
@@ -90,7 +90,7 @@ def studio_in(root: Path, models: Path) -> Bench:
 
 @contextmanager
 def running(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
-    """`cutoutd run`, as at home: with the user's configuration, or none."""
+    """Run `cutoutd run` as at home: with the user's configuration, or without one."""
     with (bench.root / "log").open("ab") as log:
         daemon = subprocess.Popen(
             bench.command("run"),
@@ -109,14 +109,14 @@ def running(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests here."""
+    """Start one browser for all tests of this module."""
     with chromium() as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
-    """A configured home with a few pictures, one of which cannot be cut."""
+    """Return a configured home with a few pictures, one of which cannot be cut."""
     bench = studio_in(tmp_path_factory.mktemp("studio"), small_models_dir)
     config = bench.root / "config" / "cutoutd" / "cutoutd.toml"
     config.parent.mkdir(parents=True)
@@ -131,7 +131,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> 
 
 @pytest.fixture(scope="module")
 def daemon(studio: Bench) -> Iterator[subprocess.Popen[bytes]]:
-    """The studio's, when all that was there is done."""
+    """Return the daemon of the studio, once all pictures are done."""
     with running(studio) as one:
         studio.wait_for(
             lambda: sorted(studio.states().values()) == ["done"] * 4 + ["failed"], "five pictures"
@@ -141,7 +141,7 @@ def daemon(studio: Bench) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="module")
 def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tuple[str, str, object]:
-    """A browser that was paired: the address, its token and its cookies."""
+    """Return a paired browser: the address, its token and its cookies."""
     assert daemon.poll() is None
     address = address_of(studio)
     with visit(browser, address) as visitor:
@@ -152,7 +152,7 @@ def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tu
 
 @contextmanager
 def again(browser: Browser, kept: tuple[str, str, object], **window: object) -> Iterator[Visitor]:
-    """The paired browser in another window."""
+    """Return the paired browser in another window."""
     address, token, cookies = kept
     with visit(browser, address, kept=cookies, **window) as visitor:  # type: ignore[arg-type] # as of `visit`
         visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", token)
@@ -164,7 +164,7 @@ def again(browser: Browser, kept: tuple[str, str, object], **window: object) -> 
 def test_the_first_run_leads_from_nothing_to_the_first_cutout(
     tmp_path: Path, small_models_dir: Path, browser: Browser
 ) -> None:
-    """Choose a folder, choose a form, put a picture into it, and see it cut; the configuration is there."""
+    """Choose a folder, choose a format, add a picture, and see it cut; the configuration then exists."""
     bench = studio_in(tmp_path, small_models_dir)
     bench.output.rmdir()
     with running(bench), visit(browser, address_of(bench)) as visitor:
@@ -188,7 +188,7 @@ def test_the_first_run_leads_from_nothing_to_the_first_cutout(
 def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
-    """Without anybody reloading; and pausing holds the next one up."""
+    """Without a reload of the page; and a pause holds the next one back."""
     with again(browser, kept) as visitor:
         page = visitor.page
         first = page.locator(".cutout").first
@@ -208,7 +208,7 @@ def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
 def test_where_no_picture_is_a_word_says_why(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
-    """Such as of a cutout that was deleted since; beside those that are there none stands."""
+    """Such as for a cutout that was deleted since; beside existing pictures there is none."""
     picture(2, width=380).save(studio.input / "away.jpg", format="JPEG")  # no other result has its bytes
     studio.wait_for(lambda: studio.states().get("away.jpg") == "done", "the cutout")
     (studio.output / "away.png").unlink()
@@ -224,7 +224,7 @@ def test_where_no_picture_is_a_word_says_why(
 def test_more_tabs_than_a_browser_has_connections_hear_of_a_cutout(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
-    """Of six to a host: one of the tabs listens for all, and another one when it is closed."""
+    """A browser has six per host: one of the tabs listens for all, and another one when it is closed."""
     with again(browser, kept) as visitor:
         tabs = [visitor.page]
         for _ in range(6):
@@ -242,7 +242,7 @@ def test_more_tabs_than_a_browser_has_connections_hear_of_a_cutout(
 def test_a_failure_says_what_helps_and_can_be_cut_again(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
-    """One by its button, all by another that asks; what was put right is cut."""
+    """One with its button, all with another that asks for confirmation; pictures that were repaired are cut."""
     with again(browser, kept) as visitor:
         page = visitor.page
         visitor.go("failures")
@@ -264,7 +264,7 @@ def test_a_failure_says_what_helps_and_can_be_cut_again(
 def test_what_left_is_nothing_and_four_questions_are_answered(
     browser: Browser, kept: tuple[str, str, object]
 ) -> None:
-    """With what can be seen in the running system."""
+    """With facts about the running system."""
     with again(browser, kept) as visitor:
         visitor.go("left")
         expect(visitor.page.locator(".left-figure")).to_have_text("0 bytes")
@@ -276,7 +276,7 @@ def test_what_left_is_nothing_and_four_questions_are_answered(
 def test_settings_are_saved_and_what_is_wrong_is_said_at_its_field(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
-    """The file keeps its comments; a number out of range and a refusal of the loader stand at the field; a conflict is told."""
+    """The file keeps its comments; a number out of range and an error of the loader appear at the field; a conflict is reported."""
     config = studio.root / "config" / "cutoutd" / "cutoutd.toml"
     with again(browser, kept) as visitor:
         page = visitor.page
@@ -308,7 +308,7 @@ def test_settings_are_saved_and_what_is_wrong_is_said_at_its_field(
 
 
 def test_everything_is_reached_by_keys_alone(browser: Browser, kept: tuple[str, str, object]) -> None:
-    """Views by their numbers, the help by its sign; the focus goes to what is new, and the first stop is a way past the navigation."""
+    """Views by their numbers, the help by its sign; the focus moves to new content, and the first tab stop skips the navigation."""
     with again(browser, kept) as visitor:
         page = visitor.page
         page.keyboard.press("Tab")
@@ -328,7 +328,7 @@ def test_everything_is_reached_by_keys_alone(browser: Browser, kept: tuple[str, 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_screen(browser: Browser, kept: tuple[str, str, object], theme: str) -> None:
-    """All views, the help, and the page that is locked; also on a phone's width and with the page twice as large."""
+    """All views, the help, and the locked page; also on the width of a phone and at twice the size."""
     with again(browser, kept, theme=theme) as visitor:
         found: dict[str, list[str]] = {}
         for view in VIEWS:
@@ -347,7 +347,7 @@ def test_axe_finds_nothing_on_any_screen(browser: Browser, kept: tuple[str, str,
 def test_no_screen_is_wider_than_a_phone(
     browser: Browser, kept: tuple[str, str, object], language: str
 ) -> None:
-    """At 360 pixels, which is also a window of 720 at 200%; with names of any length, in either language."""
+    """At 360 pixels, which is also a window of 720 at 200%, with names of any length and in both languages."""
     with again(browser, kept, size=PHONE, language=language) as visitor:
         wide = {}
         for view in VIEWS:
@@ -357,7 +357,7 @@ def test_no_screen_is_wider_than_a_phone(
 
 
 def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple[str, str, object]) -> None:
-    """All words, the numbers and the language that a screen reader is told."""
+    """All words, the numbers, and the language that is announced to screen readers."""
     with again(browser, kept, language="de-AT") as visitor:
         expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Eingang")
         assert visitor.page.evaluate("document.documentElement.lang") == "de"
@@ -370,7 +370,7 @@ def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple
 
 
 def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[str, str, object]) -> None:
-    """Markup is text; marks that turn or hide text are written out; a name of 255 bytes makes nothing wider."""
+    """Markup is text; characters that reverse or hide text are written out; a name of 255 bytes widens nothing."""
     assert len(HOSTILE) >= 50
     with again(browser, kept, size=PHONE) as visitor:
         page = visitor.page
@@ -410,7 +410,7 @@ def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[st
 def test_a_former_versions_tab_loads_itself_anew_and_loses_nothing(
     browser: Browser, kept: tuple[str, str, object]
 ) -> None:
-    """An upgrade with the page open: at once where nothing is unsaved, else once that is saved or discarded."""
+    """The page is open during an upgrade: it reloads at once if nothing is unsaved, else once that is saved or discarded."""
     with again(browser, kept) as visitor:
         page = visitor.page
         page.evaluate("() => { window.former = true }")
@@ -436,7 +436,7 @@ def test_a_former_versions_tab_loads_itself_anew_and_loses_nothing(
 def test_the_page_lives_through_the_end_and_the_return_of_cutoutd(
     tmp_path: Path, small_models_dir: Path, browser: Browser
 ) -> None:
-    """It says that nobody answers, and goes on by itself when somebody does; nobody has to pair anew."""
+    """It says that nobody answers, and continues by itself later; nobody has to pair again."""
     bench = studio_in(tmp_path, small_models_dir)
     config = tmp_path / "config" / "cutoutd" / "cutoutd.toml"
     config.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Review and Fix in Chromium, with the real daemon behind them: decisions, undo, the wipe, strokes, and two people at once."""
+"""Review and Fix in Chromium with the real daemon: decisions, undo, comparison, strokes, and two people at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ review_below = {review_below}
 
 @dataclass(frozen=True, kw_only=True)
 class Studio:
-    """A folder whose cutouts are all held back, a daemon, and a browser that was paired."""
+    """A folder whose cutouts are all held back, a daemon, and a paired browser."""
 
     bench: Bench
     config: Path
@@ -66,7 +66,7 @@ class Studio:
 
     @contextmanager
     def visit(self, view: str = "review", **window: Any) -> Iterator[Visitor]:  # noqa: ANN401 -- as of `visit`
-        """The paired browser in a window of its own."""
+        """Return the paired browser in a window of its own."""
         with visit(self.browser, self.address, kept=self.cookies, **window) as visitor:
             visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", self.token)
             visitor.page.goto(f"{self.address}#/{view}")
@@ -75,12 +75,12 @@ class Studio:
             yield visitor
 
     def state(self, name: str) -> str:
-        """How a picture stands in the journal."""
+        """Return the state of a picture in the journal."""
         return self.bench.states().get(name, "")
 
 
 def configured(bench: Bench, review_below: float) -> Path:
-    """The configuration of a bench; its page takes the next free port from its own on."""
+    """Write the configuration of a bench; its page takes the next free port from its own on."""
     bench.environment.pop("CUTOUTD_PAGE__ENABLED", None)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
@@ -94,7 +94,7 @@ def configured(bench: Bench, review_below: float) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests here."""
+    """Start one browser for all tests of this module."""
     with chromium() as one:
         yield one
 
@@ -103,7 +103,7 @@ def browser() -> Iterator[Browser]:
 def studio(
     tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
 ) -> Iterator[Studio]:
-    """All is cut, and held back."""
+    """Return a studio in which all pictures are cut and held back."""
     bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
     config = configured(bench, 1.0)
     for number, name in enumerate(NAMES):
@@ -129,13 +129,13 @@ def studio(
 
 
 def shown(page: Page) -> str:
-    """The name of the picture that is shown large, once it is."""
+    """Return the name of the large picture, once it is shown."""
     page.locator(".layer-cutout .tile img").first.wait_for()
     return page.locator(".side-subject h2").inner_text()
 
 
 def find(page: Page, name: str) -> None:
-    """Go to a picture by its name, with the keyboard alone."""
+    """Go to a picture by its name, with the keyboard only."""
     page.keyboard.press("/")
     page.keyboard.type(name)
     page.keyboard.press("Escape")
@@ -144,7 +144,7 @@ def find(page: Page, name: str) -> None:
 
 
 def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -> None:
-    """A publishes, X removes, the next picture follows by itself; Ctrl and Z brings each back, and the picture with it."""
+    """A publishes, X rejects, the next picture follows by itself; Ctrl-Z undoes each decision and shows its picture."""
     bench = studio.bench
     with studio.visit("review?q=ball-0") as visitor:
         page = visitor.page
@@ -167,7 +167,7 @@ def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -
 def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that_is_undone(
     tmp_path: Path, small_models_dir: Path, browser: Browser
 ) -> None:
-    """The page shows it without being loaded again, though no picture ends anew."""
+    """The page shows it without a reload, although no job has ended."""
     bench = small_bench_in(tmp_path, small_models_dir)
     config = configured(bench, 0.0)
     config.write_text(config.read_text(encoding="utf-8") + "doubtful_below = 1.0\n", encoding="utf-8")
@@ -193,7 +193,7 @@ def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that
 
 
 def test_a_range_is_decided_at_once_and_undone_at_once(studio: Studio) -> None:
-    """Shift and an arrow select; all of them are accepted, and one undo takes all back."""
+    """Shift with an arrow selects; all are accepted, and one undo takes all back."""
     names = ("ball-1.jpg", "ball-2.jpg")
     with studio.visit("review?q=ball-") as visitor:
         page = visitor.page
@@ -209,7 +209,7 @@ def test_a_range_is_decided_at_once_and_undone_at_once(studio: Studio) -> None:
 
 
 def test_before_and_after_are_compared_on_every_backdrop(studio: Studio) -> None:
-    """The wipe shows the source to its left alone, Space one of the two, B each backdrop; Z shows single pixels."""
+    """The slider shows the source on its left, Space shows one of the two, B each backdrop, Z single pixels."""
     with studio.visit("review?q=ball-3") as visitor:
         page = visitor.page
         shown(page)
@@ -238,7 +238,7 @@ def test_before_and_after_are_compared_on_every_backdrop(studio: Studio) -> None
 
 
 def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio: Studio) -> None:
-    """Without a mouse: the keyboard's cursor draws, the preview shows it, and what was published is what was drawn."""
+    """Without a mouse: the cursor keys draw, the preview shows the result, and that is what is published."""
     bench = studio.bench
     cutout = bench.output / "review" / "ball-4.png"
     former = hashlib.sha256(cutout.read_bytes()).hexdigest()
@@ -268,7 +268,7 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio
 
 
 def test_strokes_that_are_not_saved_are_asked_about_and_outlive_a_reload(studio: Studio) -> None:
-    """Escape asks; a reload has them again; each is undone by itself."""
+    """Escape asks; a reload keeps them; each can be undone."""
     with studio.visit("review?q=ball-5") as visitor:
         page = visitor.page
         shown(page)
@@ -290,7 +290,7 @@ def test_strokes_that_are_not_saved_are_asked_about_and_outlive_a_reload(studio:
 
 
 def test_the_second_of_two_people_is_told_what_the_first_decided(studio: Studio) -> None:
-    """Nothing is decided twice, and the words say what happened."""
+    """Nothing is decided twice, and the message says what happened."""
     with studio.visit("review?q=ball-1") as first, studio.visit("review?q=ball-1") as second:
         # The second one's page hears of nothing: as if both decided in the same moment.
         second.page.route("**/api/events", lambda route: route.abort())
@@ -309,7 +309,7 @@ def test_the_second_of_two_people_is_told_what_the_first_decided(studio: Studio)
 
 
 def test_a_hostile_name_is_text_and_nothing_else(studio: Studio) -> None:
-    """In the strip and beside the picture."""
+    """In the film strip and beside the picture."""
     with studio.visit("review?q=onerror") as visitor:
         page = visitor.page
         assert shown(page) == HOSTILE.replace("\u202e", "[U+202E]")
@@ -320,7 +320,7 @@ def test_a_hostile_name_is_text_and_nothing_else(studio: Studio) -> None:
 
 
 def test_everybody_can_use_review_and_fix(studio: Studio) -> None:
-    """No finding of axe in either theme, with the filter open and on a phone as well, and nothing is wider than the window."""
+    """No finding of axe in either theme, with the filter open and on a phone, and nothing is wider than the window."""
     with studio.visit("review?q=ball-", size=PHONE) as visitor:
         page = visitor.page
         shown(page)
@@ -339,7 +339,7 @@ def test_everybody_can_use_review_and_fix(studio: Studio) -> None:
 
 
 def faults(visitor: Visitor) -> list[str]:
-    """What axe finds in light and in dark, and by how much the page is too wide."""
+    """Return what axe finds in light and dark, and by how much the page is too wide."""
     found = [f"{visitor.overflow()} pixels too wide"] if visitor.overflow() else []
     for theme in THEMES:
         visitor.page.emulate_media(color_scheme=theme)
@@ -351,7 +351,7 @@ def faults(visitor: Visitor) -> list[str]:
 
 
 def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path, browser: Browser) -> None:
-    """Without a daemon: they are written down for when it runs, and withdrawn; the list is usable at once."""
+    """Without a daemon: the decisions are stored for its next run, and withdrawn; the list responds at once."""
     bench = bench_in(tmp_path)
     config = library(bench)
     with serving(bench, config) as address, visit(browser, address) as visitor:
@@ -378,7 +378,7 @@ def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path,
 
 
 def library(bench: Bench) -> Path:
-    """A configuration whose journal has ten thousand pictures, a thousand of which are to be looked at; there is no file of them."""
+    """Return a configuration whose journal has ten thousand pictures, a thousand of them in review; their files do not exist."""
     state = bench.root / "library"
     state.mkdir(mode=0o700)
     build(state / FILE_NAME, 10 * THOUSAND)
@@ -394,7 +394,7 @@ def library(bench: Bench) -> Path:
 
 @contextmanager
 def serving(bench: Bench, config: Path) -> Iterator[str]:
-    """`cutoutd page` where no daemon runs: its address, with a code."""
+    """Start `cutoutd page` where no daemon runs. Returns its address, with a code."""
     for name in ("CUTOUTD_PAGE__ENABLED", "DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
     said = bench.root / "said"
@@ -417,7 +417,7 @@ def serving(bench: Bench, config: Path) -> Iterator[str]:
 
 
 def asked(bench: Bench) -> list[str]:
-    """What the daemon is to do when it runs."""
+    """Return the commands that wait for the daemon."""
     file = bench.root / "library" / FILE_NAME
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)) as opened:
         return [verb for (verb,) in opened.execute("SELECT verb FROM command WHERE refused IS NULL")]

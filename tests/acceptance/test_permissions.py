@@ -1,4 +1,4 @@
-"""Permissions that are missing, for one who is not above them: each costs its own files alone, until it is given."""
+"""Missing permissions, for a user who is not root: each affects its own files only, until it is granted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOST_RIGHTS = "-dac_override,-dac_read_search"
 
 
 def unprivileged(*command: str) -> list[str]:
-    """The command as one whom permissions concern."""
+    """Return the command as a user to whom permissions apply."""
     if os.geteuid() != 0:
         return list(command)
     need("setpriv")
@@ -35,7 +35,7 @@ def unprivileged(*command: str) -> list[str]:
 def test_what_may_not_be_read_or_written_waits_and_the_rest_is_done(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """A picture, a sub-folder, then the output, each without permission; all are cut once it is given."""
+    """A picture, a sub-folder, then the output, each without permission; all are cut once it is granted."""
     for number, name in enumerate(("good.jpg", "secret.jpg", "sub/inside.jpg")):
         bench.drop(name, number)
     (bench.input / "secret.jpg").chmod(0)
@@ -69,7 +69,7 @@ def test_what_may_not_be_read_or_written_waits_and_the_rest_is_done(
 
 
 def test_a_shared_sub_folder_shares_its_results(bench: Bench) -> None:
-    """By its group and its default access list, as any file that is made there; several renditions, and a doubtful one."""
+    """By its group and its default access list, like any file created there; with several renditions and a doubtful picture."""
     need("setfacl")
     if os.geteuid() != 0:
         give_up("only root can give a directory to any group")

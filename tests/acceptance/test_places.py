@@ -1,4 +1,4 @@
-"""Folders that lie in one another by links and mounts: nothing untagged leaves, nothing is cut in a circle, all is said."""
+"""Folders that contain one another by links and mounts: untagged pictures never leave, nothing is cut in a loop, and all is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.small_model
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Directories, links and mounts of a test's own, with folders in them and the service that pictures could go to."""
+    """Directories, links and mounts of one test, with folders in them and a service to which pictures could go."""
 
     bench: Bench
     server: HostedServer
@@ -35,16 +35,16 @@ class Tree:
 
     @property
     def root(self) -> Path:
-        """Where all of it lies."""
+        """Directory that contains all of it."""
         return self.bench.root
 
     @property
     def config(self) -> Path:
-        """Written by ``configure``."""
+        """Configuration, as ``configure`` writes it."""
         return self.root / "cutoutd.toml"
 
     def folder(self, name: str, source: str, output: str, *lines: str, route: str = "local") -> None:
-        """One more folder, by paths in the tree."""
+        """Add a folder, by paths in the tree."""
         self.folders.append(
             f'[[folder]]\nname = "{name}"\ninput = "{self.root}/{source}"\noutput = "{self.root}/{output}"\n'
             f'route = "{route}"\nsettle_s = 0.2\npoll_interval_s = 0.2\nrescan_interval_s = 1\n'
@@ -65,7 +65,7 @@ class Tree:
         )
 
     def drop(self, path: str, hue: int = 0) -> None:
-        """A picture, in a directory that is made if it is not there."""
+        """Add a picture; its directory is created if it is missing."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = self.root / "draft.jpg"
@@ -73,21 +73,21 @@ class Tree:
         draft.rename(target)
 
     def bind(self, source: str, target: str) -> None:
-        """A bind mount, in a namespace of the commands' own."""
+        """Add a bind mount, in the namespace of the commands."""
         need("unshare")
         for path in (source, target):
             (self.root / path).mkdir(parents=True, exist_ok=True)
         self.mounts.append((source, target))
 
     def within(self, *command: str) -> list[str]:
-        """A command where the mounts are."""
+        """Return a command line that sees the mounts."""
         mounting = [
             f'mount --bind "{self.root}/{source}" "{self.root}/{target}"' for source, target in self.mounts
         ]
         return ["unshare", "-m", "sh", "-ec", " && ".join([*mounting, 'exec "$@"']), "sh", *command]
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """A command of ours to its end, where the mounts are."""
+        """Run a cutoutd command that sees the mounts, to its end."""
         if not self.mounts:
             return self.bench.call(*arguments, "--config", self.config)
         done = self.bench.call_any(self.within(*self.bench.command(*arguments, "--config", self.config)))
@@ -96,7 +96,7 @@ class Tree:
         return done
 
     def standings(self) -> dict[str, dict[str, str]]:
-        """How the running daemon's folders stand."""
+        """Return the states of the running daemon's folders."""
         try:
             said = json.loads((self.root / "own-state/status.json").read_text(encoding="ascii"))
         except (OSError, ValueError):
@@ -105,31 +105,31 @@ class Tree:
         return found
 
     def stands_by(self, name: str, why: str) -> bool:
-        """Whether a folder is not worked on, for a reason that contains some words."""
+        """Return whether a folder stands by for a reason that contains some words."""
         standing = self.standings().get(name, {})
         return standing.get("watching") == "standing by" and why in standing.get("why", "")
 
     def jobs(self) -> list[tuple[str, str]]:
-        """Path and state of all jobs; none as long as there is no journal."""
+        """Return path and state of all jobs; empty as long as there is no journal."""
         listed = self.call("jobs", "--json")
         jobs = json.loads(listed.stdout)["jobs"] if listed.stdout else []
         return [(job["path"], job["state"]) for job in jobs]
 
     def names(self, path: str) -> list[str]:
-        """Results in a directory, at any depth."""
+        """Return the results in a directory, at any depth."""
         return sorted(one.name for one in (self.root / path).rglob("*.png"))
 
 
 @pytest.fixture
 def tree(bench: Bench) -> Iterator[Tree]:
-    """An empty tree."""
+    """Return an empty tree."""
     with HostedServer() as server:
         yield Tree(bench=bench, server=server)
 
 
 @pytest.fixture
 def run(tree: Tree) -> Iterator[Callable[[], Daemon]]:
-    """Starts the daemon where the mounts are, and sees that it ends with the test."""
+    """Return a function that starts a daemon that sees the mounts; it is ended with the test."""
     daemons: list[Daemon] = []
 
     def begin() -> Daemon:
@@ -145,31 +145,31 @@ def run(tree: Tree) -> Iterator[Callable[[], Daemon]]:
 
 
 def by_symlink(tree: Tree, at: str) -> None:
-    """The untagged folder lies in the tagged one, behind a link."""
+    """Put the untagged folder into the tagged one, behind a link."""
     (tree.root / at / "data/shop/private").mkdir(parents=True)
     (tree.root / at / "home").symlink_to("data/shop")
 
 
 def by_bind_mount(tree: Tree, at: str) -> None:
-    """The same, behind a mount."""
+    """Put the untagged folder into the tagged one, behind a mount."""
     (tree.root / at / "data/shop/private").mkdir(parents=True)
     tree.bind(f"{at}/data/shop", f"{at}/home")
 
 
 def mounted_inside(tree: Tree, at: str) -> None:
-    """The untagged folder is mounted in the tagged one."""
+    """Mount the untagged folder inside the tagged one."""
     (tree.root / at / "home/private").mkdir(parents=True)
     tree.bind(f"{at}/home/private", f"{at}/data/shop/x")
 
 
 def a_part_mounted_inside(tree: Tree, at: str) -> None:
-    """A part of the untagged folder is mounted in the tagged one: no directory of both has the same inode."""
+    """Mount a part of the untagged folder in the tagged one: no directory has the same inode in both."""
     (tree.root / at / "home/private").mkdir(parents=True)
     tree.bind(f"{at}/home/private/sub", f"{at}/data/shop/x")
 
 
 def a_part_is_the_tagged_one(tree: Tree, at: str) -> None:
-    """The tagged folder is a mount of a directory of the untagged one."""
+    """Make the tagged folder a mount of a directory of the untagged one."""
     (tree.root / at / "home/private").mkdir(parents=True)
     tree.bind(f"{at}/home/private/sub", f"{at}/data/shop")
 
@@ -181,9 +181,9 @@ BY_MOUNTS = [by_bind_mount, mounted_inside, a_part_mounted_inside, a_part_is_the
 def test_a_picture_of_an_untagged_folder_never_leaves(
     tree: Tree, ways: list[Callable[[Tree, str], None]]
 ) -> None:
-    """The folder that could send it stands by and says so; the other one is worked on here, but not where both are.
+    """The folder that could send it stands by and says so; the other one works locally, except where both overlap.
 
-    Each way is there twice, since it must not matter which of the two folders is named first.
+    Each arrangement is tried in both orders, since it must not matter which folder is configured first.
     """
     pairs = [(f"{way.__name__}-{order}".replace("_", "-"), way, order) for way in ways for order in (1, -1)]
     for at, way, order in pairs:
@@ -213,7 +213,7 @@ def test_a_picture_of_an_untagged_folder_never_leaves(
 def test_a_link_made_while_it_runs_closes_the_tagged_folder_before_a_picture_leaves(
     tree: Tree, run: Callable[[], Daemon]
 ) -> None:
-    """It goes on by itself when the link is gone; meanwhile both folders say what they do."""
+    """It continues by itself once the link is gone; meanwhile the state of both folders says why."""
     tree.drop("data/shop/private/old.jpg")
     tree.folder("shop", "data/shop", "shop-out", route="hosted")
     tree.folder("private", "home/private", "private-out")
@@ -234,7 +234,7 @@ def test_a_link_made_while_it_runs_closes_the_tagged_folder_before_a_picture_lea
 def test_an_untagged_folder_that_a_reload_adds_closes_the_tagged_one(
     tree: Tree, run: Callable[[], Daemon]
 ) -> None:
-    """Nothing that comes after the reload leaves."""
+    """No picture that comes after the reload leaves."""
     tree.drop("data/shop/private/old.jpg")
     (tree.root / "home").symlink_to("data/shop")
     tree.folder("shop", "data/shop", "shop-out", route="hosted")
@@ -251,7 +251,7 @@ def test_an_untagged_folder_that_a_reload_adds_closes_the_tagged_one(
 
 
 def output_by_link(tree: Tree) -> None:
-    """The output is named by a link that leads into the input."""
+    """The output is a link that leads into the input."""
     (tree.root / "in/cut").mkdir(parents=True)
     (tree.root / "out").symlink_to("in/cut")
 
@@ -262,7 +262,7 @@ def output_by_mount(tree: Tree) -> None:
 
 
 def input_by_mount(tree: Tree) -> None:
-    """A part of the input is the output, by a mount."""
+    """The output is a mount of a part of the input."""
     tree.bind("in/cut", "out")
 
 
@@ -283,7 +283,7 @@ def test_an_output_inside_its_input_is_no_circle(
 
 
 def test_two_folders_in_a_circle_stand_by_and_say_why(tree: Tree, run: Callable[[], Daemon]) -> None:
-    """Each one's output is the other's input, by links."""
+    """The output of each is the input of the other, by links."""
     for name in ("a", "b"):
         tree.drop(f"{name}/one.jpg")
     (tree.root / "to-a").symlink_to("a")
@@ -301,7 +301,7 @@ def test_two_folders_in_a_circle_stand_by_and_say_why(tree: Tree, run: Callable[
 def test_originals_that_would_come_back_into_the_input_are_left_where_they_are(
     tree: Tree, run: Callable[[], Daemon]
 ) -> None:
-    """The folder for originals is a link into the input: the folder stands by, and nothing is moved."""
+    """The folder for originals is a link into the input: the folder stands by, and no original is moved."""
     tree.drop("in/a.jpg")
     (tree.root / "in/done").mkdir()
     (tree.root / "done").symlink_to("in/done")
@@ -318,7 +318,7 @@ def test_originals_that_would_come_back_into_the_input_are_left_where_they_are(
 def test_a_cutout_never_replaces_an_original_by_another_name_of_its_place(
     tree: Tree, run: Callable[[], Daemon]
 ) -> None:
-    """Originals go into the output of a folder that overwrites, by a link."""
+    """Originals go, by a link, into the output of a folder that overwrites."""
     tree.drop("in/a.jpg")
     (tree.root / "out").mkdir()
     (tree.root / "done").symlink_to("out")
@@ -340,7 +340,7 @@ def test_a_cutout_never_replaces_an_original_by_another_name_of_its_place(
 def test_one_input_under_two_names_is_worked_on_once(
     tree: Tree, run: Callable[[], Daemon], order: int
 ) -> None:
-    """The first in the configuration has it; the other one names it, and speaks of no other machine."""
+    """The first folder of the configuration has it; the other one names that folder, and not another machine."""
     tree.drop("in/a.jpg")
     (tree.root / "also-in").symlink_to("in")
     for name, source in [("first", "in"), ("second", "also-in")][::order]:
@@ -376,7 +376,7 @@ def test_a_link_in_the_output_that_leads_into_an_input_gets_no_results(
 def test_a_mount_in_the_output_that_shows_the_input_closes_the_folder(
     tree: Tree, run: Callable[[], Daemon]
 ) -> None:
-    """Results would be taken for new pictures there."""
+    """Results there would be taken for new pictures."""
     tree.drop("in/sub/a.jpg")
     tree.bind("in/sub", "out/sub")
     tree.folder("only", "in", "out")
@@ -391,7 +391,7 @@ def test_a_mount_in_the_output_that_shows_the_input_closes_the_folder(
 def test_a_directory_with_another_folders_marker_is_not_entered(
     tree: Tree, run: Callable[[], Daemon]
 ) -> None:
-    """Whoever's folder it is: its pictures stay where they are, and the folder around it says so."""
+    """Whoever owns that folder: its pictures stay untouched, and the surrounding folder says so."""
     tree.drop("in/a.jpg")
     tree.drop("in/theirs/b.jpg", 1)
     marker = {"schema": "cutoutd.folder/1", "uuid": "22222222-2222-4222-8222-222222222222"}

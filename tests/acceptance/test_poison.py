@@ -1,4 +1,4 @@
-"""Poison: pictures that crash, hang or exhaust their worker cost two attempts of their own and nothing else."""
+"""Pictures that crash, hang or exhaust their worker cost two attempts of their own and affect no other picture."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ FAULTY_DECODER = textwrap.dedent(
 
 
 def events(stderr: str, name: str) -> list[dict[str, object]]:
-    """Lines of the log about one event."""
+    """Return the log lines of one event."""
     lines = [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"] == name]
 
 
 def drop_plain(bench: Bench, name: str, width: int, height: int, mode: str) -> None:
-    """A picture of a size of its own, older than all others, so that it comes first."""
+    """Add a picture of its own size, older than all others, so that it comes first."""
     path = bench.input / name
     Image.new("RGBA", (width, height), (200, 30, 30, 128)).convert(mode).save(path, compress_level=1)
     os.utime(path, (time.time() - 1000,) * 2)
@@ -59,7 +59,7 @@ def drop_plain(bench: Bench, name: str, width: int, height: int, mode: str) -> N
 
 @pytest.mark.small_model
 def test_poison_costs_two_attempts_of_one_file_and_the_others_are_cut(bench: Bench) -> None:
-    """A crash, and a picture that is too large for its worker's memory, before four good ones."""
+    """A crash, and a picture too large for the memory of its worker, before four good ones."""
     guard = bench.root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(FAULTY_DECODER, encoding="utf-8")
@@ -98,14 +98,14 @@ def test_poison_costs_two_attempts_of_one_file_and_the_others_are_cut(bench: Ben
 
 
 def workers_of(daemon: Daemon) -> list[int]:
-    """The process ids of a daemon's workers."""
+    """Return the process ids of a daemon's workers."""
     pid = daemon.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     return [int(child) for child in children]
 
 
 def said(bench: Bench) -> str:
-    """What the daemon has logged by now."""
+    """Return the log so far."""
     return (bench.root / "log").read_text(encoding="utf-8", errors="replace")
 
 
@@ -113,7 +113,7 @@ def said(bench: Bench) -> str:
 def test_workers_that_cannot_start_amid_an_upgrade_cost_no_picture(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """While the installation is broken all that comes stays queued; when it is whole, work goes on by itself."""
+    """While the installation is broken, pictures stay queued; once it is complete, work goes on by itself."""
     module = own_installation(bench) / "engine" / "formats" / "decode.py"
     bench.environment["CUTOUTD_POOL__WORKERS"] = "1"
     daemon = start()
@@ -136,7 +136,7 @@ def test_workers_that_cannot_start_amid_an_upgrade_cost_no_picture(
 def test_a_model_that_is_changed_under_a_running_daemon_ends_it(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """With the exit code for that, at the next start of a worker; what waits stays queued."""
+    """With the exit code for models, when the next worker starts; waiting pictures stay queued."""
     home = own_installation(bench)
     bench.environment["CUTOUTD_POOL__WORKERS"] = "1"
     daemon = start()
@@ -159,7 +159,7 @@ def test_a_model_that_is_changed_under_a_running_daemon_ends_it(
 
 @pytest.mark.small_model
 def test_workers_that_never_start_end_the_daemon_with_the_reason(bench: Bench) -> None:
-    """A library is missing: four starts, each after a longer pause, and the picture stays queued."""
+    """A library is missing: four starts with growing pauses, and the picture stays queued."""
     module = own_installation(bench) / "engine" / "matting" / "refine.py"
     module.write_text("raise ImportError('no such library')\n", encoding="utf-8")
     bench.drop("a.jpg")

@@ -1,4 +1,4 @@
-"""A picture whose original was put away is cut again from there; where it is nowhere, its cutout stays as it is."""
+"""A picture whose original was moved by the daemon is cut again from there; if the original is lost, its cutout stays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.small_model
 
 
 def configured(bench: Bench, originals: str) -> Path:
-    """A configuration of one folder."""
+    """Write a configuration with one folder."""
     path = bench.root / "cutoutd.toml"
     path.write_text(
         f'[service]\nstate_dir = "{bench.root / "state"}"\n[[folder]]\nname = "shop"\ninput = "{bench.input}"\n'
@@ -28,7 +28,7 @@ def configured(bench: Bench, originals: str) -> Path:
 
 
 def test_a_picture_whose_original_was_moved_is_cut_again_from_where_it_was_put(bench: Bench) -> None:
-    """It ended as gone, though it lay in the folder for originals, and could not be cut with another setting."""
+    """Before, the job ended as gone although the original was in the folder for originals, so it could not be cut with other settings."""
     kept = bench.root / "kept"
     kept.mkdir()
     config = configured(bench, f'originals = "move"\noriginals_dir = "{kept}"\n')
@@ -50,7 +50,7 @@ def test_a_picture_whose_original_was_moved_is_cut_again_from_where_it_was_put(b
 
 @pytest.mark.parametrize("how", ["removed", "another picture has its name"])
 def test_a_cutout_stays_as_it_is_if_its_original_is_nowhere(bench: Bench, how: str) -> None:
-    """It was lost to `retry`: the job of a published cutout ended as gone."""
+    """Before, `retry` made the job of a published cutout end as gone."""
     kept = bench.root / "kept"
     kept.mkdir()
     config = configured(bench, f'originals = "move"\noriginals_dir = "{kept}"\n')

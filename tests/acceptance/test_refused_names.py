@@ -16,7 +16,7 @@ pytestmark = pytest.mark.small_model
 
 
 def test_names_that_the_output_refuses_hold_up_nobody(bench: Bench) -> None:
-    """Each gets a safe form, in sub-folders as well; what a file stands in the way of fails alone, and the rest is cut."""
+    """Each gets a safe form, in sub-folders as well; only the picture whose place is taken by a file fails."""
     share = Share(bench.root, names="windows")
     share.attach()
     try:

@@ -1,4 +1,4 @@
-"""Pictures that are renamed onto names in use, before the running daemon, while it is down, and while it is killed."""
+"""Pictures that are renamed onto names in use: with a running daemon, while none runs, and while it is killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RENAMES = (("a", "x"), ("b", "a"), ("x", "b"), ("n1", "n2"), ("n0", "n1"))
 
 
 def known(bench: Bench) -> dict[str, tuple[str, float]]:
-    """Each cutout's hash, and how long its picture was looked at by the model: a second cut would take another time."""
+    """Return each cutout's hash and the time that the model took, which differs after a second cut."""
     found = {}
     for name in bench.results():
         if name.endswith(".png.json") and not name.startswith("."):
@@ -33,7 +33,7 @@ def known(bench: Bench) -> dict[str, tuple[str, float]]:
 
 
 def is_now(bench: Bench, expected: dict[str, tuple[str, float]]) -> bool:
-    """Whether these lie there and nothing else; a sidecar may be read while it is replaced."""
+    """Return whether exactly these files exist; a sidecar may be read while it is replaced."""
     try:
         files = {f"{name}{end}" for name in expected for end in (".png", ".png.json")}
         return (
@@ -45,13 +45,13 @@ def is_now(bench: Bench, expected: dict[str, tuple[str, float]]) -> bool:
 
 
 def rename(bench: Bench, *, back: bool) -> None:
-    """One after the other."""
+    """Rename files one after the other."""
     for before, after in reversed([pair[::-1] for pair in RENAMES]) if back else RENAMES:
         (bench.input / f"{before}.jpg").rename(bench.input / f"{after}.jpg")
 
 
 def test_renames_onto_names_in_use_cut_nothing_again(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Before, all four were cut again, and n0.png stayed; 4 of 4 in each of the three ways."""
+    """Before, all four were cut again, and n0.png stayed: 4 of 4 in each of the three ways."""
     for hue, name in enumerate(("a", "b", "n0", "n1")):
         bench.drop(f"{name}.jpg", hue)
     assert bench.once().returncode == 0
@@ -73,7 +73,7 @@ def test_renames_onto_names_in_use_cut_nothing_again(bench: Bench, start: Callab
 
 
 def known_or_none(bench: Bench) -> dict[str, tuple[str, float]] | None:
-    """As `known`; None while one of them is replaced."""
+    """Return what `known` does; None while a file is being replaced."""
     try:
         return known(bench)
     except FileNotFoundError:

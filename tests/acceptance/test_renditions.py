@@ -1,4 +1,4 @@
-"""Several forms of each cutout, by the real daemon: together or not at all, and with a picture behind them."""
+"""Several renditions of each cutout by the real daemon: published all or none, and with a background picture."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WANTED = ["a.jpg", "a.jpg.json", "a.tif", "shop/cut/a_cut.png"]
 
 
 def configured(bench: Bench, forms: str = FORMS, more: str = "") -> Path:
-    """The configuration of one folder."""
+    """Write a configuration with one folder."""
     config = bench.root / "c.toml"
     config.write_text(
         f'[pool]\nworkers = 1\n[[folder]]\nname = "x"\ninput = "{bench.input}"\noutput = "{bench.output}"\n'
@@ -45,21 +45,21 @@ def configured(bench: Bench, forms: str = FORMS, more: str = "") -> Path:
 
 
 def paper(bench: Bench, colour: tuple[int, int, int]) -> None:
-    """Put a background picture in place, as a program that saves it does: under another name first."""
+    """Put a background picture in place as a program does that saves it: under another name first."""
     draft = bench.root / "draft.png"
     Image.new("RGB", (40, 30), colour).save(draft)
     draft.rename(bench.root / "paper.png")
 
 
 def corner(bench: Bench, name: str) -> list[int]:
-    """The colour of a result's corner."""
+    """Return the colour in the corner of a result."""
     with Image.open(bench.output / name) as image:
         corner: list[int] = np.asarray(image)[2, 2].tolist()
         return corner
 
 
 def test_all_forms_of_a_cutout_appear_with_one_sidecar(bench: Bench) -> None:
-    """Which lists them."""
+    """The sidecar lists them all."""
     paper(bench, (250, 10, 20))
     config = configured(bench)
     bench.drop("a.png")
@@ -76,7 +76,7 @@ def test_all_forms_of_a_cutout_appear_with_one_sidecar(bench: Bench) -> None:
 
 
 def test_a_background_is_looked_at_anew_for_each_picture(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Replaced by another file: shown, and told by the digest. Gone: the folder stands by until it is back."""
+    """A replaced file is used, and its digest recorded; if it is gone, the folder stands by until it returns."""
     paper(bench, (250, 10, 20))
     start("--config", configured(bench))
     bench.drop("a.png")
@@ -100,7 +100,7 @@ def test_a_background_is_looked_at_anew_for_each_picture(bench: Bench, start: Ca
 
 
 def test_check_finds_a_background_that_is_not_there(bench: Bench) -> None:
-    """Or is not a picture; and a colour that was misspelt."""
+    """Or that is no picture; and a misspelt colour."""
     config = configured(bench)
     said = bench.call("check", "--config", config)
     assert said.returncode == 2
@@ -111,7 +111,7 @@ def test_check_finds_a_background_that_is_not_there(bench: Bench) -> None:
 
 
 def test_a_doubtful_cutout_goes_to_review_in_all_its_forms(bench: Bench) -> None:
-    """Together with one overlay; and what comes instead lies in its ordinary place."""
+    """Together with one overlay; what replaces them later goes to the ordinary place."""
     paper(bench, (250, 10, 20))
     config = configured(bench, more="review_below = 1.0")
     (bench.input / "a.png").parent.mkdir(exist_ok=True)
@@ -123,7 +123,7 @@ def test_a_doubtful_cutout_goes_to_review_in_all_its_forms(bench: Bench) -> None
 
 
 def test_shops_get_folders_that_hold_pictures_alone(bench: Bench) -> None:
-    """Each as it asks, with sidecars elsewhere; and the manifest says which file is for which shop."""
+    """Each in its required form, with sidecars elsewhere; the manifest says which file is for which shop."""
     bench.drop("a.jpg")
     sidecars = bench.root / "sidecars"
     config = bench.root / "c.toml"

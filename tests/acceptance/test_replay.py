@@ -1,4 +1,4 @@
-"""`cutoutd replay`: the same bytes again, or what is not as it was."""
+"""`cutoutd replay`: it makes the same bytes again, or says what has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.small_model
 
 
 def test_a_cutout_is_made_again_to_the_byte_or_it_is_said_what_changed(bench: Bench) -> None:
-    """The same; then with a sidecar that says otherwise, other settings, and another original."""
+    """First unchanged; then with a changed sidecar, other settings, and another original."""
     original = bench.drop("sub/a.jpg")
     assert bench.once().returncode == 0
     before = bench.results()
@@ -47,7 +47,7 @@ def test_a_cutout_is_made_again_to_the_byte_or_it_is_said_what_changed(bench: Be
 
 
 def test_a_picture_that_a_person_had_another_model_cut_is_made_again_by_that_one(bench: Bench) -> None:
-    """By its word alone, whatever the settings name; a further `retry` goes back to the folder's own."""
+    """From the sidecar only, whatever the settings name; a further `retry` uses the folder's model again."""
     config = bench.root / "cutoutd.toml"
     config.write_text(
         f'[service]\nstate_dir = "{bench.root}/state"\n[model]\nname = "darkness"\nsecond = "u2net-int8"\n'

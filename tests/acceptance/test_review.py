@@ -1,4 +1,4 @@
-"""`cutoutd review`: doubtful pictures are listed with their overlay, accepted and rejected, with the daemon up and down."""
+"""`cutoutd review`: doubtful pictures are listed with their overlay, accepted and rejected, with and without a running daemon."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.small_model
 
 
 def drop_empty(bench: Bench, name: str, grey: int) -> Path:
-    """A picture without a subject: its cutout is doubtful for certain."""
+    """Add a picture without a subject, whose cutout is certainly doubtful."""
     path = bench.input / name
     draft = bench.root / "draft.jpg"
     Image.new("RGB", (240, 180), (grey, grey, grey)).save(draft, format="JPEG")
@@ -32,7 +32,7 @@ def drop_empty(bench: Bench, name: str, grey: int) -> Path:
 
 
 def waiting(bench: Bench) -> list[dict[str, Any]]:
-    """What the command lists."""
+    """Return what the command lists."""
     listed = bench.call("review", "list", *bench.pair(), "--json")
     assert listed.returncode == 0, listed.stderr
     document = json.loads(listed.stdout)
@@ -44,7 +44,7 @@ def waiting(bench: Bench) -> list[dict[str, Any]]:
 def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """One accepted by a running daemon, one rejected while none runs; the originals are untouched."""
+    """One is accepted by a running daemon, one rejected while none runs; the originals stay untouched."""
     kept = [drop_empty(bench, name, grey) for name, grey in (("a.jpg", 235), ("b.jpg", 240))]
     before = [path.read_bytes() for path in kept]
     daemon = start()
@@ -75,7 +75,7 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
 
 
 def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """The accepted one lies in review/ again as it was, the rejected one is cut again; either can be decided about anew."""
+    """The accepted one is in review/ again, the rejected one is cut again; both can be decided about again."""
     for name in ("a.jpg", "b.jpg"):
         drop_empty(bench, name, 235)
     start()
@@ -102,7 +102,7 @@ def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) ->
 
 
 def test_what_waits_for_no_decision_is_told_so(bench: Bench) -> None:
-    """A job that is done, and a call that names none: exit code 2, and nothing is posted."""
+    """A job that is done, and a command without a picture: exit code 2, and nothing is sent to the daemon."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     done, unnamed = (
@@ -119,7 +119,7 @@ def test_what_waits_for_no_decision_is_told_so(bench: Bench) -> None:
 
 
 def test_a_picture_that_is_touched_while_it_waits_goes_on_waiting(bench: Bench) -> None:
-    """A copy of the folder, a rating, a new time: its bytes are the same. Its original stays until it is decided about."""
+    """A copy of the folder, a rating, a new time: its bytes are the same. Its original stays until the decision."""
     config = bench.root / "cutoutd.toml"
     config.write_text(
         f'[[folder]]\nname = "shop"\ninput = "{bench.input}"\noutput = "{bench.output}"\noriginals = "delete"\n',

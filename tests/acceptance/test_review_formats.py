@@ -26,7 +26,7 @@ REMOVED = object()
 
 
 def configure(bench: Bench, *names: str, more: str = "") -> Path:
-    """A folder with a rendition in each of some formats."""
+    """Write a configuration with a folder with a rendition in each of some formats."""
     renditions = "".join(
         f'[[folder.rendition]]\nformat = "{name}"\nsuffix = "-{name}"\n'
         + ('background = "white"\n' if name == "jpeg" else "")
@@ -43,7 +43,7 @@ def configure(bench: Bench, *names: str, more: str = "") -> Path:
 
 
 def drop_empty(bench: Bench, count: int) -> None:
-    """Pictures without a subject."""
+    """Add pictures without a subject."""
     for number in range(count):
         draft = bench.root / "draft.png"
         Image.new("RGB", (120, 90), (90 + number,) * 3).save(draft)
@@ -52,7 +52,7 @@ def drop_empty(bench: Bench, count: int) -> None:
 
 
 def numbers(bench: Bench, config: Path, count: int) -> list[str]:
-    """The jobs that wait for a decision, once there are so many, in the order of their names."""
+    """Return the jobs that wait for a decision, once there are so many, in the order of their names."""
     bench.wait_for(lambda: list(bench.states().values()) == ["review"] * count, "all of them")
     said = bench.call("review", "list", "--config", config, "--json")
     assert said.returncode == 0, said.stderr
@@ -62,7 +62,7 @@ def numbers(bench: Bench, config: Path, count: int) -> list[str]:
 
 
 def test_every_format_and_several_at_once_are_decided_about(bench: Bench, start: Callable[..., Any]) -> None:
-    """Two accepted and one rejected in one call each, one cut again; the daemon goes on, and starts again."""
+    """Two are accepted and one rejected with one command each, one is cut again; the daemon goes on, and starts again."""
     # Every format, and two of one.
     more = (
         '[[folder.rendition]]\nformat = "jpeg"\nsuffix = "-small"\nbackground = "white"\ncanvas = "64x64"\n'
@@ -102,7 +102,7 @@ EDITS: dict[str, Any] = {
 def test_a_decision_about_a_sidecar_that_was_edited_by_hand_is_done_or_answered(
     bench: Bench, start: Callable[..., Any]
 ) -> None:
-    """Any field removed, or of another type; and a result that was retouched. Nothing ends the daemon."""
+    """Any field removed or of another type, and a retouched result. The daemon never ends."""
     edits = [(key, value) for key, values in EDITS.items() for value in values]
     config = configure(bench, "png", "webp")
     drop_empty(bench, len(edits) + 1)

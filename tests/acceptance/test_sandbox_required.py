@@ -1,4 +1,4 @@
-"""What happens on a system that lacks a layer of the sandbox: here, under a filter that hides one."""
+"""A system that lacks a layer of the sandbox, here because a filter hides it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WHOLE = ["rlimits", "dies-with-parent", "no-dump", "capabilities", "landlock-abi
 
 
 def once_without(layers: str, bench: Bench) -> subprocess.CompletedProcess[str]:
-    """Cut what is there where some layers do not exist."""
+    """Cut what is there on a system without some layers."""
     command = bench.command("run", *bench.pair(), "--once")
     return bench.call_any([sys.executable, str(OLDER_KERNEL), layers, *command])
 
@@ -42,7 +42,7 @@ def once_without(layers: str, bench: Bench) -> subprocess.CompletedProcess[str]:
 def test_a_required_layer_that_is_missing_keeps_the_daemon_from_starting(
     lacking: str, named: list[str], remedy: str, bench: Bench
 ) -> None:
-    """With a message that names it and says what to do, and before any folder is touched."""
+    """With a message that names it and gives advice, before any folder is touched."""
     bench.environment["CUTOUTD_POOL__SANDBOX"] = "required"
     bench.drop("a.jpg")
     refused = once_without(lacking, bench)
@@ -54,7 +54,7 @@ def test_a_required_layer_that_is_missing_keeps_the_daemon_from_starting(
 
 
 def test_cutting_named_files_insists_on_it_too(bench: Bench) -> None:
-    """It is the same workers and the same strangers' pictures."""
+    """The workers and the pictures are of the same kind."""
     bench.environment["CUTOUTD_POOL__SANDBOX"] = "required"
     picture = bench.drop("a.jpg")
     command = bench.command("cut", picture, "-o", bench.output)
@@ -65,7 +65,7 @@ def test_cutting_named_files_insists_on_it_too(bench: Bench) -> None:
 
 
 def test_by_default_work_goes_on_behind_the_layers_that_are_there(bench: Bench) -> None:
-    """Log and sidecar say which."""
+    """Log and sidecar name the layers."""
     bench.drop("a.jpg")
     done = once_without("landlock,seccomp", bench)
     assert done.returncode == 0, done.stderr

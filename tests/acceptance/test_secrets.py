@@ -1,4 +1,4 @@
-"""Where the key and other secrets of an environment are while a hosted folder is worked on: nowhere but where they belong."""
+"""The key and other secrets of an environment while a hosted folder is worked on: each is only where it is needed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SECRET = "a-secret-of-somebody-else"  # noqa: S105 -- the test's own
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
-    """With its folders."""
+    """Yield a shop with its folders."""
     yield from opened(bench)
 
 
 def family(pid: int) -> dict[int, str]:
-    """A process and all that descend from it, by their command lines."""
+    """Return a process and its descendants, by their command lines."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -51,13 +51,13 @@ def family(pid: int) -> dict[int, str]:
 
 
 def environ_of(pid: int) -> bytes:
-    """As the system shows it; root may look at all."""
+    """Return the environment of a process as the system shows it; root may read all."""
     return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root sees hidden processes")
 def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, bench: Bench) -> None:
-    """The key is in no environment at all and reaches the service; a secret stays with the process it was given to."""
+    """The key is in no environment at all and reaches the service; a secret stays in the process that was given it."""
     shop.configure("hosted")
     hook = bench.root / "hook"
     hook.write_text(

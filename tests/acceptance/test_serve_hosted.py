@@ -1,4 +1,4 @@
-"""Two machines of one owner: the hosted route of one has its pictures cut by the API of the other."""
+"""Two machines of one owner: the hosted route of one uses the API of the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.small_model
 
 @pytest.mark.parametrize("size", [(360, 270), (700, 525)])
 def test_one_cutoutd_cuts_for_another(bench: Bench, tmp_path: Path, size: tuple[int, int]) -> None:
-    """As remove.bg would, below and above a preview's size; what left and what came back is in sidecar and ledger."""
+    """As remove.bg would, below and above the size of a preview; sidecar and ledger record what was sent and received."""
     width, height = size
     with serving(tmp_path / "other") as other:
         (tmp_path / "key").write_text(f"{other.key}\n", encoding="ascii")

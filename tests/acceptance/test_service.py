@@ -1,4 +1,4 @@
-"""`cutoutd service`, with a systemctl that writes down what it is told; and SIGHUP, with and without a terminal."""
+"""`cutoutd service` with a systemctl that records its calls; and SIGHUP, with and without a terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BEGUN = ["--user daemon-reload", "--user enable --now cutoutd.service"]
 
 
 class User:
-    """An ordinary user, who has a systemctl."""
+    """An ordinary user with a systemctl."""
 
     def __init__(self, bench: Bench) -> None:
         tools = bench.root / "tools"
@@ -52,7 +52,7 @@ class User:
         self.unit = bench.root / "config/systemd/user/cutoutd.service"
 
     def call(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Our command, as that user: root would be told to use --system."""
+        """Run a cutoutd command as that user; root would be told to use --system."""
         command = self.bench.command("service", *words)
         if os.geteuid() == 0:
             for path in (self.bench.root, *self.bench.root.iterdir()):
@@ -62,7 +62,7 @@ class User:
         return bench.call_any(command)
 
     def calls(self) -> list[str]:
-        """What systemctl was told since the last time."""
+        """Return the calls of systemctl since the last time."""
         told = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
         self.calls_file.unlink(missing_ok=True)
         return told
@@ -70,7 +70,7 @@ class User:
 
 @pytest.fixture
 def user(bench: Bench) -> Iterator[User]:
-    """Whose service it is to be; in a directory of their own, since pytest's is closed to others."""
+    """Return the user of the service, with a directory of their own, since pytest's is closed to others."""
     need("setpriv")
     root = Path(tempfile.mkdtemp(prefix="cutoutd-service-"))
     root.chmod(0o755)
@@ -102,7 +102,7 @@ def test_install_is_one_command_says_what_it_does_and_can_be_run_again(user: Use
 
 
 def test_a_changed_configuration_has_the_service_started_anew(user: User) -> None:
-    """It may have to see other places."""
+    """It may need access to other directories."""
     user.call("install", *user.bench.pair())
     user.calls()
     (user.bench.root / "other").mkdir()
@@ -125,7 +125,7 @@ def test_uninstall_removes_cleanly_and_can_be_run_again(user: User) -> None:
 
 
 def test_show_changes_nothing(user: User) -> None:
-    """It prints the unit alone to standard output; where it would not be as from the shell, it says so."""
+    """Only the unit goes to standard output; a message names what would differ from the shell."""
     shown = user.call("show", *user.bench.pair(), CUTOUTD_POOL__WORKERS="1")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("# Made by `cutoutd service install`")
@@ -137,7 +137,7 @@ def test_show_changes_nothing(user: User) -> None:
 
 
 def test_a_unit_of_somebody_elses_is_left_alone(user: User) -> None:
-    """It may have been made by hand."""
+    """It may have been written by hand."""
     user.unit.parent.mkdir(parents=True)
     user.unit.write_text("[Service]\nExecStart=/my/own\n")
     for deed in (["install", *user.bench.pair()], ["uninstall"]):
@@ -166,7 +166,7 @@ def test_where_systemctl_fails_it_says_which_call_and_goes_on_when_run_again(use
 def test_a_system_service_needs_paths_that_mean_the_same_to_everybody(
     bench: Bench, text: str, why: str
 ) -> None:
-    """Home directories are others there."""
+    """The home directory is another one for each user."""
     config = bench.root / "c.toml"
     config.write_text(f'[[folder]]\nname = "a"\n{text}\n')
     refused = bench.call("service", "show", "--system", "--config", config)
@@ -182,7 +182,7 @@ FOLDER = (
 def test_sighup_reads_the_configuration_anew_where_no_terminal_is(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """A folder is added, and a wrong configuration is kept out."""
+    """A folder is added, and an invalid configuration is refused."""
     for name in ("a", "b"):
         (bench.root / name).mkdir()
     config = bench.root / "c.toml"
@@ -202,7 +202,7 @@ def test_sighup_reads_the_configuration_anew_where_no_terminal_is(
 
 
 def test_a_terminal_that_is_closed_ends_the_daemon(bench: Bench) -> None:
-    """Its SIGHUP means what it always meant."""
+    """There, SIGHUP keeps its usual meaning."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(sys.executable, bench.command("run", *bench.pair()), bench.environment)  # noqa: S606 -- no shell

@@ -1,4 +1,4 @@
-"""The real daemon on a share that goes away, lists nothing, fails or hangs; and on one that two machines see."""
+"""The real daemon on a share that disappears, lists nothing, fails or hangs, and on one that two machines use."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Site:
         self.config = self.config_of(bench)
 
     def config_of(self, machine: Bench) -> Path:
-        """The configuration of a machine with this share and a local folder of its own."""
+        """Return the configuration of a machine with this share and a local folder of its own."""
         config = machine.root / "cutoutd.toml"
         config.write_text(
             CONFIG.format(
@@ -76,17 +76,17 @@ class Site:
         return config
 
     def put(self, name: str, hue: int = 0) -> None:
-        """Another machine puts a picture onto the share."""
+        """Put a picture onto the share from another machine."""
         made = self.bench.drop("../made.jpg", hue)
         made.rename(self.share.far / "in" / name)
 
     def results(self) -> list[str]:
-        """What lies on the share's far side, but for what is staged."""
+        """Return the results on the far side of the share, without staged files."""
         out = self.share.far / "out"
         return sorted(path.name for path in out.iterdir() if path.is_file())
 
     def status(self) -> dict[str, Any]:
-        """How the share stands."""
+        """Return the state of the share's folder."""
         with suppress(OSError, ValueError):
             status = json.loads((self.bench.root / "state-dir" / "status.json").read_text())
             folder: dict[str, Any] = status["folders"]["share"]
@@ -94,16 +94,16 @@ class Site:
         return {}
 
     def stands_by(self, why: str = "") -> bool:
-        """Whether the share's folder does, for a reason."""
+        """Return whether the share's folder stands by for a reason."""
         status = self.status()
         return status.get("watching") == "standing by" and why in status.get("why", "")
 
     def is_open(self) -> bool:
-        """Whether it is worked on."""
+        """Return whether the share's folder is being worked on."""
         return self.status().get("watching") == "poll"
 
     def check(self, names: list[str]) -> None:
-        """Each picture has one result, whole, with a sidecar that fits."""
+        """Check that each picture has one complete result with a matching sidecar."""
         assert self.results() == sorted(f"{name}.{end}" for name in names for end in ("png", "png.json"))
         for name in names:
             said = json.loads((self.share.far / "out" / f"{name}.png.json").read_text())
@@ -111,7 +111,7 @@ class Site:
             assert said["outputs"][0]["sha256"] == hashlib.sha256(content).hexdigest()
 
     def jobs_done(self) -> list[str]:
-        """The sources of the share that the journal has as done, once for each time they were."""
+        """Return the sources of the share that the journal has as done, once for each time they were."""
         listed = self.bench.call("jobs", "--config", self.config, "--json")
         assert listed.returncode == 0, listed.stderr
         jobs = json.loads(listed.stdout)["jobs"]
@@ -120,7 +120,7 @@ class Site:
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """A mounted share."""
+    """Yield a mounted share."""
     made = Share(tmp_path)
     made.attach()
     yield made
@@ -129,12 +129,12 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 @pytest.fixture
 def site(bench: Bench, share: Share) -> Site:
-    """With folders on the share and beside it."""
+    """Return a site with folders on the share and beside it."""
     return Site(bench, share)
 
 
 def until(condition: Callable[[], bool], what: str, patience_s: float) -> None:
-    """Wait until something holds that takes its time."""
+    """Wait until a condition holds that may take long."""
     end = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"
@@ -142,17 +142,17 @@ def until(condition: Callable[[], bool], what: str, patience_s: float) -> None:
 
 
 def timed(bench: Bench, condition: Callable[[], bool], what: str) -> float:
-    """Wait until something holds; returns how long it took."""
+    """Wait until a condition holds. Returns how long it took."""
     started_s = time.monotonic()
     bench.wait_for(condition, what)
     return time.monotonic() - started_s
 
 
 def hang_and_come_back(site: Site, start: Callable[..., Daemon], operations: str) -> tuple[float, float]:
-    """Let operations hang with pictures in work, until that is noticed, and a while longer.
+    """Let operations hang while pictures are being cut, until that is noticed, and a while longer.
 
     Returns:
-        How long a picture of the local folder took meanwhile, and how long the share's first had taken.
+        How long a picture of the local folder took meanwhile, and how long the share's first one had taken.
     """
     bench = site.bench
     daemon = start("--config", site.config)
@@ -178,13 +178,13 @@ def hang_and_come_back(site: Site, start: Callable[..., Daemon], operations: str
 
 @pytest.mark.about_workers
 def test_a_share_that_hangs_holds_up_no_other_folder(site: Site, start: Callable[..., Daemon]) -> None:
-    """Pictures of the other are cut meanwhile, and its own when it answers again."""
+    """The other folder's pictures are cut meanwhile, and its own once it responds again."""
     took_s, usual_s = hang_and_come_back(site, start, "read")
     assert took_s < 10.0 + 2 * usual_s
 
 
 def ill(site: Site, cycle: int) -> Callable[[], None]:
-    """Let the share be ill in one of four ways; returns what makes it well."""
+    """Break the share in one of four ways. Returns what repairs it."""
     share = site.share
     match cycle % 4:
         case 0:
@@ -200,7 +200,7 @@ def ill(site: Site, cycle: int) -> Callable[[], None]:
 
 
 def one_cycle(site: Site, cycle: int) -> float:
-    """Ill, and well again, with a picture waiting through it; returns how long work took to go on."""
+    """Break and repair the share while a picture waits. Returns how long it took until work went on."""
     bench = site.bench
     make_well = ill(site, cycle)
     if cycle % 4 == 3:
@@ -221,7 +221,7 @@ def one_cycle(site: Site, cycle: int) -> float:
 def test_a_share_that_comes_and_goes_loses_nothing_and_has_nothing_cut_again(
     site: Site, start: Callable[..., Daemon]
 ) -> None:
-    """Unmounted, listing nothing, failing, hanging: each time it goes on within two polls."""
+    """Unmounted, listing nothing, failing, hanging: each time work goes on within two polls."""
     daemon = start("--config", site.config)
     site.put("a.jpg")
     site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
@@ -233,7 +233,7 @@ def test_a_share_that_comes_and_goes_loses_nothing_and_has_nothing_cut_again(
 
 
 def test_another_volume_in_the_shares_place_is_refused(site: Site, start: Callable[..., Daemon]) -> None:
-    """It says which it is, and touches nothing; the right one is gone on with."""
+    """The message names it, and it is not touched; work goes on with the right one."""
     daemon = start("--config", site.config)
     site.put("a.jpg")
     site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
@@ -257,7 +257,7 @@ def test_another_volume_in_the_shares_place_is_refused(site: Site, start: Callab
 def test_two_machines_on_one_share_cut_each_picture_once(
     bench: Bench, share: Share, start: Callable[..., Daemon], tmp_path: Path, small_models_dir: Path
 ) -> None:
-    """The second says whom it waits for, and goes on at once when the first has ended in order."""
+    """The second names the machine for which it waits, and takes over at once when that has ended in order."""
     site = Site(bench, share)
     other_bench = small_bench_in(tmp_path / "other", small_models_dir)
     other_config = site.config_of(other_bench)
@@ -291,7 +291,7 @@ def test_two_machines_on_one_share_cut_each_picture_once(
 
 @pytest.fixture
 def sshfs(bench: Bench) -> Iterator[Path]:
-    """A real sshfs over the two folders' parent; yields the mount. Its server is the far side."""
+    """Mount the parent of both folders with a real sshfs. Yields the mount; its server is the far side."""
     server = next(filter(os.path.exists, ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server")), None)
     if server is None or shutil.which("sshfs") is None or not os.access("/dev/fuse", os.W_OK):
         give_up("sshfs, an SFTP server or FUSE is missing")
@@ -315,7 +315,7 @@ def sshfs(bench: Bench) -> Iterator[Path]:
 
 
 def test_the_whole_daemon_works_over_sshfs(bench: Bench, sshfs: Path, start: Callable[..., Daemon]) -> None:
-    """Input and output; with files written on the far side, and no picture cut again at the next run."""
+    """For input and output, with files written on the far side; no picture is cut again in the next run."""
     over = ("--input", sshfs / bench.input.name, "--output", sshfs / bench.output.name)
     names = [f"{n}.jpg" for n in range(3)]
     bench.drop(names[0])
@@ -341,7 +341,7 @@ def test_the_whole_daemon_works_over_sshfs(bench: Bench, sshfs: Path, start: Cal
 def test_a_file_that_becomes_whole_without_a_sign_is_cut_in_the_end(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """As over SMB, where its size and time may be the final ones before its bytes are."""
+    """As over SMB, where size and time may be final before the bytes are."""
     whole = bench.drop("a.jpg", age_s=0.0).read_bytes()
     path = bench.input / "a.jpg"
     path.write_bytes(whole[:2000] + bytes(len(whole) - 2000))
@@ -363,7 +363,7 @@ def test_a_file_that_becomes_whole_without_a_sign_is_cut_in_the_end(
 def test_a_machine_that_lost_its_journal_does_not_wait_for_its_own_dead_run(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """The state directory's lock file says which run was the last to hold it."""
+    """The lock file of the state directory names the last run."""
     bench.drop("a.jpg")
     daemon = start()
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")

@@ -1,4 +1,4 @@
-"""`cutoutd status --watch` on terminals of several kinds and into a pipe; `cutoutd metrics` into a file."""
+"""`cutoutd status --watch` on several kinds of terminals and into a pipe; `cutoutd metrics` into a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: str) -> str:
-    """What a terminal of a width is sent, until Ctrl-C."""
+    """Return what a terminal of this width receives, until Ctrl-C."""
     ours, theirs = pty.openpty()
     ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
@@ -65,7 +65,7 @@ def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: st
 
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
-    """A bench on which one picture was cut."""
+    """Return a bench on which one picture was cut."""
     bench = small_bench_in(tmp_path_factory.mktemp("watch"), small_models_dir)
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
@@ -73,7 +73,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Ben
 
 
 def test_a_person_can_watch_on_a_narrow_terminal_and_without_colours(cut: Bench) -> None:
-    """It is drawn anew in place, wrapped to the width, and leaves the screen as it was."""
+    """The text is redrawn in place, wrapped to the width, and the screen is restored."""
     said = on_terminal(cut, columns=38, seconds=1.2)
     assert said.count("cut today") >= 2
     assert "\x1b[?1049h" in said
@@ -86,7 +86,7 @@ def test_a_person_can_watch_on_a_narrow_terminal_and_without_colours(cut: Bench)
 
 
 def test_a_pipe_gets_plain_text_or_a_line_of_json_at_each_look(cut: Bench) -> None:
-    """And whoever has read enough ends it without a word."""
+    """A reader may close the pipe, and no error is printed."""
     for words, check in (([], "cut today"), (["--json"], '"schema"')):
         process = subprocess.Popen(
             cut.command("status", *cut.pair(), "--watch", "--every", "0.5", *words),
@@ -112,7 +112,7 @@ def test_a_pipe_gets_plain_text_or_a_line_of_json_at_each_look(cut: Bench) -> No
 
 
 def test_figures_are_written_to_a_file(cut: Bench) -> None:
-    """With the daemon down, and before one ever ran."""
+    """While no daemon runs, and before one ever ran."""
     pair = ["--input", str(cut.input), "--output-dir", str(cut.output)]
     file = cut.root / "cutoutd.prom"
     assert cut.call("metrics", *pair, "--output", file).returncode == 0

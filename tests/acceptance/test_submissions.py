@@ -1,4 +1,4 @@
-"""A picture that a program hands in is cut with what was asked, also where the daemon was killed or does not run."""
+"""A picture that a program submits is cut with the requested options, also if the daemon was killed or does not run."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ pytestmark = pytest.mark.small_model
 
 
 def journal_of(bench: Bench) -> Path:
-    """The journal's file."""
+    """Return the path of the journal."""
     (path,) = bench.root.glob(f"state/**/{FILE_NAME}")
     return path
 
 
 def hand_in(bench: Bench, key: str, options: JobOptions) -> None:
-    """As a program beside the daemon does."""
+    """Submit a picture as another program does."""
     with closing(Store(journal_of(bench))) as store, incoming.new_file(bench.input) as file:
         with os.fdopen(file.descriptor, "wb", closefd=False) as whole:
             picture(1).save(whole, format="JPEG")
@@ -56,18 +56,18 @@ def hand_in(bench: Bench, key: str, options: JobOptions) -> None:
 
 
 def folder_names(store: Store) -> list[str]:
-    """Of the folders that the journal knows."""
+    """Return the names of the folders in the journal."""
     return [str(row["name"]) for row in store.rows("SELECT name FROM folder")]
 
 
 def found(bench: Bench, key: str) -> Submission | None:
-    """A request."""
+    """Return a submission."""
     with closing(Store(journal_of(bench))) as store:
         return Submissions(store, Clock()).find(key)
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -106,7 +106,7 @@ def test_what_was_asked_is_made_said_and_repeated(bench: Bench) -> None:
 def test_handed_in_while_it_runs_after_a_kill_and_before_the_start(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Each once; another key is another picture, and the same one is the same."""
+    """Each is cut once; another key is another picture, the same key is the same one."""
     bench.drop("a.jpg")
     daemon = start()
     bench.wait_for(lambda: bench.states().get("a.jpg") == "done", "the first picture")

@@ -1,4 +1,4 @@
-"""A worker that a picture has taken over has that picture and its results, and nothing else of anybody's."""
+"""A worker that a hostile picture has taken over reaches that picture and its results, and nothing else."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ MAY = {"read its picture", "write its result"}
 
 @pytest.fixture
 def home(bench: Bench) -> Path:
-    """A home with a picture, a key and other things; the workers of this bench do as a hostile picture says."""
+    """Return a home with a picture, a key and other files; the workers of this bench obey the hostile picture."""
     guard = bench.root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(TAKEN_OVER, encoding="utf-8")
@@ -103,7 +103,7 @@ def home(bench: Bench) -> Path:
 def test_it_reaches_neither_its_folder_nor_the_results_of_others(
     bench: Bench, home: Path, command: str
 ) -> None:
-    """Neither in a hot folder nor where `cutoutd cut` was called, which may be a home with its keys."""
+    """Neither in a hot folder nor where `cutoutd cut` was called, which may be a home directory with keys."""
     done = bench.call("cut", home / "a.jpg", "-o", bench.output) if command == "cut" else bench.once()
     assert done.returncode == 1, done.stderr
     said = json.loads(bench.sidecar("failed/a.jpg.error.json")["cause"])

@@ -1,4 +1,4 @@
-"""The terminal a daemon is started in: the supervisor's alone, whatever becomes of those that read strangers' bytes."""
+"""The terminal in which a daemon is started belongs to the supervisor only, whatever happens to processes that read strangers' files."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ TAKE = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sy
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
-    """With its folders."""
+    """Yield a shop with its folders."""
     yield from opened(bench)
 
 
 def opened_by(pid: int, file: str) -> set[int]:
-    """How a process has a file open: for reading (0), writing (1) or both (2)."""
+    """Return how a process has opened a file: for reading (0), writing (1) or both (2)."""
     ways = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
@@ -53,7 +53,7 @@ def opened_by(pid: int, file: str) -> set[int]:
 
 
 def files_of(pid: int) -> set[str]:
-    """The files that a process has open, but for pipes, sockets, nothing, and a model that it may need for a correction."""
+    """Return the files that a process has open, except pipes, sockets, /dev/null, and a model for a correction."""
     found = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: PTH115 -- a pipe has no path
     return {
         name for name in found if name.startswith("/") and name != "/dev/null" and not name.endswith(".onnx")
@@ -61,12 +61,12 @@ def files_of(pid: int) -> set[str]:
 
 
 def session(pid: int) -> int:
-    """The session a process is in."""
+    """Return the session of a process."""
     return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[3])
 
 
 class Terminal:
-    """A terminal in which a command runs, and all that it shows."""
+    """A terminal in which a command runs, with everything that it shows."""
 
     def __init__(self, bench: Bench, *arguments: str | Path) -> None:
         self._screen, keyboard = os.openpty()
@@ -88,7 +88,7 @@ class Terminal:
                 self.shown += data
 
     def type(self, text: str) -> None:
-        """As if at the keyboard."""
+        """Type on the keyboard."""
         os.write(self._screen, text.encode("ascii"))
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Terminal:
 
 
 def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, bench: Bench) -> None:
-    """Workers and uploader are in sessions of their own, with pipes; the keeper may write, and read nothing that is typed."""
+    """Workers and uploader have sessions of their own, and pipes; the keeper may write to the terminal, and not read from it."""
     shop.configure("hosted")
     shop.drop("shop", "a.jpg", picture(1))
     shop.drop("private", "b.jpg", picture(2))
@@ -128,7 +128,7 @@ def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, be
 
 
 def test_the_uploader_s_lines_come_into_the_log_marked_as_its(shop: Shop, bench: Bench) -> None:
-    """Whatever they say of themselves; as JSON, as long as they are."""
+    """Whatever name they claim, and at any length; as JSON."""
     shop.configure("hosted")
     text = shop.config.read_text("utf-8").replace("[service]\n", '[service]\nlog_level = "debug"\n')
     shop.config.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Programs for tethered shooting write in their own ways, three frames a second: one cutout of each, of its final bytes."""
+"""Programs for tethered shooting write in their own ways, three frames a second: each frame gets one cutout of its final bytes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FRAME_S = 1 / 3
 
 
 def jpeg(hue: int) -> bytes:
-    """A small picture."""
+    """Return a small picture."""
     draft = io.BytesIO()
     picture(hue, width=96, height=72).save(draft, format="JPEG", quality=90)
     return draft.getvalue()
 
 
 def configure(bench: Bench) -> Path:
-    """As config/examples/tethered.toml has it, with the cutouts inside the folder."""
+    """Write the configuration of config/examples/tethered.toml, with the cutouts inside the folder."""
     config = bench.root / "c.toml"
     config.write_text(
         '[[folder]]\nname = "tethered"\n'
@@ -43,7 +43,7 @@ def configure(bench: Bench) -> Path:
 
 
 def test_each_program_gets_one_cutout_for_each_frame(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """Of the bytes that lie there in the end; nothing of temporary files, previews or settings, and nothing twice."""
+    """Of the final bytes; none of temporary files, previews or settings, and none twice."""
     (bench.input / "last week.jpg").write_bytes(jpeg(3))
     output = bench.input / "Cutouts"
     daemon = start("--config", configure(bench))

@@ -1,4 +1,4 @@
-"""Places that somebody else could have changed: what the commands say of them, and that nothing quietly stops."""
+"""Directories that other users could have changed: what the commands say of them, and that nothing stops silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.small_model
 
 
 def test_check_and_run_say_what_is_wrong_with_the_state_directory(bench: Bench) -> None:
-    """`check` before anything was started; the start with the code of a wrong configuration."""
+    """`check` before anything was started; the start with the exit code of a wrong configuration."""
     bench.drop("a.jpg")
     (bench.root / "elsewhere").mkdir()
     home = bench.root / "state" / "cutoutd" / "pairs"
@@ -37,7 +37,7 @@ def test_check_and_run_say_what_is_wrong_with_the_state_directory(bench: Bench) 
 
 
 def test_forged_records_in_the_output_stop_no_picture(bench: Bench) -> None:
-    """Somebody who can write there says that pictures failed or were rejected before the daemon ever ran."""
+    """Another user who can write there claims that pictures failed or were rejected before the daemon ever ran."""
     bench.drop("a.jpg")
     bench.drop("b.jpg", 1)
     (bench.output / "failed").mkdir()
@@ -68,7 +68,7 @@ def test_forged_records_in_the_output_stop_no_picture(bench: Bench) -> None:
 
 
 def test_root_does_not_work_on_folders_that_others_can_change_unless_told_to(bench: Bench) -> None:
-    """It says who can and what to do instead, in each command; nothing is made in the folders then."""
+    """Each command says who can change them and what to do instead; nothing is created in the folders."""
     if not is_real_root():
         give_up("this is about the machine's root")
     bench.drop("a.jpg")

@@ -1,4 +1,4 @@
-"""What an earlier version left behind (`earlier/VERSION.tar.xz`): its configuration, journal, marker and cutouts are taken over."""
+"""The data of an earlier version (`earlier/VERSION.tar.xz`): its configuration, journal, marker and cutouts are taken over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EARLIER = sorted((Path(__file__).parent / "earlier").glob("*.tar.xz"))
 
 
 def contents(place: Path) -> dict[str, str]:
-    """The hash of each picture below a directory; sidecars name their source's place, which is another one here."""
+    """Return the hash of each picture below a directory; sidecars contain the place of their source, which differs here."""
     return {
         str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in place.rglob("*")
@@ -26,7 +26,7 @@ def contents(place: Path) -> dict[str, str]:
 
 
 def waiting(bench: Bench, config: Path) -> set[str]:
-    """Which pictures the review lists."""
+    """Return the pictures that the review lists."""
     listed = bench.call("review", "list", "--json", "--config", config)
     assert listed.returncode == 0, listed.stderr
     return {one["path"] for one in json.loads(listed.stdout)["jobs"]}
@@ -35,7 +35,7 @@ def waiting(bench: Bench, config: Path) -> set[str]:
 @pytest.mark.small_model
 @pytest.mark.parametrize("archive", EARLIER, ids=lambda path: path.name.removesuffix(".tar.xz"))
 def test_an_earlier_version_is_taken_over_and_nothing_is_cut_again(bench: Bench, archive: Path) -> None:
-    """Three cut, two decided about after the upgrade, one waiting, one failed: as the earlier version left them."""
+    """Three were cut, two are decided about after the upgrade, one waits, one failed: as the earlier version left them."""
     place = bench.root / "earlier"
     place.mkdir()
     with tarfile.open(archive) as packed:

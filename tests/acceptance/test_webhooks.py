@@ -1,4 +1,4 @@
-"""Webhooks from end to end: the real daemon, the real uploader, and a receiver that verifies as others' do."""
+"""Webhooks end to end: the real daemon, the real uploader, and a receiver that verifies signatures like common libraries."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ pytestmark = pytest.mark.small_model
 
 @dataclass(frozen=True)
 class Site:
-    """A folder that tells a webhook, and one that tells nobody."""
+    """A folder with a webhook, and one without."""
 
     bench: Bench
     receiver: WebhookReceiver
     config: Path
 
     def configure(self, *lines: str, enabled: bool = True, webhook: bool = True) -> None:
-        """Write the configuration; further lines are the webhook's."""
+        """Write the configuration; further lines are for the webhook."""
         root = self.bench.root
         told = (
             f'[[folder.webhook]]\nurl = "{self.receiver.url}"\nsecret_file = "{root}/secret"\nallow_private = true\n'
@@ -57,7 +57,7 @@ class Site:
         )
 
     def drop(self, folder: str, name: str, hue: int = 0) -> None:
-        """A picture, old enough to be taken at once."""
+        """Add a picture that is old enough to be taken at once."""
         draft = self.bench.root / "draft.jpg"
         picture(hue).save(draft, quality=90)
         os.utime(draft, (1_700_000_000,) * 2)
@@ -68,13 +68,13 @@ class Site:
         return self.call("run", "--once", *options).returncode
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command of ours over this configuration."""
+        """Run a cutoutd command with this configuration."""
         return self.bench.call(*arguments, "--config", self.config)
 
 
 @pytest.fixture
 def site(bench: Bench) -> Iterator[Site]:
-    """With its folders and its secret."""
+    """Return a site with its folders and its secret."""
     for name in ("shop", "private"):
         (bench.root / name).mkdir()
     secret = bench.root / "secret"
@@ -87,7 +87,7 @@ def site(bench: Bench) -> Iterator[Site]:
 
 
 def test_a_result_is_told_and_signed_and_no_other_folder_is(site: Site) -> None:
-    """The sidecar as it lies there, without a picture; `audit` lists it."""
+    """The message has the sidecar as published, and no picture; `audit` lists it."""
     site.drop("shop", "a.jpg")
     site.drop("private", "b.jpg")
     assert site.once() == 0
@@ -103,7 +103,7 @@ def test_a_result_is_told_and_signed_and_no_other_folder_is(site: Site) -> None:
 
 
 def test_the_result_itself_goes_along_only_where_that_is_written(site: Site) -> None:
-    """With the bytes that lie in the output."""
+    """With the bytes that were published."""
     site.configure('include = "result"')
     site.drop("shop", "a.jpg")
     assert site.once() == 0
@@ -119,7 +119,7 @@ def test_the_result_itself_goes_along_only_where_that_is_written(site: Site) -> 
 
 
 def messages(site: Site) -> list[dict[str, Any]]:
-    """What waits or was given up, as the command says."""
+    """Return the messages that wait or were given up, as the command lists them."""
     listed = site.call("webhook", "list", "--json")
     assert listed.returncode == 0, listed.stderr
     found: list[dict[str, Any]] = json.loads(listed.stdout)["messages"]
@@ -127,12 +127,12 @@ def messages(site: Site) -> list[dict[str, Any]]:
 
 
 def lying(site: Site) -> list[WebhookMessage]:
-    """The same, without a command."""
+    """Return the same, without the command."""
     return webhooks_waiting(WebhookPaths.under(site.bench.root / "own-state"))
 
 
 def test_where_they_are_not_enabled_or_nobody_has_one_no_uploader_is_started(site: Site) -> None:
-    """The local path is as it was: no directory of messages, nothing written down, and no word in the sidecar."""
+    """The local path is unchanged: no directory of messages, no record, and no field in the sidecar."""
     site.configure(webhook=False)
     site.drop("shop", "a.jpg")
     assert site.once() == 0
@@ -152,7 +152,7 @@ def test_where_they_are_not_enabled_or_nobody_has_one_no_uploader_is_started(sit
 
 
 def test_retry_of_all_says_what_waits_by_itself_and_until_when(site: Site) -> None:
-    """It sends what was given up alone; who wants more at once is told how."""
+    """It sends only what was given up, and says how to send the others earlier."""
     site.configure()
     paths = WebhookPaths.under(site.bench.root / "own-state")
     paths.make()
@@ -185,7 +185,7 @@ def test_retry_of_all_says_what_waits_by_itself_and_until_when(site: Site) -> No
 def test_what_ended_while_nobody_could_be_told_is_told_by_the_next_run_once(
     site: Site, start: Callable[..., Daemon]
 ) -> None:
-    """Killed at once after the cutout has its name: the journal knows, and the message keeps its id."""
+    """The daemon is killed once the cutout has its name: the journal keeps it, and the message keeps its id."""
     site.receiver.usual = 503
     daemon = start("--config", site.config)
     site.drop("shop", "a.jpg")
@@ -207,7 +207,7 @@ def test_what_ended_while_nobody_could_be_told_is_told_by_the_next_run_once(
 
 
 def test_a_running_daemon_is_asked_by_commands(site: Site, start: Callable[..., Daemon]) -> None:
-    """A test that arrives, and one that does not; how it stands; and that the secret is nowhere."""
+    """A test message that arrives, and one that does not; the state of the webhook; and no output contains the secret."""
     daemon = start("--config", site.config)
     state = site.bench.root / "own-state"
     site.bench.wait_for(lambda: bool(uploader_status(SpoolPaths.under(state))), "the uploader")

@@ -1,4 +1,4 @@
-"""What a run of the daemon asked of the network, as the kernel saw it: strace, in a namespace without any."""
+"""Traces the network calls of a daemon's run with strace, in a namespace without a network."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _LINE: Final = re.compile(r"(?P<pid>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Traced:
-    """A run that was watched.
+    """A run that was traced.
 
     Attributes:
         code: its exit code.
         log: what it wrote to its standard error.
         workers: process ids.
-        by_workers: network calls of theirs, refused or not, but for those on the one connection that the supervisor has
-            left them, by which no other can be made.
-        foreign: calls of all others that name another family than AF_UNIX.
-        unix: how many sockets of that family the others made.
+        by_workers: network calls of the workers, refused or not, except those on the one connection that the supervisor has left
+            them, which cannot open another one.
+        foreign: calls of all other processes that name another family than AF_UNIX.
+        unix: number of AF_UNIX sockets that the others have opened.
     """
 
     code: int
@@ -41,7 +41,7 @@ class Traced:
 
 
 def run_once(bench: Bench, *, timeout_s: float) -> Traced:
-    """Cut what is there with `run --once`; CI is unset, which would switch onnxruntime's telemetry off by itself."""
+    """Cut what is there with `run --once`; CI is unset, since it would switch off onnxruntime's telemetry."""
     for tool in ("strace", "unshare"):
         need(tool)
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode != 0:

@@ -1,7 +1,7 @@
 """How programs for tethered shooting write a picture into a folder, as far as their source or documentation tells.
 
 docs/operating.md names the sources. Each function writes one picture and returns its final name; pauses stand for the
-camera's cable. Used by the suite and by `torture.tethered`.
+camera's cable. The suite and `torture.tethered` use it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMENT = b"\xff\xfe\x00\x12keyword: studio."  # a JPEG comment segment, as a ta
 
 
 def gphoto2(folder: Path, name: str, content: bytes, pause_s: float) -> str:
-    """Run in the folder itself: `tmpfileXXXXXX` there, renamed, its mode changed, and only then closed."""
+    """Write in the folder itself: `tmpfileXXXXXX`, renamed, its mode changed, and only then closed."""
     descriptor, draft = tempfile.mkstemp(prefix="tmpfile", dir=folder)
     _pour(content, pause_s, lambda part: os.write(descriptor, part))
     final = folder / name
@@ -35,7 +35,7 @@ def gphoto2(folder: Path, name: str, content: bytes, pause_s: float) -> str:
 
 
 def gphoto2_across_disks(folder: Path, name: str, content: bytes, pause_s: float) -> str:
-    """With its temporary file on another disk: the final name from the first byte on, in pieces of 8 KiB."""
+    """Write with the temporary file on another disk: the final name from the first byte on, in pieces of 8 KiB."""
     descriptor = os.open(folder / name, os.O_CREAT | os.O_WRONLY, 0o644)
     for at in range(0, len(content), 8192):
         os.write(descriptor, content[at : at + 8192])
@@ -45,7 +45,7 @@ def gphoto2_across_disks(folder: Path, name: str, content: bytes, pause_s: float
 
 
 def digicamcontrol(folder: Path, name: str, content: bytes, pause_s: float) -> str:
-    """A copy under the final name, then another program writes keywords into it: two versions, a moment apart."""
+    """Copy to the final name, then write keywords into it from another program: two versions within a moment."""
     with (folder / name).open("wb") as file:
         _pour(content, pause_s, file.write)
     time.sleep(pause_s)
@@ -55,7 +55,7 @@ def digicamcontrol(folder: Path, name: str, content: bytes, pause_s: float) -> s
 
 
 def capture_one(folder: Path, name: str, content: bytes, pause_s: float) -> str:
-    """The picture, and beside it CaptureOne/ with previews and settings that are made and made again."""
+    """Write the picture, and beside it CaptureOne/ with previews and settings that are written again and again."""
     previews = folder / "CaptureOne" / "Cache" / "Thumbnails"
     previews.mkdir(parents=True, exist_ok=True)
     (folder / "CaptureOne" / "Settings166").mkdir(exist_ok=True)
@@ -70,7 +70,7 @@ def capture_one(folder: Path, name: str, content: bytes, pause_s: float) -> str:
 
 
 def lightroom(folder: Path, name: str, content: bytes, pause_s: float) -> str:
-    """A large file and a JPEG of one name, the large one first, and settings beside them; here the large one is a TIFF."""
+    """Write a large file and a JPEG of the same name, the large one first, with settings beside them; here the large one is a TIFF."""
     stem = name.rsplit(".", 1)[0]
     draft = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
