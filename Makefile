@@ -6,7 +6,7 @@
 # make torture  kill it, fill its disk, take its shares away, thousands of times; takes hours
 # make package  build sdist and wheel, install them into an empty environment, cut a picture there, and leave both in dist/
 # make deb    build Debian packages of it, and an apt repository of them in dist/apt; SUITES=bookworm builds one alone
-# make try-deb  install, upgrade and remove them in an empty Debian of their own; needs root, and debootstrap
+# make try-deb  install, upgrade and remove them in an empty Debian of their own, and under a systemd; needs root, and debootstrap
 # make container  build the container image, with docker, podman or buildah
 # make try-container  build it on a Debian made by debootstrap, and run it in every way that is documented; needs root, buildah and runc
 # make matrix  the unit tests with the oldest and the newest libraries; SUITES="trixie sid": with those Debians' Pythons too
@@ -121,8 +121,9 @@ package: env
 deb: env
 	VENV=$(VENV) packaging/build-deb $(SUITES)
 
-try-deb:
-	set -e; for package in dist/apt/pool/*_$$(dpkg --print-architecture).deb; do packaging/try-deb $$package; done
+try-deb: env
+	set -e; for package in dist/apt/pool/*_$$(dpkg --print-architecture).deb; do \
+	  packaging/try-deb $$package; $(BIN)/python -m tests.system.package_trial $$package; done
 
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(shell command -v $(tool))))
 container:

@@ -57,3 +57,11 @@ def test_an_upgrade_stops_what_a_unit_starts(units: Path, unit: str) -> None:
     command = started(units / unit)[4]
     prerm = (DEBIAN / "prerm").read_text(encoding="utf-8")
     assert f'/opt/cutoutd/bin/python*" {command} "*' in prerm
+
+
+def test_the_machines_units_may_write_in_homes(units: Path) -> None:
+    """Where the journal lies: of two settings for the very same path, systemd takes the stricter one."""
+    for name in ("cutoutd", "cutoutd-page", "cutoutd-serve"):
+        lines = (units / "system" / f"{name}@.service").read_text(encoding="utf-8").splitlines()
+        assert "ReadWritePaths=-/home" in lines
+        assert "ProtectHome=no" in lines

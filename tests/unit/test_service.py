@@ -159,6 +159,10 @@ def test_homes_and_temporary_directories_stay_in_sight_where_they_are_needed() -
     """And only there."""
     assert "ProtectHome=yes" in systemd.render(SYSTEM, NEW)
     assert "ProtectHome=read-only" in systemd.render(USER, NEW)
+    # Where a home is a mount point, what is above it is granted, and systemd would keep the very same path read-only.
+    above = systemd.render(replace(SYSTEM, write=(Path("/home"),)), NEW)
+    assert "ProtectHome=no\nReadOnlyPaths=-/root\nReadOnlyPaths=-/run/user\n" in above
+    assert "ReadWritePaths=-/home\n" in above
     assert "PrivateTmp=yes" in systemd.render(SYSTEM, NEW)
     assert "PrivateTmp" not in systemd.render(replace(SYSTEM, read=(Path("/tmp/venv"),)), NEW)  # noqa: S108 -- a name
 

@@ -35,7 +35,7 @@ _NEED_NAMESPACES: Final = frozenset(
         "BindPaths", "BindReadOnlyPaths", "CapabilityBoundingSet", "DevicePolicy", "InaccessiblePaths", "IPAddressAllow", "IPAddressDeny", "PrivateDevices", "PrivateIPC", "PrivateMounts",
         "PrivateNetwork", "PrivateTmp", "PrivateUsers", "ProcSubset", "ProtectClock", "ProtectControlGroups",
         "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
-        "ProtectProc", "ProtectSystem", "ReadWritePaths",
+        "ProtectProc", "ProtectSystem", "ReadOnlyPaths", "ReadWritePaths",
         "SocketBindDeny", "TemporaryFileSystem",
     }
 )  # fmt: skip
@@ -75,7 +75,7 @@ def render(unit: Unit, manager: SystemdManager) -> str:
                 f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
             ],
             "BACK_OFF": ["RestartSteps=8", "RestartMaxDelaySec=300"] if steps else [],
-            "PROTECT_HOME": "read-only" if _any_below(seen, _HOMES) else "yes",
+            "PROTECT_HOME": list(_protect_home(seen, unit.write)),
             "PRIVATE_TMP": [] if _any_below(seen, _TEMPORARY) else ["PrivateTmp=yes"],
             "STATE": ["StateDirectory=cutoutd", "StateDirectoryMode=0700"] if own_state else [],
             "READ_WRITE_PATHS": list(_read_write(unit, own_state=own_state)),
@@ -168,7 +168,7 @@ def _render_server(name: str, unit: Unit, part: ServerUnit, manager: SystemdMana
                 f"Environment={_word(f'{name}={value}')}" for name, value in unit.environment.items()
             ],
             "NETWORK": list(_LOOPBACK if part.is_loopback else ()),
-            "PROTECT_HOME": "read-only" if _any_below(seen, _HOMES) else "yes",
+            "PROTECT_HOME": list(_protect_home(seen, part.write)),
             "PRIVATE_TMP": [] if _any_below(seen, _TEMPORARY) else ["PrivateTmp=yes"],
             "READ_WRITE_PATHS": [f"ReadWritePaths={_word(f'-{place}')}" for place in part.write],
             "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],
@@ -185,6 +185,20 @@ def has_namespaces(unit: Unit, manager: SystemdManager) -> bool:
     A user's unit that changes the group of files cannot have them: in a namespace of the user the groups are unknown.
     """
     return unit.scope is Scope.SYSTEM or (manager.namespaces and not unit.chowns)
+
+
+def _protect_home(seen: tuple[Path, ...], written: tuple[Path, ...]) -> Iterator[str]:
+    """Yield the lines about homes: unseen, read-only, or as they are.
+
+    Of two settings for the very same path systemd takes the stricter one: under ``ProtectHome=read-only`` a granted ``/home``,
+    as for a home that is a mount point, would stay read-only.
+    """
+    open_homes = [home for home in _HOMES if home in written]
+    if open_homes:
+        yield "ProtectHome=no"
+        yield from (f"ReadOnlyPaths=-{home}" for home in _HOMES if home not in open_homes)
+    else:
+        yield f"ProtectHome={'read-only' if _any_below(seen, _HOMES) else 'yes'}"
 
 
 def _read_write(unit: Unit, *, own_state: bool) -> Iterator[str]:

@@ -1,0 +1,183 @@
+"""Has systemd run the units of the Debian package through an upgrade and a removal: ``python -m tests.system.package_trial PACKAGE``.
+
+Takes root, and the Debian release that the package is for; `make try-deb` calls it. What is shown: installing starts nothing; units
+that run are stopped before files are replaced, and started again afterwards; one that was stopped stays so; twelve pictures are
+cut, each once; after a removal nothing runs.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw
+
+from tests.system.box import Box, until, why_not
+
+PHOTOS: Final = "/srv/photos"
+CONFIG: Final = "/etc/cutoutd/ann.toml"
+FOLDER: Final = (
+    f'[[folder]]\nname = "photos"\ninput = "{PHOTOS}/in"\noutput = "{PHOTOS}/out"\nsettle_s = 0.2\n'
+)
+SLOW_S: Final = 300.0
+PICTURES: Final = 12
+DAEMON: Final = "cutoutd@ann.service"
+PAGE: Final = "cutoutd-page@ann.service"
+SERVE: Final = "cutoutd-serve@ann.service"
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)  # noqa: T201 -- a script
+
+
+def older(package: Path, room: Path) -> Path:
+    """The same package under a lower number."""
+    tree, older = room / "old", room / "old.deb"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN" / "control"
+    lines = control.read_text("utf-8").splitlines()
+    control.write_text(
+        "".join("Version: 0.0.9-1\n" if one.startswith("Version:") else f"{one}\n" for one in lines), "utf-8"
+    )
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, older],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return older
+
+
+class Trial:
+    """A box in which the package is installed."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+
+    def install(self, package: Path) -> None:
+        """As `apt` does, without its questions."""
+        started_s = time.monotonic()
+        inside = self.box.path(f"/srv/{package.name}")
+        inside.write_bytes(package.read_bytes())
+        self.dpkg("-i", f"/srv/{package.name}")
+        inside.unlink()
+        say(f"{time.monotonic() - started_s:.0f} s")
+
+    def dpkg(self, *words: str) -> None:
+        """Longer than a test's command may take."""
+        command = [
+            "nsenter",
+            f"--target={self.box.pid}",
+            "--all",
+            "env",
+            "-i",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "DEBIAN_FRONTEND=noninteractive",
+            "dpkg",
+            *words,
+        ]
+        ran = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert ran.returncode == 0, ran.stdout
+
+    def state(self, unit: str) -> str:
+        """Such as ``active``."""
+        return self.box.call("systemctl", "is-active", unit, check=False).strip()
+
+    def seen(self) -> int:
+        """How many cutouts are there."""
+        return len(list(self.box.path(f"{PHOTOS}/out").glob("*.png")))
+
+    def drop(self) -> None:
+        """All pictures at once, from a user."""
+        made = self.box.path(f"{PHOTOS}/in")
+        for number in range(PICTURES):
+            picture = Image.new("RGB", (1200 + number, 900), (205, 205, 210))
+            ImageDraw.Draw(picture).ellipse((330, 180, 870, 720), fill=(190, 40, 10 * number))
+            picture.save(made / f"ball-{number}.jpg", quality=92)
+
+    def start(self, unit: str) -> None:
+        """Start a unit, and wait until it is ready."""
+        self.box.call("systemctl", "start", "--no-block", unit)
+        self.wait_ready(unit)
+
+    def wait_ready(self, unit: str) -> None:
+        """Wait until systemd was told that it is ready."""
+        until(lambda: self.state(unit) == "active", f"{unit} to be ready")
+
+    def done(self) -> int:
+        """How many jobs the journal says are done."""
+        said = self.box.call("cutoutd", "export", "--config", CONFIG, user=True, check=False)
+        return said.count(",done,")
+
+
+def main(package: Path) -> None:
+    """Install, upgrade, remove."""
+    with tempfile.TemporaryDirectory(prefix="cutoutd-units-") as room:
+        box = Box(Path(room))
+        try:
+            through(Trial(box), package, Path(room))
+        finally:
+            box.end()
+    say("--- all is well")
+
+
+def through(trial: Trial, package: Path, room: Path) -> None:
+    """All steps, in a box."""
+    box = trial.box
+    say("--- install")
+    trial.install(older(package, room))
+    assert not box.call("systemctl", "list-units", "--plain", "--no-legend", "cutoutd*")
+    for place in ("in", "out"):
+        box.call("install", "-d", "-o", "ann", f"{PHOTOS}/{place}")
+    box.call("mkdir", "-p", "/etc/cutoutd")
+    box.path(CONFIG).write_text(FOLDER, "utf-8")
+
+    say("--- daemon, page and API are started; the API is stopped again")
+    box.call("systemctl", "enable", DAEMON, PAGE, SERVE)
+    for unit in (DAEMON, PAGE, SERVE):
+        trial.start(unit)
+    box.call("systemctl", "stop", SERVE)
+    before = {unit: box.main_pid(unit) for unit in (DAEMON, PAGE)}
+
+    say("--- upgrade while the daemon cuts")
+    trial.drop()
+    until(lambda: trial.seen() > 0, "a cutout", SLOW_S)
+    seen = trial.seen()
+    trial.install(package)
+    say(f"{seen} of {PICTURES} were cut before")
+    for unit, pid in before.items():
+        trial.wait_ready(unit)
+        assert box.main_pid(unit) != pid, f"{unit} was not started again"
+    assert trial.state(SERVE) != "active", "what was stopped was started"
+    until(lambda: trial.done() == PICTURES, "all cutouts", SLOW_S)
+    assert trial.seen() == PICTURES
+    say("all 12 are cut, each once")
+
+    say("--- removal while they run")
+    trial.dpkg("-r", "cutoutd")
+    for unit in (DAEMON, PAGE):
+        assert trial.state(unit) != "active", unit
+    assert trial.seen() == PICTURES
+
+
+def why_not_here(package: Path) -> str:
+    """Why the package cannot be tried; empty: it can."""
+    release = platform.freedesktop_os_release()
+    if f"~deb{release.get('VERSION_ID')}_" not in package.name or release["ID"] != "debian":
+        return "it is for another system than this one"
+    return why_not()
+
+
+if __name__ == "__main__":
+    given = Path(sys.argv[1]).resolve()
+    if reason := why_not_here(given):
+        say(f"{given.name} is not tried under systemd: {reason}")
+    else:
+        main(given)
