@@ -15,10 +15,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from tests.integration.sandbox_expected import STILL_WORKS
+from tests.integration.sandbox_expected import DONE_BY_UPLOADER, STILL_WORKS
 from tests.integration.test_cluster_sandbox import DONE_BY_GATEWAY, DONE_BY_PROXY
 from tests.integration.test_page_sandbox import DONE_BY_WEB
-from tests.integration.test_uploader_sandbox import ALLOWED
 
 from torture import confinement_inside
 
@@ -48,7 +47,7 @@ _BEHIND: Final = {
     for kind, confine in (("hook", "confine_supervisor"), ("page", "confine_page"))
 }
 _ALLOWED: Final = {
-    "uploader": ALLOWED,
+    "uploader": DONE_BY_UPLOADER,
     "gateway": DONE_BY_GATEWAY,
     "proxy": DONE_BY_PROXY,
     "web": DONE_BY_WEB,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.test_sandbox import landlock_version
+from tests.integration.confined import landlock_version
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -180,3 +180,43 @@ REACHES_THE_KERNEL = {
     "keys": "ENOKEY",
     "mount": "EFAULT",
 }
+
+DONE_BY_UPLOADER = {
+    # Calling out over IP, and asking the kernel which addresses there are.
+    "inet",
+    "inet6",
+    "netlink",
+    "inet by raw call",
+    "inet by raw call, dirty upper half",
+    # Its own directory.
+    "write in staging",
+    "make a directory in staging",
+    "rename in staging",
+    "rename between directories of staging",
+    "remove from staging",
+    "open the result anew for reading",
+    # What was open before.
+    "read what was given",
+    "write what was given",
+    "empty what was given",
+    "sync what was given",
+    # Finding addresses; see `cutoutd.sandbox.confinement`.
+    "read /etc/passwd",
+    # Being a process at all.
+    "more memory",
+    "some memory",
+    "signal itself",
+    "signal itself by thread",
+    "processors of its own",
+    "read a limit",
+    "name of a thread",
+    "start a thread",
+    "import late",
+    "random bytes",
+    "write to /dev/null",
+    "read its own state",
+    "list its own threads",
+    "list what it has open",
+    "which processors it has",
+    "its own clock",
+}

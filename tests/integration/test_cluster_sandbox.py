@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.sandbox import landlock, survey
 from tests.integration.clustering import free_port
-from tests.integration.sandbox_expected import STILL_WORKS
-from tests.integration.test_sandbox import ATTEMPTS, ROOT, needs_landlock, needs_seccomp
-from tests.integration.test_uploader_sandbox import ALLOWED, REFUSALS
+from tests.integration.confined import (
+    REFUSALS,
+    attempts,
+    connect,
+    make_tree,
+    needs_landlock,
+    needs_seccomp,
+    run_python,
+)
+from tests.integration.sandbox_expected import DONE_BY_UPLOADER, STILL_WORKS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
 
-DONE_BY_GATEWAY = ALLOWED | {"write more than any result has"}
+DONE_BY_GATEWAY = DONE_BY_UPLOADER | {"write more than any result has"}
 """Calling out over IP, and files of its box; those have results of several pictures."""
 
 DONE_BY_PROXY = set(STILL_WORKS) | {
@@ -38,41 +43,6 @@ DONE_BY_PROXY = set(STILL_WORKS) | {
 }
 """What a worker can do, and files in two directories of its box."""
 
-CONNECT = """
-import socket, sys
-from pathlib import Path
-from tests.integration.sandbox_attempts import confine
-confine("gateway", Path(sys.argv[1]))
-for port in sys.argv[2:]:
-    try:
-        socket.create_connection(("127.0.0.1", int(port)), 5).close()
-        print("reached")
-    except PermissionError as error:
-        print(error.strerror)
-"""
-
-
-def _ground(directory: Path) -> Path:
-    for name in ("input", "staging", "outside"):
-        (directory / name).mkdir()
-    (directory / "input" / "photo.jpg").write_bytes(b"photo")
-    (directory / "outside" / "secret").write_bytes(b"secret")
-    return directory
-
-
-def _run(*arguments: str, port: int) -> str:
-    ended = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "SERVICE_PORT": str(port)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
 
 @needs_landlock
 @needs_seccomp
@@ -84,7 +54,7 @@ def test_all_that_is_not_needed_is_refused(
     kind: str, layers: tuple[survey.Layer, ...], allowed: set[str], tmp_path: Path
 ) -> None:
     """A gateway calls out and sees its box alone; a proxy calls nobody."""
-    report: dict[str, Any] = json.loads(_run("-m", ATTEMPTS, kind, os.fspath(_ground(tmp_path)), port=8786))
+    report = attempts(kind, tmp_path, port=8786)
     assert survey.gaps_between(layers, report["layers"]) == ()
     outcomes: dict[str, str] = report["outcomes"]
     assert {name for name, outcome in outcomes.items() if outcome == "done"} == allowed
@@ -99,8 +69,8 @@ def test_a_gateway_connects_to_scheduler_and_workers_alone(tmp_path: Path) -> No
     """The kernel refuses every other port, to whomever it belongs."""
     with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [server.getsockname()[1] for server in (ours, other)]
-        said = _run("-c", CONNECT, os.fspath(_ground(tmp_path)), *map(str, ports), port=ports[0])
-    assert said.splitlines() == ["reached", "Permission denied"]
+        said = connect("gateway", tmp_path, *ports)
+    assert said == ["reached", "Permission denied"]
 
 
 DASK_WORKER = """
@@ -152,11 +122,11 @@ def test_the_process_that_dask_runs_in_reaches_the_scheduler_its_certificates_an
     for name in ("certs", "own"):
         (tmp_path / name).mkdir()
     (tmp_path / "certs/worker.pem").write_bytes(b"certificate")
-    _ground(tmp_path)
+    make_tree(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [server.getsockname()[1] for server in (ours, other)]
         arguments = map(str, (ports[0], free_port(), ports[1], os.getpid()))
-        said = _run("-c", DASK_WORKER, os.fspath(tmp_path), *arguments, port=ports[0])
+        said = run_python("-c", DASK_WORKER, os.fspath(tmp_path), *arguments).stdout
     layers, *done = said.splitlines()
     assert survey.gaps_between(survey.DASK_WORKER, layers.split()) == ()
     assert done == DONE_BY_DASK_WORKER

@@ -18,8 +18,8 @@ from cutoutd.errors import ConfigurationError
 from cutoutd.page.backend.password import read_password
 from cutoutd.settings.page import PageSettings
 from cutoutd.webserver.backend import listener
+from tests.integration.confined import needs_seccomp
 from tests.integration.served import served
-from tests.integration.test_sandbox import needs_seccomp
 from tests.integration.tools import need
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.sandbox import survey
+from tests.integration.confined import ROOT, attempts, needs_landlock, needs_seccomp
 from tests.integration.namespaces import in_namespace
-from tests.integration.test_sandbox import ATTEMPTS, ROOT, needs_landlock, needs_seccomp
 from tests.integration.tools import need
 
 if TYPE_CHECKING:
@@ -94,13 +94,7 @@ def test_a_process_that_answers_browsers_calls_nobody() -> None:
 @needs_seccomp
 def test_it_reaches_no_file_and_no_other_process(tmp_path: Path) -> None:
     """All the attempts that workers are tried with."""
-    for name in ("input", "staging", "outside"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "input" / "photo.jpg").write_bytes(b"photo")
-    (tmp_path / "outside" / "secret").write_bytes(b"secret")
-    command = [sys.executable, "-m", ATTEMPTS, "web", str(tmp_path)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    report = json.loads(ended.stdout)
+    report = attempts("web", tmp_path)
     assert survey.gaps_between(survey.WEB, report["layers"]) == ()
     assert {name for name, code in report["outcomes"].items() if code == "done"} == DONE_BY_WEB
 

@@ -22,7 +22,7 @@ from cutoutd.pool.routed import RoutedPool
 from cutoutd.protocols import Files
 from cutoutd.recipe import Metadata, Recipe
 from cutoutd.task_route import ClusterTask, WorkerKind
-from tests.integration.test_sandbox import landlock_version
+from tests.integration.confined import landlock_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

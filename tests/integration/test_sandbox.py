@@ -6,9 +6,7 @@ without the code under test.
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import json
 import os
 import select
 import signal
@@ -16,13 +14,21 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.errors import CutoutdError
 from cutoutd.sandbox import landlock, limits, seccomp
 from cutoutd.sandbox.kernel import demand, threads
+from tests.integration.confined import (
+    Report,
+    attempts,
+    has_seccomp,
+    landlock_version,
+    needs_landlock,
+    needs_seccomp,
+)
 from tests.integration.sandbox_attempts import EARLY
 from tests.integration.sandbox_expected import (
     REACHES_THE_KERNEL,
@@ -36,49 +42,16 @@ from tests.integration.sandbox_expected import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Report = dict[str, Any]
-
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
-
-ATTEMPTS = "tests.integration.sandbox_attempts"
-ROOT = Path(__file__).parents[2]
-
-
-def landlock_version() -> int:
-    """What the kernel answers to landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    return max(0, int(libc.syscall(444, None, ctypes.c_size_t(0), 1)))
-
-
-def has_seccomp() -> bool:
-    """Whether the kernel was built with filters; this line is there only if it was (proc(5))."""
-    return "Seccomp_filters:" in Path("/proc/self/status").read_text(encoding="ascii")
-
-
-needs_landlock = pytest.mark.skipif(
-    not landlock_version(), reason="this kernel has no Landlock, or it is off"
-)
-needs_seccomp = pytest.mark.skipif(not has_seccomp(), reason="this kernel has no seccomp filters")
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
-    """Runs all attempts in a fresh process under one confinement, once, and gives what it told."""
+    """Return a function that makes all attempts under a confinement, once, in a process of their own."""
 
     @cache
     def attempt(how: str) -> Report:
-        directory = tmp_path_factory.mktemp("sandbox")
-        for name in ("input", "staging", "outside"):
-            (directory / name).mkdir()
-        (directory / "input" / "photo.jpg").write_bytes(b"photo")
-        (directory / "outside" / "secret").write_bytes(b"secret")
-        command = [sys.executable, "-m", ATTEMPTS, how, str(directory)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-        if ended.returncode < 0:
-            return {"died": signal.Signals(-ended.returncode).name}
-        assert ended.returncode == 0, ended.stderr
-        report: Report = json.loads(ended.stdout)
-        return report
+        return attempts(how, tmp_path_factory.mktemp("sandbox"))
 
     return attempt
 

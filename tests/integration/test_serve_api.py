@@ -17,8 +17,8 @@ import pytest
 
 from cutoutd.intake import incoming
 from cutoutd.serve.web.answers import HEADERS
+from tests.integration.confined import ROOT
 from tests.integration.serving import Serving, picture, serving, until
-from tests.integration.test_sandbox import ROOT
 from tests.integration.tools import need
 
 if TYPE_CHECKING:

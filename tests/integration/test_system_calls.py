@@ -18,7 +18,7 @@ from cutoutd.models import catalog
 from cutoutd.process.probe import ProbeResult
 from cutoutd.sandbox import recording
 from cutoutd.settings import loader
-from tests.integration.test_sandbox import needs_seccomp
+from tests.integration.confined import needs_seccomp
 from tests.integration.ways_out import raw
 
 if TYPE_CHECKING:

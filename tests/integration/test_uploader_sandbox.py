@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.sandbox import seccomp, survey
 from tests.hosted_server import HostedServer
-from tests.integration.test_sandbox import ATTEMPTS, ROOT, needs_landlock, needs_seccomp
+from tests.integration.confined import REFUSALS, attempts, connect, needs_landlock, needs_seccomp
+from tests.integration.sandbox_expected import DONE_BY_UPLOADER
 from tests.integration.uploading import KEY, Station, picture
 
 if TYPE_CHECKING:
@@ -24,45 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
 
-ALLOWED = {
-    # Calling out over IP, and asking the kernel which addresses there are.
-    "inet",
-    "inet6",
-    "netlink",
-    "inet by raw call",
-    "inet by raw call, dirty upper half",
-    # Its own directory.
-    "write in staging",
-    "make a directory in staging",
-    "rename in staging",
-    "rename between directories of staging",
-    "remove from staging",
-    "open the result anew for reading",
-    # What was open before.
-    "read what was given",
-    "write what was given",
-    "empty what was given",
-    "sync what was given",
-    # Finding addresses; see `cutoutd.sandbox.confinement`.
-    "read /etc/passwd",
-    # Being a process at all.
-    "more memory",
-    "some memory",
-    "signal itself",
-    "signal itself by thread",
-    "processors of its own",
-    "read a limit",
-    "name of a thread",
-    "start a thread",
-    "import late",
-    "random bytes",
-    "write to /dev/null",
-    "read its own state",
-    "list its own threads",
-    "list what it has open",
-    "which processors it has",
-    "its own clock",
-}
 REACHES_THE_KERNEL = {  # calls it needs, tried with nonsense
     "raw connect": "EBADF",
     "raw bind": "EBADF",
@@ -81,41 +41,12 @@ REACHES_THE_KERNEL = {  # calls it needs, tried with nonsense
     "raw link": "EFAULT",
     "raw linkat": "EINVAL",
 }
-REFUSALS = {"EPERM", "EACCES", "EXDEV", "ENOSYS", "EMFILE", "EFBIG", "ValueError"}
-
-CONNECT = """
-import os, socket, sys
-from pathlib import Path
-from cutoutd.sandbox.confinement import confine_uploader
-confine_uploader(root=Path(sys.argv[1]), ports=[int(sys.argv[2])])
-for port in sys.argv[2:]:
-    try:
-        socket.create_connection(("127.0.0.1", int(port)), 5).close()
-        print("reached")
-    except PermissionError as error:
-        print(error.strerror)
-"""
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """How each attempt ended in a confined process."""
-    directory = tmp_path_factory.mktemp("uploader")
-    for name in ("input", "staging", "outside"):
-        (directory / name).mkdir()
-    (directory / "input" / "photo.jpg").write_bytes(b"photo")
-    (directory / "outside" / "secret").write_bytes(b"secret")
-    ended = subprocess.run(
-        [sys.executable, "-m", ATTEMPTS, "uploader", str(directory)],
-        cwd=ROOT,
-        env={**os.environ, "SERVICE_PORT": "443"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    report: dict[str, Any] = json.loads(ended.stdout)
+    report = attempts("uploader", tmp_path_factory.mktemp("uploader"))
     assert survey.gaps_between(survey.UPLOADER, report["layers"]) == ()
     found: dict[str, str] = report["outcomes"]
     return found
@@ -126,8 +57,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_all_that_is_not_needed_is_refused(outcomes: dict[str, str]) -> None:
     """Hot folders, other programs, other processes, and every socket that does not call out over IP."""
     done = {name for name, outcome in outcomes.items() if outcome == "done"}
-    assert done == ALLOWED
-    others = {name: outcome for name, outcome in outcomes.items() if name not in ALLOWED}
+    assert done == DONE_BY_UPLOADER
+    others = {name: outcome for name, outcome in outcomes.items() if name not in DONE_BY_UPLOADER}
     odd = {name: outcome for name, outcome in others.items() if outcome not in REFUSALS}
     assert odd == {name: code for name, code in REACHES_THE_KERNEL.items() if name in outcomes}
     for name in (
@@ -148,11 +79,9 @@ def test_all_that_is_not_needed_is_refused(outcomes: dict[str, str]) -> None:
 def test_of_tcp_only_the_service_s_port_is_reached(tmp_path: Path) -> None:
     """Another program of this machine, such as a database, is out of reach."""
     with socket.create_server(("127.0.0.1", 0)) as service, socket.create_server(("127.0.0.1", 0)) as other:
-        ports = [str(one.getsockname()[1]) for one in (service, other)]
-        ended = subprocess.run(
-            [sys.executable, "-c", CONNECT, str(tmp_path), *ports], capture_output=True, text=True, check=True
-        )
-    assert ended.stdout.splitlines() == ["reached", "Permission denied"]
+        ports = [one.getsockname()[1] for one in (service, other)]
+        said = connect("uploader", tmp_path, *ports)
+    assert said == ["reached", "Permission denied"]
 
 
 @pytest.fixture
