@@ -22,7 +22,7 @@ PATIENCE_S = 240.0
 
 
 def free_port() -> int:
-    """A port that nobody has just now."""
+    """Return a port that nobody uses now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -31,11 +31,11 @@ def free_port() -> int:
 
 @dataclass
 class Cluster:
-    """One cluster.
+    """A cluster.
 
     Attributes:
-        root: a directory of its own.
-        environment: of its processes.
+        root: its directory.
+        environment: environment of its processes.
     """
 
     root: Path
@@ -55,11 +55,11 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        """The scheduler's."""
+        """Address of the scheduler."""
         return f"tls://127.0.0.1:{self.scheduler_port}"
 
     def table(self, **keys: object) -> str:
-        """``[cluster]`` of a coordinator's configuration."""
+        """Return ``[cluster]`` of the coordinator's configuration."""
         certs = self.root / "certs"
         lines = {
             "enabled": "true",
@@ -74,30 +74,30 @@ class Cluster:
         return "[cluster]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items())
 
     def start(self) -> None:
-        """Scheduler and worker."""
+        """Start scheduler and worker."""
         self.start_scheduler()
         self.start_worker()
 
     def start_scheduler(self, certs: Path | None = None) -> None:
-        """The scheduler, with the cluster's certificates or with others."""
+        """Start the scheduler, with the cluster's certificates or with others."""
         place = certs or self.root / "certs"
         options = ("--host", "127.0.0.1", "--port", str(self.scheduler_port))
         self.scheduler = self._start("scheduler", "cluster", "scheduler", *options, *_tls(place, "scheduler"))
 
     def start_worker(self) -> None:
-        """A machine with one slot."""
+        """Start a machine with one slot."""
         options = ("--scheduler", self.address, "--host", "127.0.0.1", "--port", str(self.worker_port))
         self.worker = self._start(
             "worker", "worker", *options, "--slots", "1", *_tls(self.root / "certs", "worker")
         )
 
     def log(self, name: str) -> str:
-        """What one of them said."""
+        """Return the log of a process."""
         path = self.root / f"{name}.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def wait_for_worker(self) -> None:
-        """Until it has joined."""
+        """Wait until the worker has joined."""
         end_s = time.monotonic() + PATIENCE_S
         while "cluster.joined" not in self.log("worker"):
             assert self.worker is not None
@@ -106,14 +106,14 @@ class Cluster:
             time.sleep(0.05)
 
     def kill_worker(self) -> None:
-        """As a machine that loses its power."""
+        """Kill the worker, like a machine that loses its power."""
         assert self.worker is not None
         os.killpg(self.worker.pid, signal.SIGKILL)
         self.worker.wait(PATIENCE_S)
         (self.root / "worker.log").unlink()
 
     def replace_worker(self) -> None:
-        """End it, and start another with the environment as it is now."""
+        """End the worker, and start another one with the present environment."""
         self.stop(self.worker)
         (self.root / "worker.log").unlink(missing_ok=True)
         self.start_worker()
@@ -121,7 +121,7 @@ class Cluster:
 
     @staticmethod
     def stop(process: subprocess.Popen[bytes] | None) -> None:
-        """End one of them."""
+        """End a process."""
         if process is not None and process.poll() is None:
             process.terminate()
             try:

@@ -1,4 +1,4 @@
-"""The fixtures that several files of these tests share."""
+"""Fixtures that several modules of integration tests share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
+    """Return a function that makes started deliveries; they are ended with the test."""
     from tests.integration.desk import Desk  # noqa: PLC0415 -- most tests need none, and not its imports
 
     made: list[Desk] = []

@@ -1,7 +1,6 @@
-"""A worker that only decodes: the same decoders behind the same sandbox and limits, without model and results.
+"""A worker that only decodes, with the same decoders, sandbox and limits, but without model and results.
 
-It says ``unchanged`` of a file that it could decode, with its size as its sum, and what was wrong with
-any other.
+For a file that it could decode, it reports ``unchanged`` with its size as the hash; for any other, what was wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from cutoutd.sandbox.limits import die_with_parent
 
 
 def verdict(descriptor: int, max_pixels: int) -> Report:
-    """As `cutoutd.pipeline.pipeline` comes to it."""
+    """Return the report, by the rules of `cutoutd.pipeline.pipeline`."""
     try:
         with os.fdopen(descriptor, "rb") as file:
             data = file.read()

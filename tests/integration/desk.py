@@ -36,11 +36,11 @@ FAILURE = Failure(
 
 
 class Power(BaseException):
-    """The machine goes down."""
+    """The machine loses its power."""
 
 
 class Faulty(Publisher):
-    """The real publisher, with a fault before, or in the midst of, the next renames."""
+    """The real publisher, with a fault before the next renames or between them."""
 
     def __init__(self, *, faults: list[BaseException | Callable[[Plan], None]], **parts: Any) -> None:  # noqa: ANN401 -- those of a Publisher
         super().__init__(**parts)
@@ -57,7 +57,7 @@ class Faulty(Publisher):
 
 
 class Desk:
-    """A delivery and what it needs, as one run of the daemon has it."""
+    """A delivery with all that it needs, like one run of the daemon."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Desk:
         )
 
     def begin(self, name: str = "a.jpg", content: bytes = JPEG) -> Job:
-        """A picture that a worker has now."""
+        """Return the task of a picture that a worker has now."""
         path = self.folder.input / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -125,34 +125,34 @@ class Desk:
         return job
 
     def cut(self, job: Job, *contents: bytes, source: bytes = JPEG, **more: Any) -> Cut:  # noqa: ANN401 -- as of cut_of
-        """What the worker reports."""
+        """Return the report of a worker."""
         return cut_of(job.id, self.publisher.staging.directory, source, *contents, **more)
 
     def deliver(self, name: str, *contents: bytes, source: bytes = JPEG, **more: Any) -> Job:  # noqa: ANN401 -- as of cut_of
-        """The whole way of one picture."""
+        """Bring one picture all the way to its end."""
         job = self.begin(name, source)
         self.delivery.deliver(job, self.cut(job, *contents, source=source, **more))
         self.settle()
         return job
 
     def settle(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until nothing is being worked on."""
         until(lambda: self.delivery.is_idle or self.delivery.failure is not None, "the delivery")
         assert self.delivery.failure is None
 
     def poke(self) -> None:
-        """Let a delivery that waits for its clock look at it."""
+        """Make a delivery that waits for its clock check it."""
         self.delivery.sweep(frozenset())
         self.delivery.expire_displaced()
 
     def job(self, job: Job) -> Job:
-        """As the journal has it now."""
+        """Return a job as it is in the journal now."""
         found = Reader(self.journal.store).job(job.id)
         assert found is not None
         return found
 
     def files(self) -> dict[str, bytes]:
-        """What a user sees in the output, without sidecars."""
+        """Return the files that a user sees in the output, without sidecars."""
         return {
             path.relative_to(self.folder.output).as_posix(): path.read_bytes()
             for path in self.folder.output.rglob("*")
@@ -160,7 +160,7 @@ class Desk:
         }
 
     def staged(self) -> list[str]:
-        """What lies in the staging directories of all runs."""
+        """Return the files in the staging directories of all runs."""
         return sorted(path.name for path in self.folder.output.glob(f"{STAGING_NAME}/*/*"))
 
     def end(self) -> None:

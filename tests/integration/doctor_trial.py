@@ -1,4 +1,4 @@
-"""Tries doctor's offline cut, with good and bad models, in a process that may lose its network for it."""
+"""Runs doctor's offline trial with good and bad models, in a process that may lose its network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cutoutd.settings.schema import ModelSettings, Settings
 
 
 def main(root: Path) -> None:
-    """Say how each trial ended."""
+    """Print the outcome of each trial."""
     tempfile.tempdir = os.fspath(root)
     logs.configure(level="error", log_format="console")
     model = catalog.find("u2net-int8")

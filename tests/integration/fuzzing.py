@@ -1,4 +1,4 @@
-"""Files broken on purpose, and workers that have to say something about every one of them."""
+"""Files that are damaged on purpose, and workers that must report on every one of them."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Outcome:
     """What became of the files.
 
     Attributes:
-        verdicts: how many files got which: ``decoded``, or the code of a failure.
-        reasons: how often each cause was given, without its figures.
-        lost: files that cost their worker, with the way it ended.
+        verdicts: number of files by verdict: ``decoded``, or the code of a failure.
+        reasons: number of occurrences of each cause, with its figures removed.
+        lost: files that killed their worker, with the reason of its end.
         unexplained: files whose failure has no reason, or a wrong one.
-        slowest_s: the longest that a verdict took, and for which file.
-        files: in all.
+        slowest_s: longest time for a verdict, with its file.
+        files: number of all files.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -79,7 +79,7 @@ class Outcome:
 
 
 def seeds(directory: Path) -> dict[str, bytes]:
-    """One whole file of every kind, by its name."""
+    """Return one intact file of every kind, by its name."""
     sources = directory / "sources"
     sources.mkdir()
     encoders.write_sources(sources)
@@ -94,7 +94,7 @@ def seeds(directory: Path) -> dict[str, bytes]:
 
 
 def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Files with EXIF, XMP and a profile, and one with a second picture behind the first."""
+    """Return files with EXIF, XMP and a profile, and one with a second picture behind the first."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "Maker", 6
     told = {"exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
@@ -118,7 +118,7 @@ def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _like_other_cameras(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Files that send LibRaw into its readers for other makers; of real cameras none may be passed on."""
+    """Return files that make LibRaw use its readers for other makers; files of real cameras may not be redistributed."""
     sensor, preview = encoders.mosaic(encoders.pixels()), encoders.pixels()[::8, ::8]
     for suffix, maker, magic in (
         (".orf", "OLYMPUS IMAGING CORP.", b"IIRO"),
@@ -158,7 +158,7 @@ def _like_other_cameras(directory: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def broken(whole: bytes, other: bytes, dice: random.Random) -> bytes:
-    """A file with something wrong with it, in one to four ways; its first bytes are mostly left as they are."""
+    """Return a file damaged in one to four ways; its first bytes mostly stay."""
     data = bytearray(whole)
     for _ in range(dice.choice((1, 1, 1, 2, 2, 4))):
         _break(data, other, dice)
@@ -183,7 +183,7 @@ def _flip(data: bytearray, _: int, __: bytes, dice: random.Random) -> None:
 
 
 def _lie(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
-    """A number of two or four bytes that is not true, as a header would hold it."""
+    """Return a false number of two or four bytes, as a header might hold it."""
     order, code = dice.choice("<>"), dice.choice("HII")
     value = dice.choice(_LIES) if dice.random() < 0.7 else dice.randrange(1 << 32)
     number = struct.pack(f"{order}{code}", value & (0xFFFF if code == "H" else 0xFFFFFFFF))
@@ -229,10 +229,10 @@ def run(
     """Give files to workers until all have a verdict.
 
     Args:
-        directory: for the files, which are removed again.
-        files: names, unlike each other, and contents.
-        workers: so many at a time.
-        keep: where files are kept that cost a worker or were not explained.
+        directory: directory for the files, which are removed again.
+        files: unique names, and contents.
+        workers: number of workers.
+        keep: directory for files that killed a worker or were not explained.
     """
     place = directory / "files"
     place.mkdir()
@@ -300,14 +300,14 @@ def _note(outcome: Outcome, file: Path, event: PoolEvent, took_s: float, keep: P
 
 
 def _explained(report: Report) -> bool:
-    """Whether it is a picture, or a failure with a reason that is none of ours."""
+    """Return whether a report is a picture, or a failure with a plausible reason."""
     if isinstance(report, Failure):
         return report.code in ("Picture", "Limit") and len(report.cause) > 10
     return True
 
 
 def mutants(whole: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """So many broken files, each seed file as often as any other; the same for the same seed."""
+    """Yield a number of damaged files, equally many of each seed file; the same ones for the same random seed."""
     names = sorted(whole)
     for number in range(count):
         name = names[number % len(names)]

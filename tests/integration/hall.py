@@ -1,4 +1,4 @@
-"""A supervisor over a real journal and a real delivery, with a pool and an intake that do as a test says."""
+"""A supervisor over a real journal and a real delivery, with a pool and a monitor that a test controls."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Workers:
-    """A pool whose workers answer as a test says; it lets the clock go on where the real one would wait."""
+    """A pool whose workers answer as a test says; it advances the clock where a real pool would wait."""
 
     def __init__(self, clock: FakeClock, size: int = 2) -> None:
         self._clock = clock
@@ -62,42 +62,42 @@ class Workers:
 
     @property
     def size(self) -> int:
-        """How many tasks can run at the same time."""
+        """Number of tasks that can run at the same time."""
         return self._size
 
     @property
     def workers(self) -> int:
-        """All of them are here."""
+        """Number of workers; none is missing."""
         return self._size
 
     @property
     def idle(self) -> int:
-        """How many more."""
+        """Number of further tasks that can run."""
         return self._size - len(self.running)
 
     def takes(self, *, kind: WorkerKind) -> bool:  # noqa: ARG002 -- as the protocol has it
-        """One kind of worker does for both kinds of folder."""
+        """Return whether a worker is free; all serve both kinds of folders."""
         return self.idle > 0
 
     @property
     def busy(self) -> int:
-        """How many are running."""
+        """Number of running tasks."""
         return len(self.running)
 
     @property
     def blocked_on_io(self) -> set[int]:
-        """Those that wait for a share."""
+        """Running tasks that wait for a share."""
         return self.at_a_share & set(self.running)
 
     def submit(self, task: Task, opener: FileOpener) -> None:  # noqa: ARG002 -- as the protocol has it
-        """Remember the task, and which others are running; there are no files to be opened."""
+        """Record the task, and which others are running; no files are opened."""
         assert self.idle > 0
         self.beside.append(set(self.running))
         self.running[task.job] = task
         self.given.append(task)
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """Whatever the workers have to say by now."""
+        """Return the events so far."""
         self.before_poll()
         events: list[PoolEvent] = []
         for job, task in list(self.running.items()):
@@ -119,28 +119,28 @@ class Workers:
         self._woken.set()
 
     def recycle(self) -> None:
-        """Count it."""
+        """Count the call."""
         self.recycled += 1
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing, since no process runs."""
 
 
 class FakeThread(SupervisedThread):
-    """A monitor's thread that dies when a test says so."""
+    """A monitor's thread, which dies when a test says so."""
 
     def __init__(self) -> None:
         super().__init__("watch", lambda: None, lambda: None)
         self.starts = 0
 
     def start(self) -> None:
-        """Live, also after a death."""
+        """Run again, also after a death."""
         self.failure = None
         self.starts += 1
 
 
 class FakeMonitor:
-    """A monitor whose folder is as a test says."""
+    """A monitor that shows what a test says."""
 
     def __init__(self) -> None:
         self.thread = FakeThread()
@@ -156,43 +156,43 @@ class FakeMonitor:
         self.is_well = True
 
     def now(self, **changes: Any) -> None:  # noqa: ANN401 -- a snapshot's fields
-        """Show something else from now on."""
+        """Change what the monitor shows."""
         self.snapshot = replace(self.snapshot, **changes)
 
     def stop(self) -> None:
-        """Nothing to stop."""
+        """Do nothing."""
 
     def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- a Monitor's
-        """It was looked at."""
+        """Return at once, as if the folder was scanned."""
         return True
 
     def look_at(self, path: str) -> None:
-        """Remember it."""
+        """Record the path."""
         self.looked_at.append(path)
 
     def take_submissions(self) -> None:
-        """Remember that it was asked for."""
+        """Record the call."""
         self.submissions += 1
 
     def check_again(self, probe: str | None = None) -> int:  # noqa: ARG002 -- a Monitor's
-        """Remember that it was asked for; all is well unless the test says otherwise."""
+        """Record the call; the folder is sound unless the test says otherwise."""
         self.checks += 1
         if self.is_well:
             self.now(checks=self.checks)
         return self.checks
 
     def stand_by(self, why: str) -> None:
-        """Find the folder closed."""
+        """Show the folder as closed."""
         self.now(status=FolderStatus(watching=FolderState.STANDING_BY, why=why, scanned=True))
 
 
 def opener_of(folder: Folder, publisher: Publisher, clock: FakeClock, wake: Callable[[], None]) -> Opener:
-    """What removes the directories of jobs; it opens nothing here."""
+    """Return an opener that only removes the directories of jobs."""
     return Opener(folder.name, root=folder.input, staging=publisher.staging, clock=clock, wake=wake)
 
 
 class Hall:
-    """A supervisor and what it needs."""
+    """A supervisor with all that it needs."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
         self.clock = clock
@@ -232,7 +232,7 @@ class Hall:
         self.supervisor = self.supervise(once=True)
 
     def supervise(self, *, once: bool, timeout_s: float | None = None, status: bool = False) -> Supervisor:
-        """Another supervisor over the same parts."""
+        """Return another supervisor over the same parts."""
         pool: TaskPool = self.workers
         self.supervisor = Supervisor(
             journal=self.journal,
@@ -248,34 +248,34 @@ class Hall:
         return self.supervisor
 
     def accept(self, *names: str, age_s: float = 1e6) -> list[int]:
-        """Pictures that wait, each older than the next."""
+        """Queue pictures, each older than the next."""
         then_ns = self.clock.now_us() * 1000 - int(age_s * 1e9)
         there = [Version(path=name, size=1, mtime_ns=then_ns + number) for number, name in enumerate(names)]
         return self.journal.sources.accept(NAME, there)
 
     def cut(self, task: Task) -> Report:
-        """What a worker does with a good picture."""
+        """Report a good picture as a worker does."""
         return cut_of(task.job, Path(task.staging), JPEG, Path(task.source).name.encode())
 
     def job(self, job: int) -> Job:
-        """As the journal has it now."""
+        """Return a job as it is in the journal now."""
         found = Reader(self.journal.store).job(job)
         assert found is not None
         return found
 
     def ask(self, verb: Verb, argument: str = "") -> int:
-        """What a command does, in a process of its own; returns the request's number."""
+        """Post a command as another process does. Returns the number of the request."""
         store = Store(self.root / FILE_NAME)
         request = Commands(store, self.clock).post(verb, argument)
         store.close()
         return request
 
     def told(self) -> list[tuple[int, JobState]]:
-        """What was told."""
+        """Return the events that were emitted."""
         return [(result.job, result.state) for result in self.heard.results]
 
     def end(self) -> None:
-        """Take it apart."""
+        """Close all parts."""
         self.hot.stop()
         self.hot.join(20.0)
         self.journal.close()

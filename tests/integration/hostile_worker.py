@@ -1,6 +1,6 @@
-"""A worker that was taken over by a picture: it says what it likes, in the real protocol.
+"""A worker that a hostile picture has taken over: it sends any report, in the real protocol.
 
-What it does with a task is the task's source; it goes on reading tasks whatever it has said.
+The source of its task says what it does; afterwards it goes on to read tasks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNUSABLE = wire.encode_unusable(
 
 
 def endless(job: int, *, width: int = 1, size: int = 4 << 40) -> bytes:
-    """A result that whoever hashes it would never be done with."""
+    """Return a result that can never be hashed completely."""
     staged = Staged(
         name=f"{job}-0.png",
         rendition=0,
@@ -41,20 +41,20 @@ def endless(job: int, *, width: int = 1, size: int = 4 << 40) -> bytes:
 
 
 def start_threads(count: int) -> None:
-    """So many that wait, and go on when their task is over."""
+    """Start threads that wait, and go on once their task is over."""
     for _ in range(count):
         threading.Thread(target=threading.Event().wait, daemon=True).start()
 
 
 def spin(seconds: float) -> None:
-    """Use a processor."""
+    """Use CPU time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
 
 
 def main() -> None:
-    """Serve, after a fashion."""
+    """Serve tasks, dishonestly."""
     tasks, reports = sys.stdin.buffer, sys.stdout.buffer
     tasks.readline()
     reports.write(READY)

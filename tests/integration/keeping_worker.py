@@ -1,6 +1,6 @@
-"""A worker that a picture has taken over: it makes an honest result, and keeps what it was given open for later.
+"""A worker that a hostile picture has taken over: it makes an honest result, and keeps its files open for later.
 
-It is locked in as a real one is. Its first task is reported as a cutout; with the second it writes over the first one's result.
+It is confined like a real one. It reports its first task as a cutout; with the second it overwrites the result of the first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORGED = b"something else !"
 
 
 def cut(job: int, size: int) -> Cut:
-    """What an honest worker says of the result."""
+    """Return the report of an honest worker about the result."""
     sha256 = hashlib.sha256(HONEST).hexdigest()
     return Cut(
         source=SourceFacts(bytes=size, sha256="a" * 64, width=4, height=3, format="JPEG", orientation=1),

@@ -1,4 +1,4 @@
-"""Commands that run under other limits or permissions than ours, by namespaces of the kernel."""
+"""Runs commands under other limits or permissions, in namespaces of the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that does what its task's source says, to see how the pool takes it.
+"""A worker that does what the source of its task says, to test how the pool reacts.
 
 It speaks the real protocol in a real process; only the cutting is replaced.
 """
@@ -17,7 +17,7 @@ from cutoutd.protocols import Step, WorkerFacts
 
 
 def go_on(job: int, where: str) -> None:
-    """Tell of a step so often ("STEP:COUNT"), and then nothing more."""
+    """Report a step some times ("STEP:COUNT"), and then nothing more."""
     step, _, count = where.partition(":")
     for _ in range(int(count)):
         sys.stdout.buffer.write(wire.encode_progress(job, Step(step)))

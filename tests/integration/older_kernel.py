@@ -1,7 +1,7 @@
-"""Runs a command as an older kernel would: some system calls do not exist for it (ENOSYS).
+"""Runs a command as on an older kernel: some system calls do not exist for it (ENOSYS).
 
 Usage: ``python older_kernel.py LAYERS COMMAND...``; LAYERS: ``landlock``, ``seccomp``, or both with a comma.
-It is a filter of its own, in force before the command begins and not to be taken off.
+A filter does this. It is active before the command starts and cannot be removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SET_SECCOMP, _MODE_FILTER, _SET_NO_NEW_PRIVS = 22, 2, 38
 
 
 def hide(numbers: list[int]) -> None:
-    """Let these calls not exist from now on, by the old way to a filter, which needs no seccomp(2)."""
+    """Hide these calls from now on. The filter is installed by prctl(2), so seccomp(2) itself can be hidden."""
     program = assemble(
         [
             Instruction(operation=Operation.LOAD, operand=0),
@@ -37,7 +37,7 @@ def hide(numbers: list[int]) -> None:
 
 
 def main() -> None:
-    """Become the command."""
+    """Replace this process with the command."""
     machine = calls.this_machine()
     assert machine is not None
     numbers = {"landlock": [444, 445, 446], "seccomp": [machine.seccomp]}

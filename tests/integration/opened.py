@@ -1,4 +1,4 @@
-"""The files of a task, opened for whoever does a worker's work in the test's own process."""
+"""Opens the files of a task, for tests that do a worker's work in their own process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def results_of(task: Task) -> Iterator[Files]:
-    """Files for its results alone, in the directory that it names; those that stayed empty are removed again."""
+    """Open files for the results of a task, in the directory that it names; those that stay empty are removed again."""
     formats = (*(one.format for one in task.recipe.renditions), Format.PNG)
     names = [result_name(task.job, number, one.extension) for number, one in enumerate(formats)]
     paths = [Path(task.staging, name) for name in names]
@@ -41,11 +41,11 @@ def results_of(task: Task) -> Iterator[Files]:
 
 @contextmanager
 def files_of(task: Task, staging: Staging) -> Iterator[Files]:
-    """Opened as its folder's thread does it; where the block fails all of it goes again, else what stayed empty.
+    """Open the files of a task as the folder's thread does. If the block raises, all of them are removed again, else those that stay empty.
 
     Args:
-        task: the task; its picture lies in the root of its folder.
-        staging: the directory of the job, which is made.
+        task: the task; its picture is in the root of its folder.
+        staging: directory of the job, which is created.
     """
     files = open_files(task, Path(task.source).parent, staging)
     try:

@@ -1,6 +1,6 @@
-"""What a process that answers browsers could try with its listening socket: run with ``web``, ``page`` or ``bare``; prints JSON.
+"""Makes attempts to call out from a process that serves browsers. Run with ``web``, ``page`` or ``bare``; prints JSON.
 
-Each attempt has sockets of its own, made before the sandbox is put up.
+Each attempt has its own sockets, which exist before the sandbox is active.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ FASTOPEN: Final = 0x20000000
 
 
 def listening() -> socket.socket:
-    """A socket as the page's."""
+    """Return a listening socket like that of the page."""
     return socket.create_server(("127.0.0.1", 0))
 
 
 def accepted() -> tuple[socket.socket, socket.socket]:
-    """A connection as a browser's: its end, and the page's."""
+    """Return the browser's end of a connection, and the page's."""
     with listening() as server:
         client = socket.create_connection(server.getsockname())
         return client, server.accept()[0]
 
 
 def attempts(target: tuple[str, int]) -> dict[str, Callable[[], object]]:
-    """Ways out, and what has to go on; ``target`` is a server of somebody else's."""
+    """Return attempts to call out, and calls that must keep working; ``target`` is the server of somebody else."""
     libc = ctypes.CDLL(None, use_errno=True)
     servers = [listening() for _ in range(5)]
     client, mine = accepted()
@@ -91,7 +91,7 @@ def attempts(target: tuple[str, int]) -> dict[str, Callable[[], object]]:
 
 
 def outcome(attempt: Callable[[], object]) -> str:
-    """How it ended."""
+    """Return how an attempt ended."""
     try:
         attempt()
     except OSError as error:
@@ -102,7 +102,7 @@ def outcome(attempt: Callable[[], object]) -> str:
 
 
 def main() -> None:
-    """Confine, try, tell."""
+    """Confine this process, make the attempts, and print the outcomes."""
     tried = attempts((sys.argv[2], int(sys.argv[3])))
     if sys.argv[1] == "web":
         die_with_parent(os.getppid())

@@ -1,7 +1,7 @@
-"""A page under load in a network of its own, with everything watched that is sent: run within ``unshare -rn``; prints JSON.
+"""Runs a page under load in its own network and watches all packets. Run within ``unshare -rn``; prints JSON.
 
-The network has the machine's own device alone, with a route to everywhere: whoever calls out is seen there, though nothing
-comes back. Nobody may open a connection but to the page.
+The network has only the loopback device, with a route to everywhere: outgoing packets are seen there, although no answer
+comes. Only connections to the page may be opened.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SYN, _ACK = 2, 16
 
 
 def main() -> None:
-    """Serve, ask, watch, tell."""
+    """Serve, send requests, watch, and print the outcome."""
     for words in (
         "link set lo up",
         "addr add 10.99.0.1/32 dev lo",
@@ -80,7 +80,7 @@ def _watch(watching: socket.socket, seen: list[str], ended: threading.Event) -> 
 
 
 def _note(protocol: int, segment: bytes, seen: list[str]) -> None:
-    """Whatever opens a connection, or needs none."""
+    """Record packets that open a connection, or that need none."""
     if protocol == _TCP:
         if segment[13] & (_SYN | _ACK) == _SYN:
             seen.append(f"connect {struct.unpack_from('!H', segment, 2)[0]}")

@@ -1,4 +1,4 @@
-"""A state directory with a journal, two folders, and the page's backend that looks at it, without a browser or a daemon."""
+"""A state directory with a journal, two folders, and the page's backend, without a browser or a daemon."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METHODS = {
 
 
 class PageRoom:
-    """The daemon's journal, and the backend with a connection of its own."""
+    """The daemon's journal, and the backend with its own connection to it."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
         self.root, self.clock = root, clock
@@ -63,7 +63,7 @@ class PageRoom:
         return self._stores[inode]
 
     def ask(self, method: str, **params: Any) -> Any:  # noqa: ANN401 -- JSON
-        """What a method answers."""
+        """Return the answer of a method."""
         return METHODS[method](self.backend, params).data
 
     def cut(
@@ -75,7 +75,7 @@ class PageRoom:
         sha256: str = "",
         **detail: Any,  # noqa: ANN401 -- JSON
     ) -> int:
-        """A picture that was cut, with one result; a second after the one before."""
+        """Record a picture that was cut, with one result, a second after the one before."""
         self.clock.advance(1.0)
         (number,) = self.journal.sources.accept(folder, [Version(path=name, size=1, mtime_ns=1)])
         job = self.journal.queue.next_in(folder, newest_first=True)
@@ -88,7 +88,7 @@ class PageRoom:
         return number
 
     def end(self, name: str, state: JobState, *, folder: str = "shop", **detail: Any) -> int:  # noqa: ANN401 -- JSON
-        """A picture that ended without a result; or that waits."""
+        """Record a picture that ended without a result, or that waits."""
         self.clock.advance(1.0)
         (number,) = self.journal.sources.accept(folder, [Version(path=name, size=1, mtime_ns=1)])
         if state is not JobState.QUEUED:
@@ -96,12 +96,12 @@ class PageRoom:
         return number
 
     def seen(self, *numbers: int) -> list[list[Any]]:
-        """Items of a decision, about what is there now."""
+        """Return the items of a decision about the results that exist now."""
         found = Listing(self.journal.store).first_results(numbers)
         return [[number, found.get(number, "")] for number in numbers]
 
     def asked(self) -> list[tuple[str, str]]:
-        """What waits for the daemon."""
+        """Return the commands that wait for the daemon."""
         return [(one.verb, one.argument) for one in self.journal.commands.pending()]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Parts of a daemon for tests that put some real ones together: a folder, a sink of events, made-up results."""
+"""Parts of a daemon for tests that combine some real ones: a folder, a sink of events, artificial results."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MODEL: Final = ModelSpec(
 
 
 class Heard:
-    """Remembers the events that it is told of."""
+    """Records events."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,7 +54,7 @@ class Heard:
         self.messages: list[str] = []
 
     def __call__(self, event: Event) -> None:
-        """Is told of one."""
+        """Record an event."""
         match event:
             case Accepted():
                 self.count += event.count
@@ -65,7 +65,7 @@ class Heard:
 
 
 def folder_in(root: Path, **given: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
-    """A hot folder ``in`` with its output ``out``; quick, where nothing else is given."""
+    """Return a hot folder ``in`` with its output ``out``, with short waiting times unless given."""
     (root / "in").mkdir(exist_ok=True)
     quick = {"settle_s": 0.1, "poll_interval_s": 0.1}
     places = {"input": str(root / "in"), "output": str(root / "out")}
@@ -73,7 +73,7 @@ def folder_in(root: Path, **given: Any) -> Folder:  # noqa: ANN401 -- any key of
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until something holds, but not for ever."""
+    """Wait until a condition holds, with a limit."""
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"
@@ -81,22 +81,22 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 
 def states(journal: Journal) -> dict[str, JobState]:
-    """How the newest version of each source stands."""
+    """Return the state of each source's newest version."""
     return {job.path: job.state for job in Reader(journal.store).jobs()}
 
 
 def digest(content: bytes) -> str:
-    """SHA-256, hex."""
+    """Return a SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sidecar_factory(clock: Clock, name: str = NAME) -> SidecarFactory:
-    """Of made-up results."""
+    """Return a factory for the sidecars of artificial results."""
     return SidecarFactory(model=MODEL, settings_sha256={name: "s" * 64}, worker=lambda: None, clock=clock)
 
 
 def give(pool: LocalPool, task: Task) -> None:
-    """Start a task whose worker does not look at its picture."""
+    """Start a task whose worker does not read its picture."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     pool.submit(task, Files(source=nothing), partial(os.close, nothing))
 
@@ -104,15 +104,15 @@ def give(pool: LocalPool, task: Task) -> None:
 def cut_of(
     job: int, staging: Path, source: bytes, *contents: bytes, review: bool = False, rendition: int = 0
 ) -> Cut:
-    """Stage results as a worker does, and report them.
+    """Stage results as a worker does, and return the report.
 
     Args:
-        job: the journal's id.
-        staging: where to; it is made, if it is not there.
-        source: the picture's bytes.
-        contents: of the results.
-        review: they are doubtful.
-        rendition: of the first.
+        job: id in the journal.
+        staging: staging directory; it is created if it is missing.
+        source: bytes of the picture.
+        contents: contents of the results.
+        review: whether they are doubtful.
+        rendition: number of the first rendition.
     """
     staged = []
     staging.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Random trees of directories, links and bind mounts with random configurations, and what must hold in all of them.
 
-Run as a module in a mount namespace of its own, ``python -m tests.integration.place_trees SEED CASES``, it tries so many
-and prints its figures as one line of JSON. The daemon is the real one with its watchers, deliveries and journal; its
-workers copy instead of cutting, and note what they would have handed to the uploader.
+Run as a module in its own mount namespace, ``python -m tests.integration.place_trees SEED CASES``, it tries some cases
+and prints figures as one line of JSON. The daemon is the real one with its monitors, deliveries and journal; its
+workers copy instead of cutting, and record what they would have handed to the uploader.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(kw_only=True)
 class Case:
-    """One tree, its configuration, and what was seen of it.
+    """One tree, its configuration, and what was observed.
 
     Attributes:
-        root: of the tree.
-        seed: that it was made from.
-        directories, links, mounts: what it is made of, relative to the root.
-        folders: their tables.
-        contents: of all pictures.
-        cut: contents that workers read, with the input of the folder that they were read for.
+        root: root of the tree.
+        seed: random seed of the tree.
+        directories, links, mounts: contents of the tree, relative to the root.
+        folders: tables of its folders.
+        contents: contents of all pictures.
+        cut: contents that workers have read, with the input of the folder for which they did.
         exported: contents that would have left this machine.
     """
 
@@ -74,13 +74,13 @@ class Case:
     exported: list[bytes] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """All that it takes to make it again."""
+        """Return all that is needed to make the tree again."""
         said = {"seed": self.seed, "links": self.links, "mounts": self.mounts, "folders": self.folders}
         return json.dumps(said)
 
 
 class Copying:
-    """Workers that copy what they are given, all at once; as `cutoutd.protocols.Pool` has them. No kernel holds them back."""
+    """Workers that copy their pictures, as a `cutoutd.protocols.Pool`; no sandbox confines them."""
 
     size = 2
     is_sound = True
@@ -95,15 +95,15 @@ class Copying:
         self._events: list[PoolEvent] = []
 
     def room(self, *, kind: WorkerKind) -> int:  # noqa: ARG002 -- as the protocol has it
-        """At any time."""
+        """Return that there is always room."""
         return self.size
 
     def serves(self, *, kind: WorkerKind) -> bool:  # noqa: ARG002 -- as the protocol has it
-        """Folders of every kind."""
+        """Return that folders of every kind are served."""
         return True
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:
-        """Read what was opened, and hand it on."""
+        """Read the opened picture, and copy it."""
         with os.fdopen(files.source, "rb", closefd=False) as file:
             content = file.read()
         sent()
@@ -117,7 +117,7 @@ class Copying:
         self._events.append(Finished(job=task.job, report=report))
 
     def _input_of(self, task: Task) -> str:
-        """Of the folder that a task is for."""
+        """Return the input of the folder of a task."""
         root: Path = self._case.root
         return next(
             os.fspath(Path(root, one["input"]))
@@ -127,20 +127,20 @@ class Copying:
         )
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """What is ready."""
+        """Return what is done."""
         if not self._events:
             time.sleep(min(timeout_s, 0.01))
         events, self._events = self._events, []
         return events
 
     def wake(self) -> None:
-        """It never sleeps for long."""
+        """Do nothing, since it never waits for long."""
 
     def recycle(self) -> None:
-        """Nothing is bound to anything."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing, since no process runs."""
 
 
 def _failure(why: str) -> Failure:
@@ -148,7 +148,7 @@ def _failure(why: str) -> Failure:
 
 
 def make(root: Path, seed: int) -> Case:
-    """A tree and a configuration that text alone does not refuse."""
+    """Make a tree and a configuration that the loader accepts."""
     rng = random.Random(seed)  # noqa: S311 -- to be repeated, not to be secret
     case = Case(root=root, seed=seed)
     case.directories = ["a", "b", "c"]
@@ -195,7 +195,7 @@ def make(root: Path, seed: int) -> Case:
 
 
 def names_of(root: Path, link: str) -> str:
-    """Where a link leads, relative to the root."""
+    """Return where a link leads, relative to the root."""
     return os.path.relpath(os.path.realpath(root / link), os.path.realpath(root))
 
 
@@ -221,7 +221,7 @@ def _folder(rng: random.Random, names: Sequence[str], number: int) -> dict[str, 
 
 
 def configured(case: Case) -> Settings | None:
-    """The settings; None where their text alone is refused."""
+    """Return the settings; None if the loader refuses them."""
     lines = [
         f'[service]\nstate_dir = "{case.root}/state"\nmin_free_disk_mb = 0\n',
         '[hosted]\nenabled = true\nbase_url = "http://127.0.0.1:9"\nmax_credits_per_day = 1000\n',
@@ -245,14 +245,14 @@ def _mount(source: Path, point: Path) -> None:
 
 
 def take_apart(case: Case) -> None:
-    """Unmount and remove it."""
+    """Unmount and remove the tree."""
     for _, point in reversed(case.mounts):
         _LIBC.umount2(os.fsencode(case.root / point), _MNT_DETACH)
     shutil.rmtree(case.root, ignore_errors=True)
 
 
 def work(case: Case) -> dict[str, tuple[str, str]]:
-    """Let the daemon work on it; how its folders stood in the end: why they were closed, and their notes."""
+    """Let the daemon work on the tree. Returns the final state of its folders: why they were closed, and their notes."""
     settings = configured(case)
     assert settings is not None
     stood: dict[str, tuple[str, str]] = {}
@@ -265,7 +265,7 @@ def work(case: Case) -> dict[str, tuple[str, str]]:
 
 
 def pictures_under(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Relative path and number of each original below a directory, as anybody sees it who follows no link."""
+    """Return relative path and number of each original below a directory, without following links."""
     for here, directories, files in os.walk(directory):
         directories[:] = [name for name in directories if not name.startswith(".")]
         for name in files:
@@ -278,12 +278,12 @@ def pictures_under(directory: Path) -> Iterator[tuple[str, bytes]]:
 def judge(
     case: Case, stood: dict[str, tuple[str, str]], before: dict[str, list[tuple[str, bytes]]]
 ) -> Iterator[str]:
-    """What does not hold.
+    """Return what does not hold.
 
     Args:
-        case: after the runs.
+        case: the case after the runs.
         stood: why each folder was closed, and its note.
-        before: the pictures that each folder's input showed before the runs.
+        before: pictures that each folder's input contained before the runs.
     """
     yield from _judge_what_was_read(case, before)
     cut = {_PICTURE.findall(content)[0] for _, content in case.cut}
@@ -314,13 +314,13 @@ def _judge_what_was_read(case: Case, before: dict[str, list[tuple[str, bytes]]])
 
 
 def _is_own(case: Case, folder: dict[str, Any], path: str) -> bool:
-    """Whether a path is in the folder's own output, by its text: that was never looked at."""
+    """Return whether a path is in the folder's own output, by its text, since such paths are never read."""
     place = case.root / folder["input"] / path
     return bool(place.is_relative_to(case.root / folder["output"]))
 
 
 def patched() -> None:
-    """Put the copying workers in the place of real ones, and leave this process its rights."""
+    """Replace the real workers by the copying ones, and keep this process unconfined."""
 
     def pool(self: object, spare: object) -> Copying:  # noqa: ARG001 -- a method of `WorkerPools`
         assert _current is not None
@@ -344,7 +344,7 @@ _current: Case | None = None
 
 
 def main(seed: int, cases: int) -> int:
-    """Try so many."""
+    """Try some cases."""
     global _current  # noqa: PLW0603 -- the pool is made deep inside the daemon
     patched()
     counts: Counter[str] = Counter()

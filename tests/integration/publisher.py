@@ -1,4 +1,4 @@
-"""A server on the loopback that publishes one file by HTTPS, well or badly; and a certificate for it."""
+"""A server on loopback that offers one file by HTTPS, correctly or with faults; and a certificate for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Papers = tuple[str, str]
 
 
 def make_papers(directory: Path) -> Papers:
-    """A certificate for this machine that nobody but the test believes, and its key."""
+    """Make a certificate that only the test trusts, and its key."""
     need("openssl")
     certificate, key = str(directory / "cert.pem"), str(directory / "key.pem")
     options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
@@ -31,17 +31,17 @@ def make_papers(directory: Path) -> Papers:
 
 
 class Publisher:
-    """The server, for as long as it is open.
+    """The server, running while the context is open.
 
     Args:
-        content: of the file, which it has at every path.
+        content: content of the file, which is at every path.
         papers: certificate and key.
 
     Attributes:
         asked: of each request its path, and its ``Range`` and ``If-Range``, in order.
-        script: what to do with the next requests, each in place of answering as one should.
-        etag: what it calls the version; empty: nothing.
-        takes_ranges: it can send a part.
+        script: what to do with the next requests instead of a correct answer.
+        etag: version of the file; empty: none is sent.
+        takes_ranges: whether it can send a part.
     """
 
     def __init__(self, content: bytes, papers: Papers) -> None:
@@ -67,7 +67,7 @@ class Publisher:
 
     @property
     def url(self) -> str:
-        """Of the file."""
+        """URL of the file."""
         return f"https://{self.host}/it.onnx"
 
     def __enter__(self) -> Self:
@@ -90,10 +90,10 @@ class Handler(BaseHTTPRequestHandler):
     publisher: ClassVar[Publisher]
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class calls it so
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
-        """Answer as the script says, or well."""
+        """Answer as the script says, or correctly."""
         publisher = self.publisher
         publisher.asked.append((self.path, self.headers.get("Range", ""), self.headers.get("If-Range", "")))
         act = publisher.script.pop(0) if publisher.script else Handler.answer
@@ -101,18 +101,18 @@ class Handler(BaseHTTPRequestHandler):
             act(self)
 
     def answer(self) -> None:
-        """The file, or the part that was asked for."""
+        """Send the file, or the requested part."""
         self.head(self.offset())
         self.wfile.write(self.publisher.content[self.offset() :])
 
     def offset(self) -> int:
-        """Where to begin."""
+        """Return where to begin."""
         wanted = self.headers.get("Range", "")
         is_same = self.headers.get("If-Range", "") == self.publisher.etag
         return int(wanted[6:-1]) if wanted and is_same and self.publisher.takes_ranges else 0
 
     def head(self, offset: int = 0, *, length: int | None = None, **more: str) -> None:
-        """Status and headers of a good answer, or nearly."""
+        """Send status and headers of a correct answer, with possible changes."""
         size = len(self.publisher.content)
         self.send_response(206 if offset else 200)
         if offset:
@@ -125,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def status(self, status: int, **headers: str) -> None:
-        """An answer without a body."""
+        """Send an answer without a body."""
         self.send_response(status)
         for name, value in {**headers, "Content-Length": "0"}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def truncated(at: int) -> Callable[[Handler], None]:
-    """Break off after so many bytes of the file."""
+    """Break off after some bytes of the file."""
 
     def act(handler: Handler) -> None:
         handler.head(handler.offset())
@@ -144,12 +144,12 @@ def truncated(at: int) -> Callable[[Handler], None]:
 
 
 def redirected(location: str) -> Callable[[Handler], None]:
-    """Send elsewhere."""
+    """Redirect to another URL."""
     return lambda handler: handler.status(302, Location=location)
 
 
 def stalled(at: int) -> Callable[[Handler], None]:
-    """Say nothing after so many bytes."""
+    """Send nothing after some bytes."""
 
     def act(handler: Handler) -> None:
         handler.head(handler.offset())

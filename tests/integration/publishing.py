@@ -1,4 +1,4 @@
-"""One folder with its publisher, and results to publish, made without cutting anything."""
+"""A folder with its publisher, and results to publish, made without cutting anything."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class Ledger:
         self.owners: dict[bytes, str] = {}
 
     def of(self, source: str) -> Claimant:
-        """The claims as one source sees them."""
+        """Return the claims of one source."""
         return Claimant(self, source)
 
 
 class Claimant:
-    """The claims as one source sees them."""
+    """The claims of one source."""
 
     def __init__(self, ledger: Ledger, source: str) -> None:
         self._ledger = ledger
         self._source = source
 
     def reserve(self, keys: Sequence[bytes]) -> bool:
-        """All or none."""
+        """Reserve all names or none."""
         owners = self._ledger.owners
         if any(owners.get(key, self._source) != self._source for key in keys):
             return False
@@ -54,7 +54,7 @@ class Claimant:
 
 
 class World:
-    """An output folder and what is published in it."""
+    """An output folder with what is published in it."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class World:
         review: bool = False,
         overlay: bool = False,
     ) -> Publication:
-        """Stage results as a worker does, one for each content; with ``overlay`` the last is one."""
+        """Stage results as a worker does, one for each content; with ``overlay`` the last one is an overlay."""
         staged = []
         for number, content in enumerate(contents):
             name = result_name(job, number, "png")
@@ -117,23 +117,23 @@ class World:
         )
 
     def plan(self, publication: Publication) -> Plan:
-        """Plan it."""
+        """Plan a publication."""
         claims = self.ledger.of(publication.facts.path)
         return self.publisher.plan(publication, claims, now_us=NOW_US)
 
     def publish(self, source: str, *contents: bytes, job: int = 1, review: bool = False) -> tuple[str, ...]:
-        """The whole way; returns the outputs' paths."""
+        """Publish all the way. Returns the paths of the outputs."""
         plan = self.plan(self.results(source, contents, job=job, review=review))
         self.publisher.carry_out(plan)
         self.published[source] = plan.published
         return tuple(one.path for one in plan.published)
 
     def files(self) -> dict[str, bytes]:
-        """All that a user sees in output and sidecar folder, without our sidecars."""
+        """Return all files that a user sees in output and sidecar folder, without sidecars."""
         return {name: data for name, data in self.everything().items() if not self.is_sidecar(name)}
 
     def everything(self) -> dict[str, bytes]:
-        """All that a user sees in output and sidecar folder."""
+        """Return all files that a user sees in output and sidecar folder."""
         return {
             str(path.relative_to(root)): path.read_bytes()
             for root in {self.output, self.sidecars}
@@ -142,28 +142,28 @@ class World:
         }
 
     def staged(self) -> list[str]:
-        """Names of all files in staging directories."""
+        """Return the names of all files in staging directories."""
         roots = {self.output, self.sidecars}
         return sorted(path.name for root in roots for path in root.glob(f"{STAGING_NAME}/*/*"))
 
     def sidecar(self, output: str) -> dict[str, Any]:
-        """The sidecar of an output."""
+        """Return the sidecar of an output."""
         document: dict[str, Any] = json.loads((self.sidecars / f"{output}.json").read_bytes())
         return document
 
     def is_sidecar(self, name: str) -> bool:
-        """Whether a file is one of our sidecars."""
+        """Return whether a file is a sidecar of cutoutd."""
         path = self.sidecars / name
         return name.endswith(".png.json") and b"cutoutd.sidecar/1" in path.read_bytes()
 
     def sweep(self) -> None:
-        """What the next start does once no plan is open."""
+        """Sweep as the next start does once no plan is open."""
         for root in {self.output, self.sidecars}:
             sweep(root, is_dead=lambda _: True, needed=())
 
 
 def facts(source: str, job: int = 1) -> SidecarFacts:
-    """Facts of a made-up cut."""
+    """Return the facts of an artificial cutout."""
     return SidecarFacts(
         job=job,
         folder=FOLDER,
@@ -184,7 +184,7 @@ def facts(source: str, job: int = 1) -> SidecarFacts:
 
 
 def digest(data: bytes) -> str:
-    """SHA-256, hex."""
+    """Return a SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 

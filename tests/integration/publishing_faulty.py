@@ -1,6 +1,6 @@
-"""Publishes once while strace makes system calls fail; each step is tried again until it works.
+"""Publishes once while strace makes system calls fail; each step is repeated until it works.
 
-Prints, as JSON, which steps failed and with what words.
+Prints, as JSON, which steps failed and with which messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONTENTS = (b"first", b"second")
 
 
 def insist(deed: Callable[[], T], name: str, errors: list[tuple[str, str]]) -> T:
-    """Do it until it works, at most three times."""
+    """Repeat a step until it works, at most three times."""
     for _ in range(3):
         try:
             return deed()
@@ -33,7 +33,7 @@ def insist(deed: Callable[[], T], name: str, errors: list[tuple[str, str]]) -> T
 
 
 def main(root: Path) -> None:
-    """The straight line."""
+    """Publish, step by step."""
     errors: list[tuple[str, str]] = []
     world = World(root)
     publication = insist(partial(world.results, SOURCE, CONTENTS), "stage", errors)

@@ -1,7 +1,7 @@
 """Publishes again and again, and is killed by strace before each of its system calls in turn.
 
-strace counts a system call's uses in each process by itself, and kills at the ``KILL_AT``-th. A child that
-makes ``KILL_AT - k`` empty ones first is therefore killed before its k-th real one. For each call k grows until the
+strace counts the uses of a system call in each process separately, and kills at the ``KILL_AT``-th. A child that
+first makes ``KILL_AT - k`` calls without effect is therefore killed before its k-th real one. For each call, k grows until the
 child survives. Prints, as JSON, how often it was killed at each call.
 """
 
@@ -45,7 +45,7 @@ EMPTY_CALLS: dict[str, Callable[[], object]] = {
 
 
 def prepare(root: Path, scenario: str) -> None:
-    """What there is before the run that is killed."""
+    """Make what exists before the run that is killed."""
     world = World(root, run="run-0", sidecars=scenario == "sidecar folder")
     if scenario == "replace":
         world.publish(SOURCE, *OLD)
@@ -60,13 +60,13 @@ def prepare(root: Path, scenario: str) -> None:
 
 
 def plan_text(world: World) -> str:
-    """What the journal knows as published."""
+    """Return what the journal knows as published."""
     plan = Plan(moves=(), unused=(), published=world.published[SOURCE], claims=(), warnings=())
     return plan.to_json()
 
 
 def work(root: Path, scenario: str) -> None:
-    """The run that is killed: the daemon's straight line, with files for a journal."""
+    """Publish as the daemon does, with files in place of a journal; this run is killed."""
     world = World(root, sidecars=scenario == "sidecar folder")
     remember(world, root)
     if scenario == "recover":
@@ -82,7 +82,7 @@ def work(root: Path, scenario: str) -> None:
 
 
 def remember(world: World, root: Path) -> None:
-    """Take up what the journal knows as published."""
+    """Load what the journal knows as published."""
     earlier = root / "earlier.json"
     if earlier.exists():
         world.published[SOURCE] = Plan.from_json(earlier.read_text()).published
@@ -101,7 +101,7 @@ def _in_child(deed: Callable[[], None]) -> int:
 
 
 def main(base: Path, scenario: str, *spared: str) -> None:
-    """Enumerate, but for calls that are spared."""
+    """Try all calls but those that are left out."""
     kills: dict[str, int] = {}
     for call, empty_call in EMPTY_CALLS.items():
         if call in spared:

@@ -1,4 +1,4 @@
-"""A folder that a service synchronises: each machine has a copy, and what one writes arrives at the other later."""
+"""A folder that a sync service keeps on two machines: each has a copy, and changes arrive at the other later."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Copy = dict[str, bytes]
 
 
 class Replicas:
-    """Two copies of a marked folder, and a machine at each.
+    """Two copies of a marked folder, each with a machine.
 
-    A change is seen within 2.5 s and arrives ``lag_s`` later. What both have changed meanwhile stays as the
-    first copy has it, and the other's becomes a conflict copy, as Syncthing does it.
+    A change is noticed within 2.5 s and arrives ``lag_s`` later. If both have changed a file meanwhile, the version of the
+    first copy stays, and the other one becomes a conflict copy, as with Syncthing.
 
     Args:
-        root: where the copies are made.
-        clock: of both machines; the service runs while it is advanced by ``pass_time``.
-        lag_s: how long a change is on its way.
+        root: directory for the copies.
+        clock: clock of both machines; the service runs while ``pass_time`` advances it.
+        lag_s: time until a change arrives.
     """
 
     def __init__(self, root: Path, clock: FakeClock, *, lag_s: float) -> None:
@@ -44,7 +44,7 @@ class Replicas:
         self.machines = tuple(Machine(place, clock) for place in self._roots)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by for the machines and the service."""
+        """Advance the time for the machines and the service."""
         end_s = self._clock.monotonic_s() + seconds
         while self._clock.monotonic_s() < end_s:
             self._clock.advance(min(SCAN_S, end_s - self._clock.monotonic_s()))

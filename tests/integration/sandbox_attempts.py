@@ -1,9 +1,9 @@
-"""Tries, in a process of its own, what a hostile decoder would try, and prints how each attempt ended.
+"""Makes, in a process of its own, the attempts of a hostile decoder, and prints how each ended.
 
-Usage: ``python -m tests.integration.sandbox_attempts CONFINEMENT DIRECTORY``. DIRECTORY holds ``input`` (to be read),
-``staging`` (to be written) and ``outside`` (neither). A file of the input is open for reading and one in staging for
-writing, as a worker is given them; to a worker that is all of both. The result is one JSON object: the layers in force,
-and for each attempt "done" or the name of the errno or exception it ended with.
+Usage: ``python -m tests.integration.sandbox_attempts CONFINEMENT DIRECTORY``. DIRECTORY holds ``input`` (readable),
+``staging`` (writable) and ``outside`` (neither). A file of the input is open for reading and one in staging for
+writing, as a worker receives them; a worker can reach nothing else of both. The result is one JSON object: the active layers,
+and for each attempt "done" or the name of the errno or exception with which it ended.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ EARLY = (
 
 
 class EarlyThread:
-    """A thread that is there before the sandbox, and makes attempts on request."""
+    """A thread that exists before the sandbox, and makes attempts on request."""
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
@@ -122,13 +122,13 @@ class EarlyThread:
             self._outcomes.put(outcome(self._work.get()))
 
     def attempt(self, work: Callable[[], object]) -> str:
-        """Make the attempt in that thread, and say how it ended."""
+        """Make an attempt in that thread, and return its outcome."""
         self._work.put(work)
         return self._outcomes.get(timeout=20)
 
 
 def network_attempts() -> dict[str, Callable[[], object]]:
-    """Ways to a socket."""
+    """Return ways to a socket."""
     return {
         "inet": partial(open_socket, socket.AF_INET),
         "inet6": partial(open_socket, socket.AF_INET6),
@@ -148,7 +148,7 @@ def network_attempts() -> dict[str, Callable[[], object]]:
 
 
 def process_attempts(guarded: int) -> dict[str, Callable[[], object]]:
-    """Ways to other processes, and out of the limits."""
+    """Return ways to other processes, and beyond the limits."""
     parent = os.getppid()
     return {
         "run a program from memory": run_from_memory,
@@ -215,7 +215,7 @@ def process_attempts(guarded: int) -> dict[str, Callable[[], object]]:
 
 
 def file_attempts(directory: Path) -> dict[str, Callable[[], object]]:
-    """Ways to files, each with a victim of its own."""
+    """Return ways to files, each with its own file."""
     source, staging, secret = directory / "input", directory / "staging", directory / "outside" / "secret"
 
     def victim(name: str) -> Path:
@@ -306,7 +306,7 @@ NOT_TRIED = frozenset({"fork", "vfork", "vhangup", "msgget", "semget", "sync"})
 
 
 def raw_attempts() -> dict[str, Callable[[], object]]:
-    """Calls that are refused whatever their arguments, where nonsense does no harm."""
+    """Return calls that are refused whatever their arguments, tried with harmless nonsense."""
     machine = calls.this_machine()
     assert machine is not None
     names = calls.REFUSED.keys() - NOT_TRIED
@@ -317,7 +317,7 @@ def raw_attempts() -> dict[str, Callable[[], object]]:
 
 
 def outcome(attempt: Callable[[], object]) -> str:
-    """Make an attempt, and name its end."""
+    """Make an attempt, and return its outcome."""
     try:
         attempt()
     except OSError as error:
@@ -328,7 +328,7 @@ def outcome(attempt: Callable[[], object]) -> str:
 
 
 def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911, PLR0912 -- a table of cases
-    """Put up what is to be tried; returns the layers' names."""
+    """Confine this process as requested. Returns the names of the layers."""
     modules = [Path(sysconfig.get_path("stdlib")), *(Path(one) for one in sys.path if Path(one).is_dir())]
     read = [directory / "input", directory / "gone", *modules]
     write = [directory / "staging"]
@@ -374,7 +374,7 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911,
 
 
 def _tagged_for_cluster(directory: Path) -> Settings:
-    """Settings with a folder whose pictures may be cut by a cluster."""
+    """Return settings with a folder that is tagged for a cluster."""
     certs = directory / "certs"
     certificates.make(certs)
     (directory / "in").mkdir()
@@ -402,7 +402,7 @@ route = "cluster"
 
 
 def restrict_threaded(early: EarlyThread, directory: Path) -> dict[str, str]:
-    """Put up Landlock beside a thread; either it refuses, or it binds that thread too."""
+    """Activate Landlock while another thread exists; either it refuses, or it binds that thread too."""
     try:
         landlock.restrict([directory / "input"], [])
     except CutoutdError as error:
@@ -411,7 +411,7 @@ def restrict_threaded(early: EarlyThread, directory: Path) -> dict[str, str]:
 
 
 def facts() -> dict[str, str]:
-    """What the kernel says about this process."""
+    """Return what the kernel says about this process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     state = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     state["Dumpable"] = str(_LIBC.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0))
@@ -422,7 +422,7 @@ def facts() -> dict[str, str]:
 
 
 def main() -> None:
-    """Confine, try, tell."""
+    """Confine this process, make the attempts, and print the outcomes."""
     how, directory = sys.argv[1], Path(sys.argv[2])
     if how.startswith("compat "):
         confine(how.removeprefix("compat "), directory)

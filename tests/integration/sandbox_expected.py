@@ -1,6 +1,6 @@
-"""Which attempts each layer of the sandbox refuses by itself, and which it must not.
+"""Which attempts each layer of the sandbox must refuse by itself, and which must keep working.
 
-Names are those of `tests.integration.sandbox_attempts`.
+The names are those of `tests.integration.sandbox_attempts`.
 """
 
 from __future__ import annotations

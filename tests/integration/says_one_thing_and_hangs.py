@@ -1,4 +1,4 @@
-"""Says one thing, and then nothing more."""
+"""Prints one document, and then hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page that is served by the real command, and a browser of few words."""
+"""A page that the real command serves, and a minimal browser."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Served:
     """A page.
 
     Attributes:
-        process: the backend's.
-        port: where it listens.
-        code: the first that it printed.
-        home: its state directory lies there, and what it logs.
+        process: process of the backend.
+        port: port on which it listens.
+        code: the first pairing code that it printed.
+        home: directory with its state directory and its log.
     """
 
     process: subprocess.Popen[str]
@@ -34,17 +34,17 @@ class Served:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """Return its log."""
         return (self.home / "log").read_text(encoding="utf-8")
 
     @property
     def state_dir(self) -> Path:
-        """Of a daemon that need not run."""
+        """State directory of a daemon, which need not run."""
         return self.home / "xdg_state_home" / "cutoutd"
 
     @property
     def origin(self) -> str:
-        """As a browser says it."""
+        """Origin, as a browser sends it."""
         return f"http://127.0.0.1:{self.port}"
 
 
@@ -65,7 +65,7 @@ class Browser:
         headers: Mapping[str, str] | None = None,
         method: str | None = None,
     ) -> tuple[int, Any, Mapping[str, str]]:
-        """One request: status, what was answered (JSON parsed), headers in lower case."""
+        """Send a request. Returns the status, the answer (JSON parsed), and the headers in lower case."""
         sent = {"Sec-Fetch-Site": "same-origin", **self.headers}
         if self.cookie:
             sent["Cookie"] = self.cookie
@@ -88,7 +88,7 @@ class Browser:
         return answer.status, json.loads(said) if is_json and said else said, named
 
     def pair(self, code: str | None = None) -> int:
-        """Bring a code; the status."""
+        """Send a pairing code. Returns the status."""
         status, said, headers = self.ask("/pair", data={"code": self.page.code if code is None else code})
         if status == 200:
             self.token = said["token"]
@@ -98,7 +98,7 @@ class Browser:
 
 @contextmanager
 def served(home: Path, *options: str, **environ: str) -> Iterator[Served]:
-    """Serve a page at a free port, with a state directory of its own."""
+    """Serve a page at a free port, with a new state directory."""
     places = {name: os.fspath(home / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
     home.mkdir(exist_ok=True)
     with (home / "log").open("w", encoding="utf-8") as log:

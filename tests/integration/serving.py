@@ -1,4 +1,4 @@
-"""A daemon with its API, by the real commands and a small model, and a program of few words that asks it."""
+"""A daemon with its API, by the real commands and a small model, and a minimal client."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Serving:
     """An API, and the folder behind it.
 
     Attributes:
-        home: everything lies there.
-        port: where it listens.
-        key: of a program, for the folder ``shop``.
-        environment: of the commands.
-        serve: the process behind the API.
+        home: directory for everything.
+        port: port on which it listens.
+        key: key of a client, for the folder ``shop``.
+        environment: environment of the commands.
+        serve: process behind the API.
     """
 
     home: Path
@@ -45,27 +45,27 @@ class Serving:
 
     @property
     def input(self) -> Path:
-        """The folder's."""
+        """Input of the folder."""
         return self.home / "in"
 
     @property
     def output(self) -> Path:
-        """The folder's."""
+        """Output of the folder."""
         return self.home / "out"
 
     @property
     def web_process(self) -> int:
-        """The process that answers; any thread of the one behind it may have started it."""
+        """Process that answers clients; any thread of the process behind it may have started it."""
         tasks = Path(f"/proc/{self.serve.pid}/task").glob("*/children")
         return int(" ".join(one.read_text(encoding="ascii") for one in tasks).split()[0])
 
     @property
     def log(self) -> str:
-        """What the API has logged."""
+        """Return the log of the API."""
         return _text(self.home / "serve.log")
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of ours to its end."""
+        """Run a cutoutd command to its end."""
         return subprocess.run(
             command(*words, "--config", os.fspath(self.home / "c.toml")),
             env=dict(self.environment),
@@ -84,7 +84,7 @@ class Serving:
         *,
         key: str | None = None,
     ) -> tuple[int, Any, Mapping[str, str]]:
-        """One request: status, what was answered (JSON parsed), headers in lower case."""
+        """Send a request. Returns the status, the answer (JSON parsed), and the headers in lower case."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         sent = {"X-Api-Key": self.key if key is None else key, **(headers or {})}
         try:
@@ -98,7 +98,7 @@ class Serving:
         return answer.status, json.loads(said) if is_json and said else said, named
 
     def cut(self, body: bytes, query: str = "", **headers: str) -> tuple[int, Any, Mapping[str, str]]:
-        """Hand a picture in, and wait for its end."""
+        """Submit a picture, and wait for its end."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.ask(
             "POST",
@@ -109,7 +109,7 @@ class Serving:
 
 
 def picture(number: int = 0, *, side: int = 96) -> bytes:
-    """A dark disc on a light ground, as JPEG; another number is another picture."""
+    """Return a dark disc on a light background, as JPEG; each number gives another picture."""
     y, x = np.mgrid[0:side, 0:side]
     ground = np.full((side, side, 3), 235 - number % 40, np.uint8)
     ground[np.hypot(x - side / 2, y - side / 2) < side * 0.3] = (20, 20 + number // 40 % 60, 30)
@@ -119,12 +119,12 @@ def picture(number: int = 0, *, side: int = 96) -> bytes:
 
 
 def command(*words: str) -> list[str]:
-    """A command line of ours."""
+    """Return a command line of cutoutd."""
     return [sys.executable, "-P", "-m", "cutoutd", *words]
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     end_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end_s, what
@@ -132,7 +132,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 
 def prepared(home: Path, settings: str = "") -> dict[str, str]:
-    """Make folders, a small model and a configuration; returns the environment."""
+    """Make folders, a small model and a configuration. Returns the environment."""
     for one in (home / "in", home / "out", home / "data"):
         one.mkdir(parents=True)
     (home / "state").mkdir(mode=0o700)

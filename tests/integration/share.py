@@ -1,7 +1,7 @@
-"""A network share of a test's own: a FUSE file system over a directory, that fails as it is told to.
+"""A network share of one test: a FUSE file system over a directory, which fails as it is told to.
 
-The directory is the far side: what is written there was written by another machine. Run as a module it is
-the file system; it looks into a file beside the mount before each operation, so that it can be told without a call.
+The directory is the far side: what is written there comes from another machine. Run as a module it is
+the file system; before each operation it reads a file beside the mount with its orders.
 """
 
 # ruff: noqa: ARG002, PTH101, PTH102, PTH104, PTH106, PTH108, PTH208 -- methods as libfuse asks for them, on text
@@ -31,10 +31,10 @@ class Share:
     """A mounted share.
 
     Args:
-        root: a directory of the test's own, for mount point, far side and orders.
-        name: of this mount, if there are several of one far side.
+        root: directory for mount point, far side and orders.
+        name: name of this mount, if one far side has several.
         far: the far side, if another mount has it too.
-        names: which names it refuses: one of ``RULES``; empty: none.
+        names: set of names that it refuses, one of ``RULES``; empty: none.
     """
 
     def __init__(self, root: Path, name: str = "share", far: Path | None = None, names: str = "") -> None:
@@ -49,14 +49,14 @@ class Share:
         self._process: subprocess.Popen[bytes] | None = None
 
     def attach(self) -> None:
-        """Mount it, in good health."""
+        """Mount it, without faults."""
         self.heal()
         arguments = (str(self.far), str(self.mount), str(self._orders), self._names)
         self._process = subprocess.Popen([sys.executable, "-m", "tests.integration.share", *arguments])
         self._wait_until(mounted=True)
 
     def detach(self) -> None:
-        """Unmount it, however it is, as when a server or a cable is gone."""
+        """Unmount it in any state, as when a server or a cable fails."""
         self.heal()  # an operation that sleeps would hold its process
         subprocess.run(["fusermount3", "-uz", self.mount], check=False, capture_output=True)
         if self._process is not None:
@@ -68,19 +68,19 @@ class Share:
             self._process = None
 
     def hang(self, operations: str = f"{READING},{WRITING}", *, only: str = "") -> None:
-        """Let operations on paths that contain ``only`` give no answer until it is healed."""
+        """Make operations on paths that contain ``only`` hang until it is healed."""
         self._order(f"hang {operations} {only}")
 
     def fail(self, number: int, operations: str = f"{READING},{WRITING}", *, only: str = "") -> None:
-        """Let them fail with an errno."""
+        """Make them fail with an errno."""
         self._order(f"{number} {operations} {only}")
 
     def look_empty(self) -> None:
-        """List nothing, and know of no name."""
+        """List nothing, and know no name."""
         self._order("empty getattr,readdir ")
 
     def heal(self) -> None:
-        """Let all be well again."""
+        """End all faults."""
         self._order("well  ")
 
     def _order(self, order: str) -> None:
@@ -97,14 +97,14 @@ class Share:
 
 
 def applies(order: list[str], operation: str, path: str) -> bool:
-    """Whether an order is about an operation on a path."""
+    """Return whether an order concerns an operation on a path."""
     how, operations, only = order
     nothing_is_there = how == "empty" and operation == "getattr" and path in ("/", "/in", "/out")
     return operation in operations.split(",") and only in path and not nothing_is_there
 
 
 def windows(name: str) -> int:
-    """What a share of a Windows server says to a new name; 0: it takes it."""
+    """Return the errno of a Windows share for a new name; 0: it accepts the name."""
     device = name.split(".", maxsplit=1)[0].rstrip().upper() in {
         "CON",
         "NUL",
@@ -119,12 +119,12 @@ def windows(name: str) -> int:
 
 
 def ascii_only(name: str) -> int:
-    """What a disk with an old character set says."""
+    """Return the errno of a disk with an old character set."""
     return 0 if name.isascii() else errno.EILSEQ
 
 
 def short(name: str) -> int:
-    """What eCryptfs says: it needs a part of each name for itself."""
+    """Return the errno of eCryptfs, which needs a part of each name for itself."""
     return errno.ENAMETOOLONG if len(os.fsencode(name)) > 143 else 0
 
 
@@ -132,7 +132,7 @@ RULES: Final = {"": lambda _: 0, "windows": windows, "ascii": ascii_only, "short
 
 
 def folded(far: str, path: str) -> str:
-    """A path as the far side has it, where case makes no difference."""
+    """Return a path as the far side has it, where case makes no difference."""
     there = ""
     for part in path.strip("/").split("/"):
         names = os.listdir(f"{far}{there}") if Path(f"{far}{there}").is_dir() else []
@@ -141,7 +141,7 @@ def folded(far: str, path: str) -> str:
 
 
 def serve(far: str, mount: str, orders: str, names: str = "") -> None:  # noqa: C901 -- one method an operation
-    """Be the file system until it is unmounted."""
+    """Serve the file system until it is unmounted."""
     from mfusepy import FUSE, FuseOSError, Operations  # noqa: PLC0415 -- loads libfuse, which others do without
 
     attributes = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_ino")

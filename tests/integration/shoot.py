@@ -49,7 +49,7 @@ class Shoot:
         return Settings(folder=tuple(self.folders), pool=PoolSettings(), service=service)
 
     def also(self, name: str, root: Path) -> None:
-        """A second folder."""
+        """Add a second folder."""
         for one in ("in", "out"):
             (root / one).mkdir(exist_ok=True)
         self.folders.append(Folder(name=name, input=root / "in", output=root / "out"))
@@ -66,7 +66,7 @@ class Shoot:
         far: Path | None = None,
         model: str = "",
     ) -> int:
-        """A picture that was cut; returns its job."""
+        """Record a picture that was cut. Returns its job."""
         place = next(one for one in self.folders if one.name == folder)
         (far / "in" if far else place.input).joinpath(name).write_bytes(source)
         (number,) = self.journal.sources.accept(
@@ -94,21 +94,21 @@ class Shoot:
         return number
 
     def ask(self, method: str, job: object, kind: str, **params: object) -> Any:  # noqa: ANN401 -- as a Reply's data
-        """What a method answers."""
+        """Return the answer of a method."""
         return METHODS[method](self.backend, {"job": job, "kind": kind, **params})
 
     def write(self, method: str, **params: object) -> Reply:
-        """What a method answers that takes no kind."""
+        """Return the answer of a method that takes no kind."""
         return METHODS[method](self.backend, params)
 
     def refused_write(self, method: str, **params: object) -> RefusedError:
-        """Why it refuses."""
+        """Return why it refuses."""
         with pytest.raises(RefusedError) as caught:
             self.write(method, **params)
         return caught.value
 
     def seen(self, number: int) -> str:
-        """SHA-256 of a job's first result."""
+        """Return the SHA-256 of a job's first result."""
         job = Reader(self.journal.store).job(number)
         assert job is not None
         output = shown_files.first_output(self.journal.store, job)
@@ -116,11 +116,11 @@ class Shoot:
         return output.sha256
 
     def waiting(self, name: str) -> list[int]:
-        """Jobs of a picture that was not cut."""
+        """Record a picture that waits. Returns its jobs."""
         return self.journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
 
     def refused(self, method: str, job: object, kind: str, **params: object) -> RefusedError:
-        """Why it refuses."""
+        """Return why it refuses."""
         with pytest.raises(RefusedError) as caught:
             self.ask(method, job, kind, **params)
         return caught.value
@@ -133,14 +133,14 @@ class Shoot:
 
 
 def jpeg(width: int = 2400, height: int = 1600, colour: str = "orange") -> bytes:
-    """A picture."""
+    """Return a picture."""
     file = io.BytesIO()
     Image.new("RGB", (width, height), colour).save(file, "JPEG", quality=95)
     return file.getvalue()
 
 
 def png(width: int = 2400, height: int = 1600) -> bytes:
-    """Its cutout: the middle of it."""
+    """Return its cutout, the middle of it."""
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     image.paste((10, 200, 30, 255), (width // 4, height // 4, width * 3 // 4, height * 3 // 4))
     file = io.BytesIO()

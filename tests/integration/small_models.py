@@ -1,4 +1,4 @@
-"""Small real models, built here: each takes what is red, or dark, for the subject, in the forms in which models come."""
+"""Small real models, built here: each takes red or dark pixels for the subject, in the forms in which models come."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def save(
     poisoned: float | None = None,
     dark: bool = False,
 ) -> Path:
-    """Write one model.
+    """Write a model.
 
     Args:
-        file: where to.
-        half: of 16 bits a number.
-        dynamic: its input may be of any size.
-        logits: without the sigmoid.
-        outputs: the last one is the matte; those before it are its opposite.
-        poisoned: a number that is added to everything.
-        dark: it takes for the subject what is dark, or of a strong colour, and not what is red.
+        file: path.
+        half: whether numbers have 16 bits.
+        dynamic: whether its input may be of any size.
+        logits: whether it omits the sigmoid.
+        outputs: number of outputs; the last one is the matte, the others its opposite.
+        poisoned: number that is added to everything.
+        dark: whether it takes dark or strongly coloured pixels for the subject, and not red ones.
     """
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     number = np.float16 if half else np.float32
@@ -70,7 +70,7 @@ def save(
 
 
 def save_with_inputs(file: Path) -> Path:
-    """One that takes further numbers: of a size that is free, of a fixed one, and a whole number; each is added to the matte."""
+    """Write a model with further inputs: of variable size, of fixed size, and an integer; each is added to the matte."""
     save(file)
     model = onnx.load(str(file))
     sizes: list[tuple[str, int, list[int | str]]] = [
@@ -91,7 +91,7 @@ def save_with_inputs(file: Path) -> Path:
 
 
 def save_reaching_out(file: Path, elsewhere: str) -> Path:
-    """One whose weights are said to lie in another file, wherever that is."""
+    """Write a model that names another file for its weights."""
     save(file)
     model = onnx.load(str(file))
     weights = model.graph.initializer[0]
@@ -105,7 +105,7 @@ def save_reaching_out(file: Path, elsewhere: str) -> Path:
 
 
 def save_ravenous(file: Path) -> Path:
-    """One that asks for 400 GB."""
+    """Write a model that needs 400 GB."""
     size = numpy_helper.from_array(np.array([100_000_000_000], np.int64), "size")
     nodes = [
         helper.make_node("ConstantOfShape", ["size"], ["much"]),
@@ -125,7 +125,7 @@ def save_ravenous(file: Path) -> Path:
 
 
 def data_directory(data: Path) -> Path:
-    """Make a user's data directory whose model is of 200 bytes, and sure of dark things and strong colours."""
+    """Make a user's data directory whose model has 200 bytes and finds dark and strongly coloured things."""
     directory = data / "cutoutd" / "models"
     directory.mkdir(parents=True)
     content = save(directory / "darkness.onnx", dark=True).read_bytes()

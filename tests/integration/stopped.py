@@ -1,6 +1,6 @@
 """A program that waits for others, each within seconds, and is stopped meanwhile; run as a module.
 
-It says what became of each. What it waits for comes when a file is there, which is after it was stopped for longer
+It prints what became of each. What it waits for comes once a file exists, after it was stopped for longer
 than any of its deadlines.
 """
 
@@ -29,20 +29,20 @@ WAIT = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists():
 
 
 def cut(pool: LocalPool) -> bool:
-    """A worker has a job, and says nothing of its progress: two deadlines at once."""
+    """Wait for a worker that has a job and reports no progress: two deadlines at once."""
     while not (events := pool.poll(60.0)):
         pass
     return isinstance(events[0], Finished)
 
 
 def hook(file: str) -> bool:
-    """A command of the owner's has its time limit."""
+    """Wait for a command of the owner, with its time limit."""
     command = (sys.executable, "-c", WAIT, file)
     return not run(HookCommand(event="on_done", command=command, facts={}, timeout_s=LIMIT_S))
 
 
 def question(file: str) -> bool:
-    """A question that may hang is asked."""
+    """Wait for a probe that may hang."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return probe.run("tests.integration.stopped", [file], timeout_s=LIMIT_S, environment=environment).ended
 

@@ -1,4 +1,4 @@
-"""Faults from outside: what strace does to the system calls of a process."""
+"""Injects faults into the system calls of a process with strace."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def run(
     """Run a module of the tests in Python under strace.
 
     Args:
-        script: the module's dotted name.
-        arguments: for it.
-        trace: system calls that are followed; ``?`` before a name allows for machines without it.
-        inject: faults, in the words of strace's ``-e inject=``.
-        log: file for what strace saw.
+        script: dotted name of the module.
+        arguments: its arguments.
+        trace: system calls that are traced; ``?`` before a name allows machines without it.
+        inject: faults, in the syntax of strace's ``-e inject=``.
+        log: file for the trace.
     """
     program = shutil.which("strace")
     if program is None:

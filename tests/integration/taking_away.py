@@ -1,7 +1,7 @@
-"""Removes or replaces one file of a folder as the daemon does, in a process of its own: strace slows it down or kills it.
+"""Removes or replaces one file of a folder as the daemon does, in its own process: strace slows it down or kills it.
 
-Actions: ``delete`` and ``move`` of an original, ``replace`` of a result, ``record`` of a failure, ``review`` that is over.
-It may be run again after it was killed, and then finishes what it began.
+Actions: ``delete`` and ``move`` an original, ``replace`` a result, remove the ``record`` of a failure, end a ``review``.
+After a kill it can be run again, and then finishes the action.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TARGETS = {
 
 
 def prepare(action: str, root: Path) -> None:
-    """What there is before the action."""
+    """Make what exists before the action."""
     for place in ("in/shoot", "kept"):
         (root / place).mkdir(parents=True)
     (root / "in" / SOURCE).write_bytes(CUT)
@@ -52,7 +52,7 @@ def prepare(action: str, root: Path) -> None:
 
 
 def carry_out_when_told(caller: Connection, action: str, root: Path) -> None:
-    """As `carry_out`, once the caller, who is told when strace may attach itself, has answered."""
+    """Do as `carry_out`, once the caller has answered, who may attach strace first."""
     # Yama lets strangers attach only then; without Yama it is refused, and not needed.
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(_ANY))
     caller.send(None)
@@ -61,7 +61,7 @@ def carry_out_when_told(caller: Connection, action: str, root: Path) -> None:
 
 
 def carry_out(action: str, root: Path) -> None:
-    """Do it, or finish it."""
+    """Carry out the action, or finish it."""
     inputs = Tree(root / "in")
     match action:
         case "delete":
@@ -83,7 +83,7 @@ def carry_out(action: str, root: Path) -> None:
 
 
 def _replace(root: Path) -> None:
-    """As a delivery does it, with a file for a journal."""
+    """Replace a result as a delivery does, with a file in place of a journal."""
     world, plan_file = World(root), root / "plan.json"
     world.published[SOURCE] = (Published(rendition=0, path="shoot/a.png", sha256=digest(CUT), review=False),)
     if plan_file.exists():

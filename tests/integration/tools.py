@@ -1,4 +1,4 @@
-"""Programs some tests cannot do without: they are skipped where one is missing, but fail in CI."""
+"""Programs that some tests need: the tests are skipped where one is missing, but fail in CI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def need(tool: str) -> None:
-    """Go on only if a program is installed."""
+    """Continue only if a program is installed."""
     if shutil.which(tool) is None:
         give_up(f"{tool} is not installed")
 

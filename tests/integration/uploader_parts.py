@@ -1,4 +1,4 @@
-"""The uploader's parts put together in the test's own process, for tests that want one of them otherwise."""
+"""The uploader's parts assembled in the test's own process, for tests that replace one of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Service(Protocol):
-    """Whatever listens somewhere."""
+    """Anything that listens somewhere."""
 
     @property
     def url(self) -> str:
@@ -39,7 +39,7 @@ class Service(Protocol):
 
 
 def settings_for(url: str, **hosted: object) -> Settings:
-    """With one tagged folder."""
+    """Return settings with one tagged folder."""
     folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
     keys = {"enabled": True, "base_url": url, "max_credits_per_day": 9, **hosted}
     document = {"hosted": keys, "folder": [folder]}
@@ -56,7 +56,7 @@ def context(
     clock: Clock | None = None,
     **hosted: object,
 ) -> UploadContext:
-    """All that uploads share, in this process and not confined, with parts of the test's own."""
+    """Return what all uploads share, in this process and not confined, with parts of the test."""
     paths = SpoolPaths.under(directory)
     paths.make()
     settings = settings_for(server.url, **hosted)
@@ -81,7 +81,7 @@ def context(
 
 
 def sender_of(context_: UploadContext) -> WebhookSender:
-    """A sender of webhooks that has nobody to tell."""
+    """Return a sender of webhooks without recipients."""
     return WebhookSender(
         (),
         settings=context_.settings.webhooks,
@@ -99,7 +99,7 @@ def close(context_: UploadContext) -> None:
 
 
 def request(paths: SpoolPaths, content: bytes = b"", *, width: int = WIDTH, height: int = HEIGHT) -> Request:
-    """A picture in the outbox: the same one each time, unless one is given."""
+    """Put a picture into the outbox: the same one each time, unless one is given."""
     content, id_ = content or picture(1), messages.new_id()
     (paths.outbox / f"{id_}.jpg").write_bytes(content)
     made = Request(
@@ -119,6 +119,6 @@ def request(paths: SpoolPaths, content: bytes = b"", *, width: int = WIDTH, heig
 
 
 def answer(context_: UploadContext, request_: Request) -> UploadReply:
-    """Take a request through its course; returns its reply."""
+    """Carry out a request. Returns its reply."""
     assert UploadJob(context=context_, request=request_).run()
     return spool.read_reply(context_.paths.inbox / f"{request_.id}.json")

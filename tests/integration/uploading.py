@@ -1,4 +1,4 @@
-"""An uploader as a process of its own over a state directory of the test's, and the supervisor's side of its directories."""
+"""An uploader in its own process over a state directory of the test, and the supervisor's side of its directories."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ LARGE: Final = 3 << 20
 
 
 def picture(number: int, *, width: int = WIDTH, height: int = HEIGHT) -> bytes:
-    """A JPEG unlike that of any other number."""
+    """Return a JPEG that differs for each number."""
     file = io.BytesIO()
     Image.new("RGB", (width, height), (number % 256, number // 256 % 256, 99)).save(file, "JPEG")
     return file.getvalue() + number.to_bytes(4, "big")
 
 
 def large(number: int) -> bytes:
-    """One that takes a while to be sent: what comes after its end is not looked at."""
+    """Return a JPEG that takes a while to be sent; decoders ignore what follows its end."""
     return picture(number) + os.urandom(LARGE)
 
 
@@ -49,10 +49,10 @@ class Station:
     """A configuration, its directories, and its uploader.
 
     Args:
-        directory: for all of it.
-        base_url: of the service.
-        hosted: further keys of ``[hosted]``, as TOML has them.
-        folders: the keys of each folder by its name; one that is tagged, unless given.
+        directory: directory for all of it.
+        base_url: address of the service.
+        hosted: further keys of ``[hosted]``, in TOML.
+        folders: keys of each folder by its name; by default one that is tagged.
     """
 
     def __init__(
@@ -109,17 +109,17 @@ class Station:
         return self
 
     def command(self, verb: str, *arguments: str) -> list[str]:
-        """A command line over this configuration."""
+        """Return a command line with this configuration."""
         return [sys.executable, "-m", "cutoutd", verb, "--config", str(self.config), *arguments]
 
     def stop(self) -> int:
-        """Ask it to end; returns its exit code."""
+        """Ask the uploader to end. Returns its exit code."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(PATIENCE_S)
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill the uploader."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE_S)
@@ -166,7 +166,7 @@ class Station:
         return request
 
     def reply(self, request: Request, *, timeout_s: float = PATIENCE_S) -> UploadReply:
-        """Wait for a request's reply; what it names stays in the inbox."""
+        """Wait for the reply to a request; its file stays in the inbox."""
         path = self.paths.inbox / f"{request.id}.json"
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
@@ -177,25 +177,25 @@ class Station:
         raise AssertionError(f"no reply: {spool.uploader_status(self.paths)}\n{self.log.read_text()}")
 
     def settings(self) -> str:
-        """The number of the configuration as it is now."""
+        """The number of the present configuration."""
         return uploads_sha256(load(self.config, {}))
 
     def is_waiting(self, request: Request) -> bool:
-        """Whether a request still lies in the outbox, without a reply."""
+        """Return whether a request is still in the outbox, without a reply."""
         return (self.paths.outbox / f"{request.id}.json").exists() and not (
             self.paths.inbox / f"{request.id}.json"
         ).exists()
 
     def body(self, reply: UploadReply) -> bytes:
-        """What a reply names."""
+        """Return the file of a reply."""
         return (self.paths.inbox / reply.file).read_bytes()
 
     def told(self) -> dict[str, Any]:
-        """What the uploader says of itself."""
+        """Return the status of the uploader."""
         return spool.uploader_status(self.paths)
 
     def wait_for_route(self, standing: str) -> dict[str, Any]:
-        """Wait until the route stands so."""
+        """Wait until the route has a state."""
         end_s = time.monotonic() + PATIENCE_S
         while self.told().get("route") != standing:
             assert time.monotonic() < end_s, f"{self.told()}\n{self.log.read_text()}"
@@ -203,22 +203,22 @@ class Station:
         return self.told()
 
     def wait_for_counts(self, *, waiting: int, in_flight: int) -> None:
-        """Wait until the uploader has read so many requests that it may not send, and sends so many."""
+        """Wait until the uploader has this many waiting requests, and this many uploads."""
         end_s = time.monotonic() + PATIENCE_S
         while [self.told().get(key) for key in ("waiting", "in_flight")] != [waiting, in_flight]:
             assert time.monotonic() < end_s, f"{self.told()}\n{self.log.read_text()}"
             time.sleep(0.02)
 
     def rows(self, request: Request | None = None) -> list[dict[str, Any]]:
-        """What the ledger says, of one request or of all."""
+        """Return the rows of the ledger, of one request or of all."""
         with Ledger(self.paths.root / FILE_NAME) as ledger:
             return [row for row in uploads(ledger) if request is None or row["request"] == request.id]
 
     def pause(self) -> None:
-        """As `cutoutd pause --hosted` does it."""
+        """Pause as `cutoutd pause --hosted` does."""
         self.paths.paused.touch()
 
     def resume(self) -> None:
-        """As `cutoutd resume --hosted` does it."""
+        """Resume as `cutoutd resume --hosted` does."""
         self.paths.resumed.touch()
         self.paths.paused.unlink(missing_ok=True)

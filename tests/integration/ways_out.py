@@ -1,6 +1,6 @@
-"""Single ways out of a sandbox: each a function that does one thing a hostile decoder would, or raises.
+"""Single ways out of a sandbox: each function does one thing that a hostile decoder would try, or raises.
 
-`tests.integration.sandbox_attempts` puts them together and says under which confinement they are tried.
+`tests.integration.sandbox_attempts` combines them and says under which confinement they are tried.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def raw(call: str | int, *arguments: int) -> int:
-    """Make a system call without the C library's help, and return its result."""
+    """Make a system call without the C library. Returns its result."""
     machine = calls.this_machine()
     assert machine is not None
     number = machine.number(call) if isinstance(call, str) else call
@@ -44,13 +44,13 @@ def open_socket(family: int, kind: int = socket.SOCK_DGRAM) -> None:
 
 
 def pair_sockets() -> None:
-    """Make two sockets that are joined, and close them."""
+    """Make two connected sockets, and close them."""
     for end in socket.socketpair():
         end.close()
 
 
 def listening_abstractly() -> Callable[[], None]:
-    """Listen at a name that is in no file system; the way to reach it, which is another's once this process is confined."""
+    """Listen at a name that is in no file system. Returns an attempt to connect, which counts as a connection to another process once this one is confined."""
     listener = socket.socket(socket.AF_UNIX)
     name = f"\0cutoutd-test-{os.getpid()}"
     listener.bind(name)
@@ -64,13 +64,13 @@ def listening_abstractly() -> Callable[[], None]:
 
 
 def bind_tcp() -> None:
-    """Listen on a port of the system's choice."""
+    """Listen on a port that the system chooses."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
 
 
 def compat(number: int, first: int, second: int) -> None:
-    """Make a call through the 32-bit system-call table of x86, whose numbers are others."""
+    """Make a call through the 32-bit system call table of x86, whose numbers differ."""
     words = (word.to_bytes(4, "little", signed=True).hex() for word in (number, first, second))
     code = bytes.fromhex("53 b8{} bb{} b9{} 31d2 31f6 31ff cd80 5b c3".format(*words))
     memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -94,7 +94,7 @@ COMPAT = {
 
 
 def reads_memory(pid: int) -> None:
-    """Read another process's memory where nothing is: EFAULT, once the kernel has allowed it."""
+    """Read another process's memory at an unmapped address: EFAULT, once the kernel has allowed it."""
     buffer = ctypes.create_string_buffer(8)
     here = (ctypes.c_ulong * 2)(ctypes.addressof(buffer), 8)
     there = (ctypes.c_ulong * 2)(0x10, 8)
@@ -111,7 +111,7 @@ def take_descriptor(pid: int) -> None:
 
 
 def run_from_memory() -> None:
-    """Run a program that has no name: EFAULT for its arguments, once the kernel has allowed it."""
+    """Run a program without a name: EFAULT for its arguments, once the kernel has allowed it."""
     program = os.memfd_create("program")
     try:
         os.write(program, Path("/bin/true").read_bytes())
@@ -122,7 +122,7 @@ def run_from_memory() -> None:
 
 
 def change_user() -> None:
-    """Become nobody, in a process that ends then."""
+    """Become another user, in a process that then ends."""
     pid = os.fork()
     if not pid:
         try:
@@ -136,14 +136,14 @@ def change_user() -> None:
 
 
 def raise_hard_limit() -> None:
-    """Allow oneself more than is allowed, and take it back."""
+    """Raise a hard limit, and lower it again."""
     before = resource.getrlimit(resource.RLIMIT_RTPRIO)
     resource.setrlimit(resource.RLIMIT_RTPRIO, (before[0], before[1] + 1))
     resource.setrlimit(resource.RLIMIT_RTPRIO, before)
 
 
 def open_many() -> None:
-    """Hold a thousand descriptors."""
+    """Open a thousand descriptors."""
     held: list[int] = []
     try:
         held.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(1000))
@@ -153,7 +153,7 @@ def open_many() -> None:
 
 
 def reopen(path: Path) -> None:
-    """Open a file without any right, and again through that, with one."""
+    """Open a file without any right, and through that descriptor again with one."""
     handle = os.open(path, os.O_PATH)
     try:
         os.close(os.open(f"/proc/self/fd/{handle}", os.O_RDONLY))
@@ -162,7 +162,7 @@ def reopen(path: Path) -> None:
 
 
 def read_below(directory: int) -> None:
-    """Read what is beside the input through a descriptor of it that was there before."""
+    """Read a file beside the input through a descriptor of the input that was open before."""
     handle = os.open("../outside/secret", os.O_RDONLY, dir_fd=directory)
     os.close(handle)
 
@@ -194,14 +194,14 @@ def fork() -> None:
 
 
 def run(*command: str) -> None:
-    """Run a program; a failure inside it counts as EPERM only if it says so."""
+    """Run a program; a failure in it counts as EPERM only if it says so."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise OSError(errno.EPERM if "PermissionError" in ended.stderr else errno.EIO, ended.stderr)
 
 
 def aim_signals() -> None:
-    """Have the kernel send this process's parent a signal of our choice when a pipe has data."""
+    """Make the kernel send a chosen signal to the parent when a pipe has data."""
     reading, writing = os.pipe()
     try:
         fcntl.fcntl(reading, fcntl.F_SETOWN, os.getppid())
@@ -215,7 +215,7 @@ FLAGS = (0x80086601, 0x40086602)  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
 
 
 def set_by_ioctl(path: Path, commands: tuple[int, int]) -> None:
-    """Set what a file's inode has to what it is, through a descriptor that is for reading."""
+    """Set inode flags of a file to their present value, through a descriptor for reading."""
     value = ctypes.create_string_buffer(8)
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -226,25 +226,25 @@ def set_by_ioctl(path: Path, commands: tuple[int, int]) -> None:
 
 
 def lock(path: Path) -> None:
-    """Keep others from locking a file."""
+    """Lock a file, which would keep others from locking it."""
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def lease(path: Path) -> None:
-    """Have whoever opens a file for writing wait."""
+    """Take a lease on a file, which would make others wait when they open it for writing."""
     with path.open("rb") as file:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
 
 
 def hint(path: Path) -> None:
-    """Have the kernel forget what it keeps of a file."""
+    """Make the kernel drop a file from its cache."""
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def set_flag(path: Path, flag: int) -> None:
-    """Change how a file is open, for all who have that description."""
+    """Change the flags of an open file, for all who share its description."""
     with path.open("rb") as file:
         fcntl.fcntl(file, fcntl.F_SETFL, flag)
 
@@ -255,13 +255,13 @@ def make(path: Path, mode: int) -> None:
 
 
 def reserve(path: Path) -> None:
-    """Take room on the disk without writing."""
+    """Reserve disk space without writing."""
     with path.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, 1 << 16)
 
 
 def enlarge_pipe() -> None:
-    """Take more of the kernel's memory."""
+    """Use more kernel memory for a pipe."""
     reading, writing = os.pipe()
     try:
         fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 1 << 17)
@@ -271,7 +271,7 @@ def enlarge_pipe() -> None:
 
 
 def change_process(pid: int) -> None:
-    """Choose the processors another process runs on (the same as before)."""
+    """Set the processors on which another process runs (to the same as before)."""
     os.sched_setaffinity(pid, os.sched_getaffinity(pid))
 
 
@@ -281,17 +281,17 @@ def reach_into(pid: int) -> None:
 
 
 def raise_limit() -> None:
-    """Change a limit to what it is."""
+    """Set a limit to its present value."""
     resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
 def outlive_parent() -> None:
-    """Take back PR_SET_PDEATHSIG."""
+    """Revoke PR_SET_PDEATHSIG."""
     raw("prctl", 1, 0, 0, 0, 0)
 
 
 def allocate(mib: int) -> None:
-    """Ask for memory, and let it go."""
+    """Allocate memory, and free it."""
     assert len(bytes(mib << 20)) == mib << 20  # zeroed by the kernel, and so never touched
 
 
@@ -305,7 +305,7 @@ def start_thread() -> None:
 
 
 def import_late() -> None:
-    """Import a module that nobody has imported yet, with a part in C."""
+    """Import a module that was not imported yet, with a part in C."""
     assert "xml.etree.ElementTree" not in sys.modules
     import xml.etree.ElementTree as ET  # noqa: PLC0415 -- late on purpose
 
@@ -313,7 +313,7 @@ def import_late() -> None:
 
 
 def overwrite(path: Path) -> None:
-    """Change the first byte of a file that exists."""
+    """Change the first byte of an existing file."""
     with path.open("r+b") as file:
         file.write(b"X")
 
