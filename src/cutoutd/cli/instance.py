@@ -101,9 +101,9 @@ def origin_of(config: Path | None, input_dir: Path | None, output_dir: Path | No
 def as_options(origin: Invocation) -> str:
     """Return an invocation as options, for a person to read and copy."""
     if origin.pair is not None:
-        watched, results = map(_word, origin.pair)
+        watched, results = map(_quote, origin.pair)
         return f"--input {watched} --output {results}"
-    return "the usual configuration" if origin.config is None else f"--config {_word(origin.config)}"
+    return "the usual configuration" if origin.config is None else f"--config {_quote(origin.config)}"
 
 
 def sharing(state_dir: Path, origin: Invocation) -> RegisteredDaemon | None:
@@ -139,7 +139,7 @@ def _warn_of_sharing(state_dir: Path, origin: Invocation) -> None:
         )
 
 
-def _word(path: Path) -> str:
+def _quote(path: Path) -> str:
     """Quote a path for a shell; a leading ``~`` stays unquoted, since it would not be expanded otherwise."""
     text = printable(short(path))
     return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)

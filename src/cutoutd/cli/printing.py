@@ -118,17 +118,17 @@ def with_program_name(text: str) -> str:
 def own_command() -> str:
     """Return how to call this program, quoted for a shell: by its name if that is on the path, otherwise by its path."""
     if (whole := bundle()) is not None:
-        return _word(shortest(whole))
+        return _quote(shortest(whole))
     ours = os.path.join(sys.prefix, "bin", _NAME)  # noqa: PTH118 -- text
     found = shutil.which(_NAME)
     if found is not None and os.path.realpath(found) == os.path.realpath(ours):
         return _NAME
     if os.access(ours, os.X_OK):
-        return _word(shortest(ours))
-    return _NAME if found is not None else f"{_word(shortest(sys.executable))} -m {_NAME}"
+        return _quote(shortest(ours))
+    return _NAME if found is not None else f"{_quote(shortest(sys.executable))} -m {_NAME}"
 
 
-def _word(path: str) -> str:
+def _quote(path: str) -> str:
     """Quote a path for a shell; a leading ``~`` stays unquoted, since it would not be expanded otherwise."""
     return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
 

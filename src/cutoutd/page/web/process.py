@@ -31,18 +31,18 @@ def main() -> None:
     process.run(_serve)
 
 
-async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[str, Any]) -> None:
+async def _serve(listener: socket.socket, channel: socket.socket, options: Mapping[str, Any]) -> None:
     reader, writer = await asyncio.open_connection(sock=channel, limit=1 << 20)
-    greeting = encoded("hello", json.dumps({"version": told["version"]}).encode())
+    greeting = encoded("hello", json.dumps({"version": options["version"]}).encode())
     streams = EventStreams(greeting, lambda watched: backend.watched(watched=watched))
     backend = BackendChannel(reader, writer, streams.send)
     logging.getLogger().addHandler(process.BackendLog(backend))
     guard = AccessRules(
-        hosts=frozenset(told["hosts"]),
-        proxy=told["proxy"],
-        is_encrypted=bool(told["proxy"] or told["tls_cert"]),
-        cookie=told["cookie"],
-        sessions={cookie: Session(token, uid) for cookie, token, uid in told["sessions"]},
+        hosts=frozenset(options["hosts"]),
+        proxy=options["proxy"],
+        is_encrypted=bool(options["proxy"] or options["tls_cert"]),
+        cookie=options["cookie"],
+        sessions={cookie: Session(token, uid) for cookie, token, uid in options["sessions"]},
     )
     files = static_files.read_all()
     pages = Pages(
@@ -50,19 +50,19 @@ async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[
         guard=guard,
         streams=streams,
         files=files,
-        reads=frozenset(told["reads"]),
-        max_body=told["max_body"],
-        max_bodies=told["max_bodies"],
+        reads=frozenset(options["reads"]),
+        max_body=options["max_body"],
+        max_bodies=options["max_bodies"],
     )
     async with anyio.create_task_group():
         pass  # what streams need is imported at its first use, which would be too late
 
     def confined() -> None:
-        backend.confined(confine_web(required=bool(told["required"])))
+        backend.confined(confine_web(required=bool(options["required"])))
 
     owners = PeerOwners()
     config = server.config(
-        pages.app(), owners.uid_of, ssl_certfile=told["tls_cert"], ssl_keyfile=told["tls_key"]
+        pages.app(), owners.uid_of, ssl_certfile=options["tls_cert"], ssl_keyfile=options["tls_key"]
     )
     serving = server.Server(config, confined)
     listening = asyncio.create_task(_until_gone(backend, streams, serving))

@@ -61,19 +61,19 @@ class WebProcess:
         module: module that is started as a program.
         bound: listening socket.
         service: serves the requests of the web process.
-        told: returns the first message.
+        options: returns the first message.
 
     Attributes:
         is_upgraded: another version was installed, and this process has to end.
     """
 
     def __init__(
-        self, module: str, bound: socket.socket, service: ServiceOf, told: Callable[[], dict[str, Any]]
+        self, module: str, bound: socket.socket, service: ServiceOf, options: Callable[[], dict[str, Any]]
     ) -> None:
         self._module = module
         self._bound = bound
         self._service = service
-        self._told = told
+        self._options = options
         self.is_upgraded = False
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
@@ -93,7 +93,7 @@ class WebProcess:
                 env=for_worker(os.environ),
             )
         listener.bound_sending(ours, _SEND_S)
-        ours.sendall(frames.pack(self._told()))
+        ours.sendall(frames.pack(self._options()))
         self._channel = ours
 
     def keep(self, ending: threading.Event) -> None:

@@ -41,14 +41,14 @@ def run(
     """
     parent, listener, channel = int(sys.argv[1]), *map(_socket, sys.argv[2:4])
     die_with_parent(parent)
-    told = frames.receive(channel.recv)
-    if told is None:
+    first = frames.receive(channel.recv)
+    if first is None:
         return
-    if told[0]["version"] != version("cutoutd"):
+    if first[0]["version"] != version("cutoutd"):
         # Another version was installed meanwhile: what this one says, the backend that started it may not understand.
         sys.exit(frames.UPGRADED)
     try:
-        asyncio.run(serve(listener, channel, told[0]))
+        asyncio.run(serve(listener, channel, first[0]))
     except Exception:  # noqa: BLE001 -- the last edge: the backend logs it
         channel.setblocking(True)
         channel.sendall(frames.pack({"said": traceback.format_exc()[-8000:]}))
