@@ -296,7 +296,7 @@ class Daemon:
 
 @pytest.fixture
 def start(bench: Bench) -> Iterator[Callable[..., Daemon]]:
-    """Return a function that starts daemons; they are ended with the test."""
+    """Yield a function that starts daemons; they are ended with the test."""
     daemons: list[Daemon] = []
 
     def begin(*arguments: str | Path, **given: Any) -> Daemon:  # noqa: ANN401 -- as of Daemon

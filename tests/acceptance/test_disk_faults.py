@@ -127,7 +127,7 @@ class Site:
 
 @pytest.fixture
 def build(bench: Bench) -> Iterator[Callable[..., Site]]:
-    """Return a function that builds sites; they are removed with their daemons."""
+    """Yield a function that builds sites; they are removed with their daemons."""
     sites: list[Site] = []
     with Disks() as disks:
 

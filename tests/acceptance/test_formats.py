@@ -22,7 +22,7 @@ pytestmark = pytest.mark.small_model  # it is sure of the ball; these are about 
 
 
 def shot(bench: Bench, *names: str) -> None:
-    """Return the same picture in each of these formats."""
+    """Add the same picture in each of these formats, old enough to be taken at once."""
     pixels = np.asarray(picture(1, width=360, height=270))
     for name in names:
         draft = bench.root / f"draft{name[-5:]}"

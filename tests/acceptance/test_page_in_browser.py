@@ -131,7 +131,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> 
 
 @pytest.fixture(scope="module")
 def daemon(studio: Bench) -> Iterator[subprocess.Popen[bytes]]:
-    """Return the daemon of the studio, once all pictures are done."""
+    """Yield the daemon of the studio, once all pictures are done."""
     with running(studio) as one:
         studio.wait_for(
             lambda: sorted(studio.states().values()) == ["done"] * 4 + ["failed"], "five pictures"
@@ -152,7 +152,7 @@ def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tu
 
 @contextmanager
 def again(browser: Browser, kept: tuple[str, str, object], **window: object) -> Iterator[Visitor]:
-    """Return the paired browser in another window."""
+    """Yield the paired browser in another window."""
     address, token, cookies = kept
     with visit(browser, address, kept=cookies, **window) as visitor:  # type: ignore[arg-type] # as of `visit`
         visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", token)

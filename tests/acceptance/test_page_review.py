@@ -66,7 +66,7 @@ class Studio:
 
     @contextmanager
     def visit(self, view: str = "review", **window: Any) -> Iterator[Visitor]:  # noqa: ANN401 -- as of `visit`
-        """Return the paired browser in a window of its own."""
+        """Yield the paired browser in a window of its own."""
         with visit(self.browser, self.address, kept=self.cookies, **window) as visitor:
             visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", self.token)
             visitor.page.goto(f"{self.address}#/{view}")
@@ -103,7 +103,7 @@ def browser() -> Iterator[Browser]:
 def studio(
     tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
 ) -> Iterator[Studio]:
-    """Return a studio in which all pictures are cut and held back."""
+    """Yield a studio in which all pictures are cut and held back."""
     bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
     config = configured(bench, 1.0)
     for number, name in enumerate(NAMES):

@@ -122,14 +122,14 @@ class Tree:
 
 @pytest.fixture
 def tree(bench: Bench) -> Iterator[Tree]:
-    """Return an empty tree."""
+    """Yield an empty tree."""
     with HostedServer() as server:
         yield Tree(bench=bench, server=server)
 
 
 @pytest.fixture
 def run(tree: Tree) -> Iterator[Callable[[], Daemon]]:
-    """Return a function that starts a daemon that sees the mounts; it is ended with the test."""
+    """Yield a function that starts a daemon that sees the mounts; it is ended with the test."""
     daemons: list[Daemon] = []
 
     def begin() -> Daemon:

@@ -74,7 +74,7 @@ class Site:
 
 @pytest.fixture
 def site(bench: Bench) -> Iterator[Site]:
-    """Return a site with its folders and its secret."""
+    """Yield a site with its folders and its secret."""
     for name in ("shop", "private"):
         (bench.root / name).mkdir()
     secret = bench.root / "secret"

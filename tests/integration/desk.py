@@ -111,7 +111,7 @@ class Desk:
         )
 
     def begin(self, name: str = "a.jpg", content: bytes = JPEG) -> Job:
-        """Return the task of a picture that a worker has now."""
+        """Return the job of a picture that a worker has now."""
         path = self.folder.input / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -141,7 +141,7 @@ class Desk:
         assert self.delivery.failure is None
 
     def poke(self) -> None:
-        """Make a delivery that waits for its clock check it."""
+        """Sweep and expire at once, which a delivery otherwise does by its clock."""
         self.delivery.sweep(frozenset())
         self.delivery.expire_displaced()
 

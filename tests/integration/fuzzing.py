@@ -94,7 +94,7 @@ def seeds(directory: Path) -> dict[str, bytes]:
 
 
 def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Return files with EXIF, XMP and a profile, and one with a second picture behind the first."""
+    """Yield files with EXIF, XMP and a profile, and one with a second picture behind the first."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "Maker", 6
     told = {"exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
@@ -118,7 +118,7 @@ def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _like_other_cameras(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Return files that make LibRaw use its readers for other makers; files of real cameras may not be redistributed."""
+    """Yield files that make LibRaw use its readers for other makers; files of real cameras may not be redistributed."""
     sensor, preview = encoders.mosaic(encoders.pixels()), encoders.pixels()[::8, ::8]
     for suffix, maker, magic in (
         (".orf", "OLYMPUS IMAGING CORP.", b"IIRO"),
@@ -183,7 +183,7 @@ def _flip(data: bytearray, _: int, __: bytes, dice: random.Random) -> None:
 
 
 def _lie(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
-    """Return a false number of two or four bytes, as a header might hold it."""
+    """Write a false number of two or four bytes, as a header might hold it."""
     order, code = dice.choice("<>"), dice.choice("HII")
     value = dice.choice(_LIES) if dice.random() < 0.7 else dice.randrange(1 << 32)
     number = struct.pack(f"{order}{code}", value & (0xFFFF if code == "H" else 0xFFFFFFFF))

@@ -265,7 +265,7 @@ def work(case: Case) -> dict[str, tuple[str, str]]:
 
 
 def pictures_under(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Return relative path and number of each original below a directory, without following links."""
+    """Yield relative path and number of each original below a directory, without following links."""
     for here, directories, files in os.walk(directory):
         directories[:] = [name for name in directories if not name.startswith(".")]
         for name in files:
@@ -278,7 +278,7 @@ def pictures_under(directory: Path) -> Iterator[tuple[str, bytes]]:
 def judge(
     case: Case, stood: dict[str, tuple[str, str]], before: dict[str, list[tuple[str, bytes]]]
 ) -> Iterator[str]:
-    """Return what does not hold.
+    """Yield what does not hold.
 
     Args:
         case: the case after the runs.

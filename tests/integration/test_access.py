@@ -1,4 +1,4 @@
-"""Whom results belong to: what a file made in their very directory would get, and no more than the original allows."""
+"""Access to results: as for a file that is created in the same directory, and no more than the original allows."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ ITS_GROUP = 7777
 
 @pytest.fixture(autouse=True)
 def as_root() -> None:
-    """Groups that are not this user's are given by root alone."""
+    """Skip for other users than root, who cannot give files to other groups."""
     if os.geteuid() != 0:
         give_up("only root can give a directory to any group")
 
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """Within another umask."""
+    """Run the body with another umask."""
     before = os.umask(mask)
     try:
         yield
@@ -50,7 +50,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def acl(*entries: tuple[int, int, int]) -> bytes:
-    """An access list: tag, permissions, numeric user or group."""
+    """Return an access list of entries: tag, permissions, numeric user or group."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
@@ -71,7 +71,7 @@ RULES: dict[str, dict[str, Any]] = {
 
 
 def ruled(directory: Path, rule: str) -> Path:
-    """Make a directory with a rule of its own."""
+    """Make a directory with its own rules of access."""
     given = RULES[rule]
     directory.mkdir(parents=True, exist_ok=True)
     if "list" in given:
@@ -84,7 +84,7 @@ def ruled(directory: Path, rule: str) -> Path:
 
 
 def rights(path: Path) -> access.Rights:
-    """What a file has."""
+    """Return the rights of a file."""
     status = path.stat()
     try:
         held = os.getxattr(path, "system.posix_acl_access")
@@ -94,7 +94,7 @@ def rights(path: Path) -> access.Rights:
 
 
 def reference(directory: Path) -> access.Rights:
-    """What a file gets that is made there."""
+    """Return the rights of a file that is created there."""
     path = directory / "ref"
     path.touch()
     try:
@@ -104,7 +104,7 @@ def reference(directory: Path) -> access.Rights:
 
 
 def failure_of(source: str, job: int) -> FailureFacts:
-    """A picture that could not be cut."""
+    """Return the failure of a picture."""
     return FailureFacts(
         job=job,
         folder=FOLDER,
@@ -119,7 +119,7 @@ def failure_of(source: str, job: int) -> FailureFacts:
 
 
 def original(root: Path, name: str, mode: int = 0o644) -> Path:
-    """An original with a mode."""
+    """Return an original with a mode."""
     path = root / "in" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"picture")

@@ -1,4 +1,4 @@
-"""What lies in a folder's output is taken over by a journal that does not know it, and not cut again."""
+"""A journal that does not know the results in a folder's output adopts them, so no picture is cut again."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ AN_HOUR_S = 3600.0
 
 
 class Anyone:
-    """Claims that nobody contests."""
+    """Claims without competitors."""
 
     def reserve(self, keys: Sequence[bytes]) -> bool:
-        """Yes."""
+        """Reserve any name."""
         return bool(keys)
 
 
 class Shop:
-    """A folder that an earlier installation worked on, and a journal that does not know it."""
+    """A folder with results of an earlier installation, and a journal that does not know them."""
 
     def __init__(self, root: Path, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
         self.folder: Folder = folder_in(root, **given)
@@ -63,7 +63,7 @@ class Shop:
         self.journal = Journal(None, session="run-1", clock=self.clock)
 
     def put(self, name: str, content: bytes = JPEG) -> Job:
-        """A source, as an earlier journal had it."""
+        """Add a source, as an earlier journal had it."""
         path = self.folder.input / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -97,7 +97,7 @@ class Shop:
         image_sha256: str | None = None,
         correction: Correction | None = None,
     ) -> Job:
-        """A source whose results are published."""
+        """Add a source whose results are published."""
         job = self.put(name, content)
         results = [content + str(number).encode() for number in range(len(self.folder.rendition))]
         cut = cut_of(job.id, self.publisher.staging.directory, content, *results, review=review)
@@ -116,29 +116,29 @@ class Shop:
         return job
 
     def fail(self, name: str, code: FailureCode = FailureCode.PICTURE, sha256: str | None = None) -> Job:
-        """A source that could not be cut, or of which somebody says so."""
+        """Add a source that could not be cut, or of which a record claims that."""
         job = replace(self.put(name, b"broken"), sha256=sha256)
         failure = Failure(code=code, title="t", cause="cut short", advice="a", permanent=True)
         self.publisher.failures.publish(self.sidecar_factory.failure_facts(job, failure))
         return job
 
     def adopt(self, proceeding: Callable[[], bool] = lambda: True) -> None:
-        """The first start."""
+        """Run the first start."""
         taking_over = Adoption(self.folder, rules=rules_of(self.folder), sources=self.journal.sources)
         taking_over.carry_out(proceeding)
 
     def knows(self, job: Job) -> bool:
-        """Whether this version would not be cut again."""
+        """Return whether this version would not be cut again."""
         return self.journal.sources.is_known(NAME, job.version)
 
     def row(self, name: str) -> Job:
-        """The newest version of a source, as the journal has it."""
+        """Return the newest version of a source, as the journal has it."""
         return next(job for job in reversed(list(Reader(self.journal.store).jobs())) if job.path == name)
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
-    """Makes shops."""
+    """Yield a function that makes shops."""
     made: list[Shop] = []
 
     def build(**given: Any) -> Shop:  # noqa: ANN401 -- as of Shop
@@ -152,7 +152,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
 
 @pytest.fixture
 def shop(make: Callable[..., Shop]) -> Shop:
-    """With one transparent PNG a picture."""
+    """Return a shop whose pictures have one transparent PNG each."""
     return make()
 
 
@@ -247,7 +247,7 @@ def test_no_more_is_read_for_records_than_a_bounded_amount(
 
 
 def folder_root(make: Callable[..., Shop]) -> Path:
-    """Where a shop's folders lie."""
+    """Return the directory of a shop's folders."""
     return make().folder.input.parent
 
 

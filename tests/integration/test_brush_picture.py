@@ -1,4 +1,4 @@
-"""What strokes make of a picture in a preview is what they make of it when it is cut."""
+"""Strokes have the same effect in a preview as in the final cutout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_PIXELS = 10_000_000
 
 
 def _picture(width: int, height: int) -> bytes:
-    """Two things of which one is much smaller, in a wide gamut and with a transparent border."""
+    """Return two things of different size, in a wide gamut and with a transparent border."""
     image = Image.new("RGBA", (width, height), (230, 230, 225, 255))
     draw = ImageDraw.Draw(image)
     draw.ellipse((width * 0.15, height * 0.3, width * 0.4, height * 0.7), fill=(180, 40, 30))

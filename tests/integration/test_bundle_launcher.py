@@ -1,6 +1,6 @@
-"""The launcher of the one-file bundle: what it unpacks, where, and whom it trusts there.
+"""The launcher of the one-file bundle: what it unpacks, where, and which directories it trusts.
 
-It is compiled with a loader that is a script and tells what it is called with, so no Python is packed.
+It is compiled with a script as the loader, which prints its arguments, so no Python is packed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WAITS = b"#!/bin/sh\necho started\nread -r line\n"
 
 @pytest.fixture(scope="module")
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled, without an archive."""
+    """Return the compiled launcher, without an archive."""
     need("gcc")
     need("zstd")
     header = ["gcc", "-fsyntax-only", "-include", "zstd.h", "-x", "c", os.devnull]
@@ -42,7 +42,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pack(launcher: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Make a bundle of files, and a list of them."""
+    """Make a bundle of files, with a list of them."""
 
     def make(name: str, loader: bytes = TELLS, *more: tarfile.TarInfo) -> Path:
         files = {
@@ -74,14 +74,14 @@ def pack(launcher: Path, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """Where things are unpacked."""
+    """Return the directory for unpacked bundles."""
     place = tmp_path / "cache"
     place.mkdir(mode=0o700)
     return place
 
 
 def start(program: Path, cache: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Start it and wait."""
+    """Start it, and wait for its end."""
     return subprocess.run(
         [program, *arguments],
         env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache), **environ},
@@ -93,7 +93,7 @@ def start(program: Path, cache: Path, *arguments: str, **environ: str) -> subpro
 
 
 def unpacked(cache: Path) -> Path:
-    """The one that is there."""
+    """Return the one unpacked bundle."""
     (one,) = (entry for entry in (cache / "cutoutd").iterdir() if entry.name != "lock")
     return one
 
@@ -136,14 +136,14 @@ def test_a_stream_that_is_closed_is_not_taken_for_the_archive(pack: Callable[...
 
 
 def damaged(path: Path) -> None:
-    """Another byte in the middle of the archive."""
+    """Change a byte in the middle of the archive."""
     data = bytearray(path.read_bytes())
     data[-400] ^= 0xFF
     path.write_bytes(data)
 
 
 def shortened(path: Path) -> None:
-    """Without a piece before its trailer, as of a download that was joined wrongly."""
+    """Remove a piece before the trailer, as in a download that was joined wrongly."""
     data = path.read_bytes()
     path.write_bytes(data[:-600] + data[-96:])
 
@@ -181,17 +181,17 @@ def test_what_is_not_a_plain_file_in_its_place_is_not_unpacked(
 
 
 def removed(root: Path) -> None:
-    """As a program does that tidies caches."""
+    """Remove a file, as a program does that cleans caches."""
     (root / "lib" / "empty").unlink()
 
 
 def cut_short(root: Path) -> None:
-    """As a power cut does."""
+    """Truncate a file, as a power failure does."""
     os.truncate(root / "lib" / "loader", 3)
 
 
 def linked(root: Path) -> None:
-    """The same bytes elsewhere."""
+    """Replace a file by a link to the same bytes."""
     (root / "lib" / "loader").rename(root.parent.parent / "elsewhere")
     (root / "lib" / "loader").symlink_to(root.parent.parent / "elsewhere")
 
@@ -262,7 +262,7 @@ def test_several_at_once_unpack_it_once(pack: Callable[..., Path], cache: Path) 
 
 @pytest.fixture
 def running(pack: Callable[..., Path], cache: Path) -> Iterator[subprocess.Popen[str]]:
-    """One that has started and waits."""
+    """Start one that waits."""
     environ = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache)}
     with subprocess.Popen(
         [pack("old", WAITS)], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The challenge, on real files: nothing is written while nobody asks, and silence alone hands a folder over."""
+"""The challenge, on real files: nothing is written unless another machine asks, and only silence lets it take the folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CONFLICTS = (
 
 
 def state_of(root: Path) -> dict[str, tuple[int, ...]]:
-    """Everything about a directory and its files that a write of any kind changes."""
+    """Return everything about a directory and its files that any kind of write changes."""
     return {
         str(path): (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         for path in (root, *root.iterdir())
@@ -44,7 +44,7 @@ def state_of(root: Path) -> dict[str, tuple[int, ...]]:
 
 
 def held_in(root: Path) -> dict[str, Any]:
-    """What the marker says."""
+    """Return the holder in the marker."""
     said: dict[str, Any] = json.loads((root / marker.NAME).read_text())
     return said
 
@@ -171,7 +171,7 @@ def test_what_a_machine_that_vanished_asked_is_cleared_away(folder: Path, clock:
 
 
 def beats(folder: Path, owner: Owner) -> Owner:
-    """An owner of the version before gives its heartbeat."""
+    """Write the heartbeat of an owner of the version before."""
     owner = replace(owner, heartbeats=owner.heartbeats + 1)
     with marker.opened(str(folder)) as directory:
         marker.write_owner(directory, str(folder), FOLDER, owner)

@@ -1,4 +1,4 @@
-"""A worker names the SHA-256 of the picture that it has read: it is looked at before others can get the result by it."""
+"""A worker reports the SHA-256 of the picture that it has read: it is checked before another picture can get the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def desk(tmp_path: Path, clock: FakeClock) -> Iterator[Desk]:
-    """A delivery that has begun."""
+    """Yield a started delivery."""
     made = Desk(tmp_path, clock)
     made.delivery.start()
     yield made

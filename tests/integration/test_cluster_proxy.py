@@ -1,4 +1,4 @@
-"""A proxy of another machine's worker, in its sandbox, against whatever lies in its inbox: only what can be true gets through."""
+"""The sandboxed proxy of a remote worker with any content in its inbox: only a plausible reply is accepted."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Slot:
         self.jobs = 0
 
     def ask(self, answer: Callable[[Slot, ClusterRequest], None] | None, **changes: object) -> PoolEvent:
-        """Give it a task, answer its request in another thread, and wait for what comes of it."""
+        """Give it a task, answer its request in another thread, and wait for the event."""
         self.jobs += 1
         source = self.root / f"{self.jobs}.jpg"
         source.write_bytes(PICTURE)
@@ -136,14 +136,14 @@ class Slot:
 
 @pytest.fixture(scope="module")
 def slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slot]:
-    """One for all tests here: a proxy that was refused a reply goes on with the next."""
+    """Yield one slot for all tests of this module: a proxy that has refused a reply goes on with the next."""
     made = Slot(tmp_path_factory.mktemp("proxy"))
     yield made
     made.pool.close()
 
 
 def cut(request: ClusterRequest, **changes: object) -> Cut:
-    """An honest report."""
+    """Return an honest report."""
     staged = Staged(
         name=f"{request.job}-0.png",
         rendition=0,

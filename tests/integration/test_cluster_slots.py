@@ -1,4 +1,4 @@
-"""The slots of a machine of a cluster: what nobody waits for any more ends at once, and what dies is told."""
+"""The slots of a cluster's machine: withdrawn tasks end at once, and the death of a slot is reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TASK = Task(
 
 
 def picture() -> bytes:
-    """A small JPEG."""
+    """Return a small JPEG."""
     data = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 30, 30)).save(data, format="JPEG")
     return data.getvalue()
@@ -54,7 +54,7 @@ def picture() -> bytes:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[SlotHost]:
-    """One slot, for all tests here: it comes back after each."""
+    """Yield one slot for all tests of this module: it is ready again after each."""
     setup = wire.Setup(
         parent=os.getpid(),
         models=(catalog.find("u2net-int8"),),
@@ -73,7 +73,7 @@ def host() -> Iterator[SlotHost]:
 
 
 def slots() -> list[int]:
-    """Process ids of the slots."""
+    """Return the process ids of the slots."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text(encoding="ascii").split():
@@ -83,7 +83,7 @@ def slots() -> list[int]:
 
 
 def carry_out(host: SlotHost, key: str = "", most: int = LIMIT) -> Cut:
-    """A small picture, cut."""
+    """Have a small picture cut."""
     data = picture()
     report, results = host.carry_out(replace(TASK, size=len(data)), data, (), max_result_bytes=most, key=key)
     assert isinstance(report, Cut)

@@ -1,4 +1,4 @@
-"""Whoever keeps a companion running: it is started again, until it says that it is not needed."""
+"""The keeper of a companion process: it restarts the companion until that reports that it is not needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ sys.exit(int(codes[min(len(log.read_text()), len(codes)) - 1]))
 
 
 def _keep(tmp_path: Path, codes: str, starts: int) -> tuple[CompanionWatch, bool]:
-    """Keep one running that ends with these codes; whether its keeper ended by itself."""
+    """Keep a companion running that ends with these codes. Returns whether its keeper ended by itself."""
     watch, log = CompanionWatch(), tmp_path / "log"
     log.touch()
     keepers = {}

@@ -1,4 +1,4 @@
-"""What other programs write beside an original goes with it, unless it is another file's."""
+"""Files that other programs write beside an original move with it, unless they belong to another file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Runs of the daemon over one folder, whose originals go."""
+    """Yield a function that runs the daemon over one folder whose originals are moved or deleted."""
     desks: list[Desk] = []
 
     def run(**given: Any) -> Desk:  # noqa: ANN401 -- any key of a folder
@@ -42,14 +42,14 @@ def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
 
 
 def put(root: Path, *names: str) -> None:
-    """Files that hold their own names."""
+    """Make files that contain their own names."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
 
 
 def below(root: Path) -> list[str]:
-    """All that lies there."""
+    """Return all files in a directory."""
     return sorted(os.fspath(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 

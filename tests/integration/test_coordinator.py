@@ -1,4 +1,4 @@
-"""The hosted route's decisions, over a real journal and real outbox and inbox: what one way cannot do, the other may."""
+"""The decisions of the hosted route, with a real journal, outbox and inbox: where one route fails, the other may be used."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """A journal with jobs in it."""
+    """Yield a hall whose journal has jobs."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()
 
 
 def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyType({})) -> Coordinator:
-    """With directories of its own."""
+    """Return a coordinator with its own directories."""
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
     made = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
@@ -53,7 +53,7 @@ def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyTy
 
 
 def failure(code: FailureCode) -> Failure:
-    """A lasting one."""
+    """Return a permanent failure."""
     return Failure(code=code, title="t", cause="it does not run", advice="a", permanent=True)
 
 
@@ -186,12 +186,12 @@ def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_w
 
 
 def powerless(*_: object) -> None:
-    """The machine goes down before the journal has the job's next state."""
+    """Lose the power before the journal has the next state of the job."""
     raise Power
 
 
 def request_for(id_: str, job: int) -> Request:
-    """A request for a copy of which nothing but the size matters."""
+    """Return a request for a copy of which only the size matters."""
     digest = "0" * 64
     return Request(
         id=id_, folder=NAME, job=job, why="", file=f"{id_}.jpg", bytes=9, sha256=digest,
@@ -200,7 +200,7 @@ def request_for(id_: str, job: int) -> Request:
 
 
 def reply_of(id_: str) -> UploadReply:
-    """The copy was sent, and withdrawn too late."""
+    """Return the reply to a copy that was sent, and withdrawn too late."""
     return UploadReply(
         id=id_, outcome=UploadOutcome.WITHDRAWN, bytes=9, at="2026-11-29T00:00:00.000Z", counted=1.0
     )

@@ -1,4 +1,4 @@
-"""What a worker puts where a copy should be is opened once and checked, and a request is written where no worker can."""
+"""The copy that a worker makes for an upload is opened once and checked, and its request is written where no worker can."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FACTS = SourceFacts(bytes=9, sha256="5" * 64, width=64, height=48, format="JPEG"
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """A journal with jobs in it."""
+    """Yield a hall whose journal has jobs."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()
@@ -39,7 +39,7 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
 def reported(
     content: bytes = CONTENT, *, size: int | None = None, width: int = 64, height: int = 48
 ) -> Exported:
-    """What a worker says of it."""
+    """Return what a worker reports about it."""
     return Exported(
         source=FACTS,
         bytes=len(content) if size is None else size,
@@ -50,21 +50,21 @@ def reported(
 
 
 def a_link(path: Path) -> None:
-    """To a file that the supervisor could read."""
+    """Make a link to a file that the supervisor could read."""
     other = path.with_name("other")
     other.write_bytes(CONTENT)
     path.symlink_to(other)
 
 
 def a_second_name(path: Path) -> None:
-    """Of a file elsewhere, which could be written to later."""
+    """Make a second name for a file that could be changed later."""
     other = path.with_name("other")
     other.write_bytes(CONTENT)
     path.hardlink_to(other)
 
 
 def a_hole(path: Path) -> None:
-    """A file that is larger than any disk."""
+    """Make a sparse file that is larger than any disk."""
     with path.open("wb") as file:
         file.truncate(1 << 40)
 
@@ -143,5 +143,5 @@ def test_a_copy_that_is_too_large_is_not_read(hall: Hall) -> None:
 
 
 def plan() -> RoutePlan:
-    """Of a tagged folder."""
+    """Return the plan for a picture of a tagged folder."""
     return RoutePlan(why="the folder's route is hosted")

@@ -1,4 +1,4 @@
-"""A worker cuts a picture as a person drew over its cutout, whatever made its matte, and only if it is that very picture."""
+"""A worker applies the strokes of a person, whatever made the matte, and only to the same picture."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RADIUS = 45
 
 
 def two_discs() -> NDArray[np.uint8]:
-    """A red one on the left and a blue one on the right, on pale ground; uint8 (H, W, 3)."""
+    """Return a red disc on the left and a blue one on the right, on a pale background; uint8 (H, W, 3)."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     rgb = np.full((HEIGHT, WIDTH, 3), PALE, np.uint8)
     for (across, down), colour in ((LEFT, RED), (RIGHT, BLUE)):
@@ -52,7 +52,7 @@ def two_discs() -> NDArray[np.uint8]:
 
 
 def line(kind: StrokeKind, centre: tuple[int, int], **more: Any) -> Stroke:  # noqa: ANN401 -- fields of a stroke
-    """A stroke across a disc."""
+    """Return a stroke across a disc."""
     x, y = centre
     return Stroke(kind=kind, points=((x - 25.0, float(y)), (x + 25.0, float(y))), radius=6.0, **more)
 
@@ -64,7 +64,7 @@ ALL_AWAY = Stroke(kind=StrokeKind.REMOVE, points=((160.0, 120.0),), radius=200.0
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A worker's, whose own model is one of the user's: it sees what is red."""
+    """Yield the engine of a worker with a user's model that finds what is red."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         first = spec(tmp_path_factory.mktemp("models"), "redness", dark=False)
@@ -75,7 +75,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def cut(tmp_path: Path, engine: Engine) -> Callable[..., tuple[Cut, NDArray[np.uint8]]]:
-    """Cuts the two discs as a task says; the report, and the cutout's alpha."""
+    """Cut the two discs by a task. Returns the report, and the alpha of the cutout."""
 
     def run(*strokes: Stroke, sha256: str | None = None, suggestion: int = 0, **given: Any) -> Any:  # noqa: ANN401 -- fields of a task
         data = io.BytesIO()
@@ -100,7 +100,7 @@ def cut(tmp_path: Path, engine: Engine) -> Callable[..., tuple[Cut, NDArray[np.u
 
 
 def at(alpha: NDArray[np.uint8], centre: tuple[int, int]) -> float:
-    """How opaque a disc is in its middle, 0 to 1."""
+    """Return the opacity in the middle of a disc, 0 to 1."""
     x, y = centre
     return float(alpha[y - 20 : y + 20, x - 20 : x + 20].mean()) / 255
 

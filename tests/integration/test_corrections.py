@@ -1,4 +1,4 @@
-"""Corrections: what a person draws over a cutout is kept, cut accordingly, undone, refused in words, and dropped with its bytes."""
+"""Corrections of cutouts are kept, cut, undone, refused with a reason, and dropped when their picture changes."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ LINE = Stroke(kind=StrokeKind.REMOVE, points=((0.0, 0.0), (9.25, 1.0)), radius=1
 
 
 class Folders:
-    """Decisions are written down; nobody carries them out here."""
+    """Records decisions without carrying them out."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.active: dict[str, Any] = {}
 
     def decide(self, number: int, decision: ReviewDecision) -> bool:
-        """As the daemon's."""
+        """Record a decision."""
         return self._journal.review_decisions.decide(number, decision) is not None
 
 
 class World:
-    """A journal with a cutout in it, and who obeys the commands."""
+    """A journal with a cutout, and the handler of commands."""
 
     def __init__(self, directory: Path, clock: FakeClock) -> None:
         self.journal = Journal(directory, session="r", clock=clock)
@@ -58,27 +58,27 @@ class World:
         self.number = self.publish()
 
     def publish(self, *, mtime_ns: int = 1, sha256: str = SHA256, state: JobState = JobState.DONE) -> int:
-        """A version of the picture is cut."""
+        """Publish a version of the picture."""
         (number,) = self.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=mtime_ns)])
         self.finish(self.claim(), sha256=sha256, state=state)
         return number
 
     def claim(self) -> Job:
-        """A worker gets what waits."""
+        """Claim the waiting job, as for a worker."""
         job = self.journal.queue.next_in("f", newest_first=False)
         assert job is not None
         self.journal.queue.claim(job)
         return job
 
     def finish(self, job: Job, *, sha256: str = SHA256, state: JobState = JobState.DONE) -> int:
-        """It is published; how many corrections were dropped."""
+        """Publish the result. Returns how many corrections were dropped."""
         review = state is JobState.REVIEW
         result = Published(rendition=0, path="a.png", sha256=f"{job.id}" * 64, review=review)
         self.journal.begin_publishing(job, sha256=sha256, claims=[b"/out/a.png"], detail={})
         return self.journal.finish_publishing(job, state, sha256=sha256, published=[result], detail={})
 
     def ask(self, verb: Verb, argument: str) -> str | None:
-        """Post a command and have it obeyed; the answer."""
+        """Post a command and carry it out. Returns the answer."""
         commands = Commands(self.elsewhere, Clock())
         request = commands.post(verb, argument)
         for _ in range(3):  # it goes on with what takes long at its next look
@@ -92,7 +92,7 @@ class World:
 
     @property
     def job(self) -> Job:
-        """As it stands."""
+        """Return the job as it is now."""
         found = Reader(self.journal.store).job(self.number)
         assert found is not None
         return found
@@ -100,7 +100,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, clock: FakeClock) -> Iterator[World]:
-    """With a cutout that is published."""
+    """Yield a world with a published cutout."""
     made = World(tmp_path, clock)
     yield made
     made.elsewhere.close()
@@ -326,7 +326,7 @@ def test_a_source_that_is_forgotten_takes_what_was_drawn_with_it(world: World) -
 
 
 def full(store: Store) -> Callable[[], None]:
-    """Have a journal's disk be full for this connection; returns what makes room again."""
+    """Fill the disk of a journal for this connection. Returns what makes room again."""
     connection = store._connection  # noqa: SLF001 -- a disk that is full for one process alone
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")

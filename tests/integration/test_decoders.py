@@ -1,4 +1,4 @@
-"""Doctor's list of decoders, down to the libraries inside the packages."""
+"""Doctor's list of decoders, including the libraries inside the packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OF_PILLOW = {"pillow": "13.0.0", "libtiff": "4.7.2", "dav1d": "1.5.3"}
 
 
 def answer(**found: dict[str, str]) -> ProbeResult:
-    """What the process said."""
+    """Return the answer of the process."""
     return ProbeResult(documents=({"decoders": found},), ended=True)
 
 

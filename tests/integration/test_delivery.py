@@ -1,4 +1,4 @@
-"""A folder's delivery with its real thread, publisher and journal: every result ends, once, under its name."""
+"""A folder's delivery with its real thread, publisher and journal: every result is published once, under its name."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def test_a_record_whose_removal_was_cut_short_goes_with_the_next_start(make: Cal
 
 @contextmanager
 def refused_clearing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No record can be removed meanwhile."""
+    """Refuse the removal of records."""
 
     def refuse(_: Failures, __: str) -> bool:
         raise StorageError("it is not allowed", path=desk.folder.output)
@@ -423,7 +423,7 @@ def test_a_result_that_is_gone_is_computed_again(make: Callable[..., Desk]) -> N
 
 
 def _repair(desk: Desk) -> None:
-    """What the daemon does at its start."""
+    """Repair the plans of ended sessions, as the daemon does when it starts."""
     for job in desk.journal.queue.recover():
         desk.delivery.repair(job)
     desk.delivery.sweep(desk.journal.sessions.begin())
@@ -431,7 +431,7 @@ def _repair(desk: Desk) -> None:
 
 
 def _crash(make: Callable[..., Desk], renames: int) -> tuple[Job, Desk]:
-    """A run that dies with this many names given, and the next one."""
+    """Run a delivery that dies once this many results have their names, and start the next one."""
 
     def die(plan: Plan) -> None:
         for move in plan.moves[:renames]:
@@ -738,7 +738,7 @@ def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_thei
 
 
 def dropped_again(desk: Desk, content: bytes = JPEG) -> Job:
-    """The picture was missing, and a worker finds that it has the bytes whose cutout is published."""
+    """Let a missing picture return, whose bytes a worker recognises."""
     desk.journal.sources.note_places(NAME, {"a.jpg": desk.clock.now_us()})
     job = desk.begin("a.jpg", content)
     assert job.generation == 1
@@ -847,7 +847,7 @@ def test_an_original_that_was_replaced_by_its_like_is_cut(
 
 
 def rated(desk: Desk, content: bytes) -> Job:
-    """The picture is written anew with a rating, and a worker finds that nothing else has changed."""
+    """Write a rating into the picture, and let a worker find nothing else changed."""
     job = desk.begin("a.jpg", content)
     desk.delivery.deliver_unchanged(job, digest(content), "i" * 64)
     desk.settle()
@@ -855,7 +855,7 @@ def rated(desk: Desk, content: bytes) -> Job:
 
 
 def cut_with_image_hash(desk: Desk) -> Job:
-    """A picture whose data were hashed apart from its metadata."""
+    """Cut a picture, with a hash of its image data apart from its metadata."""
     job = desk.begin("a.jpg")
     cut = desk.cut(job, OLD)
     desk.delivery.deliver(job, replace(cut, source=replace(cut.source, image_sha256="i" * 64)))

@@ -1,4 +1,4 @@
-"""A delivery whose folder another machine has taken over: it publishes nothing, and gives nothing up."""
+"""A delivery whose folder was taken over by another machine: it publishes nothing, and gives up no job."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Proof:
-    """Whether this machine may publish, as a test says."""
+    """Whether this machine may publish, set by a test."""
 
     def __init__(self) -> None:
         self.asked = 0
         self.lost_at: int | None = None
 
     def __call__(self) -> None:
-        """Ask."""
+        """Raise if it may not."""
         self.asked += 1
         if self.lost_at is not None and self.asked >= self.lost_at:
             raise NotOwnerError("another machine has taken the folder over")
@@ -36,13 +36,13 @@ class Proof:
 
 @pytest.fixture
 def proof() -> Proof:
-    """It may, at first."""
+    """Return a proof that is valid at first."""
     return Proof()
 
 
 @pytest.fixture
 def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
-    """A delivery that asks for it."""
+    """Yield a delivery that asks for the proof."""
     made = Desk(tmp_path, clock, faults=[])
     made.delivery = Delivery(
         made.folder,
@@ -63,7 +63,7 @@ def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
 
 
 def published(desk: Desk) -> list[str]:
-    """What has a name."""
+    """Return the published names."""
     return sorted(path.name for path in desk.folder.output.rglob("*") if path.is_file())
 
 

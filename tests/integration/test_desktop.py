@@ -1,4 +1,4 @@
-"""The entry "Cut out" in the menus of file managers: per user, nobody else's file touched, whatever pictures are called."""
+"""The entry "Cut out" in the menus of file managers: per user, without touching other files, for any file name."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _UNRESERVED = frozenset(b"!$&'()*+,-./:=@_~abcdefghijklmnopqrstuvwxyzABCDEFGHIJK
 
 
 def parsed(line: str) -> list[str]:
-    """A command line as GLib takes it apart, which is how Nemo does."""
+    """Parse a command line like GLib, and therefore like Nemo."""
     found = ctypes.util.find_library("glib-2.0")
     if found is None:
         give_up("GLib is not installed")
@@ -62,14 +62,14 @@ LINUX = tuple(one for one in FileManager if one is not FileManager.FINDER)
 
 
 def uri(path: str) -> str:
-    """As GLib makes it."""
+    """Return a URI as GLib makes it."""
     return "file://" + "".join(chr(one) if one in _UNRESERVED else f"%{one:02X}" for one in os.fsencode(path))
 
 
 def items(
     root: Path, managers: Iterable[FileManager] = LINUX, command: tuple[str, ...] = ("false",)
 ) -> list[menus.MenuFile]:
-    """What is installed for a user whose home has a name like those of the pictures."""
+    """Install the entries for a user whose home has a name like those of the pictures."""
     return list(
         menus.items(
             menus.Home.of(root / "it's $HOME 100%", {}),
@@ -81,13 +81,13 @@ def items(
 
 
 def recorder(root: Path) -> tuple[tuple[str, ...], Path]:
-    """A command that writes down its arguments, and where."""
+    """Return a command that records its arguments and its working directory."""
     to = root / "said.json"
     return (sys.executable, "-c", RECORDER.format(to=os.fspath(to))), to
 
 
 def said(to: Path) -> list[str]:
-    """What the recorder heard, without the words that are always there."""
+    """Return the recorded arguments, without the constant ones."""
     until(lambda: to.exists() and to.stat().st_size, "the menu's command")
     words: list[str] = json.loads(to.read_text(encoding="utf-8"))
     to.unlink()

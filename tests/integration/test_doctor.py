@@ -1,4 +1,4 @@
-"""Doctor's looks at real places: a share that hangs or refuses, a folder that is whole, a process that is locked in."""
+"""Doctor's checks in real directories: a share that hangs or refuses, a sound folder, a confined process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MANY = 12
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """A share in good health."""
+    """Yield a share without faults."""
     share = Share(tmp_path)
     share.attach()
     for name in ("in", "out"):
@@ -43,12 +43,12 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 
 def with_tests() -> dict[str, str]:
-    """An environment in which modules of these tests are found."""
+    """Return an environment in which modules of the tests are found."""
     return dict(os.environ) | {"PYTHONPATH": os.fspath(Path(__file__).parents[2])}
 
 
 def folder_on(root: Path) -> Folder:
-    """A hot folder there."""
+    """Return a hot folder on the share."""
     return Folder(name="f", input=root / "in", output=root / "out")
 
 
@@ -159,10 +159,10 @@ def test_watches_of_a_process_are_counted(tmp_path: Path) -> None:
 
 
 class _Deaf(FileSystemEventHandler):
-    """Hears nothing."""
+    """Ignores events."""
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Let it pass."""
+        """Ignore an event."""
 
 
 def test_a_model_that_does_not_load_is_told_by_the_worker(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model is fetched from a server that does not do as it should: nothing false stays, and what came is gone on with."""
+"""A download from a faulty server: no wrong file is kept, and an interrupted download is resumed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CONTENT = bytes(range(256)) * 1200
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    """A certificate for localhost."""
+    """Return a certificate for localhost."""
     return make_papers(tmp_path_factory.mktemp("papers"))
 
 
 @pytest.fixture
 def publisher(papers: Papers) -> Iterator[Publisher]:
-    """A server of its own for each test."""
+    """Yield a server for one test."""
     with Publisher(CONTENT, papers) as server:
         yield server
 
@@ -42,7 +42,7 @@ def publisher(papers: Papers) -> Iterator[Publisher]:
 def get(
     publisher: Publisher, papers: Papers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Download]:
-    """Fetches the file into the test's directory, with the size that is given, as often as it is called."""
+    """Return a function that downloads the file into the test's directory."""
 
     def fetch(
         size: int = len(CONTENT),
@@ -68,7 +68,7 @@ def get(
 
 
 def here(tmp_path: Path) -> bytes:
-    """What has come."""
+    """Return what was downloaded so far."""
     path = tmp_path / "it.part"
     return path.read_bytes() if path.exists() else b""
 

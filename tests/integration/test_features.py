@@ -1,4 +1,4 @@
-"""The embedded model gives its features beside its matte, and the matte is the same."""
+"""The embedded model gives features beside its matte, and the matte stays the same."""
 
 from __future__ import annotations
 

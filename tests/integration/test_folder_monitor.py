@@ -1,4 +1,4 @@
-"""A hot folder's watched with real threads, real events and real files."""
+"""A hot folder's monitor with real threads, events and files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 
 class MonitoredFolder:
-    """A monitor and what it needs."""
+    """A monitor with all that it needs."""
 
     def __init__(self, root: Path, *, once: bool = False, min_free_mb: int = 0, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
         self.folder = folder_in(root, **given)
@@ -70,16 +70,16 @@ class MonitoredFolder:
 
     @property
     def watching(self) -> FolderState:
-        """How it stands."""
+        """State of the folder."""
         return self.monitor.snapshot.status.watching
 
     def begin(self) -> None:
-        """Start, and wait until it has looked."""
+        """Start, and wait for the first scan."""
         self.monitor.thread.start()
         assert self.monitor.wait_for_first_look(20.0)
 
     def put(self, name: str, content: bytes = JPEG) -> None:
-        """A file arrives, whole."""
+        """Add a complete file."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.root.parent / "draft"
@@ -95,7 +95,7 @@ class MonitoredFolder:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
-    """Makes intakes, and ends them."""
+    """Yield a function that makes monitored folders; they are ended with the test."""
     made: list[MonitoredFolder] = []
 
     def build(**given: Any) -> MonitoredFolder:  # noqa: ANN401 -- as of MonitoredFolder
@@ -112,7 +112,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """A mounted share."""
+    """Yield a mounted share."""
     made = Share(tmp_path)
     made.attach()
     yield made
@@ -121,7 +121,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 @pytest.fixture
 def native(tmp_path: Path) -> None:
-    """Go on only where the kernel's events are trusted."""
+    """Continue only where the events of the kernel are used."""
     if filesystems.watch_mode(os.fspath(tmp_path)).network:
         pytest.skip("temporary files are on a network file system here")
 

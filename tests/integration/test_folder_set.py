@@ -1,4 +1,4 @@
-"""Folders come and go while work is in hand, over a real journal, real deliveries and a real supervisor."""
+"""Folders are added and removed while jobs run, with a real journal, real deliveries and a real supervisor."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 class Parts(SimpleNamespace):
-    """A folder of parts that a test makes up."""
+    """A folder made of a test's own parts."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
 
 
 class Halls(Hall):
-    """A supervisor whose folders are as its configuration says, which a test changes."""
+    """A supervisor whose folders follow its configuration, which a test changes."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
         super().__init__(root, clock)
@@ -55,7 +55,7 @@ class Halls(Hall):
         self.workers.answer = self.cut
 
     def settings(self, *names: str, **given: Any) -> Settings:  # noqa: ANN401 -- any key of a folder
-        """A configuration with these folders."""
+        """Return a configuration with these folders."""
         for name in names:
             (self.root / name).mkdir(exist_ok=True)
             (self.root / f"{name}-out").mkdir(exist_ok=True)
@@ -113,29 +113,29 @@ class Halls(Hall):
         return made
 
     def cut(self, task: Task) -> Report:
-        """What a worker does with a good picture."""
+        """Report a good picture as a worker does."""
         return cut_of(task.job, Path(task.staging), JPEG, task.source.encode())
 
     def drop(self, folder: str, name: str) -> int:
-        """A picture is accepted."""
+        """Accept a picture."""
         then_ns = self.clock.now_us() * 1000 - 10**15
         (job,) = self.journal.sources.accept(folder, [Version(path=name, size=1, mtime_ns=then_ns)])
         return job
 
     def reload(self, to: Settings | ConfigurationError) -> None:
-        """Change the configuration, and ask for it."""
+        """Change the configuration, and request a reload."""
         self.next = to
         self.reloader.request()
 
     def hold_deliveries(self) -> bool:
-        """From now on, once what every start gives them is done."""
+        """Hold deliveries from now on, once the tasks of every start are done."""
         is_quiet = self.folder_set.is_settled and all(hot.delivery.is_idle for hot in self.made)
         if is_quiet:
             self.gate.clear()
         return is_quiet
 
     def run(self, *deeds: Callable[[], object]) -> None:
-        """Let the supervisor run; one deed after the other, each as soon as the one before gives True."""
+        """Run the supervisor and one action after the other, each as soon as the one before returns True."""
         self.folder_set.change(self.reloader.settings.folder)
         self.folder_set.reconcile(())
         left = list(deeds)
@@ -156,7 +156,7 @@ class Halls(Hall):
         self.supervisor.run()
 
     def end(self) -> None:
-        """Take it apart."""
+        """Close all parts."""
         self.gate.set()
         for hot in self.made:
             hot.delivery.stop()
@@ -166,7 +166,7 @@ class Halls(Hall):
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Halls]:
-    """Two folders, a and b."""
+    """Yield a supervisor with two folders, a and b."""
     made = Halls(tmp_path, clock)
     yield made
     made.end()
@@ -230,7 +230,7 @@ def test_a_changed_folder_begins_only_when_the_one_before_has_ended(hall: Halls)
 
 
 def changed(hall: Halls) -> Settings:
-    """Folder a with another output."""
+    """Return folder a with another output."""
     (hall.root / "a-new").mkdir()
     old = hall.settings("a", "b")
     first = old.folder[0].model_copy(update={"output": hall.root / "a-new"})

@@ -1,4 +1,4 @@
-"""Broken files of every format have a verdict with a reason; `torture.fuzz` asks many more of them."""
+"""Damaged files of every format get a verdict with a reason; `torture.fuzz` tries many more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = 300
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Whole files of every kind."""
+    """Return intact files of every kind."""
     for tool in {kind.tool for kind in KINDS if kind.tool is not None}:
         need(tool)
     return fuzzing.seeds(tmp_path_factory.mktemp("seeds"))

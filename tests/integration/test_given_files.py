@@ -1,4 +1,4 @@
-"""What a worker was given is of no use to it once its job is over."""
+"""The files that a worker was given are useless to it once its job is over."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RECIPE = Recipe(
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
-    """One worker that keeps what it gets."""
+    """Yield a pool of one worker that keeps its files open."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     setup = wire.Setup(
         parent=os.getpid(),
@@ -64,7 +64,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
 
 
 def given(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report, str]:
-    """What the worker says of a job, and the directory that its results lie in."""
+    """Return the report of a job, and the directory of its results."""
     directory = job_directory(job)
     staging = world.publisher.staging.of_job(directory)
     status = source.stat()
@@ -88,7 +88,7 @@ def given(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report
 
 
 def know_leases(directory: Path) -> bool:
-    """Whether its file system tells who writes."""
+    """Return whether the file system tells who has a file open for writing."""
     with (directory / "probe").open("wb"), (directory / "probe").open("rb") as probe:
         return writers.writers_of(probe.fileno()) is writers.Writers.SOME
 

@@ -1,4 +1,4 @@
-"""What a worker that was taken over leaves in its staging directory disturbs neither the supervisor nor other jobs."""
+"""Whatever a hostile worker leaves in its staging directory disturbs neither the supervisor nor other jobs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ NAMES = ("1-0.png", "1.json", "1.error.json", "trial", "2-0.png", "2.json", "a 1
 
 
 def spoil_by_directories(place: Path) -> None:
-    """Directories with something in them, under every name that the supervisor stages by."""
+    """Make non-empty directories under every name that the supervisor uses."""
     for name in NAMES:
         (place / name).mkdir(exist_ok=True)
         (place / name / "inside").write_bytes(b"x")
 
 
 def spoil_by_links(place: Path) -> None:
-    """Links to a file and to a directory elsewhere."""
+    """Make links to a file and to a directory elsewhere."""
     for number, name in enumerate(NAMES):
         (place / name).unlink(missing_ok=True)
         (place / name).symlink_to(place.parents[2] / ("victim" if number % 2 else "."))
 
 
 def spoil_by_fifos(place: Path) -> None:
-    """What never answers who opens it."""
+    """Make FIFOs, which block a process that opens them."""
     for name in NAMES:
         (place / name).unlink(missing_ok=True)
         os.mkfifo(place / name)

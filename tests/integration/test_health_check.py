@@ -1,4 +1,4 @@
-"""Whether a hot folder may be worked on: the first start, a folder that was made anew, another one in its place."""
+"""Whether a hot folder may be worked on: at the first start, after it was recreated, and with another folder in its place."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 
 @pytest.fixture
 def journal(clock: FakeClock) -> Iterator[Journal]:
-    """What is remembered."""
+    """Yield the journal that remembers the folder."""
     opened = Journal(None, session="run-1", clock=clock)
     yield opened
     opened.close()
@@ -48,7 +48,7 @@ def journal(clock: FakeClock) -> Iterator[Journal]:
 def gate_of(
     folder: Folder, journal: Journal, *, min_free_mb: int = 0, state_dir: Path | None = None
 ) -> HealthCheck:
-    """The health of a folder, as at the daemon's start."""
+    """Return the health check of a folder, as when the daemon starts."""
     return HealthCheck(
         folder,
         memory=journal.folders,
@@ -61,7 +61,7 @@ def gate_of(
 
 
 def open_once(folder: Folder, journal: Journal) -> str:
-    """A first healthy run; returns the marker's UUID."""
+    """Run once without faults. Returns the UUID of the marker."""
     health = gate_of(folder, journal)
     assert health.check() is None
     health.remember()
@@ -71,7 +71,7 @@ def open_once(folder: Folder, journal: Journal) -> str:
 
 
 def made_anew(folder: Folder) -> None:
-    """Its owner deletes the input with all that is in it, and makes it again."""
+    """Delete the input with all its content, and create it again."""
     # What still has the old inode keeps the new directory from getting it.
     folder.input.rename(folder.input.with_name("old"))
     folder.input.mkdir()
@@ -261,7 +261,7 @@ def test_the_quiet_time_goes_by_the_file_system(
 
 @pytest.fixture
 def locked(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
-    """A journal that another program holds, and to which nothing could be written."""
+    """Lock the journal from another program, so that nothing can be written."""
     monkeypatch.setattr(store, "_BUSY_TIMEOUT_S", 0.05)
     (tmp_path / "state").mkdir()
     opened = Journal(tmp_path / "state", session="run-1", clock=clock)

@@ -1,4 +1,4 @@
-"""When the watchdog is fed, over a real supervisor, journal and delivery; and when it is not."""
+"""When the watchdog gets its keep-alives and when not, with a real supervisor, journal and delivery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PERIOD_S = 20.0
 
 
 class Heard(ServiceManager):
-    """A service manager that remembers."""
+    """A service manager that records messages."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("/nowhere", PERIOD_S)
@@ -35,20 +35,20 @@ class Heard(ServiceManager):
         self.said.append((self._clock.monotonic_s(), lines[0]))
 
     def times(self, word: str) -> list[float]:
-        """When something was said."""
+        """Return when a message came."""
         return [at for at, line in self.said if line.startswith(word)]
 
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """A supervisor that is watched."""
+    """Yield a supervisor with a watchdog."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()
 
 
 def watched(hall: Hall, *, seconds: float) -> Heard:
-    """Let the supervisor run for so long; what the service manager heard."""
+    """Run the supervisor for some time. Returns the messages."""
     manager = Heard(hall.clock)
     hall.heartbeat = Heartbeat(manager, hall.clock)
     supervisor = hall.supervise(once=False)
@@ -66,7 +66,7 @@ def watched(hall: Hall, *, seconds: float) -> Heard:
 
 
 def longest_pause_s(manager: Heard) -> float:
-    """Between two feedings."""
+    """Return the longest pause between two keep-alives."""
     times = manager.times("WATCHDOG=1")
     return max(later - earlier for earlier, later in itertools.pairwise(times))
 

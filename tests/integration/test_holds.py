@@ -1,4 +1,4 @@
-"""A decision is taken back: what was published or rejected is in review again, undecided, also after a crash."""
+"""A decision is undone: a published or rejected result is in review again, undecided, also after a crash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def hold(desk: Desk, job: Job) -> Job:
-    """A person takes a decision back."""
+    """Undo a decision as a person does."""
     return decide(desk, job, ReviewDecision.HOLD)
 
 

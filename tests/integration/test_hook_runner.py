@@ -1,4 +1,4 @@
-"""Commands of the owner's: run with what they need, ended in time, and in nobody's way."""
+"""Commands of the owner: they get what they need, are ended in time, and disturb nothing."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ with open(sys.argv[1], "a") as file:
 
 
 def hook(*command: str, timeout_s: float = 20.0) -> HookCommand:
-    """A command for a finished cutout."""
+    """Return a command for a finished cutout."""
     return HookCommand(event="on_done", command=command, facts={"HOOK_X": "y"}, timeout_s=timeout_s)
 
 
 def python(code: str, *arguments: str, timeout_s: float = 20.0) -> HookCommand:
-    """A command of Python's."""
+    """Return a command that runs Python code."""
     return hook(sys.executable, "-c", code, *arguments, timeout_s=timeout_s)
 
 
 def lines(path: Path) -> list[tuple[list[str], dict[str, str]]]:
-    """What the command above has written."""
+    """Return what that command has written."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [(said[0], said[1]) for said in map(json.loads, text.splitlines())]
 
@@ -150,7 +150,7 @@ def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
 
 
 class TwoFolders:
-    """Commands, for two folders of which one has its own."""
+    """Commands for two folders, one with its own."""
 
     def __init__(self, root: Path) -> None:
         self.common, self.own = root / "common", root / "own"
@@ -185,14 +185,14 @@ class TwoFolders:
 
 @pytest.fixture
 def two_folders(tmp_path: Path) -> Iterator[TwoFolders]:
-    """Two folders of the test's own."""
+    """Yield two folders for one test."""
     two_folders = TwoFolders(tmp_path)
     yield two_folders
     two_folders.dispatch.close(patient=True)
 
 
 def ended(folder: str, state: JobState, output: Path | None = None) -> JobEnded:
-    """A job's end."""
+    """Return the end of a job."""
     outputs = (os.fspath(output),) if output is not None else ()
     return JobEnded(job=1, folder=folder, path="sub/x.jpg", state=state, outputs=outputs, why="because")
 

@@ -1,4 +1,4 @@
-"""A worker that a picture has taken over costs that picture's job, and neither the daemon nor another job."""
+"""A worker that a hostile picture has taken over affects only the job of that picture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONG_S = 3.0
 
 @pytest.fixture
 def pool() -> Iterator[LocalPool]:
-    """One slot."""
+    """Yield a pool of one slot."""
     setup = wire.Setup(
         parent=os.getpid(),
         models=(MODEL,),
@@ -64,7 +64,7 @@ def give(pool: LocalPool, job: int, deed: str) -> None:
 
 
 def told(pool: LocalPool) -> list[PoolEvent]:
-    """All that is heard of the job: until it is over, or for as long as an answer ever takes."""
+    """Return all events of a job, until its end or for as long as an answer can take."""
     events: list[PoolEvent] = []
     end = time.monotonic() + LONG_S
     while not (events and not pool.busy) and time.monotonic() < end:
@@ -142,7 +142,7 @@ needs_proc = pytest.mark.skipif(
 
 
 def ended_over(pool: LocalPool, capfd: pytest.CaptureFixture[str], job: int, deed: str) -> str:
-    """What the log says of a worker that reported, and was ended afterwards."""
+    """Return the log entry about a worker that reported, and was ended afterwards."""
     give(pool, job, deed)
     (before,) = pool.pids
     assert [isinstance(event, Finished) for event in told(pool)] == [True]

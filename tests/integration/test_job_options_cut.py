@@ -1,4 +1,4 @@
-"""What a request asks is what a worker makes: each option by the pixels of its result."""
+"""Each option of a request has its effect, measured by the pixels of the result."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RADIUS = 0.33 * HEIGHT
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """What a worker keeps, with a small model: loaded once for all tests here."""
+    """Yield the engine of a worker with a small model, loaded once for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         model = spec(tmp_path_factory.mktemp("models"), "darkness", dark=True)
@@ -58,7 +58,7 @@ def cut(
     drop: Callable[..., Task],  # noqa: F811 -- the fixture
     tmp_path: Path,
 ) -> Callable[..., list[Image.Image]]:
-    """Cuts the ball with options; gives the results, opened."""
+    """Return a function that cuts the ball with options, and returns the opened results."""
 
     def make(pixels: NDArray[np.uint8] | None = None, **asked: Any) -> list[Image.Image]:  # noqa: ANN401 -- options
         options = JobOptions(locates_subject=True, **asked)
@@ -76,7 +76,7 @@ def cut(
 
 
 def alpha_of(image: Image.Image) -> NDArray[np.uint8]:
-    """The last channel."""
+    """Return the last channel."""
     return np.asarray(image)[..., 3]
 
 

@@ -1,4 +1,4 @@
-"""A damaged journal is noticed, kept, and replaced by one that knows all that the folders tell."""
+"""A damaged journal is noticed, kept, and replaced by one that is rebuilt from the folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEED = 20261124
 
 
 def fill(directory: Path, clock: FakeClock, *, jobs: int = 400) -> Path:
-    """A journal with rows in every table: half of the jobs are done, half wait."""
+    """Make a journal with rows in every table: half of the jobs are done, half wait."""
     journal = Journal(directory, session="run-1", clock=clock)
     write = journal.store.write
     with journal.store.transaction():
@@ -95,7 +95,7 @@ def _version(number: int) -> Callable[[Path], object]:
 
 
 def _statement(sql: str) -> Callable[[Path], object]:
-    """What a flipped bit in a row, or another program, may leave."""
+    """Return damage that a flipped bit in a row, or another program, may cause."""
 
     def damage(path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
@@ -107,7 +107,7 @@ def _statement(sql: str) -> Callable[[Path], object]:
 
 
 def _flipped_detail(path: Path) -> None:
-    """In the file itself: where an index reads the column, SQLite writes no such row."""
+    """Change the file itself: where an index reads the column, SQLite refuses to write such a row."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE job SET detail = ? WHERE id = 7", ('{"flipped": true}',))
         connection.commit()

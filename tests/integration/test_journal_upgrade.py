@@ -1,4 +1,4 @@
-"""A journal of the present version under a later one: taken over whole, kept beside it, and repeated after a crash."""
+"""A journal of the present version under a later one: upgraded completely, with a copy, and repeated after a crash."""
 
 # ruff: noqa: SLF001 -- a later program's schema can only come in where it is read
 
@@ -41,7 +41,7 @@ LATER = {
 
 @pytest.fixture
 def earlier(tmp_path: Path, clock: FakeClock) -> Path:
-    """A state directory with something in every table."""
+    """Return a state directory with rows in every table."""
     journal = Journal(tmp_path, session="r" * 32, clock=clock)
     journal.sessions.begin()
     done, _ = journal.sources.accept(
@@ -63,7 +63,7 @@ def earlier(tmp_path: Path, clock: FakeClock) -> Path:
 
 @pytest.fixture
 def later(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001 -- made before
-    """The program of a later day: another state, another column, another table."""
+    """Turn this into the program of a later version: with another state, column and table."""
     schema = store_module._schema()
     for before, after in LATER.items():
         assert before in schema
@@ -78,7 +78,7 @@ def later(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # 
 
 
 def rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of the tables that a journal of today has, by the columns of today."""
+    """Return all rows of the present tables, by the present columns."""
     with closing(sqlite3.connect(path)) as connection:
         tables = ("folder", "job", "reservation", "output", "published", "command", "session", "fact")
         return {
@@ -96,7 +96,7 @@ def _all(connection: sqlite3.Connection, table: str) -> list[sqlite3.Row]:
 
 
 def kept(directory: Path) -> list[Path]:
-    """Earlier journals that lie there."""
+    """Return the copies of earlier journals."""
     return sorted(directory.glob(f"journal-v{TODAY}-*.sqlite"))
 
 
@@ -222,7 +222,7 @@ RENAMED = {"name": "reservation", "run": "session", "undisposed": "cleanup_pendi
 
 
 def renamed(table: str, row: dict[str, object]) -> dict[str, object]:
-    """A row by the names that its columns have today."""
+    """Return a row with the present names of its columns."""
     kept_keys = {"name"} if table in ("folder", "label", "fact") else set()
     return {key if key in kept_keys else RENAMED.get(key, key): value for key, value in row.items()}
 

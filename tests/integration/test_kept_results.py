@@ -1,4 +1,4 @@
-"""Results that were displaced and kept for their own picture: where that turns up nowhere they get a name again, and none is lost."""
+"""Displaced results are kept for their own picture: if that never reappears they get a name again, and none is lost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LONG_S = 200.0
 
 
 def set_aside(desk: Desk) -> Job:
-    """Have the result of `a` displaced and kept for its picture, which is to be read as `x`; `b` is called `a` now."""
+    """Displace the result of `a`, kept for its picture, which is expected as `x`; `b` is now named `a`."""
     cut(desk, "a", "b")
     rename(desk, ("a", "x"), ("b", "a"), when="down")
     now, own = take(desk, "a", "x")
@@ -53,25 +53,25 @@ def set_aside(desk: Desk) -> Job:
 
 
 def vanish(desk: Desk, job: Job) -> None:
-    """Have a picture vanish before it was read."""
+    """Remove a picture before it was read."""
     (desk.folder.input / job.path).unlink()
     desk.journal.gone(job, "it vanished")
 
 
 def wait(desk: Desk) -> None:
-    """Let the time pass for which results are kept."""
+    """Advance the time beyond the limit for kept results."""
     desk.clock.advance(LONG_S)
     desk.poke()
     desk.settle()
 
 
 def kept_files(desk: Desk) -> list[Path]:
-    """What lies under private names."""
+    """Return the files under private names."""
     return sorted((desk.folder.output / displaced.DIRECTORY).glob("*"))
 
 
 def sidecar(desk: Desk, name: str) -> dict[str, Any]:
-    """Beside a result; it names that, and the picture it was made of."""
+    """Return the sidecar of a result, checked to name that result."""
     found: dict[str, Any] = json.loads((desk.folder.output / f"{name}.json").read_text())
     assert [one["path"] for one in found["outputs"]] == [name]
     return found

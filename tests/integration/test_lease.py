@@ -1,4 +1,4 @@
-"""The hold on a folder, on real files: claimed by one, kept, lost, given up; and never two at a time."""
+"""The lease on a folder, on real files: claimed by one machine, kept, lost, released, and never held by two."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOLDER = "11111111-1111-4111-8111-111111111111"
 
 
 class Machine:
-    """A machine with a state directory of its own."""
+    """A machine with its own state directory."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
         self.root = os.fspath(root)
@@ -41,17 +41,17 @@ class Machine:
         self.start()
 
     def start(self) -> None:
-        """A run begins; the one before is dead, however it ended."""
+        """Start a run; the one before is dead, however it ended."""
         self.dead.add(self.run)
         self.run = uuid.uuid4().hex
         self.lease = Lease(run=self.run, is_dead=self.dead.__contains__, clock=self.clock)
 
     def attends(self) -> bool:
-        """Look after the hold; whether the folder is its own now."""
+        """Renew the lease. Returns whether the machine has it."""
         return self.lease.acquire(self.root, FOLDER).ours
 
     def may_publish(self) -> bool:
-        """Whether it could prove its hold."""
+        """Return whether it can prove its lease."""
         try:
             self.lease.prove()
         except NotOwnerError:
@@ -61,7 +61,7 @@ class Machine:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A marked folder."""
+    """Return a marked folder."""
     root = tmp_path / "in"
     root.mkdir()
     marker.create(str(root), FOLDER)
@@ -69,17 +69,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pair(folder: Path, clock: FakeClock) -> tuple[Machine, Machine]:
-    """Two machines that see one folder."""
+    """Return two machines that share a folder."""
     return Machine(folder, clock), Machine(folder, clock)
 
 
 def names(folder: Path) -> list[str]:
-    """What is in it."""
+    """Return the names in the folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def wait_for_silence(machine: Machine) -> float:
-    """Look every few seconds until the folder is its own; returns how long that took."""
+    """Renew every few seconds until the machine has the folder. Returns how long that took."""
     started_s = machine.clock.monotonic_s()
     while not machine.attends():
         machine.clock.advance(5.0)
@@ -352,7 +352,7 @@ print(held.acquire(sys.argv[1], sys.argv[3]).ours)
 
 
 def starts_at_once(roots: list[Path], count: int) -> list[str]:
-    """Have processes claim a folder in the same instant; what each says."""
+    """Let processes claim a folder at the same instant. Returns the outcome of each."""
     begun = [
         subprocess.Popen(
             [sys.executable, "-Bc", CLAIM, roots[number % len(roots)], f"run-{number}", FOLDER],
@@ -389,7 +389,7 @@ def test_of_two_machines_on_a_share_without_hard_links_one_wins(tmp_path: Path) 
 
 
 class Interleaved:
-    """Machines whose every touch of the folder waits for its turn, so that a test decides on their order."""
+    """Machines whose every access to the folder waits for its turn, so that a test decides about the order."""
 
     TOUCHES = (
         *((epochs, name) for name in ("claim", "claimant_of", "end")),
@@ -423,19 +423,19 @@ class Interleaved:
         return touch
 
     def pass_time(self, seconds: float, *, frozen: int | None = None) -> None:
-        """Let time go by for all machines but one."""
+        """Advance the time of all machines but one."""
         for number, machine in enumerate(self.machines):
             if number != frozen:
                 machine.clock.advance(seconds)
 
     def look(self, number: int) -> None:
-        """Let a machine come to the end of what it does, or begin and come to the end."""
+        """Let a machine finish its renewal, or start and finish one."""
         self.go_on(number)
         while self._threads[number] is not None:
             self.go_on(number)
 
     def go_on(self, number: int) -> None:
-        """Let a machine do one thing; if it does nothing, it begins to look after its hold."""
+        """Let a machine make one access; it starts a renewal if none is in progress."""
         if self._threads[number] is None:
             thread = threading.Thread(target=self._attend, args=(number,), daemon=True)
             self._threads[number] = thread
@@ -451,11 +451,11 @@ class Interleaved:
         self._came_to_rest.release()
 
     def owners(self) -> int:
-        """How many could prove, at this moment, that the folder is theirs."""
+        """Return how many machines could prove at this moment that they have the folder."""
         return sum(machine.may_publish() for machine in self.machines)
 
     def end(self) -> None:
-        """Let all come to their end, and put everything back."""
+        """Let all finish, and restore everything."""
         self._over = True
         for number, thread in list(self._threads.items()):
             if thread is not None:
@@ -467,7 +467,7 @@ class Interleaved:
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[Path]:
-    """Where the many folders of a property are made."""
+    """Yield the directory for the many folders of a property test."""
     with tempfile.TemporaryDirectory() as directory:
         yield Path(directory)
 

@@ -1,4 +1,4 @@
-"""Where others may write, a link in a directory's place leads nobody out: nothing there is read, written or removed."""
+"""Where other users can write, a link in place of a directory is never followed: nothing there is read, written or removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ THEIRS = b"theirs"
 
 
 def everything(root: Path) -> dict[str, bytes | None]:
-    """All that is below a directory: bytes of files, None for others."""
+    """Return all that is below a directory: bytes of files, None for others."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
         for path in root.rglob("*")
@@ -38,7 +38,7 @@ def everything(root: Path) -> dict[str, bytes | None]:
 
 
 def move_away(directory: Path, archive: Path) -> None:
-    """What a photographer does who keeps the old path working."""
+    """Move a directory and leave a link, as a photographer does who keeps the old path working."""
     directory.rename(archive)
     directory.symlink_to(archive, target_is_directory=True)
 
@@ -130,7 +130,7 @@ def test_an_original_is_not_put_away_through_a_link(tmp_path: Path) -> None:
 
 
 class Hostile:
-    """An output in which another user has put links to a directory of somebody's."""
+    """An output in which another user has put links to a directory of somebody else."""
 
     def __init__(self, root: Path) -> None:
         self.world = World(root / "ours")
@@ -149,7 +149,7 @@ class Hostile:
         self.before = everything(self.victim)
 
     def link(self, name: str) -> None:
-        """Put a link in a directory's place."""
+        """Put a link in place of a directory."""
         place = self.world.output / name
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.is_dir():
@@ -157,13 +157,13 @@ class Hostile:
         place.symlink_to(self.victim)
 
     def is_spared(self) -> bool:
-        """Nothing in the victim's directory was changed, nothing came there."""
+        """Return whether nothing in the victim's directory was changed or added."""
         return everything(self.victim) == self.before
 
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Hostile:
-    """One."""
+    """Return such an output."""
     return Hostile(tmp_path)
 
 
@@ -291,7 +291,7 @@ def test_a_staged_result_that_is_not_one_whole_file_of_its_own_is_not_published(
 
 @pytest.fixture
 def world_with_result(tmp_path: Path) -> tuple[World, Any]:
-    """A folder and one result that is staged in it."""
+    """Return a folder with one staged result."""
     world = World(tmp_path)
     return world, world.results("a.jpg", [NEW])
 

@@ -1,4 +1,4 @@
-"""Where directories are: links, mounts, shares; and what is kept apart inside an input."""
+"""Where directories are: links, mounts, shares; and what is excluded inside an input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 
 @pytest.fixture
 def twice(tmp_path: Path) -> Iterator[tuple[Share, Share]]:
-    """One share, mounted twice: two devices, and inodes that the file system makes up."""
+    """Mount one share twice: two devices, with inodes that the file system invents."""
     one = Share(tmp_path, "one")
     other = Share(tmp_path, "other", far=one.far)
     for share in (one, other):
@@ -49,7 +49,7 @@ def twice(tmp_path: Path) -> Iterator[tuple[Share, Share]]:
 
 
 def related(one: Path, other: Path) -> Relation | None:
-    """How they lie to each other now."""
+    """Return the relation of two directories."""
     mounts = location.mounts()
     return location.relation(location.locate(one, mounts), location.locate(other, mounts))
 
@@ -73,7 +73,7 @@ def test_links_in_a_circle_are_taken_as_they_are_written(tmp_path: Path) -> None
 
 
 def in_mounts(tmp_path: Path, commands: str, pairs: list[tuple[str, str]]) -> list[str | None]:
-    """How pairs of places lie to each other where these commands have mounted something."""
+    """Return the relations of pairs of directories after some mounts."""
     need("unshare")
     code = (
         "import json, sys; from pathlib import Path; from cutoutd.intake import location as l; m = l.mounts(); "
@@ -138,7 +138,7 @@ def test_a_share_that_may_not_be_touched_is_taken_as_it_is_written(twice: tuple[
 
 
 def boundary(**given: Any) -> FolderBoundary:  # noqa: ANN401 -- any of its fields
-    """With one's own marker."""
+    """Return a boundary with its own marker."""
     return FolderBoundary(uuid="11111111-1111-4111-8111-111111111111", **given)
 
 

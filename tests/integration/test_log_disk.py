@@ -1,4 +1,4 @@
-"""A log on a disk that is full for a while: whole lines before and after, and in between how many were lost."""
+"""A log on a disk that is full for a while: complete lines before and after, and the number of lost ones in between."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOST = 200
 
 
 def flush() -> None:
-    """Wait until all that was logged is written, or lost."""
+    """Wait until all log lines are written or lost."""
     structlog.get_config()["logger_factory"]().flush()
 
 

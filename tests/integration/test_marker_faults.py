@@ -1,4 +1,4 @@
-"""Writing the marker while the system refuses, or ends the process."""
+"""The marker is written while the system refuses, or kills the process."""
 
 from __future__ import annotations
 

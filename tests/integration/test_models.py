@@ -1,4 +1,4 @@
-"""Models of one's own, small real ones: tried behind the sandbox, described, kept."""
+"""A user's own models, small real ones: tried inside the sandbox, described, kept."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ SPEC = ModelSpec(
 
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory for models of this test's own."""
+    """Return a directory for models."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return tmp_path / "data" / "cutoutd" / "models"
 
 
 def red_and_grey() -> np.ndarray:
-    """Half a picture red, the other half grey; uint8 (80, 100, 3)."""
+    """Return a picture that is half red, half grey; uint8 (80, 100, 3)."""
     rgb = np.full((80, 100, 3), 128, np.uint8)
     rgb[:, :50] = (200, 30, 20)
     return rgb
@@ -320,7 +320,7 @@ def test_an_entry_can_be_read_whatever_its_file_is_called(
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
-    """Let the process of the trial say something, as one that is in a model's hands can."""
+    """Let the process of the trial print something, as a hostile model could."""
     figures = {"seconds": 0.1, "low": 0.0, "high": 1.0, "overlap": 1.0, "memory_mb": 1.0, "provider": "cpu"}
 
     def run(*_: object, stdout: BinaryIO, **__: object) -> subprocess.CompletedProcess[bytes]:

@@ -1,4 +1,4 @@
-"""Models that people know: recognised by checksum, and fetched by one command; small ones stand for the large."""
+"""Well-known models: recognised by checksum, and downloaded by one command; small models stand in for the large ones."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ SPEC = ModelSpec(
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    """A certificate for localhost."""
+    """Return a certificate for localhost."""
     return make_papers(tmp_path_factory.mktemp("papers"))
 
 
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
-    """As it was: the command drops from its own what a client has no use for, and here that is the tests'."""
+    """Restore the environment after each test: the command removes variables from its own, which here is that of the tests."""
     before = dict(os.environ)
     yield
     os.environ.clear()
@@ -59,13 +59,13 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A model that takes what is red for the subject."""
+    """Return a model that takes what is red for the subject."""
     return small_models.save(tmp_path / "m.onnx", logits=True)
 
 
 @pytest.fixture
 def publisher(file: Path, papers: Papers) -> Iterator[Publisher]:
-    """It publishes that model."""
+    """Yield a server that offers that model."""
     with Publisher(file.read_bytes(), papers) as server:
         yield server
 
@@ -78,7 +78,7 @@ def own(
     papers: Papers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """A directory for models, and this one model known, by its SHA-256; return where models go."""
+    """Return the directory for models, with this one model known by its SHA-256."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(models_fetch, "CONTEXT", ssl.create_default_context(cafile=papers[0]))
@@ -88,7 +88,7 @@ def own(
 
 
 def of(file: Path, publisher: Publisher, *, md5_alone: bool = False, commercial: bool = True) -> KnownModels:
-    """The facts about the model."""
+    """Return the facts about the model."""
     content = file.read_bytes()
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     model = KnownModel(
@@ -108,7 +108,7 @@ def of(file: Path, publisher: Publisher, *, md5_alone: bool = False, commercial:
 def call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Calls the command line; gives exit code, output and errors."""
+    """Return a function that runs the command, and returns exit code, output and errors."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["cutoutd", "models", *arguments])

@@ -1,4 +1,4 @@
-"""Pictures that are renamed or moved: their results follow, or stay, and nothing is cut again."""
+"""Pictures that are renamed or moved: their results follow or stay, and none is cut again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:
-    """A picture that is renamed while the daemon runs, as the monitor and a worker find it."""
+    """Rename a picture while the daemon runs, as the monitor and a worker find it."""
     (desk.folder.input / before).unlink()
     desk.journal.sources.note_places(NAME, {before: desk.clock.now_us()})
     job = desk.begin(after, content)
@@ -36,7 +36,7 @@ def moved(desk: Desk, before: str, after: str, content: bytes = JPEG) -> Job:
 
 
 def follow(desk: Desk, before: str, after: str) -> Job:
-    """And its result follows."""
+    """Rename a picture, and let its result follow."""
     job = moved(desk, before, after)
     desk.delivery.deliver_moved(job, digest(JPEG))
     desk.settle()
@@ -44,7 +44,7 @@ def follow(desk: Desk, before: str, after: str) -> Job:
 
 
 def names(desk: Desk) -> list[str]:
-    """All that a user sees in the output."""
+    """Return all names that a user sees in the output."""
     found = (path.relative_to(desk.folder.output) for path in desk.folder.output.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in found if not path.parts[0].startswith("."))
 
@@ -206,7 +206,7 @@ def test_a_move_that_a_crash_broke_off_is_finished(tmp_path: Path, clock: FakeCl
 
 
 def renamed(desk: Desk, before: str, after: str) -> Job:
-    """A picture that keeps its time, as a rename does, and that a worker has now."""
+    """Rename a picture, keeping its time, and give it to a worker."""
     path = desk.folder.input / after
     path.parent.mkdir(parents=True, exist_ok=True)
     (desk.folder.input / before).rename(path)
@@ -221,7 +221,7 @@ def renamed(desk: Desk, before: str, after: str) -> Job:
 
 
 def shown(desk: Desk) -> dict[str, JobState]:
-    """What the commands show of each source, but for those that are gone."""
+    """Return what the commands show of each source, without those that are gone."""
     found = {one.path: one.state for one in Reader(desk.journal.store).jobs()}
     return {path: state for path, state in found.items() if state is not JobState.GONE}
 

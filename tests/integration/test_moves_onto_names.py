@@ -1,4 +1,4 @@
-"""Pictures that are renamed onto names in use: swapped, numbered anew, or moved over another. Nothing is cut again."""
+"""Pictures that are renamed onto names in use: swapped, renumbered, or moved over another. None is cut again."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def picture(name: str) -> bytes:
-    """Bytes of a picture that no other has; all of one size."""
+    """Return the bytes of a picture, unique by its name, all of one size."""
     return JPEG + name.encode()
 
 
 def cutout(name: str) -> bytes:
-    """Of the picture that was called so at first."""
+    """Return the cutout of the picture that had this name at first."""
     return b"cutout of " + name.encode()
 
 
@@ -42,7 +42,7 @@ def cut(desk: Desk, *names: str) -> None:
 
 
 def rename(desk: Desk, *pairs: tuple[str, str], when: str = "running") -> None:
-    """Rename pictures one after the other, while the daemon watches or while it is down."""
+    """Rename pictures one after the other, while the daemon watches or does not run."""
     root = desk.folder.input
     for before, after in pairs:
         (root / f"{before}.jpg").rename(root / f"{after}.jpg")
@@ -54,19 +54,19 @@ def rename(desk: Desk, *pairs: tuple[str, str], when: str = "running") -> None:
 
 
 def take(desk: Desk, *names: str) -> list[Job]:
-    """Have the pictures under these names accepted together; workers have them in this order."""
+    """Accept the pictures under these names together, in this order for workers."""
     desk.journal.sources.accept(NAME, [seen(desk, name) for name in names])
     return claimed(desk, names)
 
 
 def seen(desk: Desk, name: str) -> Version:
-    """A picture as the monitor sees it."""
+    """Return a picture as the monitor sees it."""
     status = (desk.folder.input / f"{name}.jpg").stat()
     return Version(path=f"{name}.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def claimed(desk: Desk, names: Sequence[str]) -> list[Job]:
-    """The queued jobs of pictures, begun."""
+    """Claim the queued jobs of pictures."""
     found: dict[str, Job] = {}
     while job := desk.journal.queue.next_in(NAME, newest_first=False):
         desk.journal.queue.claim(job)
@@ -75,7 +75,7 @@ def claimed(desk: Desk, names: Sequence[str]) -> list[Job]:
 
 
 def follow(desk: Desk, jobs: Sequence[Job]) -> None:
-    """What a worker does: it knows the bytes, and cuts nothing; one that is not known is cut."""
+    """Report as a worker that recognises the bytes; an unknown picture is cut."""
     for job in jobs:
         sha256 = digest((desk.folder.input / job.path).read_bytes())
         assert sha256 in desk.journal.moves.candidates(job).sha256s
@@ -84,7 +84,7 @@ def follow(desk: Desk, jobs: Sequence[Job]) -> None:
 
 
 def lying(desk: Desk) -> dict[str, bytes]:
-    """The cutouts under their names; and nothing is left of what was set aside."""
+    """Return the cutouts under their names, and check that nothing displaced is left."""
     assert not (desk.folder.output / displaced.DIRECTORY).exists()
     assert desk.staged() == []
     for path in desk.folder.output.glob("*.png"):
@@ -361,7 +361,7 @@ def test_a_swap_that_a_crash_broke_off_is_finished(
 
 
 def reject(desk: Desk, *names: str) -> None:
-    """Have a person reject the doubtful results of pictures."""
+    """Reject the doubtful results of pictures as a person does."""
     for name in names:
         job = desk.deliver(f"{name}.jpg", cutout(name), source=picture(name), review=True)
         decided = desk.journal.review_decisions.decide(job.id, ReviewDecision.REJECT)

@@ -1,4 +1,4 @@
-"""Names that the output refuses: each costs its own picture at most, and mostly gets a safe form."""
+"""Names that the output refuses: each affects its own picture only, which mostly gets a safe form of the name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BAD = [
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[[str], Share]]:
-    """Mounts shares that refuse names, and unmounts them at the end."""
+    """Yield a function that mounts shares that refuse names; they are unmounted with the test."""
     shares: list[Share] = []
 
     def attach(names: str) -> Share:
@@ -54,7 +54,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Share]]:
 
 
 def sidecar_of(desk: Desk, source: str) -> dict[str, Any]:
-    """The sidecar that speaks of a source."""
+    """Return the sidecar of a source."""
     for path in desk.folder.output.rglob("*.json"):
         document: dict[str, Any] = json.loads(path.read_bytes())
         if document.get("source", {}).get("path") == source:
@@ -233,7 +233,7 @@ def test_a_path_that_is_too_long_on_the_output_side_is_shortened_or_fails_alone(
 
 
 def _deliver_unseen(desk: Desk, source: str) -> Job:
-    """The way of a picture that is not on the disk any more."""
+    """Deliver a picture that is not on the disk any more."""
     desk.journal.sources.accept(NAME, [Version(path=source, size=len(JPEG), mtime_ns=1)])
     job = next(job for job in Reader(desk.journal.store).jobs() if job.path == source)
     desk.journal.queue.claim(job)

@@ -1,4 +1,4 @@
-"""What the service manager hears: by a real socket, and never at the cost of the work."""
+"""Messages to the service manager: by a real socket, and never at the expense of the work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Ear:
-    """A service manager's socket."""
+    """The socket of a service manager."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -25,7 +25,7 @@ class Ear:
         self._socket.setblocking(False)
 
     def heard(self) -> list[str]:
-        """All that was said since the last time."""
+        """Return all messages since the last call."""
         said = []
         while True:
             try:
@@ -34,13 +34,13 @@ class Ear:
                 return said
 
     def close(self) -> None:
-        """Hear no more."""
+        """Close the socket."""
         self._socket.close()
 
 
 @pytest.fixture
 def ear(tmp_path: Path) -> Iterator[Ear]:
-    """One that listens."""
+    """Yield a listening socket."""
     made = Ear(str(tmp_path / "notify"))
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""A folder's opener: what it has opened is closed and removed, also where the folder has left meanwhile."""
+"""A folder's opener closes and removes what it has opened, also if the folder was removed meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Originals that stay, whatever the folder says of originals: no cutout of them is published, or only a doubtful one."""
+"""Originals that stay whatever the setting: no cutout of them is published, or only a doubtful one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TWO = [{"format": "png", "suffix": ""}, {"format": "png", "suffix": "_m"}]
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
+    """Yield a function that makes started deliveries; they are ended with the test."""
     made: list[Desk] = []
 
     def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
@@ -51,12 +51,12 @@ def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
 
 
 def originals(desk: Desk) -> list[str]:
-    """What lies in the input."""
+    """Return the files in the input."""
     return sorted(path.name for path in desk.folder.input.iterdir())
 
 
 def touched(desk: Desk, name: str, content: bytes = JPEG) -> Job:
-    """The very bytes of a known picture with a later time, as a worker finds them."""
+    """Report a known picture with a later time and the same bytes, as a worker finds it."""
     path = desk.folder.input / name
     later_ns = path.stat().st_mtime_ns + 10**9
     path.write_bytes(content)
@@ -72,7 +72,7 @@ def touched(desk: Desk, name: str, content: bytes = JPEG) -> Job:
 
 
 def unsure(desk: Desk, name: str = "a.jpg") -> Job:
-    """A picture whose cutout is published and doubtful."""
+    """Publish a doubtful cutout of a picture."""
     job = desk.begin(name)
     desk.delivery.deliver(job, replace(desk.cut(job, NEW), quality=UNSURE))
     desk.settle()

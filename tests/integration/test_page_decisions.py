@@ -1,4 +1,4 @@
-"""Decisions about many pictures: kept while no daemon runs, carried out whole, taken back whole, and the first one wins."""
+"""Decisions about many pictures: kept while no daemon runs, carried out all or none, undone at once; the first one wins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageRoom]:
-    """A room of the test's own, without a daemon; one look at the commands sees to all, however slow the machine is."""
+    """Yield a room without a daemon; one poll handles all commands, however slow the machine is."""
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 60.0)
     opened = PageRoom(tmp_path, clock)
     yield opened
@@ -40,35 +40,35 @@ def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def daemon(room: PageRoom) -> CommandHandler:
-    """The part of a daemon that writes decisions down; its folders come later."""
+    """Return the part of a daemon that records decisions; its folders come later."""
     return CommandHandler(room.journal, FolderSet.of(room.journal, {}), lambda _: None)
 
 
 def job(room: PageRoom, number: int) -> Job:
-    """One, as it is now."""
+    """Return a job as it is now."""
     found = Reader(room.journal.store).job(number)
     assert found is not None
     return found
 
 
 def decision(room: PageRoom, number: int) -> str:
-    """What was written down about one."""
+    """Return the recorded decision about a job."""
     return JobResult.of(job(room, number)).decision
 
 
 def shown(room: PageRoom, number: int) -> dict[str, Any]:
-    """One as the page has it."""
+    """Return a job as the page has it."""
     found: dict[str, Any] = room.ask("job", job=number)
     return found
 
 
 def codes(answer: dict[str, Any]) -> list[str]:
-    """Why what was not done."""
+    """Return why jobs were left out."""
     return [one["code"] for one in answer["conflicts"]]
 
 
 def held(room: PageRoom, count: int) -> list[int]:
-    """So many cutouts that are held back."""
+    """Make some cutouts that are held back."""
     return [room.cut(f"{number}.jpg", JobState.REVIEW) for number in range(count)]
 
 
@@ -152,7 +152,7 @@ def test_what_was_written_down_or_carried_out_is_taken_back_by_the_daemon(room: 
 
 
 def published(room: PageRoom, number: int) -> None:
-    """The delivery has carried an accept out."""
+    """Record that the delivery has carried out an accept."""
     found = job(room, number)
     ((_, sha256),) = room.seen(number)
     result = Published(rendition=0, path=f"{found.path}.png", sha256=sha256, review=False)

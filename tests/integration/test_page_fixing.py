@@ -1,4 +1,4 @@
-"""Correcting a cutout through the page: sessions, previews by a real worker, and what is left for the daemon."""
+"""Corrections through the page: sessions, previews by a real worker, and the commands to the daemon."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ PAINT = {"kind": "paint", "points": [[10.0, 10.0], [60.0, 60.0]], "radius": 20.0
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Iterator[Shoot]:
-    """A folder of the test's own."""
+    """Yield a folder for one test."""
     shoot = Shoot(tmp_path)
     yield shoot
     shoot.close()
@@ -65,7 +65,7 @@ def shoot(tmp_path: Path) -> Iterator[Shoot]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that draws nothing, and says who it is."""
+    """Use a worker that draws nothing, and reports its process id."""
     monkeypatch.setattr(brush_sessions, "COMMAND", (sys.executable, "-c", DRAWS))
 
 
@@ -117,7 +117,7 @@ def test_the_model_that_draws_is_the_one_in_the_package() -> None:
 
 
 def _two_discs() -> bytes:
-    """A picture of two things."""
+    """Return a picture of two things."""
     image = Image.new("RGB", (1500, 1200), (230, 230, 225))
     draw = ImageDraw.Draw(image)
     draw.ellipse((250, 400, 650, 800), fill=(180, 40, 30))

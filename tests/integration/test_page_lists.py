@@ -1,4 +1,4 @@
-"""What the page reads: lists, one picture, how all stands, what left; and a journal that is away, made anew or another version's."""
+"""What the page reads: lists, one picture, the overview, what was sent; with a journal that is away, rebuilt or of another version."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
-    """A room of the test's own, without a daemon."""
+    """Yield a room without a daemon."""
     opened = PageRoom(tmp_path, clock)
     yield opened
     opened.close()

@@ -1,4 +1,4 @@
-"""A page that other machines come to: by names, a password, and TLS or a proxy."""
+"""A page for other machines: with names, a password, and TLS or a proxy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAME = "studio.example.net"
 
 @pytest.fixture
 def word(tmp_path: Path) -> Path:
-    """The password's file."""
+    """Return the file of the password."""
     file = tmp_path / "word"
     file.write_text(f"{PASSWORD}\n", encoding="utf-8")
     file.chmod(0o600)
@@ -39,7 +39,7 @@ def word(tmp_path: Path) -> Path:
 
 
 def configured(directory: Path, text: str) -> Path:
-    """A configuration with a page."""
+    """Write a configuration with a page."""
     folder = f'[[folder]]\nname = "a"\ninput = "{directory}/in"\noutput = "{directory}/out"\n'
     file = directory / "cutoutd.toml"
     file.write_text(f'[page]\nhosts = ["{NAME}"]\n{text}\n{folder}', encoding="utf-8")
@@ -49,7 +49,7 @@ def configured(directory: Path, text: str) -> Path:
 def paired(
     connection: http.client.HTTPConnection, origin: str, code: str, name: str = NAME
 ) -> tuple[int, str]:
-    """The status, and the cookie that was set."""
+    """Pair a browser. Returns the status and the cookie."""
     headers = {"Host": name, "Origin": origin, "Content-Type": "application/json"}
     connection.request("POST", "/pair", json.dumps({"code": code}), headers)
     answer = connection.getresponse()

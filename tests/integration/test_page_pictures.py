@@ -1,4 +1,4 @@
-"""Pictures to look at, as the page asks for them: by real workers that are locked in, from real folders."""
+"""Pictures for the page, by real confined workers, from real folders."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ request_worker.serve(work)
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Iterator[Shoot]:
-    """A folder of the test's own."""
+    """Yield a folder for one test."""
     shoot = Shoot(tmp_path)
     yield shoot
     shoot.close()
 
 
 def read(body: bytes) -> Image.Image:
-    """A WebP."""
+    """Return the pixels of a WebP."""
     image = Image.open(io.BytesIO(body))
     image.load()
     assert image.format == "WEBP"
@@ -343,7 +343,7 @@ def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
 
 
 def _left_in_small(shoot: Shoot, cutout: bytes) -> CutoutPreview:
-    """What the worker that has made a cutout leaves of it."""
+    """Return the preview that the worker of a cutout leaves."""
     pixels = np.asarray(Image.open(io.BytesIO(cutout)))
     reduced = ReducedRendition((pixels.shape[1], pixels.shape[0]))
     assert len([*reduced.watched([pixels])]) == 1

@@ -1,4 +1,4 @@
-"""The page's folder picker: what is at a place, within its roots and in bounded time."""
+"""The page's folder picker: it lists a directory inside its roots, in limited time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.page_backend import backend_at
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory with folders of all kinds."""
+    """Return a home directory with folders of all kinds."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("Pictures/in/deeper", "Pictures/Out", "Pictures/.hidden", "empty", "x" * 255):
         (tmp_path / name).mkdir(parents=True)
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def look(home: Path, path: str = "") -> dict[str, Any]:
-    """What the page is answered."""
+    """Return the answer to the page."""
     data: dict[str, Any] = places.METHODS["places"](backend_at(home / "c.toml", None), {"path": path}).data
     return data
 

@@ -1,4 +1,4 @@
-"""The sandboxes of the page's two processes against real attempts to leave them, each shown to work without."""
+"""The sandboxes of the page's two processes against real attempts to leave them; each attempt works without a sandbox."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DONE_BY_WEB = {
 
 
 def tried(how: str, target: socket.socket) -> dict[str, str]:
-    """How each attempt ended."""
+    """Return how each attempt ended."""
     host, port = target.getsockname()
     command = [sys.executable, "-m", "tests.integration.page_attempts", how, host, str(port)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)

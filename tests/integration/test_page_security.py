@@ -1,4 +1,4 @@
-"""What keeps hostile sites, other programs and other users away from the page."""
+"""What protects the page from hostile sites, other programs and other users."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A page without any configuration."""
+    """Yield a page without a configuration."""
     with served(tmp_path_factory.mktemp("page")) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def browser(page: Served) -> Browser:
-    """A browser that was paired."""
+    """Return a paired browser."""
     one = Browser(page=page)
     assert one.pair() == 200
     return one
 
 
 def raw(page: Served, request: str, *, wait_s: float = 10.0) -> bytes:
-    """What is answered to these bytes, until the other side ends."""
+    """Return the answer to these bytes, until the other side closes."""
     with socket.create_connection(("127.0.0.1", page.port), timeout=wait_s) as connection:
         said = b""
         with suppress(

@@ -1,4 +1,4 @@
-"""A folder's settings through the page: shown with their explanations, and written so that the file stays its owner's."""
+"""A folder's settings through the page: shown with explanations, and written without changing the rest of the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METHODS = {**folder_settings.METHODS, **folders.METHODS}
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of a configuration in a home directory of the test's own."""
+    """Return a configuration in a home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("shoot", "catalogue"):
         (tmp_path / name).mkdir()
@@ -32,13 +32,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shown(backend: Any, folder: str = "shoot") -> dict[str, Any]:  # noqa: ANN401 -- a backend
-    """What the page is answered."""
+    """Return the settings that the page gets."""
     data: dict[str, Any] = METHODS["folder_settings"](backend, {"folder": folder}).data
     return data
 
 
 def change(backend: Any, folder: str = "shoot", digest: str | None = None, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 -- any values
-    """Change settings as the page does; a ``__`` stands for a dot."""
+    """Change settings as the page does; ``__`` stands for a dot."""
     named = {key.replace("__", "."): value for key, value in changes.items()}
     asked = {"folder": folder, "digest": digest or shown(backend)["digest"], "changes": named}
     data: dict[str, Any] = METHODS["change_settings"](backend, asked).data

@@ -1,4 +1,4 @@
-"""The page's two processes, asked as a browser asks and as others do."""
+"""The page's two processes, with requests of browsers and of other clients."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A page without any configuration."""
+    """Yield a page without a configuration."""
     with served(tmp_path_factory.mktemp("page")) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def browser(page: Served) -> Browser:
-    """A browser that was paired."""
+    """Return a paired browser."""
     one = Browser(page=page)
     assert one.pair() == 200
     return one

@@ -1,4 +1,4 @@
-"""No picture of an untagged folder can get into the outbox: by whom workers work for, and by the kernel."""
+"""No picture of an untagged folder can get into the outbox: workers serve one kind of folder, and the kernel enforces it."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ print(json.dumps({name: tried(*how) for name, how in told.items()}))
 
 @dataclass
 class Recording:
-    """Workers of one kind, which remember for whom they worked."""
+    """Workers of one kind, which record the folders for which they worked."""
 
     worked_for: list[int] = field(default_factory=list)
 
     def fileno(self) -> int:
-        """Something to be polled."""
+        """Return a descriptor to poll."""
         return os.open(os.devnull, os.O_RDONLY)
 
     def room(self, *, kind: WorkerKind) -> int:  # noqa: ARG002 -- as the protocol has it
-        """Always."""
+        """Return that there is always room."""
         return 1
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:  # noqa: ARG002 -- likewise
-        """Remember it."""
+        """Record the task."""
         self.worked_for.append(task.job)
         sent()
 

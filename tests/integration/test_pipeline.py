@@ -1,4 +1,4 @@
-"""One job from top to bottom in this process: every report a worker can make. Where the matte matters, with the real model."""
+"""One job from start to end in this process, with every report that a worker can make; with the real model where the matte matters."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ RECIPE = Recipe(
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """What a worker keeps, with a small model: loaded once for all tests here."""
+    """Yield the engine of a worker with a small model, loaded once for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(small_models.data_directory(tmp_path_factory.mktemp("data"))))
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
@@ -61,7 +61,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def u2net() -> Iterator[Engine]:
-    """The same with the model that is shipped, for what the small one is too simple for."""
+    """Yield an engine with the packaged model, for pictures that are too complex for the small one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         made = engine_of("u2net-int8")
@@ -70,13 +70,13 @@ def u2net() -> Iterator[Engine]:
 
 
 def engine_of(model: str) -> Engine:
-    """An engine with one model of the catalog."""
+    """Return an engine with one model of the catalog."""
     return Engine([catalog.find(model)], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=MAX_BYTES)
 
 
 @pytest.fixture
 def drop(tmp_path: Path) -> Callable[..., Task]:
-    """Puts a file into the folder, and makes the task of it."""
+    """Return a function that puts a file into the folder, and returns its task."""
     (tmp_path / "out").mkdir()
 
     def make(content: bytes, *, name: str = "a.jpg", recipe: Recipe = RECIPE) -> Task:
@@ -89,7 +89,7 @@ def drop(tmp_path: Path) -> Callable[..., Task]:
 
 
 def run(task: Task, engine: Engine, tell: Callable[[Step], None] = lambda _: None) -> Report:
-    """What a folder's thread and a worker do: the files are opened, used and closed; nothing is left but of a cutout."""
+    """Run a task as a folder's thread and a worker do: files are opened, used and closed, and only those of a cutout stay."""
     directory = Path(task.staging)
     staging = Staging(directory.parents[2], directory.parent.name).of_job(directory.name)
     try:
@@ -103,7 +103,7 @@ def run(task: Task, engine: Engine, tell: Callable[[Step], None] = lambda _: Non
 
 
 def ball() -> NDArray[np.uint8]:
-    """A shaded red ball on a pale ground: a subject that the model is sure of; uint8 (H, W, 3)."""
+    """Return a shaded red ball on a pale background, a subject that the model finds with certainty; uint8 (H, W, 3)."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     radius = 0.33 * HEIGHT
     away = np.hypot(x - WIDTH / 2, y - HEIGHT / 2)
@@ -115,14 +115,14 @@ def ball() -> NDArray[np.uint8]:
 
 
 def encoded(pixels: NDArray[np.uint8], kind: str = "JPEG", **more: object) -> bytes:
-    """A picture's file."""
+    """Return the file of a picture."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format=kind, **more)
     return out.getvalue()
 
 
 def staged(task: Task) -> list[str]:
-    """What lies in the staging directory."""
+    """Return the names in the staging directory."""
     return sorted(path.name for path in Path(task.staging).glob("*"))
 
 
@@ -299,7 +299,7 @@ def test_a_huge_picture_asks_for_room_before_it_is_decoded(
 
 
 def failed(task: Task, engine: Engine, code: str) -> Failure:
-    """The failure of a task, which leaves nothing staged."""
+    """Return the failure of a task, which leaves nothing staged."""
     report = run(task, engine)
     assert isinstance(report, Failure), report
     assert report.code == code
@@ -402,7 +402,7 @@ def test_a_name_that_is_not_utf8_is_read_like_any_other(engine: Engine, drop: Ca
 
 
 def failed_only(task: Task, engine: Engine) -> Failure:
-    """The failure of a task, whatever is staged."""
+    """Return the failure of a task, whatever is staged."""
     report = run(task, engine)
     assert isinstance(report, Failure)
     return report

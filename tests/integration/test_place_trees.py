@@ -1,4 +1,4 @@
-"""A property of random trees of directories, links and mounts: nothing untagged leaves, no own result is taken in."""
+"""A property of random trees of directories, links and mounts: no untagged picture leaves, and no own result is taken in."""
 
 from __future__ import annotations
 

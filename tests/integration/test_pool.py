@@ -1,4 +1,4 @@
-"""The pool's promise: whatever one worker does, the others go on and the pool stays whole."""
+"""The promise of the pool: whatever one worker does, the others go on and the pool stays intact."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ SUBSTITUTE_AFTER_S = 60.0
 
 
 class Hasty(Clock):
-    """The machine's clock, which a test may set forward."""
+    """The machine's clock, which a test can advance."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
 
     def monotonic_s(self) -> float:
-        """Seconds."""
+        """Return the time in seconds."""
         return super().monotonic_s() + self.ahead_s
 
 
 def setup(provider: str = "auto") -> wire.Setup:
-    """What a worker is told."""
+    """Return the setup of a worker."""
     model = ModelSpec(
         name="none",
         file=Path("/none"),
@@ -70,7 +70,7 @@ def setup(provider: str = "auto") -> wire.Setup:
 
 
 def task(job: int, deed: str) -> Task:
-    """A task that says what to do."""
+    """Return a task that says what the worker does."""
     recipe = Recipe(
         renditions=(Rendition(format=Format.PNG, suffix=""),),
         refine=True,
@@ -83,7 +83,7 @@ def task(job: int, deed: str) -> Task:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., LocalPool]]:
-    """Makes pools, and closes them."""
+    """Yield a function that makes pools; they are closed with the test."""
     pools: list[LocalPool] = []
 
     def build(
@@ -109,7 +109,7 @@ def make() -> Iterator[Callable[..., LocalPool]]:
 
 
 def until(pool: LocalPool, condition: Callable[[], bool]) -> list[PoolEvent]:
-    """Let the pool go on until something holds."""
+    """Poll the pool until a condition holds."""
     events: list[PoolEvent] = []
     end = time.monotonic() + SUBSTITUTE_AFTER_S
     while not condition():
@@ -119,7 +119,7 @@ def until(pool: LocalPool, condition: Callable[[], bool]) -> list[PoolEvent]:
 
 
 def events_of(pool: LocalPool, count: int) -> list[PoolEvent]:
-    """The next events."""
+    """Return the next events."""
     events: list[PoolEvent] = []
     end = time.monotonic() + SUBSTITUTE_AFTER_S
     while len(events) < count:

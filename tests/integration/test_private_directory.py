@@ -1,4 +1,4 @@
-"""Staging is ours alone: a directory that somebody else has put in its place is not entered, emptied or published from."""
+"""The staging directory is private: one that somebody else has put in its place is not entered, emptied or used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
-    """A directory that everybody can move, with a tree that they cannot remove."""
+    """Return a directory that everybody can move, with a tree that they cannot remove."""
     path = tmp_path / "share"
     (path / "tree").mkdir(parents=True)
     (path / "tree" / "precious").write_bytes(b"precious")
@@ -34,7 +34,7 @@ def precious(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """One that everybody can write in, and somebody has made the staging directory there."""
+    """Return an output that everybody can write in, where somebody has created the staging directory."""
     path = tmp_path / "out"
     (path / STAGING_NAME / "run").mkdir(parents=True)
     for one in (path, path / STAGING_NAME, path / STAGING_NAME / "run"):

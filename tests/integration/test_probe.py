@@ -1,4 +1,4 @@
-"""Opening real files to see what they are and whether they are still written."""
+"""Opening real files to see what they are, and whether they are still being written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed before every single system call of publishing: always one whole result, and nothing left over."""
+"""Killed before every single system call of publishing: there is always one complete result, and nothing left over."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_kill_before_any_system_call_is_repaired(
 
 
 def _check(root: Path, scenario: str) -> None:
-    """What the next start finds, repairs, and leaves."""
+    """Repair as the next start does, and check what it leaves."""
     world = World(root, sidecars=scenario == "sidecar folder", run="run-2")
     remember(world, root)
     if (root / PLAN).exists():
@@ -76,7 +76,7 @@ def _check(root: Path, scenario: str) -> None:
 
 
 def _interrupted(world: World, *, old: tuple[bytes, ...] = ()) -> Plan:
-    """A plan that was written down, with its first move made."""
+    """Return a recorded plan with its first move made."""
     if old:
         world.publish("a.jpg", *old)
     plan = world.plan(world.results("a.jpg", NEW, job=2))

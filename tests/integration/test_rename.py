@@ -1,4 +1,4 @@
-"""The rename that never replaces, in each of its ways; and what becomes of a publication when the disk refuses."""
+"""The rename that never replaces, in each of its implementations, and a publication whose disk refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LINK = ("?link", "linkat")
 
 @pytest.fixture(params=[*Strength])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Strength:
-    """Each of the three ways, by taking the stronger ones away."""
+    """Select each of the three implementations, by disabling the stronger ones."""
     way: Strength = request.param
     if way is not Strength.KERNEL:
         monkeypatch.setattr(rename, "_by_kernel", lambda _source, _target: False)

@@ -1,4 +1,4 @@
-"""Pictures are renamed onto names in use, and the daemon is killed before any call by which its delivery changes something."""
+"""Pictures are renamed onto names in use, and the daemon is killed before each call of its delivery that changes something."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _CALLS: Final = ("unlink", "rename", "link", "mkdir", "rmdir", "fsync")
 
 
 class Kill:
-    """Lets no thread but the main one change anything once so many calls were made: what a kill leaves undone."""
+    """Blocks all changes by other threads than the main one after some calls, which has the effect of a kill."""
 
     def __init__(self, after: int) -> None:
         self.left = after
 
     def count(self) -> None:
-        """One call more."""
+        """Count a call."""
         if threading.current_thread() is threading.main_thread():
             return
         if self.left <= 0:
@@ -64,7 +64,7 @@ class Kill:
         patch.setattr(owner, name, counted)
 
     def guard_all(self, patch: pytest.MonkeyPatch) -> None:
-        """Names, directories and syncs; the journal's transactions."""
+        """Count changes of names, directories, syncs, and transactions of the journal."""
         for name in _CALLS:
             self.guard(patch, os, name)
         self.guard(patch, renaming, "_call")
@@ -72,7 +72,7 @@ class Kill:
 
 
 def end(pairs: Pairs) -> dict[str, str]:
-    """Which picture lies under which name in the end, by the names of before."""
+    """Return which picture has which name in the end, by the names of before."""
     where = {name: name for pair in pairs for name in pair}
     lies = {name: name for name in where if name in {before for before, _ in pairs}}
     for before, after in pairs:
@@ -82,7 +82,7 @@ def end(pairs: Pairs) -> dict[str, str]:
 
 
 def work(desk: Desk, names: Sequence[str]) -> list[str]:
-    """What workers do with all that waits; returns what they had to cut."""
+    """Work on all waiting jobs as workers do. Returns what they had to cut."""
     again = []
     for job in claimed(desk, names):
         sha256 = digest((desk.folder.input / job.path).read_bytes())
@@ -95,7 +95,11 @@ def work(desk: Desk, names: Sequence[str]) -> list[str]:
 
 
 def killed_after(calls: int, root: Path, clock: FakeClock, pairs: Pairs) -> tuple[bool, list[str]]:
-    """Rename, be killed, begin again; whether it was killed, and what had to be cut again."""
+    """Rename, kill, and start again. Returns whether it was killed, and what had to be cut again.
+
+    Before, a kill between the names of a sidecar and of its result made the picture be cut again, and one just before the removal
+    of the directory for kept results left that directory.
+    """
     root.mkdir()
     pictures = sorted(set(end(pairs).values()))
     names = sorted(end(pairs))

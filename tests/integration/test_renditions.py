@@ -1,4 +1,4 @@
-"""The forms of one cutout, staged by the part that does it, from a made-up matte."""
+"""The renditions of one cutout, staged from an artificial matte."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_PIXELS = 1_000_000
 
 
 def subject() -> tuple[Picture, NDArray[np.uint8]]:
-    """A box of grey noise, 40 x 60 pixels, left of the middle, with soft sides; green around it, which must never show."""
+    """Return a box of grey noise, 40 x 60 pixels, left of the middle, with soft sides; the green around it must never show."""
     rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     rgb[..., 1] = 255
     rgb[30:90, 50:90] = np.random.default_rng(9).integers(90, 160, (60, 40, 1), np.uint8)
@@ -49,7 +49,7 @@ def subject() -> tuple[Picture, NDArray[np.uint8]]:
 
 
 class Staging:
-    """Stages, and opens what was staged."""
+    """Stages renditions, and opens what was staged."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -87,18 +87,18 @@ class Staging:
             )
 
     def pixels(self, stage: renditions.Stage, number: int = 0) -> NDArray[np.uint8]:
-        """What one of them shows."""
+        """Return the pixels of one."""
         return np.asarray(Image.open(self.directory / stage.staged[number].name))
 
     @property
     def names(self) -> list[str]:
-        """What lies there."""
+        """Return the staged names."""
         return sorted(path.name for path in self.directory.glob("*"))
 
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Staging:
-    """An empty staging directory."""
+    """Return an empty staging directory."""
     return Staging(tmp_path)
 
 
@@ -259,7 +259,7 @@ def test_a_doubtful_cutout_gets_one_overlay(staging: Staging) -> None:
 
 
 def deep_colours() -> NDArray[np.uint16]:
-    """The subject's colours in 16 bits: each between two of 8."""
+    """Return the subject's colours in 16 bits, each between two of 8 bits."""
     between = np.random.default_rng(10).integers(-120, 121, (HEIGHT, WIDTH, 3), np.int32)
     colours: NDArray[np.uint16] = np.clip(subject()[0].rgb.astype(np.int32) * 257 + between, 0, 65535).astype(
         np.uint16
@@ -322,7 +322,7 @@ def test_every_form_has_one_of_16_bits(staging: Staging, written: dict[str, Any]
 
 
 def wide_pixels(staging: Staging, stage: renditions.Stage, number: int) -> NDArray[Any]:
-    """What a PNG or TIFF shows, with all of its bits, red first."""
+    """Return the pixels of a PNG or TIFF with all bits, red first."""
     found = cv2.imread(os.fspath(staging.directory / stage.staged[number].name), cv2.IMREAD_UNCHANGED)
     assert found is not None
     if found.ndim == 2:

@@ -1,4 +1,4 @@
-"""The journal forgets what is over, and nothing that keeps a file from being cut again."""
+"""The journal forgets old jobs, but nothing that prevents a file from being cut again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Archive:
         )
 
     def cut(self, name: str, mtime_ns: int = 1) -> Version:
-        """A version of a source, done."""
+        """Record a version of a source as done."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -52,16 +52,16 @@ class Archive:
         return version
 
     def pass_days(self, days: float) -> None:
-        """Time goes by, and the folder is looked at once."""
+        """Advance the time, and run the retention once."""
         self.clock.advance(days * DAY_S)
         self.retention.step()
 
     def rows(self) -> list[tuple[str, int]]:
-        """What the journal still knows."""
+        """Return what the journal still knows."""
         return [(job.path, job.mtime_ns) for job in Reader(self.journal.store).jobs()]
 
     def traces(self) -> int:
-        """Rows of any table that are about a source."""
+        """Return the rows of any table about a source."""
         tables = ("job", "reservation", "output", "published")
         counts = [self.journal.store.row(f"SELECT COUNT(*) FROM {table}") for table in tables]  # noqa: S608 -- ours
         return sum(int(row[0]) for row in counts if row is not None)
@@ -69,7 +69,7 @@ class Archive:
 
 @pytest.fixture
 def archive(tmp_path: Path, clock: FakeClock) -> Iterator[Archive]:
-    """A folder of the test's own."""
+    """Yield a folder for one test."""
     made = Archive(tmp_path, clock)
     yield made
     made.journal.close()

@@ -1,4 +1,4 @@
-"""What a person decided about a doubtful result is carried out once, whole, and also after a crash."""
+"""A person's decision about a doubtful result is carried out once, completely, and also after a crash."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOUBTFUL = {"review/a.png": NEW, "review/a-overlay.png": OVERLAY}
 
 
 def doubtful(desk: Desk, name: str = "a.jpg", source: bytes = JPEG) -> Job:
-    """A doubtful cutout with its overlay, published in review/."""
+    """Publish a doubtful cutout with its overlay in review/."""
     job = desk.begin(name, source)
     cut = desk.cut(job, OVERLAY, NEW, source=source, review=True, rendition=-1)
     desk.delivery.deliver(job, cut)
@@ -38,7 +38,7 @@ def doubtful(desk: Desk, name: str = "a.jpg", source: bytes = JPEG) -> Job:
 
 
 def decide(desk: Desk, job: Job, decision: ReviewDecision = ReviewDecision.ACCEPT) -> Job:
-    """A person's decision, carried out."""
+    """Carry out a person's decision."""
     decided = desk.journal.review_decisions.decide(job.id, decision)
     assert decided is not None
     desk.delivery.carry_out_decision(decided)
@@ -47,7 +47,7 @@ def decide(desk: Desk, job: Job, decision: ReviewDecision = ReviewDecision.ACCEP
 
 
 def sidecar(desk: Desk, name: str) -> dict[str, Any]:
-    """A sidecar of the output."""
+    """Return a sidecar of the output."""
     content: dict[str, Any] = json.loads((desk.folder.output / name).read_bytes())
     return content
 

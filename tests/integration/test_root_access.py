@@ -1,4 +1,4 @@
-"""Who counts as somebody else for a daemon that runs as root."""
+"""Who counts as another user for a daemon that runs as root."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOMEBODY = 4711
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """A folder of root's, in directories of root's."""
+    """Return a folder of root in directories of root."""
     if not is_real_root():
         give_up("this is about the machine's root")
     for name in ("in", "out"):

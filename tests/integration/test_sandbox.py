@@ -1,7 +1,6 @@
-"""The sandbox against real attempts to leave it, each of them shown to work where there is no sandbox.
+"""The sandbox against real attempts to leave it; each attempt works where there is no sandbox.
 
-Nothing here is skipped for being on a build server: only for what the kernel itself says it lacks, asked
-without the code under test.
+Tests are skipped only for features that the kernel itself says it lacks, and never for running on a build server.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
 
 
 def the_host_lets(attempt: str, told: Callable[[str], Report]) -> bool:
-    """Whether the attempt works here without any sandbox; if not, its refusal would prove nothing."""
+    """Return whether the attempt works here without a sandbox; otherwise its refusal would prove nothing."""
     found: str = told("bare")["outcomes"][attempt]
     return found == REACHES_THE_KERNEL.get(attempt, "done")
 

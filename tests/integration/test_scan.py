@@ -1,4 +1,4 @@
-"""Walking through real directories."""
+"""Scans of real directories."""
 
 from __future__ import annotations
 

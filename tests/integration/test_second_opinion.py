@@ -1,4 +1,4 @@
-"""A second model looks where the first one leaves doubt: whose matte is taken, and what happens where it cannot be asked."""
+"""A second model runs where the first one is unsure: whose matte is used, and what happens if it cannot run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RED, BLUE, PALE = (200, 40, 30), (30, 40, 200), (226, 228, 230)
 
 
 def spec(directory: Path, name: str, *, dark: bool) -> ModelSpec:
-    """A small model with its file."""
+    """Return a small model with its file."""
     file = small_models.save(directory / f"{name}.onnx", dark=dark)
     return ModelSpec(
         name=name,
@@ -63,13 +63,13 @@ def spec(directory: Path, name: str, *, dark: bool) -> ModelSpec:
 
 @pytest.fixture
 def second(tmp_path: Path) -> ModelSpec:
-    """One that takes what is dark or of a strong colour for the subject."""
+    """Return a model that takes dark or strongly coloured things for the subject."""
     return spec(tmp_path, "darkness", dark=True)
 
 
 @pytest.fixture
 def engine(tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """A worker's, whose first model sees what is red."""
+    """Yield the engine of a worker whose first model finds what is red."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     first = spec(tmp_path, "redness", dark=False)
     made = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**6, second=second)
@@ -79,7 +79,7 @@ def engine(tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def cut(tmp_path: Path, engine: Engine) -> Callable[..., Cut]:
-    """Cuts a disc of a colour on pale ground."""
+    """Cut a disc of a colour on a pale background."""
 
     def run(colour: tuple[int, int, int], *, second_below: float = 0.6, model: str = "") -> Cut:
         y, x = np.mgrid[0:96, 0:128]
@@ -212,7 +212,7 @@ def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(
 
 
 def look_at(share_sure: float, *, inside: int = 40) -> Detection:
-    """A look at a whole picture of 100 x 100: a square, of which so much is sure."""
+    """Return the detection of a square in 100 x 100 pixels, with this share of certain pixels."""
     raw = np.zeros((100, 100), np.float32)
     raw[10 : 10 + inside, 10 : 10 + inside] = 0.6
     raw[10 : 10 + round(inside * share_sure), 10 : 10 + inside] = 1.0

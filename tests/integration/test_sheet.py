@@ -1,4 +1,4 @@
-"""The contact sheet: whole, without anything loaded from elsewhere, whatever names and pictures come."""
+"""The contact sheet: complete and without external resources, for any names and pictures."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ while True:
 
 
 class Strict(HTMLParser):
-    """Reads a page, and remembers every tag with its attributes."""
+    """Parses a page, and records every tag with its attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -59,17 +59,17 @@ class Strict(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Remember it."""
+        """Record a tag."""
         self.tags.append((tag, dict(attributes)))
 
     def handle_data(self, data: str) -> None:
-        """Remember it."""
+        """Record text."""
         self.text += data
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A directory with a picture, a cutout, and what is neither."""
+    """Return a directory with a picture, a cutout, and a file that is neither."""
     Image.new("RGB", (900, 600), (200, 60, 40)).save(tmp_path / "a.jpg")
     cutout = Image.new("RGBA", (600, 900), (10, 200, 30, 0))
     cutout.paste((10, 200, 30, 255), (200, 300, 400, 600))
@@ -82,7 +82,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def thumbnails(pictures: Path) -> Iterator[Thumbnails]:
-    """The real process, locked in."""
+    """Yield the real process, confined."""
     with Thumbnails([os.fspath(pictures)], PoolSettings(), required=not survey.gaps()) as thumbnails:
         yield thumbnails
 

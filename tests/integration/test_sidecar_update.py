@@ -1,4 +1,4 @@
-"""A picture whose metadata or time alone has changed: its sidecar names it as it is now, so that adoption knows it."""
+"""If only metadata or time of a picture has changed, its sidecar is updated, so that adoption recognises the picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RATED = JPEG + b", three stars"
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Makes deliveries that have begun, and ends them."""
+    """Yield a function that makes started deliveries; they are ended with the test."""
     made: list[Desk] = []
 
     def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
@@ -44,7 +44,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
 
 
 def cut(desk: Desk, name: str = "a.jpg") -> Job:
-    """A picture whose cutout is published, with the digest of its data."""
+    """Publish a cutout of a picture, with the hash of its image data."""
     job = desk.begin(name)
     desk.delivery.deliver(job, desk.cut(job, NEW))
     desk.settle()
@@ -54,7 +54,7 @@ def cut(desk: Desk, name: str = "a.jpg") -> Job:
 
 
 def rate(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
-    """A rating is written into it, and a worker finds the picture's data unchanged."""
+    """Write a rating into the picture, and let a worker find its image data unchanged."""
     path = desk.folder.input / name
     later_ns = path.stat().st_mtime_ns + 10**9
     path.write_bytes(content)
@@ -69,7 +69,7 @@ def rate(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
 
 
 def rated(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
-    """As `rate`, to its end."""
+    """Do as `rate`, to the end of the job."""
     job = rate(desk, name, content)
     desk.settle()
     assert desk.job(job).state is JobState.UNCHANGED
@@ -77,7 +77,7 @@ def rated(desk: Desk, name: str = "a.jpg", content: bytes = RATED) -> Job:
 
 
 def adopted(desk: Desk, make: Callable[..., Desk], **given: Any) -> dict[str, JobState]:  # noqa: ANN401 -- as of Desk
-    """What a new journal knows of the folder's pictures by the sidecars."""
+    """Return what a new journal learns from the sidecars about the folder's pictures."""
     desk.end()
     desk.journal.close()
     (desk.root / FILE_NAME).unlink()

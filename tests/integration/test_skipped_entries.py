@@ -1,4 +1,4 @@
-"""What scans pass over is counted, and said once."""
+"""Entries that scans skip are counted, and logged once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """A share with a picture and a directory."""
+    """Yield a share with a picture and a directory."""
     made = Share(tmp_path)
     (made.far / "closed").mkdir()
     (made.far / "a.jpg").write_bytes(b"a")

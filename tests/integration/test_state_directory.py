@@ -1,4 +1,4 @@
-"""The state directory, with all that somebody else could have done to it before the start."""
+"""The state directory, with everything that another user could have done to it before the start."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANOTHER_USER = 65533
 
 
 def link_as(name: str) -> Callable[[Path], None]:
-    """A link to a file of the victim's, under a name of ours."""
+    """Make a link to a victim's file under a name of cutoutd."""
 
     def plant(state: Path) -> None:
         victim = state.parent / "victim"
@@ -42,12 +42,12 @@ def link_as(name: str) -> Callable[[Path], None]:
 
 
 def fifo_as(name: str) -> Callable[[Path], None]:
-    """What would hold up whoever opens it."""
+    """Make a FIFO, which would block a process that opens it."""
     return lambda state: os.mkfifo(state / name)
 
 
 def socket_as(name: str) -> Callable[[Path], None]:
-    """What cannot be opened at all."""
+    """Make a socket, which cannot be opened at all."""
 
     def plant(state: Path) -> None:
         with socket.socket(socket.AF_UNIX) as one:
@@ -57,7 +57,7 @@ def socket_as(name: str) -> Callable[[Path], None]:
 
 
 def second_name_of(name: str) -> Callable[[Path], None]:
-    """A file of the victim's, by another name of its own."""
+    """Make a second name for a victim's file."""
 
     def plant(state: Path) -> None:
         victim = state.parent / "victim"
@@ -68,7 +68,7 @@ def second_name_of(name: str) -> Callable[[Path], None]:
 
 
 def foreign(name: str) -> Callable[[Path], None]:
-    """A file that another user made."""
+    """Make a file that belongs to another user."""
 
     def plant(state: Path) -> None:
         (state / name).touch()

@@ -1,4 +1,4 @@
-"""A process that was stopped for longer than a deadline blames nobody for it."""
+"""After a process was stopped for longer than a deadline, no job, hook or probe is blamed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.stopped import LIMIT_S
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bool]:
-    """What became of a job, a hook and a question over which the program that waits for them was stopped."""
+    """Return the outcomes of a job, a hook and a probe during which the waiting program was stopped."""
     file = tmp_path_factory.mktemp("stopped") / "go"
     with subprocess.Popen(
         [sys.executable, "-m", "tests.integration.stopped", "all", str(file)],

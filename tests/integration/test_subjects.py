@@ -1,4 +1,4 @@
-"""The real model on pictures with and without a subject, as the quality score tells them apart."""
+"""The real model on pictures with and without a subject, and whether the score distinguishes them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ HEIGHT, WIDTH = 480, 640
 
 @pytest.fixture(scope="module")
 def model() -> MatteModel:
-    """The model that is shipped."""
+    """Return the packaged model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         return MatteModel(catalog.find("u2net-int8"), provider="cpu")
 
 
 def sky() -> Rgb:
-    """Blue, brighter towards the horizon, with a sensor's noise."""
+    """Return blue, brighter towards the horizon, with a sensor's noise."""
     down = np.linspace(0, 1, HEIGHT)[:, np.newaxis, np.newaxis]
     clear = (1 - down) * np.array([70, 130, 200]) + down * np.array([190, 220, 245])
     noise = np.random.default_rng(0).normal(0, 3, (HEIGHT, WIDTH, 3))
@@ -40,23 +40,23 @@ def sky() -> Rgb:
 
 
 def grey_card() -> Rgb:
-    """18 % grey, evenly lit."""
+    """Return 18 % grey, evenly lit."""
     return np.full((HEIGHT, WIDTH, 3), 119, np.uint8)
 
 
 def noise() -> Rgb:
-    """Every pixel by chance."""
+    """Return random pixels."""
     return np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
 def gradient() -> Rgb:
-    """A studio's backdrop."""
+    """Return the backdrop of a studio."""
     across = np.linspace(60, 220, WIDTH)[np.newaxis, :, np.newaxis]
     return np.broadcast_to(across, (HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
 def ball(radius: float, height: int, width: int) -> Rgb:
-    """A shaded red ball in the middle of a pale ground."""
+    """Return a shaded red ball in the middle of a pale background."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     y, x = rows - height / 2, columns - width / 2
     light = np.clip(1.1 - np.hypot(y + radius / 3, x + radius / 3) / (1.5 * radius), 0.1, 1)[..., np.newaxis]
@@ -66,14 +66,14 @@ def ball(radius: float, height: int, width: int) -> Rgb:
 
 
 def disc(radius: float, height: int, width: int) -> NDArray[np.bool_]:
-    """Where that ball is."""
+    """Return where that ball is."""
     rows, columns = np.mgrid[0:height, 0:width]
     inside: NDArray[np.bool_] = np.hypot(rows - height / 2, columns - width / 2) < radius
     return inside
 
 
 def leaves_on_a_table(height: int, width: int, side: int) -> tuple[Rgb, NDArray[np.float32]]:
-    """Green leaves around a core, on a wooden brown; and their alpha, 0..255."""
+    """Return green leaves around a core on brown wood, and their alpha, 0..255."""
     chance = np.random.default_rng(5)
     grain = chance.normal(0, 12, (height, 1, 1)) + chance.normal(0, 4, (height, width, 1))
     table = np.clip(np.array([150, 120, 95]) + grain, 0, 255)

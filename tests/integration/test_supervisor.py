@@ -1,4 +1,4 @@
-"""The daemon's loop: every picture comes to its end, whatever workers, threads, people and disks do."""
+"""The daemon's loop: every picture ends, whatever workers, threads, people and disks do."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """A supervisor of the test's own."""
+    """Yield a supervisor for one test."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()
 
 
 def after(polls: int, deed: Callable[[], object]) -> Callable[[], None]:
-    """Do something at the so-manieth poll."""
+    """Do something at a given poll."""
     left = iter(range(polls, -1, -1))
 
     def count() -> None:
@@ -57,7 +57,7 @@ def after(polls: int, deed: Callable[[], object]) -> Callable[[], None]:
 
 
 def lost(task: Task, **how: Any) -> Lost:  # noqa: ANN401 -- of a Lost
-    """The worker died over a task."""
+    """Report that the worker died."""
     fields = {"why": "the worker was ended by SIGSEGV", "timed_out": False, "stuck": False}
     return Lost(**{"job": task.job, **fields, **how})
 
@@ -734,7 +734,7 @@ def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(
 
 
 def exported(task: Task) -> Report:
-    """What no honest worker says of a task that makes a cutout."""
+    """Return a report that no honest worker sends for a task that makes a cutout."""
     facts = SourceFacts(bytes=1, sha256="0" * 64, width=1, height=1, format="JPEG", orientation=1)
     assert task.export is None
     return Exported(source=facts, bytes=1, sha256="0" * 64, width=1, height=1)
@@ -884,7 +884,7 @@ def test_what_is_in_hand_at_an_end_that_nobody_foresaw_is_counted(
 
 
 class Knot:
-    """Something that refers to itself, and is freed by a collection alone."""
+    """An object that refers to itself, so that only a collection frees it."""
 
     def __init__(self) -> None:
         self.own = self
@@ -892,7 +892,7 @@ class Knot:
 
 @pytest.fixture
 def no_other_collection() -> Iterator[None]:
-    """Nothing else collects meanwhile."""
+    """Switch off automatic garbage collection."""
     gc.disable()
     yield
     gc.enable()

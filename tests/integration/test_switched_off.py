@@ -1,4 +1,4 @@
-"""`[pool] formats`: what is switched off never reaches a decoder, and the setting means the formats there are."""
+"""`[pool] formats`: a format that is switched off never reaches a decoder, and the setting covers all formats."""
 
 from __future__ import annotations
 

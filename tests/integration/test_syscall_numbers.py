@@ -1,4 +1,4 @@
-"""The tables of system calls against the headers of the C library's development package, where it is there."""
+"""The tables of system calls, compared with the headers of the C library's development package if it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which system calls are asked for and refused: found without the log of the kernel, by a filter with a listener."""
+"""Which refused system calls a process makes: found by a filter with a listener, without the log of the kernel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers ar
 
 
 def refused(*attempts: Callable[[], object]) -> tuple[list[str], list[str]]:
-    """What a process behind the list asks for in vain, and what it was told, attempt by attempt."""
+    """Return the refused calls of a process, and the result of each attempt."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
@@ -62,7 +62,7 @@ def refused(*attempts: Callable[[], object]) -> tuple[list[str], list[str]]:
 
 
 def start_thread() -> None:
-    """Which asks for clone3 first."""
+    """Start a thread, which tries clone3 first."""
     thread = threading.Thread(target=lambda: None)
     thread.start()
     thread.join()

@@ -1,4 +1,4 @@
-"""systemd's own judgement of the units."""
+"""The rating of the units by systemd itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT_MOST_WITH_NETWORK = 1.5
 
 
 def score(unit: str, directory: Path) -> float:
-    """Exposure from 0 (none) to 10, as ``systemd-analyze security`` has it."""
+    """Return the exposure from 0 (none) to 10, by ``systemd-analyze security``."""
     need("systemd-analyze")
     path = directory / "cutoutd.service"
     path.write_text(unit)
@@ -63,7 +63,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 
 
 def uploader_unit() -> str:
-    """The uploader's unit, for the same example."""
+    """Return the uploader's unit for the same example."""
     return systemd.render_uploader(HOSTED, UPLOADING, SystemdManager(version=252))
 
 
@@ -88,7 +88,7 @@ def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> Non
 
 
 def answering_units() -> dict[str, str]:
-    """The units of the page and of the API by their names, for the same example."""
+    """Return the units of the page and the API by their names, for the same example."""
     manager = SystemdManager(version=252)
     return {
         "cutoutd-page.service": systemd.render_page(PAGED, manager),

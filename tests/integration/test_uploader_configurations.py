@@ -1,4 +1,4 @@
-"""Uploader and supervisor with configurations of different age: what one does not know waits, and nothing fails over it."""
+"""Uploader and supervisor with configurations of different age: an unknown request waits, and nothing fails."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ OTHER = "0" * 64
 
 @pytest.fixture
 def server() -> Iterator[HostedServer]:
-    """A service."""
+    """Yield a service."""
     with HostedServer() as made:
         yield made
 
 
 @pytest.fixture
 def station(tmp_path: Path, server: HostedServer) -> Iterator[Station]:
-    """Two folders, the second of which is not tagged yet."""
+    """Yield an uploader with two folders, the second of which is not tagged yet."""
     folders = {"tagged": 'route = "hosted"', "other": 'route = "local"'}
     with Station(tmp_path, server.url, folders=folders) as made:
         yield made
 
 
 def tag_the_other(station: Station) -> None:
-    """In the file, as its owner would."""
+    """Tag it in the file, as its owner would."""
     text = station.config.read_text("utf-8")
     station.config.write_text(text.replace('route = "local"', 'route = "hosted"'), encoding="utf-8")
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for it."""
+    """Wait until a condition holds."""
     end_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end_s, f"no {what}"

@@ -1,4 +1,4 @@
-"""Answers that no contract knows: they concern one picture, and what may have been billed is not sent again by itself."""
+"""Answers outside of any contract: each concerns one picture, and what may have been billed is not sent again automatically."""
 
 from __future__ import annotations
 

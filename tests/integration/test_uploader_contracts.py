@@ -1,4 +1,4 @@
-"""Whole exchanges by each contract, against a service that checks what it is sent and really cuts."""
+"""Complete exchanges by each contract, against a service that checks requests and really cuts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def ball(width: int, height: int) -> bytes:
-    """A red ball on a pale ground."""
+    """Return a red ball on a pale background."""
     image = Image.new("RGB", (width, height), (214, 220, 216))
     inset = width // 4, height // 4
     ImageDraw.Draw(image).ellipse((*inset, width - inset[0], height - inset[1]), fill=(180, 40, 30))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FullReplies(ResponseCache):
-    """No room for what comes back."""
+    """A response cache without room."""
 
     def settled(self, draft: Path) -> tuple[str, int]:
         """Refuse."""
@@ -32,7 +32,7 @@ class FullReplies(ResponseCache):
 
 
 class FullInbox(ResponseCache):
-    """No room where the supervisor looks."""
+    """An inbox without room."""
 
     def link_to_inbox(self, key: str, id_: str) -> None:
         """Refuse."""
@@ -40,12 +40,12 @@ class FullInbox(ResponseCache):
 
 
 class StuckLedger(Ledger):
-    """Cannot be written to for a while."""
+    """A ledger that cannot be written for a while."""
 
     refusals = 2
 
     def close(self, row: int, closing: AttemptEnd) -> None:
-        """Refuse, and then not."""
+        """Refuse at first, and then work."""
         if self.refusals:
             self.refusals -= 1
             raise LedgerError("SQLite says: database or disk is full")
@@ -54,7 +54,7 @@ class StuckLedger(Ledger):
 
 @pytest.fixture
 def server() -> Iterator[HostedServer]:
-    """A service."""
+    """Yield a service."""
     with HostedServer() as server:
         yield server
 

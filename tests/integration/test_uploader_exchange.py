@@ -1,4 +1,4 @@
-"""One deadline over a whole exchange, and bounds on what comes: a service that says something now and then is late too."""
+"""One deadline for a whole exchange, and limits on what arrives: a service that sends a byte now and then is late too."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"
 
 
 class Wire:
-    """A service that is nothing but a socket, for as long as the object is open.
+    """A service that is only a socket, open as long as the object.
 
     Args:
-        behave: what it does with each connection; it may block, and errors of the connection end it.
+        behave: handles each connection; it may block, and its errors end the connection.
     """
 
     def __init__(self, behave: Callable[[socket.socket], None]) -> None:
@@ -51,7 +51,7 @@ class Wire:
         self.accepted = 0
 
     def serve(self) -> None:
-        """Take connections until the listener is closed."""
+        """Accept connections until the listener is closed."""
         with suppress(OSError):
             while True:
                 connection, _ = self.listener.accept()
@@ -65,7 +65,7 @@ class Wire:
 
 @contextmanager
 def wire(behave: Callable[[socket.socket], None]) -> Iterator[Wire]:
-    """The service, while the body runs."""
+    """Run the service during the body."""
     made = Wire(behave)
     threading.Thread(target=made.serve, daemon=True).start()
     try:
@@ -91,7 +91,7 @@ def take(connection: socket.socket) -> None:
 
 
 def drip(connection: socket.socket, start: bytes, drop: bytes) -> None:
-    """Take the request, begin, and go on for ever, each time well within a time-out."""
+    """Read the request, begin an answer, and send for ever, each time well within a time-out."""
     take(connection)
     connection.sendall(start)
     while True:
@@ -100,39 +100,39 @@ def drip(connection: socket.socket, start: bytes, drop: bytes) -> None:
 
 
 def trickled_headers(connection: socket.socket) -> None:
-    """A header without an end."""
+    """Send a header without an end."""
     drip(connection, b"HTTP/1.1 200 OK\r\nX-Wait: ", b"a")
 
 
 def interim_answers(connection: socket.socket) -> None:
-    """1xx for ever."""
+    """Send 1xx for ever."""
     drip(connection, b"", b"HTTP/1.1 102 Processing\r\n\r\n")
 
 
 def slow_body(connection: socket.socket) -> None:
-    """A picture that comes byte by byte."""
+    """Send a picture byte by byte."""
     drip(connection, HEAD + b"Content-Length: 100000\r\n\r\n\x89PNG\r\n\x1a\n", b"x")
 
 
 def slow_chunks(connection: socket.socket) -> None:
-    """The same in chunks."""
+    """Send a picture byte by byte in chunks."""
     drip(connection, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")
 
 
 def slow_trailers(connection: socket.socket) -> None:
-    """All is there but the end of what may follow it."""
+    """Send all but the end of the trailers."""
     drip(connection, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-More: ", b"a")
 
 
 def flood_of_interim_answers(connection: socket.socket) -> None:
-    """As many 1xx as go."""
+    """Send 1xx as fast as possible."""
     take(connection)
     while True:
         connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
 
 
 def asked(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[UploadReply, float]:
-    """The reply to one picture, and how long it took."""
+    """Return the reply to one picture, and how long it took."""
     shared = context(tmp_path, server, timeout_s=timeout_s)
     started_s = time.monotonic()
     reply = answer(shared, request(shared.paths))
@@ -185,20 +185,20 @@ def test_a_service_that_takes_an_upload_drop_by_drop_does_not_hold_it_for_ever(t
 
 
 class _Fast(Clock):
-    """Steady seconds that go by in a hundredth of their time."""
+    """A monotonic clock that runs a hundred times too fast."""
 
     def monotonic_s(self) -> float:
         return time.monotonic() * 100
 
 
 def answer_quietly(shared: UploadContext, made: Request) -> None:
-    """Its course; how it ends is seen in the ledger."""
+    """Take a request to its end, which is seen in the ledger."""
     with suppress(AssertionError):
         answer(shared, made)
 
 
 def packed(times: int) -> bytes:
-    """A quarter of a gigabyte of nothing, in few bytes."""
+    """Return a quarter of a gigabyte of zeros, compressed."""
     data = gzip.compress(b"\0" * (1 << 22))
     for _ in range(times - 1):
         data = gzip.compress(data)

@@ -1,4 +1,4 @@
-"""A request or a reply that is none, a contract that raises, and an end over one picture: each costs that one alone."""
+"""An invalid request or reply, a contract that raises, and a crash over one picture: each affects that picture only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HUGE: Final = messages.MAX_BYTES + 1
 
 @contextmanager
 def at_work(shared: UploadContext) -> Iterator[None]:
-    """The uploader's loop in this process, while the body runs; it ends in order."""
+    """Run the uploader's loop in this process during the body, and end it in order."""
     runner = threading.Thread(
         target=Uploader(
             shared, sender_of(shared), announced=spool.announcement(shared.paths), layers=(), parent=None
@@ -69,13 +69,13 @@ def reply_to(shared: UploadContext, id_: str) -> UploadReply:
 
 
 def fields(path: Path, **changes: object) -> None:
-    """Give a message's fields other values."""
+    """Change fields of a message."""
     found = json.loads(path.read_bytes())
     path.write_text(json.dumps(found | changes), encoding="utf-8")
 
 
 def in_place(make: Callable[[Path], object]) -> Callable[[Path], object]:
-    """Something else under a message's name."""
+    """Put something else under the name of a message."""
 
     def spoil(path: Path) -> None:
         path.unlink()
@@ -85,7 +85,7 @@ def in_place(make: Callable[[Path], object]) -> Callable[[Path], object]:
 
 
 def bound_socket(path: Path) -> None:
-    """A socket; its address is short, whatever the path."""
+    """Make a socket, bound by a short address, whatever the path."""
     here = os.open(path.parent, os.O_PATH)
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(f"/proc/self/fd/{here}/{path.name}")
@@ -148,18 +148,18 @@ def test_a_request_that_is_none_is_answered_and_holds_up_no_other(tmp_path: Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Faulty(RemoveBg):
-    """A contract with a fault over pictures of one width, at one of its steps."""
+    """A contract that raises for pictures of one width, at one of its steps."""
 
     step: str
     width: int = 66
 
     def price(self, upload: Upload) -> float:
-        """Credits."""
+        """Return the price."""
         self.meet("price", upload)
         return 0.25
 
     def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
-        """As the contract has it, but for what is made of the answer."""
+        """Return the request of the contract, with a possible fault in reading the answer."""
         self.meet("question", upload)
         made = RemoveBg.http_request(self, upload, boundary)
         if upload.width != self.width or self.step != "unwrap":
@@ -171,13 +171,13 @@ class Faulty(RemoveBg):
         return replace(made, unwrap=unwrap)
 
     def error_text(self, content: bytes) -> str:
-        """Of an answer."""
+        """Return the error text of an answer."""
         if self.step == "complaint":
             raise RecursionError(self.step)
         return RemoveBg.error_text(self, content)
 
     def meet(self, step: str, upload: Upload) -> None:
-        """The fault."""
+        """Raise the fault."""
         if self.step == step and upload.width == self.width:
             raise KeyError(step)
 
@@ -271,7 +271,7 @@ def test_deaths_are_counted_for_what_was_looked_at_alone(tmp_path: Path) -> None
 
 
 def good_reply() -> UploadReply:
-    """One with a picture."""
+    """Return a reply with a picture."""
     id_ = messages.new_id()
     return UploadReply(
         id=id_,

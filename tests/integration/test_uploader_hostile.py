@@ -1,4 +1,4 @@
-"""Answers that no honest service gives, byte for byte over a socket: each has a meaning, and none is an internal error."""
+"""Answers that no honest service gives, byte for byte over a socket: each is interpreted, and none is an internal error."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 def png(mode: str = "LA", size: tuple[int, int] = (WIDTH, HEIGHT), **options: object) -> bytes:
-    """A picture."""
+    """Return a picture."""
     file = io.BytesIO()
     Image.new(mode, size).save(file, "PNG", **options)
     return file.getvalue()
 
 
 def said(status: str, *headers: str, body: bytes = b"", length: int | str | None = None) -> bytes:
-    """An answer as it stands on the wire."""
+    """Return an answer as it is transmitted."""
     lines = [f"HTTP/1.1 {status}", *headers]
     if length != "":
         lines.append(f"Content-Length: {len(body) if length is None else length}")
@@ -161,12 +161,12 @@ def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """Of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def drawn(mode: str, *, interlace: int = 0, **size: int) -> bytes:
-    """A PNG by hand: 16 bits, interlaced, or of a size that its data does not have."""
+    """Return a PNG with 16 bits, interlaced, or of a size that its data does not have."""
     width, height = size.get("width", WIDTH), size.get("height", HEIGHT)
     bits, colour, channels = {"grey16": (16, 0, 2), "rgba16": (16, 6, 8), "grey8": (8, 0, 1)}[mode]
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlace)
@@ -175,17 +175,17 @@ def drawn(mode: str, *, interlace: int = 0, **size: int) -> bytes:
 
 
 def egress_png(*chunks: bytes) -> bytes:
-    """A PNG of these chunks."""
+    """Return a PNG of these chunks."""
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
 
 
 def inserted(data: bytes, *chunks: bytes) -> bytes:
-    """Chunks behind a PNG's header."""
+    """Insert chunks after the header of a PNG."""
     return data[:33] + b"".join(chunks) + data[33:]
 
 
 def animated() -> bytes:
-    """An animation in WebP."""
+    """Return an animation in WebP."""
     file = io.BytesIO()
     frames = [Image.new("RGBA", (WIDTH, HEIGHT), (n, 0, 0, n)) for n in range(3)]
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
@@ -193,7 +193,7 @@ def animated() -> bytes:
 
 
 def archive(method: int, *, spoilt: bool) -> bytes:
-    """The two parts of a picture of more than ten megapixels."""
+    """Return the two parts of a picture of more than ten megapixels."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as made:
         made.writestr("alpha.png", png("L"))

@@ -1,4 +1,4 @@
-"""A ledger that is removed, renamed, replaced or emptied: nothing is sent into the void, and `audit` says what is missing."""
+"""A ledger that is removed, renamed, replaced or emptied: no upload goes unrecorded, and `audit` says what is missing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ NOW: Final = "2026-01-31T10:00:00.000Z"
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for it."""
+    """Wait until a condition holds."""
     end_s = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < end_s
@@ -55,24 +55,24 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def removed(path: Path) -> None:
-    """As by rm."""
+    """Remove it, as by rm."""
     path.unlink()
 
 
 def renamed(path: Path) -> None:
-    """As by mv."""
+    """Rename it, as by mv."""
     path.rename(path.with_name("old"))
 
 
 def replaced(path: Path) -> None:
-    """As by a restored backup."""
+    """Replace it, as by a restored backup."""
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)
 
 
 def emptied(path: Path) -> None:
-    """As by > ledger.sqlite."""
+    """Empty it, as by > ledger.sqlite."""
     os.truncate(path, 0)
 
 
@@ -80,7 +80,7 @@ HOW = [removed, renamed, replaced, emptied]
 
 
 def written_over(path: Path) -> None:
-    """As by cp of another machine's onto it: the same file, with other bytes."""
+    """Overwrite it with that of another machine, as by cp: the same file with other bytes."""
     other = path.parent / "elsewhere" / path.name
     other.parent.mkdir()
     Ledger(other, create=True).close_file()
@@ -106,7 +106,7 @@ def test_a_ledger_that_is_not_the_one_that_was_opened_takes_no_row(
 
 
 def kept_reply(paths: SpoolPaths) -> None:
-    """One that was paid for."""
+    """Keep a reply that was paid for."""
     (paths.root / "replies").mkdir()
     (paths.root / "replies" / f"{'0' * 64}.body").touch()
 
@@ -232,7 +232,7 @@ def test_a_backup_that_is_put_back_is_taken(tmp_path: Path) -> None:
 
 
 def audit(station: Station, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """What `cutoutd audit` prints where something is missing: its output and its errors."""
+    """Return output and errors of `cutoutd audit` where something is missing."""
     with pytest.raises(typer.Exit) as end:
         cli.audit(config=station.config)
     assert end.value.exit_code == 1

@@ -1,4 +1,4 @@
-"""Whom the uploader talks to: the service alone, if it can prove who it is, whatever the environment says."""
+"""The uploader talks only to the service, and only if that proves its identity, whatever the environment says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate for this machine that no authority has signed, and its key."""
+    """Return a certificate for this machine that no authority has signed, and its key."""
     need("openssl")
     directory = tmp_path_factory.mktemp("papers")
     certificate, key = str(directory / "cert.pem"), str(directory / "key.pem")

@@ -1,4 +1,4 @@
-"""A service that charges more than was expected, several pictures at once, and a limit of money."""
+"""A service that charges more than expected, with several pictures at once and a limit of credits."""
 
 from __future__ import annotations
 

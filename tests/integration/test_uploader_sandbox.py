@@ -1,4 +1,4 @@
-"""The uploader's sandbox against real attempts to leave it: it calls out, and that is all it can do."""
+"""The uploader's sandbox against real attempts to leave it: it can call out over IP, and nothing else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REACHES_THE_KERNEL = {  # calls it needs, tried with nonsense
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """How each attempt ended in a confined process."""
+    """Return how each attempt ended in a confined process."""
     report = attempts("uploader", tmp_path_factory.mktemp("uploader"))
     assert survey.gaps_between(survey.UPLOADER, report["layers"]) == ()
     found: dict[str, str] = report["outcomes"]
@@ -86,7 +86,7 @@ def test_of_tcp_only_the_service_s_port_is_reached(tmp_path: Path) -> None:
 
 @pytest.fixture
 def at_work(tmp_path: Path) -> Iterator[Station]:
-    """An uploader that has sent a picture."""
+    """Yield an uploader that has sent a picture."""
     with HostedServer(key=KEY) as server, Station(tmp_path, server.url) as station:
         station.start()
         station.reply(station.request(picture(1)))

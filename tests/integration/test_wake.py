@@ -1,4 +1,4 @@
-"""A request that somebody waits for wakes the daemon, and nothing depends on that."""
+"""A request for which somebody waits wakes the daemon, and nothing depends on that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hearing of changes through the real system."""
+"""Notices of changes through the real system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linu
 
 
 class Heard:
-    """A watch, and all it has said so far."""
+    """A watch, and its hints so far."""
 
     def __init__(self, root: Path, rules: Rules | None = None) -> None:
         self._woken = threading.Event()
@@ -34,7 +34,7 @@ class Heard:
         self.scan = False
 
     def until(self, condition: Callable[[], bool]) -> bool:
-        """Listen until something is true, or patience ends."""
+        """Listen until a condition holds, with a limit."""
         deadline_s = time.monotonic() + PATIENCE_S
         while not condition() and time.monotonic() < deadline_s:
             self._woken.wait(0.02)
@@ -45,26 +45,26 @@ class Heard:
         return condition()
 
     def hears(self, path: str) -> bool:
-        """Whether a hint for a file comes."""
+        """Return whether a hint for a file comes."""
         return self.until(lambda: path in self.paths)
 
     def hears_of_everything(self) -> bool:
-        """Whether a scan is asked for."""
+        """Return whether a scan is requested."""
         return self.until(lambda: self.scan)
 
     def is_unwell(self) -> bool:
-        """Whether the watch comes to say that it cannot be relied upon."""
+        """Return whether the watch comes to report that it is unreliable."""
         return self.until(lambda: self.watch.healthy() is not None)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Drop the hints so far."""
         self.watch.take()
         self.paths, self.scan = set(), False
 
 
 @pytest.fixture
 def heard(tmp_path: Path) -> Iterator[Heard]:
-    """A running watch of a directory called ``root``."""
+    """Yield a running watch of a directory named ``root``."""
     root = tmp_path / "root"
     root.mkdir()
     heard = Heard(root)

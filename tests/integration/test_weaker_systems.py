@@ -1,4 +1,4 @@
-"""Removing and replacing where the file system knows neither hard links nor a swap of two files: a FUSE share."""
+"""Removing and replacing on a file system without hard links and without an exchange of two files: a FUSE share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CUT, NEW, THEIRS = b"what was cut", b"new cutout", b"saved by another program"
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """A share that is mounted."""
+    """Yield a mounted share."""
     share = Share(tmp_path)
     share.attach()
     yield share
@@ -32,7 +32,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 @pytest.fixture
 def original(share: Share) -> Path:
-    """A picture on it."""
+    """Return a picture on it."""
     path = share.mount / "in" / "shoot" / "a.jpg"
     path.parent.mkdir(parents=True)
     path.write_bytes(CUT)

@@ -1,4 +1,4 @@
-"""What ended is handed over to the uploader: once more after a crash and under the same name, and nothing is lost to a disk."""
+"""Ended jobs are handed over to the uploader: after a crash once more under the same id, and a full disk loses none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SOURCE = "5" * 64
 
 
 class Room:
-    """A journal, a folder with a webhook, and the handing over, in this process."""
+    """A journal, a folder with a webhook, and the handover, in this process."""
 
     def __init__(self, directory: Path, **webhook: object) -> None:
         self.directory = directory
@@ -57,7 +57,7 @@ class Room:
         )
 
     def configured(self, webhooks: list[dict[str, Any]], **bounds: int) -> Settings:
-        """Settings with a folder that has these."""
+        """Return settings with a folder that has these webhooks."""
         hooks = [{"url": "https://x.example/", "secret_file": "/s"} | one for one in webhooks]
         folder = {
             "name": "f",
@@ -69,7 +69,7 @@ class Room:
         return assemble(document, {}, origin="", base=None)
 
     def end(self, name: str, state: JobState = JobState.DONE, *, content: bytes = b"a cutout") -> None:
-        """A job ends, as the delivery would write it down, with a result and its sidecar."""
+        """End a job as the delivery records it, with a result and its sidecar."""
         (accepted, *_) = self.journal.sources.accept(
             "f", [Version(path=name, size=1, mtime_ns=time.time_ns())]
         )
@@ -88,18 +88,18 @@ class Room:
         self.journal.queue.finish(accepted, state, detail=detail, sha256=SOURCE)
 
     def messages(self) -> list[WebhookMessage]:
-        """What was handed over."""
+        """Return the messages that were handed over."""
         return webhooks_waiting(self.paths)
 
     def body(self, message: WebhookMessage) -> dict[str, Any]:
-        """What would be sent; it is what the message announces."""
+        """Return the body of a message, checked against what the message announces."""
         content = self.paths.body(message.id).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (message.bytes, message.sha256)
         found: dict[str, Any] = json.loads(content)
         return found
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for something."""
+        """Wait until a condition holds."""
         end_s = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < end_s, f"waited in vain for {what}: {self.messages()}"
@@ -110,14 +110,14 @@ class Room:
         self.until(lambda: self.journal.ended.count() == 0, "an empty table")
 
     def close(self) -> None:
-        """End."""
+        """Close all parts."""
         self.handover.stop(PATIENCE_S)
         self.journal.close()
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
-    """With the threads at work."""
+    """Yield a room whose threads run."""
     made = Room(tmp_path)
     made.handover.follow()
     yield made

@@ -1,4 +1,4 @@
-"""The sending of webhooks against a receiver that really answers: tried again, given up, switched off, stopped, written down."""
+"""The sender of webhooks against a receiver that really answers: retries, messages given up, unsubscribing, and the ledger."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ HOUR_US = 3_600_000_000
 
 
 class LaterClock(Clock):
-    """The machine's, moved on by as much as a test says."""
+    """The machine's clock, advanced by a test."""
 
     def __init__(self) -> None:
         super().__init__()
         self.later_us = 0
 
     def now_us(self) -> int:
-        """Later than it is."""
+        """Return the advanced time."""
         return super().now_us() + self.later_us
 
 
 @dataclass
 class Post:
-    """A sender at work, its directories, and its clock."""
+    """A sender that runs, its directories, and its clock."""
 
     sender: WebhookSender
     paths: WebhookPaths
@@ -64,7 +64,7 @@ class Post:
     paused: bool = False
 
     def put(self, number: int, *, about: str = "", hook: int = 0, **fields: Any) -> WebhookMessage:  # noqa: ANN401 -- as the message has them
-        """A message that is to be sent."""
+        """Add a message."""
         id_ = new_id()
         size, sha256 = write_body(self.paths, id_, [f'{{"number": {number}}}'.encode()])
         message = WebhookMessage(
@@ -86,7 +86,7 @@ class Post:
         return message
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for something, as the process's loop does: it looks again and again."""
+        """Poll like the loop of the process, until a condition holds."""
         end_s = time.monotonic() + PATIENCE_S
         while not condition():
             self.sender.poll(paused=self.paused)
@@ -95,15 +95,15 @@ class Post:
             time.sleep(0.02)
 
     def until_sent(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until no message waits."""
         self.until(lambda: not self.paths.ids(), "an empty directory")
 
     def rows(self) -> list[tuple[str, int | None]]:
-        """What the ledger says: outcome and status."""
+        """Return outcome and status of the rows in the ledger."""
         return [(row["outcome"], row["status"]) for row in self.ledger.webhooks()]
 
     def read(self, message: WebhookMessage) -> WebhookMessage:
-        """How it stands."""
+        """Return the state of a message."""
         return read_webhook(self.paths, message.id)
 
 
@@ -115,7 +115,7 @@ def at_work(
     include: str = "sidecar",
     timeout_s: float = 15.0,
 ) -> Iterator[Post]:
-    """A sender for these receivers."""
+    """Run a sender for these receivers."""
     directory.mkdir(exist_ok=True)
     secret = directory / "secret"
     secret.write_text(SECRET)
@@ -162,14 +162,14 @@ def at_work(
 
 @pytest.fixture
 def receiver() -> Iterator[WebhookReceiver]:
-    """One that takes everything."""
+    """Yield a receiver that accepts everything."""
     with WebhookReceiver() as made:
         yield made
 
 
 @pytest.fixture
 def post(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[Post]:
-    """A sender for it."""
+    """Yield a sender for it."""
     with at_work(tmp_path, receiver.url) as made:
         yield made
 

@@ -1,4 +1,4 @@
-"""The real worker: what keeps it from working it says, and it holds nothing of its supervisor's."""
+"""The real worker: it reports why it cannot work, and it has no open files of its supervisor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SETUP = wire.Setup(
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalPool]]:
-    """Starts a pool of one worker, and waits until it is ready."""
+    """Yield a function that starts a pool of one worker, and waits until that is ready."""
     monkeypatch.setattr(start_policy, "MAX_PAUSE_S", 0.01)
     pools: list[LocalPool] = []
 

@@ -1,4 +1,4 @@
-"""A worker's standard streams: no terminal, no log file, and a pipe that it may fill as it likes."""
+"""The standard streams of a worker: no terminal, no log file, and a pipe that it may flood."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ os.write(1, json.dumps(told).encode())
 
 @pytest.fixture
 def logged() -> Iterator[Lines]:
-    """What is logged."""
+    """Yield the log entries."""
     with capture_logs() as lines:
         yield lines
 
 
 @pytest.fixture
 def pool(logged: Lines) -> Iterator[LocalPool]:  # noqa: ARG001 -- must be there before loggers are
-    """Two slots."""
+    """Yield a pool of two slots."""
     made = LocalPool(size=2, setup=setup, job_timeout_s=20.0, clock=Clock(), command=OBEDIENT)
     until(made, lambda: made.idle == 2)
     yield made
@@ -66,7 +66,7 @@ def pool(logged: Lines) -> Iterator[LocalPool]:  # noqa: ARG001 -- must be there
 
 
 def said(logged: Lines) -> list[str]:
-    """What workers were heard to say."""
+    """Return the logged output of workers."""
     return [str(line["said"]) for line in logged if line["event"] == "worker.stderr"]
 
 

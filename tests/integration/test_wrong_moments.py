@@ -1,6 +1,6 @@
-"""Another program saves a file while it is being removed or replaced: at each system call in between, and with kills.
+"""Another program saves a file while it is removed or replaced: at each system call in between, and with kills.
 
-A file that was never cut, and one that somebody retouched, is never lost; and what was begun is finished.
+A file that was never cut, or that somebody retouched, is never lost; and an action that was started is finished.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _FORKING.set_forkserver_preload(["__main__", _MODULE])
 
 
 class Slowed:
-    """A deed under strace, which stops for a while before one of its calls.
+    """An action under strace, which stops for a while before one of its calls.
 
     Args:
-        deed: which.
-        root: its place, prepared.
-        faults: for strace.
+        deed: name of the action.
+        root: its prepared directory.
+        faults: faults for strace.
     """
 
     def __init__(self, deed: str, root: Path, *faults: str) -> None:
@@ -68,7 +68,7 @@ class Slowed:
         ours.close()
 
     def stop_before(self, place: int) -> int:
-        """Wait until it stops before the call that comes at this place among all; returns its process id."""
+        """Wait until it stops before the call at this position. Returns its process id."""
         end_s = time.monotonic() + 60.0
         while self._strace.poll() is None and time.monotonic() < end_s:
             *ended, last = self._log.read_text().split("\n") if self._log.exists() else [""]
@@ -78,7 +78,7 @@ class Slowed:
         pytest.fail(f"it does not come to call {place}")
 
     def end(self) -> int:
-        """Wait for its end; its exit status."""
+        """Wait for its end. Returns its exit status."""
         self._strace.communicate(timeout=60.0)
         self._deed.join(60.0)
         code = self._deed.exitcode
@@ -86,13 +86,13 @@ class Slowed:
         return code
 
     def calls(self) -> list[tuple[str, str]]:
-        """Its calls: the name, and all that was said of it."""
+        """Return its calls: the name, and the trace of each."""
         lines = self._log.read_text().splitlines()
         return [(match[1], line) for line in lines if (match := re.match(r"\d+ +(\w+)\(", line))]
 
 
 def straight(deed: str, root: Path) -> list[tuple[int, str, int, str]]:
-    """The calls of a deed that nothing disturbs: place among all, name, use of that name, and what is said of it."""
+    """Return the calls of an undisturbed action: position among all, name, use of that name, and trace."""
     prepare(deed, root)
     slowed = Slowed(deed, root)
     assert slowed.end() == 0
@@ -107,13 +107,13 @@ def straight(deed: str, root: Path) -> list[tuple[int, str, int, str]]:
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Path:
-    """A place with a directory for each try."""
+    """Return a directory with a sub-directory for each attempt."""
     need("strace")
     return tmp_path
 
 
 def save(target: Path, how: str) -> None:
-    """What other programs do: write aside and rename, or write over it."""
+    """Save as other programs do: write aside and rename, or overwrite."""
     if how == "renamed in":
         draft = target.with_name(".draft")
         draft.write_bytes(SAVED)
@@ -123,7 +123,7 @@ def save(target: Path, how: str) -> None:
 
 
 def visible(root: Path) -> dict[str, bytes]:
-    """Every file that a person sees, by its path."""
+    """Return every file that a person sees, by its path."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for place in ("in", "out", "kept")
@@ -133,7 +133,7 @@ def visible(root: Path) -> dict[str, bytes]:
 
 
 def is_tidy(root: Path) -> bool:
-    """Nothing is left under a private or a staged name."""
+    """Return whether nothing is left under a private or staged name."""
     return not [path for path in root.rglob("*") if PRIVATE in path.name or path.suffix == ".original"]
 
 
@@ -172,7 +172,7 @@ def test_a_deed_that_is_killed_is_finished_by_the_next_start(rooms: Path, deed: 
 
 
 def _alike(found: dict[str, bytes], wanted: dict[str, bytes]) -> bool:
-    """The same files with the same bytes, but for the times in documents."""
+    """Return whether both have the same files with the same bytes, ignoring times in documents."""
     plain = re.compile(rb'"(job|publish|total|published_at)": [^\n]*')
     return {name: plain.sub(b"", data) for name, data in found.items()} == {
         name: plain.sub(b"", data) for name, data in wanted.items()

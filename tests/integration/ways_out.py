@@ -50,7 +50,10 @@ def pair_sockets() -> None:
 
 
 def listening_abstractly() -> Callable[[], None]:
-    """Listen at a name that is in no file system. Returns an attempt to connect, which counts as a connection to another process once this one is confined."""
+    """Listen at a name that is in no file system. Returns an attempt to connect to it.
+
+    Once this process is confined, the listener counts as another process.
+    """
     listener = socket.socket(socket.AF_UNIX)
     name = f"\0cutoutd-test-{os.getpid()}"
     listener.bind(name)
