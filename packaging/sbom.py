@@ -24,6 +24,8 @@ _MODEL: Final = (
 def main(python: str, required: str, output: str) -> None:
     """Write the list of parts to ``output``."""
     names = set(map(_normalised, Path(required).read_text("utf-8").split()))
+    if "cutoutd" not in names:
+        sys.exit(f"{required} does not have the names of what is always installed")
     document: dict[str, Any] = json.loads(
         _said(
             sys.executable,
@@ -43,18 +45,19 @@ def main(python: str, required: str, output: str) -> None:
         for name, version in sorted(libraries.items()):
             if name == package:
                 continue
+            scope = "required" if _normalised(package) in names else "optional"
             parts.append({
-                "type": "library", "name": name, "version": version, "bom-ref": f"{package}/{name}",
+                "type": "library", "name": name, "scope": scope, "version": version, "bom-ref": f"{package}/{name}",
                 "description": f"carried by the wheel of {package}",
             })  # fmt: skip
     model = Path(_said(python, *_MODEL).strip())
     parts.append({
-        "type": "machine-learning-model", "name": "u2net-int8", "bom-ref": "u2net-int8",
+        "type": "machine-learning-model", "name": "u2net-int8", "scope": "required", "bom-ref": "u2net-int8",
         "licenses": [{"license": {"id": "Apache-2.0"}}],
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(model.read_bytes()).hexdigest()}],
     })  # fmt: skip
     Path(output).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
-    optional = sum(part.get("scope") == "optional" for part in parts)
+    optional = sum(part["scope"] == "optional" for part in parts)
     print(f"{output}: {len(parts)} parts, of which {optional} come with extras")
 
 

@@ -24,11 +24,25 @@ CONFIG: Final = "/etc/cutoutd/ann.toml"
 FOLDER: Final = (
     f'[[folder]]\nname = "photos"\ninput = "{PHOTOS}/in"\noutput = "{PHOTOS}/out"\nsettle_s = 0.2\n'
 )
+BOB: Final = """
+echo 'bob:x:4712:4712::/home/bob:/bin/sh' >> /etc/passwd
+echo 'bob:x:4712:' >> /etc/group
+echo 'bob:*:19000:0:99999:7:::' >> /etc/shadow
+install -d -o bob -g bob /home/bob /home/bob/in /home/bob/out /home/bob/.config /home/bob/.config/cutoutd
+rm -f /etc/systemd/system/systemd-logind.service  # the box masks it
+systemctl daemon-reload
+systemctl start dbus.socket systemd-logind user@4712
+"""
+"""Somebody with a service manager of their own, as after a login."""
+
+BOBS: Final = ("--user", "-M", "4712@")
 SLOW_S: Final = 300.0
 PICTURES: Final = 12
 DAEMON: Final = "cutoutd@ann.service"
 PAGE: Final = "cutoutd-page@ann.service"
 SERVE: Final = "cutoutd-serve@ann.service"
+RUNNING: Final = ((DAEMON,), (PAGE,), ("cutoutd.service", *BOBS))
+"""What runs before the upgrade: units, and whose they are if not the machine's."""
 
 
 def say(text: str) -> None:
@@ -69,7 +83,7 @@ class Trial:
         say(f"{time.monotonic() - started_s:.0f} s")
 
     def dpkg(self, *words: str) -> None:
-        """Longer than a test's command may take."""
+        """Run what may take longer than the box's other commands."""
         command = [
             "nsenter",
             f"--target={self.box.pid}",
@@ -86,9 +100,13 @@ class Trial:
         )
         assert ran.returncode == 0, ran.stdout
 
-    def state(self, unit: str) -> str:
+    def state(self, unit: str, *manager: str) -> str:
         """Such as ``active``."""
-        return self.box.call("systemctl", "is-active", unit, check=False).strip()
+        return self.box.call("systemctl", *manager, "is-active", unit, check=False).strip()
+
+    def pid(self, unit: str, *manager: str) -> str:
+        """Number of the main process."""
+        return self.box.call("systemctl", *manager, "show", "--property=MainPID", "--value", unit).strip()
 
     def seen(self) -> int:
         """How many cutouts are there."""
@@ -102,14 +120,14 @@ class Trial:
             ImageDraw.Draw(picture).ellipse((330, 180, 870, 720), fill=(190, 40, 10 * number))
             picture.save(made / f"ball-{number}.jpg", quality=92)
 
-    def start(self, unit: str) -> None:
+    def start(self, unit: str, *manager: str) -> None:
         """Start a unit, and wait until it is ready."""
-        self.box.call("systemctl", "start", "--no-block", unit)
-        self.wait_ready(unit)
+        self.box.call("systemctl", *manager, "start", "--no-block", unit)
+        self.wait_ready(unit, *manager)
 
-    def wait_ready(self, unit: str) -> None:
+    def wait_ready(self, unit: str, *manager: str) -> None:
         """Wait until systemd was told that it is ready."""
-        until(lambda: self.state(unit) == "active", f"{unit} to be ready")
+        until(lambda: self.state(unit, *manager) == "active", f"{unit} to be ready")
 
     def done(self) -> int:
         """How many jobs the journal says are done."""
@@ -138,13 +156,18 @@ def through(trial: Trial, package: Path, room: Path) -> None:
         box.call("install", "-d", "-o", "ann", f"{PHOTOS}/{place}")
     box.call("mkdir", "-p", "/etc/cutoutd")
     box.path(CONFIG).write_text(FOLDER, "utf-8")
+    box.call("sh", "-ec", BOB)
+    box.path("/home/bob/.config/cutoutd/cutoutd.toml").write_text(
+        FOLDER.replace(PHOTOS, "/home/bob"), "utf-8"
+    )
 
-    say("--- daemon, page and API are started; the API is stopped again")
+    say("--- daemon, page and API are started, and a user's daemon; the API is stopped again")
     box.call("systemctl", "enable", DAEMON, PAGE, SERVE)
-    for unit in (DAEMON, PAGE, SERVE):
-        trial.start(unit)
+    box.call("systemctl", *BOBS, "enable", "cutoutd")
+    for unit in (*RUNNING, (SERVE,)):
+        trial.start(*unit)
     box.call("systemctl", "stop", SERVE)
-    before = {unit: box.main_pid(unit) for unit in (DAEMON, PAGE)}
+    before = {unit: trial.pid(*unit) for unit in RUNNING}
 
     say("--- upgrade while the daemon cuts")
     trial.drop()
@@ -153,8 +176,8 @@ def through(trial: Trial, package: Path, room: Path) -> None:
     trial.install(package)
     say(f"{seen} of {PICTURES} were cut before")
     for unit, pid in before.items():
-        trial.wait_ready(unit)
-        assert box.main_pid(unit) != pid, f"{unit} was not started again"
+        trial.wait_ready(*unit)
+        assert trial.pid(*unit) != pid, f"{unit} was not started again"
     assert trial.state(SERVE) != "active", "what was stopped was started"
     until(lambda: trial.done() == PICTURES, "all cutouts", SLOW_S)
     assert trial.seen() == PICTURES
@@ -162,8 +185,8 @@ def through(trial: Trial, package: Path, room: Path) -> None:
 
     say("--- removal while they run")
     trial.dpkg("-r", "cutoutd")
-    for unit in (DAEMON, PAGE):
-        assert trial.state(unit) != "active", unit
+    for unit in RUNNING:
+        assert trial.state(*unit) != "active", unit
     assert trial.seen() == PICTURES
 
 
