@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.engine.formats import versions
 from cutoutd.process.installer import Installer
 from tests.unit.unit_examples import TREE
 
@@ -114,3 +116,12 @@ def test_the_flake_has_each_dependency() -> None:
     assert sorted(listed[1].split()) == sorted(
         re.split(r"[><=; ]", one)[0] for one in project["dependencies"]
     )
+
+
+def test_the_list_of_parts_has_each_library_that_a_wheel_carries() -> None:
+    """With its version, where that is known."""
+    parts = runpy.run_path(str(PACKAGING / "sbom.py"))["carried"]({"decoders": versions.bundled()})
+    known = {part["bom-ref"]: part.get("version", "0") for part in parts}
+    assert {"pillow/libtiff", "pillow-heif/libheif", "rawpy/LibRaw", "simplejpeg/libjpeg-turbo"} <= set(known)
+    assert all(re.match(r"\d", version) for version in known.values())
+    assert not any(name in known for name in ("pillow/pillow", "rawpy/rawpy"))

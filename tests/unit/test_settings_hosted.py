@@ -263,7 +263,7 @@ def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.Monk
     """And only where it is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built({"enabled": True}, table()))
-    with pytest.raises(UsageError, match=r'pip install "cutoutd\[hosted\]"'):
+    with pytest.raises(UsageError, match=r'Install it with `.*httpcore|"cutoutd\[hosted\]"'):
         egress.require_extra(built({"enabled": True}, table(route="hosted")))
 
 
