@@ -123,7 +123,7 @@ ALONE: Final = {
 """Modules that walk no other place."""
 
 ALLOWED: Final = {
-    "daemon/alarm.py:_found:os.path.exists": PRIVATE,
+    "daemon/alarm.py:_current_concerns:os.path.exists": PRIVATE,
     "folder/arrivals.py:_hold_up:Path.stat": ROOT,
     "folder/arrivals.py:_look_at:Path.touch": "no path: a tracker's",
     "daemon/assembly.py:check_backgrounds:Path.is_file": "a picture that the configuration names",
