@@ -132,7 +132,7 @@ def original(root: Path, name: str, mode: int = 0o644) -> Path:
 def test_results_and_sidecars_get_what_a_file_made_there_would_get(
     tmp_path: Path, root_rule: str, rule: str, mask: int
 ) -> None:
-    """Whatever the root gives, in which all are staged; several renditions; and so does a later version."""
+    """Whatever the rights of the root, where all are staged; with several renditions; and for a later version as well."""
     world = World(tmp_path, inputs=tmp_path / "in")
     original(tmp_path, "a/x.jpg")
     with umask(mask):
@@ -147,7 +147,7 @@ def test_results_and_sidecars_get_what_a_file_made_there_would_get(
 
 @pytest.mark.parametrize("rule", ["plain", "setgid and default list"])
 def test_doubtful_results_and_failures_get_theirs(tmp_path: Path, rule: str) -> None:
-    """In review/ and failed/, in a directory that is there and in one that is made."""
+    """In review/ and failed/, in an existing directory and in a new one."""
     world = World(tmp_path, inputs=tmp_path / "in", sidecars=True)
     for name in ("a/x.jpg", "new/y.jpg"):
         original(tmp_path, name)
@@ -171,7 +171,7 @@ def test_doubtful_results_and_failures_get_theirs(tmp_path: Path, rule: str) -> 
 
 
 def test_what_the_owner_has_set_wins(tmp_path: Path) -> None:
-    """Over the directory and the original; the list of the directory is kept, as far as the mode lets it."""
+    """Over the directory and the original; the access list of the directory is kept, as far as the mode allows."""
     world = World(tmp_path, inputs=tmp_path / "in", permissions=Permissions(mode=0o640, group=54321))
     original(tmp_path, "a/x.jpg", 0o600)
     directory = ruled(world.output / "a", "setgid and default list")
@@ -189,7 +189,7 @@ def test_what_the_owner_has_set_wins(tmp_path: Path) -> None:
 def test_nobody_reads_a_result_who_may_not_read_its_original(
     tmp_path: Path, rule: str, mode: int, hidden: int
 ) -> None:
-    """Nor its sidecar, nor why it failed: by the mode, and where there is one by the list."""
+    """Nor its sidecar, nor the record of its failure: by the mode, or by the access list if there is one."""
     world = World(tmp_path, inputs=tmp_path / "in")
     os.chown(original(tmp_path, "a/x.jpg", mode), -1, ITS_GROUP)
     directories = [ruled(world.output / name, rule) for name in ("a", "failed/a")]
@@ -209,7 +209,7 @@ def test_nobody_reads_a_result_who_may_not_read_its_original(
 
 
 def test_a_group_that_only_a_stranger_has_chosen_reads_nothing(tmp_path: Path) -> None:
-    """Before: a sub-folder's set-group-id bit, set by whoever can write in the output, gave it what the original's group has."""
+    """Before, the set-group-id bit of a sub-folder, set by anybody who could write in the output, gave its group the rights of the original's group."""
     world = World(tmp_path, inputs=tmp_path / "in")
     os.chown(original(tmp_path, "a/x.jpg", 0o640), -1, ITS_GROUP)
     os.chown(ruled(world.output / "a", "setgid and default list"), 65534, -1)
@@ -218,7 +218,7 @@ def test_a_group_that_only_a_stranger_has_chosen_reads_nothing(tmp_path: Path) -
 
 
 def test_whom_the_originals_list_names_may_read_the_result(tmp_path: Path) -> None:
-    """If the directory's list names them too; whom that alone names may not."""
+    """If the list of the directory names them too; a user in only one of the lists may not."""
     world = World(tmp_path, inputs=tmp_path / "in")
     source = original(tmp_path, "a/x.jpg", 0o600)
     names = ((2, 4, 1000), (4, 0, NOBODY), (8, 4, 50), (16, 4, NOBODY), (32, 0, NOBODY))
@@ -266,7 +266,7 @@ def test_a_file_system_without_modes_is_left_alone(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_rules_say_what_the_kernel_does(tmp_path: Path, rule: str, mask: int) -> None:
-    """For file systems on which no file can be made without a name."""
+    """They are needed on file systems that cannot create a file without a name."""
     directory = ruled(tmp_path / "a", rule)
     with umask(mask):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

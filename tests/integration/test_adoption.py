@@ -157,7 +157,7 @@ def shop(make: Callable[..., Shop]) -> Shop:
 
 
 def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
-    """Results, names, the published hash: as if this journal had seen it all."""
+    """Results, names and the published hash are as if this journal had recorded them."""
     job = shop.cut("sub/a.jpg")
     shop.adopt()
     assert shop.knows(job)
@@ -183,7 +183,7 @@ def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
 
 
 def test_what_a_person_drew_over_a_cutout_is_taken_over_with_it(shop: Shop) -> None:
-    """It can be undone, and a later cut follows it; what this journal knows itself counts."""
+    """It can be undone, and a later cut follows it; what this journal has recorded itself takes precedence."""
     stroke = Stroke(kind=StrokeKind.KEEP, points=((1.0, 2.0), (3.5, 4.0)), radius=5.0)
     drawn = Correction(number=3, sha256=digest(JPEG), strokes=(stroke,), suggestion=1)
     shop.cut("a.jpg", correction=drawn)
@@ -194,7 +194,7 @@ def test_what_a_person_drew_over_a_cutout_is_taken_over_with_it(shop: Shop) -> N
 
 
 def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
-    """Done in two forms, doubtful, rejected; with the sidecars in a place of their own."""
+    """Done in two renditions, doubtful, rejected; with the sidecars in another folder."""
     shop = make(rendition=[{}, {"suffix": "_2"}], sidecar_dir=str(Path(folder_root(make)) / "sidecars"))
     jobs = [
         shop.cut("a.jpg"),
@@ -227,7 +227,7 @@ def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
 def test_a_failure_that_this_journal_knows_nothing_of_stops_no_picture(
     shop: Shop, code: FailureCode, sha256: str | None
 ) -> None:
-    """Anybody who can write in the output can say that a picture failed; it is tried once more, and then known."""
+    """Anybody who can write in the output can claim that a picture failed; it is tried once more, and then known."""
     job = shop.fail("a.jpg", code, sha256)
     shop.adopt()
     assert states(shop.journal) == {}
@@ -238,7 +238,7 @@ def test_a_failure_that_this_journal_knows_nothing_of_stops_no_picture(
 def test_no_more_is_read_for_records_than_a_bounded_amount(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand records of large pictures would hold up the start; those are doubtful once more."""
+    """A thousand records of large pictures would delay the start; beyond the limit they count as doubtful."""
     monkeypatch.setattr(adoption, "MAX_COMPARED_BYTES", 9)
     for name in ("a.jpg", "b.jpg"):  # of six bytes each
         shop.fail(name, FailureCode.REJECTED, digest(b"broken"))
@@ -252,7 +252,7 @@ def folder_root(make: Callable[..., Shop]) -> Path:
 
 
 def test_another_version_is_cut_but_what_is_published_is_known(shop: Shop) -> None:
-    """So a touched file is found unchanged, and a new version takes the old one's place."""
+    """So a touched file is recognised as unchanged, and a new version replaces the old result."""
     shop.cut("a.jpg")
     path = shop.folder.input / "a.jpg"
     os.utime(path, ns=(1, 1))
@@ -264,7 +264,7 @@ def test_another_version_is_cut_but_what_is_published_is_known(shop: Shop) -> No
 
 
 def test_a_source_that_is_gone_keeps_its_name(shop: Shop) -> None:
-    """As with `originals = "delete"`: should it come back, its result is replaced and not doubled."""
+    """As with `originals = "delete"`: if it returns, its result is replaced and not duplicated."""
     shop.cut("a.jpg")
     (shop.folder.input / "a.jpg").unlink()
     shop.adopt()
@@ -273,7 +273,7 @@ def test_a_source_that_is_gone_keeps_its_name(shop: Shop) -> None:
 
 
 def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(shop: Shop) -> None:
-    """The sidecar counts; what it stands beside is its owner's affair."""
+    """Only the sidecar counts; the file beside it belongs to its owner."""
     jobs = [shop.cut("a.jpg"), shop.cut("b.jpg")]
     (shop.folder.output / "a.png").unlink()
     (shop.folder.output / "b.png").write_bytes(b"retouched")
@@ -284,7 +284,7 @@ def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(shop: Sh
 
 
 def test_what_still_waits_is_done_but_not_what_is_asked_for_or_in_hand(shop: Shop) -> None:
-    """After a take-over: the other machine cut it meanwhile."""
+    """After a take-over, since the other machine cut it meanwhile."""
     jobs = [shop.cut(f"{n}.jpg") for n in range(4)]
     ids = shop.journal.sources.accept(NAME, [job.version for job in jobs])
     shop.journal.queue.delay(ids[1], 60.0, detail={})
@@ -302,7 +302,7 @@ def test_what_still_waits_is_done_but_not_what_is_asked_for_or_in_hand(shop: Sho
 
 
 def test_an_older_version_that_waits_here_is_gone(shop: Shop) -> None:
-    """The other machine saw the newer one."""
+    """The other machine has cut the newer one."""
     job = shop.cut("a.jpg")
     (old,) = shop.journal.sources.accept(NAME, [replace(job.version, mtime_ns=1)])
     shop.adopt()
@@ -313,7 +313,7 @@ def test_an_older_version_that_waits_here_is_gone(shop: Shop) -> None:
 
 
 def test_what_ended_here_later_stays_as_it_is(shop: Shop) -> None:
-    """A sidecar that somebody copied elsewhere says less than the journal."""
+    """A sidecar that somebody copied counts less than the journal."""
     job = shop.cut("a.jpg", age_s=AN_HOUR_S)
     (known,) = shop.journal.sources.accept(NAME, [job.version])
     shop.journal.finish_publishing(shop.row("a.jpg"), JobState.DONE, sha256="f" * 64, published=[], detail={})
@@ -324,7 +324,7 @@ def test_what_ended_here_later_stays_as_it_is(shop: Shop) -> None:
 
 @pytest.mark.parametrize("later", ["done", "review"])
 def test_of_two_records_the_later_counts(shop: Shop, later: str) -> None:
-    """Doubtful first and good after a `retry`, or the other way round; whichever is read first."""
+    """Doubtful first and good after a `retry`, or the other way round, in any order of reading."""
     shop.cut("a.jpg", age_s=0 if later == "done" else AN_HOUR_S)
     shop.jobs += 1
     source = (shop.folder.input / "a.jpg").stat().st_mtime_ns
@@ -342,7 +342,7 @@ def test_of_two_records_the_later_counts(shop: Shop, later: str) -> None:
 
 
 def test_adoption_can_be_repeated_and_broken_off(shop: Shop) -> None:
-    """A share that goes away in the middle of it; a stop."""
+    """A share that goes away during the adoption, and a stop."""
     for n in range(3):
         shop.cut(f"{n}.jpg")
     shop.adopt(lambda: False)
@@ -371,7 +371,7 @@ HOSTILE: dict[str, Any] = {
 
 @pytest.mark.parametrize("lie", HOSTILE)
 def test_an_absurd_sidecar_counts_for_nothing(shop: Shop, lie: str) -> None:
-    """Whoever can write into the output can write anything there; a picture is cut all the same."""
+    """Anybody who can write in the output can write any sidecar; the picture is cut all the same."""
     job = shop.cut("a.jpg")
     path = shop.folder.output / "a.png.json"
     said = json.loads(path.read_text())
@@ -389,7 +389,7 @@ def test_an_absurd_sidecar_counts_for_nothing(shop: Shop, lie: str) -> None:
     ("path", "sha256"), [("../../elsewhere.png", "a" * 64), ("b.png", "a" * 64), ("a.png", "A")]
 )
 def test_a_sidecar_speaks_only_of_names_its_source_could_have(shop: Shop, path: str, sha256: str) -> None:
-    """Or it could have another picture's result replaced."""
+    """Otherwise it could have the result of another picture replaced."""
     job = shop.cut("a.jpg")
     sidecar = shop.folder.output / "a.png.json"
     said = json.loads(sidecar.read_text())
@@ -402,7 +402,7 @@ def test_a_sidecar_speaks_only_of_names_its_source_could_have(shop: Shop, path: 
 
 
 def test_things_that_are_no_sidecars_do_no_harm(shop: Shop) -> None:
-    """Huge, nested, a FIFO, a link out of the folder, a directory, one that may not be read."""
+    """Huge and nested files, a FIFO, a link out of the folder, a directory, an unreadable file."""
     out = shop.folder.output
     job = shop.cut("a.jpg")
     (out / "huge.json").write_bytes(b" " * (2 << 20))
@@ -419,7 +419,7 @@ def test_things_that_are_no_sidecars_do_no_harm(shop: Shop) -> None:
 
 
 def test_a_share_that_fails_meanwhile_ends_it_loudly(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half an adoption would have the other half cut again: the folder stands by and begins anew."""
+    """After half an adoption the other half would be cut again: the folder stands by and starts over."""
     shop.cut("a.jpg")
 
     def fail(*_: object) -> None:
@@ -431,7 +431,7 @@ def test_a_share_that_fails_meanwhile_ends_it_loudly(shop: Shop, monkeypatch: py
 
 
 def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
-    """At a folder's first start; and what has no sidecar is accepted as ever."""
+    """At the first start of a folder; pictures without a sidecar are accepted as usual."""
     shop = Shop(tmp_path)
     shop.cut("a.jpg")
     shop.put("b.jpg")
@@ -448,7 +448,7 @@ def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
 def test_an_adoption_that_the_journal_refused_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else what was cut before would be cut again."""
+    """Otherwise pictures that were cut before would be cut again."""
     shop = Shop(tmp_path)
     shop.cut("a.jpg")
     shop.put("b.jpg")
@@ -472,7 +472,7 @@ def test_an_adoption_that_the_journal_refused_is_made_anew(
 
 
 def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_path: Path) -> None:
-    """With existing = "skip": the folder began when the lost journal says so, not now."""
+    """With existing = "skip", the first run of the folder is when the lost journal says, and not now."""
     for name in ("old.jpg", "waiting.jpg"):
         folder_in(tmp_path).input.joinpath(name).write_bytes(JPEG)
     began_us = (tmp_path / "in/old.jpg").stat().st_ctime_ns // 1000 + 1
@@ -496,7 +496,7 @@ def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_
 
 
 def test_an_original_whose_removal_no_journal_knows_gets_its_name_back(tmp_path: Path) -> None:
-    """The machine stopped in the midst of it, and the journal was lost; another file that has the name stays."""
+    """The machine stopped during the removal, and the journal was lost; another file under that name stays."""
     shop = Shop(tmp_path)
     long = "long " * 46 + "name.jpg"
     for name in ("year/a.jpg", "b.jpg", long):
@@ -517,7 +517,7 @@ def test_an_original_whose_removal_no_journal_knows_gets_its_name_back(tmp_path:
 
 
 def test_a_picture_that_got_a_rating_before_its_journal_was_lost_is_known_by_its_data(shop: Shop) -> None:
-    """Its sidecar tells of the bytes before: a worker compares the picture's data, and does not cut it."""
+    """Its sidecar has the hash of the former bytes; a worker compares the image data, and does not cut it."""
     image = digest(b"the data alone")
     shop.cut("a.jpg", image_sha256=image)
     rated = shop.put("a.jpg", JPEG + b"rated")

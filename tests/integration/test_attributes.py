@@ -60,7 +60,7 @@ def test_mode_and_times_stay(tmp_path: Path, elsewhere: Path, original: Path) ->
 
 
 def test_the_owner_stays(tmp_path: Path, elsewhere: Path, original: Path) -> None:
-    """Where the daemon runs as root: a photographer's picture must not become root's."""
+    """If the daemon runs as root, a photographer's picture must not become root's."""
     if os.geteuid() != 0:
         pytest.skip("only root may give a file to somebody else")
     os.chown(original, 1234, 4321)
@@ -72,7 +72,7 @@ def test_the_owner_stays(tmp_path: Path, elsewhere: Path, original: Path) -> Non
 
 
 def test_extended_attributes_stay(tmp_path: Path, elsewhere: Path, original: Path) -> None:
-    """Such as the tags of file managers; one that the other file system does not take is left out."""
+    """Such as the tags of file managers; one that the other file system refuses is left out."""
     name = "user.xdg.tags" if os.geteuid() != 0 else "trusted.tags"
     try:
         os.setxattr(original, name, b"portrait")

@@ -48,7 +48,7 @@ def _click(kind: StrokeKind, x: float, y: float) -> Stroke:
 
 
 def test_a_preview_follows_strokes_as_cutting_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the last bit, though it looks at smaller copies: what is accepted in one is accepted in the other."""
+    """Bit for bit, although it works on smaller copies: both accept the same parts."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     width, height = 700, 1003
     data = _picture(width, height)

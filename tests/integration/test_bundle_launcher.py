@@ -101,7 +101,7 @@ def unpacked(cache: Path) -> Path:
 def test_it_is_unpacked_once_and_gets_its_arguments_as_they_are(
     pack: Callable[..., Path], cache: Path
 ) -> None:
-    """Isolated, by the loader that came with it, without what the environment says to loaders."""
+    """In isolated mode, by the packed loader, without loader variables of the environment."""
     bundle = pack("one")
     first = start(bundle, cache, "run", "--input", "a b", LD_PRELOAD="", LD_LIBRARY_PATH="/nowhere")
     assert first.returncode == 0, first.stderr
@@ -125,7 +125,7 @@ def test_it_is_unpacked_once_and_gets_its_arguments_as_they_are(
 
 
 def test_a_stream_that_is_closed_is_not_taken_for_the_archive(pack: Callable[..., Path], cache: Path) -> None:
-    """As by a service manager that gives none: what the loader is given as its streams is /dev/null."""
+    """As by a service manager that provides none: the loader gets /dev/null as its streams."""
     bundle = pack("one", b"#!/bin/sh\nreadlink /proc/self/fd/0 /proc/self/fd/2 >&1\n")
     closed = f'exec "{bundle}" run <&- 2>&-'
     environ = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache)}
@@ -154,7 +154,7 @@ def shortened(path: Path) -> None:
 def test_a_damaged_file_leaves_nothing(
     pack: Callable[..., Path], cache: Path, spoil: Callable[[Path], None]
 ) -> None:
-    """By zstd's checksum, or the trailer."""
+    """Detected by zstd's checksum, or by the trailer."""
     bundle = pack("one")
     spoil(bundle)
     said = start(bundle, cache, "run")
@@ -200,7 +200,7 @@ def linked(root: Path) -> None:
 def test_a_cache_that_something_was_taken_out_of_is_made_anew(
     pack: Callable[..., Path], cache: Path, harm: Callable[[Path], None]
 ) -> None:
-    """Its list of files tells."""
+    """Detected by its list of files."""
     bundle = pack("one")
     good = start(bundle, cache, "run").stdout
     harm(unpacked(cache))
@@ -210,7 +210,7 @@ def test_a_cache_that_something_was_taken_out_of_is_made_anew(
 
 
 def test_a_cache_that_others_could_change_is_refused(pack: Callable[..., Path], cache: Path) -> None:
-    """Its directory, those above it, and a link in its place; /tmp's own way of sharing is none."""
+    """Its directory, those above it, and a link in its place; /tmp with its sticky bit is accepted."""
     bundle = pack("one")
     elsewhere = cache / "elsewhere"
     elsewhere.mkdir()
@@ -231,7 +231,7 @@ def test_a_cache_that_others_could_change_is_refused(pack: Callable[..., Path], 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
 def test_a_cache_of_another_user_is_refused(pack: Callable[..., Path], cache: Path) -> None:
-    """Whoever made it could have put a program there."""
+    """Its owner could have put a program there."""
     bundle = pack("one")
     start(bundle, cache, "run")
     for place in (unpacked(cache) / "lib" / "loader", unpacked(cache), cache / "cutoutd", cache):
@@ -275,7 +275,7 @@ def running(pack: Callable[..., Path], cache: Path) -> Iterator[subprocess.Popen
 def test_an_earlier_version_goes_once_it_does_not_run(
     pack: Callable[..., Path], cache: Path, running: subprocess.Popen[str]
 ) -> None:
-    """And so does what a start that was killed has left."""
+    """And so do the remains of a start that was killed."""
     earlier = unpacked(cache)
     (cache / "cutoutd" / "new-77").mkdir()
     start(pack("new"), cache)
@@ -286,7 +286,7 @@ def test_an_earlier_version_goes_once_it_does_not_run(
 
 
 def test_without_a_place_it_says_what_to_do(pack: Callable[..., Path], cache: Path) -> None:
-    """A relative XDG_CACHE_HOME counts for nothing, as its specification says."""
+    """A relative XDG_CACHE_HOME is ignored, as its specification says."""
     bundle = pack("one")
     said = start(bundle, cache, XDG_CACHE_HOME="here")
     assert (said.returncode, "XDG_CACHE_HOME" in said.stderr) == (2, True)

@@ -62,7 +62,7 @@ def test_an_owner_that_nobody_asks_writes_nothing(folder: Path, clock: FakeClock
 
 
 def test_what_it_reads_does_not_change_when_it_was_read(folder: Path, clock: FakeClock) -> None:
-    """The time of the last read is a write too, on a file system that keeps it."""
+    """The access time is a write too, on a file system that keeps it."""
     first, _ = pair(folder, clock)
     assert first.attends()
     paths = [folder / name for name in names(folder)]
@@ -75,7 +75,7 @@ def test_what_it_reads_does_not_change_when_it_was_read(folder: Path, clock: Fak
 
 
 def test_a_challenge_is_answered_once(folder: Path, clock: FakeClock) -> None:
-    """By the digest of what lies there; the next look writes nothing again."""
+    """By the digest of its content; the next check writes nothing again."""
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
@@ -89,7 +89,7 @@ def test_a_challenge_is_answered_once(folder: Path, clock: FakeClock) -> None:
 
 
 def test_two_machines_write_once_in_a_while_each(folder: Path, clock: FakeClock) -> None:
-    """A challenge and an answer in fifteen seconds, and the folder stays where it is."""
+    """A challenge and an answer in fifteen seconds, and the folder keeps its owner."""
     first, second = pair(folder, clock)
     assert first.attends()
     written = set()
@@ -102,7 +102,7 @@ def test_two_machines_write_once_in_a_while_each(folder: Path, clock: FakeClock)
 
 
 def test_however_a_living_owner_is_late_it_is_not_succeeded(folder: Path, clock: FakeClock) -> None:
-    """Looks as late as its lease allows, of three machines in any order."""
+    """Checks as late as its lease allows, by three machines in any order."""
     chance = random.Random(16)  # noqa: S311 -- repeatable, and no secret
     owner, *others = (Machine(folder, clock) for _ in range(3))
     assert owner.attends()
@@ -117,7 +117,7 @@ def test_however_a_living_owner_is_late_it_is_not_succeeded(folder: Path, clock:
 
 
 def test_any_bytes_are_a_challenge_that_is_answered(folder: Path, clock: FakeClock) -> None:
-    """A half-written one, a foreign one, none of ours."""
+    """A half-written one, a foreign one, and one not made by cutoutd."""
     first, _ = pair(folder, clock)
     assert first.attends()
     for said in (b"", b"{", b"\xff" * 10_000, b"x"):
@@ -145,7 +145,7 @@ def test_a_challenge_that_is_no_file_disturbs_nobody(folder: Path, clock: FakeCl
 
 
 def test_what_a_machine_that_left_in_order_asked_goes_with_it(folder: Path, clock: FakeClock) -> None:
-    """Nobody has to clear away after it."""
+    """It removes its own challenge."""
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
@@ -179,7 +179,7 @@ def beats(folder: Path, owner: Owner) -> Owner:
 
 
 def test_an_owner_of_the_version_before_is_not_asked_and_not_robbed(folder: Path, clock: FakeClock) -> None:
-    """It beats, and is succeeded when it falls silent, as it would be by one of its own version."""
+    """It sends heartbeats, and is succeeded when they stop, as by a machine of its own version."""
     machine = Machine(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("run-of-old")
     old = Owner(
@@ -197,7 +197,7 @@ def test_an_owner_of_the_version_before_is_not_asked_and_not_robbed(folder: Path
 
 
 def test_what_an_owner_of_the_version_before_writes_late_is_put_right(folder: Path, clock: FakeClock) -> None:
-    """It slept, was succeeded, and wakes within its write: it has no right, and all can read who has."""
+    """It slept, was succeeded, and wakes during a write: it has lost the folder, and all can read who has it."""
     machine = Machine(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("run-of-old")
     old = Owner(
@@ -212,7 +212,7 @@ def test_what_an_owner_of_the_version_before_writes_late_is_put_right(folder: Pa
 
 
 def test_the_version_before_cannot_take_silence_for_an_end(folder: Path, clock: FakeClock) -> None:
-    """While the folder is held it cannot read the marker, and says so; when it is free it can."""
+    """While the folder is held it cannot read the marker, and says so; once it is free it can."""
     machine = Machine(folder, clock)
     assert machine.attends()
     assert held_in(folder)["schema"] == "cutoutd.folder/2"
@@ -225,7 +225,7 @@ def test_the_version_before_cannot_take_silence_for_an_end(folder: Path, clock: 
 def test_one_that_may_not_write_stands_by_and_says_how_to_end_it(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It cannot ask, and so cannot know whether the owner is gone."""
+    """It cannot ask, so it cannot know whether the owner is gone."""
     first, second = pair(folder, clock)
     assert first.attends()
 
@@ -243,7 +243,7 @@ def test_one_that_may_not_write_stands_by_and_says_how_to_end_it(
 
 
 def test_copies_that_a_sync_service_made_of_a_conflict_say_nothing(folder: Path, clock: FakeClock) -> None:
-    """Whatever stands in them: neither claims nor challenges, and they are left where they are."""
+    """They count neither as claims nor as challenges, and are left where they are."""
     first, second = pair(folder, clock)
     assert first.attends()
     for name in CONFLICTS:
@@ -259,7 +259,7 @@ def test_copies_that_a_sync_service_made_of_a_conflict_say_nothing(folder: Path,
 
 
 def test_a_claim_that_a_sync_service_brought_back_is_no_second_hold(folder: Path, clock: FakeClock) -> None:
-    """The later term counts, also where both claims are there again."""
+    """The later epoch counts, also if both claims are there again."""
     first, second = pair(folder, clock)
     assert first.attends()
     second.dead.add(first.run)
@@ -271,7 +271,7 @@ def test_a_claim_that_a_sync_service_brought_back_is_no_second_hold(folder: Path
 
 @pytest.mark.parametrize("lag_s", [1.0, 10.0, 18.0])
 def test_a_synchronised_folder_stays_with_its_owner(tmp_path: Path, clock: FakeClock, lag_s: float) -> None:
-    """Each machine has a copy of its own, and what is written arrives some seconds later."""
+    """Each machine has its own copy, and changes arrive some seconds later."""
     world = Replicas(tmp_path, clock, lag_s=lag_s)
     first, second = world.machines
     assert first.attends()
@@ -287,7 +287,7 @@ def test_a_synchronised_folder_stays_with_its_owner(tmp_path: Path, clock: FakeC
 def test_where_all_arrives_late_the_machines_come_to_one_owner(
     tmp_path: Path, clock: FakeClock, lag_s: float
 ) -> None:
-    """The folder may change hands meanwhile, but they learn how late it is, and then it stays."""
+    """The folder may change owners at first, but the machines learn the delay, and then it stays."""
     world = Replicas(tmp_path, clock, lag_s=lag_s)
     first, second = world.machines
     first.attends()

@@ -31,7 +31,7 @@ def desk(tmp_path: Path, clock: FakeClock) -> Iterator[Desk]:
 
 
 def test_a_result_with_the_hash_of_another_picture_is_not_published(desk: Desk) -> None:
-    """Else that other picture would get it when it comes. It is tried with another worker once, and given up then."""
+    """Otherwise that other picture would get it later. It is tried with another worker once, and then given up."""
     job = desk.begin("a.jpg")
     lie = desk.cut(job, NEW, source=JPEG + b"another picture")
     desk.delivery.deliver(job, lie)
@@ -47,7 +47,7 @@ def test_a_result_with_the_hash_of_another_picture_is_not_published(desk: Desk) 
 
 
 def test_a_picture_that_is_taken_away_while_it_is_cut_is_published(desk: Desk) -> None:
-    """Its bytes can be read by nobody any more; what was accepted is cut all the same."""
+    """Its bytes cannot be read any more; an accepted picture is cut all the same."""
     job = desk.begin("a.jpg")
     cut = desk.cut(job, NEW)
     (desk.folder.input / "a.jpg").unlink()
@@ -58,7 +58,7 @@ def test_a_picture_that_is_taken_away_while_it_is_cut_is_published(desk: Desk) -
 
 
 def test_a_picture_that_is_said_to_be_larger_than_its_file_says_gets_no_result(desk: Desk) -> None:
-    """By its size a result may take so much of the disk. Before: as much as the largest picture that is taken."""
+    """The size of a picture limits the size of its result. Before, the limit was that of the largest allowed picture."""
     data = io.BytesIO()
     Image.new("RGB", (4, 2)).save(data, format="JPEG")
     job = desk.begin("a.jpg", data.getvalue())
@@ -80,7 +80,7 @@ def test_a_picture_that_is_said_to_be_larger_than_its_file_says_gets_no_result(d
 def test_a_files_bytes_are_known_only_while_it_is_that_version(
     tmp_path: Path, content: bytes | None, sha256: str, said: object
 ) -> None:
-    """One that grew or is gone is another."""
+    """A file that has grown or is gone is another version."""
     file = tmp_path / "a.jpg"
     file.write_bytes(JPEG)
     version = Version(path="a.jpg", size=len(JPEG), mtime_ns=file.stat().st_mtime_ns)

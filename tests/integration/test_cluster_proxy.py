@@ -167,7 +167,7 @@ def cut(request: ClusterRequest, **changes: object) -> Cut:
 
 
 def test_an_honest_reply_becomes_a_result_and_names_its_machine(slot: Slot) -> None:
-    """What went there is the picture as it is, with its name and without its folder's."""
+    """The picture was sent unchanged, with its name and without that of its folder."""
     seen: list[list[bytes]] = []
 
     def answer(slot: Slot, request: ClusterRequest) -> None:
@@ -216,7 +216,7 @@ FORGED: dict[str, Callable[[Slot, ClusterRequest], None]] = {
 
 @pytest.mark.parametrize("forged", FORGED)
 def test_a_forged_reply_never_becomes_a_result(slot: Slot, forged: str) -> None:
-    """The picture is not blamed for it, and nothing of it is where results are staged."""
+    """The picture is not blamed, and nothing of the reply is in the staging directory."""
     event = slot.ask(FORGED[forged])
     assert isinstance(event, Finished)
     assert isinstance(event.report, Failure)
@@ -239,7 +239,7 @@ def test_a_worker_that_died_there_counts_as_one_that_died_here(slot: Slot) -> No
 
 
 def test_what_was_not_sent_is_given_back(slot: Slot) -> None:
-    """By the gateway; or by the proxy itself, once the supervisor says that the cluster has been away for too long."""
+    """By the gateway; or by the proxy itself, once the supervisor reports that the cluster has been away for too long."""
     event = slot.ask(lambda slot, one: slot.reply(one, None, kind=ReplyKind.RETURNED, why="not tagged"))
     assert isinstance(event, Withdrawn)
     assert event.why == "not tagged"

@@ -53,7 +53,7 @@ DONE_BY_PROXY = set(STILL_WORKS) | {
 def test_all_that_is_not_needed_is_refused(
     kind: str, layers: tuple[survey.Layer, ...], allowed: set[str], tmp_path: Path
 ) -> None:
-    """A gateway calls out and sees its box alone; a proxy calls nobody."""
+    """A gateway can call out and reach its exchange directory; a proxy cannot call out."""
     report = attempts(kind, tmp_path, port=8786)
     assert survey.gaps_between(layers, report["layers"]) == ()
     outcomes: dict[str, str] = report["outcomes"]
@@ -66,7 +66,7 @@ def test_all_that_is_not_needed_is_refused(
 
 @needs_landlock
 def test_a_gateway_connects_to_scheduler_and_workers_alone(tmp_path: Path) -> None:
-    """The kernel refuses every other port, to whomever it belongs."""
+    """The kernel refuses every other port, whoever listens there."""
     with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [server.getsockname()[1] for server in (ours, other)]
         said = connect("gateway", tmp_path, *ports)
@@ -118,7 +118,7 @@ DONE_BY_DASK_WORKER = [
 def test_the_process_that_dask_runs_in_reaches_the_scheduler_its_certificates_and_python_alone(
     tmp_path: Path,
 ) -> None:
-    """It runs what it is sent: another's files, programs, ports and processes are out of its reach."""
+    """It runs what it receives, so it must not reach other files, programs, ports and processes."""
     for name in ("certs", "own"):
         (tmp_path / name).mkdir()
     (tmp_path / "certs/worker.pem").write_bytes(b"certificate")

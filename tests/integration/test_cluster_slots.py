@@ -92,7 +92,7 @@ def carry_out(host: SlotHost, key: str = "", most: int = LIMIT) -> Cut:
 
 
 def test_what_nobody_waits_for_ends_with_its_slot_and_the_next_one_is_cut(host: SlotHost) -> None:
-    """One that hangs, one behind it, and one that is withdrawn before it was handed in."""
+    """A task that hangs, one queued behind it, and one that is withdrawn before it is queued."""
     (pid,) = slots()
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(2) as threads:
@@ -115,7 +115,7 @@ def test_what_nobody_waits_for_ends_with_its_slot_and_the_next_one_is_cut(host: 
 
 
 def test_a_slot_that_dies_over_a_picture_is_told_and_replaced(host: SlotHost) -> None:
-    """Its picture is to blame, as far as anybody knows; the next one is cut."""
+    """The picture is assumed to be the cause; the next one is cut."""
     (pid,) = slots()
     os.kill(pid, signal.SIGSTOP)
     outcome: list[BaseException] = []
@@ -136,7 +136,7 @@ def test_a_slot_that_dies_over_a_picture_is_told_and_replaced(host: SlotHost) ->
 
 
 def test_results_over_the_limit_stay_there_and_the_slot_lives(host: SlotHost) -> None:
-    """The picture is not to blame, and the error names the limit's kind."""
+    """The picture is not at fault, and the error names the limit."""
     before = slots()
     with pytest.raises(TooLargeError, match="results have"):
         carry_out(host, most=10)
@@ -144,7 +144,7 @@ def test_results_over_the_limit_stay_there_and_the_slot_lives(host: SlotHost) ->
 
 
 def test_a_picture_that_needs_all_memory_is_given_to_a_slot_again_and_alone(host: SlotHost) -> None:
-    """Its slot ends with it, since a process does not give back what it took; here its data are torn as well."""
+    """Its slot ends with it, since a process does not return memory; here its data are damaged as well."""
     before = slots()
     head = struct.pack(">IIBBBBB", 10_000, 5_100, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + head

@@ -39,7 +39,7 @@ def _keep(tmp_path: Path, codes: str, starts: int) -> tuple[CompanionWatch, bool
 
 
 def test_a_companion_that_is_not_needed_any_more_is_not_started_again_and_not_missed(tmp_path: Path) -> None:
-    """As when the last tag was taken out by a reload."""
+    """As after a reload that removes the last tag."""
     watch, has_ended = _keep(tmp_path, f"0,{NOT_NEEDED}", 2)
     assert has_ended
     assert watch.ended() == []

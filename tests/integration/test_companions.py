@@ -78,7 +78,7 @@ OTHERS = (
 
 
 def test_companions_move_with_their_original(make: Callable[..., Desk], tmp_path: Path) -> None:
-    """Into its mirrored folder, with their bytes; they stayed behind without it before."""
+    """Into its mirrored folder, with their bytes; before, they stayed behind."""
     desk = make()
     put(desk.folder.input, *WRITTEN, *OTHERS)
     desk.deliver("sub/a.jpg", NEW)
@@ -90,7 +90,7 @@ def test_companions_move_with_their_original(make: Callable[..., Desk], tmp_path
 def test_companions_keep_to_an_original_that_gets_another_name(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """And nothing that lies there is replaced."""
+    """And nothing in the target folder is replaced."""
     desk = make()
     put(tmp_path / "kept", "a.jpg", "a-2.xmp")
     put(desk.folder.input, "a.jpg.xmp", "a.xmp", "CaptureOne/Settings/a.jpg.cos")
@@ -112,7 +112,7 @@ def test_companions_keep_to_an_original_that_gets_another_name(
 def test_a_companion_of_another_file_that_is_there_stays(
     make: Callable[..., Desk], tmp_path: Path, rival: str
 ) -> None:
-    """That which carries the stem alone; that which carries the picture's whole name is its own."""
+    """If it has only the stem in its name; one with the picture's complete name belongs to the picture."""
     desk = make()
     put(desk.folder.input, rival, "a.xmp", "a.aae", "a.jpg.xmp")
     desk.deliver("a.jpg", NEW)
@@ -123,7 +123,7 @@ def test_a_companion_of_another_file_that_is_there_stays(
 def test_a_raw_files_companion_follows_it_though_its_jpeg_is_there(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """Raw converters write for the raw file."""
+    """Raw converters write it for the raw file."""
     desk = make(raw_pairs="both")
     put(desk.folder.input, "a.jpg", "a.xmp")
     desk.deliver("a.nef", NEW)
@@ -150,7 +150,7 @@ def test_a_raw_files_companion_follows_it_though_its_jpeg_is_there(
 def test_whose_a_companion_may_be_is_told_by_names(
     path: str, companion: str, name: str, *, may: bool
 ) -> None:
-    """Whatever their case, and under the names that files have while they are copied."""
+    """In any case, and under the names that files have while they are copied."""
     assert companions.may_be_anothers(path, companion, [path.rpartition("/")[2], companion, name]) is may
 
 
@@ -158,7 +158,7 @@ def test_whose_a_companion_may_be_is_told_by_names(
 def test_originals_of_what_is_deleted_stay_or_go_by_setting(
     make: Callable[..., Desk], wish: str, left: list[str]
 ) -> None:
-    """By default they stay: nobody else has that work."""
+    """By default they stay: they are work that exists nowhere else."""
     desk = make(originals="delete", companions=wish)
     put(desk.folder.input, "a.jpg.xmp")
     desk.deliver("a.jpg", NEW)
@@ -168,7 +168,7 @@ def test_originals_of_what_is_deleted_stay_or_go_by_setting(
 def test_companions_stay_by_setting_where_originals_are_moved(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """`keep` is for both."""
+    """`keep` applies to both."""
     desk = make(companions="keep")
     put(desk.folder.input, "a.xmp")
     desk.deliver("a.jpg", NEW)
@@ -177,7 +177,7 @@ def test_companions_stay_by_setting_where_originals_are_moved(
 
 
 def test_nothing_goes_with_an_original_that_stays(make: Callable[..., Desk], tmp_path: Path) -> None:
-    """One that was changed after it was cut."""
+    """Such as one that was changed after it was cut."""
     desk = make()
     put(desk.folder.input, "a.xmp")
     job = desk.begin("a.jpg")
@@ -190,7 +190,7 @@ def test_nothing_goes_with_an_original_that_stays(make: Callable[..., Desk], tmp
 
 
 def test_links_and_directories_are_no_companions(make: Callable[..., Desk], tmp_path: Path) -> None:
-    """What they lead to is somebody else's."""
+    """What they lead to belongs to something else."""
     desk = make(companions="follow")
     put(tmp_path, "elsewhere.xmp")
     desk.folder.input.mkdir(exist_ok=True)
@@ -206,7 +206,7 @@ def test_links_and_directories_are_no_companions(make: Callable[..., Desk], tmp_
 def test_a_companion_that_is_being_written_waits_and_goes_as_it_is(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """The original has gone by then, and what comes to its path is another picture with companions of its own."""
+    """Its original has been moved by then; a new file at that path is another picture with its own companions."""
     desk = make()
     put(desk.folder.input, "a.xmp")
     with (desk.folder.input / "a.xmp").open("a", encoding="utf-8") as editor:
@@ -222,7 +222,7 @@ def test_a_companion_that_is_being_written_waits_and_goes_as_it_is(
 def test_a_crash_between_original_and_companion_is_made_good(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """The next start finds the original where it was moved to, and takes the companion after it."""
+    """The next start finds the original where it was moved, and moves the companion after it."""
     desk = make()
     put(desk.folder.input, "a.xmp")
     with (desk.folder.input / "a.xmp").open("a", encoding="utf-8"):
@@ -240,7 +240,7 @@ def test_a_crash_between_original_and_companion_is_made_good(
 def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """A camera's counter began anew while the first one's companion could not go."""
+    """A camera restarted its counter while the first picture's companion could not be moved."""
     desk = make()
     put(desk.folder.input, "a.jpg.xmp")
     with (desk.folder.input / "a.jpg.xmp").open("a", encoding="utf-8"):
@@ -257,7 +257,7 @@ def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
 def test_a_companion_that_is_saved_while_it_is_looked_at_goes_as_it_is_then(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Nobody has cut it, so there is no version of it that alone may go."""
+    """It was never cut, so no particular version of it is expected."""
     desk = make(originals=way, companions="follow")
     put(desk.folder.input, "a.xmp")
     saved: list[str] = []
@@ -281,7 +281,7 @@ def test_a_companion_that_is_saved_while_it_is_looked_at_goes_as_it_is_then(
 def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its original has gone; it is tried again by itself, and nothing of it is lost."""
+    """Its original has been moved; it is tried again by itself, and nothing of it is lost."""
     desk = make()
     put(desk.folder.input, "a.xmp")
     saves: list[str] = []
@@ -306,7 +306,7 @@ def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
 def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_back(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """It is known still that it was we who took the original away."""
+    """It is still known that cutoutd moved the original."""
     desk = make(originals=way, companions="follow")
     put(desk.folder.input, "a.xmp")
     looks: list[str] = []
@@ -333,7 +333,7 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
 def test_a_deletion_that_cannot_be_synced_keeps_no_companion_back(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The original is gone at the next try, and it was we who deleted it."""
+    """The original is gone in the next attempt, and it was cutoutd that deleted it."""
     desk = make(originals="delete", companions="follow")
     put(desk.folder.input, "a.xmp")
     usual, refused = Entry.sync_directory, list[str]()
@@ -354,7 +354,7 @@ def test_a_deletion_that_cannot_be_synced_keeps_no_companion_back(
 
 
 def test_names_follow_their_pictures() -> None:
-    """Whichever part of the name a companion carries."""
+    """Whichever part of the name a companion has."""
     for companion, wanted in (
         ("s/a.jpg.xmp", "s/a-2.jpg.xmp"),
         ("s/a.xmp", "s/a-2.xmp"),

@@ -73,7 +73,7 @@ def test_a_model_that_does_not_run_here_sends_the_picture_on(
     code: FailureCode,
     falls_back: bool,  # noqa: FBT001 -- a case
 ) -> None:
-    """And says why; a broken picture is broken everywhere, and without a tag nothing is sent on."""
+    """With the reason; a damaged picture is damaged everywhere, and an untagged one is not sent."""
     (number,) = hall.accept("a.jpg")
     coordinator = coordinator_of(hall)
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route=route)))
@@ -83,7 +83,7 @@ def test_a_model_that_does_not_run_here_sends_the_picture_on(
 
 
 def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: Path) -> None:
-    """What was sent for it stays known."""
+    """The record of what was sent is kept."""
     (number,) = hall.accept("a.jpg")
     coordinator = coordinator_of(hall)
     reply = {
@@ -104,7 +104,7 @@ def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: 
 def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
     hall: Hall, tmp_path: Path
 ) -> None:
-    """A directory's time is no finer than some milliseconds, and two answers may come in one."""
+    """The time of a directory has a resolution of some milliseconds, in which two answers may arrive."""
     first, second = hall.accept("a.jpg", "b.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -127,7 +127,7 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
 def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
     hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its job alone fails; it was the first one at every look."""
+    """Only its own job fails, although it is the first one in every poll."""
     first, second = hall.accept("a.jpg", "b.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -155,7 +155,7 @@ def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
 def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_written_down(
     hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before: replies that were told again in another order were counted twice, and the ledger seemed to lack some."""
+    """Before, replies that were read again in another order were counted twice, and the ledger seemed to lack some."""
     hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     numbers = hall.accept("a.jpg", "b.jpg", "c.jpg")
@@ -207,7 +207,7 @@ def reply_of(id_: str) -> UploadReply:
 
 
 def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
-    """Before: a directory in the inbox kept the daemon from beginning, all its folders with it."""
+    """Before, a directory in the inbox kept the daemon with all its folders from starting."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -226,7 +226,7 @@ def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: P
 
 
 def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
-    """The answer that is awaited is taken, some of the rest is removed in each look, and the route is closed meanwhile."""
+    """The awaited answer is taken, some of the rest is removed in each poll, and the route is closed meanwhile."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -256,7 +256,7 @@ def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: 
 
 
 def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) -> None:
-    """It is emptied a part at a time, and the route is closed until then."""
+    """It is emptied in portions, and the route is closed until then."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -275,7 +275,7 @@ def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) ->
 def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
     hall: Hall, tmp_path: Path
 ) -> None:
-    """Before: its refusal was taken for the journal's, and the whole daemon waited for it, folder by folder."""
+    """Before, this error was taken for one of the journal, and the whole daemon waited for it, folder by folder."""
     (number,) = hall.accept("a.jpg")
     coordinator = coordinator_of(hall)
     outbox = coordinator._outbox  # noqa: SLF001 -- the one it was made with

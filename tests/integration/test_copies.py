@@ -84,7 +84,7 @@ PUT: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("what", PUT)
 def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: str) -> None:
-    """Whatever lies there: no request is made of it, the job is not on its way, and the place is clean again."""
+    """Whatever is there: no request is made, the job is not uploaded, and the directory is clean again."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -101,7 +101,7 @@ def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: st
 
 @pytest.mark.parametrize(("width", "height"), [(0, 48), (64, 0), (-1, 48), (1001, 10), (10**6, 10**6)])
 def test_a_size_that_was_not_asked_for_is_not_believed(hall: Hall, width: int, height: int) -> None:
-    """It decides what is paid, and by what the reply is checked."""
+    """It determines the price, and the check of the reply."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=1000, once=False, in_force=str)
     outbox.open()
@@ -113,7 +113,7 @@ def test_a_size_that_was_not_asked_for_is_not_believed(hall: Hall, width: int, h
 
 
 def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
-    """A worker that keeps its file open writes into nothing that is sent."""
+    """A worker that keeps its file open cannot change what is sent."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
@@ -130,7 +130,7 @@ def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
 
 
 def test_a_copy_that_is_too_large_is_not_read(hall: Hall) -> None:
-    """However truly its size is reported."""
+    """Even if its size is reported correctly."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()

@@ -106,7 +106,7 @@ def at(alpha: NDArray[np.uint8], centre: tuple[int, int]) -> float:
 
 
 def test_what_is_kept_comes_into_the_cutout_and_what_is_removed_goes(cut: Callable[..., Any]) -> None:
-    """Though the model that cut it sees none of the one and all of the other."""
+    """Although the model that cut it finds none of the one and all of the other."""
     _, before = cut()
     assert (at(before, LEFT) > 0.95, at(before, RIGHT) < 0.05) == (True, True)
     report, alpha = cut(KEEP_BLUE, REMOVE_RED)
@@ -120,7 +120,7 @@ def test_what_is_kept_comes_into_the_cutout_and_what_is_removed_goes(cut: Callab
 
 
 def test_the_second_suggestion_is_followed_where_it_was_chosen(cut: Callable[..., Any]) -> None:
-    """It does what the stroke says as well."""
+    """It also does what the stroke says."""
     report, alpha = cut(KEEP_BLUE, suggestion=1)
     assert at(alpha, RIGHT) > 0.9
     assert report.corrected.changed
@@ -129,7 +129,7 @@ def test_the_second_suggestion_is_followed_where_it_was_chosen(cut: Callable[...
 def test_a_matte_of_a_hosted_service_is_corrected_as_well(
     tmp_path: Path, cut: Callable[..., Any], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The features that strokes are followed by are the embedded model's, and nothing is asked of anybody."""
+    """The features for the strokes come from the embedded model, and no service is asked."""
     pixels = np.dstack([two_discs(), np.where(two_discs()[..., 2] == RED[2], 255, 0).astype(np.uint8)])
     Image.fromarray(pixels, "RGBA").save(tmp_path / "reply", format="PNG")
     monkeypatch.setattr(engine, "model", lambda _: pytest.fail("a model was asked"))
@@ -143,7 +143,7 @@ def test_a_matte_of_a_hosted_service_is_corrected_as_well(
 
 
 def test_an_exact_brush_sets_the_alpha_that_it_says(cut: Callable[..., Any]) -> None:
-    """At full size, after refinement, also where the model sees nothing; nothing else changes."""
+    """At full size, after refinement, also where the model finds nothing; nothing else changes."""
     _, before = cut()
     report, alpha = cut(line(StrokeKind.PAINT, RIGHT, alpha=0.5))
     x, y = RIGHT
@@ -153,7 +153,7 @@ def test_an_exact_brush_sets_the_alpha_that_it_says(cut: Callable[..., Any]) -> 
 
 
 def test_strokes_that_say_what_the_matte_says_change_nothing(cut: Callable[..., Any]) -> None:
-    """The person is told so, and the bytes are those of before."""
+    """The person is told so, and the bytes stay the same."""
     before, _ = cut()
     report, _ = cut(line(StrokeKind.KEEP, LEFT))
     assert report.corrected.changed is False
@@ -163,7 +163,7 @@ def test_strokes_that_say_what_the_matte_says_change_nothing(cut: Callable[..., 
 def test_what_was_drawn_over_another_picture_is_not_followed_and_the_sidecar_says_so(
     cut: Callable[..., Any],
 ) -> None:
-    """It has the same name, size and date, and other bytes."""
+    """The other picture has the same name, size and date, but other bytes."""
     before, _ = cut()
     report, _ = cut(KEEP_BLUE, sha256="0" * 64)
     assert report.corrected is None
@@ -184,6 +184,6 @@ def test_what_was_drawn_over_another_picture_is_not_followed_and_the_sidecar_say
 def test_a_corrected_cutout_is_published_unless_nothing_is_left_or_a_person_wants_it_held(
     cut: Callable[..., Any], strokes: tuple[Stroke, ...], *, held: bool | None, review: bool
 ) -> None:
-    """Whatever its score: a person has looked at it."""
+    """Whatever its score, since a person has looked at it."""
     report, _ = cut(*strokes, held=held, recipe=replace(RECIPE, review_below=1.0))
     assert report.review is review

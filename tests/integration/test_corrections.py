@@ -108,7 +108,7 @@ def world(tmp_path: Path, clock: FakeClock) -> Iterator[World]:
 
 
 def test_strokes_are_kept_with_the_bytes_they_are_about_and_the_picture_is_cut_again(world: World) -> None:
-    """By whoever is told first: the daemon counts one more that waits."""
+    """The daemon counts one more waiting job."""
     assert world.draw(CLICK, LINE, suggestion=1) == ""
     job = world.job
     assert (job.state, job.forced, job.wanted) == (JobState.QUEUED, True, None)
@@ -119,7 +119,7 @@ def test_strokes_are_kept_with_the_bytes_they_are_about_and_the_picture_is_cut_a
 
 
 def test_undo_brings_back_the_former_strokes_and_then_the_cutout_as_it_was(world: World) -> None:
-    """Published as before, whatever its score is."""
+    """Published as before, whatever its score."""
     world.draw(CLICK)
     world.draw(CLICK, LINE)
     undo = FixRequest(job=world.number, action=FixAction.UNDO).to_argument()
@@ -134,7 +134,7 @@ def test_undo_brings_back_the_former_strokes_and_then_the_cutout_as_it_was(world
 
 
 def test_undo_of_what_was_drawn_in_review_puts_it_back_into_review(tmp_path: Path, clock: FakeClock) -> None:
-    """With what was published of it since."""
+    """Together with what was published of it since."""
     world = World(tmp_path, clock)
     world.number = world.publish(mtime_ns=2, sha256="6" * 64, state=JobState.REVIEW)
     world.draw(CLICK)
@@ -147,7 +147,7 @@ def test_undo_of_what_was_drawn_in_review_puts_it_back_into_review(tmp_path: Pat
 
 
 def test_what_was_cleared_is_brought_back_by_undo(world: World) -> None:
-    """To clear is a correction of its own, without strokes; it cannot be done twice."""
+    """Clearing is a correction without strokes; it cannot be done twice."""
     undo, clear = (
         FixRequest(job=world.number, action=action).to_argument()
         for action in (FixAction.UNDO, FixAction.CLEAR)
@@ -170,7 +170,7 @@ def test_what_was_cleared_is_brought_back_by_undo(world: World) -> None:
 
 
 def test_what_waits_for_the_daemon_is_reckoned_with_when_more_is_asked(world: World) -> None:
-    """As the daemon will carry it out: a clearing is undone like a stroke."""
+    """As if the daemon had carried it out: clearing is undone like a stroke."""
     world.draw(CLICK)
     expected = world.journal.corrections.expected
     clear, undo = (FixRequest(job=world.number, action=one) for one in (FixAction.CLEAR, FixAction.UNDO))
@@ -181,7 +181,7 @@ def test_what_waits_for_the_daemon_is_reckoned_with_when_more_is_asked(world: Wo
 
 
 def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: World) -> None:
-    """What was asked first is finished first; nothing is lost."""
+    """The first request is finished first; nothing is lost."""
     world.draw(CLICK)
     in_work = world.claim()
     assert world.draw(CLICK, LINE) is None
@@ -208,7 +208,7 @@ def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: Wor
     ],
 )
 def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, why: str) -> None:
-    """And nothing is written down."""
+    """And nothing is recorded."""
     seen = ""
     argument = None
     match spoil:
@@ -234,7 +234,7 @@ def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, 
 
 @pytest.mark.parametrize("moves", [True, False])
 def test_a_rejected_cutout_whose_original_was_put_away_can_be_corrected(world: World, *, moves: bool) -> None:
-    """Where the folder moves originals, it is looked for there; else it is gone, and the person is told so."""
+    """If the folder moves originals, the original is searched there; otherwise it is gone, and the person is told so."""
     folders: Any = world.handler._folders  # noqa: SLF001 -- which has no folder of its own
     folders.active["f"] = SimpleNamespace(
         folder=SimpleNamespace(originals_dir="/put/away" if moves else None)
@@ -252,7 +252,7 @@ def test_a_rejected_cutout_whose_original_was_put_away_can_be_corrected(world: W
 
 
 def test_what_a_worker_could_not_follow_can_be_undone(world: World) -> None:
-    """As where there was no memory for it: the cutout of before is still there."""
+    """As for lack of memory: the former cutout is still there."""
     world.draw(CLICK)
     world.journal.queue.finish(world.claim().id, JobState.FAILED, detail={})
     assert world.ask(Verb.FIX, FixRequest(job=world.number, action=FixAction.UNDO).to_argument()) == ""
@@ -260,7 +260,7 @@ def test_what_a_worker_could_not_follow_can_be_undone(world: World) -> None:
 
 
 def test_what_was_drawn_over_other_bytes_is_dropped_once_they_are_published(world: World) -> None:
-    """It is kept until then: the new version may never be cut."""
+    """It is kept until then, since the new version may never be cut."""
     world.draw(CLICK)
     world.finish(world.claim())
     world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
@@ -271,7 +271,7 @@ def test_what_was_drawn_over_other_bytes_is_dropped_once_they_are_published(worl
 
 
 def test_a_picture_of_which_the_metadata_alone_changed_keeps_what_was_drawn(world: World) -> None:
-    """A rating is not a reason to drop it."""
+    """A rating is no reason to drop it."""
     world.draw(CLICK)
     world.finish(world.claim())
     world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
@@ -288,7 +288,7 @@ def test_a_picture_of_which_the_metadata_alone_changed_keeps_what_was_drawn(worl
 def test_a_daemon_that_is_killed_once_a_correction_is_written_down_does_not_do_it_again(
     world: World, monkeypatch: pytest.MonkeyPatch, action: FixAction
 ) -> None:
-    """Or an undo would take two steps back; with the correction goes the request."""
+    """Otherwise an undo would take two steps back; the correction and the removal of its request are one transaction."""
     world.draw(CLICK)
     world.draw(CLICK, LINE)
     drawn = (CLICK, LINE, CLICK) if action is FixAction.DRAW else ()
@@ -302,7 +302,7 @@ def test_a_daemon_that_is_killed_once_a_correction_is_written_down_does_not_do_i
 
 
 def test_only_the_last_corrections_of_a_picture_are_kept(world: World) -> None:
-    """A journal does not grow without end, however long somebody draws."""
+    """The journal does not grow without limit, however long somebody draws."""
     for number in range(KEPT + 3):
         world.draw(replace(CLICK, radius=1.0 + number))
     kept = world.journal.store.rows("SELECT number FROM correction")
@@ -310,7 +310,7 @@ def test_only_the_last_corrections_of_a_picture_are_kept(world: World) -> None:
 
 
 def test_a_folder_that_is_called_otherwise_keeps_what_was_drawn(world: World) -> None:
-    """A folder is its marker, its name a label."""
+    """A folder is identified by its marker; its name is a label."""
     world.draw(CLICK)
     with world.journal.store.transaction():
         world.journal.store.write(SQL.rename_folder, before="f", after="g")
@@ -318,7 +318,7 @@ def test_a_folder_that_is_called_otherwise_keeps_what_was_drawn(world: World) ->
 
 
 def test_a_source_that_is_forgotten_takes_what_was_drawn_with_it(world: World) -> None:
-    """Nothing stays behind in the journal."""
+    """Nothing of it stays in the journal."""
     world.draw(CLICK)
     world.finish(world.claim())
     world.journal.history.forget("f", ["a.jpg"])
@@ -342,7 +342,7 @@ MANY = tuple(replace(LINE, points=LINE.points * 20) for _ in range(500))
 
 
 def test_strokes_that_a_full_disk_does_not_take_are_refused_in_words_and_asked_for_anew(world: World) -> None:
-    """Whoever draws is told, and still has them; the journal is as it was."""
+    """The person is told, and still has them; the journal is unchanged."""
     make_room = full(world.elsewhere)
     with pytest.raises(JournalError, match="full"):
         world.draw(*MANY)
@@ -355,7 +355,7 @@ def test_strokes_that_a_full_disk_does_not_take_are_refused_in_words_and_asked_f
 
 
 def test_strokes_that_the_daemon_cannot_write_down_wait_for_room(world: World) -> None:
-    """Half of it never happens: strokes without their cut, or a cut without them."""
+    """Strokes are never recorded without their job, nor a job without its strokes."""
     make_room = full(world.journal.store)
     with pytest.raises(JournalError, match="full"):
         world.draw(*MANY)
@@ -381,12 +381,12 @@ def test_a_decision_is_taken_back_by_a_command_and_decided_anew(world: World) ->
 
 @pytest.mark.parametrize("argument", ["77", "x", "1 2"])
 def test_what_is_no_such_job_cannot_be_taken_back(world: World, argument: str) -> None:
-    """The person is told why."""
+    """The answer gives the reason."""
     assert world.ask(Verb.HOLD, argument)
 
 
 def test_a_picture_is_cut_again_by_another_model(world: World) -> None:
-    """And by the folder's own, once it is asked for without one."""
+    """And by the folder's own model, once `retry` names none."""
     assert world.ask(Verb.RETRY, f"{world.number} model=isnet") == ""
     assert world.job.model == "isnet"
     world.finish(world.claim())

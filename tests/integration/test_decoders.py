@@ -50,7 +50,7 @@ def test_all_decoders_of_this_installation_are_listed_and_free_of_known_holes() 
     ],
 )
 def test_a_library_with_known_holes_is_said(package: str, library: str, version: str) -> None:
-    """With what closes them, and the switch."""
+    """With the version that closes them, and the setting that switches the format off."""
     whole, old = decoders.judge(answer(pillow=OF_PILLOW, x={package: "1", library: version}), ["jpeg"])
     assert (whole.level, old.level) == (Level.OK, Level.NOTE)
     assert f"{library} {version}" in old.seen
@@ -58,7 +58,7 @@ def test_a_library_with_known_holes_is_said(package: str, library: str, version:
 
 
 def test_what_opencv_brings_is_listed_and_not_judged() -> None:
-    """Of its decoders one is reached, by files that Pillow's copy of the same library has read."""
+    """Of its decoders one is reachable, with files that Pillow's copy of the same library has read."""
     unused = {"opencv-python-headless": "5", "OpenJPEG": "2.5.3"}
     (found,) = decoders.judge(answer(**{"opencv-python-headless": unused}), ["jpeg"])
     assert "OpenJPEG 2.5.3" in found.seen

@@ -55,7 +55,7 @@ def test_a_result_is_published_written_down_and_told(make: Callable[..., Desk]) 
 
 
 def test_a_doubtful_result_goes_to_review_with_its_reasons(make: Callable[..., Desk]) -> None:
-    """And the original stays, whatever becomes of others."""
+    """And its original stays, whatever the setting."""
     desk = make(originals="delete")
     job = desk.deliver("a.jpg", NEW, review=True)
     assert desk.files() == {"review/a.png": NEW}
@@ -66,7 +66,7 @@ def test_a_doubtful_result_goes_to_review_with_its_reasons(make: Callable[..., D
 
 
 def test_a_doubtful_result_is_published_and_marked(make: Callable[..., Desk]) -> None:
-    """In its sidecar, in the journal and in what is told; a sure one is not. Before, nobody could tell the two apart."""
+    """In its sidecar, in the journal and in the event; a certain one is not. Before, the two could not be told apart."""
     desk = make()
     unsure = Quality(score=0.44, reasons=("a part may be missing",))
     jobs = [desk.begin("a.jpg"), desk.begin("b.jpg", JPEG * 2)]
@@ -85,7 +85,7 @@ def test_a_doubtful_result_is_published_and_marked(make: Callable[..., Desk]) ->
 
 
 def test_a_doubtful_result_is_doubtful_again_once_its_correction_is_undone(make: Callable[..., Desk]) -> None:
-    """Its score is what it was; nobody has accepted it."""
+    """Its score is as before, and nobody has accepted it."""
     desk = make()
     unsure = Quality(score=0.44, reasons=("a part may be missing",))
     job = desk.begin()
@@ -103,7 +103,7 @@ def test_a_doubtful_result_is_doubtful_again_once_its_correction_is_undone(make:
 
 
 def test_the_original_of_a_corrected_cutout_is_not_deleted(make: Callable[..., Desk]) -> None:
-    """To undo the correction takes the picture; before, it was gone, and the undo was said to be done."""
+    """Undoing the correction needs the picture; before, it was deleted, and the undo was reported as done."""
     desk = make(originals="delete")
     job = desk.begin()
     with desk.journal.store.transaction():
@@ -121,7 +121,7 @@ def test_the_original_of_a_corrected_cutout_is_not_deleted(make: Callable[..., D
 
 
 def test_a_result_that_breaks_a_limit_is_doubtful_whatever_its_score(make: Callable[..., Desk]) -> None:
-    """A subject that was enlarged too far was published with a score of 1.0, and nothing else."""
+    """Before, a subject that was enlarged too much was published with a score of 1.0 and without a mark."""
     desk = make()
     job = desk.begin()
     sure = Quality(score=1.0, reasons=("the subject is too small",))
@@ -135,7 +135,7 @@ def test_a_result_that_breaks_a_limit_is_doubtful_whatever_its_score(make: Calla
 
 
 def test_a_doubt_outlives_a_crash_in_the_middle_of_publishing(make: Callable[..., Desk]) -> None:
-    """The next start finishes the plan, and knows what it was about."""
+    """The next start finishes the plan, and still knows the doubt."""
     desk = make(faults=[StorageError("away")])
     job = desk.begin()
     desk.delivery.deliver(job, replace(desk.cut(job, NEW), quality=Quality(score=0.3, reasons=())))
@@ -150,7 +150,7 @@ def test_a_doubt_outlives_a_crash_in_the_middle_of_publishing(make: Callable[...
 
 
 def test_a_failure_leaves_its_reason_until_the_picture_is_cut(make: Callable[..., Desk]) -> None:
-    """What was staged for it goes at once; the record with the next success."""
+    """Its staged files are removed at once; the record with the next success."""
     desk = make(originals="delete")
     job = desk.begin()
     desk.cut(job, NEW)
@@ -180,7 +180,7 @@ def test_a_failure_is_written_down_even_if_its_record_cannot_be(make: Callable[.
 
 
 def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -> None:
-    """As soon as it can, or after the next start; but not once the picture was asked for again."""
+    """As soon as possible, or after the next start; but not once the picture was retried."""
     desk = make()
     in_the_way = desk.folder.output / "failed"
     record = in_the_way / "a.jpg.error.json"
@@ -216,7 +216,7 @@ def test_a_record_that_could_not_be_written_follows(make: Callable[..., Desk]) -
 def test_a_record_that_could_not_be_removed_follows(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, originals: str
 ) -> None:
-    """As soon as it can be; nothing else waits for it, least of all the original."""
+    """As soon as possible; nothing else waits for it, least of all the original."""
     desk = make(originals=originals)
     record = desk.folder.output / "failed" / "a.jpg.error.json"
     desk.delivery.fail(desk.begin(), FAILURE)
@@ -235,7 +235,7 @@ def test_a_record_that_could_not_be_removed_follows(
 def test_a_record_that_is_left_over_goes_with_the_next_start(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But not one of a version that came after, nor one that the journal knows nothing about, nor a stranger's."""
+    """But not that of a later version, nor one that the journal does not know, nor a file of somebody else."""
     desk = make()
     failed = desk.folder.output / "failed"
     for name in ("a.jpg", "b.jpg", "c.jpg"):
@@ -260,7 +260,7 @@ def test_a_record_that_is_left_over_goes_with_the_next_start(
 
 
 def test_a_record_whose_removal_was_cut_short_goes_with_the_next_start(make: Callable[..., Desk]) -> None:
-    """It lies under its private name then; one of a failure that is not over stays."""
+    """It has a private name by then; the record of a failure that still holds stays."""
     desk = make()
     failed = desk.folder.output / "failed"
     for name in ("a.jpg", "b.jpg"):
@@ -296,7 +296,7 @@ def refused_clearing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 def test_the_record_of_a_failure_that_is_over_goes_before_the_commit_mark(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a crash in between, nobody would come back for it."""
+    """After a crash in between, nothing would remove it later."""
     desk = make()
     desk.delivery.fail(desk.begin(), FAILURE)
     desk.settle()
@@ -315,7 +315,7 @@ def test_the_record_of_a_failure_that_is_over_goes_before_the_commit_mark(
 
 
 def test_a_file_in_place_of_a_sub_folder_costs_what_belongs_there_alone(make: Callable[..., Desk]) -> None:
-    """Once the folder rested for good: now those pictures fail with the reason, and the others are published."""
+    """Before, the folder paused for ever: now those pictures fail with the reason, and the others are published."""
     desk = make()
     (desk.folder.output / "sub").write_bytes(b"theirs")
     refused = [desk.deliver(f"sub/{name}.jpg", NEW) for name in "ab"]
@@ -357,7 +357,7 @@ def test_a_plan_that_is_written_down_is_carried_out_however_long_it_takes(make: 
 def test_a_publication_the_journal_cannot_note_is_noted_later_and_not_made_twice(
     make: Callable[..., Desk],
 ) -> None:
-    """Its disk refuses just when all names are given."""
+    """The journal's disk refuses just when all results have their names."""
 
     def refuse(_: Plan) -> None:
         other.execute("BEGIN IMMEDIATE")
@@ -395,7 +395,7 @@ def test_a_stop_leaves_what_rests_to_the_next_start(make: Callable[..., Desk]) -
 
 
 def test_a_strangers_file_that_takes_the_name_at_the_last_moment_keeps_it(make: Callable[..., Desk]) -> None:
-    """The result is planned anew and gets another one."""
+    """The result is planned again, under another name."""
 
     def intrude(_: Plan) -> None:
         (desk.folder.output / "a.png").write_bytes(b"theirs")
@@ -408,7 +408,7 @@ def test_a_strangers_file_that_takes_the_name_at_the_last_moment_keeps_it(make: 
 
 
 def test_a_result_that_is_gone_is_computed_again(make: Callable[..., Desk]) -> None:
-    """Somebody cleaned the staging directory up."""
+    """Somebody has emptied the staging directory."""
 
     def clean(plan: Plan) -> None:
         for staged in plan.staged:
@@ -453,7 +453,7 @@ def _crash(make: Callable[..., Desk], renames: int) -> tuple[Job, Desk]:
 def test_a_crash_amid_a_publication_is_finished_by_the_next_start(
     make: Callable[..., Desk], renames: int
 ) -> None:
-    """Wherever it came; nothing is computed again, nothing doubled, nothing left."""
+    """At any point; nothing is computed again, duplicated or left over."""
     job, desk = _crash(make, renames)
     _repair(desk)
     assert desk.files() == {"a.png": NEW, "a_2.png": OLD}
@@ -466,7 +466,7 @@ def test_a_crash_amid_a_publication_is_finished_by_the_next_start(
 
 
 def test_a_crash_that_lost_a_result_is_undone_and_known(make: Callable[..., Desk]) -> None:
-    """The part that has its name is not published twice."""
+    """Results that have their names are not published twice."""
     job, desk = _crash(make, 1)
     (desk.folder.output / STAGING_NAME / "run-1.own" / f"{job.id}-1.png").unlink()
     _repair(desk)
@@ -532,7 +532,7 @@ def test_an_original_is_deleted_once_its_cutout_is_done(make: Callable[..., Desk
 def test_an_original_whose_name_is_no_pictures_stays(
     make: Callable[..., Desk], tmp_path: Path, originals: str, name: str
 ) -> None:
-    """Whatever is in it, it may be some program's own; it is cut, and not looked at again."""
+    """Whatever its content, it may be the file of a program; it is cut, and then ignored."""
     place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
     desk = make(originals=originals, **place)
     job = desk.deliver(name, NEW)
@@ -545,7 +545,7 @@ def test_an_original_whose_name_is_no_pictures_stays(
 def test_an_original_that_changed_meanwhile_is_left_alone(
     make: Callable[..., Desk], tmp_path: Path, originals: str
 ) -> None:
-    """It is a newer version, which nobody has cut."""
+    """It is a newer version, which was not cut."""
     place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
     desk = make(originals=originals, **place)
     job = desk.begin()
@@ -596,7 +596,7 @@ def test_an_original_that_could_not_be_moved_goes_after_the_next_start(
 def test_a_source_that_is_unchanged_ends_like_a_published_one(
     make: Callable[..., Desk], originals: str
 ) -> None:
-    """An earlier failure is over, and the original goes its way."""
+    """An earlier failure is over, and the original is moved or deleted as set."""
     desk = make(originals=originals)
     desk.deliver("a.jpg", NEW)
     desk.delivery.fail(desk.begin(content=JPEG + b", once broken"), FAILURE)
@@ -611,7 +611,7 @@ def test_a_source_that_is_unchanged_ends_like_a_published_one(
 
 
 def test_a_source_is_not_unchanged_because_a_worker_says_so(make: Callable[..., Desk]) -> None:
-    """Else a lie would delete an original that was never cut."""
+    """Otherwise a lie would delete an original that was never cut."""
     desk = make(originals="delete")
     job = desk.begin()
     desk.delivery.deliver_unchanged(job, digest(JPEG))
@@ -624,7 +624,7 @@ def test_a_source_is_not_unchanged_because_a_worker_says_so(make: Callable[..., 
 def test_a_cutout_has_the_renditions_that_were_asked_for(
     make: Callable[..., Desk], renditions: list[int]
 ) -> None:
-    """No fewer: an original must not go for nothing. And no more, such as a hostile worker may invent."""
+    """No fewer, since the original may be deleted; and no more, as a hostile worker may invent."""
     desk = make(originals="delete")
     job = desk.begin()
     honest = desk.cut(job, *[NEW] * len(renditions))
@@ -646,7 +646,7 @@ def test_two_sources_of_one_name_get_two_results(make: Callable[..., Desk]) -> N
 
 
 def test_a_job_that_cannot_even_be_given_up_does_not_end_the_thread(make: Callable[..., Desk]) -> None:
-    """The journal has it in the hands of this run, so that the next one takes it up."""
+    """In the journal it stays with this run, so that the next one resumes it."""
     desk = make()
     job = desk.begin()
     report = desk.cut(job, NEW)
@@ -660,7 +660,7 @@ def test_a_job_that_cannot_even_be_given_up_does_not_end_the_thread(make: Callab
 def test_a_rendition_that_nobody_asked_for_does_not_end_the_daemon(
     make: Callable[..., Desk], rendition: int
 ) -> None:
-    """A worker reads hostile pictures; what it reports costs its own job at most."""
+    """A worker reads hostile pictures; its report can cost its own job at most."""
     desk = make()
     job = desk.deliver("a.jpg", NEW, rendition=rendition)
     assert desk.job(job).state is not JobState.DONE
@@ -671,7 +671,7 @@ def test_a_rendition_that_nobody_asked_for_does_not_end_the_daemon(
 def test_another_shot_under_a_used_camera_name_is_another_picture(
     make: Callable[..., Desk], tmp_path: Path, originals: str
 ) -> None:
-    """Its original was put away, so the first one's cutout stays, and so do the third one's and the fourth's."""
+    """The first original was moved away, so its cutout stays, and so do those of the third and the fourth."""
     desk = make(originals=originals, originals_dir=str(tmp_path / "originals") if originals == "move" else "")
     shots = [JPEG + bytes([number]) for number in range(4)]
     for number, shot in enumerate(shots):
@@ -686,7 +686,7 @@ def test_another_shot_under_a_used_camera_name_is_another_picture(
 
 
 def test_pictures_of_a_used_name_are_numbered_after_the_first_ones_result(make: Callable[..., Desk]) -> None:
-    """Which may have its kind in it, or belong to another file by now; a later version keeps its number."""
+    """Its name may contain its kind, or belong to another file by now; a later version keeps its number."""
     desk = make(originals="delete")
     pictures = [
         ("a.jpg", 1),
@@ -704,7 +704,7 @@ def test_pictures_of_a_used_name_are_numbered_after_the_first_ones_result(make: 
 
 
 def test_a_later_version_of_a_numbered_picture_replaces_its_result(make: Callable[..., Desk]) -> None:
-    """Its name is one that it could have been given, also for a journal that is made anew."""
+    """The name is one that it could have been given, also for a rebuilt journal."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     (desk.folder.input / "a.jpg").unlink()
@@ -725,7 +725,7 @@ def test_a_later_version_of_a_numbered_picture_replaces_its_result(make: Callabl
 def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_theirs(
     make: Callable[..., Desk],
 ) -> None:
-    """A card that is read in twice costs a look, and puts the original away once more."""
+    """A card that is read twice costs only a comparison, and the original is moved away once more."""
     desk = make(originals="delete")
     desk.deliver("a.jpg", OLD)
     job = desk.begin("a.jpg")
@@ -752,7 +752,7 @@ def dropped_again(desk: Desk, content: bytes = JPEG) -> Job:
 def test_a_picture_that_comes_again_is_cut_again_where_its_cutout_was_taken_away(
     make: Callable[..., Desk], left: str, originals: str
 ) -> None:
-    """Under the names it had; it was called unchanged, and nothing appeared."""
+    """Under its former names; before, it counted as unchanged, and nothing appeared."""
     desk = make(originals=originals)
     desk.deliver("a.jpg", OLD)
     (desk.folder.output / "a.png").unlink()
@@ -771,7 +771,7 @@ def test_a_picture_that_comes_again_is_cut_again_where_its_cutout_was_taken_away
 
 
 def test_a_picture_that_comes_again_keeps_its_cutout(make: Callable[..., Desk]) -> None:
-    """Also one that was painted into; and it is told which it is."""
+    """Also one that was retouched; and the event names it."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     (desk.folder.output / "a.png").write_bytes(b"painted into")
@@ -782,7 +782,7 @@ def test_a_picture_that_comes_again_keeps_its_cutout(make: Callable[..., Desk]) 
 
 
 def test_a_cutout_that_was_taken_away_is_not_made_for_a_picture_that_stays(make: Callable[..., Desk]) -> None:
-    """Touched, or come again with other metadata; whoever looks on is told how to get it."""
+    """Touched, or back with other metadata; the event says how to get it."""
     desk = make()
     cut_with_image_hash(desk)
     (desk.folder.output / "a.png").unlink()
@@ -797,7 +797,7 @@ def test_a_cutout_that_was_taken_away_is_not_made_for_a_picture_that_stays(make:
 
 
 def test_an_output_that_is_away_is_no_cutout_that_was_taken_away(make: Callable[..., Desk]) -> None:
-    """It waits, as a result would."""
+    """The job waits, as a result would."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     desk.folder.output.rename(desk.root / "away")
@@ -809,7 +809,7 @@ def test_an_output_that_is_away_is_no_cutout_that_was_taken_away(make: Callable[
 
 
 def test_a_source_that_the_journal_has_forgotten_still_has_its_result(make: Callable[..., Desk]) -> None:
-    """History is kept for a while only; the sidecar tells of which shot the result is."""
+    """History is limited in time; the sidecar says to which shot the result belongs."""
     desk = make(originals="delete")
     desk.deliver("a.jpg", OLD)
     desk.journal.history.forget(NAME, ["a.jpg"])
@@ -821,7 +821,7 @@ def test_a_source_that_the_journal_has_forgotten_still_has_its_result(make: Call
 def test_an_original_that_was_replaced_by_its_like_is_cut(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Same size, same time, other bytes: it is not removed, and the next look accepts it."""
+    """With the same size and time but other bytes: it is not removed, and the next scan accepts it."""
     desk = make(originals="delete")
     job = desk.begin("a.jpg")
     path = desk.folder.input / "a.jpg"
@@ -864,7 +864,7 @@ def cut_with_image_hash(desk: Desk) -> Job:
 
 
 def test_a_rating_written_into_a_picture_does_not_cut_it_again(make: Callable[..., Desk]) -> None:
-    """Again and again; and its new bytes are those that are known from then on."""
+    """Again and again; its new bytes are known from then on."""
     desk = make()
     cut_with_image_hash(desk)
     for stars in (b"*", b"**"):
@@ -882,7 +882,7 @@ def test_a_rating_written_into_a_picture_does_not_cut_it_again(make: Callable[..
 def test_an_original_with_a_new_rating_is_put_away_by_its_own_hash(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """What lies in the folder for originals is the rated one; what changed once more stays, and is looked at."""
+    """The rated file is moved; a file that has changed once more stays, and is examined."""
     desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
     cut_with_image_hash(desk)
     rated(desk, JPEG + b"*")
@@ -893,7 +893,7 @@ def test_an_original_with_a_new_rating_is_put_away_by_its_own_hash(
 
 
 def test_a_worker_cannot_call_a_picture_known_that_is_not(make: Callable[..., Desk]) -> None:
-    """Neither its bytes nor its data are those that are published."""
+    """Neither its bytes nor its image data are those of the published one."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     job = desk.begin("a.jpg", JPEG + b"*")
@@ -903,7 +903,7 @@ def test_a_worker_cannot_call_a_picture_known_that_is_not(make: Callable[..., De
 
 
 def test_a_cutout_that_gets_another_name_says_why(make: Callable[..., Desk]) -> None:
-    """In its sidecar and where a person looks on. Before, nothing said why it was not `a.png`."""
+    """In its sidecar and in the event. Before, nothing said why it was not `a.png`."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     (desk.folder.output / "a.png").write_bytes(b"painted into")

@@ -68,7 +68,7 @@ def published(desk: Desk) -> list[str]:
 
 
 def test_nothing_is_planned_without_the_folder(desk: Desk, proof: Proof) -> None:
-    """The picture waits, and what was staged for it is thrown away."""
+    """The picture waits, and its staged files are removed."""
     proof.lost_at = 1
     job = desk.deliver("a.jpg", NEW)
     assert desk.job(job).state is JobState.RETRY
@@ -76,7 +76,7 @@ def test_nothing_is_planned_without_the_folder(desk: Desk, proof: Proof) -> None
 
 
 def test_what_is_planned_is_not_carried_out_once_the_folder_is_lost(desk: Desk, proof: Proof) -> None:
-    """It is read immediately before the first rename; the job goes back to the queue."""
+    """Ownership is checked immediately before the first rename; the job goes back to the queue."""
     proof.lost_at = 2
     job = desk.deliver("a.jpg", NEW)
     assert desk.job(job).state is JobState.QUEUED
@@ -84,7 +84,7 @@ def test_what_is_planned_is_not_carried_out_once_the_folder_is_lost(desk: Desk, 
 
 
 def test_a_plan_that_rests_is_left_to_the_other_machine(desk: Desk, proof: Proof) -> None:
-    """When its time has come, the folder is another's."""
+    """When its delay is over, the folder belongs to the other machine."""
     desk.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
     proof.lost_at = 3
     job = desk.deliver("a.jpg", NEW)
@@ -95,7 +95,7 @@ def test_a_plan_that_rests_is_left_to_the_other_machine(desk: Desk, proof: Proof
 
 
 def test_a_plan_that_rests_is_carried_out_at_once_when_the_share_is_back(desk: Desk) -> None:
-    """Without waiting for its time."""
+    """Without waiting for the end of its delay."""
     desk.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
     job = desk.deliver("a.jpg", NEW)
     assert desk.job(job).state is JobState.PUBLISHING
@@ -104,7 +104,7 @@ def test_a_plan_that_rests_is_carried_out_at_once_when_the_share_is_back(desk: D
 
 
 def test_a_failure_is_not_declared_without_the_folder(desk: Desk, proof: Proof) -> None:
-    """Whoever has it may see it otherwise."""
+    """The machine that owns it may come to another result."""
     proof.lost_at = 1
     job = desk.begin()
     desk.delivery.fail(job, FAILURE)

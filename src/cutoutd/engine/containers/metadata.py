@@ -130,7 +130,7 @@ def resized(exif: bytes, width: int, height: int) -> bytes:
     """Return EXIF with the size of the result, where it states a size.
 
     Args:
-        exif: as `kept` gave it.
+        exif: as `apply_policy` returned it.
         width: of the result, pixels.
         height: of the result, pixels.
     """
@@ -141,7 +141,7 @@ def coloured(exif: bytes, *, is_srgb: bool) -> bytes:
     """Return EXIF with the colour space of the result, where it states a colour space.
 
     Args:
-        exif: as `kept` gave it.
+        exif: as `apply_policy` returned it.
         is_srgb: the result is sRGB; else it carries a profile.
     """
 
