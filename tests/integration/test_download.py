@@ -74,7 +74,7 @@ def here(tmp_path: Path) -> bytes:
 
 
 def test_a_file_comes_as_it_is(get: Callable[..., Download], publisher: Publisher, tmp_path: Path) -> None:
-    """By one request; and whom we talked to can be told."""
+    """With one request; and the contacted hosts are recorded."""
     done = get()
     assert here(tmp_path) == CONTENT
     assert [(one.host, one.answer) for one in done.contacts] == [(publisher.host, "sent 0.3 MB")]
@@ -84,7 +84,7 @@ def test_a_file_comes_as_it_is(get: Callable[..., Download], publisher: Publishe
 def test_what_broke_off_is_gone_on_with(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
-    """At once, from where it ended; and by the next command, if nothing more comes."""
+    """At once, from where it ended; and by the next command, if nothing more arrives."""
     publisher.script = [truncated(100_000), truncated(200_000), truncated(200_000)]
     with pytest.raises(BrokenOffError, match="the connection broke"):
         get()
@@ -101,7 +101,7 @@ def test_what_broke_off_is_gone_on_with(
 def test_a_file_that_was_changed_meanwhile_starts_anew(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
-    """No file is ever made of two versions; so it is where the server cannot send parts."""
+    """No file is ever made of two versions; it also restarts if the server cannot send parts."""
     publisher.script = [truncated(100_000), lambda handler: handler.status(404)]
     with pytest.raises(FetchError):
         get()
@@ -132,7 +132,7 @@ def test_a_version_without_a_name_is_not_gone_on_with(
 def test_another_part_than_was_asked_for_is_not_joined(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
-    """A cache that answers with a part of its own: the file begins anew; likewise where the file is shorter now."""
+    """A cache answers with another part, or the file is shorter now: the download starts again."""
 
     def wrong_part(handler: Handler) -> None:
         handler.head(5)
@@ -163,7 +163,7 @@ def test_another_part_than_was_asked_for_is_not_joined(
 def test_nothing_is_asked_for_elsewhere(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path, location: str, message: str
 ) -> None:
-    """Neither at other hosts nor unencrypted; and it is said where we were sent."""
+    """Neither from other hosts nor unencrypted; the error names the target of the redirect."""
     publisher.script = [redirected(location.format(host=publisher.host))]
     with pytest.raises(FetchError, match=message):
         get()
@@ -195,7 +195,7 @@ def test_a_server_that_falls_silent_is_left(
     monkeypatch: pytest.MonkeyPatch,
     sent: str,
 ) -> None:
-    """Before its headers or after some of the file; what came stays."""
+    """Before its headers or in the middle of the file; what has arrived is kept."""
     monkeypatch.setattr(download, "STALL_S", 0.4)
 
     def silent(handler: Handler) -> None:
@@ -228,7 +228,7 @@ def test_a_server_that_trickles_is_left(
 def test_a_file_of_another_size_is_refused_before_it_comes(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its own words; or as soon as there is more of it, where it says nothing."""
+    """By its Content-Length; without one, as soon as more arrives."""
 
     def endless(handler: Handler) -> None:
         handler.send_response(200)
@@ -269,7 +269,7 @@ def test_an_answer_without_the_file_is_told(
     act: Callable[[Handler], None],
     message: str,
 ) -> None:
-    """Not there, not now, or not as it is."""
+    """Not found, not now, or in another encoding."""
     publisher.script = [act]
     with pytest.raises(FetchError, match=message):
         get()
@@ -277,7 +277,7 @@ def test_an_answer_without_the_file_is_told(
 
 
 def test_a_server_that_nobody_vouches_for_gets_no_request(publisher: Publisher, tmp_path: Path) -> None:
-    """The authorities of the client do not know it."""
+    """Its certificate is of no authority that the client knows."""
     wanted = DownloadTarget(url=publisher.url, hosts=(publisher.host,), bytes=0)
     with PartialFile(tmp_path / "it.part", wanted.url) as partial:
         one = Download(wanted, partial, clock=Clock(), on_progress=lambda *_: None)
@@ -287,7 +287,7 @@ def test_a_server_that_nobody_vouches_for_gets_no_request(publisher: Publisher, 
 
 
 def test_one_command_at_a_time_writes_a_file(tmp_path: Path) -> None:
-    """Two would write over each other; and a link in its place is not followed."""
+    """Two would overwrite each other; and a link in its place is not followed."""
     with PartialFile(tmp_path / "it.part", "x"), pytest.raises(ModelError, match="another command"):
         PartialFile(tmp_path / "it.part", "x")
     (tmp_path / "target").write_bytes(b"of somebody's")
@@ -305,7 +305,7 @@ def test_a_disk_that_is_full_at_the_beginning_is_said(
     monkeypatch: pytest.MonkeyPatch,
     what: str,
 ) -> None:
-    """When the file is begun as when it is written to; and who was asked is told all the same."""
+    """When the file is created and when it is written; the contacted hosts are recorded all the same."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -322,7 +322,7 @@ def test_a_disk_that_is_full_at_the_beginning_is_said(
 
 
 def test_each_server_that_was_asked_is_told(get: Callable[..., Download], publisher: Publisher) -> None:
-    """Also one that sent too much, or another part, or was read when the command was ended."""
+    """Also one that sent too much, or another part, or from which the command was reading when it was ended."""
     seen: list[Download] = []
     publisher.script = [truncated(100_000), lambda handler: handler.status(416)]
     get(seen=seen)

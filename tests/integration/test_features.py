@@ -25,7 +25,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
-    """And the features of a picture are the same every time, one for each place."""
+    """And the features of a picture are the same every time, one vector for each position."""
     spec = catalog.find(features.MODEL)
     rgb = np.random.default_rng(0).integers(0, 256, (90, 140, 3), np.uint8)
     rgb[20:60, 30:80] = (220, 40, 30)
@@ -46,7 +46,7 @@ def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
 
 
 def test_an_altered_model_gives_no_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does another one, nor one that is not there; a worker starts without it."""
+    """Nor does another model, nor a missing one; a worker starts without it."""
     spec = replace(catalog.find(features.MODEL), file=small_models.save(tmp_path / "other.onnx"))
     with pytest.raises(ModelError, match="does not load"):
         features.FeatureModel(spec, spec.file.read_bytes())

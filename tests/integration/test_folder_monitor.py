@@ -128,7 +128,7 @@ def native(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("native")
 def test_a_file_is_accepted_because_an_event_tells_of_it(make: Callable[..., MonitoredFolder]) -> None:
-    """Long before the next scan; once; and the supervisor is woken for it."""
+    """Long before the next scan, once; and the supervisor is woken."""
     watched = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
     watched.begin()
     assert watched.watching is FolderState.NATIVE
@@ -146,7 +146,7 @@ def test_a_file_is_accepted_because_an_event_tells_of_it(make: Callable[..., Mon
 
 
 def test_what_is_there_at_the_start_is_found_by_the_scan(make: Callable[..., MonitoredFolder]) -> None:
-    """No event ever told of it."""
+    """No event ever reported it."""
     watched = make(rescan_interval_s=FOR_EVER_S)
     watched.put("a.jpg")
     watched.begin()
@@ -154,7 +154,7 @@ def test_what_is_there_at_the_start_is_found_by_the_scan(make: Callable[..., Mon
 
 
 def test_a_folder_can_be_polled(make: Callable[..., MonitoredFolder]) -> None:
-    """As where events do not come; status says why."""
+    """As where there are no events; the status says why."""
     watched = make(watch="poll")
     watched.begin()
     assert watched.watching is FolderState.POLL
@@ -165,7 +165,7 @@ def test_a_folder_can_be_polled(make: Callable[..., MonitoredFolder]) -> None:
 
 
 def test_a_file_that_was_asked_about_is_looked_at_soon(make: Callable[..., MonitoredFolder]) -> None:
-    """As when a newer version took its place while it was in work."""
+    """As when a newer version replaced it while it was cut."""
     watched = make(watch="poll", poll_interval_s=FOR_EVER_S)
     watched.begin()
     watched.put("a.jpg")
@@ -198,7 +198,7 @@ def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
 def test_another_folder_that_takes_its_place_is_not_touched(
     make: Callable[..., MonitoredFolder], tmp_path: Path
 ) -> None:
-    """Its pictures belong to somebody else; the health is asked before the next scan, whatever asks for that."""
+    """Its pictures belong to somebody else; the health check comes before any scan."""
     watched = make(rescan_interval_s=FOR_EVER_S)
     watched.begin()
     other = tmp_path / "other"
@@ -220,7 +220,7 @@ def test_another_folder_that_takes_its_place_is_not_touched(
 def test_a_folder_replaced_at_once_is_watched_again(
     make: Callable[..., MonitoredFolder], tmp_path: Path
 ) -> None:
-    """Before any time is up."""
+    """Without waiting for a limit."""
     watched = make(rescan_interval_s=FOR_EVER_S)
     watched.begin()
     watched.root.rename(tmp_path / "away")
@@ -256,7 +256,7 @@ def test_too_little_room_pauses_the_folder_with_the_reason(make: Callable[..., M
 
 
 def test_a_folder_that_is_missing_stands_by_until_it_is_there(make: Callable[..., MonitoredFolder]) -> None:
-    """Told once, not at every look."""
+    """Logged once, not at every check."""
     watched = make()
     watched.root.rmdir()
     watched.begin()
@@ -271,7 +271,7 @@ def test_a_folder_that_is_missing_stands_by_until_it_is_there(make: Callable[...
 
 
 def test_nothing_but_time_opens_a_folder_that_is_away(make: Callable[..., MonitoredFolder]) -> None:
-    """Neither an event nor a request, which may be late echoes of what it was."""
+    """Neither an event nor a request, which may be late echoes of its former state."""
     watched = make(poll_interval_s=FOR_EVER_S)
     watched.root.rmdir()
     watched.begin()
@@ -285,7 +285,7 @@ def test_nothing_but_time_opens_a_folder_that_is_away(make: Callable[..., Monito
 def test_a_folder_is_checked_when_that_is_asked_for(
     make: Callable[..., MonitoredFolder], tmp_path: Path
 ) -> None:
-    """As when a worker got stuck in it: what has changed is noticed long before its time, both ways."""
+    """As when a worker was stuck in it: a change is noticed early, in both directions."""
     watched = make(watch="poll", poll_interval_s=FOR_EVER_S)
     watched.begin()
     away = watched.root.rename(tmp_path / "away")
@@ -300,7 +300,7 @@ def test_a_folder_is_checked_when_that_is_asked_for(
 
 
 def test_one_look_is_over_when_all_that_is_there_was_taken(make: Callable[..., MonitoredFolder]) -> None:
-    """As under `run --once`."""
+    """As with `run --once`."""
     watched = make(once=True, settle_s=0.5)
     for name in ("a.jpg", "b.jpg"):
         watched.put(name)
@@ -357,7 +357,7 @@ def test_one_look_at_a_folder_that_is_away_is_over(make: Callable[..., Monitored
 def test_the_death_of_the_thread_is_reported_and_a_new_start_looks_at_everything(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The supervisor is woken to start it again; silence would lose files."""
+    """The supervisor is woken to restart it; without a report files would be missed."""
     watched = make(watch="poll")
     watched.begin()
 
@@ -377,7 +377,7 @@ def test_the_death_of_the_thread_is_reported_and_a_new_start_looks_at_everything
 
 
 def test_a_stop_ends_the_thread_soon(make: Callable[..., MonitoredFolder]) -> None:
-    """However long it would have waited."""
+    """However long its pause would have been."""
     watched = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
     watched.begin()
     before = threading.active_count()
@@ -414,7 +414,7 @@ print(json.dumps([refused.watching, refused.why, after.why]))  # the thread's lo
 @linux_only
 @pytest.mark.usefixtures("native")
 def test_a_folder_that_got_no_events_is_polled_and_armed_again_by_itself(tmp_path: Path) -> None:
-    """When the system gives them, a while later; until then status says what to raise."""
+    """Once the system provides them, a while later; until then the status says which limit to raise."""
     said = in_namespace("-Ur", sys.executable, "-c", REARMED, os.fspath(tmp_path))
     before, why, after = json.loads(said.splitlines()[-1])
     assert (before, after) == ("poll", "")
@@ -424,7 +424,7 @@ def test_a_folder_that_got_no_events_is_polled_and_armed_again_by_itself(tmp_pat
 def test_a_file_that_could_not_be_read_is_tried_at_every_poll(
     make: Callable[..., MonitoredFolder], share: Share
 ) -> None:
-    """When it can be again, what was put off need not wait; one that was never seen to fail does."""
+    """Once it is readable, delayed work on it continues at once; that on a file never seen unreadable keeps its delay."""
     watched = make(watch="poll", input=os.fspath(share.mount))
     (share.far / "a.jpg").write_bytes(JPEG)
     watched.begin()
@@ -444,7 +444,7 @@ def test_a_file_that_could_not_be_read_is_tried_at_every_poll(
 def test_an_output_that_refuses_is_tried_before_work_goes_on(
     make: Callable[..., MonitoredFolder], share: Share
 ) -> None:
-    """Its folder is paused as long, with the reason; without a doubt nothing is written for a trial."""
+    """Its folder is paused meanwhile, with the reason; without a refusal nothing is written to test it."""
     watched = make(watch="poll", output=os.fspath(share.mount))
     watched.begin()
     share.fail(errno.EIO, "fsync")
@@ -463,7 +463,7 @@ def test_an_output_that_refuses_is_tried_before_work_goes_on(
 def test_a_folder_of_another_machine_is_waited_for_and_learned_about(
     make: Callable[..., MonitoredFolder],
 ) -> None:
-    """The flag by which what that machine cut is looked up stands until the first whole look."""
+    """Until the first complete scan, results of the other machine are looked up."""
     watched = make(watch="poll", existing="skip")
     marker.create(os.fspath(watched.root), OTHER)
     other = Lease(run="another", is_dead=lambda _: False, clock=Clock())
@@ -483,7 +483,7 @@ def test_a_folder_of_another_machine_is_waited_for_and_learned_about(
 
 @pytest.mark.usefixtures("native")
 def test_files_in_directories_made_in_one_rush_are_all_found(make: Callable[..., MonitoredFolder]) -> None:
-    """Before the system has begun to watch them, most are there already."""
+    """Most exist before the system watches their directories."""
     watched = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
     watched.begin()
     names = [f"{outer}/{n}.jpg" for outer in range(200) for n in range(5)]
@@ -499,7 +499,7 @@ def test_files_in_directories_made_in_one_rush_are_all_found(make: Callable[...,
 def test_whatever_way_a_file_gets_its_name_it_is_taken_once(
     make: Callable[..., MonitoredFolder], tmp_path: Path
 ) -> None:
-    """In a directory that is moved in, renamed, moved in, or linked; and never under a name that is not final."""
+    """In a directory that is moved in, renamed, moved in, or linked; and never under a temporary name."""
     watched = make(rescan_interval_s=FOR_EVER_S, poll_interval_s=FOR_EVER_S)
     watched.begin()
     filled = tmp_path / "filled"
@@ -532,7 +532,7 @@ def test_whatever_way_a_file_gets_its_name_it_is_taken_once(
 @linux_only
 @pytest.mark.usefixtures("native")
 def test_a_writer_that_pauses_or_never_ends_is_waited_for(make: Callable[..., MonitoredFolder]) -> None:
-    """Status shows it; when it closes its file, that is taken, once."""
+    """The status shows it; when the writer closes the file, it is taken, once."""
     watched = make(settle_s=0.1)
     watched.begin()
     with (watched.root / "slow.jpg").open("wb", buffering=0) as file:
@@ -552,7 +552,7 @@ def test_a_writer_that_pauses_or_never_ends_is_waited_for(make: Callable[..., Mo
 def test_files_written_on_another_machine_are_found_by_polling(
     make: Callable[..., MonitoredFolder], share: Share
 ) -> None:
-    """No event tells of them; the folder is polled because of its file system."""
+    """There are no events; the folder is polled because of its file system."""
     watched = make(input=os.fspath(share.mount))
     watched.begin()
     assert watched.watching is FolderState.POLL
@@ -565,7 +565,7 @@ def test_files_written_on_another_machine_are_found_by_polling(
 def test_a_scan_that_a_share_held_up_does_not_put_the_next_one_off(
     share: Share, make: Callable[..., MonitoredFolder]
 ) -> None:
-    """Scans grow rarer as they grow longer, but not by a hang: two seconds of one would be minutes."""
+    """Longer scans are made less often, but a hang does not count: two seconds of it would delay the next scan by minutes."""
     (share.far / "sub").mkdir()
     watched = make(input=os.fspath(share.mount))
     watched.begin()
@@ -583,7 +583,7 @@ def test_a_scan_that_a_share_held_up_does_not_put_the_next_one_off(
 def test_the_last_look_can_be_waited_for_by_one_thread_and_the_end_by_another(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a look hangs, and after it."""
+    """While a scan hangs, and after it."""
     watched = make()
     check = watched.health.check
     entered, may_go_on = threading.Event(), threading.Event()

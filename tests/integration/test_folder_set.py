@@ -173,7 +173,7 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Halls]:
 
 
 def test_a_removed_folder_finishes_what_is_in_work_and_parks_the_rest(hall: Halls) -> None:
-    """Nothing of it is begun any more, nothing is lost, and the other folder goes on."""
+    """No new job of it is started, nothing is lost, and the other folder goes on."""
     one, two = hall.drop("a", "1.jpg"), hall.drop("a", "2.jpg")
     hall.workers._size = 1  # noqa: SLF001 -- one worker, so that one of the two waits
     answers = iter([None] * 50)
@@ -208,7 +208,7 @@ def test_a_folder_that_comes_back_goes_on_where_it_was(hall: Halls) -> None:
 
 
 def test_a_changed_folder_begins_only_when_the_one_before_has_ended(hall: Halls) -> None:
-    """What was in work is published under the settings it was begun with; two never work on one folder."""
+    """Jobs in work are published under their former settings; two never work on one folder."""
     one: list[int] = []
     two: list[int] = []
     hall.run(
@@ -257,7 +257,7 @@ def test_a_folder_that_shares_its_output_leaves_the_others_staged_results(hall: 
 
 
 def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
-    """Nor does one whose model is not there; and the next right one does."""
+    """Nor does one whose model is missing; the next valid one does."""
     jobs: list[int] = []
     hall.run(
         lambda: hall.reload(hall.settings("c", model="none-such")),
@@ -281,7 +281,7 @@ def test_what_is_built_into_the_running_program_is_refused_whole(
     pool: dict[str, Any],
     is_taken: bool,  # noqa: FBT001 -- a parameter of the test
 ) -> None:
-    """Half of a configuration is never in force."""
+    """Half of a configuration is never in effect."""
     hall.run(
         lambda: hall.reload(hall.settings("a", "c").model_copy(update={"pool": PoolSettings(**pool)})),
         *[lambda: None] * 5,
@@ -293,7 +293,7 @@ def test_what_is_built_into_the_running_program_is_refused_whole(
 
 
 def test_a_command_asks_for_a_reload_and_is_answered_when_that_is_over(hall: Halls) -> None:
-    """With the reason where the configuration is refused; what was asked before it is not taken for its answer."""
+    """With the reason if the configuration is refused; an earlier reload does not count as its answer."""
     refused: list[int] = []
     taken: list[int] = []
     answers = hall.journal.commands.answer
@@ -314,7 +314,7 @@ def test_a_command_asks_for_a_reload_and_is_answered_when_that_is_over(hall: Hal
 
 
 def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:
-    """Whatever was under way."""
+    """Whatever was in progress."""
     hall.run(
         lambda: hall.reload(hall.settings("c")),
         lambda: hall.reload(hall.settings("a")),
@@ -326,7 +326,7 @@ def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:
 def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
     hall: Halls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What had been read before the refusal was forgotten until the next start."""
+    """Before, what had been read until the refusal was forgotten until the next start."""
     jobs = [hall.job(hall.drop("a", name)) for name in ("1.jpg", "2.jpg")]
     repaired: list[int] = []
     expired: list[bool] = []
@@ -369,7 +369,7 @@ def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
 def test_a_folder_that_begins_in_part_leaves_no_thread_behind(
     hall: Halls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is made anew at each try, and nobody would know the threads of the one before."""
+    """It is created again in each attempt, and nothing would end the threads of the attempt before."""
 
     def refuse(_: FakeThread) -> None:
         raise RuntimeError("can't start new thread")

@@ -26,7 +26,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def test_every_broken_file_has_a_verdict_with_a_reason(seeds: dict[str, bytes], tmp_path: Path) -> None:
-    """In workers behind their sandbox and limits; none of these costs its worker."""
+    """In workers with their sandbox and limits; none of these files kills its worker."""
     outcome = fuzzing.run(tmp_path, fuzzing.mutants(seeds, FILES, seed=7))
     assert outcome.unexplained == []
     assert outcome.lost == []
@@ -37,14 +37,14 @@ def test_every_broken_file_has_a_verdict_with_a_reason(seeds: dict[str, bytes], 
 def test_whole_files_of_every_kind_are_decoded_behind_the_sandbox(
     seeds: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """Decoders that come late find their libraries, and need nothing that is refused."""
+    """Decoders that are loaded late find their libraries, and need no refused call."""
     whole = ((name, data) for name, data in seeds.items() if not name.startswith("camera"))
     outcome = fuzzing.run(tmp_path, whole)
     assert outcome.verdicts == {"decoded": len(KINDS) + 7}
 
 
 def test_the_same_seed_breaks_the_same_way(seeds: dict[str, bytes]) -> None:
-    """What a campaign found can be made again."""
+    """A finding of a campaign can be reproduced."""
     some = list(fuzzing.mutants(seeds, 60, seed=3))
     assert some == list(fuzzing.mutants(seeds, 60, seed=3))
     assert sum(data != seeds[name[7:]] for name, data in some) > 50

@@ -97,7 +97,7 @@ def know_leases(directory: Path) -> bool:
 def test_a_result_does_not_change_once_it_is_published(
     pool: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leases: str
 ) -> None:
-    """Although the worker still has the file open for writing; also where the file system cannot say that it has."""
+    """Although the worker still has the file open for writing; also on a file system that cannot tell."""
     if leases == "unknown":
         monkeypatch.setattr(handover, "writers_of", lambda _: writers.Writers.UNKNOWN)
         monkeypatch.setattr(handover, "is_open_for_writing", lambda _: False)
@@ -138,7 +138,7 @@ def test_a_result_that_nobody_has_open_is_moved_and_not_copied(tmp_path: Path) -
 
 
 def test_a_copy_that_changes_under_way_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was hashed is what is kept: the worker may write between any two reads."""
+    """The hashed bytes are those that are kept: the worker may write between any two reads."""
     world = World(tmp_path)
     results = world.results("a.jpg", [HONEST])
     staged = world.publisher.staging.path("1-0.png")
@@ -159,7 +159,7 @@ def test_a_copy_that_changes_under_way_is_no_result(tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
 def test_a_descriptor_on_its_way_counts_as_open(tmp_path: Path) -> None:
-    """Nobody has received it yet, and whoever does can write."""
+    """Nobody has received it yet, and whoever receives it can write."""
     path = tmp_path / "result"
     writer = os.open(path, os.O_WRONLY | os.O_CREAT)
     sender, theirs = channel.pair()

@@ -47,7 +47,7 @@ SPOILS = [spoil_by_directories, spoil_by_links, spoil_by_fifos]
 def test_what_the_supervisor_stages_is_out_of_a_workers_reach(
     tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
-    """Failures' records, sidecars, trials of the disk, and results that were accepted."""
+    """Records of failures, sidecars, trial files, and accepted results."""
     world = World(tmp_path)
     (tmp_path / "victim").write_bytes(b"theirs")
     spoil(world.publisher.staging.directory)
@@ -74,7 +74,7 @@ def test_what_the_supervisor_stages_is_out_of_a_workers_reach(
 def test_a_result_that_is_none_is_lost_and_cleared_away(
     tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
-    """Whatever was put in its place; the next attempt finds its names free."""
+    """Whatever is in its place; the next attempt finds its names free."""
     world = World(tmp_path)
     (tmp_path / "victim").write_bytes(b"theirs")
     results = world.results("a.jpg", [b"one"])
@@ -89,7 +89,7 @@ def test_a_result_that_is_none_is_lost_and_cleared_away(
 
 
 def test_a_result_is_out_of_reach_once_it_was_looked_at(tmp_path: Path) -> None:
-    """What stands under its name in the worker's directory later is not what is published."""
+    """What appears under its name in the worker's directory later is not published."""
     world = World(tmp_path)
     plan = world.plan(world.results("a.jpg", [b"one"]))
     assert not world.publisher.staging.path("1-0.png").exists()
@@ -99,7 +99,7 @@ def test_a_result_is_out_of_reach_once_it_was_looked_at(tmp_path: Path) -> None:
 
 
 def test_another_name_of_a_result_is_no_result(tmp_path: Path) -> None:
-    """By it the file could be changed when it has been published."""
+    """Through a second name the file could be changed after its publication."""
     world = World(tmp_path)
     results = world.results("a.jpg", [b"one"])
     os.link(world.publisher.staging.path("1-0.png"), tmp_path / "kept")
@@ -108,7 +108,7 @@ def test_another_name_of_a_result_is_no_result(tmp_path: Path) -> None:
 
 
 def test_a_result_with_a_hole_is_no_result(tmp_path: Path) -> None:
-    """Before: one of 300 MB cost its maker nothing, and its readers the reading; a copy of it took 300 MB of the disk."""
+    """Before, a sparse one of 300 MB took its maker no space, but its copy took 300 MB of the disk."""
     world = World(tmp_path)
     results = world.results("a.jpg", [bytes(1 << 20)])
     with world.publisher.staging.path("1-0.png").open("r+b") as file:

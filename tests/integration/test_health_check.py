@@ -78,7 +78,7 @@ def made_anew(folder: Folder) -> None:
 
 
 def test_the_first_start_marks_the_input_and_makes_the_output(tmp_path: Path, journal: Journal) -> None:
-    """With all directories that results need; and remembers it only when it is told to."""
+    """With all directories that results need; it is remembered only on request."""
     folder = folder_in(
         tmp_path, output=str(tmp_path / "deep" / "out"), sidecar_dir=str(tmp_path / "sidecars")
     )
@@ -98,7 +98,7 @@ def test_the_first_start_marks_the_input_and_makes_the_output(tmp_path: Path, jo
 
 
 def test_a_first_start_that_was_interrupted_is_a_first_start_again(tmp_path: Path, journal: Journal) -> None:
-    """The marker is there, but what is in the folder was not looked at."""
+    """The marker exists, but the folder was not scanned."""
     folder = folder_in(tmp_path)
     assert gate_of(folder, journal).check() is None
     again = gate_of(folder, journal)
@@ -117,7 +117,7 @@ def test_a_later_start_finds_the_same_folder(tmp_path: Path, journal: Journal) -
 
 
 def test_a_folder_moved_in_the_configuration_is_a_new_one(tmp_path: Path, journal: Journal) -> None:
-    """Of the same name; `existing = "skip"` is about what is there now."""
+    """Even with the same name; `existing = "skip"` is about what is there now."""
     open_once(folder_in(tmp_path), journal)
     (tmp_path / "elsewhere").mkdir()
     health = gate_of(folder_in(tmp_path, input=str(tmp_path / "elsewhere")), journal)
@@ -127,7 +127,7 @@ def test_a_folder_moved_in_the_configuration_is_a_new_one(tmp_path: Path, journa
 
 
 def test_a_folder_that_was_made_anew_is_marked_anew(tmp_path: Path, journal: Journal) -> None:
-    """On the same local disk its owner did it; it is not a share that is away."""
+    """On the same local disk its owner did it; it is not a missing share."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     health = gate_of(folder, journal)
@@ -138,7 +138,7 @@ def test_a_folder_that_was_made_anew_is_marked_anew(tmp_path: Path, journal: Jou
 
 
 def test_an_output_that_went_away_is_made_anew(tmp_path: Path, journal: Journal) -> None:
-    """With the directory that results are staged in."""
+    """With the staging directory."""
     folder = folder_in(tmp_path)
     health = gate_of(folder, journal)
     assert health.check() is None
@@ -148,7 +148,7 @@ def test_an_output_that_went_away_is_made_anew(tmp_path: Path, journal: Journal)
 
 
 def test_another_folder_in_its_place_is_left_alone(tmp_path: Path, journal: Journal) -> None:
-    """As another share that is mounted there; it says which it is."""
+    """Such as another share that is mounted there; the message names it."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     made_anew(folder)
@@ -164,7 +164,7 @@ def test_another_folder_in_its_place_is_left_alone(tmp_path: Path, journal: Jour
 
 
 def test_a_folder_on_another_disk_without_a_marker_is_not_there(tmp_path: Path, journal: Journal) -> None:
-    """As the mount point of a share that is away: nothing is made in it."""
+    """As the mount point of a missing share: nothing is created in it."""
     folder = folder_in(tmp_path)
     memory = FolderMemory(
         input=os.fspath(folder.input), marker=OTHER, device=folder.input.stat().st_dev + 1, read_only=False
@@ -183,7 +183,7 @@ def test_a_folder_on_another_disk_without_a_marker_is_not_there(tmp_path: Path, 
 def test_a_read_only_input_is_remembered_without_a_marker(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The journal's memory has to do, from then on."""
+    """From then on the journal identifies it."""
 
     def refuse(*_: object) -> str:
         # No permission stops the tests if they run as root.
@@ -205,7 +205,7 @@ def test_a_read_only_input_is_remembered_without_a_marker(
 def test_a_disk_that_fails_at_the_marker_is_told(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk is no read-only one."""
+    """A full disk does not count as read-only."""
 
     def refuse(*_: object) -> str:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -216,7 +216,7 @@ def test_a_disk_that_fails_at_the_marker_is_told(
 
 
 def test_too_little_room_pauses_and_more_of_it_goes_on(tmp_path: Path, journal: Journal) -> None:
-    """It says how much there is, where, and what was asked for."""
+    """The message says how much there is, where, and how much is required."""
     folder = folder_in(tmp_path)
     closed = gate_of(folder, journal, min_free_mb=1 << 40).check()
     assert closed is not None
@@ -250,7 +250,7 @@ def test_a_file_in_the_place_of_the_output_is_told(tmp_path: Path, journal: Jour
 def test_the_quiet_time_goes_by_the_file_system(
     tmp_path: Path, journal: Journal, fstype: str, settle_s: float
 ) -> None:
-    """Others write over a network, and later than we think; what was configured goes before."""
+    """Over a network files arrive more slowly; a configured value takes precedence."""
     health = gate_of(folder_in(tmp_path, settle_s="auto"), journal)
     health.mode = filesystems.mode_of(fstype)
     assert health.settle_s == settle_s
@@ -274,7 +274,7 @@ def locked(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_folder_is_not_held_while_nothing_can_be_written_down(tmp_path: Path, locked: Journal) -> None:
-    """Another machine, whose journal works, may begin at once."""
+    """Another machine, whose journal works, may start at once."""
     folder = folder_in(tmp_path)
     uuid = marker.create(os.fspath(folder.input), OTHER)
     with pytest.raises(JournalError):
@@ -284,7 +284,7 @@ def test_a_folder_is_not_held_while_nothing_can_be_written_down(tmp_path: Path, 
 
 
 def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path, journal: Journal) -> None:
-    """A lock that passes changes nothing; after half a minute another machine may begin at once."""
+    """A short lock changes nothing; after half a minute another machine may start at once."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     health = gate_of(folder, journal)
@@ -313,7 +313,7 @@ def test_what_could_not_be_removed_beside_the_marker_goes_at_a_later_look(
 def test_a_folder_whose_marker_is_there_is_held_although_it_was_read_only_once(
     tmp_path: Path, journal: Journal
 ) -> None:
-    """It was worked on without a hold for good."""
+    """Before, it was worked on without a lease from then on."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     recalled = journal.folders.recall(NAME)

@@ -88,7 +88,7 @@ def test_ready_once_a_worker_is_there_and_fed_ever_after(hall: Hall) -> None:
 
 
 def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
-    """A restart would not cure the share."""
+    """A restart would not repair the share."""
     hall.monitor.now(looking_since_s=hall.clock.monotonic_s())
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     assert not hall.hot.status.is_open
@@ -98,14 +98,14 @@ def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
 
 
 def test_a_monitor_that_never_looks_again_stops_it(hall: Hall) -> None:
-    """It is not at a share: it is asleep because of an internal error, and its folder's files would wait for ever."""
+    """It does not wait for a share: it sleeps because of an internal error, and its folder's files would wait for ever."""
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     start_s, end_s = manager.times("READY=1")[0], manager.times("WATCHDOG=1")[-1]
     assert OVERSLEPT_S - 5 < end_s - start_s < OVERSLEPT_S + 5
 
 
 def test_a_folder_that_cannot_leave_does_not_stop_it(hall: Hall) -> None:
-    """It was taken out while its share hangs; it is looked at no more, and that is no fault."""
+    """It was removed from the configuration while its share hangs; it is not scanned any more, which is no fault."""
     hall.folder_set._leaving.append(hall.folder_set.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
     hall.hot.delivery._tasks._submitted += 1  # noqa: SLF001 -- a task that does not end
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_leave_does_not_stop_it(hall: Hall) -> None:
 
 
 def test_a_monitor_that_looks_now_and_then_does_not(hall: Hall) -> None:
-    """As the one before, but that it turns."""
+    """As in the test before the last, but the monitor still scans."""
 
     def turn() -> None:
         hall.monitor.now(looks=int(hall.clock.monotonic_s() // 60))
@@ -124,7 +124,7 @@ def test_a_monitor_that_looks_now_and_then_does_not(hall: Hall) -> None:
 
 
 def test_a_journal_that_refuses_does_not_stop_it(hall: Hall) -> None:
-    """Its disk is full: the work waits for it, and a new start would meet the same one."""
+    """Its disk is full: a restart would meet the same disk."""
     other = sqlite3.connect(hall.root / FILE_NAME, timeout=0, isolation_level=None)
     hall.journal.store._connection.execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 -- the real one is 15 s
     start_s = hall.clock.monotonic_s()
@@ -140,7 +140,7 @@ def test_a_journal_that_refuses_does_not_stop_it(hall: Hall) -> None:
 
 
 def test_an_end_that_takes_long_asks_for_time_as_long_as_it_goes_on(hall: Hall) -> None:
-    """And says that it ends."""
+    """And reports that it is stopping."""
     hall.accept("a.jpg")
     manager = watched(hall, seconds=3)  # the worker never answers
     extensions = manager.times("EXTEND_TIMEOUT_USEC=")

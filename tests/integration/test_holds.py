@@ -32,7 +32,7 @@ def hold(desk: Desk, job: Job) -> Job:
 def test_an_accepted_result_is_in_review_again_and_can_be_decided_about_anew(
     make: Callable[..., Desk],
 ) -> None:
-    """The very bytes; nothing is left under its own name, and the sidecar says that a person did it."""
+    """With the same bytes; nothing is left under its own name, and the sidecar says that a person did it."""
     desk = make()
     job = doubtful(desk)
     before = sidecar(desk, "review/a-overlay.png.json")
@@ -65,7 +65,7 @@ def test_a_result_that_was_never_doubtful_is_put_into_review(make: Callable[...,
 
 
 def test_a_cutout_whose_original_was_deleted_is_not_removed_by_a_rejection(make: Callable[..., Desk]) -> None:
-    """Accepted, taken back and rejected: it stays in review, and says why; with its original there again it goes."""
+    """Accepted, undone and rejected: it stays in review, with the reason; once its original is back, it is removed."""
     desk = make(originals="delete")
     job = doubtful(desk)
     assert decide(desk, job).state is JobState.DONE
@@ -83,7 +83,7 @@ def test_a_cutout_whose_original_was_deleted_is_not_removed_by_a_rejection(make:
 
 
 def test_an_original_that_was_moved_away_by_us_is_there(make: Callable[..., Desk], tmp_path: Path) -> None:
-    """Its cutout is rejected, and can be cut again; one that lies there under its name with other bytes is another."""
+    """Its cutout is rejected, and can be cut again; a file under its name with other bytes is another picture."""
     desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
     job = doubtful(desk)
     decide(desk, job)
@@ -99,7 +99,7 @@ def test_an_original_that_was_moved_away_by_us_is_there(make: Callable[..., Desk
 def test_what_was_cut_again_from_where_its_original_was_put_away_can_be_corrected(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """Accepted, taken back, rejected and taken back once more: in review, with its original moved away by us."""
+    """Accepted, undone, rejected and undone again: in review, with its original in the folder for originals."""
     desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
     job = doubtful(desk)
     decide(desk, job)
@@ -118,7 +118,7 @@ def test_what_was_cut_again_from_where_its_original_was_put_away_can_be_correcte
 
 
 def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(make: Callable[..., Desk]) -> None:
-    """What lay in review was removed, so a worker makes it again."""
+    """Its files in review were removed, so a worker makes them again."""
     desk = make()
     job = doubtful(desk)
     assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
@@ -137,7 +137,7 @@ def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(make: Call
 
 
 def test_a_decision_that_nobody_has_carried_out_is_withdrawn(make: Callable[..., Desk]) -> None:
-    """Nothing was done, and nothing is."""
+    """Nothing was done, and nothing is done."""
     desk = make()
     job = doubtful(desk)
     before = desk.files()
@@ -150,7 +150,7 @@ def test_a_decision_that_nobody_has_carried_out_is_withdrawn(make: Callable[...,
 def test_what_is_taken_back_while_it_is_published_goes_back_as_soon_as_it_is(
     make: Callable[..., Desk],
 ) -> None:
-    """The wish outlives the end of the publication, and a crash before that."""
+    """The request survives the end of the publication, and a crash before that."""
     desk = make(faults=(faults := []))
     job = doubtful(desk)
     faults.append(
@@ -164,7 +164,7 @@ def test_what_is_taken_back_while_it_is_published_goes_back_as_soon_as_it_is(
 def test_a_result_that_was_retouched_stays_where_it_is_and_the_person_is_told(
     make: Callable[..., Desk],
 ) -> None:
-    """Nobody's work is moved away."""
+    """Nobody's work is moved."""
     desk = make()
     job = desk.deliver("a.jpg", NEW)
     (desk.folder.output / "a.png").write_bytes(b"retouched")
@@ -179,7 +179,7 @@ def test_a_result_that_was_retouched_stays_where_it_is_and_the_person_is_told(
 def test_a_result_whose_original_was_put_away_goes_back_without_it(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """Nothing is cut; and what comes to the original's path later is still another picture."""
+    """Nothing is cut; and a later file at the original's path is another picture."""
     desk = make(originals="move", originals_dir=str(tmp_path / "kept"))
     job = desk.deliver("a.jpg", NEW)
     assert not (desk.folder.input / "a.jpg").exists()
@@ -194,7 +194,7 @@ def test_a_result_whose_original_was_put_away_goes_back_without_it(
 def test_a_crash_at_any_step_is_made_good_by_the_next_start(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """It is in review once, and nowhere else."""
+    """The result is in review once, and nowhere else."""
     faults: list[Any] = []
     desk = make(faults=faults)
     job = desk.deliver("a.jpg", NEW)

@@ -53,7 +53,7 @@ def lines(path: Path) -> list[tuple[list[str], dict[str, str]]]:
 
 
 def test_a_command_gets_its_arguments_and_facts_and_no_shell(tmp_path: Path) -> None:
-    """Whatever stands in them."""
+    """Whatever characters they contain."""
     out = tmp_path / "out"
     nasty = f"$(touch {tmp_path}/pwned); `id` 'x' \n caf\udce9"
     assert run(python(WRITE, os.fspath(out), nasty)) == ""
@@ -70,14 +70,14 @@ def test_a_command_gets_its_arguments_and_facts_and_no_shell(tmp_path: Path) -> 
     ],
 )
 def test_a_command_that_fails_says_why(code: str, said: str) -> None:
-    """By the end of what it wrote, however much that was."""
+    """With the end of its output, however long that is."""
     why = run(python(code))
     assert said in why
     assert len(why) < 600
 
 
 def test_a_command_that_is_not_there_is_no_fault_of_ours(tmp_path: Path) -> None:
-    """Nor one that may not be run."""
+    """Nor one that may not be executed."""
     assert "No such file" in run(hook("/no/such/program"))
     file = tmp_path / "script"
     file.write_text("#!/bin/sh\n")
@@ -106,7 +106,7 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: P
 
 
 def test_what_a_command_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
-    """As a desktop notification that stays on the screen; even if it holds the pipe."""
+    """Such as a desktop notification that stays on the screen; even if it keeps the pipe open."""
     go = tmp_path / "go"
     code = f"import os\nif os.fork() == 0:\n    {WAIT}"
     assert run(python(code, os.fspath(go), timeout_s=100.0)) == ""  # or it would wait for ever
@@ -114,7 +114,7 @@ def test_what_a_command_leaves_running_is_not_waited_for(tmp_path: Path) -> None
 
 
 def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> None:
-    """What does not fit in the queue is dropped, and said once."""
+    """What does not fit in the queue is dropped, and logged once."""
     before = sum(one.name == "hooks" for one in threading.enumerate())
     go, run_at_once = tmp_path / "go", tmp_path / "run"
     run_at_once.mkdir()
@@ -200,7 +200,7 @@ def ended(folder: str, state: JobState, output: Path | None = None) -> JobEnded:
 def test_each_event_runs_its_command_with_the_path_of_what_was_written(
     two_folders: TwoFolders, tmp_path: Path
 ) -> None:
-    """The folder's own where it has one; whoever is told behind it hears everything."""
+    """The folder's own command if it has one; the next event sink gets everything."""
     out = tmp_path / "out"
     for result in (
         ended("a", JobState.DONE, out / "sub/x.png"),
@@ -243,7 +243,7 @@ def test_each_event_runs_its_command_with_the_path_of_what_was_written(
 
 
 def test_a_doubtful_cutout_runs_both_commands(two_folders: TwoFolders, tmp_path: Path) -> None:
-    """What goes by on_done goes on; whoever wants to look hears of it besides."""
+    """on_done runs as usual; on_doubtful runs as well."""
     done = ended("a", JobState.DONE, tmp_path / "out/x.png")
     two_folders.dispatch(replace(done, doubtful=True, why="doubtful, score 0.44"))
     two_folders.dispatch.close(patient=True)
@@ -261,7 +261,7 @@ def test_commands_that_a_reload_changed_are_the_new_ones(two_folders: TwoFolders
 
 
 def test_signals_of_the_terminal_do_not_reach_a_command() -> None:
-    """It has a session of its own: a Ctrl-C is for the daemon, which lets it end."""
+    """It has its own session: Ctrl-C is for the daemon, which lets it finish."""
     code = f"import os, sys; sys.exit(0 if os.getsid(0) == os.getpid() != {os.getsid(0)} else 'shared')"
     assert run(python(code)) == ""
     assert signal.getsignal(signal.SIGINT) is not None

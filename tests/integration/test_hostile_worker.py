@@ -74,7 +74,7 @@ def told(pool: LocalPool) -> list[PoolEvent]:
 
 @pytest.mark.parametrize("deed", ["4 TiB", "4 TiB of many pixels", "nothing"])
 def test_a_result_of_an_impossible_size_is_not_believed(pool: LocalPool, deed: str) -> None:
-    """Nobody begins to read it."""
+    """Nobody starts to read it."""
     give(pool, 1, deed)
     assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
 
@@ -94,7 +94,7 @@ def test_a_message_that_breaks_readers_costs_its_own_job(pool: LocalPool, deed: 
 def test_what_is_wrong_with_a_message_is_told_briefly(
     pool: LocalPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Once, and not for each of its values: the line would have 62 MB, and hold up all folders while it is made."""
+    """Once, and not for each of its values: the line would have 62 MB, and delay all folders."""
     give(pool, 1, "many complaints")
     (event,) = told(pool)
     assert isinstance(event, Lost)
@@ -107,13 +107,13 @@ def test_what_is_wrong_with_a_message_is_told_briefly(
 def test_a_step_that_took_longer_than_the_task_is_not_believed(
     pool: LocalPool, deed: str, *, is_believed: bool
 ) -> None:
-    """The time that a folder's pictures take is counted with it."""
+    """It would distort the estimate of a folder's time per picture."""
     give(pool, 1, deed)
     assert [isinstance(event, Finished) for event in told(pool)] == [is_believed]
 
 
 def test_a_job_reported_before_garbage_is_not_lost(pool: LocalPool) -> None:
-    """One event comes for each job, always: else it would be in hand for ever."""
+    """Each job always gets one event: otherwise it would be in work for ever."""
     give(pool, 1, "report, then garbage")
     assert [event.job for event in told(pool)] == [1]
 
@@ -125,13 +125,13 @@ def test_a_job_reported_twice_is_heard_of_once(pool: LocalPool) -> None:
 
 
 def test_a_worker_that_introduces_itself_amid_a_job_has_not_done_it(pool: LocalPool) -> None:
-    """It may say so once, at its start."""
+    """It may report to be ready only once, at its start."""
     give(pool, 1, "ready again")
     assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
 
 
 def test_a_worker_that_has_worked_cannot_call_the_model_unusable(pool: LocalPool) -> None:
-    """Only before its first task is that for it to say."""
+    """It may report that only before its first task."""
     give(pool, 1, "unusable")
     assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
 
@@ -152,7 +152,7 @@ def ended_over(pool: LocalPool, capfd: pytest.CaptureFixture[str], job: int, dee
 
 @needs_proc
 def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPool) -> None:
-    """Before: 6000 in four seconds, and nothing but its memory bounded them."""
+    """Before, it could start 6000 in four seconds, limited only by its memory."""
     give(pool, 1, "threads")
     (event,) = told(pool)
     assert isinstance(event, Lost)
@@ -167,7 +167,7 @@ def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPoo
 def test_an_idle_worker_with_threads_or_work_is_ended(
     pool: LocalPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Before: it went on for months, since it had no deadline. No job is blamed."""
+    """Before, it could go on for months, since it had no deadline. No job is blamed."""
     assert "threads, more than it may have" in ended_over(pool, capfd, 1, "threads afterwards")
     assert "went on working without a task" in ended_over(pool, capfd, 2, "works afterwards")
     give(pool, 3, "honest")
@@ -176,7 +176,7 @@ def test_an_idle_worker_with_threads_or_work_is_ended(
 
 @needs_proc
 def test_a_worker_that_tidies_up_after_its_task_is_let_be(pool: LocalPool) -> None:
-    """The memory of a large picture takes its time to be given back."""
+    """Freeing the memory of a large picture takes some time."""
     before = pool.pids
     give(pool, 1, "works a while afterwards")
     end = time.monotonic() + LONG_S
@@ -188,7 +188,7 @@ def test_a_worker_that_tidies_up_after_its_task_is_let_be(pool: LocalPool) -> No
 @needs_proc
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide processes")
 def test_a_worker_is_seen_where_processes_are_hidden() -> None:
-    """As by ProtectProc= of the service's unit: one that hides its memory is not found in /proc by its own user."""
+    """As by ProtectProc= of the service's unit: a process that hides its memory is not visible in /proc for its own user."""
     script = """if True:
         import os, sys
         from cutoutd.pool.usage import use_of

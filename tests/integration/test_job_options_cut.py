@@ -81,7 +81,7 @@ def alpha_of(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def test_size_is_in_pixels_of_the_result(cut: Callable[..., list[Image.Image]]) -> None:
-    """Reduced in its proportions, never enlarged."""
+    """Reduced with its proportions, never enlarged."""
     (small,) = cut(max_pixels=7_500)
     assert small.size == (100, 75)
     (whole,) = cut(max_pixels=10_000_000)
@@ -100,14 +100,14 @@ def test_formats(cut: Callable[..., list[Image.Image]], kind: Format) -> None:
 
 
 def test_the_matte_alone_has_no_background(cut: Callable[..., list[Image.Image]]) -> None:
-    """Whatever else was asked."""
+    """Whatever else was requested."""
     (made,) = cut(channels=Channels.ALPHA, background="#ff0000", shadow=50)
     assert made.mode == "L"
     assert np.asarray(made)[0, 0] == 0
 
 
 def test_colours_and_matte_apart(cut: Callable[..., list[Image.Image]]) -> None:
-    """Put together they are the cutout; the colours have no transparency."""
+    """Together they are the cutout; the colours have no transparency."""
     colours, matte = cut(has_separate_matte=True)
     assert (colours.format, colours.mode) == ("JPEG", "RGB")
     assert (matte.format, matte.mode) == ("PNG", "L")
@@ -120,7 +120,7 @@ def test_colours_and_matte_apart(cut: Callable[..., list[Image.Image]]) -> None:
 
 
 def test_colour_and_picture_behind(cut: Callable[..., list[Image.Image]], tmp_path: Path) -> None:
-    """The picture is one that is kept by its hash."""
+    """The background picture is one that is kept by its hash."""
     (red,) = cut(background="#ff0000")
     assert tuple(np.asarray(red)[2, 2]) == (255, 0, 0)
     (tmp_path / "green.png").write_bytes(encoded(np.full((30, 40, 3), (0, 200, 0), np.uint8), "PNG"))
@@ -136,7 +136,7 @@ def test_a_background_that_cannot_be_used_fails_its_own_job_alone(
     drop: Callable[..., Task],  # noqa: F811 -- the fixture
     tmp_path: Path,
 ) -> None:
-    """A folder whose output refuses would rest: one request must not bring that about."""
+    """One request must not pause the folder, as a refusing output would."""
     (tmp_path / "kept").mkdir()
     content = b"no picture at all"
     sha256 = hashlib.sha256(content).hexdigest()
@@ -151,7 +151,7 @@ def test_a_background_that_cannot_be_used_fails_its_own_job_alone(
 
 
 def test_position_and_scale(cut: Callable[..., list[Image.Image]]) -> None:
-    """Where in the result the subject is, is told."""
+    """The position of the subject in the result is reported."""
     (moved,) = cut(position=(0.0, 0.0))
     assert alpha_of(moved)[int(RADIUS), int(RADIUS)] == 255
     (left, top, width, height) = cut.report.staged[0].subject  # type: ignore[attr-defined]
@@ -188,7 +188,7 @@ def test_an_empty_region_is_refused_in_words(
 
 
 def test_a_task_with_every_option_comes_through_the_channel(drop: Callable[..., Task]) -> None:  # noqa: F811 -- the fixture
-    """What the supervisor says is what the worker hears."""
+    """The worker receives what the supervisor sends."""
     recipe = replace(
         RECIPE,
         roi=RegionOfInterest(px=(1, 2, 3, 4), share=(0.0, 0.1, 0.2, 0.3)),

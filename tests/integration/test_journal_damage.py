@@ -142,7 +142,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_noticed_at_the_start_and_set_aside(tmp_path: Path, clock: FakeClock, damage: str) -> None:
-    """The old file stays, under a name with the time; the new one works, and says that it is new."""
+    """The old file stays, under a name with the time; the new one works, and records that it is new."""
     path = fill(tmp_path, clock)
     DAMAGES[damage](path)
     before = path.read_bytes() if path.is_file() else None
@@ -166,7 +166,7 @@ def test_damage_is_noticed_at_the_start_and_set_aside(tmp_path: Path, clock: Fak
 
 
 def test_bytes_flipped_anywhere_are_noticed_or_do_no_harm(tmp_path: Path, clock: FakeClock) -> None:
-    """Whatever byte it is: the daemon starts, and what it then reads can be used."""
+    """Whichever byte it is, the daemon starts, and what it then reads is usable."""
     whole = fill(tmp_path, clock, jobs=60).read_bytes()
     path = tmp_path / FILE_NAME
     draw = random.Random(SEED)  # noqa: S311 -- not secret
@@ -189,7 +189,7 @@ def test_bytes_flipped_anywhere_are_noticed_or_do_no_harm(tmp_path: Path, clock:
 
 
 def test_what_another_file_left_is_not_played_back(tmp_path: Path, clock: FakeClock) -> None:
-    """A rollback journal that is garbage, beside a whole file and beside none."""
+    """A rollback journal that is garbage, beside an intact file and beside none."""
     path = fill(tmp_path, clock)
     hot = path.with_name(f"{FILE_NAME}-journal")
     hot.write_bytes(random.Random(SEED).randbytes(50_000))  # noqa: S311 -- not secret
@@ -205,7 +205,7 @@ def test_what_another_file_left_is_not_played_back(tmp_path: Path, clock: FakeCl
 
 
 def test_the_rollback_journal_goes_with_the_file_it_belongs_to(tmp_path: Path, clock: FakeClock) -> None:
-    """Or SQLite would play it back into the new one."""
+    """Otherwise SQLite would apply it to the new one."""
     path = fill(tmp_path, clock)
     _directory(path)
     path.with_name(f"{FILE_NAME}-journal").write_bytes(b"hot")
@@ -252,7 +252,7 @@ def test_a_second_damage_is_set_aside_beside_the_first(tmp_path: Path, clock: Fa
 
 
 def test_a_newer_cutoutds_journal_is_refused_and_left_alone(tmp_path: Path, clock: FakeClock) -> None:
-    """It is whole; another program knows how to read it."""
+    """It is intact; another version knows how to read it."""
     path = fill(tmp_path, clock)
     _statement("ALTER TABLE job ADD COLUMN novelty")(path)
     _version(store_module.SCHEMA_VERSION + 1)(path)
@@ -264,7 +264,7 @@ def test_a_newer_cutoutds_journal_is_refused_and_left_alone(tmp_path: Path, cloc
 
 
 def test_damage_met_by_one_thread_ends_the_use_of_the_file(tmp_path: Path, clock: FakeClock) -> None:
-    """What is written after it may be lost; the supervisor's next look at the commands raises it."""
+    """Later writes may be lost; the supervisor's next poll of commands raises the error."""
     path = fill(tmp_path, clock)
     store = Store(path)
     _in_every_page(path)
@@ -279,7 +279,7 @@ def test_damage_met_by_one_thread_ends_the_use_of_the_file(tmp_path: Path, clock
 def test_a_very_large_journal_does_not_hold_up_the_start(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check ends when its time is over, and the journal is used."""
+    """The check ends at its time limit, and the journal is used."""
     path = fill(tmp_path, clock, jobs=1000)
     monkeypatch.setattr(store_module, "CHECK_S", -1.0)
     _statement("UPDATE job SET state = 'dome' WHERE id = 999")(path)

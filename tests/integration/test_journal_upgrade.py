@@ -102,7 +102,7 @@ def kept(directory: Path) -> list[Path]:
 
 @pytest.mark.usefixtures("later")
 def test_an_earlier_journal_is_taken_over_whole_and_kept(earlier: Path, clock: FakeClock) -> None:
-    """Every row of every table, names that are not text included; nothing counts as damaged, nothing is forgotten."""
+    """Every row of every table, with names that are not text; nothing counts as damaged."""
     before = rows(earlier / FILE_NAME)
     assert all(before.values())
     journal = Journal(earlier, session="n" * 32, clock=clock)
@@ -121,7 +121,7 @@ def test_an_earlier_journal_is_taken_over_whole_and_kept(earlier: Path, clock: F
 
 @pytest.mark.usefixtures("later")
 def test_a_command_before_the_first_start_says_what_to_do(earlier: Path) -> None:
-    """It takes nothing over itself: a daemon of the earlier version may be running."""
+    """It upgrades nothing itself: a daemon of the earlier version may be running."""
     with pytest.raises(JournalOlderError, match="Start the daemon"):
         Store(earlier / FILE_NAME)
     assert kept(earlier) == []
@@ -132,7 +132,7 @@ def test_a_command_before_the_first_start_says_what_to_do(earlier: Path) -> None
 def test_a_crash_amid_an_upgrade_leaves_the_earlier_journal(
     earlier: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """And the next start does it all."""
+    """And the next start does all of it."""
     before = rows(earlier / FILE_NAME)
     real = getattr(rebuild_module, where)
 
@@ -154,7 +154,7 @@ def test_a_crash_amid_an_upgrade_leaves_the_earlier_journal(
 def test_an_earlier_journal_that_is_damaged_is_set_aside_like_any_other(
     earlier: Path, clock: FakeClock
 ) -> None:
-    """Its content is not to be trusted."""
+    """Its content cannot be trusted."""
     path = earlier / FILE_NAME
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
@@ -168,7 +168,7 @@ def test_an_earlier_journal_that_is_damaged_is_set_aside_like_any_other(
 def test_a_journal_of_version_2_is_taken_over_with_all_that_it_knows(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    """Every source becomes the first of its path, and keeps its names, its results and its version."""
+    """Every source becomes the first generation of its path, with its names, results and version."""
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
         old.executescript((SCHEMAS / "journal_schema_2.sql").read_text(encoding="utf-8"))
         old.execute("PRAGMA user_version = 2")
@@ -234,7 +234,7 @@ EVERYTHING_OF_5 = {RENAMED.get(table, table): renamed(table, row) for table, row
 def test_every_column_of_every_table_is_taken_over_whatever_it_is_called_now(
     tmp_path: Path, clock: FakeClock, version: int
 ) -> None:
-    """Tables and columns that were renamed lose nothing, and no row counts as new."""
+    """Renamed tables and columns lose nothing, and no row counts as new."""
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
         old.executescript((SCHEMAS / f"journal_schema_{version}.sql").read_text(encoding="utf-8"))
         old.execute(f"PRAGMA user_version = {version}")

@@ -107,7 +107,7 @@ def test_a_result_whose_picture_turns_up_nowhere_gets_a_name_again(
 
 
 def test_a_result_comes_back_whose_path_was_forgotten(make: Callable[..., Desk]) -> None:
-    """Before, the rows of all that had the path were removed, and nothing led to the file any more."""
+    """Before, all rows of its path were removed, and nothing led to the file any more."""
     desk = make()
     vanish(desk, set_aside(desk))
     desk.journal.history.forget(NAME, ["a.jpg"])
@@ -122,7 +122,7 @@ def test_a_result_comes_back_whose_path_was_forgotten(make: Callable[..., Desk])
 def test_nothing_is_overwritten_by_a_result_that_comes_back(
     make: Callable[..., Desk], on_conflict: str
 ) -> None:
-    """Neither a stranger's file nor its sidecar, whatever `on_conflict` says; and it is never skipped."""
+    """Neither another file nor its sidecar, whatever `on_conflict` says; and it is never skipped."""
     desk = make(on_conflict=on_conflict)
     vanish(desk, set_aside(desk))
     (desk.folder.output / "a-2.png").write_bytes(b"theirs")
@@ -145,7 +145,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 def test_a_return_that_a_crash_broke_off_is_finished(
     tmp_path: Path, clock: FakeClock, step: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before or after each of its steps, with the journal or without: one result, under one name, with its sidecar."""
+    """Before or after each of its steps, with and without the journal: one result under one name, with its sidecar."""
     desk = Desk(tmp_path, clock)
     desk.delivery.start()
     vanish(desk, set_aside(desk))
@@ -176,7 +176,7 @@ def test_a_return_that_a_crash_broke_off_is_finished(
 
 
 def test_a_result_is_kept_until_the_next_run_knows_its_pictures(tmp_path: Path, clock: FakeClock) -> None:
-    """However long no daemon ran: its picture was renamed, and not read yet. Before, it went at once, and was cut again."""
+    """However long no daemon ran: its picture was renamed, and not read yet. Before, it was removed at once, and cut again."""
     desk = Desk(tmp_path, clock)
     desk.delivery.start()
     cut(desk, "a", "b")
@@ -200,7 +200,7 @@ def test_a_result_is_kept_until_the_next_run_knows_its_pictures(tmp_path: Path, 
 
 
 def test_results_come_back_when_their_folder_is_taken_out(make: Callable[..., Desk]) -> None:
-    """Nobody would look for them any more. Before, they stayed under private names in the folder's output."""
+    """Nothing would look for them any more. Before, they stayed under private names in the output."""
     desk = make()
     set_aside(desk)
     desk.delivery.stop(for_good=True)
@@ -210,7 +210,7 @@ def test_results_come_back_when_their_folder_is_taken_out(make: Callable[..., De
 
 
 def test_a_result_comes_back_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
-    """Its sidecar has its name. Before, the files stayed, and the staging directory with them."""
+    """Its sidecar has its name. Before, the files and the staging directory stayed."""
     desk = make()
     vanish(desk, set_aside(desk))
     lose_journal(desk)
@@ -238,7 +238,7 @@ def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callab
 
 
 def test_what_others_could_have_put_among_the_kept_files_gets_no_name(make: Callable[..., Desk]) -> None:
-    """After a lost journal a directory in which others can write tells nothing, and nothing in it is removed."""
+    """After a lost journal, a directory in which others can write proves nothing, and nothing in it is removed."""
     desk = make()
     vanish(desk, set_aside(desk))
     lose_journal(desk)
@@ -257,7 +257,7 @@ def test_what_others_could_have_put_among_the_kept_files_gets_no_name(make: Call
 def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
     tmp_path: Path, clock: FakeClock, broken_off: str, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the renames were undone meanwhile. A copy goes as the result has its name; what lost its name has it again."""
+    """And if the renames were undone meanwhile: the copy is removed if the result has its name, otherwise the result gets its name back."""
     desk = Desk(tmp_path, clock)
     desk.delivery.start()
     cut(desk, "a", "b")
@@ -292,7 +292,7 @@ def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
 def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, swept: bool
 ) -> None:
-    """Before, the stranger's sidecar was copied over the kept one, so that the picture was cut again, and files were left."""
+    """Before, the sidecar of another file was copied over the kept one, so that the picture was cut again, and files were left over."""
     desk = Desk(tmp_path, clock)
     desk.delivery.start()
     cut(desk, "a", "b")
@@ -328,7 +328,7 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
 
 
 def test_a_kept_file_that_nothing_tells_of_is_left_alone(make: Callable[..., Desk]) -> None:
-    """It may be the only one, or half a file: it is neither removed nor shown."""
+    """It may be the only copy, or half a file: it is neither removed nor published."""
     desk = make()
     vanish(desk, set_aside(desk))
     lose_journal(desk)
@@ -344,7 +344,7 @@ def test_a_kept_file_that_nothing_tells_of_is_left_alone(make: Callable[..., Des
 def test_a_power_cut_cannot_take_the_directory_of_kept_results(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own name is on the disk, and its parents', before any result loses its name. Before, only the names in it were."""
+    """Its own name and its parents' are on the disk before any result loses its name. Before, only the names in it were."""
     desk = make()
     done: list[str] = []
     sync, clear = Tree.sync, Reviews._clear  # noqa: SLF001 -- watched
@@ -371,7 +371,7 @@ def test_a_power_cut_cannot_take_the_directory_of_kept_results(
 
 
 def test_what_was_private_stays_private_while_it_is_kept(make: Callable[..., Desk]) -> None:
-    """A result that only its owner could read comes back so."""
+    """A result that only its owner could read returns with that mode."""
     desk = make()
     cut(desk, "a", "b")
     (desk.folder.output / "a.png").chmod(0o600)

@@ -88,7 +88,7 @@ def wait_for_silence(machine: Machine) -> float:
 
 
 def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path, clock: FakeClock) -> None:
-    """As long as the first gives signs of life, however long that is."""
+    """As long as the first gives signs of life."""
     first, second = pair(folder, clock)
     assert first.attends()
     for _ in range(60):
@@ -104,7 +104,7 @@ def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path
 def test_another_machine_is_spoken_of_only_where_it_is_one(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a second cutoutd on this one, it is said that it is on this one."""
+    """A second cutoutd on the same machine is reported as such."""
     first, second = pair(folder, clock)
     assert first.attends()
     here = second.lease.acquire(second.root, FOLDER).note
@@ -138,7 +138,7 @@ def test_a_marker_of_an_older_version_is_given_an_owner(folder: Path, clock: Fak
 
 
 def test_silence_hands_the_folder_over_and_the_silent_one_finds_out(folder: Path, clock: FakeClock) -> None:
-    """Before it publishes anything, by its lease and by what it reads; the new owner's journal knows less."""
+    """Before it publishes anything, by its lease and by what it reads; the new owner knows that its journal lacks something."""
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
@@ -151,7 +151,7 @@ def test_silence_hands_the_folder_over_and_the_silent_one_finds_out(folder: Path
 
 
 def test_one_that_was_suspended_reads_that_it_was_succeeded(folder: Path, clock: FakeClock) -> None:
-    """Also if its own clock stood still meanwhile."""
+    """Even if its own clock stood still meanwhile."""
     first, second = pair(folder, clock)
     second.clock = FakeClock()
     second.start()
@@ -162,7 +162,7 @@ def test_one_that_was_suspended_reads_that_it_was_succeeded(folder: Path, clock:
 
 
 def test_one_that_slept_and_was_not_succeeded_goes_on_at_once(folder: Path, clock: FakeClock) -> None:
-    """With a new term, and nothing to learn."""
+    """With a new epoch, and nothing to learn."""
     first, _ = pair(folder, clock)
     assert first.attends()
     clock.advance(LEASE_S + 1)
@@ -174,7 +174,7 @@ def test_one_that_slept_and_was_not_succeeded_goes_on_at_once(folder: Path, cloc
 
 
 def test_an_orderly_end_frees_the_folder_at_once(folder: Path, clock: FakeClock) -> None:
-    """And leaves nothing but the marker; the other machine knows that it has to learn."""
+    """Only the marker stays; the other machine knows that its journal lacks something."""
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
@@ -186,7 +186,7 @@ def test_an_orderly_end_frees_the_folder_at_once(folder: Path, clock: FakeClock)
 
 
 def test_a_restart_takes_over_from_its_own_dead_run_at_once(folder: Path, clock: FakeClock) -> None:
-    """The lock on the state directory proves that it is dead; its journal knows all."""
+    """The lock on the state directory proves that it is dead; the journal is the same."""
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
@@ -197,7 +197,7 @@ def test_a_restart_takes_over_from_its_own_dead_run_at_once(folder: Path, clock:
 
 
 def test_what_a_dead_run_had_not_learned_is_learned_by_the_next(folder: Path, clock: FakeClock) -> None:
-    """It died between taking over and its first whole scan."""
+    """It died between the take-over and its first complete scan."""
     first, second = pair(folder, clock)
     assert first.attends()
     wait_for_silence(second)
@@ -207,7 +207,7 @@ def test_what_a_dead_run_had_not_learned_is_learned_by_the_next(folder: Path, cl
 
 
 def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path, clock: FakeClock) -> None:
-    """It is passed over after the time that silence takes, and removed."""
+    """After the silence limit it is ignored, and removed."""
     first, _ = pair(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("of nobody")
     assert not first.attends()
@@ -218,7 +218,7 @@ def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path,
 def test_a_run_that_dies_over_its_claim_leaves_none_without_its_word(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody could tell whose it was, and the next run would have to wait for nobody."""
+    """An empty claim would have no known owner, and the next run would wait for nobody."""
     first, _ = pair(folder, clock)
 
     def die(*_: object) -> int:
@@ -236,7 +236,7 @@ def test_a_run_that_dies_over_its_claim_leaves_none_without_its_word(
 def test_a_claim_that_the_share_denies_though_it_took_it_stands(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NFS repeats a call whose answer was lost, and says that the name is taken: by ourselves."""
+    """NFS repeats a call whose answer was lost, and reports that the name is taken: by this machine itself."""
     first, second = pair(folder, clock)
     link = os.link
 
@@ -254,7 +254,7 @@ def test_a_claim_that_the_share_denies_though_it_took_it_stands(
 def test_a_claim_stands_though_its_draft_cannot_be_removed(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes with the next claim, or the next start."""
+    """The draft is removed with the next claim, or at the next start."""
     first, _ = pair(folder, clock)
     unlink = os.unlink
 
@@ -273,7 +273,7 @@ def test_a_claim_stands_though_its_draft_cannot_be_removed(
 
 
 def test_what_an_unfinished_claim_left_goes_with_the_next(folder: Path, clock: FakeClock) -> None:
-    """A kill leaves it, or a power cut that undoes its removal."""
+    """After a kill, or a power failure that undoes its removal."""
     first, _ = pair(folder, clock)
     (folder / f"{marker.NAME}.term-1.0123456789abcdef.new").write_text("0123456789abcdef")
     assert first.attends()
@@ -283,7 +283,7 @@ def test_what_an_unfinished_claim_left_goes_with_the_next(folder: Path, clock: F
 def test_a_folder_without_second_names_for_a_file_is_claimed_by_one_too(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As FAT is."""
+    """Such as FAT, which has no hard links."""
     first, second = pair(folder, clock)
 
     def refuse(*_: object, **__: object) -> None:
@@ -323,7 +323,7 @@ def test_another_folder_in_its_place_is_not_written_to(folder: Path, clock: Fake
 def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unless another machine can be seen to work on it."""
+    """Unless another machine visibly works on it."""
     first, second = pair(folder, clock)
 
     def refuse(*_: object) -> bool:
@@ -370,12 +370,12 @@ def starts_at_once(roots: list[Path], count: int) -> list[str]:
 
 
 def test_of_many_that_start_at_once_one_wins(folder: Path) -> None:
-    """Whoever creates the claim."""
+    """The one that creates the claim."""
     assert starts_at_once([folder], 6).count("True") == 1
 
 
 def test_of_two_machines_on_a_share_without_hard_links_one_wins(tmp_path: Path) -> None:
-    """Each by a mount of its own, so that only the far side decides."""
+    """Each has its own mount, so that only the far side decides."""
     one = Share(tmp_path, "one")
     two = Share(tmp_path, "two", far=one.far)
     marker.create(str(one.far), FOLDER)
@@ -489,7 +489,7 @@ MOVES = st.lists(
 def test_never_do_two_machines_believe_to_hold_the_folder(
     many: Path, moves: list[tuple[str, int, int]]
 ) -> None:
-    """In whatever order they touch it, and however long each is suspended between any two touches."""
+    """In any order of accesses, and however long each machine is suspended between two of them."""
     root = Path(tempfile.mkdtemp(dir=many))
     marker.create(str(root), FOLDER)
     world = Interleaved(root, 3)
@@ -513,7 +513,7 @@ def test_never_do_two_machines_believe_to_hold_the_folder(
 
 
 def test_what_the_version_before_wrote_about_its_lease_is_honoured(folder: Path, clock: FakeClock) -> None:
-    """Its marker and its claim, byte for byte: while it may live it is asked; once it is dead, its epoch is succeeded."""
+    """Its marker and its claim, byte for byte: while it may be alive it is asked; once it is dead, its epoch is succeeded."""
     said = (
         '{"schema": "cutoutd.folder/2", "uuid": "%s", "owner": {"host": "old", "run": "run-of-old", "term": 7, '
         '"beat": 3, "since": "2026-01-01T00:00:00Z", "settled": true, "released": false, "answered": ""}}'

@@ -48,7 +48,7 @@ def move_away(directory: Path, archive: Path) -> None:
 def test_an_original_that_was_archived_behind_a_link_stays(
     make: Callable[..., Desk], tmp_path: Path, originals: str, moved: str
 ) -> None:
-    """Its sub-folder was moved away while it was cut, with a link left in its place."""
+    """Its sub-folder was moved away while it was cut, and a link left in its place."""
     place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
     desk = make(originals=originals, **place)
     job = desk.begin("year/shoot/a.jpg")
@@ -65,7 +65,7 @@ def test_an_original_that_was_archived_behind_a_link_stays(
 def test_an_original_that_is_still_owed_is_not_taken_through_a_link(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """The folder for originals was away; its sub-folder was archived before that came back."""
+    """The folder for originals was away; the sub-folder was archived before it came back."""
     desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
     (tmp_path / "originals").rmdir()
     desk.deliver("shoot/a.jpg", NEW)
@@ -82,7 +82,7 @@ def test_an_original_that_is_still_owed_is_not_taken_through_a_link(
 def test_an_original_that_is_a_link_stays_and_so_does_what_it_leads_to(
     tmp_path: Path, originals: str
 ) -> None:
-    """Also where the bytes are those that were cut."""
+    """Even if the bytes are those that were cut."""
     for place in ("in", "kept", "archive"):
         (tmp_path / place).mkdir()
     (tmp_path / "archive" / "a.jpg").write_bytes(JPEG)
@@ -100,7 +100,7 @@ def test_an_original_that_is_a_link_stays_and_so_does_what_it_leads_to(
 
 @pytest.mark.parametrize("originals", ["move", "delete"])
 def test_an_original_that_lies_in_another_folders_place_by_now_stays(tmp_path: Path, originals: str) -> None:
-    """Such as by a mount: what a scan does not enter, nothing is removed from either."""
+    """Such as by a mount: nothing is removed where a scan does not enter."""
     for place in ("in/shoot", "kept"):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "in/shoot/a.jpg").write_bytes(JPEG)
@@ -116,7 +116,7 @@ def test_an_original_that_lies_in_another_folders_place_by_now_stays(tmp_path: P
 
 
 def test_an_original_is_not_put_away_through_a_link(tmp_path: Path) -> None:
-    """Somebody put one into the folder for originals, where a sub-folder is mirrored."""
+    """Somebody has put one into the folder for originals, where a sub-folder is mirrored."""
     for place in ("in/shoot", "kept", "elsewhere"):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "in/shoot/a.jpg").write_bytes(JPEG)
@@ -169,7 +169,7 @@ def hostile(tmp_path: Path) -> Hostile:
 
 @pytest.mark.parametrize("linked", [STAGING_NAME, f"{STAGING_NAME}/run-1"])
 def test_nothing_is_staged_or_swept_through_a_link(hostile: Hostile, linked: str) -> None:
-    """A folder whose staging directory is a link cannot be worked on; what lies behind it stays."""
+    """A folder whose staging directory is a link cannot be worked on; what is behind it stays."""
     hostile.link(linked)
     publisher = hostile.world.publisher
     with pytest.raises(StorageError):
@@ -187,7 +187,7 @@ def test_nothing_is_staged_or_swept_through_a_link(hostile: Hostile, linked: str
 @pytest.mark.parametrize("review", [False, True])
 @pytest.mark.parametrize("linked", ["review", "review/shoot", "shoot"])
 def test_no_result_is_published_through_a_link(hostile: Hostile, linked: str, *, review: bool) -> None:
-    """The picture fails alone, with its reason; others are published."""
+    """Only that picture fails, with its reason."""
     hostile.link(linked)
     publication = hostile.world.results("shoot/a.jpg", [NEW], review=review)
     if review == linked.startswith("review"):
@@ -216,7 +216,7 @@ def test_a_plan_is_not_carried_out_through_a_link_that_came_meanwhile(hostile: H
 
 @pytest.mark.parametrize("linked", ["failed", "failed/shoot"])
 def test_no_failure_is_recorded_read_or_cleared_through_a_link(hostile: Hostile, linked: str) -> None:
-    """It gets a name that leads through none, where there is one."""
+    """The record gets a name that leads through none, if there is one."""
     failures = hostile.world.publisher.failures
     failures.publish(failure("shoot/a.jpg"))
     hostile.link(linked)
@@ -232,7 +232,7 @@ def test_no_failure_is_recorded_read_or_cleared_through_a_link(hostile: Hostile,
 
 
 def test_a_review_that_is_over_is_not_cleared_through_a_link(hostile: Hostile) -> None:
-    """Even where a file of the same name and bytes lies behind it."""
+    """Even if a file with the same name and bytes is behind it."""
     hostile.world.publish("a.jpg", THEIRS, review=True)
     shown = [Published(rendition=0, path="review/a.png", sha256=digest(THEIRS), review=True)]
     hostile.link("review")
@@ -244,7 +244,7 @@ def test_a_review_that_is_over_is_not_cleared_through_a_link(hostile: Hostile) -
 
 
 def test_a_root_that_is_a_link_is_the_owners_own(tmp_path: Path) -> None:
-    """The configured path itself may be one, for each place."""
+    """The configured path itself may be one, for each directory."""
     for place in ("disk/in", "disk/ours/out", "disk/kept"):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / Path(place).name).symlink_to(tmp_path / place)
@@ -263,7 +263,7 @@ def test_a_root_that_is_a_link_is_the_owners_own(tmp_path: Path) -> None:
 def test_a_staged_result_that_is_not_one_whole_file_of_its_own_is_not_published(
     world_with_result: tuple[World, Any], tmp_path: Path, lie: str
 ) -> None:
-    """A worker that was taken over may leave anything there; the supervisor looks for itself."""
+    """A hostile worker may leave anything there; the supervisor checks it."""
     world, publication = world_with_result
     staged = world.publisher.staging.path(publication.staged[0].name)
     secret = tmp_path / "secret"
@@ -299,7 +299,7 @@ def world_with_result(tmp_path: Path) -> tuple[World, Any]:
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", ["a.png", "a.png.json", "failed/a.jpg.error.json"])
 def test_a_sparse_file_in_the_place_of_ours_holds_nobody_up(tmp_path: Path, name: str) -> None:
-    """It costs whoever puts it there nothing, and would take an hour to read."""
+    """It takes no space, and would take an hour to read."""
     world = World(tmp_path)
     place = world.output / name
     place.parent.mkdir(exist_ok=True)

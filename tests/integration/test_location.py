@@ -55,7 +55,7 @@ def related(one: Path, other: Path) -> Relation | None:
 
 
 def test_links_are_seen_through(tmp_path: Path) -> None:
-    """Also where what they lead to is not there yet."""
+    """Also if their target does not exist yet."""
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "to-a").symlink_to("a")
     (tmp_path / "to-b").symlink_to(tmp_path / "to-a/b")
@@ -106,7 +106,7 @@ def in_mounts(tmp_path: Path, commands: str, pairs: list[tuple[str, str]]) -> li
     ],
 )
 def test_mounts_are_seen_through(tmp_path: Path, commands: str, expected: Relation | None) -> None:
-    """Whatever they show of a place: all, a part, a file; but not what another mount hides."""
+    """Whatever they show of a directory: all, a part, a file; but not what another mount hides."""
     (tmp_path / "a/sub").mkdir(parents=True)
     (tmp_path / "b").mkdir()
     commands = commands.replace("lowerdir=a", f"lowerdir={tmp_path}/a")
@@ -114,7 +114,7 @@ def test_mounts_are_seen_through(tmp_path: Path, commands: str, expected: Relati
 
 
 def test_a_share_that_is_mounted_twice_is_known_by_its_marker(twice: tuple[Share, Share]) -> None:
-    """Device and inodes differ; a directory inside it is known to be inside."""
+    """Device and inodes differ; a directory inside it is recognised as inside."""
     one, other = twice
     for path in (one.far / "in/sub", one.far / "else"):
         path.mkdir(parents=True)
@@ -126,7 +126,7 @@ def test_a_share_that_is_mounted_twice_is_known_by_its_marker(twice: tuple[Share
 
 
 def test_a_share_that_may_not_be_touched_is_taken_as_it_is_written(twice: tuple[Share, Share]) -> None:
-    """It hangs, and nobody waits for it."""
+    """It hangs, and nothing waits for it."""
     one, other = twice
     (one.far / "in").mkdir()
     one.hang()
@@ -143,7 +143,7 @@ def boundary(**given: Any) -> FolderBoundary:  # noqa: ANN401 -- any of its fiel
 
 
 def test_a_scan_does_not_enter_what_belongs_to_others(tmp_path: Path) -> None:
-    """By identity, path, marker or, on a share, the run's staging; and says what it left out."""
+    """By identity, path, marker or, on a share, the staging directory of the run; and it reports what it left out."""
     for name in ("by-id", "by-path", "by-marker", "by-sign", "own", "damaged"):
         (tmp_path / name / "deep").mkdir(parents=True)
         (tmp_path / name / "deep/a.jpg").touch()
@@ -167,7 +167,7 @@ def test_a_scan_does_not_enter_what_belongs_to_others(tmp_path: Path) -> None:
 
 
 def test_a_root_that_was_exchanged_is_not_looked_into(tmp_path: Path) -> None:
-    """What a moment ago was another directory is not the folder."""
+    """A directory that was another one a moment ago is not the folder."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jpg").touch()
     status = (tmp_path / "in").stat()
@@ -186,7 +186,7 @@ def test_a_root_that_was_exchanged_is_not_looked_into(tmp_path: Path) -> None:
 def test_an_output_on_a_share_that_is_mounted_twice_is_not_taken_for_pictures(
     twice: tuple[Share, Share], tmp_path: Path
 ) -> None:
-    """Neither device nor inode nor path say that the results lie in the input: what is staged there does."""
+    """Neither device nor inode nor path shows that the results are inside the input: the staging directory does."""
     one, other = twice
     (one.far / "in/out").mkdir(parents=True)
     (one.far / "in/out/a.png").write_bytes(b"\x89PNG\r\n\x1a\n and so on")
@@ -210,7 +210,7 @@ def test_an_output_on_a_share_that_is_mounted_twice_is_not_taken_for_pictures(
 
 
 def test_many_folders_cost_little_time(tmp_path: Path) -> None:
-    """Of what others found a moment ago use is made."""
+    """Recent findings of other folders are used."""
     folders = []
     for number in range(30):
         (tmp_path / f"{number}/in").mkdir(parents=True)
@@ -224,7 +224,7 @@ def test_many_folders_cost_little_time(tmp_path: Path) -> None:
 
 
 def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None:
-    """Its monitor may be in the middle of a look when the configuration changes: it was known again for good."""
+    """Its monitor may be in the middle of a check when the configuration changes. Before, the folder was then known for ever."""
     (tmp_path / "in").mkdir()
     before = folder_in(tmp_path, name="before", input=str(tmp_path / "in"))
     after = folder_in(tmp_path, name="after", input=str(tmp_path / "in"))
@@ -241,7 +241,7 @@ def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None
 def test_folders_that_see_an_overlap_otherwise_come_to_one_decision(
     tmp_path: Path, blind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever of them sees it, the same one gives way at every look. Before, each look of the one undid the other's."""
+    """Whichever of them detects it, the same one gives way each time. Before, each check of the one undid that of the other."""
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     folders = {name: folder_in(tmp_path / name, name=name) for name in ("one", "other")}

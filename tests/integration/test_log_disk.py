@@ -22,7 +22,7 @@ def flush() -> None:
 
 
 def test_a_log_on_a_full_disk_goes_on_when_there_is_room_and_says_what_is_missing(tmp_path: Path) -> None:
-    """As the system itself refuses it, in the middle of a line; the torn one is ended, and all others are whole."""
+    """The system refuses in the middle of a line; the incomplete line is ended, and all others are complete."""
     with Disks() as disks:
         view = disks.mount(tmp_path / "disk", 64)
         with (view / "log").open("a", encoding="utf-8") as stream:
@@ -50,7 +50,7 @@ def test_a_log_on_a_full_disk_goes_on_when_there_is_room_and_says_what_is_missin
 
 
 def test_a_log_that_is_copied_and_cut_goes_on_at_its_new_end(tmp_path: Path) -> None:
-    """As logrotate does it with ``copytruncate``: nothing torn, no hole."""
+    """As logrotate does with ``copytruncate``: no incomplete line, no hole."""
     log = tmp_path / "log"
     with log.open("a", encoding="utf-8") as stream:
         logs.configure(level="info", log_format="json", stream=stream)

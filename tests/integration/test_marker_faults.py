@@ -34,7 +34,7 @@ def _create_under(root: Path, injection: str) -> subprocess.CompletedProcess[str
 
 
 def test_a_file_system_without_hard_links_gets_a_marker_too(tmp_path: Path) -> None:
-    """As some of FUSE and all of FAT are."""
+    """Such as FAT, and some of FUSE."""
     run = _create_under(tmp_path, "link,linkat:error=EPERM")
     assert run.stdout.strip() == OURS
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
@@ -42,7 +42,7 @@ def test_a_file_system_without_hard_links_gets_a_marker_too(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("call", ["fsync:error=EIO", "write:error=ENOSPC:when=1", "link,linkat:error=EACCES"])
 def test_a_refusal_leaves_nothing_behind(tmp_path: Path, call: str) -> None:
-    """The error is passed on, and the folder is as it was."""
+    """The error is passed on, and the folder is unchanged."""
     run = _create_under(tmp_path, call)
     assert run.returncode != 0
     assert "OSError" in run.stderr or "PermissionError" in run.stderr
@@ -50,7 +50,7 @@ def test_a_refusal_leaves_nothing_behind(tmp_path: Path, call: str) -> None:
 
 
 def test_a_removal_that_is_refused_costs_no_marker(tmp_path: Path) -> None:
-    """The folder was taken for a read-only one; what was not removed goes later."""
+    """Before, the folder was taken for a read-only one; the file is removed later."""
     run = _create_under(tmp_path, "unlink,unlinkat:error=EACCES")
     assert run.stdout.strip() == OURS
     assert len(list(tmp_path.iterdir())) == 2
@@ -62,7 +62,7 @@ def test_a_removal_that_is_refused_costs_no_marker(tmp_path: Path) -> None:
     "call", ["fsync:signal=SIGKILL", "link,linkat:signal=SIGKILL", "unlink,unlinkat:signal=SIGKILL"]
 )
 def test_a_kill_leaves_a_whole_marker_or_none(tmp_path: Path, call: str) -> None:
-    """What else it leaves is tidied away, and the next attempt succeeds."""
+    """Other remains are removed, and the next attempt succeeds."""
     assert _create_under(tmp_path, call).returncode != 0
     tidy(str(tmp_path))
     assert read(str(tmp_path)) in {None, OURS}
@@ -73,7 +73,7 @@ def test_a_kill_leaves_a_whole_marker_or_none(tmp_path: Path, call: str) -> None
 def test_a_second_name_of_another_file_in_the_markers_place_is_not_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Swapped in after the marker was read; the marker is made anew in its place."""
+    """It was swapped in after the marker was read; the marker is created again in its place."""
     folder, victim = tmp_path / "folder", tmp_path / "victim"
     folder.mkdir()
     create(str(folder), OURS)
