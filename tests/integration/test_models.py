@@ -76,7 +76,7 @@ FORMS: list[tuple[dict[str, bool | int], dict[str, bool | int]]] = [
 def test_a_model_in_any_form_finds_what_is_red(
     tmp_path: Path, form: dict[str, bool], described: dict[str, int]
 ) -> None:
-    """16 or 32 bits, of fixed size or any, with its sigmoid or without, and whichever output it is."""
+    """16 or 32 bits, of fixed or any size, with or without a sigmoid, and whichever output is the matte."""
     file = small_models.save(tmp_path / "m.onnx", **form)
     model = MatteModel(replace(SPEC, file=file, **described), provider="cpu")  # type: ignore[arg-type]
     matte = model.predict(red_and_grey())
@@ -88,7 +88,7 @@ def test_a_model_in_any_form_finds_what_is_red(
 
 
 def test_further_inputs_are_filled_with_what_was_said(tmp_path: Path) -> None:
-    """Those of video models carry what was seen before; a single picture has nothing before it."""
+    """In video models they carry the state of earlier frames; a single picture has none."""
     file = small_models.save_with_inputs(tmp_path / "m.onnx")
     plain = MatteModel(replace(SPEC, file=small_models.save(tmp_path / "p.onnx")), provider="cpu")
     inputs = (("state", 0.25), ("ratio", 0.5), ("frame", -1.0))
@@ -98,7 +98,7 @@ def test_further_inputs_are_filled_with_what_was_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_tall", [False, True])
 def test_a_letterboxed_model_sees_the_picture_in_its_own_proportions(tmp_path: Path, is_tall: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-    """At the top left of a black square; of its matte, only what shows the picture is taken."""
+    """At the top left of a black square; only the part of its matte that shows the picture is used."""
     file = small_models.save(tmp_path / "m.onnx", dark=True)  # black counts as subject: the canvas must not
     model = MatteModel(replace(SPEC, file=file, letterbox=True), provider="cpu")
     rgb = np.full((50, 100, 3), 255, np.uint8)
@@ -115,7 +115,7 @@ def test_a_letterboxed_model_sees_the_picture_in_its_own_proportions(tmp_path: P
 def test_a_model_is_tried_behind_the_sandbox(
     tmp_path: Path, form: dict[str, bool], described: dict[str, int]
 ) -> None:
-    """It sees the ball of our picture, and its time is measured."""
+    """It finds the ball of the trial picture, and its time is measured."""
     file = small_models.save(tmp_path / "m.onnx", **form)
     found = model_trial.try_model(
         replace(SPEC, file=file, **described),  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ def test_a_model_is_tried_behind_the_sandbox(
 def test_a_model_that_is_none_or_wrongly_described_is_refused_with_a_reason(
     tmp_path: Path, make: Callable[[Path], object], described: dict[str, int], message: str
 ) -> None:
-    """Damaged, hostile, or of another kind than was said; none of them is this process's harm."""
+    """Damaged, hostile, or of another kind than described; none of them harms this process."""
     file = tmp_path / "m.onnx"
     make(file)
     (tmp_path.parent / "weights").write_bytes(bytes(12))
@@ -191,7 +191,7 @@ def test_a_model_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_named_provider_that_is_not_there_stops_with_advice(tmp_path: Path) -> None:
-    """It never falls back in silence."""
+    """There is never a silent fallback."""
     file = small_models.save(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="rocm") as caught:
         MatteModel(replace(SPEC, file=file), provider="rocm")
@@ -199,7 +199,7 @@ def test_a_named_provider_that_is_not_there_stops_with_advice(tmp_path: Path) ->
 
 
 def test_a_model_that_is_kept_is_found_by_its_name(tmp_path: Path, own: Path) -> None:
-    """As it was described, whole, after those of the package; nothing else is left behind."""
+    """As described, complete, after those of the package; nothing else is left behind."""
     file = small_models.save(tmp_path / "m.onnx", logits=True)
     described = replace(SPEC, logits=True, licence='of "mine"\n', source="a \u00e9 b")
     with Addition(file, described, own) as addition:
@@ -234,7 +234,7 @@ def test_a_name_that_is_taken_or_none_is_refused(tmp_path: Path, own: Path, name
 
 
 def test_a_name_of_the_packages_in_ones_own_catalog_means_the_packages(tmp_path: Path, own: Path) -> None:
-    """Whoever writes there cannot change what the default is."""
+    """Anybody who can write there cannot change the default model."""
     own.mkdir(parents=True)
     entry = (catalog.home() / "catalog.toml").read_text(encoding="utf-8")
     (own / "catalog.toml").write_text(entry, encoding="utf-8")
@@ -243,7 +243,7 @@ def test_a_name_of_the_packages_in_ones_own_catalog_means_the_packages(tmp_path:
 
 
 def test_an_own_catalog_that_cannot_be_read_is_named(own: Path) -> None:
-    """Not passed over: a folder's model may be in it."""
+    """It is not ignored: a folder's model may be in it."""
     own.mkdir(parents=True)
     (own / "catalog.toml").write_text("[[model]\n", encoding="utf-8")
     with pytest.raises(ModelError, match="cannot be read") as caught:
@@ -252,7 +252,7 @@ def test_an_own_catalog_that_cannot_be_read_is_named(own: Path) -> None:
 
 
 def test_a_model_is_removed_with_its_file_and_nothing_else_changes(tmp_path: Path, own: Path) -> None:
-    """A comment of the user's stays; the last one takes the catalog with it, and one can be added again."""
+    """A comment of the user stays; the last removal also removes the catalog, and a model can be added again."""
     file = small_models.save(tmp_path / "m.onnx")
     for name in ("redness", "other"):
         with Addition(file, replace(SPEC, name=name), own) as addition:
@@ -272,7 +272,7 @@ def test_a_model_is_removed_with_its_file_and_nothing_else_changes(tmp_path: Pat
 
 
 def test_only_models_of_ones_own_can_be_removed(tmp_path: Path, own: Path) -> None:
-    """Not the package's, none that is not there, and no file elsewhere that an entry names."""
+    """Neither the packaged one, nor a missing one, nor a file elsewhere that an entry names."""
     for name in ("u2net-int8", "nowhere"):
         with pytest.raises((UsageError, ModelError)):
             remove(name)
@@ -291,7 +291,7 @@ def test_only_models_of_ones_own_can_be_removed(tmp_path: Path, own: Path) -> No
 def test_a_model_that_the_configuration_names_stays(
     tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: str
 ) -> None:
-    """For a folder, for all, or as the second one; the next start would find none."""
+    """For a folder, for all, or as the second one; otherwise the next start would fail."""
     with Addition(small_models.save(tmp_path / "m.onnx"), SPEC, own) as addition:
         addition.keep()
     config = tmp_path / "c.toml"
@@ -313,7 +313,7 @@ def test_a_model_that_the_configuration_names_stays(
 def test_an_entry_can_be_read_whatever_its_file_is_called(
     tmp_path: Path, own: Path, source: str, shown: str
 ) -> None:
-    """Letters beyond the first 65536, names that are not UTF-8, and what a terminal obeys: the catalog stays readable."""
+    """Letters beyond the first 65536, names that are not UTF-8, and control characters: the catalog stays readable."""
     with Addition(small_models.save(tmp_path / "m.onnx"), replace(SPEC, source=source), own) as addition:
         addition.keep()
     assert catalog.find("redness").source == shown
@@ -344,7 +344,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
 def test_what_no_honest_trial_says_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, object]
 ) -> None:
-    """Its process may be in the hands of the model: neither the terminal nor a worker's bound of memory gets it."""
+    """The model may control the process: its output must not reach the terminal or a worker's memory limit."""
     answering(monkeypatch, **said)
     with pytest.raises(ModelError, match="gave no result"):
         model_trial.try_model(replace(SPEC, file=tmp_path / "m"), provider="cpu", memory_mb=MEMORY_MB)
@@ -353,7 +353,7 @@ def test_what_no_honest_trial_says_is_not_believed(
 def test_nothing_of_a_catalog_reaches_the_terminal_but_as_letters(
     tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Licence and source are what somebody wrote; the whole line is escaped, whatever stands in it."""
+    """Anybody may have written licence and source; the whole line is escaped."""
     described = replace(SPEC, source="\x1b]0;owned\x07", licence="\x1b[31m")
     with Addition(small_models.save(tmp_path / "m.onnx"), described, own) as addition:
         addition.keep()
@@ -368,7 +368,7 @@ def test_nothing_of_a_catalog_reaches_the_terminal_but_as_letters(
 def test_a_model_of_a_daemon_that_runs_stays(
     tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where it was started with another configuration than the one that this command finds."""
+    """Even if that was started with another configuration than the one of this command."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with Addition(small_models.save(tmp_path / "m.onnx"), SPEC, own) as addition:
         addition.keep()

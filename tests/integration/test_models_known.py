@@ -123,7 +123,7 @@ def call(
 def test_every_known_model_says_what_it_is_and_how_it_is_known(
     call: Callable[..., tuple[int, str, str]],
 ) -> None:
-    """Terms in words, preprocessing, what to expect; and only what can be checked has an address."""
+    """Licence, preprocessing, quality; and only models that can be checked have an address."""
     facts = known.read()
     names = [model.name for model in facts.models]
     assert len(set(names)) == len(names) >= 15
@@ -143,7 +143,7 @@ def test_every_known_model_says_what_it_is_and_how_it_is_known(
 def test_a_known_model_is_added_without_any_option(
     own: Path, file: Path, call: Callable[..., tuple[int, str, str]]
 ) -> None:
-    """Whatever its file is called; an option still has the last word."""
+    """Whatever the name of its file; an option still takes precedence."""
     odd = file.rename(file.with_name("Downloaded (1).onnx"))
     code, said, _ = call("add", str(odd))
     assert code == 0
@@ -169,7 +169,7 @@ def test_a_model_of_a_published_md5_is_known_by_that_alone(
     monkeypatch: pytest.MonkeyPatch,
     call: Callable[..., tuple[int, str, str]],
 ) -> None:
-    """And never where a SHA-256 is published that differs: the same MD5 may be made on purpose."""
+    """And never if a published SHA-256 differs: a file with the same MD5 can be made on purpose."""
     facts = of(file, publisher, md5_alone=True)
     monkeypatch.setattr(known, "read", lambda: facts)
     code, said, _ = call("add", str(file))
@@ -184,7 +184,7 @@ def test_a_model_of_a_published_md5_is_known_by_that_alone(
 def test_a_model_is_fetched_checked_tried_and_added(
     own: Path, publisher: Publisher, call: Callable[..., tuple[int, str, str]]
 ) -> None:
-    """By one command, which says whom it talked to; nothing else is left behind."""
+    """With one command, which names the contacted hosts; nothing else is left behind."""
     publisher.script = [redirected("/elsewhere?signed=1"), truncated(200)]
     code, said, error = call("fetch", "redness")
     assert code == 0, error
@@ -223,7 +223,7 @@ def test_terms_that_forbid_business_are_accepted_before_anything_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
     call: Callable[..., tuple[int, str, str]],
 ) -> None:
-    """By an option, where nobody is there to be asked."""
+    """With an option, if there is no terminal."""
     facts = of(file, publisher, commercial=False)
     monkeypatch.setattr(known, "read", lambda: facts)
     code, said, error = call("fetch", "redness")
@@ -262,7 +262,7 @@ def test_without_the_extra_it_is_said_what_to_install(
 
 
 def test_what_cannot_be_checked_is_not_fetched(call: Callable[..., tuple[int, str, str]]) -> None:
-    """No checksum, or no address; nor what nobody knows."""
+    """A model without a checksum or address, and an unknown one."""
     for name, message in (
         ("ben2", "no checksum of it is published"),
         ("withoutbg-open", "no address of it is known"),
@@ -277,7 +277,7 @@ def test_what_cannot_be_checked_is_not_fetched(call: Callable[..., tuple[int, st
 def test_a_model_without_a_checksum_is_added_by_the_options_that_are_printed(
     call: Callable[..., tuple[int, str, str]], name: str
 ) -> None:
-    """`add` cannot know such a file, and would take U2-Net's preprocessing for it."""
+    """`add` cannot recognise such a file, and would use the preprocessing of U2-Net."""
     spec = next(model.spec for model in known.read().models if model.name == name)
     code, _, error = call("fetch", name)
     assert code == 2
@@ -291,7 +291,7 @@ def test_a_model_without_a_checksum_is_added_by_the_options_that_are_printed(
 def test_what_was_compared_is_what_is_added(
     own: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is put in its place after it was compared is refused, and not added under the model's name."""
+    """A file that is swapped in after the comparison is refused, and not added under the model's name."""
     fetched = models_fetch._fetch_checked  # noqa: SLF001 -- the moment that is meant lies behind it
 
     def swapped(model: KnownModel, facts: KnownModels, directory: Path) -> tuple[Path, Checksums]:
@@ -309,7 +309,7 @@ def test_what_was_compared_is_what_is_added(
 def test_a_sum_that_cannot_be_made_is_no_fault_of_ours(
     own: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fails is named, with the file."""
+    """The error names the failing disk and the file."""
 
     def failing(_: Path) -> Checksums:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

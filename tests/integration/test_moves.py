@@ -61,7 +61,7 @@ def names(desk: Desk) -> list[str]:
 def test_a_result_follows_its_picture_with_its_sidecar(
     make: Callable[..., Desk], before: str, after: str, result: str
 ) -> None:
-    """Into another sub-folder, under another name, in other letters; the bytes are those that were cut."""
+    """Into another sub-folder, under another name, in another case; the bytes stay the same."""
     desk = make()
     desk.deliver(before, OLD)
     job = follow(desk, before, after)
@@ -80,7 +80,7 @@ def test_a_result_follows_its_picture_with_its_sidecar(
 def test_a_result_that_kept_its_name_over_one_rename_follows_the_next(
     make: Callable[..., Desk], first: str
 ) -> None:
-    """The sidecar tells of the picture where it lies now, although the result's own name and bytes did not change."""
+    """The sidecar names the picture's present path, although the result's own name and bytes did not change."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     follow(desk, "a.jpg", first)
@@ -93,7 +93,7 @@ def test_a_result_that_kept_its_name_over_one_rename_follows_the_next(
 def test_the_name_of_a_vanished_picture_is_free_once_its_result_has_followed(
     make: Callable[..., Desk],
 ) -> None:
-    """And not before: until then another picture at that path gets another name."""
+    """And not before: until then, another picture at that path gets another name."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     job = moved(desk, "a.jpg", "sub/a.jpg")
@@ -119,7 +119,7 @@ def test_a_result_that_is_to_stay_stays_and_is_the_moved_pictures(make: Callable
 
 
 def test_a_result_that_cannot_follow_leaves_nothing_staged(make: Callable[..., Desk]) -> None:
-    """The second rendition was removed: the first one's copy goes, and the picture is cut."""
+    """The second rendition was removed: the copy of the first is discarded, and the picture is cut."""
     desk = make(rendition=[{}, {"suffix": "_2"}])
     first = desk.begin("a.jpg")
     desk.delivery.deliver(first, desk.cut(first, OLD, NEW))
@@ -131,7 +131,7 @@ def test_a_result_that_cannot_follow_leaves_nothing_staged(make: Callable[..., D
 
 
 def test_a_retouched_result_is_neither_moved_nor_overwritten(make: Callable[..., Desk]) -> None:
-    """It is its owner's; the moved picture is cut, and gets a result of its own."""
+    """It belongs to its owner; the moved picture is cut, and gets its own result."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     (desk.folder.output / "a.png").write_bytes(b"retouched")
@@ -144,7 +144,7 @@ def test_a_retouched_result_is_neither_moved_nor_overwritten(make: Callable[...,
 
 
 def test_a_picture_whose_earlier_path_is_still_there_is_a_copy_and_is_cut(make: Callable[..., Desk]) -> None:
-    """Whatever was noticed of it: a share may have hidden it for a moment."""
+    """Whatever was observed: a share may have hidden it for a moment."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     desk.journal.sources.note_places(NAME, {"a.jpg": desk.clock.now_us()})
@@ -158,7 +158,7 @@ def test_a_picture_whose_earlier_path_is_still_there_is_a_copy_and_is_cut(make: 
 
 
 def test_an_original_that_was_put_away_has_not_moved(make: Callable[..., Desk]) -> None:
-    """The same picture, given once more under another name, is cut: nothing vanished by itself."""
+    """The same picture under another name is cut: the first one was moved by cutoutd."""
     desk = make(originals="delete")
     desk.deliver("a.jpg", OLD)
     job = desk.begin("b.jpg")
@@ -166,7 +166,7 @@ def test_an_original_that_was_put_away_has_not_moved(make: Callable[..., Desk]) 
 
 
 def test_a_picture_that_is_moved_to_and_fro_keeps_its_result(make: Callable[..., Desk]) -> None:
-    """And has one, under the name it would have."""
+    """One result, under the name that fits."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     for before, after in (("a.jpg", "b.jpg"), ("b.jpg", "c.jpg"), ("c.jpg", "a.jpg")):
@@ -177,7 +177,7 @@ def test_a_picture_that_is_moved_to_and_fro_keeps_its_result(make: Callable[...,
 
 @pytest.mark.parametrize("when", ["before the renames", "after the renames"])
 def test_a_move_that_a_crash_broke_off_is_finished(tmp_path: Path, clock: FakeClock, when: str) -> None:
-    """The plan is written down before the first rename; the earlier name is given up after the last."""
+    """The plan is recorded before the first rename; the earlier name is given up after the last."""
     faults: list[BaseException | Callable[[Plan], None]] = []
     desk = Desk(tmp_path, clock, faults=faults)
     desk.delivery.start()
@@ -230,7 +230,7 @@ def shown(desk: Desk) -> dict[str, JobState]:
 def test_a_doubtful_result_follows_its_picture_and_can_be_accepted_there(
     make: Callable[..., Desk], setting: str
 ) -> None:
-    """With overlay and sidecar, whatever the setting: only so a person can decide about it."""
+    """With overlay and sidecar, whatever the setting: otherwise nobody could decide about it."""
     desk = make(moves=setting)
     doubtful(desk)
     job = renamed(desk, "a.jpg", "sub/b.jpg")
@@ -246,7 +246,7 @@ def test_a_doubtful_result_follows_its_picture_and_can_be_accepted_there(
 
 
 def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
-    """Nothing is cut again, however often it is moved, and one record tells of it."""
+    """Nothing is cut again, however often it is moved, and there is one record of it."""
     desk = make()
     assert decide(desk, doubtful(desk), ReviewDecision.REJECT).state is JobState.FAILED
     for before, after in (("a.jpg", "b.jpg"), ("b.jpg", "sub/c.jpg")):
@@ -261,7 +261,7 @@ def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
 
 @pytest.mark.parametrize("ends", ["failed", "done"])
 def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., Desk], ends: str) -> None:
-    """It is tried where it lies now, and shown there alone."""
+    """The picture is tried at its present path, and shown only there."""
     desk = make()
     desk.delivery.fail(desk.begin("a.jpg"), FAILURE)
     desk.settle()
@@ -282,7 +282,7 @@ def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., 
 
 
 def test_what_a_doubtful_picture_left_goes_if_it_has_to_be_cut_again(make: Callable[..., Desk]) -> None:
-    """As its result was changed by hand, or an earlier version of it has a good one; what was changed stays."""
+    """Because its result was changed by hand, or an earlier version has a good one; a changed file stays."""
     desk = make()
     doubtful(desk)
     (desk.folder.output / "review/a-overlay.png").write_bytes(b"scribbled on")
@@ -315,7 +315,7 @@ def test_entries_of_another_picture_of_the_same_size_stay(make: Callable[..., De
 
 
 def test_another_pictures_result_is_not_given_on_a_workers_word(make: Callable[..., Desk]) -> None:
-    """A picture of the same size that took a worker over says that it is the vanished one; it is cut, and no result moves."""
+    """A hostile picture of the same size makes its worker claim to be the vanished one; it is cut, and no result moves."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     job = moved(desk, "a.jpg", "b.jpg")
@@ -330,7 +330,7 @@ def test_another_pictures_result_is_not_given_on_a_workers_word(make: Callable[.
 
 
 def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callable[..., Desk]) -> None:
-    """One of its size and time, whose bytes a failed picture does not have."""
+    """It has the same size and time as a failed picture, but other bytes."""
     desk = make()
     first = doubtful(desk)
     seen = (desk.folder.input / "a.jpg").stat()
@@ -352,7 +352,7 @@ def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callab
 def test_no_original_goes_while_the_journal_cannot_be_told_and_all_go_soon_after(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each try took one more away; and the pauses grew, so that it took up to five minutes once there was room."""
+    """Before, each attempt removed one more, and the pauses grew, so that it took up to five minutes once there was room."""
     desk = make(originals="delete")
 
     def full(*_: object) -> None:
@@ -380,7 +380,7 @@ def test_no_original_goes_while_the_journal_cannot_be_told_and_all_go_soon_after
 def test_what_we_have_put_away_has_not_moved_although_the_journal_could_not_be_told(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, originals: str
 ) -> None:
-    """The state's disk was full just then: a second picture with the same bytes took the first one's result."""
+    """The state's disk was full. Before, a second picture with the same bytes then took the first one's result."""
     desk = make(originals=originals, originals_dir=str(tmp_path / "kept") if originals == "move" else "")
 
     def full(_: Job) -> None:

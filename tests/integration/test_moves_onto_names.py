@@ -122,7 +122,7 @@ def test_two_pictures_that_swap_their_names_swap_their_results(
 def test_the_results_of_pictures_that_are_numbered_anew_follow(
     make: Callable[..., Desk], first: str, when: str
 ) -> None:
-    """Each is given its new name before its neighbour's. Before, all were cut again, and the first result stayed."""
+    """Each gets its new name before its neighbour. Before, all were cut again, and the first result stayed."""
     desk = make()
     cut(desk, "n0", "n1", "n2", "n3")
     rename(desk, *SHIFT, when=when)
@@ -137,7 +137,7 @@ def test_the_results_of_pictures_that_are_numbered_anew_follow(
 
 
 def test_three_renditions_follow_in_a_circle(make: Callable[..., Desk]) -> None:
-    """Of three pictures, each to its neighbour's name."""
+    """Three pictures, each renamed to its neighbour's name."""
     desk = make(rendition=[{}, {"suffix": "_2"}, {"suffix": "_3"}])
     for name in "abc":
         job = desk.begin(f"{name}.jpg", picture(name))
@@ -157,7 +157,7 @@ def test_three_renditions_follow_in_a_circle(make: Callable[..., Desk]) -> None:
 def test_a_picture_that_is_moved_over_another_takes_the_place_of_its_result(
     make: Callable[..., Desk], clock: FakeClock
 ) -> None:
-    """It is a later version at that path. Before, it was cut, and the first result stayed as well."""
+    """It is a later version at that path. Before, it was cut, and its former result stayed as well."""
     desk = make()
     cut(desk, "a", "b")
     rename(desk, ("a", "b"))
@@ -173,7 +173,7 @@ def test_a_picture_that_is_moved_over_another_takes_the_place_of_its_result(
 def test_a_picture_that_was_moved_over_another_while_nobody_looked_leaves_its_result(
     make: Callable[..., Desk],
 ) -> None:
-    """It cannot be told from one that was removed before: the result of a picture that is gone stays."""
+    """It cannot be distinguished from one that was removed before: the result of a removed picture stays."""
     desk = make()
     cut(desk, "a", "b")
     rename(desk, ("a", "b"), when="down")
@@ -183,7 +183,7 @@ def test_a_picture_that_was_moved_over_another_while_nobody_looked_leaves_its_re
 
 @pytest.mark.parametrize("when", ["running", "down"])
 def test_a_retouched_result_is_never_given_to_another_picture(make: Callable[..., Desk], when: str) -> None:
-    """It stays under its name; the other picture's result gets the next, and the retouched one's is cut."""
+    """It keeps its name; the other picture's result gets the next one, and the retouched one's picture is cut."""
     desk = make()
     cut(desk, "a", "b")
     (desk.folder.output / "a.png").write_bytes(b"retouched")
@@ -221,7 +221,7 @@ def test_results_that_are_to_stay_belong_to_the_pictures_that_were_swapped(
 def test_a_result_that_is_to_stay_gets_a_name_if_its_own_was_given_away(
     make: Callable[..., Desk], when: str
 ) -> None:
-    """`moves = "keep"`, `mv a b; cp new a`, and the new one is cut first: before, the result was hidden for good."""
+    """`moves = "keep"`, `mv a b; cp new a`, and the new one is cut first. Before, the result was hidden for ever."""
     desk = make(moves="keep")
     cut(desk, "a")
     (desk.folder.input / "a.jpg").rename(desk.folder.input / "b.jpg")
@@ -255,7 +255,7 @@ def test_a_copy_whose_original_is_still_there_is_cut(make: Callable[..., Desk]) 
 
 
 def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callable[..., Desk]) -> None:
-    """`mv a b; cp new a` in one go: the new one is cut first, and the earlier result still follows."""
+    """`mv a b; cp new a` without a scan in between: the new one is cut first, and the earlier result still follows."""
     desk = make()
     cut(desk, "a")
     (desk.folder.input / "a.jpg").rename(desk.folder.input / "b.jpg")
@@ -272,7 +272,7 @@ def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callab
 def test_a_picture_that_is_back_before_it_was_missed_has_its_result(
     make: Callable[..., Desk], run: str, moves: str
 ) -> None:
-    """`mv a b; mv b a`, and no scan in between. Before, `a` counted as done for ever, and its result as nobody's."""
+    """`mv a b; mv b a` without a scan in between. Before, `a` counted as done for ever, and its result as nobody's."""
     desk = make(moves=moves)
     cut(desk, "a")
     version = seen(desk, "a")
@@ -294,7 +294,7 @@ def test_a_picture_that_is_back_before_it_was_missed_has_its_result(
 def test_a_result_that_is_displaced_while_it_is_looked_for_is_found(
     make: Callable[..., Desk], asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each of the questions about it: the main loop asks while the delivery works. Before, it was cut again."""
+    """After each of the queries about it: the main loop makes them while the delivery works. Before, it was cut again."""
     desk = make()
     cut(desk, "a", "b")
     rename(desk, *SWAP)
@@ -396,7 +396,7 @@ def test_a_rejection_follows_its_picture_onto_a_name_in_use(
 
 
 def test_a_later_decision_counts_and_not_the_rejection(make: Callable[..., Desk]) -> None:
-    """A rejected picture that came back to its name and was accepted there is not rejected under the next name."""
+    """A rejected picture that returned to its name and was accepted there is not rejected under the next name."""
     desk = make(originals="delete")
     reject(desk, "a")
     cut(desk, "a")

@@ -65,7 +65,7 @@ def sidecar_of(desk: Desk, source: str) -> dict[str, Any]:
 def test_names_that_windows_refuses_are_published_in_a_portable_form(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """Twenty of them before ten good ones: none waits, and each sidecar says what its name would have been."""
+    """Twenty of them before ten good ones: none waits, and each sidecar has the intended name."""
     desk = make(output=str(mount("windows").mount / "out"))
     bad = [desk.deliver(name, NEW + name.encode()) for name in BAD]
     bad += [desk.deliver(f"12:{number}.jpg", NEW) for number in range(12)]
@@ -85,7 +85,7 @@ def test_names_that_windows_refuses_are_published_in_a_portable_form(
 def test_sources_whose_portable_names_meet_get_a_result_each(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """By case, by a replaced sign, by a directory's end: none replaces another's."""
+    """By case, by a replaced character, by the end of a directory's name: none replaces another."""
     desk = make(output=str(mount("windows").mount / "out"))
     sources = ["a:b.jpg", "a?b.jpg", "A_B.jpg", "d:/x.jpg", "d?/x.jpg", "D_/X.jpg", "e./x.jpg", "e/x.jpg"]
     jobs = [desk.deliver(source, NEW + source.encode()) for source in sources]
@@ -96,7 +96,7 @@ def test_sources_whose_portable_names_meet_get_a_result_each(
 def test_a_later_version_replaces_the_result_that_has_a_portable_name(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """It keeps its name, in the mirrored directory as well."""
+    """It keeps its name, also in the mirrored directory."""
     desk = make(output=str(mount("windows").mount / "out"))
     desk.deliver("10:30/a?.jpg", b"first")
     desk.deliver("10:30/a?.jpg", b"second", source=JPEG * 2)
@@ -107,7 +107,7 @@ def test_a_later_version_replaces_the_result_that_has_a_portable_name(
 def test_a_name_that_a_disk_refuses_in_its_portable_form_gets_a_safe_one(
     mount: Callable[[str], Share], make: Callable[..., Desk], rule: str
 ) -> None:
-    """Old character sets and disks with short names: letters and digits, with a hash where some were lost."""
+    """Old character sets and disks with short names: letters and digits, with a hash if some were lost."""
     desk = make(output=str(mount(rule).mount / "out"))
     sources = {
         "ascii": [f"\u65e5\u672c/{letter}.jpg" for letter in "\u00e9\u65e5\u672c"],
@@ -119,7 +119,7 @@ def test_a_name_that_a_disk_refuses_in_its_portable_form_gets_a_safe_one(
 
 
 def test_portable_names_are_used_wherever_the_output_is(make: Callable[..., Desk]) -> None:
-    """`names = "portable"`: on any disk, in directories as well, for results, review and failures."""
+    """`names = "portable"`: on any disk, also for directories, for results, review and failures."""
     desk = make(names="portable")
     desk.deliver("aux/a 10:30.jpg", NEW)
     desk.deliver("end. /b?.jpg", NEW, review=True)
@@ -135,7 +135,7 @@ def test_portable_names_are_used_wherever_the_output_is(make: Callable[..., Desk
 def test_what_was_published_under_another_form_is_adopted(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """A new journal knows it again by its sidecar, and nothing is cut twice."""
+    """A new journal recognises it by its sidecar, and nothing is cut twice."""
     desk = make(output=str(mount("windows").mount / "out"))
     desk.deliver("10:30/a?.jpg", NEW)
     records = Records(
@@ -152,7 +152,7 @@ def test_what_was_published_under_another_form_is_adopted(
 def test_a_failures_record_whose_name_is_refused_is_left_under_another(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """And it goes when the picture is cut at last."""
+    """And it is removed when the picture is cut at last."""
     desk = make(output=str(mount("windows").mount / "out"))
     job = desk.begin("10:30/a?.jpg")
     desk.delivery.fail(job, FAILURE)
@@ -183,7 +183,7 @@ def test_a_doubtful_result_with_a_refused_name_is_reviewed_and_accepted(
 def test_what_stands_where_a_directory_is_mirrored_costs_its_pictures_alone(
     make: Callable[..., Desk], in_the_way: str
 ) -> None:
-    """They fail with the reason; the folder does not rest."""
+    """They fail with the reason; the folder is not paused."""
     desk = make()
     place = desk.folder.output / "shoot"
     if in_the_way == "file":
@@ -201,7 +201,7 @@ def test_what_stands_where_a_directory_is_mirrored_costs_its_pictures_alone(
 def test_a_file_under_the_name_of_a_folder_of_ours_costs_what_goes_there_alone(
     make: Callable[..., Desk], reserved: str
 ) -> None:
-    """Doubtful ones fail; a failure without a place for its record is in the journal."""
+    """Doubtful pictures fail; a failure whose record has no place is in the journal."""
     desk = make()
     (desk.folder.output / reserved).write_bytes(b"theirs")
     job = desk.deliver("a.jpg", NEW, review=True) if reserved == "review" else desk.begin("a.jpg")
@@ -216,7 +216,7 @@ def test_a_file_under_the_name_of_a_folder_of_ours_costs_what_goes_there_alone(
 def test_a_path_that_is_too_long_on_the_output_side_is_shortened_or_fails_alone(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """4,096 bytes with the output's own: shortened where that helps; a record is left where there is room for it."""
+    """4,096 bytes including the output: shortened where that helps; a record is written where there is room for it."""
     deep = tmp_path / "o" / "/".join(["o" * 200] * 8)
     deep.mkdir(parents=True)
     desk = make(output=str(deep / "out"))
@@ -243,7 +243,7 @@ def _deliver_unseen(desk: Desk, source: str) -> Job:
 
 
 def test_a_directory_that_may_not_be_written_costs_its_pictures_alone(make: Callable[..., Desk]) -> None:
-    """Its own attribute forbids it, to root as well, while plain names work beside it."""
+    """An inode flag forbids it, also to root, while plain names work beside it."""
     need("chattr")
     desk = make()
     closed = desk.folder.output / "closed"
@@ -262,7 +262,7 @@ def test_a_directory_that_may_not_be_written_costs_its_pictures_alone(make: Call
 def test_a_disk_that_refuses_plain_names_too_is_no_fault_of_a_name(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """The folder rests, and the result gets its name when the disk is well again."""
+    """The folder is paused, and the result gets its name when the disk works again."""
     share = mount("windows")
     desk = make(output=str(share.mount / "out"))
     job = desk.begin("a:.jpg")
@@ -280,7 +280,7 @@ def test_a_disk_that_refuses_plain_names_too_is_no_fault_of_a_name(
 
 
 def test_a_retried_deed_does_not_lengthen_a_folders_rest(make: Callable[..., Desk]) -> None:
-    """One plan that is refused time after time: the folder rested once for it, and goes on after that."""
+    """A plan that is refused again and again: the folder was paused once for it, and goes on after that."""
     desk = make(faults=[StorageError("it does not answer") for _ in range(40)])
     desk.deliver("a.jpg", NEW)
     for _ in range(20):
@@ -293,7 +293,7 @@ def test_a_retried_deed_does_not_lengthen_a_folders_rest(make: Callable[..., Des
 def test_a_result_that_another_program_holds_waits_alone(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """As an image editor does on a share of Windows: EACCES over that file alone; the others are published."""
+    """An image editor on a Windows share keeps it open: EACCES for that file only; the others are published."""
     share = mount("windows")
     desk = make(output=str(share.mount / "out"))
     desk.deliver("a.jpg", b"first")
@@ -314,7 +314,7 @@ def test_a_result_that_another_program_holds_waits_alone(
 def test_a_result_that_stays_held_fails_alone_in_the_end(
     mount: Callable[[str], Share], make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The earlier version stays as it is, and nothing stays staged."""
+    """The earlier version stays unchanged, and nothing stays staged."""
     monkeypatch.setattr(failures, "HELD_TRIES", 3)
     share = mount("windows")
     desk = make(output=str(share.mount / "out"))
@@ -334,7 +334,7 @@ def test_a_result_that_stays_held_fails_alone_in_the_end(
 def test_good_results_of_a_sub_folder_called_review_do_not_lie_among_the_doubtful_ones(
     make: Callable[..., Desk],
 ) -> None:
-    """Nor do those of one called `failed` lie among the records; a new journal knows them again."""
+    """Nor those of one named `failed` among the records; a new journal recognises them."""
     desk = make()
     desk.deliver("review/a.jpg", NEW)
     desk.deliver("a.jpg", NEW, review=True)
@@ -358,7 +358,7 @@ def test_good_results_of_a_sub_folder_called_review_do_not_lie_among_the_doubtfu
 def test_originals_whose_names_are_refused_are_put_away_in_a_safe_form(
     mount: Callable[[str], Share], make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """And one for which none works stays, alone: those behind it do not wait."""
+    """One for which no form works stays, and those behind it do not wait."""
     kept = mount("windows").mount / "kept"
     desk = make(originals="move", originals_dir=str(kept))
     (kept / "closed").write_bytes(b"theirs")

@@ -47,7 +47,7 @@ def ear(tmp_path: Path) -> Iterator[Ear]:
 
 
 def test_each_word_is_as_the_protocol_has_it(ear: Ear) -> None:
-    """sd_notify(3)."""
+    """By sd_notify(3)."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     manager.ready()
     manager.status("2 waiting\nREADY=1")
@@ -64,7 +64,7 @@ def test_each_word_is_as_the_protocol_has_it(ear: Ear) -> None:
 
 
 def test_a_reload_carries_its_time(ear: Ear) -> None:
-    """As Type=notify-reload wants it."""
+    """As Type=notify-reload requires."""
     ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address}).reloading()
     (said,) = ear.heard()
     word, time = said.split("\n")
@@ -81,7 +81,7 @@ def test_the_same_status_is_not_told_twice(ear: Ear) -> None:
 
 
 def test_an_abstract_name_is_reached() -> None:
-    """Containers have such."""
+    """Containers use such names."""
     ear = Ear(f"@cutoutd-test-{os.getpid()}")
     ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address}).ready()
     assert ear.heard() == ["READY=1"]
@@ -90,14 +90,14 @@ def test_an_abstract_name_is_reached() -> None:
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}])
 def test_where_nobody_listens_nothing_is_said(environ: dict[str, str]) -> None:
-    """A vsock: leads out of this machine, and is no AF_UNIX socket."""
+    """A vsock: address leads out of this machine, and is no AF_UNIX socket."""
     manager = ServiceManager.from_environment(environ)
     assert not manager.listens
     manager.ready()
 
 
 def test_a_manager_that_is_gone_or_does_not_read_holds_up_nothing(ear: Ear, tmp_path: Path) -> None:
-    """Its socket's queue is bounded; what does not fit in is lost, and told again."""
+    """Its socket's queue is limited; what does not fit in is lost, and sent again later."""
     ServiceManager.from_environment({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     for _ in range(5000):
@@ -116,6 +116,6 @@ def test_a_manager_that_is_gone_or_does_not_read_holds_up_nothing(ear: Ear, tmp_
     ],
 )
 def test_the_watchdog_is_fed_only_where_it_is_ours(environ: dict[str, str], every_s: float | None) -> None:
-    """A parent's period is not."""
+    """Not if the variable was meant for a parent."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": "/n", **environ})
     assert manager.feed_every_s == every_s

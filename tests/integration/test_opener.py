@@ -34,7 +34,7 @@ RECIPE = Recipe(
 def test_what_a_share_opens_late_is_closed_though_its_folder_has_left(
     tmp_path: Path, *, has_ended: bool
 ) -> None:
-    """The opener was told to end while it waited: descriptors and a directory stayed for as long as the daemon ran."""
+    """Before, descriptors and a directory stayed for as long as the daemon ran if the opener was asked to end while it waited."""
     (tmp_path / "a.jpg").write_bytes(b"picture")
     task, staging = task_for(tmp_path / "a.jpg", tmp_path, RECIPE)
     answers = threading.Event()

@@ -83,7 +83,7 @@ def unsure(desk: Desk, name: str = "a.jpg") -> Job:
 def test_an_original_whose_result_is_skipped_stays_and_the_job_says_why(
     make: Callable[..., Desk], way: str
 ) -> None:
-    """Once it was put away with nothing made of it, and the job said no more than done."""
+    """Before, it was moved away without a result, and the job was only reported as done."""
     desk = make(on_conflict="skip", originals=way)
     (desk.folder.output / "a.png").write_bytes(b"theirs")
     job = desk.deliver("a.jpg", NEW)
@@ -111,7 +111,7 @@ def test_an_original_of_which_one_rendition_is_skipped_stays(make: Callable[...,
 def test_a_later_version_that_is_skipped_stays_although_an_earlier_one_was_published(
     make: Callable[..., Desk],
 ) -> None:
-    """The retouched cutout is of the version before."""
+    """The retouched cutout belongs to the version before."""
     desk = make(on_conflict="skip", originals="delete")
     desk.folder.input.joinpath("a.jpg").write_bytes(JPEG)
     desk.deliver("a.jpg", OLD)
@@ -135,7 +135,7 @@ def test_an_original_stays_if_a_crash_comes_between_the_plan_and_its_end(make: C
 def test_what_an_earlier_version_of_ours_owes_is_not_put_away_without_a_result(
     make: Callable[..., Desk],
 ) -> None:
-    """Its journal has a skipped original among those that are still to be deleted."""
+    """Its journal lists a skipped original among those to be deleted."""
     desk = make(on_conflict="skip")
     (desk.folder.output / "a.png").write_bytes(b"theirs")
     job = desk.deliver("a.jpg", NEW)
@@ -154,7 +154,7 @@ def test_what_an_earlier_version_of_ours_owes_is_not_put_away_without_a_result(
 
 
 def test_the_original_of_a_doubtful_cutout_is_not_deleted(make: Callable[..., Desk]) -> None:
-    """Once it went before anybody could look; if the cutout is wrong, it is the only copy of the picture."""
+    """Before, it was deleted before anybody could look; if the cutout is wrong, it is the only copy of the picture."""
     desk = make(originals="delete")
     job = unsure(desk)
     assert desk.files() == {"a.png": NEW}
@@ -167,7 +167,7 @@ def test_the_original_of_a_doubtful_cutout_is_not_deleted(make: Callable[..., De
 
 
 def test_the_original_of_a_doubtful_cutout_is_moved_as_others_are(make: Callable[..., Desk]) -> None:
-    """Nothing is lost by it."""
+    """A move loses nothing."""
     desk = make(originals="move")
     unsure(desk)
     assert originals(desk) == []
@@ -175,7 +175,7 @@ def test_the_original_of_a_doubtful_cutout_is_moved_as_others_are(make: Callable
 
 
 def test_after_a_retry_that_is_not_doubtful_the_original_goes(make: Callable[..., Desk]) -> None:
-    """The ordinary rule holds again."""
+    """The usual rule applies again."""
     desk = make(originals="delete")
     job = unsure(desk)
     desk.journal.queue.retry(job.id)
@@ -187,7 +187,7 @@ def test_after_a_retry_that_is_not_doubtful_the_original_goes(make: Callable[...
 def test_an_accepted_cutouts_original_goes_and_one_that_waits_in_review_stays(
     make: Callable[..., Desk],
 ) -> None:
-    """Also if the picture is touched while it waits."""
+    """Even if the picture is touched while it waits."""
     desk = make(originals="delete")
     doubtful(desk, "a.jpg")
     touched(desk, "a.jpg")
@@ -199,7 +199,7 @@ def test_an_accepted_cutouts_original_goes_and_one_that_waits_in_review_stays(
 
 @pytest.mark.parametrize("moves", ["follow", "keep"])
 def test_a_doubt_follows_a_picture_that_is_moved(make: Callable[..., Desk], moves: str) -> None:
-    """Once the move made it a sure one, and its original was deleted."""
+    """Before, the move removed the doubt, and the original was deleted."""
     desk = make(originals="delete", moves=moves)
     unsure(desk)
     follow(desk, "a.jpg", "b.jpg")
@@ -211,7 +211,7 @@ def test_a_doubt_follows_a_picture_that_is_moved(make: Callable[..., Desk], move
 
 
 def test_a_doubt_is_adopted_after_a_lost_journal(make: Callable[..., Desk]) -> None:
-    """Its sidecar says so; once the picture's next touch deleted it."""
+    """From its sidecar. Before, the next touch of the picture deleted the original."""
     desk = make(originals="delete")
     unsure(desk)
     desk.end()

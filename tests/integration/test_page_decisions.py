@@ -73,7 +73,7 @@ def held(room: PageRoom, count: int) -> list[int]:
 
 
 def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
-    """They are shown at once; and it writes all of them down."""
+    """They are shown at once; and the daemon records all of them."""
     a, b = held(room, 2)
     found = room.ask("decide", verb="accept", items=room.seen(a, b))
     assert (found["done"], found["conflicts"]) == (2, [])
@@ -86,7 +86,7 @@ def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
 
 
 def test_the_first_of_two_browsers_wins(room: PageRoom) -> None:
-    """The second is told what the first has decided, before and after it was written down; whoever has seen that may change it."""
+    """The second is told what the first has decided, before and after it is recorded; a person who has seen that may change it."""
     a, b = held(room, 2)
     items = room.seen(a, b)
     room.ask("decide", verb="accept", items=items[:1])
@@ -102,7 +102,7 @@ def test_the_first_of_two_browsers_wins(room: PageRoom) -> None:
 
 
 def test_what_has_changed_since_it_was_seen_is_not_decided_about(room: PageRoom) -> None:
-    """Replaced by another cutout, by a newer version, gone, or in work; the others of the batch hold."""
+    """Replaced by another cutout or a newer version, gone, or in work; the others of the batch are decided."""
     changed, newer, busy, fine = held(room, 4)
     room.journal.sources.accept("shop", [Version(path="1.jpg", size=2, mtime_ns=9)])
     room.journal.queue.retry(busy)
@@ -113,7 +113,7 @@ def test_what_has_changed_since_it_was_seen_is_not_decided_about(room: PageRoom)
 
 
 def test_what_changes_before_the_daemon_comes_to_it_is_left_and_said(room: PageRoom) -> None:
-    """It was decided while no daemon ran, and cut again by its first pictures."""
+    """It was decided while no daemon ran, and cut again when one started."""
     (a,) = held(room, 1)
     room.ask("decide", verb="accept", items=room.seen(a))
     with room.journal.store.transaction():
@@ -125,7 +125,7 @@ def test_what_changes_before_the_daemon_comes_to_it_is_left_and_said(room: PageR
 
 
 def test_a_batch_is_taken_back_before_a_daemon_has_seen_it(room: PageRoom) -> None:
-    """Nothing is left to do; a second time there is nothing to take back."""
+    """Nothing is left to do; a second undo finds nothing."""
     numbers = held(room, 3)
     batch = room.ask("decide", verb="reject", items=room.seen(*numbers))["batch"]
     found = room.ask("undo", batch=batch)
@@ -160,7 +160,7 @@ def published(room: PageRoom, number: int) -> None:
 
 
 def test_an_accepted_one_is_not_rejected_by_who_has_not_seen_that(room: PageRoom) -> None:
-    """It has the very bytes that were seen in review; so what was decided about it counts, also when it is over."""
+    """Its bytes are those that were shown in review; so the earlier decision counts, even after it was carried out."""
     (a,) = held(room, 1)
     items = room.seen(a)
     room.ask("decide", verb="accept", items=items)
@@ -173,7 +173,7 @@ def test_an_accepted_one_is_not_rejected_by_who_has_not_seen_that(room: PageRoom
 
 
 def test_another_cutout_of_an_accepted_picture_is_decided_about_anew(room: PageRoom) -> None:
-    """It was cut again, or fixed: nobody has said that this one is right."""
+    """It was cut again, or corrected: nobody has accepted this one."""
     (a,) = held(room, 1)
     room.ask("decide", verb="accept", items=room.seen(a))
     daemon(room).poll()
@@ -185,7 +185,7 @@ def test_another_cutout_of_an_accepted_picture_is_decided_about_anew(room: PageR
 
 
 def test_a_published_one_that_may_be_wrong_is_accepted_where_it_is(room: PageRoom) -> None:
-    """It is not doubtful any more; taken back, it is again. One that is not doubtful has nothing to be accepted."""
+    """It is then not doubtful any more, and after an undo it is again. One that is not doubtful cannot be accepted."""
     a, b = room.cut("a.jpg", doubtful=True, why="doubtful"), room.cut("b.jpg")
     found = room.ask("decide", verb="accept", items=room.seen(a, b))
     assert codes(found) == ["no_cutout"]
@@ -200,7 +200,7 @@ def test_a_published_one_that_may_be_wrong_is_accepted_where_it_is(room: PageRoo
 
 
 def test_a_decision_is_taken_back_alone(room: PageRoom) -> None:
-    """What was not carried out is withdrawn; what nobody decided about stays as it is; and that is taken back as well."""
+    """One that was not carried out is withdrawn; an undecided picture is unchanged; and this can be undone as well."""
     a, b = held(room, 2)
     room.ask("decide", verb="accept", items=room.seen(a))
     found = room.ask("decide", verb="undecided", items=room.seen(a, b))
@@ -210,7 +210,7 @@ def test_a_decision_is_taken_back_alone(room: PageRoom) -> None:
 
 
 def test_a_rejected_one_comes_back(room: PageRoom) -> None:
-    """It has nothing that could be seen, and is cut again for it."""
+    """It has no files to show, and is cut again."""
     number = room.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
     assert shown(room, number)["standing"] == "reject"
     found = room.ask("decide", verb="undecided", items=[[number, ""]])
@@ -222,14 +222,14 @@ def test_a_rejected_one_comes_back(room: PageRoom) -> None:
     [None, [], {}, [1], [[1]], [["1", ""]], [[1, "x"]], [[True, ""]], [[1, "", "maybe"]], [[-1, ""]], [[1, "", "", ""]]],
 )  # fmt: skip
 def test_items_that_are_none_are_refused(room: PageRoom, items: object) -> None:
-    """Whoever answers browsers may be taken over."""
+    """The process that answers browsers may be compromised."""
     with pytest.raises(RefusedError) as refused:
         room.ask("decide", verb="accept", items=items)
     assert refused.value.status == 400
 
 
 def test_pictures_are_cut_again_also_by_another_model(room: PageRoom) -> None:
-    """Those in work are not."""
+    """Except those in work."""
     a, b = held(room, 2)
     room.end("c.jpg", JobState.QUEUED)
     room.journal.queue.retry(b)
@@ -241,7 +241,7 @@ def test_pictures_are_cut_again_also_by_another_model(room: PageRoom) -> None:
 
 
 def test_nothing_but_requests_is_written(room: PageRoom) -> None:
-    """All else in the journal is the daemon's."""
+    """The rest of the journal belongs to the daemon."""
     numbers = held(room, 3)
 
     def rest() -> dict[str, list[tuple[Any, ...]]]:
@@ -263,7 +263,7 @@ def test_nothing_but_requests_is_written(room: PageRoom) -> None:
 
 
 def test_work_rests_and_goes_on(room: PageRoom) -> None:
-    """As by the command line."""
+    """As with the commands."""
     assert room.ask("pause", paused=True) == {"paused": True}
     handler = daemon(room)
     handler.poll()
@@ -277,7 +277,7 @@ def test_work_rests_and_goes_on(room: PageRoom) -> None:
 def test_a_portion_is_written_down_whole_or_not_at_all(
     room: PageRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that refuses in the middle of one leaves it to be done again; nothing is lost and nothing done twice."""
+    """If the disk refuses in the middle, it is repeated; nothing is lost or done twice."""
     monkeypatch.setattr(handler_module, "PORTION", 4)
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 60.0)
     numbers = held(room, 10)
@@ -305,7 +305,7 @@ def test_a_portion_is_written_down_whole_or_not_at_all(
 
 
 def test_the_main_loop_is_not_held_up_by_many(room: PageRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes on with the next portion at its next turn, where it was."""
+    """It continues with the next portion in its next turn."""
     monkeypatch.setattr(handler_module, "PORTION", 3)
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 0.0)
     numbers = held(room, 8)
@@ -322,7 +322,7 @@ def test_the_main_loop_is_not_held_up_by_many(room: PageRoom, monkeypatch: pytes
 def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
     make: Callable[..., Desk], clock: FakeClock
 ) -> None:
-    """Some are published, one has half of its names, some wait in their rows, the rest were not even looked at."""
+    """Some are published, one has half of its names, some are recorded, the rest not even read."""
     faults: list[Any] = []
     desk = make(faults=faults)
     jobs = []
@@ -371,7 +371,7 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
 
 
 def test_undecided_changes_nothing_about_what_is_published_and_was_not_decided_about(room: PageRoom) -> None:
-    """Doubtful or not: it stays in the output. A decision that nobody has begun to carry out is withdrawn."""
+    """Doubtful or not, it stays in the output. A decision that was not started is withdrawn."""
     doubtful, plain = room.cut("a.jpg", doubtful="score 0.3"), room.cut("b.jpg")
     found = room.ask("decide", verb="undecided", items=room.seen(doubtful, plain))
     assert (found["done"], room.asked()) == (2, [])
@@ -384,7 +384,7 @@ def test_undecided_changes_nothing_about_what_is_published_and_was_not_decided_a
 
 
 def test_undecided_makes_a_published_cutout_that_was_accepted_doubtful_again(room: PageRoom) -> None:
-    """Where it lies; and what made it so is taken back like any decision."""
+    """At its place; and this can be undone like any decision."""
     number = room.cut("a.jpg", doubtful="score 0.3")
     handler = daemon(room)
     room.ask("decide", verb="accept", items=room.seen(number))
@@ -401,14 +401,14 @@ def test_undecided_makes_a_published_cutout_that_was_accepted_doubtful_again(roo
 
 
 def test_undecided_puts_back_into_review_what_was_accepted_from_there(room: PageRoom) -> None:
-    """That is where it was before anybody decided."""
+    """That is where it was before the decision."""
     number = room.cut("a.jpg", accepted=True)
     room.ask("decide", verb="undecided", items=room.seen(number))
     assert room.asked() == [("hold", str(number))]
 
 
 def test_undecided_publishes_a_rejected_cutout_again_that_was_published(room: PageRoom) -> None:
-    """It is cut again for it, and as doubtful as it was."""
+    """It is cut again, and is as doubtful as before."""
     number = room.cut("a.jpg", doubtful="score 0.3")
     room.ask("decide", verb="reject", items=room.seen(number))
     store = room.journal.store

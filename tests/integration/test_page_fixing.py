@@ -81,7 +81,7 @@ def _asked(shoot: Shoot) -> list[dict[str, object]]:
 
 
 def test_strokes_are_tried_and_saved_as_a_request(shoot: Shoot) -> None:
-    """By the real worker, with the embedded model: a grey PNG of the picture, in small, at once."""
+    """By the real worker with the embedded model: the preview is a small grey PNG."""
     job = shoot.cut("a.jpg", _two_discs(), png(1500, 1200), model=PACKAGED)
     begun = shoot.write("fix_start", job=job).data
     assert (begun["width"], begun["height"], begun["strokes"]) == (1500, 1200, [])
@@ -112,7 +112,7 @@ def test_strokes_are_tried_and_saved_as_a_request(shoot: Shoot) -> None:
 
 
 def test_the_model_that_draws_is_the_one_in_the_package() -> None:
-    """Of its cutouts alone the matte is made again, and not read from the cutout."""
+    """Only for its cutouts the matte is computed again, and not read from the cutout."""
     assert features.MODEL == PACKAGED
 
 
@@ -135,7 +135,7 @@ def _click(kind: str, x: float) -> dict[str, object]:
 def test_two_pictures_are_drawn_on_at_once_and_a_third_is_refused_until_one_rests(
     shoot: Shoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each has a process of its own; who had to give it up gets it back with the next stroke."""
+    """Each has its own process; a session that lost its process gets another one with its next stroke."""
     jobs = [shoot.cut(f"{number}.jpg", jpeg(60 + number, 40)) for number in range(3)]
     first, second = (shoot.write("fix_start", job=job).data["fix"] for job in jobs[:2])
     pids = [_pid(shoot, one) for one in (first, second)]
@@ -155,7 +155,7 @@ def test_two_pictures_are_drawn_on_at_once_and_a_third_is_refused_until_one_rest
 
 @pytest.mark.usefixtures("quick")
 def test_a_worker_that_dies_costs_one_preview(shoot: Shoot) -> None:
-    """The next one has the picture again, and all strokes."""
+    """The next worker gets the picture again, and all strokes."""
     job = shoot.cut("a.jpg", jpeg(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
     first = _pid(shoot, fix)
@@ -165,7 +165,7 @@ def test_a_worker_that_dies_costs_one_preview(shoot: Shoot) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_worker_that_nobody_draws_with_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session is not: its next stroke has another one."""
+    """The session is not: its next stroke starts another one."""
     monkeypatch.setattr(brush_sessions, "IDLE_S", 0.1)
     job = shoot.cut("a.jpg", jpeg(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
@@ -180,7 +180,7 @@ def test_a_worker_that_nobody_draws_with_is_ended(shoot: Shoot, monkeypatch: pyt
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("model", "files"), [(PACKAGED, 1), ("isnet", 2)])
 def test_the_cutout_of_another_model_is_what_strokes_correct(shoot: Shoot, model: str, files: int) -> None:
-    """Of our own model, the matte is made again instead."""
+    """For the packaged model, the matte is computed again instead."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40), model=model)
     assert shoot.write("fix_start", job=job).data["width"] == files
 
@@ -189,7 +189,7 @@ def test_the_cutout_of_another_model_is_what_strokes_correct(shoot: Shoot, model
 def test_a_picture_that_was_replaced_while_it_was_drawn_on_is_not_corrected(
     shoot: Shoot, tmp_path: Path
 ) -> None:
-    """Neither previewed nor saved: the strokes are about another picture. One that went is said to be gone."""
+    """Neither previewed nor saved, since the strokes belong to another picture. A removed one is reported as gone."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
     (tmp_path / "in" / "a.jpg").write_bytes(jpeg(61, 40))
@@ -206,7 +206,7 @@ def test_a_picture_that_was_replaced_while_it_was_drawn_on_is_not_corrected(
 
 @pytest.mark.usefixtures("quick")
 def test_a_correction_is_of_the_cutout_that_was_seen(shoot: Shoot) -> None:
-    """Not of one that replaced it meanwhile."""
+    """Not of one that has replaced it meanwhile."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
     refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64)
@@ -217,7 +217,7 @@ def test_a_correction_is_of_the_cutout_that_was_seen(shoot: Shoot) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_disk_that_is_full_loses_no_strokes(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said that they are not saved, and where they still are."""
+    """The message says that they are not saved, and where they still are."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
 
@@ -235,7 +235,7 @@ def test_a_disk_that_is_full_loses_no_strokes(shoot: Shoot, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("quick")
 def test_what_was_drawn_before_is_there_again_and_can_be_undone(shoot: Shoot) -> None:
-    """Whether the daemon runs or not; without strokes there is nothing to undo, and to save none takes all back."""
+    """With and without a running daemon; without strokes there is nothing to undo, and saving none removes all."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     assert shoot.refused_write("fix_undo", job=job).code == "nothing_drawn"
     row = Reader(shoot.journal.store).job(job)
@@ -256,7 +256,7 @@ def test_what_was_drawn_before_is_there_again_and_can_be_undone(shoot: Shoot) ->
 
 @pytest.mark.usefixtures("quick")
 def test_what_the_daemon_refuses_at_once_is_told(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In its words."""
+    """With its reason."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
     monkeypatch.setattr(Commands, "answer", lambda _self, _number: "the folder is leaving")
@@ -274,7 +274,7 @@ def test_what_the_daemon_refuses_at_once_is_told(shoot: Shoot, monkeypatch: pyte
     [None, "x", [{}], [KEEP] * 501, [{**KEEP, "radius": -1}], [{**KEEP, "points": [[1e9, 0]]}]],
 )
 def test_what_are_no_strokes_is_refused_before_a_worker_sees_it(shoot: Shoot, drawn: object) -> None:
-    """Whether they are tried or saved."""
+    """For a preview and for saving."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
     for method in ("fix_preview", "fix_save"):
@@ -286,7 +286,7 @@ def test_what_are_no_strokes_is_refused_before_a_worker_sees_it(shoot: Shoot, dr
 
 
 def test_a_picture_that_was_not_cut_cannot_be_corrected(shoot: Shoot) -> None:
-    """Nor one that is not there; both are said."""
+    """Nor a missing one; each has its message."""
     (tmp,) = shoot.waiting("b.jpg")
     assert shoot.refused_write("fix_start", job=tmp).code == "not_cut"
     assert shoot.refused_write("fix_start", job=99).code == "no_job"

@@ -44,7 +44,7 @@ def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
 
 
 def test_a_list_tells_what_a_person_needs(room: PageRoom) -> None:
-    """Why it is doubtful by a code, what it was when it was seen, and its size."""
+    """The reasons as codes, the version that is shown, and its size."""
     number = room.cut(
         "a/b.jpg",
         JobState.REVIEW,
@@ -66,14 +66,14 @@ def test_a_list_tells_what_a_person_needs(room: PageRoom) -> None:
 
 
 def test_a_cutout_that_a_person_corrected_is_called_so(room: PageRoom) -> None:
-    """The score is of what the model made before."""
+    """Its score is that of the model's result before."""
     room.cut("a.jpg", score=0.2, corrected=2)
     (job,) = room.ask("jobs", state=["done"])["jobs"]
     assert (job["corrected"], job["score"]) == (True, 0.2)
 
 
 def test_lists_are_asked_for_by_words(room: PageRoom) -> None:
-    """Each word means what the overview counts under it."""
+    """Each word selects what the overview counts under it."""
     room.cut("a.jpg")
     room.cut("b.jpg", doubtful=True, score=0.3)
     room.cut("c.jpg", JobState.REVIEW)
@@ -126,14 +126,14 @@ def test_all_that_match_are_numbered_with_what_was_seen(room: PageRoom) -> None:
     ],
 )
 def test_what_nobody_can_mean_is_refused(room: PageRoom, params: dict[str, object]) -> None:
-    """Whoever answers browsers may be taken over."""
+    """The process that answers browsers may be compromised."""
     with pytest.raises(RefusedError) as refused:
         room.ask("jobs", **params)
     assert refused.value.status == 400
 
 
 def test_half_a_character_is_in_no_name(room: PageRoom) -> None:
-    """JSON can carry one, and the journal cannot."""
+    """JSON can contain a lone surrogate, and the journal cannot."""
     room.cut("a.jpg")
     assert room.ask("jobs", q="\ud800")["total"] == 0
     assert sum(room.ask("throughput", folder="\ud800")["minutes"]) == 0
@@ -141,7 +141,7 @@ def test_half_a_character_is_in_no_name(room: PageRoom) -> None:
 
 
 def test_no_answer_holds_the_journal_open(room: PageRoom) -> None:
-    """The daemon could not commit."""
+    """Otherwise the daemon could not commit."""
     number = room.cut("a.jpg")
     asked: dict[str, dict[str, Any]] = {
         "session": {},
@@ -160,7 +160,7 @@ def test_no_answer_holds_the_journal_open(room: PageRoom) -> None:
 
 
 def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -> None:
-    """Of its own source alone; without one it is shown all the same."""
+    """Only of its own source; also without a sidecar."""
     number = room.cut("a.jpg", model="m", warnings=["w"])
     shown = room.ask("job", job=number)
     assert (shown["model"], shown["warnings"], shown["sidecar"], shown["timings_ms"]) == (
@@ -191,14 +191,14 @@ def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -
 
 
 def test_the_models_of_this_machine_are_named(room: PageRoom) -> None:
-    """To cut a picture again by another one than its folder's."""
+    """To cut a picture again with another model than its folder's."""
     named = room.ask("models")
     assert named["chosen"] == "u2net-int8"
     assert named["chosen"] in named["models"]
 
 
 def test_names_that_are_no_text_are_shown(room: PageRoom) -> None:
-    """JSON carries them in ASCII; what the page makes of them is its own affair."""
+    """JSON carries them in ASCII; the page decides how to show them."""
     name = os.fsdecode(b"bad-\xff\xe2\x80\xae<b>.jpg")
     room.cut(name)
     (job,) = room.ask("jobs", q="bad")["jobs"]
@@ -207,7 +207,7 @@ def test_names_that_are_no_text_are_shown(room: PageRoom) -> None:
 
 
 def test_an_hour_is_told_by_minutes(room: PageRoom) -> None:
-    """The oldest first, over all folders or of one."""
+    """The oldest first, over all folders or for one."""
     room.cut("a.jpg")
     room.clock.advance(120.0)
     room.cut("b.jpg", folder="studio")
@@ -219,7 +219,7 @@ def test_an_hour_is_told_by_minutes(room: PageRoom) -> None:
 
 
 def test_a_running_daemon_says_how_its_folders_stand(tmp_path: Path, clock: FakeClock) -> None:
-    """In its words, with a code and what to do; without it, that it does not run."""
+    """In its words, with a code and advice; without a daemon, that it does not run."""
     room = PageRoom(tmp_path, clock)
     assert {one["trouble"] for one in room.ask("overview")["folders"]} == {"down"}
     assert not room.ask("session")["running"]
@@ -258,13 +258,13 @@ def test_a_running_daemon_says_how_its_folders_stand(tmp_path: Path, clock: Fake
     ],
 )  # fmt: skip
 def test_each_trouble_has_a_code_and_an_advice(watching: str, why: str, trouble: str) -> None:
-    """The daemon's own words decide."""
+    """By the daemon's own words."""
     found = condition_of({"watching": watching, "why": why}, running=True)
     assert (found.trouble, found.why, bool(found.advice)) == (trouble, why, bool(trouble))
 
 
 def test_without_a_journal_there_is_nothing_and_no_fault(room: PageRoom) -> None:
-    """As before the first start; a decision says that nothing can be kept."""
+    """As before the first start; a decision is refused, since it cannot be stored."""
     (room.state_dir / FILE_NAME).unlink()
     assert room.ask("jobs") == {"total": 0, "jobs": []}
     assert room.ask("job_ids") == {"ids": [], "seen": []}
@@ -282,7 +282,7 @@ def test_without_a_journal_there_is_nothing_and_no_fault(room: PageRoom) -> None
 
 
 def test_a_journal_made_anew_is_read_as_soon_as_it_is_there(room: PageRoom) -> None:
-    """Its counts are its own, however the former one's stood."""
+    """With its own counts, whatever those of the former one were."""
     room.cut("a.jpg")
     assert room.ask("jobs")["total"] == 1
     room.journal.close()
@@ -295,7 +295,7 @@ def test_a_journal_made_anew_is_read_as_soon_as_it_is_there(room: PageRoom) -> N
 
 @pytest.mark.parametrize(("version", "code"), [(SCHEMA_VERSION + 1, "journal_newer"), (1, "journal_older")])
 def test_a_journal_of_another_version_is_named(room: PageRoom, version: int, code: str) -> None:
-    """After an upgrade with the page open; the first question is answered all the same."""
+    """After an upgrade with the page open; the first query is answered all the same."""
     with closing(sqlite3.connect(room.state_dir / FILE_NAME)) as connection:
         connection.execute("CREATE TABLE later (x)")
         connection.execute(f"PRAGMA user_version = {version}")
@@ -307,7 +307,7 @@ def test_a_journal_of_another_version_is_named(room: PageRoom, version: int, cod
 
 
 def test_a_damaged_journal_is_named(room: PageRoom) -> None:
-    """And nothing is an internal error."""
+    """And there is no internal error."""
     (room.state_dir / FILE_NAME).write_bytes(b"no journal at all" * 1000)
     with pytest.raises(RefusedError) as refused:
         room.ask("jobs")
@@ -315,7 +315,7 @@ def test_a_damaged_journal_is_named(room: PageRoom) -> None:
 
 
 def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
-    """Nothing, since the first folder was watched; then what its rows say."""
+    """Nothing since the first folder was watched; then what its rows say."""
     found = room.ask("egress")
     assert (found["bytes"], found["uploads"], found["ledger"], found["trouble"]) == (0, 0, [], "")
     assert [one["code"] for one in found["questions"]] == ["where_runs", "where_stored", "offline", "workers"]
@@ -357,7 +357,7 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
 
 
 def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_another(room: PageRoom) -> None:
-    """In words that say what to do; it was taken for one that there never was, and a tab showed its last state as if it were true."""
+    """With advice. Before, it counted as one that never existed, and a tab showed its last state as if it were current."""
     room.backend.open_store = OpenJournal(room.state_dir).open
     watch = NewsWatch(room.backend)
     watch.poll()
@@ -383,7 +383,7 @@ def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_ano
 
 
 def test_news_are_told_once_they_are_there(room: PageRoom) -> None:
-    """What ended, with all that a list shows of it; an overview besides; and nothing where nothing has changed."""
+    """Ended jobs with all that a list shows of them, and an overview; nothing if nothing has changed."""
     news = News(room.backend)
     news.poll()
     assert [event for event, _ in room.told] == ["jobs", "overview"]

@@ -58,7 +58,7 @@ def paired(
 
 
 def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, word: Path) -> None:
-    """Its cookie is for encrypted connections alone, and plain http gets nothing."""
+    """Its cookie is for encrypted connections only, and plain HTTP gets nothing."""
     need("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subject = ("-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}")
@@ -87,7 +87,7 @@ def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, word: Path) 
 
 
 def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> None:
-    """It encrypts, and so origins are https."""
+    """The proxy encrypts, so origins are https."""
     text = f'password_file = "{word}"\nproxy = "127.0.0.9"'
     with served(tmp_path / "home", "--config", str(configured(tmp_path, text))) as page:
         while '"page.ready"' not in page.log:
@@ -103,7 +103,7 @@ def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> N
 def test_a_port_that_is_published_on_loopback_answers_by_loopbacks_names_alone(
     tmp_path: Path, word: Path
 ) -> None:
-    """Inside it listens everywhere, without TLS; who published it wider by mistake shows nothing under another name."""
+    """Inside a container it listens everywhere, without TLS; if its port is published wider by mistake, other names get nothing."""
     file = configured(
         tmp_path, f'address = "0.0.0.0:7979"\npublished_on_loopback = true\npassword_file = "{word}"'
     )
@@ -136,14 +136,14 @@ def test_a_password_that_others_may_read_or_guess_is_refused(word: Path) -> None
 
 
 def test_what_is_no_certificate_is_told_before_it_is_used(word: Path) -> None:
-    """The process that reads it could tell nobody."""
+    """The process that reads it later could not report the error."""
     with pytest.raises(ConfigurationError, match="no certificate and its key"):
         listener.check_certificate(PageSettings(tls_cert=word, tls_key=word))
 
 
 @needs_seccomp
 def test_where_there_is_no_network_it_is_told_what_to_do(tmp_path: Path) -> None:
-    """As under a unit that was installed before there was a page: once, and the daemon goes on."""
+    """As under a unit of an earlier version without a page: once, and the daemon goes on."""
     script = (
         "from cutoutd.sandbox.confinement import confine_supervisor; confine_supervisor()\n"
         "import sys; sys.argv = ['cutoutd', 'page', '--serve-only', '--first-run']\n"

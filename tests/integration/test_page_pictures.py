@@ -67,7 +67,7 @@ def read(body: bytes) -> Image.Image:
 
 
 def test_original_cutout_and_matte_are_shown_in_tiles(shoot: Shoot) -> None:
-    """Each level, to its last tile; a request for just this version may be kept by browsers for ever."""
+    """Each level, to its last tile; browsers may cache a request for an exact version for ever."""
     job = shoot.cut("a.jpg", jpeg(), png())
     for kind in ("source", "cutout", "matte"):
         seen = shoot.ask("look", job, kind).data
@@ -86,7 +86,7 @@ def test_original_cutout_and_matte_are_shown_in_tiles(shoot: Shoot) -> None:
 
 
 def test_what_was_shown_once_is_shown_again_without_a_worker(shoot: Shoot, tmp_path: Path) -> None:
-    """Also by the next process; a large view begins with what its small picture left behind."""
+    """Also by the next process; a large view starts with the levels that its small picture has left in the cache."""
     job = shoot.cut("a.jpg", jpeg(), png())
     shoot.ask("look", shoot.cut("b.jpg", jpeg(60, 40)), "source")
     small = shoot.ask("thumb", job, "cutout").body
@@ -101,7 +101,7 @@ def test_what_was_shown_once_is_shown_again_without_a_worker(shoot: Shoot, tmp_p
 
 
 def test_another_cutout_of_a_picture_is_another_version(shoot: Shoot) -> None:
-    """Nothing that was kept of the former one is shown for it."""
+    """Nothing cached of the former one is shown for it."""
     job = shoot.cut("a.jpg", jpeg(), png())
     before = shoot.ask("look", job, "cutout").data
     again = shoot.cut("a.jpg", jpeg(2401), png(1200, 800))
@@ -131,7 +131,7 @@ def test_what_is_held_back_is_shown_from_where_it_lies(shoot: Shoot) -> None:
 
 
 def test_an_original_that_was_put_away_is_found(tmp_path: Path) -> None:
-    """By its bytes, among those that had its name; one that was deleted is said to be."""
+    """By its bytes, among those that had its name; a deleted one is reported as deleted."""
     (tmp_path / "originals").mkdir()
     shoot = Shoot(tmp_path, originals="move", originals_dir=tmp_path / "originals")
     first, second = jpeg(600, 400, "red"), jpeg(800, 600, "blue")
@@ -150,7 +150,7 @@ def test_an_original_that_was_put_away_is_found(tmp_path: Path) -> None:
 
 
 def test_an_original_that_was_deleted_is_said_to_be(tmp_path: Path) -> None:
-    """As the folder is set up."""
+    """As the folder's settings say."""
     shoot = Shoot(tmp_path, originals="delete")
     job = shoot.cut("a.jpg", jpeg(), png())
     (tmp_path / "in" / "a.jpg").unlink()
@@ -160,7 +160,7 @@ def test_an_original_that_was_deleted_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_shown_is_said_in_words(shoot: Shoot, tmp_path: Path) -> None:
-    """Each with a code of its own; the next picture is shown."""
+    """Each reason has a code; the next picture is shown."""
     good = shoot.cut("good.jpg", jpeg(600, 400), jpeg(600, 400))
     torn = shoot.cut("torn.jpg", jpeg()[:20_000], None, state=JobState.FAILED)
     assert shoot.refused("look", good, "matte").code == "no_matte"
@@ -191,7 +191,7 @@ def test_what_is_no_number_is_refused(shoot: Shoot, job: object) -> None:
 
 
 def test_many_at_once_open_a_picture_once(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a browser asks for the tiles of a view."""
+    """As when a browser requests the tiles of a view."""
     job = shoot.cut("a.jpg", jpeg(), png())
     reads: list[object] = []
     real = shown_files.read
@@ -219,7 +219,7 @@ def test_many_at_once_open_a_picture_once(shoot: Shoot, monkeypatch: pytest.Monk
 def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
     shoot: Shoot, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """It is not given that one again for a while, and a fresh one makes the next."""
+    """It does not get that one again for a while, and a new worker makes the next."""
     monkeypatch.setattr(pictures, "ANSWER_S", 2.0)
     monkeypatch.setattr(pictures, "BACKGROUND_S", 2.0)
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
@@ -230,7 +230,7 @@ def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
 
 
 def test_a_worker_that_nobody_asks_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And started again when somebody does."""
+    """And started again with the next request."""
     monkeypatch.setattr(pictures, "IDLE_S", 0.2)
     job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
     shoot.ask("thumb", job, "source")
@@ -243,7 +243,7 @@ def test_a_worker_that_nobody_asks_is_ended(shoot: Shoot, monkeypatch: pytest.Mo
 
 
 def test_a_share_that_hangs_holds_up_nobody_else(shoot: Shoot, tmp_path: Path) -> None:
-    """Whoever waits for it is told after seconds, the next at once; another folder's pictures come all the while."""
+    """A request for it is answered after seconds, the next one at once; pictures of another folder are served all the while."""
     share = Share(tmp_path)
     share.attach()
     try:
@@ -284,7 +284,7 @@ def test_a_share_that_hangs_holds_up_nobody_else(shoot: Shoot, tmp_path: Path) -
 def test_an_inbox_that_fills_holds_no_more_than_some_connections(
     shoot: Shoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next small pictures are refused, and large ones come all the while."""
+    """Further small pictures are refused, and large ones are served all the while."""
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
     monkeypatch.setattr(pictures, "BACKGROUND_S", 5.0)
     monkeypatch.setattr(pictures, "BACKGROUND_WAIT_S", 0.1)
@@ -306,7 +306,7 @@ def test_an_inbox_that_fills_holds_no_more_than_some_connections(
 
 
 def test_a_page_that_ends_waits_for_no_picture(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for one is told, and nobody starts another worker."""
+    """Waiting requests are answered, and no worker is started any more."""
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
     jobs = [shoot.cut(name, name.encode()) for name in ("hang", "good")]
     shoot.ask("thumb", jobs[1], "source")
@@ -327,7 +327,7 @@ def test_a_page_that_ends_waits_for_no_picture(shoot: Shoot, monkeypatch: pytest
 
 
 def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
-    """Two at most, which step back behind the others, and can open nothing by its name."""
+    """At most two, with lower priority than the others, which cannot open files."""
     job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
     shoot.ask("thumb", job, "source")
     shoot.ask("look", job, "cutout")
@@ -358,7 +358,7 @@ def _left_in_small(shoot: Shoot, cutout: bytes) -> CutoutPreview:
 
 
 def test_what_a_worker_has_left_in_small_is_shown_without_the_cutout_itself(shoot: Shoot) -> None:
-    """At once, in tiles of the coarse levels; the cutout is read for the fine ones alone."""
+    """At once, in tiles of the coarse levels; the cutout is read for the fine ones only."""
     job = shoot.cut("a.jpg", jpeg(), png())
     preview = _left_in_small(shoot, png())
     assert preview.alpha
@@ -391,7 +391,7 @@ def test_a_process_is_ready_before_anything_is_looked_at(shoot: Shoot) -> None:
 
 
 def test_a_preview_that_is_damaged_costs_itself(shoot: Shoot) -> None:
-    """Which a worker that was taken over may write."""
+    """A hostile worker may write such a preview."""
     job = shoot.cut("a.jpg", jpeg(), png())
     kept = _left_in_small(shoot, png())
     store = PreviewStore(shoot.root / "state", min_free_mb=0)

@@ -35,7 +35,7 @@ def look(home: Path, path: str = "") -> dict[str, Any]:
 
 
 def test_a_place_shows_its_folders_and_how_many_pictures_there_are(home: Path) -> None:
-    """Without hidden ones and links; one whose name no configuration can hold is counted."""
+    """Without hidden ones and links; a folder whose name no configuration can hold is counted."""
     found = look(home, str(home / "Pictures"))
     assert found == {
         "path": str(home / "Pictures"),
@@ -55,7 +55,7 @@ def test_a_place_shows_its_folders_and_how_many_pictures_there_are(home: Path) -
 
 
 def test_the_first_root_is_where_it_begins(home: Path) -> None:
-    """There is nothing above it; a name of 255 bytes is one like any other."""
+    """There is nothing above it; a name of 255 bytes is valid."""
     found = look(home)
     assert (found["path"], found["parent"]) == (str(home), None)
     assert {one["name"] for one in found["folders"]} == {"Pictures", "empty", "x" * 255}
@@ -80,7 +80,7 @@ def test_the_first_root_is_where_it_begins(home: Path) -> None:
     ],
 )
 def test_nothing_outside_of_the_roots_is_seen(home: Path, path: str, status: int) -> None:
-    """By no way of writing it, and through no link."""
+    """In no spelling, and through no link."""
     if status == 200:
         found = look(home, path)
         assert (found["readable"], found["folders"], found["pictures"]) == (False, [], 0)
@@ -93,7 +93,7 @@ def test_nothing_outside_of_the_roots_is_seen(home: Path, path: str, status: int
 def test_counting_ends_in_time_and_says_that_there_may_be_more(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person who chooses does not wait for a million pictures."""
+    """A person who chooses a folder does not wait for a million pictures."""
     monkeypatch.setattr(directory_listing, "MOST_ENTRIES", 3)
     directory = os.open(home / "Pictures", os.O_RDONLY)
     found = directory_listing.pictures_in(directory)
@@ -102,7 +102,7 @@ def test_counting_ends_in_time_and_says_that_there_may_be_more(
 
 
 def test_a_place_that_gives_no_answer_is_said_so_in_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that hangs is left behind, and the method is not."""
+    """The hanging process is left behind, and the method returns."""
     monkeypatch.setattr(places, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(places, "_LISTING", "tests.integration.says_one_thing_and_hangs")
     run, found = probe.run, {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[2])}

@@ -73,7 +73,7 @@ def tried(how: str, target: socket.socket) -> dict[str, str]:
 
 @needs_seccomp
 def test_a_process_that_answers_browsers_calls_nobody() -> None:
-    """Not with the listening socket either, nor with one that somebody passes to it."""
+    """Not with the listening socket either, nor with a socket that is passed to it."""
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         bare = tried("bare", somebody)
         assert {name: code for name, code in bare.items() if code != "done"} == REFUSED_WITHOUT
@@ -93,7 +93,7 @@ def test_a_process_that_answers_browsers_calls_nobody() -> None:
 @needs_landlock
 @needs_seccomp
 def test_it_reaches_no_file_and_no_other_process(tmp_path: Path) -> None:
-    """All the attempts that workers are tried with."""
+    """With all the attempts for workers."""
     report = attempts("web", tmp_path)
     assert survey.gaps_between(survey.WEB, report["layers"]) == ()
     assert {name for name, code in report["outcomes"].items() if code == "done"} == DONE_BY_WEB
@@ -101,7 +101,7 @@ def test_it_reaches_no_file_and_no_other_process(tmp_path: Path) -> None:
 
 @needs_seccomp
 def test_no_packet_leaves_under_load_but_answers(tmp_path: Path) -> None:
-    """In a network of its own, where one that somebody else sends is seen."""
+    """In its own network, where a packet of another process is seen."""
     need("ip")
     told = json.loads(
         in_namespace("-rn", sys.executable, "-m", "tests.integration.page_namespace", str(tmp_path / "home"))

@@ -89,7 +89,7 @@ def raw(page: Served, request: str, *, wait_s: float = 10.0) -> bytes:
 def test_a_name_that_is_not_ours_gets_nothing_on_any_route(
     browser: Browser, page: Served, method: str, path: str
 ) -> None:
-    """A hostile name can lead to this machine; that Origin and Host are the same then proves nothing."""
+    """A hostile name can resolve to this machine; equal Origin and Host prove nothing then."""
     for template in HOSTILE:
         host = template.format(port=page.port)
         headers = {"Host": host, "Origin": f"http://{host}"}
@@ -108,7 +108,7 @@ def test_this_machines_own_names_are_known_whatever_the_port(browser: Browser, p
 
 
 def test_two_names_are_none(page: Served) -> None:
-    """Whichever of them a proxy would have believed."""
+    """A proxy and the page could each use another one of two Host headers."""
     said = raw(page, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
     assert said.startswith((b"HTTP/1.1 421", b"HTTP/1.1 400"))
     assert raw(page, "GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421")
@@ -128,7 +128,7 @@ def test_two_names_are_none(page: Served) -> None:
     ],
 )
 def test_another_page_cannot_write(browser: Browser, page: Served, headers: dict[str, str]) -> None:
-    """Though it has the cookie sent, and even if it knew the token; another port is another page."""
+    """Although its requests carry the cookie, and even if it knew the token; another port is another origin."""
     for path in ("/api/session", "/api/pause", "/pair"):
         status, said, named = browser.ask(path, data={"code": "x"}, headers=headers)
         assert (status, said["error"]["code"]) == (403, "origin")
@@ -138,7 +138,7 @@ def test_another_page_cannot_write(browser: Browser, page: Served, headers: dict
 
 
 def test_another_page_cannot_read_either(browser: Browser) -> None:
-    """As far as a browser says where a request comes from; no answer may be shared with another origin."""
+    """As far as a browser sends the origin; no answer may be shared with another origin."""
     for site in ("cross-site", "same-site"):
         assert browser.ask("/api/session", headers={"Sec-Fetch-Site": site})[0] == 403
         assert browser.ask("/img/1/cutout/thumb", headers={"Sec-Fetch-Site": site})[0] == 403
@@ -148,7 +148,7 @@ def test_another_page_cannot_read_either(browser: Browser) -> None:
 
 
 def test_a_cookie_alone_reads_and_does_not_write(browser: Browser, page: Served) -> None:
-    """Every program on this machine at another port is sent it."""
+    """Browsers send it to every program on this machine, whatever its port."""
     other = Browser(page=page, cookie=browser.cookie)
     assert other.ask("/api/session")[0] == 200
     assert other.ask("/api/session", data={})[0] == 401
@@ -159,7 +159,7 @@ def test_a_cookie_alone_reads_and_does_not_write(browser: Browser, page: Served)
 
 
 def test_a_token_belongs_to_its_own_cookie(browser: Browser, page: Served) -> None:
-    """Two browsers are two pairings."""
+    """Two browsers are two sessions."""
     other = Browser(page=page)
     assert other.pair(pairing.offer(page.state_dir)) == 200
     mixed = Browser(page=page, cookie=browser.cookie, token=other.token)
@@ -168,7 +168,7 @@ def test_a_token_belongs_to_its_own_cookie(browser: Browser, page: Served) -> No
 
 
 def test_what_writes_is_not_done_by_asking(browser: Browser) -> None:
-    """A picture's address in a page would be enough for that."""
+    """Otherwise the address of an image in a page would suffice."""
     for method in (
         "decide",
         "undo",
@@ -185,7 +185,7 @@ def test_what_writes_is_not_done_by_asking(browser: Browser) -> None:
 
 
 def test_the_cookie_is_for_reading_by_the_browser_alone(page: Served) -> None:
-    """No script sees it, no other site has it sent, and it says whose it is."""
+    """No script sees it, no other site gets it sent, and its name contains the instance."""
     browser = Browser(page=page)
     code = pairing.offer(page.state_dir)
     _, _, headers = browser.ask("/pair", data={"code": code})
@@ -195,7 +195,7 @@ def test_the_cookie_is_for_reading_by_the_browser_alone(page: Served) -> None:
 
 
 def test_every_answer_forbids_frames_and_strangers_scripts(browser: Browser) -> None:
-    """Also of what failed."""
+    """Also error responses."""
     for path in ("/", "/api/session", "/nothing", "/api/x", "/static/../../etc/passwd", "/img/x"):
         _, _, headers = browser.ask(path)
         for name, value in HEADERS.items():
@@ -207,7 +207,7 @@ def test_every_answer_forbids_frames_and_strangers_scripts(browser: Browser) -> 
 
 
 def test_a_code_is_used_once_and_in_time(page: Served) -> None:
-    """Of two browsers one is too late, and so is whoever finds it later."""
+    """The second of two browsers is refused, and so is anybody who finds it later."""
     code = pairing.offer(page.state_dir)
     assert Browser(page=page).pair(code) == 200
     assert Browser(page=page).pair(code) == 403
@@ -222,7 +222,7 @@ def test_a_code_is_used_once_and_in_time(page: Served) -> None:
 
 
 def test_secrets_are_in_no_log_and_no_file(browser: Browser, page: Served) -> None:
-    """Nor can they be read from what is kept."""
+    """Nor can they be computed from what is stored."""
     code = pairing.offer(page.state_dir)
     other = Browser(page=page)
     assert other.pair(code) == 200
@@ -239,7 +239,7 @@ def test_secrets_are_in_no_log_and_no_file(browser: Browser, page: Served) -> No
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
 def test_another_user_of_this_machine_gets_nothing(browser: Browser, page: Served) -> None:
-    """They can connect; neither codes nor sessions are theirs to see, nor what the processes were started with."""
+    """They can connect; but they see neither codes nor sessions, nor the arguments of the processes."""
     code = pairing.offer(page.state_dir)
     script = f"""
 import encodings.idna, http.client, os, pathlib
@@ -268,7 +268,7 @@ for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
 def test_another_user_of_this_machine_has_nothing_of_a_cookie_and_a_token(
     browser: Browser, page: Served
 ) -> None:
-    """Browsers send the cookie to every port of a name, and both to whoever takes the port while cutoutd does not run."""
+    """Browsers send the cookie to every port of a name, and both to any program that uses the port while cutoutd does not run."""
     headers = {
         "Host": f"127.0.0.1:{page.port}",
         "Origin": page.origin,
@@ -293,7 +293,7 @@ for method in ("GET", "POST"):
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(browser: Browser, page: Served) -> None:
-    """By what it says of itself, or once it is so large."""
+    """By its declared size, or once it has become too large."""
     head = (
         f"POST /api/session HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: {page.origin}\r\n"
         f"Cookie: {browser.cookie}\r\nX-Cutoutd-Token: {browser.token}\r\nContent-Type: application/json\r\n"
@@ -317,7 +317,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(browser: Browser, page: 
 
 
 def test_many_connections_do_not_shut_a_browser_out(browser: Browser, page: Served) -> None:
-    """Any program on this machine can make them, and say nothing; the oldest of those gives way."""
+    """Any program on this machine can open them, and send nothing; the oldest of those are closed."""
     with ExitStack() as idle:
         for _ in range(400):
             idle.enter_context(socket.create_connection(("127.0.0.1", page.port), timeout=10))
@@ -327,7 +327,7 @@ def test_many_connections_do_not_shut_a_browser_out(browser: Browser, page: Serv
 
 
 def test_wrong_codes_are_few(tmp_path: Path) -> None:
-    """A page of its own; they do not shut out the browser of its owner, whose code nobody can guess."""
+    """With its own page; they do not lock out the owner's browser, whose code nobody can guess."""
     with served(tmp_path / "home") as page:
         stranger = Browser(page=page)
         assert [stranger.pair(f"wrong-{number}") for number in range(11)] == [403] * 10 + [429]
@@ -336,7 +336,7 @@ def test_wrong_codes_are_few(tmp_path: Path) -> None:
 
 
 def test_after_wrong_ones_no_password_is_taken_for_a_minute(tmp_path: Path, clock: FakeClock) -> None:
-    """Also the right one, or it could be found by trying."""
+    """Not even the right one, or it could be found by trying."""
     tmp_path.chmod(0o700)
     sessions = BrowserSessions(tmp_path, clock, "a long password")
     backend = Backend(

@@ -69,7 +69,7 @@ def test_every_field_has_its_value_its_bounds_and_the_references_words(path: Pat
 
 
 def test_several_renditions_are_numbered_as_in_the_file(path: Path) -> None:
-    """One table with two presets is one; which presets is for an editor."""
+    """One table with two presets is one; its presets can be changed only with an editor."""
     keys = {one["key"] for one in shown(backend_at(path), "catalogue")["fields"]}
     assert {"rendition.1.format", "rendition.2.format", "rendition.1.preset"} <= keys
     assert "rendition.2.preset" not in keys
@@ -77,7 +77,7 @@ def test_several_renditions_are_numbered_as_in_the_file(path: Path) -> None:
 
 
 def test_a_change_keeps_comments_order_and_mode_and_leaves_a_backup(path: Path) -> None:
-    """What was there before lies beside it."""
+    """The backup is the file as it was before."""
     backend = backend_at(path)
     path.chmod(0o640)
     change(
@@ -108,7 +108,7 @@ def test_a_change_keeps_comments_order_and_mode_and_leaves_a_backup(path: Path) 
 
 
 def test_a_rendition_is_made_and_changed(path: Path) -> None:
-    """Of a folder that has none written, and of one of several."""
+    """In a folder without a written one, and in one with several."""
     backend = backend_at(path)
     change(backend, rendition__format="jpeg", rendition__background="white", rendition__bits="8")
     change(backend, "catalogue", rendition__1__quality="80", rendition__2__shadow=20)
@@ -119,7 +119,7 @@ def test_a_rendition_is_made_and_changed(path: Path) -> None:
 
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
-    """The page is told, and shows it anew."""
+    """The page is told, and shows the new content."""
     backend = backend_at(path)
     digest = shown(backend)["digest"]
     mine = CONFIGURATION.replace("review_below = 0.1", "review_below = 0.4")
@@ -150,7 +150,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
 def test_what_the_loader_or_the_list_refuses_changes_nothing(
     path: Path, changes: dict[str, Any], status: int, key: str
 ) -> None:
-    """And the page can say it at its field."""
+    """And the page can show the reason at its field."""
     backend = backend_at(path)
     with pytest.raises(RefusedError) as refused:
         change(backend, **{name.replace(".", "__"): value for name, value in changes.items()})
@@ -161,7 +161,7 @@ def test_what_the_loader_or_the_list_refuses_changes_nothing(
 
 
 def test_a_link_is_not_followed(path: Path) -> None:
-    """A program that manages the configuration would undo the change, and what it points to is not ours to write."""
+    """A program that manages the configuration would undo the change, and the target may belong to somebody else."""
     real = path.with_name("managed.toml")
     backend = backend_at(path)
     path.rename(real)
@@ -174,7 +174,7 @@ def test_a_link_is_not_followed(path: Path) -> None:
 
 
 def test_a_read_only_configuration_is_refused_in_words(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may write everywhere, so the answer of the system is given."""
+    """Root may write everywhere, so the system's answer is simulated."""
     backend = backend_at(path)
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
     assert shown(backend)["locked"]["code"] == "config_readonly"
@@ -183,7 +183,7 @@ def test_a_read_only_configuration_is_refused_in_words(path: Path, monkeypatch: 
 
 
 def test_folders_of_the_command_line_have_no_configuration(path: Path) -> None:
-    """The page says how there would be one."""
+    """The page says how to create one."""
     backend = backend_at(path)
     backend.config = None
     with pytest.raises(RefusedError, match="--input and --output"):
@@ -192,7 +192,7 @@ def test_folders_of_the_command_line_have_no_configuration(path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No draft lies about."""
+    """And no draft."""
     backend = backend_at(path)
 
     def full(*_: object) -> None:
@@ -209,7 +209,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.M
 def test_a_daemon_that_cannot_be_told_is_not_said_to_follow_soon(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as where the journal's disk is full; the file is written all the same."""
+    """Such as when the journal's disk is full; the file is written all the same."""
     backend = backend_at(path)
     monkeypatch.setattr(reloading, "running", lambda _: object())  # and there is no directory for a journal
     answer = change(backend, recursive=False)
@@ -219,7 +219,7 @@ def test_a_daemon_that_cannot_be_told_is_not_said_to_follow_soon(
 
 
 def test_a_configuration_on_one_line_is_left_to_an_editor(path: Path) -> None:
-    """TOML that cannot be changed without being written anew is not."""
+    """TOML that would have to be rewritten is not changed."""
     text = 'folder = [{ name = "a", input = "/in", output = "/out" }]\n'
     backend = backend_at(path, text)
     with pytest.raises(RefusedError, match="editor"):
@@ -233,7 +233,7 @@ def test_a_configuration_on_one_line_is_left_to_an_editor(path: Path) -> None:
 
 
 def test_the_first_folder_makes_the_configuration(path: Path, tmp_path: Path) -> None:
-    """In a directory that is made; the output is made as well, and the result is what the form says."""
+    """In a new directory; the output is created as well, and the rendition is that of the chosen form."""
     path = tmp_path / "config" / "deeper" / "cutoutd.toml"
     backend = backend_at(path, None)
     asked = {
@@ -290,7 +290,7 @@ def test_the_first_folder_makes_the_configuration(path: Path, tmp_path: Path) ->
     ],
 )
 def test_a_folder_that_must_not_be_is_not_added(path: Path, given: dict[str, str], status: int) -> None:
-    """Outside of the roots, hidden, behind a link, or over another one; nothing is written."""
+    """Outside of the roots, hidden, behind a link, or overlapping another one; nothing is written."""
     backend = backend_at(path)
     (path.parent / "link").symlink_to("/usr")
     asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True, **given}
@@ -307,7 +307,7 @@ def test_the_forms_come_with_words(path: Path) -> None:
 
 
 def test_two_browsers_that_add_a_folder_at_once_both_have_it(path: Path, tmp_path: Path) -> None:
-    """The first configuration is made once, and neither overwrites the other's."""
+    """The configuration is created once, and neither overwrites the other's folder."""
     path = tmp_path / "config" / "cutoutd.toml"
     backend = backend_at(path, None)
 
@@ -321,7 +321,7 @@ def test_two_browsers_that_add_a_folder_at_once_both_have_it(path: Path, tmp_pat
 
 
 def test_a_configuration_that_was_moved_away_is_not_begun_anew(path: Path) -> None:
-    """Its other folders, and all that it says besides, would be gone once it is read again."""
+    """Otherwise its other folders and settings would be lost when it is read again."""
     backend = backend_at(path)
     away = path.rename(path.with_name("away.toml"))
     asked = {"input": "~/one", "output": "~/one-out", "form": "transparent", "create": True}
@@ -335,7 +335,7 @@ def test_a_configuration_that_was_moved_away_is_not_begun_anew(path: Path) -> No
 
 
 def test_a_change_by_hand_reaches_the_methods(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And browsers are told; a text that is wrong changes nothing."""
+    """And browsers are notified; an invalid text changes nothing."""
     monkeypatch.setattr(reloading, "_CHANGES_S", 0.01)
     backend = backend_at(path)
     heard = threading.Event()

@@ -42,7 +42,7 @@ def test_a_paired_browser_gets_what_the_backend_answers(browser: Browser) -> Non
 
 
 def test_a_browser_that_was_not_paired_gets_the_pages_files_alone(page: Served) -> None:
-    """They are the same for everybody; all else is not."""
+    """They are the same for everybody; everything else is refused."""
     stranger = Browser(page=page)
     assert stranger.ask("/")[0] == 200
     for path in ("/api/session", "/api/events", "/img/1/cutout/thumb", "/img/1/cutout/0/0/0"):
@@ -50,13 +50,13 @@ def test_a_browser_that_was_not_paired_gets_the_pages_files_alone(page: Served) 
 
 
 def test_a_code_is_good_for_one_browser(browser: Browser, page: Served) -> None:
-    """Whoever finds it in a history comes too late."""
+    """A code that is found in a history later is refused."""
     assert browser.token
     assert Browser(page=page).pair() == 403
 
 
 def test_an_upgrade_under_a_running_page_has_both_processes_started_anew() -> None:
-    """A web process of another version than its backend ends with a code that says so."""
+    """A web process of another version than its backend exits with a special code."""
     ours, theirs = socket.socketpair()
     with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
         ours.sendall(frames.pack({"version": "0.0.1"}))
@@ -78,7 +78,7 @@ def test_an_upgrade_under_a_running_page_has_both_processes_started_anew() -> No
 
 
 def test_who_waits_for_another_page_to_end_takes_over_and_ends_by_a_signal(tmp_path: Path) -> None:
-    """A daemon's, while one is served by hand."""
+    """The daemon's page waits while another one is served by hand."""
     places = {
         "XDG_STATE_HOME": str(tmp_path / "xdg_state_home"),
         "XDG_CONFIG_HOME": str(tmp_path / "xdg_config_home"),

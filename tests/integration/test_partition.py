@@ -74,7 +74,7 @@ class Recording:
 
 @given(kinds=st.lists(st.sampled_from(WorkerKind), max_size=12))
 def test_no_worker_ever_has_pictures_of_two_kinds_of_folders(kinds: list[WorkerKind]) -> None:
-    """Its memory survives from one picture to the next: one that lets pictures go has seen no untagged folder's."""
+    """Its memory survives from one picture to the next: a worker for uploads has never seen an untagged folder's picture."""
     workers = {kind: Recording() for kind in WorkerKind}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("selectors.DefaultSelector.register", lambda *_: None)
@@ -99,7 +99,7 @@ def test_no_worker_ever_has_pictures_of_two_kinds_of_folders(kinds: list[WorkerK
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock, or it is off")
 def test_the_kernel_keeps_workers_of_both_kinds_from_all_of_it(tmp_path: Path) -> None:
-    """One that a picture has taken over tries what it must not; of folders of either kind, and of the hosted route."""
+    """A hostile worker tries to reach folders of either kind, and the hosted route."""
     places = SpoolPaths.under(tmp_path / "state")
     places.make()
     box = ClusterPaths.under(tmp_path / "state")
