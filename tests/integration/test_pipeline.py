@@ -127,7 +127,7 @@ def staged(task: Task) -> list[str]:
 
 
 def test_the_model_sees_the_colours_that_are_meant(u2net: Engine, drop: Callable[..., Task]) -> None:
-    """A picture of linear light, which looks dark to whoever ignores its gamma, gets the matte of the same picture in sRGB."""
+    """A picture with linear light, which looks dark if its gamma is ignored, gets the matte of the same picture in sRGB."""
     light = code_points.decoded(np.asarray(ball() * 0.5, np.uint8))  # so dark that it matters
     linear = np.rint(light * 255).astype(np.uint8)
     chunks = PngInfo()
@@ -146,7 +146,7 @@ def test_the_model_sees_the_colours_that_are_meant(u2net: Engine, drop: Callable
 
 
 def test_a_picture_becomes_a_whole_staged_cutout(u2net: Engine, drop: Callable[..., Task]) -> None:
-    """As large as the source, transparent outside, opaque inside, and what the report says of it."""
+    """As large as the source, transparent outside, opaque inside, with a matching report."""
     source = encoded(ball())
     task = drop(source)
     report = run(task, u2net)
@@ -171,7 +171,7 @@ def test_a_picture_becomes_a_whole_staged_cutout(u2net: Engine, drop: Callable[.
 
 
 def test_the_report_says_where_the_time_went(engine: Engine, drop: Callable[..., Task]) -> None:
-    """By step, in milliseconds; the steps are no more than the whole."""
+    """By step, in milliseconds; the sum of the steps is no more than the total."""
     report = run(drop(encoded(ball())), engine)
     assert isinstance(report, Cut)
     spent = dict(report.timings_ms)
@@ -182,7 +182,7 @@ def test_the_report_says_where_the_time_went(engine: Engine, drop: Callable[...,
 
 
 def test_the_size_reported_is_the_size_seen(engine: Engine, drop: Callable[..., Task]) -> None:
-    """That is, after the orientation."""
+    """After the orientation is applied."""
     exif = Image.Exif()
     exif[0x0112] = 6
     report = run(drop(encoded(ball(), exif=exif)), engine)
@@ -192,7 +192,7 @@ def test_the_size_reported_is_the_size_seen(engine: Engine, drop: Callable[..., 
 
 
 def test_every_rendition_is_staged(engine: Engine, drop: Callable[..., Task]) -> None:
-    """Each under a name of the job's own."""
+    """Each under a name of the job."""
     two = (RECIPE.renditions[0], Rendition(format=Format.PNG, suffix="_2"))
     task = drop(encoded(ball()), recipe=replace(RECIPE, renditions=two))
     report = run(task, engine)
@@ -204,7 +204,7 @@ def test_every_rendition_is_staged(engine: Engine, drop: Callable[..., Task]) ->
 def test_a_disk_is_waited_for_from_before_its_first_byte_is_written(
     engine: Engine, drop: Callable[..., Task]
 ) -> None:
-    """A share may hang at that already, and the supervisor must see that it is the share's fault."""
+    """A share may hang at that already, and the supervisor must see that the share is the cause."""
     task = drop(encoded(ball()))
     seen: list[tuple[Step, int]] = []
     run(task, engine, lambda step: seen.append((step, Path(task.staging, "7-0.png").stat().st_size)))
@@ -216,7 +216,7 @@ def test_a_disk_is_waited_for_from_before_its_first_byte_is_written(
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_sixteen_bits_go_all_the_way(engine: Engine, drop: Callable[..., Task], orientation: int) -> None:
-    """From a turned TIFF with transparency of its own to one of 16 bits: the subject's samples are the file's."""
+    """From a rotated TIFF with transparency to one of 16 bits: the subject's samples are those of the file."""
     deep = ball().astype(np.uint16) * 257 + np.random.default_rng(1).integers(
         0, 100, (HEIGHT, WIDTH, 3), np.uint16
     )
@@ -256,7 +256,7 @@ def test_sixteen_bits_go_all_the_way(engine: Engine, drop: Callable[..., Task], 
 def test_a_picture_without_a_subject_goes_to_review_with_an_overlay(
     u2net: Engine, drop: Callable[..., Task]
 ) -> None:
-    """No random mask is made of it."""
+    """Its matte is not stretched into a random mask."""
     task = drop(encoded(np.full((HEIGHT, WIDTH, 3), 119, np.uint8)))
     report = run(task, u2net)
     assert isinstance(report, Cut)
@@ -269,7 +269,7 @@ def test_a_picture_without_a_subject_goes_to_review_with_an_overlay(
 def test_a_score_below_the_folders_own_measure_goes_to_review(
     engine: Engine, drop: Callable[..., Task]
 ) -> None:
-    """However good it is otherwise."""
+    """Whatever the picture."""
     off_centre = np.roll(ball(), WIDTH // 2, axis=1)  # cut in two by the border
     report = run(drop(encoded(off_centre), recipe=replace(RECIPE, review_below=1.0)), engine)
     assert isinstance(report, Cut)
@@ -280,7 +280,7 @@ def test_a_score_below_the_folders_own_measure_goes_to_review(
 def test_bytes_that_are_published_already_are_not_cut_again(
     engine: Engine, drop: Callable[..., Task]
 ) -> None:
-    """The hash is all that is reported."""
+    """Only the hash is reported."""
     source = encoded(ball())
     task = replace(drop(source), published_sha256=hashlib.sha256(source).hexdigest())
     assert run(task, engine) == Unchanged(sha256=hashlib.sha256(source).hexdigest())
@@ -290,7 +290,7 @@ def test_bytes_that_are_published_already_are_not_cut_again(
 def test_a_huge_picture_asks_for_room_before_it_is_decoded(
     engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is cut when it has it."""
+    """And is cut when it runs alone."""
     monkeypatch.setattr(pipeline, "ROOMY_PIXELS", WIDTH * HEIGHT - 1)
     task = drop(encoded(ball()))
     assert run(task, engine) == NeedsRoom(pixels=WIDTH * HEIGHT)
@@ -313,7 +313,7 @@ def failed(task: Task, engine: Engine, code: str) -> Failure:
 def test_a_source_that_is_another_version_is_gone(
     engine: Engine, drop: Callable[..., Task], change: str
 ) -> None:
-    """Its newer version has a job of its own."""
+    """Its newer version has its own job."""
     task = drop(encoded(ball()))
     source = Path(task.source)
     if change == "longer":
@@ -338,7 +338,7 @@ def test_a_fifo_in_the_place_of_a_source_does_not_hang(engine: Engine, drop: Cal
 def test_something_else_in_the_place_of_a_source_means_that_it_is_gone(
     engine: Engine, drop: Callable[..., Task], other: str
 ) -> None:
-    """No later try can find the accepted file there."""
+    """No later attempt can find the accepted file there."""
     task = drop(encoded(ball()))
     source = Path(task.source)
     moved = source.rename(source.with_name("moved.jpg"))
@@ -347,7 +347,7 @@ def test_something_else_in_the_place_of_a_source_means_that_it_is_gone(
 
 
 def test_a_picture_with_too_many_pixels_is_refused(engine: Engine, drop: Callable[..., Task]) -> None:
-    """By its header, with both figures."""
+    """By its header, with both numbers."""
     bomb = encoded(np.zeros((1, MAX_PIXELS + 1, 3), np.uint8), "PNG")
     failure = failed(drop(bomb), engine, "Limit")
     assert failure.permanent
@@ -357,7 +357,7 @@ def test_a_picture_with_too_many_pixels_is_refused(engine: Engine, drop: Callabl
 def test_a_format_that_is_switched_off_is_refused(
     engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its first bytes, before any decoder sees it; the failure says which setting, and others are cut."""
+    """By its first bytes, before any decoder sees it; the failure names the setting, and other pictures are cut."""
     monkeypatch.setattr(engine, "formats", ("jpeg", "raw"))
     failure = failed(drop(encoded(ball(), "PNG")), engine, "Limit")
     assert failure.permanent
@@ -389,12 +389,12 @@ def test_a_file_with_too_many_bytes_is_refused(engine: Engine, drop: Callable[..
 def test_what_is_no_usable_picture_is_told(
     engine: Engine, drop: Callable[..., Task], content: bytes, code: str
 ) -> None:
-    """Empty, text, zeros, cut short, damaged, or of a format that is not read."""
+    """Empty, text, zeros, incomplete, damaged, or of a format that is not read."""
     assert failed(drop(content), engine, code).permanent
 
 
 def test_a_name_that_is_not_utf8_is_read_like_any_other(engine: Engine, drop: Callable[..., Task]) -> None:
-    """The staged name is the job's, whatever the source's is."""
+    """The staged name is that of the job, whatever the source's is."""
     task = drop(encoded(ball()), name=os.fsdecode(b"caf\xe9\n.jpg"))
     assert isinstance(run(task, engine), Cut)
     Path(task.source).unlink()
@@ -446,7 +446,7 @@ def test_a_fault_of_ours_is_reported_and_ends_nothing(
 def test_too_little_memory_is_told_as_a_limit(
     engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Whoever says so: Python, onnxruntime or OpenCV."""
+    """Whichever of Python, onnxruntime and OpenCV reports it."""
     task = drop(encoded(ball()))
 
     def refuse(*_: object) -> None:

@@ -32,7 +32,7 @@ def test_in_random_trees_nothing_untagged_leaves_and_no_result_is_taken_in() -> 
 
 
 def test_the_property_sees_a_folder_that_ignores_where_places_are() -> None:
-    """With the look at the places switched off, one tree shows pictures that leave and results that are taken in."""
+    """With the check for overlaps switched off, one tree shows pictures that leave and results that are taken in."""
     need("unshare")
     code = (
         "import sys; from cutoutd.folder import overlaps; "

@@ -140,7 +140,7 @@ def test_a_task_comes_back_with_its_report(make: Callable[..., LocalPool]) -> No
 
 
 def test_a_crash_costs_its_own_job_only(make: Callable[..., LocalPool], tmp_path: Path) -> None:
-    """The other slot's job ends as if nothing had happened, and the slot is filled again."""
+    """The other slot's job ends as usual, and the slot gets a new worker."""
     pool = make()
     until(pool, lambda: pool.idle == 2)
     give(pool, task(1, f"wait:{tmp_path / 'go'}"))
@@ -169,7 +169,7 @@ def test_a_hang_is_ended_at_its_deadline_and_not_before(make: Callable[..., Loca
 
 
 def test_killing_an_idle_worker_disturbs_nobody(make: Callable[..., LocalPool], tmp_path: Path) -> None:
-    """This breaks the executor of the standard library as a whole."""
+    """This breaks the process pool of the standard library."""
     pool = make()
     until(pool, lambda: pool.idle == 2)
     before = set(pool.pids)
@@ -186,7 +186,7 @@ def test_killing_an_idle_worker_disturbs_nobody(make: Callable[..., LocalPool], 
 def test_a_pool_with_more_at_work_than_places_has_no_room(
     make: Callable[..., LocalPool], tmp_path: Path
 ) -> None:
-    """As after a change of its size, and after a share that did not answer for a while."""
+    """As after a resize, and after a share that did not respond for a while."""
     pool = make(2)
     until(pool, lambda: pool.idle == 2)
     for job in (1, 2):
@@ -197,7 +197,7 @@ def test_a_pool_with_more_at_work_than_places_has_no_room(
 
 @pytest.mark.parametrize("deed", ["garble", "flood", "lie"])
 def test_a_worker_that_talks_nonsense_is_ended(make: Callable[..., LocalPool], deed: str) -> None:
-    """It read a hostile picture: nothing it says is believed."""
+    """It has read a hostile picture: nothing it reports is trusted."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
     give(pool, task(1, deed))
@@ -215,7 +215,7 @@ def test_workers_that_all_die_at_start_end_the_pool_with_a_reason(make: Callable
 
 
 def test_a_pool_is_sound_again_once_a_new_worker_has_rehearsed(make: Callable[..., LocalPool]) -> None:
-    """The one that takes the dead one's place is told to."""
+    """The replacement of a dead worker runs the self-test."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
     give(pool, task(1, "crash"))
@@ -228,7 +228,7 @@ def test_a_pool_is_sound_again_once_a_new_worker_has_rehearsed(make: Callable[..
 def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
     make: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upgrade may be under way; one start at a time finds out, each after a longer pause."""
+    """An upgrade may be in progress; one start at a time tries, with growing pauses."""
     monkeypatch.setattr(start_policy, "MAX_PAUSE_S", 0.02)
     pool = make(2, provider="die-at-rehearsal")
     until(pool, lambda: pool.idle == 2)
@@ -241,7 +241,7 @@ def test_workers_that_begin_to_die_later_get_more_time_but_not_for_ever(
 
 
 def test_a_task_that_does_not_fit_into_a_pipe_is_done(make: Callable[..., LocalPool]) -> None:
-    """Of many vanished pictures of one size; its worker waited for the rest of it, and the picture was blamed."""
+    """Many vanished pictures of one size. Before, its worker waited for the rest of the task, and the picture was blamed."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
     give(pool, replace(task(1, "fine"), moved_sha256s=tuple(f"{number:064x}" for number in range(5000))))
@@ -252,7 +252,7 @@ def test_a_task_that_does_not_fit_into_a_pipe_is_done(make: Callable[..., LocalP
 def test_the_pause_between_failing_starts_grows_and_nothing_spins(
     make: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A poll waits for as long as it was told, also while another try is not yet due or is under way."""
+    """A poll waits for its whole time, also while another attempt is not yet due or in progress."""
     pool = make(1, provider="die-at-rehearsal")
     until(pool, lambda: pool.idle == 1)
     give(pool, task(1, "crash"))
@@ -271,7 +271,7 @@ def test_the_pause_between_failing_starts_grows_and_nothing_spins(
 def test_recycling_replaces_idle_workers_at_once_and_busy_ones_when_they_are_done(
     make: Callable[..., LocalPool], tmp_path: Path
 ) -> None:
-    """No job is lost by it."""
+    """No job is lost."""
     pool = make()
     until(pool, lambda: pool.idle == 2)
     old = list(pool.pids)
@@ -310,7 +310,7 @@ def test_closing_leaves_no_process(make: Callable[..., LocalPool]) -> None:
 def test_a_worker_that_waits_for_a_share_is_replaced_and_then_ended(
     make: Callable[..., LocalPool], step: Step
 ) -> None:
-    """After a while another does its work; after a longer one it is killed, and it was not the picture's fault."""
+    """First another one does its work; later it is killed, and the picture is not blamed."""
     clock = Hasty()
     pool = make(1, clock=clock, job_timeout_s=1000.0)
     until(pool, lambda: pool.idle == 1)
@@ -330,7 +330,7 @@ def test_a_worker_that_waits_for_a_share_is_replaced_and_then_ended(
 
 
 def test_a_worker_that_computes_for_long_has_its_own_deadline(make: Callable[..., LocalPool]) -> None:
-    """No share is to blame."""
+    """No share is blamed."""
     clock = Hasty()
     pool = make(1, clock=clock, job_timeout_s=1000.0)
     until(pool, lambda: pool.idle == 1)
@@ -346,7 +346,7 @@ def test_a_worker_that_computes_for_long_has_its_own_deadline(make: Callable[...
 
 
 def test_a_worker_that_tells_of_progress_without_end_is_not_believed(make: Callable[..., LocalPool]) -> None:
-    """It would never be found to stall."""
+    """Otherwise it would never count as stalled."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
     give(pool, task(1, f"step:{Step.READ}:{MAX_STEPS + 1}"))

@@ -53,7 +53,7 @@ def output(tmp_path: Path) -> Path:
 def test_a_directory_that_was_moved_into_staging_is_not_removed(
     output: Path, precious: Path, remove: Callable[[Staging], object]
 ) -> None:
-    """Whoever moved it there could not have removed what is in it."""
+    """The user who moved it there could not have removed its content."""
     there = output / STAGING_NAME / "run" / "7-ab"
     precious.rename(there)
     staging = Staging(output, "run")
@@ -66,7 +66,7 @@ def test_a_directory_that_was_moved_into_staging_is_not_removed(
 def test_in_a_staging_directory_of_ours_one_that_others_can_write_in_stays(
     tmp_path: Path, precious: Path
 ) -> None:
-    """Whatever it is, we have not made it."""
+    """Whatever it is, cutoutd has not created it."""
     staging = Staging(tmp_path, "run")
     staging.open()
     there = staging.directory / "7-ab"
@@ -76,7 +76,7 @@ def test_in_a_staging_directory_of_ours_one_that_others_can_write_in_stays(
 
 
 def test_a_staging_directory_of_somebody_else_is_not_used(output: Path) -> None:
-    """It says which, and what to do."""
+    """The message names it, with advice."""
     with pytest.raises(NotADirectoryError, match="move it away") as caught:
         Staging(output, "run").open()
     assert caught.value.filename == os.fspath(output / STAGING_NAME)
@@ -86,7 +86,7 @@ def test_a_staging_directory_of_somebody_else_is_not_used(output: Path) -> None:
 def test_where_a_disk_keeps_no_modes_every_directory_counts_as_ours(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on FAT, where whoever can write can remove anything."""
+    """As on FAT, where anybody who can write can remove anything."""
     fat = staging_module._Made(user=0, has_modes=False, seen_s=float("inf"))  # noqa: SLF001 -- mounting takes root
     monkeypatch.setitem(staging_module._made, output, fat)  # noqa: SLF001 -- likewise
     staging = Staging(output, "run")
@@ -99,7 +99,7 @@ def test_where_a_disk_keeps_no_modes_every_directory_counts_as_ours(
 def test_a_file_that_was_moved_into_staging_gets_no_name_and_no_other_mode(
     output: Path, precious: Path
 ) -> None:
-    """It may be one of this user's that nobody else can read."""
+    """It may be a private file of this user."""
     (precious / "7-0.png").chmod(0o600)
     precious.rename(output / STAGING_NAME / "run" / "7-ab")
     staged = output / STAGING_NAME / "run" / "7-ab" / "7-0.png"

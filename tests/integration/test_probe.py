@@ -32,7 +32,7 @@ def _held(root: Path, name: str) -> bool:
 
 
 def test_a_file_nobody_writes_is_told_from_its_bytes(tmp_path: Path) -> None:
-    """With the size and time of the very file that was opened."""
+    """With size and time of the file that was opened."""
     file = tmp_path / "sub" / "x.txt"
     file.parent.mkdir()
     file.write_bytes(JPEG)
@@ -58,7 +58,7 @@ def test_a_file_open_for_writing_is_held(tmp_path: Path) -> None:
 
 @needs_leases
 def test_another_process_that_writes_holds_as_well(tmp_path: Path) -> None:
-    """The usual case, and it ends with that process."""
+    """This is the usual case, and it ends with that process."""
     file = tmp_path / "x.jpg"
     file.write_bytes(JPEG)
     with file.open("ab") as handle:
@@ -70,7 +70,7 @@ def test_another_process_that_writes_holds_as_well(tmp_path: Path) -> None:
 
 @needs_leases
 def test_nobody_waits_for_what_is_no_picture(tmp_path: Path) -> None:
-    """A log is open all day; only while its first bytes are missing can it still become a picture."""
+    """A log is open all day; only while its first bytes are missing can a file still become a picture."""
     with (tmp_path / "day.log").open("wb") as writer:
         assert _held(tmp_path, "day.log")
         writer.write(TEXT)
@@ -83,7 +83,7 @@ def test_nobody_waits_for_what_is_no_picture(tmp_path: Path) -> None:
 
 @needs_leases
 def test_a_file_server_s_lease_counts_as_held(tmp_path: Path) -> None:
-    """Opening a file that Samba has leased to a client is refused rather than waited for."""
+    """Opening a file that Samba has leased to a client fails at once instead of waiting."""
     file = tmp_path / "x.jpg"
     file.write_bytes(JPEG)
     with file.open("r+b") as server:
@@ -105,7 +105,7 @@ for _ in range(3):
 
 @needs_leases
 def test_a_writer_who_comes_during_the_question_does_no_harm(tmp_path: Path) -> None:
-    """The kernel signals that the lease is wanted back; that must not end us, and the writer gets its turn."""
+    """The kernel signals that the lease must be given back; that must not end this process, and the writer gets its turn."""
     need("strace")
     file = tmp_path / "x.jpg"
     file.write_bytes(JPEG)
@@ -144,7 +144,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_that_is_called_a_picture_is_told_apart(tmp_path: Path) -> None:
-    """It becomes a failure its owner can see."""
+    """It becomes a failure that its owner can see."""
     (tmp_path / "x.jpg").touch()
     probe = open_probe(str(tmp_path), "x.jpg")
     assert probe is not None

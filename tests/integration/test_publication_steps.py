@@ -77,7 +77,7 @@ def state(desk: Desk, step: Step) -> JobState:
 
 
 def test_a_cutout_goes_from_its_worker_to_the_commit_mark(desk: Desk) -> None:
-    """The plan is written down before any rename, and the commit mark after all of them."""
+    """The plan is recorded before any rename, and the commit mark is written after all of them."""
     first = begun(desk)
     planned = take(desk, first, MakePlan)
     assert (state(desk, first), desk.files()) == (JobState.WORKING, {})
@@ -92,7 +92,7 @@ def test_a_cutout_goes_from_its_worker_to_the_commit_mark(desk: Desk) -> None:
 
 
 def test_every_step_can_be_taken_again_after_a_crash(desk: Desk) -> None:
-    """From what the journal has of it: the row of the job alone."""
+    """Only from the job's row in the journal."""
     first = begun(desk)
     committing = take(desk, first, MakePlan, CarryOut, Commit)
     again = Repair.of_job(desk.job(first.job))
@@ -104,7 +104,7 @@ def test_every_step_can_be_taken_again_after_a_crash(desk: Desk) -> None:
 def test_a_name_that_is_taken_meanwhile_has_the_plan_made_again(
     desk: Desk, faults: list[BaseException]
 ) -> None:
-    """As soon as what waits already is done."""
+    """After the tasks that wait already."""
     faults.append(TargetTakenError("a stranger's"))
     retry = take(desk, begun(desk), MakePlan, CarryOut, Retry)
     assert retry.delay_s == 0.0
@@ -125,7 +125,7 @@ def test_a_disk_that_refuses_has_the_same_step_taken_again(desk: Desk, faults: l
 
 
 def test_a_result_that_is_lost_is_repaired_or_cut_again(desk: Desk, faults: list[BaseException]) -> None:
-    """Here it is still there after all."""
+    """In this case it is still there."""
     faults.append(ResultLostError("it is gone"))
     take(desk, begun(desk), MakePlan, CarryOut, Repair, Commit, Done)
     assert desk.files() == {"a.png": NEW}
@@ -141,7 +141,7 @@ def test_a_result_that_stays_lost_goes_back_to_the_queue(desk: Desk) -> None:
 
 
 def test_a_folder_that_another_machine_has_is_left_to_it(desk: Desk) -> None:
-    """What is staged goes, and the job goes back to the queue."""
+    """Staged files are removed, and the job goes back to the queue."""
     first = begun(desk)
     written = take(desk, first, MakePlan, CarryOut)
 
@@ -168,7 +168,7 @@ def test_a_name_that_the_disk_refuses_fails_its_picture_alone(
 def test_a_result_that_another_program_holds_is_given_up_in_the_end(
     desk: Desk, faults: list[BaseException]
 ) -> None:
-    """After as many tries as are allowed, and not before."""
+    """After the allowed number of attempts, and not before."""
     faults += [TargetHeldError("held")] * (HELD_TRIES + 1)
     step = take(desk, begun(desk), MakePlan, CarryOut)
     for _ in range(HELD_TRIES):
@@ -184,7 +184,7 @@ def test_a_report_that_cannot_be_true_ends_at_once(desk: Desk) -> None:
 
 
 def test_an_unchanged_picture_and_one_that_is_no_move_need_no_plan(desk: Desk) -> None:
-    """The one is told, the other is queued to be cut."""
+    """The first emits its event, the second is queued to be cut."""
     take(desk, begun(desk), MakePlan, CarryOut, Commit, Done)
     source = desk.folder.input / "a.jpg"
     source.touch()
@@ -197,7 +197,7 @@ def test_an_unchanged_picture_and_one_that_is_no_move_need_no_plan(desk: Desk) -
 
 
 def test_an_accepted_result_is_planned_in_the_step_that_stages_it(desk: Desk) -> None:
-    """A plan that cannot be made then leaves nothing staged."""
+    """If no plan is possible, nothing stays staged."""
     first = begun(desk, "a.jpg", OLD, NEW, review=True)
     take(desk, first, MakePlan, CarryOut, Commit, Done)
     assert state(desk, first) is JobState.REVIEW

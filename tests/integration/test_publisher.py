@@ -52,7 +52,7 @@ def test_a_result_gets_its_name_and_a_sidecar_that_matches(world: World) -> None
 
 
 def test_sidecars_go_to_a_folder_of_their_own(tmp_path: Path) -> None:
-    """Mirrored there too, and staged there, as it may be another file system."""
+    """Mirrored there too, and staged there, since it may be another file system."""
     world = World(tmp_path, sidecars=True)
     plan = world.plan(world.results("sub/a.jpg", [NEW]))
     assert plan.moves[-1].staged.startswith(str(world.sidecars))
@@ -62,7 +62,7 @@ def test_sidecars_go_to_a_folder_of_their_own(tmp_path: Path) -> None:
 
 
 def test_two_sources_of_one_name_get_two_results_and_two_sidecars(world: World) -> None:
-    """`a.jpg` and `a.tif` and `A.JPG`: also where the file system would confuse them."""
+    """`a.jpg` and `a.tif` and `A.JPG`, also on a file system that would confuse them."""
     names = [world.publish(source, NEW, job=job) for job, source in enumerate(["a.jpg", "a.tif", "A.JPG"])]
     assert names == [("a.png",), ("a-tif.png",), ("A-jpg.png",)]
     assert all(
@@ -72,7 +72,7 @@ def test_two_sources_of_one_name_get_two_results_and_two_sidecars(world: World) 
 
 
 def test_two_renditions_of_one_source_never_get_one_name(world: World) -> None:
-    """Where `a.png` is another picture's, the first of `a.jpg` gets the very name that the second's suffix makes."""
+    """If `a.png` belongs to another picture, the first result of `a.jpg` gets the same name that the second's suffix makes."""
     world.publish("a.tif", OLD)
     publication = world.results("a.jpg", (NEW, b"second"), job=2)
     renditions = (Rendition(format=Format.PNG, suffix=""), Rendition(format=Format.PNG, suffix="-jpg"))
@@ -90,7 +90,7 @@ def test_a_new_version_replaces_our_own_result(world: World) -> None:
 
 
 def test_a_new_version_is_published_where_the_old_result_was_deleted(world: World) -> None:
-    """Deleting an output is no wish never to see the next one."""
+    """Deleting an output does not mean that the next one is not wanted."""
     world.publish("a.jpg", OLD)
     (world.output / "a.png").unlink()
     assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
@@ -105,7 +105,7 @@ def test_a_result_is_known_by_its_sidecar_when_the_journal_was_lost(world: World
 
 
 def test_a_retouched_result_is_never_replaced(world: World) -> None:
-    """Nor is its sidecar; the next version keeps the name the second one got."""
+    """Nor is its sidecar; a third version replaces the result of the second."""
     world.publish("a.jpg", OLD)
     before = (world.output / "a.png.json").read_bytes()
     (world.output / "a.png").write_bytes(THEIRS)
@@ -117,7 +117,7 @@ def test_a_retouched_result_is_never_replaced(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.png.json"])
 def test_a_strangers_file_keeps_its_name(world: World, name: str) -> None:
-    """Whether it has the output's name or the sidecar's."""
+    """Whether it has the name of the output or of the sidecar."""
     (world.output / name).write_bytes(THEIRS)
     assert world.publish("a.jpg", NEW) == ("a-jpg.png",)
     assert world.files() == {name: THEIRS, "a-jpg.png": NEW}
@@ -133,7 +133,7 @@ def test_a_strangers_file_is_replaced_if_the_folder_says_so(tmp_path: Path, name
 
 
 def test_another_sources_result_is_not_overwritten_even_then(tmp_path: Path) -> None:
-    """The setting is about files that are not ours."""
+    """The setting is about files that cutoutd has not made."""
     world = World(tmp_path, on_conflict=OnConflict.OVERWRITE)
     world.publish("a.jpg", OLD)
     assert world.publish("a.tif", NEW, job=2) == ("a-tif.png",)
@@ -152,7 +152,7 @@ def test_a_result_is_not_published_if_the_folder_says_skip(tmp_path: Path) -> No
 
 
 def test_the_other_results_are_published_when_one_is_skipped(tmp_path: Path) -> None:
-    """The sidecar stands beside the first that is, and repeats the warning."""
+    """The sidecar is beside the first published one, and repeats the warning."""
     world = World(tmp_path, on_conflict=OnConflict.SKIP)
     (world.output / "a.png").write_bytes(THEIRS)
     assert world.publish("a.jpg", OLD, NEW) == ("a_1.png",)
@@ -164,7 +164,7 @@ def test_the_other_results_are_published_when_one_is_skipped(tmp_path: Path) -> 
 @pytest.mark.parametrize("on_conflict", [OnConflict.SUFFIX, OnConflict.OVERWRITE])
 @pytest.mark.parametrize("kind", ["directory", "fifo", "link", "dangling link"])
 def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str, on_conflict: OnConflict) -> None:
-    """No hang on a FIFO, no write through a link."""
+    """A FIFO does not block, and nothing is written through a link."""
     world = World(tmp_path, on_conflict=on_conflict)
     taken, precious = world.output / "a.png", tmp_path / "precious"
     precious.write_bytes(THEIRS)
@@ -183,7 +183,7 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str, on_conflict: O
 
 
 def test_a_doubtful_result_lies_in_review_with_its_overlay(world: World) -> None:
-    """And leaves the good one of an earlier version where it is."""
+    """And the good result of an earlier version stays."""
     world.publish("sub/a.jpg", OLD)
     plan = world.plan(world.results("sub/a.jpg", [NEW, b"overlay"], job=2, review=True, overlay=True))
     world.publisher.carry_out(plan)
@@ -197,7 +197,7 @@ def test_a_doubtful_result_lies_in_review_with_its_overlay(world: World) -> None
 
 
 def test_two_folders_with_one_output_do_not_meet(tmp_path: Path) -> None:
-    """Not even where one of them reaches it through a link."""
+    """Not even if one of them reaches it through a link."""
     world = World(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "out").symlink_to(world.output)
@@ -233,7 +233,7 @@ def test_any_name_is_published_with_a_valid_sidecar(world: World, raw: bytes) ->
 
 
 def test_a_file_that_comes_in_between_makes_it_plan_again(world: World) -> None:
-    """What has its name already keeps it; nothing is published twice."""
+    """Results that have their names keep them; nothing is published twice."""
     publication = world.results("a.jpg", [OLD, NEW])
     plan = world.plan(publication)
     (world.output / "a_1.png").write_bytes(THEIRS)
@@ -247,7 +247,7 @@ def test_a_file_that_comes_in_between_makes_it_plan_again(world: World) -> None:
 
 
 def test_a_result_retouched_in_between_is_not_replaced(world: World) -> None:
-    """Its hash is looked at again right before the rename."""
+    """Its hash is checked again right before the rename."""
     world.publish("a.jpg", OLD)
     publication = world.results("a.jpg", [NEW], job=2)
     plan = world.plan(publication)
@@ -259,7 +259,7 @@ def test_a_result_retouched_in_between_is_not_replaced(world: World) -> None:
 
 
 def test_a_sidecars_name_taken_in_between_does_not_publish_twice(world: World) -> None:
-    """The result stays where it is, and the job's warnings say that its sidecar is missing."""
+    """The result stays, and the job's warnings say that its sidecar is missing."""
     publication = world.results("a.jpg", [NEW])
     plan = world.plan(publication)
     (world.output / "a.png.json").write_bytes(THEIRS)
@@ -302,7 +302,7 @@ def test_a_staged_result_that_is_gone_or_torn_is_not_planned(world: World) -> No
 
 
 def test_a_result_that_is_lost_after_planning_is_reported(world: World) -> None:
-    """Neither staged nor under its name."""
+    """It is neither staged nor under its name."""
     plan = world.plan(world.results("a.jpg", [NEW]))
     world.publisher.discard(1)
     with pytest.raises(ResultLostError):
@@ -321,7 +321,7 @@ def test_an_output_folder_that_is_not_there_is_not_made(world: World) -> None:
 
 
 def test_a_file_in_place_of_a_sub_folder_is_reported(world: World) -> None:
-    """With the advice to free the place; work goes on when it is gone."""
+    """With the advice to remove it; work goes on when it is gone."""
     plan = world.plan(world.results("sub/a.jpg", [NEW]))
     (world.output / "sub").write_bytes(THEIRS)
     with pytest.raises(NameRefusedError, match="sub-folder"):
@@ -332,7 +332,7 @@ def test_a_file_in_place_of_a_sub_folder_is_reported(world: World) -> None:
 
 
 def test_results_belong_to_whom_the_folder_says(tmp_path: Path) -> None:
-    """Default: everybody whom the umask lets; never the 0600 of a temporary file."""
+    """Default: everybody whom the umask allows; never the 0600 of a temporary file."""
     umask = os.umask(0o022)
     try:
         plain = World(tmp_path / "plain")
@@ -349,7 +349,7 @@ def test_results_belong_to_whom_the_folder_says(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_a_record_until_it_is_over(world: World) -> None:
-    """A later one takes its place; clearing it twice does no harm."""
+    """A later one replaces it; clearing it twice does no harm."""
     failures = world.publisher.failures
     assert failures.publish(failure("sub/a.jpg")) == "failed/sub/a.jpg.error.json"
     assert failures.publish(failure("sub/a.jpg", "no picture")) == "failed/sub/a.jpg.error.json"
@@ -361,7 +361,7 @@ def test_a_failure_leaves_a_record_until_it_is_over(world: World) -> None:
 
 
 def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
-    """It has other names of its own, and beyond those it is refused."""
+    """It uses further names, and if all are taken it is refused."""
     target = world.output / "failed" / "a.jpg.error.json"
     target.parent.mkdir()
     target.write_bytes(THEIRS)
@@ -383,7 +383,7 @@ def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.png.json"])
 def test_a_result_that_a_file_server_has_a_lease_on_is_waited_for(world: World, name: str) -> None:
-    """Its client is asked to give it back, and has 45 s for that; the picture is not refused."""
+    """The client is asked to give the lease back, and has 45 s for that; the picture does not fail."""
     world.publish("a.jpg", b"old")
     with (world.output / name).open("rb") as file:
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
@@ -425,7 +425,7 @@ def test_discarding_one_job_keeps_those_with_a_longer_number(tmp_path: Path) -> 
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    """And one that succeeds gets the size and hash of what it wrote, over any leftover."""
+    """One that succeeds returns the size and hash of its file, over any leftover."""
 
     def fail(sink: Sink) -> None:
         sink.write(b"half")
@@ -447,7 +447,7 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_sub_folders_are_synced_up_to_their_folder_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made again after they were removed, they are synced again; the folder itself is never made."""
+    """After they are removed and created again, they are synced again; the folder itself is never created."""
     synced: list[str] = []
     monkeypatch.setattr(Tree, "sync", lambda _tree, directory: synced.append(directory))
     directories, tree = Directories(), Tree(tmp_path)
@@ -472,7 +472,7 @@ def _original(tmp_path: Path, content: bytes = NEW) -> Path:
 
 
 def test_an_original_is_deleted_only_if_it_is_what_was_cut(tmp_path: Path) -> None:
-    """A newer version that came meanwhile is left for its own turn."""
+    """A newer version that arrived meanwhile waits for its own turn."""
     source, inputs = _original(tmp_path, THEIRS), Tree(tmp_path / "in")
     assert delete_original(inputs, "sub/a.tif", digest(NEW)).outcome is CleanupOutcome.CHANGED
     assert source.read_bytes() == THEIRS
@@ -512,7 +512,7 @@ def test_originals_are_moved_without_replacing_any(tmp_path: Path, originals: Pa
 
 
 def test_an_original_moved_before_a_crash_is_not_moved_twice(tmp_path: Path, originals: Path) -> None:
-    """The copy is there, and the source had not been removed yet."""
+    """The copy is there, and the source was not removed yet."""
     source = _original(tmp_path)
     (originals / "sub").mkdir()
     (originals / "sub" / "a.tif").write_bytes(NEW)
@@ -525,7 +525,7 @@ def test_an_original_moved_before_a_crash_is_not_moved_twice(tmp_path: Path, ori
 def test_an_original_has_its_new_name_on_the_disk_before_it_loses_the_old(
     tmp_path: Path, originals: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut at any moment finds it under one of them at least."""
+    """A power failure at any moment leaves at least one of the names."""
     source = _original(tmp_path)
     synced: list[tuple[Path, bool]] = []
 
@@ -539,7 +539,7 @@ def test_an_original_has_its_new_name_on_the_disk_before_it_loses_the_old(
 
 
 def test_a_copy_of_an_original_that_a_run_died_over_is_swept(tmp_path: Path, originals: Path) -> None:
-    """It lies in a staging directory of the folder for originals."""
+    """It is in a staging directory of the folder for originals."""
     del tmp_path
     staging = Staging(originals, "dead")
     staging.open()
@@ -552,7 +552,7 @@ def test_a_copy_of_an_original_that_a_run_died_over_is_swept(tmp_path: Path, ori
 def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a folder of its own it could otherwise outlive them in a power cut."""
+    """In a folder of its own it could otherwise outlive them in a power failure."""
     world = World(tmp_path, sidecars=True)
     plan = world.plan(world.results("a.jpg", [NEW]))
     synced: list[tuple[Path, bool]] = []
@@ -566,7 +566,7 @@ def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
 
 
 def test_an_original_that_changed_is_not_moved(tmp_path: Path, originals: Path) -> None:
-    """It is left for its own turn."""
+    """It waits for its own turn."""
     source = _original(tmp_path, THEIRS)
     result = OriginalsFolder(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
     assert result.outcome is CleanupOutcome.CHANGED

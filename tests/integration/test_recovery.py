@@ -33,7 +33,7 @@ WANTED = {f"sub/{name}": content for name, content in zip(NAMES, NEW, strict=Tru
 def test_a_kill_before_any_system_call_is_repaired(
     tmp_path: Path, scenario: str, *, no_renameat2: bool, least: int
 ) -> None:
-    """Once with the rename that refuses, once with a file system that only knows links."""
+    """Once with the rename that never replaces, once on a file system that has only hard links."""
     calls = (*_RENAME, *_OTHERS)
     inject = [f"{','.join(calls)}:{_KILL}", f"renameat2:{'error=EINVAL' if no_renameat2 else _KILL}"]
     done = strace.run(
@@ -86,7 +86,7 @@ def _interrupted(world: World, *, old: tuple[bytes, ...] = ()) -> Plan:
 
 
 def test_a_result_that_is_gone_is_computed_again_and_published_once(tmp_path: Path) -> None:
-    """What stands is told, so that it counts as ours although the journal never saw it finished."""
+    """Results that have their names are reported, so that they count as published although the journal never recorded that."""
     world = World(tmp_path)
     plan = _interrupted(world)
     Path(plan.moves[1].staged).unlink()
@@ -111,7 +111,7 @@ def test_a_torn_staged_file_never_gets_a_name(tmp_path: Path, old: tuple[bytes, 
 
 @pytest.mark.parametrize("old", [(), OLD])
 def test_a_file_that_came_while_we_were_down_is_not_replaced(tmp_path: Path, old: tuple[bytes, ...]) -> None:
-    """The results are computed again and go elsewhere; the one that stands is not doubled."""
+    """The results are computed again and get other names; the existing one is not duplicated."""
     world = World(tmp_path)
     plan = _interrupted(world, old=old)
     (world.output / "a_1.png").write_bytes(b"theirs")

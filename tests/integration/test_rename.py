@@ -30,7 +30,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stre
 
 
 def test_a_file_gets_a_name_that_is_free(tmp_path: Path, way: Strength) -> None:
-    """And loses its old one; also where the name is not text."""
+    """And loses its old one; also if the name is not text."""
     source, target = tmp_path / "source", tmp_path / os.fsdecode(b"caf\xe9\n.png")
     source.write_bytes(b"x")
     assert rename_new(Entry.at(source), Entry.at(target)) is way
@@ -40,7 +40,7 @@ def test_a_file_gets_a_name_that_is_free(tmp_path: Path, way: Strength) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "directory", "dangling link", "itself"])
 def test_a_name_that_is_taken_is_refused(tmp_path: Path, way: Strength, kind: str) -> None:
-    """Whatever has it; both stay as they were."""
+    """Whatever has it; both files are unchanged."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"x")
     match kind:
@@ -59,7 +59,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, way: Strength, kind: st
 
 
 def test_what_is_not_there_is_said_to_be_missing(tmp_path: Path, way: Strength) -> None:
-    """The source, or the directory it is to go to."""
+    """The source, or the target directory."""
     source = tmp_path / "source"
     with pytest.raises(FileNotFoundError):
         rename_new(Entry.at(source), Entry.at(tmp_path / "target"))
@@ -70,7 +70,7 @@ def test_what_is_not_there_is_said_to_be_missing(tmp_path: Path, way: Strength) 
 
 
 def test_another_file_system_is_refused_with_the_systems_own_word(tmp_path: Path, way: Strength) -> None:
-    """Nothing is copied behind the caller's back."""
+    """The caller decides whether to copy."""
     shm = Path("/dev/shm")  # noqa: S108 - a file system of its own on Linux
     if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system")
@@ -114,7 +114,7 @@ def test_replacing_takes_the_place_of_a_file(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_delays_a_publication_and_no_more(
     tmp_path: Path, faults: list[str], failed: list[tuple[str, str]]
 ) -> None:
-    """The step is reported with advice, and works once the cause is gone; what was done before is not undone."""
+    """The step is reported with advice, and works once the cause is gone; earlier steps are not undone."""
     done = strace.run(
         "tests.integration.publishing_faulty",
         str(tmp_path),
@@ -132,7 +132,7 @@ def test_a_disk_that_refuses_delays_a_publication_and_no_more(
 
 
 def test_a_file_whose_sync_failed_is_thrown_away_and_written_anew(tmp_path: Path) -> None:
-    """Never a second sync on one descriptor: after a failed one it would succeed without the data."""
+    """Never a second sync on the same descriptor, which would succeed without the data."""
     log = tmp_path / "log"
     unlink = ("?unlink", "?unlinkat")
     done = strace.run(

@@ -141,11 +141,7 @@ def killed_after(calls: int, root: Path, clock: FakeClock, pairs: Pairs) -> tupl
 def test_results_follow_whatever_call_of_the_delivery_a_kill_comes_before(
     tmp_path: Path, clock: FakeClock, pairs: Pairs, step: int
 ) -> None:
-    """Each picture has its result, none is cut again, and nothing is kept aside.
-
-    Before, a kill between a sidecar's name and its result's had the picture cut again, and one just before the directory
-    of what is kept was removed left it there.
-    """
+    """Each picture has its result, none is cut again, and no displaced result is left."""
     calls, wrong = 0, []
     while True:
         is_killed, recut = killed_after(calls, tmp_path / str(calls), clock, pairs)

@@ -103,7 +103,7 @@ def staging(tmp_path: Path) -> Staging:
 
 
 def test_every_format_is_staged_as_it_was_reported(staging: Staging) -> None:
-    """Names, sizes, hashes; and those that lose nothing show the same pixels."""
+    """Names, sizes, hashes; lossless formats show the same pixels."""
     kinds = [one.value for one in Format if one is not Format.JPEG]
     stage = staging.stage(*({"format": kind} for kind in kinds), {"format": "jpeg", "background": "white"})
     assert staging.names == ["7-0.png", "7-1.webp", "7-2.tif", "7-3.avif", "7-4.jpg"]
@@ -135,7 +135,7 @@ def test_a_shops_square_has_the_subject_where_it_belongs(staging: Staging) -> No
 
 
 def test_crop_keeps_every_pixel(staging: Staging) -> None:
-    """Of the subject, and 5 pixels of nothing around it."""
+    """Of the subject, with 5 transparent pixels around it."""
     stage = staging.stage({"crop": True, "margin": "5px"})
     picture, alpha = subject()
     assert np.array_equal(staging.pixels(stage), compose.rgba(picture.rgb, alpha)[25:95, 45:95])
@@ -149,7 +149,7 @@ def test_the_mask_alone_is_the_matte(staging: Staging) -> None:
 
 
 def test_a_picture_lies_behind_the_subject(staging: Staging, tmp_path: Path) -> None:
-    """It fills the canvas, and the report says which file it was."""
+    """It fills the canvas, and the report names its file."""
     ground = tmp_path / "paper.png"
     Image.new("RGB", (40, 40), (10, 20, 200)).save(ground)
     stage = staging.stage({"background": str(ground)}, {"background": "white"})
@@ -164,7 +164,7 @@ def test_a_picture_lies_behind_the_subject(staging: Staging, tmp_path: Path) -> 
 def test_a_background_that_cannot_be_used_is_no_fault_of_the_picture(
     staging: Staging, tmp_path: Path, content: bytes | None
 ) -> None:
-    """The folder waits until it is mended, and what was staged already is gone."""
+    """The folder waits until it is repaired, and staged files are removed."""
     ground = tmp_path / "paper.jpg"
     if content is not None:
         ground.write_bytes(content)
@@ -182,7 +182,7 @@ def test_a_background_that_is_a_pipe_holds_up_nobody(staging: Staging, tmp_path:
 
 
 def test_a_colour_profile_is_kept_or_converted(staging: Staging) -> None:
-    """Converted pixels are said to be that; a background's colour means the same in both."""
+    """Converted pixels are reported; a background's colour means the same in both."""
     wide = wide_profile()
     stage = staging.stage(
         {"background": "#c83c28"},
@@ -207,7 +207,7 @@ def test_a_colour_profile_is_kept_or_converted(staging: Staging) -> None:
 
 
 def test_a_shadow_needs_no_background(staging: Staging) -> None:
-    """Below the feet, black and see-through; crop leaves it its room."""
+    """Below the feet, black and half-transparent; crop leaves room for it."""
     stage = staging.stage({"shadow": 60}, {"shadow": 60, "crop": True}, {"crop": True})
     seen = staging.pixels(stage)
     assert 30 < seen[91, 70, 3] < 200
@@ -227,14 +227,14 @@ def test_a_shadow_needs_no_background(staging: Staging) -> None:
 def test_a_result_that_is_too_large_is_refused_before_anything_is_written(
     staging: Staging, written: dict[str, Any], message: str
 ) -> None:
-    """It depends on the subject, so no configuration can tell."""
+    """It depends on the subject, so the configuration cannot exclude it."""
     with pytest.raises(LimitError, match=message):
         staging.stage({}, written)
     assert staging.names == []
 
 
 def test_all_or_none_is_staged(staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the third cannot be made, the first two go again."""
+    """If the third cannot be made, the first two are removed."""
 
     def fail(*_: object) -> None:
         raise MemoryError
@@ -246,13 +246,13 @@ def test_all_or_none_is_staged(staging: Staging, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_long_encoding_is_no_disk_that_hangs(staging: Staging) -> None:
-    """While a frame is encoded, the worker says that it computes."""
+    """While a frame is encoded, the worker reports that it computes."""
     staging.stage({"format": "avif"})
     assert staging.told == [Step.WRITE, Step.CUT, Step.WRITE, Step.SYNC]
 
 
 def test_a_doubtful_cutout_gets_one_overlay(staging: Staging) -> None:
-    """However many forms it has."""
+    """Whatever the number of renditions."""
     stage = staging.stage({}, {"format": "webp"}, review=True)
     assert [one.rendition for one in stage.staged] == [0, 1, renditions.OVERLAY]
     assert stage.staged[-1].format is Format.PNG
@@ -269,7 +269,7 @@ def deep_colours() -> NDArray[np.uint16]:
 
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_sixteen_bits_are_the_sources_own(staging: Staging, kind: str) -> None:
-    """Where it is opaque, bit for bit; what cannot be seen is zero; the matte is spread over the whole range."""
+    """Where it is opaque, bit for bit; invisible pixels are zero; the matte uses the whole range."""
     stage = staging.stage({"format": kind, "bits": 16}, {"format": kind, "bits": 8}, deep=deep_colours())
     alpha = subject()[1]
     found = wide_pixels(staging, stage, 0)
@@ -282,12 +282,12 @@ def test_sixteen_bits_are_the_sources_own(staging: Staging, kind: str) -> None:
 
 
 def test_nothing_was_rounded_where_all_renditions_are_deep(staging: Staging) -> None:
-    """So nobody is told that it was."""
+    """So there is no warning."""
     assert staging.stage({"bits": 16}, {"format": "tiff", "bits": 16}, deep=deep_colours()).warnings == ()
 
 
 def test_a_picture_of_8_bits_is_widened_and_says_so(staging: Staging) -> None:
-    """White stays white; the mask alone is as good as it ever was, and needs no word."""
+    """White stays white; the matte alone loses nothing, and has no warning."""
     stage = staging.stage({"bits": 16}, {"bits": 16, "channels": "alpha"})
     picture, alpha = subject()
     found = wide_pixels(staging, stage, 0)
@@ -309,7 +309,7 @@ def test_a_picture_of_8_bits_is_widened_and_says_so(staging: Staging) -> None:
     ],
 )
 def test_every_form_has_one_of_16_bits(staging: Staging, written: dict[str, Any]) -> None:
-    """It differs from that of 8 bits by rounding alone: of alpha, and where that is small of colours, by more."""
+    """It differs from that of 8 bits only by rounding: of alpha, and by more of colours where alpha is small."""
     colours = subject()[0].rgb.astype(np.uint16) * np.uint16(257)
     stage = staging.stage(written | {"bits": 16}, written, deep=colours)
     deep, plain = (wide_pixels(staging, stage, number) for number in range(2))
@@ -335,7 +335,7 @@ LIMITED: dict[str, Any] = {"background": "white", "canvas": "400x400", "scale": 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
 def test_quality_is_lowered_until_a_file_is_small_enough(staging: Staging, kind: str) -> None:
-    """To the highest that fits, and both the sidecar's output and a warning say which that is."""
+    """To the highest that fits; the sidecar's output and a warning give the value."""
     plain = staging.stage({"format": kind} | LIMITED)
     assert plain.staged[0].quality is None
     most = plain.staged[0].bytes * 6 // 10 // 1000
@@ -351,7 +351,7 @@ def test_quality_is_lowered_until_a_file_is_small_enough(staging: Staging, kind:
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
 def test_what_cannot_be_made_small_enough_fails_and_leaves_nothing(staging: Staging, kind: str) -> None:
-    """Never under the lowest quality that is allowed; the message says how large it is."""
+    """Never below the lowest allowed quality; the message gives the size."""
     with pytest.raises(LimitError, match=r"more than max_kb = 1") as caught:
         staging.stage({"format": "png"}, {"format": kind, "max_kb": 1} | LIMITED)
     assert "larger max_kb" in caught.value.advice
@@ -359,7 +359,7 @@ def test_what_cannot_be_made_small_enough_fails_and_leaves_nothing(staging: Stag
 
 
 def test_a_tiny_subject_is_enlarged_no_further_than_is_allowed(staging: Staging) -> None:
-    """It takes less of the canvas then, and the result is doubtful; it was published with a full score before."""
+    """It then takes less of the canvas, and the result is doubtful. Before, it was published with a full score."""
     shop = {"format": "jpeg", "background": "white", "canvas": "600x600", "scale": "85%"}
     stage = staging.stage(shop)  # 40 x 60 pixels to 510: 8.5 times
     assert stage.doubts == ("the subject has too few pixels for this canvas",)
@@ -371,7 +371,7 @@ def test_a_tiny_subject_is_enlarged_no_further_than_is_allowed(staging: Staging)
 
 
 def test_the_longer_side_has_no_more_pixels_than_are_allowed(staging: Staging) -> None:
-    """What is larger is reduced, what is smaller stays and is doubtful."""
+    """A larger result is reduced, a smaller one stays and is doubtful."""
     stage = staging.stage({"max_px": 100}, {"max_px": 100, "crop": True}, {"max_px": 100, "scale": "50%"})
     assert [(one.width, one.height) for one in stage.staged] == [(100, 60), (40, 60), (100, 60)]
     assert stage.doubts == ()

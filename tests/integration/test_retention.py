@@ -76,7 +76,7 @@ def archive(tmp_path: Path, clock: FakeClock) -> Iterator[Archive]:
 
 
 def test_a_version_that_was_followed_goes_when_it_is_old(archive: Archive) -> None:
-    """The newest stays, however old, as long as its source is there."""
+    """The newest version stays, however old, as long as its source exists."""
     archive.cut("a.jpg", 1)
     newest = archive.cut("a.jpg", 2)
     archive.pass_days(KEEP_DAYS - 1)
@@ -88,7 +88,7 @@ def test_a_version_that_was_followed_goes_when_it_is_old(archive: Archive) -> No
 
 
 def test_a_source_that_is_no_more_goes_after_it_was_missing_for_as_long_again(archive: Archive) -> None:
-    """With all that is known of it."""
+    """With everything that is known of it."""
     version = archive.cut("sub/a.jpg")
     (archive.root / "sub/a.jpg").unlink()
     archive.pass_days(KEEP_DAYS + 1)  # noticed
@@ -100,7 +100,7 @@ def test_a_source_that_is_no_more_goes_after_it_was_missing_for_as_long_again(ar
 
 
 def test_a_share_that_looked_empty_for_a_while_has_lost_nothing(archive: Archive) -> None:
-    """What is there again is known again, and its absence begins anew."""
+    """Files that return are known, and a later absence counts from its start."""
     version = archive.cut("sub/a.jpg")
     shutil.move(archive.root / "sub", archive.root.parent / "away")
     archive.pass_days(KEEP_DAYS + 1)
@@ -113,7 +113,7 @@ def test_a_share_that_looked_empty_for_a_while_has_lost_nothing(archive: Archive
 
 
 def test_what_is_still_to_be_done_is_never_history(archive: Archive) -> None:
-    """Waiting, resting, or with an original that is still to be put away."""
+    """Waiting, delayed, or with an original that is still to be moved."""
     waiting, resting = (Version(path=name, size=1, mtime_ns=1) for name in ("w.jpg", "r.jpg"))
     _, rest = archive.journal.sources.accept(FOLDER, [waiting, resting])
     archive.journal.queue.delay(rest, 1.0, detail={})
@@ -127,7 +127,7 @@ def test_what_is_still_to_be_done_is_never_history(archive: Archive) -> None:
 def test_a_file_that_cannot_be_looked_at_is_not_missing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A share that gives errors says nothing about what is on it."""
+    """A share that returns errors says nothing about its files."""
 
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_looked_at_is_not_missing(
 
 
 def test_it_goes_in_small_steps_and_comes_round(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the write lock is never held for long; and every source has its turn."""
+    """So that the write lock is never held for long; every source has its turn."""
     monkeypatch.setattr(retention_module, "STEP", 2)
     for n in range(5):
         archive.cut(f"{n}.jpg", 1)

@@ -53,7 +53,7 @@ def sidecar(desk: Desk, name: str) -> dict[str, Any]:
 
 
 def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable[..., Desk]) -> None:
-    """The very bytes the person saw; review/ is empty, and the sidecar says who decided."""
+    """With the bytes that the person saw; review/ is empty, and the sidecar says who decided."""
     desk = make()
     job = doubtful(desk)
     assert desk.files() == DOUBTFUL
@@ -80,7 +80,7 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
 def test_an_accepted_result_keeps_what_its_sidecar_and_the_journal_say_of_it(
     make: Callable[..., Desk],
 ) -> None:
-    """The quality it was lowered to, and the score; no time, since nobody worked on it now."""
+    """The lowered quality, and the score; no timings, since no worker was involved."""
     desk = make()
     job = desk.begin()
     cut = desk.cut(job, OVERLAY, NEW, review=True, rendition=-1)
@@ -96,7 +96,7 @@ def test_an_accepted_result_keeps_what_its_sidecar_and_the_journal_say_of_it(
 def test_an_accepted_result_has_all_its_renditions_and_its_sidecar_elsewhere(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """Where the folder keeps sidecars apart; nothing of the doubtful ones is left there either."""
+    """If sidecars have their own folder; nothing of the doubtful ones is left there either."""
     (tmp_path / "said").mkdir()
     desk = make(rendition=[{}, {"suffix": "_2"}], sidecar_dir=str(tmp_path / "said"))
     job = desk.begin()
@@ -111,7 +111,7 @@ def test_an_accepted_result_has_all_its_renditions_and_its_sidecar_elsewhere(
 
 @pytest.mark.parametrize("spoil", ["gone", "changed"])
 def test_an_accept_that_is_refused_leaves_nothing_staged(make: Callable[..., Desk], spoil: str) -> None:
-    """The first renditions were staged again before the last one was found wrong: large copies, for as long as it runs."""
+    """Before, the first renditions were staged and then left there as large copies when the last one was found changed."""
     desk = make(rendition=[{}, {"suffix": "_2"}])
     job = desk.begin()
     desk.delivery.deliver(job, desk.cut(job, OVERLAY, NEW, OLD, review=True, rendition=-1))
@@ -149,7 +149,7 @@ def test_an_accepted_result_sends_its_original_away_as_any_other(
 
 
 def test_an_accepted_result_never_takes_a_strangers_name(make: Callable[..., Desk]) -> None:
-    """It gets the next one, as any result."""
+    """It gets the next one, like any result."""
     desk = make()
     job = doubtful(desk)
     (desk.folder.output / "a.png").write_bytes(b"theirs")
@@ -158,7 +158,7 @@ def test_an_accepted_result_never_takes_a_strangers_name(make: Callable[..., Des
 
 
 def test_an_accepted_result_takes_its_own_earlier_ones_place(make: Callable[..., Desk]) -> None:
-    """A good one of an earlier version is replaced, once."""
+    """The good result of an earlier version is replaced, once."""
     desk = make()
     desk.deliver("a.jpg", OLD, source=JPEG + b"1")
     job = doubtful(desk, source=JPEG + b"22")
@@ -169,7 +169,7 @@ def test_an_accepted_result_takes_its_own_earlier_ones_place(make: Callable[...,
 
 @pytest.mark.parametrize("how", ["changed", "removed", "sidecar changed", "sidecar removed", "a link"])
 def test_what_is_not_as_it_was_put_there_is_not_accepted(make: Callable[..., Desk], how: str) -> None:
-    """It stays where it is, the person is told why, and may decide anew."""
+    """It stays, the person is told the reason, and may decide again."""
     desk = make()
     job = doubtful(desk)
     target = desk.folder.output / "review" / "a.png"
@@ -200,7 +200,7 @@ def test_what_is_not_as_it_was_put_there_is_not_accepted(make: Callable[..., Des
 
 
 def test_a_rejected_result_goes_and_its_original_stays(make: Callable[..., Desk]) -> None:
-    """It counts as failed, with the reason; `retry --failed` leaves it alone, its number does not."""
+    """It counts as failed, with the reason; `retry --failed` leaves it out, `retry` with its number does not."""
     desk = make(originals="delete")
     job = doubtful(desk)
     rejected = decide(desk, job, ReviewDecision.REJECT)
@@ -216,7 +216,7 @@ def test_a_rejected_result_goes_and_its_original_stays(make: Callable[..., Desk]
 
 
 def test_a_decision_about_what_is_over_is_none(make: Callable[..., Desk]) -> None:
-    """A job that is done, or that a newer version took the place of; and one that was retried meanwhile."""
+    """A job that is done or replaced by a newer version, and one that was retried meanwhile."""
     desk = make()
     done = desk.deliver("b.jpg", NEW)
     assert desk.journal.review_decisions.decide(done.id, ReviewDecision.ACCEPT) is None
@@ -281,7 +281,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_start(
 
 
 def test_a_decision_waits_for_a_disk_that_refuses(make: Callable[..., Desk]) -> None:
-    """And is carried out when it is well again."""
+    """And is carried out when the disk works again."""
     faults: list[Any] = []
     desk = make(faults=faults)
     job = doubtful(desk)

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_roots_own_folders_are_worked_on(folder: Folder) -> None:
-    """A picture may be anybody's, and so may a group of root's own be; /tmp above them is sticky."""
+    """Pictures may belong to anybody, and a group of root's own is allowed; /tmp above them is sticky."""
     (folder.input / "a.jpg").touch()
     os.chown(folder.input / "a.jpg", SOMEBODY, SOMEBODY)
     folder.output.chmod(0o775)
@@ -44,7 +44,7 @@ def test_roots_own_folders_are_worked_on(folder: Folder) -> None:
 
 @pytest.mark.parametrize("name", ["review", "failed", ".cutoutd-staging"])
 def test_the_directories_that_root_writes_in_count_as_well(folder: Folder, name: str) -> None:
-    """They lie in the output, and somebody may have been given them."""
+    """They are in the output, and another user may own them."""
     (folder.output / name).mkdir()
     os.chown(folder.output / name, SOMEBODY, -1)
     assert exposed(folder) == f"{folder.output / name} belongs to user id {SOMEBODY}"
@@ -54,14 +54,14 @@ def test_the_directories_that_root_writes_in_count_as_well(folder: Folder, name:
 
 
 def test_an_access_list_counts(folder: Folder) -> None:
-    """The group's bits show then what the list gives at most, and the group is root's."""
+    """The group bits then show the maximum of the list, and the group is root's."""
     need("setfacl")
     subprocess.run(["setfacl", "-m", f"u:{SOMEBODY}:rwx", folder.input], check=True)
     assert "access list" in exposed(folder)
 
 
 def test_another_users_link_in_a_shared_directory_counts(folder: Folder) -> None:
-    """Whoever owns the link decides where the results go."""
+    """The owner of the link decides where the results go."""
     shared = folder.input.parent / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -73,7 +73,7 @@ def test_another_users_link_in_a_shared_directory_counts(folder: Folder) -> None
 
 
 def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> None:
-    """As in a container without privileges: what it can do, its user can do anyway."""
+    """As in a container without privileges: it can do no more than its user."""
     if shutil.which("unshare") is None:
         give_up("unshare is not installed")
     os.chown(folder.input, SOMEBODY, -1)
@@ -96,7 +96,7 @@ def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> Non
 
 @pytest.mark.parametrize("allow_root", [False, True])
 def test_a_service_that_would_run_as_root_is_spoken_of(folder: Folder, *, allow_root: bool) -> None:
-    """By `service show` and `service install`, which a person may have told to; the folders' owner is the usual one."""
+    """By `service show` and `service install`; a person may have requested it; the usual user is the owner of the folders."""
     os.chown(folder.output, SOMEBODY, -1)
     service = Service(state_dir=folder.input.parent / "state", allow_root=allow_root)
     settings = Settings(service=service, folder=(folder,))
@@ -116,7 +116,7 @@ def test_a_service_that_would_run_as_root_is_spoken_of(folder: Folder, *, allow_
 
 
 def test_for_an_ordinary_user_its_own_folders_are_nobody_elses(folder: Folder) -> None:
-    """The same look tells `service show` of another user than the one that asks."""
+    """The same check is used by `service show` for another user than the caller."""
     os.chown(folder.input, SOMEBODY, -1)
     assert writers_in(folder.input, me=SOMEBODY) == ""
     assert writers_in(folder.input, me=SOMEBODY + 1) == f"{folder.input} belongs to user id {SOMEBODY}"

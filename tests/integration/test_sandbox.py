@@ -95,7 +95,7 @@ def test_landlock_refuses(attempt: str, told: Callable[[str], Report]) -> None:
 def test_newer_landlock_refuses_more(
     attempt: str, since: int, refusal: str, told: Callable[[str], Report]
 ) -> None:
-    """The rights of later versions are asked for where the kernel has them."""
+    """The rights of later versions are used if the kernel has them."""
     if landlock_version() < since:
         pytest.skip(f"this kernel's Landlock is {landlock_version()}, this takes {since}")
     assert the_host_lets(attempt, told)
@@ -106,7 +106,7 @@ def test_newer_landlock_refuses_more(
 @needs_seccomp
 @pytest.mark.parametrize("attempt", [*REFUSED_BY_SECCOMP, *REFUSED_BY_LANDLOCK])
 def test_the_first_landlock_is_as_good_behind_the_filter(attempt: str, told: Callable[[str], Report]) -> None:
-    """What its later versions add, the filter refuses too: that is why any version counts as the layer."""
+    """The filter also refuses what later versions add: therefore any version counts as the layer."""
     if not the_host_lets(attempt, told):
         pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
     assert "landlock-abi1" in told("worker over Landlock 1")["layers"]
@@ -115,7 +115,7 @@ def test_the_first_landlock_is_as_good_behind_the_filter(attempt: str, told: Cal
 
 @pytest.mark.parametrize("attempt", REFUSED_BY_CAPABILITIES)
 def test_without_its_capabilities_root_is_refused(attempt: str, told: Callable[[str], Report]) -> None:
-    """By this layer alone; for another user than root the host refuses it anyway."""
+    """By this layer alone; another user than root is refused anyway."""
     if not the_host_lets(attempt, told):
         pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
     assert told("capabilities")["outcomes"][attempt] in {"EPERM", "EACCES", "ValueError"}
@@ -132,7 +132,7 @@ def test_limits_alone_are_kept(attempt: str, end: str, told: Callable[[str], Rep
 @pytest.mark.parametrize("how", ["bare", "worker", "landlock", "seccomp", "limits", "capabilities"])
 @pytest.mark.parametrize("attempt", STILL_WORKS)
 def test_a_worker_can_still_do_its_work(attempt: str, how: str, told: Callable[[str], Report]) -> None:
-    """Confinement that stops the work would be taken off."""
+    """Otherwise users would switch the sandbox off."""
     assert told(how)["outcomes"][attempt] == "done"
 
 
@@ -141,7 +141,7 @@ def test_a_worker_can_still_do_its_work(attempt: str, how: str, told: Callable[[
 def test_whoever_is_not_bound_by_landlock_reaches_what_others_do(
     attempt: str, how: str, told: Callable[[str], Report]
 ) -> None:
-    """Else the refusals of the test below would prove nothing."""
+    """Otherwise the refusals in the test below would prove nothing."""
     assert told(how)["outcomes"][attempt] == "done"
 
 
@@ -149,7 +149,7 @@ def test_whoever_is_not_bound_by_landlock_reaches_what_others_do(
 @pytest.mark.parametrize("attempt", WORKS_BY_NAME)
 @pytest.mark.parametrize("how", ["worker", "worker over Landlock 1"])
 def test_a_worker_reaches_no_file_by_its_name(attempt: str, how: str, told: Callable[[str], Report]) -> None:
-    """Neither a neighbour of its picture nor the place of its results, nor what it was given in another way."""
+    """Neither a neighbour of its picture nor its staging directory, nor files that it was given opened."""
     assert told(how)["outcomes"][attempt] in {"EACCES", "ENOENT"}
 
 
@@ -161,21 +161,21 @@ def test_landlock_lets_files_move_within_what_may_be_written(told: Callable[[str
 
 
 def test_a_file_grows_no_larger_than_any_result(told: Callable[[str], Report]) -> None:
-    """Without a limit, one that is sparse would hold up whoever reads it for ever."""
+    """Without a limit, a sparse file would occupy its reader for ever."""
     bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
     attempt = "write more than any result has"
     assert (bare[attempt], worker[attempt]) == ("done", "EFBIG")
 
 
 def test_what_was_opened_for_reading_cannot_be_written(told: Callable[[str], Report]) -> None:
-    """By whom ever."""
+    """By any process."""
     attempt = "write the original through what was given"
     assert {told(how)["outcomes"][attempt] for how in ("bare", "worker")} == {"EBADF"}
 
 
 @needs_seccomp
 def test_refused_calls_are_refused_whatever_their_arguments(told: Callable[[str], Report]) -> None:
-    """With nonsense in every argument, the kernel says something else where there is no filter."""
+    """With nonsense in every argument; without a filter the kernel gives another error."""
     bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
     calls = [name for name in bare if name.startswith("raw ") and bare[name] not in {"EPERM", "ENOSYS"}]
     assert len(calls) > 90
@@ -188,7 +188,7 @@ def test_refused_calls_are_refused_whatever_their_arguments(told: Callable[[str]
 @needs_seccomp
 @pytest.mark.parametrize("how", ["worker", "supervisor"])
 def test_the_32_bit_table_of_calls_is_no_way_out(how: str, told: Callable[[str], Report]) -> None:
-    """On x86 a 64-bit process can make 32-bit calls, whose numbers are others: not one gets through."""
+    """On x86 a 64-bit process can make 32-bit calls with other numbers: all are refused."""
     if os.uname().machine != "x86_64" or told("compat bare").get("getpid") != "done":
         pytest.skip("this kernel takes no 32-bit calls")
     bare = told("compat bare")
@@ -199,7 +199,7 @@ def test_the_32_bit_table_of_calls_is_no_way_out(how: str, told: Callable[[str],
 
 @needs_seccomp
 def test_x32_calls_are_refused(told: Callable[[str], Report]) -> None:
-    """The other set of calls of x86_64, which shares the architecture's name."""
+    """The other call table of x86_64, which has the same architecture name."""
     if os.uname().machine != "x86_64":
         pytest.skip("only x86_64 has them")
     assert told("worker")["outcomes"]["raw socket of x32"] == "EPERM"
@@ -208,7 +208,7 @@ def test_x32_calls_are_refused(told: Callable[[str], Report]) -> None:
 @needs_seccomp
 @pytest.mark.parametrize("attempt", EARLY)
 def test_a_thread_from_before_the_filter_is_under_it_too(attempt: str, told: Callable[[str], Report]) -> None:
-    """Libraries start threads when they are imported; a filter of one thread would miss them."""
+    """Libraries start threads when they are imported; a filter for one thread would miss them."""
     if not the_host_lets(attempt, told):
         pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
     name = f"{attempt} from an early thread"
@@ -220,14 +220,14 @@ def test_a_thread_from_before_the_filter_is_under_it_too(attempt: str, told: Cal
 def test_a_thread_of_the_supervisor_s_from_before_its_filter_has_no_network(
     told: Callable[[str], Report],
 ) -> None:
-    """Likewise."""
+    """Like a worker's."""
     assert told("bare")["outcomes"]["inet from an early thread"] == "done"
     assert told("supervisor")["outcomes"]["inet from an early thread"] == "EPERM"
 
 
 @needs_landlock
 def test_landlock_is_not_put_up_beside_threads_it_would_not_bind(told: Callable[[str], Report]) -> None:
-    """Before its version 8 it binds one thread, so that must be the only one."""
+    """Before its version 8 it binds one thread, which must be the only one."""
     report = told("landlock threaded")
     if landlock_version() < 8:
         assert "2 threads exist" in report["refused"]
@@ -238,7 +238,7 @@ def test_landlock_is_not_put_up_beside_threads_it_would_not_bind(told: Callable[
 @needs_seccomp
 @pytest.mark.parametrize("attempt", ["inet", "inet6", "packet", "vsock", "netlink", "io_uring", "ptrace"])
 def test_the_supervisor_has_no_network(attempt: str, told: Callable[[str], Report]) -> None:
-    """The kernel refuses it every family but AF_UNIX, and what could get around that."""
+    """The kernel refuses it every family but AF_UNIX, and calls that could circumvent that."""
     if not the_host_lets(attempt, told):
         pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
     assert told("supervisor")["outcomes"][attempt] == "EPERM"
@@ -261,7 +261,7 @@ def test_the_supervisor_can_still_do_its_work(attempt: str, told: Callable[[str]
 
 
 def test_a_worker_survives_running_out_of_memory(told: Callable[[str], Report]) -> None:
-    """Beyond its limit there is a MemoryError, and the attempts after it went on."""
+    """Beyond its limit there is a MemoryError, and later attempts still run."""
     bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
     assert (bare["more memory"], worker["more memory"]) == ("done", "MemoryError")
     assert list(worker).index("more memory") < list(worker).index("read what was given")
@@ -269,13 +269,13 @@ def test_a_worker_survives_running_out_of_memory(told: Callable[[str], Report]) 
 
 @needs_seccomp
 def test_a_worker_cannot_change_its_limits(told: Callable[[str], Report]) -> None:
-    """Root could raise them; Python says ValueError where the kernel says EPERM."""
+    """Root could raise them; Python raises ValueError where the kernel returns EPERM."""
     assert told("bare")["outcomes"]["raise a limit"] == "done"
     assert told("worker")["outcomes"]["raise a limit"] == "ValueError"
 
 
 def test_the_layers_of_a_worker_are_named_in_their_order(told: Callable[[str], Report]) -> None:
-    """The names are stable: sidecars carry them."""
+    """The names are stable, since sidecars contain them."""
     expected = ["rlimits", "dies-with-parent", "no-dump", "capabilities"]
     if landlock_version():
         expected.append(f"landlock-abi{landlock.abi()}")
@@ -285,13 +285,13 @@ def test_the_layers_of_a_worker_are_named_in_their_order(told: Callable[[str], R
 
 
 def test_the_layers_of_the_supervisor_are_named(told: Callable[[str], Report]) -> None:
-    """Likewise."""
+    """These are stable as well."""
     expected = ["no-dump", "seccomp-network-tsync"] if has_seccomp() else ["no-dump"]
     assert told("supervisor")["layers"] == expected
 
 
 def test_the_kernel_confirms_what_the_layers_say(told: Callable[[str], Report]) -> None:
-    """As /proc and the limits show it from within the confined process."""
+    """By /proc and the limits, seen from within the confined process."""
     facts = told("worker")["facts"]
     assert facts["NoNewPrivs"] == "1"
     assert facts["Dumpable"] == "0"
@@ -312,14 +312,14 @@ def test_a_missing_root_is_left_out_and_reported(told: Callable[[str], Report]) 
 
 
 def test_what_the_kernel_has_is_found() -> None:
-    """The detection agrees with the kernel's own answers, else all would be off and look well."""
+    """The detection agrees with the kernel's own answers; otherwise all layers could be off unnoticed."""
     assert landlock.abi() == landlock_version()
     assert seccomp.supported() == (has_seccomp() and os.uname().machine in {"x86_64", "aarch64"})
     assert threads() == len(list(Path("/proc/self/task").iterdir()))
 
 
 def test_the_rights_of_each_landlock_version_are_those_of_its_kernel() -> None:
-    """A right too many and the kernel refuses the ruleset; one too few and it is not refused."""
+    """With one right too many the kernel refuses the ruleset; a missing one would not be restricted."""
     counts = {version: int(landlock.handled(version)).bit_count() for version in range(1, 10)}
     assert counts == {1: 13, 2: 14, 3: 15, 4: 15, 5: 16, 6: 16, 7: 16, 8: 16, 9: 16}
 
@@ -341,7 +341,7 @@ time.sleep(60)
 
 @pytest.mark.parametrize("bond", ["bound", "unbound"])
 def test_a_worker_dies_with_its_supervisor_only_if_it_is_bound(bond: str) -> None:
-    """The pipe it holds ends at once when the supervisor is killed; without the bond it stays open."""
+    """Its pipe ends at once when the supervisor is killed; without the parent-death signal it stays open."""
     command = [sys.executable, "-c", PARENT, CHILD, bond]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
         assert supervisor.stdout is not None
@@ -359,7 +359,7 @@ def test_a_worker_dies_with_its_supervisor_only_if_it_is_bound(bond: str) -> Non
 
 
 def test_a_worker_whose_supervisor_is_gone_does_not_start() -> None:
-    """It died before the bond was there, so nobody would end the worker."""
+    """The supervisor died before the signal was set, so nothing would end the worker."""
     code = "import os; from cutoutd.sandbox.limits import die_with_parent; die_with_parent(os.getpid())"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
@@ -367,7 +367,7 @@ def test_a_worker_whose_supervisor_is_gone_does_not_start() -> None:
 
 
 def test_a_process_without_a_bond_says_so() -> None:
-    """The test runner is not bound to anyone."""
+    """The test runner has no parent-death signal."""
     assert not limits.dies_with_parent()
 
 
@@ -382,7 +382,7 @@ def test_a_refusal_by_the_kernel_says_what_failed() -> None:
 def test_root_keeps_a_privilege_only_where_it_reads_its_modules_by_it(
     tmp_path: Path, mode: int, left: int
 ) -> None:
-    """As in a home that is closed to all but somebody else. Before: all workers of root's could read and write by names as root does."""
+    """As in a home that only its owner can read. Before, all workers of root could read and write files like root."""
     home = tmp_path / "home"
     (home / "modules").mkdir(parents=True)
     tmp_path.chmod(0o755)

@@ -30,7 +30,7 @@ def _paths(root: Path, rules: Rules | None = None) -> list[str]:
 
 
 def test_files_are_found_with_what_they_look_like(tmp_path: Path) -> None:
-    """Path, size, modification time and inode, as stat has them."""
+    """Path, size, modification time and inode, as stat returns them."""
     (tmp_path / "a" / "b").mkdir(parents=True)
     file = tmp_path / "a" / "b" / "x.jpg"
     file.write_bytes(b"12345")
@@ -41,7 +41,7 @@ def test_files_are_found_with_what_they_look_like(tmp_path: Path) -> None:
 
 
 def test_the_rules_are_followed(tmp_path: Path) -> None:
-    """Junk is not listed, left-out directories are not entered."""
+    """Junk is not listed, excluded directories are not entered."""
     for name in ("x.jpg", ".hidden.jpg", "@eaDir/x.jpg", "out/x.jpg", "a/x.part", "a/y.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -50,7 +50,7 @@ def test_the_rules_are_followed(tmp_path: Path) -> None:
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    """Neither to files nor to directories, nor on the way to a file; the root alone may be one."""
+    """Neither to files nor to directories, nor in the path of a file; only the root may be one."""
     outside, root = tmp_path / "outside", tmp_path / "root"
     outside.mkdir()
     root.mkdir()
@@ -71,7 +71,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     "path", ["../outside.jpg", "a/../../outside.jpg", "/etc/passwd", "", ".", "a//x.jpg", "a/./x.jpg"]
 )
 def test_a_path_that_leads_elsewhere_is_no_file_of_the_folder(tmp_path: Path, path: str) -> None:
-    """A hint is not trusted to stay inside."""
+    """A hint may lead out of the folder."""
     (tmp_path / "root" / "a").mkdir(parents=True)
     (tmp_path / "root" / "a" / "x.jpg").touch()
     (tmp_path / "outside.jpg").touch()
@@ -79,7 +79,7 @@ def test_a_path_that_leads_elsewhere_is_no_file_of_the_folder(tmp_path: Path, pa
 
 
 def test_what_is_no_file_is_skipped(tmp_path: Path) -> None:
-    """A FIFO, a socket and a directory called .jpg; nothing hangs."""
+    """A FIFO, a socket and a directory named .jpg; nothing hangs."""
     os.mkfifo(tmp_path / "fifo.jpg")
     (tmp_path / "directory.jpg").mkdir()
     (tmp_path / "directory.jpg" / "inside.jpg").touch()
@@ -121,7 +121,7 @@ def deep(tmp_path: Path) -> Iterator[Callable[[str, int], Path]]:
 
 
 def test_a_tree_deeper_than_python_recurses_is_walked(deep: Callable[[str, int], Path]) -> None:
-    """The walk keeps a list instead of calling itself."""
+    """The walk uses a list instead of recursion."""
     root = deep("d", 300)
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(250)
@@ -132,7 +132,7 @@ def test_a_tree_deeper_than_python_recurses_is_walked(deep: Callable[[str, int],
 
 
 def test_a_tree_without_end_is_given_up(deep: Callable[[str, int], Path]) -> None:
-    """A share may show a directory that contains itself; no program could open a path as long as that."""
+    """A share may show a directory that contains itself; no program could open a path that long."""
     scan = Scan(str(deep("n" * 250, 20)), Rules())
     assert list(scan) == []
     assert [error.errno for _, error in scan.errors] == [errno.ENAMETOOLONG]
@@ -199,7 +199,7 @@ print(json.dumps([sorted(seen.path for seen in scan), [(path, error.errno) for p
 
 
 def test_a_scan_costs_little(tmp_path: Path) -> None:
-    """10,000 files in far less than a second, and nothing that grows faster than their number."""
+    """10,000 files in far less than a second, and only linear growth."""
     root = str(tmp_path)
     for n in range(10_000):
         os.close(os.open(f"{root}/{n}.jpg", os.O_CREAT | os.O_WRONLY))
@@ -209,7 +209,7 @@ def test_a_scan_costs_little(tmp_path: Path) -> None:
 
 
 def test_a_path_that_cannot_be_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    """Records beside results may name anything."""
+    """Records beside results may contain any path."""
     (tmp_path / "a").mkdir()
     descriptors = Path("/dev/fd")
     before = len(list(descriptors.iterdir()))

@@ -101,7 +101,7 @@ def cut(tmp_path: Path, engine: Engine) -> Callable[..., Cut]:
 def test_a_picture_that_leaves_no_doubt_is_looked_at_by_one_model(
     cut: Callable[..., Cut], engine: Engine
 ) -> None:
-    """The other is not even loaded; nor is it for a folder that does not ask."""
+    """The second model is not even loaded; nor is it for a folder that does not use it."""
     assert cut(RED).second is None
     assert cut(BLUE, second_below=0.0).second is None
     loader = engine.second_for("redness")
@@ -110,7 +110,7 @@ def test_a_picture_that_leaves_no_doubt_is_looked_at_by_one_model(
 
 
 def test_the_second_models_matte_is_taken_where_the_first_sees_nothing(cut: Callable[..., Cut]) -> None:
-    """And it is said why; where neither does, the first one's stays."""
+    """With the reason; if neither finds anything, the first matte stays."""
     found = cut(BLUE)
     assert found.second is not None
     assert (found.second.taken, found.second.score) == (True, 0.0)
@@ -122,7 +122,7 @@ def test_the_second_models_matte_is_taken_where_the_first_sees_nothing(cut: Call
 
 
 def test_the_same_model_is_not_asked_twice(engine: Engine) -> None:
-    """A folder whose own model is the second one has no second one."""
+    """A folder whose own model is the second one has no second opinion."""
     assert engine.second_for("darkness") is None
     assert engine.second_for("") is not None
 
@@ -130,7 +130,7 @@ def test_the_same_model_is_not_asked_twice(engine: Engine) -> None:
 def test_a_second_model_that_is_missing_or_altered_keeps_a_worker_from_starting(
     tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the first does."""
+    """Like the first model."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     first = spec(tmp_path, "redness", dark=False)
     for wrong in (replace(second, sha256="0" * 64), replace(second, file=tmp_path / "nowhere")):
@@ -141,7 +141,7 @@ def test_a_second_model_that_is_missing_or_altered_keeps_a_worker_from_starting(
 def test_one_that_is_altered_later_ends_the_worker_and_blames_no_picture(
     cut: Callable[..., Cut], second: ModelSpec
 ) -> None:
-    """The next worker says what is wrong. A file that takes its place is not looked at."""
+    """The next worker reports the reason. A file that replaces it is not read."""
     content = second.file.read_bytes()
     second.file.write_bytes(content[:-1] + b"!")
     with pytest.raises(SecondGoneError):
@@ -155,7 +155,7 @@ def test_one_that_is_altered_later_ends_the_worker_and_blames_no_picture(
 def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
     cut: Callable[..., Cut], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one's cutout is made, and says so."""
+    """The first model's cutout is made, with a warning."""
 
     def no_room(*_: object, **__: object) -> None:
         raise MemoryError
@@ -175,7 +175,7 @@ def test_one_that_does_not_work_costs_the_opinion_and_not_the_picture(
     capsys: pytest.CaptureFixture[str],
     part: str,
 ) -> None:
-    """It does not load beside the first, or fails over a picture: the worker goes on, and says why once."""
+    """It does not load beside the first, or fails on a picture: the worker goes on, and reports the reason once."""
     usual = MatteModel.predict
     tries: list[str] = []
 
@@ -199,7 +199,7 @@ def test_one_that_does_not_work_costs_the_opinion_and_not_the_picture(
 def test_the_number_of_workers_leaves_room_for_a_second_model_in_each(
     second: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what its trial took, or by an estimate."""
+    """By the memory of its trial, or by an estimate."""
     monkeypatch.setattr(capacity, "_cores", lambda: 16)
     monkeypatch.setattr(capacity, "_groups", list)
     monkeypatch.setattr(capacity, "_physical_memory", lambda: int(4 * MEMORY_PER_WORKER))
@@ -221,7 +221,7 @@ def look_at(share_sure: float, *, inside: int = 40) -> Detection:
 
 
 def test_the_more_decided_matte_is_taken_whatever_the_scores() -> None:
-    """A single look of another model scores too high by itself: it is scored beside the first one's."""
+    """A single pass of another model scores too high by itself: it is scored together with the first one."""
     surer = choose(look_at(0.5), look_at(0.9), 100, 100)
     assert surer.is_second
     assert surer.why == "the second model's matte is more decided (0.90 against 0.50)"
@@ -233,7 +233,7 @@ def test_the_more_decided_matte_is_taken_whatever_the_scores() -> None:
 
 
 def test_a_person_can_have_the_second_model_alone_cut_a_picture(cut: Callable[..., Cut]) -> None:
-    """It is loaded for that where it was not wanted before, and nobody else looks."""
+    """It is loaded for that if necessary, and no other model runs."""
     assert cut(BLUE, second_below=0.0).quality.score == 0
     asked = cut(BLUE, second_below=0.0, model="darkness")
     assert asked.quality.score > 0

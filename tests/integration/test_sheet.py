@@ -88,7 +88,7 @@ def thumbnails(pictures: Path) -> Iterator[Thumbnails]:
 
 
 def test_small_pictures_are_small_and_keep_transparency(thumbnails: Thumbnails, pictures: Path) -> None:
-    """In their own proportions."""
+    """With their proportions."""
     before, why = thumbnails.of(os.fspath(pictures / "a.jpg"))
     assert why == ""
     with Image.open(io.BytesIO(before)) as small:
@@ -104,7 +104,7 @@ def test_small_pictures_are_small_and_keep_transparency(thumbnails: Thumbnails, 
 def test_what_is_no_picture_has_no_preview_and_a_reason(
     thumbnails: Thumbnails, pictures: Path, name: str
 ) -> None:
-    """And the next one has: the process goes on."""
+    """The next one has a preview: the process goes on."""
     nothing, why = thumbnails.of(os.fspath(pictures / name))
     assert (nothing, bool(why)) == (b"", True)
     assert thumbnails.of(os.fspath(pictures / "a.jpg"))[0]
@@ -126,7 +126,7 @@ def test_nothing_outside_the_folders_is_shown(
 def test_a_process_that_hangs_dies_or_lies_costs_one_preview(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
-    """A fresh one makes the next."""
+    """A new process makes the next."""
     monkeypatch.setattr("cutoutd.sheet.thumbnails.ANSWER_S", 1.0)
     for word in (how, "good"):
         (tmp_path / word).write_text(word, encoding="ascii")
@@ -137,7 +137,7 @@ def test_a_process_that_hangs_dies_or_lies_costs_one_preview(
 
 
 def test_a_process_that_does_not_come_up_is_said_so(tmp_path: Path) -> None:
-    """Instead of a sheet full of holes."""
+    """Instead of a sheet without pictures."""
     (tmp_path / "x").touch()
     command = (sys.executable, "-c", "raise SystemExit(1)")
     with (
@@ -148,7 +148,7 @@ def test_a_process_that_does_not_come_up_is_said_so(tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
-    """No tag but ours, no source but data, and a policy that says so."""
+    """No foreign tag, only data: sources, and a content security policy."""
     entry = SheetEntry(
         name=HOSTILE, state="failed", note=HOSTILE, before=b"RIFFx", after=b"", after_note=HOSTILE
     )
@@ -187,7 +187,7 @@ def test_a_sheet_shows_each_newest_picture_of_the_folder(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Before and after; failed ones with their reason; whole, or not at all."""
+    """Before and after; failed ones with their reason; written completely, or not at all."""
     state = tmp_path_factory.mktemp("state")
     (pictures / "out").mkdir()
     (pictures / "a.png").rename(pictures / "out" / "a.png")
@@ -254,7 +254,7 @@ def test_the_least_certain_pictures_come_first_if_asked(
 def test_a_sheet_is_in_the_order_of_names_and_says_what_a_score_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a person knows a shoot; it was in the order of arrival. Those that are doubtful may be asked for alone."""
+    """As a person knows a shoot; before, it was in the order of arrival. Doubtful pictures can be selected."""
     journal = Journal(tmp_path, session="r", clock=Clock())
     for name, doubtful in (("DSC_12.jpg", {}), ("DSC_3.jpg", {"doubtful": True}), ("DSC_100.jpg", {})):
         (number,) = journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
@@ -278,7 +278,7 @@ def test_a_sheet_is_in_the_order_of_names_and_says_what_a_score_is(
 def test_pictures_that_had_one_name_after_another_are_each_beside_their_own_cutout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By their bytes, where originals are put away; the first original stood beside the last cutout, alone."""
+    """By their bytes, if originals are moved. Before, the first original stood beside the last cutout."""
     (tmp_path / "state").mkdir(mode=0o700)
     for name in ("in", "out", "originals"):
         (tmp_path / name).mkdir()
@@ -332,7 +332,7 @@ def _umask() -> int:
 def test_a_share_that_does_not_answer_costs_its_pictures_alone(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sheet is made; and what is on that share is waited for once, not for each picture."""
+    """The sheet is made; the share is waited for once, not for each picture."""
     hangs = threading.Event()
     asked: list[object] = []
 

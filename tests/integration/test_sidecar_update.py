@@ -93,7 +93,7 @@ def adopted(desk: Desk, make: Callable[..., Desk], **given: Any) -> dict[str, Jo
 def test_a_picture_with_a_rating_is_known_after_a_lost_journal(
     make: Callable[..., Desk], tmp_path: Path, content: bytes, place: str
 ) -> None:
-    """Once it was cut again, since its sidecar named the bytes before the rating."""
+    """Before, it was cut again, since its sidecar had the hash from before the rating."""
     given = {} if place == "beside" else {"sidecar_dir": str(tmp_path / place)}
     desk = make(**given)
     job = cut(desk)
@@ -108,7 +108,7 @@ def test_a_picture_with_a_rating_is_known_after_a_lost_journal(
 
 
 def test_a_sidecar_that_says_so_already_is_not_written(make: Callable[..., Desk]) -> None:
-    """As after a crash between the sidecar and the journal, which has the picture read again."""
+    """As after a crash between the sidecar and the journal, after which the picture is read again."""
     desk = make()
     cut(desk)
     crashed = pytest.MonkeyPatch()
@@ -139,7 +139,7 @@ def test_a_sidecar_that_says_so_already_is_not_written(make: Callable[..., Desk]
 
 @pytest.mark.parametrize("theirs", ["the result", "the sidecar's outputs", "the sidecar's source", "no JSON"])
 def test_what_others_have_changed_stays_as_it_is(make: Callable[..., Desk], theirs: str) -> None:
-    """The sidecar of a retouched result, and one that is not as we left it."""
+    """The sidecar of a retouched result, and one that somebody has edited."""
     desk = make()
     cut(desk)
     path = desk.folder.output / "a.png.json"
@@ -162,7 +162,7 @@ def test_what_others_have_changed_stays_as_it_is(make: Callable[..., Desk], thei
 
 
 def test_a_sidecar_that_cannot_be_written_costs_nothing_else(make: Callable[..., Desk]) -> None:
-    """The picture is known here all the same."""
+    """The picture is still known to this journal."""
     desk = make()
     cut(desk)
     staging = desk.folder.output / ".cutoutd-staging"

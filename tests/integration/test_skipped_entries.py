@@ -32,7 +32,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 
 def test_what_cannot_be_read_is_said_once_and_not_at_every_scan(share: Share) -> None:
-    """A line every minute for years, else; said again when the reason is another, or when it was well in between."""
+    """Otherwise there would be a line every minute; logged again for another reason, or after it was readable."""
     skipped = SkippedEntries(NAME)
 
     def scan() -> None:
@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_said_once_and_not_at_every_scan(share: Share) ->
 
 
 def test_links_are_counted_wherever_they_lead(tmp_path: Path) -> None:
-    """To a file, a directory, nowhere, in a ring; not those whose names are ignored in any case."""
+    """To a file, a directory, nowhere, in a ring; not those whose names are ignored anyway."""
     (tmp_path / "elsewhere").mkdir()
     root = tmp_path / "in"
     (root / "sub").mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_links_are_counted_wherever_they_lead(tmp_path: Path) -> None:
 
 
 def test_what_is_no_picture_is_named_once_with_what_it_seems_to_be() -> None:
-    """In the log, and in the folder's note for as long as it is there; texts lie beside every picture."""
+    """In the log, and in the folder's note as long as it exists; text files beside pictures are not."""
     skipped = SkippedEntries(NAME)
     with capture_logs() as logs:
         for _ in range(3):
