@@ -122,7 +122,7 @@ def test_what_somebody_planted_in_a_state_directory_is_refused(
 
 
 def test_a_state_directory_that_others_could_enter_is_closed_to_them(tmp_path: Path) -> None:
-    """Whatever they were allowed: it is its owner's to say so."""
+    """Whatever its mode was: only its owner needs access."""
     for mode in (0o755, 0o770, 0o777, 0o1777):
         state = tmp_path / f"state-{mode:o}"
         state.mkdir()
@@ -132,7 +132,7 @@ def test_a_state_directory_that_others_could_enter_is_closed_to_them(tmp_path: P
 
 
 def test_a_state_directory_that_is_made_lets_nobody_else_in(tmp_path: Path) -> None:
-    """Nor do the directories that are made above it, whatever the umask gives."""
+    """Nor do new directories above it, whatever the umask is."""
     before = os.umask(0)
     try:
         with StateDirectory(tmp_path / "above" / "state"):
@@ -146,7 +146,7 @@ def test_a_state_directory_that_is_made_lets_nobody_else_in(tmp_path: Path) -> N
 
 
 def test_a_state_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
-    """Whoever can change the link would choose where the journal lies; the directory itself can be named."""
+    """Anybody who can change the link would choose where the journal is; the directory itself can be configured."""
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(NotPrivateError, match="this is a link"):
@@ -155,7 +155,7 @@ def test_a_state_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_state_directory_below_one_that_others_can_write_in_is_refused(tmp_path: Path) -> None:
-    """They could put another in its place; a sticky one, such as /tmp, does not let them."""
+    """They could replace it; a sticky directory, such as /tmp, prevents that."""
     above = tmp_path / "above"
     above.mkdir()
     above.chmod(0o777)
@@ -168,7 +168,7 @@ def test_a_state_directory_below_one_that_others_can_write_in_is_refused(tmp_pat
 
 
 def test_the_way_to_a_directory_is_looked_at_with_its_links(tmp_path: Path) -> None:
-    """What a link leads to counts, and so does the directory that the link lies in."""
+    """The target of a link counts, and so does the directory that contains the link."""
     if os.geteuid():
         give_up("only root can give a directory away")
     mine, theirs, both = tmp_path / "mine", tmp_path / "theirs", tmp_path / "both"
@@ -193,7 +193,7 @@ def test_the_way_to_a_directory_is_looked_at_with_its_links(tmp_path: Path) -> N
 def test_a_journal_that_a_crash_left_with_the_name_of_its_backup_is_opened(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    """An upgrade gives the earlier file its second name first; both lie in the directory itself."""
+    """An upgrade first gives the earlier file its second name; both are in the directory itself."""
     with StateDirectory(tmp_path / "state") as state:
         store.make(state.path / store.FILE_NAME)
     (state.path / "journal-v2-20250101T000000Z.sqlite").hardlink_to(state.path / store.FILE_NAME)
@@ -206,7 +206,7 @@ def test_a_journal_that_a_crash_left_with_the_name_of_its_backup_is_opened(
 
 @pytest.mark.timeout(20)
 def test_a_journal_that_is_a_fifo_is_set_aside(tmp_path: Path, clock: FakeClock) -> None:
-    """As any other that is no journal; it held up the start for ever."""
+    """Like any other file that is no journal; before, it blocked the start for ever."""
     with StateDirectory(tmp_path / "state") as state:
         os.mkfifo(state.path / store.FILE_NAME)
         with closing(open_or_rebuild(state.path / store.FILE_NAME, clock)) as journal:
@@ -214,14 +214,14 @@ def test_a_journal_that_is_a_fifo_is_set_aside(tmp_path: Path, clock: FakeClock)
 
 
 def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> None:
-    """`cutoutd status` asks whether somebody holds it."""
+    """`cutoutd status` checks whether the lock is held."""
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(CutoutdError, match="not a regular file"):
         running(tmp_path)
 
 
 def test_what_a_taken_over_uploader_plants_leads_the_supervisor_nowhere(tmp_path: Path) -> None:
-    """It may write in its own directory, where the supervisor writes and reads as well."""
+    """It may write in its own directory, which the supervisor uses as well."""
     places = SpoolPaths.under(tmp_path)
     places.make()
     victim = tmp_path / "victim"

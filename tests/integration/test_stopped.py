@@ -41,14 +41,14 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bool]:
 def test_time_in_which_a_process_was_stopped_counts_in_no_deadline(
     outcomes: dict[str, bool], waited_for: str
 ) -> None:
-    """A worker at its job, a hook at its limit, a share that was asked: all were given their time."""
+    """A worker with its job, a hook with its limit, a share that was probed: all get their full time."""
     assert outcomes[waited_for]
 
 
 def test_a_running_clock_leaves_out_a_stop_and_the_clock_did_not_jump(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever looks first sees the gap; guard still count it."""
+    """The first reader notices the gap; the guard of the wall clock still counts it."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     clock = RunningClock()
@@ -64,7 +64,7 @@ def test_a_running_clock_leaves_out_a_stop_and_the_clock_did_not_jump(
 
 
 def test_a_stop_is_no_jump_of_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else guard would not be believed for ten minutes after a lid was closed."""
+    """Otherwise the clock would be distrusted for ten minutes after a lid was closed."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "time_ns", lambda: int((now[0] + 1e9) * 1e9))

@@ -94,7 +94,7 @@ def test_a_picture_of_nothing_has_no_subject(model: MatteModel, picture: Callabl
 
 
 def test_a_thing_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
-    """The matte is sure of it, and covers just it."""
+    """The matte is certain, and covers only the thing."""
     raw = model.predict(ball(110, HEIGHT, HEIGHT))
     assert assess(raw).score > 0.8
     found, truth = raw > 0.5, disc(110 * len(raw) / HEIGHT, *raw.shape)
@@ -102,7 +102,7 @@ def test_a_thing_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
 
 
 def test_a_closer_look_at_a_small_thing_shows_its_edge_better(model: MatteModel) -> None:
-    """A wheel of leaves on a thirtieth of the frame: its outline is less than half as wrong."""
+    """A wheel of leaves on a thirtieth of the frame: the error of its outline is less than half."""
     rgb, truth = leaves_on_a_table(1200, 1600, 260)
     found = find_subject(rgb, model.predict, model.sides)
     closer = np.zeros(truth.shape, np.uint8)
@@ -124,7 +124,7 @@ def test_the_model_sees_the_same_thing_at_each_of_its_sizes(model: MatteModel, s
 def test_most_pages_screens_textures_and_landscapes_have_no_subject_or_are_doubtful(
     model: MatteModel,
 ) -> None:
-    """One of each sort, by a seed that nothing was fitted to. A page of text used to score 1."""
+    """One of each kind, by a seed that was not used for fitting. Before, a page of text scored 1."""
     scores = {
         name: find_subject(rgb, model.predict, model.sides).quality.score
         for name, rgb in nothing(seed=77, each=1)

@@ -63,7 +63,7 @@ def lost(task: Task, **how: Any) -> Lost:  # noqa: ANN401 -- of a Lost
 
 
 def test_what_a_worker_died_over_waits_until_another_has_shown_that_it_can_work(hall: Hall) -> None:
-    """Else a broken library would use up the attempts of every picture, one worker after the other."""
+    """Otherwise a broken library would use up the attempts of every picture."""
     (job,) = hall.accept("a.jpg")
     said: list[Lost] = []
 
@@ -87,7 +87,7 @@ def test_what_a_worker_died_over_waits_until_another_has_shown_that_it_can_work(
 
 
 def test_a_picture_that_has_all_the_room_there_is_cannot_ask_for_more(hall: Hall) -> None:
-    """A hostile worker would otherwise keep everything else from being begun, for ever."""
+    """Otherwise a hostile worker could block all other jobs for ever."""
     (job,) = hall.accept("a.jpg")
     hall.workers.answer = lambda _: NeedsRoom(pixels=10**9)
     hall.supervisor.run()
@@ -119,7 +119,7 @@ def test_pictures_are_given_out_published_and_counted(hall: Hall) -> None:
 
 
 def test_a_worker_gets_all_it_must_know(hall: Hall) -> None:
-    """Where the picture is, which version, where results go, and how it is to be cut."""
+    """The path of the picture, its version, the staging directory, and the recipe."""
     (job,) = hall.accept("sub/a.jpg")
     hall.workers.answer = hall.cut
     hall.supervisor.run()
@@ -134,7 +134,7 @@ def test_a_worker_gets_all_it_must_know(hall: Hall) -> None:
 
 @pytest.mark.parametrize("said", ["a cutout", "known", "a failure", "its end"])
 def test_nothing_is_left_of_a_jobs_directory_whatever_becomes_of_the_job(hall: Hall, said: str) -> None:
-    """While the run goes on: a worker may have filled it."""
+    """While the run goes on, since a worker may have filled it."""
     hall.accept("a.jpg")
     seen: list[Path] = []
 
@@ -164,7 +164,7 @@ def test_nothing_is_left_of_a_jobs_directory_whatever_becomes_of_the_job(hall: H
 
 
 def test_the_same_bytes_are_not_published_again(hall: Hall) -> None:
-    """The worker knows what is published, and says so."""
+    """The worker knows the published hash, and reports that it is the same."""
     hall.accept("a.jpg")
     hall.workers.answer = hall.cut
     hall.supervisor.run()
@@ -178,7 +178,7 @@ def test_the_same_bytes_are_not_published_again(hall: Hall) -> None:
 
 
 def test_workers_are_replaced_once_when_an_output_begins_to_refuse(hall: Hall) -> None:
-    """One of them may have filled the disk with files that it has kept open, so that there would never be room again."""
+    """One of them may have filled the disk with files that it keeps open, so that there would never be room again."""
     hall.accept("a.jpg", "b.jpg")
     full = Failure(code=FailureCode.OUTPUT, title="", cause="full", advice="", permanent=False)
 
@@ -208,7 +208,7 @@ def test_a_huge_picture_is_given_out_again_while_no_other_is_in_work(hall: Hall)
 
 
 def test_nothing_is_begun_beside_a_picture_that_must_run_alone(hall: Hall) -> None:
-    """It has the memory of all workers; what comes meanwhile waits."""
+    """It has the memory of all workers; other pictures wait."""
     (huge,) = hall.accept("huge.jpg")
     polls = iter(range(8))
 
@@ -230,7 +230,7 @@ def test_nothing_is_begun_beside_a_picture_that_must_run_alone(hall: Hall) -> No
 
 
 def test_a_picture_that_cannot_be_cut_is_given_up_with_its_reason(hall: Hall) -> None:
-    """At once where there is no later."""
+    """At once, in a run that ends by itself."""
     (job,) = hall.accept("a.jpg", age_s=1.0)
     hall.workers.answer = lambda _: failure_of(PictureError("it is cut short"))
     hall.supervisor.run()
@@ -241,7 +241,7 @@ def test_a_picture_that_cannot_be_cut_is_given_up_with_its_reason(hall: Hall) ->
 
 
 def test_a_fresh_picture_that_looks_damaged_is_tried_again_by_a_daemon(hall: Hall) -> None:
-    """It may only be unfinished; it is cut as soon as it can be."""
+    """It may only be incomplete; it is cut as soon as possible."""
     (job,) = hall.accept("a.jpg", age_s=1.0)
     reports: Iterator[Report] = iter([failure_of(PictureError("it is cut short"))] * 2)
     hall.workers.answer = lambda task: next(reports, None) or hall.cut(task)
@@ -253,7 +253,7 @@ def test_a_fresh_picture_that_looks_damaged_is_tried_again_by_a_daemon(hall: Hal
 
 
 def test_a_picture_refused_by_its_header_is_not_tried_again(hall: Hall) -> None:
-    """However fresh it is."""
+    """However new it is."""
     hall.accept("a.jpg", age_s=1.0)
     hall.workers.answer = lambda _: failure_of(LimitError("it is too large"))
     supervisor = hall.supervise(once=False)
@@ -263,7 +263,7 @@ def test_a_picture_refused_by_its_header_is_not_tried_again(hall: Hall) -> None:
 
 
 def test_a_passing_fault_is_left_for_later(hall: Hall) -> None:
-    """One run ends without it; nothing is lost."""
+    """A run with --once ends without it; nothing is lost."""
     (job,) = hall.accept("a.jpg")
     hall.workers.answer = lambda _: failure_of(StorageError("the system says: no"))
     hall.supervisor.run()
@@ -275,7 +275,7 @@ def test_a_passing_fault_is_left_for_later(hall: Hall) -> None:
 
 
 def test_a_source_that_is_gone_is_looked_at_once_more(hall: Hall) -> None:
-    """A newer version may be there; this one is known no longer."""
+    """A newer version may be there; this one is forgotten."""
     (job,) = hall.accept("a.jpg")
     version = hall.job(job).version
     hall.workers.answer = lambda _: failure_of(SourceGoneError("it was replaced"))
@@ -296,7 +296,7 @@ def test_a_worker_may_die_over_a_picture_once(hall: Hall) -> None:
 
 @pytest.mark.parametrize(("timed_out", "why"), [(False, "SIGSEGV"), (True, "job_timeout_s")])
 def test_a_picture_that_two_workers_died_over_is_given_up(hall: Hall, why: str, *, timed_out: bool) -> None:
-    """With how they ended."""
+    """With the reasons of their ends."""
     bad, good = hall.accept("bad.jpg", "good.jpg")
     hall.workers.answer = lambda task: lost(task, timed_out=timed_out) if task.job == bad else hall.cut(task)
     hall.supervisor.run()
@@ -309,7 +309,7 @@ def test_a_picture_that_two_workers_died_over_is_given_up(hall: Hall, why: str, 
 
 
 def test_a_worker_that_is_stuck_closes_the_folder_and_blames_no_picture(hall: Hall) -> None:
-    """Its share hangs; what waits there goes on waiting until somebody has looked at it again."""
+    """Its share hangs; its jobs wait until the folder was checked again."""
     stuck, waits = hall.accept("a.jpg", "b.jpg")
     hall.workers = _one_at_a_time(hall)
     deaths = iter(range(5))
@@ -341,7 +341,7 @@ def test_a_folder_that_a_worker_got_stuck_in_is_closed_at_once(hall: Hall) -> No
 
 
 def test_a_folder_whose_look_does_not_end_is_closed_until_it_does(hall: Hall) -> None:
-    """Nothing else tells of a share that hangs."""
+    """This is the only sign of a share that hangs."""
     hall.accept("a.jpg")
     hall.workers.answer = hall.cut
     hall.monitor.now(looking_since_s=hall.clock.monotonic_s() - HANGS_AFTER_S - 1)
@@ -369,7 +369,7 @@ def _one_at_a_time(hall: Hall) -> Workers:
 
 
 def test_nothing_is_begun_in_a_folder_that_stands_by(hall: Hall) -> None:
-    """One run ends all the same."""
+    """A run with --once ends all the same."""
     (job,) = hall.accept("a.jpg")
     hall.monitor.stand_by("the share is away")
     hall.supervisor.run()
@@ -378,7 +378,7 @@ def test_nothing_is_begun_in_a_folder_that_stands_by(hall: Hall) -> None:
 
 
 def test_it_waits_until_the_folder_has_settled(hall: Hall) -> None:
-    """Files may still be on their way into the journal."""
+    """Files may not have reached the journal yet."""
     hall.monitor.now(has_settled=False)
     hall.workers.answer = hall.cut
 
@@ -392,7 +392,7 @@ def test_it_waits_until_the_folder_has_settled(hall: Hall) -> None:
 
 
 def test_pause_holds_new_work_back_and_resume_lets_it_go_on(hall: Hall) -> None:
-    """What is in work is finished; both are obeyed while the daemon runs."""
+    """Jobs in work are finished; both commands take effect while the daemon runs."""
     hall.workers = _one_at_a_time(hall)
     supervisor = hall.supervise(once=False)
     first, second = hall.accept("a.jpg", "b.jpg")
@@ -427,7 +427,7 @@ def test_pause_holds_new_work_back_and_resume_lets_it_go_on(hall: Hall) -> None:
 
 
 def test_a_pause_outlives_the_daemon(hall: Hall) -> None:
-    """Until somebody lets it go on; one run says what is left and ends."""
+    """Until somebody resumes; a run with --once reports what is left and ends."""
     (job,) = hall.accept("a.jpg")
     hall.journal.commands.set_paused(paused=True)
     hall.workers.answer = hall.cut
@@ -440,7 +440,7 @@ def test_a_pause_outlives_the_daemon(hall: Hall) -> None:
 
 @pytest.mark.parametrize("argument", ["1", "failed"])
 def test_retry_cuts_a_picture_again_by_a_persons_wish(hall: Hall, argument: str) -> None:
-    """Also if its bytes are known; the listener hears that more waits."""
+    """Also if its bytes are known; an event reports that more pictures wait."""
     (job,) = hall.accept("a.jpg")
     hall.workers.answer = hall.cut
     hall.supervisor.run()
@@ -454,7 +454,7 @@ def test_retry_cuts_a_picture_again_by_a_persons_wish(hall: Hall, argument: str)
 
 
 def test_what_is_handed_in_is_given_to_its_folder_or_refused(hall: Hall) -> None:
-    """One for a folder that is not there gets its answer at once; the folder's own thread takes the others."""
+    """A submission for an unknown folder is answered at once; the folder's own thread takes the others."""
     submissions = hall.journal.submissions
     for key, folder in (("here", NAME), ("nowhere", "other")):
         submissions.post(Submission(key=key, folder=folder, spool="x", name="a.jpg", options=JobOptions()))
@@ -467,7 +467,7 @@ def test_what_is_handed_in_is_given_to_its_folder_or_refused(hall: Hall) -> None
 
 
 def test_a_stop_finishes_what_is_in_work_and_begins_nothing(hall: Hall) -> None:
-    """Within its time."""
+    """Within its time limit."""
     hall.workers = _one_at_a_time(hall)
     supervisor = hall.supervise(once=False)
     first, second = hall.accept("a.jpg", "b.jpg")
@@ -486,7 +486,7 @@ def test_a_stop_finishes_what_is_in_work_and_begins_nothing(hall: Hall) -> None:
 
 
 def test_a_stop_puts_back_what_takes_too_long(hall: Hall) -> None:
-    """It is nobody's fault, so nothing is counted."""
+    """Nothing is to blame, so no attempt is counted."""
     (job,) = hall.accept("a.jpg")
     supervisor = hall.supervise(once=False)
     hall.workers.before_poll = after(3, supervisor.stop)
@@ -515,7 +515,7 @@ def test_one_run_ends_at_its_time_in_any_case(hall: Hall) -> None:
 
 
 def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall: Hall) -> None:
-    """After pauses that double; `cutoutd status` says why, and the daemon goes on."""
+    """With doubling pauses; `cutoutd status` says why, and the daemon goes on."""
     supervisor = hall.supervise(once=False)
     deaths: list[float] = []
     shown: list[FolderStatus] = []
@@ -542,7 +542,7 @@ def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall:
 
 
 def test_damage_that_a_folders_thread_meets_ends_the_daemon(hall: Hall) -> None:
-    """It is not the folder's, and no new thread would mend it."""
+    """It is damage of the journal, which no new thread would repair."""
     supervisor = hall.supervise(once=False)
 
     def die() -> None:
@@ -554,7 +554,7 @@ def test_damage_that_a_folders_thread_meets_ends_the_daemon(hall: Hall) -> None:
 
 
 def test_one_run_does_not_wait_for_a_thread_that_dies_time_after_time(hall: Hall) -> None:
-    """It ends, and names the folder among those that it could not look at."""
+    """It ends, and names the folder among those that it could not scan."""
 
     def die() -> None:
         hall.monitor.thread.failure = ZeroDivisionError("ours")
@@ -565,7 +565,7 @@ def test_one_run_does_not_wait_for_a_thread_that_dies_time_after_time(hall: Hall
 
 
 def test_a_step_of_the_delivery_that_fails_costs_no_other(hall: Hall) -> None:
-    """It is logged, and the next picture gets its name."""
+    """It is logged, and the next picture is published."""
     (job,) = hall.accept("a.jpg")
 
     def explode() -> None:
@@ -579,7 +579,7 @@ def test_a_step_of_the_delivery_that_fails_costs_no_other(hall: Hall) -> None:
 
 
 def test_what_the_journals_disk_refuses_is_written_down_when_it_can_be(hall: Hall) -> None:
-    """What the workers said meanwhile is kept, in its order, and nothing is cut twice."""
+    """Reports of workers are kept meanwhile, in their order, and nothing is cut twice."""
     (huge,) = hall.accept("huge.jpg")
     hall.journal.store.rows("PRAGMA busy_timeout = 1")
     other = sqlite3.connect(hall.root / FILE_NAME, isolation_level=None)
@@ -607,7 +607,7 @@ def test_status_shows_how_things_stand(hall: Hall) -> None:
 
 
 def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
-    """Staged results take disk; it goes on when they have their names."""
+    """Staged results take disk space; it goes on once they are published."""
     jobs = hall.accept(*(f"{number}.jpg" for number in range(12)))
     waits = threading.Event()
 
@@ -631,7 +631,7 @@ def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
 def test_a_job_whose_claim_may_have_been_written_is_not_left_in_nobodys_hands(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fails at the end of a commit leaves it open whether there was one."""
+    """After a disk error at the end of a commit it is unknown whether the commit took place."""
     (job,) = hall.accept("a.jpg")
     hall.workers.answer = hall.cut
     claim, faults = hall.journal.queue.claim, [StorageError("the journal cannot be used: disk I/O error")]
@@ -647,7 +647,7 @@ def test_a_job_whose_claim_may_have_been_written_is_not_left_in_nobodys_hands(
 
 
 def test_a_source_that_seems_gone_is_doubted_until_its_folder_was_found_well(hall: Hall) -> None:
-    """A share that goes away looks like files that do: nothing is given up then."""
+    """A share that goes away looks like deleted files: nothing is given up then."""
     (job,) = hall.accept("a.jpg")
     hall.monitor.is_well = False
     reports = iter([failure_of(SourceGoneError("no longer there"))])
@@ -692,7 +692,7 @@ def test_a_folder_whose_worker_waits_for_its_share_gets_no_second_one(hall: Hall
 
 
 def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) -> None:
-    """However long its rest would have been."""
+    """However long its delay would have been."""
     (job,) = hall.accept("a.jpg")
     reports = iter([failure_of(StorageError("the system says: no"))])
     hall.workers.answer = lambda task: next(reports, None) or hall.cut(task)
@@ -716,7 +716,7 @@ def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) 
 def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was under way when the end came, and comes to its own end while the delivery waits for it."""
+    """The scan was in progress at the end, and finishes while the delivery waits for it."""
     still_looking = [True]
 
     def wait(timeout_s: float) -> None:
@@ -751,7 +751,7 @@ def test_a_report_of_a_kind_that_was_not_asked_for_is_disbelieved(hall: Hall) ->
 
 
 def test_a_task_that_was_withdrawn_is_queued_again_without_blame(hall: Hall) -> None:
-    """Its folder has become one for which other workers work; what was made for the task is removed."""
+    """Other workers serve its folder now; its staged files are removed."""
     (job,) = hall.accept("a.jpg")
     seen: list[Path] = []
 
@@ -766,7 +766,7 @@ def test_a_task_that_was_withdrawn_is_queued_again_without_blame(hall: Hall) -> 
 
 
 def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the fault is: it costs that picture alone, also where the worker died over it."""
+    """An internal error affects that picture only, also if the worker died."""
     taken, lost_jobs, good = hall.accept("taken.jpg", "lost_jobs.jpg", "good.jpg")
     heard = HotFolder.note_report
     lost = Lost(job=lost_jobs, why="gone", timed_out=False, stuck=False)
@@ -786,7 +786,7 @@ def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pyt
 
 
 def test_a_job_that_cannot_be_begun_fails_alone(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has its record, and does not come up again and again."""
+    """It has its record, and is not tried again and again."""
     bad, good = hall.accept("bad.jpg", "good.jpg")
     task = HotFolder.task
 
@@ -818,7 +818,7 @@ def test_a_job_that_cannot_be_begun_fails_alone(hall: Hall, monkeypatch: pytest.
 def test_a_command_that_cannot_be_carried_out_is_answered_and_not_tried_again(
     hall: Hall, verb: str, argument: str, why: str
 ) -> None:
-    """Those after it are carried out."""
+    """Later commands are carried out."""
     (job,) = hall.accept("a.jpg")
     store = Store(hall.root / FILE_NAME)
     with store.transaction():
@@ -837,7 +837,7 @@ def test_a_command_that_cannot_be_carried_out_is_answered_and_not_tried_again(
 
 
 def test_a_command_over_which_we_fail_is_answered_too(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the fault's own words."""
+    """With the internal error."""
     monkeypatch.setattr(Queue, "retry_asked", lambda *_: 1 // 0)
     hall.ask(Verb.RETRY, "failed")
     hall.supervisor.run()
@@ -847,7 +847,7 @@ def test_a_command_over_which_we_fail_is_answered_too(hall: Hall, monkeypatch: p
 def test_a_command_that_a_full_disk_has_put_off_is_carried_out_later(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without another command's coming."""
+    """Without waiting for another command."""
     refusals = iter([True, True, False])
     retry = Queue.retry_asked
 
@@ -865,7 +865,7 @@ def test_a_command_that_a_full_disk_has_put_off_is_carried_out_later(
 def test_what_is_in_hand_at_an_end_that_nobody_foresaw_is_counted(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not put back as after an end in order: the next start counts it, and in the end lets it be."""
+    """It is not put back as after an orderly end: the next start counts the attempt, and in the end gives the picture up."""
     (job,) = hall.accept("a.jpg")
     polls = iter(range(100))
 
@@ -900,7 +900,7 @@ def no_other_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_other_collection")
 def test_garbage_is_collected_every_minute(hall: Hall, clock: FakeClock) -> None:
-    """Twice, so that it goes on; what Python keeps without need would look like a leak."""
+    """Tested twice, so that it repeats; unneeded objects would look like a leak."""
     for _ in range(2):
         knot = weakref.ref(Knot())
         hall.supervisor._collect_garbage()  # noqa: SLF001 -- a part of each turn

@@ -32,13 +32,13 @@ OTHER_RAWS = (
 
 
 def test_the_setting_names_the_formats_that_the_engine_has() -> None:
-    """No format can be read that could not be switched off."""
+    """There is no format that cannot be switched off."""
     assert {str(one) for one in PictureFormat} == opening.SWITCHES == HEADS.keys()
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_a_format_can_be_switched_off_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its decoder is not even loaded; all others get their files."""
+    """Its decoder is not even loaded; all other formats are decoded."""
     monkeypatch.setattr(decode, "PillowSource", None)
     for head in (HEADS[name], *(OTHER_RAWS if name == "raw" else ())):
         data = head + bytes(4000)
@@ -56,7 +56,7 @@ def test_a_format_can_be_switched_off_alone(name: str, monkeypatch: pytest.Monke
 def test_a_decoder_that_is_not_installed_is_said(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where an installer left it out; no internal error."""
+    """As if an installer left it out; no internal error."""
     monkeypatch.setitem(sys.modules, module, None)
     for ours in ("cutoutd.engine.formats.heif", "cutoutd.engine.formats.raw"):
         monkeypatch.delitem(sys.modules, ours, raising=False)

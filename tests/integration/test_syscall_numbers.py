@@ -28,7 +28,7 @@ OTHER_NAMES = {"fstatat": "newfstatat"}
 def test_the_numbers_are_those_of_the_kernel_s_headers(
     machine: calls.Machine, headers: tuple[str, ...]
 ) -> None:
-    """A wrong number refuses a harmless call, and lets the one that was meant through."""
+    """A wrong number would refuse a harmless call, and allow the intended one."""
     path = next((INCLUDE / header for header in headers if (INCLUDE / header).is_file()), None)
     if path is None:
         pytest.skip(f"no {headers[0]} in {INCLUDE}")
@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_the_kernel_s_headers(
 
 
 def test_younger_calls_have_one_number_everywhere() -> None:
-    """From 424 on, the architectures share their numbers; the last ones are in few headers yet."""
+    """From 424 on, all architectures use the same numbers; the newest ones are in few headers yet."""
     young = {name: numbers for name, numbers in calls.NUMBERS.items() if max(n or 0 for n in numbers) >= 424}
     assert all(x86 == arm for x86, arm in young.values())
     newest = {name: numbers[0] for name, numbers in young.items() if (numbers[0] or 0) > 450}

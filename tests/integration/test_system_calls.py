@@ -70,7 +70,7 @@ def start_thread() -> None:
 
 @needs_seccomp
 def test_calls_that_are_not_on_the_list_are_named_and_refused_as_ever() -> None:
-    """By name, by command where that decides, and by number where the name is not known; the rest goes on."""
+    """By name, by command where that decides, and by number if the name is unknown; other calls work."""
     calls, outcomes = refused(
         lambda: Path("/proc/self/status").read_bytes(),
         lambda: socket.socket(socket.AF_INET),
@@ -90,7 +90,7 @@ def test_calls_that_are_not_on_the_list_are_named_and_refused_as_ever() -> None:
 
 @needs_seccomp
 def test_doctor_says_that_the_libraries_of_this_machine_do_with_the_list() -> None:
-    """Every kind of picture that Pillow writes is decoded, and one is cut; nothing unusual is asked for."""
+    """Every kind of picture that Pillow writes is decoded, and one is cut, without an unusual call."""
     settings = loader.defaults({})
     answer = system_calls.collect(settings, [catalog.find(name) for name in settings.models])
     said = answer.merged
@@ -103,7 +103,7 @@ def test_doctor_says_that_the_libraries_of_this_machine_do_with_the_list() -> No
 
 
 def test_doctor_names_what_was_refused() -> None:
-    """What every C library does without is not worth a word."""
+    """Except calls that every C library does without."""
 
     def judged(**said: object) -> tuple[str, str]:
         finding = system_calls.judge(ProbeResult(documents=({"kinds": ["JPEG"], **said},), ended=True))

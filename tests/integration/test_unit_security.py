@@ -35,7 +35,7 @@ def score(unit: str, directory: Path) -> float:
 
 
 def test_the_unit_is_exposed_as_little_as_promised(tmp_path: Path) -> None:
-    """Also where its folders are in somebody's home."""
+    """Also if its folders are in a home directory."""
     unit = systemd.render(SYSTEM, SystemdManager(version=252))
     assert score(unit, tmp_path) <= AT_MOST
     assert score(unit.replace("ProtectHome=yes", "ProtectHome=read-only"), tmp_path) <= AT_MOST
@@ -43,14 +43,14 @@ def test_the_unit_is_exposed_as_little_as_promised(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["PrivateNetwork=yes", "CapabilityBoundingSet=", "ProtectSystem=strict"])
 def test_the_judgement_is_worse_without(tmp_path: Path, line: str) -> None:
-    """A score that nothing moves would prove nothing."""
+    """A score that never changes would prove nothing."""
     unit = systemd.render(SYSTEM, SystemdManager(version=252))
     assert f"\n{line}\n" in unit
     assert score(unit.replace(f"\n{line}\n", "\n"), tmp_path) > score(unit, tmp_path)
 
 
 def test_systemd_understands_every_line(tmp_path: Path) -> None:
-    """It would pass over what it does not, with a complaint in the log."""
+    """It would skip a line that it does not know, with a complaint in the log."""
     need("systemd-analyze")
     path = tmp_path / "cutoutd.service"
     path.write_text(
@@ -68,7 +68,7 @@ def uploader_unit() -> str:
 
 
 def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:
-    """It cannot do without that; all else is closed."""
+    """It needs that; everything else is restricted."""
     unit = uploader_unit()
     assert score(unit, tmp_path) <= AT_MOST_WITH_NETWORK
     assert score(unit.replace("\nProtectSystem=strict\n", "\n"), tmp_path) > score(unit, tmp_path)
@@ -77,7 +77,7 @@ def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> 
 
 
 def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> None:
-    """It would pass over what it does not."""
+    """It would skip a line that it does not know."""
     need("systemd-analyze")
     path = tmp_path / "cutoutd-hosted.service"
     path.write_text(uploader_unit().replace(SYSTEM.command[0], "/bin/true"))
@@ -97,7 +97,7 @@ def answering_units() -> dict[str, str]:
 
 
 def test_units_that_answer_are_exposed_by_their_network_alone(tmp_path: Path) -> None:
-    """They are called from this machine; all else is closed."""
+    """They accept connections from this machine; everything else is restricted."""
     for unit in answering_units().values():
         assert score(unit, tmp_path) <= AT_MOST_WITH_NETWORK
         assert score(unit.replace("\nProtectSystem=strict\n", "\n"), tmp_path) > score(unit, tmp_path)
@@ -106,7 +106,7 @@ def test_units_that_answer_are_exposed_by_their_network_alone(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", sorted(answering_units()))
 def test_systemd_understands_every_line_of_units_that_answer(tmp_path: Path, name: str) -> None:
-    """It would pass over what it does not."""
+    """It would skip a line that it does not know."""
     need("systemd-analyze")
     path = tmp_path / name
     path.write_text(answering_units()[name].replace(SYSTEM.command[0], "/bin/true"))
@@ -117,7 +117,7 @@ def test_systemd_understands_every_line_of_units_that_answer(tmp_path: Path, nam
 
 
 def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:
-    """In BindPaths= and its like it would begin the place where the first part is shown."""
+    """In BindPaths= and similar settings an unescaped colon separates source and target."""
     need("systemd-analyze")
     uploader = replace(UPLOADING, sees=(Path("/srv/a:b/venv"), Path("/srv/c d:e")))
     unit = replace(HOSTED, state_dir=Path("/var/lib/my:state"), uploader=uploader)
@@ -136,7 +136,7 @@ def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:
 def test_a_user_s_units_are_exposed_as_the_documentation_says(
     tmp_path: Path, name: str, limit: float
 ) -> None:
-    """As if they ran as root, since they name no user."""
+    """Rated as if they ran as root, since they name no user."""
     unit = (TREE / "systemd" / name).read_text(encoding="utf-8")
     assert score(unit, tmp_path) <= limit
     assert f"unit {limit}" in (TREE / "docs/service.md").read_text(encoding="utf-8")

@@ -51,7 +51,7 @@ _numbers = iter(range(1, 100_000))
 
 
 def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
-    """And its reply says what was sent, when, where to, and for what."""
+    """And its reply says what was sent, when, where to, and the price."""
     request = station.request(picture(next(_numbers)))
     reply = station.reply(request)
     assert (reply.outcome, reply.body, reply.credits, reply.repeated) == (
@@ -75,7 +75,7 @@ def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
 
 
 def test_no_more_is_said_than_the_contract_needs(station: Station, server: HostedServer) -> None:
-    """Neither a name, nor a path, nor who asks with what."""
+    """Neither a name nor a path, nor the client's program and version."""
     request = station.request(picture(next(_numbers)))
     station.reply(request)
     seen = next(one for one in server.seen if one.file_name.startswith(request.id))
@@ -134,7 +134,7 @@ def test_an_end_without_a_picture_has_a_reason(
     said: str,
     credits_: float | None,
 ) -> None:
-    """It is not sent again by itself, nor is the same picture under another request, until a person says so."""
+    """It is not sent again automatically, nor is the same picture for another request, until a person asks for it."""
     content = picture(next(_numbers))
     before = len(server.seen)
     server.next(behaviour)
@@ -165,7 +165,7 @@ def test_an_end_without_a_picture_has_a_reason(
 def test_a_passing_fault_is_waited_out(
     station: Station, server: HostedServer, behaviour: Behaviour, status: int | None
 ) -> None:
-    """Each attempt is in the ledger, and charges nothing until the one that works."""
+    """Each attempt is in the ledger, and only the successful one is charged."""
     server.next(behaviour)
     request = station.request(large(next(_numbers)))
     assert station.reply(request).outcome is UploadOutcome.OK
@@ -201,7 +201,7 @@ def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
 def test_what_takes_a_person_closes_the_route(
     station: Station, server: HostedServer, behaviour: Behaviour, said: str
 ) -> None:
-    """Nothing is lost, nothing is tried over and over, and it goes on when they say so."""
+    """Nothing is lost or tried again and again, and it goes on when a person resumes it."""
     before = len(server.seen)
     server.next(behaviour)
     first = station.request(picture(next(_numbers)))
@@ -220,7 +220,7 @@ def test_what_takes_a_person_closes_the_route(
 def test_one_picture_that_makes_the_service_fail_holds_up_no_other(
     station: Station, server: HostedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While others are cut, the picture is to blame, and fails with the service's words."""
+    """While others are cut, the picture is to blame, and fails with the service's message."""
     poison = picture(next(_numbers))
     cut = server.cut
 
@@ -239,7 +239,7 @@ def test_one_picture_that_makes_the_service_fail_holds_up_no_other(
 
 
 def test_the_same_picture_is_never_paid_twice(station: Station, server: HostedServer) -> None:
-    """By content: another request for it is answered from what was kept, and nothing is sent."""
+    """By content: another request for it is answered from the cache, and nothing is sent."""
     content = picture(next(_numbers))
     first = station.reply(station.request(content))
     before, charged = len(server.seen), server.charged
@@ -250,7 +250,7 @@ def test_the_same_picture_is_never_paid_twice(station: Station, server: HostedSe
 
 
 def test_what_is_not_tagged_is_refused_by_the_uploader_itself(station: Station, server: HostedServer) -> None:
-    """Whatever lies in its outbox, and whoever put it there."""
+    """Whatever is in its outbox, and whoever put it there."""
     before = len(server.seen)
     replies = [
         station.reply(station.request(picture(next(_numbers)), folder="other")),
@@ -265,7 +265,7 @@ def test_what_is_not_tagged_is_refused_by_the_uploader_itself(station: Station, 
 
 
 def test_a_link_in_the_outbox_is_not_followed(station: Station, server: HostedServer, tmp_path: Path) -> None:
-    """A worker that went bad cannot have another file sent."""
+    """A hostile worker cannot have another file sent."""
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(content := picture(next(_numbers)))
     before = len(server.seen)
@@ -283,7 +283,7 @@ def test_a_link_in_the_outbox_is_not_followed(station: Station, server: HostedSe
 def test_an_upload_in_flight_stops_before_its_next_byte(
     station: Station, server: HostedServer, how: str
 ) -> None:
-    """What is on its way already is what the kernel holds; what had left is in the ledger."""
+    """Only what the kernel has buffered is still sent; the ledger has what was sent."""
     server.next(Behaviour.SLOW_TO_TAKE)
     before = len(server.seen)
     request = station.request(large(next(_numbers)))
@@ -309,7 +309,7 @@ def test_an_upload_in_flight_stops_before_its_next_byte(
 
 
 def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) -> None:
-    """And what waits is sent afterwards; `status` says so meanwhile."""
+    """Waiting pictures are sent afterwards; `status` says so meanwhile."""
     subprocess.run(station.command("pause", "--hosted"), check=True)
     station.wait_for_route("paused")
     before = len(server.seen)
@@ -322,7 +322,7 @@ def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) ->
 
 
 def test_the_key_is_nowhere_but_in_its_header(station: Station, server: HostedServer) -> None:
-    """Not in logs, replies, ledger, status, what is kept, titles or environment; though a service quoted it."""
+    """Not in logs, replies, ledger, status, cache, titles or environment, although the service repeats it."""
     station.wait_for_route("open")  # what an earlier test has closed may still be told
     server.next(Behaviour.BAD_KEY)
     request = station.request(picture(next(_numbers)))
@@ -342,7 +342,7 @@ def test_the_key_is_nowhere_but_in_its_header(station: Station, server: HostedSe
 
 
 def test_every_upload_is_logged(station: Station) -> None:
-    """Its beginning and its end, as many as the ledger has."""
+    """Its start and its end, as many as the ledger has."""
     for _ in range(3):
         station.reply(station.request(picture(next(_numbers))))
     rows = station.rows()
@@ -356,7 +356,7 @@ def test_every_upload_is_logged(station: Station) -> None:
 
 
 def test_audit_runs_beside_the_uploader(station: Station) -> None:
-    """Without an HTTP client, and adds up."""
+    """Without an HTTP client, and with the totals."""
     station.reply(station.request(picture(next(_numbers))))
     done = subprocess.run(
         station.command("audit", "--by", "folder", "--csv"), capture_output=True, text=True, check=True
@@ -369,7 +369,7 @@ def test_audit_runs_beside_the_uploader(station: Station) -> None:
 
 
 def test_a_second_uploader_on_the_same_state_is_refused(station: Station) -> None:
-    """Both would send the same."""
+    """Both would send the same pictures."""
     done = subprocess.run(
         station.command("hosted"),
         capture_output=True,
@@ -381,7 +381,7 @@ def test_a_second_uploader_on_the_same_state_is_refused(station: Station) -> Non
 
 
 def test_killed_after_sending_it_is_unknown(own: tuple[Station, HostedServer]) -> None:
-    """The next run says so, sends nothing by itself, and sends it when a person wants that (fault 52)."""
+    """The next run says so, sends nothing automatically, and sends it when a person asks for it (fault 52)."""
     station, server = own
     server.next(Behaviour.SILENCE)
     station.start()
@@ -404,7 +404,7 @@ def test_killed_after_sending_it_is_unknown(own: tuple[Station, HostedServer]) -
 def test_killed_between_ledger_and_inbox_the_reply_is_given_and_not_paid_again(
     own: tuple[Station, HostedServer],
 ) -> None:
-    """As if its own reply had never been written: the request still lies there at the next start."""
+    """As if its reply had never been written: the request is still there at the next start."""
     station, server = own
     station.start()
     request = station.request(content := picture(1))
@@ -428,7 +428,7 @@ def test_killed_between_ledger_and_inbox_the_reply_is_given_and_not_paid_again(
 def test_asked_to_end_it_stops_sending_and_still_takes_what_was_paid(
     own: tuple[Station, HostedServer],
 ) -> None:
-    """What is being uploaded stays for the next run; what the service has whole is waited for."""
+    """An upload in progress stays for the next run; if the service has the whole picture, its answer is awaited."""
     station, server = own
     server.delay_s = 0.5
     station.start()
@@ -464,7 +464,7 @@ def test_it_ends_with_the_process_that_started_it(own: tuple[Station, HostedServ
 
 
 def test_without_a_network_it_waits_and_goes_on(tmp_path: Path) -> None:
-    """Nothing is written down, since nothing left."""
+    """Nothing is recorded, since nothing left."""
     with HostedServer() as server:
         port = server.port
     with Station(tmp_path, f"http://127.0.0.1:{port}") as station:
@@ -480,7 +480,7 @@ def test_without_a_network_it_waits_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_budgets_are_kept_with_what_is_under_way(tmp_path: Path) -> None:
-    """Of all folders together and of each; one folder's end holds up no other."""
+    """Of all folders together and of each; the used-up budget of one folder delays no other."""
     folders = {
         "small": 'route = "hosted"\nmax_credits_per_day = 0.5',
         "large": 'route = "local-then-hosted"',
@@ -505,7 +505,7 @@ def test_budgets_are_kept_with_what_is_under_way(tmp_path: Path) -> None:
 
 
 def test_a_service_s_places_are_filled_and_never_more(tmp_path: Path) -> None:
-    """One that answers in 0.5 s and allows 8 at once; how fast that is over many is measured in torture/uploads.py."""
+    """The service answers in 0.5 s and allows 8 at once; torture/uploads.py measures the rate over many."""
     hosted = {"concurrency": "8", "timeout_s": "30.0"}
     with (
         HostedServer(delay_s=0.5, at_once=8) as server,
@@ -519,7 +519,7 @@ def test_a_service_s_places_are_filled_and_never_more(tmp_path: Path) -> None:
 
 
 def test_the_service_s_rate_is_kept_ahead_of_time(tmp_path: Path) -> None:
-    """It never has to refuse: what does not fit into the minute waits."""
+    """The service never has to refuse: what does not fit into the minute waits."""
     hosted = {"megapixels_per_minute": "10", "concurrency": "4"}
     with (
         HostedServer(megapixels_per_minute=10) as server,
@@ -547,7 +547,7 @@ def test_a_damaged_ledger_stops_everything(own: tuple[Station, HostedServer]) ->
 
 
 def test_the_same_picture_twice_at_once_is_paid_once(own: tuple[Station, HostedServer]) -> None:
-    """The second waits for what comes of the first."""
+    """The second request waits for the outcome of the first."""
     station, server = own
     server.delay_s = 0.5
     requests = [station.request(picture(1)) for _ in range(3)]

@@ -53,7 +53,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def test_what_a_newer_configuration_tags_waits_until_the_uploader_reads_it(
     station: Station, server: HostedServer
 ) -> None:
-    """Twelve pictures of a folder that it does not know yet: none fails, and all are sent after it began anew."""
+    """Twelve pictures of a folder that it does not know yet: none fails, and all are sent after its restart."""
     station.start()
     tag_the_other(station)
     waiting = [station.request(picture(number), folder="other") for number in range(12)]
@@ -71,7 +71,7 @@ def test_what_a_newer_configuration_tags_waits_until_the_uploader_reads_it(
 def test_what_an_older_configuration_tagged_waits_until_the_supervisor_has_read_the_newer(
     station: Station, server: HostedServer
 ) -> None:
-    """The uploader is the newer of the two: the folder is said to wait, and the stamped request is answered."""
+    """The uploader has the newer configuration: the folder's status says that it waits, and the stamped request is answered."""
     station.start()
     request = station.request(picture(1), folder="other", settings=OTHER)
     until(lambda: station.told().get("waiting") == 1, "request that waits")
@@ -84,13 +84,13 @@ def test_what_an_older_configuration_tagged_waits_until_the_supervisor_has_read_
 
 
 def test_a_request_of_an_older_configuration_is_sent_where_both_allow_it(station: Station) -> None:
-    """A difference that is not about it holds nothing up."""
+    """Differences that do not concern it delay nothing."""
     station.start()
     assert station.reply(station.request(picture(1), settings=OTHER)).outcome is UploadOutcome.OK
 
 
 def test_an_announcement_of_the_same_configuration_changes_nothing(station: Station) -> None:
-    """However often it is made; one of another begins anew, but not again and again within moments."""
+    """However often it is made; another configuration restarts the uploader, but not again and again within moments."""
     station.start()
     assert station.process is not None
     started_s = time.monotonic()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def test_another_2xx_than_200_concerns_one_picture(
     tmp_path: Path, provider: str, behaviour: Behaviour, status: int, outcome: UploadOutcome
 ) -> None:
-    """Before: the whole route closed for an hour, and what followed a 204 was taken for the next one's answer."""
+    """Before, the whole route closed for an hour, and data after a 204 was taken for the next answer."""
     with HostedServer() as server:
         shared = context(tmp_path, server, provider=provider)
         server.next(behaviour)
@@ -55,7 +55,7 @@ def test_another_2xx_than_200_concerns_one_picture(
 def test_what_was_charged_is_not_sent_again_by_resume(
     tmp_path: Path, behaviour: Behaviour, route: str
 ) -> None:
-    """Before: the row was `refused`, and the same bytes were sent and paid again; now only a person's retry does it."""
+    """Before, the row was `refused`, and the same bytes were sent and paid again; now only a person's retry does that."""
     with HostedServer() as server, Station(tmp_path, server.url) as station:
         station.start()
         server.next(behaviour)

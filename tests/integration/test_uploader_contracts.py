@@ -32,7 +32,7 @@ def ball(width: int, height: int) -> bytes:
 
 
 def test_a_picture_is_really_cut(tmp_path: Path) -> None:
-    """With our own engine behind the service: the ball is there, and the ground is not."""
+    """The service uses cutoutd's own engine: the ball is opaque, and the background is not."""
     with HostedServer(cut=engine_cut()) as server:
         shared = context(tmp_path, server)
         reply = answer(shared, request(shared.paths, ball(640, 480), width=640, height=480))
@@ -58,7 +58,7 @@ def test_above_ten_megapixels_it_is_asked_for_in_two_parts(tmp_path: Path) -> No
 
 
 def test_a_service_that_charges_nothing_needs_no_budget(tmp_path: Path) -> None:
-    """Rembg's contract: the matte alone, without a key, and nothing is kept, since nothing was paid."""
+    """The contract of rembg: only the matte, without a key, and nothing is cached, since nothing was paid."""
     with HostedServer() as server:
         shared = context(tmp_path, server, provider="rembg", max_credits_per_day=0)
         reply = answer(shared, request(shared.paths))
@@ -75,7 +75,7 @@ def test_a_service_that_charges_nothing_needs_no_budget(tmp_path: Path) -> None:
 
 
 def test_a_rembg_server_is_asked_for_the_model_that_its_owner_chose(tmp_path: Path) -> None:
-    """With the further fields as `rembg s` writes them; all of it tells one question from another in the ledger."""
+    """With the further fields that `rembg s` accepts; all of them are part of the cache key in the ledger."""
     with HostedServer() as server:
         fields = {"a": True, "af": 240, "extras": '{"x": 1}'}
         shared = context(tmp_path, server, provider="rembg", model="isnet-general-use", fields=fields)
@@ -95,7 +95,7 @@ def test_a_rembg_server_is_asked_for_the_model_that_its_owner_chose(tmp_path: Pa
 
 
 def test_withoutbg_of_ones_own(tmp_path: Path) -> None:
-    """The raw picture goes out, and the matte comes back; it is waited for until it is ready."""
+    """The picture's bytes are sent, and the matte is returned; the answer is awaited until it is ready."""
     with HostedServer() as server:
         shared = context(tmp_path, server, provider="withoutbg", max_credits_per_day=0)
         content = picture(1)
@@ -108,7 +108,7 @@ def test_withoutbg_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
-    """Base64 in JSON both ways; what is handed on is the matte itself."""
+    """Base64 in JSON in both directions; the reply contains the matte itself."""
     with HostedServer(key=KEY) as server:
         provider = WithoutBg(key=Key(KEY), is_cloud=True, full_price=1.0)
         shared = context(tmp_path, server, contract=provider)
@@ -130,7 +130,7 @@ def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("behaviour", [Behaviour.OTHER_PICTURE, Behaviour.OPAQUE, Behaviour.BOMB])
 def test_what_is_in_a_picture_is_not_the_uploaders_to_see(tmp_path: Path, behaviour: Behaviour) -> None:
-    """It hands on the raw bytes of a wrong, an opaque or a monstrous one, and does not open them."""
+    """It passes on the bytes of a wrong, opaque or huge picture without decoding them."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
         server.next(behaviour)

@@ -60,7 +60,7 @@ def server() -> Iterator[HostedServer]:
 
 
 def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: HostedServer) -> None:
-    """It was paid for, and is not there: a person decides, and is told why."""
+    """It was paid for, and is lost: a person decides, and is told the reason."""
     shared = context(tmp_path, server, replies=FullReplies)
     first, second = request(shared.paths), request(shared.paths)
     assert UploadJob(context=shared, request=first).run()
@@ -73,7 +73,7 @@ def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: Hosted
 
 
 def test_a_kept_answer_waits_until_the_inbox_takes_it(tmp_path: Path, server: HostedServer) -> None:
-    """Paid once, and given once there is room."""
+    """Paid once, and delivered once there is room."""
     shared = context(tmp_path, server, replies=FullInbox)
     only = request(shared.paths)
     with pytest.raises(OSError, match="No space left"):
@@ -88,7 +88,7 @@ def test_a_kept_answer_waits_until_the_inbox_takes_it(tmp_path: Path, server: Ho
 
 
 def test_an_end_that_cannot_be_written_down_is_waited_for(tmp_path: Path, server: HostedServer) -> None:
-    """Nothing else happens to the picture meanwhile: it would be sent a second time."""
+    """Nothing else happens to the picture meanwhile, or it would be sent a second time."""
     shared = context(tmp_path, server, ledger=StuckLedger)
     only = request(shared.paths)
     assert UploadJob(context=shared, request=only).run()
@@ -98,7 +98,7 @@ def test_an_end_that_cannot_be_written_down_is_waited_for(tmp_path: Path, server
 
 
 def test_an_end_that_is_never_written_down_is_unknown(tmp_path: Path, server: HostedServer) -> None:
-    """The uploader was to end meanwhile; the next run knows only that something was sent."""
+    """The uploader was asked to end meanwhile; the next run knows only that something was sent."""
     shared = context(tmp_path, server, ledger=StuckLedger)
     server.on_headers = lambda _: shared.stopping.set()
     only = request(shared.paths)

@@ -147,7 +147,7 @@ def asked(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[
 def test_an_answer_that_never_ends_is_given_up_at_one_deadline(
     tmp_path: Path, behave: Callable[[socket.socket], None]
 ) -> None:
-    """It was sent, so it may have been billed; and the place is free for another."""
+    """The picture was sent, so it may have been billed; and the slot is free for another."""
     with wire(behave) as server:
         reply, took_s = asked(tmp_path, server, timeout_s=TIMEOUT_S)
     assert reply.outcome is UploadOutcome.UNKNOWN
@@ -155,7 +155,7 @@ def test_an_answer_that_never_ends_is_given_up_at_one_deadline(
 
 
 def test_a_service_that_takes_an_upload_drop_by_drop_does_not_hold_it_for_ever(tmp_path: Path) -> None:
-    """Each write succeeds in time; together they take too long, and nothing was sent whole."""
+    """Each write succeeds in time; together they take too long, and the picture was not sent completely."""
     done = threading.Event()
 
     def sip(connection: socket.socket) -> None:
@@ -209,7 +209,7 @@ def packed(times: int) -> bytes:
     "encoding", ["gzip", "gzip, gzip, gzip", "deflate", "br", "zstd", "compress", "x-none"]
 )
 def test_an_answer_that_says_it_is_packed_is_refused_as_it_is(tmp_path: Path, encoding: str) -> None:
-    """Nothing is unpacked, whatever it says; it was sent, so it may have been billed."""
+    """Nothing is decompressed; the picture was sent, so it may have been billed."""
     body = packed(encoding.count("gzip") or 1)
 
     def behave(connection: socket.socket) -> None:
@@ -226,7 +226,7 @@ def test_an_answer_that_says_it_is_packed_is_refused_as_it_is(tmp_path: Path, en
 
 
 def test_an_error_that_says_it_is_packed_still_means_what_its_number_says(tmp_path: Path) -> None:
-    """Its words are not looked at."""
+    """Its text is not read."""
     body = packed(3)
 
     def behave(connection: socket.socket) -> None:
@@ -242,7 +242,7 @@ def test_an_error_that_says_it_is_packed_still_means_what_its_number_says(tmp_pa
 def test_a_look_up_that_gives_no_answer_ends_at_the_deadline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The C library knows none; nothing was sent."""
+    """The C library has no limit for it; nothing was sent."""
     released = threading.Event()
 
     def hang(*_: object, **__: object) -> list[object]:
@@ -267,7 +267,7 @@ def test_a_look_up_that_gives_no_answer_ends_at_the_deadline(
 
 
 def test_time_in_which_we_did_not_run_does_not_count() -> None:
-    """A stopped process has waited for nothing when it goes on: its exchange has its time still."""
+    """After a stop, the exchange still has its full time."""
     code = (
         "import socket, sys, time\n"
         "from cutoutd.clock import Clock\n"
@@ -290,7 +290,7 @@ def test_time_in_which_we_did_not_run_does_not_count() -> None:
 
 
 def test_an_exchange_counts_running_time_alone() -> None:
-    """By a clock that leaps: a second of a leap counts at most."""
+    """With a clock that jumps: at most a second of a jump counts."""
     leaping = _Leaping()
     exchange = ExchangeLimits(leaping, limit_s=10.0)
     for _ in range(3):

@@ -119,7 +119,7 @@ WRONG: Final[tuple[object, ...]] = (None, True, -1, 1 << 70, 1.5, "x", [], {})
 
 
 def test_a_request_that_is_none_is_answered_and_holds_up_no_other(tmp_path: Path) -> None:
-    """Before: it was passed over for ever, or one exception ended the uploader, which met it again."""
+    """Before, it was skipped for ever, or one exception ended the uploader, which met it again."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
         damaged = {}
@@ -194,7 +194,7 @@ class Faulty(RemoveBg):
 def test_a_contract_that_raises_costs_its_picture_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], step: str, outcome: UploadOutcome, cost: float
 ) -> None:
-    """Before: the uploader ended, and met the same picture again. What may have been billed is not sent again."""
+    """Before, the uploader ended, and met the same picture again. What may have been billed is not sent again."""
     with HostedServer() as server:
         shared = context(tmp_path, server, contract=Faulty(key=None, full_price=1.0, step=step))
         bad = request(shared.paths, picture(1, width=66), width=66)
@@ -237,7 +237,7 @@ Uploader(shared, sender_of(shared), announced=spool.announcement(shared.paths), 
 
 
 def test_a_picture_over_which_the_uploader_dies_again_and_again_is_left_alone(tmp_path: Path) -> None:
-    """Before: for ever. Others go on meanwhile, and none is failed by a death or two."""
+    """Before, it was tried for ever. Others go on meanwhile, and one or two deaths fail no picture."""
     with HostedServer() as server:
         paths = SpoolPaths.under(tmp_path)
         paths.make()
@@ -299,7 +299,7 @@ def good_reply() -> UploadReply:
 def test_a_reply_that_is_none_is_an_upload_of_which_nothing_is_known(
     tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
-    """Before: passed over for ever, and its picture waited; or believed, and a cutout made here was called hosted."""
+    """Before, it was skipped for ever, and its picture waited; or it was believed, and a local cutout was reported as hosted."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
     made, other = good_reply(), good_reply()
@@ -315,7 +315,7 @@ def test_a_reply_that_is_none_is_an_upload_of_which_nothing_is_known(
 
 
 def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
-    """What is checked does not refuse what is right."""
+    """The checks do not refuse valid values."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
     made = request(paths)
@@ -324,7 +324,7 @@ def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_thousands_of_requests_are_looked_at_in_no_time(tmp_path: Path) -> None:
-    """Before: 3.5 ms each, in which nothing was sent."""
+    """Before, each took 3.5 ms, in which nothing was sent."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
         first = request(shared.paths)
@@ -342,7 +342,7 @@ def test_thousands_of_requests_are_looked_at_in_no_time(tmp_path: Path) -> None:
 
 
 def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
-    """What waited is sent, what was under way is unknown, what was answered is given, and the day's limit goes on."""
+    """Waiting requests are sent, open uploads are unknown, answers are delivered, and the limit of the day goes on."""
     with (
         HostedServer() as server,
         Station(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as station,
@@ -392,7 +392,7 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_an_earlier_versions_reply_is_read(tmp_path: Path) -> None:
-    """It does not say what it counts."""
+    """It does not have the field for what counts."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
     made = good_reply()

@@ -124,7 +124,7 @@ ANSWERS: Final[dict[str, tuple[bytes, object]]] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """What may have been billed is not sent again by itself, and a later picture is not answered by it."""
+    """What may have been billed is not sent again automatically, and the answer is never used for a later picture."""
     content, meaning = ANSWERS[name]
     script = [content]
 
@@ -235,7 +235,7 @@ BODIES: Final[dict[str, tuple[bytes, Body, bool]]] = {
 
 @pytest.mark.parametrize("name", BODIES)
 def test_every_body_is_a_matte_of_the_copy_or_none(name: str) -> None:
-    """And nothing else is raised over it."""
+    """And no other exception is raised."""
     data, body, is_matte = BODIES[name]
     try:
         found = matte(data, body, width=WIDTH, height=HEIGHT, max_pixels=1_000_000)

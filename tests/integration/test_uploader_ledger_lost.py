@@ -91,7 +91,7 @@ def written_over(path: Path) -> None:
 def test_a_ledger_that_is_not_the_one_that_was_opened_takes_no_row(
     tmp_path: Path, how: Callable[[Path], None]
 ) -> None:
-    """SQLite would write on into a file that nobody finds again. What was under way is answered all the same."""
+    """SQLite would go on writing into a file without a name. Uploads in progress are answered all the same."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
         assert answer(shared, request(shared.paths, picture(1))).outcome is UploadOutcome.OK
@@ -126,7 +126,7 @@ TRACES: dict[str, Callable[[SpoolPaths], object]] = {
 def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
     tmp_path: Path, trace: str, size: int | None
 ) -> None:
-    """Before: it was begun without a word, and the day's limits with it; and `audit` said that nothing ever left."""
+    """Before, a new one was created silently, with new limits for the day, and `audit` reported that nothing ever left."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
     path = paths.root / FILE_NAME
@@ -151,7 +151,7 @@ def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
     ],
 )
 def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes | str) -> None:
-    """Before, the uploader ended over it again and again. Its status says why, and what the day had spent still counts."""
+    """Before, the uploader ended again and again. Its status gives the reason, and what was spent today still counts."""
     paths, now = SpoolPaths.under(tmp_path), rfc3339(Clock().now_us())
     paths.make()
     path = paths.root / FILE_NAME
@@ -216,7 +216,7 @@ def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes
 
 
 def test_a_backup_that_is_put_back_is_taken(tmp_path: Path) -> None:
-    """Also one of a version that gave ledgers no number."""
+    """Also one of a version whose ledgers had no number."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
     path = paths.root / FILE_NAME
@@ -243,7 +243,7 @@ def audit(station: Station, capsys: pytest.CaptureFixture[str]) -> tuple[str, st
 def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_resumes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before: nothing said, or a wrong reason; a restart made a new ledger, and the limits of the day began anew."""
+    """Before, nothing was reported, or a wrong reason; a restart created a new ledger with new limits for the day."""
     with (
         HostedServer() as server,
         Station(tmp_path, server.url, hosted={"max_credits_per_day": "0.5"}) as station,
@@ -288,7 +288,7 @@ def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_
 def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person_resumes(
     tmp_path: Path,
 ) -> None:
-    """As an older backup that was put back; what was accepted once is not asked for again."""
+    """Such as a restored older backup; a gap that a person has accepted is not reported again."""
     with (
         HostedServer() as server,
         Station(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as station,
@@ -312,7 +312,7 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
 
 
 def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path) -> None:
-    """Nor by one that knows less, as after it was rebuilt."""
+    """Nor by a journal that knows less, as after it was rebuilt."""
     with HostedServer() as server, Station(tmp_path, server.url) as station:
         station.start()
         for number in range(2):
@@ -323,7 +323,7 @@ def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path)
 
 
 def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Path) -> None:
-    """It was said of a pause, while cutoutd was down: nobody knew then that the ledger is gone."""
+    """It was meant for a pause, while cutoutd did not run: nobody knew of the loss then."""
     paths = SpoolPaths(tmp_path)
     paths.make()
     write_begun(paths.root, LedgerStart(id=7, at=NOW))
@@ -352,7 +352,7 @@ def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Pa
 
 
 def test_a_resume_from_before_is_no_consent_to_a_ledger_that_lacks_something(tmp_path: Path) -> None:
-    """Likewise where an older backup was put back; it opens the route for nothing that it does not know of."""
+    """The same with a restored older backup: a resume accepts only losses that were reported before it."""
     with HostedServer() as server, Station(tmp_path, server.url) as station:
         opened(station.paths, Clock().now_us()).close_file()
         write_known(station.paths.uploaded, KnownUploads(count=2, last="1" * 32, at=NOW))

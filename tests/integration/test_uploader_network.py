@@ -39,7 +39,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 def test_a_service_that_cannot_prove_who_it_is_gets_nothing(tmp_path: Path, papers: tuple[str, str]) -> None:
-    """Not even the request's headers; and a person is told."""
+    """Not even the headers of the request; and a person is told."""
     with HostedServer(tls=papers) as server, Station(tmp_path, server.url) as station:
         environ = {"SSL_CERT_FILE": papers[0]}  # what others would believe
         waiting = station.start(environ=environ).request(picture(1))
@@ -50,7 +50,7 @@ def test_a_service_that_cannot_prove_who_it_is_gets_nothing(tmp_path: Path, pape
 
 
 def test_a_service_that_can_is_talked_to_encrypted(tmp_path: Path, papers: tuple[str, str]) -> None:
-    """From inside the sandbox; the client is given another list of authorities from outside."""
+    """From inside the sandbox; the test gives the client another list of authorities."""
     patch = tmp_path / "patch"
     patch.mkdir()
     shutil.copy(papers[0], patch / "authorities.pem")  # Python's own path is what it may read
@@ -64,7 +64,7 @@ def test_a_service_that_can_is_talked_to_encrypted(tmp_path: Path, papers: tuple
 
 
 def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the environment or the home directory; a picture would go where nobody wrote."""
+    """From the environment or the home directory; a picture would go where no configuration says."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password s3cret\n")
     (tmp_path / ".netrc").chmod(0o600)
     with HostedServer() as proxy, HostedServer() as server:
@@ -82,7 +82,7 @@ def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_name_for_this_machine_is_called_by_its_number(tmp_path: Path) -> None:
-    """Unencrypted, the name is looked up first; the service is still asked for by its name."""
+    """Without encryption the name is looked up first; the request still contains the name."""
     with HostedServer() as server:
         shared = context(tmp_path, server, base_url=f"http://localhost:{server.port}")
         assert answer(shared, request(shared.paths)).outcome is UploadOutcome.OK
@@ -100,7 +100,7 @@ def test_a_name_that_leads_away_gets_nothing_unencrypted(
     number: str,
     is_private_allowed: bool,  # noqa: FBT001 -- cases
 ) -> None:
-    """However near it sounds, and though one of its addresses is near."""
+    """However local it sounds, and although one of its addresses is local."""
 
     def found(*_: object, **__: object) -> list[tuple[object, ...]]:
         return [(0, 0, 0, "", (one, 80)) for one in ("127.0.0.1", number)]
@@ -125,7 +125,7 @@ def test_a_name_that_leads_away_gets_nothing_unencrypted(
 
 
 def test_a_key_that_others_can_read_ends_it_at_once(tmp_path: Path) -> None:
-    """Before anything is sent, with the file and what to do."""
+    """Before anything is sent, with the file and advice."""
     key = tmp_path / "key"
     key.write_text("s3cret")
     key.chmod(0o644)
@@ -141,7 +141,7 @@ def test_a_key_that_others_can_read_ends_it_at_once(tmp_path: Path) -> None:
 
 
 def test_another_users_state_directory_is_left_alone(tmp_path: Path) -> None:
-    """What is made there would be unreadable to its owner."""
+    """New files there would be unreadable for its owner."""
     if os.geteuid():
         give_up("only root can give a directory away")
     station = Station(tmp_path, "http://127.0.0.1:9")
@@ -160,7 +160,7 @@ def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_says_what_it_would_cost_and_sends_nothing(tmp_path: Path) -> None:
-    """What lies in the folders, and what waits in the outbox."""
+    """For the pictures in the folders, and the requests in the outbox."""
     with HostedServer() as server:
         station = Station(tmp_path, server.url)
         (tmp_path / "tagged" / "in" / "a.jpg").write_bytes(picture(1))

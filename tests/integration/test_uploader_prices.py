@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_a_higher_price_than_expected_is_paid_once(tmp_path: Path) -> None:
-    """Budget 1.0, expected 0.25, charged 1.0, four at once: one credit is spent, and the folder says what it takes."""
+    """Budget 1.0, expected 0.25, charged 1.0, four at once: one credit is spent, and the folder's status gives the price."""
     hosted = {"max_credits_per_day": "1.0", "concurrency": "4", "timeout_s": "30.0"}
     with HostedServer(delay_s=0.3) as server, Station(tmp_path, server.url, hosted=hosted) as station:
         server.price = 1.0
@@ -29,7 +29,7 @@ def test_a_higher_price_than_expected_is_paid_once(tmp_path: Path) -> None:
 
 
 def test_a_price_that_is_known_from_an_earlier_run_is_counted_on(tmp_path: Path) -> None:
-    """The ledger says what the like cost: two of three fit, and are under way at once."""
+    """The ledger has the price of similar pictures: two of three fit, and are sent at once."""
     hosted = {"max_credits_per_day": "3.0", "concurrency": "4", "timeout_s": "30.0"}
     with HostedServer(delay_s=0.5) as server, Station(tmp_path, server.url, hosted=hosted) as station:
         server.price = 1.0

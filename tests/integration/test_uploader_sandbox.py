@@ -94,7 +94,7 @@ def at_work(tmp_path: Path) -> Iterator[Station]:
 
 
 def test_the_uploader_itself_is_confined(at_work: Station) -> None:
-    """As the kernel sees it, in all of its threads, and as it says itself."""
+    """By the kernel, in all of its threads, and by its own status."""
     assert at_work.process is not None
     tasks = Path(f"/proc/{at_work.process.pid}/task")
     states = [(task / "status").read_text() for task in tasks.iterdir()]
@@ -120,7 +120,7 @@ def test_it_holds_nothing_but_its_own(at_work: Station) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
 def test_it_has_no_capability_left_not_even_on_files(at_work: Station) -> None:
-    """Its directories are its own."""
+    """It needs none, since it owns its directories."""
     assert at_work.process is not None
     for task in Path(f"/proc/{at_work.process.pid}/task").iterdir():
         sets = re.findall(

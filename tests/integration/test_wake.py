@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("before", ["nothing", "file", "link", "fifo"])
 def test_who_listens_is_woken_whatever_lay_there(tmp_path: Path, before: str) -> None:
-    """Each time; the file is this user's alone."""
+    """Each time; the file belongs to this user alone."""
     path, elsewhere = tmp_path / FILE_NAME, tmp_path / "elsewhere"
     elsewhere.write_bytes(b"kept")
     if before == "file":
@@ -37,7 +37,7 @@ def test_who_listens_is_woken_whatever_lay_there(tmp_path: Path, before: str) ->
 
 
 def test_nobody_waits_where_nobody_listens(tmp_path: Path) -> None:
-    """Nor is anything written where something else has the name."""
+    """Nor is anything written if something else has the name."""
     wake(tmp_path)
     os.mkfifo(tmp_path / FILE_NAME)
     wake(tmp_path)

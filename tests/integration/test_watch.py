@@ -74,7 +74,7 @@ def heard(tmp_path: Path) -> Iterator[Heard]:
 
 
 def test_writing_renaming_linking_and_touching_are_heard_of(heard: Heard, tmp_path: Path) -> None:
-    """Whatever way a file gets its name or its contents."""
+    """Whichever way a file gets its name or content."""
     root = tmp_path / "root"
     (root / "written.jpg").write_bytes(b"1")
     assert heard.hears("written.jpg")
@@ -95,7 +95,7 @@ def test_writing_renaming_linking_and_touching_are_heard_of(heard: Heard, tmp_pa
 
 @linux_only
 def test_reading_and_junk_make_no_hints(tmp_path: Path) -> None:
-    """Our own looks must not wake us, nor what the rules leave out."""
+    """The daemon's own reads must not wake it, nor excluded files."""
     (tmp_path / "a.jpg").write_bytes(b"1")
     heard = Heard(tmp_path)
     heard.watch.start()
@@ -112,7 +112,7 @@ def test_reading_and_junk_make_no_hints(tmp_path: Path) -> None:
 
 @linux_only
 def test_files_that_leave_hold_up_no_others(heard: Heard, tmp_path: Path) -> None:
-    """By itself watchdog waits half a second for where each went: long, if originals are moved away."""
+    """By default watchdog waits half a second to see where each went, which is long if originals are moved away."""
     for n in range(24):
         (tmp_path / "root" / f"{n}.jpg").write_bytes(b"1")
     assert heard.hears("23.jpg")
@@ -125,7 +125,7 @@ def test_files_that_leave_hold_up_no_others(heard: Heard, tmp_path: Path) -> Non
 
 
 def test_new_and_moved_directories_ask_for_a_scan(heard: Heard, tmp_path: Path) -> None:
-    """Files may have been in them before they were watched; afterwards they are heard of one by one."""
+    """Files may have been in them before they were watched; afterwards each file is reported."""
     root = tmp_path / "root"
     (root / "new").mkdir()
     assert heard.hears_of_everything()
@@ -164,7 +164,7 @@ def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
 
 @linux_only
 def test_a_flat_folder_hears_only_of_its_own_files(tmp_path: Path) -> None:
-    """And does not spend watches on sub-directories."""
+    """And uses no watches for sub-directories."""
     (tmp_path / "sub").mkdir()
     heard = Heard(tmp_path, Rules(recursive=False))
     heard.watch.start()
@@ -177,7 +177,7 @@ def test_a_flat_folder_hears_only_of_its_own_files(tmp_path: Path) -> None:
 
 
 def test_a_root_deleted_and_made_anew_is_noticed(heard: Heard, tmp_path: Path) -> None:
-    """It may even have the inode it had before; the old watch is dead all the same."""
+    """It may even have its former inode; the old watch is dead all the same."""
     (tmp_path / "root").rmdir()
     (tmp_path / "root").mkdir()
     assert heard.is_unwell()
@@ -192,7 +192,7 @@ def test_a_root_deleted_and_made_anew_is_noticed(heard: Heard, tmp_path: Path) -
 
 @linux_only
 def test_a_root_moved_away_asks_for_a_scan(heard: Heard, tmp_path: Path) -> None:
-    """Its events would go on to come, under a name that is wrong."""
+    """Its events would continue, under a wrong name."""
     (tmp_path / "root").rename(tmp_path / "elsewhere")
     assert heard.hears_of_everything()
     assert "cannot be reached" in str(heard.watch.healthy())
@@ -200,7 +200,7 @@ def test_a_root_moved_away_asks_for_a_scan(heard: Heard, tmp_path: Path) -> None
 
 @linux_only
 def test_the_end_of_the_reading_thread_is_noticed(heard: Heard, tmp_path: Path) -> None:
-    """This order of events ends it in watchdog 7.1, which books one path for two watches."""
+    """This order of events ends it in watchdog 7.1, which records one path for two watches."""
     inside, outside = tmp_path / "root" / "a", tmp_path / "a"
     inside.mkdir()
     assert heard.hears_of_everything()
@@ -216,7 +216,7 @@ def test_the_end_of_the_reading_thread_is_noticed(heard: Heard, tmp_path: Path) 
 
 
 def test_a_burst_is_one_request_for_a_scan(heard: Heard, tmp_path: Path) -> None:
-    """Memory is bounded, and afterwards single files are heard of again."""
+    """Memory is limited, and afterwards single files are reported again."""
     for n in range(6000):
         os.close(os.open(tmp_path / "root" / f"{n}.jpg", os.O_CREAT | os.O_WRONLY))
     assert heard.hears_of_everything()
@@ -267,7 +267,7 @@ print(json.dumps([scan, after, watch.healthy()]))
 
 @linux_only
 def test_an_overflow_asks_for_a_scan(tmp_path: Path) -> None:
-    """The kernel's queue runs full while we are stopped; the directory whose creation was lost is watched again."""
+    """The kernel's queue overflows while the process is stopped; the directory whose creation was lost is watched again."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     command = [sys.executable, "-c", OVERFLOW, str(tmp_path), str(limit // 2 + 100)]
     scan, after, healthy = json.loads(in_namespace("-U", *command))
@@ -308,7 +308,7 @@ def _arm_with(root: Path, limit: str, value: int) -> list[Any]:
 @linux_only
 @pytest.mark.parametrize("watches", [0, 20])
 def test_exhausted_watches_are_an_error(tmp_path: Path, watches: int) -> None:
-    """Also when they end half-way, which watchdog passes over."""
+    """Also if they run out half-way, which watchdog ignores."""
     for n in range(49):
         (tmp_path / str(n)).mkdir()
     verdict, cause, advice = _arm_with(tmp_path, "max_inotify_watches", watches)
@@ -321,7 +321,7 @@ def test_exhausted_watches_are_an_error(tmp_path: Path, watches: int) -> None:
 
 @linux_only
 def test_watches_that_end_later_are_noticed(tmp_path: Path) -> None:
-    """The last one went to the root; a new directory gets none."""
+    """The root got the last one; a new directory gets none."""
     verdict, before, after = _arm_with(tmp_path, "max_inotify_watches", 1)
     assert (verdict, before) == ("armed", None)
     assert "cannot be watched" in after
@@ -329,7 +329,7 @@ def test_watches_that_end_later_are_noticed(tmp_path: Path) -> None:
 
 @linux_only
 def test_exhausted_instances_are_an_error(tmp_path: Path) -> None:
-    """Each folder needs one of the 128 a user has."""
+    """Each folder needs one of the 128 of a user."""
     verdict, cause, advice = _arm_with(tmp_path, "max_inotify_instances", 0)
     assert verdict == "refused"
     assert "instance limit" in cause
@@ -353,7 +353,7 @@ watch.stop()
 
 @linux_only
 def test_a_directory_that_becomes_readable_asks_to_be_armed_again(tmp_path: Path) -> None:
-    """Until then it is no fault of the watch: the scan cannot see into it either."""
+    """Until then it is no fault of the watch: the scan cannot read it either."""
     for name in ("closed", "closed-too"):
         (tmp_path / name).mkdir(mode=0)
     before, after = json.loads(in_namespace("-U", sys.executable, "-W", "error", "-c", OPENED, str(tmp_path)))
@@ -378,7 +378,7 @@ def _open_descriptors() -> int:
 
 @linux_only
 def test_stopping_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
-    """Neither threads nor descriptors, however often a folder is armed."""
+    """Neither threads nor descriptors, however often a folder is watched again."""
     for n in range(100):
         (tmp_path / str(n)).mkdir()
     threads, descriptors = threading.active_count(), _open_descriptors()
@@ -392,7 +392,7 @@ def test_stopping_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_inbox_wakes_once_and_collapses() -> None:
-    """One call per batch of hints; beyond the limit it says "look everywhere"."""
+    """One call per batch of hints; beyond the limit it requests a scan."""
     calls: list[int] = []
     inbox = Inbox(lambda: calls.append(1), limit=3)
     for n in range(3):

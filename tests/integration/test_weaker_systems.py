@@ -40,13 +40,13 @@ def original(share: Share) -> Path:
 
 
 def test_doctor_is_told_that_it_is_weaker(share: Share) -> None:
-    """By what becomes of two files: this one says that it swaps, and renames."""
+    """By a test with two files: this file system reports an exchange, and only renames."""
     assert not can_exchange(share.mount)
     assert list(share.far.iterdir()) == []
 
 
 def test_an_exchange_is_known_on_a_local_disk(tmp_path: Path) -> None:
-    """And leaves nothing."""
+    """And leaves nothing behind."""
     assert can_exchange(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

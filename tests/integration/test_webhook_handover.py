@@ -125,7 +125,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 
 def test_each_end_becomes_a_message_in_its_order(room: Room) -> None:
-    """Done, review and failed; the picture is not named in the message itself, which lists show."""
+    """Done, review and failed; the message itself, which lists show, does not name the picture."""
     room.end("a.jpg")
     room.end("b.jpg", JobState.REVIEW)
     room.end("c.jpg", JobState.FAILED)
@@ -146,7 +146,7 @@ def test_each_end_becomes_a_message_in_its_order(room: Room) -> None:
 
 
 def test_what_is_not_asked_for_is_not_told(tmp_path: Path) -> None:
-    """And of a folder without a webhook nothing is even written down."""
+    """And for a folder without a webhook nothing is even recorded."""
     room = Room(tmp_path, events=["failed"])
     room.end("before.jpg")
     assert room.journal.ended.count() == 0
@@ -167,7 +167,7 @@ def test_what_is_not_asked_for_is_not_told(tmp_path: Path) -> None:
 def test_a_crash_before_the_journal_knows_hands_over_again_under_the_same_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if the uploader has sent it meanwhile: the receiver sees the same id twice."""
+    """Also if the uploader has sent it meanwhile: the receiver gets the same id twice."""
     room = Room(tmp_path)
     refusals: list[str] = []
 
@@ -213,7 +213,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_waits_takes_no_more_of_the_disk_than_it_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest waits in the journal, and follows when the receiver has taken some."""
+    """The rest waits in the journal, and follows when the receiver has accepted some."""
     monkeypatch.setattr(webhook_handover, "MAX_MESSAGES", 2)
     room = Room(tmp_path)
     room.handover.follow()
@@ -230,7 +230,7 @@ def test_what_waits_takes_no_more_of_the_disk_than_it_may(
 
 
 def test_files_go_along_only_as_they_were_published(tmp_path: Path) -> None:
-    """Not what somebody changed since, what is too large, a link that lies there by now, nor what is gone."""
+    """Not a file that somebody has changed since, nor one that is too large, replaced by a link, or gone."""
     room = Room(tmp_path)
     room.settings = room.configured([{"include": "result"}], max_result_mb=1)
     room.journal.ended.follow({"f"})  # nobody looks yet
@@ -262,7 +262,7 @@ def test_files_go_along_only_as_they_were_published(tmp_path: Path) -> None:
 
 
 def test_a_sidecar_of_another_picture_is_not_told(room: Room) -> None:
-    """Its place was taken by another picture's by the time it is looked at."""
+    """Another picture's sidecar has replaced it before it is read."""
     room.handover.stop(PATIENCE_S)
     room.end("a.jpg")  # nobody looks
     other = room.output / "a.jpg.png.json"

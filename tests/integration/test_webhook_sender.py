@@ -177,7 +177,7 @@ def post(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[Post]:
 def test_a_message_is_signed_sent_to_its_address_and_taken_away(
     post: Post, receiver: WebhookReceiver
 ) -> None:
-    """With its query, and one row in the ledger."""
+    """With the query of its address, and one row in the ledger."""
     message = post.put(1)
     post.until_sent()
     (told,) = receiver.seen
@@ -192,7 +192,7 @@ def test_a_message_is_signed_sent_to_its_address_and_taken_away(
 def test_a_refusal_is_tried_again_later_with_a_new_time_and_the_same_id(
     post: Post, receiver: WebhookReceiver
 ) -> None:
-    """By the pauses of the schedule: not before, and then at once."""
+    """After the pauses of the schedule: not before, and then at once."""
     receiver.next(500, 302)
     message = post.put(1)
     post.until(lambda: post.read(message).attempts == 1, "the first attempt")
@@ -213,7 +213,7 @@ def test_a_refusal_is_tried_again_later_with_a_new_time_and_the_same_id(
 def test_after_three_days_it_is_given_up_and_a_person_has_it_sent_again(
     post: Post, receiver: WebhookReceiver
 ) -> None:
-    """It stays, with the reason; the next one about the picture passes."""
+    """It stays, with the reason; the next message about the picture is sent."""
     receiver.usual = 400
     message = post.put(1, about="p")
     later = post.put(2, about="p")
@@ -237,7 +237,7 @@ def test_after_three_days_it_is_given_up_and_a_person_has_it_sent_again(
 def test_one_that_answers_410_is_told_nothing_more_until_a_person_asks(
     post: Post, receiver: WebhookReceiver
 ) -> None:
-    """What waits for it is given up without being sent, also after a start; one that is asked for switches it on."""
+    """Its waiting messages are given up without being sent, also after a restart; one that is sent by hand enables it again."""
     receiver.next(410)
     first, second = post.put(1), post.put(2)
     post.until(lambda: all(post.read(one).is_dead for one in (first, second)), "both to be given up")
@@ -251,7 +251,7 @@ def test_one_that_answers_410_is_told_nothing_more_until_a_person_asks(
 
 
 def test_messages_about_one_picture_arrive_in_their_order(post: Post, receiver: WebhookReceiver) -> None:
-    """Though the first fails once; others are not kept."""
+    """Even if the first fails once; messages about other pictures are not delayed."""
     receiver.next(422)
     post.put(1, about="p")
     post.put(2, about="p")
@@ -288,7 +288,7 @@ with at_work(Path(sys.argv[1]), sys.argv[2], timeout_s=300.0) as post:
 def test_what_was_under_way_when_the_process_was_killed_is_sent_again_before_what_follows(
     tmp_path: Path,
 ) -> None:
-    """The receiver had all of it and had not answered: at least once, and each picture's messages in their order."""
+    """The receiver had all of it and had not answered: delivery is at least once, with each picture's messages in their order."""
     with WebhookReceiver() as receiver:
         receiver.next(SILENCE)
         with at_work(tmp_path, receiver.url) as post:
@@ -317,7 +317,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
-    """It may have come: the receiver sees by the id that it was told before."""
+    """It may have arrived: the receiver recognises a repetition by its id."""
     with WebhookReceiver() as receiver, at_work(tmp_path, receiver.url, timeout_s=1.0) as post:
         receiver.next(SILENCE)
         message = post.put(1)
@@ -330,7 +330,7 @@ def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
 
 
 def test_when_one_that_was_away_answers_again_all_that_waits_goes_at_once(tmp_path: Path) -> None:
-    """However long each would have to wait by itself; meanwhile the ledger has nothing, as nothing left."""
+    """However long each would have to wait by itself; meanwhile the ledger has no rows, since nothing left."""
     with WebhookReceiver(is_away=True) as receiver, at_work(tmp_path, receiver.url) as post:
         first, *others = [post.put(number, attempts=3) for number in range(3)]
         post.until(lambda: all(post.read(one).attempts > 3 for one in (first, *others)), "an attempt of each")
@@ -344,7 +344,7 @@ def test_when_one_that_was_away_answers_again_all_that_waits_goes_at_once(tmp_pa
 
 
 def test_nothing_is_sent_while_uploads_are_paused(post: Post, receiver: WebhookReceiver) -> None:
-    """And it is no attempt."""
+    """And no attempt is counted."""
     post.paused = True
     message = post.put(1)
     post.until(lambda: post.sender.status()[0]["waiting"] == 1, "the message")
@@ -381,7 +381,7 @@ def test_a_ledger_that_refuses_lets_nothing_leave(tmp_path: Path, receiver: Webh
 def test_what_the_configuration_does_not_allow_is_not_sent_whatever_the_supervisor_wrote(
     post: Post, receiver: WebhookReceiver
 ) -> None:
-    """Pictures where only sidecars may go, another folder's, a body that is not the announced one, an unknown receiver."""
+    """Pictures where only sidecars are allowed, another folder's message, a body that differs from the announced one, an unknown receiver."""
     picture = post.put(1, what="result")
     stranger = post.put(2, folder="private")
     torn = post.put(3)
@@ -399,7 +399,7 @@ def test_what_the_configuration_does_not_allow_is_not_sent_whatever_the_supervis
 def test_a_name_that_leads_into_a_network_of_ones_own_is_not_followed(
     tmp_path: Path, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen at the very number that would be connected to; an https address, so that only this refuses it."""
+    """Checked with the address of the connection; the URL is https, so that only this check refuses it."""
     host = receiver.url.split("/")[2]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", 0))])
     settings = assemble(

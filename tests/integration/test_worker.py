@@ -54,7 +54,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalPool]]
 
 @pytest.mark.skipif(bool(survey.gaps()), reason="this system lacks a layer by itself")
 def test_a_worker_that_finds_a_required_layer_missing_does_not_work(start: Callable[..., LocalPool]) -> None:
-    """It is the last to know: the supervisor may have asked another kernel, or before a change."""
+    """Its check is the last one: the supervisor's may have been on another kernel, or before a change."""
     command = (sys.executable, str(HERE / "older_kernel.py"), "landlock", *WORKER)
     with pytest.raises(SandboxError, match="lacks landlock"):
         start(replace(SETUP, sandbox_required=True), command)
@@ -63,7 +63,7 @@ def test_a_worker_that_finds_a_required_layer_missing_does_not_work(start: Calla
 def test_a_model_that_was_changed_meanwhile_is_refused(
     start: Callable[..., LocalPool], tmp_path: Path
 ) -> None:
-    """Each worker looks by itself, however late it is started."""
+    """Each worker checks the model, however late it is started."""
     other = tmp_path / "model.onnx"
     other.write_bytes(b"another model")
     with pytest.raises(ModelError, match=r"model\.onnx.*not the one of the catalog"):
@@ -73,7 +73,7 @@ def test_a_model_that_was_changed_meanwhile_is_refused(
 def test_too_little_memory_for_the_model_is_said_in_the_worker_s_own_words(
     start: Callable[..., LocalPool],
 ) -> None:
-    """A limit from outside, such as a service's: four starts, one after the other, and no more."""
+    """With a limit from outside, such as a service's: four starts, one after the other, and no more."""
     need("prlimit")
     limited = ("prlimit", f"--as={300 << 20}", *WORKER)
     with pytest.raises(WorkersFailError, match="4 starts in a row failed") as failed:
@@ -84,7 +84,7 @@ def test_too_little_memory_for_the_model_is_said_in_the_worker_s_own_words(
 def test_a_worker_that_replaces_a_dead_one_has_cut_a_picture_before_it_is_ready(
     start: Callable[..., LocalPool],
 ) -> None:
-    """Under its whole sandbox."""
+    """Inside its whole sandbox."""
     pool = start(replace(SETUP, self_test=True))
     assert pool.facts is not None
     assert "rlimits" in pool.facts.layers
@@ -94,7 +94,7 @@ def test_a_worker_that_replaces_a_dead_one_has_cut_a_picture_before_it_is_ready(
 def test_a_worker_does_not_learn_where_its_supervisor_would_load_plug_ins_from(
     start: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor to do without libheif's own limits."""
+    """Nor a variable that would remove libheif's own limits."""
     for name in ("LIBHEIF_PLUGIN_PATH", "LIBHEIF_SECURITY_LIMITS", "CUTOUTD_POOL__WORKERS"):
         monkeypatch.setenv(name, "off")
     pool = start()
@@ -112,7 +112,7 @@ def test_a_worker_does_not_learn_where_its_supervisor_would_load_plug_ins_from(
 def test_a_worker_has_no_descriptor_but_its_channel_and_its_pipe(
     start: Callable[..., LocalPool], tmp_path: Path
 ) -> None:
-    """Not even one that its supervisor would leave to any child; and the model's file, which is no secret."""
+    """Not even an inheritable one of its supervisor; and the model's file, which is no secret."""
     secret = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDONLY)
     os.set_inheritable(secret, True)
     try:

@@ -71,7 +71,7 @@ def said(logged: Lines) -> list[str]:
 
 
 def test_a_worker_has_a_channel_two_pipes_and_nothing_else() -> None:
-    """No terminal, neither as a descriptor nor by its name; whatever the supervisor has open is not passed on."""
+    """No terminal, neither as a descriptor nor by its name; open files of the supervisor are not passed on."""
     master, slave = os.openpty()
     child = os.fork()
     if child == 0:  # a supervisor whose terminal this is
@@ -104,7 +104,7 @@ def _line(descriptor: int) -> bytes:
 
 
 def test_what_a_worker_prints_is_logged_as_its_words(pool: LocalPool, logged: Lines) -> None:
-    """With its process id, as a value, and without what would move a terminal's cursor."""
+    """With its process id, as a value, and without control characters."""
     give(pool, task(1, 'complain:{"event": "job.published"}\x1b[2J'))
     events_of(pool, 1)
     until(pool, lambda: bool(said(logged)))
@@ -114,7 +114,7 @@ def test_what_a_worker_prints_is_logged_as_its_words(pool: LocalPool, logged: Li
 
 
 def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged: Lines) -> None:
-    """Others go on, the loop's turns stay short and few, and the log gets a bounded excerpt."""
+    """Others go on, the loop's turns stay short and few, and the log gets a limited excerpt."""
     give(pool, task(1, "complain-endlessly"))
     begun = time.monotonic()
     turns, longest = 0, 0.0
@@ -138,7 +138,7 @@ def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged
 
 
 def test_the_last_words_of_a_worker_are_heard(pool: LocalPool, logged: Lines) -> None:
-    """They come with its end, or after it."""
+    """They arrive with its end, or after it."""
     give(pool, task(1, "complain:it is over"))
     events_of(pool, 1)
     pool.close()
@@ -146,7 +146,7 @@ def test_the_last_words_of_a_worker_are_heard(pool: LocalPool, logged: Lines) ->
 
 
 def test_why_no_worker_starts_is_told_in_its_words() -> None:
-    """What used to be seen on the terminal alone."""
+    """Before, they were printed on the terminal only."""
     made = LocalPool(
         size=1, setup=lambda: setup("die-at-start"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
     )

@@ -140,7 +140,7 @@ def is_tidy(root: Path) -> bool:
 @pytest.mark.parametrize("how", ["renamed in", "written over"])
 @pytest.mark.parametrize("deed", DEEDS)
 def test_what_is_saved_at_the_wrong_moment_is_not_lost(rooms: Path, deed: str, how: str) -> None:
-    """Before each call that renames, links or removes, one try each."""
+    """Before each call that renames, links or removes, with one attempt each."""
     for place, name, use, line in straight(deed, rooms / "straight"):
         root = rooms / str(place)
         prepare(deed, root)
@@ -154,7 +154,7 @@ def test_what_is_saved_at_the_wrong_moment_is_not_lost(rooms: Path, deed: str, h
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_a_deed_that_is_killed_is_finished_by_the_next_start(rooms: Path, deed: str) -> None:
-    """Before each call; what another program saved before that start stays, and is not taken for what was to go."""
+    """Before each call; a file that another program saved before that start stays, and is not removed in place of the intended one."""
     calls = straight(deed, rooms / "straight")
     wanted = visible(rooms / "straight")
     for place, name, use, line in calls:
@@ -181,7 +181,7 @@ def _alike(found: dict[str, bytes], wanted: dict[str, bytes]) -> bool:
 
 @pytest.mark.parametrize("deed", ["delete", "move", "review"])
 def test_a_kill_before_a_saved_file_has_its_name_back_loses_nothing(rooms: Path, deed: str) -> None:
-    """It was saved before the file was set aside, and lies under the private name: the next start gives it back."""
+    """It was saved before the file was renamed, and has the private name: the next start gives it its name back."""
     prepare(deed, rooms)
     private = f'{PRIVATE}{TARGETS[deed].rpartition("/")[2]}"'
     place, name, use, _ = next(call for call in straight(deed, rooms / "straight") if private in call[3])
