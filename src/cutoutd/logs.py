@@ -140,18 +140,19 @@ def _structlog() -> Any:  # noqa: ANN401 -- a module, which types know nothing o
             del sys.modules["rich"]
 
 
-def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> None:
+def configure(*, level: str, log_format: str, is_read: bool = False, stream: TextIO | None = None) -> None:
     """Set up logging for this process; to be called once.
 
     Args:
         level: one of `LEVELS`.
         log_format: ``console``, ``json``, or ``auto``: console on a terminal, JSON elsewhere.
+        is_read: whether a person reads the log, although it goes into a pipe; ``auto`` then means console.
         stream: the stream to log to; None: standard error.
     """
     structlog = _structlog()
     stream = stream or sys.stderr
     sink = _Sink(stream)
-    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    console = log_format == "console" or (log_format == "auto" and (is_read or stream.isatty()))
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty())
         if console

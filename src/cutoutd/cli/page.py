@@ -101,7 +101,8 @@ def _serve(
     is_seen = console or (parent is None and sys.stderr.isatty())
     logs.configure(
         level="warning" if is_seen and service.log_level == "info" else service.log_level,
-        log_format="console" if is_seen and service.log_format == "auto" else service.log_format,
+        log_format=service.log_format,
+        is_read=is_seen,
     )
     on_ready = partial(_print_address, is_seen) if serve_only else partial(_open_here, service.state_dir)
     options = process.PageOptions(

@@ -66,7 +66,8 @@ def serve(
     is_seen = console or (parent is None and sys.stderr.isatty())
     logs.configure(
         level="warning" if is_seen and service.log_level == "info" else service.log_level,
-        log_format="console" if is_seen and service.log_format == "auto" else service.log_format,
+        log_format=service.log_format,
+        is_read=is_seen,
     )
     options = process.ServeOptions(
         settings=settings,

@@ -15,10 +15,11 @@ from cutoutd import logs
 from cutoutd.cluster import tls
 from cutoutd.cluster.dask_settings import ignore_files
 from cutoutd.exchange.cluster_box import ClusterPaths
-from cutoutd.exchange.held_box import LOCK_FILE, held
+from cutoutd.exchange.locked_directory import locked
 from cutoutd.exchange.messages import without_anything_to_send
 from cutoutd.exchange.sent_log import SentLog
 from cutoutd.fs.private_directory import OpenedNames
+from cutoutd.fs.private_lock import LOCK_FILE
 from cutoutd.sandbox import limits
 from cutoutd.sandbox.confinement import confine_uploader
 from cutoutd.settings.digest import cluster_sha256
@@ -71,14 +72,11 @@ def run(
     limits.keep_terminal_for_writing()
     check_certificates(settings.cluster)
     paths = ClusterPaths.under(settings.service.state_dir)
-    with held(paths.root, _NAMES, make=paths.make, who="a gateway to the cluster"):
+    with locked(paths.root, _NAMES, make=paths.make, who="a gateway to the cluster"):
         loop = asyncio.new_event_loop()  # its socket pair cannot be created once confined
         layers = confine(settings, paths.root)
-        log_format = settings.service.log_format
-        logs.configure(
-            level=settings.service.log_level,
-            log_format="console" if console and log_format == "auto" else log_format,
-        )
+        service = settings.service
+        logs.configure(level=service.log_level, log_format=service.log_format, is_read=console)
         logging.raiseExceptions = False
         from cutoutd.cluster.gateway import Gateway  # noqa: PLC0415 -- it imports Dask, which starts a thread
 

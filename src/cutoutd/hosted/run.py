@@ -10,11 +10,12 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.exchange.held_box import LOCK_FILE, held
+from cutoutd.exchange.locked_directory import locked
 from cutoutd.exchange.messages import without_anything_to_send
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.webhooks import WebhookPaths
 from cutoutd.fs.private_directory import OpenedNames
+from cutoutd.fs.private_lock import LOCK_FILE
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import StopFlag, UploadContext
@@ -110,7 +111,7 @@ def run(
     recipients = receivers(settings)
     paths = SpoolPaths.under(settings.service.state_dir)
     stopping = StopFlag()
-    with held(paths.root, _NAMES, make=lambda: _make(paths), who="an uploader"):
+    with locked(paths.root, _NAMES, make=lambda: _make(paths), who="an uploader"):
         layers = _confined(settings, paths, console=console)
         _end_on_signals(stopping)
         opener = LedgerOpener(
@@ -147,11 +148,8 @@ def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[
         required=settings.pool.sandbox is Sandbox.REQUIRED,
     )
     # Only now: some kernels would not confine a thread that exists earlier.
-    log_format = settings.service.log_format
-    logs.configure(
-        level=settings.service.log_level,
-        log_format="console" if console and log_format == "auto" else log_format,
-    )
+    service = settings.service
+    logs.configure(level=service.log_level, log_format=service.log_format, is_read=console)
     return layers
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.private_directory import OpenedNames
+from cutoutd.fs.private_lock import LOCK_FILE
 from cutoutd.page.pairing import directory
 from cutoutd.webserver.backend import single_process
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = OpenedNames(
     files=(
-        single_process.LOCK,
+        LOCK_FILE,
         single_process.ADDRESS,
         f"{single_process.ADDRESS}.new",
         "sessions.json",

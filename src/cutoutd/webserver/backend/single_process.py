@@ -9,16 +9,16 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.errors import AlreadyRunningError, StorageError
+from cutoutd.errors import AlreadyRunningError
 from cutoutd.fs.atomic_write import atomic_write
-from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
+from cutoutd.fs.private_directory import OpenedNames, read_small
+from cutoutd.fs.private_lock import LOCK_FILE, open_lock, try_lock
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
     from pathlib import Path
 
-LOCK: Final = "lock"
 ADDRESS: Final = "address"
 """In the directory: where it is served."""
 
@@ -41,30 +41,19 @@ def held(place: Path, names: OpenedNames, *, what: str, ending: threading.Event 
         NotPrivateError: other users can write to the directory.
         StorageError: a disk error.
     """
-    try:
-        home, _ = open_private(place, names)
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            lock = os.open(LOCK, flags, 0o600, dir_fd=home)
-        finally:
-            os.close(home)
-    except OSError as error:
-        raise StorageError(f"the system says: {error.strerror}", path=place) from error
-    try:
-        is_held = _locked(lock)
+    with open_lock(place, names) as lock:
+        is_held = try_lock(lock)
         if not is_held:
             if ending is None:
                 raise AlreadyRunningError(f"the {what} is served already", path=place)
             logs.get().info(f"{what}.waits", why=f"another process serves the {what}")
             # A signal would not end a call that waits.
-            while not (is_held := _locked(lock)) and not ending.wait(_LOOK_S):
+            while not (is_held := try_lock(lock)) and not ending.wait(_LOOK_S):
                 pass
         if is_held:
             with suppress(FileNotFoundError):
                 (place / ADDRESS).unlink()  # of whoever served it before
         yield is_held
-    finally:
-        os.close(lock)
 
 
 def announce(place: Path, address: str) -> None:
@@ -83,7 +72,7 @@ def served_at(place: Path) -> str | None:
         OSError: the file cannot be read.
     """
     try:
-        lock = os.open(place / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        lock = os.open(place / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -107,11 +96,3 @@ def end_on_signals(ending: threading.Event) -> None:
     """Install handlers of the termination signals that set an event."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _, __: ending.set())
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
