@@ -10,9 +10,12 @@ state of the request, and its job is then an ordinary one. For other processes t
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cutoutd.errors import StorageError
 from cutoutd.intake import incoming
 from cutoutd.journal.submissions import Submission, Submissions
 from cutoutd.journal.wake import wake
@@ -26,7 +29,54 @@ if TYPE_CHECKING:
     from cutoutd.journal.store import Store
 
 
-def submit(
+@dataclass(kw_only=True, slots=True)
+class WaitingPost:
+    """A submission whose thread waits until it is posted.
+
+    Attributes:
+        wanted: the submission.
+        held: the request under its key; None: it is not posted.
+        refused: why it is not posted.
+    """
+
+    wanted: Submission
+    held: Submission | None = None
+    refused: Exception | None = None
+
+
+class SubmissionGroup:
+    """Posts the submissions of several threads: those that come while one is being written share the next transaction.
+
+    A transaction takes as long as the disk, and each thread would wait for those of all others.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._lock = threading.Lock()
+        self._waiting: list[WaitingPost] = []
+
+    def post(self, submissions: Submissions, wanted: Submission) -> Submission:
+        """Post a submission, and those of other threads that wait; see `Submissions.post`.
+
+        Args:
+            submissions: the submissions in the journal, as this thread has opened it.
+            wanted: this thread's submission.
+        """
+        own = WaitingPost(wanted=wanted)
+        with self._lock:
+            self._waiting.append(own)
+        with self._turn:
+            if own.held is None and own.refused is None:
+                with self._lock:
+                    group, self._waiting = self._waiting, []
+                _post_group(submissions, group)
+        if own.held is None:
+            assert own.refused is not None  # noqa: S101 -- one of both
+            raise own.refused
+        return own.held
+
+
+def submit(  # noqa: PLR0913 -- the fields of a request, each by its name
     store: Store,
     clock: Clock,
     root: Path,
@@ -37,6 +87,7 @@ def submit(
     name: str,
     options: JobOptions,
     digest: str = "",
+    group: SubmissionGroup | None = None,
 ) -> Submission:
     """Sync a file to the disk and submit it.
 
@@ -50,6 +101,7 @@ def submit(
         name: name that the picture is to get, if that is free; any text.
         options: what is asked of the picture.
         digest: digest of the request; the caller compares it with that of the returned request.
+        group: shares transactions with other threads; None: it gets one of its own.
 
     Returns:
         The request under the key.
@@ -61,10 +113,27 @@ def submit(
     """
     incoming.settle(root, file)
     wanted = Submission(key=key, folder=folder, spool=file.name, name=name, options=options, digest=digest)
-    holds = Submissions(store, clock).post(wanted)
+    submissions = Submissions(store, clock)
+    holds = submissions.post(wanted) if group is None else group.post(submissions, wanted)
     if store.path is not None:
         wake(store.path.parent)
     if holds.spool != file.name:
         with suppress(OSError):  # it is swept later
             incoming.discard(root, file.name)
     return holds
+
+
+def _post_group(submissions: Submissions, group: list[WaitingPost]) -> None:
+    """Post all; one by one, if an error over one of them prevents that."""
+    try:
+        for one, held in zip(group, submissions.post_all([one.wanted for one in group]), strict=True):
+            one.held = held
+    except StorageError as error:
+        for one in group:
+            one.refused = error
+    except Exception as error:  # noqa: BLE001 -- raised in the thread whose submission it is
+        if len(group) == 1:
+            group[0].refused = error
+            return
+        for one in group:
+            _post_group(submissions, [one])

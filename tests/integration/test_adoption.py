@@ -12,12 +12,13 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.corrections import Corrected, Correction
-from cutoutd.daemon.assembly import publisher_of, rules_of
+from cutoutd.daemon.assembly import publisher_of
 from cutoutd.errors import FailureCode, JournalError
 from cutoutd.folder import adoption
 from cutoutd.folder.adoption import Adoption
 from cutoutd.folder.status import FolderState
 from cutoutd.fs.tree import Tree
+from cutoutd.intake.rules import rules_of
 from cutoutd.jobs import Failure, Job, JobState, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.daemon.assembly import publisher_of, rules_of
+from cutoutd.daemon.assembly import publisher_of
 from cutoutd.folder.health import HealthCheck
 from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import FolderState, PendingFile, describe
 from cutoutd.intake import filesystems
+from cutoutd.intake.rules import rules_of
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker

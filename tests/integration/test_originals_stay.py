@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon.assembly import rules_of
 from cutoutd.folder.adoption import Adoption
+from cutoutd.intake.rules import rules_of
 from cutoutd.jobs import JobState, Quality, Unchanged, Version
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.reader import Reader

@@ -68,7 +68,7 @@ class WatchedJournal:
     def take(self, number: str) -> None:
         """Accept a picture, as the daemon does."""
         version = Version(path=f"{number}.jpg", size=1, mtime_ns=1)
-        Sources(self.daemon, Clock()).accept_submitted("shop", version, self._submission(number))
+        Sources(self.daemon, Clock()).accept_submitted("shop", [(version, self._submission(number))], {})
 
     @property
     def _submissions(self) -> Submissions:

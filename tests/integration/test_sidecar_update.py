@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon.assembly import rules_of
 from cutoutd.folder.adoption import Adoption
+from cutoutd.intake.rules import rules_of
 from cutoutd.jobs import JobState, Unchanged, Version
 from cutoutd.journal.store import FILE_NAME
 from tests.integration.desk import NEW, Desk, Power

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.folder.submissions import plain_name
 from cutoutd.intake import incoming
 from cutoutd.job_options import JobOptions
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
+from cutoutd.submitted_names import plain_name
 from cutoutd.submitting import submit
 from tests.integration.parts import JPEG, NAME, states, until
 from tests.integration.test_folder_monitor import MonitoredFolder

@@ -21,12 +21,10 @@ def test_options_follow_a_picture(clock: FakeClock) -> None:
         asked = JobOptions(max_pixels=5)
         submission = Submission(key="k", folder="f", spool="x", name="a.jpg", options=asked)
         journal.submissions.post(submission)
-        first = journal.sources.accept_submitted("f", Version(path="a.jpg", size=1, mtime_ns=2), submission)
+        handed_in = (Version(path="a.jpg", size=1, mtime_ns=2), submission)
+        (first,) = journal.sources.accept_submitted("f", [handed_in], {})
         assert first is not None
-        assert (
-            journal.sources.accept_submitted("f", Version(path="a.jpg", size=1, mtime_ns=2), submission)
-            is None
-        )
+        assert journal.sources.accept_submitted("f", [handed_in], {}) == [None]
         moved, other = journal.sources.accept(
             "f", [Version(path=name, size=1, mtime_ns=2) for name in ("b.jpg", "c.jpg")]
         )

@@ -15,12 +15,13 @@ from cutoutd.cli.egress import describe_egress, require_extra
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, as_options, find_settings
 from cutoutd.cli.printing import printable, short, wrapped
 from cutoutd.cli.registry import Invocation, entries
-from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
+from cutoutd.daemon.assembly import check_backgrounds, permissions_of
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.file_signatures import FileKind
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.intake.probe import open_probe
+from cutoutd.intake.rules import rules_of
 from cutoutd.intake.scan import Scan
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import grp
 import os
-import re
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import file_signatures
 from cutoutd.errors import ConfigurationError
-from cutoutd.intake.rules import Rules
 from cutoutd.logs import get
 from cutoutd.pool import wire
 from cutoutd.publish.publisher import Publisher
@@ -31,23 +29,6 @@ if TYPE_CHECKING:
 
 
 _BACKGROUND_ADVICE: Final = 'Give the path of one, or a colour such as "white" or "#f5f5f5", or "transparent"; then run `cutoutd check`.'
-
-
-def rules_of(folder: Folder) -> Rules:
-    """Return the rules for which names a folder takes.
-
-    Raises:
-        ConfigurationError: a pattern is invalid.
-    """
-    try:
-        return Rules(
-            include=folder.include,
-            exclude=folder.exclude,
-            recursive=folder.recursive,
-            subtrees=folder.subtrees,
-        )
-    except (ValueError, re.error) as error:
-        raise ConfigurationError(f"[[folder]] {folder.name!r}, include or exclude: {error}") from error
 
 
 def check_backgrounds(folder: Folder) -> None:

@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from cutoutd.journal.journal import Journal
 
 PORTION: Final = 200
-"""The most decisions about cutouts, or submissions, that are written in one transaction."""
+"""The most decisions about cutouts that are written in one transaction, and the most submissions that are handed on before their
+commands are removed."""
+
+HANDED_ON_S: Final = 1.0
+"""How long the command of a submission that was handed on may stay: one transaction removes those of a second."""
 
 AT_ONCE_S: Final = 0.1
 """How long commands are carried out before the main loop goes on; the rest follows in its next turn."""
@@ -69,6 +73,8 @@ class CommandHandler:
         self._pass_version = -1
         self._is_any_left = False
         self._reloads: dict[int, tuple[Command, int]] = {}
+        self._handed_on: set[int] = set()
+        self._handed_on_since_s = 0.0
         self._log = get()
         self.paused = journal.commands.is_paused()
 
@@ -78,14 +84,20 @@ class CommandHandler:
         Raises:
             StorageError: the journal refuses; to be called again.
         """
+        if self._handed_on and (
+            len(self._handed_on) >= PORTION or time.monotonic() - self._handed_on_since_s >= HANDED_ON_S
+        ):
+            self.remove_handed_on()
         if not self._after:
             self._pass_version, self._is_any_left = self._journal.store.data_version(), False
             if self._pass_version == self._data_version:
                 return
         end_s = time.monotonic() + AT_ONCE_S
         while commands := self._journal.commands.pending(after=self._after, limit=PORTION):
-            for is_together, some in groupby(commands, lambda one: one.verb in _TOGETHER):
+            left = [one for one in commands if not self._is_handed_on(one)]
+            for is_together, some in groupby(left, lambda one: one.verb in _TOGETHER):
                 self._handle_all(list(some), at_once=is_together)
+            self._after = commands[-1].id
             if time.monotonic() >= end_s:
                 return
         self._after = 0
@@ -103,6 +115,18 @@ class CommandHandler:
                     self._after = command.id
         self._is_any_left = self._is_any_left or is_any_left
         self._after = commands[-1].id
+
+    def remove_handed_on(self) -> None:
+        """Remove the commands of submissions that were handed on to their folders.
+
+        Not at once, since each transaction costs as much as a small picture. A command that a crash leaves is handed on again.
+
+        Raises:
+            StorageError: the journal refuses; to be called again.
+        """
+        if self._handed_on:
+            self._journal.commands.remove(self._handed_on)
+            self._handed_on.clear()
 
     def settle_reloads(self) -> None:
         """Answer the reload commands whose reload is over.
@@ -163,7 +187,7 @@ class CommandHandler:
             case Verb.FIX:
                 return self._fix(command)
             case Verb.SUBMIT:
-                return self._submit(command.argument)
+                return self._why_not_handed_on(command.argument)
         return f"this cutoutd knows no command {command.verb!r}"
 
     def _retry(self, argument: str) -> str:
@@ -251,20 +275,30 @@ class CommandHandler:
         self._emit(Accepted(count=int(job.state not in OPEN)))
         return ""
 
-    def _submit(self, key: str) -> str:
-        """Have a submission taken by its folder's own thread, now or when the folder is there."""
-        submissions = self._journal.submissions
-        submission = submissions.find(key)
+    def _is_handed_on(self, command: Command) -> bool:
+        """Have a submission taken by its folder's own thread, now or when the folder is there; False: that is not possible."""
+        if command.verb != Verb.SUBMIT:
+            return False
+        if command.id not in self._handed_on:
+            submission = self._journal.submissions.find(command.argument)
+            if submission is None or not self._folders.has(submission.folder):
+                return False
+            folder = self._folders.active.get(submission.folder)
+            if folder is not None:
+                folder.take_submissions()
+            if not self._handed_on:
+                self._handed_on_since_s = time.monotonic()
+            self._handed_on.add(command.id)
+        return True
+
+    def _why_not_handed_on(self, key: str) -> str:
+        """Refuse a submission that cannot be handed on; returns the reason."""
+        submission = self._journal.submissions.find(key)
         if submission is None:
             return "the request does not exist any more"
-        if not self._folders.has(submission.folder):
-            why = f"there is no folder {submission.folder!r} in the configuration"
-            submissions.refuse(key, why)
-            return why
-        folder = self._folders.active.get(submission.folder)
-        if folder is not None:
-            folder.take_submissions()
-        return ""
+        why = f"there is no folder {submission.folder!r} in the configuration"
+        self._journal.submissions.refuse(key, why)
+        return why
 
     def _job(self, number: int) -> Job | None:
         return Reader(self._journal.store).job(number)

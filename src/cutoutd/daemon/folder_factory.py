@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd import backgrounds
-from cutoutd.daemon.assembly import publisher_of, rules_of
+from cutoutd.daemon.assembly import publisher_of
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.exchange import cutout_previews
@@ -19,6 +19,7 @@ from cutoutd.folder.health import HealthCheck
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.retention import Retention
+from cutoutd.intake.rules import rules_of
 from cutoutd.lease.heartbeat import LeaseHeartbeat
 from cutoutd.lease.lease import Lease
 from cutoutd.settings.digest import settings_sha256

@@ -11,9 +11,10 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.daemon.assembly import check_backgrounds, permissions_of, rules_of
+from cutoutd.daemon.assembly import check_backgrounds, permissions_of
 from cutoutd.errors import ConfigurationError, CutoutdError
 from cutoutd.faults.isolation import report, unforeseen
+from cutoutd.intake.rules import rules_of
 from cutoutd.logs import get
 
 if TYPE_CHECKING:

@@ -299,6 +299,7 @@ class Supervisor:
             else:
                 self._log.info("job.put-back", job=held.job.id, folder=held.job.folder)
         try:
+            self._commands.remove_handed_on()
             self._journal.queue.end_session()
         except StorageError as error:
             self._note_refusal(error)

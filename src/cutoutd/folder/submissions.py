@@ -2,19 +2,20 @@
 
     posted -> its name recorded -> renamed, synced -> accepted, with its options | refused
 
-If it is interrupted at any point, the next run continues: a file that is not in the incoming directory any more has the name
-that was recorded. Owned by the folder's monitor thread, which takes submissions before it looks at anything else, so that no
+Those that wait share each step: one transaction, one sync of each directory. If it is interrupted at any point, the next run
+continues: a file that is not in the incoming directory any more has the name that was recorded. Owned by the folder's monitor thread, which takes submissions before it looks at anything else, so that no
 scan finds one first. This module must not decode anything.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd import file_signatures
 from cutoutd.errnos import NO_WAY
@@ -23,12 +24,15 @@ from cutoutd.fs.tree import Tree, file_id, parent_of
 from cutoutd.intake import incoming
 from cutoutd.intake.scan import scan_file, seen_as
 from cutoutd.jobs import Version
+from cutoutd.journal.submissions import AT_ONCE
 from cutoutd.logs import get
 from cutoutd.publish.naming import fitted, numbered, split_name
 from cutoutd.publish.rename import rename_new
+from cutoutd.submitted_names import fitting_name, no_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from cutoutd.folder.scope import FolderScope
     from cutoutd.fs.tree import Entry
@@ -38,15 +42,41 @@ if TYPE_CHECKING:
 TIDY_S: Final = 600.0
 """Seconds between two removals of leftovers and old requests."""
 
-_NAMES: Final = 10_000
-"""The most names that are tried."""
+_NUMBERED: Final = 1_000
+"""So many pictures with one name get numbers; the next ones get digits of their own, however many there are."""
 
-_USUAL_EXTENSIONS: Final = ("jpg", "png", "tif", "webp")
-"""Of a name that the folder takes, for a picture whose suggested name it does not take; its format is told by its content."""
-
-_PLAIN: Final = "picture"
-_SEPARATOR: Final = re.compile(r"[/\\]")
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
+
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedFile:
+    """A submission and the name that it gets.
+
+    Attributes:
+        submission: the submission.
+        path: path of its file, relative to the input.
+        is_renamed: whether the file has that name already.
+    """
+
+    submission: Submission
+    path: str
+    is_renamed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenamedFile:
+    """A submission whose file has its name on the disk.
+
+    Attributes:
+        submission: the submission.
+        version: the file.
+    """
+
+    submission: Submission
+    version: Version
 
 
 class SubmissionIntake:
@@ -68,14 +98,24 @@ class SubmissionIntake:
     def take(self) -> list[str]:
         """Take all open submissions; returns the paths of the accepted ones, relative to the input.
 
+        Each round names all that wait now, and accepts those that the last round renamed, in one transaction.
+
         Raises:
             OSError: the folder cannot be worked on now; the rest is taken later.
             StorageError: the journal cannot be written; likewise.
         """
         taken: list[str] = []
-        while some := self._submissions.pending(self._folder):
-            taken += filter(None, map(self._take_isolated, some))
-        return taken
+        renamed: list[RenamedFile] = []
+        occupied: set[str] = set()
+        while True:
+            asked = {one.submission.key for one in renamed}
+            some = self._submissions.pending(self._folder, limit=AT_ONCE + len(asked))
+            waiting = [one for one in some if one.key not in asked]
+            if not waiting and not renamed:
+                return taken
+            named = self._named(waiting, occupied)
+            taken += self._written(renamed, named)
+            renamed = self._renamed(named, occupied)
 
     def tidy(self) -> None:
         """Remove files of broken-off uploads and forget old requests, every `TIDY_S`.
@@ -93,15 +133,15 @@ class SubmissionIntake:
             self._log.info("submission.swept", spool=name)
         self._submissions.forget_old()
 
-    def _take_isolated(self, submission: Submission) -> str | None:
-        """Take one submission; an error over it or its file refuses it alone. Returns its path; None: it is refused."""
+    def _isolated(self, submission: Submission, action: Callable[[], Value | None]) -> Value | None:
+        """Do something about one submission; an error over it or its file refuses it alone."""
         try:
-            return self._take(submission)
+            return action()
         except OSError as error:
             Path(self._scope.root).stat()  # raises if the whole folder cannot be read
             found = self._submissions.find(submission.key)
             if found is not None and found.path is not None and not self._lies_in_spool(found):
-                raise  # it has its name, which could not be synced to the disk
+                raise  # it has its name, and is looked at again
             self._refuse(submission, f"its file cannot be used: {error.strerror}")
         except Exception as error:
             if is_expected(error):
@@ -110,25 +150,92 @@ class SubmissionIntake:
             self._refuse(submission, unforeseen(error).cause)
         return None
 
-    def _take(self, submission: Submission) -> str | None:
+    def _named(self, waiting: Iterable[Submission], occupied: AbstractSet[str]) -> list[NamedFile]:
+        """Choose a name for each submission, none of them twice; those that cannot be taken are refused."""
+        chosen: dict[str, NamedFile] = {}
+        for submission in waiting:
+            choose = partial(self._choose, submission, occupied | chosen.keys())
+            if (named := self._isolated(submission, choose)) is not None:
+                chosen[named.path] = named
+        return list(chosen.values())
+
+    def _choose(self, submission: Submission, occupied: AbstractSet[str]) -> NamedFile | None:
         if not incoming.is_name(submission.spool):
             self._refuse(submission, "its file has an invalid name", is_file_ours=False)
             return None
-        path = self._renamed_before(submission)
-        if path is None:
-            if why := self._why_no_picture(submission):
-                self._refuse(submission, why)
-                return None
-            path = self._rename(submission)
-        if path is None:
-            self._refuse(submission, f"the folder takes no file with a name such as {submission.name!r}")
+        if self._was_renamed(submission):
+            return NamedFile(submission=submission, path=submission.path or "", is_renamed=True)
+        if why := self._why_no_picture(submission):
+            self._refuse(submission, why)
             return None
-        return self._accept(submission, path)
+        path = next(
+            (one for one in self._names(submission) if one not in occupied and self._is_free(one)), None
+        )
+        if path is None:
+            self._refuse(submission, no_name(submission.name))
+            return None
+        return NamedFile(submission=submission, path=path)
 
-    def _accept(self, submission: Submission, path: str) -> str | None:
-        seen = scan_file(self._scope.root, path, self._scope.boundary())
+    def _written(self, renamed: Sequence[RenamedFile], named: Sequence[NamedFile]) -> list[str]:
+        """Write acceptances and names, all at once; one by one, if an unforeseen error over one of them prevents that.
+
+        Returns:
+            The accepted paths.
+        """
+        fresh = [one for one in named if one.path != one.submission.path]
+        try:
+            return self._accept(renamed, fresh)
+        except Exception as error:
+            if is_expected(error):
+                raise
+        taken: list[str] = []
+        for file in renamed:
+            taken += self._isolated(file.submission, partial(self._accept, [file], [])) or []
+        for one in fresh:
+            self._isolated(one.submission, partial(self._accept, [], [one]))
+        return taken
+
+    def _accept(self, renamed: Sequence[RenamedFile], named: Sequence[NamedFile]) -> list[str]:
+        if not renamed and not named:
+            return []
+        jobs = self._sources.accept_submitted(
+            self._folder,
+            [(one.version, one.submission) for one in renamed],
+            {one.submission.key: one.path for one in named},
+        )
+        accepted = [
+            (job, one.version.path) for job, one in zip(jobs, renamed, strict=True) if job is not None
+        ]
+        for job, path in accepted:
+            self._log.debug("submission.accepted", job=job, path=path)
+        return [path for _, path in accepted]
+
+    def _renamed(self, named: Sequence[NamedFile], occupied: set[str]) -> list[RenamedFile]:
+        """Rename files to the names that were recorded, and sync both directories.
+
+        Args:
+            named: the files and their names.
+            occupied: gets the names that turn out to be taken; their files are named again in the next round.
+        """
+        moved = []
+        for one in named:
+            if one.is_renamed or self._isolated(one.submission, partial(self._rename, one)):
+                moved.append(one)
+            else:
+                occupied.add(one.path)
+        if moved:
+            # Also for those that an earlier run renamed: it may have ended before it synced them.
+            tree = Tree(Path(self._scope.root), self._scope.boundary())
+            tree.sync("")
+            with suppress(FileNotFoundError):
+                tree.sync(incoming.DIRECTORY)
+        found = [self._isolated(one.submission, partial(self._seen, one)) for one in moved]
+        return [one for one in found if one is not None]
+
+    def _seen(self, named: NamedFile) -> RenamedFile | None:
+        seen = scan_file(self._scope.root, named.path, self._scope.boundary())
         if seen is None:
-            self._refuse(submission, "its file was taken away")
+            self._refuse(named.submission, "its file was taken away")
             return None
         version = Version(
             path=seen.path,
@@ -136,27 +243,22 @@ class SubmissionIntake:
             mtime_ns=seen.mtime_ns,
             stamp=seen.stamp if self._scope.has_stamps else None,
         )
-        job = self._sources.accept_submitted(self._folder, version, submission)
-        if job is None:
-            return None
-        self._log.debug("submission.accepted", job=job, path=path)
-        return path
+        return RenamedFile(submission=named.submission, version=version)
 
-    def _renamed_before(self, submission: Submission) -> str | None:
-        """Return the name that the file already got in an interrupted run; None: it has none."""
-        if submission.path is None:
-            return None
+    def _was_renamed(self, submission: Submission) -> bool:
+        """Whether the file already got its name in an interrupted run."""
+        if submission.path is None or self._sources.has(self._folder, submission.path):
+            return False  # a file of that name that was accepted is another one
         spooled, named = self._look(incoming.path_of(submission.spool)), self._look(submission.path)
         if named is None:
-            return None
+            return False
         if spooled is None:
-            return submission.path
+            return True
         with self._entries(submission, submission.path) as (source, target):
             if file_id(source.lstat()) != file_id(target.lstat()):
-                return None  # another program has used that name
+                return False  # another program has used that name
             source.unlink()  # a rename in two steps has left both names
-            source.sync_directory()
-        return submission.path
+        return True
 
     def _why_no_picture(self, submission: Submission) -> str:
         """Return why a file is not to be taken; empty: it may be a picture."""
@@ -180,39 +282,31 @@ class SubmissionIntake:
             return ""
         return f"it is not a picture, but {seems}" if seems else "it is not a picture"
 
-    def _rename(self, submission: Submission) -> str | None:
-        """Give the file a free name that no published picture had; returns it, or None if there is none."""
-        for path in self._free_names(submission):
-            if submission.path != path:
-                self._submissions.name(submission.key, path)
-            with self._entries(submission, path) as (source, target):
-                try:
-                    rename_new(source, target)
-                except FileExistsError:
-                    continue
-                target.sync_directory()
-                source.sync_directory()
-            return path
-        return None
+    def _rename(self, named: NamedFile) -> bool:
+        """Give a file its name; returns False if that is taken."""
+        with self._entries(named.submission, named.path) as (source, target):
+            try:
+                rename_new(source, target)
+            except FileExistsError:
+                return False
+        return True
 
-    def _free_names(self, submission: Submission) -> Iterator[str]:
+    def _names(self, submission: Submission) -> Iterator[str]:
         if submission.path is not None:
             yield submission.path
-        wanted = plain_name(submission.name)
-        stem, kind = split_name(wanted)
-        # What the folder takes goes by its rules alone; the program was told that its picture is accepted, whatever its name.
-        bases = (
-            wanted,
-            f"{_PLAIN}.{kind}" if kind else _PLAIN,
-            *(f"{one}.{usual}" for one in (stem or _PLAIN, _PLAIN) for usual in _USUAL_EXTENSIONS),
+        base = fitting_name(self._scope.rules, submission.name)
+        if base is not None:
+            yield from islice(numbered(base), _NUMBERED)
+            stem, kind = split_name(base)
+            yield fitted(f"{stem}-{submission.spool}", f".{kind}" if kind else "")
+
+    def _is_free(self, path: str) -> bool:
+        """Whether a picture can get this name: the folder takes it, and no picture has it or had it."""
+        return (
+            not self._sources.has(self._folder, path)
+            and self._scope.rules.takes_file(path)
+            and self._look(path) is None
         )
-        base = next((one for one in bases if self._scope.rules.takes_file(one)), None)
-        if base is None:
-            return
-        for path in islice(numbered(base), _NAMES):
-            is_free = not self._sources.has(self._folder, path) and self._look(path) is None
-            if is_free and self._scope.rules.takes_file(path):
-                yield path
 
     def _refuse(self, submission: Submission, why: str, *, is_file_ours: bool = True) -> None:
         """Record the refusal first: a file that is left over is removed later."""
@@ -238,11 +332,3 @@ class SubmissionIntake:
         tree = Tree(Path(self._scope.root), self._scope.boundary())
         with tree.entry(incoming.path_of(submission.spool)) as source, tree.entry(path) as target:
             yield source, target
-
-
-def plain_name(text: str) -> str:
-    """Return a file name made from a submitted one: its last part, without unprintable characters, and not too long."""
-    last = _SEPARATOR.split(text)[-1]
-    name = "".join(character for character in last if character.isprintable()).strip().strip(".")
-    stem, kind = split_name(name or _PLAIN)
-    return fitted(stem, f".{kind}" if kind else "")

@@ -12,8 +12,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from cutoutd.settings.schema import Folder
 
 
 class JunkKind(Enum):
@@ -274,6 +278,23 @@ class Rules:
         if slash and self._junk.match(f"{directory}/"):
             return False
         return name.lower() in self._named or path.lower() in self._named
+
+
+def rules_of(folder: Folder) -> Rules:
+    """Return the rules for which names a folder takes.
+
+    Raises:
+        ConfigurationError: a pattern is invalid.
+    """
+    try:
+        return Rules(
+            include=folder.include,
+            exclude=folder.exclude,
+            recursive=folder.recursive,
+            subtrees=folder.subtrees,
+        )
+    except (ValueError, re.error) as error:
+        raise ConfigurationError(f"[[folder]] {folder.name!r}, include or exclude: {error}") from error
 
 
 def _named_exactly(include: Iterable[str]) -> Iterator[str]:

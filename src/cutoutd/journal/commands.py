@@ -7,6 +7,7 @@ the decision survives a crash.
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,8 @@ from cutoutd.journal.queue import job_from_row
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job
     from cutoutd.journal.store import Store
@@ -125,6 +128,11 @@ class Commands:
         """Remove a command that was carried out."""
         with self._store.transaction():
             self._store.write(SQL.remove_command, command=command.id)
+
+    def remove(self, commands: Collection[int]) -> None:
+        """Remove commands that were carried out, by their ids, in one transaction."""
+        with self._store.transaction():
+            self._store.write(SQL.remove_commands, commands=json.dumps(list(commands)))
 
     def is_paused(self) -> bool:
         """Whether no new work is started; survives restarts."""

@@ -60,6 +60,9 @@ SELECT refused FROM command WHERE id = :command
 -- name: remove_command
 DELETE FROM command WHERE id = :command
 
+-- name: remove_commands
+DELETE FROM command WHERE id IN (SELECT value FROM json_each(:commands))
+
 -- name: begin_session
 INSERT OR IGNORE INTO session (id, started_us) VALUES (:session, :now_us)
 

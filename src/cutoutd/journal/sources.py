@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.database import restored, stored
@@ -17,9 +16,10 @@ from cutoutd.jobs import HAS_RESULT, WAITING, JobState
 from cutoutd.journal.adopted import take_over
 from cutoutd.journal.recordings import recordings
 from cutoutd.journal.store import SQL
+from cutoutd.journal.versions import BytesRead, KnownVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Version
@@ -35,43 +35,6 @@ PAIR: Final = "pair"
 
 _READ: Final = HAS_RESULT | {JobState.FAILED, JobState.SKIPPED}
 _WAITS: Final = WAITING | {JobState.PARKED}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BytesRead:
-    """What is known of the bytes of a version.
-
-    Attributes:
-        is_over: whether its job has ended, so that it may be compared with the file there now.
-        has_failed: whether the job ended without a result.
-        sha256: SHA-256 of the bytes; None if they were not read whole.
-        is_cleanup_pending: whether its original is still to be moved or deleted, or its failure to be recorded.
-    """
-
-    is_over: bool
-    has_failed: bool
-    sha256: str | None
-    is_cleanup_pending: bool
-
-
-@dataclass(kw_only=True, slots=True)
-class KnownVersion:
-    """The newest version of a source, as it is held in memory.
-
-    Attributes:
-        size, mtime_ns, provisional, stamp: as in `Version`.
-        scan: number of the last scan that found it.
-        missing_us: since when it is missing, UTC microseconds; None if it is not.
-        is_open: whether it vanished before its turn, so that a file that comes back is accepted again.
-    """
-
-    size: int
-    mtime_ns: int
-    provisional: bool
-    stamp: int | None
-    scan: int = 0
-    missing_us: int | None = None
-    is_open: bool = False
 
 
 class Sources:
@@ -255,26 +218,42 @@ class Sources:
         self._remember(folder, accepted)
         return jobs
 
-    def accept_submitted(self, folder: str, version: Version, submission: Submission) -> int | None:
-        """Write the job of a picture that a program submitted, with its options, and end its request, in one transaction.
+    def accept_submitted(
+        self,
+        folder: str,
+        submitted: Sequence[tuple[Version, Submission]],
+        names: Mapping[str, str],
+    ) -> list[int | None]:
+        """Write the jobs of pictures that programs submitted, with their options, and end their requests, in one transaction.
 
         Args:
             folder: name of the folder.
-            version: the picture under its final name.
-            submission: the request.
+            submitted: each picture under its final name, and its request.
+            names: the paths that the files of other requests are to get, by their keys, recorded before these are renamed.
 
         Returns:
-            The new job's id; None if the request is over already.
+            The new jobs' ids; None for a request that is over already.
         """
+        now_us = self._clock.now_us()
         with self._store.transaction():
-            row = self._store.row(SQL.submission, key=submission.key)
-            if row is None or row["job"] is not None or row["refused"] is not None:
-                return None
-            job = self._insert(folder, version, JobState.QUEUED, self._clock.now_us(), {})
-            self._store.write(
-                SQL.take_submission, job=job, key=submission.key, options=submission.options.text()
-            )
-        self._remember(folder, [version])
+            jobs = [
+                self._insert_submitted(folder, version, submission, now_us)
+                for version, submission in submitted
+            ]
+            for key, path in names.items():
+                self._store.write(SQL.name_submission, key=key, path=os.fsencode(path))
+        accepted = [version for job, (version, _) in zip(jobs, submitted, strict=True) if job is not None]
+        self._remember(folder, accepted)
+        return jobs
+
+    def _insert_submitted(
+        self, folder: str, version: Version, submission: Submission, now_us: int
+    ) -> int | None:
+        row = self._store.row(SQL.submission, key=submission.key)
+        if row is None or row["job"] is not None or row["refused"] is not None:
+            return None
+        job = self._insert(folder, version, JobState.QUEUED, now_us, {})
+        self._store.write(SQL.take_submission, job=job, key=submission.key, options=submission.options.text())
         return job
 
     def forget(self, folder: str, version: Version) -> None:

@@ -20,7 +20,7 @@ from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
@@ -89,35 +89,41 @@ class Submissions:
         self._clock = clock
 
     def post(self, submission: Submission) -> Submission:
-        """Post a picture whose file is complete and on the disk; from here on it cannot be lost.
+        """Post one picture; see `post_all`."""
+        return self.post_all([submission])[0]
+
+    def post_all(self, submissions: Sequence[Submission]) -> list[Submission]:
+        """Post pictures whose files are complete and on the disk, in one transaction; from here on they cannot be lost.
 
         Args:
-            submission: the request, without the fields that the journal fills in.
+            submissions: the requests, without the fields that the journal fills in.
 
         Returns:
-            The request under this key: this one, or an earlier one, whose file is accepted instead.
+            For each, the request under its key: this one, or an earlier one, whose file is accepted instead.
 
         Raises:
-            ValueError: the key is empty or too long.
+            ValueError: a key is empty or too long.
             StorageError: the journal cannot be written.
         """
-        if not 0 < len(submission.key) <= MAX_KEY:
+        if not all(0 < len(one.key) <= MAX_KEY for one in submissions):
             raise ValueError(f"a key has 1 to {MAX_KEY} characters")
         with self._store.transaction():
-            now_us = self._clock.now_us()
-            is_new = self._store.write(
-                SQL.post_submission,
-                key=submission.key,
-                folder=submission.folder,
-                spool=submission.spool,
-                name=submission.name,
-                options=submission.options.text(),
-                digest=submission.digest,
-                now_us=now_us,
-            )
-            if is_new:
-                self._store.insert(SQL.post_command, verb=Verb.SUBMIT, argument=submission.key, now_us=now_us)
-            row = self._store.row(SQL.submission, key=submission.key)
+            return [self._post(one, self._clock.now_us()) for one in submissions]
+
+    def _post(self, submission: Submission, now_us: int) -> Submission:
+        is_new = self._store.write(
+            SQL.post_submission,
+            key=submission.key,
+            folder=submission.folder,
+            spool=submission.spool,
+            name=submission.name,
+            options=submission.options.text(),
+            digest=submission.digest,
+            now_us=now_us,
+        )
+        if is_new:
+            self._store.insert(SQL.post_command, verb=Verb.SUBMIT, argument=submission.key, now_us=now_us)
+        row = self._store.row(SQL.submission, key=submission.key)
         assert row is not None  # noqa: S101 -- written in this transaction, or there before
         return _submission(row)
 

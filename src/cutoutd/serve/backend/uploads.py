@@ -24,7 +24,7 @@ from cutoutd.serve.backend import resumable
 from cutoutd.serve.backend.jobs import submission_key
 from cutoutd.serve.backend.rates import Rates
 from cutoutd.serve.backend.state import folder_of
-from cutoutd.submitting import submit
+from cutoutd.submitting import SubmissionGroup, submit
 from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import RefusedError
 
@@ -100,6 +100,7 @@ class Uploads:
         self._lock = threading.Lock()
         self._open: dict[str, OpenUpload] = {}
         self._beginning: set[str] = set()
+        self._group = SubmissionGroup()
         self.rates = Rates(backend.clock.monotonic_s)
 
     def begin(
@@ -245,6 +246,7 @@ class Uploads:
                 name=name,
                 options=options,
                 digest=digest.hexdigest(),
+                group=self._group,
             )
             self._forget(upload)
             if upload.record is not None:
