@@ -37,6 +37,10 @@ PORTION: Final = 200
 """The most decisions about cutouts that are written in one transaction, and the most submissions that are handed on before their
 commands are removed."""
 
+TOGETHER_S: Final = 0.25
+"""How long submissions may wait to be taken together while the workers have enough to do: each round of a folder costs two
+transactions, however many pictures it takes."""
+
 HANDED_ON_S: Final = 1.0
 """How long the command of a submission that was handed on may stay: one transaction removes those of a second."""
 
@@ -73,6 +77,7 @@ class CommandHandler:
         self._pass_version = -1
         self._is_any_left = False
         self._reloads: dict[int, tuple[Command, int]] = {}
+        self._untaken_since_s: dict[str, float] = {}
         self._handed_on: set[int] = set()
         self._handed_on_since_s = 0.0
         self._log = get()
@@ -115,6 +120,21 @@ class CommandHandler:
                     self._after = command.id
         self._is_any_left = self._is_any_left or is_any_left
         self._after = commands[-1].id
+
+    def take_submissions(self, *, is_work_wanted: bool) -> bool:
+        """Have folders take the submissions that were handed on to them; returns whether some still wait for that.
+
+        Args:
+            is_work_wanted: whether workers could start more, so that none is to wait.
+        """
+        now_s = time.monotonic()
+        for name, since_s in list(self._untaken_since_s.items()):
+            if is_work_wanted or now_s - since_s >= TOGETHER_S:
+                del self._untaken_since_s[name]
+                # One that is not there now looks for submissions when it is.
+                if (folder := self._folders.active.get(name)) is not None:
+                    folder.take_submissions()
+        return bool(self._untaken_since_s)
 
     def remove_handed_on(self) -> None:
         """Remove the commands of submissions that were handed on to their folders.
@@ -276,16 +296,14 @@ class CommandHandler:
         return ""
 
     def _is_handed_on(self, command: Command) -> bool:
-        """Have a submission taken by its folder's own thread, now or when the folder is there; False: that is not possible."""
+        """Note a submission for its folder's own thread, which takes it; False: that is not possible."""
         if command.verb != Verb.SUBMIT:
             return False
         if command.id not in self._handed_on:
             submission = self._journal.submissions.find(command.argument)
             if submission is None or not self._folders.has(submission.folder):
                 return False
-            folder = self._folders.active.get(submission.folder)
-            if folder is not None:
-                folder.take_submissions()
+            self._untaken_since_s.setdefault(submission.folder, time.monotonic())
             if not self._handed_on:
                 self._handed_on_since_s = time.monotonic()
             self._handed_on.add(command.id)

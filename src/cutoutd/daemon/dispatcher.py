@@ -99,6 +99,7 @@ class Dispatcher:
 
     Attributes:
         in_hand: the jobs that workers have, by id.
+        is_work_wanted: whether more jobs could be started than there were, when that was last tried.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Dispatcher:
         self._turns = Turns(queue, {}, clock)
         self._unsure_claim: int | None = None
         self.in_hand: dict[int, Held] = {}
+        self.is_work_wanted = False
 
     def is_exhausted(self, *, is_paused: bool) -> bool:
         """Whether no job is in work, and none could be started even if all workers were free."""
@@ -137,7 +139,7 @@ class Dispatcher:
         Raises:
             StorageError: the journal refuses; to be called again.
         """
-        begun = False
+        begun = self.is_work_wanted = False
         if self._unsure_claim is not None:
             self._queue.put_back(self._unsure_claim)
             self._unsure_claim = None
@@ -146,12 +148,10 @@ class Dispatcher:
         active = self._folders.active
         self._turns.arrange({name: hot.folder.order == "newest" for name, hot in active.items()})
         while True:
-            ready = self._ready(is_paused=is_paused)
-            job = self._next_job(
-                {name for name in ready if self._takes(active[name])},
-                pool_is_empty=self._pool.busy == 0,
-            )
+            ready = {name for name in self._ready(is_paused=is_paused) if self._takes(active[name])}
+            job = self._next_job(ready, pool_is_empty=self._pool.busy == 0)
             if job is None:
+                self.is_work_wanted = bool(ready)
                 break
             self._begin(job, active[job.folder])
             begun = True

@@ -230,7 +230,8 @@ class Supervisor:
             self._guard.run("a reload", self._reconfigure, None)
         dispatch = partial(self._dispatcher.dispatch, is_paused=self._commands.paused)
         dispatched = self._stop_at_s is None and self._guard.run("the dispatcher", dispatch, False)
-        return self._once and not dispatched and self._is_exhausted()
+        some_wait = self._commands.take_submissions(is_work_wanted=self._dispatcher.is_work_wanted)
+        return self._once and not dispatched and not some_wait and self._is_exhausted()
 
     def _reconfigure(self) -> None:
         now_s = self._clock.monotonic_s()
