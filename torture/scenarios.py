@@ -82,6 +82,7 @@ def _cut(hue: int, quality: int = 90, renditions: int = 1) -> Source:
 _ONE: Drops = (("a.jpg", _cut(0)),)
 _THREE: Drops = tuple((f"{name}.jpg", _cut(hue)) for hue, name in enumerate("abc"))
 _HANDED_IN: Drops = (("b.jpg", replace(_cut(1), options=JobOptions(background="#ffffff"))),)
+_HANDED_IN_TOGETHER: Drops = (*_HANDED_IN, ("c.jpg", _cut(2)), ("d.jpg", _cut(3)))
 _TOO_LARGE: Drops = (("a.jpg", Source(content=too_large(), fate=Fate.FAILED)),)
 _EMPTY: Drops = (("a.png", Source(content=empty_scene(), fate=Fate.REVIEW)),)
 _TWO_FORMS = ("[[folder.rendition]]", "[[folder.rendition]]", 'suffix = "_b"')
@@ -220,6 +221,14 @@ SCENARIOS = (
         roles=("supervisor", "watcher"),
         before=(_ONE,),
         arrivals=_HANDED_IN,
+        hands_in=True,
+    ),
+    Scenario(
+        name="handed in together",
+        by="start",
+        roles=("watcher",),
+        before=(_ONE,),
+        arrivals=_HANDED_IN_TOGETHER,
         hands_in=True,
     ),
     Scenario(
