@@ -55,6 +55,11 @@ class SubmissionGroup:
         self._lock = threading.Lock()
         self._waiting: list[WaitingPost] = []
 
+    @property
+    def waiting(self) -> int:
+        """How many submissions wait for the transaction under way."""
+        return len(self._waiting)
+
     def post(self, submissions: Submissions, wanted: Submission) -> Submission:
         """Post a submission, and those of other threads that wait; see `Submissions.post`.
 

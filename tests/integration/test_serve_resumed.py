@@ -149,3 +149,24 @@ def test_what_was_handed_in_outlives_the_daemon_and_without_one_nothing_is_taken
             assert (status, done["state"]) == (200, "done")
             assert api.ask("POST", "/v1/folders/shop/pictures", picture(3), sent)[1]["id"] == job["id"]
         assert len(list(api.input.glob("picture*"))) == 1
+
+
+def test_a_name_that_the_folder_cannot_take_is_refused_before_the_picture_is_accepted(tmp_path: Path) -> None:
+    """In words, by each way to hand one in; before, it was answered 202 and refused afterwards."""
+    with serving(tmp_path / "home", 'include = ["IMG_*.jpg"]') as api:
+        sent = {"Content-Type": "image/jpeg"}
+        status, said, _ = api.ask("POST", "/v1/folders/shop/pictures?name=x.jpg", picture(), sent)
+        assert (status, said["code"]) == (422, "name")
+        assert "'x.jpg'" in said["title"]
+        encoded = base64.b64encode(b"x.jpg").decode()
+        asked = {**TUS, "Upload-Length": "9", "Upload-Metadata": f"filename {encoded}"}
+        status, said, _ = api.ask("POST", UPLOADS, None, asked)
+        assert (status, said["code"]) == (422, "name")
+        file = tmp_path / "x.jpg"
+        file.write_bytes(picture())
+        submitted = api.call("submit", str(file))
+        assert submitted.returncode == 2
+        assert "takes no file with a name such as 'x.jpg'" in submitted.stderr
+        assert not spooled(api)
+        status, job, _ = api.cut(picture(), "?name=IMG_1.jpg")
+        assert (status, job["state"], job["path"]) == (200, "done", "IMG_1.jpg")

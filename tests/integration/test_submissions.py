@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.clock import Clock
+from cutoutd.folder.scope import FolderScope
+from cutoutd.folder.submissions import SubmissionIntake
+from cutoutd.fs.tree import Tree
 from cutoutd.intake import incoming
+from cutoutd.intake.rules import Rules
 from cutoutd.job_options import JobOptions
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
@@ -193,8 +197,15 @@ def test_a_file_that_was_taken_away_is_said(make: Callable[..., MonitoredFolder]
 
 
 @pytest.mark.parametrize("reached", ["named", "renamed", "both names"])
-def test_one_that_was_cut_off_is_finished(make: Callable[..., MonitoredFolder], reached: str) -> None:
-    """After its name was written down, after its rename, and between the two steps of a rename by links."""
+def test_one_that_was_cut_off_is_finished(
+    make: Callable[..., MonitoredFolder], reached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its name was written down, after its rename, and between the two steps of a rename by links.
+
+    The directories are synced in any case: it is not known whether they were.
+    """
+    synced: list[str] = []
+    monkeypatch.setattr(Tree, "sync", lambda _, directory: synced.append(directory))
     watched = make(settle_s=60.0)
     submission = hand_in(watched)
     watched.journal.submissions.name(submission.key, "a.jpg")
@@ -208,6 +219,7 @@ def test_one_that_was_cut_off_is_finished(make: Callable[..., MonitoredFolder], 
     assert [job.path for job in jobs(watched)] == ["a.jpg"]
     assert spooled(watched) == []
     assert target.stat().st_nlink == 1
+    assert synced[-2:] == ["", incoming.DIRECTORY]
 
 
 def test_a_name_that_somebody_took_meanwhile_is_left_to_him(make: Callable[..., MonitoredFolder]) -> None:
@@ -219,6 +231,110 @@ def test_a_name_that_somebody_took_meanwhile_is_left_to_him(make: Callable[..., 
     watched.begin()
     assert ended(watched).path == "a-2.jpg"
     assert (watched.root / "a.jpg").read_bytes() == JPEG + b"other"
+
+
+def test_what_waits_together_shares_transactions_and_syncs(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for all names and one for all acceptances; both directories once. Each has a name of its own, and its options."""
+    watched = make(settle_s=60.0)
+    for number in range(5):
+        hand_in(watched, "a.jpg" if number < 3 else f"{number}.jpg", key=f"k{number}")
+    commits: list[str] = []
+    watched.journal.store._connection.set_trace_callback(  # noqa: SLF001 -- what reaches the disk
+        lambda sql: commits.append(sql) if sql == "COMMIT" else None
+    )
+    synced: list[str] = []
+    monkeypatch.setattr(Tree, "sync", lambda _, directory: synced.append(directory))
+    scope = FolderScope(
+        name=NAME,
+        root=os.fspath(watched.root),
+        rules=Rules(),
+        sources=watched.journal.sources,
+        clock=Clock(),
+    )
+    taken = SubmissionIntake(scope, watched.journal.submissions).take()
+    assert sorted(taken) == ["3.jpg", "4.jpg", "a-2.jpg", "a-3.jpg", "a.jpg"]
+    assert {(job.path, job.options) for job in jobs(watched)} == {(path, OPTIONS.text()) for path in taken}
+    assert len(commits) == 2
+    assert synced == ["", incoming.DIRECTORY]
+    assert spooled(watched) == []
+
+
+def test_those_that_were_cut_off_together_are_finished_each(make: Callable[..., MonitoredFolder]) -> None:
+    """All had their names written down; some were renamed, and one had not even been looked at."""
+    watched = make(settle_s=60.0)
+    for number in range(4):
+        submission = hand_in(watched, f"{number}.jpg", key=f"k{number}", content=JPEG + b"%d" % number)
+        if number < 3:
+            watched.journal.submissions.name(submission.key, f"{number}.jpg")
+        if number < 2:
+            (watched.root / incoming.path_of(submission.spool)).rename(watched.root / f"{number}.jpg")
+    watched.begin()
+    for number in range(4):
+        assert ended(watched, f"k{number}").path == f"{number}.jpg"
+        assert (watched.root / f"{number}.jpg").read_bytes() == JPEG + b"%d" % number
+    assert len(jobs(watched)) == 4
+
+
+def test_a_name_that_no_picture_has_but_something_else_is_left(make: Callable[..., MonitoredFolder]) -> None:
+    """A directory, which only the rename comes upon; the others that wait with it keep their names."""
+    watched = make(settle_s=60.0)
+    (watched.root / "a.jpg").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        hand_in(watched, name, key=name)
+    watched.begin()
+    assert ended(watched, "a.jpg").path == "a-2.jpg"
+    assert ended(watched, "b.jpg").path == "b.jpg"
+
+
+def test_an_error_over_one_of_several_refuses_that_one(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is about its name or its acceptance; the transaction of all is done again, one by one."""
+    watched = make(settle_s=60.0)
+    accept = watched.journal.sources.accept_submitted
+
+    def failing(folder: str, submitted: Any, names: Any) -> Any:  # noqa: ANN401 -- as of what it stands for
+        if "named" in names or any(one.key == "accepted" for _, one in submitted):
+            raise LookupError("a fault")
+        return accept(folder, submitted, names)
+
+    monkeypatch.setattr(watched.journal.sources, "accept_submitted", failing)
+    for key in ("named", "accepted", "good"):
+        hand_in(watched, f"{key}.jpg", key=key)
+    watched.begin()
+    assert ended(watched, "good").path == "good.jpg"
+    for key in ("named", "accepted"):
+        assert "a fault" in (ended(watched, key).refused or "")
+
+
+def test_a_request_whose_file_is_gone_gets_no_other_one(make: Callable[..., MonitoredFolder]) -> None:
+    """Its name was written down, and another picture has that by now."""
+    watched = make(settle_s=0.1)
+    watched.put("a.jpg")
+    watched.begin()
+    watched.accepts("a.jpg")
+    submission = hand_in(watched)
+    watched.journal.submissions.name(submission.key, "a.jpg")
+    (watched.root / incoming.path_of(submission.spool)).unlink()
+    watched.monitor.take_submissions()
+    assert "not there any more" in (ended(watched).refused or "")
+    assert len(jobs(watched)) == 1
+
+
+def test_any_number_of_pictures_can_have_one_name(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many programs send all of theirs as `image.jpg`; after ten thousand of them, each was refused."""
+    monkeypatch.setattr("cutoutd.folder.submissions._NUMBERED", 2)
+    watched = make(settle_s=60.0)
+    for number in range(4):
+        hand_in(watched, key=f"k{number}")
+    watched.begin()
+    names = {ended(watched, f"k{number}").path for number in range(4)}
+    assert {"a.jpg", "a-2.jpg"} < names
+    assert len(names) == 4
 
 
 def test_what_was_broken_off_is_swept_after_a_day(make: Callable[..., MonitoredFolder]) -> None:

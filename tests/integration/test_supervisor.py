@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.daemon import status_file
+from cutoutd.daemon import commands, status_file
+from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.supervisor import COLLECT_EVERY_S, DRAIN_S
 from cutoutd.errors import FailureCode, JournalError, LimitError, PictureError, SourceGoneError, StorageError
 from cutoutd.failure import failure_of
@@ -464,6 +465,70 @@ def test_what_is_handed_in_is_given_to_its_folder_or_refused(hall: Hall) -> None
     assert "no folder 'other'" in (nowhere.refused or "")
     assert [one.key for one in submissions.pending(NAME)] == ["here"]
     assert hall.monitor.submissions == 1
+    assert hall.journal.commands.pending() == []
+
+
+def test_what_is_handed_in_while_the_workers_have_enough_is_taken_together(hall: Hall) -> None:
+    """Not at the price of waiting: as soon as they could do more, and at the latest after a moment."""
+    handler = CommandHandler(hall.journal, hall.folder_set, hall.heard)
+    submissions = hall.journal.submissions
+    for key in ("a", "b"):
+        submissions.post(Submission(key=key, folder=NAME, spool="x", name="a.jpg", options=JobOptions()))
+        handler.poll()
+        assert handler.take_submissions(is_work_wanted=False)
+    assert hall.monitor.submissions == 0
+    assert not handler.take_submissions(is_work_wanted=True)
+    assert hall.monitor.submissions == 1
+    handler.poll()
+    assert not handler.take_submissions(is_work_wanted=True)
+    assert hall.monitor.submissions == 1  # each is handed on once
+
+
+def test_no_submission_waits_for_the_workers_for_long(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large pictures may keep them busy for minutes; its program is told that it is taken."""
+    monkeypatch.setattr(commands, "TOGETHER_S", 0.0)
+    handler = CommandHandler(hall.journal, hall.folder_set, hall.heard)
+    hall.journal.submissions.post(
+        Submission(key="a", folder=NAME, spool="x", name="a.jpg", options=JobOptions())
+    )
+    handler.poll()
+    assert not handler.take_submissions(is_work_wanted=False)
+    assert hall.monitor.submissions == 1
+
+
+def test_the_commands_of_submissions_are_removed_together(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a second, or when the run ends; one that a crash leaves is handed on again by the next run."""
+    submissions = hall.journal.submissions
+    for key in ("a", "b"):
+        submissions.post(Submission(key=key, folder=NAME, spool="x", name="a.jpg", options=JobOptions()))
+    for _ in range(2):
+        handler = CommandHandler(hall.journal, hall.folder_set, hall.heard)
+        handler.poll()
+        assert not handler.take_submissions(is_work_wanted=True)
+        assert len(hall.journal.commands.pending()) == 2
+    assert hall.monitor.submissions == 2
+    monkeypatch.setattr(commands, "HANDED_ON_S", 0.0)
+    handler.poll()
+    assert hall.journal.commands.pending() == []
+
+
+def test_a_worker_without_work_is_told_of(hall: Hall) -> None:
+    """So that what was handed in is taken at once; not while nothing more could be started anyway."""
+    hall.workers = _one_at_a_time(hall)
+    supervisor = hall.supervise(once=True)
+    hall.accept("a.jpg", "b.jpg")
+    wanted: list[bool] = []
+
+    def answer(task: Task) -> Report:
+        wanted.append(supervisor._dispatcher.is_work_wanted)  # noqa: SLF001 -- what it tells
+        return hall.cut(task)
+
+    hall.workers.answer = answer
+    supervisor.run()
+    assert wanted == [False, False]
+    assert supervisor._dispatcher.is_work_wanted  # noqa: SLF001 -- likewise
 
 
 def test_a_stop_finishes_what_is_in_work_and_begins_nothing(hall: Hall) -> None:

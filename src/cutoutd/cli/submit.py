@@ -19,6 +19,7 @@ from cutoutd.cli.queue import open_journal
 from cutoutd.clock import Clock
 from cutoutd.errors import StorageError, UsageError
 from cutoutd.intake import incoming
+from cutoutd.intake.rules import rules_of
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.job_options import JobOptions
 from cutoutd.jobs import HAS_RESULT, OPEN, JobState
@@ -26,6 +27,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
 from cutoutd.publish.naming import sidecar_name
+from cutoutd.submitted_names import fitting_name, no_name
 from cutoutd.submitting import submit as hand_in
 
 if TYPE_CHECKING:
@@ -82,8 +84,15 @@ def submit(
     chosen = find_settings(config, input_dir, output_dir)
     into = _folder(folder, chosen)
     files = [named_path(one) for one in pictures]
+    rules = rules_of(into)
     for file in files:
         _check(file, chosen.pool.max_file_mb << 20)
+        if fitting_name(rules, file.name) is None:
+            raise UsageError(
+                no_name(file.name),
+                path=file,
+                advice=f"Change include or exclude of [[folder]] {into.name!r}.",
+            )
     store = open_journal(chosen.service.state_dir)
     if wait and running(chosen.service.state_dir) is None:
         raise UsageError("cutoutd does not run, so nothing would come", advice="Start it with `cutoutd run`.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import FULL
+from cutoutd.errors import ConfigurationError
+from cutoutd.intake.rules import rules_of
 from cutoutd.job_options import JobOptions, JobOptionsError
 from cutoutd.journal.state import running
 from cutoutd.serve.backend import resumable
@@ -12,6 +15,7 @@ from cutoutd.serve.backend.jobs import described
 from cutoutd.serve.backend.state import allowed, folder_of
 from cutoutd.serve.backend.uploads import full, uploads
 from cutoutd.serve.backend.watching import watches
+from cutoutd.submitted_names import fitting_name, no_name
 from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text, whole
 
@@ -29,6 +33,8 @@ MAX_PART: Final = 1 << 18
 
 MAX_OPTIONS: Final = 4096
 MAX_NAME: Final = 1000
+
+_rules_of = lru_cache(maxsize=16)(rules_of)
 
 
 def _unreachable(error: OSError) -> RefusedError:
@@ -48,13 +54,15 @@ def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     see_folder(key, text(params, "folder", "", longest=255))
     _options(params)
     rate = uploads(backend).rates.take(key)
-    declared = whole(params, "bytes", -1, least=-1)
+    declared, record = whole(params, "bytes", -1, least=-1), resumable.wanted(params)
+    if record is not None:
+        _see_name(backend, key, record.name)
     try:
         upload = uploads(backend).begin(
             key,
             idempotency=text(params, "idempotency", "", longest=255),
             declared=None if declared < 0 else declared,
-            record=resumable.wanted(params),
+            record=record,
         )
     except OSError as error:
         raise _unreachable(error) from error
@@ -78,6 +86,25 @@ def see_folder(key: ApiKey, folder: str) -> None:
         raise RefusedError(403, "other_folder", "This key is for another folder.")
 
 
+def _see_name(backend: ServeBackend, key: ApiKey, name: str) -> None:
+    """Check that the folder takes a picture with such a name, as `cutoutd.folder.submissions` will choose it.
+
+    Raises:
+        RefusedError: 422; it takes none.
+    """
+    folder = folder_of(backend, key)
+    try:
+        rules = _rules_of(folder)
+    except ConfigurationError:
+        return  # the daemon goes on with its earlier configuration
+    if fitting_name(rules, name) is None:
+        raise RefusedError(
+            422,
+            "name",
+            f"The picture is not taken: {no_name(name)}. Send it with a name that the folder's include and exclude allow.",
+        )
+
+
 def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
     """``upload``, ``offset`` and a body -> ``offset`` of the next part."""
     upload = _named(backend, params)
@@ -97,6 +124,7 @@ def _end(backend: ServeBackend, params: Parameters) -> Reply:
     name = text(params, "name", "", longest=MAX_NAME) or "picture"
     if upload.size == 0:
         raise RefusedError(400, "empty", "The picture is empty.")
+    _see_name(backend, key, name)
     # From now on, so that no change is missed.
     watches(backend).add(upload.key, upload.id, waits=params.get("waits") is True)
     try:

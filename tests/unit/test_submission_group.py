@@ -1,0 +1,93 @@
+"""Threads that submit at the same time share transactions, and each gets its own answer."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from cutoutd.errors import JournalError
+from cutoutd.job_options import JobOptions
+from cutoutd.journal.submissions import Submission, Submissions
+from cutoutd.submitting import SubmissionGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def wanted(key: str) -> Submission:
+    """A request."""
+    return Submission(key=key, folder="f", spool="x", name="a.jpg", options=JobOptions())
+
+
+class SlowSubmissions:
+    """Submissions of which the first transaction lasts until it is told to end.
+
+    Attributes:
+        transactions: the keys in each.
+        begun: set when the first has begun.
+        may_end: ends it.
+    """
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.transactions: list[list[str]] = []
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self._failure = failure
+
+    def post_all(self, submissions: Sequence[Submission]) -> list[Submission]:
+        """One transaction."""
+        keys = [one.key for one in submissions]
+        self.transactions.append(keys)
+        if len(self.transactions) == 1:
+            self.begun.set()
+            assert self.may_end.wait(20)
+        elif self._failure is not None and "bad" in keys:
+            raise self._failure
+        return [wanted(f"{key} held") for key in keys]
+
+
+def posted(slow: SlowSubmissions, *keys: str) -> list[Any]:
+    """Post one, and the others while that is being written; returns what each got."""
+    group, submissions = SubmissionGroup(), cast("Submissions", slow)
+    with ThreadPoolExecutor(len(keys) + 1) as pool:
+        first = pool.submit(group.post, submissions, wanted("first"))
+        assert slow.begun.wait(20)
+        others = [pool.submit(group.post, submissions, wanted(key)) for key in keys]
+        while group.waiting < len(keys):
+            threading.Event().wait(0.001)
+        slow.may_end.set()
+        return [one.exception(20) or one.result(20).key for one in (first, *others)]
+
+
+def test_those_that_come_while_one_is_written_share_the_next_transaction() -> None:
+    """Each gets the request under its own key."""
+    slow = SlowSubmissions()
+    assert posted(slow, "a", "b", "c") == ["first held", "a held", "b held", "c held"]
+    assert [sorted(one) for one in slow.transactions] == [["first"], ["a", "b", "c"]]
+
+
+def test_a_journal_that_refuses_is_told_to_each() -> None:
+    """None of them is posted, and none is tried alone: the journal would keep each waiting."""
+    error = JournalError("it is locked")
+    slow = SlowSubmissions(error)
+    assert posted(slow, "a", "bad") == ["first held", error, error]
+    assert len(slow.transactions) == 2
+
+
+def test_an_error_over_one_is_told_to_that_one_alone() -> None:
+    """Such as of a name that no database takes."""
+    error = ValueError("surrogates")
+    assert posted(SlowSubmissions(error), "a", "bad", "b") == ["first held", "a held", error, "b held"]
+
+
+def test_one_alone_is_posted_at_once() -> None:
+    """With a transaction of its own, and its error."""
+    slow = SlowSubmissions()
+    slow.may_end.set()
+    group, submissions = SubmissionGroup(), cast("Submissions", slow)
+    assert group.post(submissions, wanted("a")).key == "a held"
+    slow._failure = ValueError("surrogates")  # noqa: SLF001 -- ours
+    with pytest.raises(ValueError, match="surrogates"):
+        group.post(submissions, wanted("bad"))
