@@ -9,6 +9,7 @@ import structlog
 from hypothesis import settings
 
 from cutoutd.clock import Clock
+from tests import preloaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,3 +64,20 @@ def log_of_its_own() -> Iterator[None]:
     structlog.configure(processors=PROCESSORS)
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded_modules() -> Iterator[None]:
+    """Processes of this program start without an interpreter's start of their own."""
+    with preloaded.preloading():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def new_interpreters(request: pytest.FixtureRequest) -> Iterator[None]:
+    """They have one where a test says that it is about that."""
+    if request.node.get_closest_marker("new_interpreters") is None:
+        yield
+        return
+    with preloaded.new_interpreters():
+        yield

@@ -21,7 +21,6 @@ from PIL import Image
 
 import cutoutd
 from cutoutd.models import catalog
-from tests.acceptance import forked
 from tests.integration import small_models
 
 if TYPE_CHECKING:
@@ -60,10 +59,7 @@ class Bench:
         return ["--input", os.fspath(self.input), "--output", os.fspath(self.output)]
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a cutoutd command to its end; forked where that is possible."""
-        if forked.is_possible(self.environment):
-            words = [str(argument) for argument in arguments]
-            return forked.run(words, environment=self.environment, cwd=self.root, timeout_s=PATIENCE_S)
+        """Run a cutoutd command to its end."""
         return self.call_any(self.command(*arguments))
 
     def call_any(self, command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -220,15 +216,10 @@ def alter_model(bench: Bench) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def commands_as_usual() -> Iterator[None]:
-    """Restore signals that this process ignores, as in a background script or under nohup: child processes would inherit that.
-
-    Commands are forked, except those of `Daemon(fresh=True)`, `Bench.call_any` and terminals.
-    """
+def commands_as_usual() -> None:
+    """Restore signals that this process ignores, as in a background script or under nohup: child processes would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    with forked.serving():
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -259,7 +250,6 @@ class Daemon:
         arguments: arguments of `cutoutd run`; empty: the two folders.
         within: turns the command line into another one.
         environment: variables in addition to those of the bench.
-        fresh: not forked, so that proc(5) shows its own environment and command line.
     """
 
     def __init__(
@@ -268,22 +258,17 @@ class Daemon:
         *arguments: str | Path,
         within: Callable[..., list[str]] | None = None,
         environment: dict[str, str] | None = None,
-        fresh: bool = False,
     ) -> None:
         self.log = (bench.root / "log").open("ab")
         environment = bench.environment | (environment or {})
         words = ["run", *(str(argument) for argument in arguments or bench.pair())]
-        self.process = (
-            forked.start(words, environment=environment, cwd=bench.root, log=self.log.fileno())
-            if within is None and not fresh and forked.is_possible(environment)
-            else subprocess.Popen(
-                (within or _as_it_is)(*bench.command(*words)),
-                env=environment,
-                cwd=bench.root,
-                stdout=self.log,
-                stderr=self.log,
-                start_new_session=True,
-            )
+        self.process = subprocess.Popen(
+            (within or _as_it_is)(*bench.command(*words)),
+            env=environment,
+            cwd=bench.root,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
         )
 
     def end(self, number: int = signal.SIGTERM) -> int:

@@ -32,6 +32,7 @@ def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], di
     }
 
 
+@pytest.mark.new_interpreters
 def test_doctor_answers_the_four_questions_of_a_running_daemon(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:

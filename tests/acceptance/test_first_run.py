@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
-pytestmark = pytest.mark.small_model
+pytestmark = [pytest.mark.new_interpreters, pytest.mark.small_model]
 
 
 @pytest.fixture

@@ -102,9 +102,10 @@ def test_a_storm_of_hangups_holds_up_no_work(bench: Bench, start: Callable[..., 
         assert lines(bench, "folder.status") == 1
 
 
+@pytest.mark.new_interpreters
 def test_a_hangup_in_the_first_moments_does_not_kill(bench: Bench, start: Callable[..., Daemon]) -> None:
     """From the first line of the program on; it is a reload then, without a change."""
-    daemon = start("--config", configuration(bench), fresh=True)
+    daemon = start("--config", configuration(bench))
     process = daemon.process
     loaded = f"/proc/{process.pid}/status"
     bench.wait_for(lambda: is_blocked(loaded), "the program to begin")

@@ -160,7 +160,9 @@ def test_times_of_any_kind_are_accepted_once(bench: Bench, start: Callable[..., 
         assert (bench.output / "even.png").read_bytes() == first
         file.write(content)
     bench.wait_for(lambda: (bench.output / "even.png").read_bytes() != first, "the new version")
-    assert [name for name in bench.results() if "draft" not in name] == wanted
+    bench.wait_for(
+        lambda: [name for name in bench.results() if "draft" not in name] == wanted, "the end of publishing"
+    )
 
 
 def _unlink(state: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_picture_without_a_subject_goes_to_review(cut_by_the_model: Bench) -> 
 def test_a_picture_that_lands_in_a_watched_folder_is_cut(bench: Bench, start: Callable[..., Daemon]) -> None:
     """Copied slowly or moved in; SIGTERM ends the daemon with exit code 0."""
     bench.drop("first.jpg")
-    daemon = start(fresh=True)
+    daemon = start()
     bench.wait_for(lambda: "first.png.json" in bench.results(), "the first cutout")
     shutil.copy(bench.input / "first.jpg", bench.input / "second.jpg")
     bench.wait_for(lambda: "second.png.json" in bench.results(), "the second cutout")

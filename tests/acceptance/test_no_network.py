@@ -12,7 +12,7 @@ from tests.acceptance.traced import run_once
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
 
-pytestmark = pytest.mark.about_workers
+pytestmark = [pytest.mark.new_interpreters, pytest.mark.about_workers]
 
 # Loaded by every Python of the tree, workers included, before any code of ours.
 GUARD = textwrap.dedent(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
 
 pytestmark = [
+    pytest.mark.new_interpreters,
     pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's"),
     pytest.mark.skipif(bool(survey.gaps()), reason="this system lacks a layer by itself"),
     pytest.mark.small_model,

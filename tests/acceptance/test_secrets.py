@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
     from tests.acceptance.shop import Shop
 
-pytestmark = pytest.mark.small_model  # the matte is of no concern here
+pytestmark = [pytest.mark.new_interpreters, pytest.mark.small_model]
 
 SECRET = "a-secret-of-somebody-else"  # noqa: S105 -- the test's own
 
@@ -73,7 +73,7 @@ def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, ben
         | {"CUTOUTD_API_KEY": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "SSLKEYLOGFILE": str(keys)},
     )
     shop.server.key = KEY
-    daemon = Daemon(own, "--config", shop.config, fresh=True)
+    daemon = Daemon(own, "--config", shop.config)
     try:
         shop.drop("shop", "a.jpg", picture(1))
         shop.drop("private", "b.jpg", picture(2))

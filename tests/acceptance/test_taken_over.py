@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
 
 pytestmark = [
+    pytest.mark.new_interpreters,
     pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock, or it is off"),
     pytest.mark.small_model,
 ]

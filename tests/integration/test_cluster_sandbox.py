@@ -25,7 +25,10 @@ from tests.integration.sandbox_expected import DONE_BY_UPLOADER, STILL_WORKS
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+pytestmark = [
+    pytest.mark.new_interpreters,
+    pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's"),
+]
 
 DONE_BY_GATEWAY = DONE_BY_UPLOADER | {"write more than any result has"}
 """Calling out over IP, and files of its box; those have results of several pictures."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from cutoutd.protocols import PoolEvent
 
+pytestmark = pytest.mark.new_interpreters
+
 HOSTILE = (sys.executable, "-P", str(Path(__file__).with_name("hostile_worker.py")))
 LONG_S = 3.0
 

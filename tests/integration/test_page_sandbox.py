@@ -18,7 +18,10 @@ from tests.integration.tools import need
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+pytestmark = [
+    pytest.mark.new_interpreters,
+    pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's"),
+]
 
 ANSWERS = {
     "take a connection",

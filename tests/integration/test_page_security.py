@@ -278,6 +278,8 @@ def test_another_user_of_this_machine_has_nothing_of_a_cookie_and_a_token(
     }
     script = f"""
 import encodings.idna, http.client, os, sys
+
+pytestmark = pytest.mark.new_interpreters
 if sys.argv[1] != "0":
     os.setgid(65534); os.setuid(65534)
 for method in ("GET", "POST"):

@@ -41,7 +41,10 @@ from tests.integration.sandbox_expected import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+pytestmark = [
+    pytest.mark.new_interpreters,
+    pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,10 @@ from tests.integration.uploading import KEY, Station, picture
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's")
+pytestmark = [
+    pytest.mark.new_interpreters,
+    pytest.mark.skipif(sys.platform != "linux", reason="these layers are Linux's"),
+]
 
 REACHES_THE_KERNEL = {  # calls it needs, tried with nonsense
     "raw connect": "EBADF",

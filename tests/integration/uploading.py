@@ -110,7 +110,7 @@ class Station:
 
     def command(self, verb: str, *arguments: str) -> list[str]:
         """Return a command line with this configuration."""
-        return [sys.executable, "-m", "cutoutd", verb, "--config", str(self.config), *arguments]
+        return [sys.executable, "-P", "-m", "cutoutd", verb, "--config", str(self.config), *arguments]
 
     def stop(self) -> int:
         """Ask the uploader to end. Returns its exit code."""
