@@ -27,6 +27,8 @@ from tests.integration.parts import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.new_interpreters
+
 LIMIT = 1 << 20
 TASK = Task(
     job=1,

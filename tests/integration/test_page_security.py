@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
+pytestmark = pytest.mark.new_interpreters
+
 ROUTES = (
     ("GET", "/"),
     ("GET", "/static/index.html"),
@@ -278,8 +280,6 @@ def test_another_user_of_this_machine_has_nothing_of_a_cookie_and_a_token(
     }
     script = f"""
 import encodings.idna, http.client, os, sys
-
-pytestmark = pytest.mark.new_interpreters
 if sys.argv[1] != "0":
     os.setgid(65534); os.setuid(65534)
 for method in ("GET", "POST"):

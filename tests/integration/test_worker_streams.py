@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     Lines = list[MutableMapping[str, Any]]
 
+pytestmark = pytest.mark.new_interpreters
+
 FLOOD_S = 1.0
 
 LOOK = """
 import json, os, sys
-
-pytestmark = pytest.mark.new_interpreters
 streams = {}
 for name in os.listdir("/proc/self/fd"):
     try:

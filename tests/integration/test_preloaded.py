@@ -1,0 +1,64 @@
+"""Processes that are forked for the tests are as those that start with an interpreter of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import preloaded
+
+COMMAND = (sys.executable, "-P", "-m", "cutoutd")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--version"], ["run", "--nonsense"], ["check", "--input", "in", "--output", "out"]],
+    ids=" ".join,
+)
+def test_a_forked_command_answers_as_a_new_one(tmp_path: Path, words: list[str]) -> None:
+    """Its exit code and what it prints, in its directory and with its environment."""
+    environment = {**os.environ, "CUTOUTD_POOL__WORKERS": "none", "COLUMNS": "70"}
+
+    def answer() -> tuple[int, str, str]:
+        done = subprocess.run(
+            [*COMMAND, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    forked = answer()
+    with preloaded.new_interpreters():
+        assert forked == answer()
+
+
+def test_a_forked_command_is_a_child_that_signals_end(tmp_path: Path) -> None:
+    """It ends by a signal as the system has it, leads its session, and holds no file of the process that asked for it."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    held = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(held, True)
+    words = ["run", "--input", "in", "--output", "out"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "CUTOUTD_PAGE__ENABLED": "false"}
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert b"daemon.started" in process.stdout.readline()
+        assert os.getsid(process.pid) == process.pid
+        files = [one.readlink() for one in Path(f"/proc/{process.pid}/fd").iterdir()]
+        assert tmp_path not in files
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(held)
+    assert process.returncode == -signal.SIGKILL
