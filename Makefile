@@ -91,10 +91,10 @@ test: env
 	@$(MAKE) --no-print-directory -k -j 2 test-code test-commands
 
 test-code: env
-	$(call pytest,-n 3 $(TESTS_OF_CODE))
+	$(call pytest,-n 2 $(TESTS_OF_CODE))
 
 test-commands: env
-	$(call pytest,-n 3 $(TESTS_OF_COMMANDS))
+	$(call pytest,-n 4 $(TESTS_OF_COMMANDS))
 
 $(VENV)/.installed-coverage: $(VENV)/.installed-dev
 	@$(PIP) install $(LOCK) --group coverage
