@@ -76,16 +76,16 @@ class Queries:
             for kind, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
                 into = found if kind == "name" else self._fragments
                 into[name] = _COMMENT.sub("", body).strip()
-        return {name: self._filled(body) for name, body in found.items()}
+        return {name: self._fill(body) for name, body in found.items()}
 
     def script(self, file: str) -> str:
         """Return a whole file, such as a schema, with its fragments filled in."""
-        return self._filled(self._text(file))
+        return self._fill(self._text(file))
 
     def _text(self, file: str) -> str:
         return (pkgutil.get_data(self._package, file) or b"").decode()
 
-    def _filled(self, body: str) -> str:
+    def _fill(self, body: str) -> str:
         while (filled := _MARK.sub(lambda mark: self._fragments[mark[1]], body)) != body:
             body = filled
         return body

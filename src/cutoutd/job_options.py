@@ -160,14 +160,14 @@ class JobOptions(BaseModel):
         if not self.is_of_form:
             return tuple(of_folder)
         base = of_folder[0]
-        one = self._with_background(self._placed(base), backgrounds)
+        one = self._with_background(self._place(base), backgrounds)
         one = replace(
             one,
             format=base.format if self.format is None else self.format,
             channels=base.channels if self.channels is None else self.channels,
             shadow=base.shadow if self.shadow is None else self.shadow,
             max_pixels=self.max_pixels,
-            canvas=_reduced(base.canvas, self.max_pixels),
+            canvas=_reduce(base.canvas, self.max_pixels),
         )
         if one.format is not base.format:
             one = replace(one, quality=None, max_kb=None)
@@ -181,7 +181,7 @@ class JobOptions(BaseModel):
         matte = replace(one, format=Format.PNG, suffix=f"{one.suffix}{MATTE_SUFFIX}", **_PLAIN)
         return _possible(colours), replace(matte, channels=Channels.ALPHA)
 
-    def _placed(self, base: Rendition) -> Rendition:
+    def _place(self, base: Rendition) -> Rendition:
         crop, scale, position = base.crop, base.scale, base.position
         if self.crop is not None or self.margin is not None:
             is_cropped = self.crop if self.crop is not None else base.crop is not None
@@ -236,7 +236,7 @@ _PLAIN: Final[dict[str, Any]] = {
 }
 
 
-def _reduced(canvas: tuple[int, int] | None, max_pixels: int | None) -> tuple[int, int] | None:
+def _reduce(canvas: tuple[int, int] | None, max_pixels: int | None) -> tuple[int, int] | None:
     """Return a canvas reduced to a number of pixels, with the same proportions."""
     if canvas is None or max_pixels is None or canvas[0] * canvas[1] <= max_pixels:
         return canvas

@@ -106,7 +106,7 @@ def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {key: _text(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _escaped(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _escape(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Escape control characters for a console, so that no name can move the cursor, set colours, ring the bell or end a line.
 
     JSON escapes these by itself. A trace has lines of its own.
@@ -169,7 +169,7 @@ def configure(*, level: str, log_format: str, is_read: bool = False, stream: Tex
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _printable,
-            *([_escaped] if console else []),
+            *([_escape] if console else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

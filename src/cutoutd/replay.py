@@ -156,7 +156,7 @@ def _read(sidecar: Path) -> _Described:
         if document is not None and document.get("egress"):
             raise UsageError("it was cut by a hosted service, and cannot be cut again here", path=sidecar)
         if document is not None:
-            return _parsed(document)
+            return _parse(document)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # another program's file, or edited by hand
     if not os.path.lexists(sidecar):
@@ -168,7 +168,7 @@ def _read(sidecar: Path) -> _Described:
     )
 
 
-def _parsed(document: Mapping[str, Any]) -> _Described:
+def _parse(document: Mapping[str, Any]) -> _Described:
     """Parse a sidecar's document, whose values may have any type.
 
     Raises:

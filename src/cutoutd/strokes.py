@@ -76,10 +76,10 @@ def parse(data: object) -> tuple[Stroke, ...]:
 
 def dump(strokes: Iterable[Stroke]) -> list[dict[str, object]]:
     """Return strokes as data for JSON; see `parse`."""
-    return [_dumped(one) for one in strokes]
+    return [_dump(one) for one in strokes]
 
 
-def _dumped(stroke: Stroke) -> dict[str, object]:
+def _dump(stroke: Stroke) -> dict[str, object]:
     points = [list(point) for point in stroke.points]
     made: dict[str, object] = {"kind": stroke.kind.value, "points": points, "radius": stroke.radius}
     return made if stroke.alpha is None else made | {"alpha": stroke.alpha}

@@ -89,14 +89,14 @@ def build(first: str = "") -> typer.Typer:
     is_one = first in {*_COMMANDS, *_GROUPS, _VERSION}
     for name, place in _COMMANDS.items():
         if not is_one or name == first:
-            app.command(name)(_imported(place))
+            app.command(name)(_import_command(place))
     for name, place in _GROUPS.items():
         if not is_one or name == first:
-            app.add_typer(_imported(place)(), name=name)
+            app.add_typer(_import_command(place)(), name=name)
     return app
 
 
-def _imported(place: str) -> Any:  # noqa: ANN401 -- a command has any parameters
+def _import_command(place: str) -> Any:  # noqa: ANN401 -- a command has any parameters
     module, _, function = place.partition(":")
     return getattr(import_module(f"cutoutd.cli.{module}"), function)
 
@@ -211,7 +211,7 @@ _MARKUP: Final = re.compile(r"(?<!\\)\[(?=[a-z#/@])")
 def set_placeholders(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click, which has no public types
     """Set the placeholders of a command and all below it, a flag has none; in their help, brackets stand for themselves."""
     for one in _all(command):
-        one.help = _bracketed(one.help)
+        one.help = _bracket(one.help)
         # The help option is created on demand, and cached.
         helping = one.get_help_option(typer.Context(one, help_option_names=HELP_NAMES))
         for param in (*one.params, helping):
@@ -219,11 +219,11 @@ def set_placeholders(command: Any) -> Any:  # noqa: ANN401 -- Typer's own click,
                 param.metavar, param.display_type_rich = value_of(param.name), _untyped
             else:
                 param.metavar = "" if param.is_flag else value_of(param.name)
-            param.help = _bracketed(param.help)
+            param.help = _bracket(param.help)
     return command
 
 
-def _bracketed(text: str | None) -> str | None:
+def _bracket(text: str | None) -> str | None:
     """Mark what Rich would take for its own markup, and leave out, such as `[pool]`."""
     return text and _MARKUP.sub(r"\\[", text)
 

@@ -168,7 +168,7 @@ def _pass_on(log: int, name: str) -> None:
 
 
 def _write(lines: Sequence[Line], name: str) -> None:
-    text = "".join(f"{_marked(line, name)}\n" for line in lines)
+    text = "".join(f"{_mark(line, name)}\n" for line in lines)
     if text and _at_terminal():
         text = f"\r\x1b[K{text}"  # replaces the progress line, which the supervisor draws again
     rest = text.encode("utf-8", "backslashreplace")
@@ -177,7 +177,7 @@ def _write(lines: Sequence[Line], name: str) -> None:
             rest = rest[os.write(2, rest) :]
 
 
-def _marked(line: Line, name: str) -> str:
+def _mark(line: Line, name: str) -> str:
     """Mark a log line with the name of the companion, whatever its text claims."""
     try:
         said = json.loads(line.text)

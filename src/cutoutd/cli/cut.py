@@ -267,13 +267,13 @@ def form_of(given: dict[str, Any], target: Target, chosen: Settings) -> Renditio
         form = RenditionSettings.model_validate(keys, context=Path.cwd())
     except ValidationError as error:
         wrong = [f"--{one.key}: {one.text}" for one in problems_of(error, "", RenditionSettings)]
-        raise _refused(wrong) from error
+        raise _refusal(wrong) from error
     anywhere = Path("/")
     folder = Folder(name="cut", input=anywhere, output=anywhere, rendition=(form,))
     if wrong := [
         f"--{one.key}: {one.text}" for one in rules.rendition_problems(folder, chosen.pool.max_pixels)
     ]:
-        raise _refused(wrong)
+        raise _refusal(wrong)
     try:
         check_backgrounds(folder)
     except ConfigurationError as error:
@@ -293,5 +293,5 @@ def background_of(background: str | None, *, white: bool) -> str | None:
     return _WHITE if white else background
 
 
-def _refused(wrong: list[str]) -> UsageError:
+def _refusal(wrong: list[str]) -> UsageError:
     return UsageError("; and ".join(wrong), advice="See `cutoutd cut --help`.")

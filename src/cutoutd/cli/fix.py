@@ -104,7 +104,7 @@ def fix(  # noqa: PLR0913 -- the command's options
         _check_inside(job, made)
         request = FixRequest(
             job=job.id,
-            strokes=_checked((*before, *made)),
+            strokes=_check((*before, *made)),
             suggestion=_suggestion(suggestion, 0 if standing is None else standing.suggestion),
         )
     name = f"{job.folder}/{printable(job.path)}"
@@ -183,7 +183,7 @@ def _points(kind: StrokeKind, line: str) -> tuple[tuple[float, float], ...]:
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _checked(made: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
+def _check(made: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
     """Check strokes by the rules of the daemon.
 
     Raises:

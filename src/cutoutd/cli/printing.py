@@ -106,7 +106,7 @@ def wrapped(text: str, stream: TextIO, *, indent: int = 2) -> str:
     if not stream.isatty():
         return text
     width = shutil.get_terminal_size().columns
-    return "\n".join(_wrapped(line, width, indent) for line in with_program_name(text).split("\n"))
+    return "\n".join(_wrap(line, width, indent) for line in with_program_name(text).split("\n"))
 
 
 def with_program_name(text: str) -> str:
@@ -133,7 +133,7 @@ def _quote(path: str) -> str:
     return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
 
 
-def _wrapped(line: str, width: int, indent: int) -> str:
+def _wrap(line: str, width: int, indent: int) -> str:
     words = line.lstrip()
     lead = line[: len(line) - len(words)]
     filled = textwrap.wrap(
@@ -145,10 +145,10 @@ def _wrapped(line: str, width: int, indent: int) -> str:
         break_on_hyphens=False,
         replace_whitespace=False,
     )
-    return "\n".join(_fitted(one, width) for one in filled)
+    return "\n".join(_fit(one, width) for one in filled)
 
 
-def _fitted(line: str, width: int) -> str:
+def _fit(line: str, width: int) -> str:
     """Reduce the indent of a line whose long words, such as a path, would not fit otherwise."""
     spare = len(line) - len(line.lstrip(" "))
     excess = len(line) - width

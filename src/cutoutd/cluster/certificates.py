@@ -62,7 +62,7 @@ def make(directory: Path, roles: tuple[str, ...] = ROLES) -> list[Path]:
         for role in roles:
             if not (directory / f"{role}.pem").exists():
                 own = ec.generate_private_key(ec.SECP256R1())
-                signed = _signed(role, own, authority, signing)
+                signed = _sign(role, own, authority, signing)
                 made.append(_write(directory / f"{role}.key", _pem(own), _PRIVATE))
                 made.append(_write(directory / f"{role}.pem", _certificate(signed), _PUBLIC))
     except OSError as error:
@@ -81,7 +81,7 @@ def _authority(key: EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
-def _signed(
+def _sign(
     role: str, key: EllipticCurvePrivateKey, authority: x509.Certificate, signing: EllipticCurvePrivateKey
 ) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"cutoutd {role}")])

@@ -153,7 +153,7 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
     except CutoutdError as error:
         yield problem("model", error.cause, error.advice, question=Question.STORED)
     else:
-        stored = [_stored(model) for model in models]
+        stored = [_model_stored(model) for model in models]
         yield from stored
         if all(one.level is Level.OK for one in stored):
             models = models[: len(settings.models)]  # a second model is loaded when it is needed
@@ -174,7 +174,7 @@ def _model_and_workers(case: Case, gaps: Sequence[survey.Gap], known: state.Stat
         yield from confinement.running(known.pid, gaps)
 
 
-def _stored(model: ModelSpec) -> Finding:
+def _model_stored(model: ModelSpec) -> Finding:
     try:
         catalog.verify(model)
     except CutoutdError as error:

@@ -226,10 +226,10 @@ class Arrivals:
                     left_out.append((spared, partner))
         done: list[Version] = []
         if cut:
-            cut = self._written(cut, self._accept_all, lambda version: version.path)
+            cut = self._write_isolated(cut, self._accept_all, lambda version: version.path)
             self._log.debug("files.accepted", count=len(cut))
         if left_out:
-            done = self._written(
+            done = self._write_isolated(
                 left_out, partial(self._sources.leave_out, self._folder), lambda pair: pair[0].path
             )
             self._log.debug("files.left-out", count=len(done))
@@ -243,7 +243,7 @@ class Arrivals:
         self._sources.accept(self._folder, versions)
         return versions
 
-    def _written(
+    def _write_isolated(
         self,
         items: list[Item],
         write: Callable[[list[Item]], list[Version]],

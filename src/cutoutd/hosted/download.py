@@ -150,7 +150,7 @@ class Download:
 
     def _follow(self) -> None:
         """Send the request, and follow allowed redirects."""
-        url = _parsed(self._wanted.url)
+        url = _parse(self._wanted.url)
         for _ in range(_REDIRECTS + 1):
             try:
                 onward = self._ask(url)
@@ -172,7 +172,7 @@ class Download:
     def _onward(self, url: httpcore.URL, location: str) -> httpcore.URL:
         if location.startswith("/") and not location.startswith("//"):
             return httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=location.encode())
-        onward = _parsed(location)
+        onward = _parse(location)
         host = _authority(onward)
         if onward.scheme != b"https":
             raise FetchError(
@@ -220,7 +220,7 @@ class Download:
     def _begin(self, host: str, status: int, said: dict[str, str]) -> int:
         """Check the answer and prepare the file. Returns the total size; 0: unknown."""
         if said.get("content-encoding", "identity").strip().lower() != "identity":
-            raise self._refused(host, "sent a compressed answer, which was not asked for")
+            raise self._refusal(host, "sent a compressed answer, which was not asked for")
         length = int(said["content-length"]) if said.get("content-length", "").isdecimal() else 0
         if status == _PART:
             found = _RANGE.fullmatch(said.get("content-range", ""))
@@ -235,16 +235,16 @@ class Download:
         elif status in _LATER:
             after = said.get("retry-after", "")
             later = f" for {after} s" if after.isdecimal() else ""
-            raise self._refused(host, f"cannot give it now{later} (HTTP {status}); try again later")
+            raise self._refusal(host, f"cannot give it now{later} (HTTP {status}); try again later")
         else:
-            raise self._refused(host, f"does not have it there (HTTP {status})")
+            raise self._refusal(host, f"does not have it there (HTTP {status})")
         wanted = self._wanted.bytes
         if wanted and total and total != wanted:
             self._partial.begin("")
-            raise self._refused(host, f"has another file there: {total:,} bytes, and not {wanted:,}")
+            raise self._refusal(host, f"has another file there: {total:,} bytes, and not {wanted:,}")
         if total > MAX_BYTES:
             self._partial.begin("")
-            raise self._refused(host, f"has {total:,} bytes there, which is not a model that is known")
+            raise self._refusal(host, f"has {total:,} bytes there, which is not a model that is known")
         return wanted or total
 
     def _take(self, response: httpcore.Response, total: int) -> None:
@@ -266,12 +266,12 @@ class Download:
         """Record the answer of the last server."""
         self.contacts[-1] = replace(self.contacts[-1], answer=words)
 
-    def _refused(self, host: str, words: str) -> FetchError:
+    def _refusal(self, host: str, words: str) -> FetchError:
         self._answered(words)
         return FetchError(f"{host} {words}")
 
 
-def _parsed(url: str) -> httpcore.URL:
+def _parse(url: str) -> httpcore.URL:
     try:
         parsed = httpcore.URL(url.encode("ascii"))
         host = parsed.host.decode("ascii")

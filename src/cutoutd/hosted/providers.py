@@ -126,7 +126,7 @@ class Rembg:
         fields = {"om": "true"}
         if self.model:
             fields["model"] = self.model
-        fields |= {name: _written(value) for name, value in sorted(self.fields.items())}
+        fields |= {name: _form_value(value) for name, value in sorted(self.fields.items())}
         head, tail, media = multipart(boundary, "file", upload, fields)
         return HttpRequest(
             path="/api/remove",
@@ -147,7 +147,7 @@ class Rembg:
         return _detail(said) or one_line(said.get("error"))
 
 
-def _written(value: str | float | bool) -> str:  # noqa: FBT001 -- a form's value, of any kind
+def _form_value(value: str | float | bool) -> str:  # noqa: FBT001 -- a form's value, of any kind
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

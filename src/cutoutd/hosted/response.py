@@ -197,10 +197,10 @@ def flaw_of(http_request: HttpRequest, draft: Path) -> str:
     Raises:
         OSError: the disk refuses.
     """
-    return _unwrapped(http_request, draft) or _flaw(http_request, draft)
+    return _unwrap(http_request, draft) or _flaw(http_request, draft)
 
 
-def _unwrapped(http_request: HttpRequest, draft: Path) -> str:
+def _unwrap(http_request: HttpRequest, draft: Path) -> str:
     """Extract the picture from the body. Returns what is wrong, or an empty text."""
     if http_request.unwrap is None:
         return ""

@@ -112,7 +112,7 @@ def run(
     paths = SpoolPaths.under(settings.service.state_dir)
     stopping = StopFlag()
     with locked(paths.root, _NAMES, make=lambda: _make(paths), who="an uploader"):
-        layers = _confined(settings, paths, console=console)
+        layers = _confine(settings, paths, console=console)
         _end_on_signals(stopping)
         opener = LedgerOpener(
             paths=paths,
@@ -140,7 +140,7 @@ def run(
             Uploader(context, sender, announced=announced, layers=layers, parent=parent).run()
 
 
-def _confined(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[str, ...]:
+def _confine(settings: Settings, paths: SpoolPaths, *, console: bool) -> tuple[str, ...]:
     """Confine this process and start logging. Returns the active layers of the sandbox."""
     layers = confine_uploader(
         root=paths.root,

@@ -87,7 +87,7 @@ class Selection:
             "kinds": json.dumps([(kind.folder, kind.state, kind.mark) for kind in self.kinds]),
             "reason": self.reason,
             "score_below": self.score_below,
-            "name": f"%{_escaped(self.name)}%" if self.name else None,
+            "name": f"%{_escape(self.name)}%" if self.name else None,
         }
 
 
@@ -143,7 +143,7 @@ class Listing:
         if offset >= total:
             return total, []
         if sort in (Sort.NEWEST, Sort.OLDEST):
-            return total, self._merged(selection.kinds, sort, offset=offset, limit=limit)
+            return total, self._merge(selection.kinds, sort, offset=offset, limit=limit)
         is_walked = sort is Sort.NAME and total > MANY
         sql = SQL.walked_by_name if is_walked else _statement(sort)
         named = {"kinds": selection.named["kinds"]} if is_walked else selection.named
@@ -209,7 +209,7 @@ class Listing:
         """Return when a folder's last picture was cut or failed, UTC microseconds; 0: never."""
         return self._store.number(SQL.last_ended_us, folder=folder)
 
-    def _merged(self, kinds: Sequence[JobGroup], sort: Sort, *, offset: int, limit: int) -> list[int]:
+    def _merge(self, kinds: Sequence[JobGroup], sort: Sort, *, offset: int, limit: int) -> list[int]:
         """Return a page ordered by time: each group has its own index, and they are merged."""
         is_newest = sort is Sort.NEWEST
         sql = SQL.newest_of_kind if is_newest else SQL.oldest_of_kind
@@ -232,5 +232,5 @@ def _statement(sort: Sort) -> str:
     }[sort]
 
 
-def _escaped(name: str) -> str:
+def _escape(name: str) -> str:
     return name.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

@@ -65,11 +65,11 @@ def recordings(store: Store, folder: str, path: str) -> list[Recorded]:
     jobs = {row["path"]: row for row in store.rows(SQL.recordings, folder=folder, **between)}
     # A source known from a sidecar alone has no row: its original was moved away before this journal was made.
     return [
-        _recorded(one, jobs.get(one), published.get(one)) for one in sorted(published.keys() | jobs.keys())
+        _recorded_of(one, jobs.get(one), published.get(one)) for one in sorted(published.keys() | jobs.keys())
     ]
 
 
-def _recorded(path: bytes, job: sqlite3.Row | None, published: sqlite3.Row | None) -> Recorded:
+def _recorded_of(path: bytes, job: sqlite3.Row | None, published: sqlite3.Row | None) -> Recorded:
     if job is not None and published is not None and published["generation"] < job["generation"]:
         published = None  # of an earlier source of this path
     state = JobState.GONE if job is None else JobState(job["state"])

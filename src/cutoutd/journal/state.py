@@ -108,7 +108,7 @@ def _open_lock(directory: Path, flags: int) -> int:
     return descriptor
 
 
-def _refused(directory: Path, error: OSError) -> JournalError:
+def _refusal(directory: Path, error: OSError) -> JournalError:
     return JournalError(f"the state directory cannot be used: {error.strerror}", path=directory)
 
 
@@ -139,7 +139,7 @@ class StateDirectory:
         except PermissionError as error:
             raise unreachable(path) from error
         except OSError as error:
-            raise _refused(path, error) from error
+            raise _refusal(path, error) from error
         self._lock()
         try:
             before = os.pread(self._descriptor, _SESSION_CHARACTERS, 0)
@@ -148,7 +148,7 @@ class StateDirectory:
             os.pwrite(self._descriptor, f"{self.session}\n{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(self._descriptor)
-            raise _refused(path, error) from error
+            raise _refusal(path, error) from error
 
     @property
     def lock(self) -> Path:

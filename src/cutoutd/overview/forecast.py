@@ -70,7 +70,7 @@ def forecast(folder: Folder, rules: Rules, state_dir: Path, earlier: Mapping[str
     known = predecessor.known(state_dir, names | {folder.name})
     if is_first:
         kept = next(filter(None, (predecessor.kept_marker(one, root) for one in earlier.values())), "")
-        known |= _recorded(folder, uuid or kept)
+        known |= _adopted_versions(folder, uuid or kept)
     scan = Scan(root, rules)
     pictures, not_pictures, unknown = 0, 0, set()
     for seen in scan:
@@ -98,7 +98,7 @@ def _marker(root: str) -> str | None:
     return None
 
 
-def _recorded(folder: Folder, uuid: str) -> Finished:
+def _adopted_versions(folder: Folder, uuid: str) -> Finished:
     """Return the versions in the folder's sidecars, which its first start adopts."""
     identity = FolderIdentity(folder.name)
     identity.found(uuid, frozenset())

@@ -74,7 +74,7 @@ def render(overview: Overview) -> str:
             ((one, float(one.free_bytes)) for one in folders if one.free_bytes is not None),
         ),
     ):
-        samples = [(f'folder="{_escaped(one.name)}"', value) for one, value in values]
+        samples = [(f'folder="{_escape(one.name)}"', value) for one, value in values]
         lines += _family(name, text, samples)
     return "\n".join((*lines, "# EOF")) + "\n"
 
@@ -91,7 +91,7 @@ def write(text: str, path: Path) -> None:
 def _states(folders: Iterable[FolderView]) -> list[tuple[str, float]]:
     # All states, including empty ones: a series that comes and goes cannot be alerted on.
     return [
-        (f'folder="{_escaped(folder.name)}",state="{state.value}"', float(folder.states.get(state, 0)))
+        (f'folder="{_escape(folder.name)}",state="{state.value}"', float(folder.states.get(state, 0)))
         for folder in folders
         for state in JobState
     ]
@@ -105,5 +105,5 @@ def _family(name: str, text: str, samples: Iterable[tuple[str, float]]) -> Itera
         yield f"{name}{{{labels}}} {number}" if labels else f"{name} {number}"
 
 
-def _escaped(label: str) -> str:
+def _escape(label: str) -> str:
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -71,7 +71,7 @@ def find(
         inference: the picture, prepared for its features; if the same model cuts, one pass serves both.
     """
     if task.received is not None:
-        coarse = _received(task.received, files, engine.max_pixels)
+        coarse = _read_reply(task.received, files, engine.max_pixels)
         height, width = picture.rgb.shape[:2]
         region = Region(top=0, bottom=height, left=0, right=width)
         return _within(
@@ -134,13 +134,13 @@ def _run_models(
     """Run the models on a picture, uint8 (H, W, 3), sRGB."""
     model = engine.model(task.model)
     passes = inference if inference is not None and engine.is_embedded(task.model) else model
-    found = _detected(shown, model.sides, passes.predict)
+    found = _detect(shown, model.sides, passes.predict)
     first = _to_coarse_matte(found, model)
     second = engine.second_for(task.model)
     if second is None or found.quality.score >= task.recipe.second_below:
         return first
     try:
-        also = _detected(shown, second.model().sides, second.model().predict)
+        also = _detect(shown, second.model().sides, second.model().predict)
     except SecondGoneError:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever its fault, the first model's matte exists
@@ -159,7 +159,7 @@ def model_view(picture: Picture) -> NDArray[np.uint8]:
     return icc_transform.as_srgb(opaque, picture.icc)
 
 
-def _detected(seen: NDArray[np.uint8], sides: Sequence[int], predict: Predict) -> Detection:
+def _detect(seen: NDArray[np.uint8], sides: Sequence[int], predict: Predict) -> Detection:
     try:
         return subject_search.find_subject(seen, predict, sides)
     except Exception as error:
@@ -175,7 +175,7 @@ def _to_coarse_matte(found: Detection, model: matte_model.MatteModel) -> CoarseM
     return CoarseMatte(region=found.region, coarse=coarse, quality=found.quality)
 
 
-def _received(received: Received, files: Files, max_pixels: int) -> NDArray[np.float32]:
+def _read_reply(received: Received, files: Files, max_pixels: int) -> NDArray[np.float32]:
     assert files.reply is not None  # noqa: S101 -- opened for every such task
     try:
         with os.fdopen(files.reply, "rb", closefd=False) as file:
@@ -212,7 +212,7 @@ def refined(
         fine = refine.refine(part, found.coarse, pyramid=pyramid)
     else:
         fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
-    alpha = _placed(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
+    alpha = _place(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
     painted = paint(alpha, strokes)
     if painted is not alpha and fine.shape != alpha.shape:  # the matte may now be soft outside the region
         where, part, pyramid = (slice(None), slice(None)), picture.rgb, ImagePyramid(picture.rgb)
@@ -228,7 +228,7 @@ def refined(
     return alpha
 
 
-def _placed(fine: NDArray[np.uint8], region: Region, height: int, width: int) -> NDArray[np.uint8]:
+def _place(fine: NDArray[np.uint8], region: Region, height: int, width: int) -> NDArray[np.uint8]:
     """Return the matte of a region in the whole frame, with 0 outside."""
     if fine.shape == (height, width):
         return fine
@@ -272,7 +272,7 @@ def choose(first: Detection, second: Detection, height: int, width: int) -> Mode
     if one > 0 and two <= one:
         why = f"the second model's matte is no more decided ({two:.2f} against {one:.2f})"
         return ModelChoice(is_second=False, quality=first.quality, why=why)
-    joint = quality.assess(_framed(second, height, width), _framed(first, height, width))
+    joint = quality.assess(_frame(second, height, width), _frame(first, height, width))
     if one == 0:
         # Without a matte to compare with, the whole subject would count as too much.
         seen_alone = replace(joint, reasons=second.quality.reasons)
@@ -283,7 +283,7 @@ def choose(first: Detection, second: Detection, height: int, width: int) -> Mode
     return ModelChoice(is_second=True, quality=joint, why=why)
 
 
-def _framed(detection: Detection, height: int, width: int) -> NDArray[np.float32]:
+def _frame(detection: Detection, height: int, width: int) -> NDArray[np.float32]:
     """Return a matte in the whole frame, reduced: mattes of two models, or of a part and the whole, are then comparable."""
     frame = np.zeros((_SIDE, _SIDE), np.float32)
     region = detection.region

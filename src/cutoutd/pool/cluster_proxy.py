@@ -172,14 +172,14 @@ class Proxy:
             case ReplyKind.REPORT:
                 pass
         try:
-            report, results = self._checked(task, request, reply, started_s)
+            report, results = self._check(task, request, reply, started_s)
         except (InvalidMessageError, wire.WireError) as error:
             raise UnusableReplyError(str(error)) from error
         if isinstance(report, Cut):
             self._write(task, files, report, results)
         return report
 
-    def _checked(
+    def _check(
         self, task: Task, request: ClusterRequest, reply: ClusterReply, started_s: float
     ) -> tuple[Report, list[bytes]]:
         """The report and the results of a reply, as far as they can be true.

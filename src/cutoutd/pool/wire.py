@@ -249,15 +249,15 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int,
         raise WireError(f"not a message of a worker's: {fault}")
     try:
         if "ready" in message:
-            facts: WorkerFacts = _checked(WorkerFacts, message["ready"])
+            facts: WorkerFacts = _validate(WorkerFacts, message["ready"])
             return facts
         if "unusable" in message:
-            failure: Failure = _checked(Failure, message["unusable"])
+            failure: Failure = _validate(Failure, message["unusable"])
             return failure
         job = _whole(message["job"])
         if "step" in message:
             return Progress(job=job, step=Step(message["step"]))
-        report: Report = _checked(_REPORTS[message["kind"]], message["report"])
+        report: Report = _validate(_REPORTS[message["kind"]], message["report"])
     except (KeyError, TypeError, ValueError) as error:  # pydantic's own error is a ValueError
         raise WireError(f"not a message of a worker's: {_first(error)}") from error
     if isinstance(report, Cut):
@@ -265,7 +265,7 @@ def decode_message(line: bytes) -> WorkerFacts | Failure | Progress | tuple[int,
     return job, report
 
 
-def _checked(kind: type[Any], fields: object) -> Any:  # noqa: ANN401 -- a value of the kind
+def _validate(kind: type[Any], fields: object) -> Any:  # noqa: ANN401 -- a value of the kind
     """Validate in strict mode: a text is never taken for a number."""
     return _adapter(kind).validate_json(json.dumps(fields), strict=True)
 

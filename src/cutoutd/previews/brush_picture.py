@@ -86,12 +86,12 @@ class BrushPicture:
         seen = icc_transform.as_srgb(seen, picture.icc)
         inference = model.inference(seen)
         matte = None if cutout is None else _alpha(cutout, size, max_pixels=max_pixels, allowed=allowed)
-        shown = _reduced(seen, PREVIEW_SIDE)
+        shown = _reduce(seen, PREVIEW_SIDE)
         opacity = None if picture.alpha is None else _area(picture.alpha, shown.shape)
         return cls(
             size=(size[0], size[1]),
             shown=shown,
-            followed=_reduced(seen, SIDE),
+            followed=_reduce(seen, SIDE),
             matte=_coarse_matte(inference, model) if matte is None else matte,
             features=inference.features(),
             opacity=opacity,
@@ -141,10 +141,10 @@ def _alpha(
     picture = decode.decode(cutout, max_pixels=max_pixels, allowed=allowed)
     if picture.alpha is None or picture.alpha.shape != size:
         return None
-    return _reduced(picture.alpha, PREVIEW_SIDE).astype(np.float32) / np.float32(255)
+    return _reduce(picture.alpha, PREVIEW_SIDE).astype(np.float32) / np.float32(255)
 
 
-def _reduced(plane: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _reduce(plane: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     factor = min(1.0, side / max(plane.shape[:2]))
     return _area(plane, tuple(max(2, round(one * factor)) for one in plane.shape[:2]))
 

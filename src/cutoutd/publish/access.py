@@ -60,7 +60,7 @@ class Rights:
         """
         if original.mode & 0o004:
             allowed = 0o700 | _class(original.mode, 0o040, 0o070) | _class(original.mode, 0o004, 0o007)
-            acl = _masked(self.acl, allowed) if self.acl is not None else None
+            acl = _mask(self.acl, allowed) if self.acl is not None else None
             return replace(self, mode=self.mode & allowed, acl=acl)
         readers = original.listed
         kept = group if group is not None else original.group if readers.of_group & READ else self.group
@@ -201,12 +201,12 @@ def by_its_rules(directory: int) -> Rights:
     default = _attribute(directory, _DEFAULT)
     if default is None:
         return Rights(group=group, mode=_FILE_MODE & ~_umask())
-    acl = _masked(default, _FILE_MODE)
+    acl = _mask(default, _FILE_MODE)
     listed = parsed(acl)
     return Rights(group=group, mode=listed.mode, acl=acl if listed.named or listed.mask is not None else None)
 
 
-def _masked(acl: bytes, mode: int) -> bytes:
+def _mask(acl: bytes, mode: int) -> bytes:
     """Return an access list without the bits that a mode lacks: of the owner, of the mask or else the group, and of others."""
     entries = list(_ENTRY.iter_unpack(acl[_HEADER.size :]))
     group = _MASK if any(tag == _MASK for tag, _, _ in entries) else _GROUP_OBJ

@@ -57,7 +57,7 @@ def rename_new(source: Entry, target: Entry) -> Strength:
         except OSError as error:
             if error.errno not in UNKNOWN_WAY:
                 raise
-    _checked(source, target)
+    _by_check(source, target)
     return Strength.CHECKED
 
 
@@ -186,7 +186,7 @@ def _link(source: Entry, target: Entry) -> None:
         )
 
 
-def _checked(source: Entry, target: Entry) -> None:
+def _by_check(source: Entry, target: Entry) -> None:
     with _locked(target):
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target.path))

@@ -64,10 +64,10 @@ def assemble(program: Sequence[Instruction | str]) -> bytes:
             places[item] = len(code)
     if not 0 < len(code) <= _MOST_INSTRUCTIONS:
         raise ValueError(f"a program has 1 to {_MOST_INSTRUCTIONS} instructions, not {len(code)}")
-    return b"".join(_encoded(line, here, places) for here, line in enumerate(code))
+    return b"".join(_encode(line, here, places) for here, line in enumerate(code))
 
 
-def _encoded(line: Instruction, here: int, places: dict[str, int]) -> bytes:
+def _encode(line: Instruction, here: int, places: dict[str, int]) -> bytes:
     if line.operation is Operation.JUMP:
         return struct.pack("<HBBI", line.operation, 0, 0, _distance(line.then, here, places))
     ways = [_distance(label, here, places) for label in (line.then, line.otherwise)]

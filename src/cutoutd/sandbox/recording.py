@@ -67,7 +67,7 @@ def answer(listener: int, until: int) -> Iterator[str]:
         if ready.get(listener, 0) & select.POLLIN:
             report = _receive(listener)
             if report is not None:
-                yield _refused(listener, report, names, machine)
+                yield _refuse(listener, report, names, machine)
         elif ready:
             return
 
@@ -83,7 +83,7 @@ def _receive(listener: int) -> tuple[int, ...] | None:
     return _REPORT.unpack(buffer)
 
 
-def _refused(listener: int, report: tuple[int, ...], names: dict[int, str], machine: Machine) -> str:
+def _refuse(listener: int, report: tuple[int, ...], names: dict[int, str], machine: Machine) -> str:
     """Refuse a call as the real filter would, and return its name."""
     id_, _, _, number, architecture, _, *arguments = report
     name = names.get(number, f"call {number}") if architecture == machine.audit else "another architecture's"

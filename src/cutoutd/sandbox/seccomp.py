@@ -191,7 +191,7 @@ def worker_policy(pid: int, tasks: int | None = None, *, graphics: bool = False,
         refused=(*(name for name in refused if name not in receiving), *(() if box else DIRECTORY)),
         hidden=tuple(BY_POINTER),
         checked={
-            **_confined(pid, graphics=graphics),
+            **_confined_policy(pid, graphics=graphics),
             "open": _opening(1) if box else _reading(1),
             "openat": _opening(2) if box else _reading(2),
             **receiving,
@@ -216,7 +216,7 @@ def uploader_policy(pid: int) -> Policy:
         allowed=(*_ALONE, *DIRECTORY, *calling, *_SECOND_NAMES),
         refused=tuple(name for name in refused if name not in _SECOND_NAMES),
         hidden=tuple(BY_POINTER),
-        checked=_confined(pid, locks=_LOCKS)
+        checked=_confined_policy(pid, locks=_LOCKS)
         | {
             "open": _opening(1),
             "openat": _opening(2),
@@ -225,7 +225,7 @@ def uploader_policy(pid: int) -> Policy:
     )
 
 
-def _confined(
+def _confined_policy(
     pid: int, *, locks: tuple[int, ...] = (), graphics: bool = False
 ) -> dict[str, tuple[tuple[Check, ...], ...]]:
     """Return the checks that the policies share."""
@@ -291,7 +291,7 @@ def web_policy(pid: int) -> Policy:
         pid: process id of that process.
     """
     checked = {
-        **_confined(pid),
+        **_confined_policy(pid),
         "sendto": _one(_only(3, 0), _only(4, 0), _only(4, 0, upper=True)),
         # asyncio uses it from Python 3.12 on for data that had to wait. An address has an effect only with a flag.
         "sendmsg": _one(_only(2, 0)),

@@ -277,7 +277,7 @@ def mount_points(mountinfo: Path = MOUNTINFO, fstab: Path = FSTAB) -> tuple[Path
     """Return the current mount points, and those in fstab; empty where the system does not list them."""
     now = [fields[4] for line in _lines(mountinfo) if len(fields := line.split()) > 4]  # noqa: PLR2004 -- proc(5)
     later = [fields[1] for line in _lines(fstab) if len(fields := line.split()) > 1 and line[0] != "#"]
-    return tuple(Path(_unescaped(text)) for text in (*now, *later) if text.startswith("/"))
+    return tuple(Path(_unescape(text)) for text in (*now, *later) if text.startswith("/"))
 
 
 def _lines(path: Path) -> list[str]:
@@ -289,7 +289,7 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     r"""Decode spaces and the like, which are written as ``\040``."""
     for code, one in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, one)

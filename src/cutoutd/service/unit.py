@@ -140,10 +140,10 @@ def fill(text: str, values: Mapping[str, str | Iterable[str]]) -> str:
             lines += value
             continue
         # In one pass: a value may itself look like a name.
-        lines.append(_NAME.sub(partial(_filled, values), line))
+        lines.append(_NAME.sub(partial(_fill, values), line))
     return "\n".join(lines) + "\n"
 
 
-def _filled(values: Mapping[str, str | Iterable[str]], found: re.Match[str]) -> str:
+def _fill(values: Mapping[str, str | Iterable[str]], found: re.Match[str]) -> str:
     value = values.get(found[1])
     return value if isinstance(value, str) else found[0]

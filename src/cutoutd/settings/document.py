@@ -205,15 +205,15 @@ def _value(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        pairs = ", ".join(f"{_quoted(name)} = {_value(name, one)}" for name, one in value.items())
+        pairs = ", ".join(f"{_quote(name)} = {_value(name, one)}" for name, one in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, tuple) and len(value) == 1 and key in _ONE_OR_MORE:
         return _value("", value[0])
     if isinstance(value, tuple):
         return f"[{', '.join(_value('', item) for item in value)}]"
-    return str(value) if isinstance(value, int | float) else _quoted(str(value))
+    return str(value) if isinstance(value, int | float) else _quote(str(value))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """Quote a text as JSON, which is valid TOML except for DEL."""
     return json.dumps(_SURROGATES.sub("\ufffd", text), ensure_ascii=False).replace("\x7f", "\\u007f")

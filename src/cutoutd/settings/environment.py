@@ -68,7 +68,7 @@ def read(environ: Mapping[str, str]) -> Overrides:
     for name in sorted(name for name in environ if name.upper().startswith(PREFIX)):
         if name in known:
             table, key, field = known[name]
-            values[table, key] = _parsed(environ[name], field)
+            values[table, key] = _parse(environ[name], field)
             if field.annotation is Path and not environ[name].startswith(("/", "~")) and environ[name]:
                 problems[name] = f'"{environ[name]}" is a relative path; write it in full, from / or ~'
         elif name not in (CONFIG_VARIABLE, KEY_VARIABLE):
@@ -97,7 +97,7 @@ def variable_of(table: str, key: str) -> str:
     return f"{PREFIX}{table}__{key}".upper()
 
 
-def _parsed(text: str, field: FieldInfo) -> object:
+def _parse(text: str, field: FieldInfo) -> object:
     """Parse a text as the key's type, where that is a number or a boolean; errors are left to the schema."""
     if field.annotation is bool:
         return _BOOLEANS.get(text, text)

@@ -169,7 +169,7 @@ def rendition_problems(folder: Folder, max_pixels: int | None) -> Iterator[Probl
         for key, text in (*_background(one), *_layout(one), *_encoding(one), *_canvas(one, max_pixels)):
             yield Problem(table=table, key=key, text=text)
         # Some file systems do not tell "-A" from "-a", nor an accent from a letter that has it.
-        name = one.format.value, _folded(one.directory), _folded(one.suffix)
+        name = one.format.value, _fold(one.directory), _fold(one.suffix)
         if name in names:
             text = f'gives the same file name as number {names[name]}; write another one, such as "-{number}"'
             yield Problem(table=table, key="suffix", text=text)
@@ -240,7 +240,7 @@ def _relation(one: Path, other: Path) -> Relation | None:
     return Relation.CONTAINS if other.is_relative_to(one) else None
 
 
-def _folded(text: str) -> str:
+def _fold(text: str) -> str:
     return unicodedata.normalize("NFD", text).casefold()
 
 

@@ -69,7 +69,7 @@ def receive(
     encoded = _exactly(head_bytes, read)
     if encoded is None:
         return None
-    head = _parsed(encoded)
+    head = _parse(encoded)
     if body_bytes > most(head):
         raise FrameError(f"a frame's body of {body_bytes} bytes is too large for what it is")
     body = _exactly(body_bytes, read)
@@ -86,7 +86,7 @@ async def receive_async(reader: asyncio.StreamReader) -> Frame:
     head_bytes, body_bytes = _LENGTHS.unpack(await reader.readexactly(_LENGTHS.size))
     _check(head_bytes, body_bytes)
     head = await reader.readexactly(head_bytes)
-    return _parsed(head), await reader.readexactly(body_bytes)
+    return _parse(head), await reader.readexactly(body_bytes)
 
 
 def _check(head_bytes: int, body_bytes: int) -> None:
@@ -105,7 +105,7 @@ def _exactly(size: int, read: Callable[[int], bytes]) -> bytes | None:
     return bytes(parts)
 
 
-def _parsed(head: bytes) -> dict[str, Any]:
+def _parse(head: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(head)
     except (ValueError, RecursionError) as error:

@@ -118,17 +118,17 @@ def narrowed(loaded: Samples, found: CodePoints) -> Samples:
         found: what they mean.
     """
     levels = 256 if loaded.wide is None else 65536
-    return _mapped(loaded, to_srgb(found, levels), NARROWED)
+    return _map(loaded, to_srgb(found, levels), NARROWED)
 
 
 def expanded(loaded: Samples) -> Samples:
     """Return 8-bit samples of narrow range, stretched to full range."""
     levels = 256 if loaded.wide is None else 65536
     table = np.rint(_signals(levels, is_narrow=True) * 255).astype(np.uint8)
-    return _mapped(loaded, lambda rgb: table[rgb], EXPANDED)
+    return _map(loaded, lambda rgb: table[rgb], EXPANDED)
 
 
-def _mapped(
+def _map(
     loaded: Samples, convert: Callable[[NDArray[np.integer[Any]]], NDArray[np.uint8]], warning: str
 ) -> Samples:
     """Return the samples with converted colours: 8-bit RGB, computed from all bits of the source."""

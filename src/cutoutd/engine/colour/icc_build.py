@@ -74,10 +74,10 @@ def profile(space: Chromaticities, name: str, curve: Curve = SRGB_CURVE) -> byte
         *((kind, _xyz(adapted[:, n])) for n, kind in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))),
         *((kind, trc) for kind in (b"rTRC", b"gTRC", b"bTRC")),
     ]
-    return _assembled(tags)
+    return _assemble(tags)
 
 
-def _assembled(tags: list[tuple[bytes, bytes]]) -> bytes:
+def _assemble(tags: list[tuple[bytes, bytes]]) -> bytes:
     """Return header, tag table and tag data; equal tag data is stored once."""
     at, table, body = 128 + 4 + 12 * len(tags), b"", b""
     places: dict[bytes, int] = {}

@@ -99,7 +99,7 @@ def write(
     sink.write(_SIGNATURE + _chunk(b"IHDR", _header(layout)))
     for name, data in _ancillary(extras):
         sink.write(_chunk(name, data))
-    for piece in _deflated(strips, layout):
+    for piece in _deflate(strips, layout):
         for at in range(0, len(piece), _MAX_CHUNK_BYTES):
             sink.write(_chunk(b"IDAT", piece[at : at + _MAX_CHUNK_BYTES]))
     sink.write(_chunk(b"IEND", b""))
@@ -126,7 +126,7 @@ def _ancillary(extras: Extras) -> Iterator[tuple[bytes, bytes]]:
         yield b"iTXt", b"XML:com.adobe.xmp\x00\x00\x00\x00\x00" + extras.xmp
 
 
-def _deflated(
+def _deflate(
     strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout
 ) -> Iterator[memoryview]:
     """Yield the compressed rows, in pieces as the compressor returns them."""
@@ -138,7 +138,7 @@ def _deflated(
         rows = _rows(strip, layout, row_bytes)
         if len(rows) == 0:
             continue
-        if data := compressor.compress(_filtered(rows, above, row_bytes // layout.width)):
+        if data := compressor.compress(_filter(rows, above, row_bytes // layout.width)):
             yield memoryview(data)
         above = rows[-1]
         rows_seen += len(rows)
@@ -158,7 +158,7 @@ def _rows(strip: NDArray[np.uint8] | NDArray[np.uint16], layout: Layout, row_byt
     return np.ascontiguousarray(samples).view(np.uint8).reshape(-1, row_bytes)
 
 
-def _filtered(rows: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
+def _filter(rows: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
     """Apply filter UP or SUB to each row, with the filter type in front (9.2)."""
     filtered = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
     filtered[:, 0] = _UP

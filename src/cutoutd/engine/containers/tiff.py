@@ -77,7 +77,7 @@ def write(
         OSError: from the sink.
     """
     head, order, kept = _head(extras.exif)
-    rows, packed = _packed(strips, layout, order)
+    rows, packed = _pack(strips, layout, order)
     fields = [*_structure(layout, order, rows, packed), *_extras(extras)]
     if extras.resolution is not None or not any(tag == _X_RESOLUTION for tag, _ in kept):
         fields += _resolution(extras, order)
@@ -86,7 +86,7 @@ def write(
         sink.write(piece)
 
 
-def _packed(
+def _pack(
     strips: Iterable[NDArray[np.uint8] | NDArray[np.uint16]], layout: Layout, order: str
 ) -> tuple[int, list[bytes]]:
     """Return the number of rows of a strip, and all strips compressed."""

@@ -149,7 +149,7 @@ def all_text(element: ET.Element) -> str:
 def packet(elements: Iterable[ET.Element]) -> bytes:
     """Build a packet of these properties, UTF-8."""
     spaces = dict(_PREFIXES)
-    body = "".join(_written(element, spaces) for element in elements)
+    body = "".join(_serialise(element, spaces) for element in elements)
     named = "".join(
         f" xmlns:{prefix}={_attribute(space)}"
         for space, prefix in spaces.items()
@@ -179,12 +179,12 @@ def _element(name: str) -> ET.Element:
     return ET.Element(f"{{{_SPACES[prefix]}}}{local}")
 
 
-def _written(element: ET.Element, spaces: dict[str, str]) -> str:
+def _serialise(element: ET.Element, spaces: dict[str, str]) -> str:
     name = _qualified(element.tag, spaces)
     attributes = "".join(
         f" {_qualified(key, spaces)}={_attribute(value)}" for key, value in element.attrib.items()
     )
-    inner = "".join(_written(child, spaces) for child in element)
+    inner = "".join(_serialise(child, spaces) for child in element)
     text = escape((element.text or "").strip() if len(element) else element.text or "", quote=False)
     return f"<{name}{attributes}>{text}{inner}</{name}>"
 

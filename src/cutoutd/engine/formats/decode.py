@@ -197,8 +197,8 @@ def _decode(source: PictureSource, *, deep: bool) -> Picture:
     converted = icc_transform.conversion(loaded, space.icc)
     notes = list(found.warnings)
     density = resolution.chosen(found.resolution, found.exif)
-    exif, xmp = _bounded(found.exif, "EXIF data", notes), _bounded(found.xmp, "XMP data", notes)
-    iptc = _bounded(found.iptc or _iptc_in(exif), "IPTC data", notes)
+    exif, xmp = _drop_if_huge(found.exif, "EXIF data", notes), _drop_if_huge(found.xmp, "XMP data", notes)
+    iptc = _drop_if_huge(found.iptc or _iptc_in(exif), "IPTC data", notes)
     rgb, alpha = _assemble(loaded, converted)
     wide = _assemble_deep(loaded) if deep and converted.is_plain else None
     return Picture(
@@ -236,7 +236,7 @@ def _iptc_in(exif: bytes | None) -> bytes | None:
         return None
 
 
-def _bounded(found: bytes | None, name: str, notes: list[str]) -> bytes | None:
+def _drop_if_huge(found: bytes | None, name: str, notes: list[str]) -> bytes | None:
     if found is None or len(found) <= MAX_METADATA_BYTES:
         return found
     notes.append(f"its {name} ({len(found) / 1e6:.0f} MB) was unreasonably large and was dropped")

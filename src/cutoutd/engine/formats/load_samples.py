@@ -175,7 +175,7 @@ def _of_bytes(
     width, height = size
 
     def strip(top: int, bottom: int) -> Image.Image:
-        return Image.frombytes(mode, (width, bottom - top), _rounded(*parts(top, bottom)).tobytes())
+        return Image.frombytes(mode, (width, bottom - top), _round(*parts(top, bottom)).tobytes())
 
     return Samples(
         mode=mode,
@@ -185,7 +185,7 @@ def _of_bytes(
         strip=strip,
         warnings=warnings,
         rounded=ROUNDED,
-        wide=(lambda top, bottom: _joined(*parts(top, bottom))) if mode != "CMYK" else None,
+        wide=(lambda top, bottom: _join(*parts(top, bottom))) if mode != "CMYK" else None,
     )
 
 
@@ -197,11 +197,11 @@ def _with_raw_mode(args: Any, raw_mode: str) -> Any:  # noqa: ANN401 -- every co
     return (raw_mode, *args[1:]) if isinstance(args, tuple) else raw_mode
 
 
-def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+def _join(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return np.left_shift(high, 8, dtype=np.uint16) | low
 
 
-def _rounded(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _round(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The nearest 8-bit value of 16-bit samples given as bytes.
 
     A sample is 256 high + low = 257 high + (low - high), and 257 is the step from one 8-bit value to the next.

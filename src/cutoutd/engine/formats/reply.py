@@ -54,7 +54,7 @@ def matte(data: bytes, body: Body, *, width: int, height: int, max_pixels: int) 
     """
     if width < 1 or height < 1:
         raise ReplyError("the size of what was uploaded is not known, so the reply cannot be checked")
-    picture = _decoded(_alpha_part(data) if body is Body.PARTS else data, max_pixels)
+    picture = _decode(_alpha_part(data) if body is Body.PARTS else data, max_pixels)
     alpha = _alpha(picture, body)
     rows, columns = alpha.shape
     is_same = (columns, rows) == (width, height)
@@ -81,7 +81,7 @@ def _alpha(picture: Picture, body: Body) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture.rgb[..., 0])
 
 
-def _decoded(data: bytes, max_pixels: int) -> Picture:
+def _decode(data: bytes, max_pixels: int) -> Picture:
     try:
         kind = decode.header(data).format
         if kind != "PNG":

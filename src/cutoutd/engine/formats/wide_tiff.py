@@ -164,7 +164,7 @@ class WideTiffSource:
                 return rows
             which, is_multiplied = layout.alpha
             alpha = part[..., which : which + 1]
-            return np.concatenate((_divided(rows, alpha) if is_multiplied else rows, alpha), axis=2)
+            return np.concatenate((_divide(rows, alpha) if is_multiplied else rows, alpha), axis=2)
 
         def strip(top: int, bottom: int) -> Image.Image:
             rows = chosen(top, bottom)
@@ -234,7 +234,7 @@ def _metadata(data: bytes) -> tuple[bytes | None, bytes | None]:
                 turned = (
                     value
                     if found.order == block.order or kind == tiff_structure.ASCII
-                    else _swapped(value, kind)
+                    else _swap(value, kind)
                 )
                 block.put(IfdEntry(tag=tag, kind=kind, count=len(value) // size, value=turned))
         iptc = found.value(exif.IPTC)
@@ -243,7 +243,7 @@ def _metadata(data: bytes) -> tuple[bytes | None, bytes | None]:
     return None if block.is_empty else bytes(block), iptc
 
 
-def _swapped(value: bytes, kind: int) -> bytes:
+def _swap(value: bytes, kind: int) -> bytes:
     width = 2 if kind == tiff_structure.SHORT else 4
     return b"".join(value[at : at + width][::-1] for at in range(0, len(value), width))
 
@@ -344,7 +344,7 @@ def _narrow(rows: Wide, mode: str) -> Wide:
     return narrow
 
 
-def _divided(rows: Wide, alpha: Wide) -> Wide:
+def _divide(rows: Wide, alpha: Wide) -> Wide:
     """Colours that were multiplied by the transparency, without it."""
     top = np.iinfo(rows.dtype).max
     share = np.maximum(alpha, 1).astype(np.float64) / top

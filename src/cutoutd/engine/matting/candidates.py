@@ -124,14 +124,14 @@ def _iterate(
     for done in range(rounds):
         if done > 0:
             now = fit(guide, now.alpha)
-        missed = work.coarse - _blurred(now.explained, sight)
+        missed = work.coarse - _blur(now.explained, sight)
         alpha = np.clip(now.explained + pull(now.slopes) * missed, 0, 1)
         alpha += hold * (work.target - alpha)
         now = ColourFit(alpha=alpha, slopes=now.slopes, explained=now.explained)
     return now
 
 
-def _blurred(plane: Plane, sigma: float) -> Plane:
+def _blur(plane: Plane, sigma: float) -> Plane:
     if sigma <= _WIDEST_GAUSSIAN:
         return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
     # A Gaussian's cost grows with its width; two boxes of the same variance cost the same at any.

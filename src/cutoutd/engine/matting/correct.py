@@ -135,7 +135,7 @@ class StrokeFollower:
         self._shape = _copy_shape(height, width)
         self._picture = picture or (height, width)
         self._matte = matte
-        self._before = _resized(matte, self._shape)
+        self._before = _resize(matte, self._shape)
         small = np.asarray(cv2.resize(rgb, self._shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
         self._finder = StrokeWalker(small, features) if suggestion == 0 else GrabCut(small)
         untouched = np.zeros(self._shape, np.uint8)
@@ -159,7 +159,7 @@ class StrokeFollower:
         state = self._states[-1]
         if not state.said.any():
             return CorrectedMatte(matte=self._matte, changed=False)
-        return _applied(self._matte, self._before, state)
+        return _apply(self._matte, self._before, state)
 
     def _after(self, state: _State, stroke: Stroke) -> _State:
         """Return the state after one more stroke."""
@@ -210,7 +210,7 @@ def framed(coarse: NDArray[np.float32], region: Region, picture: tuple[int, int]
     left, right = (round(column * shape[1] / width) for column in (region.left, region.right))
     frame = np.zeros(shape, np.float32)
     part = frame[top : max(bottom, top + 1), left : max(right, left + 1)]
-    part[...] = _resized(coarse, part.shape)
+    part[...] = _resize(coarse, part.shape)
     return frame
 
 
@@ -220,7 +220,7 @@ def _copy_shape(height: int, width: int) -> tuple[int, int]:
     return max(2, round(height * factor)), max(2, round(width * factor))
 
 
-def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
+def _resize(plane: Plane, shape: tuple[int, int]) -> Plane:
     """Resize a matte, float32 in 0..1."""
     if plane.shape == shape:
         return plane
@@ -229,7 +229,7 @@ def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
     return np.clip(np.asarray(cv2.resize(plane, shape[::-1], interpolation=method), np.float32), 0, 1)
 
 
-def _applied(matte: Plane, before: Plane, state: _State) -> CorrectedMatte:
+def _apply(matte: Plane, before: Plane, state: _State) -> CorrectedMatte:
     """Return the matte with the pixels that became subject or background."""
     after = before.copy()
     after[state.decided == KEPT], after[state.decided == REMOVED] = 1, 0
@@ -242,7 +242,7 @@ def _applied(matte: Plane, before: Plane, state: _State) -> CorrectedMatte:
         enlarged = np.asarray(
             cv2.resize(accepted.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.bool_
         )
-        after = np.where(enlarged, _resized(after, shape), matte)
+        after = np.where(enlarged, _resize(after, shape), matte)
     difference = np.abs(after - matte)
     return CorrectedMatte(matte=after, changed=bool((difference > _SEEN).any()))
 

@@ -63,8 +63,8 @@ def evidence_of(work: WorkingCopy, guide: ColourGuide, candidates: AlphaCandidat
         _colour_deviation(guide, _NEAR),
         _rest(candidates.given, _NEAR),
         _rest(candidates.free, _NEAR),
-        *_composed(work, given, wide),
-        *_composed(work, free, wide),
+        *_compose(work, given, wide),
+        *_compose(work, free, wide),
         candidates.projected - given,
         candidates.projected - free,
         candidates.contrast,
@@ -145,7 +145,7 @@ def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
     return box(slope * np.float32(cell) * weight, radius) / box(weight, radius)
 
 
-def _composed(work: WorkingCopy, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
+def _compose(work: WorkingCopy, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
     """Separate subject and background colours by an alpha; return the error of compositing them again, and their distance."""
     share, rest = alpha * alpha + np.float32(1e-4), (1 - alpha) ** 2 + np.float32(1e-4)
     subject = box(work.rgb * thrice(share), radius) / thrice(box(share, radius))

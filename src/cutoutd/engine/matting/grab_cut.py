@@ -46,9 +46,9 @@ class GrabCut:
             bool (h, w); the matte's own subject where one of the two sides has no pixels.
         """
         inside, size = matte > _INSIDE, self._size
-        marks = np.where(_reduced(inside, size) > _INSIDE, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-        marks[_reduced(said == KEPT, size) > _COVERED] = cv2.GC_FGD
-        marks[_reduced(said == REMOVED, size) > _COVERED] = cv2.GC_BGD
+        marks = np.where(_reduce(inside, size) > _INSIDE, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        marks[_reduce(said == KEPT, size) > _COVERED] = cv2.GC_FGD
+        marks[_reduce(said == REMOVED, size) > _COVERED] = cv2.GC_BGD
         subject = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
         if subject.all() or not subject.any():
             return inside
@@ -60,5 +60,5 @@ class GrabCut:
         return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > _INSIDE)
 
 
-def _reduced(mask: Mask, size: tuple[int, int]) -> NDArray[np.float32]:
+def _reduce(mask: Mask, size: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)

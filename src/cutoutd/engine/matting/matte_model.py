@@ -234,13 +234,13 @@ def reduced(rgb: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8
     """Resize a picture with the method of `square`: uint8 (rows, columns, 3)."""
     height, width = rgb.shape[:2]
     across, down = max(1, width // (_REDUCE_TO * columns)), max(1, height // (_REDUCE_TO * rows))
-    image = Image.fromarray(_averaged(rgb, across, down))
+    image = Image.fromarray(_average(rgb, across, down))
     # The last column and row may stand for fewer pixels than the others.
     box = (0.0, 0.0, width / across, height / down)
     return np.asarray(image.resize((columns, rows), Image.Resampling.LANCZOS, box=box))
 
 
-def _averaged(rgb: NDArray[np.uint8], across: int, down: int) -> NDArray[np.uint8]:
+def _average(rgb: NDArray[np.uint8], across: int, down: int) -> NDArray[np.uint8]:
     """Return averages of ``across`` x ``down`` pixels; the remaining pixels at the right and bottom are averaged separately.
 
     Whole factors are four times faster in OpenCV than others.

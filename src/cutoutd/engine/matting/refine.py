@@ -111,7 +111,7 @@ def _field(small: WorkingCopy) -> Plane:
     alpha = small.target.copy()
     alpha.put(where, sum_of_products(list(shares), list(_at(where, candidates.alphas))))
     alpha += small.hold * (small.target - alpha)
-    alpha = _kept(_cleared(alpha), small.coarse)
+    alpha = _kept(_clear_ends(alpha), small.coarse)
     given = np.zeros_like(alpha)
     given.put(where, shares[0])
     led = (1 - small.hold) * (1 - given)
@@ -123,7 +123,7 @@ def _field(small: WorkingCopy) -> Plane:
     return guided_upsample.field_of([slope * gain for slope in slopes], (offset - stretch) * gain)
 
 
-def _cleared(alpha: Plane) -> Plane:
+def _clear_ends(alpha: Plane) -> Plane:
     """Cut off both ends of an alpha, where it has detail: haze beside an edge goes, and so does a veil inside it."""
     detail = box(np.abs(alpha - box(alpha, 1)), 2)
     detail -= np.float32(_NO_DETAIL)

@@ -82,7 +82,7 @@ class Evidence:
             rows.append(self._rows(where))
             weights.append(np.full(where.size, weight / where.size, np.float32))
             targets.append(np.full(where.size, target, np.float32))
-        fitted = _fitted(np.concatenate(rows), np.concatenate(targets), np.concatenate(weights))
+        fitted = _fit(np.concatenate(rows), np.concatenate(targets), np.concatenate(weights))
         return np.clip(self._answer(fitted), -_PROBE_LIMIT, _PROBE_LIMIT)
 
     def colour(self, keep: Mask, remove: Mask, inside: Mask) -> Plane:
@@ -105,7 +105,7 @@ class Evidence:
         """Return the probe's inputs for the pixels with these indices, float32 (n, 58): features, colour, place and a 1."""
         height, width = self._lab.shape[:2]
         y, x = np.divmod(where, width)
-        seen = _interpolated(self._planes, (y + 0.5) / height, (x + 0.5) / width)
+        seen = _interpolate(self._planes, (y + 0.5) / height, (x + 0.5) / width)
         colour = self._lab.reshape(-1, 3)[where] / _LAB_UNITS
         place = np.stack((_place(x, width), _place(y, height), np.ones(where.size, np.float32)), axis=1)
         return np.concatenate((seen, colour, place), axis=1, dtype=np.float32)
@@ -153,7 +153,7 @@ def _bins_of(lab: Plane) -> NDArray[np.intp]:
     return np.asarray((one * _BINS[1] + two) * _BINS[2] + three)
 
 
-def _interpolated(planes: Plane, y: NDArray[np.float64], x: NDArray[np.float64]) -> Plane:
+def _interpolate(planes: Plane, y: NDArray[np.float64], x: NDArray[np.float64]) -> Plane:
     """Interpolate planes, float32 (rows, columns, k), at relative places (0..1): float32 (n, k)."""
     rows, columns = planes.shape[:2]
     top, down = _split(y * rows - 0.5, rows)
@@ -171,7 +171,7 @@ def _split(at: NDArray[np.float64], count: int) -> tuple[NDArray[np.intp], Plane
     return whole, (at - whole).astype(np.float32)[:, np.newaxis]
 
 
-def _fitted(rows: Plane, targets: Plane, weights: Plane) -> Plane:
+def _fit(rows: Plane, targets: Plane, weights: Plane) -> Plane:
     """Fit the probe; return its coefficients, float32 (k,)."""
     found = np.zeros(rows.shape[1])
     ridge = np.full(rows.shape[1], _RIDGE)

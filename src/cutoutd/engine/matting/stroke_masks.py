@@ -142,7 +142,7 @@ def _draw(
     # OpenCV counts from the middles of pixels.
     points = np.clip(np.array(stroke.points) * scale - (origin[1], origin[0]) - 0.5, -_FARTHEST, _FARTHEST)
     radius = min(stroke.radius * (scale[0] * scale[1]) ** 0.5, _THICKEST / 2)
-    fixed = np.rint(_thinned(points, radius) * (1 << _FRACTION_BITS)).astype(np.int32)
+    fixed = np.rint(_thin(points, radius) * (1 << _FRACTION_BITS)).astype(np.int32)
     if len(fixed) == 1:
         size = round(radius * (1 << _FRACTION_BITS))
         cv2.circle(canvas, fixed[0].tolist(), size, value, cv2.FILLED, line, _FRACTION_BITS)
@@ -150,7 +150,7 @@ def _draw(
         cv2.polylines(canvas, [fixed], False, value, max(1, round(2 * radius)), line, _FRACTION_BITS)
 
 
-def _thinned(points: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def _thin(points: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """Drop points closer than an eighth of the radius: the shape stays, and the cost no longer depends on their number."""
     apart = max(0.25, radius / 8)
     kept = [points[0]]

@@ -64,7 +64,7 @@ class StrokeWalker:
         now = matte
         for (evidence, walker), rounds in zip(self._levels, (_COARSE_ROUNDS, 1), strict=True):
             shape = walker.shape
-            now, odds = _resized(now, shape), _resized(by_matte, shape)
+            now, odds = _resize(now, shape), _resize(by_matte, shape)
             marks = _marks(said, shape)
             keep, remove = marks == KEPT, marks == REMOVED
             for _ in range(rounds):
@@ -77,7 +77,7 @@ class StrokeWalker:
         return now > _INSIDE
 
 
-def _resized(plane: Plane, shape: tuple[int, int]) -> Plane:
+def _resize(plane: Plane, shape: tuple[int, int]) -> Plane:
     if plane.shape == shape:
         return plane
     method = cv2.INTER_AREA if plane.shape[0] > shape[0] else cv2.INTER_LINEAR

@@ -57,8 +57,8 @@ class ImagePyramid(Generic[Sample]):
         ):
             level += 1
             if level == len(self._levels):
-                self._levels.append(_halved(self._levels[-1]))
-        return _resized(self._levels[level], size)
+                self._levels.append(_halve(self._levels[-1]))
+        return _resize(self._levels[level], size)
 
 
 def reduced(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
@@ -73,12 +73,12 @@ def _may_halve(side: int, times: int, wanted: int) -> bool:
     return halved >= 2 * wanted and left_out * wanted * _SHIFT_PARTS <= side
 
 
-def _halved(picture: NDArray[Sample]) -> NDArray[Sample]:
+def _halve(picture: NDArray[Sample]) -> NDArray[Sample]:
     height, width = (side // 2 for side in picture.shape[:2])
-    return _resized(picture[: 2 * height, : 2 * width], (width, height))
+    return _resize(picture[: 2 * height, : 2 * width], (width, height))
 
 
-def _resized(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
+def _resize(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
     return cast("NDArray[Sample]", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 

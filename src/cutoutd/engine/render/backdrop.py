@@ -211,7 +211,7 @@ def cast_shadow(alpha: NDArray[np.uint8], found: Box) -> Shadow | None:
         return None  # what the picture's edge cuts off goes on below it, and stands elsewhere
     longer = max(small.shape)
     room = max(2, math.ceil(_REACH * longer))
-    mask = _painted(feet + room, weight, (small.shape[0] + 2 * room, small.shape[1] + 2 * room), room, longer)
+    mask = _paint(feet + room, weight, (small.shape[0] + 2 * room, small.shape[1] + 2 * room), room, longer)
     across, down = part.shape[1] / size[0], part.shape[0] / size[1]
     box = Box(
         left=found.left - room * across,
@@ -251,7 +251,7 @@ def _feet(small: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float
     return lowest, weight
 
 
-def _painted(
+def _paint(
     feet: NDArray[np.int64],
     weight: NDArray[np.float32],
     shape: tuple[int, int],

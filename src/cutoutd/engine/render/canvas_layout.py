@@ -129,7 +129,7 @@ class CanvasLayout:
 
     def _strips(self, rgb: NDArray[Sample], behind: Backdrop | None) -> Iterator[NDArray[Sample]]:
         top = 0
-        for strip in self._placed(rgb):
+        for strip in self._place(rgb):
             bottom = top + len(strip)
             if self.rendition.channels is Channels.ALPHA:
                 yield strip[..., 3]
@@ -137,7 +137,7 @@ class CanvasLayout:
                 yield self._dressed(strip, behind, top, bottom)
             top = bottom
 
-    def _placed(self, rgb: NDArray[Sample]) -> Iterator[NDArray[Sample]]:
+    def _place(self, rgb: NDArray[Sample]) -> Iterator[NDArray[Sample]]:
         alpha = self.subject.alpha
         if self.rendition.is_opaque:
             alpha = np.full_like(alpha, 255)

@@ -64,14 +64,14 @@ def halved_plane(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
         small[:rows, :columns] = area(plane[: 2 * rows, : 2 * columns], (columns, rows))
     if height % 2:
         strip = _even(plane[-1:])
-        small[-1:] = _shaped(area(strip, (strip.shape[1] // 2, 1)), small[-1:])
+        small[-1:] = _shape(area(strip, (strip.shape[1] // 2, 1)), small[-1:])
     if width % 2:
         strip = _even(plane[:, -1:])
-        small[:, -1:] = _shaped(area(strip, (1, strip.shape[0] // 2)), small[:, -1:])
+        small[:, -1:] = _shape(area(strip, (1, strip.shape[0] // 2)), small[:, -1:])
     return small
 
 
-def _shaped(part: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _shape(part: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Restore the axis of a single channel, which OpenCV drops."""
     return part.reshape(like.shape)
 

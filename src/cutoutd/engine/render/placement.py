@@ -112,7 +112,7 @@ def place(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> Placem
         shown: box that cropping keeps: the subject's, joined with the shadow's.
     """
     if rendition.scale is not None:
-        return _scaled(rendition, frame, found, rendition.scale)
+        return _scale(rendition, frame, found, rendition.scale)
     if rendition.moves_alone:
         return _moved(rendition, frame, found)
     content = frame if rendition.crop is None else _with_margin(shown, found, rendition.crop)
@@ -126,8 +126,8 @@ def place(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -> Placem
         width=width,
         height=height,
         factor=factor,
-        left=_snapped(across * (width - content.width * factor) - content.left * factor, factor),
-        top=_snapped(down * (height - content.height * factor) - content.top * factor, factor),
+        left=_snap(across * (width - content.width * factor) - content.left * factor, factor),
+        top=_snap(down * (height - content.height * factor) - content.top * factor, factor),
     )
 
 
@@ -154,9 +154,9 @@ def wanted_factor(rendition: Rendition, frame: Box, found: Box, *, shown: Box) -
     return place(replace(rendition, max_enlargement=None), frame, found, shown=shown).factor
 
 
-def _scaled(rendition: Rendition, frame: Box, found: Box, scale: float) -> Placement:
+def _scale(rendition: Rendition, frame: Box, found: Box, scale: float) -> Placement:
     """The subject takes its share of the canvas, by whichever of its sides is the longer there."""
-    width, height = rendition.canvas or _reduced(frame, rendition)
+    width, height = rendition.canvas or _reduce(frame, rendition)
     factor = min(scale * width / found.width, scale * height / found.height)
     factor = min(factor, rendition.max_enlargement or factor)
     free_x, free_y = width - found.width * factor, height - found.height * factor
@@ -172,8 +172,8 @@ def _scaled(rendition: Rendition, frame: Box, found: Box, scale: float) -> Place
         width=width,
         height=height,
         factor=factor,
-        left=_snapped(left - found.left * factor, factor),
-        top=_snapped(top - found.top * factor, factor),
+        left=_snap(left - found.left * factor, factor),
+        top=_snap(top - found.top * factor, factor),
     )
 
 
@@ -184,14 +184,12 @@ def _moved(rendition: Rendition, frame: Box, found: Box) -> Placement:
     left, top = across * (whole.width - found.width * factor), down * (whole.height - found.height * factor)
     return replace(
         whole,
-        left=_snapped(
-            round(left - found.left * factor) if factor == 1 else left - found.left * factor, factor
-        ),
-        top=_snapped(round(top - found.top * factor) if factor == 1 else top - found.top * factor, factor),
+        left=_snap(round(left - found.left * factor) if factor == 1 else left - found.left * factor, factor),
+        top=_snap(round(top - found.top * factor) if factor == 1 else top - found.top * factor, factor),
     )
 
 
-def _reduced(frame: Box, rendition: Rendition) -> tuple[int, int]:
+def _reduce(frame: Box, rendition: Rendition) -> tuple[int, int]:
     place = _whole(frame, rendition)
     return place.width, place.height
 
@@ -209,7 +207,7 @@ def _with_margin(shown: Box, found: Box, margin: Margin) -> Box:
     )
 
 
-def _snapped(offset: float, factor: float) -> float:
+def _snap(offset: float, factor: float) -> float:
     """A whole pixel where only rounding keeps it from being one, or where half a pixel would only blur."""
     near = float(round(offset))
     return near if factor == 1 or abs(offset - near) < _EPSILON else offset

@@ -74,7 +74,7 @@ def strips(
         first, last = max(top, span.top), min(bottom, span.bottom)
         if first < last and span.left < span.right:
             part = _Span(left=span.left, top=first, right=span.right, bottom=last)
-            drawn = _copied if placement.keeps_pixels else _scaled
+            drawn = _copy if placement.keeps_pixels else _scale
             strip[first - top : last - top, span.left : span.right] = drawn(rgb, alpha, placement, part)
         yield strip
 
@@ -100,7 +100,7 @@ def _down(side: float) -> int:
     return math.floor(side + 1e-6)
 
 
-def _copied(
+def _copy(
     rgb: NDArray[Sample], alpha: NDArray[np.uint8], placement: Placement, part: _Span
 ) -> NDArray[Sample]:
     rows = slice(part.top - int(placement.top), part.bottom - int(placement.top))
@@ -108,7 +108,7 @@ def _copied(
     return compose.rgba(rgb[rows, columns], alpha[rows, columns])
 
 
-def _scaled(
+def _scale(
     rgb: NDArray[Sample], alpha: NDArray[np.uint8], placement: Placement, part: _Span
 ) -> NDArray[Sample]:
     height, width = alpha.shape
@@ -124,24 +124,24 @@ def _scaled(
         bottom=(wanted.bottom - rows.start) / by,
     )
     size = part.right - part.left, part.bottom - part.top
-    planes = _averaged(rgb[rows, columns], alpha[rows, columns], by)
-    red, green, blue, opacity = (_resampled(plane, box, size) for plane in planes)
+    planes = _average(rgb[rows, columns], alpha[rows, columns], by)
+    red, green, blue, opacity = (_resample(plane, box, size) for plane in planes)
     kind = rgb.dtype
-    alone = _rounded(np.clip(opacity, 0, _OPAQUE) * np.float32(compose.white(kind) // _OPAQUE), kind)
+    alone = _round(np.clip(opacity, 0, _OPAQUE) * np.float32(compose.white(kind) // _OPAQUE), kind)
     # Lanczos overshoots beside an edge, in colour as in alpha: the true alpha takes it out again, a clipped one not.
     divisor = np.maximum(opacity, _FAINT)
     scaled = cv2.merge(
         [
-            _rounded(red / divisor, kind),
-            _rounded(green / divisor, kind),
-            _rounded(blue / divisor, kind),
+            _round(red / divisor, kind),
+            _round(green / divisor, kind),
+            _round(blue / divisor, kind),
             alone,
         ]
     )
     return cast("NDArray[Sample]", cv2.copyTo(scaled, (alone > 0).view(np.uint8)))
 
 
-def _averaged(rgb: NDArray[Sample], alpha: NDArray[np.uint8], by: int) -> list[NDArray[np.float32]]:
+def _average(rgb: NDArray[Sample], alpha: NDArray[np.uint8], by: int) -> list[NDArray[np.float32]]:
     """Return premultiplied red, green and blue, and alpha, averaged over ``by`` x ``by`` pixels.
 
     All float32: colours in 0..255 times the largest value of their type, alpha in 0..255.
@@ -153,21 +153,21 @@ def _averaged(rgb: NDArray[Sample], alpha: NDArray[np.uint8], by: int) -> list[N
         alpha = np.asarray(cv2.copyMakeBorder(alpha, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
     planes = [*cv2.split(cv2.multiply(rgb, cv2.merge([alpha, alpha, alpha]), dtype=cv2.CV_32F)), alpha]
     size = rgb.shape[1] // by, rgb.shape[0] // by
-    return [_reduced(np.asarray(plane, np.float32), size) for plane in planes]
+    return [_reduce(np.asarray(plane, np.float32), size) for plane in planes]
 
 
-def _rounded(plane: NDArray[np.floating[Any]], kind: np.dtype[Sample]) -> NDArray[Sample]:
+def _round(plane: NDArray[np.floating[Any]], kind: np.dtype[Sample]) -> NDArray[Sample]:
     levels: NDArray[Sample] = np.rint(np.clip(plane, 0, compose.white(kind))).astype(kind)
     return levels
 
 
-def _reduced(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _reduce(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     if plane.shape == size[::-1]:
         return plane
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _resampled(plane: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
+def _resample(plane: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
     """Resample a box of a plane to another size (width, height)."""
     image = Image.fromarray(plane)
     # One direction after the other: Pillow would choose the order by the strip's size, and rounding shows it.

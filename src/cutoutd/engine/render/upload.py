@@ -53,7 +53,7 @@ def copy_of(picture: Picture, *, max_side: int, max_pixels: int, max_bytes: int)
     height, width = seen.shape[:2]
     scale = min(1.0, max_side / max(height, width), math.sqrt(max_pixels / (height * width)))
     while True:
-        small = _in_srgb(_reduced(seen, scale), picture.icc)
+        small = _in_srgb(_reduce(seen, scale), picture.icc)
         for quality in _QUALITIES:
             data = _jpeg(small, quality)
             if len(data) <= max_bytes:
@@ -63,7 +63,7 @@ def copy_of(picture: Picture, *, max_side: int, max_pixels: int, max_bytes: int)
             raise LimitError(f"no copy of it fits into the {max_bytes / 1e6:.0f} MB that the service takes")
 
 
-def _reduced(rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+def _reduce(rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     if scale >= 1:
         return rgb
     size = (max(1, int(rgb.shape[1] * scale)), max(1, int(rgb.shape[0] * scale)))

@@ -63,20 +63,20 @@ def read(path: Path, environ: Mapping[str, str]) -> ReadConfiguration:
         with open(path, "rb") as file:  # noqa: PTH123 -- as the loader reads it: by a link as well
             raw, mode = file.read(MAX_BYTES + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     except FileNotFoundError:
-        raise _refused("config_missing", "The configuration {path} is not there any more.", path) from None
+        raise _refusal("config_missing", "The configuration {path} is not there any more.", path) from None
     except OSError as error:
         why = error.strerror or "it gives no answer"
-        raise _refused(
+        raise _refusal(
             "config_unreadable", "The configuration {path} cannot be read ({why}).", path, why=why
         ) from error
     if len(raw) > MAX_BYTES:
-        raise _refused("config_too_large", "The configuration {path} is too large for the page.", path)
+        raise _refusal("config_too_large", "The configuration {path} is too large for the page.", path)
     try:
         return ReadConfiguration(raw=raw, mode=mode, settings=loader.load_bytes(raw, path, environ))
     except ConfigurationError as error:
         why = error.cause
         text = "The configuration {path} is wrong: {why} Correct it there, and come back."
-        raise _refused("config_wrong", text, path, status=422, why=why) from error
+        raise _refusal("config_wrong", text, path, status=422, why=why) from error
 
 
 def why_locked(path: Path) -> RefusedError | None:
@@ -91,15 +91,15 @@ def why_locked(path: Path) -> RefusedError | None:
     if stat.S_ISLNK(found.st_mode):
         to = os.path.realpath(path)
         text = "{path} is a link to {to}. Change it where it is made: whatever made the link would undo the page's change."
-        return _refused("config_link", text, path, to=to)
+        return _refusal("config_link", text, path, to=to)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         text = "{path} has another name as well, or is not a file. Change it with an editor."
-        return _refused("config_shared", text, path)
+        return _refusal("config_shared", text, path)
     if found.st_uid != os.geteuid():
-        return _refused("config_foreign", "{path} belongs to another user, who has to change it.", path)
+        return _refusal("config_foreign", "{path} belongs to another user, who has to change it.", path)
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK | os.X_OK):
         text = "{path} is read-only. Change it where it is made, or make it and its folder writable."
-        return _refused("config_readonly", text, path)
+        return _refusal("config_readonly", text, path)
     return None
 
 
@@ -124,7 +124,7 @@ def replace(
     """
     if (locked := why_locked(path)) is not None:
         raise locked
-    new = _checked(path, text, expected, environ, before=seen)
+    new = _check(path, text, expected, environ, before=seen)
     try:
         if path.read_bytes() != seen.raw:
             raise changed()
@@ -150,7 +150,7 @@ def check(
     """
     if seen is not None and (locked := why_locked(path)) is not None:
         raise locked
-    _checked(path, text, expected, environ, before=seen)
+    _check(path, text, expected, environ, before=seen)
 
 
 def create(
@@ -161,7 +161,7 @@ def create(
     Raises:
         RefusedError: as from `replace`; one that is there by now is not replaced.
     """
-    new = _checked(path, text, expected, environ, before=None)
+    new = _check(path, text, expected, environ, before=None)
     draft = hidden_draft(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def changed() -> RefusedError:
     )
 
 
-def _checked(
+def _check(
     path: Path,
     text: str,
     expected: Mapping[str, Any],
@@ -206,7 +206,7 @@ def _checked(
         raw, means = b"", None
     if means != expected:
         text = "The page cannot make this change in the way {path} is written. Change it with an editor."
-        raise _refused("config_unusual", text, path)
+        raise _refusal("config_unusual", text, path)
     try:
         settings = loader.load_bytes(raw, path, environ)
         earlier = loader.defaults(environ) if before is None else before.settings
@@ -214,16 +214,16 @@ def _checked(
         raise RefusedError(422, "value_refused", error.cause, why=error.cause) from error
     if beyond := list(forbidden_changes(earlier, settings)):
         text = "The page may not change {key}. Change it in {path} with an editor."
-        raise _refused("not_for_the_page", text, path, status=403, key=beyond[0])
+        raise _refusal("not_for_the_page", text, path, status=403, key=beyond[0])
     return ReadConfiguration(raw=raw, mode=_MODE if before is None else before.mode, settings=settings)
 
 
 def _unwritten(path: Path, error: OSError) -> RefusedError:
     why = error.strerror or "it gives no answer"
     text = "{path} cannot be written ({why}). Nothing was changed."
-    return _refused("config_unwritten", text, path, status=503, why=why)
+    return _refusal("config_unwritten", text, path, status=503, why=why)
 
 
-def _refused(code: str, text: str, path: Path, *, status: int = 409, **named: object) -> RefusedError:
+def _refusal(code: str, text: str, path: Path, *, status: int = 409, **named: object) -> RefusedError:
     words = {"path": str(path), **named}
     return RefusedError(status, code, text.format(**words), **words)

@@ -83,7 +83,7 @@ class Pages:
             Route("/img/{job:int}/{kind}/{level:int}/{x:int}/{y:int}", self.tile),
         ]
         headers = {**HEADERS, "Cache-Control": "no-store"}
-        return CheckedApp(Starlette(routes=routes), self._guard, headers, _refused)
+        return CheckedApp(Starlette(routes=routes), self._guard, headers, _refusal)
 
     async def index(self, request: Request) -> Response:
         """The page."""
@@ -100,14 +100,14 @@ class Pages:
     async def pair(self, request: Request) -> Response:
         """Exchange a code or the password for a cookie and a token."""
         if not self._guard.is_own_origin(request.headers):
-            return _refused(403, "origin", "This request comes from another page.")
+            return _refusal(403, "origin", "This request comes from another page.")
         body = await read_body(request, MAX_CODE)
         if isinstance(body, Response):
             return body
         try:
             code = json.loads(body)["code"]
         except (KeyError, RecursionError, TypeError, ValueError):
-            return _refused(
+            return _refusal(
                 400, "code", "A code is missing. Run `cutoutd page` again, which opens a new one."
             )
         uid = _peer(request)
@@ -132,14 +132,14 @@ class Pages:
         if (refused := self._may_not_read(request)) is not None:
             return refused
         if self._streams.is_full:
-            return _refused(503, "busy", "Too many pages are open already. Close some of them.")
+            return _refusal(503, "busy", "Too many pages are open already. Close some of them.")
         return StreamingResponse(self._streams.stream(), media_type="text/event-stream")
 
     async def read(self, request: Request) -> Response:
         """Call a read-only method."""
         method = request.path_params["method"]
         if method not in self._reads:
-            return _refused(405, "method", "This needs the method POST.")
+            return _refusal(405, "method", "This needs the method POST.")
         query = request.query_params
         listed = {name: query.getlist(name) for name in query}
         params = {name: values[0] if len(values) == 1 else values for name, values in listed.items()}
@@ -149,9 +149,9 @@ class Pages:
         """Call any method; only the page itself may do so."""
         method = request.path_params["method"]
         if method.startswith("_"):
-            return _refused(404, "no_method", "The page requests something that does not exist.")
+            return _refusal(404, "no_method", "The page requests something that does not exist.")
         if not self._guard.is_own_origin(request.headers):
-            return _refused(403, "origin", "This request comes from another page.")
+            return _refusal(403, "origin", "This request comes from another page.")
         if not self._guard.may_write(request.cookies, request.headers, _peer(request)):
             return _unpaired()
         body = await read_body(request, self._max_bodies.get(method, self._max_body))
@@ -174,7 +174,7 @@ class Pages:
 
     def _may_not_read(self, request: Request) -> Response | None:
         if not self._guard.is_own_or_typed(request.headers):
-            return _refused(403, "origin", "This request comes from another page.")
+            return _refusal(403, "origin", "This request comes from another page.")
         return None if self._guard.may_read(request.cookies, _peer(request)) else _unpaired()
 
     async def _ask(self, method: str, params: Mapping[str, Any], body: bytes = b"") -> Response:
@@ -187,7 +187,7 @@ class Pages:
     def _file(self, request: Request, path: str) -> Response:
         file = self._files.get(path)
         if file is None:
-            return _refused(404, "no_page", "There is no such page.")
+            return _refusal(404, "no_page", "There is no such page.")
         headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == file.tag:
             return Response(status_code=304, headers=headers)
@@ -203,7 +203,7 @@ def _peer(request: Request) -> int | None:
 async def read_body(request: Request, most: int) -> bytes | Response:
     """Return a request's whole body, or the refusal of one that is too large, too slow, or not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return _refused(415, "media_type", "The body of a request must be JSON.")
+        return _refusal(415, "media_type", "The body of a request must be JSON.")
     if len(request.headers.get("content-length", "")) > len(str(most)):
         return _too_large()
     parts = bytearray()
@@ -214,21 +214,21 @@ async def read_body(request: Request, most: int) -> bytes | Response:
                 if len(parts) > most:
                     return _too_large()
     except TimeoutError:
-        return _refused(408, "slow", "The request did not arrive completely in time.")
+        return _refusal(408, "slow", "The request did not arrive completely in time.")
     except ClientDisconnect:
-        return _refused(400, "ended", "The request ended early.")
+        return _refusal(400, "ended", "The request ended early.")
     return bytes(parts)
 
 
 def _too_large() -> Response:
-    return _refused(413, "large", "The request is too large.")
+    return _refusal(413, "large", "The request is too large.")
 
 
 def _unpaired() -> Response:
-    return _refused(401, "unpaired", "This browser is not paired. Run `cutoutd page`, which opens it.")
+    return _refusal(401, "unpaired", "This browser is not paired. Run `cutoutd page`, which opens it.")
 
 
-def _refused(status: int, code: str, text: str) -> Response:
+def _refusal(status: int, code: str, text: str) -> Response:
     error = {"error": {"code": code, "text": text, "named": {}}}
     # What was not read of a request's body must not be taken for the next request.
     headers = {"Connection": "close"} if status in {408, 413, 415, 421, 403} else {}

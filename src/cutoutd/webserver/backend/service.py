@@ -108,7 +108,7 @@ class MethodRunner(Generic[BehindT]):
 
     def tell(self, event: str, data: object) -> None:
         """Send an event to all listeners; without a web process the event is lost, and clients query again after its restart."""
-        frame = frames.pack({"event": event}, _encoded(data))
+        frame = frames.pack({"event": event}, _encode(data))
         with self._sending:
             if self._channel is not None:
                 self._send(self._channel, frame)
@@ -201,7 +201,7 @@ class MethodRunner(Generic[BehindT]):
 def _frame(number: int, reply: Reply) -> bytes:
     head: dict[str, Any] = {"id": number, "status": 200, "immutable": reply.immutable}
     if not reply.body:
-        return frames.pack({**head, "media_type": "application/json"}, _encoded(reply.data))
+        return frames.pack({**head, "media_type": "application/json"}, _encode(reply.data))
     named = reply.data if isinstance(reply.data, dict) else {}
     return frames.pack({**head, "media_type": reply.media_type, "data": named}, reply.body)
 
@@ -209,10 +209,10 @@ def _frame(number: int, reply: Reply) -> bytes:
 def _refusal(number: int, refused: RefusedError) -> bytes:
     named = {name: str(value) for name, value in refused.named.items()}
     error = {"code": refused.code, "text": refused.text, "named": named}
-    return frames.pack({"id": number, "status": refused.status}, _encoded({"error": error}))
+    return frames.pack({"id": number, "status": refused.status}, _encode({"error": error}))
 
 
-def _encoded(data: object) -> bytes:
+def _encode(data: object) -> bytes:
     """Encode as ASCII JSON: a file name that is not UTF-8 has lone surrogates, which browsers then show."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False).encode("ascii")
 
