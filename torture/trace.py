@@ -141,7 +141,9 @@ def plain(path: str, root: str) -> str:
 
 def role_names(found: Iterable[Call], known: Mapping[int, str]) -> dict[int, str]:
     """Return the role of each thread: as known, or else by its calls."""
-    names, calls = dict(known), list(found)
+    calls = list(found)
+    # First: of a rename out of this directory, only the new name is known.
+    names = {call.tid: "watcher" for call in calls if "/.cutoutd-incoming" in call.path} | dict(known)
     for call in calls:
         if call.name == "pwrite64" and call.path.endswith("/lock"):
             names.setdefault(call.tid, "supervisor")
