@@ -181,11 +181,11 @@ def test_a_request_that_waits_goes_on_when_its_job_is_over(*, is_revoked: bool) 
         await channel.is_asked.wait()
         for state in ("queued", "working", "publishing"):
             channel.job = {**channel.job, "state": state}
-            pictures.told(channel.job, is_revoked=False)
+            pictures.notify(channel.job, is_revoked=False)
             for _ in range(10):  # turns of the loop
                 await asyncio.sleep(0)
         channel.job = {**channel.job, "state": "done", "over": True}
-        pictures.told(channel.job, is_revoked=is_revoked)
+        pictures.notify(channel.job, is_revoked=is_revoked)
         assert (await waiting)["state"] == "done"
         return channel.asked
 

@@ -9,12 +9,12 @@ import pytest
 from cutoutd.job_options import JobOptions
 from cutoutd.recipe import Channels, Format
 from cutoutd.serve.contract import rembg
-from cutoutd.serve.contract.rembg import RembgError, understood
+from cutoutd.serve.contract.rembg import RembgError, parse_request
 
 
 def test_nothing_asked_for_is_a_png_of_the_pictures_size() -> None:
     """Always."""
-    request = understood({}, {}, has_file=True)
+    request = parse_request({}, {}, has_file=True)
     assert request.options == JobOptions(format=Format.PNG, channels=Channels.RGBA)
     assert request.model == "u2net"
 
@@ -36,7 +36,7 @@ def test_nothing_asked_for_is_a_png_of_the_pictures_size() -> None:
 def test_parameters(fields: dict[str, str], query: dict[str, str], expected: dict[str, Any]) -> None:
     """``bgc`` and ``extras`` stand in the address, the others in the form; alpha matting is always on."""
     whole = {"format": Format.PNG, "channels": Channels.RGBA, **expected}
-    assert understood(fields, query, has_file=True).options == JobOptions.model_validate(whole)
+    assert parse_request(fields, query, has_file=True).options == JobOptions.model_validate(whole)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_parameters(fields: dict[str, str], query: dict[str, str], expected: dic
 def test_refusals(fields: dict[str, str], query: dict[str, str], place: list[str], kind: str) -> None:
     """422, as FastAPI words it."""
     with pytest.raises(RembgError) as refused:
-        understood(fields, query, has_file=True)
+        parse_request(fields, query, has_file=True)
     (fault,) = refused.value.body["detail"]
     assert (refused.value.status, fault["loc"], fault["type"]) == (422, place, kind)
 
@@ -64,7 +64,7 @@ def test_refusals(fields: dict[str, str], query: dict[str, str], place: list[str
 def test_a_missing_picture_is_a_missing_field() -> None:
     """With every other fault beside it."""
     with pytest.raises(RembgError) as refused:
-        understood({"af": "999"}, {}, has_file=False)
+        parse_request({"af": "999"}, {}, has_file=False)
     assert [fault["loc"][1] for fault in refused.value.body["detail"]] == ["af", "file"]
 
 

@@ -20,7 +20,7 @@ SHA = "a" * 64
 
 def asked(files: set[str] | None = None, **fields: str) -> RemoveBgRequest:
     """What these fields ask for, beside a picture."""
-    return removebg.understood(fields, files or FILE)
+    return removebg.parse_request(fields, files or FILE)
 
 
 def options(files: set[str] | None = None, **fields: str) -> JobOptions:
@@ -166,7 +166,7 @@ def test_an_archive_has_colours_and_matte() -> None:
 def test_refusals(fields: dict[str, str], files: set[str], code: str) -> None:
     """With the code that clients know, as JSON with status 400."""
     with pytest.raises(ContractError) as refused:
-        removebg.understood(fields, files)
+        removebg.parse_request(fields, files)
     (error,) = refused.value.body["errors"]
     assert (refused.value.status, error["code"]) == (400, code)
     assert error["title"]

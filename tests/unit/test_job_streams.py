@@ -82,7 +82,7 @@ def test_all_streams_of_a_key_end_once_it_is_refused(monkeypatch: pytest.MonkeyP
         await anext(other)
         for _ in range(2):
             assert len([event async for event in streams.of("key", revoked)]) == 1
-        streams.told("other", {"id": "1"})
+        streams.publish("other", {"id": "1"})
         assert b'{"id":"1"}' in await anext(other)
         await other.aclose()  # type: ignore[attr-defined]
 

@@ -140,7 +140,7 @@ class SubmissionIntake:
         except OSError as error:
             Path(self._scope.root).stat()  # raises if the whole folder cannot be read
             found = self._submissions.find(submission.key)
-            if found is not None and found.path is not None and not self._lies_in_spool(found):
+            if found is not None and found.path is not None and not self._is_in_spool(found):
                 raise  # it has its name, and is looked at again
             self._refuse(submission, f"its file cannot be used: {error.strerror}")
         except Exception as error:
@@ -249,7 +249,7 @@ class SubmissionIntake:
         """Whether the file already got its name in an interrupted run."""
         if submission.path is None or self._sources.has(self._folder, submission.path):
             return False  # a file of that name that was accepted is another one
-        spooled, named = self._look(incoming.path_of(submission.spool)), self._look(submission.path)
+        spooled, named = self._scan_file(incoming.path_of(submission.spool)), self._scan_file(submission.path)
         if named is None:
             return False
         if spooled is None:
@@ -263,7 +263,7 @@ class SubmissionIntake:
     def _why_no_picture(self, submission: Submission) -> str:
         """Return why a file is not to be taken; empty: it may be a picture."""
         spool = incoming.path_of(submission.spool)
-        if self._look(spool) is None:
+        if self._scan_file(spool) is None:
             return "its file is not there any more"
         with parent_of(self._scope.root, spool, self._scope.boundary()) as (directory, name):
             descriptor = os.open(name, _READ | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
@@ -305,7 +305,7 @@ class SubmissionIntake:
         return (
             not self._sources.has(self._folder, path)
             and self._scope.rules.takes_file(path)
-            and self._look(path) is None
+            and self._scan_file(path) is None
         )
 
     def _refuse(self, submission: Submission, why: str, *, is_file_ours: bool = True) -> None:
@@ -315,10 +315,10 @@ class SubmissionIntake:
         if is_file_ours:
             incoming.discard(Path(self._scope.root), submission.spool, self._scope.boundary())
 
-    def _lies_in_spool(self, submission: Submission) -> bool:
-        return self._look(incoming.path_of(submission.spool)) is not None
+    def _is_in_spool(self, submission: Submission) -> bool:
+        return self._scan_file(incoming.path_of(submission.spool)) is not None
 
-    def _look(self, path: str) -> ScannedFile | None:
+    def _scan_file(self, path: str) -> ScannedFile | None:
         try:
             return scan_file(self._scope.root, path, self._scope.boundary())
         except OSError as error:

@@ -54,7 +54,7 @@ def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
         raise too_large(most)
     try:
         if offset == 0:
-            _see_that_there_is_room(backend, path)
+            _check_room(backend, path)
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if offset else os.O_CREAT | os.O_EXCL)
         descriptor = os.open(path, flags, _MODE)
         try:
@@ -92,7 +92,7 @@ def _drop(backend: ServeBackend, params: Parameters) -> Reply:
     return Reply(data={})
 
 
-def _see_that_there_is_room(backend: ServeBackend, path: Path) -> None:
+def _check_room(backend: ServeBackend, path: Path) -> None:
     make_directory(path.parent, parents=False, mode=0o700)
     now_s = backend.clock.monotonic_s()
     if now_s >= backend.parts.get("backgrounds_swept_s", 0.0):

@@ -102,14 +102,14 @@ def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: th
         max_bodies=registry.MAX_BODIES,
     )
 
-    def told() -> dict[str, Any]:
+    def web_options() -> dict[str, Any]:
         # The web process before this one has ended, and with it whatever it had under way.
         uploads.drop_all()
         outputs.close_all()
         said = web_process_options(options.settings.serve, required=options.required)
         return {**said, "max_wait_s": options.settings.serve.max_wait_s}
 
-    web = WebProcess("cutoutd.serve.web.process", bound, service, told)
+    web = WebProcess("cutoutd.serve.web.process", bound, service, web_options)
     web.start()
     address = listener.url(bound, options.settings.serve)
     single_process.announce(state_dir / DIRECTORY, address)

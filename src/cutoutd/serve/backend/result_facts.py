@@ -31,7 +31,7 @@ def _results(backend: ServeBackend, params: Parameters) -> Reply:
     """``job`` -> ``results``: of each output ``width``, ``height`` and ``subject`` (may be null), in their order."""
     key = allowed(backend, params)
     if truth(params, "is_preview", default=False):
-        _say_that_it_is_a_preview(backend, key)
+        _notify_of_preview(backend, key)
     folder = folder_of(backend, key)
     with journal.required(backend) as store:
         _, job = find(backend, store, key, text(params, "job", longest=32))
@@ -65,11 +65,11 @@ def _unknown() -> RefusedError:
     return RefusedError(503, "sidecar", "The sidecar of the result cannot be read just now.", retry_after_s=2)
 
 
-def _say_that_it_is_a_preview(backend: ServeBackend, key: ApiKey) -> None:
+def _notify_of_preview(backend: ServeBackend, key: ApiKey) -> None:
     """Once for each key and run: its owner may wonder about small cutouts."""
-    told: set[str] = backend.parts.setdefault("told_of_previews", set())
-    if key.id not in told:
-        told.add(key.id)
+    notified: set[str] = backend.parts.setdefault("told_of_previews", set())
+    if key.id not in notified:
+        notified.add(key.id)
         get().warning(
             "serve.preview", key=key.name, why="its program sends no size, so it gets 0.25 megapixels"
         )

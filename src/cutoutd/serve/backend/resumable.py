@@ -52,12 +52,12 @@ class UploadRecord:
     folder: str = ""
     spool: str = ""
 
-    def begun(self, number: str, key: str, folder: str, spool: str) -> UploadRecord:
+    def bind(self, number: str, key: str, folder: str, spool: str) -> UploadRecord:
         """Return the record with id, key, folder and file."""
         return replace(self, id=number, key=key, folder=folder, spool=spool)
 
 
-def wanted(params: Parameters) -> UploadRecord | None:
+def parse_record(params: Parameters) -> UploadRecord | None:
     """Parse the parameters of a resumable upload; None for an upload that is not resumable.
 
     Raises:
@@ -96,7 +96,7 @@ def read(state_dir: Path, number: str) -> UploadRecord | None:
     return record if texts and all(one() for one in kinds.values()) and record.id == number else None
 
 
-def finished(state_dir: Path, record: UploadRecord) -> None:
+def mark_complete(state_dir: Path, record: UploadRecord) -> None:
     """Mark an upload as complete and keep the record for a day, for a client that did not get the response.
 
     Raises:

@@ -13,7 +13,7 @@ from cutoutd.journal.state import running
 from cutoutd.serve.backend import resumable
 from cutoutd.serve.backend.jobs import described
 from cutoutd.serve.backend.state import allowed, folder_of
-from cutoutd.serve.backend.uploads import full, uploads
+from cutoutd.serve.backend.uploads import disk_full, uploads
 from cutoutd.serve.backend.watching import watches
 from cutoutd.submitted_names import fitting_name, no_name
 from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
@@ -39,7 +39,7 @@ _rules_of = lru_cache(maxsize=16)(rules_of)
 
 def _unreachable(error: OSError) -> RefusedError:
     if error.errno in FULL:
-        return full()
+        return disk_full()
     return RefusedError(
         503,
         "folder_away",
@@ -54,7 +54,7 @@ def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     see_folder(key, text(params, "folder", "", longest=255))
     _options(params)
     rate = uploads(backend).rates.take(key)
-    declared, record = whole(params, "bytes", -1, least=-1), resumable.wanted(params)
+    declared, record = whole(params, "bytes", -1, least=-1), resumable.parse_record(params)
     if record is not None:
         _see_name(backend, key, record.name)
     try:

@@ -118,15 +118,15 @@ class Uploads:
         if declared is not None and declared > most:
             raise too_large(most)
         if running(backend.state_dir) is None:
-            raise down()
-        self._see_that_there_is_room(folder.input, declared or 0, settings.service.min_free_disk_mb)
+            raise daemon_down()
+        self._check_room(folder.input, declared or 0, settings.service.min_free_disk_mb)
         named = f"{key.id}:{idempotency}".encode("utf-8", "surrogatepass")
         number = hashlib.sha256(named).hexdigest()[:32] if idempotency else uuid4().hex
         self._reserve(number, settings.serve.max_uploads)
         try:
             with ExitStack() as opening:
                 file = opening.enter_context(incoming.new_file(folder.input))
-                written = None if record is None else record.begun(number, key.id, folder.name, file.name)
+                written = None if record is None else record.bind(number, key.id, folder.name, file.name)
                 if written is not None:
                     resumable.write(backend.state_dir, written)
                 stack = opening.pop_all()
@@ -215,7 +215,7 @@ class Uploads:
                     at += os.pwrite(upload.file.descriptor, data[at:], upload.size + at)
             except OSError as error:
                 if error.errno in FULL:
-                    raise full() from error
+                    raise disk_full() from error
                 raise
             upload.size += len(data)
             if upload.sha256 is not None:
@@ -250,7 +250,7 @@ class Uploads:
             )
             self._forget(upload)
             if upload.record is not None:
-                resumable.finished(backend.state_dir, upload.record)
+                resumable.mark_complete(backend.state_dir, upload.record)
         if holds.digest != digest.hexdigest():
             raise RefusedError(
                 422, "idempotency_key", "This idempotency key was used for another picture or other options."
@@ -367,10 +367,10 @@ class Uploads:
                 )
             self._beginning.add(number)
 
-    def _see_that_there_is_room(self, root: Path, wanted: int, min_free_mb: int) -> None:
+    def _check_room(self, root: Path, wanted: int, min_free_mb: int) -> None:
         room = os.statvfs(root)
         if room.f_bavail * room.f_frsize - wanted < min_free_mb * _MIB:
-            raise full()
+            raise disk_full()
 
 
 def uploads(backend: ServeBackend) -> Uploads:
@@ -385,14 +385,14 @@ def too_large(most: int) -> RefusedError:
     return RefusedError(413, "too_large", f"The picture is larger than {megabytes} MiB.", max_mb=megabytes)
 
 
-def down() -> RefusedError:
+def daemon_down() -> RefusedError:
     """Return the refusal while no daemon runs."""
     return RefusedError(
         503, "down", "cutoutd is not running just now. Try again in a moment.", retry_after_s=_DOWN_S
     )
 
 
-def full() -> RefusedError:
+def disk_full() -> RefusedError:
     """Return the refusal for a full disk."""
     return RefusedError(
         507, "disk_full", "The disk of this folder is full. Try again later.", retry_after_s=_FULL_S

@@ -195,8 +195,8 @@ class Watches:
             data = of(number, submission, job, [] if job is None else outputs.get(job.id, []))
             if data["state"] != watch.state:
                 watch.state = str(data["state"])
-                told = {"key": watch.key, "job": {**data, "running": is_running}}
-                self._backend.tell("job", {**told, "revoked": watch.key not in valid})
+                event = {"key": watch.key, "job": {**data, "running": is_running}}
+                self._backend.tell("job", {**event, "revoked": watch.key not in valid})
             if data["over"]:
                 self._forget(number)
 
@@ -238,19 +238,19 @@ def start(backend: ServeBackend) -> None:
 
 
 def _run(backend: ServeBackend) -> None:
-    told, cost_s = "", 0.0
+    last_error, cost_s = "", 0.0
     while True:
         watches(backend).wait(cost_s)
-        begun_s = time.thread_time()
+        started_s = time.thread_time()
         try:
             watches(backend).poll()
-            told = ""
+            last_error = ""
         except (CutoutdError, RefusedError) as error:
             # Programs are told by the answers to what they ask; a journal that stays away is one line in the log.
-            if str(error) != told:
-                told = str(error)
-                logs.get().warning("serve.no_news", why=told)
-        cost_s = time.thread_time() - begun_s
+            if str(error) != last_error:
+                last_error = str(error)
+                logs.get().warning("serve.no_news", why=last_error)
+        cost_s = time.thread_time() - started_s
 
 
 def _watch(backend: ServeBackend, params: Parameters) -> Reply:

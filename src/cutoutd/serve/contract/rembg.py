@@ -63,7 +63,7 @@ class RembgRequest:
     model: str
 
 
-def understood(fields: Mapping[str, str], query: Mapping[str, str], *, has_file: bool) -> RembgRequest:
+def parse_request(fields: Mapping[str, str], query: Mapping[str, str], *, has_file: bool) -> RembgRequest:
     """Parse a request.
 
     Args:

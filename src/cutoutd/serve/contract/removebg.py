@@ -80,7 +80,7 @@ class RemoveBgRequest:
     note: str
 
 
-def understood(fields: Mapping[str, str], files: Collection[str]) -> RemoveBgRequest:
+def parse_request(fields: Mapping[str, str], files: Collection[str]) -> RemoveBgRequest:
     """Parse the fields of a request.
 
     Args:

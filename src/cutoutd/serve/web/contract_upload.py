@@ -11,7 +11,7 @@ from cutoutd.serve.contract.removebg_answers import ResponseFacts
 from cutoutd.serve.web.answers import RefusalError
 from cutoutd.serve.web.forms import MULTIPART, kind_of
 from cutoutd.serve.web.pictures import PartWriter
-from cutoutd.serve.web.requests import declared, idempotency_of
+from cutoutd.serve.web.requests import declared_size, idempotency_of
 from cutoutd.webserver.web.backend_channel import BackendGoneError
 
 if TYPE_CHECKING:
@@ -29,20 +29,20 @@ _FORM_ROOM: Final = 1 << 20
 MAX_NAME: Final = 1000
 
 
-async def begun(pictures: ServedPictures, key: str, request: Request) -> ReceivedUpload:
+async def begin_upload(pictures: ServedPictures, key: str, request: Request) -> ReceivedUpload:
     """Begin the upload of a picture in a form, as a file or in base64.
 
     Raises:
         RefusalError: the key is invalid, or the disk is full.
     """
-    size = declared(request)
+    size = declared_size(request)
     if size is not None:
         whole = size if kind_of(request) == MULTIPART else size * 3 // 4
         size = max(0, whole - _FORM_ROOM)
     return await pictures.begin(key, idempotency=idempotency_of(request), size=size)
 
 
-async def finished(upload: ReceivedUpload, name: str, options: JobOptions, wait_s: float) -> Job:
+async def finish_upload(upload: ReceivedUpload, name: str, options: JobOptions, wait_s: float) -> Job:
     """Hand a picture in, wait for its job to finish, and return that.
 
     Raises:
@@ -90,7 +90,7 @@ class Background(PartWriter):
     def __init__(self, pictures: ServedPictures, key: str) -> None:
         super().__init__(pictures)
         self._params = {"key": key, "background": uuid4().hex}
-        self.is_begun = False
+        self.is_started = False
 
     async def finish(self) -> str:
         """Store the picture; return the SHA-256 by which options name it.
@@ -101,7 +101,7 @@ class Background(PartWriter):
         await self.flush()
         if not self.offset:
             raise RefusalError(400, "invalid_bg_image_file", "The background picture is empty.")
-        self.is_begun = False
+        self.is_started = False
         return str((await self._pictures.ask("background_end", self._params))["sha256"])
 
     async def drop(self) -> None:
@@ -110,7 +110,7 @@ class Background(PartWriter):
             await self._pictures.ask("background_drop", self._params)
 
     def _call(self) -> tuple[str, Mapping[str, Any]]:
-        self.is_begun = True
+        self.is_started = True
         return "background_part", self._params
 
 
@@ -120,5 +120,5 @@ async def dropping_background(background: Background) -> AsyncIterator[Backgroun
     try:
         yield background
     finally:
-        if background.is_begun:
+        if background.is_started:
             await asyncio.shield(background.drop())

@@ -53,7 +53,7 @@ class Base64Sink:
     def __init__(self, sink: PartSink) -> None:
         self._sink = sink
         self._rest = b""
-        self._is_begun = False
+        self._is_started = False
 
     async def write(self, data: bytes) -> None:
         """Decode some more text.
@@ -62,7 +62,7 @@ class Base64Sink:
         RefusalError: 400; the text is not base64.
         """
         text = self._rest + data.translate(_SPACE, b" \t\r\n")
-        if not self._is_begun:
+        if not self._is_started:
             if len(text) < _LONGEST_PREFIX:
                 self._rest = text
                 return
@@ -77,13 +77,13 @@ class Base64Sink:
         Raises:
         RefusalError: 400; the text is not base64.
         """
-        text = self._rest if self._is_begun else self._without_prefix(self._rest)
+        text = self._rest if self._is_started else self._without_prefix(self._rest)
         self._rest = b""
         if text:
             await self._sink.write(_decoded(text + b"=" * (-len(text) % 4)))
 
     def _without_prefix(self, text: bytes) -> bytes:
-        self._is_begun = True
+        self._is_started = True
         found = _DATA_URL.match(text)
         return text[found.end() :] if found else text
 

@@ -25,7 +25,7 @@ CHECK_S: Final = 10.0
 """A stream of a key that was revoked ends after this long if there is nothing to be told; with its next event otherwise."""
 
 
-class _ToldEvent(NamedTuple):
+class _RecentEvent(NamedTuple):
     number: int
     key: str
     message: bytes
@@ -42,15 +42,15 @@ class JobStreams:
         self._greeting = encoded("hello", json.dumps({"version": version}).encode())
         self._run = token_hex(4)
         self._numbers = count(1)
-        self._told: deque[_ToldEvent] = deque(maxlen=KEPT)
+        self._recent: deque[_RecentEvent] = deque(maxlen=KEPT)
         self._of_key: dict[str, EventStreams] = {}
         self._count = 0
 
-    def told(self, key: str, job: object) -> None:
+    def publish(self, key: str, job: object) -> None:
         """Send the change of a job to the streams of its key."""
         number = next(self._numbers)
         message = encoded("job", json.dumps(job, separators=(",", ":")).encode(), f"{self._run}-{number}")
-        self._told.append(_ToldEvent(number, key, message))
+        self._recent.append(_RecentEvent(number, key, message))
         if (streams := self._of_key.get(key)) is not None:
             streams.put(message)
 
@@ -84,10 +84,10 @@ class JobStreams:
         """What a program has not heard; if that is not known any more, the event ``missed`` says that it has to ask for its jobs."""
         run, _, said = last.partition("-")
         number = int(said) if said.isascii() and said.isdigit() else -1
-        oldest = self._told[0].number if self._told else 1
+        oldest = self._recent[0].number if self._recent else 1
         if run != self._run or number < oldest - 1:
             return [encoded("missed", b"{}")]
-        return [one.message for one in self._told if one.key == key and one.number > number]
+        return [one.message for one in self._recent if one.key == key and one.number > number]
 
     async def _stream(self, key: str, check: Callable[[], Awaitable[Any]], last: str) -> AsyncIterator[bytes]:
         # Counted from here on: of a program that has left before its answer began, this never runs, nor does its end.

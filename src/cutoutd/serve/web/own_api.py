@@ -13,7 +13,7 @@ from cutoutd.serve.web.forms import MULTIPART, is_form, read_form
 from cutoutd.serve.web.openapi import DOCUMENT
 from cutoutd.serve.web.pictures import dropping
 from cutoutd.serve.web.ranges import span_of
-from cutoutd.serve.web.requests import body_of, declared, idempotency_of, key_of, wait_of
+from cutoutd.serve.web.requests import body_of, declared_size, idempotency_of, key_of, wait_of
 from cutoutd.serve.web.routes import route
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class OwnApi:
                 "media_type",
                 "A picture comes as it is (Content-Type: image/...), or as multipart/form-data.",
             )
-        size = declared(request)
+        size = declared_size(request)
         if size is not None and is_multipart:
             size = max(0, size - _FORM_ROOM)
         upload = await self._pictures.begin(

@@ -107,7 +107,7 @@ class ReceivedUpload(PartWriter):
     Args:
         pictures: calls the backend.
         key: SHA-256 of the key.
-        begun: response of the backend to ``upload_begin``.
+        response: answer of the backend to ``upload_begin``.
         offset: bytes that the backend has already.
 
     Attributes:
@@ -117,12 +117,14 @@ class ReceivedUpload(PartWriter):
         is_over: it was handed in, or removed.
     """
 
-    def __init__(self, pictures: ServedPictures, key: str, begun: Mapping[str, Any], offset: int = 0) -> None:
+    def __init__(
+        self, pictures: ServedPictures, key: str, response: Mapping[str, Any], offset: int = 0
+    ) -> None:
         super().__init__(pictures, offset)
         self._key = key
-        self.id = str(begun["upload"])
-        self.most = int(begun.get("most", 0))
-        self.rate: Mapping[str, Any] = begun.get("rate", {})
+        self.id = str(response["upload"])
+        self.most = int(response.get("most", 0))
+        self.rate: Mapping[str, Any] = response.get("rate", {})
         self.is_over = False
 
     async def finish(self, name: str, options: str, wait_s: float = 0.0) -> Job:
@@ -331,7 +333,7 @@ class ServedPictures:
             job = waiter.job or await self.job(key, str(job["id"]))
         return job
 
-    def told(self, job: Job, *, is_revoked: bool) -> None:
+    def notify(self, job: Job, *, is_revoked: bool) -> None:
         """A job has changed; requests that wait for it go on once it is over, or are refused if their key was revoked."""
         if job["over"]:
             self._wake(str(job["id"]), None if is_revoked else job)

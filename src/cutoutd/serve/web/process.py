@@ -22,7 +22,7 @@ from cutoutd.serve.web.own_api import OwnApi
 from cutoutd.serve.web.pictures import ServedPictures
 from cutoutd.serve.web.rembg_api import RembgApi
 from cutoutd.serve.web.removebg_api import RemoveBgApi
-from cutoutd.serve.web.routes import own_wording
+from cutoutd.serve.web.routes import own_format
 from cutoutd.serve.web.tus import ResumableUploads
 from cutoutd.webserver.web import process, server
 from cutoutd.webserver.web.backend_channel import BackendChannel
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-_WORDED = {"/v1.0/": removebg_api.worded, "/api/": rembg_api.worded}
+_REFUSAL_FORMATS = {"/v1.0/": removebg_api.format_refusal, "/api/": rembg_api.format_refusal}
 
 MOST_CONNECTIONS = 600
 """As many as can be uploads, fetches and streams; together with those that are just accepted, fewer than open files."""
@@ -47,34 +47,34 @@ def main() -> None:
     process.run(_serve)
 
 
-async def _serve(listener: socket.socket, channel: socket.socket, told: Mapping[str, Any]) -> None:
+async def _serve(listener: socket.socket, channel: socket.socket, options: Mapping[str, Any]) -> None:
     reader, writer = await asyncio.open_connection(sock=channel, limit=1 << 20)
-    streams = JobStreams(told["version"])
+    streams = JobStreams(options["version"])
 
     def on_event(name: str, data: bytes) -> None:
         if name == "job":
             said = json.loads(data)
-            pictures.told(said["job"], is_revoked=said["revoked"])
+            pictures.notify(said["job"], is_revoked=said["revoked"])
             if said["revoked"]:
                 streams.end(said["key"])
             else:
-                streams.told(said["key"], said["job"])
+                streams.publish(said["key"], said["job"])
 
     backend = BackendChannel(reader, writer, on_event)
     pictures = ServedPictures(backend)
     logging.getLogger().addHandler(process.BackendLog(backend))
-    hosts = AllowedHosts(hosts=frozenset(told["hosts"]), proxy=told["proxy"])
+    hosts = AllowedHosts(hosts=frozenset(options["hosts"]), proxy=options["proxy"])
     async with anyio.create_task_group():
         pass  # what streams need is imported at its first use, which would be too late
 
     def confined() -> None:
-        backend.confined(confine_web(required=bool(told["required"])))
+        backend.confined(confine_web(required=bool(options["required"])))
 
     config = server.config(
-        CheckedApp(_app(pictures, streams, told["max_wait_s"]), hosts, HEADERS, refusal),
+        CheckedApp(_app(pictures, streams, options["max_wait_s"]), hosts, HEADERS, refusal),
         most=MOST_CONNECTIONS,
-        ssl_certfile=told["tls_cert"],
-        ssl_keyfile=told["tls_key"],
+        ssl_certfile=options["tls_cert"],
+        ssl_keyfile=options["tls_key"],
     )
     serving = server.Server(config, confined)
     listening = asyncio.create_task(_until_gone(backend, pictures, streams, serving))
@@ -101,8 +101,10 @@ async def _failed(request: Request, error: Exception) -> Response:
     }
     code = {404: "no_path", 405: "method"}.get(error.status_code, "request")
     refused = RefusalError(error.status_code, code, texts.get(error.status_code, error.detail))
-    worded = next((one for path, one in _WORDED.items() if request.url.path.startswith(path)), own_wording)
-    answer = worded(refused)
+    refusal_format = next(
+        (one for path, one in _REFUSAL_FORMATS.items() if request.url.path.startswith(path)), own_format
+    )
+    answer = refusal_format(refused)
     answer.headers.update(error.headers or {})
     return answer
 

@@ -11,7 +11,7 @@ from cutoutd.serve.contract import rembg
 from cutoutd.serve.contract.rembg import RembgError
 from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
 from cutoutd.serve.web.contract_openapi import DOCUMENT, PAGE
-from cutoutd.serve.web.contract_upload import MAX_NAME, begun, finished
+from cutoutd.serve.web.contract_upload import MAX_NAME, begin_upload, finish_upload
 from cutoutd.serve.web.forms import MULTIPART, kind_of, read_form
 from cutoutd.serve.web.pictures import dropping
 from cutoutd.serve.web.requests import key_of
@@ -41,8 +41,8 @@ class RembgApi:
     def routes(self) -> list[Route]:
         """Return all routes."""
         return [
-            route("/api/remove", self.remove, "POST", worded=worded),
-            route("/api/remove", self.fetch, worded=worded),
+            route("/api/remove", self.remove, "POST", refusal_format=format_refusal),
+            route("/api/remove", self.fetch, refusal_format=format_refusal),
             Route("/api", _page, methods=["GET"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
         ]
@@ -58,12 +58,12 @@ class RembgApi:
     async def remove(self, request: Request) -> Response:
         """Cut a picture; respond with the cutout as PNG."""
         key = key_of(request)
-        upload = await begun(self._pictures, key, request)
+        upload = await begin_upload(self._pictures, key, request)
         async with dropping(upload):
             form = _FormFile(upload)
             fields = await read_form(request, form.opened) if kind_of(request) == MULTIPART else {}
-            asked = rembg.understood(fields, request.query_params, has_file=form.is_there)
-            job = await finished(upload, form.name, asked.options, self._wait_s)
+            asked = rembg.parse_request(fields, request.query_params, has_file=form.is_there)
+            job = await finish_upload(upload, form.name, asked.options, self._wait_s)
         if not job["outputs"]:
             raise rembg.failed(job)
         output = await self._pictures.open_output(key, str(job["id"]), 0)
@@ -105,7 +105,7 @@ async def _openapi(_: Request) -> Response:
     return as_json(DOCUMENT)
 
 
-def worded(refused: RefusalError | ContractRefusalError) -> Response:
+def format_refusal(refused: RefusalError | ContractRefusalError) -> Response:
     """Return the error response in the format of that API."""
     if isinstance(refused, RefusalError):
         return as_json({"detail": refused.text}, refused.status, refused.headers)

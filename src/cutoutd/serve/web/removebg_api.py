@@ -13,10 +13,10 @@ from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
 from cutoutd.serve.web.contract_upload import (
     MAX_NAME,
     Background,
-    begun,
+    begin_upload,
     dropping_background,
     facts_of,
-    finished,
+    finish_upload,
 )
 from cutoutd.serve.web.forms import JSON, MULTIPART, URLENCODED, Base64Sink, kind_of, read_form
 from cutoutd.serve.web.pictures import dropping
@@ -54,9 +54,9 @@ class RemoveBgApi:
     def routes(self) -> list[Route]:
         """Return all routes."""
         return [
-            route("/v1.0/removebg", self.remove, "POST", worded=worded),
-            route("/v1.0/account", self.account, worded=worded),
-            route("/v1.0/improve", self.improve, "POST", worded=worded),
+            route("/v1.0/removebg", self.remove, "POST", refusal_format=format_refusal),
+            route("/v1.0/account", self.account, refusal_format=format_refusal),
+            route("/v1.0/improve", self.improve, "POST", refusal_format=format_refusal),
         ]
 
     async def account(self, request: Request) -> Response:
@@ -77,16 +77,16 @@ class RemoveBgApi:
                 "No image given",
                 detail="The body is multipart/form-data, application/x-www-form-urlencoded or application/json.",
             )
-        upload = await begun(self._pictures, key, request)
+        upload = await begin_upload(self._pictures, key, request)
         background = Background(self._pictures, key)
         async with dropping(upload), dropping_background(background):
             form = _Form(upload, background, is_multipart=kind_of(request) == MULTIPART)
             fields = await read_form(request, form.opened)
-            asked = removebg.understood(fields, form.files)
+            asked = removebg.parse_request(fields, form.files)
             options = asked.options
             if form.has_background:
                 options = options.model_copy(update={"background": await background.finish()})
-            job = await finished(upload, form.name, options, self._wait_s)
+            job = await finish_upload(upload, form.name, options, self._wait_s)
         if not job["outputs"]:
             raise removebg_answers.failed(job)
         if job["score"] == 0.0 or _NO_SUBJECT in job["reasons"]:
@@ -172,7 +172,7 @@ def _wants_json(request: Request) -> bool:
     return "application/json" in accept and "*/*" not in accept and "image/" not in accept
 
 
-def worded(refused: RefusalError | ContractRefusalError) -> Response:
+def format_refusal(refused: RefusalError | ContractRefusalError) -> Response:
     """Return the error response in the format of that API."""
     # The rest of the request's body must not be taken for the next request.
     headers = {"X-Credits-Charged": "0", "Connection": "close"}

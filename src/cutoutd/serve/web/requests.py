@@ -54,7 +54,7 @@ def wait_of(request: Request, most_s: int) -> int:
     return min(int(found[1]), most_s) if found else 0
 
 
-def declared(request: Request) -> int | None:
+def declared_size(request: Request) -> int | None:
     """Return the declared length of the body in bytes; None: it is not declared."""
     said = request.headers.get("content-length", "")
     return int(said) if said.isascii() and said.isdigit() and len(said) <= 15 else None  # noqa: PLR2004 -- a petabyte
@@ -67,7 +67,7 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         RefusalError: 408; it comes too slowly. 400; it ended early.
     """
     loop = asyncio.get_running_loop()
-    begun_s, received = loop.time(), 0
+    started_s, received = loop.time(), 0
     parts = request.stream().__aiter__()
     while True:
         try:
@@ -79,7 +79,7 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         except ClientDisconnect:
             raise RefusalError(400, "ended", "The request ended early.") from None
         received += len(part)
-        if loop.time() - begun_s - GRACE_S > received / SLOWEST:
+        if loop.time() - started_s - GRACE_S > received / SLOWEST:
             raise _slow()
         if part:
             yield part

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-Wording: TypeAlias = "Callable[[RefusalError | ContractRefusalError], Response]"
-"""How a contract tells a refusal."""
+RefusalFormat: TypeAlias = "Callable[[RefusalError | ContractRefusalError], Response]"
+"""Returns a refusal in the form of a contract."""
 
 GONE: Final = "cutoutd does not answer just now. Try again in a moment."
 _FAULT: Final = "Internal error. The log says more; please report it."
 
 
-def own_wording(refused: RefusalError | ContractRefusalError) -> Response:
+def own_format(refused: RefusalError | ContractRefusalError) -> Response:
     """Return a refusal in the form of cutoutd's own API."""
     assert isinstance(refused, RefusalError)  # noqa: S101 -- no other contract is spoken there
     return refused.response()
@@ -36,7 +36,7 @@ def route(
     path: str,
     answer: Callable[[Request], Coroutine[Any, Any, Response]],
     *methods: str,
-    worded: Wording = own_wording,
+    refusal_format: RefusalFormat = own_format,
 ) -> Route:
     """Return a route.
 
@@ -44,21 +44,21 @@ def route(
         path: with parameters, as Starlette has it.
         answer: to a request.
         methods: of HTTP; none: GET.
-        worded: tells a refusal.
+        refusal_format: returns a refusal in the form of the contract.
     """
 
     async def answered(request: Request) -> Response:
         try:
             return await answer(request)
         except (RefusalError, ContractRefusalError) as refused:
-            return worded(refused)
+            return refusal_format(refused)
         except (
             BackendGoneError,
             asyncio.CancelledError,
         ):  # only the end of this process cancels a request here
-            return worded(RefusalError(503, "backend", GONE))
+            return refusal_format(RefusalError(503, "backend", GONE))
         except Exception:
             logging.getLogger(__name__).exception("A request could not be answered.")
-            return worded(RefusalError(500, "fault", _FAULT))
+            return refusal_format(RefusalError(500, "fault", _FAULT))
 
     return Route(path, answered, methods=list(methods) or ["GET"])

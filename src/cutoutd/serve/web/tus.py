@@ -48,13 +48,13 @@ class ResumableUploads:
         """Return all routes."""
         return [
             route("/v1/folders/{folder}/uploads", self.create, "POST"),
-            route("/v1/folders/{folder}/uploads", self.offered, "OPTIONS"),
+            route("/v1/folders/{folder}/uploads", self.options, "OPTIONS"),
             route("/v1/uploads/{upload}", self.offset, "HEAD"),
             route("/v1/uploads/{upload}", self.add, "PATCH"),
             route("/v1/uploads/{upload}", self.remove, "DELETE"),
         ]
 
-    async def offered(self, request: Request) -> Response:
+    async def options(self, request: Request) -> Response:
         """Respond with the supported version and extensions."""
         what = await self._pictures.ask(
             "key", {"key": key_of(request), "folder": request.path_params["folder"]}
