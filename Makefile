@@ -13,7 +13,7 @@
 # make bundle  build one file that runs where there is no Python; needs Debian 12 or 13, gcc, libzstd-dev and zstd
 # make bench  measure mattes, speed (beside rembg), waiting times, and growth with the picture; takes a quarter of an hour
 .DEFAULT_GOAL := help
-.PHONY: help run check test coverage docs torture package deb try-deb container try-container matrix bundle bench env clean
+.PHONY: help run check test collect coverage docs torture package deb try-deb container try-container matrix bundle bench env clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -84,11 +84,15 @@ check: env
 # for what tests leave, since the end of one would tidy up below the other.
 TESTS_OF_CODE     := tests/unit tests/integration tests/conformance
 TESTS_OF_COMMANDS := tests/acceptance tests/system
-pytest = @unset MAKEFLAGS MFLAGS MAKELEVEL; room=$$(mktemp -d) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile $(1) && rm -rf $$room
+pytest = @unset MAKEFLAGS MFLAGS MAKELEVEL; room=$$(mktemp -d) && PYTHONDONTWRITEBYTECODE= PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile $(1) && rm -rf $$room
 
 test: env
-	@$(MAKE) --no-print-directory -j 2 check docs  # each works on one core, and neither needs the other
+	@$(MAKE) --no-print-directory -j 2 check docs collect  # each works on one core, and none needs another
 	@$(MAKE) --no-print-directory -k -j 2 test-code test-commands
+
+# The tests are compiled once, with what pytest adds to their assertions, and not by each of its processes.
+collect: env
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq $(TESTS_OF_CODE) $(TESTS_OF_COMMANDS) >/dev/null
 
 test-code: env
 	$(call pytest,-n 2 $(TESTS_OF_CODE))

@@ -313,7 +313,7 @@ def _become(request: Request, descriptors: list[int]) -> None:
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(request.environment)
-    sys.dont_write_bytecode = NOT_WRITTEN in request.environment
+    sys.dont_write_bytecode = bool(request.environment.get(NOT_WRITTEN))
     os.chdir(request.cwd)
     if request.leads:
         os.setsid()
