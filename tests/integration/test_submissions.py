@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.clock import Clock
+from cutoutd.folder import submissions as module
 from cutoutd.folder.scope import FolderScope
 from cutoutd.folder.submissions import SubmissionIntake
 from cutoutd.fs.tree import Tree
@@ -307,6 +309,33 @@ def test_an_error_over_one_of_several_refuses_that_one(
     assert ended(watched, "good").path == "good.jpg"
     for key in ("named", "accepted"):
         assert "a fault" in (ended(watched, key).refused or "")
+
+
+@pytest.mark.parametrize("step", ["rename_new", "scan_file"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS, errno.EACCES])
+def test_an_error_of_the_disk_delays_that_one(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch, step: str, number: int
+) -> None:
+    """The program was told that its picture is accepted; before, it was refused then, and its file removed."""
+    watched = make(settle_s=60.0, poll_interval_s=0.1, watch="poll")
+    works = getattr(module, step)
+    failed: list[int] = []
+
+    def failing(*given: Any) -> Any:  # noqa: ANN401 -- as of what it stands for
+        if "bad.jpg" in str(given) and len(failed) < 2:
+            failed.append(number)
+            raise OSError(number, os.strerror(number))
+        return works(*given)
+
+    monkeypatch.setattr(module, step, failing)
+    for name in ("bad.jpg", "good.jpg"):
+        hand_in(watched, name, key=name)
+    watched.begin()
+    assert ended(watched, "good.jpg").path == "good.jpg"
+    assert ended(watched, "bad.jpg").path == "bad.jpg"
+    assert len(failed) == 2
+    assert (watched.root / "bad.jpg").read_bytes() == JPEG
+    assert len(jobs(watched)) == 2
 
 
 def test_a_request_whose_file_is_gone_gets_no_other_one(make: Callable[..., MonitoredFolder]) -> None:

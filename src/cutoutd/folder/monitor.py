@@ -360,6 +360,9 @@ class FolderMonitor:
         except BaseException:
             self._has_submissions = True
             raise
+        self._has_submissions |= (
+            self._intake.some_are_delayed and not self._once
+        )  # the next run takes those of this one
         arrivals.submitted(taken)
         if taken:
             self._emit(Accepted(count=len(taken)))

@@ -3,12 +3,14 @@
     posted -> its name recorded -> renamed, synced -> accepted, with its options | refused
 
 Those that wait share each step: one transaction, one sync of each directory. If it is interrupted at any point, the next run
-continues: a file that is not in the incoming directory any more has the name that was recorded. Owned by the folder's monitor thread, which takes submissions before it looks at anything else, so that no
-scan finds one first. This module must not decode anything.
+continues: a file that is not in the incoming directory any more has the name that was recorded. A submission whose file meets
+an error of the disk or the system is tried again, with back-off. Owned by the folder's monitor thread, which takes submissions
+before it looks at anything else, so that no scan finds one first. This module must not decode anything.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cutoutd import file_signatures
-from cutoutd.errnos import NO_WAY
+from cutoutd.errnos import IMPOSSIBLE_NAME, NO_WAY
+from cutoutd.faults.backoff import Backoff
 from cutoutd.faults.isolation import is_expected, report, unforeseen
 from cutoutd.fs.tree import Tree, file_id, parent_of
 from cutoutd.intake import incoming
@@ -44,6 +47,9 @@ TIDY_S: Final = 600.0
 
 _NUMBERED: Final = 1_000
 """So many pictures with one name get numbers; the next ones get digits of their own, however many there are."""
+
+_OF_THE_FILE: Final = IMPOSSIBLE_NAME | NO_WAY | {errno.EISDIR}
+"""Errors that the same file would meet again. Others, such as a full disk or too many open files, pass."""
 
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
 
@@ -94,9 +100,15 @@ class SubmissionIntake:
         self._submissions = submissions
         self._log = get(folder=scope.name)
         self._tidied_s: float | None = None
+        self._delayed: dict[str, Backoff] = {}
+
+    @property
+    def some_are_delayed(self) -> bool:
+        """Whether some submissions are to be tried again."""
+        return bool(self._delayed)
 
     def take(self) -> list[str]:
-        """Take all open submissions; returns the paths of the accepted ones, relative to the input.
+        """Take all open submissions but those that are delayed; returns the paths of the accepted ones, relative to the input.
 
         Each round names all that wait now, and accepts those that the last round renamed, in one transaction.
 
@@ -108,7 +120,9 @@ class SubmissionIntake:
         renamed: list[RenamedFile] = []
         occupied: set[str] = set()
         while True:
-            asked = {one.submission.key for one in renamed}
+            now_s = self._scope.clock.monotonic_s()
+            delayed = {key for key, backoff in self._delayed.items() if now_s < backoff.until_s}
+            asked = delayed | {one.submission.key for one in renamed}
             some = self._submissions.pending(self._folder, limit=AT_ONCE + len(asked))
             waiting = [one for one in some if one.key not in asked]
             if not waiting and not renamed:
@@ -134,11 +148,14 @@ class SubmissionIntake:
         self._submissions.forget_old()
 
     def _isolated(self, submission: Submission, action: Callable[[], Value | None]) -> Value | None:
-        """Do something about one submission; an error over it or its file refuses it alone."""
+        """Do something about one submission; an error over it or its file delays or refuses it alone."""
         try:
             return action()
         except OSError as error:
             Path(self._scope.root).stat()  # raises if the whole folder cannot be read
+            if error.errno not in _OF_THE_FILE:
+                self._delay(submission, error)
+                return None
             found = self._submissions.find(submission.key)
             if found is not None and found.path is not None and not self._is_in_spool(found):
                 raise  # it has its name, and is looked at again
@@ -149,6 +166,13 @@ class SubmissionIntake:
             report(self._log, error, over="a submission", key=submission.key)
             self._refuse(submission, unforeseen(error).cause)
         return None
+
+    def _delay(self, submission: Submission, error: OSError) -> None:
+        """Have a submission tried again later: the program was told that its picture is accepted."""
+        backoff = self._delayed.setdefault(submission.key, Backoff())
+        if not backoff.failures:
+            self._log.warning("submission.delayed", name=submission.name, why=error.strerror)
+        backoff.failed(self._scope.clock.monotonic_s())
 
     def _named(self, waiting: Iterable[Submission], occupied: AbstractSet[str]) -> list[NamedFile]:
         """Choose a name for each submission, none of them twice; those that cannot be taken are refused."""
@@ -206,6 +230,8 @@ class SubmissionIntake:
         accepted = [
             (job, one.version.path) for job, one in zip(jobs, renamed, strict=True) if job is not None
         ]
+        for one in renamed:
+            self._delayed.pop(one.submission.key, None)
         for job, path in accepted:
             self._log.debug("submission.accepted", job=job, path=path)
         return [path for _, path in accepted]
@@ -311,6 +337,7 @@ class SubmissionIntake:
     def _refuse(self, submission: Submission, why: str, *, is_file_ours: bool = True) -> None:
         """Record the refusal first: a file that is left over is removed later."""
         self._submissions.refuse(submission.key, why)
+        self._delayed.pop(submission.key, None)
         self._log.warning("submission.refused", name=submission.name, why=why)
         if is_file_ours:
             incoming.discard(Path(self._scope.root), submission.spool, self._scope.boundary())
