@@ -360,9 +360,8 @@ class FolderMonitor:
         except BaseException:
             self._has_submissions = True
             raise
-        self._has_submissions |= (
-            self._intake.some_are_delayed and not self._once
-        )  # the next run takes those of this one
+        # What is delayed at the end of `run --once` is taken by the next run.
+        self._has_submissions |= self._intake.some_are_delayed and not self._once
         arrivals.submitted(taken)
         if taken:
             self._emit(Accepted(count=len(taken)))
