@@ -350,7 +350,7 @@ def test_a_file_that_becomes_whole_without_a_sign_is_cut_in_the_end(
     grows.write_bytes(whole[:3000])
     daemon = start()
     bench.wait_for(lambda: set(bench.states().values()) == {"retry"}, "the first try")
-    assert bench.results() == []
+    bench.wait_for(lambda: bench.results() == [], "the removal of what was staged for it")
     with path.open("r+b") as file:
         file.write(whole)
     os.utime(path, ns=(then, then))
