@@ -73,11 +73,10 @@ def preloaded_modules() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def new_interpreters(request: pytest.FixtureRequest) -> Iterator[None]:
-    """They have one where a test says that it is about that."""
-    if request.node.get_closest_marker("new_interpreters") is None:
-        yield
-        return
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """They have one where a test says that it is about that; so have those of its fixtures, whatever their scope."""
+    if item.get_closest_marker("new_interpreters") is None:
+        return (yield)
     with preloaded.new_interpreters():
-        yield
+        return (yield)

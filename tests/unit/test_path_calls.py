@@ -135,7 +135,7 @@ ALLOWED: Final = {
     "delivery/known_pictures.py:_is_one:Path.is_dir": ROOT,
     "delivery/known_pictures.py:present:Path.stat": ROOT,
     "folder/source_changes.py:_sha256:os.stat": ROOT,
-    "folder/submissions.py:_take_isolated:Path.stat": ROOT,
+    "folder/submissions.py:_isolated:Path.stat": ROOT,
     "fs/tree.py:open_directory:os.open": ROOT,
     "doctor/places.py:_census:os.scandir": DESCRIPTOR,
     "doctor/places.py:_census:Path.is_dir": "an entry of an open directory",
