@@ -189,8 +189,11 @@ def test_what_cannot_be_taken_is_refused_in_words(
     assert jobs(watched) == []
 
 
-def test_a_file_that_was_taken_away_is_said(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_file_that_was_taken_away_is_said(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody cleans up in the input."""
+    monkeypatch.setattr(module, "MISSING_S", 0)
     watched = make()
     submission = hand_in(watched)
     (watched.root / incoming.path_of(submission.spool)).unlink()
@@ -338,8 +341,27 @@ def test_an_error_of_the_disk_delays_that_one(
     assert len(jobs(watched)) == 2
 
 
-def test_a_request_whose_file_is_gone_gets_no_other_one(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_file_that_is_away_for_a_while_is_waited_for(make: Callable[..., MonitoredFolder]) -> None:
+    """Another directory was mounted in the folder's place; before, the picture was refused for good."""
+    watched = make(settle_s=60.0, poll_interval_s=0.1, watch="poll")
+    submission = hand_in(watched)
+    hand_in(watched, "good.jpg", key="good")
+    spool = watched.root / incoming.path_of(submission.spool)
+    spool.rename(watched.root.with_name("away.jpg"))
+    watched.begin()
+    assert ended(watched, "good").path == "good.jpg"
+    found = watched.journal.submissions.find("k")
+    assert found is not None
+    assert not found.is_over
+    watched.root.with_name("away.jpg").rename(spool)
+    assert ended(watched).path == "a.jpg"
+
+
+def test_a_request_whose_file_is_gone_gets_no_other_one(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its name was written down, and another picture has that by now."""
+    monkeypatch.setattr(module, "MISSING_S", 0)
     watched = make(settle_s=0.1)
     watched.put("a.jpg")
     watched.begin()

@@ -207,7 +207,7 @@ class CommandHandler:
             case Verb.FIX:
                 return self._fix(command)
             case Verb.SUBMIT:
-                return self._why_not_handed_on(command.argument)
+                return "the request does not exist any more"
         return f"this cutoutd knows no command {command.verb!r}"
 
     def _retry(self, argument: str) -> str:
@@ -296,27 +296,21 @@ class CommandHandler:
         return ""
 
     def _is_handed_on(self, command: Command) -> bool:
-        """Note a submission for its folder's own thread, which takes it; False: that is not possible."""
+        """Note a submission for its folder's own thread, which takes it; False: there is none.
+
+        One whose folder is not in the configuration waits until it is: the program was told that its picture is accepted.
+        """
         if command.verb != Verb.SUBMIT:
             return False
         if command.id not in self._handed_on:
             submission = self._journal.submissions.find(command.argument)
-            if submission is None or not self._folders.has(submission.folder):
+            if submission is None:
                 return False
             self._untaken_since_s.setdefault(submission.folder, time.monotonic())
             if not self._handed_on:
                 self._handed_on_since_s = time.monotonic()
             self._handed_on.add(command.id)
         return True
-
-    def _why_not_handed_on(self, key: str) -> str:
-        """Refuse a submission that cannot be handed on; returns the reason."""
-        submission = self._journal.submissions.find(key)
-        if submission is None:
-            return "the request does not exist any more"
-        why = f"there is no folder {submission.folder!r} in the configuration"
-        self._journal.submissions.refuse(key, why)
-        return why
 
     def _job(self, number: int) -> Job | None:
         return Reader(self._journal.store).job(number)

@@ -51,6 +51,11 @@ _NUMBERED: Final = 1_000
 _OF_THE_FILE: Final = IMPOSSIBLE_NAME | NO_WAY | {errno.EISDIR}
 """Errors that the same file would meet again. Others, such as a full disk or too many open files, pass."""
 
+_GONE: Final = "its file is not there any more"
+
+MISSING_S: Final = 3 * 86_400
+"""How long after it was posted a submission waits for its file: another directory may be mounted in the folder's place."""
+
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
 
 
@@ -154,7 +159,7 @@ class SubmissionIntake:
         except OSError as error:
             Path(self._scope.root).stat()  # raises if the whole folder cannot be read
             if error.errno not in _OF_THE_FILE:
-                self._delay(submission, error)
+                self._delay(submission, error.strerror or "")
                 return None
             found = self._submissions.find(submission.key)
             if found is not None and found.path is not None and not self._is_in_spool(found):
@@ -167,11 +172,18 @@ class SubmissionIntake:
             self._refuse(submission, unforeseen(error).cause)
         return None
 
-    def _delay(self, submission: Submission, error: OSError) -> None:
+    def _missing(self, submission: Submission) -> None:
+        """Wait for a file that is not there, and refuse its submission in the end."""
+        if self._scope.clock.now_us() - submission.posted_us < MISSING_S * 1_000_000:
+            self._delay(submission, _GONE)
+        else:
+            self._refuse(submission, _GONE)
+
+    def _delay(self, submission: Submission, why: str) -> None:
         """Have a submission tried again later: the program was told that its picture is accepted."""
         backoff = self._delayed.setdefault(submission.key, Backoff())
         if not backoff.failures:
-            self._log.warning("submission.delayed", name=submission.name, why=error.strerror)
+            self._log.warning("submission.delayed", name=submission.name, why=why)
         backoff.failed(self._scope.clock.monotonic_s())
 
     def _named(self, waiting: Iterable[Submission], occupied: AbstractSet[str]) -> list[NamedFile]:
@@ -189,6 +201,9 @@ class SubmissionIntake:
             return None
         if self._was_renamed(submission):
             return NamedFile(submission=submission, path=submission.path or "", is_renamed=True)
+        if self._scan_file(incoming.path_of(submission.spool)) is None:
+            self._missing(submission)
+            return None
         if why := self._why_no_picture(submission):
             self._refuse(submission, why)
             return None
@@ -261,7 +276,7 @@ class SubmissionIntake:
     def _seen(self, named: NamedFile) -> RenamedFile | None:
         seen = scan_file(self._scope.root, named.path, self._scope.boundary())
         if seen is None:
-            self._refuse(named.submission, "its file was taken away")
+            self._missing(named.submission)
             return None
         version = Version(
             path=seen.path,
@@ -289,13 +304,11 @@ class SubmissionIntake:
     def _why_no_picture(self, submission: Submission) -> str:
         """Return why a file is not to be taken; empty: it may be a picture."""
         spool = incoming.path_of(submission.spool)
-        if self._scan_file(spool) is None:
-            return "its file is not there any more"
         with parent_of(self._scope.root, spool, self._scope.boundary()) as (directory, name):
             descriptor = os.open(name, _READ | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
             try:
                 if seen_as(spool, os.fstat(descriptor)) is None:
-                    return "its file is not there any more"
+                    return _GONE
                 head = os.read(descriptor, file_signatures.HEAD_BYTES)
             finally:
                 os.close(descriptor)
