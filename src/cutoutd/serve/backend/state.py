@@ -10,6 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cutoutd.daemon import status_file
+from cutoutd.folder.status import FolderState
 from cutoutd.webserver.backend.method import BytesMethod, MethodOf, RefusedError
 from cutoutd.webserver.backend.parameters import text
 
@@ -78,6 +80,24 @@ def folder_of(backend: ServeBackend, key: ApiKey) -> Folder:
     folder = next((one for one in folders if one.name == key.folder), None)
     if folder is None:
         raise RefusedError(
-            409, "no_folder", f"The folder {key.folder} of this key is not in the configuration any more."
+            409, "no_folder", f"The folder {key.folder} of this key is not in the configuration any more. Use a key for another folder: "
+            "`cutoutd serve keys add` makes one."
         )
     return folder
+
+
+def check_present(backend: ServeBackend, folder: Folder) -> None:
+    """Check that the daemon does not miss the folder: what is written in its place now would not be found in it later.
+
+    Raises:
+        RefusedError: 503; its share or disk is probably not mounted.
+    """
+    said = status_file.read(backend.state_dir).get("folders")
+    known = said.get(folder.name) if isinstance(said, dict) else None
+    if isinstance(known, dict) and known.get("watching") == FolderState.STANDING_BY:
+        raise RefusedError(
+            503,
+            "folder_away",
+            f"The folder {folder.name} is not there just now: {known.get('why')}. Try again once it is.",
+            retry_after_s=15,
+        )

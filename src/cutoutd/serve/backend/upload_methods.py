@@ -12,7 +12,7 @@ from cutoutd.job_options import JobOptions, JobOptionsError
 from cutoutd.journal.state import running
 from cutoutd.serve.backend import resumable
 from cutoutd.serve.backend.jobs import described
-from cutoutd.serve.backend.state import allowed, folder_of
+from cutoutd.serve.backend.state import allowed, check_present, folder_of
 from cutoutd.serve.backend.uploads import disk_full, uploads
 from cutoutd.serve.backend.watching import watches
 from cutoutd.submitted_names import fitting_name, no_name
@@ -53,6 +53,7 @@ def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     key = allowed(backend, params)
     see_folder(key, text(params, "folder", "", longest=255))
     _options(params)
+    check_present(backend, folder_of(backend, key))
     rate = uploads(backend).rates.take(key)
     declared, record = whole(params, "bytes", -1, least=-1), resumable.parse_record(params)
     if record is not None:
