@@ -237,11 +237,12 @@ def test_another_volume_in_the_shares_place_is_refused(site: Site, start: Callab
     daemon = start("--config", site.config)
     site.put("a.jpg")
     site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
-    away = site.share.far / "away"
-    (site.share.far / "in").rename(away)
-    (site.share.far / "in").mkdir()
+    away, another = site.share.far / "away", site.share.far / "another"
+    another.mkdir()
     other = marker.text("22222222-2222-4222-8222-222222222222")
-    (site.share.far / "in" / marker.NAME).write_text(other)
+    (another / marker.NAME).write_text(other)
+    (site.share.far / "in").rename(away)
+    another.rename(site.share.far / "in")  # with its marker, as a volume comes
     site.put("theirs.jpg")
     site.bench.wait_for(lambda: site.stands_by("22222222"), "the refusal")
     assert sorted(path.name for path in (site.share.far / "in").iterdir()) == [marker.NAME, "theirs.jpg"]
