@@ -80,8 +80,10 @@ def folder_of(backend: ServeBackend, key: ApiKey) -> Folder:
     folder = next((one for one in folders if one.name == key.folder), None)
     if folder is None:
         raise RefusedError(
-            409, "no_folder", f"The folder {key.folder} of this key is not in the configuration any more. Use a key for another folder: "
-            "`cutoutd serve keys add` makes one."
+            409,
+            "no_folder",
+            f"The folder {key.folder} of this key is not in the configuration any more. Use a key for another folder: "
+            "`cutoutd serve keys add` makes one.",
         )
     return folder
 
