@@ -22,6 +22,7 @@ from cutoutd.models import catalog
 from cutoutd.process import probe
 from cutoutd.sandbox import survey
 from cutoutd.settings.schema import Folder, ModelSettings, Settings
+from tests.integration.parts import until
 from tests.integration.share import Share
 from tests.integration.tools import need
 
@@ -148,8 +149,8 @@ def test_watches_of_a_process_are_counted(tmp_path: Path) -> None:
         observer.schedule(_Deaf(), os.fspath(tmp_path / str(number)))
         observer.start()
     try:
-        now = machine.inotify_used(proc)
-        assert now == machine.Inotify(watches=before.watches + MANY, instances=before.instances + MANY)
+        wanted = machine.Inotify(watches=before.watches + MANY, instances=before.instances + MANY)
+        until(lambda: machine.inotify_used(proc) == wanted, "the observers' own threads")
     finally:
         for observer in observers:
             observer.stop()
