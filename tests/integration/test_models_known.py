@@ -17,6 +17,7 @@ import pytest
 from cutoutd.cli import app, models_fetch
 from cutoutd.models import catalog, known
 from cutoutd.models.known import Checksums, KnownModel, KnownModels
+from cutoutd.process import installer
 from cutoutd.protocols import ModelSpec, Scale
 from tests.integration import small_models
 from tests.integration.publisher import Publisher, make_papers, redirected, truncated
@@ -254,9 +255,10 @@ def test_without_the_extra_it_is_said_what_to_install(
 ) -> None:
     """Or how to do without it."""
     monkeypatch.setattr(models_fetch, "find_spec", lambda name: None if name == "httpcore" else name)
+    monkeypatch.setattr(installer, "installer", lambda: installer.Installer.PIP)
     code, _, error = call("fetch", "redness")
     assert code == 2
-    assert "Install it with `" in error
+    assert 'pip install "cutoutd[hosted]"' in error
     assert "cutoutd models add redness.onnx" in error
     assert not own.exists()
 

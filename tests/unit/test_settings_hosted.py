@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cutoutd.cli import egress
 from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.process import installer
 from cutoutd.process.child_environment import KEY_VARIABLE
 from cutoutd.settings import loader
 from cutoutd.settings.cluster import ClusterSettings
@@ -263,7 +264,8 @@ def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.Monk
     """And only where it is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built({"enabled": True}, table()))
-    with pytest.raises(UsageError, match=r'Install it with `.*httpcore|"cutoutd\[hosted\]"'):
+    monkeypatch.setattr(installer, "installer", lambda: installer.Installer.PIP)
+    with pytest.raises(UsageError, match=r'pip install "cutoutd\[hosted\]"'):
         egress.require_extra(built({"enabled": True}, table(route="hosted")))
 
 
