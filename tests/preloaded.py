@@ -233,7 +233,9 @@ def _start(*given: Any) -> int:  # noqa: ANN401 -- what `subprocess` gives to th
     if not template.suits(environment):
         return _fork_exec(*given)
     numbers = [0, 1, 2, *(one for one in kept if one != errors)]
-    streams = [number if given < 0 else given for number, given in enumerate((stdin, stdout, stderr))]
+    streams = [
+        number if file < 0 else file for number, file in enumerate((stdin, stdout, stderr))
+    ]  # -1: inherited
     if any(
         os.isatty(stream) for stream in streams
     ):  # what Python prints on is made for what is open at its start
