@@ -245,7 +245,7 @@ def campaign(root: Path, pictures: int, rounds: int) -> Figures:
             *(studio.state / "cluster/outbox").glob("*.json"),
             *(studio.state / "cluster/inbox").iterdir(),
         ]:
-            violations.append(f"{len(left)} files are left in the box")
+            violations.append(f"{len(left)} files are left in the exchange directory")
     return Figures(
         campaign="cluster",
         promise=PROMISE,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.clock import Clock
-from cutoutd.exchange import cluster_box
-from cutoutd.exchange.cluster_box import ClusterPaths, ClusterReply, ReplyKind
+from cutoutd.exchange import cluster_spool
+from cutoutd.exchange.cluster_spool import ClusterPaths, ClusterReply, ReplyKind
 from cutoutd.jobs import Cut, Failure, Quality, Report, SourceFacts, Staged, Task, Unchanged
 from cutoutd.models import catalog
 from cutoutd.pool import wire
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.exchange.cluster_box import ClusterRequest
+    from cutoutd.exchange.cluster_spool import ClusterRequest
     from cutoutd.protocols import PoolEvent
 
 PATIENCE_S = 120.0
@@ -107,7 +107,7 @@ class Slot:
     def _play(self, answer: Callable[[Slot, ClusterRequest], None]) -> None:
         while not (found := list(self.paths.outbox.glob("*.json"))):
             time.sleep(0.01)
-        answer(self, cluster_box.read_request(found[0]))
+        answer(self, cluster_spool.read_request(found[0]))
 
     def reply(
         self, request: ClusterRequest, report: Report | None, *results: bytes, **changes: object
@@ -127,7 +127,7 @@ class Slot:
             at="2026-01-01T00:00:00.000000Z",
             sent_bytes=sum(request.sizes[1:]),
         )
-        cluster_box.write(self.paths.inbox, replace(reply, **changes), parts)  # type: ignore[arg-type]
+        cluster_spool.write(self.paths.inbox, replace(reply, **changes), parts)  # type: ignore[arg-type]
 
     def forge(self, request: ClusterRequest) -> None:
         """Put something into the inbox that is not a message."""
@@ -171,7 +171,7 @@ def test_an_honest_reply_becomes_a_result_and_names_its_machine(slot: Slot) -> N
     seen: list[list[bytes]] = []
 
     def answer(slot: Slot, request: ClusterRequest) -> None:
-        seen.append(cluster_box.read_parts(slot.paths.outbox, request.id, request.sizes))
+        seen.append(cluster_spool.read_parts(slot.paths.outbox, request.id, request.sizes))
         assert (request.folder, request.model) == ("studio", slot.model)
         slot.reply(request, cut(request), RESULT)
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.cluster_spool import ClusterPaths
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.jobs import Task
 from cutoutd.pool.routed import RoutedPool

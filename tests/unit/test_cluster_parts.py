@@ -1,4 +1,4 @@
-"""The parts of the cluster's route that need no process: packing, fingerprints, what machines say, the box, the log."""
+"""The parts of the cluster's route that need no process: packing, fingerprints, what machines say, the exchange directory, the log."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cutoutd.clock import Clock
 from cutoutd.cluster import certificates, fingerprint, packing, tls
 from cutoutd.cluster.machines import machines_of
 from cutoutd.errors import ConfigurationError
-from cutoutd.exchange import cluster_box, messages, sent_log
-from cutoutd.exchange.cluster_box import ClusterPaths, ClusterReply, ClusterRequest, ReplyKind
+from cutoutd.exchange import cluster_spool, messages, sent_log
+from cutoutd.exchange.cluster_spool import ClusterPaths, ClusterReply, ClusterRequest, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.offload.cluster_route import ClusterRoute
@@ -118,13 +118,13 @@ def request(paths: ClusterPaths, **changes: Any) -> ClusterRequest:  # noqa: ANN
         "model": "1" * 64,
     }
     made = ClusterRequest(**given_ | changes)
-    cluster_box.write(paths.outbox, made, [b"task", b"ab"])
+    cluster_spool.write(paths.outbox, made, [b"task", b"ab"])
     return made
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> ClusterPaths:
-    """A box."""
+    """An exchange directory."""
     made = ClusterPaths.under(tmp_path)
     made.make()
     return made
@@ -133,12 +133,12 @@ def paths(tmp_path: Path) -> ClusterPaths:
 def test_a_message_comes_as_it_was_written_and_goes_as_a_whole(paths: ClusterPaths) -> None:
     """Request and reply, with their data."""
     one = request(paths)
-    assert cluster_box.read_request(paths.outbox / f"{one.id}.json") == one
-    assert cluster_box.read_parts(paths.outbox, one.id, one.sizes) == [b"task", b"ab"]
+    assert cluster_spool.read_request(paths.outbox / f"{one.id}.json") == one
+    assert cluster_spool.read_parts(paths.outbox, one.id, one.sizes) == [b"task", b"ab"]
     reply = ClusterReply(id=one.id, kind=ReplyKind.REPORT, sizes=(3,), host="tls://h:1", layers=("a",))
-    cluster_box.write(paths.inbox, reply, [b"abc"])
-    assert cluster_box.read_reply(paths.inbox / f"{one.id}.json") == reply
-    cluster_box.remove_message(paths.outbox, one.id)
+    cluster_spool.write(paths.inbox, reply, [b"abc"])
+    assert cluster_spool.read_reply(paths.inbox / f"{one.id}.json") == reply
+    cluster_spool.remove_message(paths.outbox, one.id)
     assert list(paths.outbox.iterdir()) == []
 
 
@@ -147,10 +147,10 @@ def test_a_message_that_is_none_is_refused(paths: ClusterPaths) -> None:
     one = request(paths)
     for sizes in ((4, 3), (4,), (1, 1)):
         with pytest.raises(InvalidMessageError, match="incomplete"):
-            cluster_box.read_parts(paths.outbox, one.id, sizes)
+            cluster_spool.read_parts(paths.outbox, one.id, sizes)
     (paths.outbox / f"{one.id}.json").rename(paths.outbox / f"{'0' * 32}.json")
     with pytest.raises(InvalidMessageError):
-        cluster_box.read_request(paths.outbox / f"{'0' * 32}.json")
+        cluster_spool.read_request(paths.outbox / f"{'0' * 32}.json")
     wrong: list[tuple[ReplyKind, tuple[int, ...]]] = [
         (ReplyKind.REPORT, ()),
         (ReplyKind.LOST, (1,)),
@@ -158,16 +158,16 @@ def test_a_message_that_is_none_is_refused(paths: ClusterPaths) -> None:
     ]
     for kind, said in wrong:
         reply = ClusterReply(id=messages.new_id(), kind=kind, sizes=said)
-        cluster_box.write(paths.inbox, reply, [b"x"])
+        cluster_spool.write(paths.inbox, reply, [b"x"])
         with pytest.raises(InvalidMessageError):
-            cluster_box.read_reply(paths.inbox / f"{reply.id}.json")
+            cluster_spool.read_reply(paths.inbox / f"{reply.id}.json")
 
 
 def test_an_owner_lives_as_long_as_its_process(paths: ClusterPaths) -> None:
     """The kernel says so: what a killed one has asked for is for nobody."""
     owner = messages.new_id()
     code = (
-        "import sys; from pathlib import Path; from cutoutd.exchange import cluster_box as b;"
+        "import sys; from pathlib import Path; from cutoutd.exchange import cluster_spool as b;"
         "h = b.hold_owner(b.ClusterPaths(Path(sys.argv[1])), sys.argv[2]); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -175,16 +175,16 @@ def test_an_owner_lives_as_long_as_its_process(paths: ClusterPaths) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        assert cluster_box.owner_lives(paths, owner)
+        assert cluster_spool.owner_lives(paths, owner)
         process.kill()
-    assert not cluster_box.owner_lives(paths, owner)
-    assert not cluster_box.owner_lives(paths, messages.new_id())
+    assert not cluster_spool.owner_lives(paths, owner)
+    assert not cluster_spool.owner_lives(paths, messages.new_id())
 
 
 def tell(paths: ClusterPaths, route: str, *, beat: int = 1, pid: int | None = None, waiting: int = 0) -> None:
     """As a gateway does."""
     said = {
-        "schema": cluster_box.STATUS_SCHEMA,
+        "schema": cluster_spool.STATUS_SCHEMA,
         "pid": os.getpid() if pid is None else pid,
         "beat": beat,
         "route": route,
@@ -298,7 +298,7 @@ def test_what_is_not_tagged_any_more_comes_back_unsent(paths: ClusterPaths) -> N
     route.announce()
     route.poll()
     assert [path.stem for path in paths.outbox.glob("*.json")] == [other.id]
-    reply = cluster_box.read_reply(paths.inbox / f"{one.id}.json")
+    reply = cluster_spool.read_reply(paths.inbox / f"{one.id}.json")
     assert (reply.kind, "not tagged" in reply.why) == (ReplyKind.RETURNED, True)
 
 

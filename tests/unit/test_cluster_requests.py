@@ -17,8 +17,8 @@ from cutoutd.cluster.connection import RemoteOutcome
 from cutoutd.cluster.gateway import Gateway
 from cutoutd.cluster.remote import HEAD_SCHEMA
 from cutoutd.cluster.request_job import MAX_TRIES, RequestJob
-from cutoutd.exchange import cluster_box, messages, sent_log
-from cutoutd.exchange.cluster_box import ClusterPaths, ClusterRequest, ReplyKind
+from cutoutd.exchange import cluster_spool, messages, sent_log
+from cutoutd.exchange.cluster_spool import ClusterPaths, ClusterRequest, ReplyKind
 from cutoutd.exchange.sent_log import SentLog
 from cutoutd.settings.schema import Settings
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.cluster.connection import Connection
-    from cutoutd.exchange.cluster_box import ClusterReply
+    from cutoutd.exchange.cluster_spool import ClusterReply
 
 KILLED = "KilledWorker: the machine died over it"
 
@@ -64,7 +64,7 @@ def result(**changes: Any) -> RemoteOutcome:  # noqa: ANN401 -- fields of JSON
 
 @pytest.fixture
 def paths(tmp_path: Path) -> ClusterPaths:
-    """A box."""
+    """An exchange directory."""
     made = ClusterPaths.under(tmp_path)
     made.make()
     return made
@@ -81,7 +81,7 @@ def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:
         sha256="0" * 64,
         model="1" * 64,
     )
-    cluster_box.write(paths.outbox, request, [b"task", b"picture"])
+    cluster_spool.write(paths.outbox, request, [b"task", b"picture"])
 
     async def run() -> None:
         gateway = Gateway(
@@ -97,7 +97,7 @@ def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:
 
     asyncio.run(run())
     assert list(paths.outbox.iterdir()) == []
-    return cluster_box.read_reply(paths.inbox / f"{request.id}.json")
+    return cluster_spool.read_reply(paths.inbox / f"{request.id}.json")
 
 
 def test_a_picture_whose_machines_die_is_tried_on_others_and_is_not_to_blame(paths: ClusterPaths) -> None:
@@ -113,7 +113,7 @@ def test_a_try_that_works_after_others_is_the_answer(paths: ClusterPaths) -> Non
     machines = Machines(RemoteOutcome(why=KILLED), result())
     reply = answered(paths, machines)
     assert (reply.kind, reply.host, reply.sent_bytes) == (ReplyKind.REPORT, "tls://h:1", 7)
-    assert cluster_box.read_parts(paths.inbox, reply.id, reply.sizes) == [b"report", b"result"]
+    assert cluster_spool.read_parts(paths.inbox, reply.id, reply.sizes) == [b"report", b"result"]
     assert [parts[1:] for parts in machines.sent] == [[b"task", b"picture"]] * 2
 
 

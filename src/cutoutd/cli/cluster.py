@@ -18,7 +18,7 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
 from cutoutd.exchange import messages
-from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.cluster_spool import ClusterPaths
 from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.sandbox import capabilities, limits
 from cutoutd.settings import loader
@@ -253,4 +253,4 @@ def _show(chosen: Settings, found: dict[str, object]) -> None:
             print(f"    GETS NO PICTURES: {printable(one['why_not'])}")
     trial = found.get("trial")
     if isinstance(trial, dict):
-        print(f"trial picture: {'cut' if trial['ok'] else 'NOT CUT'}, {printable(trial['told'])}")
+        print(f"trial picture: {'cut' if trial['ok'] else 'NOT CUT'}, {printable(trial['why'])}")

@@ -16,7 +16,7 @@ from cutoutd.cli.queue import JsonOption
 from cutoutd.cli.terminal import ignoring_broken_pipe
 from cutoutd.clock import Clock
 from cutoutd.errors import CutoutdError, StorageError, UsageError
-from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.cluster_spool import ClusterPaths
 from cutoutd.exchange.sent_log import entries
 from cutoutd.exchange.spool import SpoolPaths, announcement, requests
 from cutoutd.exchange.upload_records import UPLOADED, read_known, traces

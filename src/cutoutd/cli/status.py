@@ -27,7 +27,7 @@ from cutoutd.cli.queue import JsonOption, open_journal
 from cutoutd.cli.registry import Invocation
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
-from cutoutd.exchange.cluster_box import ClusterPaths, gateway_status
+from cutoutd.exchange.cluster_spool import ClusterPaths, gateway_status
 from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.overview import metrics as openmetrics

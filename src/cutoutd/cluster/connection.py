@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from cutoutd.cluster.machines import RemoteMachine
-    from cutoutd.exchange.cluster_box import ClusterRequest
+    from cutoutd.exchange.cluster_spool import ClusterRequest
     from cutoutd.settings.cluster import ClusterSettings
 
 CONNECT_S: Final = 10.0

@@ -115,17 +115,17 @@ async def _run_trial(
     line = wire.encode_task(task, Files(source=0, results=(1, 2)))
     outcome = await connection.carry_out(packing.pack([head, line, picture]), resource, TRIAL_S)
     if outcome.why is not None:
-        return {"ok": False, "told": outcome.why}
+        return {"ok": False, "why": outcome.why}
     try:
         said, *parts = packing.unpack(outcome.result)
-        told = json.loads(said)
+        answer = json.loads(said)
         message = wire.decode_message(parts[0]) if parts else None
     except (ValueError, TypeError) as error:
-        return {"ok": False, "told": f"{outcome.host} sent back something that is no result: {error}"}
+        return {"ok": False, "why": f"{outcome.host} sent back something that is no result: {error}"}
     is_cut = isinstance(message, tuple) and isinstance(message[1], Cut)
     return {
         "ok": is_cut,
-        "told": f"by {outcome.host}" if is_cut else str(told.get("why") or "it failed there"),
+        "why": f"by {outcome.host}" if is_cut else str(answer.get("why") or "it failed there"),
     }
 
 

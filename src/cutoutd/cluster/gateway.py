@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cluster.connection import Connection, LostSchedulerError
 from cutoutd.cluster.gateway_status import GatewayStatus
 from cutoutd.cluster.request_job import RequestJob
-from cutoutd.exchange import cluster_box, messages
-from cutoutd.exchange.cluster_box import ClusterReply, ReplyKind
+from cutoutd.exchange import cluster_spool, messages
+from cutoutd.exchange.cluster_spool import ClusterReply, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.logs import get
 from cutoutd.settings.digest import cluster_sha256
@@ -25,7 +25,7 @@ from cutoutd.settings.digest import cluster_sha256
 if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.cluster.machines import RemoteMachine
-    from cutoutd.exchange.cluster_box import ClusterPaths, ClusterRequest
+    from cutoutd.exchange.cluster_spool import ClusterPaths, ClusterRequest
     from cutoutd.exchange.sent_log import SentLog
     from cutoutd.settings.schema import Settings
 
@@ -166,7 +166,7 @@ class Gateway:
         try:
             names = os.listdir(self.paths.outbox)  # noqa: PTH208 -- only the names are needed
         except OSError as error:
-            self._log.warning("cluster.box", why=str(error))
+            self._log.warning("cluster.disk", why=str(error))
             return
         ids = {name.removesuffix(".json") for name in names if name.endswith(".json")}
         for gone in self._requests.keys() - ids:
@@ -180,7 +180,7 @@ class Gateway:
 
     def _take(self, id_: str) -> None:
         try:
-            request = cluster_box.read_request(self.paths.outbox / f"{id_}.json")
+            request = cluster_spool.read_request(self.paths.outbox / f"{id_}.json")
         except FileNotFoundError:
             return
         except (OSError, InvalidMessageError) as error:
@@ -201,15 +201,15 @@ class Gateway:
                 id_, _, suffix = name.partition(".")
                 if suffix == "json" and messages.ID.fullmatch(id_):
                     self._tidy_one(id_)
-                elif suffix == "lock" and not cluster_box.owner_lives(self.paths, id_):
+                elif suffix == "lock" and not cluster_spool.owner_lives(self.paths, id_):
                     (self.paths.outbox / name).unlink(missing_ok=True)
 
     def _tidy_one(self, id_: str) -> None:
         with suppress(OSError, InvalidMessageError):
-            request = self._requests.get(id_) or cluster_box.read_request(self.paths.outbox / f"{id_}.json")
-            if not cluster_box.owner_lives(self.paths, request.owner):
+            request = self._requests.get(id_) or cluster_spool.read_request(self.paths.outbox / f"{id_}.json")
+            if not cluster_spool.owner_lives(self.paths, request.owner):
                 self._log.info("cluster.orphan", job=request.job, folder=request.folder)
-                cluster_box.remove_message(self.paths.outbox, id_)
+                cluster_spool.remove_message(self.paths.outbox, id_)
                 self._drop(id_)
 
     def _begin(self, connection: Connection, request: ClusterRequest) -> None:
@@ -238,10 +238,10 @@ class Gateway:
         """Put a reply into the inbox, and remove its request."""
         self._requests.pop(reply.id, None)
         try:
-            cluster_box.write(self.paths.inbox, reply, parts)
-            cluster_box.remove_message(self.paths.outbox, reply.id)
+            cluster_spool.write(self.paths.inbox, reply, parts)
+            cluster_spool.remove_message(self.paths.outbox, reply.id)
         except OSError as error:
-            self._log.warning("cluster.box", why=str(error))  # the request stays, and is handled again
+            self._log.warning("cluster.disk", why=str(error))  # the request stays, and is handled again
 
     def _drop(self, id_: str) -> None:
         self._requests.pop(id_, None)

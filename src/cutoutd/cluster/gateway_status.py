@@ -12,14 +12,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.exchange.cluster_box import STATUS_SCHEMA
+from cutoutd.exchange.cluster_spool import STATUS_SCHEMA
 from cutoutd.fs.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cutoutd.cluster.machines import RemoteMachine
-    from cutoutd.exchange.cluster_box import ClusterPaths
+    from cutoutd.exchange.cluster_spool import ClusterPaths
 
 LEAST_S: Final = 0.25
 BEAT_S: Final = 3.0

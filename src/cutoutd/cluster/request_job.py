@@ -13,8 +13,8 @@ from cutoutd.clock import rfc3339
 from cutoutd.cluster import packing
 from cutoutd.cluster.packing import TornError
 from cutoutd.cluster.remote import HEAD_SCHEMA
-from cutoutd.exchange import cluster_box
-from cutoutd.exchange.cluster_box import ClusterReply, ReplyKind
+from cutoutd.exchange import cluster_spool
+from cutoutd.exchange.cluster_spool import ClusterReply, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.faults.isolation import report
 from cutoutd.logs import get
@@ -22,7 +22,7 @@ from cutoutd.logs import get
 if TYPE_CHECKING:
     from cutoutd.cluster.connection import Connection
     from cutoutd.cluster.gateway import Gateway
-    from cutoutd.exchange.cluster_box import ClusterRequest
+    from cutoutd.exchange.cluster_spool import ClusterRequest
 
 MAX_TRIES: Final = 3
 """Attempts for one request, on machines that die or never answer."""
@@ -57,14 +57,14 @@ class RequestJob:
         try:
             await self._run()
         except (OSError, InvalidMessageError) as error:
-            self._fail(f"the box cannot be used: {error}")
+            self._fail(f"the exchange directory cannot be used: {error}")
         except Exception as error:  # noqa: BLE001 -- an error of one request must not affect others
             report(get(), error, over="a picture for the cluster", job=self._request.job)
             self._fail(f"cutoutd had an internal error ({type(error).__name__})")
 
     async def _run(self) -> None:
         request, settings = self._request, self._gateway.settings
-        line, picture, *backgrounds = cluster_box.read_parts(
+        line, picture, *backgrounds = cluster_spool.read_parts(
             self._gateway.paths.outbox, request.id, request.sizes
         )
         limits = {"max_result_bytes": settings.cluster.max_result_mb << 20}

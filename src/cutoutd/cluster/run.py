@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import logs
 from cutoutd.cluster import tls
 from cutoutd.cluster.dask_settings import ignore_files
-from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.cluster_spool import ClusterPaths
 from cutoutd.exchange.locked_directory import locked
 from cutoutd.exchange.messages import without_anything_to_send
 from cutoutd.exchange.sent_log import SentLog
@@ -108,12 +108,12 @@ def check_certificates(cluster: ClusterSettings) -> None:
         tls.check_files(cluster.tls_ca_file, cluster.tls_cert, cluster.tls_key)
 
 
-def confine(settings: Settings, box: Path | None) -> tuple[str, ...]:
+def confine(settings: Settings, exchange: Path | None) -> tuple[str, ...]:
     """Confine this process to its exchange directory, its certificates, and the ports of scheduler and machines.
 
     Args:
         settings: configuration with the addresses and files of [cluster].
-        box: the exchange directory, STATE/cluster; None for none.
+        exchange: the exchange directory, STATE/cluster; None for none.
 
     Returns:
         The active layers of the sandbox.
@@ -121,7 +121,7 @@ def confine(settings: Settings, box: Path | None) -> tuple[str, ...]:
     cluster = settings.cluster
     ignore_files()
     return confine_uploader(
-        root=box,
+        root=exchange,
         ports=sorted({cluster.scheduler_port, *cluster.worker_port}),
         read=(*cluster.files, *_READ_BY_DASK),
         file_bytes=FILE_BYTES,

@@ -146,7 +146,7 @@ class Coordinator:
                 self._cluster.announce()
             except OSError as error:
                 self._log.warning(
-                    "cluster.box", why=str(error)
+                    "cluster.disk", why=str(error)
                 )  # requests that it does not allow are given back
         if self._outbox is None:
             return

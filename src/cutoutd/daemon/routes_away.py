@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.errors import StorageError
-from cutoutd.exchange import cluster_box, spool
-from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange import cluster_spool, spool
+from cutoutd.exchange.cluster_spool import ClusterPaths
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.offload.cluster_route import ClusterRoute
 from cutoutd.offload.outbox import Outbox
@@ -99,7 +99,7 @@ class RoutesAway:
                 spool.clear(SpoolPaths.under(state_dir))
         if self.cluster is None:
             with suppress(OSError):
-                cluster_box.clear(ClusterPaths.under(state_dir))
+                cluster_spool.clear(ClusterPaths.under(state_dir))
             return
         try:
             self.cluster.open()

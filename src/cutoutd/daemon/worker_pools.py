@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cutoutd.clock import Clock
-    from cutoutd.exchange.cluster_box import ClusterPaths
+    from cutoutd.exchange.cluster_spool import ClusterPaths
     from cutoutd.models.catalog import VerifiedModels
     from cutoutd.pool import wire
     from cutoutd.pool.slot import Spawned

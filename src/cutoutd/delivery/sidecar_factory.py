@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cutoutd import job_options
-from cutoutd.exchange.cluster_box import PROVIDER
+from cutoutd.exchange.cluster_spool import PROVIDER
 from cutoutd.offload.routing import RoutePlan, egress_of
 from cutoutd.protocols import WorkerFacts
 from cutoutd.publish.correction_block import CorrectionFacts

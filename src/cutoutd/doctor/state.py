@@ -16,7 +16,7 @@ from cutoutd.daemon import status_file
 from cutoutd.daemon.companion_watch import ADVICE, MISSED
 from cutoutd.doctor.finding import Finding, note, ok, problem
 from cutoutd.errors import CutoutdError
-from cutoutd.exchange.cluster_box import ClusterPaths, gateway_status
+from cutoutd.exchange.cluster_spool import ClusterPaths, gateway_status
 from cutoutd.exchange.spool import SpoolPaths, uploader_status
 from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.intake import filesystems

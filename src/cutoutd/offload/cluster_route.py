@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import rfc3339
-from cutoutd.exchange import cluster_box, messages
-from cutoutd.exchange.cluster_box import ClusterReply, ReplyKind
+from cutoutd.exchange import cluster_spool, messages
+from cutoutd.exchange.cluster_spool import ClusterReply, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.exchange.sent_log import last_of
 from cutoutd.faults.backoff import pause_s
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
-    from cutoutd.exchange.cluster_box import ClusterPaths
+    from cutoutd.exchange.cluster_spool import ClusterPaths
     from cutoutd.settings.cluster import ClusterSettings
 
 HANGS_S: Final = 20.0
@@ -103,7 +103,7 @@ class ClusterRoute:
             OSError: the disk refuses.
         """
         self.paths.make()
-        cluster_box.clear(self.paths)
+        cluster_spool.clear(self.paths)
         self.paths.away.unlink(missing_ok=True)
         self.announce()
         self._has_changed = False
@@ -142,15 +142,15 @@ class ClusterRoute:
         with suppress(OSError):  # again with the next look
             for path in list(self.paths.outbox.glob("*.json")):
                 with suppress(OSError, InvalidMessageError):
-                    request = cluster_box.read_request(path)
+                    request = cluster_spool.read_request(path)
                     if request.folder not in allowed:
                         why = "its folder is not tagged for the cluster any more"
-                        cluster_box.write(
+                        cluster_spool.write(
                             self.paths.inbox,
                             ClusterReply(id=request.id, kind=ReplyKind.RETURNED, why=why),
                             (),
                         )
-                        cluster_box.remove_message(self.paths.outbox, request.id)
+                        cluster_spool.remove_message(self.paths.outbox, request.id)
 
     @property
     def away(self) -> ClusterAway | None:
@@ -192,7 +192,7 @@ class ClusterRoute:
         if entry is None:
             return None
         return {
-            "provider": cluster_box.PROVIDER,
+            "provider": cluster_spool.PROVIDER,
             "host": str(entry["scheduler"]),
             "bytes": entry["bytes"],
             "sha256": str(entry["sha256"]),
@@ -211,7 +211,7 @@ class ClusterRoute:
         return 0.0 if self._away_since_s is None else self._clock.monotonic_s() - self._away_since_s
 
     def _why_away(self, now_s: float) -> str:
-        said = cluster_box.gateway_status(self.paths)
+        said = cluster_spool.gateway_status(self.paths)
         if not said:
             return _NOT_THERE
         if said.get("beat") != self._beat:

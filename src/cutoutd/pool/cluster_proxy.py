@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError, FailureCode, from_os_error
-from cutoutd.exchange import cluster_box, messages
-from cutoutd.exchange.cluster_box import PROVIDER, ClusterPaths, ClusterReply, ClusterRequest, ReplyKind
+from cutoutd.exchange import cluster_spool, messages
+from cutoutd.exchange.cluster_spool import PROVIDER, ClusterPaths, ClusterReply, ClusterRequest, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Failure, Moved, NeedsRoom, Unchanged, answers
@@ -110,7 +110,7 @@ class Proxy:
         try:
             return self._accept_reply(task, files, request, reply, started_s)
         finally:
-            cluster_box.remove_message(self.paths.inbox, request.id)
+            cluster_spool.remove_message(self.paths.inbox, request.id)
 
     def _ask(self, task: Task, files: Files, data: bytes, sha256: str) -> ClusterRequest:
         """Put a picture into the outbox, with all that its worker takes."""
@@ -135,7 +135,7 @@ class Proxy:
             model=models.get(task.model) or self.setup.models[0].sha256,
             second="" if self.setup.second is None else self.setup.second.sha256,
         )
-        cluster_box.write(self.paths.outbox, request, parts)
+        cluster_spool.write(self.paths.outbox, request, parts)
         return request
 
     def _answer(self, request: ClusterRequest, *, falls_back: bool) -> ClusterReply | None:
@@ -143,14 +143,14 @@ class Proxy:
         path = self.paths.inbox / f"{request.id}.json"
         while not path.exists():
             if falls_back and self.paths.away.exists():
-                cluster_box.remove_message(self.paths.outbox, request.id)
+                cluster_spool.remove_message(self.paths.outbox, request.id)
                 return None
             time.sleep(LOOK_S)
-        cluster_box.remove_message(self.paths.outbox, request.id)
+        cluster_spool.remove_message(self.paths.outbox, request.id)
         try:
-            return cluster_box.read_reply(path)
+            return cluster_spool.read_reply(path)
         except InvalidMessageError as error:
-            cluster_box.remove_message(self.paths.inbox, request.id)
+            cluster_spool.remove_message(self.paths.inbox, request.id)
             raise UnusableReplyError(str(error)) from error
 
     def _accept_reply(
@@ -187,7 +187,7 @@ class Proxy:
         Raises:
             UnusableReplyError, InvalidMessageError, WireError: they cannot.
         """
-        line, *results = cluster_box.read_parts(self.paths.inbox, reply.id, reply.sizes)
+        line, *results = cluster_spool.read_parts(self.paths.inbox, reply.id, reply.sizes)
         message = wire.decode_message(line)
         if not isinstance(message, tuple) or message[0] != task.job:
             raise UnusableReplyError("it is a report of something else")
@@ -262,7 +262,7 @@ def main() -> int:
     die_with_parent(setup.parent)
     owner = messages.new_id()
     try:
-        _held = cluster_box.hold_owner(paths, owner)
+        _held = cluster_spool.hold_owner(paths, owner)
         layers = confine_proxy(
             box=paths.root, tasks=tasks.fileno(), file_bytes=FILE_BYTES, required=setup.sandbox_required
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.clock import rfc3339
 from cutoutd.database import Database, Queries
 from cutoutd.errors import CutoutdError, FailureCode, StorageError
-from cutoutd.exchange.cluster_box import PROVIDER, ClusterPaths
+from cutoutd.exchange.cluster_spool import PROVIDER, ClusterPaths
 from cutoutd.exchange.sent_log import totals
 from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.upload_records import LEDGER, traces

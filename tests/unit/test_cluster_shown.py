@@ -1,4 +1,4 @@
-"""What is told of the cluster: the status of a person, doctor and page, sidecars, a companion that is not needed any more."""
+"""What people see of the cluster: the status on a terminal, in doctor and on the page, sidecars, a companion that is not needed any more."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cutoutd.daemon.companion_watch import MISSED
 from cutoutd.doctor import trial
 from cutoutd.errors import NotNeededError, UsageError
 from cutoutd.exchange import sent_log
-from cutoutd.exchange.cluster_box import ClusterPaths
+from cutoutd.exchange.cluster_spool import ClusterPaths
 from cutoutd.exchange.messages import announce, announcement, without_anything_to_send
 from cutoutd.offload.cluster_route import ClusterRoute
 from cutoutd.page.backend.privacy import _where_it_runs
@@ -38,7 +38,7 @@ SCHEDULER = "tls://10.0.0.2:8786"
 
 @pytest.fixture
 def paths(tmp_path: Path) -> ClusterPaths:
-    """A box."""
+    """An exchange directory."""
     made = ClusterPaths.under(tmp_path)
     made.make()
     return made
