@@ -3,8 +3,8 @@
     python -m torture.cluster [--pictures 12] [--rounds 1]
 
 A real daemon with its gateway, a real scheduler and two real workers on loopback, over TLS. In each round each part is
-killed, or stopped for a while, with pictures in hand. At the end the journal's header says how many
-commits all of it took.
+killed, or stopped for a while, while pictures are being cut. The figures include the number of commits
+by the journal's header.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Studio:
         )
 
     def start(self) -> None:
-        """The daemon, which starts its gateway."""
+        """Start the daemon, which starts its gateway."""
         with (self.bench.root / "log").open("ab") as log:
             self.daemon = subprocess.Popen(
                 self.bench.command("run", "--config", self.config),
@@ -76,7 +76,7 @@ class Studio:
             )
 
     def drop(self, count: int) -> None:
-        """So many pictures, each another."""
+        """Put so many different pictures into the hot folder."""
         for _ in range(count):
             self.pictures += 1
             draft = self.bench.root / "draft.jpg"
@@ -84,41 +84,41 @@ class Studio:
             draft.rename(self.bench.input / f"{self.pictures:05}.jpg")
 
     def results(self) -> int:
-        """How many there are."""
+        """Return the number of published cutouts."""
         return len(list(self.bench.output.glob("*.png")))
 
     def gateway(self) -> int:
-        """Its process id."""
+        """Return the process id of the gateway."""
         status = json.loads((self.state / "cluster/status.json").read_text("utf-8"))
         pid: int = status["pid"]
         return pid
 
     def sent(self) -> int:
-        """How many pictures were sent."""
+        """Return the number of pictures that were sent."""
         logs = (self.state / "cluster/sent").glob("*.jsonl")
         return sum(path.read_text("utf-8").count("\n") for path in logs)
 
     def commits(self) -> int:
-        """Transactions of the journal: SQLite counts those that change its file, in its header."""
+        """Return the number of the journal's transactions: SQLite counts those that change its file in its header."""
         with (self.state / "journal.sqlite").open("rb") as file:
             return int.from_bytes(file.read(28)[24:], "big")
 
     def rows(self) -> list[tuple[str, int]]:
-        """State and attempts of each job."""
+        """Return state and attempts of each job."""
         with closing(
             sqlite3.connect(f"{(self.state / 'journal.sqlite').as_uri()}?mode=ro", uri=True)
         ) as opened:
             return opened.execute("SELECT state, attempts FROM job").fetchall()
 
     def end(self) -> None:
-        """The daemon, in order."""
+        """Stop the daemon in order."""
         if self.daemon is not None:
             self.daemon.terminate()
             self.daemon.wait(60)
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> str:
-    """Wait for it; what is wrong, if it does not come."""
+    """Wait until a condition holds. Returns what is wrong if it does not hold in time; empty otherwise."""
     end_s = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > end_s:
@@ -128,20 +128,24 @@ def wait_for(condition: Callable[[], bool], what: str) -> str:
 
 
 def running(process: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes]:
-    """A process that was started."""
+    """Return a process that was started.
+
+    Raises:
+        RuntimeError: it was not started.
+    """
     if process is None:
         raise RuntimeError("it was not started")
     return process
 
 
 def kill_worker(studio: Studio) -> None:
-    """A machine loses its power, and comes back."""
+    """Kill a worker machine, and start it again."""
     studio.cluster.kill_worker()
     studio.cluster.start_worker()
 
 
 def stop_worker(studio: Studio) -> None:
-    """A machine hangs for longer than the scheduler waits."""
+    """Stop a worker machine for longer than the scheduler waits."""
     pid = running(studio.cluster.worker).pid
     os.killpg(pid, signal.SIGSTOP)
     time.sleep(STOPPED_S)
@@ -149,7 +153,7 @@ def stop_worker(studio: Studio) -> None:
 
 
 def kill_slot(studio: Studio) -> None:
-    """The process that cuts dies."""
+    """Kill the processes that cut on a worker machine."""
     pid = running(studio.cluster.worker).pid
     for thread in Path(f"/proc/{pid}/task").iterdir():
         for child in (thread / "children").read_text(encoding="ascii").split():
@@ -158,7 +162,7 @@ def kill_slot(studio: Studio) -> None:
 
 
 def kill_scheduler(studio: Studio) -> None:
-    """The scheduler dies, and is started anew."""
+    """Kill the scheduler, and start another."""
     scheduler = running(studio.cluster.scheduler)
     os.killpg(scheduler.pid, signal.SIGKILL)
     scheduler.wait(20)
@@ -167,12 +171,12 @@ def kill_scheduler(studio: Studio) -> None:
 
 
 def kill_gateway(studio: Studio) -> None:
-    """Its companion starts another."""
+    """Kill the gateway; the companion that watches it starts another."""
     os.kill(studio.gateway(), signal.SIGKILL)
 
 
 def kill_daemon(studio: Studio) -> None:
-    """And all that it has started; the next start takes over."""
+    """Kill the daemon, and start the next one, which takes over."""
     daemon = running(studio.daemon)
     daemon.kill()
     daemon.wait(20)
@@ -180,7 +184,7 @@ def kill_daemon(studio: Studio) -> None:
 
 
 def stop_scheduler(studio: Studio) -> None:
-    """The scheduler hangs, or its cable is cut: nobody says that it is gone. With the route "cluster" pictures wait."""
+    """Stop the scheduler for a while, as if its cable were cut. With the route "cluster" pictures wait."""
     pid = running(studio.cluster.scheduler).pid
     os.killpg(pid, signal.SIGSTOP)
     time.sleep(STOPPED_S)
@@ -197,11 +201,11 @@ FAULTS: Final = (
     stop_scheduler,
 )
 COSTS_AN_ATTEMPT: Final = frozenset({kill_slot})
-"""As here: a worker that dies over a picture counts."""
+"""Faults that count as an attempt, as they do in a local worker: the worker dies over the picture."""
 
 
 def row(studio: Studio, fault: Callable[[Studio], None], pictures: int, moments: random.Random) -> list[str]:
-    """One fault, with pictures in hand; what went wrong."""
+    """Cause one fault while pictures are being cut. Returns what went wrong."""
     before = studio.sent()
     studio.drop(pictures)
     if wrong := wait_for(lambda: studio.sent() > before, "a picture that was sent"):
@@ -217,7 +221,7 @@ def row(studio: Studio, fault: Callable[[Studio], None], pictures: int, moments:
 
 
 def campaign(root: Path, pictures: int, rounds: int) -> Figures:
-    """All faults, one after the other."""
+    """Cause all faults, one after the other."""
     moments = random.Random(SEED)
     data = small_models.data_directory(root / "data")
     environment = bench_in(root / "cluster").environment
@@ -262,7 +266,7 @@ def campaign(root: Path, pictures: int, rounds: int) -> Figures:
 
 
 def main() -> int:
-    """Run it, and print its figures."""
+    """Run the campaign, and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=1)

@@ -69,7 +69,7 @@ def _exif(data: bytes) -> None:
         resolution.with_resolution(exif, found, needed=True)
 
 
-def _told(data: bytes) -> None:
+def _metadata_policy(data: bytes) -> None:
     from cutoutd.engine.containers import metadata  # noqa: PLC0415
     from cutoutd.recipe import Metadata  # noqa: PLC0415
 
@@ -174,7 +174,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "webp": _webp,
     "isobmff": _isobmff,
     "exif": _exif,
-    "told": _told,
+    "metadata-policy": _metadata_policy,
     "iptc": _iptc,
     "xmp": _xmp,
     "tiff": _tiff,
@@ -269,7 +269,7 @@ def _seeds(name: str, place: Path) -> Iterator[bytes]:
     place.mkdir()
     whole = [data for data in fuzzing.seeds(place).values() if len(data) <= LONGEST]
     yield from whole
-    if name in ("exif", "told", "iptc", "xmp"):
+    if name in ("exif", "metadata-policy", "iptc", "xmp"):
         exif = Image.Exif()
         exif[0x0112], exif[0x013B], exif[0x8298] = 6, "A", "C"
         yield exif.tobytes()

@@ -24,7 +24,7 @@ from tests.acceptance.disks import Disks, cpu_s, empty, fill
 from tests.acceptance.test_disk_faults import Site
 from tests.webhook_receiver import WebhookReceiver
 
-from torture import told
+from torture import webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ def _site(root: Path, disks: Disks, originals: str, receiver: WebhookReceiver) -
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
     environment["XDG_CONFIG_HOME"] = str(root / "config")
     bench = Bench(root=root, input=root / "input", output=root / "output", environment=environment)
-    folder = "\n".join((*told.tables(receiver, root), *told.SWITCHED_ON, ""))
+    folder = "\n".join((*webhooks.tables(receiver, root), *webhooks.ENABLED, ""))
     return Site(bench, disks, originals=originals, folder=folder)
 
 
@@ -115,7 +115,7 @@ def _one(site: Site, kind: str, places: list[str], receiver: WebhookReceiver) ->
             _demand(daemon.process.poll() is None, "the daemon ended")
             time.sleep(0.2)
         while len({one.document["data"]["source"]["path"] for one in receiver.seen}) < len(stems):
-            _demand(time.monotonic() - begun < PATIENCE_S, "the webhook was not told of all")
+            _demand(time.monotonic() - begun < PATIENCE_S, "some ends had no webhook")
             time.sleep(0.2)
         resumed_s = time.monotonic() - begun
         site.end()

@@ -2,7 +2,7 @@
 
     python -m torture.handed_in [--pictures 10000]
 
-A program that is told to come again (429, 503) does so, as the answer says.
+The client waits as long as an answer 429 or 503 asks for, and tries again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ PROMISE: Final = "10,000 small pictures, 50 at once: each that was answered 202 
 AT_ONCE: Final = 50
 MOST_MIB: Final = 100.0
 PATIENCE_S: Final = 600.0
-"""So long nothing may be finished before the rest is given up."""
+"""If nothing is finished for so long, the campaign stops waiting."""
 
 
 def content(number: int) -> bytes:
-    """A picture, of which no other has the bytes."""
+    """Return a picture with bytes of its own."""
     return picture(number) + b"%d" % number
 
 
 def hand_in(api: Serving, number: int, answers: Counter[int]) -> str:
-    """Until it is taken; returns the job's id."""
+    """Hand a picture in, again and again until the API accepts or refuses it. Returns the job's id; empty if it was refused."""
     while True:
         path = f"/v1/folders/shop/pictures?name=p{number}.jpg"
         status, said, headers = api.ask("POST", path, content(number), {"Content-Type": "image/jpeg"})
@@ -49,12 +49,12 @@ def hand_in(api: Serving, number: int, answers: Counter[int]) -> str:
 
 
 def sidecars(api: Serving) -> int:
-    """How many pictures are published."""
+    """Return the number of published pictures."""
     return sum(1 for one in os.scandir(api.output) if one.name.endswith(".json"))
 
 
 def wait_for_all(api: Serving, count: int) -> None:
-    """Until all are published, or nothing is any more."""
+    """Wait until all are published, or nothing was for a long time."""
     seen, since_s = -1, time.monotonic()
     while (now := sidecars(api)) < count and time.monotonic() - since_s < PATIENCE_S:
         if now != seen:
@@ -63,7 +63,7 @@ def wait_for_all(api: Serving, count: int) -> None:
 
 
 def wrong_in(api: Serving, ids: list[str]) -> list[str]:
-    """What is not as it should be once all is over."""
+    """Return what is wrong at the end."""
     wrong = [f"p{number}.jpg was not taken" for number, one in enumerate(ids) if not one]
     for number in range(len(ids)):
         try:

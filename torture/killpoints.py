@@ -134,7 +134,7 @@ def try_point(lane: Lane, point: Point, findings: Findings) -> None:
         wrong += violations(
             lane.site, sources, kept=lane.scenario.kept, comes_again=bool(lane.scenario.renames)
         )
-        wrong += lane.cut_again() + lane.untold()
+        wrong += lane.cut_again() + lane.missing_webhooks()
     except (TimeoutError, OSError, sqlite3.Error) as error:
         struck, at, state, wrong = False, "", "", [f"{type(error).__name__}: {error}"]
     if wrong:

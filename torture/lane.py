@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tests.webhook_receiver import WebhookReceiver
 
-from torture import told
+from torture import webhooks
 from torture.site import PIXELS, Layout, Running, Site, digest, family
 from torture.trace import CALLS, Call, Strike, calls
 
@@ -66,7 +66,7 @@ class Lane:
         for place in (self.root, self.elsewhere):
             shutil.rmtree(place, ignore_errors=True)
             shutil.rmtree(_saved(place), ignore_errors=True)
-        if self.scenario.tells:
+        if self.scenario.has_webhook:
             self.receiver = WebhookReceiver()
         self.site = self._make()
         self._run_before()
@@ -92,9 +92,9 @@ class Lane:
                 options=self.scenario.options,
                 tables=(
                     *self.scenario.tables,
-                    *(told.tables(self.receiver, self.root) if self.receiver is not None else ()),
+                    *(webhooks.tables(self.receiver, self.root) if self.receiver is not None else ()),
                 ),
-                service=told.SWITCHED_ON if self.scenario.tells else (),
+                service=webhooks.ENABLED if self.scenario.has_webhook else (),
                 pool=("workers = 1", f"max_pixels = {PIXELS}"),
                 originals_dir=places[self.scenario.originals],
                 sidecar_dir=self.root / "sidecars" if self.scenario.sidecars else None,
@@ -110,11 +110,11 @@ class Lane:
             self.site.settle()
         self._times = self._looked_at()
 
-    def untold(self) -> list[str]:
-        """Which ends the receiver was not told of, or under more names than one."""
+    def missing_webhooks(self) -> list[str]:
+        """Return the jobs about whose end there was no message, or messages with several ids."""
         if self.receiver is None:
             return []
-        return told.untold(self.receiver, [row for row in self.site.journal() if row["newest"]])
+        return webhooks.missing(self.receiver, [row for row in self.site.journal() if row["newest"]])
 
     def cut_again(self) -> list[str]:
         """Return the results of earlier runs that have changed although only names did."""

@@ -36,7 +36,7 @@ class Scenario:
         faults: options of strace that reduce the abilities of the file system.
         asks: commands that are run before it, while no daemon runs; their options come after them.
         hands_in: whether arrivals are submitted, as by programs, and not dropped.
-        tells: whether a webhook on this machine gets the results.
+        has_webhook: whether a webhook on this machine gets the results.
         crash: an earlier run is killed at the first of these calls, so that the tested one repairs it.
         renames: renames of pictures of earlier runs, one after the other, besides the arrivals. Nothing may be cut again for
             them.
@@ -56,7 +56,7 @@ class Scenario:
     faults: tuple[str, ...] = ()
     asks: tuple[tuple[str, ...], ...] = ()
     hands_in: bool = False
-    tells: bool = False
+    has_webhook: bool = False
     crash: Strike | None = None
     renames: Renames = ()
     earlier_renames: Renames = ()
@@ -239,14 +239,14 @@ SCENARIOS = (
         arrivals=_HANDED_IN,
         hands_in=True,
     ),
-    Scenario(name="told", roles=("delivery", "handover"), arrivals=_ONE, tells=True),
+    Scenario(name="webhook", roles=("delivery", "handover"), arrivals=_ONE, has_webhook=True),
     Scenario(
-        name="told of a replacement",
+        name="webhook of a replacement",
         by="start",
         roles=("handover", "uploader"),
         before=(_ONE,),
         arrivals=(("a.jpg", _cut(0, 80)),),
-        tells=True,
+        has_webhook=True,
     ),
     Scenario(
         name="put back into review",
