@@ -352,7 +352,7 @@ def confine(how: str, directory: Path) -> Iterable[str]:  # noqa: C901, PLR0911,
             (directory / "inbox").symlink_to("staging")
             limits.die_with_parent(os.getppid())
             ours, _ = socket.socketpair()
-            return confine_proxy(box=directory, tasks=ours.fileno(), file_bytes=PROXY_FILE_BYTES)
+            return confine_proxy(exchange=directory, tasks=ours.fileno(), file_bytes=PROXY_FILE_BYTES)
         case "gateway":
             return cluster_run.confine(_tagged_for_cluster(directory), directory / "staging")
         case "worker over Landlock 1":

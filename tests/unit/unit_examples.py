@@ -47,7 +47,7 @@ SYSTEM: Final = _unit(
 UPLOADING: Final = UploaderUnit(
     name=UPLOADER,
     does="sends pictures of tagged folders to a hosted service",
-    box="hosted",
+    exchange="hosted",
     command=(*SYSTEM.command[:4], "hosted", *SYSTEM.command[5:]),
     sees=(
         Path("/opt/cutoutd"),
@@ -62,7 +62,7 @@ CLUSTERING: Final = replace(
     UPLOADING,
     name=GATEWAY,
     does="sends pictures of tagged folders to the machines of a cluster",
-    box="cluster",
+    exchange="cluster",
     command=(*SYSTEM.command[:4], "cluster", "gateway", *SYSTEM.command[5:]),
     sees=(
         Path("/opt/cutoutd"),

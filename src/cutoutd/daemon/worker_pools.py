@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 
-# As `cutoutd.pool.local.WORKER`, with the box as its argument.
+# As `cutoutd.pool.local.WORKER`, with the exchange directory as its argument.
 PROXY: Final = (*WORKER[:-1], "cutoutd.pool.cluster_proxy")
 
 FOR_EVER_S: Final = 30 * 86_400.0
@@ -56,7 +56,7 @@ class WorkerPools:
         settings: returns the configuration in force.
         clock: clock for deadlines.
         uploads: whether tagged folders have workers of their own, since they may be uploaded from in this run.
-        cluster: the box of the cluster that pictures may be sent to in this run; None: none.
+        cluster: the exchange directory of the cluster that pictures may be sent to in this run; None: none.
     """
 
     def __init__(
@@ -118,13 +118,13 @@ class WorkerPools:
             WorkerKind.CLUSTER: settings.cluster.max_in_flight if cluster else 0,
         }
 
-    def _proxies(self, size: int, box: ClusterPaths) -> LocalPool:
+    def _proxies(self, size: int, exchange: ClusterPaths) -> LocalPool:
         return LocalPool(
             size=size,
             setup=self._setup,
             job_timeout_s=FOR_EVER_S,
             clock=self._clock,
-            command=(*PROXY, fspath(box.root)),
+            command=(*PROXY, fspath(exchange.root)),
         )
 
     def _pool(self, size: int, spare: list[Spawned]) -> LocalPool:

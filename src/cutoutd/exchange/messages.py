@@ -96,7 +96,7 @@ def announcement(path: Path) -> str:
 
 
 def without_anything_to_send(announced: str, settings: str, *, parent: int | None) -> type[UsageError]:
-    """The error of a process that would send what others put into its box, and of which no folder is to be sent.
+    """The error of a process that would send what others put into its exchange directory, and of which no folder is to be sent.
 
     Args:
         announced: the supervisor's last announcement.

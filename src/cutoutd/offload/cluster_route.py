@@ -56,7 +56,7 @@ class ClusterRoute:
     """The route to the cluster of one run.
 
     Args:
-        paths: the box.
+        paths: the exchange directory.
         clock: its monotonic side.
         settings: gives those in force.
         folders: gives the names of those that are tagged for the cluster by them.
@@ -64,7 +64,7 @@ class ClusterRoute:
         once: the run ends by itself.
 
     Attributes:
-        paths: the box.
+        paths: the exchange directory.
         closed: why no picture can be sent now; empty while one can.
     """
 

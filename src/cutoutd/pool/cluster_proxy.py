@@ -1,9 +1,9 @@
-"""A proxy of a worker on another machine: to the pool it is a worker, and it passes pictures on by the cluster's box.
+"""A proxy of a worker on another machine: to the pool it is a worker, and it passes pictures on by the exchange directory of the cluster.
 
 Started by `cutoutd.pool.slot` as ``python -P -m cutoutd.pool.cluster_proxy STATE/cluster``. So a slot of a cluster is a slot
 of this machine, with its deadlines, its end and its checks. What comes back is checked as a worker's words are, and its
 bytes against the report, before one of them is written to where results are staged. It must not touch the network, decode
-a picture, or open a file outside of the box; from `confine_proxy` on, the kernel sees to that.
+a picture, or open a file outside of the exchange directory; from `confine_proxy` on, the kernel sees to that.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LOOK_S: Final = 0.02
 """Between two looks for a reply: a picture takes twenty times as long at least."""
 
 FILE_BYTES: Final = 8 << 30
-"""Of a file in the box."""
+"""The greatest size of a file in the exchange directory."""
 
 TITLE: Final = "The cluster did not cut it"
 ADVICE: Final = 'The original is untouched. `cutoutd cluster status` says how the machines are; route = "cluster-then-local" cuts here what they cannot.'
@@ -64,7 +64,7 @@ class Proxy:
     """One proxy, locked in.
 
     Attributes:
-        paths: the box.
+        paths: the exchange directory.
         owner: whose requests it makes.
         setup: as the supervisor told it.
         reports: where it tells of a task.
@@ -264,7 +264,7 @@ def main() -> int:
     try:
         _held = cluster_spool.hold_owner(paths, owner)
         layers = confine_proxy(
-            box=paths.root, tasks=tasks.fileno(), file_bytes=FILE_BYTES, required=setup.sandbox_required
+            exchange=paths.root, tasks=tasks.fileno(), file_bytes=FILE_BYTES, required=setup.sandbox_required
         )
     except Exception as error:  # noqa: BLE001 -- told to the supervisor, which cannot see it otherwise
         known = error if isinstance(error, CutoutdError) else CutoutdError(f"{type(error).__name__}: {error}")

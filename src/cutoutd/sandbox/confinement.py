@@ -103,13 +103,13 @@ def confine_worker(
     )
 
 
-def confine_proxy(*, box: Path, tasks: int, file_bytes: int, required: bool = False) -> tuple[str, ...]:
-    """Confine this process for good, before its first task: it passes pictures on, into a box and out of it, and opens nothing else.
+def confine_proxy(*, exchange: Path, tasks: int, file_bytes: int, required: bool = False) -> tuple[str, ...]:
+    """Confine this process for good, before its first task: it passes pictures on through its exchange directory, and opens nothing else.
 
     `limits.die_with_parent` is called earlier.
 
     Args:
-        box: STATE/cluster, in whose outbox and inbox it may read and write.
+        exchange: STATE/cluster, in whose outbox and inbox it may read and write.
         tasks: descriptor of the socket that opened files come through.
         file_bytes: of a file that it writes.
         required: whether each layer must be there.
@@ -130,8 +130,8 @@ def confine_proxy(*, box: Path, tasks: int, file_bytes: int, required: bool = Fa
         (Layer.DIES_WITH_PARENT, limits.dies_with_parent()),
         (Layer.NO_DUMP, limits.hide_memory()),
         (Layer.CAPABILITIES, capabilities.drop(read)),
-        _landlock(landlock.restrict(read, (box / "outbox", box / "inbox"))),
-        (Layer.SECCOMP_PROXY, seccomp.refuse_all_sockets(tasks, box=True)),
+        _landlock(landlock.restrict(read, (exchange / "outbox", exchange / "inbox"))),
+        (Layer.SECCOMP_PROXY, seccomp.refuse_all_sockets(tasks, writes_files=True)),
         required=survey.PROXY if required else (),
     )
 

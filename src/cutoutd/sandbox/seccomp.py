@@ -103,7 +103,9 @@ def supported() -> bool:
     return call("syscall", machine.seccomp, _SET_MODE_FILTER, _FLAG_TSYNC, None) == -errno.EFAULT
 
 
-def refuse_all_sockets(tasks: int | None = None, *, graphics: bool = False, box: bool = False) -> bool:
+def refuse_all_sockets(
+    tasks: int | None = None, *, graphics: bool = False, writes_files: bool = False
+) -> bool:
     """Confine this worker to its list: no sockets, programs, new or other processes, and no attributes of files.
 
     Refused calls fail with EPERM, or with ENOSYS where libraries know an older way. Threads can still be started; signals
@@ -112,7 +114,7 @@ def refuse_all_sockets(tasks: int | None = None, *, graphics: bool = False, box:
     Args:
         tasks: descriptor of the one socket that may be received from; None: there is none.
         graphics: whether drivers of graphics processors may be used.
-        box: whether files may be made and renamed, where Landlock lets them.
+        writes_files: whether files may be made and renamed, where Landlock lets them.
 
     Returns:
         False where kernel or architecture have no such filter: then nothing is refused.
@@ -120,7 +122,7 @@ def refuse_all_sockets(tasks: int | None = None, *, graphics: bool = False, box:
     Raises:
         CutoutdError: the kernel has filters, and refused this one.
     """
-    return _install(worker_policy(os.getpid(), tasks, graphics=graphics, box=box))
+    return _install(worker_policy(os.getpid(), tasks, graphics=graphics, writes_files=writes_files))
 
 
 def refuse_network_sockets() -> bool:
@@ -175,25 +177,27 @@ def refuse_calling_out() -> bool:
     return _install(page_policy())
 
 
-def worker_policy(pid: int, tasks: int | None = None, *, graphics: bool = False, box: bool = False) -> Policy:
+def worker_policy(
+    pid: int, tasks: int | None = None, *, graphics: bool = False, writes_files: bool = False
+) -> Policy:
     """Return the policy of a worker.
 
     Args:
         pid: process id of the worker; it has no children.
         tasks: descriptor of the socket that tasks and their files come through.
         graphics: whether drivers of graphics processors may be used.
-        box: whether files may be made and renamed, where Landlock lets them.
+        writes_files: whether files may be made and renamed, where Landlock lets them.
     """
     receiving = {} if tasks is None else {"recvmsg": _one(_only(0, tasks))}
     refused = (*SOCKETS, *RINGS, *INTRUSION, *PROCESSES, *FILES, *HINTS, *SHARED, *MACHINE)
     return Policy(
-        allowed=(*_ALONE, *(DIRECTORY if box else ())),
-        refused=(*(name for name in refused if name not in receiving), *(() if box else DIRECTORY)),
+        allowed=(*_ALONE, *(DIRECTORY if writes_files else ())),
+        refused=(*(name for name in refused if name not in receiving), *(() if writes_files else DIRECTORY)),
         hidden=tuple(BY_POINTER),
         checked={
             **_confined_policy(pid, graphics=graphics),
-            "open": _opening(1) if box else _reading(1),
-            "openat": _opening(2) if box else _reading(2),
+            "open": _opening(1) if writes_files else _reading(1),
+            "openat": _opening(2) if writes_files else _reading(2),
             **receiving,
         },
     )

@@ -30,9 +30,7 @@ class Layer(StrEnum):
     LANDLOCK = "landlock"  # it can open Python's own modules, and no other file
     SECCOMP = "seccomp-tsync"  # a worker: only the system calls of its list, in any thread
     SECCOMP_NETWORK = "seccomp-network-tsync"  # the supervisor: no sockets but AF_UNIX, in any thread
-    SECCOMP_PROXY = (
-        "seccomp-proxy-tsync"  # a proxy of another machine's worker: a worker's list, with files in its box
-    )
+    SECCOMP_PROXY = "seccomp-proxy-tsync"  # a proxy of another machine's worker: a worker's list, with files in its exchange directory
     SECCOMP_UPLOADER = (
         "seccomp-uploader-tsync"  # the uploader: its list, with sockets for connections over IP
     )

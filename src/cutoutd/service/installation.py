@@ -183,7 +183,7 @@ def _make_state_dir(unit: Unit, say: Callable[[str], None]) -> None:
     """Create the state directory, private to the owner: the unit is bound to it, so it must exist."""
     wanted = [(unit.state_dir, "for the journal")]
     parts = [part for part in (unit.uploader, unit.gateway) if part is not None]
-    wanted += [(unit.state_dir / part.box, f"which is all that {part.name} will see") for part in parts]
+    wanted += [(unit.state_dir / part.exchange, f"which is all that {part.name} will see") for part in parts]
     for directory, what in wanted:
         if directory.is_dir():
             continue

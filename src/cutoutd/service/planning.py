@@ -107,7 +107,7 @@ def _uploader(
     return UploaderUnit(
         name=UPLOADER,
         does="sends pictures of tagged folders to a hosted service",
-        box="hosted",
+        exchange="hosted",
         command=(*_PROGRAM, "hosted", *arguments),
         sees=(*_own_code(), *files),
         hidden=tuple(folders),
@@ -121,7 +121,7 @@ def _gateway(
     return UploaderUnit(
         name=GATEWAY,
         does="sends pictures of tagged folders to the machines of a cluster",
-        box="cluster",
+        exchange="cluster",
         command=(*_PROGRAM, "cluster", "gateway", *arguments),
         sees=(*_own_code(), *files),
         hidden=tuple(folders),

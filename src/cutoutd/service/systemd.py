@@ -117,7 +117,7 @@ def render_uploader(unit: Unit, part: UploaderUnit, manager: SystemdManager) -> 
             # Dask asks how much memory the machine has.
             "PROC_SUBSET": [] if part.name == GATEWAY else ["ProcSubset=pid"],
             "STATE_DIR": _mounted_over(str(unit.state_dir)),
-            "BOXES": _bound(str(unit.state_dir / part.box)),
+            "EXCHANGE": _bound(str(unit.state_dir / part.exchange)),
             "READ_ONLY": [f"BindReadOnlyPaths={_bound(f'-{place}')}" for place in sees],
             "INACCESSIBLE": [f"InaccessiblePaths={_word(f'-{place}')}" for place in part.hidden],
             "CAPABILITIES": ["CapabilityBoundingSet=", *([] if is_user else ["AmbientCapabilities="])],

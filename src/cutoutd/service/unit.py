@@ -39,12 +39,12 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploaderUnit:
-    """What the own service of what calls out is made from: the uploader, or the gateway to a cluster.
+    """The service of a process that calls out: the uploader, or the gateway to a cluster.
 
     Attributes:
         name: of the service.
         does: what it does, for the service manager.
-        box: the directory in the state directory that is all it sees of that.
+        exchange: name of its exchange directory, which is all it sees of the state directory.
         command: what is started, in full.
         sees: files and directories it must see: interpreter, configuration, key.
         hidden: the folders of pictures, which it must not see.
@@ -52,7 +52,7 @@ class UploaderUnit:
 
     name: str
     does: str
-    box: str
+    exchange: str
     command: tuple[str, ...]
     sees: tuple[Path, ...]
     hidden: tuple[Path, ...]
