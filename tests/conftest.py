@@ -36,7 +36,7 @@ class FakeClock(Clock):
         return self.steady_s
 
     def lived_s(self) -> float:
-        """Return the time that the machine was awake, in seconds."""
+        """Return the seconds that the machine was awake; here the same as the monotonic time."""
         return self.steady_s
 
     def advance(self, seconds: float) -> None:
@@ -68,14 +68,14 @@ def log_of_its_own() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def preloaded_modules() -> Iterator[None]:
-    """Processes of this program start without an interpreter's start of their own."""
+    """Fork processes of this program from a template that has its modules loaded, for the whole session."""
     with preloaded.preloading():
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """They have one where a test says that it is about that; so have those of its fixtures, whatever their scope."""
+    """Start new interpreters for a test that is marked so, and for its fixtures of every scope."""
     if item.get_closest_marker("new_interpreters") is None:
         return (yield)
     with preloaded.new_interpreters():

@@ -1,9 +1,9 @@
-"""A hosted service on this machine: remove.bg's contract, rembg's and withoutBG's two, with our own engine behind them.
+"""A hosted service on this machine with the contracts of remove.bg, rembg and withoutBG.
 
-It cuts what it is sent, counts what it was sent, and can be told to misbehave in every way the uploader must survive::
+The server cuts pictures, records requests, and misbehaves on demand in every way that the uploader must survive::
 
     with HostedServer(cut=engine_cut()) as server:
-        server.next(Behaviour.TOO_MANY, Behaviour.SILENCE)  # the next two; then it behaves again
+        server.next(Behaviour.TOO_MANY, Behaviour.SILENCE)  # the next two; good answers after them
         ...  # base_url = server.url
         assert [one.status for one in server.seen] == [429, 0]
 """
@@ -46,7 +46,7 @@ ENDLESS: Final = 1 << 30
 
 
 class Behaviour(Enum):
-    """What the server does with a request, once its headers are there."""
+    """What the server does with a request once the request's headers have arrived."""
 
     GOOD = auto()  # cuts it
     BAD_PICTURE = auto()  # 400, with the provider's words
@@ -83,15 +83,15 @@ class Seen:
     """A request as the server saw it.
 
     Attributes:
-        path: with its query.
-        headers: names in small letters.
-        fields: of a form, without the file.
-        file_name: the upload was called.
-        picture: what was uploaded; empty if it did not come whole.
-        received: bytes of the body.
-        announced: bytes the body was to have.
-        status: what was answered; 0 for nothing.
-        at_s: steady seconds when its headers were there.
+        path: path with its query.
+        headers: values by name in lower case.
+        fields: the form's fields, without the file.
+        file_name: name of the uploaded file.
+        picture: the uploaded picture; empty if the body was incomplete.
+        received: number of bytes received of the body.
+        announced: number of bytes that the request announced.
+        status: status of the answer; 0 if there was none.
+        at_s: monotonic time at which the headers arrived, in seconds.
     """
 
     path: str
@@ -106,12 +106,12 @@ class Seen:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the body came."""
+        """Whether all of the body arrived."""
         return self.received == self.announced
 
 
 def plain_cut(picture: bytes) -> tuple[Rgb, Alpha]:
-    """An ellipse in the middle: quick, for tests that are not about what is in the picture."""
+    """Cut an ellipse from the middle: a quick stand-in for tests that do not look at the cutout."""
     rgb = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     height, width = rgb.shape[:2]
     rows, columns = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -119,7 +119,7 @@ def plain_cut(picture: bytes) -> tuple[Rgb, Alpha]:
 
 
 def engine_cut() -> Callable[[bytes], tuple[Rgb, Alpha]]:
-    """A function that really cuts, with the model that is shipped."""
+    """Return a function that cuts with the shipped model."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported
     from cutoutd.engine.matting.matte_model import MatteModel, normalise  # noqa: PLC0415 -- one that is slow to import
     from cutoutd.models import catalog  # noqa: PLC0415
@@ -128,6 +128,7 @@ def engine_cut() -> Callable[[bytes], tuple[Rgb, Alpha]]:
     lock = threading.Lock()
 
     def cut(picture: bytes) -> tuple[Rgb, Alpha]:
+        """Cut one picture; return its colours and alpha."""
         rgb = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
         with lock:
             matte = normalise(model.predict(rgb))
@@ -143,22 +144,22 @@ class HostedServer:
     """The server, on a port of the system's choice, for as long as the object is open.
 
     Args:
-        cut: makes a picture's colours and alpha.
-        key: the one it wants; empty: any or none.
-        delay_s: from the request's headers to the answer, at least.
-        at_once: more requests than so many get 429; 0: any number.
-        megapixels_per_minute: more get 429, as remove.bg does it; 0: any number.
-        retry_after: what a 429 says, as it is written.
-        tls: files of a certificate and its key; None: plain http.
-        port: to listen on; 0: one of the system's choice.
+        cut: function from a picture's bytes to its colours and alpha.
+        key: the required API key; empty if none is required.
+        delay_s: least time from the request's headers to the answer.
+        at_once: greatest number of concurrent requests, beyond which the answer is 429; 0 for no limit.
+        megapixels_per_minute: limit beyond which the answer is 429, as at remove.bg; 0 for no limit.
+        retry_after: text of the Retry-After header of a 429.
+        tls: files of a certificate and its key; None for plain http.
+        port: port to listen on; 0 for one of the system's choice.
 
     Attributes:
         seen: every request, in order of arrival.
-        always: what it does when `next` has said nothing.
-        price: of a picture, whatever its size; None: as remove.bg charges.
-        charged: credits so far.
-        connections: that were made.
-        most_at_once: requests it had at the same time.
+        always: behaviour for requests that `next` sets nothing for.
+        price: credits for a picture of any size; None to charge as remove.bg does.
+        charged: credits charged so far.
+        connections: number of connections so far.
+        most_at_once: greatest number of concurrent requests so far.
     """
 
     def __init__(
@@ -204,16 +205,16 @@ class HostedServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that the server listens on."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Its base address."""
+        """The base address of the server."""
         return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def next(self, *behaviours: Behaviour) -> None:
-        """What it does with the next requests."""
+        """Set what the server does with the next requests, in this order."""
         with self._lock:
             self._script.extend(behaviours)
 
@@ -244,7 +245,7 @@ class HostedServer:
     # For the handler.
 
     def enter(self, seen: Seen) -> tuple[Behaviour, bool]:
-        """A request begins: what is done with it, and whether it is one too many."""
+        """Record the start of a request; return what to do with it, and whether it exceeds `at_once`."""
         with self._lock:
             self.seen.append(seen)
             self._now += 1
@@ -253,12 +254,12 @@ class HostedServer:
             return behaviour, bool(self.at_once) and self._now > self.at_once
 
     def leave(self) -> None:
-        """A request is over."""
+        """Record the end of a request."""
         with self._lock:
             self._now -= 1
 
     def takes(self, megapixels: float) -> bool:
-        """Count them, unless they are too many for this minute."""
+        """Whether this minute's limit has room for a picture of this size; if so, the picture is counted."""
         with self._lock:
             now_s = time.monotonic()
             while self._megapixels and self._megapixels[0][0] < now_s - _MINUTE_S:
@@ -270,16 +271,16 @@ class HostedServer:
             return True
 
     def charge(self, credits_: float) -> None:
-        """Take money."""
+        """Add to the credits that were charged."""
         with self._lock:
             self.charged += credits_
 
     def work(self, seen: Seen) -> None:
-        """Take the time that cutting takes, from the moment the headers were there."""
+        """Wait until `delay_s` has passed since the request's headers arrived."""
         self._closing.wait(max(0.0, seen.at_s + self.delay_s - time.monotonic()))
 
     def stay_silent(self) -> None:
-        """Say nothing, for as long as the server lives."""
+        """Block without an answer until the server closes."""
         self._closing.wait(600)
 
 
@@ -288,7 +289,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is what these tests are about."""
+        """Print no traceback: tests break connections on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -303,7 +304,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.service.connections += 1
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class calls it so
-        """Say nothing."""
+        """Print no access log."""
 
     def do_POST(self) -> None:
         seen = Seen(
@@ -472,7 +473,7 @@ _ERRORS: Final[dict[Behaviour, tuple[int, str, dict[str, str]]]] = {
 
 
 def _parse(seen: Seen, body: bytes) -> tuple[bytes, str, dict[str, str]]:
-    """The picture, its name, and the form's other fields, by the contract of the path."""
+    """Return the picture, its name and the form's other fields, according to the contract of the path."""
     media = seen.headers.get("content-type", "")
     if media.startswith("multipart/form-data"):
         message = email.message_from_bytes(
@@ -497,7 +498,7 @@ def _parse(seen: Seen, body: bytes) -> tuple[bytes, str, dict[str, str]]:
 
 
 def _result(seen: Seen, rgb: Rgb, alpha: Alpha, *, is_opaque: bool) -> tuple[bytes, str]:
-    """The answer's body and its media type, by the contract of the path."""
+    """Return the answer's body and its media type, according to the contract of the path."""
     if seen.path.startswith("/v1.0/removebg"):
         if is_opaque:
             return _png(rgb), "image/png"

@@ -1,4 +1,4 @@
-"""Processes of this program that are forked from one which has loaded its modules, instead of a new interpreter for each.
+"""Processes of this program, forked from a template that has loaded the modules instead of started anew.
 
 A test that runs a command or a daemon starts up to a dozen processes, and most of what they cost is the start of an
 interpreter and the import of modules. While `preloading` is in force, `subprocess` has ``python -P -m cutoutd...`` forked from
@@ -58,15 +58,15 @@ LOADED: Final = (
     "cutoutd.serve.web.process",
     "onnxruntime",
 )
-"""What processes import later than at their start, and what starts no thread."""
+"""Modules that processes import after their start, and that start no thread when they are loaded."""
 
 OF_THE_INTERPRETER: Final = ("PYTHON", "LD_", "TZ", "MALLOC_", "OPENSSL_")
-"""Variables that the interpreter or a library reads once, at its start, begin with these."""
+"""Prefixes of the variables that the interpreter or a library reads once, at its start."""
 
 NOT_WRITTEN: Final = "PYTHONDONTWRITEBYTECODE"
 
 STARTS_OTHERS: Final = frozenset({"cut", "hosted", "page", "replay", "run", "serve"})
-"""Subcommands whose process starts others, and so gets a template of its own."""
+"""Subcommands whose process starts further processes, and therefore gets a template of its own."""
 
 ONE_THREAD: Final = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -74,7 +74,7 @@ ONE_THREAD: Final = {
     "OPENCV_FOR_THREADS_NUM": "1",
     "ORT_DISABLE_TELEMETRY": "1",
 }
-"""So libraries start no thread when they are loaded."""
+"""Variables that keep libraries from starting threads when they are loaded."""
 
 _CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _CLONE_PARENT: Final = 0x00008000
@@ -87,17 +87,17 @@ _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, as fork(2) in `os` d
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a process is to be.
+    """A request to fork a process.
 
     Attributes:
-        module: name of the module that it runs.
-        arguments: of its command line.
-        environment: all of it.
-        cwd: its working directory.
-        leads: whether it has a session of its own.
-        numbers: what number each sent descriptor has in it.
-        blocked: signals that are blocked.
-        ignored: signals that are ignored.
+        module: name of the module that the process runs.
+        arguments: words after the module's name on the command line.
+        environment: the complete environment.
+        cwd: the working directory.
+        leads: whether the process starts a session of its own.
+        numbers: number in the process of each sent descriptor.
+        blocked: blocked signals.
+        ignored: ignored signals.
         limits: soft and hard limit of each resource.
     """
 
@@ -113,7 +113,7 @@ class Request:
 
 
 class _Template:
-    """The template, seen from the process that it forks for, which is its parent."""
+    """A client of the template process, which is a child of the process that uses this client."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class _Template:
         self._lock = threading.Lock()
 
     def suits(self, environment: Mapping[str, str]) -> bool:
-        """Whether a process with this environment can be forked: the template's interpreter has been started with another."""
+        """Whether the template's interpreter was started with the same variables of the interpreter."""
         return all(
             self._environment.get(name) == value
             for name, value in environment.items()
@@ -135,7 +135,7 @@ class _Template:
         )
 
     def fork(self, request: Request, descriptors: Sequence[int]) -> int:
-        """Have it fork. Returns the process id.
+        """Fork a process; return its process id.
 
         Raises:
             OSError: the template has ended, or the request is too long.
@@ -149,7 +149,7 @@ class _Template:
         return int(answer)
 
     def end(self) -> None:
-        """Have it end, and wait for that."""
+        """Close the connection, and wait until the template process has ended."""
         self._requests.close()
         if self._process is not None:
             self._process.communicate()
@@ -161,7 +161,7 @@ _fork_exec: Callable[..., int] = subprocess._fork_exec  # type: ignore[attr-defi
 
 @contextmanager
 def preloading() -> Iterator[None]:
-    """Have processes of this program forked while the body runs."""
+    """Fork processes of this program from a template while the body runs."""
     if platform.machine() not in _CLONE or sys.platform != "linux":
         yield
         return
@@ -177,7 +177,7 @@ def preloading() -> Iterator[None]:
 
 @contextmanager
 def new_interpreters() -> Iterator[None]:
-    """Have processes started as ever while the body runs."""
+    """Start every process with a new interpreter while the body runs."""
     _state["new"] += 1
     try:
         yield
@@ -204,7 +204,7 @@ def _template() -> _Template | None:
 
 
 def _start(*given: Any) -> int:  # noqa: ANN401 -- what `subprocess` gives to the function of C
-    """Fork a process of this program, or start another one as `subprocess` does. Takes and returns what that does."""
+    """Fork a process of this program, or start another program; stands for `_posixsubprocess.fork_exec`."""
     (
         words,
         _,
@@ -262,7 +262,7 @@ def _start(*given: Any) -> int:  # noqa: ANN401 -- what `subprocess` gives to th
 
 
 def _module(words: Sequence[str | bytes | os.PathLike[str]]) -> str | None:
-    """The module of this program that a command runs; None: it is another command."""
+    """Return the module of this program that a command runs; None for any other command."""
     first = [os.fsdecode(word) for word in words[:4]]
     if first[:3] == [sys.executable, "-P", "-m"] and first[3].partition(".")[0] == PACKAGE:
         return first[3]
@@ -275,7 +275,7 @@ def _parsed(variables: Sequence[bytes]) -> dict[str, str]:
 
 
 def _fork_sibling() -> int:
-    """Fork a child of this process's parent: clone(2), CLONE_PARENT. Returns as fork(2) does."""
+    """Fork a child of this process's parent with clone(2) and CLONE_PARENT; return as fork(2) does."""
     ctypes.pythonapi.PyOS_BeforeFork()
     pid: int = _libc.syscall(
         ctypes.c_long(_CLONE[platform.machine()]),
@@ -290,7 +290,7 @@ def _fork_sibling() -> int:
 
 
 def _serve(requests: socket.socket) -> tuple[Request, list[int]]:
-    """Fork for each request; returns in the forked process alone, with the request and its descriptors."""
+    """Fork for each request; return in the forked process alone, with the request and its descriptors."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, MAX_FILES)
         if not message:
@@ -305,7 +305,7 @@ def _serve(requests: socket.socket) -> tuple[Request, list[int]]:
 
 
 def _become(request: Request, descriptors: list[int]) -> None:
-    """Be a process as `subprocess` would have started it."""
+    """Give this process the descriptors, environment, limits and signals that `subprocess` would have set."""
     above = max(*request.numbers, *descriptors) + 1
     held = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in descriptors]
     for descriptor in descriptors:
@@ -336,7 +336,7 @@ def _starts_others(request: Request) -> bool:
 
 
 def _fork_template() -> socket.socket | None:
-    """Fork this process's own template. Returns its socket there, and None in this process."""
+    """Fork a template for this process; return its socket in the template, and None in this process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     parent = os.getpid()
     if os.fork() == 0:
@@ -370,7 +370,7 @@ def _load() -> None:
 
 
 def _main() -> None:
-    """Load everything, then be what is asked for."""
+    """Load all modules, then fork for each request; the forked process runs the requested module."""
     requests: socket.socket | None = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _load()

@@ -1,4 +1,4 @@
-"""The replies in the inbox, for tests that look at all of it."""
+"""The replies in a spool's inbox, for tests that check all of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 
 def replies(paths: SpoolPaths) -> list[UploadReply]:
-    """The replies in the inbox, by name."""
+    """Return the replies in the inbox, ordered by name."""
     ids = sorted(path.stem for path in paths.inbox.glob("*.json"))
     return [one for id_ in ids if (one := spool.find_reply(paths, id_)) is not None]

@@ -1,11 +1,11 @@
-"""A receiver of webhooks on this machine, which answers as it is told, and keeps what it was sent.
+"""A receiver of webhooks on this machine, which answers as a test says, and keeps the messages.
 
 ::
 
-with WebhookReceiver() as receiver:
-receiver.next(500, 410)  # the next two; then it takes everything
-...  # url = receiver.url, allow_private = true
-assert [one.status for one in receiver.seen] == [500, 410]
+    with WebhookReceiver() as receiver:
+        receiver.next(500, 410)  # the next two; all others get 200
+        ...  # url = receiver.url, allow_private = true
+        assert [one.status for one in receiver.seen] == [500, 410]
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 SILENCE: Final = 0
-"""In place of a status: takes it all, and never answers."""
+"""Stands for a status: read the whole message, and never answer."""
 
 SECRET: Final = "whsec_" + base64.b64encode(b"a secret for the tests, 32 bytes").decode()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ReceivedWebhook:
     """A message as the receiver saw it.
 
     Attributes:
-        path: with its query.
-        headers: names in small letters.
-        body: as it came.
-        status: what was answered; 0 for nothing.
-        at_s: steady seconds.
+        path: path with its query.
+        headers: values by name in lower case.
+        body: the body, unparsed.
+        status: status of the answer; 0 if there was none.
+        at_s: monotonic time of the arrival, in seconds.
     """
 
     path: str
@@ -48,29 +48,29 @@ class Told:
 
     @property
     def id(self) -> str:
-        """Of the message."""
+        """The message's identifier."""
         return self.headers["webhook-id"]
 
     @property
     def document(self) -> dict[str, Any]:
-        """What it says."""
+        """The message's JSON document."""
         found: dict[str, Any] = json.loads(self.body)
         return found
 
 
 class WebhookReceiver:
-    """The server; a context manager.
+    """A server for webhooks, as a context manager.
 
     Args:
-        delay_s: it takes so long for each answer.
-        headers: of each answer.
-        is_away: its port is its own, and refuses connections until `come_back`.
+        delay_s: seconds before each answer.
+        headers: headers of each answer.
+        is_away: whether its port refuses connections until `come_back` is called.
     """
 
     def __init__(
         self, *, delay_s: float = 0.0, headers: dict[str, str] | None = None, is_away: bool = False
     ) -> None:
-        self.seen: list[Told] = []
+        self.seen: list[ReceivedWebhook] = []
         self.delay_s = delay_s
         self.usual = 200
         self.over = threading.Event()
@@ -86,7 +86,7 @@ class WebhookReceiver:
                 status = receiver._next.popleft() if receiver._next else receiver.usual
                 receiver.over.wait(receiver.delay_s)
                 receiver.seen.append(
-                    Told(
+                    ReceivedWebhook(
                         path=self.path,
                         headers={name.lower(): value for name, value in self.headers.items()},
                         body=body,
@@ -114,18 +114,18 @@ class WebhookReceiver:
             self.come_back()
 
     def come_back(self) -> None:
-        """Take connections from now on."""
+        """Accept connections from now on."""
         self._server.server_activate()
         self._serves = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The address that the receiver listens on."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/told?by=cutoutd"
 
     def next(self, *statuses: int) -> None:
-        """Answer the next ones so."""
+        """Answer the next messages with these statuses, in this order."""
         self._next.extend(statuses)
 
     def __enter__(self) -> Self:

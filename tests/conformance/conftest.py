@@ -1,4 +1,4 @@
-"""What the encoders of these tests get."""
+"""A fixture with the pictures that the encoders start from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what the encoders get."""
+    """A directory with the pictures that the encoders start from."""
     directory = tmp_path_factory.mktemp("sources")
     encoders.write_sources(directory)
     return directory

@@ -1,7 +1,7 @@
-"""Real files of every kind that is read, each made by an encoder that is not ours.
+"""Real files of every supported kind, each written by an encoder that is not ours.
 
-From two sources, PNGs of a picture without symmetry: one opaque, one with transparency. The table of docs/formats.md is
-made of the same list: a test compares them.
+The encoders start from two PNGs of a picture without symmetry: one opaque, one with transparency. The table
+of docs/formats.md is made of the same list: a test compares them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HEIGHT, WIDTH = 64, 96
 CONVERT: Final = "magick" if shutil.which("magick") else "convert-im6.q16"
-"""ImageMagick, version 7 or 6."""
+"""The command of ImageMagick 7 or 6."""
 
 # What a camera of the tests sees: its channels are those of linear sRGB, less sensitive for red and blue.
 _SENSITIVITY: Final = (0.5, 1.0, 0.6)
@@ -39,16 +39,16 @@ class Kind:
     """One kind of file.
 
     Attributes:
-        name: of the kind.
-        suffix: of the file.
-        format: as it is to be recognised.
-        how: the command or program, as the documentation has it.
-        make: writes the file, from the directory with the sources ``opaque.png`` and ``clear.png``.
-        tolerance: mean difference from the source, of 255.
-        clear: it is made from the transparent source, and keeps that.
-        grey: it has no colours.
-        said: a word of the warning that is expected; empty: none is.
-        tool: what must be installed.
+        name: name of the kind.
+        suffix: suffix of the file's name.
+        format: format that must be recognised.
+        how: command or program, as the documentation states it.
+        make: function that writes the file, from the directory with ``opaque.png`` and ``clear.png``.
+        tolerance: greatest mean difference from the source, in levels of 255.
+        clear: whether it is made from the transparent source and keeps the transparency.
+        grey: whether it has no colours.
+        said: a word of the expected warning; empty if there is none.
+        tool: program that must be installed.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Kind:
 
 
 def pixels(channels: int = 3) -> NDArray[np.uint8]:
-    """Smooth, and of no symmetry: turned or mirrored it is another picture."""
+    """Return a smooth picture without symmetry: turning or mirroring changes it."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     planes = (x * 2 + 20, y * 3 + 10, (x + y) + 30, 255 - x * 2)
     picture = np.dstack(planes[:channels]).astype(np.uint8)
@@ -73,7 +73,7 @@ def pixels(channels: int = 3) -> NDArray[np.uint8]:
 
 
 def write_sources(directory: Path) -> None:
-    """The two sources, and what some tools want instead of a PNG."""
+    """Write the two sources, and the other formats that some encoders read instead of PNG."""
     Image.fromarray(pixels()).save(directory / "opaque.png")
     Image.fromarray(pixels()).save(directory / "opaque.ppm")
     Image.fromarray(pixels(4)).save(directory / "clear.png")
@@ -85,12 +85,12 @@ def write_sources(directory: Path) -> None:
 
 
 def run(directory: Path, *command: str) -> None:
-    """One command there."""
+    """Run a command in a directory."""
     subprocess.run(command, cwd=directory, check=True, capture_output=True, timeout=60)
 
 
 def _by(*command: str) -> Callable[[Path, Path], None]:
-    """A command whose word OUT stands for the file."""
+    """Return a function that runs a command with its word OUT replaced by the file's path."""
     return lambda directory, out: run(directory, *(word.replace("OUT", str(out)) for word in command))
 
 
@@ -109,7 +109,7 @@ def _kind(name: str, format_name: str, suffix: str, command: str, **more: object
 
 
 def mosaic(picture: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """What a sensor behind an RGGB filter would record of a picture; even sides."""
+    """Return what a sensor behind an RGGB filter records of a picture whose sides are even."""
     signal = picture / 255
     linear = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4) * _SENSITIVITY
     seen = linear[..., 1].copy()
@@ -121,7 +121,7 @@ def mosaic(picture: NDArray[np.uint8]) -> NDArray[np.uint16]:
 def write_dng(
     out: Path, sensor: NDArray[np.uint16], *, orientation: int = 1, compression: str | None = None
 ) -> None:
-    """A DNG (1.4) of one page."""
+    """Write a DNG (1.4) with one page."""
 
     def rational(values: NDArray[np.float64] | tuple[float, ...]) -> list[int]:
         return [part for value in np.ravel(values) for part in (round(float(value) * 10000), 10000)]
@@ -147,7 +147,7 @@ def write_dng(
 
 
 def write_monochrome_dng(out: Path, sensor: NDArray[np.uint16]) -> None:
-    """A DNG of a sensor without colours; tifffile calls it an ordinary grey picture, and is corrected."""
+    """Write a DNG of a sensor without colour filters, by correcting the tags that tifffile writes."""
     tags = [
         (271, "s", 0, "Maker", True),
         (50706, "B", 4, (1, 4, 0, 0), True),
@@ -162,7 +162,7 @@ def write_monochrome_dng(out: Path, sensor: NDArray[np.uint16]) -> None:
 def write_nef(
     out: Path, sensor: NDArray[np.uint16], preview: NDArray[np.uint8], maker: str = "NIKON CORPORATION"
 ) -> None:
-    """As Nikon and Sony lay out their files: a small preview is the first page, the sensor's data a page below it."""
+    """Write a raw file in the layout of Nikon and Sony: a preview, and the sensor's data a page below."""
     make = [(271, "s", 0, maker, True), (272, "s", 0, "Model 7", True)]
     cfa = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
     with tifffile.TiffWriter(out) as writer:
@@ -171,7 +171,7 @@ def write_nef(
 
 
 def write_heic(out: Path, picture: NDArray[np.uint8], **options: object) -> None:
-    """By libheif and x265, through pillow-heif; nearly without loss."""
+    """Write a HEIC nearly without loss, with libheif and x265 through pillow-heif."""
     image = pillow_heif.from_pillow(Image.fromarray(picture))
     image.save(out, **{"quality": 97, "chroma": 444, **options})
 

@@ -1,4 +1,4 @@
-"""Files that encoders made, decoded by us, and how far that is from their source."""
+"""Decoding of the encoders' files, and their distance from the source picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def decoded(file: Path) -> Picture:
-    """The picture, whatever its size."""
+    """Decode a file, whatever its size."""
     return decode(file.read_bytes(), max_pixels=1_000_000, deep=True)
 
 
@@ -29,19 +29,19 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def turned(orientation: int) -> np.ndarray:
-    """The source as EXIF's orientation means it, by Pillow's own transposition."""
+    """Return the source picture transposed by Pillow according to an EXIF orientation."""
     image = Image.fromarray(pixels())
     image.getexif()[0x0112] = orientation
     return np.asarray(ImageOps.exif_transpose(image))
 
 
 def of_kind(name: str) -> Kind:
-    """One of the list."""
+    """Return the kind of this name from the list of kinds."""
     return next(kind for kind in KINDS if kind.name == name)
 
 
-def made(kind: Kind, sources: Path, directory: Path) -> Path:
-    """A file of this kind."""
+def encode_kind(kind: Kind, sources: Path, directory: Path) -> Path:
+    """Write a file of this kind; return its path."""
     if kind.tool is not None:
         need(kind.tool)
     file = directory / f"x{kind.suffix}"

@@ -1,4 +1,4 @@
-"""One rendition of a picture as a file, all of whose middle is the subject."""
+"""Writing a picture as one rendition whose subject fills the whole frame."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 def rendered(
     picture: Picture, directory: Path, policy: Metadata = Metadata.NO_LOCATION, **written: object
 ) -> tuple[Path, Stage]:
-    """The file, and what was said of it.
+    """Write the rendition; return its file and the stage's report.
 
     Args:
-        picture: decoded; all of it is shown.
-        directory: that it goes to.
-        policy: which metadata it keeps.
-        written: keys of the rendition.
+        picture: the decoded picture, all of which is opaque.
+        directory: where the file is written.
+        policy: which metadata the file keeps.
+        written: keys of the rendition's settings.
     """
     given: dict[str, Any] = {"background": "white"} if written["format"] == "jpeg" else {}
     wanted = RenditionSettings.model_validate(given | written).rendition()

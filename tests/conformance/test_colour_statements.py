@@ -1,7 +1,7 @@
-"""What colours mean that no ICC profile describes, measured against littleCMS and arithmetic of the tests' own.
+"""Pictures that state their colours without an ICC profile, measured against littleCMS and arithmetic.
 
-Each picture says what it means in one way only. The truth is computed from the published primaries and curves; the cutout
-in each format goes through its own profile and littleCMS.
+Each picture states its colours in one way only. The expected values are computed from the published primaries
+and curves; the cutout in each format is converted by its own profile and littleCMS.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ REC2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290))
 
 
 def srgb_light(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IEC 61966-2-1."""
+    """Decode sRGB values to linear light (IEC 61966-2-1)."""
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def video_light(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ITU-R BT.2020, table 4, backwards."""
+    """Decode values to linear light by the inverse of ITU-R BT.2020, table 4."""
     return np.where(value < 0.081, value / 4.5, ((value + 0.099) / 1.099) ** (1 / 0.45))
 
 
 def power_light(gamma: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """A plain exponent."""
+    """Return a function that decodes values to linear light by a plain exponent."""
     return lambda value: value**gamma
 
 
 def matrix(space: tuple[tuple[float, float], ...]) -> NDArray[np.float64]:
-    """From linear RGB to XYZ."""
+    """Return the matrix from linear RGB to XYZ of these primaries and white."""
     columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in space]).T
     return np.asarray(columns[:, :3] * np.linalg.solve(columns[:, :3], columns[:, 3]))
 
@@ -70,7 +70,7 @@ def truth(
     space: tuple[tuple[float, float], ...],
     light: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """The sRGB values, 0 to 255, of such samples; what is beyond sRGB is cut off at each channel."""
+    """Return the sRGB values, 0 to 255, of such samples; values beyond sRGB are clipped in each channel."""
     linear = light(rgb / 255.0) @ (np.linalg.inv(matrix(SRGB)) @ matrix(space)).T
     linear = np.clip(linear, 0, 1)
     return np.asarray(
@@ -79,13 +79,13 @@ def truth(
 
 
 def picture() -> NDArray[np.uint8]:
-    """Smooth, and of saturated and dull colours: uint8 (96, 128, 3)."""
+    """Return a smooth picture of saturated and dull colours: uint8 (96, 128, 3)."""
     y, x = np.mgrid[0:96, 0:128]
     return np.dstack((40 + x * 1.6, 220 - y * 1.8, 60 + (x + y) * 0.8)).astype(np.uint8)
 
 
 def png(*chunks: tuple[bytes, bytes], rgb: NDArray[np.uint8] | None = None) -> bytes:
-    """A PNG of the picture with these chunks before its data."""
+    """Return a PNG of the picture with these chunks before its data."""
     pixels = picture() if rgb is None else rgb
     rows = b"".join(b"\x00" + row.astype(pixels.dtype.newbyteorder(">")).tobytes() for row in pixels)
     head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], pixels.itemsize * 8, 2, 0, 0, 0)
@@ -96,18 +96,18 @@ def png(*chunks: tuple[bytes, bytes], rgb: NDArray[np.uint8] | None = None) -> b
 
 
 def chrm(space: tuple[tuple[float, float], ...]) -> tuple[bytes, bytes]:
-    """The chunk of these primaries: white comes first there."""
+    """Return the cHRM chunk of these primaries; the white point comes first in it."""
     numbers = [round(100_000 * value) for place in (space[3], *space[:3]) for value in place]
     return b"cHRM", struct.pack(">8I", *numbers)
 
 
 def gama(value: float) -> tuple[bytes, bytes]:
-    """The chunk of this exponent."""
+    """Return the gAMA chunk of this exponent."""
     return b"gAMA", struct.pack(">I", round(value * 100_000))
 
 
 def by_exif(kind: str, directory: Path) -> bytes:
-    """The picture as a camera writes it that is set to Adobe RGB."""
+    """Return the picture as a camera set to Adobe RGB writes it."""
     need("exiftool")
     file = directory / f"x.{kind}"
     image = Image.fromarray(picture())
@@ -122,7 +122,7 @@ def by_exif(kind: str, directory: Path) -> bytes:
 
 
 def by_nclx(kind: str, primaries: int, transfer: int, directory: Path) -> bytes:
-    """The picture with these code points."""
+    """Return the picture with these code points."""
     file = directory / f"x.{kind}"
     if kind == "heic":
         codes = {"color_primaries": primaries, "transfer_characteristics": transfer, "matrix_coefficients": 6}
@@ -136,7 +136,7 @@ def by_nclx(kind: str, primaries: int, transfer: int, directory: Path) -> bytes:
 
 
 def by_tiff(directory: Path) -> bytes:
-    """A TIFF that gives white and primaries by its tags (TIFF 6.0, section 20)."""
+    """Return a TIFF that states white and primaries by its tags (TIFF 6.0, section 20)."""
 
     def ratios(*numbers: float) -> tuple[int, ...]:
         return tuple(part for number in numbers for part in (round(number * 10_000), 10_000))
@@ -151,7 +151,7 @@ def by_tiff(directory: Path) -> bytes:
 
 
 def by_jp2(directory: Path) -> bytes:
-    """A JPEG 2000 with a profile in its colour box."""
+    """Return a JPEG 2000 with a profile in its colour box."""
     file = directory / "x.jp2"
     Image.fromarray(picture()).save(file)
     plain = file.read_bytes()
@@ -166,7 +166,7 @@ def by_jp2(directory: Path) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """One way of saying what colours mean, and what they mean then."""
+    """One way of stating what colours mean, and the colours that it states."""
 
     name: str
     made: Callable[[Path], bytes]
@@ -242,7 +242,7 @@ WAYS: Final = (
 
 
 def shown(file: Path) -> NDArray[np.uint8]:
-    """What a program shows that follows profiles: through the file's own, by littleCMS, as sRGB."""
+    """Return what a program that follows profiles shows: the file converted to sRGB by littleCMS."""
     with Image.open(file) as image:
         rgb = image.convert("RGB")
         icc = image.info.get("icc_profile")
@@ -261,7 +261,7 @@ def shown(file: Path) -> NDArray[np.uint8]:
 
 
 def errors(way: Way, opened: Picture, directory: Path, kind: str, becomes: str) -> tuple[float, float]:
-    """Largest and mean difference from the truth, levels of 255."""
+    """Return the largest and the mean difference from the truth, in levels of 255."""
     options: dict[str, Any] = {"quality": 100} if kind in ("jpeg", "avif") else {}
     file, _ = rendered(opened, directory, Metadata.NO_LOCATION, format=kind, profile=becomes, **options)
     # What the source's own coding lost is not what is judged here.
@@ -270,7 +270,7 @@ def errors(way: Way, opened: Picture, directory: Path, kind: str, becomes: str) 
 
 
 def measured(way: Way, directory: Path) -> list[float]:
-    """As a row of the documentation's table has it; of "keep" and "srgb" the worse."""
+    """Return a row of the documentation's table; the worse of "keep" and "srgb" for each format."""
     opened = decode(way.made(directory), max_pixels=1_000_000)
     found = {
         kind: np.max([errors(way, opened, directory, kind, becomes) for becomes in ("keep", "srgb")], axis=0)
@@ -282,7 +282,7 @@ def measured(way: Way, directory: Path) -> list[float]:
 
 
 def documented() -> dict[str, list[float]]:
-    """The rows of the table in docs/formats.md."""
+    """Return the rows of the table in docs/formats.md, by name."""
     lines = (
         DOCUMENT.read_text().partition("## How colours were measured")[2].partition("\n## ")[0].splitlines()
     )
@@ -306,7 +306,7 @@ def test_colours_mean_in_every_format_what_the_file_said(way: Way, tmp_path: Pat
 
 
 def test_the_documentation_has_every_way() -> None:
-    """And none besides."""
+    """And no others."""
     assert list(documented()) == [way.name for way in WAYS]
 
 
@@ -342,7 +342,7 @@ def test_exiftool_reads_the_meaning_back(tmp_path: Path, kind: str) -> None:
     ],
 )
 def test_what_says_srgb_is_left_alone(chunks: list[tuple[bytes, bytes]]) -> None:
-    """Whatever else is beside it: no profile is made, and nothing is said."""
+    """Whatever else the file states: no profile is made, and no warning is given."""
     opened = decode(png(*chunks), max_pixels=1_000_000)
     assert opened.icc is None
     assert opened.warnings == ()
@@ -350,7 +350,7 @@ def test_what_says_srgb_is_left_alone(chunks: list[tuple[bytes, bytes]]) -> None
 
 
 def test_each_statement_yields_to_the_better_one() -> None:
-    """A profile to none, code points to a profile, gamma to code points."""
+    """Code points give way to none, a profile to code points, gamma to a profile."""
     icc = wide_profile()
     iccp = (b"iCCP", b"x\x00\x00" + zlib.compress(icc))
     p3 = (b"cICP", b"\x0c\x0d\x00\x01")
@@ -363,7 +363,7 @@ def test_each_statement_yields_to_the_better_one() -> None:
 @pytest.mark.parametrize("transfer", [16, 18])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_hdr_in_a_png_is_tone_mapped_and_never_taken_for_srgb(transfer: int, bits: int) -> None:
-    """Reference white comes out nearly white, twice as bright light a little brighter; all 16 bits are used; and it is said."""
+    """Reference white comes out nearly white; all 16 bits are used; a warning says so."""
     white = {16: 0.5807, 18: 0.75}[transfer]  # of the signal, at 203 cd/m2 (ITU-R BT.2408)
     rgb = np.zeros((8, 30, 3), np.float64)
     rgb[:, 10:20], rgb[:, 20:] = white, white + 0.07
@@ -388,7 +388,7 @@ def test_hdr_goes_before_a_profile() -> None:
 
 
 def test_narrow_range_is_spread() -> None:
-    """From 16 to 235: black is black, white is white."""
+    """Values from 16 to 235 become 0 to 255."""
     rgb = np.repeat(np.array([[16, 235, 125]], np.uint8)[..., np.newaxis], 3, axis=2)
     opened = decode(png((b"cICP", b"\x0c\x0d\x00\x00"), rgb=rgb), max_pixels=1_000_000)
     assert opened.rgb[0, :, 0].tolist() == [0, 255, 127]
@@ -397,7 +397,7 @@ def test_narrow_range_is_spread() -> None:
 
 
 def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
-    """Reserved code points, senseless numbers, and EXIF that says only what the colours are not."""
+    """Reserved code points, impossible numbers, and EXIF that only excludes sRGB."""
     for chunk, said in (
         ((b"cICP", b"\x63\x0d\x00\x01"), "99/13"),
         (gama(0.00002), "no sense"),
@@ -416,7 +416,7 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
 
 
 def test_a_grey_picture_with_a_gamma_gets_a_profile() -> None:
-    """Three times the same value in linear light."""
+    """The profile decodes to the linear light that the gamma states, equal in all channels."""
     rows = b"".join(b"\x00" + bytes(range(0, 240, 8)) for _ in range(4))
     parts = [b"\x89PNG\r\n\x1a\n"]
     head = struct.pack(">IIBBBBB", 30, 4, 8, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""What colours mean in files that independent encoders made: profiles, code points, HDR, 16 bits, sensors."""
+"""Colours of files that independent encoders made: profiles, code points, HDR, 16 bits, sensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cutoutd.engine.colour import code_points, icc_build
 from cutoutd.errors import LimitError
 from tests.conformance import encoders
 from tests.conformance.encoders import CONVERT, HEIGHT, WIDTH, mosaic, pixels, run
-from tests.conformance.judging import decoded, distance, made, of_kind
+from tests.conformance.judging import decoded, distance, encode_kind, of_kind
 from tests.integration.tools import need
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     "name", ["JPEG, baseline", "TIFF, none", "PNG, 8 bits", "WebP, lossless", "AVIF", "HEIC"]
 )
 def test_the_profile_of_an_rgb_picture_is_kept(name: str, sources: Path, tmp_path: Path) -> None:
-    """To the byte, in every format that can hold one."""
+    """Byte for byte, in every format that can hold a profile."""
     need("exiftool")
     profile = icc_build.profile(icc_build.DISPLAY_P3, "Display P3")
     (tmp_path / "p3.icc").write_bytes(profile)
     kind = of_kind(name)
-    file = made(kind, sources, tmp_path)
+    file = encode_kind(kind, sources, tmp_path)
     if kind.format in ("AVIF", "HEIC"):  # here the encoder takes it from its source
         run(sources, CONVERT, "opaque.png", "-profile", str(tmp_path / "p3.icc"), str(tmp_path / "x.png"))
         command = {"AVIF": ["avifenc", "-s", "8"], "HEIC": ["heif-enc"]}[kind.format]
@@ -41,7 +41,7 @@ def test_the_profile_of_an_rgb_picture_is_kept(name: str, sources: Path, tmp_pat
 
 
 def test_cmyk_with_a_profile_is_converted_as_another_program_does_it(sources: Path, tmp_path: Path) -> None:
-    """By ImageMagick, which has the same colour engine but code of its own around it."""
+    """ImageMagick has the same colour engine with other code around it."""
     need(CONVERT)
     profile = tmp_path / "cmyk.icc"
     profile.write_bytes(cmyk_profile())
@@ -72,7 +72,7 @@ def test_cmyk_with_a_profile_is_converted_as_another_program_does_it(sources: Pa
 
 
 def cmyk_profile() -> bytes:
-    """A printer of few colours: its ink is weaker than the rule of thumb has it (lut8, ICC.1:2022, 10.11)."""
+    """Return the profile of a printer with weak inks (lut8, ICC.1:2022, 10.11)."""
     grid, table = 2, b""
     for number in range(grid**4):
         cyan, magenta, yellow, black = (number >> shift & 1 for shift in (3, 2, 1, 0))
@@ -128,7 +128,7 @@ def test_code_points_become_a_profile_of_the_same_meaning(
 
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_hdr_is_brought_into_srgb(tmp_path: Path, transfer: int) -> None:
-    """Reference white comes out nearly white, twice as bright light a little brighter, black black; and it is said."""
+    """Reference white comes out nearly white, brighter light a little brighter, black black."""
     need("avifenc")
     white = {16: 148, 18: 191}[transfer]  # of 255, at 203 cd/m2 (ITU-R BT.2408)
     grey = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -171,7 +171,7 @@ def test_hdr_is_brought_into_srgb(tmp_path: Path, transfer: int) -> None:
 
 
 def test_the_preview_of_a_raw_file_says_how_bright_it_is_to_be(tmp_path: Path) -> None:
-    """A dark shot whose camera shows it dark stays so; without a preview it is brightened."""
+    """A shot whose preview is dark stays dark; without a preview it is brightened."""
     dark = (pixels() * 0.45).astype(np.uint8)
     encoders.write_nef(tmp_path / "x.nef", mosaic(dark), dark[::2, ::2])
     encoders.write_nef(tmp_path / "y.nef", mosaic(dark), pixels()[::2, ::2])
@@ -190,7 +190,7 @@ def test_a_sensor_without_colours_gives_a_grey_picture(tmp_path: Path) -> None:
 
 
 def test_white_of_16_bits_is_not_made_black(sources: Path, tmp_path: Path) -> None:
-    """In JPEG 2000 with colours, with transparency too; grey with transparency is refused rather than read wrongly."""
+    """JPEG 2000 in colour, also with transparency; grey with transparency is refused."""
     need("opj_compress")
     need(CONVERT)
     deep = np.full((HEIGHT, WIDTH, 4), 65535, np.uint16)

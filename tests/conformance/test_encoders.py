@@ -1,4 +1,4 @@
-"""Files that independent encoders made come out as the picture they were made of: every kind, upright, or not at all."""
+"""Files by independent encoders match the picture that they were made of: every kind, upright, or refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cutoutd.engine.formats.decode import decode, header
 from cutoutd.errors import LimitError, PictureError
 from tests.conformance import encoders
 from tests.conformance.encoders import CONVERT, HEIGHT, KINDS, WIDTH, Kind, mosaic, pixels, run
-from tests.conformance.judging import decoded, distance, made, of_kind, turned
+from tests.conformance.judging import decoded, distance, encode_kind, of_kind, turned
 from tests.integration.tools import need
 
 DEEP_TOLERANCE = 0.55  # of 8 bits' steps: what rounding to them changes, and for raw files their tables
@@ -25,8 +25,8 @@ DEEP_TOLERANCE = 0.55  # of 8 bits' steps: what rounding to them changes, and fo
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_kind_of_file_comes_out_as_its_source(kind: Kind, sources: Path, tmp_path: Path) -> None:
-    """Recognised at intake and by the decoder, of the size its header says, and with a word where something changed."""
-    file = made(kind, sources, tmp_path)
+    """Intake and decoder recognise the file, its header states its size, and a warning says what changed."""
+    file = encode_kind(kind, sources, tmp_path)
     data = file.read_bytes()
     found = header(data)
     assert (found.format, found.width, found.height) == (kind.format, WIDTH, HEIGHT)
@@ -57,7 +57,7 @@ def test_each_kind_of_file_comes_out_as_its_source(kind: Kind, sources: Path, tm
 def test_each_orientation_that_exiftool_wrote_is_applied(
     sources: Path, tmp_path: Path, name: str, suffix: str, tolerance: float
 ) -> None:
-    """Once."""
+    """Exactly once."""
     need("exiftool")
     need(CONVERT)
     run(sources, CONVERT, "plain.tif", "-quality", "97", f"{name}:{tmp_path}/plain.{suffix}")
@@ -74,7 +74,7 @@ def test_each_orientation_that_exiftool_wrote_is_applied(
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_heic_is_turned_by_its_own_properties_and_not_by_its_exif(tmp_path: Path, orientation: int) -> None:
-    """The encoder writes both, and they say the same."""
+    """The encoder writes both with the same value, and the turn happens once."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     encoders.write_heic(tmp_path / "x.heic", pixels(), exif=exif.tobytes())
@@ -84,7 +84,7 @@ def test_a_heic_is_turned_by_its_own_properties_and_not_by_its_exif(tmp_path: Pa
 
 
 def test_an_exif_orientation_alone_does_not_turn_a_heic(sources: Path, tmp_path: Path) -> None:
-    """As the standard has it, and as other viewers do."""
+    """The standard says so, and other viewers do the same."""
     need("exiftool")
     file = tmp_path / "x.heic"
     encoders.write_heic(file, pixels(), exif=Image.Exif().tobytes())
@@ -98,7 +98,7 @@ def test_an_exif_orientation_alone_does_not_turn_a_heic(sources: Path, tmp_path:
 def test_an_avif_is_turned_by_its_own_properties(
     sources: Path, tmp_path: Path, quarters: int, mirror: int | None
 ) -> None:
-    """Turned against the clock, then mirrored: 0 swaps top and bottom."""
+    """Rotated counter-clockwise, then mirrored: mirror axis 0 swaps top and bottom."""
     need("avifenc")
     command = ["avifenc", "-s", "8", "--min", "0", "--max", "8", "-y", "444", "--irot", str(quarters)]
     command += [] if mirror is None else ["--imir", str(mirror)]
@@ -111,7 +111,7 @@ def test_an_avif_is_turned_by_its_own_properties(
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_a_raw_file_is_turned_once(tmp_path: Path, orientation: int) -> None:
-    """LibRaw does it."""
+    """LibRaw applies the orientation."""
     encoders.write_dng(tmp_path / "x.dng", mosaic(pixels()), orientation=orientation)
     picture = decoded(tmp_path / "x.dng")
     assert picture.orientation == orientation
@@ -119,7 +119,7 @@ def test_a_raw_file_is_turned_once(tmp_path: Path, orientation: int) -> None:
 
 
 def test_a_sony_file_is_known_by_its_maker(tmp_path: Path) -> None:
-    """The same layout, another name."""
+    """The layout is Nikon's, with another maker's name."""
     encoders.write_nef(tmp_path / "x.arw", mosaic(pixels()), pixels()[::8, ::8], maker="SONY")
     picture = decoded(tmp_path / "x.arw")
     assert (picture.format, picture.rgb.shape) == ("ARW", (HEIGHT, WIDTH, 3))
@@ -127,7 +127,7 @@ def test_a_sony_file_is_known_by_its_maker(tmp_path: Path) -> None:
 
 
 def test_a_raw_file_that_claims_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
-    """Nothing is reserved for it."""
+    """No memory is allocated for the pixels."""
     file = tmp_path / "x.dng"
     encoders.write_dng(file, mosaic(pixels()))
     data = bytearray(file.read_bytes())
@@ -144,7 +144,7 @@ def test_a_picture_that_claims_too_many_pixels_is_refused_by_its_header(
     name: str, sources: Path, tmp_path: Path
 ) -> None:
     """In the newer formats too: the size is read before anything is decoded."""
-    data = made(of_kind(name), sources, tmp_path).read_bytes()
+    data = encode_kind(of_kind(name), sources, tmp_path).read_bytes()
     honest, lie = (struct.pack(">II", width, height) for width, height in ((WIDTH, HEIGHT), (12_000, 12_000)))
     claimed = (
         data.replace(honest, lie)
@@ -160,8 +160,8 @@ def test_a_picture_that_claims_too_many_pixels_is_refused_by_its_header(
 def test_the_newer_formats_cut_anywhere_never_give_half_a_picture(
     name: str, sources: Path, tmp_path: Path
 ) -> None:
-    """At every 2 %: an error of ours, with a reason, or the whole picture."""
-    data = made(of_kind(name), sources, tmp_path).read_bytes()
+    """Truncated at every 2 %: one of our errors with a reason, or the whole picture."""
+    data = encode_kind(of_kind(name), sources, tmp_path).read_bytes()
     whole = decode(data, max_pixels=1_000_000).rgb
     failed = given_up = 0
     for percent in range(0, 100, 2):
@@ -179,7 +179,7 @@ def test_the_newer_formats_cut_anywhere_never_give_half_a_picture(
 @pytest.mark.parametrize("name", ["HEIC", "HEIC, 10 bits", "HEIC, transparent"])
 def test_a_heic_whose_middle_was_never_written_is_refused(name: str, sources: Path, tmp_path: Path) -> None:
     """A copy that was interrupted has zeros where a decoder would make grey of them."""
-    data = made(of_kind(name), sources, tmp_path).read_bytes()
+    data = encode_kind(of_kind(name), sources, tmp_path).read_bytes()
     for share in (0.5, 0.75, 0.9):
         at = int(len(data) * share)
         with pytest.raises(PictureError, match="zeros"):
@@ -188,7 +188,7 @@ def test_a_heic_whose_middle_was_never_written_is_refused(name: str, sources: Pa
 
 @pytest.mark.parametrize("what", [b"Exif", b"mime", b"application/rdf+xml"])
 def test_a_heic_whose_contents_have_no_readable_names_is_refused(tmp_path: Path, what: bytes) -> None:
-    """The binding crashes over them, and would take its worker with it."""
+    """Such names crash the binding, which would end the worker."""
     exif = Image.Exif()
     exif[0x010F] = "Maker"
     encoders.write_heic(tmp_path / "x.heic", pixels(), exif=exif.tobytes(), xmp=b"<x:xmpmeta/>")
@@ -208,7 +208,7 @@ def test_a_heif_file_that_is_not_coded_as_hevc_says_so(sources: Path, tmp_path: 
 
 
 def test_the_documentation_lists_every_kind_with_how_its_file_was_made() -> None:
-    """And nothing else."""
+    """And no others."""
     text = Path(__file__).parent.parent.parent.joinpath("docs", "formats.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+?) \| `(.+?)` \|", text, re.MULTILINE)
     assert [row for row in rows if row[0] != "kind"] == [(kind.name, kind.how) for kind in KINDS]

@@ -38,21 +38,21 @@ WITH_ORIENTATION = ("JPEG", "PNG", "TIFF", "WebP", "AVIF")
 
 
 def pixels(channels: int = 3) -> Rgb:
-    """Smooth, and of no symmetry: turned or mirrored it is another picture."""
+    """Return a smooth picture without symmetry: turning or mirroring changes it."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     planes = (x * 3 + 20, y * 5, (x + y) * 2 + 10, 255 - x * 3)
     return np.dstack(planes[:channels]).astype(np.uint8)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """The picture as a file of that kind."""
+    """Return the picture as a file of that kind."""
     file = io.BytesIO()
     image.save(file, {"WebP": "WEBP", "JPEG 2000": "JPEG2000"}.get(kind, kind), **options)
     return file.getvalue()
 
 
 def decoded(data: bytes) -> Picture:
-    """The picture, whatever its size."""
+    """Decode a file, whatever its size."""
     return decode(data, max_pixels=1_000_000, deep=True)
 
 
@@ -102,7 +102,7 @@ def test_transparency_is_turned_with_the_picture() -> None:
 
 
 def test_an_orientation_in_xmp_alone_is_not_followed() -> None:
-    """No viewer does."""
+    """No viewer follows it."""
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     for kind, options in (("JPEG", {"xmp": xmp}), ("TIFF", {"tiffinfo": {700: xmp}})):
         picture = decoded(encoded(Image.fromarray(pixels()), kind, **options))
@@ -112,14 +112,14 @@ def test_an_orientation_in_xmp_alone_is_not_followed() -> None:
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 2}, {"restart_marker_rows": 1}])
 def test_jpeg_variants(options: dict[str, object]) -> None:
-    """Progressive, subsampled, with restart markers."""
+    """Progressive, subsampled and with restart markers: each decodes to nearly the same picture."""
     assert (
         distance(decoded(encoded(Image.fromarray(pixels()), "JPEG", quality=95, **options)).rgb, pixels()) < 4
     )
 
 
 def test_a_grey_jpeg() -> None:
-    """Three equal channels, and no word about it."""
+    """Decodes to three equal channels without a warning."""
     grey = pixels()[..., 0]
     picture = decoded(encoded(Image.fromarray(grey), "JPEG", quality=97))
     assert distance(picture.rgb, np.repeat(grey[..., np.newaxis], 3, axis=2)) < 3
@@ -128,7 +128,7 @@ def test_a_grey_jpeg() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_without_a_profile_becomes_srgb(kind: str) -> None:
-    """By rule of thumb, said so; Pillow writes it inverted, as Adobe does, and reads it so."""
+    """By the usual rule, with a warning; Pillow writes and reads CMYK inverted, as Adobe does."""
     cmyk = Image.fromarray(pixels()).convert("CMYK")
     picture = decoded(encoded(cmyk, kind, **({"quality": 97} if kind == "JPEG" else {})))
     assert distance(picture.rgb, pixels()) < 4
@@ -137,7 +137,7 @@ def test_cmyk_without_a_profile_becomes_srgb(kind: str) -> None:
 
 
 def test_lab_becomes_srgb() -> None:
-    """Through the Lab profile, which needs none in the file."""
+    """Through a built-in Lab profile; the file needs none."""
     to_lab = ImageCms.buildTransform(
         ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
     )
@@ -148,7 +148,7 @@ def test_lab_becomes_srgb() -> None:
 
 
 def test_mpo_is_cut_as_its_first_picture() -> None:
-    """Stereo cameras and phones put previews and second views behind the JPEG."""
+    """Stereo cameras and phones append previews and second views to the JPEG."""
     first, second = Image.fromarray(pixels()), Image.new("RGB", (WIDTH, HEIGHT))
     picture = decoded(encoded(first, "MPO", save_all=True, append_images=[second], quality=97))
     assert picture.format == "JPEG"
@@ -158,7 +158,7 @@ def test_mpo_is_cut_as_its_first_picture() -> None:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
 def test_existing_transparency_is_kept_apart(mode: str) -> None:
-    """Colour under it is what it was; alpha is an array of its own."""
+    """Colours under transparent pixels are unchanged; alpha is an array of its own."""
     rgba = pixels(4)
     if mode == "RGBA":
         image = Image.fromarray(rgba)
@@ -180,14 +180,14 @@ def test_existing_transparency_is_kept_apart(mode: str) -> None:
 
 @pytest.mark.parametrize("kind", ["WebP", "TIFF", "AVIF", "JPEG 2000"])
 def test_transparency_in_other_formats(kind: str) -> None:
-    """Each keeps its alpha."""
+    """Each keeps its alpha channel."""
     picture = decoded(encoded(Image.fromarray(pixels(4)), kind, **OPTIONS[kind]))
     assert picture.alpha is not None
     assert np.abs(picture.alpha.astype(int) - pixels(4)[..., 3]).mean() < 2
 
 
 def test_an_alpha_that_hides_nothing_is_none() -> None:
-    """Many editors write one."""
+    """Many editors write an alpha channel that is opaque everywhere."""
     rgba = pixels(4)
     rgba[..., 3] = 255
     assert decoded(encoded(Image.fromarray(rgba), "PNG")).alpha is None
@@ -204,7 +204,7 @@ def test_a_palette_with_and_without_transparency() -> None:
 
 
 def test_a_transparent_colour_of_an_rgb_png() -> None:
-    """TRNS names one colour that is not there."""
+    """The tRNS chunk names one colour whose pixels are transparent."""
     colour = tuple(int(value) for value in pixels()[10, 10])
     picture = decoded(encoded(Image.fromarray(pixels()), "PNG", transparency=colour))
     assert picture.alpha is not None
@@ -227,7 +227,7 @@ def test_few_bits_are_stretched_to_the_whole_range(bits: int) -> None:
 def png16(
     rows: NDArray[np.uint8], bits: int, colour_type: int, width: int, *, interlaced: bool = False
 ) -> bytes:
-    """A PNG from rows of packed bytes, without filters."""
+    """Return a PNG of rows of packed bytes, without filters."""
     body = zlib.compress(b"".join(b"\x00" + row.tobytes() for row in rows))
     head = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, int(interlaced))
     parts = [b"\x89PNG\r\n\x1a\n"]
@@ -276,13 +276,13 @@ def test_16_bit_tiff_is_rounded_not_cut(channels: int, compression: str) -> None
 
 
 def test_an_interlaced_png() -> None:
-    """Adam7, the smallest there is: its first pass is all of it."""
+    """The smallest Adam7 picture: its first pass holds all pixels."""
     single = png16(np.array([[200, 100, 50]], np.uint8), 8, 2, 1, interlaced=True)
     assert decoded(single).rgb.tolist() == [[[200, 100, 50]]]
 
 
 def planar_tiff(planes: NDArray[np.uint16]) -> bytes:
-    """An uncompressed TIFF with one strip for each channel (TIFF 6.0, planar configuration 2)."""
+    """Return an uncompressed TIFF with one strip for each channel (TIFF 6.0, planar configuration 2)."""
     channels, height, width = planes.shape
     size = height * width * 2
     lists_at = 8 + 2 + 10 * 12 + 4
@@ -317,7 +317,7 @@ def test_16_bit_planes_are_not_taken_for_noise() -> None:
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
 def test_tiff_compressions(compression: str) -> None:
-    """What scanners and editors use."""
+    """The compressions that scanners and editors use."""
     options = {"quality": 97} if compression == "jpeg" else {}
     data = encoded(Image.fromarray(pixels()), "TIFF", compression=compression, **options)
     assert distance(decoded(data).rgb, pixels()) < (3 if compression == "jpeg" else 1e-9)
@@ -343,7 +343,7 @@ def test_an_rgb_profile_on_a_grey_picture_is_kept() -> None:
 
 
 def grey_profile(gamma: float) -> bytes:
-    """An ICC profile for grey pictures: a white point and one curve (ICC.1:2010, 8.3.2)."""
+    """Return an ICC profile for grey pictures: a white point and one curve (ICC.1:2010, 8.3.2)."""
     white = b"XYZ \x00\x00\x00\x00" + struct.pack(">3i", 63190, 65536, 54061)
     curve = b"curv\x00\x00\x00\x00" + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
     text = b"desc\x00\x00\x00\x00" + struct.pack(">I", 2) + b"g\x00" + bytes(78)
@@ -369,6 +369,6 @@ def test_grey_with_a_grey_profile_becomes_srgb(*, alpha: bool) -> None:
 
 
 def test_32_bit_integers_are_refused() -> None:
-    """They have no agreed white."""
+    """No standard defines their white."""
     with pytest.raises(LimitError, match="not supported"):
         decoded(encoded(Image.fromarray(pixels()[..., 0].astype(np.int32)), "TIFF"))

@@ -1,4 +1,4 @@
-"""A digest over a picture's data: the same whatever is written about it, another whenever it looks otherwise."""
+"""A digest of a picture's data: captions do not change it, everything that alters the picture does."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="ex
 
 
 def image(shade: int = 0) -> Image.Image:
-    """A small picture."""
+    """Return a small picture."""
     y, x = np.mgrid[0:64, 0:64]
     return Image.fromarray(np.stack([x * 3, y * 3, x + y + shade], axis=-1).astype(np.uint8), "RGB")
 
 
 def exif(**given: int | str) -> Image.Exif:
-    """EXIF with a caption, an orientation or a colour space."""
+    """Return EXIF with a caption, an orientation or a colour space."""
     block = Image.Exif()
     for name, tag in (("caption", DESCRIPTION), ("software", SOFTWARE), ("orientation", ORIENTATION)):
         if name in given:
@@ -48,7 +48,7 @@ def exif(**given: int | str) -> Image.Exif:
 
 
 def encoded(kind: str, shade: int = 0, **more: Any) -> bytes:  # noqa: ANN401 -- as of an encoder
-    """A file of that kind."""
+    """Return the picture as a file of that kind."""
     if kind in ("HEIF", "AVIF"):
         pillow_heif.register_heif_opener()
     out = io.BytesIO()
@@ -57,7 +57,7 @@ def encoded(kind: str, shade: int = 0, **more: Any) -> bytes:  # noqa: ANN401 --
 
 
 def hashed(data: bytes) -> str:
-    """Its digest."""
+    """Return the digest of a file's picture."""
     return image_sha256(data, opening.recognise(data))
 
 
@@ -71,7 +71,7 @@ def test_a_caption_leaves_it_as_it_is(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_picture_has_another(kind: str) -> None:
-    """One shade is enough."""
+    """A difference of one shade changes the digest."""
     assert hashed(encoded(kind)) != hashed(encoded(kind, shade=40))
 
 
@@ -85,14 +85,14 @@ def test_another_profile_makes_it_another_picture(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])  # Pillow writes no such EXIF into TIFF
 @pytest.mark.parametrize("said", [{"orientation": 6}, {"space": 0xFFFF}])
 def test_orientation_and_colour_in_exif_count_as_data(kind: str, said: dict[str, int]) -> None:
-    """They decide how it is seen."""
+    """They decide how the picture is shown."""
     assert hashed(encoded(kind, exif=exif(caption="a"))) != hashed(
         encoded(kind, exif=exif(caption="a", **said))
     )
 
 
 def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
-    """One more chunk after the header."""
+    """Insert a chunk after the PNG's header."""
     body = name + content
     return png[:33] + struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body)) + png[33:]
 
@@ -108,7 +108,7 @@ def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
     ],
 )
 def test_what_tells_colour_in_a_png_counts(name: bytes, content: bytes) -> None:
-    """By each of its own ways."""
+    """Each chunk that states colours is part of the digest."""
     plain = encoded("PNG")
     assert hashed(plain) != hashed(with_chunk(plain, name, content))
 
@@ -133,7 +133,7 @@ def test_comments_and_foreign_blocks_in_a_jpeg_do_not_count_and_its_tables_do() 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_cut_short_or_garbled_is_never_taken_for_the_whole(kind: str) -> None:
-    """Every byte of the picture's data counts, and nothing makes it fail."""
+    """Every byte of the picture's data counts, and damaged data raise no error."""
     whole = encoded(kind, exif=exif(caption="x"))
     known = hashed(whole)
     data_at = len(whole) - len(whole) // 4
@@ -146,7 +146,7 @@ def test_what_is_cut_short_or_garbled_is_never_taken_for_the_whole(kind: str) ->
 
 
 def test_a_format_that_is_not_taken_apart_counts_as_a_whole() -> None:
-    """Such as what cameras write, or BMP."""
+    """Such as raw files or BMP: every byte counts."""
     out = io.BytesIO()
     image().save(out, format="BMP")
     assert hashed(out.getvalue()) == hashlib.sha256(out.getvalue()).hexdigest()
@@ -169,7 +169,7 @@ CHANGES: Final[dict[str, tuple[list[str], bool]]] = {
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF"])
 @pytest.mark.parametrize("what", CHANGES)
 def test_exiftool_writes_what_does_not_count_and_what_does(tmp_path: Path, kind: str, what: str) -> None:
-    """As people's programs do, in place."""
+    """Metadata is edited in place, as photographers' programs do."""
     arguments, is_same = CHANGES[what]
     if kind in ("HEIF", "AVIF") and not is_same:
         pytest.skip("decoders go by the container's own properties there")
@@ -190,5 +190,5 @@ def test_exiftool_writes_what_does_not_count_and_what_does(tmp_path: Path, kind:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_encoders_are_repeatable(kind: str) -> None:
-    """Or the comparisons above would compare encoders."""
+    """Otherwise the comparisons above would compare encoders."""
     assert encoded(kind) == encoded(kind)

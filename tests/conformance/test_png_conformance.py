@@ -1,4 +1,4 @@
-"""What the PNG writer writes, before the judge: pngcheck."""
+"""PNG files of our writer, validated by pngcheck."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def pngcheck() -> str:
-    """The program; without it there is no verdict, which only a developer's machine may shrug at."""
+    """The path of pngcheck; without the program the test is skipped, or fails in CI."""
     found = shutil.which("pngcheck")
     if found is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("pngcheck is not installed")

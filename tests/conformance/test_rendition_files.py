@@ -1,4 +1,4 @@
-"""What renditions look like to the formats' own tools, which share no code with what wrote them or reads them here."""
+"""Renditions as read by each format's reference tools, which share no code with our writer or readers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def tool(name: str) -> str:
-    """A program; without it there is no verdict, which only a developer's machine may shrug at."""
+    """Return the path of a program; without it the test is skipped, or fails in CI."""
     found = shutil.which(name)
     if found is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{name} is not installed")
@@ -34,7 +34,7 @@ def tool(name: str) -> str:
 
 
 def cutout(height: int = 90, width: int = 70) -> NDArray[np.uint8]:
-    """Noise, half of it transparent; uint8 (height, width, 4)."""
+    """Return noise, half of it transparent; uint8 (height, width, 4)."""
     random = np.random.default_rng(8)
     alpha = random.integers(0, 256, (height, width), np.uint8)
     alpha[: height // 2] = 0
@@ -63,7 +63,7 @@ def test_libtiff_reads_every_pixel(tmp_path: Path, channels: int) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_libtiff_reads_every_pixel_of_16_bits(tmp_path: Path, channels: int, order: str) -> None:
-    """In either byte order, which is that of the EXIF in it."""
+    """In either byte order, which is that of the embedded EXIF."""
     pixels = np.random.default_rng(9).integers(0, 1 << 16, (90, 70, channels), np.uint16)
     exif = {"<": b"II\x2a\x00\x08\x00\x00\x00", ">": b"MM\x00\x2a\x00\x00\x00\x08"}[order] + bytes(6)
     out = io.BytesIO()
@@ -80,7 +80,7 @@ def test_libtiff_reads_every_pixel_of_16_bits(tmp_path: Path, channels: int, ord
 
 
 def test_dwebp_reads_every_pixel(tmp_path: Path) -> None:
-    """Of a WebP that loses nothing."""
+    """Of a lossless WebP."""
     file, plain = tmp_path / "a.webp", tmp_path / "a.png"
     file.write_bytes(codecs.encode(cutout(), Format.WEBP, None, Extras(icc=wide_profile())).data)
     subprocess.run([tool("dwebp"), "-quiet", str(file), "-o", str(plain)], check=True)
@@ -89,7 +89,7 @@ def test_dwebp_reads_every_pixel(tmp_path: Path) -> None:
 
 
 def test_avifdec_reads_the_alpha_as_it_is(tmp_path: Path) -> None:
-    """Which an AVIF of ours keeps, whatever its colours lose."""
+    """Our AVIF keeps the alpha exactly even where colours are lossy."""
     file, plain = tmp_path / "a.avif", tmp_path / "a.png"
     file.write_bytes(codecs.encode(cutout(), Format.AVIF, 50, Extras(icc=wide_profile())).data)
     subprocess.run([tool("avifdec"), str(file), str(plain)], check=True, capture_output=True)

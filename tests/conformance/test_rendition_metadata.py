@@ -1,4 +1,4 @@
-"""What each format keeps of a picture's hidden data, as exiftool wrote it and reads it back."""
+"""The metadata that each format keeps of a picture, written by exiftool and read back by exiftool."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PLACES = ("GPS", "City", "Berlin", "52.5", "13.4")
 
 @pytest.fixture(scope="module")
 def exiftool() -> str:
-    """The program; without it there is no verdict, which only a developer's machine may shrug at."""
+    """The path of exiftool; without the program the test is skipped, or fails in CI."""
     found = shutil.which("exiftool")
     if found is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("exiftool is not installed")
@@ -58,7 +58,7 @@ def exiftool() -> str:
 
 @pytest.fixture(scope="module")
 def picture(exiftool: str, tmp_path_factory: pytest.TempPathFactory) -> Picture:
-    """A photo with all of it, decoded."""
+    """A decoded photo with every kind of metadata."""
     file = tmp_path_factory.mktemp("source") / "photo.jpg"
     pixels = np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(pixels).save(file, icc_profile=wide_profile())
@@ -67,7 +67,7 @@ def picture(exiftool: str, tmp_path_factory: pytest.TempPathFactory) -> Picture:
 
 
 def staged(picture: Picture, directory: Path, policy: Metadata, **written: object) -> Path:
-    """One rendition of it."""
+    """Write one rendition of the picture; return its path."""
     given: dict[str, Any] = {"background": "white"} if written["format"] == "jpeg" else {}
     wanted = RenditionSettings.model_validate(given | written).rendition()
     recipe = Recipe(renditions=(wanted,), refine=True, decontaminate=True, metadata=policy, review_below=0.0)
@@ -96,7 +96,7 @@ Findings = dict[str, tuple[bytes, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def findings(exiftool: str, picture: Picture, tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    """Every format under every policy, cropped, and without anything to keep: read in one call."""
+    """Every format under every policy, cropped, and without metadata, all read by one call of exiftool."""
     bare = replace(picture, icc=None, exif=None, xmp=None, iptc=None, resolution=None)
     cases: dict[str, tuple[Picture, Metadata, bool]] = {
         "keep": (picture, Metadata.KEEP, False),
@@ -155,7 +155,7 @@ def test_no_location_keeps_the_camera_and_not_the_place(findings: Findings, kind
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_none_keeps_the_profile_alone(findings: Findings, kind: str) -> None:
-    """Nothing about camera, person, date or place."""
+    """Nothing about camera, person, date or place is kept."""
     content, found = findings[f"none {kind}"]
     assert found["ICC_Profile:ProfileDescription"] == "wide"
     for word in (b"Canon", b"EOS R5", b"Ann Example", b"Berlin", b"2026:03:01"):
@@ -164,14 +164,14 @@ def test_none_keeps_the_profile_alone(findings: Findings, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_size_that_metadata_tells_is_the_results(findings: Findings, kind: str) -> None:
-    """Cropped, it is another than the camera's."""
+    """After a crop the size in the metadata is that of the cutout, not the camera's."""
     _, found = findings[f"cropped {kind}"]
     assert (found["ExifIFD:ExifImageWidth"], found["ExifIFD:ExifImageHeight"]) == (20, 40)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_without_any_gets_none(findings: Findings, kind: str) -> None:
-    """And exiftool finds no fault with the file."""
+    """And exiftool reports no error in the file."""
     _, found = findings[f"bare {kind}"]
     assert not any(name.startswith(("ExifIFD", "GPS", "XMP", "ICC")) for name in found)
     # Deflate came with a supplement to TIFF 6.0, which exiftool does not count.

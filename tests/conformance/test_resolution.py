@@ -1,4 +1,4 @@
-"""Pixels to an inch: as each format says it, in every output format, read back by exiftool and Pillow; and none invented."""
+"""Pixels per inch in every output format, read back by exiftool and Pillow; none is invented."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS = [one.value for one in Format]
 
 
 def encoded(kind: str, **options: Any) -> bytes:  # noqa: ANN401 -- Pillow's
-    """A picture without symmetry."""
+    """Return a picture without symmetry as a file of that kind."""
     y, x = np.mgrid[0:40, 0:60]
     out = io.BytesIO()
     Image.fromarray(np.dstack((x * 4, y * 6, x + y)).astype(np.uint8)).save(out, kind, **options)
@@ -35,20 +35,20 @@ def encoded(kind: str, **options: Any) -> bytes:  # noqa: ANN401 -- Pillow's
 
 
 def opened(data: bytes) -> Picture:
-    """Decoded."""
+    """Decode a file."""
     return decode(data, max_pixels=1_000_000)
 
 
 def exif(**said: tuple[float, int]) -> bytes:
-    """EXIF with a resolution and its unit."""
+    """Return EXIF with a resolution and its unit."""
     block = Image.Exif()
     (value, unit) = said["resolution"]
     block[0x011A], block[0x011B], block[0x0128] = value, value, unit
     return block.tobytes()
 
 
-def told(files: list[Path]) -> list[dict[str, Any]]:
-    """What exiftool finds."""
+def resolution_tags(files: list[Path]) -> list[dict[str, Any]]:
+    """Return the resolution tags that exiftool finds in each file."""
     need("exiftool")
     names = ("-XResolution", "-YResolution", "-ResolutionUnit", "-PNG-pHYs:all")
     done = subprocess.run(
@@ -72,14 +72,14 @@ SAYING_300 = {
 @pytest.mark.parametrize("policy", [Metadata.KEEP, Metadata.NO_LOCATION, Metadata.NONE])
 @pytest.mark.parametrize("how", SAYING_300)
 def test_300_stay_300_in_every_format(how: str, policy: Metadata, tmp_path: Path) -> None:
-    """Whatever of the metadata is kept; in the format's own place, and EXIF does not say anything else."""
+    """Under every metadata policy; in the format's own place, and EXIF does not contradict it."""
     picture = opened(SAYING_300[how])
     assert picture.resolution == Resolution(x=300, y=300)
     files = []
     for kind in KINDS:
         (tmp_path / kind).mkdir()
         files.append(rendered(picture, tmp_path / kind, policy, format=kind)[0])
-    for kind, found in zip(KINDS, told(files), strict=True):
+    for kind, found in zip(KINDS, resolution_tags(files), strict=True):
         groups = {name.partition(":")[0] for name in found if name.endswith("XResolution")}
         for group in groups:
             assert (found[f"{group}:XResolution"], found[f"{group}:YResolution"]) == (300, 300)
@@ -103,11 +103,11 @@ def test_300_stay_300_in_every_format(how: str, policy: Metadata, tmp_path: Path
     ],
 )
 def test_none_is_invented(data: bytes, kind: str, tmp_path: Path) -> None:
-    """Of a picture that says none, or a ratio alone, or nonsense."""
+    """For a picture that states none, or only a ratio, or an impossible value."""
     picture = opened(data)
     assert picture.resolution is None
     file, _ = rendered(picture, tmp_path, Metadata.NONE, format=kind)
-    (found,) = told([file])
+    (found,) = resolution_tags([file])
     units = {name: value for name, value in found.items() if name.endswith("Unit")}
     assert all(value == "None" for value in units.values())
     assert "PNG-pHYs:PixelUnits" not in found
@@ -117,11 +117,11 @@ def test_none_is_invented(data: bytes, kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dpi_of_a_rendition_is_said_instead(kind: str, tmp_path: Path) -> None:
-    """And a canvas on paper has as many pixels as that makes."""
+    """And a canvas in millimetres has the matching number of pixels."""
     need("exiftool")
     picture = opened(encoded("JPEG", dpi=(72, 72)))
     file, _ = rendered(picture, tmp_path, format=kind, dpi=254, canvas="5x2.5cm")
-    (found,) = told([file])
+    (found,) = resolution_tags([file])
     if kind == "png":
         assert found["PNG-pHYs:PixelsPerUnitX"] == 10_000
     else:
@@ -131,7 +131,7 @@ def test_dpi_of_a_rendition_is_said_instead(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_picture_on_its_side_has_its_resolution_turned() -> None:
-    """Where it is another one across than down, as fax has it."""
+    """Matters where the horizontal and vertical resolutions differ, as in fax."""
     block = Image.Exif()
     block[0x0112] = 6
     turned = opened(encoded("PNG", dpi=(200, 100), exif=block.tobytes()))

@@ -1,4 +1,4 @@
-"""Whose a picture is and what may be done with it: by default that stays, and the place goes, in every output format."""
+"""Creator, copyright and terms of use stay by default, and the place is removed, in every output format."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ PLACES = (
 )
 
 
-def made(directory: Path, kind: str, *said: str) -> bytes:
-    """A picture with this metadata, by exiftool."""
+def with_metadata(directory: Path, kind: str, *said: str) -> bytes:
+    """Return a picture with this metadata, written by exiftool."""
     need("exiftool")
     file = directory / f"source.{kind}"
     Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(file)
@@ -62,7 +62,7 @@ def made(directory: Path, kind: str, *said: str) -> bytes:
 
 
 def results(data: bytes, directory: Path, policy: Metadata) -> dict[str, tuple[bytes, dict[str, Any], Stage]]:
-    """The cutout in each format: its bytes, what exiftool finds, and what was said."""
+    """Return the cutout in each format: its bytes, what exiftool finds, and the stage's report."""
     picture = decode(data, max_pixels=10_000)
     files, stages = [], []
     for kind in KINDS:
@@ -86,7 +86,7 @@ def test_the_rights_stay_and_the_place_goes(source: str, where: str, tmp_path: P
     if where == "IPTC" and source in ("webp", "avif"):
         pytest.skip("the format has no place for IPTC")
     said = {"EXIF": IN_EXIF, "IPTC": IN_IPTC, "XMP": IN_XMP}[where]
-    data = made(tmp_path, source, *said, *PLACES)
+    data = with_metadata(tmp_path, source, *said, *PLACES)
     for content, found, stage in results(data, tmp_path, Metadata.NO_LOCATION).values():
         assert [found["IFD0:Artist"]] == found["XMP-dc:Creator"] == ["Zoë Example"]
         assert found["IFD0:Copyright"] == found["XMP-dc:Rights"] == "© Zoë Example"
@@ -111,7 +111,7 @@ def test_the_rights_stay_and_the_place_goes(source: str, where: str, tmp_path: P
 @pytest.mark.parametrize("source", ["jpg", "tif", "png"])
 def test_keep_keeps_iptc_too(source: str, tmp_path: Path) -> None:
     """All of it, in each format, and exiftool finds it; what only IPTC said of rights is in XMP as well."""
-    data = made(tmp_path, source, *IN_IPTC, *PLACES)
+    data = with_metadata(tmp_path, source, *IN_IPTC, *PLACES)
     for content, found, stage in results(data, tmp_path, Metadata.KEEP).values():
         assert found["IPTC:City"] == "Berlin"
         assert found["IPTC:By-line"] == "Zoë Example"
@@ -126,7 +126,7 @@ def test_keep_keeps_iptc_too(source: str, tmp_path: Path) -> None:
 
 def test_none_keeps_nothing_and_says_what_went(tmp_path: Path) -> None:
     """Rights are metadata too."""
-    data = made(tmp_path, "jpg", *IN_EXIF, *IN_IPTC, *IN_XMP, *PLACES)
+    data = with_metadata(tmp_path, "jpg", *IN_EXIF, *IN_IPTC, *IN_XMP, *PLACES)
     for content, _, stage in results(data, tmp_path, Metadata.NONE).values():
         for word in ("Zoë", "Berlin", "Example", "2026"):
             assert word.encode() not in content

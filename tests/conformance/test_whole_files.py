@@ -1,4 +1,4 @@
-"""Good files that decoders call damaged: they are cut with a warning; and what is cut short is still refused."""
+"""Complete files that decoders report as damaged are cut with a warning; truncated files are refused."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 def opened(data: bytes) -> Picture:
-    """Decoded."""
+    """Decode a file."""
     return decode(data, max_pixels=1_000_000, deep=True)
 
 
 def photo() -> Image.Image:
-    """Smooth, with some grain."""
+    """Return a smooth picture with some grain."""
     y, x = np.mgrid[0:80, 0:112]
     grain = np.random.default_rng(5).integers(0, 12, (80, 112, 3))
     return Image.fromarray((np.dstack((x * 2, y * 3, x + y)) + grain).clip(0, 255).astype(np.uint8))
 
 
 def jpeg(mode: str, **options: Any) -> bytes:  # noqa: ANN401 -- Pillow's
-    """The photo."""
+    """Return the photo as a JPEG."""
     out = io.BytesIO()
     photo().convert(mode).save(out, "JPEG", quality=90, **options)
     return out.getvalue()
@@ -62,7 +62,7 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_whole(whole: bytes, lost: int)
 
 @pytest.mark.parametrize("whole", JPEGS)
 def test_a_jpeg_that_lacks_more_is_refused(whole: bytes) -> None:
-    """Be it a few bytes, a scan of a progressive one, or half of it: never part of a picture."""
+    """Whether a few bytes, a scan of a progressive JPEG, or half of the file is missing."""
     scans = [at for at in range(len(whole)) if whole[at : at + 2] == b"\xff\xda"]
     for end in (len(whole) - 4, len(whole) - 12, len(whole) - 100, len(whole) // 2, *scans):
         with pytest.raises(PictureError):
@@ -70,7 +70,7 @@ def test_a_jpeg_that_lacks_more_is_refused(whole: bytes) -> None:
 
 
 def png(kind: bytes, content: bytes, *, crc: int = 12345) -> bytes:
-    """The photo with a chunk whose checksum is this."""
+    """Return the photo as a PNG with an extra chunk that has this checksum."""
     out = io.BytesIO()
     photo().save(out, "PNG")
     data = out.getvalue()
@@ -90,7 +90,7 @@ def png(kind: bytes, content: bytes, *, crc: int = 12345) -> bytes:
     ],
 )
 def test_a_png_with_a_damaged_chunk_that_no_pixel_needs_is_whole(kind: bytes, content: bytes) -> None:
-    """The same pixels; the chunk is not believed, and named."""
+    """The pixels are the same; the damaged chunk is ignored, and the warning names it."""
     found = opened(png(kind, content))
     assert np.array_equal(found.rgb, np.asarray(photo()))
     assert (found.icc, found.resolution, found.xmp) == (None, None, None)
@@ -98,18 +98,18 @@ def test_a_png_with_a_damaged_chunk_that_no_pixel_needs_is_whole(kind: bytes, co
 
 
 def test_a_png_whose_transparency_is_damaged_is_refused() -> None:
-    """It is part of the picture."""
+    """Transparency is part of the picture."""
     with pytest.raises(PictureError):
         opened(png(b"tRNS", bytes(6)))
 
 
 def deep(channels: int) -> NDArray[np.uint16]:
-    """All values, of no symmetry."""
+    """Return random samples over all 16-bit values."""
     return np.random.default_rng(3).integers(0, 1 << 16, (40, 50, channels), np.uint16)
 
 
 def tiff(pixels: NDArray[Any], photometric: str | int, extras: tuple[int, ...] = (), **options: Any) -> bytes:  # noqa: ANN401 -- tifffile's
-    """A TIFF by tifffile."""
+    """Return a TIFF written by tifffile."""
     out = io.BytesIO()
     options = {"planarconfig": "contig", "metadata": None, **options}
     tifffile.imwrite(out, pixels, photometric=photometric, extrasamples=extras or None, **options)
@@ -131,7 +131,7 @@ def tiff(pixels: NDArray[Any], photometric: str | int, extras: tuple[int, ...] =
 def test_16_bits_with_transparency_and_selections(
     channels: int, extras: tuple[int, ...], options: dict[str, Any]
 ) -> None:
-    """Bit for bit; the first channel that is called transparency is it, selections are not used."""
+    """Bit for bit; the first channel marked as transparency is the alpha, selection channels are not used."""
     pixels = deep(channels)
     found = opened(tiff(pixels, "rgb", extras, **options))
     assert found.deep is not None
@@ -145,7 +145,7 @@ def test_16_bits_with_transparency_and_selections(
 
 
 def test_16_bits_of_separate_planes_with_a_selection() -> None:
-    """Each channel by itself."""
+    """The planes are stored one after the other."""
     pixels = deep(5)
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     found = opened(tiff(planes, "rgb", (2, 0), planarconfig="separate"))
@@ -154,7 +154,7 @@ def test_16_bits_of_separate_planes_with_a_selection() -> None:
 
 
 def test_grey_of_16_bits_with_transparency() -> None:
-    """As PNG has it."""
+    """Comes out as a PNG of the same kind does."""
     pixels = deep(2)
     found = opened(tiff(pixels, "minisblack", (2,)))
     assert np.array_equal(found.rgb[..., 0], np.rint(pixels[..., 0] / 257).astype(np.uint8))
@@ -163,7 +163,7 @@ def test_grey_of_16_bits_with_transparency() -> None:
 
 
 def test_lab_of_16_bits_is_that_of_8() -> None:
-    """The same colours as a TIFF of 8 bits has, which Pillow reads."""
+    """The colours match an 8-bit TIFF, which Pillow reads."""
     y, x = np.mgrid[0:40, 0:50]
     low = np.dstack((100 + x, (y - 20) % 256, (x - 25) % 256)).astype(np.uint8)
     signed = low.copy().view(np.int8).astype(np.int32)
@@ -175,7 +175,7 @@ def test_lab_of_16_bits_is_that_of_8() -> None:
 
 
 def test_a_wide_tiff_keeps_what_it_says() -> None:
-    """Resolution and texts."""
+    """Resolution and texts are kept."""
     data = tiff(deep(5), "rgb", (2, 0), resolution=(300, 300), resolutionunit=2, description="A text")
     found = opened(data)
     assert found.resolution is not None
@@ -185,7 +185,7 @@ def test_a_wide_tiff_keeps_what_it_says() -> None:
 
 
 def test_a_kind_that_is_not_read_says_why() -> None:
-    """It is not called damaged; what is cut short is."""
+    """The message does not call the file damaged; a truncated file is called so."""
     with pytest.raises(LimitError, match=r"not supported, because its samples have 32 bits"):
         opened(tiff(np.zeros((9, 9, 5), np.uint32), "rgb", (2, 0)))
     whole = tiff(deep(5), "rgb", (2, 0))
@@ -198,7 +198,7 @@ def test_a_kind_that_is_not_read_says_why() -> None:
 @pytest.mark.parametrize("tags", [{"subfiletype": 1}, {"extratags": ((255, 3, 1, 2, True),)}])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_small_version_in_front_is_not_the_picture(tags: dict[str, Any], order: Literal["<", ">"]) -> None:
-    """Told by either tag; the first page that is no reduced version is cut."""
+    """Marked by either tag; the first page that is not a reduced version is cut."""
     out = io.BytesIO()
     whole = np.asarray(photo())
     with tifffile.TiffWriter(out, byteorder=order) as writer:
@@ -210,7 +210,7 @@ def test_a_small_version_in_front_is_not_the_picture(tags: dict[str, Any], order
 
 
 def test_a_picture_over_the_limit_says_the_key_to_raise_and_what_that_needs() -> None:
-    """As a telephone's of 200 megapixels does with the default of 120."""
+    """As with 200 megapixels of a phone and the default limit of 120."""
     head = struct.pack(">IIBBBBB", 16320, 12240, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n"
     for name, content in ((b"IHDR", head), (b"IDAT", b""), (b"IEND", b"")):

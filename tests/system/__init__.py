@@ -1,1 +1,1 @@
-"""Under a real service manager, in namespaces of the kernel."""
+"""Tests under a real service manager, in namespaces of the kernel."""

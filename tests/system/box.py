@@ -1,4 +1,4 @@
-"""A systemd of the test's own, booted by ``box.sh`` in namespaces: what it does to its machine does not stay."""
+"""A systemd for tests alone, booted by ``box.sh`` in namespaces: it changes nothing on the machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPT: Final = Path(__file__).with_name("box.sh")
 
 
 def why_not() -> str:
-    """Why no box can be booted here; empty: it can."""
+    """Return why no box can be booted here; empty if one can."""
     if sys.platform != "linux":
         return "not Linux"
     if os.geteuid() != 0:
@@ -32,7 +32,7 @@ def why_not() -> str:
 
 
 class Box:
-    """A booted box."""
+    """A systemd that runs in namespaces."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -76,16 +76,16 @@ class Box:
         return int(children[0]) if is_booted else 0
 
     def path(self, inside: str) -> Path:
-        """A path of the box, as it is reached from outside."""
+        """Return a path inside the box as this process reaches it."""
         return Path(f"/proc/{self.pid}/root{inside}")
 
     def call(self, *words: str, check: bool = True, user: bool = False) -> str:
-        """Run a command inside; what it said.
+        """Run a command inside the box; return its output.
 
         Args:
             words: the command.
-            check: it must go well.
-            user: as the ordinary user, and not as root.
+            check: whether a failure of the command fails the test.
+            user: whether the ordinary user runs it, instead of root.
         """
         who = ["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups"] if user else []
         run = subprocess.run(
@@ -109,27 +109,27 @@ class Box:
         return run.stdout
 
     def show(self, unit: str, *names: str) -> dict[str, str]:
-        """Properties of a unit."""
-        said = self.call("systemctl", "show", unit, f"--property={','.join(names)}")
-        return dict(line.split("=", 1) for line in said.splitlines())
+        """Return properties of a unit, by name."""
+        output = self.call("systemctl", "show", unit, f"--property={','.join(names)}")
+        return dict(line.split("=", 1) for line in output.splitlines())
 
     def main_pid(self, unit: str) -> int:
-        """The unit's main process, as it is known outside the box."""
+        """Return the process id of the unit's main process, as seen from outside the box."""
         inside = self.show(unit, "MainPID")["MainPID"]
         return next(pid for pid in self.pids(unit) if _status(pid).get("NSpid", "").split()[-1:] == [inside])
 
     def pids(self, unit: str) -> list[int]:
-        """The unit's processes, as they are known outside the box."""
+        """Return the process ids of the unit's processes, as seen from outside the box."""
         group = self.show(unit, "ControlGroup")["ControlGroup"]
         return [int(pid) for pid in self.path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()]
 
     def journal(self, unit: str | None = None) -> str:
-        """The log."""
+        """Return the last lines of the system's journal, or of one unit's."""
         only = ["--unit", unit] if unit else []
         return self.call("journalctl", "--no-pager", "--output=cat", "--lines=60", *only, check=False)
 
     def end(self) -> None:
-        """End everything inside, and leave nothing behind."""
+        """End all processes in the box, and remove its control groups and its sentinel."""
         self._process.send_signal(signal.SIGKILL)  # its child, the process 1 inside, is killed with it
         self._process.wait(PATIENCE_S)
         self._log.close()
@@ -142,7 +142,7 @@ class Box:
 
 
 def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds; fail the test when it takes too long."""
     end_s = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end_s, f"waited in vain for {what}"

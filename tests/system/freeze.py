@@ -15,7 +15,7 @@ _WALL = 0x40000000
 
 
 def main(pid: int) -> None:
-    """Hold it."""
+    """Stop the process's main thread until the process has ended."""
     libc = ctypes.CDLL(None, use_errno=True)
     for request in (_SEIZE, _INTERRUPT):
         if libc.ptrace(request, pid, None, None) != 0:

@@ -33,7 +33,7 @@ rm -f /etc/systemd/system/systemd-logind.service  # the box masks it
 systemctl daemon-reload
 systemctl start dbus.socket systemd-logind user@4712
 """
-"""Somebody with a service manager of their own, as after a login."""
+"""A shell script that adds a user with a service manager of their own, as after a login."""
 
 BOBS: Final = ("--user", "-M", "4712@")
 SLOW_S: Final = 300.0
@@ -42,7 +42,7 @@ DAEMON: Final = "cutoutd@ann.service"
 PAGE: Final = "cutoutd-page@ann.service"
 SERVE: Final = "cutoutd-serve@ann.service"
 RUNNING: Final = ((DAEMON,), (PAGE,), ("cutoutd.service", *BOBS))
-"""What runs before the upgrade: units, and whose they are if not the machine's."""
+"""The units that run before the upgrade, with the words that select a user's service manager."""
 
 
 def say(text: str) -> None:
@@ -51,7 +51,7 @@ def say(text: str) -> None:
 
 
 def older(package: Path, room: Path) -> Path:
-    """The same package under a lower number."""
+    """Return a copy of the package with a lower version."""
     tree, older = room / "old", room / "old.deb"
     subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
     control = tree / "DEBIAN" / "control"
@@ -74,7 +74,7 @@ class Trial:
         self.box = box
 
     def install(self, package: Path) -> None:
-        """As `apt` does, without its questions."""
+        """Install a package as `apt` does, without its questions."""
         started_s = time.monotonic()
         inside = self.box.path(f"/srv/{package.name}")
         inside.write_bytes(package.read_bytes())
@@ -83,7 +83,7 @@ class Trial:
         say(f"{time.monotonic() - started_s:.0f} s")
 
     def dpkg(self, *words: str) -> None:
-        """Run what may take longer than the box's other commands."""
+        """Run dpkg in the box without the time limit of the box's other commands."""
         command = [
             "nsenter",
             f"--target={self.box.pid}",
@@ -101,19 +101,19 @@ class Trial:
         assert ran.returncode == 0, ran.stdout
 
     def state(self, unit: str, *manager: str) -> str:
-        """Such as ``active``."""
+        """Return a unit's state, such as ``active``."""
         return self.box.call("systemctl", *manager, "is-active", unit, check=False).strip()
 
     def pid(self, unit: str, *manager: str) -> str:
-        """Number of the main process."""
+        """Return the process id of a unit's main process, as text."""
         return self.box.call("systemctl", *manager, "show", "--property=MainPID", "--value", unit).strip()
 
-    def seen(self) -> int:
-        """How many cutouts are there."""
+    def count_cutouts(self) -> int:
+        """Return the number of cutouts in the output folder."""
         return len(list(self.box.path(f"{PHOTOS}/out").glob("*.png")))
 
     def drop(self) -> None:
-        """All pictures at once, from a user."""
+        """Put all pictures into the input folder at once, as a user does."""
         made = self.box.path(f"{PHOTOS}/in")
         for number in range(PICTURES):
             picture = Image.new("RGB", (1200 + number, 900), (205, 205, 210))
@@ -126,17 +126,17 @@ class Trial:
         self.wait_ready(unit, *manager)
 
     def wait_ready(self, unit: str, *manager: str) -> None:
-        """Wait until systemd was told that it is ready."""
+        """Wait until systemd reports a unit as active."""
         until(lambda: self.state(unit, *manager) == "active", f"{unit} to be ready")
 
-    def done(self) -> int:
-        """How many jobs the journal says are done."""
-        said = self.box.call("cutoutd", "export", "--config", CONFIG, user=True, check=False)
-        return said.count(",done,")
+    def count_done(self) -> int:
+        """Return the number of jobs that the journal reports as done."""
+        output = self.box.call("cutoutd", "export", "--config", CONFIG, user=True, check=False)
+        return output.count(",done,")
 
 
 def main(package: Path) -> None:
-    """Install, upgrade, remove."""
+    """Install, upgrade and remove the package in a new box."""
     with tempfile.TemporaryDirectory(prefix="cutoutd-units-") as room:
         box = Box(Path(room))
         try:
@@ -147,7 +147,7 @@ def main(package: Path) -> None:
 
 
 def through(trial: Trial, package: Path, room: Path) -> None:
-    """All steps, in a box."""
+    """Run all steps of the trial in a box."""
     box = trial.box
     say("--- install")
     trial.install(older(package, room))
@@ -171,27 +171,27 @@ def through(trial: Trial, package: Path, room: Path) -> None:
 
     say("--- upgrade while the daemon cuts")
     trial.drop()
-    until(lambda: trial.seen() > 0, "a cutout", SLOW_S)
-    seen = trial.seen()
+    until(lambda: trial.count_cutouts() > 0, "a cutout", SLOW_S)
+    count_before = trial.count_cutouts()
     trial.install(package)
-    say(f"{seen} of {PICTURES} were cut before")
+    say(f"{count_before} of {PICTURES} were cut before")
     for unit, pid in before.items():
         trial.wait_ready(*unit)
         assert trial.pid(*unit) != pid, f"{unit} was not started again"
     assert trial.state(SERVE) != "active", "what was stopped was started"
-    until(lambda: trial.done() == PICTURES, "all cutouts", SLOW_S)
-    assert trial.seen() == PICTURES
+    until(lambda: trial.count_done() == PICTURES, "all cutouts", SLOW_S)
+    assert trial.count_cutouts() == PICTURES
     say("all 12 are cut, each once")
 
     say("--- removal while they run")
     trial.dpkg("-r", "cutoutd")
     for unit in RUNNING:
         assert trial.state(*unit) != "active", unit
-    assert trial.seen() == PICTURES
+    assert trial.count_cutouts() == PICTURES
 
 
 def why_not_here(package: Path) -> str:
-    """Why the package cannot be tried; empty: it can."""
+    """Return why the package cannot be tried here; empty if it can."""
     release = platform.freedesktop_os_release()
     if f"~deb{release.get('VERSION_ID')}_" not in package.name or release["ID"] != "debian":
         return "it is for another system than this one"

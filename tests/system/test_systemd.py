@@ -1,4 +1,4 @@
-"""The unit under a real systemd: it cuts, comes back, hangs, reloads, drains, and has no network."""
+"""The unit under a real systemd: it cuts, restarts, is watched, reloads, drains, and has no network."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ print(json.dumps({"stranger": stranger, "overview": overview, "pause": pause}))
 
 
 class Service:
-    """The service in its box."""
+    """The daemon as an installed service of the box."""
 
     def __init__(self, box: Box, draft: Path) -> None:
         self.box = box
@@ -73,8 +73,8 @@ class Service:
         box.call("mkdir", "-p", "/mnt/share", "/etc/cutoutd")
         box.call("mount", "--bind", "/srv/disk", "/mnt/share")
         self.configure()
-        said = self.cutoutd("service", "install", "--system")
-        assert "Running systemctl enable --now cutoutd.service" in said
+        output = self.cutoutd("service", "install", "--system")
+        assert "Running systemctl enable --now cutoutd.service" in output
         self.wait_ready()
 
     def _make(self, path: str) -> None:
@@ -91,11 +91,11 @@ class Service:
         self.box.path(CONFIG).write_text(text)
 
     def cutoutd(self, *words: str, check: bool = True, user: bool = False) -> str:
-        """Our command, inside."""
+        """Run the cutoutd command inside the box; return its output."""
         return self.box.call(sys.executable, "-P", "-m", "cutoutd", *words, check=check, user=user)
 
     def drop(self, name: str, folder: str = f"{PHOTOS}/in", *, hue: int = 0, large: bool = False) -> None:
-        """Put a picture into a hot folder, whole."""
+        """Move a finished picture into a hot folder."""
         image = picture(hue)
         if large:
             noise = np.random.default_rng(1).integers(0, 60, (3000, 4000, 3), dtype=np.uint8)
@@ -108,30 +108,30 @@ class Service:
         draft.rename(target)
 
     def cut(self, name: str, folder: str = f"{PHOTOS}/out") -> bool:
-        """Whether a cutout and its sidecar are there."""
+        """Whether a picture's cutout and sidecar exist."""
         return all(self.box.path(f"{folder}/{name}{end}").exists() for end in (".png", ".png.json"))
 
     def jobs(self) -> list[dict[str, Any]]:
-        """The journal."""
+        """Return the jobs in the journal."""
         # From inside: SQLite resolves links, and the way from outside leads through one.
         jobs: list[dict[str, Any]] = json.loads(self.box.call(sys.executable, "-I", "-S", "-c", JOBS))
         return jobs
 
     def is_working(self) -> bool:
-        """Whether a worker has a picture."""
+        """Whether a worker is cutting a picture."""
         return any(job["state"] == "working" for job in self.jobs())
 
     def wait_ready(self) -> None:
-        """Wait until it is ready."""
+        """Wait until systemd reports the service as active."""
         until(lambda: self.state()["ActiveState"] == "active", f"the service\n{self.box.journal()}")
 
     def state(self, unit: str = UNIT) -> dict[str, str]:
-        """How systemd sees it."""
+        """Return a unit's state as systemd reports it."""
         names = "ActiveState", "SubState", "MainPID", "NRestarts", "StatusText", "Result"
         return self.box.show(unit, *names, "ActiveEnterTimestampMonotonic")
 
     def start(self) -> None:
-        """Have it run as it should, whatever a test before did."""
+        """Run the service with its plain configuration, whatever the previous test left."""
         if self.is_plain and self.state()["ActiveState"] == "active":
             return
         self.configure()
@@ -141,7 +141,7 @@ class Service:
 
 
 class Frozen:
-    """Two more services that hang since the first test: one as a whole, one in its main thread alone."""
+    """Two more services that hang since the first test: one entirely, one in its main thread alone."""
 
     def __init__(self, service: Service) -> None:
         self._box = service.box
@@ -172,7 +172,7 @@ class Frozen:
         self.since_s["stopped"] = time.monotonic()
 
     def back_after_s(self, name: str) -> float:
-        """Wait until it is ready again; how long after it began to hang."""
+        """Wait until a service is ready again; return the seconds since it began to hang."""
 
         def is_back() -> bool:
             state = self._box.show(f"{name}.service", "ActiveState", "NRestarts")
@@ -184,7 +184,7 @@ class Frozen:
         return ready_us / 1e6 - self.since_s[name] - waited_s
 
     def end(self) -> None:
-        """Let go."""
+        """End the program that stops the main thread."""
         self._freezer.kill()
         self._freezer.wait()
         if self._freezer.stdout is not None:
@@ -206,13 +206,13 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
 
 @pytest.fixture(scope="module")
 def service(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """The service, installed by its own command."""
+    """The service, installed by `cutoutd service install`."""
     return Service(box, tmp_path_factory.mktemp("drafts") / "draft.jpg")
 
 
 @pytest.fixture(scope="module")
 def frozen(service: Service) -> Iterator[Frozen]:
-    """They hang while the other tests go on, so that nobody waits for the watchdog's time twice."""
+    """Two hanging services; the watchdog's time passes for both while the other tests run."""
     made = Frozen(service)
     yield made
     made.end()
@@ -236,13 +236,13 @@ def test_pictures_that_are_dropped_are_cut_by_the_folders_owner(service: Service
 
 
 def test_systemctl_status_tells_queue_and_rate(service: Service) -> None:
-    """In one line."""
+    """The unit's status text has both on one line."""
     pattern = r"0 waiting, \d+ in the last minute; 2 folders"
     until(lambda: re.fullmatch(pattern, service.state()["StatusText"]), f"{service.state()['StatusText']!r}")
 
 
 def test_installed_twice_it_is_as_it_was(service: Service) -> None:
-    """The same process goes on."""
+    """A second installation does not restart the process."""
     before = service.state()["MainPID"]
     assert "is up to date" in service.cutoutd("service", "install", "--system")
     assert service.state()["MainPID"] == before
@@ -251,7 +251,7 @@ def test_installed_twice_it_is_as_it_was(service: Service) -> None:
 def test_killed_in_the_middle_of_a_picture_it_is_ready_within_three_seconds_and_finishes(
     service: Service,
 ) -> None:
-    """Once: nothing lost, nothing twice."""
+    """The picture is cut exactly once."""
     service.start()
     service.drop("large.jpg", large=True)
     until(service.is_working, "work")
@@ -271,7 +271,7 @@ def test_killed_in_the_middle_of_a_picture_it_is_ready_within_three_seconds_and_
 
 
 def test_a_new_folder_is_taken_by_a_reload_and_a_removed_one_let_go(service: Service) -> None:
-    """The process stays the same."""
+    """The process is not restarted."""
     service.start()
     before = service.state()["MainPID"]
     service.configure(
@@ -288,7 +288,7 @@ def test_a_new_folder_is_taken_by_a_reload_and_a_removed_one_let_go(service: Ser
 
 
 def test_a_wrong_configuration_is_kept_out_and_systemctl_status_says_why(service: Service) -> None:
-    """The old one goes on."""
+    """The previous configuration stays in force."""
     service.start()
     service.configure('[[folder]]\nname = "half"\n')
     service.box.call("systemctl", "reload", UNIT)
@@ -300,7 +300,7 @@ def test_a_wrong_configuration_is_kept_out_and_systemctl_status_says_why(service
 
 
 def test_stopped_in_the_middle_of_a_picture_it_finishes_it(service: Service) -> None:
-    """Nothing is killed, and nothing counts as an attempt."""
+    """No worker is killed, and the stop counts as no attempt."""
     service.start()
     service.drop("last.jpg", large=True, hue=2)
     until(service.is_working, "work")
@@ -311,7 +311,7 @@ def test_stopped_in_the_middle_of_a_picture_it_finishes_it(service: Service) -> 
 
 
 def test_a_share_that_is_unmounted_and_mounted_again_is_seen_by_the_running_unit(service: Service) -> None:
-    """It was bound by its parent."""
+    """The unit binds the share's parent directory."""
     service.start()
     service.drop("before.jpg", "/srv/disk/in", hue=1)
     until(lambda: service.cut("before", f"{PHOTOS}/out/share"), f"a cutout\n{service.box.journal(UNIT)}")
@@ -330,7 +330,7 @@ def test_a_share_that_is_unmounted_and_mounted_again_is_seen_by_the_running_unit
 
 
 def stood_in_line_s(pid: int) -> float:
-    """How long a process waited for a processor that others had: proc(5), schedstat."""
+    """Return the seconds that a process waited for a processor in use by others: proc(5), schedstat."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
@@ -349,7 +349,7 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PAC
 
 
 def test_no_process_in_the_unit_reaches_even_loopback(service: Service) -> None:
-    """Neither with the address families refused, nor, that apart, in its empty network alone."""
+    """The refused address families and the empty network each suffice alone."""
     box = service.box
     box.path("/srv/probe.py").write_text(PROBE)
     listener = "import socket,time; s=socket.create_server(('127.0.0.1',4711)); time.sleep(60)"
@@ -365,15 +365,15 @@ def test_no_process_in_the_unit_reaches_even_loopback(service: Service) -> None:
     box.call("systemctl", "daemon-reload")
     until(lambda: "PROBE AF_INET open" in box.call(sys.executable, "/srv/probe.py"), "the listener")
     box.call("systemctl", "start", "probe", "probe-network")
-    said = box.journal("probe.service")
-    assert said.count("refused") == 5, said
-    assert " open" not in said
+    output = box.journal("probe.service")
+    assert output.count("refused") == 5, output
+    assert " open" not in output
     assert "PROBE AF_INET refused" in box.journal("probe-network.service")
 
 
 @pytest.mark.parametrize("name", ["stopped", "looping"])
 def test_one_that_hangs_is_restarted_by_the_watchdog(frozen: Frozen, name: str) -> None:
-    """As a whole, or in its main thread while all others go on."""
+    """As a whole, or in its main thread while all other threads continue."""
     took_s = frozen.back_after_s(name)
     sys.stdout.write(f"ready after {took_s:.2f} s\n")
     assert took_s < RESTART_AFTER_HANG_S
@@ -390,8 +390,8 @@ def test_the_service_of_an_ordinary_user_cuts_and_has_no_network(service: Servic
     box.call("systemd-run", *manager, f"--setenv={runtime}", "/lib/systemd/systemd", "--user")
     python = ["env", runtime, "HOME=/home/ann", sys.executable, "-P", "-m", "cutoutd", "service"]
     pair = ["--input", "/home/ann/to-cut", "--output", "/home/ann/cutouts"]
-    said = box.call(*python, "install", *pair, user=True)
-    assert "Running systemctl --user enable --now cutoutd.service" in said
+    output = box.call(*python, "install", *pair, user=True)
+    assert "Running systemctl --user enable --now cutoutd.service" in output
     service.drop("mine.jpg", "/home/ann/to-cut")
     until(lambda: service.cut("mine", "/home/ann/cutouts"), f"a cutout\n{box.journal('manager')}")
     show = ["env", runtime, "systemctl", "--user", "show", UNIT, "--property=MainPID", "--value"]
@@ -417,8 +417,8 @@ def test_the_uploader_is_a_service_of_its_own_that_sees_its_boxes_alone(service:
         f'{tagged}route = "hosted"\n',
         '[hosted]\nenabled = true\nbase_url = "http://127.0.0.1:7000"\nmax_credits_per_day = 10\n',
     )
-    said = service.cutoutd("service", "install", "--system")
-    assert "cutoutd-hosted.service" in said
+    output = service.cutoutd("service", "install", "--system")
+    assert "cutoutd-hosted.service" in output
     service.wait_ready()
     service.drop("tagged.jpg", f"{PHOTOS}/shop")
     service.drop("untagged.jpg")
@@ -453,10 +453,10 @@ def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None
     until(lambda: "http://127.0.0.1:7979/#" in opened(), f"the page\n{box.journal(PAGE)}")
     box.path("/srv/browser.py").write_text(BROWSER)
     code = opened().rpartition("#")[2].strip()
-    said = json.loads(box.call(sys.executable, "/srv/browser.py", code))
-    assert said["stranger"] == 401
-    assert {folder["name"]: folder["done"] for folder in said["overview"]["folders"]}["photos"] > 0
-    assert said["pause"] == 200
+    output = json.loads(box.call(sys.executable, "/srv/browser.py", code))
+    assert output["stranger"] == 401
+    assert {folder["name"]: folder["done"] for folder in output["overview"]["folders"]}["photos"] > 0
+    assert output["pause"] == 200
     assert any(job["state"] == "done" for job in service.jobs())
     pids = box.pids(PAGE)
     assert len(pids) == 2
@@ -464,7 +464,7 @@ def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None
 
 
 def test_it_goes_without_a_trace_but_the_work(service: Service) -> None:
-    """Twice, and the second time says that nothing is there."""
+    """After `service uninstall` only the user's work is left; a second call finds nothing."""
     assert "The service is removed" in service.cutoutd("service", "uninstall", "--system")
     assert not service.box.path(f"/etc/systemd/system/{UNIT}").exists()
     assert not service.box.path(f"/etc/systemd/system/{PAGE}").exists()
