@@ -113,7 +113,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	@touch $@
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs .site
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c packaging/site docs .site
 
 # All campaigns, or some: make torture CAMPAIGNS="kills lostwrites"
 torture: env

@@ -43,6 +43,7 @@ _COMMANDS: Final = {
     "fix": "fix:fix",
     "export": "queue:export",
     "presets": "presets:presets",
+    "docs": "docs:docs",
     "replay": "replay:replay",
     "sheet": "sheet:sheet",
     "pause": "queue:pause",

@@ -197,7 +197,7 @@ def certs(
         return
     print(
         "\nWhoever has one of these keys can run programs on every machine of the cluster. Copy ca.pem and one pair to each\n"
-        "machine; keep ca.key where no machine of the cluster can read it. docs/cluster.md says what to do next.",
+        "machine; keep ca.key where no machine of the cluster can read it. `cutoutd docs cluster` says what to do next.",
         file=sys.stderr,
     )
 
@@ -240,7 +240,7 @@ def _show(chosen: Settings, found: dict[str, object]) -> None:
         print(
             f"    No machine has joined it. On each: cutoutd worker --scheduler {scheduler} --tls-ca-file ca.pem "
             "--tls-cert worker.pem --tls-key worker.key\n"
-            "    One that does not come says in its log why; docs/cluster.md goes through it step by step."
+            "    One that does not come says in its log why; `cutoutd docs cluster` goes through it step by step."
         )
     for one in machines:
         models = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in one["models"].items()) or "no model"

@@ -177,7 +177,8 @@ def _folder(settings: Settings, name: str | None) -> str:
 
 
 def _tell(address: str) -> None:
+    name = Path(sys.argv[0]).name
     print(
-        f"{address} (docs/serve.md says what can be asked; {Path(sys.argv[0]).name} serve keys add NAME makes a key)",
+        f"{address} (`{name} docs serve` says what can be asked; `{name} serve keys add NAME` makes a key)",
         flush=True,
     )

@@ -130,7 +130,7 @@ def send_test(*, folder: FolderOption = None, config: ConfigOption = None) -> No
     if not webhooks:
         raise UsageError(
             "no folder has a webhook, or [webhooks] enabled is false",
-            advice="See docs/automation.md for what to write.",
+            advice="`cutoutd docs automation` says what to write.",
         )
     if not uploader_status(SpoolPaths.under(chosen.service.state_dir)):
         raise UsageError("the uploader does not run, and only it can send", advice="Start `cutoutd run`.")

@@ -33,7 +33,7 @@ def check_files(ca_file: Path, cert: Path, key: Path) -> None:
             raise ConfigurationError(
                 f"it cannot be read ({error.strerror})",
                 path=path,
-                advice="`cutoutd cluster certs DIR` makes certificates; docs/cluster.md says which goes where.",
+                advice="`cutoutd cluster certs DIR` makes certificates; `cutoutd docs cluster` says which goes where.",
             ) from error
     status = key.stat()
     if stat.S_IMODE(status.st_mode) & _OTHERS:

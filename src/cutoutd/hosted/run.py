@@ -68,7 +68,7 @@ def _check_needed(settings: Settings, announced: str, parent: int | None) -> Non
     if not settings.needs_uploader:
         raise without_anything_to_send(announced, uploads_sha256(settings), parent=parent)(
             "no folder is tagged for the hosted service or has a webhook, or neither is enabled: there is nothing to send",
-            advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]]; for webhooks see docs/automation.md.',
+            advice='Set enabled = true in [hosted], and route = "hosted" in a [[folder]]; for webhooks see `cutoutd docs automation`.',
         )
 
 

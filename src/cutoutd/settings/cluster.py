@@ -114,7 +114,7 @@ class ClusterSettings(Table):
             if not getattr(self, key):
                 yield (
                     key,
-                    "is missing; a cluster that is enabled needs it. docs/cluster.md says how to make it",
+                    "is missing; a cluster that is enabled needs it. `cutoutd docs cluster` says how to make it",
                 )
 
     def digested(self) -> dict[str, Any]:

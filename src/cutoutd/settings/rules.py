@@ -134,7 +134,7 @@ def older_score_limits(settings: Settings) -> Iterator[tuple[str, str]]:
         if limits and _CAME_WITH not in written:
             word = (
                 f"{' and '.join(limits)}: the score is the probability that a cutout is right, 0 to 1; in "
-                "configurations of earlier versions the same number meant something else. docs/quality.md says what each "
+                "configurations of earlier versions the same number meant something else. `cutoutd docs quality` says what each "
                 f"value catches. Write {_CAME_WITH} as well, and this is not said again"
             )
             yield folder.name, word

@@ -82,7 +82,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "info": {
         "title": "cutoutd: APIs of other services that it serves",
         "version": "1",
-        "description": "docs/serve.md says of each field whether it is supported, ignored or refused. /v1/openapi.json describes "
+        "description": "`cutoutd docs serve` says of each field whether it is supported, ignored or refused. /v1/openapi.json describes "
         "cutoutd's own API.",
     },
     "components": {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}}},

@@ -14,7 +14,7 @@ nitpicky = True  # a link that leads nowhere is an error
 
 html_theme = "furo"
 html_title = "cutoutd"
-html_theme_options = {
+html_theme_options: dict[str, list[str]] = {
     # No fonts, scripts or counters from elsewhere: the site can be read offline.
     "footer_icons": [],
 }

@@ -1,0 +1,58 @@
+"""`cutoutd docs`: pages of the documentation, by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cutoutd import documentation
+from cutoutd.cli.app import build
+from cutoutd.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+NAMED = re.compile(r"cutoutd docs ([a-z][a-z-]*)")
+
+
+def run(*arguments: str) -> str:
+    """Run the command, and return its output."""
+    result = CliRunner().invoke(build("docs"), ["docs", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_each_page_is_listed_with_its_title() -> None:
+    """The table of contents of the site is no page."""
+    listed = run()
+    assert re.search(r"^operating +\S", listed, re.MULTILINE)
+    assert "index" not in documentation.pages()
+    for name, path in documentation.pages().items():
+        assert f"{name:<14} {documentation.title(path.read_text('utf-8'))}\n" in listed
+
+
+def test_a_page_is_printed_as_it_is_where_there_is_no_terminal() -> None:
+    """For a pipe."""
+    assert run("cluster") == (ROOT / "docs/cluster.md").read_text("utf-8")
+
+
+def test_a_page_that_does_not_exist_is_refused_with_the_names_of_all() -> None:
+    """A slip is seen at once."""
+    with pytest.raises(UsageError, match="no page 'clusters'") as refused:
+        run("clusters")
+    assert "cluster, " in refused.value.advice
+
+
+def test_a_package_without_its_pages_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Instead of an empty list."""
+    monkeypatch.setattr(documentation, "_HOMES", (tmp_path,))
+    with pytest.raises(UsageError, match="without its documentation"):
+        run()
+
+
+def test_each_page_that_a_message_names_exists() -> None:
+    """In the source, its texts and the reference configuration; none names a path that only a checkout has."""
+    sources = [*(ROOT / "src").rglob("*.py"), ROOT / "config/cutoutd.toml", ROOT / "README.md"]
+    named = {name for path in sources for name in NAMED.findall(path.read_text("utf-8"))}
+    assert {"cluster", "serve", "automation", "quality"} <= named <= documentation.pages().keys()
