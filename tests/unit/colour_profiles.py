@@ -1,4 +1,4 @@
-"""A colour profile wider than sRGB, made here so that none has to be shipped."""
+"""A colour profile wider than sRGB, computed here so that no file has to be shipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GAMMA: Final = 2.19921875
 
 
 def wide_profile() -> bytes:
-    """Adobe RGB's primaries with a gamma of 2.2: a matrix profile, field by field (ICC.1:2022, 7.2, 8.3)."""
+    """Return a matrix profile of Adobe RGB's primaries with a gamma of 2.2 (ICC.1:2022, 7.2, 8.3)."""
     tags = {
         b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"wide\x00" + bytes(78),
         b"wtpt": _xyz(_WHITE),

@@ -1,4 +1,4 @@
-"""A backend for the methods of the page, without processes: a configuration's file, and what was told to browsers."""
+"""A backend for the page's methods without processes: a configuration file, and the events sent to browsers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ preset = ["amazon", "ebay"]
 
 
 def backend_at(path: Path, text: str | None = CONFIGURATION) -> Backend:
-    """A backend whose configuration has this text; None: there is none yet."""
+    """Return a backend whose configuration file has this text; with None there is no file."""
     settings = None
     if text is not None:
         path.write_text(text, encoding="utf-8")

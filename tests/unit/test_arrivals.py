@@ -1,4 +1,4 @@
-"""From a look at a file to its acceptance: what is taken, when, and how often."""
+"""From the first scan of a file to its acceptance: which files are accepted, when, and how often."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 
 class Place:
-    """A folder, its arrivals, and a clock that the files' times go by."""
+    """A watched folder, its arrivals, and a clock that the files' times follow."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Place:
         self.restart()
 
     def restart(self, *, has_stamps: bool = True, is_known_disk: bool = True) -> None:
-        """A new monitor."""
+        """Replace the arrivals by new ones, as a new monitor has."""
         self.arrivals = self.open(
             self.scope(self.rules, has_stamps=has_stamps, is_known_disk=is_known_disk),
             settle_s=SETTLE_S,
@@ -68,7 +68,7 @@ class Place:
         )
 
     def scope(self, rules: Rules, *, has_stamps: bool = False, is_known_disk: bool = True) -> FolderScope:
-        """The folder, as it was found."""
+        """Return the scope of the folder on a disk with these properties."""
         return FolderScope(
             name=FOLDER,
             root=os.fspath(self.root),
@@ -80,7 +80,7 @@ class Place:
         )
 
     def open(self, scope: FolderScope, *, settle_s: float, old_is_quiet: bool) -> Arrivals:
-        """With the rule for pairs by default, which says nothing of files without a partner."""
+        """Return arrivals with the default rule for pairs, which reports no files without a partner."""
         return Arrivals(
             scope,
             settle_s=settle_s,
@@ -90,7 +90,7 @@ class Place:
         )
 
     def put(self, name: str, content: bytes = JPEG, *, age_s: float = 0.5) -> Path:
-        """A file that was written so long ago."""
+        """Write a file whose modification time lies this many seconds back."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -98,20 +98,20 @@ class Place:
         return path
 
     def date(self, path: Path, age_s: float) -> None:
-        """Set a file's modification time back from now."""
+        """Set a file's modification time this many seconds back from now."""
         then_ns = self.clock.now_us() * 1000 - int(age_s * 1_000_000_000)
         os.utime(path, ns=(then_ns, then_ns))
 
     def accepted(self) -> list[str]:
-        """What was accepted so far, in order."""
+        """Return the paths of the accepted files, in order."""
         return [job.path for job in Reader(self.journal.store).jobs()]
 
     def held_up(self) -> dict[str, str]:
-        """What is not taken, and why."""
+        """Return the reason for each file that is held back, by path."""
         return {file.path: file.why for file in self.arrivals.held_up(1000)}
 
     def after(self, seconds: float) -> int:
-        """Scan after a time; returns how many are accepted then."""
+        """Scan after this many seconds; return the number of files accepted by that scan."""
         self.clock.advance(seconds)
         self.arrivals.scan()
         return self.arrivals.accept_quiet()
@@ -119,7 +119,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
-    """A folder of the test's own."""
+    """A watched folder of the test's own."""
     made = Place(tmp_path, clock)
     yield made
     made.journal.close()
@@ -139,7 +139,7 @@ def test_a_file_is_taken_once_it_has_been_quiet_and_only_once(place: Place) -> N
 
 @pytest.mark.parametrize("change", ["size", "time", "heard"])
 def test_every_change_begins_the_quiet_time_anew(place: Place, change: str) -> None:
-    """Of size, of modification time, or anything that was heard of it."""
+    """A change of size, of modification time, or any event for the file."""
     path = place.put("a.jpg")
     place.after(0)
     for step in range(4):
@@ -155,7 +155,7 @@ def test_every_change_begins_the_quiet_time_anew(place: Place, change: str) -> N
 
 
 def test_a_change_between_two_looks_is_noticed_before_it_is_taken(place: Place) -> None:
-    """No event came; the last look finds it."""
+    """No event was received; the last check before acceptance finds the change."""
     path = place.put("a.jpg")
     place.after(0)
     place.clock.advance(SETTLE_S)
@@ -177,7 +177,7 @@ def test_the_time_it_asks_to_be_woken_at_is_when_something_may_be_taken(place: P
 def test_a_file_that_is_old_enough_is_taken_at_once_if_nothing_else_can_be_waited_for(
     tmp_path: Path, clock: FakeClock, age_s: float, taken: int
 ) -> None:
-    """As under `run --once`; one that lies in the future is no older than one of now."""
+    """As under `run --once`; a time in the future counts as now."""
     place = Place(tmp_path, clock, old_is_quiet=True)
     place.put("a.jpg", age_s=age_s)
     assert place.after(0) == taken
@@ -192,7 +192,7 @@ def test_a_daemon_watches_an_old_file_for_the_whole_quiet_time(place: Place) -> 
 
 
 def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: FakeClock) -> None:
-    """It is accepted provisionally, and once more when its time lies back far enough."""
+    """The file is accepted provisionally, and again once its time lies back far enough."""
     place = Place(tmp_path, clock, old_is_quiet=True)
     path = place.put("a.jpg")
     second_ns = clock.now_us() // 1_000_000 * 1_000_000_000
@@ -214,7 +214,7 @@ def test_a_whole_second_cannot_tell_a_later_write_apart(tmp_path: Path, clock: F
 
 
 def test_a_time_with_a_fraction_is_trusted_at_once(tmp_path: Path, clock: FakeClock) -> None:
-    """Nearly every file system has them, so nearly no file is looked at twice."""
+    """Nearly every file system records fractions, so few files are checked twice."""
     place = Place(tmp_path, clock, old_is_quiet=True)
     place.put("a.jpg", age_s=SETTLE_S + 0.001)
     assert place.after(0) == 1
@@ -246,14 +246,14 @@ def test_a_file_that_is_no_picture_is_looked_into_once_for_each_version(
 
 @pytest.mark.parametrize("content", [b"", b"no picture at all"])
 def test_what_is_called_a_picture_and_is_none_is_accepted(place: Place, content: bytes) -> None:
-    """Its owner is told why it is not cut."""
+    """The job's failure tells the owner why it is not cut."""
     place.put("a.JPG", content)
     place.after(0)
     assert place.after(SETTLE_S) == 1
 
 
 def test_a_file_that_vanishes_while_it_is_waited_for_is_forgotten(place: Place) -> None:
-    """Whether an event tells of it or nobody does."""
+    """With or without an event for its removal."""
     place.put("heard.jpg").unlink()
     place.put("a.jpg")
     place.put("b.jpg")
@@ -270,7 +270,7 @@ def test_a_file_that_vanishes_while_it_is_waited_for_is_forgotten(place: Place) 
 
 @linux_only
 def test_a_file_that_is_open_for_writing_waits(place: Place) -> None:
-    """However long it has not changed; and it is said which."""
+    """However long it is unchanged; the reason names the open file."""
     path = place.put("a.jpg")
     place.put("b.jpg")
     with path.open("ab"):
@@ -285,7 +285,7 @@ def test_a_file_that_is_open_for_writing_waits(place: Place) -> None:
 
 
 def test_a_file_that_keeps_changing_is_named(place: Place) -> None:
-    """Not at once: every file changes while it arrives."""
+    """Only after a while, since every file changes while it arrives."""
     path = place.put("a.jpg")
     place.after(0)
     seen = []
@@ -299,7 +299,7 @@ def test_a_file_that_keeps_changing_is_named(place: Place) -> None:
 
 @linux_only
 def test_all_files_that_are_held_are_named(tmp_path: Path, clock: FakeClock) -> None:
-    """`run --once` ends when nothing else is waited for."""
+    """`run --once` ends when only held files are left."""
     place = Place(tmp_path, clock, old_is_quiet=True)
     held = [place.put(f"{number}.jpg", age_s=60).open("ab") for number in range(25)]
     try:
@@ -349,7 +349,7 @@ def test_what_was_there_before_can_be_left_alone_until_it_changes(place: Place) 
 
 
 def test_what_is_left_alone_stays_so_whatever_its_time(place: Place) -> None:
-    """Also where times are whole seconds, and the file came just before the first start."""
+    """Also where times are whole seconds and the file was written just before the first start."""
     path = place.put("old.jpg")
     second_ns = place.clock.now_us() // 1_000_000 * 1_000_000_000
     os.utime(path, ns=(second_ns, second_ns))
@@ -371,7 +371,7 @@ def test_names_that_are_not_wanted_are_not_even_waited_for(tmp_path: Path, clock
 
 
 def test_a_fifo_a_link_and_a_directory_are_passed_over(place: Place, tmp_path: Path) -> None:
-    """None of them hangs the thread, and none leads out of the folder."""
+    """None blocks the thread, and no link leads out of the folder."""
     outside = tmp_path / "outside.jpg"
     outside.write_bytes(JPEG)
     os.mkfifo(place.root / "fifo.jpg")
@@ -393,7 +393,7 @@ def test_a_name_that_is_not_utf8_is_accepted_as_it_is(place: Place) -> None:
 
 
 def test_a_file_that_cannot_be_read_holds_up_no_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one that belongs to another user; it is named, and taken as soon as it can be."""
+    """Such as another user's file: it is reported, and accepted once it is readable."""
     place.put("theirs.jpg")
     place.put("ours.jpg")
     permitted: list[str] = []
@@ -415,7 +415,7 @@ def test_a_file_that_cannot_be_read_holds_up_no_other(place: Place, monkeypatch:
 
 
 def test_a_folder_that_is_away_is_no_empty_folder(place: Place) -> None:
-    """The scan says so, and nothing is forgotten for it."""
+    """The scan reports that the folder is missing, and forgets no file."""
     place.put("a.jpg")
     place.after(0)
     place.root.rename(place.root.with_name("away"))
@@ -425,7 +425,7 @@ def test_a_folder_that_is_away_is_no_empty_folder(place: Place) -> None:
 
 
 def generations(place: Place) -> list[tuple[str, int]]:
-    """Which source each accepted version is of."""
+    """Return the path and the generation of each accepted version's source."""
     return [(job.path, job.generation) for job in Reader(place.journal.store).jobs()]
 
 
@@ -446,7 +446,7 @@ def test_a_file_that_is_overwritten_is_a_later_version_of_its_source(place: Plac
 def test_a_file_that_took_anothers_place_while_no_daemon_ran_is_another_picture(
     tmp_path: Path, clock: FakeClock, how: str, generation: int
 ) -> None:
-    """Only overwriting keeps the file; while a daemon runs, another file is an editor's save."""
+    """Only overwriting keeps the inode; while a daemon runs, a new inode is an editor's save."""
     clock.advance(time.time() - clock.now_us() / 1e6)  # the system writes down when a file was made
     place = Place(tmp_path, clock)
     path = place.put("a.jpg")
@@ -478,7 +478,7 @@ def test_a_file_that_took_anothers_place_while_no_daemon_ran_is_another_picture(
 def test_a_file_that_comes_to_the_path_of_a_vanished_one_is_another_picture(
     place: Place, away_s: float, generation: int, how: str
 ) -> None:
-    """A camera's counter starts again; a save by delete-and-create is quicker."""
+    """A camera restarts its counter; an editor that deletes and creates is quicker."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     path.unlink()
@@ -494,7 +494,7 @@ def test_a_file_that_comes_to_the_path_of_a_vanished_one_is_another_picture(
 
 
 def test_the_same_file_that_comes_back_is_the_same_picture(place: Place) -> None:
-    """A share that was empty for an hour, a card that was put in again: the next version is still its own."""
+    """A share that was empty for an hour, a card that was inserted again: the version after that is still its own."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     path.rename(place.root.parent / "aside.jpg")
@@ -507,7 +507,7 @@ def test_the_same_file_that_comes_back_is_the_same_picture(place: Place) -> None
 
 
 def published(place: Place) -> None:
-    """What waits was cut and published, a moment ago by the system's clock, which says when files are made."""
+    """End all waiting jobs as published a moment ago by the system's clock, which dates new files."""
     done(place, hashlib.sha256(JPEG).hexdigest())
     with place.journal.store.transaction():
         place.journal.store.write("UPDATE job SET accepted_us = ?", (int(time.time() * 1_000_000),))
@@ -515,7 +515,7 @@ def published(place: Place) -> None:
 
 
 def copied(path: Path) -> None:
-    """A copy takes a file's place, with its size and modification time."""
+    """Replace a file by a copy with the same size and modification time."""
     status = path.stat()
     content = path.read_bytes()
     path.unlink()
@@ -528,7 +528,7 @@ def copied(path: Path) -> None:
 def test_a_file_that_was_missing_and_looks_as_before_is_accepted_again(
     place: Place, how: str, away_s: float, accepted: int
 ) -> None:
-    """Its size and time are those that are known; after a quick save it is what it was."""
+    """Its size and time are known; after an editor's save it counts as unchanged."""
     path, aside = place.put("a.jpg"), place.root.parent / "aside.jpg"
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     published(place)
@@ -549,7 +549,7 @@ def test_a_file_that_was_missing_and_looks_as_before_is_accepted_again(
 def test_a_copy_that_came_while_no_daemon_ran_is_accepted_again(
     tmp_path: Path, clock: FakeClock, how: str, accepted: int
 ) -> None:
-    """It looks as the file that was there; what a backup brought back to another disk is what it was."""
+    """The copy matches the earlier file; a backup restored to another disk counts as unchanged."""
     clock.advance(time.time() - clock.now_us() / 1e6)
     place = Place(tmp_path, clock)
     path = place.put("a.jpg")
@@ -571,7 +571,10 @@ def test_a_copy_that_came_while_no_daemon_ran_is_accepted_again(
 def test_without_stable_inodes_only_what_we_have_removed_comes_again(
     place: Place, gone: int, accepted: int
 ) -> None:
-    """A share that listed nothing for an hour looks the same; an original that we deleted cannot be there by itself."""
+    """A share that listed nothing for an hour looks the same.
+
+    An original that the daemon deleted must be new.
+    """
     place.restart(has_stamps=False)
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
@@ -588,7 +591,7 @@ def test_without_stable_inodes_only_what_we_have_removed_comes_again(
 
 
 def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> None:
-    """A directory without permission says nothing of its files, nor does a pattern that passes them over."""
+    """An unreadable directory says nothing about its files, nor does a pattern that excludes them."""
     place.put("sub/a.jpg")
     place.put("b.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 2
@@ -623,13 +626,13 @@ def test_that_a_source_vanished_is_remembered_after_a_restart(place: Place, tmp_
 
 
 def done(place: Place, sha256: str | None, state: JobState = JobState.DONE) -> None:
-    """What waits was cut, or has ended otherwise."""
+    """End all waiting jobs in this state."""
     while job := place.journal.queue.next_in(FOLDER, newest_first=False):
         place.journal.queue.finish(job.id, state, detail={}, sha256=sha256)
 
 
 def like(path: Path, content: bytes) -> None:
-    """Another file takes its place, of the same size and modification time."""
+    """Replace a file by another one with the same size and modification time."""
     status = path.stat()
     assert len(content) == status.st_size
     draft = path.with_name(".draft")
@@ -639,7 +642,7 @@ def like(path: Path, content: bytes) -> None:
 
 
 def test_a_file_that_is_replaced_by_its_like_is_accepted_again(place: Place) -> None:
-    """Same size, same time, other bytes, while it lay there at rest."""
+    """Same size and time, other bytes, long after the first was accepted."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     done(place, hashlib.sha256(JPEG).hexdigest())
@@ -651,7 +654,7 @@ def test_a_file_that_is_replaced_by_its_like_is_accepted_again(place: Place) -> 
 def test_a_change_of_permissions_costs_one_read_and_no_cut(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So does a second name for it; and what was read is remembered after a restart."""
+    """A hard link does the same; the journal keeps the digest for the next start."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     done(place, hashlib.sha256(JPEG).hexdigest())
@@ -674,7 +677,7 @@ def test_a_change_of_permissions_costs_one_read_and_no_cut(
 
 
 def test_what_failed_unread_is_tried_again_when_it_is_replaced_by_its_like(place: Place) -> None:
-    """What its bytes were, nobody knows."""
+    """No digest of the failed file is known."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     done(place, None, JobState.FAILED)
@@ -686,7 +689,7 @@ def test_what_failed_unread_is_tried_again_when_it_is_replaced_by_its_like(place
 def test_one_file_that_cannot_be_read_again_holds_nobody_up(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bad sector: the whole folder stood by after each scan."""
+    """A read error such as a bad sector must not stop the folder after each scan."""
     path = place.put("bad.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     done(place, hashlib.sha256(JPEG).hexdigest())
@@ -704,7 +707,7 @@ def test_one_file_that_cannot_be_read_again_holds_nobody_up(
 
 
 def test_many_changed_files_are_read_at_a_bounded_rate(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backup that links every file, or `chmod -R`."""
+    """As after a backup that links every file, or `chmod -R`."""
     monkeypatch.setattr(source_changes, "BURST_BYTES", 4 * len(JPEG))
     monkeypatch.setattr(source_changes, "BYTES_S", len(JPEG))
     place.arrivals._rehashing._budget = 4.0 * len(JPEG)  # noqa: SLF001 -- as it is made with that burst

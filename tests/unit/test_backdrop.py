@@ -1,4 +1,4 @@
-"""What lies behind a cutout, and the shadow on it."""
+"""Backgrounds behind a cutout, and the shadow on them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_opaque_pixel_stays_what_it_is() -> None:
 def test_a_shadow_on_nothing_looks_the_same_once_there_is_something(
     values: tuple[int, int, int, int], darkness: int, ground: int
 ) -> None:
-    """The transparent result laid over a grey is the subject laid over that grey in shadow."""
+    """The transparent result laid over grey equals the subject composed over that grey with its shadow."""
     pixel = np.array(values, np.uint8).reshape(1, 1, 4)
     dark = np.full((1, 1), darkness / 100, np.float32)
     shaded = backdrop.shaded(pixel.copy(), dark)[0, 0].astype(np.float64)
@@ -51,7 +51,7 @@ def test_a_shadow_on_nothing_looks_the_same_once_there_is_something(
 
 @pytest.mark.parametrize(("width", "height"), [(50, 50), (200, 40), (30, 300), (1, 1)])
 def test_a_picture_fills_its_canvas_evenly(width: int, height: int) -> None:
-    """Its middle stays the middle, and no side shows anything else."""
+    """The background's centre stays the centre, and no side shows a gap."""
     picture = np.zeros((120, 180, 3), np.uint8)
     picture[..., 0] = np.linspace(0, 255, 180).astype(np.uint8)
     picture[..., 1] = np.linspace(0, 255, 120).astype(np.uint8)[:, np.newaxis]
@@ -62,13 +62,13 @@ def test_a_picture_fills_its_canvas_evenly(width: int, height: int) -> None:
 
 
 def test_a_background_with_holes_is_white_in_them() -> None:
-    """What else should be there."""
+    """Transparent parts of the background picture become white."""
     filled = backdrop.filling(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), 8, 8)
     assert filled.min() == 255
 
 
-def standing() -> tuple[np.ndarray, Box]:
-    """A table: a top and two legs."""
+def table() -> tuple[np.ndarray, Box]:
+    """Return the alpha and the bounding box of a table: a top and two legs."""
     alpha = np.zeros((400, 500), np.uint8)
     alpha[100:140, 100:400] = 255
     alpha[140:300, 110:130] = 255
@@ -77,8 +77,8 @@ def standing() -> tuple[np.ndarray, Box]:
 
 
 def test_a_shadow_lies_where_a_subject_stands() -> None:
-    """Darkest under the feet, faint between them, none beside the top."""
-    alpha, box = standing()
+    """Darkest under the legs, faint between them, none beside the top."""
+    alpha, box = table()
     cast = backdrop.cast_shadow(alpha, box)
     assert cast is not None
     place = Placement(width=500, height=400, factor=1, left=0, top=0)
@@ -95,8 +95,8 @@ def test_a_shadow_lies_where_a_subject_stands() -> None:
 
 
 def test_a_shadow_goes_with_its_subject() -> None:
-    """Twice as large and elsewhere, it is the same shadow."""
-    alpha, box = standing()
+    """Scaled and moved, the subject has the same shadow."""
+    alpha, box = table()
     cast = backdrop.cast_shadow(alpha, box)
     assert cast is not None
     plain = cast.strip(Placement(width=500, height=400, factor=1, left=0, top=0), 0, 400)
@@ -105,7 +105,7 @@ def test_a_shadow_goes_with_its_subject() -> None:
 
 
 def test_what_the_pictures_edge_cuts_off_casts_no_shadow() -> None:
-    """It stands on nothing that can be seen."""
+    """The ground under a cropped subject is outside the picture."""
     alpha = np.zeros((400, 500), np.uint8)
     alpha[100:400, 100:300] = 255
     assert backdrop.cast_shadow(alpha, Box(left=100, top=100, right=300, bottom=400)) is None

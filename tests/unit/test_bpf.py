@@ -1,4 +1,4 @@
-"""The filters' programs, run by a small interpreter for both architectures on whatever host."""
+"""The seccomp filters' programs, run by a small interpreter for both architectures on any host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AUDIT_I386, AUDIT_ARM = 0x40000003, 0x40000028
 
 @cache
 def decode(program: bytes) -> list[tuple[int, int, int, int]]:
-    """The program as (code, jump if true, jump if false, operand)."""
+    """Return the program as tuples of code, jump if true, jump if false and operand."""
     return list(struct.iter_unpack("<HBBI", program))
 
 
@@ -54,7 +54,7 @@ def run(program: bytes, data: bytes) -> int:
 
 
 def ask(program: bytes, machine: Machine, call: str | int, *arguments: int, audit: int | None = None) -> int:
-    """The verdict on one system call."""
+    """Return the verdict on one system call."""
     number = machine.number(call) if isinstance(call, str) else call
     assert number is not None
     words = [word & 0xFFFFFFFFFFFFFFFF for word in (*arguments, *[0] * 6)][:6]
@@ -63,17 +63,17 @@ def ask(program: bytes, machine: Machine, call: str | int, *arguments: int, audi
 
 
 def worker(machine: Machine, tasks: int | None = None, *, graphics: bool = False) -> bytes:
-    """The worker's program."""
+    """Return the worker's program."""
     return translate(seccomp.worker_policy(PID, tasks, graphics=graphics), machine)
 
 
 def uploader(machine: Machine) -> bytes:
-    """The uploader's program."""
+    """Return the uploader's program."""
     return translate(seccomp.uploader_policy(PID), machine)
 
 
 def supervisor(machine: Machine) -> bytes:
-    """The supervisor's program."""
+    """Return the supervisor's program."""
     return translate(seccomp.supervisor_policy(), machine)
 
 
@@ -140,7 +140,7 @@ def test_every_way_through_a_program_ends_in_a_verdict(program: bytes) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_no_two_calls_have_the_same_number(machine: Machine) -> None:
-    """A slip of the pen in the tables would refuse the wrong call and let the right one through."""
+    """A typing error in the tables would refuse the wrong call and allow the right one."""
     numbers = [number for number in map(machine.number, calls.NUMBERS) if number is not None]
     assert len(numbers) == len(set(numbers))
     assert max(numbers) <= calls.NEWEST
@@ -159,7 +159,7 @@ def test_a_worker_is_refused_every_call_that_its_policy_names(machine: Machine) 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_what_no_list_names_is_refused_and_what_is_young_does_not_exist(machine: Machine) -> None:
-    """Whatever its arguments: a call that nobody thought of, and one that comes with the next kernel."""
+    """With any arguments: a call missing from the lists, and one added by a later kernel."""
     for program in (worker(machine), uploader(machine)):
         named = {machine.number(name) for name in calls.NUMBERS}
         rest = [number for number in range(calls.NEWEST + 1) if number not in named]
@@ -171,7 +171,7 @@ def test_what_no_list_names_is_refused_and_what_is_young_does_not_exist(machine:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_what_a_worker_lives_on_is_let_through(machine: Machine) -> None:
-    """And no call is on two lists, or on none."""
+    """Every call is on exactly one list."""
     program, policy = worker(machine), seccomp.worker_policy(PID)
     assert {"read", "write", "mmap", "futex", "madvise", "exit_group", "futex_wait"} <= set(policy.allowed)
     for name in policy.allowed:
@@ -186,7 +186,7 @@ def test_what_a_worker_lives_on_is_let_through(machine: Machine) -> None:
     "call", ["setsid", "setpgid", "sync", "syncfs", "flock", "fadvise64", "memfd_create", "splice"]
 )
 def test_neither_worker_nor_uploader_disturbs_others(machine: Machine, call: str) -> None:
-    """Runs, locks, the disk as a whole, what is kept in memory."""
+    """Scheduling, locks, the whole disk and locked memory are out of reach."""
     for program in (worker(machine), uploader(machine)):
         assert ask(program, machine, call, 3) == REFUSE
 
@@ -304,7 +304,7 @@ def test_the_old_open_is_judged_like_openat() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_uploader_makes_plain_files_alone(machine: Machine) -> None:
-    """Nothing that runs with somebody else's rights, and nothing emptied that is opened for reading."""
+    """No setuid bits, and no truncation of a file opened for reading."""
     program = uploader(machine)
     assert ask(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) == ALLOW
     assert (
@@ -318,7 +318,7 @@ def test_the_uploader_makes_plain_files_alone(machine: Machine) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_supervisor_has_unix_sockets_only(machine: Machine) -> None:
-    """Every other family is refused, also with rubbish in the half of the register the kernel ignores."""
+    """Every other family is refused, also with garbage in the half of the register that the kernel ignores."""
     program = supervisor(machine)
     for call in ("socket", "socketpair"):
         assert ask(program, machine, call, 1, 1) == ALLOW
@@ -328,7 +328,7 @@ def test_the_supervisor_has_unix_sockets_only(machine: Machine) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_supervisor_may_start_programs_but_not_reach_into_them(machine: Machine) -> None:
-    """It starts workers; taking a socket out of another process, or a ring around the filter, is refused."""
+    """Taking a socket out of another process, or an io_uring around the filter, is refused."""
     program = supervisor(machine)
     for call in ("execve", "clone", "clone3", "connect", "sendmsg", "kill", "prlimit64", "fchmod"):
         assert ask(program, machine, call, -1, -1, -1) == ALLOW, call
@@ -338,7 +338,7 @@ def test_the_supervisor_may_start_programs_but_not_reach_into_them(machine: Mach
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_worker_receives_from_its_own_socket_alone(machine: Machine) -> None:
-    """And from none where it has none."""
+    """And from none where the worker has no socket."""
     assert ask(worker(machine), machine, "recvmsg", 3) == REFUSE
     program = worker(machine, 3)
     assert ask(program, machine, "recvmsg", 3, -1, -1) == ALLOW
@@ -359,7 +359,7 @@ def test_a_worker_receives_from_its_own_socket_alone(machine: Machine) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_graphics_processors_are_spoken_to_only_where_they_are_used(machine: Machine) -> None:
-    """Their drivers' commands, and none of a terminal or a file system."""
+    """The ioctls of their drivers are allowed, none of a terminal or a file system."""
     program = worker(machine, graphics=True)
     for command in (0xC020462A, 0x30000001, 25, 0xC0404B01, 0xC0106400, 0x5401):
         assert ask(program, machine, "ioctl", 5, command) == ALLOW, command
@@ -369,7 +369,7 @@ def test_graphics_processors_are_spoken_to_only_where_they_are_used(machine: Mac
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_uploader_calls_out_and_locks_its_ledger(machine: Machine) -> None:
-    """What it has more than a worker."""
+    """These calls are allowed beyond a worker's."""
     program = uploader(machine)
     for call in ("connect", "sendto", "recvfrom", "setsockopt", "linkat", "bind"):
         assert ask(program, machine, call, -1, -1) == ALLOW, call
@@ -381,16 +381,16 @@ def test_the_uploader_calls_out_and_locks_its_ledger(machine: Machine) -> None:
 
 
 def test_a_program_is_short() -> None:
-    """Each call that has to be judged goes through a few comparisons, and a worker's start is not held up."""
+    """Each judged call passes a few comparisons, and loading does not delay a worker's start."""
     program = worker(calls.X86_64)
     assert len(decode(program)) < 512
-    steps = {number: ways_through(program, number) for number in range(calls.NEWEST + 1)}
+    steps = {number: count_instructions(program, number) for number in range(calls.NEWEST + 1)}
     assert max(steps.values()) < 40
     assert sum(steps.values()) / len(steps) < 14
 
 
-def ways_through(program: bytes, number: int) -> int:
-    """How many instructions a call with no arguments runs through."""
+def count_instructions(program: bytes, number: int) -> int:
+    """Return the number of instructions that a call without arguments runs through."""
     lines, here, count, accumulator = decode(program), 0, 0, 0
     data = struct.pack("<IIQ6Q", number, calls.X86_64.audit, 0, *[0] * 6)
     while True:
@@ -412,7 +412,7 @@ def ways_through(program: bytes, number: int) -> int:
 
 
 def test_a_policy_that_names_an_unknown_call_is_no_policy() -> None:
-    """A misspelt name must not become a call that is let through."""
+    """A misspelt name must not allow the call."""
     with pytest.raises(KeyError, match="sokcet"):
         translate(Policy(allowed=(), refused=("sokcet",), hidden=(), checked={}), calls.X86_64)
     unknown = {"sokcet": ((Check(argument=0, values=(1,), only=True),),)}
@@ -421,6 +421,6 @@ def test_a_policy_that_names_an_unknown_call_is_no_policy() -> None:
 
 
 def test_a_policy_that_says_two_things_of_one_call_is_no_policy() -> None:
-    """A slip in a list must not decide which of them holds."""
+    """Two contradicting entries are refused instead of one of them winning."""
     with pytest.raises(ValueError, match="two things"):
         translate(Policy(allowed=("read",), refused=("read",), hidden=(), checked={}), calls.X86_64)

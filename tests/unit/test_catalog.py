@@ -1,4 +1,4 @@
-"""The catalog of models: what is missing, altered or broken is said by name."""
+"""The catalog of models: missing, altered and broken files are reported by name."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ ENTRY = {
 
 
 def entry(**other: str) -> str:
-    """A model's table, in TOML."""
+    """Return a model's table in TOML."""
     return "[[model]]\n" + "\n".join(f"{key} = {value}" for key, value in {**ENTRY, **other}.items()) + "\n"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Makes a directory of models with this catalog, and the weights of one."""
+    """A function that makes a directory of models with this catalog and one model's weights."""
 
     def make(text: str) -> Path:
         (tmp_path / "catalog.toml").write_text(text, encoding="utf-8")
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
 
 
 def test_the_models_of_the_package_are_there_and_whole() -> None:
-    """Above all the default one, which nothing is fetched for."""
+    """Above all the default model, for which nothing is downloaded."""
     models = catalog.read()
     assert ModelSettings().name in {model.name for model in models}
     for model in models:
@@ -87,7 +87,7 @@ def test_weights_that_were_altered_are_refused(home: Callable[[str], Path]) -> N
 
 
 def test_weights_that_are_missing_are_refused(home: Callable[[str], Path]) -> None:
-    """With the name of the file, and the system's words."""
+    """The message has the file's name and the system's reason."""
     directory = home(entry())
     (directory / "one.onnx").unlink()
     with pytest.raises(ModelError, match=r"one\.onnx.*No such file"):
@@ -129,7 +129,7 @@ def test_without_a_catalog_the_place_it_should_be_in_is_named(
     ],
 )
 def test_a_broken_catalog_is_refused_by_name(home: Callable[[str], Path], text: str) -> None:
-    """Whether it is not TOML, or says something else than it should."""
+    """Whether it is invalid TOML or has wrong entries."""
     directory = home(text)
     with pytest.raises(ModelError, match="cannot be read") as raised:
         catalog.read()

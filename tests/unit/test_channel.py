@@ -1,4 +1,4 @@
-"""Lines and open files from one process to another."""
+"""Lines and open files passed from one process to another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ends() -> Iterator[tuple[channel.Sender, channel.Receiver]]:
-    """Both."""
+    """The sending and the receiving end of a channel."""
     sender, theirs = channel.pair()
     receiver = channel.Receiver(theirs)
     yield sender, receiver
@@ -25,7 +25,7 @@ def ends() -> Iterator[tuple[channel.Sender, channel.Receiver]]:
 
 
 def test_files_arrive_with_their_line(ends: tuple[channel.Sender, channel.Receiver], tmp_path: Path) -> None:
-    """In their order, at the place in them where they were, and lines without files have none."""
+    """In order, at their file position; lines without files arrive without any."""
     sender, receiver = ends
     (tmp_path / "a").write_bytes(b"one")
     reading = os.open(tmp_path / "a", os.O_RDONLY)
@@ -46,7 +46,7 @@ def test_files_arrive_with_their_line(ends: tuple[channel.Sender, channel.Receiv
 def test_a_line_that_does_not_fit_goes_in_parts_and_its_files_once(
     ends: tuple[channel.Sender, channel.Receiver],
 ) -> None:
-    """Nobody waits for the other side; the files come with the first part."""
+    """Sending does not block; the files travel with the first part."""
     sender, receiver = ends
     line = b"x" * 3_000_000 + b"\n"
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -65,13 +65,13 @@ def test_a_line_that_does_not_fit_goes_in_parts_and_its_files_once(
 
 
 def _some(receiver: channel.Receiver) -> tuple[bytes, list[int]]:
-    """What is there, which may be no whole line."""
+    """Return the data and the descriptors that have arrived, which may be part of a line."""
     data, ancillary, _, _ = receiver._end.recvmsg(1 << 16, 1000)  # noqa: SLF001 -- before the line is whole
     return data, [content[0] for _, _, content in ancillary]
 
 
 def test_files_are_let_go_where_the_other_side_has_ended() -> None:
-    """Once, and without a word: its end is noticed elsewhere."""
+    """The files are closed once, without an error: the end is detected elsewhere."""
     sender, theirs = channel.pair()
     os.close(theirs)
     dropped: list[bool] = []

@@ -1,4 +1,4 @@
-"""What is answered where the backend is slow or has ended, through the server that the page and the API use."""
+"""Answers when the backend is slow or has ended, by the server that the page and the API share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def _broken_off(_: Request) -> Response:
 
 
 async def _answer(path: str) -> bytes:
-    """All that the server sends for a request."""
+    """Return all that the server sends for a request."""
     app = Starlette(routes=[Route("/slow", _slow), Route("/broken-off", _broken_off)])
     hosts = AllowedHosts(hosts=frozenset({"here"}), proxy="")
     checked = CheckedApp(
@@ -62,7 +62,7 @@ async def _answer(path: str) -> bytes:
 def test_a_backend_that_does_not_answer_is_told_in_a_line_without_a_traceback(
     path: str, status: bytes, end: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """503 while nothing was sent; else the connection ends in the middle."""
+    """503 while nothing was sent; after that the connection is closed mid-answer."""
     with caplog.at_level(logging.WARNING):
         answer = asyncio.run(_answer(path))
     assert answer.split()[1] == status

@@ -13,19 +13,22 @@ if TYPE_CHECKING:
 
 
 def is_open(breaker: CircuitBreaker) -> bool:
-    """Whether it is now; by a call, since a type checker takes a property to stay what it was."""
+    """Return whether the breaker is open.
+
+    A call, since a type checker assumes that a property is constant.
+    """
     return breaker.is_open
 
 
 def test_it_is_closed_until_something_fails(clock: FakeClock) -> None:
-    """A trial alone holds nothing up."""
+    """A trial in progress blocks nothing."""
     breaker = CircuitBreaker(clock)
     breaker.begin_trial()
     assert (breaker.is_open, breaker.why) == (False, "")
 
 
 def test_pauses_grow_with_each_failure_and_are_bounded(clock: FakeClock) -> None:
-    """After each of them it may be tried again."""
+    """After each pause one trial is allowed."""
     breaker = CircuitBreaker(clock)
     pauses = []
     for _ in range(8):
@@ -39,7 +42,7 @@ def test_pauses_grow_with_each_failure_and_are_bounded(clock: FakeClock) -> None
 
 
 def test_one_trial_keeps_others_from_being_tried(clock: FakeClock) -> None:
-    """Until it ends, or its time is over."""
+    """Until the trial ends or times out."""
     breaker = CircuitBreaker(clock, trial_s=30.0)
     breaker.record_failure("the disk is full")
     clock.advance(FIRST_S)
@@ -53,7 +56,7 @@ def test_one_trial_keeps_others_from_being_tried(clock: FakeClock) -> None:
 
 
 def test_a_cancelled_trial_ends_the_pause_as_well(clock: FakeClock) -> None:
-    """The next may be tried at once; one that merely ended leaves the pause."""
+    """The next trial may begin at once; a trial that ended without a result leaves the pause."""
     breaker = CircuitBreaker(clock)
     breaker.record_failure("the disk is full")
     breaker.end_trial()
@@ -64,15 +67,15 @@ def test_a_cancelled_trial_ends_the_pause_as_well(clock: FakeClock) -> None:
 
 
 def test_a_pause_that_was_asked_for_is_never_shortened(clock: FakeClock) -> None:
-    """A service says how long; a later and shorter wish does not undo that."""
+    """A later request for a shorter pause does not shorten it."""
     breaker = CircuitBreaker(clock)
     breaker.record_failure("it says 429", pause_s=60.0)
     breaker.record_failure("it says 503", pause_s=1.0)
     assert breaker.wait_s == pytest.approx(60.0)
 
 
-def test_it_is_told_once_for_each_cause_and_once_at_the_end(clock: FakeClock) -> None:
-    """Whatever the file; a success without a failure before says nothing."""
+def test_it_is_reported_once_for_each_cause_and_once_at_the_end(clock: FakeClock) -> None:
+    """Whatever the file; a success without an earlier failure is not reported."""
     said: list[str] = []
     breaker = CircuitBreaker(clock, on_failure=said.append, on_close=lambda: said.append("closed"))
     assert not breaker.record_success()

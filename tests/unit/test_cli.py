@@ -1,4 +1,4 @@
-"""The command line: which error gets which exit code, what people are shown, which settings are meant."""
+"""The command line: exit codes of errors, messages to people, and which configuration is used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictur
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the test's own, nothing set, and no system-wide configuration."""
+    """A home directory of the test's own, without variables of ours and without a system-wide configuration."""
     for name in [name for name in os.environ if name.startswith(("CUTOUTD_", "XDG_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -73,7 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_each_family_of_errors_has_its_exit_code(error: type[errors.CutoutdError], code: int) -> None:
-    """Scripts and service managers go by it."""
+    """Scripts and service managers depend on these codes."""
     assert app.exit_code(error("x")) == code
 
 
@@ -116,7 +116,7 @@ def test_what_a_command_raises_becomes_a_message_and_an_exit_code(
 def test_a_call_that_makes_no_sense_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
-    """Whether the parser finds it or we do."""
+    """Whether the parser or our own check finds the mistake."""
     monkeypatch.setattr(sys, "argv", ["cutoutd", *words])
     with pytest.raises(SystemExit) as ended:
         app.main()
@@ -134,7 +134,7 @@ def test_a_number_that_no_job_can_have_is_that_of_no_job(
     words: list[str],
     number: int,
 ) -> None:
-    """SQLite's integers have 64 bits, and a person's any number of digits."""
+    """SQLite's integers have 64 bits, and typed numbers any length."""
     refused(home, clock, monkeypatch, [*words, str(number)])
     assert f"there is no job {number}" in capfd.readouterr().err
 
@@ -160,13 +160,13 @@ def test_what_no_option_can_mean_is_wrong_usage(
     words: list[str],
     said: str,
 ) -> None:
-    """It is said before anything is done."""
+    """The error comes before anything is done."""
     refused(home, clock, monkeypatch, words)
     assert said in capfd.readouterr().err
 
 
 def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
-    """A command about a state directory that there is, which ends as wrong usage."""
+    """Run a command on an existing state directory; it must end as wrong usage."""
     state = home / "service"
     state.mkdir(mode=0o700)
     Journal(state, session="r", clock=clock).close()
@@ -190,7 +190,7 @@ def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words
     ],
 )
 def test_what_is_no_picture_to_cut_is_said_of_it(home: Path, named: str, said: str) -> None:
-    """A folder is there, and is none; what the system says of a path is passed on."""
+    """A folder is refused as such; the system's error about a path is passed on."""
     (home / "shoot").mkdir()
     (home / "a.jpg").touch()
     (home / "loop").symlink_to("loop")
@@ -199,7 +199,7 @@ def test_what_is_no_picture_to_cut_is_said_of_it(home: Path, named: str, said: s
 
 
 def test_a_command_loads_neither_the_others_nor_a_log_that_it_has_no_use_for() -> None:
-    """Each costs a command that answers at once more time than its own work; any other first word gets them all."""
+    """Loading takes longer than a quick command's own work; an unknown first word loads all."""
     code = """
 import sys
 from cutoutd.cli.app import build
@@ -214,7 +214,10 @@ print(*(len(build("--version").registered_commands), len(build("run").registered
 
 
 def test_a_place_that_takes_no_cutouts_is_wrong_usage(home: Path) -> None:
-    """Whatever the system says of it: another one may be named. In a process of its own, which gives the network up."""
+    """Whatever the system's error: another place may be named.
+
+    Runs in a process that gives the network up.
+    """
     (home / "a.jpg").write_bytes(b"a picture, which nobody comes to")
     (home / "loop").symlink_to("loop")
     code = """
@@ -235,7 +238,7 @@ for output in sys.argv[1:]:
 
 
 def test_what_another_package_has_for_pydantic_is_not_loaded(home: Path) -> None:
-    """Whoever installs one beside us would run in every process of ours, and each start would look for it."""
+    """A pydantic plugin installed beside us would run in all our processes, and slow each start."""
     packages = home / "packages"
     (packages / "spy-1.0.dist-info").mkdir(parents=True)
     (packages / "spy-1.0.dist-info" / "METADATA").write_text(
@@ -255,7 +258,7 @@ def test_what_another_package_has_for_pydantic_is_not_loaded(home: Path) -> None
 
 
 def test_a_home_directory_is_understood_where_a_shell_leaves_it(home: Path) -> None:
-    """`--input=~/to-cut` in any shell, `INPUT=~/to-cut` in all but one: no folder called ~ is made."""
+    """Shells expand `--input=~/to-cut` never and `INPUT=~/to-cut` mostly: no folder called ~ is made."""
     assert named_path("~/to-cut") == home / "to-cut"
     with pytest.raises(UsageError, match="no home directory"):
         named_path("~nobody-of-this-name/to-cut")
@@ -272,7 +275,7 @@ def test_a_home_directory_is_understood_where_a_shell_leaves_it(home: Path) -> N
 def test_every_command_of_the_design_has_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And a line of it in the list of all."""
+    """And one line in the list of commands."""
     commands = ["run", "cut", "check", "status", "jobs", "retry", "pause", "resume", "models"]
     for words in ([], *([command] for command in commands)):
         monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--help"])
@@ -301,7 +304,7 @@ def test_every_command_of_the_design_has_help(
 def test_help_speaks_of_files_and_seconds_and_not_of_types(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
-    """A flag has no value; what an option takes is a user's word."""
+    """A flag has no value; an option's placeholder is a user's word."""
     monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--help"])
     with pytest.raises(SystemExit):
         app.main()
@@ -323,7 +326,7 @@ def test_help_speaks_of_files_and_seconds_and_not_of_types(
 def test_help_shows_brackets_as_they_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], shown: str
 ) -> None:
-    """Rich would take a name in brackets for markup, and leave it out."""
+    """Rich would treat a name in brackets as markup and drop it."""
     monkeypatch.setattr(sys, "argv", ["cutoutd", *words, "--help"])
     with pytest.raises(SystemExit):
         app.main()
@@ -331,7 +334,7 @@ def test_help_shows_brackets_as_they_are(
 
 
 def test_a_message_is_broken_at_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And set in, so that lines of a list can be told apart; what no line holds is left whole, to be copied."""
+    """Lines are indented so that list items can be told apart; a path longer than a line stays whole."""
     monkeypatch.setenv("COLUMNS", "30")
 
     class Terminal(io.StringIO):
@@ -353,7 +356,7 @@ def test_a_message_is_broken_at_words_on_a_terminal_alone(monkeypatch: pytest.Mo
 def test_a_path_that_fits_with_less_indent_is_not_broken_by_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its last character, or the comma behind it, stood alone on a line."""
+    """Otherwise its last character or comma stands alone on a line."""
     monkeypatch.setenv("COLUMNS", "30")
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
@@ -369,7 +372,10 @@ def test_a_path_that_fits_with_less_indent_is_not_broken_by_the_terminal(
 def test_paths_are_told_from_where_a_person_is(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """From the current directory, else from home, else whole; also where the directory is gone."""
+    """Relative to the current directory, else to home, else absolute.
+
+    Also where the current directory is gone.
+    """
     monkeypatch.setenv("HOME", "/home/me")
     assert shortest(f"{Path.cwd()}/out/a.png") == "out/a.png"
     assert shortest("/home/me/out/a.png") == "~/out/a.png"
@@ -386,7 +392,7 @@ def test_paths_are_told_from_where_a_person_is(
 def test_what_takes_a_while_is_said_on_a_terminal_alone_and_cleared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """How many of all are done; in a log or a pipe it would be rubbish."""
+    """The count of finished files would clutter a log or a pipe."""
     with ProgressLine() as passing:
         assert list(passing.count("ab", 2, "making")) == ["a", "b"]
     assert capsys.readouterr().err == ""
@@ -409,13 +415,13 @@ def test_what_takes_a_while_is_said_on_a_terminal_alone_and_cleared(
     ],
 )
 def test_a_path_is_shown_without_harm_to_the_terminal(path: str, shown: str) -> None:
-    """One line, no control characters, no half characters; anything else as it is."""
+    """One line without control characters and broken characters; all others are unchanged."""
     assert printable(path) == shown
 
 
 @given(raw=st.binary(min_size=1, max_size=60))
 def test_a_path_of_any_bytes_is_shown_on_one_line_of_utf8(raw: bytes) -> None:
-    """Whatever a file is called."""
+    """Whatever bytes a file's name has."""
     shown = printable(os.fsdecode(raw))
     assert shown.isprintable()
     assert shown.encode("utf-8")
@@ -423,20 +429,20 @@ def test_a_path_of_any_bytes_is_shown_on_one_line_of_utf8(raw: bytes) -> None:
 
 @pytest.mark.parametrize("given", [("in", None), (None, "out")])
 def test_a_pair_of_folders_is_given_whole(given: tuple[str | None, str | None]) -> None:
-    """One without the other says nothing."""
+    """The input without the output, or the reverse, is an error."""
     input_dir, output_dir = (Path(one) if one else None for one in given)
     with pytest.raises(UsageError, match="--input and --output go together"):
         settings(None, input_dir, output_dir)
 
 
 def test_a_pair_of_folders_and_a_configuration_are_not_both_given() -> None:
-    """It would not be clear which is meant."""
+    """Which one is meant would be unclear."""
     with pytest.raises(UsageError, match="--config and --input"):
         settings(Path("c.toml"), Path("in"), Path("out"))
 
 
 def test_a_pair_of_folders_starts_from_the_current_directory(home: Path) -> None:
-    """With a state directory of its own, which the same pair finds again."""
+    """It has its own state directory, which the same pair finds again."""
     found = settings(None, Path("in"), Path("out"))
     assert (found.folder[0].input, found.folder[0].output) == (home / "in", home / "out")
     assert found.service.state_dir == settings(None, home / "in", home / "out").service.state_dir
@@ -451,13 +457,13 @@ def test_without_any_configuration_it_is_said_where_one_was_looked_for(home: Pat
 
 
 def test_a_configuration_that_is_named_but_not_there_is_refused() -> None:
-    """By whoever named it."""
+    """The message says whether an option or a variable named the file."""
     with pytest.raises(ConfigurationError, match=r"missing\.toml.*--config"):
         settings(Path("missing.toml"), None, None)
 
 
 def test_a_variable_that_names_a_configuration_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not passed over for another one."""
+    """No other configuration is used instead."""
     monkeypatch.setenv("CUTOUTD_CONFIG", "missing.toml")
     with pytest.raises(ConfigurationError, match=r"missing\.toml.*CUTOUTD_CONFIG"):
         settings(None, None, None)
@@ -466,7 +472,7 @@ def test_a_variable_that_names_a_configuration_not_there_is_refused(monkeypatch:
 def test_a_configuration_is_found_and_the_environment_goes_before_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also without any option."""
+    """Without any option."""
     place = home / "config" / "cutoutd"
     place.mkdir(parents=True)
     (place / "cutoutd.toml").write_text(f"[pool]\nworkers = 1\n{FOLDER}", encoding="utf-8")
@@ -480,21 +486,21 @@ def test_a_configuration_is_found_and_the_environment_goes_before_it(
 def test_a_variable_of_ours_that_nobody_knows_is_refused(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """Also for a pair of folders."""
+    """Also with a pair of folders."""
     monkeypatch.setenv(variable, "1")
     with pytest.raises(ConfigurationError, match=variable):
         settings(None, Path("in"), Path("out"))
 
 
 def test_a_journal_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
-    """Only the daemon makes one."""
+    """Only the daemon creates a journal."""
     with pytest.raises(UsageError, match="cutoutd has not run"):
         open_journal(tmp_path)
     assert not (tmp_path / FILE_NAME).exists()
 
 
 def test_a_journal_is_opened_beside_the_daemon(tmp_path: Path) -> None:
-    """And read as it is."""
+    """A command reads the journal while the daemon writes it."""
     daemon = Journal(tmp_path, session="r", clock=Clock())
     daemon.sources.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
     store = open_journal(tmp_path)
@@ -504,7 +510,7 @@ def test_a_journal_is_opened_beside_the_daemon(tmp_path: Path) -> None:
 
 
 def test_another_users_journal_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files made there by us would be unreadable to its owner."""
+    """Files created by us would be unreadable to its owner."""
     Journal(tmp_path, session="r", clock=Clock()).close()
     other = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: other)
@@ -513,7 +519,7 @@ def test_another_users_journal_is_left_alone(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_is_said_at_the_end_of_a_run_is_letters_alone() -> None:
-    """The reasons have words of other machines' marker files in them, which anybody who writes in the input chooses."""
+    """Reasons quote other machines' marker files, which anyone who can write to the input controls."""
     outcome = Outcome(
         tally=Tally(),
         remaining={},
@@ -528,7 +534,10 @@ def test_what_is_said_at_the_end_of_a_run_is_letters_alone() -> None:
 def test_check_says_what_is_to_be_done_first_and_looks_into_no_share_that_hangs(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The obstacles stand behind the verdict, and a blank line behind them; before, `check` hung with such a share."""
+    """The verdict comes first, then the obstacles after a blank line.
+
+    `check` must not access a hanging share.
+    """
     (home / "c.toml").write_text(FOLDER)
 
     def hanging(*_: object) -> None:
@@ -549,7 +558,10 @@ def test_check_says_what_is_to_be_done_first_and_looks_into_no_share_that_hangs(
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope: Scope) -> None:
-    """Without options `status` finds it by that alone; a system service needs its configuration, which everybody finds."""
+    """`status` without options finds a user's service by its registry entry.
+
+    A system service needs its configuration.
+    """
     chosen = settings(None, home / "in", home / "out")
     account = machine.account_of(os.geteuid()).name
     unit = planning.unit_for(chosen, scope=scope, arguments=[], config=None, environ={}, run_as=account)
@@ -563,7 +575,7 @@ def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope:
 def test_whoever_has_no_configuration_is_told_of_the_page_and_of_the_folders_used_last(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    """After `make run` nobody has written one."""
+    """After `make run` there is no configuration file yet."""
     with pytest.raises(UsageError, match="`cutoutd run` opens a page"):
         settings(None, None, None)
     last = Invocation(pair=(Path("/my pictures"), Path("/cutouts")))
@@ -574,7 +586,7 @@ def test_whoever_has_no_configuration_is_told_of_the_page_and_of_the_folders_use
 
 
 def test_commands_are_named_as_this_shell_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After `make run` the program is in the clone's environment, and on nobody's path."""
+    """After `make run` the program is in the clone's environment, outside of PATH."""
     home = tmp_path / "my clone" / ".venv" / "bin"
     home.mkdir(parents=True)
     (home / "cutoutd").touch(mode=0o755)

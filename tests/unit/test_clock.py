@@ -1,4 +1,4 @@
-"""Time as it is written down, and the machine's own."""
+"""How times are written, and the machine's clocks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_time_is_written_as_json_has_it(us: int, text: str) -> None:
 
 @given(us=st.integers(min_value=0, max_value=END_OF_9999_US // 100))
 def test_a_written_time_is_read_back_as_it_was(us: int) -> None:
-    """And is read back by anything that knows RFC 3339."""
+    """By our reader, and by any other that implements RFC 3339."""
     text = rfc3339(us)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", text)
     read = (datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
@@ -39,7 +39,7 @@ def test_a_written_time_is_read_back_as_it_was(us: int) -> None:
 
 
 def test_the_wall_clock_gives_microseconds_of_now() -> None:
-    """For records."""
+    """This clock is for records."""
     before = datetime.now(tz=UTC)
     now = datetime.fromtimestamp(Clock().now_us() / 1_000_000, tz=UTC)
     after = datetime.now(tz=UTC)
@@ -47,7 +47,7 @@ def test_the_wall_clock_gives_microseconds_of_now() -> None:
 
 
 def test_the_steady_clock_never_goes_back() -> None:
-    """For deadlines."""
+    """This clock is for deadlines."""
     clock = Clock()
     seen = [clock.monotonic_s() for _ in range(100)]
     assert seen == sorted(seen)

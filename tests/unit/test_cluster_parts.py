@@ -1,4 +1,4 @@
-"""The parts of the cluster's route that need no process: packing, fingerprints, what machines say, the exchange directory, the log."""
+"""The parts of the cluster's route that need no process: packing, fingerprints, machines, exchange directory, log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JSON = st.recursive(
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=8))
 def test_what_is_packed_comes_out_as_it_was(parts: list[bytes]) -> None:
-    """Also where a part is empty, or looks like a head."""
+    """Also where a part is empty or looks like a header."""
     assert packing.unpack(packing.pack(parts)) == parts
 
 
@@ -44,7 +44,7 @@ def test_what_is_packed_comes_out_as_it_was(parts: list[bytes]) -> None:
     st.binary(max_size=300), st.integers(0, 299), st.sampled_from([b"", b"[1]\n", b"[-1, 2]\n", b'["1"]\n'])
 )
 def test_what_is_torn_is_refused(data: bytes, at: int, head: bytes) -> None:
-    """Cut short, longer, or with a head of somebody else's: never another number of bytes than was said."""
+    """Truncated, extended, or with a foreign header: no wrong number of bytes is returned."""
     packed = packing.pack([b"head", data])
     for torn in (packed[:at] if at < len(packed) else packed + b"x", head + data, packed + b"x"):
         try:
@@ -56,13 +56,13 @@ def test_what_is_torn_is_refused(data: bytes, at: int, head: bytes) -> None:
 
 @pytest.mark.parametrize("result", [None, "text", ["a"], bytearray(b"[0]\n"), memoryview(b"[0]\n"), {"a": 1}])
 def test_what_is_no_bytes_is_refused(result: object) -> None:
-    """Whatever a machine sends back."""
+    """Whatever type of object a machine sends back."""
     with pytest.raises(packing.TornError):
         packing.unpack(result)
 
 
 def test_a_machine_offers_what_a_picture_asks_for_only_if_all_that_decides_is_the_same() -> None:
-    """Versions, model and second model."""
+    """Versions, model and second model must match."""
     mine = fingerprint.versions()
     assert all(mine[name] for name in ("cutoutd", "numpy", "onnxruntime", "pillow"))
     asked = fingerprint.resource(mine, "a" * 64)
@@ -79,7 +79,7 @@ def test_a_machine_offers_what_a_picture_asks_for_only_if_all_that_decides_is_th
 
 
 def test_it_is_said_why_a_machine_gets_nothing() -> None:
-    """One that is strange, older, without the model, or whose workers fail."""
+    """An unknown machine, an older version, a missing model, failing workers."""
     mine = fingerprint.versions()
     model = "a" * 64
     resource = fingerprint.resource(mine, model)
@@ -100,14 +100,14 @@ def test_it_is_said_why_a_machine_gets_nothing() -> None:
 
 @given(JSON)
 def test_nothing_that_a_scheduler_says_is_too_odd(said: object) -> None:
-    """It may be anybody who was taken over."""
+    """The scheduler may have been taken over by an attacker."""
     for machine in machines_of({"workers": said}):
         assert machine.address.isprintable()
     machines_of(said)
 
 
 def request(paths: ClusterPaths, **changes: Any) -> ClusterRequest:  # noqa: ANN401 -- fields of many types
-    """A request that lies in the outbox."""
+    """Write a request into the outbox, and return it."""
     given_: dict[str, Any] = {
         "id": messages.new_id(),
         "owner": messages.new_id(),
@@ -131,7 +131,7 @@ def paths(tmp_path: Path) -> ClusterPaths:
 
 
 def test_a_message_comes_as_it_was_written_and_goes_as_a_whole(paths: ClusterPaths) -> None:
-    """Request and reply, with their data."""
+    """Request and reply are read back, and removed together with their data."""
     one = request(paths)
     assert cluster_spool.read_request(paths.outbox / f"{one.id}.json") == one
     assert cluster_spool.read_parts(paths.outbox, one.id, one.sizes) == [b"task", b"ab"]
@@ -143,7 +143,7 @@ def test_a_message_comes_as_it_was_written_and_goes_as_a_whole(paths: ClusterPat
 
 
 def test_a_message_that_is_none_is_refused(paths: ClusterPaths) -> None:
-    """Another's name, data that are shorter or longer, a report without data, numbers that cannot be."""
+    """A foreign name, data of the wrong length, a report without data, impossible numbers."""
     one = request(paths)
     for sizes in ((4, 3), (4,), (1, 1)):
         with pytest.raises(InvalidMessageError, match="incomplete"):
@@ -164,7 +164,7 @@ def test_a_message_that_is_none_is_refused(paths: ClusterPaths) -> None:
 
 
 def test_an_owner_lives_as_long_as_its_process(paths: ClusterPaths) -> None:
-    """The kernel says so: what a killed one has asked for is for nobody."""
+    """By the kernel's process table: requests of a killed owner are dropped."""
     owner = messages.new_id()
     code = (
         "import sys; from pathlib import Path; from cutoutd.exchange import cluster_spool as b;"
@@ -181,8 +181,10 @@ def test_an_owner_lives_as_long_as_its_process(paths: ClusterPaths) -> None:
     assert not cluster_spool.owner_lives(paths, messages.new_id())
 
 
-def tell(paths: ClusterPaths, route: str, *, beat: int = 1, pid: int | None = None, waiting: int = 0) -> None:
-    """As a gateway does."""
+def write_status(
+    paths: ClusterPaths, route: str, *, beat: int = 1, pid: int | None = None, waiting: int = 0
+) -> None:
+    """Write the gateway's status file."""
     said = {
         "schema": cluster_spool.STATUS_SCHEMA,
         "pid": os.getpid() if pid is None else pid,
@@ -195,21 +197,21 @@ def tell(paths: ClusterPaths, route: str, *, beat: int = 1, pid: int | None = No
     atomic_write(paths.status, [json.dumps(said).encode()], synced=False)
 
 
-class Hands(Clock):
-    """A clock whose hands are moved."""
+class SetClock(Clock):
+    """A clock whose monotonic time a test sets."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 1000.0
 
     def monotonic_s(self) -> float:
-        """As they stand."""
+        """Return the time that the test has set."""
         return self.now_s
 
 
 def test_the_route_is_open_while_the_gateway_says_so(paths: ClusterPaths) -> None:
-    """Away, it says for how long; proxies whose pictures may be cut here are told once that is too long."""
-    clock = Hands()
+    """Once the gateway is away too long, proxies whose pictures may be cut here are notified once."""
+    clock = SetClock()
     route = ClusterRoute(
         paths,
         clock,
@@ -221,35 +223,35 @@ def test_the_route_is_open_while_the_gateway_says_so(paths: ClusterPaths) -> Non
     route.open()
     route.poll()
     assert "does not run" in route.closed
-    tell(paths, "open")
+    write_status(paths, "open")
     route.poll()
     assert route.closed == ""
-    tell(paths, "away", beat=2)
+    write_status(paths, "away", beat=2)
     route.poll()
     assert (route.closed, route.has_been_away, paths.away.exists()) == ("it is away", False, False)
     clock.now_s += 31
     route.poll()
     assert (route.has_been_away, paths.away.exists()) == (True, True)
-    tell(paths, "open", beat=3)
+    write_status(paths, "open", beat=3)
     route.poll()
     assert (route.closed, route.has_been_away, paths.away.exists()) == ("", False, False)
-    tell(paths, "open", beat=3, waiting=1)
+    write_status(paths, "open", beat=3, waiting=1)
     clock.now_s += 25
     route.poll()
     assert "does not answer" in route.closed
-    tell(paths, "open", beat=4, waiting=1)
+    write_status(paths, "open", beat=4, waiting=1)
     route.poll()
     assert route.closed == ""
 
 
 def test_after_a_picture_came_back_uncut_none_is_sent_for_a_while(paths: ClusterPaths) -> None:
-    """Each time for longer, until one is cut: what is queued again and again costs the journal."""
-    clock = Hands()
+    """The pause grows until a picture is cut: each return to the queue costs the journal a write."""
+    clock = SetClock()
     route = ClusterRoute(
         paths, clock, settings=ClusterSettings, folders=frozenset, in_force=lambda: "n", once=False
     )
     route.open()
-    tell(paths, "open")
+    write_status(paths, "open")
     route.poll()
     for pause_s in (1.0, 2.0, 4.0):
         route.given_back("not tagged")
@@ -268,7 +270,7 @@ def test_after_a_picture_came_back_uncut_none_is_sent_for_a_while(paths: Cluster
 
 
 def test_a_new_run_begins_with_an_empty_box(paths: ClusterPaths) -> None:
-    """Whoever waited for what lies there is gone."""
+    """The processes that waited for the old messages have ended."""
     request(paths)
     paths.away.touch()
     route = ClusterRoute(
@@ -280,7 +282,7 @@ def test_a_new_run_begins_with_an_empty_box(paths: ClusterPaths) -> None:
 
 
 def test_what_is_not_tagged_any_more_comes_back_unsent(paths: ClusterPaths) -> None:
-    """Also where no gateway is left to say so; what is still tagged stays."""
+    """Also where no gateway is left to reply; tagged requests stay."""
     tagged = {"a", "b"}
     route = ClusterRoute(
         paths,
@@ -303,7 +305,7 @@ def test_what_is_not_tagged_any_more_comes_back_unsent(paths: ClusterPaths) -> N
 
 
 def test_the_log_of_what_was_sent_is_read_as_it_was_written(paths: ClusterPaths) -> None:
-    """By days; a line that is torn is passed over."""
+    """By day; a truncated line is skipped."""
     log = sent_log.SentLog(paths.sent)
     entries = [
         {
@@ -327,7 +329,7 @@ def test_the_log_of_what_was_sent_is_read_as_it_was_written(paths: ClusterPaths)
 
 
 def test_certificates_are_made_once_with_the_right_modes(tmp_path: Path) -> None:
-    """A second call makes what is missing, and replaces nothing."""
+    """A second call creates missing files and replaces none."""
     made = certificates.make(tmp_path / "certs")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
     assert {name for name, mode in modes.items() if mode == 0o600} == {
@@ -342,7 +344,7 @@ def test_certificates_are_made_once_with_the_right_modes(tmp_path: Path) -> None
 def test_a_key_that_others_can_read_or_that_lies_among_modules_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever has it can run programs on all machines."""
+    """The key allows its holder to run programs on all machines."""
     certificates.make(tmp_path)
     files = tmp_path / "ca.pem", tmp_path / "worker.pem", tmp_path / "worker.key"
     tls.check_files(*files)

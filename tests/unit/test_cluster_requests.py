@@ -1,4 +1,4 @@
-"""One request of the gateway: tried again where a machine ends over it, and answered without blame where all tries came to nothing."""
+"""One request of the gateway: retried where a machine dies, and answered without blaming the picture if all tries fail."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ KILLED = "KilledWorker: the machine died over it"
 
 
 class Machines:
-    """A connection whose machines come to these outcomes, one after the other."""
+    """A connection that returns prepared outcomes, one for each call."""
 
     def __init__(self, *outcomes: RemoteOutcome) -> None:
         self.outcomes = list(outcomes)
         self.sent: list[list[bytes]] = []
 
     async def carry_out(self, data: bytes, _: str, __: float) -> RemoteOutcome:
-        """The next of them."""
+        """Record the data, and return the next outcome."""
         self.sent.append(packing.unpack(data))
         return self.outcomes.pop(0)
 
 
 def result(**changes: Any) -> RemoteOutcome:  # noqa: ANN401 -- fields of JSON
-    """What a machine sends back."""
+    """Return what a machine sends back."""
     said = {
         "schema": HEAD_SCHEMA,
         "kind": "report",
@@ -71,7 +71,7 @@ def paths(tmp_path: Path) -> ClusterPaths:
 
 
 def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:
-    """The reply to one request."""
+    """Handle one request; return its reply."""
     request = ClusterRequest(
         id=messages.new_id(),
         owner=messages.new_id(),
@@ -101,7 +101,7 @@ def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:
 
 
 def test_a_picture_whose_machines_die_is_tried_on_others_and_is_not_to_blame(paths: ClusterPaths) -> None:
-    """Dask's KilledWorker names the task that was there; each try is told in the log of what was sent."""
+    """Dask's KilledWorker names the task only; the log of sent pictures has each try."""
     reply = answered(paths, Machines(*[RemoteOutcome(why=KILLED)] * MAX_TRIES))
     assert (reply.kind, reply.permanent) == (ReplyKind.FAILED, False)
     assert KILLED in reply.why
@@ -109,7 +109,7 @@ def test_a_picture_whose_machines_die_is_tried_on_others_and_is_not_to_blame(pat
 
 
 def test_a_try_that_works_after_others_is_the_answer(paths: ClusterPaths) -> None:
-    """With the machine that did it."""
+    """The reply names the machine that cut the picture."""
     machines = Machines(RemoteOutcome(why=KILLED), result())
     reply = answered(paths, machines)
     assert (reply.kind, reply.host, reply.sent_bytes) == (ReplyKind.REPORT, "tls://h:1", 7)
@@ -118,7 +118,7 @@ def test_a_try_that_works_after_others_is_the_answer(paths: ClusterPaths) -> Non
 
 
 def test_a_slot_that_died_and_results_that_are_too_large_are_answered_as_such(paths: ClusterPaths) -> None:
-    """Neither is tried on another machine: it would come to the same."""
+    """No other machine is tried, since the outcome would be the same."""
     lost = answered(paths, Machines(result(kind="lost", why="it was killed")))
     assert (lost.kind, lost.why) == (ReplyKind.LOST, "it was killed")
     large = answered(paths, Machines(result(kind="failed", permanent=True, why="more than max_result_mb")))
@@ -129,7 +129,7 @@ def test_a_slot_that_died_and_results_that_are_too_large_are_answered_as_such(pa
     "changes", [{"schema": "other"}, {"kind": "returned"}, {"kind": 1}, {"layers": "a"}, {"cutoutd": None}]
 )
 def test_what_is_no_result_is_answered_as_a_failure(paths: ClusterPaths, changes: dict[str, Any]) -> None:
-    """Whatever a machine that was taken over says; none of it is printed as it came."""
+    """A machine may have been taken over; nothing of its answer is printed unescaped."""
     reply = answered(paths, Machines(result(**changes)))
     if changes == {"cutoutd": None}:
         assert (reply.kind, reply.cutoutd) == (ReplyKind.REPORT, "None")
@@ -139,7 +139,7 @@ def test_what_is_no_result_is_answered_as_a_failure(paths: ClusterPaths, changes
 
 
 def test_dask_s_own_error_for_a_machine_that_died_is_a_reason_in_words() -> None:
-    """As the client's future has it."""
+    """The error is the one that the client's future raises."""
 
     class Failed:
         async def exception(self) -> KilledWorker:

@@ -1,4 +1,4 @@
-"""What people see of the cluster: the status on a terminal, in doctor and on the page, sidecars, a companion that is not needed any more."""
+"""What people see of the cluster: terminal status, doctor, page, sidecars, and companions without work."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def paths(tmp_path: Path) -> ClusterPaths:
 
 
 def clustered() -> Settings:
-    """One folder for the cluster alone, one that falls back, one that stays here."""
+    """Return settings with one folder for the cluster alone, one with local fallback, and one local folder."""
     folders = tuple(
         Folder(name=name, input=Path(f"/in/{name}"), output=Path(f"/out/{name}"), route=route)
         for name, route in (
@@ -58,12 +58,12 @@ def clustered() -> Settings:
 
 
 def shown(said: Mapping[str, object], away: dict[str, int] | None = None, at_us: int = 0) -> str:
-    """The status lines of a cluster."""
+    """Return the status lines of a cluster."""
     return "\n".join(map(board.plain, board.cluster(said, away, ["shop"] if away else [], at_us)))
 
 
 def test_one_machine_is_told_as_one() -> None:
-    """With its slot."""
+    """In the singular, with its slot."""
     one = {"route": "open", "machines": [{"address": "a", "slots": 1}]}
     assert "1 machine with 1 slot when" in shown(one)
     two = {"route": "open", "machines": [{"address": "a", "slots": 1}, {"address": "b", "slots": 2}]}
@@ -71,7 +71,7 @@ def test_one_machine_is_told_as_one() -> None:
 
 
 def test_from_when_on_pictures_are_cut_here_is_told() -> None:
-    """Also where no gateway is left to say anything."""
+    """Also where no gateway runs any more."""
     from_us = 1_700_000_000_000_000
     hour = f"{datetime.fromtimestamp(from_us / 1e6).astimezone():%H:%M}"
     away = {"since_us": from_us - 30_000_000, "cut_here_from_us": from_us}
@@ -80,7 +80,7 @@ def test_from_when_on_pictures_are_cut_here_is_told() -> None:
 
 
 def test_the_route_knows_since_when_it_is_away(paths: ClusterPaths) -> None:
-    """The same at each look: an idle daemon writes nothing."""
+    """The time is the same at each check: an idle daemon writes nothing."""
     route = ClusterRoute(
         paths,
         Clock(),
@@ -97,7 +97,7 @@ def test_the_route_knows_since_when_it_is_away(paths: ClusterPaths) -> None:
 
 
 def test_what_was_sent_to_a_machine_that_died_is_not_on_its_way(paths: ClusterPaths) -> None:
-    """It waits at the scheduler for another one, and the route is closed."""
+    """It waits at the scheduler for another machine, and the route is closed."""
     status = GatewayStatus(paths, SCHEDULER, ())
     status.connected(
         [RemoteMachine(address="a", threads=1, resources=frozenset(), slots=1)], in_flight=3, waiting=1
@@ -110,7 +110,7 @@ def test_what_was_sent_to_a_machine_that_died_is_not_on_its_way(paths: ClusterPa
 
 
 def test_the_last_time_a_picture_was_sent_is_found(paths: ClusterPaths) -> None:
-    """Of its own folder and number, and not from before it came: an earlier journal may have given the number."""
+    """By folder and number, and not before its arrival: an earlier journal may have used the number."""
     log = sent_log.SentLog(paths.sent)
     for at_us, folder, job in (
         (1_000_000, "a", 7),
@@ -130,7 +130,7 @@ def test_the_last_time_a_picture_was_sent_is_found(paths: ClusterPaths) -> None:
 
 
 def test_doctor_and_page_say_for_which_folders_the_model_runs_elsewhere() -> None:
-    """And say nothing of it where none is tagged."""
+    """And are silent about it where no folder is tagged."""
     (told,) = (one.seen for one in trial.judge(GOOD, clustered()) if one.check == "provider")
     assert f"on the machines of the cluster at {SCHEDULER} for the pictures of studio, first for" in told
     assert "private" not in told
@@ -145,7 +145,7 @@ def test_doctor_and_page_say_for_which_folders_the_model_runs_elsewhere() -> Non
 
 
 def test_one_port_is_written_as_a_number() -> None:
-    """As it is read, and as the reference configuration has it."""
+    """As the loader reads it and the reference configuration shows it."""
     assert "worker_port = 18790\n" in document.as_toml(
         Settings(cluster=ClusterSettings(worker_port=(18790,)))
     )
@@ -155,7 +155,7 @@ def test_one_port_is_written_as_a_number() -> None:
 def test_a_companion_without_anything_to_send_says_whether_another_start_would_help(
     paths: ClusterPaths,
 ) -> None:
-    """It does not where the supervisor works by that configuration; it may where the file is being edited."""
+    """No restart where the supervisor uses that configuration; one where the file is being edited."""
     announce(paths.announced, "number")
     said = announcement(paths.announced)
     assert without_anything_to_send(said, "number", parent=os.getpid()) is NotNeededError
@@ -164,12 +164,12 @@ def test_a_companion_without_anything_to_send_says_whether_another_start_would_h
 
 
 def test_each_companion_that_can_end_is_known() -> None:
-    """The supervisor looks up what no longer works."""
+    """The supervisor looks up what stops working when a companion ends."""
     assert set(MISSED) == {"uploader", "cluster", "page", "serve"}
 
 
 def test_whatever_a_worker_waits_for_a_signal_ends_it() -> None:
-    """And what went wrong comes out."""
+    """And errors of the awaited task are raised."""
 
     async def fail() -> None:
         raise OSError("refused")

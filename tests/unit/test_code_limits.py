@@ -1,4 +1,4 @@
-"""How long modules and functions are at most, and that a class name has one meaning: what CONTRIBUTING.md asks for."""
+"""The length limits of modules and functions, and unique class names, as CONTRIBUTING.md asks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in Path(cutoutd.__fil
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """All that can hold a class or a function: expressions, which are most of a tree, hold none."""
+    """Yield all statements that can contain a class or a function; expressions contain none."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
             yield node
@@ -26,13 +26,13 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def test_no_module_is_too_long() -> None:
-    """One that grows beyond is split by what it is responsible for."""
+    """A module beyond the limit is split by responsibility."""
     assert SOURCES
     assert [path.name for path, text in SOURCES.items() if text.count("\n") > MODULE_LINES] == []
 
 
 def test_no_function_is_too_long_and_no_class_name_stands_twice() -> None:
-    """Names and limits are easily forgotten where several people work side by side."""
+    """Limits and names are easily forgotten where several people work in parallel."""
     nodes = [(path, node) for path, text in SOURCES.items() for node in statements(ast.parse(text))]
     long = [
         f"{path.name}: {node.name}"

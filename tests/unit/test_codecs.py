@@ -1,4 +1,4 @@
-"""WebP, AVIF and JPEG: what is lost, and what must not be."""
+"""WebP, AVIF and JPEG: which losses are allowed and which are not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cutout(side: int = 200) -> NDArray[np.uint8]:
-    """A bright disc with a soft edge, nothing around it; uint8 (side, side, 4)."""
+    """Return a bright disc with a soft edge and nothing around it; uint8 (side, side, 4)."""
     y, x = np.mgrid[0:side, 0:side] - side / 2
     alpha = np.rint(np.clip((side / 3 - np.hypot(y, x)) / 8, 0, 1) * 255).astype(np.uint8)
     rgb = np.empty((side, side, 3), np.uint8)
@@ -28,7 +28,7 @@ def cutout(side: int = 200) -> NDArray[np.uint8]:
 
 
 def decoded(frame: NDArray[np.uint8], kind: Format, quality: int | None = None) -> NDArray[np.uint8]:
-    """What an encoded frame shows."""
+    """Encode a frame, and return its decoded pixels."""
     encoded = codecs.encode(frame.copy(), kind, quality, Extras())
     return np.asarray(Image.open(io.BytesIO(encoded.data)))
 
@@ -44,7 +44,7 @@ def test_webp_loses_nothing_unless_it_is_told_to() -> None:
 
 @pytest.mark.parametrize(("kind", "quality"), [(Format.WEBP, 40), (Format.AVIF, None), (Format.AVIF, 40)])
 def test_a_lossy_format_keeps_the_alpha_and_has_no_dark_rim(kind: Format, quality: int | None) -> None:
-    """Laid over the brightest ground, no soft pixel is darker than the subject or the ground, but for noise."""
+    """Over the brightest ground no soft pixel is darker than subject and ground, except for noise."""
     frame, found = cutout(), decoded(cutout(), kind, quality)
     assert np.array_equal(found[..., 3], frame[..., 3])
     soft = (frame[..., 3] > 0) & (frame[..., 3] < 255)
@@ -63,7 +63,7 @@ def test_quality_makes_a_file_smaller() -> None:
 
 
 def test_jpeg_leaves_out_metadata_that_it_cannot_hold() -> None:
-    """And says so."""
+    """With a warning."""
     exif = Image.Exif()
     exif[0x010E] = "x" * 70_000
     extras = Extras(exif=exif.tobytes().removeprefix(b"Exif\x00\x00"), xmp=b"x" * 70_000)
@@ -73,7 +73,7 @@ def test_jpeg_leaves_out_metadata_that_it_cannot_hold() -> None:
 
 
 def test_avif_leaves_out_metadata_that_makes_no_sense() -> None:
-    """The picture is not lost over it."""
+    """The picture is still encoded."""
     encoded = codecs.encode(np.zeros((8, 8, 3), np.uint8), Format.AVIF, None, Extras(exif=b"no exif"))
     assert len(encoded.warnings) == 1
 

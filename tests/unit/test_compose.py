@@ -1,4 +1,4 @@
-"""The cutout's pixels: opaque ones are the source's, invisible ones are nothing."""
+"""The cutout's pixels: opaque ones equal the source's, invisible ones are zero."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_pixel_is_what_its_alpha_says(*, width: int, height: int, seed: in
 
 
 def test_a_large_cutout_comes_in_strips_of_bounded_size() -> None:
-    """No strip is a second frame; together they are the picture."""
+    """No strip copies the whole frame; together they equal the picture."""
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (900, 1500, 3), np.uint8)
     alpha = np.full((900, 1500), 255, np.uint8)
@@ -58,7 +58,7 @@ def test_existing_transparency_is_multiplied_in_with_rounding() -> None:
 
 
 def test_hidden_colours_are_not_seen() -> None:
-    """Over grey, a transparent pixel is grey and an opaque one itself, in every strip."""
+    """Over grey, a transparent pixel becomes grey and an opaque one is unchanged, in every strip."""
     rng = np.random.default_rng(2)
     rgb = rng.integers(0, 256, (700, 900, 3), np.uint8)
     alpha = rng.choice(np.array([0, 51, 255], np.uint8), (700, 900))

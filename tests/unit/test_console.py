@@ -1,4 +1,4 @@
-"""What a person at a terminal reads while pictures are cut."""
+"""The output on a terminal while pictures are cut."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def live() -> Iterator[Live]:
-    """What draws."""
+    """The terminal's live display."""
     one = Live("watching in (Ctrl-C ends)")
     yield one
     one.close()
 
 
 def result(state: JobState, why: str = "") -> JobEnded:
-    """What became of one picture."""
+    """Return the event for the end of a picture's job."""
     return JobEnded(job=1, folder="in", path="broken.jpg", state=state, why=why)
 
 
 def bar(live: Live) -> str:
-    """What stands beside the bar."""
+    """Return the text beside the progress bar."""
     return live._progress.tasks[0].description  # noqa: SLF001 -- rich draws it on terminals alone
 
 
 def test_a_picture_that_is_tried_again_is_told_once(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the word that it is; and nothing is being cut meanwhile."""
+    """The line says that it is retried; meanwhile no picture counts as being cut."""
     live(Accepted(count=1))
     assert bar(live) == "cutting"
     for _ in range(3):
@@ -54,7 +54,7 @@ def test_a_picture_that_is_tried_again_is_told_once(live: Live, capsys: pytest.C
 def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
     live: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its place is named, with what to do; and once it is there, that is no warning."""
+    """Its path is named with advice; once the folder exists, the warning is gone."""
     gone = describe_refusal(
         FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/home/me/in"), "/home/me/in"
     )
@@ -69,24 +69,24 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
 
 @pytest.mark.parametrize("code", [errno.EEXIST, errno.ENOTDIR])
 def test_a_file_where_a_folder_belongs_is_named(code: int) -> None:
-    """The output, most often."""
+    """Mostly in the output."""
     said = describe_refusal(OSError(code, os.strerror(code), "/out"), "/in")
     assert said == "/out is a file, or lies below one; a folder belongs there"
     assert describe_refusal(OSError(errno.EIO, "Input/output error"), "/in") == "/in: Input/output error"
 
 
 def progress(waiting: int = 0, in_work: int = 0, resting: int = 0, *, is_paused: bool = False) -> QueueCounts:
-    """What the journal says."""
+    """Return the journal's counts of the queue."""
     return QueueCounts(waiting=waiting, in_work=in_work, resting=resting, is_paused=is_paused)
 
 
 def drawn(live: Live) -> str:
-    """The bar itself."""
+    """Return the progress bar itself."""
     return str(live._progress.tasks[0].fields["bar"])  # noqa: SLF001 -- as above
 
 
 def test_the_bar_counts_what_an_earlier_run_has_left(live: Live) -> None:
-    """By the journal: after a restart, and whatever was renamed or cut anew meanwhile."""
+    """By the journal: after a restart, and with renamed or recut pictures."""
     live(progress(waiting=8, in_work=2))
     assert (bar(live), drawn(live)[-5:]) == ("cutting", " 0/10")
     live(result(JobState.DONE))
@@ -98,7 +98,7 @@ def test_the_bar_counts_what_an_earlier_run_has_left(live: Live) -> None:
 
 
 def test_a_paused_daemon_does_not_look_as_if_it_worked(live: Live) -> None:
-    """What is in work is finished first; and it says how it goes on."""
+    """Pictures in work are finished first; the text says how to resume."""
     live(progress(waiting=3, in_work=1, is_paused=True))
     assert bar(live) == "cutting, then paused"
     live(progress(waiting=3, is_paused=True))
@@ -109,7 +109,7 @@ def test_a_paused_daemon_does_not_look_as_if_it_worked(live: Live) -> None:
 
 
 def test_what_is_left_is_told_in_time_by_what_was_done() -> None:
-    """From the third picture of a stretch on; an idle hour does not count."""
+    """From the third picture of an uninterrupted stretch on; an idle hour does not count."""
     now_s = 0.0
     live = Live("watching", clock=lambda: now_s)
     try:
@@ -131,7 +131,7 @@ def test_what_is_left_is_told_in_time_by_what_was_done() -> None:
 
 
 def test_a_path_with_brackets_is_shown_as_it_is() -> None:
-    """Rich takes some of them for colours."""
+    """Rich takes some brackets for colours."""
     live = Live("watching [red]in")
     live(progress())
     console = Console(file=io.StringIO(), width=80)
@@ -142,7 +142,7 @@ def test_a_path_with_brackets_is_shown_as_it_is() -> None:
 
 
 def test_a_failure_says_what_to_do(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
-    """Behind the reason, without the words that most advice begins with; it was in the record alone."""
+    """The advice follows the reason, without its usual opening words."""
     advice = "The original is untouched. Export it as JPEG and put that in its place."
     live(replace(result(JobState.FAILED, "it seems to be a drawing"), advice=advice))
     said = " ".join(capsys.readouterr().out.split())
@@ -153,7 +153,7 @@ def test_a_failure_says_what_to_do(live: Live, capsys: pytest.CaptureFixture[str
 def test_lines_are_broken_at_words_and_paths_are_short(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At 80 columns; a terminal broke them within words. What has no place to break is left whole."""
+    """At 80 columns; a text without a blank is left whole."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     live = Live("watching")
@@ -176,7 +176,7 @@ def test_lines_are_broken_at_words_and_paths_are_short(
 
 
 def test_a_cutout_under_another_name_says_why(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
-    """Behind the name that it got."""
+    """The reason follows the name."""
     why = "a.png was changed by hand and stays, so this cutout is a-jpg.png"
     live(replace(result(JobState.DONE), outputs=("/out/a-jpg.png",), note=why))
     assert f"/out/a-jpg.png ({why})" in " ".join(capsys.readouterr().out.split())

@@ -1,4 +1,4 @@
-"""The container's first program: whose it becomes, and what it makes at the first start."""
+"""The container's first program: the user that it switches to, and the files that the first start creates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTAINER = Path(__file__).parents[2] / "packaging" / "container"
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The program, with volumes of the test's own."""
+    """The program as a module, with volumes of the test's own."""
     spec = importlib.util.spec_from_file_location("container_start", CONTAINER / "start.py")
     assert spec is not None
     assert spec.loader is not None
@@ -35,8 +35,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the kernel is asked for, as of a start as root."""
+def requested_ids(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The values that the program passes to the kernel when it is started as root."""
     asked: dict[str, Any] = {}
     for name in ("setgroups", "setgid", "setuid", "umask"):
         monkeypatch.setattr(os, name, lambda what, name=name: asked.__setitem__(name, what))
@@ -47,34 +47,34 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return asked
 
 
-def test_as_root_it_becomes_the_user_that_is_named(start: ModuleType, became: dict[str, Any]) -> None:
-    """1000:1000 if none is, and never root; groups that were added stay, but for root's."""
+def test_as_root_it_becomes_the_user_that_is_named(start: ModuleType, requested_ids: dict[str, Any]) -> None:
+    """1000:1000 by default, and never root; added groups stay, except root's."""
     start.become({"PUID": "1026", "PGID": "100"})
-    assert became == {"setgroups": [44], "setgid": 100, "setuid": 1026}
+    assert requested_ids == {"setgroups": [44], "setgid": 100, "setuid": 1026}
     start.become({})
-    assert (became["setgid"], became["setuid"]) == (1000, 1000)
+    assert (requested_ids["setgid"], requested_ids["setuid"]) == (1000, 1000)
     for wrong in ({"PUID": "0"}, {"PGID": "0"}, {"PUID": "ann"}, {"PUID": "-1"}):
-        became.clear()
+        requested_ids.clear()
         with pytest.raises(ValueError, match="PUID"):
             start.become(wrong)
-        assert not became
+        assert not requested_ids
 
 
 def test_what_was_started_as_a_user_stays_that_user(
-    start: ModuleType, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    start: ModuleType, requested_ids: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And says how to start it where other numbers are asked for."""
+    """A message says how to start the container where another user is configured."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(os, "getgid", lambda: 1000)
     start.become({})
     start.become({"PUID": "1000"})
     with pytest.raises(ValueError, match="--user 99:1000"):
         start.become({"PUID": "99"})
-    assert not became
+    assert not requested_ids
 
 
 def test_a_umask_is_octal(start: ModuleType) -> None:
-    """As everybody writes it."""
+    """As is usual."""
     assert start.number({"UMASK": "002"}, "UMASK", 0o022, 8) == 0o002
     assert start.number({}, "UMASK", 0o022, 8) == 0o022
     for wrong in ("9", "1777", "rw", "-1"):
@@ -85,7 +85,7 @@ def test_a_umask_is_octal(start: ModuleType) -> None:
 def test_the_first_start_makes_a_configuration_and_later_ones_leave_it(
     start: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The page's password as well, where there is a page; it is said where it is, and not what it is."""
+    """So it is with the page's password, if there is a page; its place is printed, its text is not."""
     environment = {"CUTOUTD_CONFIG": str(start.CONFIG / "cutoutd.toml")}
     start.prepare(environment)
     assert sorted(os.listdir(start.CONFIG)) == ["cutoutd.toml"]  # noqa: PTH208 -- names
@@ -121,14 +121,14 @@ def test_a_configuration_that_cannot_be_written_is_the_built_in_one(
 def test_a_place_for_the_journal_that_cannot_be_written_to_is_said_with_the_remedy(
     start: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commonest fault of a first start."""
+    """The most common fault of a first start."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ValueError, match="chown"):
         start.prepare({"CUTOUTD_CONFIG": "/nowhere"})
 
 
 def test_the_configuration_that_it_makes_is_right() -> None:
-    """As `cutoutd check` reads it."""
+    """`cutoutd check` accepts it."""
     from cutoutd.settings import loader  # noqa: PLC0415 -- this test alone
 
     made = loader.load(CONTAINER / "cutoutd.toml", {})

@@ -13,7 +13,7 @@ from cutoutd.serve.contract.rembg import RembgError, parse_request
 
 
 def test_nothing_asked_for_is_a_png_of_the_pictures_size() -> None:
-    """Always."""
+    """The default of rembg's server."""
     request = parse_request({}, {}, has_file=True)
     assert request.options == JobOptions(format=Format.PNG, channels=Channels.RGBA)
     assert request.model == "u2net"
@@ -34,7 +34,7 @@ def test_nothing_asked_for_is_a_png_of_the_pictures_size() -> None:
     ],
 )
 def test_parameters(fields: dict[str, str], query: dict[str, str], expected: dict[str, Any]) -> None:
-    """``bgc`` and ``extras`` stand in the address, the others in the form; alpha matting is always on."""
+    """``bgc`` and ``extras`` are in the query, the others in the form; alpha matting is always on."""
     whole = {"format": Format.PNG, "channels": Channels.RGBA, **expected}
     assert parse_request(fields, query, has_file=True).options == JobOptions.model_validate(whole)
 
@@ -54,7 +54,7 @@ def test_parameters(fields: dict[str, str], query: dict[str, str], expected: dic
     ],
 )
 def test_refusals(fields: dict[str, str], query: dict[str, str], place: list[str], kind: str) -> None:
-    """422, as FastAPI words it."""
+    """Status 422 in FastAPI's words."""
     with pytest.raises(RembgError) as refused:
         parse_request(fields, query, has_file=True)
     (fault,) = refused.value.body["detail"]
@@ -62,13 +62,13 @@ def test_refusals(fields: dict[str, str], query: dict[str, str], place: list[str
 
 
 def test_a_missing_picture_is_a_missing_field() -> None:
-    """With every other fault beside it."""
+    """Listed together with every other fault."""
     with pytest.raises(RembgError) as refused:
         parse_request({"af": "999"}, {}, has_file=False)
     assert [fault["loc"][1] for fault in refused.value.body["detail"]] == ["af", "file"]
 
 
 def test_why_there_is_no_result() -> None:
-    """The sender's fault, or ours."""
+    """The status tells the sender's faults from ours."""
     assert rembg.failed({"state": "refused", "why": "it is not a picture"}).status == 400
     assert rembg.failed({"state": "failed", "code": "Fault", "why": "x"}).status == 500

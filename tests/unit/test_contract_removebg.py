@@ -1,4 +1,4 @@
-"""The contract of remove.bg, field by field: what is asked for, and what is refused in its own words."""
+"""The contract of remove.bg, field by field: what is requested, and what is refused in its own words."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ FILE = {"image_file"}
 SHA = "a" * 64
 
 
-def asked(files: set[str] | None = None, **fields: str) -> RemoveBgRequest:
-    """What these fields ask for, beside a picture."""
+def parse(files: set[str] | None = None, **fields: str) -> RemoveBgRequest:
+    """Parse a request with these fields and a picture."""
     return removebg.parse_request(fields, files or FILE)
 
 
 def options(files: set[str] | None = None, **fields: str) -> JobOptions:
-    """Likewise, in full size."""
-    return asked(files, **{"size": "auto", **fields}).options
+    """Return the job options of a request in full size."""
+    return parse(files, **{"size": "auto", **fields}).options
 
 
 def test_nothing_asked_for_is_a_preview_as_png_and_that_is_said() -> None:
-    """As in the original."""
-    request = asked()
+    """As at remove.bg."""
+    request = parse()
     assert request.options == JobOptions(format=Format.PNG, max_pixels=250_000, locates_subject=True)
     assert (request.is_zip, request.says_type, request.note) == (False, True, removebg.NO_SIZE)
-    assert asked(size="preview").note == ""
+    assert parse(size="preview").note == ""
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_nothing_asked_for_is_a_preview_as_png_and_that_is_said() -> None:
     ],
 )
 def test_sizes(size: str, pixels: int | None) -> None:
-    """By their names of all times."""
-    assert asked(size=size).options.max_pixels == pixels
+    """By current and former names."""
+    assert parse(size=size).options.max_pixels == pixels
 
 
 @pytest.mark.parametrize(
@@ -108,20 +108,20 @@ def test_sizes(size: str, pixels: int | None) -> None:
     ],
 )
 def test_fields(fields: dict[str, str], expected: dict[str, Any]) -> None:
-    """Each by what it asks of the job."""
+    """Each field, by its effect on the job."""
     whole = {"format": Format.PNG, "locates_subject": True, **expected}
     assert options(None, **fields) == JobOptions.model_validate(whole)
 
 
 def test_a_background_picture_makes_a_jpeg() -> None:
-    """Where the kind is left to us: nothing is transparent any more."""
+    """Where the request leaves the format open: nothing is transparent any more."""
     assert options({"image_file", "bg_image_file"}).format is Format.JPEG
     assert options({"image_file_b64", "bg_image_file_b64"}).format is Format.JPEG
 
 
 def test_an_archive_has_colours_and_matte() -> None:
-    """Whatever channels are asked for."""
-    request = asked(format="zip", size="full", channels="alpha")
+    """Whatever channels are requested."""
+    request = parse(format="zip", size="full", channels="alpha")
     assert request.is_zip
     assert request.options == JobOptions(has_separate_matte=True, locates_subject=True)
 
@@ -164,7 +164,7 @@ def test_an_archive_has_colours_and_matte() -> None:
     ],
 )
 def test_refusals(fields: dict[str, str], files: set[str], code: str) -> None:
-    """With the code that clients know, as JSON with status 400."""
+    """With the codes that clients know, as JSON with status 400."""
     with pytest.raises(ContractError) as refused:
         removebg.parse_request(fields, files)
     (error,) = refused.value.body["errors"]
@@ -173,9 +173,9 @@ def test_refusals(fields: dict[str, str], files: set[str], code: str) -> None:
 
 
 def test_headers_of_a_result() -> None:
-    """Nothing is charged; what kind of thing it is is not looked at, and not said for level none."""
+    """Nothing is charged; the type of subject is not detected, and is left out for level none."""
     facts = ResponseFacts(width=20, height=10, subject=(1, 2, 3, 4))
-    assert removebg_answers.headers_of(asked(size="full"), facts) == {
+    assert removebg_answers.headers_of(parse(size="full"), facts) == {
         "X-Credits-Charged": "0",
         "X-Width": "20",
         "X-Height": "10",
@@ -186,7 +186,7 @@ def test_headers_of_a_result() -> None:
         "X-Foreground-Height": "4",
     }
     quiet = removebg_answers.headers_of(
-        asked(type_level="none"), ResponseFacts(width=1, height=1, subject=None)
+        parse(type_level="none"), ResponseFacts(width=1, height=1, subject=None)
     )
     assert set(quiet) == {"X-Credits-Charged", "X-Width", "X-Height", "X-Cutoutd-Note"}
     assert removebg_answers.json_tail(facts) == {
@@ -208,7 +208,7 @@ def test_headers_of_a_result() -> None:
     ],
 )
 def test_refusals_of_our_own_in_its_words(status: int, code: str, expected: tuple[int, str]) -> None:
-    """As clients look for them."""
+    """With codes that clients look for."""
     error = removebg_answers.refused(status, code, "text")
     assert (error.status, error.code, error.title) == (*expected, "text")
 
@@ -224,7 +224,7 @@ def test_refusals_of_our_own_in_its_words(status: int, code: str, expected: tupl
     ],
 )
 def test_why_there_is_no_result(job: dict[str, Any], expected: tuple[int, str]) -> None:
-    """The sender's fault, or ours."""
+    """The status tells the sender's faults from ours."""
     error = removebg_answers.failed(job)
     assert (error.status, error.code) == expected
     assert error.title

@@ -1,4 +1,4 @@
-"""Strokes correct a coarse matte where they touch, reach as far as a thing does, and leave the rest alone."""
+"""Strokes correct a coarse matte where they touch, spread over one thing, and leave the rest unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _stroke(
 
 
 def _scene() -> tuple[np.ndarray, np.ndarray]:
-    """A red disc at the left, a blue one at the right, on grey; and the matte of the red one alone."""
+    """Return a red disc left and a blue disc right on grey, and the matte of the red one alone."""
     rgb = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
     cv2.circle(rgb, (45, 60), 25, (200, 30, 30), cv2.FILLED)
     cv2.circle(rgb, (115, 60), 25, (30, 30, 200), cv2.FILLED)
@@ -32,14 +32,14 @@ def _scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _features(rgb: np.ndarray) -> Features:
-    """Stand-ins: what tells the three colours apart."""
+    """Return made-up features that tell the three colours apart."""
     small = cv2.resize(rgb, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32) / 128 - 1
     return Features(planes=np.repeat(small, 17, axis=2))
 
 
 @pytest.mark.parametrize("suggestion", [0, 1])
 def test_a_stroke_adds_the_thing_it_is_on_and_changes_nothing_else(suggestion: int) -> None:
-    """Bit for bit: also the soft edge of the other disc."""
+    """Bit for bit, including the other disc's soft edge."""
     rgb, matte = _scene()
     before = matte.copy()
     strokes = [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))]
@@ -56,7 +56,7 @@ def test_a_stroke_adds_the_thing_it_is_on_and_changes_nothing_else(suggestion: i
 
 
 def test_a_click_takes_a_thing_away_and_one_of_a_fine_brush_a_part_of_it() -> None:
-    """A fine brush is meant for what is near it."""
+    """A fine brush affects only what is near."""
     rgb, matte = _scene()
     made = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=6)], _features(rgb))
     assert made.changed
@@ -68,7 +68,7 @@ def test_a_click_takes_a_thing_away_and_one_of_a_fine_brush_a_part_of_it() -> No
 
 
 def test_a_stroke_makes_all_of_a_veil_opaque_and_leaves_the_other_one() -> None:
-    """Where the matte is more sure than not, but half-transparent."""
+    """Where the matte is half-transparent, but rather opaque."""
     rgb, matte = _scene()
     veiled = np.zeros_like(matte)
     for x in (45, 115):
@@ -79,7 +79,7 @@ def test_a_stroke_makes_all_of_a_veil_opaque_and_leaves_the_other_one() -> None:
 
 
 def test_the_same_strokes_give_the_same_matte_in_a_copy_of_any_size() -> None:
-    """Strokes are in the picture's pixels, rgb and matte may be smaller or larger."""
+    """Strokes are in the picture's pixels; rgb and matte may be smaller or larger."""
     rgb, matte = _scene()
     strokes = [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))]
     one = correct(rgb, matte, strokes, _features(rgb))
@@ -94,7 +94,7 @@ def test_the_same_strokes_give_the_same_matte_in_a_copy_of_any_size() -> None:
 
 
 def test_strokes_that_say_what_the_matte_says_change_nothing() -> None:
-    """Nor do those beside the picture, those that paint, and none at all."""
+    """Nor do strokes outside the picture, paint strokes, or an empty list."""
     rgb, matte = _scene()
     for strokes in (
         [],
@@ -108,14 +108,14 @@ def test_strokes_that_say_what_the_matte_says_change_nothing() -> None:
 
 
 def test_there_is_no_third_suggestion() -> None:
-    """A number that is none is refused, also where there is nothing to do."""
+    """An invalid number is refused, also where there is nothing to do."""
     rgb, matte = _scene()
     with pytest.raises(ValueError, match="from 0 to 1, not 2"):
         correct(rgb, matte, [], _features(rgb), suggestion=2)
 
 
 def test_where_strokes_cross_the_later_one_counts_and_each_covers_a_pixel() -> None:
-    """Also the thinnest on a small copy."""
+    """Even the thinnest stroke on a small copy."""
     wide = _stroke(StrokeKind.KEEP, (0, 60), (160, 60), radius=10)
     thin = _stroke(StrokeKind.REMOVE, (80, 0), (80, 120), radius=0.01)
     assert mask(thin, (12, 16), (_HEIGHT, _WIDTH)).any(axis=1).all()
@@ -127,7 +127,7 @@ def test_where_strokes_cross_the_later_one_counts_and_each_covers_a_pixel() -> N
 
 
 def _one_thing() -> tuple[np.ndarray, np.ndarray]:
-    """Two discs of one colour, on grey; and the matte of both."""
+    """Return two discs of one colour on grey, and the matte of both."""
     rgb = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
     matte = np.zeros((_HEIGHT, _WIDTH), np.float32)
     for x in (45, 115):
@@ -137,7 +137,7 @@ def _one_thing() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_later_stroke_brings_nothing_back_that_it_is_not_drawn_on() -> None:
-    """Neither what was removed by one that keeps the like of it beside it, nor the other way round."""
+    """In both orders of keeping one disc and removing the other of the same colour."""
     rgb, matte = _one_thing()
     cv2.rectangle(rgb, (60, 50), (100, 70), (200, 30, 30), cv2.FILLED)  # the discs hang together
     cv2.rectangle(matte, (60, 50), (100, 70), 0, cv2.FILLED)
@@ -156,7 +156,7 @@ def test_a_later_stroke_brings_nothing_back_that_it_is_not_drawn_on() -> None:
 
 
 def test_taking_the_last_stroke_back_gives_the_former_matte_to_the_bit() -> None:
-    """From what is remembered as from nothing; and a stroke that is begun anew is another one."""
+    """With and without cached steps; a stroke begun anew is a different stroke."""
     rgb, matte = _scene()
     one = _stroke(StrokeKind.KEEP, (110, 55), (120, 65))
     two = _stroke(StrokeKind.REMOVE, (45, 60), radius=6)
@@ -171,7 +171,7 @@ def test_taking_the_last_stroke_back_gives_the_former_matte_to_the_bit() -> None
 
 
 def test_paint_sets_alpha_exactly_and_nothing_beside_the_brush() -> None:
-    """In the order of the strokes; with none, the very array comes back."""
+    """In the order of the strokes; without strokes the same array is returned."""
     alpha = np.full((60, 80), 200, np.uint8)
     assert paint(alpha, [_stroke(StrokeKind.KEEP, (5, 5))]) is alpha
     strokes = [
@@ -190,7 +190,7 @@ def test_paint_sets_alpha_exactly_and_nothing_beside_the_brush() -> None:
 
 
 def test_the_matte_of_a_region_lies_in_the_frame_where_the_region_does() -> None:
-    """At the resolution that it has there, within bounds."""
+    """At the region's resolution, within bounds."""
     region = Region(top=1000, bottom=2000, left=2000, right=3000)
     frame = framed(np.ones((288, 288), np.float32), region, (3000, 4000))
     assert frame.shape == (768, 1024)
@@ -201,7 +201,7 @@ def test_the_matte_of_a_region_lies_in_the_frame_where_the_region_does() -> None
 
 
 def test_where_the_matte_was_unsure_a_stroke_leaves_what_it_was_sure_of() -> None:
-    """Also of the same colour: such a mistake is a small one."""
+    """Also where the colour is the same: such a mistake is small."""
     rgb = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
     cv2.circle(rgb, (60, 60), 35, (200, 30, 30), cv2.FILLED)
     matte = np.zeros((_HEIGHT, _WIDTH), np.float32)

@@ -1,4 +1,4 @@
-"""What workers leave of cutouts in small is kept within a bound, and believed in nothing that can be checked."""
+"""The previews that workers write are bounded in size, and everything verifiable about them is verified."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PREVIEW = CutoutPreview(
 
 @pytest.fixture
 def store(tmp_path: Path) -> PreviewStore:
-    """In a state directory of its own."""
+    """A preview store in a new state directory."""
     return PreviewStore(tmp_path, min_free_mb=0)
 
 
 def _leave(store: PreviewStore, name: str, content: bytes) -> None:
-    """As a worker does."""
+    """Write a draft as a worker does."""
     draft = store.open_draft(name)
     assert draft is not None
     os.write(draft, content)
@@ -39,7 +39,7 @@ def _leave(store: PreviewStore, name: str, content: bytes) -> None:
 
 
 def test_what_a_worker_leaves_is_found_by_the_cutout(store: PreviewStore, tmp_path: Path) -> None:
-    """By its SHA-256 and no other, also by another process; the draft is gone."""
+    """By the cutout's SHA-256 only, also in another process; the draft is gone."""
     _leave(store, "7-a", PREVIEW.packed())
     assert find(tmp_path, SHA256) is None
     assert store.keep("7-a", SHA256) is False
@@ -77,7 +77,7 @@ def test_what_a_worker_leaves_is_found_by_the_cutout(store: PreviewStore, tmp_pa
     ],
 )
 def test_what_can_be_no_preview_is_not_kept(store: PreviewStore, tmp_path: Path, content: bytes) -> None:
-    """A worker reads hostile pictures, and one may write through it."""
+    """A worker decodes hostile pictures, so its output is not trusted."""
     _leave(store, "7-a", content)
     assert store.keep("7-a", SHA256) is False
     assert find(tmp_path, SHA256) is None
@@ -85,7 +85,7 @@ def test_what_can_be_no_preview_is_not_kept(store: PreviewStore, tmp_path: Path,
 
 
 def test_a_worker_that_keeps_its_draft_open_is_found_out(store: PreviewStore) -> None:
-    """What it writes later is in no file that has a name."""
+    """What it writes later goes to a file without a name."""
     draft = store.open_draft("7-a")
     assert draft is not None
     os.write(draft, PREVIEW.packed())
@@ -94,7 +94,7 @@ def test_a_worker_that_keeps_its_draft_open_is_found_out(store: PreviewStore) ->
 
 
 def test_drafts_of_jobs_that_came_to_another_end_do_not_pile_up(store: PreviewStore, tmp_path: Path) -> None:
-    """Those that are dropped go at once, others when there are too many, and those of a dead run at the start."""
+    """Dropped drafts are removed at once, others beyond a number, and a dead run's at the start."""
     drafts = tmp_path / "page-previews.new"
     for number in range(cutout_previews.MAX_DRAFTS + 20):
         _leave(store, f"{number}-a", b"")
@@ -107,7 +107,7 @@ def test_drafts_of_jobs_that_came_to_another_end_do_not_pile_up(store: PreviewSt
 
 
 def test_nothing_is_kept_on_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
-    """Cutting needs the room more."""
+    """Cutting needs the space more."""
     store = PreviewStore(tmp_path, min_free_mb=1 << 40)
     _leave(store, "7-a", PREVIEW.packed())
     store.keep("7-a", SHA256)
@@ -115,7 +115,7 @@ def test_nothing_is_kept_on_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
 
 
 def test_nothing_stays_where_the_page_is_switched_off(store: PreviewStore, tmp_path: Path) -> None:
-    """Small pictures of what was cut lie nowhere then."""
+    """Without the page no previews of cutouts are kept."""
     _leave(store, "7-a", PREVIEW.packed())
     store.keep("7-a", SHA256)
     cutout_previews.clear(tmp_path)

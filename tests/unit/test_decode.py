@@ -1,4 +1,4 @@
-"""Decoding: what is refused and how it says so, what is kept, and that nothing comes out half."""
+"""Decoding: what is refused with which reason, what is kept, and that no picture is decoded partially."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ MANY = 120_000_000
 
 
 def photo(width: int = 96, height: int = 64) -> Image.Image:
-    """A smooth picture in which every place has a colour of its own."""
+    """Return a smooth picture in which every place has its own colour."""
     y, x = np.mgrid[0:height, 0:width]
     planes = (x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height))
     return Image.fromarray(np.dstack(planes).astype(np.uint8))
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """The picture as a file of that kind."""
+    """Return the picture as a file of that kind."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A PNG of exactly these chunks."""
+    """Return a PNG of exactly these chunks."""
     parts = [b"\x89PNG\r\n\x1a\n"]
     for name, data in chunks:
         parts.append(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)))
@@ -65,7 +65,7 @@ def test_a_picture_taller_than_one_strip_is_whole() -> None:
 
 
 def test_an_empty_file_is_called_empty() -> None:
-    """Zero bytes get a reason of their own."""
+    """Zero bytes have a reason of their own."""
     with pytest.raises(PictureError, match="the file is empty"):
         decode(b"", max_pixels=MANY)
 
@@ -97,7 +97,7 @@ def test_a_file_of_zeros_may_only_be_unfinished() -> None:
     ],
 )
 def test_another_format_is_refused_by_its_name(data: bytes, name: str) -> None:
-    """Whatever the extension says, the first bytes decide, and the message says what the file seems to be."""
+    """The first bytes decide, whatever the extension; the message names the detected format."""
     with pytest.raises(LimitError, match=name):
         decode(data, max_pixels=MANY)
 
@@ -116,7 +116,7 @@ def test_formats_that_pillow_could_read_are_out_of_reach() -> None:
 
 
 def test_unknown_bytes_are_no_picture() -> None:
-    """Noise gets a plain answer."""
+    """Noise is refused with a plain reason."""
     with pytest.raises(PictureError, match="no known picture format"):
         decode(b"\x01\x02\x03\x04" * 100, max_pixels=MANY)
 
@@ -132,7 +132,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 
 def test_a_size_beyond_pillows_own_limit_is_ours_to_judge() -> None:
-    """Neither Pillow's error nor its warning gets out."""
+    """Neither Pillow's error nor its warning is raised."""
     huge = png_of(
         [(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
     )
@@ -175,7 +175,7 @@ def test_a_file_cut_short_anywhere_never_gives_half_a_picture(kind: str, options
 
 
 def test_a_deep_jpeg_2000_that_pillow_refuses_never_reaches_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenCV brings a copy of OpenJPEG with a hole over headers that end too early, CVE-2025-54874; Pillow's has it closed."""
+    """OpenCV's copy of OpenJPEG has a flaw with truncated headers, CVE-2025-54874; Pillow's is fixed."""
     pixels = np.random.default_rng(1).integers(0, 1 << 16, (64, 96, 3)).astype(np.uint16)
     data = cv2.imencode(".jp2", pixels)[1].tobytes()
     begin, scan = data.find(b"\xff\x4f\xff\x51"), data.find(b"\xff\x90")
@@ -209,7 +209,7 @@ def test_zeros_after_the_end_of_a_jpeg_do_no_harm() -> None:
 
 
 def test_damage_anywhere_is_an_error_of_ours_or_a_picture() -> None:
-    """No exception of Pillow's or a codec's gets out, whatever byte is wrong."""
+    """No exception of Pillow's or a codec's is raised, whichever byte is wrong."""
     rng = np.random.default_rng(2)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -238,7 +238,7 @@ def test_a_fitting_profile_is_kept_to_the_byte() -> None:
 
 
 def test_a_profile_for_another_colour_space_is_dropped_with_a_word() -> None:
-    """A Lab profile on an RGB picture would make a viewer show wrong colours."""
+    """A Lab profile on an RGB picture would make viewers show wrong colours."""
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     picture = decode(encoded(photo(), "PNG", icc_profile=lab), max_pixels=MANY)
     assert picture.icc is None
@@ -246,7 +246,7 @@ def test_a_profile_for_another_colour_space_is_dropped_with_a_word() -> None:
 
 
 def test_a_huge_profile_is_dropped_with_a_word() -> None:
-    """Metadata has bounds; the picture is cut all the same."""
+    """Metadata is bounded; the picture is still cut."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     huge = struct.pack(">I", 6_000_000) + icc[4:] + bytes(6_000_000 - len(icc))
     for kind in ("JPEG", "WEBP", "TIFF", "PNG"):
@@ -274,7 +274,7 @@ def test_huge_xmp_is_dropped_with_a_word() -> None:
 
 
 def test_only_the_first_of_several_frames_is_taken() -> None:
-    """An animation is cut as its first picture, and says so."""
+    """An animation is cut as its first frame, with a warning."""
     frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
     for kind in ("GIF", "TIFF", "WEBP"):
         options = {"lossless": True} if kind == "WEBP" else {}
@@ -285,7 +285,7 @@ def test_only_the_first_of_several_frames_is_taken() -> None:
 
 
 def test_a_raw_files_preview_is_not_taken_for_the_picture() -> None:
-    """A TIFF whose first page says it is a reduced one goes to LibRaw, or nowhere: its small preview is not cut."""
+    """A TIFF that starts with a reduced page is decoded by LibRaw or refused; its preview is not cut."""
     data = encoded(photo(16, 12), "TIFF", tiffinfo={254: 1})
     with pytest.raises(PictureError, match="not supported"):
         decode(data, max_pixels=MANY)
@@ -299,7 +299,7 @@ def test_floating_point_samples_are_refused() -> None:
 
 
 def test_damaged_exif_does_not_cost_the_picture() -> None:
-    """It may be missing from the cutout; the pixels are what counts."""
+    """EXIF may be missing from the cutout; the pixels are cut."""
     text = PngInfo()
     text.add_text("Raw profile type exif", "\nexif\n  12\nnot hexadecimal")
     for data in (
@@ -328,7 +328,7 @@ def test_exif_that_is_too_large_to_keep_still_turns_the_picture() -> None:
 def test_a_transparent_picture_keeps_every_sample_whatever_its_shape(
     size: tuple[int, int], mode: str
 ) -> None:
-    """Colours and alpha are taken apart strip by strip."""
+    """Colours and alpha are separated strip by strip."""
     width, height = size
     samples = np.random.default_rng(1).integers(0, 256, (height, width, len(mode)), np.uint8)
     samples[0, 0, -1] = 7

@@ -1,4 +1,4 @@
-"""What was made to be looked at is kept within a bound, and is right or not there."""
+"""A disk cache of bounded size whose entries are complete or absent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _files(directory: Path) -> list[Path]:
 
 
 def test_what_is_kept_is_found_again_also_after_a_restart(tmp_path: Path) -> None:
-    """Under its own key, and no other."""
+    """Under its own key only."""
     cache = DiskCache(tmp_path / "cache")
     assert cache.get("a") is None
     cache.put("a", b"one")
@@ -27,7 +27,7 @@ def test_what_is_kept_is_found_again_also_after_a_restart(tmp_path: Path) -> Non
 
 
 def test_the_oldest_files_give_way_and_those_that_were_looked_at_are_young(tmp_path: Path) -> None:
-    """Also those of an earlier run; together they never take more than the bound."""
+    """Also an earlier run's; together they never exceed the bound."""
     cache = DiskCache(tmp_path, max_bytes=4 * 108)
     for key in "abcd":
         cache.put(key, bytes(100))
@@ -43,7 +43,7 @@ def test_the_oldest_files_give_way_and_those_that_were_looked_at_are_young(tmp_p
 
 
 def test_a_key_that_is_kept_again_counts_once(tmp_path: Path) -> None:
-    """And the new content is what is found."""
+    """And the new content is found."""
     cache = DiskCache(tmp_path, max_bytes=300)
     for content in (b"x" * 100, b"y" * 100, b"z" * 100):
         cache.put("a", content)
@@ -52,7 +52,7 @@ def test_a_key_that_is_kept_again_counts_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_torn_or_was_changed_is_not_there(tmp_path: Path) -> None:
-    """As a power cut leaves it; it gives its place back."""
+    """As after a power cut; its space is freed."""
     cache = DiskCache(tmp_path)
     cache.put("a", b"picture")
     (path,) = _files(tmp_path)
@@ -77,7 +77,7 @@ def test_drafts_of_a_crash_are_removed_and_links_are_not_followed(tmp_path: Path
 
 
 def test_a_disk_that_takes_nothing_costs_no_picture(tmp_path: Path) -> None:
-    """It is only made again next time."""
+    """The entry is only computed again next time."""
     (tmp_path / "cache").touch()
     cache = DiskCache(tmp_path / "cache")
     cache.put("a", b"picture")
@@ -85,14 +85,14 @@ def test_a_disk_that_takes_nothing_costs_no_picture(tmp_path: Path) -> None:
 
 
 def test_what_is_too_large_to_be_honest_is_not_kept(tmp_path: Path) -> None:
-    """It would push all else out."""
+    """An entry of that size would evict all others."""
     cache = DiskCache(tmp_path)
     cache.put("a", bytes((4 << 20) + 1))
     assert not _files(tmp_path)
 
 
 def test_nothing_is_kept_where_the_disk_is_nearly_full(tmp_path: Path) -> None:
-    """Cutting needs what is left."""
+    """Cutting needs the remaining space."""
     cache = DiskCache(tmp_path, free_bytes=1 << 62)
     cache.put("a", b"picture")
     assert cache.get("a") is None

@@ -1,4 +1,4 @@
-"""Whose turn it is."""
+"""The order in which jobs are dispatched."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def fill(journal: Journal, folder: str, count: int) -> None:
-    """Accept so many files."""
+    """Accept this number of files into a folder."""
     journal.sources.accept(folder, [Version(path=f"{n}.jpg", size=1, mtime_ns=n) for n in range(count)])
 
 
 def test_folders_take_turns(tmp_path: Path, clock: FakeClock) -> None:
-    """A folder with one file waits for one job of the other, not for all its hundred."""
+    """A folder with one file waits for one job of the other folder, not for all of its hundred."""
     journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "big", 100)
     fill(journal, "small", 1)
@@ -35,7 +35,7 @@ def test_folders_take_turns(tmp_path: Path, clock: FakeClock) -> None:
 
 
 def test_a_folder_that_stands_by_is_passed_over(tmp_path: Path, clock: FakeClock) -> None:
-    """Its jobs wait; the others' do not."""
+    """Its jobs wait; other folders' jobs do not."""
     journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "away", 1)
     fill(journal, "here", 1)
@@ -46,7 +46,7 @@ def test_a_folder_that_stands_by_is_passed_over(tmp_path: Path, clock: FakeClock
 
 
 def test_a_job_that_must_run_alone_waits_for_an_empty_pool(tmp_path: Path, clock: FakeClock) -> None:
-    """Until then nothing else is begun, or it would wait for ever."""
+    """No other job begins until then, or the large job would wait for ever."""
     journal = Journal(tmp_path, session="r", clock=clock)
     fill(journal, "huge", 1)
     fill(journal, "other", 5)
@@ -66,7 +66,7 @@ def test_a_job_that_must_run_alone_waits_for_an_empty_pool(tmp_path: Path, clock
 def test_where_the_output_refuses_what_was_tried_gives_way_to_what_was_not(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    """Two pictures whose workers say that it refuses would else be tried in turn, and no other ever."""
+    """Otherwise two refused pictures would be tried in turn, and no other ever."""
     journal = Journal(tmp_path, session="r", clock=clock)
     for number, name in enumerate(("bad-1.jpg", "bad-2.jpg", "good.jpg")):
         journal.sources.accept("f", [Version(path=name, size=1, mtime_ns=number)])

@@ -1,4 +1,4 @@
-"""Doctor's judgement: each check is handed a machine that is not well, and says so."""
+"""The doctor command's checks: each reports the fault of an unhealthy machine."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ GOOD = Trial(seconds=2.0, facts=FACTS, socket="refused", filtered=True)
 
 
 def levels(findings: Iterable[Finding], check: str) -> list[Level]:
-    """How the findings of one check are."""
+    """Return the levels of one check's findings."""
     return [one.level for one in findings if one.check == check]
 
 
 def judged(known: FolderFacts = KNOWN, folder: Folder = FOLDER, **seen: Any) -> list[Finding]:  # noqa: ANN401 -- JSON
-    """What is thought of a folder that is well but for what is given."""
+    """Return the findings for a healthy folder with these deviations."""
     return list(folders.judge(folder, {"input": INPUT, "output": OUTPUT, **seen}, known))
 
 
 def test_a_folder_that_is_well_has_no_problem() -> None:
-    """Else every other test here would prove nothing."""
+    """The baseline of all other tests here."""
     assert {one.level for one in judged()} == {Level.OK}
 
 
@@ -108,28 +108,28 @@ def test_a_folder_that_is_well_has_no_problem() -> None:
     ],
 )
 def test_what_is_not_well_with_a_folder_is_said(check: str, level: Level, seen: dict[str, Any]) -> None:
-    """With what to do, where it is a problem."""
+    """With advice, where it is a problem."""
     found = [one for one in judged(**seen) if one.check == check and one.level is level]
     assert found
     assert all(one.subject == "f" and (one.advice or level is Level.NOTE) for one in found)
 
 
 def test_events_that_are_insisted_on_where_none_come_are_a_problem() -> None:
-    """A share that is watched natively."""
+    """Such as a share that is configured for native events."""
     share = INPUT | {"watching": "poll", "fstype": "nfs4", "reason": "others write to it"}
     native = FOLDER.model_copy(update={"watch": Watch.NATIVE})
     assert levels(judged(folder=native, input=share), "watch") == [Level.PROBLEM]
 
 
 def test_a_daemon_that_does_not_work_on_a_folder_is_a_problem() -> None:
-    """With its own reason."""
+    """The finding has the daemon's reason."""
     closed = replace(KNOWN, live={"watching": "standing by", "why": "the share is away"})
     (found,) = [one for one in judged(closed) if one.check == "standing"]
     assert (found.level, "the share is away" in found.seen) == (Level.PROBLEM, True)
 
 
 def test_originals_that_cannot_be_moved_are_a_problem_and_a_copy_is_said() -> None:
-    """The input is read-only; the place they go to is another disk."""
+    """The input is read-only; the destination is on another disk."""
     folder = Folder.model_validate(
         {"name": "f", "input": "/in", "output": "/out", "originals": "move", "originals_dir": "/old"}
     )
@@ -140,7 +140,7 @@ def test_originals_that_cannot_be_moved_are_a_problem_and_a_copy_is_said() -> No
 
 @pytest.mark.parametrize("place", ["Desktop/in", "Documents", "Library/Mobile Documents/x"])
 def test_a_mac_that_keeps_programs_out_is_told_from_wrong_permissions(place: str) -> None:
-    """Only there, and only in the places that it guards."""
+    """Only on a Mac, and only in the places that macOS protects."""
     path = Path.home() / place
     assert "Full Disk Access" in machine.consent(path, errno.EPERM, "darwin")
     assert (
@@ -156,7 +156,7 @@ def test_a_mac_that_keeps_programs_out_is_told_from_wrong_permissions(place: str
 
 
 def test_on_a_mac_names_in_two_forms_and_files_in_the_cloud_are_said() -> None:
-    """And a volume that a service may be kept out of."""
+    """And a volume that a service may have no access to."""
     folder = Folder(name="f", input=Path("/Volumes/card"), output=Path("/out"))
     odd = INPUT | {"decomposed": 3, "placeholders": 2}
     found = judged(replace(KNOWN, platform="darwin"), folder, input=odd)
@@ -165,13 +165,13 @@ def test_on_a_mac_names_in_two_forms_and_files_in_the_cloud_are_said() -> None:
 
 
 def outcomes(**other: str) -> dict[str, Any]:
-    """What a process that is well locked in prints."""
+    """Return what a fully sandboxed process prints."""
     refused = dict.fromkeys(("open a socket (AF_INET)", "start a program"), "EPERM")
     return {"layers": ["seccomp-tsync"]} | dict.fromkeys(MAY, DONE) | refused | other
 
 
 def test_a_worker_that_is_locked_in_is_well() -> None:
-    """It can do its work, and nothing else."""
+    """The worker can do its work, and nothing else."""
     assert confinement.judge(outcomes(), ()).level is Level.OK
 
 
@@ -189,12 +189,12 @@ def test_a_worker_that_is_locked_in_is_well() -> None:
 def test_a_worker_that_is_not_locked_in_is_told(
     said: dict[str, Any], gaps: tuple[Gap, ...], level: Level
 ) -> None:
-    """As a problem, unless this system lacks what would refuse it."""
+    """As a problem, unless this system has no such sandbox layer."""
     assert confinement.judge(said, gaps).level is level
 
 
 def test_a_layer_that_is_missing_is_a_problem_only_if_it_is_required() -> None:
-    """Otherwise work goes on behind the others."""
+    """Otherwise the other layers suffice."""
     assert levels(confinement.layers((), required=True), "sandbox") == [Level.OK]
     assert levels(confinement.layers((LANDLOCK,), required=False), "sandbox") == [Level.NOTE]
     assert levels(confinement.layers((LANDLOCK,), required=True), "sandbox") == [Level.PROBLEM]

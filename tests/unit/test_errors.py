@@ -1,4 +1,4 @@
-"""What can go wrong: every error knows its title, its advice and its stable name."""
+"""Errors: every error class has a title, an advice and a stable code."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NAMED = {
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_has_a_title_and_an_advice_of_whole_words(kind: type[CutoutdError]) -> None:
-    """They are shown to people as they are."""
+    """They are shown to people unchanged."""
     assert kind.title[:1].isupper()
     assert not kind.title.endswith(".")
     assert kind.advice[:1].isupper() or kind.advice.startswith("`")
@@ -61,12 +61,12 @@ def test_every_error_has_a_title_and_an_advice_of_whole_words(kind: type[Cutoutd
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not CutoutdError])
 def test_every_kind_of_error_has_a_title_of_its_own(kind: type[CutoutdError]) -> None:
-    """Otherwise it would say no more than its family."""
+    """Otherwise the kind would say no more than its family."""
     assert kind.title not in {other.title for other in ALL if other is not kind}
 
 
 def test_the_name_of_a_kind_is_stable_and_unique() -> None:
-    """It stands in journals, sidecars and logs, which outlive versions."""
+    """Journals, sidecars and logs contain it, and outlive versions."""
     codes = [kind("x").code for kind in OWN]
     assert len(codes) == len(set(codes))
     assert set(codes) == {
@@ -94,10 +94,10 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
 
 
 def test_a_kind_has_its_code_whatever_its_class_is_called() -> None:
-    """A class that is renamed changes nothing that was written down; before, its name was the code."""
+    """Renaming a class must not change the code in existing records."""
 
     class RenamedError(errors.PictureError):
-        """Called otherwise since yesterday."""
+        """An error class with another name and the same code."""
 
     failure = failure_of(RenamedError("cut short"))
     assert failure.code is FailureCode.PICTURE
@@ -125,7 +125,7 @@ def test_an_error_says_where_what_and_what_to_do() -> None:
 
 
 def test_an_advice_of_its_own_changes_no_other_error() -> None:
-    """It belongs to the one object."""
+    """The advice belongs to the one instance."""
     before = StorageError.advice
     assert StorageError("x", advice="Otherwise.").advice == "Otherwise."
     assert StorageError("x").advice == before
@@ -133,13 +133,13 @@ def test_an_advice_of_its_own_changes_no_other_error() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL if issubclass(kind, errors.TemporaryError)])
 def test_a_passing_fault_has_a_delay(kind: type[errors.TemporaryError]) -> None:
-    """In seconds; 0 for what can be done again at once."""
+    """In seconds; 0 for work that can be repeated at once."""
     assert 0.0 <= kind.delay_s <= 300.0
 
 
 @pytest.mark.parametrize("number", NAMED)
 def test_a_fault_of_the_system_that_is_known_gets_its_advice(number: int) -> None:
-    """And the system's own words."""
+    """And the system's own reason."""
     error = from_os_error(OSError(number, os.strerror(number)), Path("/out/a.png"))
     assert type(error) is StorageError
     assert NAMED[number] in error.advice
@@ -148,13 +148,13 @@ def test_a_fault_of_the_system_that_is_known_gets_its_advice(number: int) -> Non
 
 
 def test_all_of_the_table_is_tested_here() -> None:
-    """A fault that is added there is added here."""
+    """An errno added to the table must be added to this test."""
     assert errors._ADVICE_BY_ERRNO.keys() == NAMED.keys()  # noqa: SLF001 -- the table is what is tested
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR])
 def test_a_source_that_is_not_there_is_gone(number: int) -> None:
-    """It is no fault of the disk's."""
+    """A missing source is not a disk fault."""
     error = from_os_error(OSError(number, os.strerror(number)), Path("/in/a.jpg"))
     assert type(error) is SourceGoneError
     assert os.strerror(number) in error.cause
@@ -175,7 +175,7 @@ def test_a_source_that_is_not_there_is_gone(number: int) -> None:
     ],
 )
 def test_a_fault_that_nobody_knows_is_tried_again(raised: OSError, said: str) -> None:
-    """With what the system says of it, and the advice of its family."""
+    """With the system's reason, and the advice of its family."""
     error = from_os_error(raised, None)
     assert type(error) is StorageError
     assert said in error.cause
@@ -184,7 +184,7 @@ def test_a_fault_that_nobody_knows_is_tried_again(raised: OSError, said: str) ->
 
 
 def test_a_question_is_not_followed_by_a_full_stop() -> None:
-    """And what to do about several things stands on a line of its own."""
+    """And advice about several things stands on a line of its own."""
     assert (
         str(CutoutdError("did you mean [[folder]]?", advice="Correct it."))
         == "did you mean [[folder]]? Correct it."

@@ -1,4 +1,4 @@
-"""Tasks on their way to workers: one whose share does not answer holds up nobody else, and is given up in the end."""
+"""Tasks whose files are opened for workers: a share without an answer delays no other task, and is given up in the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAILURE = Failure(code=FailureCode.SOURCE_GONE, title="t", cause="c", advice="a"
 
 
 class Slots:
-    """Workers of one kind that never end a task by themselves."""
+    """A pool of one kind of workers, in which tasks end only when a test says so."""
 
     def __init__(self, size: int) -> None:
         self.size = self.workers = size
@@ -40,19 +40,19 @@ class Slots:
 
     @property
     def busy(self) -> int:
-        """Those that have a task."""
+        """The number of workers with a task."""
         return len(self.given)
 
     def room(self, *, kind: WorkerKind) -> int:  # noqa: ARG002 -- as the protocol has it
-        """Those that have none."""
+        """Return the number of workers without a task."""
         return self.size - len(self.given)
 
     def serves(self, *, kind: WorkerKind) -> bool:  # noqa: ARG002 -- likewise
-        """Whether there are any."""
+        """Whether the pool has any workers."""
         return self.size > 0
 
     def submit(self, task: Task, files: Files, sent: Callable[[], object]) -> None:  # noqa: ARG002 -- likewise
-        """Take it."""
+        """Take a task; fail for the jobs in `faulty`."""
         assert self.room(kind=task.kind) > 0
         if task.job in self.faulty:
             raise RuntimeError("an internal error")
@@ -60,7 +60,7 @@ class Slots:
         sent()
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """What a test has them say; with -1 among their tasks, nothing but a fault."""
+        """Return the events that a test has prepared; fail once if `faulty` contains -1."""
         self.waited.append(timeout_s)
         if -1 in self.faulty:
             self.faulty.discard(-1)
@@ -69,17 +69,17 @@ class Slots:
         return said
 
     def wake(self) -> None:
-        """Nobody sleeps."""
+        """Do nothing: no poll blocks."""
 
     def recycle(self) -> None:
-        """Nothing is bound to anything."""
+        """Do nothing: there are no processes."""
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing: there are no processes."""
 
 
 class Share:
-    """Opens what a test says, when it says so."""
+    """A share that opens files when a test says so."""
 
     def __init__(self) -> None:
         self.asked: dict[int, Callable[[Files | Failure | None], None]] = {}
@@ -91,21 +91,21 @@ class Share:
     def open(
         self, task: Task, tell: Callable[[Files | Failure | None], None], is_wanted: Callable[[], bool]
     ) -> None:
-        """Remember it."""
+        """Record the task as waiting for its files."""
         if self.asked:  # else it is under way at once
             self.wanted[task.job] = is_wanted
         self.asked[task.job] = tell
 
     def close(self, files: Files) -> None:
-        """Remember it."""
+        """Record the files as closed."""
         self.closed.append(files)
 
     def discard(self, task: Task) -> None:
-        """Remember it."""
+        """Record the task as discarded."""
         self.discarded.append(task.job)
 
     def answer(self, job: int, what: Files | Failure | None = None) -> None:
-        """The files are open, or cannot be, or were not wanted any more."""
+        """Answer a waiting task with open files or a failure, or with None if the files are no longer wanted."""
         is_wanted = self.wanted.pop(job, None)
         if is_wanted is not None and not is_wanted():
             self.asked.pop(job)(None)
@@ -114,7 +114,7 @@ class Share:
 
 
 def task(job: int, *, alone: bool = False, tagged: bool = False) -> Task:
-    """A task."""
+    """Return a task."""
     return Task(
         job=job,
         source=f"/in/{job}.jpg",
@@ -130,14 +130,14 @@ def task(job: int, *, alone: bool = False, tagged: bool = False) -> Task:
 
 @pytest.fixture
 def share() -> Share:
-    """A folder's."""
+    """A share on which no task waits."""
     return Share()
 
 
 def test_a_worker_gets_a_task_once_its_files_are_open_and_they_are_closed_here(
     share: Share, clock: FakeClock
 ) -> None:
-    """Until then its place is kept."""
+    """Until then a worker is reserved."""
     slots = Slots(1)
     pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
@@ -150,7 +150,7 @@ def test_a_worker_gets_a_task_once_its_files_are_open_and_they_are_closed_here(
 
 
 def test_files_that_cannot_be_opened_are_a_report_of_their_job(share: Share, clock: FakeClock) -> None:
-    """As if a worker had found it so."""
+    """As if a worker had failed to open them."""
     pool = FileOpeningPool(Slots(1), clock)
     pool.submit(task(1), share)
     share.answer(1, FAILURE)
@@ -159,7 +159,7 @@ def test_files_that_cannot_be_opened_are_a_report_of_their_job(share: Share, clo
 
 
 def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, clock: FakeClock) -> None:
-    """After a while its job only waits; when it comes after all, it is done in its turn."""
+    """After a while the job waits without a worker; a late answer lets it run in its turn."""
     slots = Slots(1)
     pool = FileOpeningPool(slots, clock)
     other = Share()
@@ -182,7 +182,7 @@ def test_a_share_that_does_not_answer_keeps_no_worker_from_others(share: Share, 
 
 
 def test_a_share_that_never_answers_costs_its_job_no_attempt(share: Share, clock: FakeClock) -> None:
-    """It is as stuck as a worker would be; what comes of it later is thrown away."""
+    """The job counts as stuck, as with a stuck worker; a later answer is discarded."""
     slots = Slots(1)
     pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
@@ -200,7 +200,7 @@ def test_a_share_that_never_answers_costs_its_job_no_attempt(share: Share, clock
 def test_a_picture_that_needs_all_the_memory_waits_until_all_others_are_done(
     share: Share, clock: FakeClock
 ) -> None:
-    """Also if its files were late."""
+    """Also if its files were opened late."""
     slots = Slots(2)
     pool = FileOpeningPool(slots, clock)
     pool.submit(task(1, alone=True), share)
@@ -219,7 +219,7 @@ def test_a_picture_that_needs_all_the_memory_waits_until_all_others_are_done(
 def test_a_share_that_answers_again_when_more_are_at_work_than_places_gives_its_task_to_nobody_yet(
     share: Share, clock: FakeClock
 ) -> None:
-    """Extra workers were started while it did not answer: for a moment, more are at work than there are places."""
+    """Extra workers were started meanwhile: for a moment more are at work than there are places."""
     slots = Slots(1)
     pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
@@ -235,7 +235,7 @@ def test_a_share_that_answers_again_when_more_are_at_work_than_places_gives_its_
 def test_a_fault_over_one_task_loses_no_other_and_nothing_that_was_heard(
     share: Share, clock: FakeClock
 ) -> None:
-    """It fails as a job that could not be begun; its files are closed once."""
+    """The task fails as one that could not begin; its files are closed once."""
     slots = Slots(3)
     slots.faulty = {1}
     pool = FileOpeningPool(slots, clock)
@@ -253,7 +253,7 @@ def test_a_fault_over_one_task_loses_no_other_and_nothing_that_was_heard(
 
 
 def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock: FakeClock) -> None:
-    """What was given up or could not be opened is not heard of twice."""
+    """No task that was given up or could not be opened is reported twice."""
     slots = Slots(3)
     slots.faulty = {-1}
     pool = FileOpeningPool(slots, clock)
@@ -265,7 +265,7 @@ def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock
 
 
 def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share, clock: FakeClock) -> None:
-    """What waits for its turn in it keeps no worker, and is given up only once nothing goes on."""
+    """A task that waits behind others on it reserves no worker, and is given up only without progress."""
     slots = Slots(2)
     pool = FileOpeningPool(slots, clock)
     for job in (1, 2):
@@ -285,7 +285,7 @@ def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share,
 def test_a_task_that_was_given_up_before_its_turn_is_not_opened_any_more(
     share: Share, clock: FakeClock
 ) -> None:
-    """Else it would hold up those behind it, only to be closed again."""
+    """Opening it would delay the tasks behind it for nothing."""
     pool = FileOpeningPool(Slots(2), clock)
     for job in (1, 2):
         pool.submit(task(job), share)
@@ -297,7 +297,7 @@ def test_a_task_that_was_given_up_before_its_turn_is_not_opened_any_more(
 
 
 def test_nothing_is_begun_beside_a_picture_that_needs_all_the_memory(share: Share, clock: FakeClock) -> None:
-    """Not even what was late, although the huge one was begun while it was not waited for any more."""
+    """Not even a task whose files were late, although the huge one began meanwhile."""
     slots = Slots(2)
     pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)
@@ -317,7 +317,7 @@ def test_nothing_is_begun_beside_a_picture_that_needs_all_the_memory(share: Shar
 def test_a_task_for_whose_kind_of_folder_no_workers_are_left_is_given_back(
     share: Share, clock: FakeClock
 ) -> None:
-    """A reload took the last folder of the kind out while its files were being opened."""
+    """A reload removed the last folder of the kind while its files were being opened."""
     slots = Slots(1)
     pool = FileOpeningPool(slots, clock)
     pool.submit(task(1), share)

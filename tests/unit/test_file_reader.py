@@ -1,4 +1,4 @@
-"""Files are read whole, and nothing is waited for without an end."""
+"""Files are read completely, and every wait is bounded."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _reader(**changed: Any) -> FileReader:  # noqa: ANN401 -- numbers
 
 
 class Slow(io.FileIO):
-    """A file of which each piece takes its time."""
+    """A file whose every read takes a while."""
 
     goes_on: threading.Event
     pause_s = 0.0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """A byte at a time."""
+        """Read one byte after a pause."""
         self.goes_on.wait(self.pause_s)
         return super().read(1 if size else 0)
 
@@ -61,7 +61,7 @@ def _open_files() -> int:
 
 
 def test_a_file_is_read_whole_with_its_hash(tmp_path: Path) -> None:
-    """Whoever has the descriptor reads it from the beginning."""
+    """The descriptor's position is at the beginning afterwards."""
     data = os.urandom(3_000_001)
     (tmp_path / "a").write_bytes(data)
     file = _reader().read(tmp_path, tmp_path / "a")
@@ -71,7 +71,7 @@ def test_a_file_is_read_whole_with_its_hash(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """Links are not followed, a FIFO holds nobody up, and a folder that is away is told from a file that is."""
+    """Links are not followed, a FIFO does not block, and a missing folder differs from a missing file."""
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "secret").write_text("x")
@@ -95,7 +95,7 @@ def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_slow_share_is_waited_for_as_long_as_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But not for ever."""
+    """Up to a limit."""
     (tmp_path / "a").write_bytes(b"picture")
     goes_on = _slow(monkeypatch, 0.1)
     file = _reader(wait_s=0.5, silent_s=0.5).read(tmp_path, tmp_path / "a")
@@ -110,7 +110,7 @@ def test_a_slow_share_is_waited_for_as_long_as_it_goes_on(
 def test_a_share_that_hangs_is_asked_nothing_more_until_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever comes next is told at once, another folder is read meanwhile, and no memory is lost over it."""
+    """The next reader fails at once, another folder is read meanwhile, and no memory leaks."""
     for name in ("hung", "well"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_bytes(b"x")

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes."""
+"""Recognising files by their first bytes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_rarer_signatures_are_known(head: bytes, expected: str) -> None:
     ],
 )
 def test_what_is_called_a_picture_but_begins_like_none_is_told_apart(head: bytes, name: str) -> None:
-    """Its owner expects a cutout, so it becomes a failure with a reason."""
+    """Its owner expects a cutout, so the job fails with a reason."""
     assert kind(head, name) is FileKind.NAMED_LIKE_ONE
 
 
@@ -131,12 +131,12 @@ def test_brands_are_read_from_the_type_box_alone() -> None:
     ],
 )
 def test_a_name_ends_like_a_pictures_or_not(name: str, *, is_one: bool) -> None:
-    """What does not is never moved or deleted, whatever is in it."""
+    """A file with another ending is never moved or deleted, whatever it contains."""
     assert has_picture_extension(name) is is_one
 
 
 def test_a_bmp_with_an_applications_reserved_bytes_is_the_same_to_both_sides() -> None:
-    """The reserved bytes belong to whoever made it; the size of the second header is what tells it from a text."""
+    """Applications may use the reserved bytes; the second header's size tells a BMP from a text."""
     head = bytearray(_picture("BMP"))
     head[6:10] = b"Appl"
     assert picture_format(bytes(head)) == recognise(bytes(head)) == "BMP"

@@ -1,4 +1,4 @@
-"""Which file systems give events that can be relied upon."""
+"""The file systems whose events are reliable."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_mounts_is_no_answer() -> None:
     "fstype", ["ext4", "xfs", "btrfs", "tmpfs", "zfs", "apfs", "fuseblk", "overlay", "exfat"]
 )
 def test_local_file_systems_are_watched(fstype: str) -> None:
-    """All that is written to them passes through this kernel."""
+    """All writes to them pass through this kernel."""
     mode = mode_of(fstype)
     assert not mode.network
     assert not mode.network
@@ -86,7 +86,7 @@ def test_local_file_systems_are_watched(fstype: str) -> None:
     ],
 )
 def test_shared_file_systems_are_polled(fstype: str) -> None:
-    """Others write to them without this kernel's knowledge."""
+    """Other machines write to them without this kernel's knowledge."""
     mode = mode_of(fstype)
     assert mode.network
     assert mode.network
@@ -95,7 +95,7 @@ def test_shared_file_systems_are_polled(fstype: str) -> None:
 
 @pytest.mark.parametrize("fstype", [None, "newfs"])
 def test_an_unknown_file_system_is_polled(fstype: str | None) -> None:
-    """Polling is right everywhere, events are not."""
+    """Polling works everywhere, events do not."""
     mode = mode_of(fstype)
     assert mode.network
     told = "the type of the file system is unknown" if fstype is None else "the file system newfs is unknown"
@@ -103,7 +103,7 @@ def test_an_unknown_file_system_is_polled(fstype: str | None) -> None:
 
 
 def test_macos_tells_name_and_place() -> None:
-    """The structure has the type's name and a flag that says whether it is local."""
+    """The structure has the type's name and a flag for local file systems."""
     local = bytes(64) + (0x1000).to_bytes(4, sys.byteorder) + bytes(4) + b"apfs" + bytes(2092)
     shared = bytes(68) + bytes(4) + b"smbfs" + bytes(2091)
     assert parse_statfs(local) == ("apfs", True)
@@ -113,7 +113,7 @@ def test_macos_tells_name_and_place() -> None:
 
 
 def test_a_real_directory_has_a_file_system(tmp_path: Path) -> None:
-    """Through a link as well, it is the place it leads to that counts."""
+    """Through a link, the target's file system counts."""
     link = tmp_path / "link"
     link.symlink_to("/proc")
     assert watch_mode(str(tmp_path)).fstype != "unknown"

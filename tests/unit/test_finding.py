@@ -1,4 +1,4 @@
-"""Which daemon a command without options is about, and which pictures are meant by a name."""
+"""The daemon that a command without options addresses, and the pictures that a name means."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the test's own, nothing set, and no system-wide configuration."""
+    """A home directory of the test's own, without variables of ours and without a system-wide configuration."""
     for name in [name for name in os.environ if name.startswith(("CUTOUTD_", "XDG_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -42,7 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def daemon(home: Path, name: str, *, at_us: int = 1) -> AbstractContextManager[None]:
-    """A daemon on a pair of folders of this name, for as long as this lasts."""
+    """Register a daemon on a pair of folders of this name while the context is open."""
     pair = (home / name / "in", home / name / "out")
     state_dir = loader.for_pair(*pair, os.environ).service.state_dir
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def daemon(home: Path, name: str, *, at_us: int = 1) -> AbstractContextManager[N
 
 
 def configuration(path: Path, state_dir: Path | None = None) -> Path:
-    """A configuration file."""
+    """Write a configuration file; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     service = "" if state_dir is None else f'[service]\nstate_dir = "{state_dir}"\n'
     path.write_text(
@@ -60,12 +60,12 @@ def configuration(path: Path, state_dir: Path | None = None) -> Path:
 
 
 def found() -> Path:
-    """The input of the daemon that a command without options is about."""
+    """Return the input folder of the daemon that a command without options addresses."""
     return find_settings(None, None, None).folder[0].input
 
 
 def test_the_configuration_goes_before_what_runs_and_that_before_what_was_used_last(home: Path) -> None:
-    """And with nothing of all three, it is said what was looked for."""
+    """Without any of the three, the message says what was looked for."""
     with pytest.raises(UsageError, match="no configuration"):
         found()
     for name, at_us in (("earlier", 1), ("later", 2)):
@@ -79,7 +79,7 @@ def test_the_configuration_goes_before_what_runs_and_that_before_what_was_used_l
 
 
 def test_options_are_not_looked_behind(home: Path) -> None:
-    """What runs is nobody's affair then."""
+    """Running daemons are ignored then."""
     with daemon(home, "a"):
         assert find_settings(None, home / "b", home / "c").folder[0].input == home / "b"
         with pytest.raises(UsageError, match="go together"):
@@ -87,7 +87,7 @@ def test_options_are_not_looked_behind(home: Path) -> None:
 
 
 def test_of_several_that_run_one_is_to_be_chosen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a script with options, which the message gives; on a terminal by its number."""
+    """A script needs options, which the message lists; a person at a terminal chooses a number."""
     with daemon(home, "a", at_us=1), daemon(home, "b", at_us=2):
         with pytest.raises(UsageError) as refused:
             found()
@@ -102,29 +102,29 @@ def test_of_several_that_run_one_is_to_be_chosen(home: Path, monkeypatch: pytest
 
 
 class Terminal:
-    """A person at a terminal, who gives answers."""
+    """A terminal at which a person gives prepared answers."""
 
     def __init__(self, answers: Iterator[str]) -> None:
         self._answers = answers
 
     def isatty(self) -> bool:
-        """It is one."""
+        """Return that this is a terminal."""
         return True
 
     def readline(self) -> str:
-        """The next answer."""
+        """Return the next answer."""
         return next(self._answers)
 
     def write(self, text: str) -> int:
-        """Nobody reads it."""
+        """Discard the text."""
         return len(text)
 
     def flush(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 def test_the_journal_is_where_the_running_daemon_has_it(home: Path) -> None:
-    """Also if its state directory was set for that daemon alone."""
+    """Also if the state directory was set for that daemon alone."""
     with registered(places.registry(), home / "s", Invocation(pair=(home / "i", home / "o")), now_us=1):
         assert find_settings(None, None, None).service.state_dir == home / "s"
 
@@ -132,7 +132,7 @@ def test_the_journal_is_where_the_running_daemon_has_it(home: Path) -> None:
 def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_another(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A copy that was renamed is no second one."""
+    """A renamed copy of the configuration does not count as a second one."""
     first, second = configuration(home / "first.toml"), configuration(home / "second.toml")
     state_dir = settings(first, None, None).service.state_dir
     with registered(places.registry(), state_dir, Invocation(config=first), now_us=1):
@@ -147,7 +147,7 @@ def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_ano
 
 
 def test_folders_are_named_so_that_a_shell_takes_them() -> None:
-    """Blanks are quoted, and the home directory stays one."""
+    """Blanks are quoted, and ~ still means the home directory."""
     home = Path.home()
     assert (
         as_options(Invocation(pair=(home / "to cut", Path("/c d")))) == "--input ~/'to cut' --output '/c d'"
@@ -156,7 +156,7 @@ def test_folders_are_named_so_that_a_shell_takes_them() -> None:
 
 @pytest.fixture
 def reader(clock: FakeClock) -> Iterator[Reader]:
-    """A journal with a few pictures."""
+    """A reader of a journal with a few pictures."""
     journal = Journal(None, session="r", clock=clock)
     paths = ["girl-1.jpg", "girl-2.jpg", "wedding/girl-2.jpg", "17", "wedding/cafe\u0301.JPG"]
     versions = [Version(path=path, size=1, mtime_ns=number) for number, path in enumerate(paths)]
@@ -184,7 +184,7 @@ def reader(clock: FakeClock) -> Iterator[Reader]:
 def test_a_picture_is_meant_by_its_number_or_its_name(
     home: Path, reader: Reader, word: str, path: str
 ) -> None:
-    """As the list shows it, as the shell completes it, or as a person remembers it."""
+    """As the list shows it, as the shell completes it, or abbreviated from memory."""
     chosen = loader.for_pair(home / "pictures" / "in", home / "out", os.environ)
     (job,) = find_jobs([word, word], reader, chosen, listed_by="cutoutd jobs")
     assert job.path == path
@@ -199,7 +199,7 @@ def test_a_picture_is_meant_by_its_number_or_its_name(
     ],
 )
 def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, word: str, said: str) -> None:
-    """With the names of those that can be meant."""
+    """The message lists the candidates."""
     chosen = loader.for_pair(home / "in", home / "out", os.environ)
     with pytest.raises(UsageError, match=said):
         find_jobs([word], reader, chosen, listed_by="cutoutd jobs")
@@ -208,7 +208,7 @@ def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, wo
 def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
     home: Path, clock: FakeClock
 ) -> None:
-    """A name that means both halves of a pair means the one that is cut."""
+    """A name that matches both halves of a pair means the half that is cut."""
     pair = Journal(None, session="r", clock=clock)
     pair.sources.accept("in", [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")])
     pair.queue.finish(2, JobState.SKIPPED, detail={})
@@ -221,10 +221,10 @@ def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
     pair.close()
 
 
-def test_of_two_pictures_of_a_name_that_which_waits_for_a_decision_is_meant(
+def test_of_two_pictures_with_one_name_the_one_awaiting_a_decision_is_meant(
     home: Path, clock: FakeClock
 ) -> None:
-    """By `review accept`; where both wait, it is asked which."""
+    """For `review accept`; where both wait, the name is ambiguous."""
     journal = Journal(None, session="r", clock=clock)
     versions = [Version(path=f"{one}/wall.jpg", size=1, mtime_ns=1) for one in "xy"]
     journal.sources.accept("in", versions)
@@ -240,7 +240,7 @@ def test_of_two_pictures_of_a_name_that_which_waits_for_a_decision_is_meant(
 
 
 def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClock) -> None:
-    """As after a picture was moved into a sub-folder."""
+    """As after a picture was moved into a subfolder."""
     with_both = Journal(None, session="r", clock=clock)
     with_both.sources.accept("in", [Version(path="x/a.jpg", size=1, mtime_ns=1)])
     with_both.sources.accept("in", [Version(path="y/a.jpg", size=1, mtime_ns=1)])
@@ -252,7 +252,7 @@ def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClo
 
 
 def test_the_only_folder_need_not_be_named(home: Path) -> None:
-    """Of several, one is to be said."""
+    """With several folders an option is required."""
     alone = loader.for_pair(home / "in", home / "out", os.environ)
     assert find_folder(None, alone) is alone.folder[0]
     with pytest.raises(UsageError, match="no folder 'x'"):
@@ -268,7 +268,7 @@ def test_the_only_folder_need_not_be_named(home: Path) -> None:
 def test_an_entry_where_nobody_may_look_is_passed_over(
     home: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    """Of a place that cannot be asked about, nothing is known: it is not taken, and is no internal error."""
+    """An inaccessible place is skipped without an internal error."""
     with daemon(home, "a"):
         pass
 

@@ -1,4 +1,4 @@
-"""The argument of the command ``fix``: read back as it was written, and anything else refused in words."""
+"""The argument of the command ``fix``: read back as written, and refused with a reason if invalid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_request_is_read_back_as_it_was_written(request_: FixRequest) -> None:
 
 
 def test_the_most_that_can_be_drawn_fits() -> None:
-    """Nobody who kept to the bounds is told that it is too much."""
+    """A drawing within the bounds is never refused as too large."""
     points = tuple((100_000.25 + number, -99_999.75) for number in range(MAX_POINTS // MAX_STROKES))
     most = tuple(Stroke(kind=StrokeKind.REMOVE, points=points, radius=99_999.25) for _ in range(MAX_STROKES))
     argument = FixRequest(job=10**17, strokes=most, seen="0" * 64).to_argument()
@@ -62,7 +62,7 @@ def test_the_most_that_can_be_drawn_fits() -> None:
     | values
 )
 def test_whatever_stands_in_the_journal_is_understood_or_refused_in_words(fields: object) -> None:
-    """Any program of this user's can have written it."""
+    """Any program of the same user can write to the journal."""
     request = None
     with suppress(FixRequestError):
         request = FixRequest.from_argument(json.dumps(fields))
@@ -72,6 +72,6 @@ def test_whatever_stands_in_the_journal_is_understood_or_refused_in_words(fields
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 5000, "{}", '{"job": 1, "action": "draw"}'])
 def test_what_is_no_request_is_refused(text: str) -> None:
-    """Never worse than in words."""
+    """With an error of ours and no other exception."""
     with pytest.raises(FixRequestError):
         FixRequest.from_argument(text)

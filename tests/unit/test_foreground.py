@@ -1,4 +1,4 @@
-"""Foreground colour: the old background leaves the soft pixels, and nothing else changes."""
+"""Foreground colour estimation removes the old background from soft pixels, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Alpha = NDArray[np.uint8]
 
 
 def _scene(side: int = 300, blur_px: float = 6.0) -> tuple[Rgb, Alpha, NDArray[np.float32]]:
-    """Compose a soft reddish disc over a green background; return picture, alpha and the disc's own colours."""
+    """Compose a soft reddish disc on green; return the picture, the alpha and the disc's true colours."""
     rng = np.random.default_rng(5)
     disc = np.zeros((side, side), np.float32)
     cv2.circle(disc, (side // 2, side // 2), side // 3, (1.0,), -1)
@@ -33,7 +33,7 @@ def _error(colour: Rgb, truth: NDArray[np.float32], alpha: Alpha) -> float:
 
 @pytest.mark.parametrize("side", [120, 700])
 def test_the_old_background_is_taken_out_of_soft_pixels(side: int) -> None:
-    """Four fifths of the tinge go, at working size and beyond it."""
+    """Four fifths of the tinge are removed, at working size and above it."""
     rgb, alpha, subject = _scene(side)
     assert _error(estimate(rgb, alpha), subject, alpha) < 0.2 * _error(rgb, subject, alpha)
 
@@ -56,7 +56,7 @@ def test_in_place_gives_what_the_copy_gives() -> None:
 
 
 def test_sixteen_bits_give_the_same_more_finely() -> None:
-    """Each value is the one of 8 bits but for its rounding, and values between two of those occur."""
+    """Each value equals that of 8 bits except for rounding, and values between two of those occur."""
     rgb, alpha, _ = _scene()
     deep = rgb.astype(np.uint16) * 257
     before = deep.copy()
@@ -95,7 +95,7 @@ def test_any_shape_works(shape: tuple[int, int]) -> None:
 
 
 def test_a_veil_over_everything_does_not_divide_by_nothing() -> None:
-    """With no opaque pixel anywhere the best guess is still a colour."""
+    """With no opaque pixel anywhere the estimate is still a colour."""
     rgb = np.full((50, 60, 3), 120, np.uint8)
     colour = estimate(rgb, np.full((50, 60), 128, np.uint8))
     assert np.abs(colour.astype(int) - 120).max() <= 1
@@ -110,6 +110,6 @@ def test_a_veil_over_everything_does_not_divide_by_nothing() -> None:
     ],
 )
 def test_arrays_that_do_not_match_are_refused(rgb: Rgb, alpha: Alpha) -> None:
-    """The message says what is needed and what came."""
+    """The message has the expected and the given shapes."""
     with pytest.raises(ValueError, match="needed"):
         estimate(rgb, alpha)

@@ -1,4 +1,4 @@
-"""A page that is started again is where it was, also if a lower port is free by now."""
+"""A restarted page uses its former port, also if a lower port is free now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _free_ports() -> tuple[int, int]:
-    """Two ports of which the second is a little higher; both were free just now."""
+    """Return two ports of which the second is a little higher; both are free."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as one:
             port: int = one.getsockname()[1]
@@ -26,7 +26,7 @@ def _free_ports() -> tuple[int, int]:
 
 
 def test_the_port_of_the_last_time_is_tried_first() -> None:
-    """Where it is taken, or none of the configured ones, the first free one serves."""
+    """Where it is taken or not configured, the first free port is used."""
     port, former = _free_ports()
     page = PageSettings.model_validate({"address": f"127.0.0.1:{port}"})
     with listener.listening(page, section="page", former=former) as again:
@@ -38,7 +38,7 @@ def test_the_port_of_the_last_time_is_tried_first() -> None:
 
 
 def test_the_port_of_the_last_time_is_read_from_what_a_killed_page_left(tmp_path: Path) -> None:
-    """Without it, or if it is no address, there is none."""
+    """If the file is missing or invalid, there is no former port."""
     place = tmp_path / "page"
     assert announcement.former_port(tmp_path) is None
     place.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""The forms that the page offers: each is a folder's renditions that the loader takes, explained."""
+"""The forms that the page offers: each is a list of renditions that the loader accepts, with an explanation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMES = ("transparent", "shop-white", "marketplace", "designer")
 
 
 def folder_of(name: str) -> Folder:
-    """A folder whose results have this form."""
+    """Return a folder whose renditions are those of this form."""
     form = forms.find(name)
     assert form is not None
     return Folder.model_validate(
@@ -27,7 +27,10 @@ def test_the_forms_are_offered_in_the_order_of_the_file() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_form_is_explained_and_names_no_file(name: str) -> None:
-    """A person chooses by its words; its results lie in the output itself, and no picture is read for them."""
+    """People choose by the description.
+
+    Results lie directly in the output, and no background picture is needed.
+    """
     form = forms.find(name)
     assert form is not None
     assert form.title
@@ -51,5 +54,5 @@ def test_each_form_makes_what_it_says() -> None:
 
 
 def test_there_is_no_form_of_another_name() -> None:
-    """Whoever asks for one is told so."""
+    """An unknown name gives None."""
     assert forms.find("none-such") is None

@@ -1,4 +1,4 @@
-"""A price that is higher than expected costs one picture more than the limit, never one for each upload at once."""
+"""A price above the expected one exceeds the limit by one picture at most, not by one for each concurrent upload."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cutoutd.settings.loader import assemble
 
 
 def budget(limit: float, prices: dict[float, float] | None = None) -> Budget:
-    """One with a limit, for one folder."""
+    """Return a budget with a daily limit for one folder."""
     folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
     document = {"hosted": {"enabled": True, "max_credits_per_day": limit}, "folder": [folder]}
     settings = assemble(document, {}, origin="", base=None)
@@ -18,7 +18,7 @@ def budget(limit: float, prices: dict[float, float] | None = None) -> Budget:
 
 
 def test_before_a_price_was_seen_one_picture_finds_it_out() -> None:
-    """The others have their credits set aside, and wait."""
+    """The others have their credits reserved, and wait."""
     made = budget(10)
     for _ in range(3):
         assert not made.reserve("a", 0.25)
@@ -30,7 +30,7 @@ def test_before_a_price_was_seen_one_picture_finds_it_out() -> None:
 
 
 def test_a_price_that_was_seen_lately_is_believed() -> None:
-    """The ledger has it: nobody waits."""
+    """The ledger has it: no upload waits."""
     made = budget(10, {0.25: 0.25})
     for _ in range(3):
         assert not made.reserve("a", 0.25)
@@ -38,7 +38,7 @@ def test_a_price_that_was_seen_lately_is_believed() -> None:
 
 
 def test_what_is_set_aside_counts_at_the_highest_price_that_was_seen() -> None:
-    """Four at once, expected at 0.25 and charged 1.0: one is paid, and the limit is reached."""
+    """Four concurrent uploads expected at 0.25 and charged 1.0: one is paid, and the limit is reached."""
     made = budget(1.0)
     for _ in range(4):
         assert not made.reserve("a", 0.25)
@@ -52,7 +52,7 @@ def test_what_is_set_aside_counts_at_the_highest_price_that_was_seen() -> None:
 
 
 def test_after_a_surprise_one_at_a_time_is_sent_until_the_expectation_is_right() -> None:
-    """The second price is the expected one: from then on as many as before."""
+    """Once a price matches the expected one, concurrency is restored."""
     made = budget(100, {1.0: 1.0})
     for _ in range(4):
         assert not made.reserve("a", 1.0)
@@ -65,7 +65,7 @@ def test_after_a_surprise_one_at_a_time_is_sent_until_the_expectation_is_right()
 
 
 def test_an_upload_of_which_nothing_came_says_nothing_about_prices() -> None:
-    """A refusal that cost nothing does not make the next one cheap, nor sure."""
+    """A free refusal makes the next upload neither cheap nor certain."""
     made = budget(10)
     for _ in range(2):
         assert not made.reserve("a", 1.0)
@@ -83,7 +83,7 @@ def test_an_upload_of_which_nothing_came_says_nothing_about_prices() -> None:
 def test_a_constant_surprise_costs_one_picture_more_than_the_limit_at_most(
     limit: float, price: float, at_once: int
 ) -> None:
-    """Whatever is charged in place of 0.25, and however many would go at once."""
+    """Whatever is charged instead of 0.25, and however many uploads are concurrent."""
     made = budget(limit)
     spent, ready = 0.0, 0
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""The ledger, what is summed up from it, the key, and the body of an upload."""
+"""The ledger, its sums, the key, and the body of an upload."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ CONTENT = os.urandom(100_000)
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A new one."""
+    """A new ledger."""
     with Ledger(tmp_path / "ledger.sqlite", create=True) as ledger:
         yield ledger
 
 
 def request(id_: str = "a" * 32, *, folder: str = "f", why: str = "why") -> Request:
-    """A request."""
+    """Return a request."""
     return Request(
         id=id_,
         folder=folder,
@@ -59,14 +59,14 @@ def request(id_: str = "a" * 32, *, folder: str = "f", why: str = "why") -> Requ
 
 
 def entry(request_: Request, *, at_us: int = NOW_US) -> AttemptStart:
-    """What is known before."""
+    """Return what the ledger records before an upload."""
     return AttemptStart(
         request=request_, provider="removebg", host="h", options="o", expected=1.0, began_us=at_us
     )
 
 
 def test_an_upload_is_there_before_it_ends(ledger: Ledger, tmp_path: Path) -> None:
-    """For another process as well, and counts as what it is expected to cost."""
+    """Other processes see it, and it counts at its expected cost."""
     ledger.begin(entry(request()))
     with Ledger(tmp_path / "ledger.sqlite") as other:
         (row,) = uploads(other)
@@ -101,7 +101,7 @@ def test_every_commit_is_synced_with_its_directory(ledger: Ledger) -> None:
 def test_what_an_upload_counts(
     ledger: Ledger, end: AttemptOutcome, credits_: float | None, counted: float
 ) -> None:
-    """What the provider said, or else what it was expected to cost unless it came to nothing."""
+    """The provider's charge, or else the expected cost unless nothing was charged."""
     ledger.close(ledger.begin(entry(request())), AttemptEnd(end=end, credits=credits_, sent=10))
     assert ledger.day(NOW_US)["f"].credits == counted
     assert ledger.day(NOW_US)["f"].bytes == 10
@@ -109,7 +109,7 @@ def test_what_an_upload_counts(
 
 
 def test_what_a_killed_run_left_open_is_unknown(ledger: Ledger) -> None:
-    """And what was closed stays as it was."""
+    """Closed entries stay unchanged."""
     done, abandoned = ledger.begin(entry(request())), ledger.begin(entry(request("b" * 32)))
     ledger.close(done, AttemptEnd(end=AttemptOutcome.REFUSED))
     assert ledger.close_left_open("killed") == 1
@@ -128,7 +128,7 @@ def test_what_a_killed_run_left_open_is_unknown(ledger: Ledger) -> None:
 
 
 def test_the_same_bytes_are_known_again(ledger: Ledger) -> None:
-    """Asked of the same in the same way; what was refused or withdrawn hides nothing."""
+    """For the same service and options; refused or withdrawn uploads do not count."""
     known = {"sha256": request().sha256, "provider": "removebg", "host": "h", "options": "o"}
     row = ledger.begin(entry(request()))
     assert ledger.last_of_content(**known) is None
@@ -142,14 +142,14 @@ def test_the_same_bytes_are_known_again(ledger: Ledger) -> None:
 
 
 def test_nobody_but_the_uploader_makes_a_ledger(tmp_path: Path) -> None:
-    """Looking for it is not enough."""
+    """Opening it for reading creates nothing."""
     with pytest.raises(UsageError, match="nothing was ever sent"):
         Ledger(tmp_path / "ledger.sqlite")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_file_is_no_ledger(tmp_path: Path) -> None:
-    """Garbage, another database, and one of a newer version."""
+    """Garbage, another database, and one of a newer version are refused."""
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"garbage" * 1000)
     with pytest.raises(LedgerDamagedError):
@@ -166,7 +166,7 @@ def test_another_file_is_no_ledger(tmp_path: Path) -> None:
 
 
 def test_sums_by_day_and_folder_in_both_forms(ledger: Ledger) -> None:
-    """More than a page, and a folder's name that a spreadsheet would take for a formula."""
+    """With more than one page, and a folder name that a spreadsheet would take for a formula."""
     ledger._database._connection.execute("PRAGMA synchronous = OFF")  # noqa: SLF001 -- a thousand syncs take half a minute
     for number in range(1005):
         folder = "=cmd()" if number % 2 else "shop"
@@ -216,7 +216,7 @@ def test_a_key_does_not_show_itself() -> None:
 
 
 def test_a_key_comes_from_its_file_or_the_environment(tmp_path: Path) -> None:
-    """The file goes first; without either there is none."""
+    """The file has priority; without either there is no key."""
     file = tmp_path / "key"
     file.write_text("from-file\n")
     file.chmod(0o600)
@@ -239,7 +239,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
 
 @pytest.mark.parametrize("text", ["", "two words", "two\nlines", "caf\xe9", "x" * 513, "a\r\nX-Other: b"])
 def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
-    """It would become a header, or several."""
+    """Such a text would add headers to the request."""
     file = tmp_path / "key"
     file.write_text(text)
     file.chmod(0o600)
@@ -248,7 +248,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_key_is_in_a_plain_file(tmp_path: Path) -> None:
-    """Neither a pipe that would hang nor a directory, nor nothing."""
+    """A blocking pipe, a directory and an empty file are refused."""
     os.mkfifo(tmp_path / "fifo", 0o600)
     for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing"):
         with pytest.raises(ConfigurationError):
@@ -259,7 +259,7 @@ def test_a_key_is_in_a_plain_file(tmp_path: Path) -> None:
 
 
 def sent(request_body: RequestBody, checks: list[int] | None = None) -> bytes:
-    """The body, as a service would see it."""
+    """Return the body as a service receives it."""
     http_request = RemoveBg(key=None, full_price=1.0).http_request(
         Upload(name="a.jpg", bytes=1, width=1, height=1), "b"
     )
@@ -273,7 +273,7 @@ def sent(request_body: RequestBody, checks: list[int] | None = None) -> bytes:
 
 
 def test_a_picture_is_sent_in_pieces_with_leave_for_each(tmp_path: Path) -> None:
-    """Whole, and known to be complete only with its last piece."""
+    """A cancellation check precedes each piece; the upload is complete only with the last one."""
     (tmp_path / "a").write_bytes(CONTENT)
     request_body = RequestBody(tmp_path / "a", request())
     checks: list[int] = []
@@ -285,7 +285,7 @@ def test_a_picture_is_sent_in_pieces_with_leave_for_each(tmp_path: Path) -> None
 
 
 def test_a_picture_that_changes_on_the_way_is_never_complete(tmp_path: Path) -> None:
-    """What was announced, and stands in the ledger, is what a service may get."""
+    """A service must receive exactly what was announced and recorded."""
     path = tmp_path / "a"
     path.write_bytes(CONTENT)
     request_body = RequestBody(path, request())

@@ -1,4 +1,4 @@
-"""The providers' contracts: what is asked, what it costs, and what an answer means."""
+"""The providers' contracts: requests, costs, and the meaning of answers."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ OWN = WithoutBg(key=None, is_cloud=False, full_price=0.0)
 
 
 def upload(width: int, height: int = 1) -> Upload:
-    """A picture of this size."""
+    """Return a picture of this size."""
     return Upload(name="0a.jpg", bytes=10, width=width, height=height)
 
 
 def http_response(status: int, content: bytes = b"", **headers: str) -> HttpResponse:
-    """An answer; in the names of headers, _ stands for -."""
+    """Return an answer; in the names of headers, _ stands for -."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return HttpResponse(status=status, headers=named, content=content, bytes=len(content))
 
@@ -54,7 +54,7 @@ def http_response(status: int, content: bytes = b"", **headers: str) -> HttpResp
     ],
 )
 def test_remove_bg_is_asked_by_pixels(pixels: int, options: str, price: float, body: Body) -> None:
-    """In full size always, as a PNG as long as it makes one, and for the least."""
+    """Always in full size, as a PNG within its size limit, and at the lowest price."""
     http_request = REMOVEBG.http_request(upload(pixels), "b")
     assert (http_request.options, http_request.body, REMOVEBG.price(upload(pixels))) == (options, body, price)
     assert http_request.path == "/v1.0/removebg"
@@ -63,7 +63,7 @@ def test_remove_bg_is_asked_by_pixels(pixels: int, options: str, price: float, b
 @pytest.mark.parametrize("provider", [REMOVEBG, REMBG, CLOUD, OWN], ids=lambda one: type(one).__name__)
 @given(size=st.integers(1, 10_000))
 def test_the_length_is_known_before_anything_is_sent(provider: Provider, size: int) -> None:
-    """To the byte, whatever stands around the picture."""
+    """To the byte, including the form's parts around the picture."""
     http_request = provider.http_request(upload(4, 4), "boundary")
     content = b"x" * size
     middle = base64.b64encode(content) if http_request.is_base64 else content
@@ -72,7 +72,7 @@ def test_the_length_is_known_before_anything_is_sent(provider: Provider, size: i
 
 @pytest.mark.parametrize("provider", [REMOVEBG, CLOUD], ids=lambda one: type(one).__name__)
 def test_a_request_does_not_show_the_key(provider: Provider) -> None:
-    """Wherever it may be printed."""
+    """In any printed form."""
     http_request = provider.http_request(upload(4, 4), "boundary")
     assert "s3cret" in http_request.headers.values()
     assert "s3cret" not in repr(http_request)
@@ -80,7 +80,7 @@ def test_a_request_does_not_show_the_key(provider: Provider) -> None:
 
 
 def test_the_cloud_of_withoutbg_speaks_base64() -> None:
-    """Both ways; the matte is taken out of its JSON and not looked at."""
+    """Both ways; the matte is extracted from the JSON and not decoded."""
     http_request = CLOUD.http_request(upload(4, 4), "boundary")
     body = http_request.head + base64.b64encode(b"jpeg") + http_request.tail
     assert json.loads(body) == {"image_base64": base64.b64encode(b"jpeg").decode()}
@@ -97,7 +97,7 @@ def test_the_cloud_of_withoutbg_speaks_base64() -> None:
     "content", [b"", b"[]", b"{}", b'{"alpha_base64": 7}', b'{"alpha_base64": "*"}', b"[" * 9999]
 )
 def test_json_without_a_matte_is_none(content: bytes) -> None:
-    """Whatever it is."""
+    """Whatever JSON it is."""
     unwrap = CLOUD.http_request(upload(4, 4), "b").unwrap
     assert unwrap is not None
     with pytest.raises(ValueError, match="alpha_base64"):
@@ -117,13 +117,13 @@ def test_json_without_a_matte_is_none(content: bytes) -> None:
     ],
 )
 def test_a_complaint_is_given_in_the_providers_words(provider: Provider, content: bytes, said: str) -> None:
-    """Each has a form of its own."""
+    """Each provider has its own form of errors."""
     assert provider.error_text(content) == said
 
 
 @given(st.binary(max_size=200))
 def test_no_complaint_breaks_a_line(content: bytes) -> None:
-    """A service is a stranger, and its words go into logs."""
+    """A service is not trusted, and its messages are logged."""
     for provider in (REMOVEBG, REMBG, OWN):
         found = response.judge(http_response(400, content), provider, NOW_US)
         assert found.cause.isprintable()
@@ -157,7 +157,7 @@ def test_no_complaint_breaks_a_line(content: bytes) -> None:
     ],
 )
 def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> None:  # noqa: FBT001 -- cases
-    """The picture's fault, the account's, the moment's, or nobody knows."""
+    """The picture's fault, the account's, a temporary one, or unknown."""
     found = response.judge(http_response(status), REMOVEBG, NOW_US)
     assert (found.meaning, found.is_fault) == (meaning, is_fault)
     assert bool(found.cause) is (meaning is not Meaning.PICTURE) or meaning is Meaning.PICTURE
@@ -165,7 +165,7 @@ def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> N
 
 @pytest.mark.parametrize("status", [302, 400, 402, 429, 500, 504])
 def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> None:
-    """Whatever else it says; a charge of 0 is none."""
+    """Whatever the status; a charge of 0 counts as none."""
     charged = response.judge(http_response(status, x_credits_charged="1"), REMOVEBG, NOW_US)
     assert charged.may_be_billed
     assert "charged 1 credits" in charged.cause
@@ -183,7 +183,7 @@ def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> No
     ],
 )
 def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) -> None:
-    """Of a picture nothing may stand in a log, a status or the ledger."""
+    """No bytes of a picture may appear in a log, a status or the ledger."""
     assert response.judge(http_response(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{said}"
 
 
@@ -203,7 +203,7 @@ def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) ->
     ],
 )
 def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
-    """Seconds or a date; never for ever, and nonsense is as if it were not there."""
+    """Seconds or a date, bounded; an invalid value counts as absent."""
     assert response.retry_after_s(http_response(429, retry_after=written), NOW_US) == seconds
 
 
@@ -212,12 +212,12 @@ def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
     [("1", 1.0), ("0.25", 0.25), ("-1", None), ("nan", None), ("1e99", None), ("x", None)],
 )
 def test_credits_are_what_the_header_says_if_it_makes_sense(written: str, credits_: float | None) -> None:
-    """A negative charge would make room in the budget."""
+    """A negative charge would increase the budget."""
     assert response.credits_of(http_response(200, x_credits_charged=written)) == credits_
 
 
 def test_the_services_own_count_is_listened_to() -> None:
-    """If less is left than this takes, it is waited for; a clock that differs does no harm."""
+    """If fewer calls remain than needed, the upload waits; a wrong clock does no harm."""
 
     def held(remaining: str, reset: str) -> float:
         return response.exhausted_s(
@@ -232,7 +232,7 @@ def test_the_services_own_count_is_listened_to() -> None:
 
 
 def test_the_provider_is_the_one_that_is_configured() -> None:
-    """And withoutBG's two contracts go by where it is."""
+    """The address decides between withoutBG's two contracts."""
     names = {one: provider_of(HostedSettings(provider=one), None).name for one in HostedProvider}
     assert names == {one: one.value for one in HostedProvider}
     cloud = provider_of(HostedSettings(provider=HostedProvider.WITHOUTBG), KEY)
@@ -246,11 +246,11 @@ def test_the_provider_is_the_one_that_is_configured() -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206])
 def test_every_success_is_about_the_picture_and_its_body_is_looked_at(status: int) -> None:
-    """Nobody is sent elsewhere by it, and no other picture waits for it."""
+    """A 2xx without a usable result fails the picture, and redirects and delays no other."""
     assert response.judge(http_response(status), REMBG, NOW_US).meaning is Meaning.PICTURE
 
 
 def test_no_bytes_of_a_picture_stand_in_a_message() -> None:
-    """A complaint that is not text says its status alone."""
+    """For an error that is not text the message has the status alone."""
     said = response.judge(http_response(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
     assert said.cause == "rembg says 302"

@@ -1,4 +1,4 @@
-"""The route to a service: when something may be sent, how much of it, and for what money."""
+"""The route to a service: when something may be sent, how much, and at what cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def settings(hosted: dict[str, Any], **routes: dict[str, Any]) -> Settings:
-    """A configuration with these folders."""
+    """Return a configuration with these folders."""
     folders = [
         {"name": name, "input": f"/in/{name}", "output": f"/out/{name}", **keys}
         for name, keys in routes.items()
@@ -33,7 +33,7 @@ def settings(hosted: dict[str, Any], **routes: dict[str, Any]) -> Settings:
 
 
 def route(clock: FakeClock, limit: int = 0) -> ServiceRoute:
-    """A route that is open."""
+    """Return an open route."""
     return ServiceRoute(clock, megapixels_per_minute=limit, at_once=4)
 
 
@@ -44,7 +44,7 @@ def test_an_open_route_lets_everything_in(clock: FakeClock) -> None:
 
 
 def test_after_trouble_one_picture_finds_out(clock: FakeClock) -> None:
-    """The others wait for it, and all go on once it was cut."""
+    """The others wait for it, and all continue once it was cut."""
     back_off = route(clock)
     assert back_off.admit(1.0) == 0.0
     back_off.back_off("it says 503", 8.0)
@@ -60,7 +60,7 @@ def test_after_trouble_one_picture_finds_out(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("end", ["left", "troubled", "close"])
 def test_a_probe_always_ends(clock: FakeClock, end: str) -> None:
-    """However it went, another one may follow when it is time."""
+    """Whatever its outcome, another probe may follow when it is due."""
     probed = route(clock)
     probed.back_off("x", 1.0, offline=True)
     clock.advance(1)
@@ -77,7 +77,7 @@ def test_a_probe_always_ends(clock: FakeClock, end: str) -> None:
 
 
 def test_a_closed_route_opens_for_a_person_or_after_an_hour(clock: FakeClock) -> None:
-    """Nothing else opens it, and trouble with what was under way does not either."""
+    """Nothing else opens it, and failures of uploads in progress change nothing."""
     closed = route(clock)
     closed.close("no credits")
     closed.back_off("it says 503", 1.0)
@@ -93,7 +93,7 @@ def test_a_closed_route_opens_for_a_person_or_after_an_hour(clock: FakeClock) ->
 
 @given(sizes=st.lists(st.floats(0.1, 60.0), min_size=1, max_size=40), limit=st.integers(10, 100))
 def test_no_minute_ever_has_more_than_the_limit(sizes: list[float], limit: int) -> None:
-    """Whatever comes when: any 60 s hold at most the limit, or one picture that is larger than it."""
+    """In any order: any 60 s hold at most the limit, or one picture larger than the limit."""
     clock = FakeClock()
     paced = route(clock, limit)
     sent: deque[tuple[float, float]] = deque()
@@ -107,7 +107,7 @@ def test_no_minute_ever_has_more_than_the_limit(sizes: list[float], limit: int) 
 
 
 def test_what_did_not_leave_does_not_count_in_its_minute(clock: FakeClock) -> None:
-    """A cable that was out costs nothing."""
+    """Uploads that failed to connect use none of the limit."""
     paced = route(clock, 10)
     assert paced.admit(8.0) == 0.0
     paced.refund(8.0)
@@ -116,7 +116,7 @@ def test_what_did_not_leave_does_not_count_in_its_minute(clock: FakeClock) -> No
 
 
 def test_no_more_than_allowed_are_under_way(clock: FakeClock) -> None:
-    """A slot comes back once, however often it is given back."""
+    """A slot is returned once, however often its release is called."""
     narrow = ServiceRoute(clock, megapixels_per_minute=0, at_once=1)
     slot = narrow.slot()
     assert slot is not None
@@ -129,7 +129,7 @@ def test_no_more_than_allowed_are_under_way(clock: FakeClock) -> None:
 
 @given(attempt=st.integers(1, 50), retry_after=st.floats(0, 3600))
 def test_waits_grow_by_chance_and_never_undercut_the_service(attempt: int, retry_after: float) -> None:
-    """With a bound, and shorter where only a cable is out."""
+    """Bounded, with jitter, and shorter where only the connection failed."""
     fault = retry_pause_s(RetryLaterError("x"), attempt - 1)
     offline = retry_pause_s(RetryLaterError("x", is_offline=True), attempt - 1)
     asked = retry_pause_s(RetryLaterError("x", retry_after_s=retry_after), attempt - 1)
@@ -147,7 +147,7 @@ def test_waits_grow_by_chance_and_never_undercut_the_service(attempt: int, retry
 def test_no_limit_is_ever_overrun(
     costs: list[tuple[str, float]], limit: float, own: float | None, finish: list[bool]
 ) -> None:
-    """Neither the whole nor a folder's, with what is under way counted."""
+    """Neither the total nor a folder's, with uploads in progress counted."""
     a = {"route": "hosted"} | ({} if own is None else {"max_credits_per_day": own})
     budget = Budget(settings({"max_credits_per_day": limit}, a=a, b={"route": "hosted"}), {})
     used = {"a": 0.0, "b": 0.0}
@@ -161,7 +161,7 @@ def test_no_limit_is_ever_overrun(
 
 
 def test_what_was_not_charged_is_free_again() -> None:
-    """A refusal costs nothing, and what was charged counts instead of what was expected."""
+    """A refusal costs nothing, and the actual charge replaces the expected one."""
     budget = Budget(settings({"max_credits_per_day": 1}, a={"route": "hosted"}), {})
     assert not budget.reserve("a", 1.0)
     assert "1 are spent or under way" in budget.reserve("a", 1.0)
@@ -191,7 +191,7 @@ def request(
     height: int = 10,
     file: str | None = None,
 ) -> Request:
-    """A request for a folder."""
+    """Return a request for a folder."""
     return Request(
         id=id_,
         folder=folder,
@@ -222,7 +222,7 @@ def test_an_untagged_folder_is_never_among_those_the_uploader_accepts(
 
 
 def test_nothing_larger_than_allowed_leaves() -> None:
-    """Whatever the supervisor thinks; and no other file than the request's own."""
+    """Whatever the supervisor requests; and no file other than the request's own."""
     chosen = settings({"max_upload_px": 100}, a={"route": "hosted"})
     assert not why_not_sent(request("a", width=100, height=1), chosen)
     assert "no more than 100 pixels" in why_not_sent(request("a", width=1, height=101), chosen)
@@ -230,7 +230,7 @@ def test_nothing_larger_than_allowed_leaves() -> None:
 
 
 def test_a_success_does_not_end_a_wait_that_was_asked_for_meanwhile(clock: FakeClock) -> None:
-    """One upload was let in before another got its 429 with Retry-After."""
+    """One upload began before another received 429 with Retry-After."""
     asked = route(clock)
     assert (asked.admit(1.0), asked.admit(1.0)) == (0.0, 0.0)
     asked.back_off("429", 30.0)

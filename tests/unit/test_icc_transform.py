@@ -13,7 +13,7 @@ from tests.unit.colour_profiles import wide_profile
 
 
 def test_our_srgb_profile_is_one_and_always_the_same() -> None:
-    """Also tomorrow: results of one picture are compared by their bytes."""
+    """On any day: results of one picture are compared by their bytes."""
     made = icc_transform.srgb()
     assert made == icc_transform.srgb()
     assert made[24:36] == bytes.fromhex("07d000010001000000000000")
@@ -21,7 +21,7 @@ def test_our_srgb_profile_is_one_and_always_the_same() -> None:
 
 
 def test_what_means_the_same_is_not_converted() -> None:
-    """SRGB by another name, or the very same profile."""
+    """SRGB under another name, or the identical profile."""
     other = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert icc_transform.between(other, None) is None
     assert icc_transform.between(other, other) is None
@@ -29,7 +29,7 @@ def test_what_means_the_same_is_not_converted() -> None:
 
 
 def test_a_wider_profile_is_converted(wide: bytes) -> None:
-    """Its red is more than sRGB can show, its grey the same."""
+    """Its red exceeds sRGB, its grey is the same."""
     convert = icc_transform.between(wide, None)
     assert convert is not None
     pixels = np.array([[[128, 128, 128], [255, 255, 255], [200, 60, 40]]], np.uint8)
@@ -40,7 +40,7 @@ def test_a_wider_profile_is_converted(wide: bytes) -> None:
 
 
 def test_a_web_colour_means_the_same_in_every_profile(wide: bytes) -> None:
-    """There and back."""
+    """After conversion to the profile and back."""
     inside = icc_transform.colour((200, 60, 40), wide)
     assert inside != (200, 60, 40)
     back = icc_transform.between(wide, None)
@@ -50,7 +50,7 @@ def test_a_web_colour_means_the_same_in_every_profile(wide: bytes) -> None:
 
 
 def test_a_profile_that_cannot_be_used_is_told(wide: bytes) -> None:
-    """And a colour is left as it is."""
+    """With a warning; the colour is unchanged."""
     damaged = wide[:128] + bytes(len(wide) - 128)
     with pytest.raises(icc_transform.UnusableProfileError):
         icc_transform.between(damaged, None)
@@ -59,5 +59,5 @@ def test_a_profile_that_cannot_be_used_is_told(wide: bytes) -> None:
 
 @pytest.fixture
 def wide() -> bytes:
-    """Adobe RGB's primaries with a gamma of 2.2: a matrix profile, written field by field (ICC.1:2022, 8.3)."""
+    """Adobe RGB's primaries with a gamma of 2.2, as a matrix profile (ICC.1:2022, 8.3)."""
     return wide_profile()

@@ -1,4 +1,4 @@
-"""Which folder that the journal knows a folder of the configuration is."""
+"""Matching a configured folder with the folders that the journal knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HERE, THERE = "11111111", "22222222"
 
 
 def memory(place: str, marker: str = HERE) -> FolderMemory:
-    """As it was when it was last healthy."""
+    """Return a folder's record from when it was last healthy."""
     return FolderMemory(input=place, marker=marker, device=1, read_only=False)
 
 
@@ -85,7 +85,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_marker_tells_which_folder_it_is(case: str) -> None:
-    """And the place, where there is no marker; the name only says what it is called."""
+    """Without a marker the place decides; the name is only a label."""
     name, place, marker, recalled, known, configured, expected = CASES[case]
     found = identify(name, place, marker, recalled=recalled, known=known, configured=configured)
     assert found == expected

@@ -1,4 +1,7 @@
-"""What a process is given of the environment is named; everything else stays behind, whatever it is called."""
+"""Child processes inherit an explicit list of environment variables.
+
+All others are removed, whatever their names.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ SECRETS = {
     ids=lambda one: one.__name__,
 )
 def test_no_secret_is_passed_on(rule: object) -> None:
-    """By what is allowed, and not by what is known to be one."""
+    """By a list of allowed names, not of known secrets."""
     environ = SECRETS | {"PATH": "/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     assert rule(environ) == {"PATH": "/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # type: ignore[operator]
 
 
 def test_the_uploader_finds_its_configuration() -> None:
-    """Settings by the environment are for it as well; the key is not among them."""
+    """Settings in the environment apply to it as well; the key is not among them."""
     environ = {
         "HOME": "/h",
         "CUTOUTD_CONFIG": "/c",
@@ -55,7 +58,7 @@ def test_the_uploader_finds_its_configuration() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_key_that_was_taken_is_not_even_where_the_system_shows_what_was_there_at_the_start() -> None:
-    """Neither in /proc/self/environ, nor for a process that is started."""
+    """Neither in /proc/self/environ nor in a child process."""
     code = (
         "import os, subprocess, sys\n"
         "from cutoutd.process.child_environment import take_key\n"
@@ -72,7 +75,7 @@ def test_a_key_that_was_taken_is_not_even_where_the_system_shows_what_was_there_
 
 
 def test_without_a_key_nothing_is_taken() -> None:
-    """An empty one is none."""
+    """An empty key counts as none."""
     environ = {"CUTOUTD_API_KEY": "", "PATH": "/bin"}
     assert (child_environment.take_key(environ), environ) == ("", {"PATH": "/bin"})
     assert child_environment.take_key(environ) == ""

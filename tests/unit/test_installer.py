@@ -1,4 +1,4 @@
-"""Advice on what is missing fits what installed cutoutd."""
+"""Advice on missing packages fits the tool that installed cutoutd."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLUSTER = ("distributed", "cryptography")
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment of its own, with cutoutd's metadata."""
+    """An environment of its own with cutoutd's metadata."""
     facts = tmp_path / "cutoutd-0.1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.4\nName: cutoutd\nVersion: 0.1.0\n", "utf-8")
@@ -41,7 +41,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )  # fmt: skip
 def test_an_extra_is_added_as_the_installation_takes_it(installed: Path, word: str, advice: str) -> None:
-    """What pip installs elsewhere, a package of ours does not see."""
+    """A system package does not see what pip installs elsewhere."""
     (installed / "INSTALLER").write_text(f"{word}\n", "utf-8")
     assert installer.how_to_add("cluster", CLUSTER) == advice.format(installed.parent)
 
@@ -54,7 +54,7 @@ def test_an_extra_is_added_as_the_installation_takes_it(installed: Path, word: s
     ],
 )
 def test_tools_that_make_an_environment_say_so_beside_it(installed: Path, file: str, advice: str) -> None:
-    """Inside it, pip or uv has done the work."""
+    """Without their marker, pip or uv has installed the package."""
     (installed / "INSTALLER").write_text("pip\n", "utf-8")
     (installed.parent / file).touch()
     assert installer.how_to_add("cluster", CLUSTER) == advice
@@ -62,7 +62,7 @@ def test_tools_that_make_an_environment_say_so_beside_it(installed: Path, file: 
 
 @pytest.mark.parametrize("word", [Installer.DEB, Installer.ARCH, Installer.CONTAINER, Installer.BUNDLE])
 def test_a_package_that_lacks_what_it_brings_is_to_be_installed_again(installed: Path, word: str) -> None:
-    """No pip is there that could mend it."""
+    """Such a package has no pip."""
     (installed / "INSTALLER").write_text(word, "utf-8")
     assert installer.how_to_add("hosted", ("httpcore",)).endswith("brings it: install that again")
     assert "pip" not in installer.how_to_repair()
@@ -70,7 +70,7 @@ def test_a_package_that_lacks_what_it_brings_is_to_be_installed_again(installed:
 
 @pytest.mark.parametrize("word", ["", "conda", None])
 def test_whatever_else_installed_it_is_taken_for_pip(installed: Path, word: str | None) -> None:
-    """Each of them makes environments in which pip works."""
+    """Pip works in the environments of all such tools."""
     if word is not None:
         (installed / "INSTALLER").write_text(word, "utf-8")
     assert installer.installer() is Installer.PIP
@@ -78,7 +78,7 @@ def test_whatever_else_installed_it_is_taken_for_pip(installed: Path, word: str 
 
 
 def test_who_lacks_the_extra_is_told_by_the_command(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the words of that installation."""
+    """With the advice for that installation."""
     (installed / "INSTALLER").write_text("deb\n", "utf-8")
     monkeypatch.setattr(egress, "find_spec", lambda _name: None)
     with pytest.raises(UsageError) as told:

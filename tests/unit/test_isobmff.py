@@ -1,4 +1,4 @@
-"""Boxes that lie: read in bounded time, and never a reason to crash."""
+"""Malformed boxes are read in bounded time, and never raise an unexpected error."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cutoutd.errors import PictureError
 
 
 def box(kind: bytes, content: bytes) -> bytes:
-    """One box."""
+    """Return one box."""
     return struct.pack(">I4s", len(content) + 8, kind) + content
 
 
 def full(kind: bytes, content: bytes, version: int = 0) -> bytes:
-    """One box with version and flags."""
+    """Return one box with version and flags."""
     return box(kind, bytes((version, 0, 0, 0)) + content)
 
 
 def picture(properties: tuple[bytes, ...] = (), spans: tuple[tuple[int, int], ...] = ((0, 8),)) -> bytes:
-    """A file with one item, and what is said of it."""
+    """Return a file with one item and the item's properties."""
     info = full(b"infe", struct.pack(">HH4s", 1, 0, b"hvc1") + b"\0", version=2)
     extents = b"".join(struct.pack(">II", begin, end - begin) for begin, end in spans)
     places = struct.pack(">HHHHH", 0x4400, 1, 1, 0, len(spans)) + extents
@@ -49,19 +49,19 @@ def test_the_turns_and_the_code_points_of_the_primary_picture_are_read() -> None
 
 
 def test_data_beyond_the_end_of_the_file_is_missing() -> None:
-    """The file was cut short."""
+    """The file is truncated."""
     with pytest.raises(PictureError, match="ends too early"):
         refuse_holes(picture(spans=((100, 100_000),)))
 
 
 def test_parts_that_lie_over_each_other_are_not_read_again_and_again() -> None:
-    """Each of thousands of them could be as long as the file."""
+    """Each of thousands of parts could be as long as the file."""
     with pytest.raises(PictureError, match="over each other"):
         refuse_holes(picture(spans=((0, 4000),) * 1000))
 
 
 def test_extents_without_size_end() -> None:
-    """65,535 of them for each item take no bytes at all, and would take hours."""
+    """65,535 for each item need no bytes in the file, and could take hours."""
     items = b"".join(struct.pack(">HHH", number, 0, 0xFFFF) for number in range(MAX_BOXES))
     places = full(b"iloc", struct.pack(">HH", 0, MAX_BOXES) + items)
     found = still(box(b"ftyp", b"heic" + bytes(4)) + full(b"meta", places))
@@ -70,7 +70,7 @@ def test_extents_without_size_end() -> None:
 
 @given(st.data())
 def test_nothing_that_is_wrong_is_an_error(data: st.DataObject) -> None:
-    """No exception but ours."""
+    """No exception but ours is raised."""
     whole = bytearray(picture((box(b"irot", b"\1"),), ((100, 200), (200, 300))))
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(0, len(whole) - 4000))] = data.draw(st.integers(0, 255))

@@ -1,4 +1,4 @@
-"""What a job's row remembers is read in one place, whatever lies there."""
+"""The detail column of a job's row is parsed in one place, whatever it contains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JSON = st.recursive(
 
 
 def job(detail: dict[str, object]) -> Job:
-    """One that remembers this."""
+    """Return a job with this detail."""
     return Job(
         id=1, folder="f", path="a.jpg", size=1, mtime_ns=2, state=JobState.DONE, forced=False, attempts=0,
         interrupted=0, tries=0, alone=False, accepted_us=3, not_before_us=0, finished_us=None, sha256=None, detail=detail,
@@ -52,7 +52,7 @@ def test_a_failure_comes_back_as_it_was_written() -> None:
     [("Picture", FailureCode.PICTURE), ("Later", FailureCode.OTHER), (None, FailureCode.OTHER)],
 )
 def test_a_code_of_another_version_is_read_as_one_of_no_kind(code: object, read: FailureCode) -> None:
-    """And tells nobody that the journal is damaged."""
+    """The journal is not reported as damaged."""
     found = failure_in(job({"failure": {"code": code, "cause": "so"}}))
     assert found is not None
     assert (found.code, found.cause, found.permanent) == (read, "so", True)
@@ -73,7 +73,7 @@ def test_a_result_is_read_with_all_that_it_tells() -> None:
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
 def test_whatever_a_person_has_written_there_is_read(detail: dict[str, object]) -> None:
-    """What is of another kind than expected counts as missing."""
+    """A value of an unexpected type counts as missing."""
     found = JobResult.of(job(detail))
     assert isinstance(found.why, str)
     assert found.score is None or isinstance(found.score, float)

@@ -1,4 +1,4 @@
-"""What a request asks for: its text, its bounds, and what it makes of a folder's recipe."""
+"""A request's options: their text, their bounds, and the recipe that they make of a folder's."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ALL = JobOptions(
 
 
 def made(**asked: object) -> Rendition:
-    """The one result of a job with options."""
+    """Return the one rendition of a job with options."""
     (rendition,) = JobOptions.model_validate(asked).recipe(RECIPE, BACKGROUNDS).renditions
     return rendition
 
@@ -47,12 +47,12 @@ def made(**asked: object) -> Rendition:
     "options", [JobOptions(), ALL, JobOptions(scale="original", position="original", crop=False)]
 )
 def test_text_gives_the_same_options_again(options: JobOptions) -> None:
-    """As the journal and sidecars keep them."""
+    """Journal and sidecars store this text."""
     assert JobOptions.parse(options.text()) == options
 
 
 def test_nothing_asked_for_is_the_empty_text() -> None:
-    """So that a row says at a glance that its folder's settings hold."""
+    """The row shows that the folder's settings apply."""
     assert JobOptions().text() == ""
 
 
@@ -80,13 +80,13 @@ def test_nothing_asked_for_is_the_empty_text() -> None:
     ],
 )
 def test_what_is_out_of_bounds_is_refused_in_words(text: str) -> None:
-    """Nothing that a journal was edited into becomes a path or an endless picture."""
+    """An edited journal must not lead to a path or to an endless picture."""
     with pytest.raises(JobOptionsError, match=r"\w"):
         JobOptions.parse(text)
 
 
 def test_without_a_word_about_the_form_all_of_the_folders_results_are_made() -> None:
-    """A region or a model concerns the matte, which all of them share."""
+    """A region or a model affects the matte, which all renditions share."""
     assert (
         JobOptions(roi=RegionOfInterest(), model="m").recipe(RECIPE, BACKGROUNDS).renditions
         == RECIPE.renditions
@@ -94,7 +94,7 @@ def test_without_a_word_about_the_form_all_of_the_folders_results_are_made() -> 
 
 
 def test_one_result_of_the_folders_name_and_place() -> None:
-    """What is not asked for is as the folder has it."""
+    """Options that are not given have the folder's values."""
     rendition = made(format=Format.TIFF)
     assert (rendition.format, rendition.suffix, rendition.directory) == (Format.TIFF, "-x", "web")
     assert rendition.crop == BASE.crop
@@ -102,7 +102,7 @@ def test_one_result_of_the_folders_name_and_place() -> None:
 
 
 def test_a_jpeg_without_a_background_is_on_white() -> None:
-    """It has no transparency, and 8 bits."""
+    """JPEG has no transparency, and 8 bits."""
     rendition = made(format=Format.JPEG)
     assert (rendition.colour, rendition.bits) == ((255, 255, 255), 8)
 
@@ -117,12 +117,12 @@ def test_a_jpeg_without_a_background_is_on_white() -> None:
     ],
 )
 def test_crop_and_its_margin(asked: dict[str, object], crop: Margin | None) -> None:
-    """A margin alone leaves the folder's choice."""
+    """A margin alone keeps the folder's crop."""
     assert made(**asked).crop == crop
 
 
 def test_backgrounds() -> None:
-    """A colour, none, and a picture that is kept: only ever below its directory."""
+    """A colour, none, or a stored picture, always below the directory of backgrounds."""
     assert made(background="#0a0b0c").colour == (10, 11, 12)
     assert made(background="transparent").is_transparent
     assert made(background=SHA256).picture == f"/state/backgrounds/{SHA256}"
