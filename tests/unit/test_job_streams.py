@@ -1,4 +1,4 @@
-"""Programs that listen to the API's events: they hang up at any moment, and leave nothing behind."""
+"""Event streams of the API: clients disconnect at any moment, and leave no resources behind."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     import pytest
 
 SCOPE = {"type": "http", "asgi": {"spec_version": "2.3"}}
-"""As uvicorn has it: what answers is cancelled once the program has hung up."""
+"""An ASGI scope as uvicorn makes it: the answering task is cancelled once the client has disconnected."""
 
 
 async def good() -> None:
-    """A key that stays good."""
+    """Accept the key."""
 
 
 async def answered(stream: AsyncIterator[bytes], *, gone_before: bool = False) -> list[bytes]:
-    """What a program hears that hangs up after the first event, while the next is waited for; or before any."""
+    """Return the events that a client gets that disconnects after the first event, or before any."""
     heard: list[bytes] = []
     begun = asyncio.Event()
 
@@ -48,7 +48,7 @@ async def answered(stream: AsyncIterator[bytes], *, gone_before: bool = False) -
 
 
 def test_a_program_that_hangs_up_is_no_error_and_makes_room() -> None:
-    """More than can listen together, one after the other."""
+    """One after the other, more clients than may listen at once."""
 
     async def listen() -> None:
         streams = JobStreams("1.0")
@@ -59,7 +59,7 @@ def test_a_program_that_hangs_up_is_no_error_and_makes_room() -> None:
 
 
 def test_a_program_that_left_before_its_answer_began_takes_no_room() -> None:
-    """Its stream never began, so that it could not end either."""
+    """Its stream never started, so that no end of the stream frees its place."""
 
     async def listen() -> None:
         streams = JobStreams("1.0")
@@ -70,7 +70,7 @@ def test_a_program_that_left_before_its_answer_began_takes_no_room() -> None:
 
 
 def test_all_streams_of_a_key_end_once_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And those of another key go on."""
+    """And those of another key continue."""
     monkeypatch.setattr(job_streams, "CHECK_S", 0.0)
 
     async def revoked() -> None:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def version(path: str = "a.jpg", *, size: int = 10, mtime_ns: int = 1, provisional: bool = False) -> Version:
-    """A version of a source."""
+    """Return a version of a source."""
     return Version(path=path, size=size, mtime_ns=mtime_ns, provisional=provisional)
 
 
 @pytest.fixture
 def journal(tmp_path: Path, clock: FakeClock) -> Iterator[Journal]:
-    """A journal of this test's own."""
+    """A new journal."""
     opened = Journal(tmp_path, session="run-1", clock=clock)
     yield opened
     opened.close()
@@ -44,7 +44,7 @@ def begin(journal: Journal, folder: str = "f") -> Job:
 
 
 def state_of(journal: Journal, job: int) -> JobState:
-    """Where a job stands."""
+    """Return the state of a job."""
     found = Reader(journal.store).job(job)
     assert found is not None
     return found.state
@@ -72,7 +72,7 @@ def test_a_then_b_then_a_again_are_three_versions(journal: Journal) -> None:
 
 
 def test_a_newer_version_replaces_one_that_still_waits(journal: Journal) -> None:
-    """The older job is gone; only the newer one is begun."""
+    """The older job is removed; only the newer one is begun."""
     (old,) = journal.sources.accept("f", [version(mtime_ns=1)])
     (new,) = journal.sources.accept("f", [version(mtime_ns=2)])
     assert state_of(journal, old) is JobState.GONE
@@ -97,7 +97,7 @@ def test_a_provisional_version_is_accepted_once_more_when_it_can_be_trusted(jour
 
 
 def test_a_source_that_came_back_is_accepted_again(journal: Journal) -> None:
-    """It had vanished before its turn, so nothing was cut."""
+    """It vanished before its turn, so no cutout exists."""
     journal.sources.accept("f", [version()])
     journal.gone(begin(journal), "removed")
     assert not journal.sources.is_known("f", version())
@@ -128,7 +128,7 @@ def test_work_of_a_dead_run_is_queued_again(tmp_path: Path, clock: FakeClock) ->
 def test_a_job_the_daemon_dies_over_runs_alone_and_is_then_quarantined(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    """After three deaths it runs alone; after six it is left, with the reason."""
+    """After three deaths it runs alone; after six it is quarantined with the reason."""
     for death in range(MAX_INTERRUPTED + 1):
         journal = Journal(tmp_path, session=f"run-{death}", clock=clock)
         if death == 0:
@@ -145,7 +145,10 @@ def test_a_job_the_daemon_dies_over_runs_alone_and_is_then_quarantined(
 
 
 def test_a_job_that_is_published_at_every_death_is_quarantined_too(tmp_path: Path, clock: FakeClock) -> None:
-    """Its record is still to be written. An end in order is no death, and a second look at a start counts nothing."""
+    """Its record is still to be written.
+
+    An orderly end is no death, and a second recovery at one start counts nothing.
+    """
     journal = Journal(tmp_path, session="run", clock=clock)
     journal.sources.accept("f", [version()])
     journal.begin_publishing(begin(journal), sha256="aa", claims=[], detail={"plan": "x"})
@@ -164,7 +167,7 @@ def test_a_job_that_is_published_at_every_death_is_quarantined_too(tmp_path: Pat
 
 
 def test_a_job_being_published_is_given_back_with_its_plan(tmp_path: Path, clock: FakeClock) -> None:
-    """Recovery needs to know what was to get which name."""
+    """Recovery needs the names that the results were to get."""
     journal = Journal(tmp_path, session="run-1", clock=clock)
     journal.sources.accept("f", [version()])
     job = begin(journal)
@@ -188,7 +191,7 @@ def test_a_resting_job_is_queued_when_its_time_has_come(journal: Journal, clock:
 
 
 def test_a_clock_set_back_does_not_make_a_job_rest_for_hours(journal: Journal, clock: FakeClock) -> None:
-    """A rest that lies further ahead than any rest can is over."""
+    """A delay longer than the longest possible one is over."""
     journal.sources.accept("f", [version()])
     job = begin(journal)
     journal.queue.delay(job.id, 60.0, detail={})
@@ -211,7 +214,7 @@ def test_order_is_decided_when_a_job_is_begun(
 
 
 def test_work_of_a_folder_taken_out_is_parked_and_comes_back_with_it(journal: Journal) -> None:
-    """Its pictures are neither lost nor in the way of `run --once`."""
+    """Its pictures are kept, and do not block `run --once`."""
     waiting, resting = journal.sources.accept("f", [version(), version("b.jpg")])
     journal.queue.delay(resting, 5.0, detail={})
     journal.queue.park({"g"})
@@ -234,7 +237,7 @@ def test_retry_queues_the_newest_version_only(journal: Journal) -> None:
 
 
 def test_a_name_belongs_to_one_source_over_all_folders(journal: Journal) -> None:
-    """From the plan on, and for good once the plan is written down."""
+    """From planning on, and permanently once the plan is written."""
     names = journal.reservations
     journal.sources.accept("f", [version()])
     job = begin(journal)
@@ -247,7 +250,7 @@ def test_a_name_belongs_to_one_source_over_all_folders(journal: Journal) -> None
 
 
 def test_all_names_are_reserved_or_none(journal: Journal) -> None:
-    """A picture without its sidecar's name would be no result."""
+    """A picture without its sidecar's name is no complete result."""
     names = journal.reservations
     assert names.reserve("f", "a.jpg", [b"/out/a.png.json"])
     assert not names.reserve("g", "b.jpg", [b"/out/b.png", b"/out/a.png.json"])
@@ -255,7 +258,7 @@ def test_all_names_are_reserved_or_none(journal: Journal) -> None:
 
 
 def test_a_finished_publication_is_remembered_whole(journal: Journal) -> None:
-    """The source's hash and the outputs' are there with the state, or not at all."""
+    """The source's hash and the outputs' hashes are stored with the state, or none of them."""
     journal.sources.accept("f", [version()])
     job = begin(journal)
     result = Published(rendition=0, path="a.png", sha256="o" * 64, review=False)
@@ -266,7 +269,7 @@ def test_a_finished_publication_is_remembered_whole(journal: Journal) -> None:
 
 
 def test_an_undone_publication_is_computed_again_and_knows_what_stands(journal: Journal) -> None:
-    """So that the part that has its name is not published twice."""
+    """The part that already has its name is not published twice."""
     journal.sources.accept("f", [version()])
     job = begin(journal)
     result = Published(rendition=0, path="a.png", sha256="o" * 64, review=False)
@@ -277,14 +280,14 @@ def test_an_undone_publication_is_computed_again_and_knows_what_stands(journal: 
 
 
 def test_a_path_that_is_not_utf8_survives(journal: Journal) -> None:
-    """Paths are bytes in the file."""
+    """Paths are stored as bytes."""
     path = b"caf\xe9 \xff.jpg".decode("utf-8", "surrogateescape")
     journal.sources.accept("f", [version(path)])
     assert begin(journal).path == path
 
 
 def test_commands_wait_for_the_daemon_in_order(journal: Journal) -> None:
-    """They work with the daemon down."""
+    """They can be given while the daemon is down."""
     journal.commands.post(Verb.PAUSE)
     journal.commands.post(Verb.RETRY, "failed")
     pending = journal.commands.pending()
@@ -297,7 +300,7 @@ def test_commands_wait_for_the_daemon_in_order(journal: Journal) -> None:
 
 
 def test_data_version_tells_that_another_connection_wrote(journal: Journal, tmp_path: Path) -> None:
-    """The daemon looks at the commands only then."""
+    """The daemon reads the commands only then."""
     before = journal.store.data_version()
     assert journal.store.data_version() == before
     other = Store(tmp_path / FILE_NAME)
@@ -317,7 +320,7 @@ def test_folders_are_remembered(journal: Journal) -> None:
 def test_a_transaction_within_another_ends_with_that_one(
     journal: Journal, tmp_path: Path, clock: FakeClock
 ) -> None:
-    """Steps that are whole by themselves are parts of larger ones: all of it is there, or nothing."""
+    """Atomic steps are parts of larger ones, which are committed entirely or not at all."""
 
     def both(*, fails: bool) -> None:
         with journal.store.transaction():
@@ -336,7 +339,7 @@ def test_a_transaction_within_another_ends_with_that_one(
 
 
 def test_a_failed_transaction_leaves_nothing(journal: Journal) -> None:
-    """Whole or not there."""
+    """None of its writes is stored."""
 
     def write_twice() -> None:
         with journal.store.transaction():
@@ -349,14 +352,14 @@ def test_a_failed_transaction_leaves_nothing(journal: Journal) -> None:
 
 
 def test_a_file_that_is_no_journal_is_refused_by_name(tmp_path: Path) -> None:
-    """It is said loudly, and nothing is written to it."""
+    """With an error, and nothing is written to the file."""
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
     with pytest.raises(JournalDamagedError, match=FILE_NAME):
         Store(tmp_path / FILE_NAME, create=True)
 
 
 def test_jobs_are_read_in_pages(journal: Journal) -> None:
-    """More than one page comes back whole and in order."""
+    """More than one page is read completely and in order."""
     journal.sources.accept("f", [version(f"{n}.jpg") for n in range(1203)])
     listed = [job.id for job in Reader(journal.store).jobs(folder="f", state=JobState.QUEUED)]
     assert listed == sorted(listed)
@@ -364,7 +367,7 @@ def test_jobs_are_read_in_pages(journal: Journal) -> None:
 
 
 def test_a_folder_that_gets_another_name_disturbs_no_scan_of_others(journal: Journal) -> None:
-    """What that scan had come by already was taken for missing."""
+    """Sources that a running scan has passed already must not count as missing."""
     journal.sources.accept("other", [version()])
     journal.folders.remember("before", FolderMemory(input="/in", marker="m", device=7, read_only=False))
     journal.sources.begin_scan("other")
@@ -374,7 +377,7 @@ def test_a_folder_that_gets_another_name_disturbs_no_scan_of_others(journal: Jou
 
 
 def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journal: Journal) -> None:
-    """A copy, marker and all, that was called as the first one was."""
+    """As with a copy of a folder, marker included, under the first one's name."""
     memory = FolderMemory(input="/in", marker="m" * 36, device=7, read_only=False)
     for _ in range(2):
         journal.folders.remember("f", memory)
@@ -384,7 +387,7 @@ def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journa
 
 
 def test_what_stands_of_a_plan_that_was_given_up_belongs_to_its_own_source(journal: Journal) -> None:
-    """It was written down for the earlier picture of that name, whose result was known no more."""
+    """The plan was made for the earlier picture of that name, whose result is known no more."""
     journal.sources.accept("f", [version()])
     first = begin(journal)
     journal.finish_publishing(

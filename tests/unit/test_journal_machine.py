@@ -1,4 +1,4 @@
-"""The journal under any order of events: no version is lost, and no source is ever in work twice."""
+"""The journal under any order of events: no version is lost, and no source is in work twice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ versions: SearchStrategy[Version] = st.builds(
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """Intake, supervisor, deliveries, people and crashes, in any order."""
+    """Intake, supervisor, deliveries, commands and crashes in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,12 +82,12 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(folder=folders, arrived=st.lists(versions, min_size=1, max_size=4))
     def arrive(self, folder: str, arrived: list[Version]) -> None:
-        """Some files have settled."""
+        """Accept files that have settled."""
         for version in arrived:
             self._accept(folder, version)
 
     def _accept(self, folder: str, version: Version) -> None:
-        """Accept one, unless this very version is known."""
+        """Accept one version, unless it is known."""
         sources = self.journal.sources
         if folder not in self.configured or sources.is_known(folder, version):
             return
@@ -103,12 +103,12 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(folder=folders, count=st.integers(min_value=1, max_value=3), newest_first=st.booleans())
     def begin(self, folder: str, count: int, *, newest_first: bool) -> None:
-        """Idle workers get the next jobs."""
+        """Give idle workers the next jobs."""
         for _ in range(count):
             self._begin(folder, newest_first=newest_first)
 
     def _begin(self, folder: str, *, newest_first: bool) -> None:
-        """A worker gets the next job."""
+        """Give a worker the next job."""
         job = self.journal.queue.next_in(folder, newest_first=newest_first)
         if job is None:
             waiting = [row for row in self._rows() if (row["folder"], row["state"]) == (folder, "queued")]
@@ -122,14 +122,14 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.working)
     @rule(which=which, state=st.sampled_from([JobState.UNCHANGED, JobState.FAILED]))
     def end(self, which: int, state: JobState) -> None:
-        """Nothing is to be published for it."""
+        """Finish a job without anything to publish."""
         job = _taken(self.working, which)
         self.journal.queue.finish(job.id, state, detail={})
 
     @precondition(lambda self: self.working)
     @rule(which=which)
     def vanish(self, which: int) -> None:
-        """The source is not there, or not that version any more."""
+        """Finish a job whose source is missing or has changed."""
         job = _taken(self.working, which)
         newest = self._newest(job)
         self.journal.gone(job, "removed")
@@ -147,20 +147,20 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.working)
     @rule(which=which, delay_s=st.sampled_from([0.0, 2.0, 300.0]))
     def rest(self, which: int, delay_s: float) -> None:
-        """A passing fault."""
+        """Delay a job after a temporary failure."""
         self.journal.queue.delay(_taken(self.working, which).id, delay_s, detail={"failure": {}})
 
     @precondition(lambda self: self.working)
     @rule(which=which, alone=st.sampled_from([None, True]))
     def put_back(self, which: int, *, alone: bool | None) -> None:
-        """The worker died, or it needs room."""
+        """Queue a job again whose worker died or which must run alone."""
         job = _taken(self.working, which)
         assert self.journal.queue.count_attempt(job.id) == job.attempts + 1
         self.journal.queue.put_back(job.id, alone=alone)
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 400.0, -5000.0]))
     def time_passes(self, seconds: float) -> None:
-        """Or goes back, as a wall clock may; nothing rests for longer than it can."""
+        """Move the clock, also back; no delay may exceed the longest one."""
         self.clock.advance(seconds)
         self.journal.queue.queue_due()
         now_us = self.clock.now_us()
@@ -172,7 +172,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.working)
     @rule(which=which)
     def plan(self, which: int) -> None:
-        """Its results are staged, and the plan is written down."""
+        """Write the plan of a job whose results are staged."""
         job = _taken(self.working, which)
         key = f"/out/{job.folder}/{job.path}".encode()
         assert self.journal.reservations.reserve(job.folder, job.path, [key])
@@ -183,7 +183,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.publishing)
     @rule(which=which, state=st.sampled_from([JobState.DONE, JobState.REVIEW]))
     def publish(self, which: int, state: JobState) -> None:
-        """The results have their names."""
+        """Finish a job whose results have their final names."""
         job = _taken(self.publishing, which)
         result = Published(
             rendition=0, path=f"{job.path}.png", sha256=_sha256(job), review=state is JobState.REVIEW
@@ -195,13 +195,13 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.publishing)
     @rule(which=which)
     def undo(self, which: int) -> None:
-        """A result was lost: it is computed again."""
+        """Queue a job again whose result was lost before publication."""
         self.journal.undo_publishing(_taken(self.publishing, which), published=[])
 
     @precondition(lambda self: self.publishing)
     @rule(which=which)
     def put_off(self, which: int) -> None:
-        """The plan cannot be made anew: the share is away."""
+        """Delay a job whose plan cannot be made again because the share is away."""
         self.journal.queue.delay(_taken(self.publishing, which).id, 15.0, detail={})
 
     # People.
@@ -209,7 +209,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.accepted > 2)  # else there is rarely anything to ask for
     @rule(which=st.none() | st.integers(min_value=1, max_value=8))
     def retry(self, which: int | None) -> None:
-        """`cutoutd retry`."""
+        """Run `cutoutd retry`."""
         before = {row["id"]: row for row in self._rows()}
         count = self.journal.queue.retry(which)
         changed = [row for row in self._rows() if row != before[row["id"]]]
@@ -227,7 +227,7 @@ class JournalMachine(RuleBasedStateMachine):
         is_present=st.booleans(),
     )
     def adopt(self, folder: str, version: Version, state: JobState, *, is_present: bool) -> None:
-        """A sidecar or failure record tells of a version."""
+        """Adopt a version from a sidecar or a failure record."""
         before = {row["id"]: row for row in self._rows()}
         in_hand = [*self.working, *self.publishing]
         busy = any((job.folder, job.path) == (folder, version.path) for job in in_hand)
@@ -262,7 +262,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(folder=folders, limit=st.integers(min_value=1, max_value=3))
     def trim(self, folder: str, limit: int) -> None:
-        """Old versions go; nothing else does."""
+        """Remove old versions, and check that nothing else is removed."""
         before = self._rows()
         count = self.journal.history.trim(folder, self.clock.now_us(), limit)
         left = {row["id"] for row in self._rows()}
@@ -273,7 +273,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(folder=folders, path=st.sampled_from(SOURCES))
     def forget(self, folder: str, path: str) -> None:
-        """A source is no more: all of it goes, or nothing as long as anything is to be done."""
+        """Forget a source, and check that all of its jobs are removed, or none while one has not ended."""
         key = (folder, os.fsencode(path))
         mine = [row for row in self._rows() if (row["folder"], row["path"]) == key]
         self.journal.history.forget(folder, [path])
@@ -290,7 +290,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.accepted > 2)
     @rule(byte=st.integers(min_value=0, max_value=99))
     def lose(self, byte: int) -> None:
-        """The file is damaged: a new journal knows nothing, and says so."""
+        """Damage the file, and check that a new journal is empty and reports the loss."""
         self.journal.close()
         path = Path(self.directory.name) / FILE_NAME
         raw = bytearray(path.read_bytes())
@@ -308,7 +308,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.working or self.publishing or self.configured != set(FOLDERS))
     @rule(configured=st.frozensets(folders, min_size=1))
     def restart(self, configured: frozenset[str]) -> None:
-        """Another process opens what the last one left, perhaps for other folders."""
+        """Reopen the journal with another process's session, perhaps for other folders."""
         self.journal.close()
         self.journal = self._opened()
         self.configured = configured
@@ -341,7 +341,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_source_has_one_newest_version(self) -> None:
-        """Which is the one that was accepted last."""
+        """Check that the newest version is the one accepted last."""
         newest: dict[tuple[str, bytes], list[int]] = {}
         last: dict[tuple[str, bytes], int] = {}
         for row in self._rows():
@@ -353,7 +353,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_source_is_in_work_twice(self) -> None:
-        """Or results would overtake each other; and what is in hand is what we were given."""
+        """Check that results cannot overtake each other, and that only claimed jobs are in work."""
         working, publishing = self._in(JobState.WORKING), self._in(JobState.PUBLISHING)
         assert {job.id for job in working} == {job.id for job in self.working}
         assert {job.id for job in publishing} == {job.id for job in self.publishing}
@@ -362,7 +362,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Every accepted version has its row; what has ended says when, and nobody owns what is not in hand."""
+        """Check that every accepted version has its row, an end has its time, and only claimed jobs a session."""
         rows = self._rows()
         assert len(rows) == self.accepted
         for row in rows:
@@ -370,7 +370,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert (row["session"] is not None) <= (row["state"] in ("working", "publishing"))
 
     def teardown(self) -> None:
-        """From wherever it is, everything can still come to an end."""
+        """Check that every job can still come to an end."""
         self.restart(frozenset(FOLDERS))
         while self.publishing:
             self.publish(0, JobState.DONE)
@@ -385,7 +385,7 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 def _taken(jobs: list[Job], which: int) -> Job:
-    """One of them, which is no longer there then."""
+    """Remove one of the jobs from the list, and return it."""
     return jobs.pop(which % len(jobs))
 
 

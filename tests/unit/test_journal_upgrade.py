@@ -1,4 +1,4 @@
-"""A journal of an earlier version is brought to today's form, and nothing in it is lost."""
+"""A journal of an earlier version is converted to the current schema, and nothing in it is lost."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _NAMES = (b"a.jpg", b"sub/b.tif", b"not-utf8-\xff.png")
 
 @pytest.fixture(params=sorted(_SCHEMAS))
 def version(request: pytest.FixtureRequest) -> int:
-    """Of an earlier schema."""
+    """The number of an earlier schema."""
     assert isinstance(request.param, int)
     return request.param
 
 
 @pytest.fixture
 def earlier(tmp_path: Path, version: int) -> Path:
-    """A journal of an earlier schema with three jobs, a name, a command and a fact."""
+    """The path of a journal of an earlier schema with three jobs, a name, a command and a fact."""
     path = tmp_path / FILE_NAME
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(f"BEGIN;{_SCHEMAS[version]}PRAGMA user_version = {version};COMMIT;")
@@ -52,7 +52,7 @@ def earlier(tmp_path: Path, version: int) -> Path:
 
 
 def test_all_rows_are_there_afterwards(earlier: Path, clock: FakeClock) -> None:
-    """States, names that are not UTF-8, facts; and the new states can be written."""
+    """States, names that are not UTF-8 and facts are kept; the new states can be written."""
     journal = Journal(earlier.parent, session="r", clock=clock)
     try:
         jobs = list(Reader(journal.store).jobs())
@@ -71,7 +71,7 @@ def test_all_rows_are_there_afterwards(earlier: Path, clock: FakeClock) -> None:
 
 
 def test_the_earlier_file_is_kept(earlier: Path, version: int, clock: FakeClock) -> None:
-    """As it was, under a name that says its version."""
+    """Unchanged, under a name with its version."""
     before = earlier.read_bytes()
     Journal(earlier.parent, session="r", clock=clock).close()
     (kept,) = earlier.parent.glob(f"journal-v{version}-*.sqlite")
@@ -81,7 +81,7 @@ def test_the_earlier_file_is_kept(earlier: Path, version: int, clock: FakeClock)
 
 
 def test_it_is_upgraded_once(earlier: Path, clock: FakeClock) -> None:
-    """The second start finds nothing to do."""
+    """The second start changes nothing."""
     Journal(earlier.parent, session="r", clock=clock).close()
     there = {path.name: path.stat().st_ino for path in earlier.parent.iterdir()}
     Journal(earlier.parent, session="s", clock=clock).close()
@@ -89,6 +89,6 @@ def test_it_is_upgraded_once(earlier: Path, clock: FakeClock) -> None:
 
 
 def test_a_command_says_that_the_daemon_does_it(earlier: Path) -> None:
-    """It must not look like damage."""
+    """The error must not look like damage."""
     with pytest.raises(JournalOlderError, match="Start the daemon"):
         Store(earlier)

@@ -1,4 +1,4 @@
-"""A JPEG whose picture data is not all there is noticed, where its structure can tell; a whole one never is."""
+"""A JPEG with missing picture data is detected where its structure allows; a complete one never fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAYS: dict[str, dict[str, object]] = {
 
 
 def noisy() -> Image.Image:
-    """A picture with detail everywhere."""
+    """Return a picture with detail everywhere."""
     values = np.random.default_rng(4)
     coarse = Image.fromarray(values.integers(0, 255, (15, 20, 3), dtype=np.uint8)).resize(
         SIDES, Image.Resampling.BICUBIC
@@ -36,21 +36,21 @@ def noisy() -> Image.Image:
 
 
 def flat() -> Image.Image:
-    """A small thing on white paper: nearly all of the scan is the code of even blocks."""
+    """Return a small object on white: nearly all of the scan encodes plain blocks."""
     picture = Image.new("RGB", SIDES, "white")
     picture.paste(noisy().crop((0, 0, 40, 40)), (140, 100))
     return picture
 
 
 def encoded(picture: Image.Image, **options: object) -> bytes:
-    """As a JPEG."""
+    """Return the picture as a JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", **({"quality": 92} | options))
     return buffer.getvalue()
 
 
 def scan_of(data: bytes) -> int:
-    """Where the first scan's data begins."""
+    """Return the position of the first scan's data."""
     at = data.index(b"\xff\xda")
     return at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
@@ -61,7 +61,7 @@ def scan_of(data: bytes) -> int:
     "picture", [noisy, flat, lambda: Image.new("RGB", SIDES)], ids=["noisy", "flat", "black"]
 )
 def test_a_whole_jpeg_of_any_kind_passes(way: str, mode: str, picture: object) -> None:
-    """At the lowest and the highest quality; also one that is even, whose scan may be zeros by right."""
+    """At the lowest and the highest quality; also a plain one, whose scan may contain zeros."""
     assert callable(picture)
     for quality in (1, 50, 100):
         refuse_unfinished(encoded(picture().convert(mode), quality=quality, **WAYS[way]))
@@ -69,7 +69,7 @@ def test_a_whole_jpeg_of_any_kind_passes(way: str, mode: str, picture: object) -
 
 @pytest.mark.parametrize("way", ["baseline", "optimised", "restarts", "full colour"])
 def test_a_lost_block_of_zeros_is_noticed_wherever_it_is(way: str) -> None:
-    """As a download out of order, or a bad sector, leaves it."""
+    """As after a download out of order, or a bad sector."""
     whole = encoded(noisy(), **WAYS[way])
     places = random.Random(7)  # noqa: S311 -- places, not secrets
     for _ in range(TRIES):
@@ -80,7 +80,7 @@ def test_a_lost_block_of_zeros_is_noticed_wherever_it_is(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_block_of_something_else_is_mostly_noticed(way: str) -> None:
-    """It holds markers where none may be, all but once in many times."""
+    """Nearly always it contains markers where none are allowed."""
     whole = encoded(noisy(), **WAYS[way])
     places = random.Random(8)  # noqa: S311 -- places, not secrets
     noticed = 0
@@ -94,7 +94,7 @@ def test_a_block_of_something_else_is_mostly_noticed(way: str) -> None:
 
 
 def test_a_missing_part_is_noticed_by_its_restart_markers() -> None:
-    """A part that is simply not there; without restart markers nothing tells."""
+    """A missing part without restart markers cannot be detected."""
     whole = encoded(noisy(), **WAYS["restarts"])
     at = scan_of(whole) + BLOCK
     with pytest.raises(PictureError, match="missing"):
@@ -102,13 +102,13 @@ def test_a_missing_part_is_noticed_by_its_restart_markers() -> None:
 
 
 def test_what_follows_the_end_is_not_refused() -> None:
-    """Telephones put films and previews there."""
+    """Phones append films and previews."""
     refuse_unfinished(encoded(noisy()) + b"\xff\xd8\xff\x01\xff\x02" + bytes(100))
 
 
 @pytest.mark.parametrize("percent", range(100))
 def test_a_jpeg_cut_at_any_percent_fails(percent: int) -> None:
-    """Never half a picture."""
+    """No partial picture is decoded."""
     for way in ("baseline", "progressive"):
         whole = encoded(noisy(), **WAYS[way])
         with pytest.raises(PictureError) as refused:
@@ -118,7 +118,7 @@ def test_a_jpeg_cut_at_any_percent_fails(percent: int) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "GIF"])
 def test_other_formats_cut_at_every_second_percent_fail(kind: str) -> None:
-    """Never half a picture either."""
+    """No partial picture is decoded either."""
     buffer = io.BytesIO()
     noisy().save(buffer, kind)
     whole = buffer.getvalue()

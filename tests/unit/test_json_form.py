@@ -1,4 +1,7 @@
-"""A JSON object is read as a form is, whatever its pieces: names, texts, numbers, escapes; and what is none is refused."""
+"""A JSON object is read like a form in pieces of any size: names, texts, numbers, escapes.
+
+All else is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from cutoutd.serve.web.json_form import JsonReader, NoObjectError
 
 
 def read(data: bytes, size: int) -> tuple[dict[str, str], bool]:
-    """The fields, read in pieces of some bytes, and whether it came to its end."""
+    """Read the data in pieces of this size; return the fields, and whether the object was complete."""
     reader, fields, name = JsonReader(), {}, ""
     found: dict[str, bytes] = {}
     for at in range(0, len(data), size):
@@ -35,14 +38,14 @@ def read(data: bytes, size: int) -> tuple[dict[str, str], bool]:
     st.booleans(),
 )
 def test_texts(fields: dict[str, str], size: int, is_ascii: bool) -> None:  # noqa: FBT001 -- drawn
-    """As they were, in pieces of any size, except that a pair of escaped halves may become two marks."""
+    """Unchanged, in pieces of any size, except that a surrogate pair may become two replacement characters."""
     plain = {name: text for name, text in fields.items() if max(name + text, default="") <= "\uffff"}
     data = json.dumps(plain, ensure_ascii=is_ascii).encode()
     assert read(data, size) == (plain, True)
 
 
 def test_numbers_truths_and_null() -> None:
-    """As their texts; null is no field."""
+    """Numbers and truth values become their texts; null is no field."""
     data = b' { "a" : true , "b":1.5,"c":null ,"d":"x\\/y" } '
     assert read(data, 3) == ({"a": "true", "b": "1.5", "d": "x/y"}, True)
     assert read(b"{}", 1) == ({}, True)
@@ -67,12 +70,12 @@ def test_numbers_truths_and_null() -> None:
 )
 @pytest.mark.parametrize("size", [1, 1000])
 def test_what_is_no_object_of_texts_is_refused(data: bytes, size: int) -> None:
-    """As soon as that is seen."""
+    """As soon as it is detected."""
     with pytest.raises(NoObjectError):
         read(data, size)
 
 
 def test_half_an_object_is_not_whole() -> None:
-    """Its end is missing."""
+    """The reader reports that the end is missing."""
     assert read(b'{"a":"b', 2)[1] is False
     assert read(b"", 1) == ({}, False)

@@ -1,4 +1,4 @@
-"""Which machine works on a folder: free, held, silent; judged by one's own clock alone."""
+"""The machine that works on a folder: free, held or silent, judged by the own clock alone."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ OTHER = Owner(host="b", run="run-b", epoch=3, heartbeats=7, since="then", settle
 
 
 def succession() -> Succession:
-    """Of a machine that knows of one dead run."""
+    """Return the judgement of a machine that knows one dead run."""
     return Succession("run-a", {"run-dead"}.__contains__)
 
 
 def judged(found: LeaseFiles) -> LeaseAction:
-    """At the first look."""
+    """Return the action after the first look at these lease files."""
     return succession().judge(found, 0.0)
 
 
 def test_the_times_leave_room_for_each_other() -> None:
-    """Three beats may fail before a lease ends, and that ends well before a successor loses patience."""
+    """Three heartbeats may fail before a lease ends, and it ends well before a successor takes over."""
     assert 3 * HEARTBEAT_S < LEASE_S < SILENCE_S - HEARTBEAT_S
 
 
@@ -48,7 +48,10 @@ def test_the_times_leave_room_for_each_other() -> None:
     ],
 )
 def test_a_folder_is_free_or_held_at_first_sight(owner: Owner | None, action: LeaseAction) -> None:
-    """Nobody's, released, or of a run whose state directory we hold: free. Our own run, without a claim: not."""
+    """Free if it has no owner, was released, or its owner's state directory is ours.
+
+    Held by our own run without a claim.
+    """
     assert judged(LeaseFiles(owner=owner)) is action
 
 
@@ -61,12 +64,12 @@ def test_a_folder_is_free_or_held_at_first_sight(owner: Owner | None, action: Le
     ],
 )
 def test_who_claimed_first_comes_first(claimants: tuple[str, ...], action: LeaseAction) -> None:
-    """Unless it is known to have died over it; a claim whose run cannot be read yet is somebody's."""
+    """Unless that run is known to be dead; a claim whose run is unreadable still counts."""
     assert judged(LeaseFiles(owner=None, claimants=claimants)) is action
 
 
 def test_silence_makes_a_successor_and_a_sign_of_life_does_not() -> None:
-    """A beat, whatever its number, begins the time anew."""
+    """Any new heartbeat, whatever its number, restarts the wait."""
     succeeds, now_s, beat = succession(), 0.0, 0
     for turn in range(100):
         now_s += 5.0
@@ -81,7 +84,7 @@ def test_silence_makes_a_successor_and_a_sign_of_life_does_not() -> None:
 
 
 def test_time_in_which_nobody_looked_is_no_silence() -> None:
-    """A laptop that slept for an hour must not take its own sleep for the other's."""
+    """A laptop must not count its own sleep of an hour as the other's silence."""
     succeeds = succession()
     succeeds.judge(LeaseFiles(owner=OTHER), 0.0)
     assert succeeds.judge(LeaseFiles(owner=OTHER), 3600.0) is LeaseAction.WAIT
@@ -89,7 +92,7 @@ def test_time_in_which_nobody_looked_is_no_silence() -> None:
 
 
 def test_who_slept_over_its_hold_goes_on_if_nobody_has_succeeded_it() -> None:
-    """But not past one that is about to."""
+    """Unless another machine is about to take over."""
     own = replace(OTHER, run="run-a")
     assert succession().judge(LeaseFiles(owner=own), 0.0, own_claim_stands=True) is LeaseAction.TAKE
     sought = LeaseFiles(owner=own, claimants=("run-b",))
@@ -108,7 +111,7 @@ def test_who_slept_over_its_hold_goes_on_if_nobody_has_succeeded_it() -> None:
     ],
 )
 def test_what_an_owner_did_is_known_to_its_own_journal_alone(owner: Owner | None, *, known: bool) -> None:
-    """And not even there, if it died before it had learned what its own predecessor did."""
+    """Not even to that one, if the owner died before it had learned its predecessor's work."""
     assert succession().knew_as_much(owner) is known
 
 

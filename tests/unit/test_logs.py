@@ -1,4 +1,4 @@
-"""Logging: whole lines that any program can read, and never a reason for the work to stop."""
+"""Logging: complete lines that any program can read, and no failure of the log stops the work."""
 
 from __future__ import annotations
 
@@ -33,47 +33,47 @@ NOT_UTF8 = os.fsdecode(b"caf\xe9 \xff.jpg")
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is one."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
-        """It does."""
+        """Return that this is a terminal."""
         return True
 
 
 class Broken(io.StringIO):
-    """A stream whose first write fails in some way."""
+    """A stream whose first write fails with an error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self._errors = [error]
 
     def write(self, text: str) -> int:
-        """Fail, once."""
+        """Fail at the first call, write afterwards."""
         if self._errors:
             raise self._errors.pop()
         return super().write(text)
 
 
 @pytest.fixture(autouse=True)
-def undone() -> Iterator[None]:
-    """Logging as it was before."""
+def restored_logging() -> Iterator[None]:
+    """Restore the logging configuration after the test."""
     yield
     structlog.reset_defaults()
 
 
 def flush() -> None:
-    """Wait until all that was logged is written, or lost."""
+    """Wait until all logged lines are written or lost."""
     structlog.get_config()["logger_factory"]().flush()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    """What was written, line by line."""
+    """Return the written lines, parsed."""
     flush()
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_a_line_is_a_json_object_with_what_was_bound() -> None:
-    """Event, level, time in UTC."""
+    """With event, level and time in UTC."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="json", stream=stream)
     logs.get(folder="to-cut").info("job.published", job=7, outputs=["/out/a.png"])
@@ -96,7 +96,7 @@ def test_a_name_of_any_bytes_is_one_line_of_utf8(name: str, log_format: str) -> 
 
 
 def test_what_is_not_utf8_in_a_name_can_still_be_read() -> None:
-    """As an escape."""
+    """Undecodable bytes are escaped."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="json", stream=stream)
     logs.get().info("x", path=NOT_UTF8)
@@ -104,7 +104,7 @@ def test_what_is_not_utf8_in_a_name_can_still_be_read() -> None:
 
 
 def test_half_a_character_does_not_stop_the_work() -> None:
-    """No file has such a name, but a message of a worker may hold it."""
+    """File names never contain one, but a worker's message may."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="json", stream=stream)
     logs.get().info("x", why="\ud800")
@@ -113,7 +113,7 @@ def test_half_a_character_does_not_stop_the_work() -> None:
 
 @pytest.mark.parametrize("level", logs.LEVELS)
 def test_what_weighs_less_than_the_level_is_left_out(level: str) -> None:
-    """Each level shows itself and what is above it."""
+    """Each level shows itself and the levels above it."""
     stream = io.StringIO()
     logs.configure(level=level, log_format="json", stream=stream)
     log = logs.get()
@@ -134,7 +134,7 @@ def test_what_weighs_less_than_the_level_is_left_out(level: str) -> None:
 def test_eyes_get_a_console_and_programs_json(
     log_format: str, stream: type[io.StringIO], *, is_json: bool
 ) -> None:
-    """`auto` looks at where it writes to."""
+    """`auto` checks whether the stream is a terminal."""
     into = stream()
     logs.configure(level="info", log_format=log_format, stream=into)
     logs.get().info("daemon.started")
@@ -144,7 +144,7 @@ def test_eyes_get_a_console_and_programs_json(
 
 
 def test_an_exception_is_told_on_the_same_line() -> None:
-    """With its trace."""
+    """With its traceback."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="json", stream=stream)
     try:
@@ -160,7 +160,7 @@ def test_an_exception_is_told_on_the_same_line() -> None:
     [OSError(28, "full"), BrokenPipeError(), BlockingIOError(), ValueError("I/O operation on closed file")],
 )
 def test_a_stream_that_fails_does_not_stop_the_work(error: Exception) -> None:
-    """The line is lost, and said to be; what it was about is not, nor is the next line."""
+    """The lost line is reported; the next line is written."""
     stream = Broken(error)
     logs.configure(level="info", log_format="json", stream=stream)
     logs.get().error("job.failed", job=1)
@@ -171,7 +171,7 @@ def test_a_stream_that_fails_does_not_stop_the_work(error: Exception) -> None:
 
 
 def test_a_full_disk_does_not_stop_the_work() -> None:
-    """As the system itself refuses it, again and again; nothing piles up."""
+    """With the system's own error, repeatedly; nothing accumulates in memory."""
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- closing it may fail as well
@@ -186,7 +186,7 @@ def test_a_full_disk_does_not_stop_the_work() -> None:
 
 
 def test_a_closed_stream_does_not_stop_the_work() -> None:
-    """As after a terminal is gone."""
+    """As after a terminal was closed."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="json", stream=stream)
     stream.close()
@@ -195,7 +195,7 @@ def test_a_closed_stream_does_not_stop_the_work() -> None:
 
 
 def test_a_pipe_that_nobody_reads_does_not_stop_the_work() -> None:
-    """What does not fit is dropped; how much, is said once somebody reads."""
+    """Excess lines are dropped; their number is logged once the pipe is read."""
     out, into = os.pipe()
     stream, reader = open(into, "w", encoding="utf-8"), open(out, encoding="utf-8")  # noqa: SIM115, PTH123 -- descriptors
     logs.configure(level="info", log_format="json", stream=stream)
@@ -209,7 +209,7 @@ def test_a_pipe_that_nobody_reads_does_not_stop_the_work() -> None:
 
 
 def test_nothing_is_configured_by_importing_it() -> None:
-    """A program that imports a module of ours keeps its own logging."""
+    """A program that imports one of our modules keeps its own logging."""
     structlog.reset_defaults()
     assert not structlog.is_configured()
     logs.get()
@@ -221,7 +221,7 @@ def test_nothing_is_configured_by_importing_it() -> None:
     ["bell\a.jpg", "\x1b[2J\x1b]0;title\a.jpg", "\x9b31m.jpg", "a\x7f\u2028b\u202e.jpg", "tab\t\r.jpg"],
 )
 def test_no_name_acts_on_a_console_whether_it_is_a_terminal_or_a_file(name: str) -> None:
-    """A file is read on a terminal later: in `less -r`, by `cat`, in a browser."""
+    """A file is shown on a terminal later: by `less -r`, `cat` or a browser."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="console", stream=stream)
     logs.get(folder=name).info("job.published", path=name, outputs=[name], why=f"x {name}")
@@ -232,7 +232,7 @@ def test_no_name_acts_on_a_console_whether_it_is_a_terminal_or_a_file(name: str)
 
 
 def test_a_trace_in_a_console_keeps_its_lines_and_nothing_else() -> None:
-    """The exception's own words may quote a name."""
+    """The exception's message may quote a file name."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="console", stream=stream)
     try:
@@ -245,7 +245,7 @@ def test_a_trace_in_a_console_keeps_its_lines_and_nothing_else() -> None:
 
 
 def test_a_log_does_not_load_rich_and_leaves_it_to_others() -> None:
-    """It would take a tenth of a second of each start, for traces that are not written in colour."""
+    """Loading Rich costs a tenth of a second at each start, for coloured tracebacks that are not used."""
     ended = subprocess.run(
         [sys.executable, "-P", "-c", WITHOUT_RICH], capture_output=True, text=True, check=True
     )

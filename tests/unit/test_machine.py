@@ -1,4 +1,4 @@
-"""How many workers the machine can feed."""
+"""The number of workers that the machine has resources for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GIB = 1 << 30
 
 @pytest.fixture
 def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A control group, with one above it, on a machine of eight cores and 64 GiB."""
+    """A control group and its parent, on a machine with eight cores and 64 GiB."""
     inner = tmp_path / "outer" / "inner"
     inner.mkdir(parents=True)
     monkeypatch.setattr(capacity, "_cores", lambda: 8)
@@ -30,17 +30,17 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("wanted", [1, 3, 200])
 def test_a_number_that_was_asked_for_is_taken(wanted: int) -> None:
-    """Its owner knows better than the machine."""
+    """The configured number has priority over what the machine reports."""
     assert worker_count(wanted) == wanted
 
 
 def test_this_machine_gets_at_least_one_and_no_more_than_it_has_cores() -> None:
-    """Whatever its kernel says."""
+    """Whatever its kernel reports."""
     assert 1 <= worker_count(0) <= (os.cpu_count() or 1)
 
 
 def test_without_limits_every_core_gets_a_worker(group: Path) -> None:
-    """The group's files say so, or are not there."""
+    """The group's files state no limit, or do not exist."""
     assert worker_count(0) == 8
     (group / "cpu.max").write_text("max 100000\n", encoding="ascii")
     (group / "memory.max").write_text("max\n", encoding="ascii")
@@ -48,7 +48,7 @@ def test_without_limits_every_core_gets_a_worker(group: Path) -> None:
 
 
 def test_memory_limits_the_workers(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the machine, or of the group, whichever is less."""
+    """The machine's or the group's memory, whichever is less."""
     monkeypatch.setattr(capacity, "_physical_memory", lambda: int(4 * MEMORY_PER_WORKER))
     assert worker_count(0) == 4
     (group / "memory.max").write_text(f"{int(2.9 * MEMORY_PER_WORKER)}\n", encoding="ascii")
@@ -63,7 +63,7 @@ def test_the_tightest_of_all_groups_counts(group: Path) -> None:
 
 
 def test_less_than_one_core_still_feeds_one_worker(group: Path) -> None:
-    """Slowly."""
+    """It works slowly."""
     (group / "cpu.max").write_text("20000 100000\n", encoding="ascii")
     (group / "memory.max").write_text("1000000\n", encoding="ascii")
     assert worker_count(0) == 1
@@ -82,7 +82,7 @@ def test_less_than_one_core_still_feeds_one_worker(group: Path) -> None:
     ],
 )
 def test_a_cpu_quota_is_read_as_cores(cpu_max: str, cores: float) -> None:
-    """What is not understood limits nothing."""
+    """An unreadable quota limits nothing."""
     assert _cpu_quota(cpu_max) == cores
 
 
@@ -90,5 +90,5 @@ def test_a_cpu_quota_is_read_as_cores(cpu_max: str, cores: float) -> None:
     ("memory_max", "limit"), [("max\n", math.inf), ("1073741824\n", GIB), ("", math.inf), ("-5", math.inf)]
 )
 def test_a_memory_limit_is_read_as_bytes(memory_max: str, limit: float) -> None:
-    """What is not understood limits nothing."""
+    """An unreadable limit limits nothing."""
     assert _memory_limit(memory_max) == limit

@@ -1,4 +1,4 @@
-"""The manual page says what the commands say, and shells complete them."""
+"""The manual page matches the commands, and shells complete them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _cutoutd_completion
 
 
 def test_the_manual_page_is_that_of_the_commands() -> None:
-    """``python man/make.py`` makes it anew."""
+    """``python man/make.py`` generates it."""
     spec = importlib.util.spec_from_file_location("make", ROOT / "man" / "make.py")
     assert spec is not None
     assert spec.loader is not None
@@ -42,7 +42,7 @@ def test_the_manual_page_is_that_of_the_commands() -> None:
 
 
 def test_the_manual_page_is_understood_without_a_warning() -> None:
-    """By groff, where there is one."""
+    """By groff, where groff is installed."""
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
     page = ROOT / "man" / "cutoutd.1"
@@ -54,7 +54,7 @@ def test_the_manual_page_is_understood_without_a_warning() -> None:
 
 
 def completed(shell: str, script: str, tmp_path: Path, word: str) -> str:
-    """What a shell offers for a word that was begun."""
+    """Return what a shell offers to complete a word with."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     done = subprocess.run(
@@ -69,7 +69,7 @@ def completed(shell: str, script: str, tmp_path: Path, word: str) -> str:
 
 @pytest.mark.parametrize(("shell", "script"), [("bash", BASH), ("zsh", ZSH)])
 def test_shells_complete_the_commands(tmp_path: Path, shell: str, script: str) -> None:
-    """Those that begin with what was typed, and no others."""
+    """Only those that begin with the typed letters."""
     offered = completed(shell, script, tmp_path, "re")
     for command in ("retry", "resume", "review"):
         assert command in offered, offered

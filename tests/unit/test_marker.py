@@ -1,4 +1,4 @@
-"""How a folder is told from its absence and from another one."""
+"""How a folder is distinguished from its absence and from another folder."""
 
 from __future__ import annotations
 
@@ -78,21 +78,21 @@ NEW = None
     ],
 )
 def test_what_to_do_with_a_folder(known: FolderMemory | None, found: RootState, action: MarkerAction) -> None:
-    """Carry on, write a marker, stand by or refuse."""
+    """Continue, write a marker, stand by or refuse."""
     judged = decide(known, found)
     assert judged.action is action
     assert bool(judged.reason) == (action in {MarkerAction.STAND_BY, MarkerAction.REFUSE})
 
 
 def test_standing_by_says_how_to_end_it() -> None:
-    """The owner who knows better is told what to write where."""
+    """The message tells the owner what to write where."""
     reason = decide(KNOWN, _found(network=True)).reason
     assert NAME in reason
     assert text(OURS) in reason
 
 
 def test_a_marker_is_read_back(tmp_path: Path) -> None:
-    """It is JSON with a schema, and nothing else is left in the folder."""
+    """It is JSON with a schema, and no draft is left in the folder."""
     assert read(str(tmp_path)) is None
     assert create(str(tmp_path), OURS) == OURS
     assert read(str(tmp_path)) == OURS
@@ -101,7 +101,7 @@ def test_a_marker_is_read_back(tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_found(tmp_path: Path) -> None:
-    """The marker, the device, and whether anything is listed at all."""
+    """The marker, the device, and whether the folder is empty."""
     device = tmp_path.stat().st_dev
     assert find(str(tmp_path), network=True) == _found(device=device, empty=True, network=True)
     create(str(tmp_path), OURS)
@@ -109,14 +109,14 @@ def test_what_is_there_is_found(tmp_path: Path) -> None:
 
 
 def test_the_first_marker_stays(tmp_path: Path) -> None:
-    """Of two that begin at once, both have the same answer."""
+    """Two processes that start at once agree on one marker."""
     create(str(tmp_path), OURS)
     assert create(str(tmp_path), OTHER) == OURS
     assert _listing(tmp_path) == [NAME]
 
 
 def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
-    """By the next attempt, or by tidying; the user's files stay."""
+    """By the next attempt or by tidying; the user's files stay."""
     (tmp_path / f"{NAME}.{OTHER}.new").write_text("{")
     (tmp_path / "IMG.jpg").touch()
     create(str(tmp_path), OURS)
@@ -138,7 +138,7 @@ def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: bytes) -> None:
-    """It is said, and nothing is concluded from it."""
+    """The damage is reported, and nothing is concluded from it."""
     (tmp_path / NAME).write_bytes(held)
     with pytest.raises(StorageError, match="damaged"):
         read(str(tmp_path))
@@ -148,7 +148,7 @@ def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: byte
 
 
 def test_a_fifo_or_a_link_is_not_read(tmp_path: Path) -> None:
-    """Neither hangs, nor leads out of the folder."""
+    """A FIFO does not block, and a link does not lead out of the folder."""
     os.mkfifo(tmp_path / NAME)
     with pytest.raises(StorageError):
         read(str(tmp_path))
@@ -160,7 +160,7 @@ def test_a_fifo_or_a_link_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_root_is_not_a_folder_without_a_marker(tmp_path: Path) -> None:
-    """Or the marker of a share that is gone would be written into nothing."""
+    """Otherwise a missing share's marker would be written to the wrong place."""
     with pytest.raises(FileNotFoundError):
         read(str(tmp_path / "missing"))
     with pytest.raises(FileNotFoundError):

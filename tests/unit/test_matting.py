@@ -1,4 +1,4 @@
-"""The model's input and output, and how it is asked for; the model itself runs in the integration tests."""
+"""The model's input and output, and how it is selected; the integration tests run the model itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def spec(file: Path) -> ModelSpec:
-    """A model's entry in the catalog."""
+    """Return a model's entry in the catalog."""
     return ModelSpec(
         name="test",
         file=file,
@@ -42,7 +42,7 @@ def _telemetry_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(1500, 2000), (1999, 1301), (1280, 640), (97, 5000), (50, 70)])
 def test_the_models_square_is_what_lanczos_on_the_whole_picture_gives(height: int, width: int) -> None:
-    """Averaging first is much faster, and must not move or blur anything."""
+    """Averaging first is much faster, and must not shift or blur anything."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     waves = np.dstack(
         (np.sin(x / width * 30), np.cos(y / height * 25), np.sin((x / width + y / height) * 18))
@@ -56,7 +56,7 @@ def test_the_models_square_is_what_lanczos_on_the_whole_picture_gives(height: in
 
 @given(height=st.integers(1, 1500), width=st.integers(1, 1500))
 def test_any_size_becomes_the_models_square(height: int, width: int) -> None:
-    """However narrow a picture is; one colour stays that colour up to its last column and row."""
+    """However narrow the picture; a plain colour is unchanged up to the last column and row."""
     rgb = np.full((height, width, 3), 77, np.uint8)
     small = square(rgb, 320)
     assert small.shape == (320, 320, 3)
@@ -64,7 +64,7 @@ def test_any_size_becomes_the_models_square(height: int, width: int) -> None:
 
 
 def test_a_matte_is_stretched_to_the_whole_range() -> None:
-    """As the authors of U2-Net do it; a flat one does not divide by nothing."""
+    """As the authors of U2-Net do; a constant matte causes no division by zero."""
     assert normalise(np.array([[0.2, 0.5], [0.3, 0.7]], np.float32)).tolist() == [
         pytest.approx([0.0, 0.6]),
         pytest.approx([0.2, 1.0]),
@@ -91,7 +91,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_onnxruntime_is_not_imported_while_its_telemetry_is_on() -> None:
-    """Later calls do not stop it, so the variable must be there first."""
+    """Later calls do not stop telemetry, so the variable must be set first."""
     script = (
         "import os, sys; os.environ.pop('ORT_DISABLE_TELEMETRY', None)\n"
         "from cutoutd.engine.matting import matte_model\n"

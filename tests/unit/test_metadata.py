@@ -1,4 +1,4 @@
-"""What a cutout keeps of its source's metadata, under each policy."""
+"""The metadata of its source that a cutout keeps, under each policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ XMP = (
 
 
 def block(*, order: str = "<", turned: int = 6) -> bytes:
-    """EXIF with camera data, a maker note and a position."""
+    """Return EXIF with camera data, a maker note and a position."""
     exif = Image.Exif()
     exif.endian = order
     exif[MAKE] = "Maker"
@@ -35,7 +35,7 @@ def block(*, order: str = "<", turned: int = 6) -> bytes:
 
 
 def with_thumbnail(exif: bytes, thumbnail: bytes) -> bytes:
-    """The same block with a second directory that holds a small JPEG."""
+    """Return the same block with a second directory that holds a small JPEG."""
     body = bytearray(exif.removeprefix(PREFIX))
     order: Literal["little", "big"] = "little" if body[:2] == b"II" else "big"
     root = int.from_bytes(body[4:8], order)
@@ -55,7 +55,7 @@ def with_thumbnail(exif: bytes, thumbnail: bytes) -> bytes:
 
 
 def read(exif: bytes | None) -> Image.Exif:
-    """The block as Pillow understands it."""
+    """Return the block as Pillow reads it."""
     found = Image.Exif()
     found.load(exif or b"")
     return found
@@ -74,7 +74,7 @@ def test_keep_keeps_everything_but_the_orientation(order: str) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_no_location_takes_out_all_that_may_tell_the_place(order: str) -> None:
-    """Position, its pointer, the opaque maker note and XMP go; the camera stays."""
+    """Position, its pointer, the opaque maker note and XMP are removed; the camera stays."""
     left = apply_policy(block(order=order), XMP, Metadata.NO_LOCATION)
     found = read(left.exif)
     assert (found[MAKE], found[ORIENTATION]) == ("Maker", 1)
@@ -85,7 +85,7 @@ def test_no_location_takes_out_all_that_may_tell_the_place(order: str) -> None:
 
 
 def test_no_byte_of_the_position_is_left() -> None:
-    """Not only the pointer goes: 47 degrees, as the rational that it was, is nowhere in the block."""
+    """Not only the pointer is removed: the rational of 47 degrees is nowhere in the block."""
     degrees = (47).to_bytes(4, "little") + (1).to_bytes(4, "little")
     assert degrees in block()
     left = apply_policy(block(), None, Metadata.NO_LOCATION).exif
@@ -102,7 +102,7 @@ def test_none_keeps_nothing() -> None:
 
 @pytest.mark.parametrize("policy", [Metadata.KEEP, Metadata.NO_LOCATION])
 def test_a_thumbnail_never_shows_what_was_cut_away(policy: Metadata) -> None:
-    """It is gone with its directory, and the block is as short as without it."""
+    """The thumbnail is removed with its directory, and the block is as short as without it."""
     file = io.BytesIO()
     Image.new("RGB", (32, 24), "red").save(file, "JPEG")
     left = apply_policy(with_thumbnail(block(), file.getvalue()), None, policy)
@@ -112,7 +112,7 @@ def test_a_thumbnail_never_shows_what_was_cut_away(policy: Metadata) -> None:
 
 
 def test_xmp_does_not_turn_the_cutout_again() -> None:
-    """Its orientation becomes 1 and its thumbnails go, the rest stays."""
+    """Its orientation becomes 1 and its thumbnails are removed, the rest stays."""
     left = apply_policy(None, XMP, Metadata.KEEP).xmp
     assert left is not None
     assert b'tiff:Orientation="1" dc:title="A"' in left
@@ -135,7 +135,7 @@ def test_an_impossible_orientation_counts_as_upright() -> None:
 
 
 def test_damaged_exif_is_dropped_with_a_word() -> None:
-    """A job never fails over it."""
+    """No job fails because of it."""
     left = apply_policy(b"II\x2a\x00\xff\xff\xff\x7f", XMP, Metadata.KEEP)
     assert left.exif is None
     assert left.xmp is not None
@@ -160,7 +160,7 @@ def test_whatever_is_wrong_with_exif_the_answer_is_a_value(
 
 
 def packet(inner: str, attributes: str = "") -> bytes:
-    """XMP with these properties."""
+    """Return XMP with these properties."""
     spaces = {
         "dc": "http://purl.org/dc/elements/1.1/",
         "photoshop": "http://ns.adobe.com/photoshop/1.0/",
@@ -173,7 +173,7 @@ def packet(inner: str, attributes: str = "") -> bytes:
 
 
 def test_rights_stay_as_attributes_and_as_elements() -> None:
-    """RDF allows both; what is not about rights goes, and is named."""
+    """RDF allows both; other properties are removed and listed."""
     rights = "<dc:rights><rdf:Alt><rdf:li xml:lang='x-default'>A &amp; B</rdf:li></rdf:Alt></dc:rights>"
     found = packet(rights, 'photoshop:Credit="&lt;C&gt;" photoshop:City="Berlin"')
     left = apply_policy(None, found, Metadata.NO_LOCATION)
@@ -187,7 +187,7 @@ def test_rights_stay_as_attributes_and_as_elements() -> None:
 
 @pytest.mark.parametrize("policy", [Metadata.KEEP, Metadata.NO_LOCATION, Metadata.NONE])
 def test_a_cutout_names_its_source_where_it_is_to(policy: Metadata) -> None:
-    """Whatever else is kept, once, and in place of what the source itself was made of."""
+    """Whatever else is kept, once, and in place of the source's own history."""
     before = packet(
         "<xmpMM:DerivedFrom xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/'>old</xmpMM:DerivedFrom>"
     )
@@ -208,7 +208,7 @@ def test_a_cutout_names_its_source_where_it_is_to(policy: Metadata) -> None:
     ],
 )
 def test_malformed_xmp_is_dropped_and_named(found: bytes) -> None:
-    """Entities are never expanded, and no depth is too deep."""
+    """Entities are never expanded, and any depth of nesting is safe."""
     left = apply_policy(None, found, Metadata.NO_LOCATION)
     assert left.xmp is None
     assert left.dropped == ("XMP: all, as it is damaged",)
@@ -219,7 +219,7 @@ def test_malformed_xmp_is_dropped_and_named(found: bytes) -> None:
     head=st.sampled_from([b"", b"\x1c\x02\x50\x00\x05Annie", b"\x1c\x02\x74\x00\x03\x01\xff\x00"]),
 )
 def test_whatever_is_wrong_with_iptc_the_answer_is_a_value(iptc: bytes, head: bytes) -> None:
-    """Nothing is raised, and the XMP that is made of it can be read."""
+    """Nothing is raised, and the XMP made of it is well-formed."""
     for policy in Metadata:
         left = apply_policy(block(), None, policy, head + iptc)
         assert left.xmp is None or xmp.properties(left.xmp) is not None

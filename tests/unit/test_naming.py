@@ -1,4 +1,4 @@
-"""Names of results: what they may be, in which order they are tried, and that no two sources meet."""
+"""Names of results: which are allowed, in which order they are tried, and that no two sources share one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_contested_name_gets_the_kind_of_its_source_and_then_a_number() -> Non
 
 
 def test_another_picture_of_the_same_name_gets_a_number_alone() -> None:
-    """The kind of file would tell it from nothing: both are of one kind."""
+    """The extension cannot distinguish the two: both are of one kind."""
     assert _first("DSC_9999.jpg", 3, again=True) == ["DSC_9999.png", "DSC_9999-2.png", "DSC_9999-3.png"]
     assert _first("sub/a.TIF", 2, suffix="_cut", again=True) == ["sub/a_cut.png", "sub/a-2_cut.png"]
     whole = "x" * 250 + "-2.png"
@@ -83,12 +83,12 @@ def test_another_picture_of_the_same_name_gets_a_number_alone() -> None:
     ],
 )
 def test_a_name_says_whether_it_has_its_sources_kind(output: str, source: str, *, is_so: bool) -> None:
-    """The next picture of that name is numbered after it."""
+    """The next picture of that name is numbered accordingly."""
     assert has_kind(output, source) is is_so
 
 
 def test_the_suffix_stays_before_the_extension() -> None:
-    """Whoever looks for `*_cut.png` finds all of them."""
+    """A search for `*_cut.png` finds all of them."""
     assert _first("sub/a.TIF", 3, suffix="_cut") == [
         "sub/a_cut.png",
         "sub/a-tif_cut.png",
@@ -113,7 +113,7 @@ def test_the_suffix_stays_before_the_extension() -> None:
     ],
 )
 def test_odd_names_keep_all_of_their_stem(source: str, first: str, second: str) -> None:
-    """Only what looks like a kind of file is taken off."""
+    """Only a known file extension is removed."""
     assert _first(source, 2) == [first, second]
 
 
@@ -125,13 +125,13 @@ def test_a_source_outside_its_folder_gets_no_name(source: str) -> None:
 
 
 def test_a_suffix_cannot_lead_into_another_folder() -> None:
-    """Even if the configuration let one through."""
+    """Even if the configuration accepted such a suffix."""
     with pytest.raises(ValueError, match="not one part of a path"):
         _first("a.jpg", 1, suffix="/../x")
 
 
 def test_a_name_that_is_too_long_keeps_200_bytes_a_hash_and_its_extension() -> None:
-    """It can be opened still, and the sidecar's name follows from the output's."""
+    """The file can be opened, and the sidecar's name follows from the output's."""
     (output,) = _first("ü" * 125 + ".jpg", 1, suffix="_cut_out")
     whole = "ü" * 125 + "_cut_out.png"
     assert output == "ü" * 100 + "~" + hashlib.sha256(whole.encode()).hexdigest()[:8] + ".png"
@@ -139,7 +139,7 @@ def test_a_name_that_is_too_long_keeps_200_bytes_a_hash_and_its_extension() -> N
 
 
 def test_the_sidecar_of_the_longest_output_is_shortened_by_itself() -> None:
-    """255 bytes are allowed to a picture, but leave no room for `.json`."""
+    """A picture's 255 bytes leave no room for `.json`."""
     output = "x" * 251 + ".png"
     digits = hashlib.sha256(f"{output}.json".encode()).hexdigest()[:8]
     assert _first("x" * 251 + ".jpg", 1) == [output]
@@ -148,7 +148,7 @@ def test_the_sidecar_of_the_longest_output_is_shortened_by_itself() -> None:
 
 @given(head=_NAME, cut=st.integers(min_value=0, max_value=3))
 def test_shortening_never_splits_a_character(head: str, cut: int) -> None:
-    """What was UTF-8 stays UTF-8."""
+    """A UTF-8 name stays UTF-8."""
     text = os.fsencode(head).decode("utf-8", "ignore").replace("/", "")
     long = "x" * cut + text * (300 // max(1, len(text)) + 1)
     assert fitted(long, ".png").encode().decode() == fitted(long, ".png")
@@ -181,7 +181,7 @@ def test_every_derived_name_fits_its_file_system_and_survives_as_bytes(source: s
 
 @given(sources=st.lists(_SOURCE, unique=True, max_size=12))
 def test_no_two_sources_get_the_same_name(sources: list[str]) -> None:
-    """Each takes the first name whose claim nobody has, for its output and its sidecar."""
+    """Each takes the first name that is free for its output and its sidecar."""
     claimed: set[bytes] = set()
     for source in sources:
         for output in candidates(source, suffix="", extension="png"):
@@ -218,13 +218,13 @@ def test_names_that_some_file_system_confuses_have_one_claim(name: str) -> None:
 
 
 def test_claims_tell_other_bytes_apart() -> None:
-    """Names that are not UTF-8 are names too."""
+    """Names that are not UTF-8 are distinct too."""
     assert claim_key("/out/\udce9.png") != claim_key("/out/\udce8.png")
     assert claim_key("/out/\udce9.png") == b"/out/\xe9.png"
 
 
 def test_a_failure_has_a_second_name_that_only_its_source_can_have() -> None:
-    """`A.jpg` and `a.jpg` meet where case makes no difference."""
+    """`A.jpg` and `a.jpg` collide on a case-insensitive file system."""
     plain, own, last = failure_names("shop", "sub/A.jpg")
     assert last.startswith("failed/picture~")  # no sub-folder, in case a file has its name
     assert plain == "failed/sub/A.jpg.error.json"
@@ -233,15 +233,15 @@ def test_a_failure_has_a_second_name_that_only_its_source_can_have() -> None:
     assert own != failure_names("other", "sub/A.jpg")[1]
 
 
-def test_an_original_that_is_put_away_keeps_its_extension() -> None:
-    """`a-2.TIF` can be opened as `a.TIF` could."""
+def test_an_original_that_is_moved_away_keeps_its_extension() -> None:
+    """`a-2.TIF` can be opened like `a.TIF`."""
     assert list(itertools.islice(numbered("sub/a.TIF"), 3)) == ["sub/a.TIF", "sub/a-2.TIF", "sub/a-3.TIF"]
     assert list(itertools.islice(numbered("plain"), 2)) == ["plain", "plain-2"]
 
 
 @given(name=_NAME)
 def test_splitting_loses_nothing(name: str) -> None:
-    """Stem, dot and extension are the name."""
+    """Stem, dot and extension together are the name."""
     stem, kind = split_name(name)
     assert (f"{stem}.{kind}" if kind else stem) == name
     assert stem
@@ -249,7 +249,10 @@ def test_splitting_loses_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["review", "failed", "Review", "FAILED"])
 def test_a_sub_folder_of_the_input_never_meets_one_of_ours(name: str) -> None:
-    """Good results of `review/` in the input would lie among the doubtful ones, also where case makes no difference."""
+    """Otherwise good results of an input folder `review/` would lie among the doubtful ones.
+
+    Also case-insensitively.
+    """
     assert placed(f"{name}/a.jpg", directory="", review=False) == f"{name}_/a.jpg"
     assert placed(f"x/{name}/a.jpg", directory="", review=False) == f"x/{name}/a.jpg"
     assert placed("a.jpg", directory=name, review=False) == f"{name}_/a.jpg"
@@ -280,7 +283,7 @@ def test_a_sub_folder_of_the_input_never_meets_one_of_ours(name: str) -> None:
     ],
 )
 def test_the_portable_form_of_a_name(name: str, portable: str) -> None:
-    """What Windows refuses is replaced, in each part of a path, and nothing else."""
+    """Characters that Windows refuses are replaced in each part of a path, and nothing else."""
     assert formed(name, NameForm.PORTABLE) == portable
     assert formed(f"{name}/{name}", NameForm.PORTABLE) == f"{portable}/{portable}"
 
@@ -291,7 +294,7 @@ def test_the_portable_form_of_a_name(name: str, portable: str) -> None:
     ).filter(lambda name: name not in {".", ".."})
 )
 def test_every_form_is_a_name_that_is_in_that_form(name: str) -> None:
-    """It stays one part of a path, is never empty, and is taken by every system; made again, it stays as it is."""
+    """One part of a path, never empty, valid on every system, and unchanged when converted again."""
     portable, safe = formed(name, NameForm.PORTABLE), formed(name, NameForm.SAFE)
     for one in (portable, safe):
         assert one not in {"", ".", ".."}

@@ -1,4 +1,4 @@
-"""Notices on the desktop: only where a person is needed, few at a time, and no name is a command."""
+"""Notices on the desktop: only where a person is needed, few at a time, and no file name acts as a command."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Given:
-    """Takes hooks and remembers them."""
+class RecordingQueue:
+    """A queue of hooks that records the notices' bodies."""
 
     def __init__(self) -> None:
         self.bodies: list[str] = []
 
     def enqueue(self, hook: Any) -> None:  # noqa: ANN401 -- a HookCommand
-        """Remember what it shows."""
+        """Record the hook's last argument, which is the notice's body."""
         self.bodies.append(hook.command[-1])
 
 
 def result(state: JobState = JobState.FAILED, *, doubtful: bool = False) -> JobEnded:
-    """An end that a person should know of."""
+    """Return the event of a job whose end a person should know."""
     return JobEnded(
         job=1,
         folder="a",
@@ -45,15 +45,15 @@ def result(state: JobState = JobState.FAILED, *, doubtful: bool = False) -> JobE
 
 
 def test_nothing_is_shown_unless_it_is_asked_for() -> None:
-    """The default."""
-    given = Given()
+    """Notices are off by default."""
+    given = RecordingQueue()
     DesktopNotices(given, CommonHooks).result("a", result())  # type: ignore[arg-type]
     assert given.bodies == []
 
 
 def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
     """A shoot in which everything fails must not bury the screen."""
-    given, now = Given(), [0.0]
+    given, now = RecordingQueue(), [0.0]
     notices = DesktopNotices(
         given,  # type: ignore[arg-type]
         lambda: CommonHooks(notify=True),
@@ -73,8 +73,8 @@ def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
 
 
 def test_what_came_in_the_pause_is_told_after_it_though_nothing_more_comes() -> None:
-    """A burst at the end of a shoot: its number was kept for a next result that did not come."""
-    given, now = Given(), [100.0]
+    """The number is shown when the pause ends, without waiting for a next result."""
+    given, now = RecordingQueue(), [100.0]
     due: list[tuple[float, Callable[[], None]]] = []
     notices = DesktopNotices(
         given,  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_what_came_in_the_pause_is_told_after_it_though_nothing_more_comes() -> 
 
 
 def test_words_are_arguments_whatever_they_hold() -> None:
-    """No option, no markup, no script, one line."""
+    """A text acts as no option, markup or script, and is one line."""
     hostile = '--help <b>&"; $(x)\n' + "\ud800"
     linux = desktop_notices.command(hostile, platform="linux")
     assert linux[:4] == ("notify-send", "--app-name=cutoutd", "--", "cutoutd")
@@ -117,7 +117,7 @@ def test_the_doctor_looks_for_the_program(
     path: str | None,
     level: Level,
 ) -> None:
-    """And says how to get it."""
+    """And the finding says how to install it."""
     program = tmp_path / desktop_notices.program()
     program.write_text("", encoding="utf-8")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What was asked of a picture holds on where it was moved to, and a picture that nothing was asked of keeps its own."""
+"""The options of a request stay with a picture that is moved; a picture without options keeps its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_options_follow_a_picture(clock: FakeClock) -> None:
-    """In the value and in the row."""
+    """In the returned value and in the row."""
     journal = Journal(None, session="s", clock=clock)
     try:
         asked = JobOptions(max_pixels=5)

@@ -1,4 +1,4 @@
-"""Status for a person and figures for machines, from a journal and a status file of a test's own."""
+"""Status for people and metrics for machines, from a test's own journal and status file."""
 
 from __future__ import annotations
 
@@ -53,25 +53,25 @@ class Room:
         )
 
     def job(self, name: str, state: JobState = JobState.DONE, **detail: Any) -> None:  # noqa: ANN401 -- JSON
-        """A picture that ended so."""
+        """Add a picture that ended in this state."""
         (number,) = self.journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
         if state is not JobState.QUEUED:
             self.journal.queue.finish(number, state, detail=detail)
 
     def show(self, status: FolderStatus) -> None:
-        """What the daemon says of the folder."""
+        """Write the daemon's status of the folder."""
         file = StatusFile(self.settings.service.state_dir, self.state.session)
         file.show({"shop": status}, workers=2, facts=None, paused=False)
 
     def summarise(self) -> Overview:
-        """All of it."""
+        """Return the overview."""
         room = {str(self.settings.folder[0].output): 5 << 30}
         return summarise(self.settings, self.journal.store, self.clock, room)
 
 
 @pytest.fixture
 def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
-    """A room of the test's own, with a daemon that runs."""
+    """A state directory of the test's own, with a running daemon."""
     room = Room(tmp_path, clock)
     with room.state:
         yield room
@@ -79,12 +79,12 @@ def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
 
 
 def text(overview: Overview) -> str:
-    """As a pipe gets it."""
+    """Return the status as a pipe receives it."""
     return "\n".join(map(board.plain, board.lines(overview)))
 
 
 def test_published_cutouts_that_may_well_be_wrong_are_counted(room: Room) -> None:
-    """For a person, for a program and for a collector of figures; those in review have a count of their own."""
+    """For people, programs and metrics; those in review have their own count."""
     room.job("a.jpg", outputs=["/out/a.png"])
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True, why="doubtful, score 0.44")
     overview = room.summarise()
@@ -96,7 +96,7 @@ def test_published_cutouts_that_may_well_be_wrong_are_counted(room: Room) -> Non
 
 
 def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
-    """Watching, waiting, cut today, failed, in review, the time a picture takes, the last one, the room."""
+    """Watching, waiting, cut today, failed, in review, seconds per picture, the last picture, free space."""
     for number, seconds in enumerate((1.0, 9.0, 2.0)):
         room.job(f"{number}.jpg", outputs=[f"/out/{number}.png"], seconds=seconds)
     room.job("bad.jpg", JobState.FAILED)
@@ -116,7 +116,7 @@ def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
 
 
 def test_a_picture_that_failed_and_was_tried_again_counts_once() -> None:
-    """In the closing line, as in `status`: it is how many failed, not how often."""
+    """In the closing line, as in `status`: the count is of failed pictures, not of failures."""
     tally = Tally()
     for job, state in ((1, JobState.FAILED), (1, JobState.FAILED), (2, JobState.FAILED), (2, JobState.DONE)):
         tally.add(job, state)
@@ -125,7 +125,7 @@ def test_a_picture_that_failed_and_was_tried_again_counts_once() -> None:
 
 
 def test_what_is_tried_again_is_not_told_as_waiting(room: Room) -> None:
-    """It has a count of its own, as on the terminal; programs find both together under `waiting`."""
+    """Retries have their own count, as on the terminal; in JSON `waiting` includes both."""
     for name in ("waits.jpg", "torn.jpg", "late.jpg"):
         room.job(name, JobState.QUEUED)
     for number in (2, 3):
@@ -135,7 +135,7 @@ def test_what_is_tried_again_is_not_told_as_waiting(room: Room) -> None:
 
 
 def test_what_is_held_back_and_what_is_doubtful_have_their_own_words(room: Room) -> None:
-    """And each the command that lists it."""
+    """And each the command that lists its pictures."""
     room.job("a.jpg", JobState.REVIEW, why="no subject")
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True)
     said = text(room.summarise())
@@ -148,7 +148,7 @@ def test_what_is_held_back_and_what_is_doubtful_have_their_own_words(room: Room)
     [(0.2, "1 s"), (10.3, "10 s"), (59.7, "1 min"), (200.0, "3 min"), (7500.0, "2 h 5 min")],
 )
 def test_the_time_that_is_left_is_told_in_whole_seconds(seconds: float, words: str) -> None:
-    """An estimate has no tenths."""
+    """An estimate has no decimals."""
     assert time_left(seconds) == words
 
 
@@ -156,12 +156,12 @@ def test_the_time_that_is_left_is_told_in_whole_seconds(seconds: float, words: s
     ("per_minute", "words"), [(0.42, "0.42"), (9.23, "9.2"), (44.7, "45"), (1234.0, "1234")]
 )
 def test_a_rate_is_told_without_an_exponent(per_minute: float, words: str) -> None:
-    """Of a fast machine as well."""
+    """Also for a fast machine."""
     assert rate(per_minute) == words
 
 
 def test_skipped_pictures_have_their_reason(room: Room) -> None:
-    """As text and as JSON, and a count for each; a bare number was there before."""
+    """With a count for each reason, as text and as JSON."""
     room.job("a.jpg", JobState.SKIPPED, why="it was there before the first start")
     room.job("b.jpg", JobState.SKIPPED, why="it was there before the first start")
     room.job("c.nef", JobState.SKIPPED, why="the jpg of the same shot is cut")
@@ -172,7 +172,7 @@ def test_skipped_pictures_have_their_reason(room: Room) -> None:
 
 
 def test_a_folder_that_stands_by_says_why(room: Room) -> None:
-    """And which file is waited for, on one line whatever its name."""
+    """And which file is expected, on one line whatever the name."""
     held = PendingFile(path="x\n\x1b[31m.jpg", why="still being written")
     room.show(FolderStatus(watching=FolderState.STANDING_BY, why="the share is away", held_up=(held,)))
     said = text(room.summarise())
@@ -182,7 +182,7 @@ def test_a_folder_that_stands_by_says_why(room: Room) -> None:
 
 
 def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
-    """As text and as JSON, where there are any; the log has their names."""
+    """As text and as JSON, if there are any; the log has their names."""
     assert "skipped" not in text(room.summarise())
     room.show(FolderStatus(watching=FolderState.NATIVE, links=3, unreadable=2))
     assert "links skipped: 3" in text(room.summarise())
@@ -192,7 +192,7 @@ def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
 
 
 def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) -> None:
-    """What it wrote last is a dead one's word; the journal still counts."""
+    """Its last status is outdated; the journal still counts."""
     room.job("a.jpg")
     room.show(FolderStatus(watching=FolderState.NATIVE))
     other = Settings(service=Service(state_dir=tmp_path / "elsewhere"), folder=room.settings.folder)
@@ -204,7 +204,7 @@ def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) 
 
 
 def test_today_begins_at_midnight_here(room: Room) -> None:
-    """What was done before it counts for yesterday."""
+    """Earlier pictures count for yesterday."""
     room.job("a.jpg")
     assert room.summarise().folders[0].done_today == 1
     room.clock.advance(24 * 3600)
@@ -214,7 +214,7 @@ def test_today_begins_at_midnight_here(room: Room) -> None:
 
 
 def test_the_document_keeps_its_fields_and_has_more(room: Room) -> None:
-    """Of schema cutoutd.status/1; machines read it already."""
+    """The schema cutoutd.status/1 is read by machines already."""
     room.job("a.jpg", outputs=["/out/a.png"], seconds=1.5)
     room.show(FolderStatus(watching=FolderState.POLL, why="as configured"))
     document = json.loads(json.dumps(as_document(room.summarise())))
@@ -242,7 +242,10 @@ def test_the_document_keeps_its_fields_and_has_more(room: Room) -> None:
 
 
 def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
-    """Each line is a comment or a sample; each family is declared once, before its samples; names are escaped."""
+    """Each line is a comment or a sample; each family is declared once, before its samples.
+
+    Names are escaped.
+    """
     room.job("a.jpg", seconds=1.0)
     room.show(FolderStatus(watching=FolderState.NATIVE))
     rendered = metrics.render(room.summarise())
@@ -264,13 +267,13 @@ def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
 
 
 def test_figures_are_there_where_no_daemon_has_ever_run(room: Room) -> None:
-    """An alert wants to hear just that."""
+    """An alert needs to know exactly that."""
     nothing = summarise(room.settings, None, room.clock, {})
     assert "cutoutd_up 0" in metrics.render(nothing)
 
 
 def test_a_file_of_figures_is_whole_and_readable_by_others(room: Room, tmp_path: Path) -> None:
-    """node_exporter is another user; a draft never has a name that it reads."""
+    """node_exporter runs as another user; it never reads a draft's name."""
     path = tmp_path / "cutoutd.prom"
     path.write_text("old")
     metrics.write(metrics.render(room.summarise()), path)
@@ -282,20 +285,20 @@ def test_a_file_of_figures_is_whole_and_readable_by_others(room: Room, tmp_path:
 
 
 def test_room_is_told_for_each_place_once_and_not_for_what_is_not_there(tmp_path: Path) -> None:
-    """Asked in a process of its own."""
+    """Free space is queried in a separate process."""
     found = room_of([str(tmp_path), str(tmp_path / "nowhere"), str(tmp_path)])
     assert found[str(tmp_path)]
     assert found[str(tmp_path / "nowhere")] is None
 
 
 def test_a_paused_daemon_says_how_it_goes_on(room: Room) -> None:
-    """In the first line."""
+    """The first line has the command."""
     room.show(FolderStatus(watching=FolderState.NATIVE))
     assert "`cutoutd resume`" in text(replace(room.summarise(), paused=True)).splitlines()[0]
 
 
 def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
-    """Not of minutes in which nothing was to be done, nor of those that have not passed since the start."""
+    """Idle minutes do not count, nor does time before the start."""
     assert per_minute([]) == 0.0
     two_workers = [(round(end_s * 1e6), 2.0) for end_s in (2, 2, 4, 4, 6, 6)]
     assert per_minute(two_workers) == pytest.approx(60.0)

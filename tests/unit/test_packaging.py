@@ -1,4 +1,4 @@
-"""The scripts that make packages: what they ask for first, which licences they count, and that recipes have every dependency."""
+"""The packaging scripts: their prerequisites, the licences that they count, and complete dependencies in recipes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NEEDS = {
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """Two packages as pip leaves them: one has its licence beside its code."""
+    """Two packages as pip installs them; one has its licence beside its code."""
     for name, licence in (("cutoutd", "cutoutd-1.dist-info/licenses/LICENSE"), ("thing", "thing/LICENSE")):
         facts = tmp_path / f"{name}-1.dist-info"
         facts.mkdir()
@@ -48,18 +48,18 @@ def site(tmp_path: Path) -> Path:
 
 
 def licences(site: Path) -> subprocess.CompletedProcess[str]:
-    """Have them listed."""
+    """Run the script that lists the licences."""
     command = [sys.executable, str(PACKAGING / "licences.py"), str(site)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def trim(site: Path) -> None:
-    """As the packages are."""
+    """Remove from the packages what the Debian package leaves out."""
     subprocess.run([PACKAGING / "trim", site, "deb"], check=True)
 
 
 def test_licence_files_are_counted_after_what_nobody_needs_is_gone(site: Path) -> None:
-    """Those that are there."""
+    """Only the files that are left count."""
     trim(site)
     found = licences(site)
     assert found.returncode == 0, found.stderr
@@ -67,7 +67,7 @@ def test_licence_files_are_counted_after_what_nobody_needs_is_gone(site: Path) -
 
 
 def test_without_a_list_of_files_no_count_is_given_for_true(site: Path) -> None:
-    """None and nothing would look the same."""
+    """A count of none must not be confused with no count."""
     (site / "thing-1.dist-info" / "RECORD").unlink()
     found = licences(site)
     assert found.returncode == 1
@@ -75,7 +75,7 @@ def test_without_a_list_of_files_no_count_is_given_for_true(site: Path) -> None:
 
 
 def test_each_package_leaves_a_word_that_cutoutd_knows(site: Path) -> None:
-    """By it, advice fits the package."""
+    """This word lets advice fit the package."""
     trim(site)
     assert (site / "cutoutd-1.dist-info" / "INSTALLER").read_text("utf-8") == "deb\n"
     texts = [
@@ -94,7 +94,7 @@ def test_each_package_leaves_a_word_that_cutoutd_knows(site: Path) -> None:
 
 @pytest.mark.parametrize(("script", "packages"), NEEDS.items())
 def test_what_is_missing_is_said_before_anything_is_built(tmp_path: Path, script: str, packages: str) -> None:
-    """Not after minutes; with the packages to install."""
+    """At once instead of after minutes, with the packages to install."""
     if script.startswith("try-") and os.geteuid() != 0:
         pytest.skip("it asks for root first")
     for name in ORDINARY:
@@ -110,7 +110,7 @@ def test_what_is_missing_is_said_before_anything_is_built(tmp_path: Path, script
 
 
 def test_the_flake_has_each_dependency() -> None:
-    """Nix installs nothing by itself: a program that lacks one does not start."""
+    """Nix installs nothing by itself: a program without one of them does not start."""
     project = tomllib.loads((TREE / "pyproject.toml").read_text("utf-8"))["project"]
     flake = (PACKAGING / "flake.nix").read_text("utf-8")
     listed = re.search(r"\n +dependencies = with [^[]*\[([^]]*)\]", flake)
@@ -121,7 +121,7 @@ def test_the_flake_has_each_dependency() -> None:
 
 
 def test_the_list_of_parts_has_each_library_that_a_wheel_carries() -> None:
-    """With its version, where that is known."""
+    """With its version, where it is known."""
     parts = runpy.run_path(str(PACKAGING / "sbom.py"))["carried"]({"decoders": versions.bundled()})
     known = {part["bom-ref"]: part.get("version", "0") for part in parts}
     assert {"pillow/libtiff", "pillow-heif/libheif", "rawpy/LibRaw", "simplejpeg/libjpeg-turbo"} <= set(known)

@@ -1,4 +1,4 @@
-"""What a page may set: every key of the schema is decided, and nothing that it asks for changes another one."""
+"""The settings that a page may change: every key of the schema is decided, and no request changes another key."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ OUTSIDE = ("service", "pool", "model", "hosted", "cluster", "hooks", "page")
 
 
 def test_every_key_of_the_schema_is_decided() -> None:
-    """A new one is refused until somebody says that it is harmless, and this test says that somebody has to."""
+    """A new key is refused until it is listed as harmless, and this test enforces a decision."""
     for key in admission.schema_keys():
         assert admission.is_admitted(key) != bool(admission.why_refused(key)), key
 
 
 def test_what_is_admitted_is_there() -> None:
-    """Neither table names a key that nobody has any more; `page` comes with its own table."""
+    """Neither table lists a removed key; `page` has its own table."""
     keys = set(admission.schema_keys())
     assert set(admission.ADMITTED) <= keys
     for name in set(admission.REFUSED) - {"page"}:
@@ -59,12 +59,12 @@ def test_what_is_admitted_is_there() -> None:
     ],
 )
 def test_what_could_do_harm_is_not_admitted(key: str) -> None:
-    """Nor is a key that nobody knows yet."""
+    """Nor is an unknown key."""
     assert not admission.is_admitted(key)
 
 
 def changed(**given: object) -> list[str]:
-    """What a page had no right to, where a folder was changed so."""
+    """Return the forbidden changes for a folder that was changed in this way."""
     before = Folder(name="a", input=Path("/a"), output=Path("/b"))
     after = Folder.model_validate({"name": "a", "input": "/a", "output": "/b", **given})
     return list(admission.forbidden_changes(Settings(folder=(before,)), Settings(folder=(after,))))
@@ -90,12 +90,12 @@ def changed(**given: object) -> list[str]:
 def test_what_is_different_is_seen_in_what_the_configuration_means(
     given: dict[str, Any], beyond: list[str]
 ) -> None:
-    """However it came to be written."""
+    """However the file is written."""
     assert changed(**given) == beyond
 
 
 def test_a_folder_that_is_gone_or_new_with_more_than_its_places_is_a_trespass() -> None:
-    """One that is added has nothing but what a page may set."""
+    """An added folder may have only the keys that a page may set."""
     one, two = (Folder(name=name, input=Path(f"/{name}"), output=Path(f"/{name}-out")) for name in "ab")
     tagged = two.model_copy(update={"route": Route.HOSTED})
     moving = two.model_copy(update={"originals": Originals.DELETE})
@@ -174,7 +174,7 @@ HARMFUL: list[tuple[str, Any]] = [
     ("include", ['"]\nroute = "hosted"\n#']),
     ("rendition.suffix", '"\n[hosted]\n'),
 ]
-"""Values that the loader takes, or is meant to take for more than one value."""
+"""Keys with values that the loader accepts, or could accept."""
 
 HARM = st.sampled_from(HARMFUL)
 
@@ -211,7 +211,7 @@ ADDITIONS = st.tuples(
 
 
 def harmful(path: Path) -> dict[str, Any]:
-    """All of a configuration that a page must not change, as the loader and as TOML have it."""
+    """Return all of a configuration that a page must not change, as the loader and as TOML read it."""
     loaded = loader.load(path, {})
     written = tomllib.loads(path.read_text(encoding="utf-8"))
     known = loaded.folder[:2]
@@ -241,7 +241,7 @@ def harmful(path: Path) -> dict[str, Any]:
 
 
 def carry_out(backend: Backend, deed: tuple[Any, ...], root: Path) -> None:
-    """What a page asks for, be it a person's or one that was taken over."""
+    """Send a request of a page, which may have been taken over."""
     if deed[0] == "change":
         shown = folder_settings.METHODS["folder_settings"](backend, {"folder": "shoot"}).data
         asked = {"folder": deed[1], "digest": shown["digest"], "changes": deed[2]}
@@ -259,7 +259,7 @@ def carry_out(backend: Backend, deed: tuple[Any, ...], root: Path) -> None:
 def test_no_sequence_of_requests_tags_a_folder_or_names_a_command(
     deeds: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the web process sends, as values and as names; what it may set is set, and the loader takes the file."""
+    """Whatever values and names the web process sends; allowed settings are set, and the file loads."""
     monkeypatch.setattr(folders, "inspect", lambda _, **__: {"readable": True, "writable": True})
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve()
@@ -281,7 +281,7 @@ def test_no_sequence_of_requests_tags_a_folder_or_names_a_command(
 def test_a_first_configuration_has_nothing_but_its_folders(
     deeds: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No other table, no tag, no command."""
+    """No other table, no route, no command."""
     monkeypatch.setattr(folders, "inspect", lambda _, **__: {"readable": True, "writable": True})
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve()

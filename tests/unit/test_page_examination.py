@@ -1,4 +1,4 @@
-"""What `cutoutd doctor` says of the page: where it is or would be, for whom, and how it would be locked in."""
+"""The findings of `cutoutd doctor` about the page: its address, who can reach it, and its sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """One that is in use, and whose next ones may be free."""
+    """A port that is in use, and whose next ports may be free."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -30,7 +30,7 @@ def port() -> Iterator[int]:
 
 
 def found(root: Path, *, sandbox: Sandbox = Sandbox.AUTO, **page: object) -> dict[str, list[Finding]]:
-    """What is found, by level."""
+    """Return the findings, by level."""
     settings = Settings(
         service=Service(state_dir=root / "state"),
         page=PageSettings.model_validate(page),
@@ -43,7 +43,7 @@ def found(root: Path, *, sandbox: Sandbox = Sandbox.AUTO, **page: object) -> dic
 
 
 def test_who_switched_it_off_hears_only_that(tmp_path: Path, port: int) -> None:
-    """Nothing is tried."""
+    """No port is tried."""
     levels = found(tmp_path, enabled=False, address=f"127.0.0.1:{port}")
     assert [one.seen for one in levels["ok"]] == [
         "it is switched off ([page] enabled = false): no process, no port"
@@ -52,7 +52,7 @@ def test_who_switched_it_off_hears_only_that(tmp_path: Path, port: int) -> None:
 
 
 def test_a_port_that_is_taken_is_named_with_the_one_instead(tmp_path: Path, port: int) -> None:
-    """And one that is free is as it should be."""
+    """A free port gives no such note."""
     (taken,) = found(tmp_path, address=f"127.0.0.1:{port}")["note"]
     assert f"the port of 127.0.0.1:{port} is in use, so it would be at http://127.0.0.1:" in taken.seen
 
@@ -65,7 +65,7 @@ def test_a_free_port_is_as_it_should_be(tmp_path: Path, port: int) -> None:
 
 
 def test_an_address_that_this_machine_has_not_is_a_problem(tmp_path: Path) -> None:
-    """With what to do."""
+    """With advice."""
     word = tmp_path / "word"
     word.write_text("a long enough password", encoding="utf-8")
     word.chmod(0o644)
@@ -78,7 +78,7 @@ def test_an_address_that_this_machine_has_not_is_a_problem(tmp_path: Path) -> No
 
 
 def test_a_page_that_is_served_is_not_tried(tmp_path: Path, port: int) -> None:
-    """Its own port is in use, by itself."""
+    """Its port is in use by the page itself."""
     (tmp_path / "state").mkdir(mode=0o700)
     with announcement.held(tmp_path / "state", ending=None):
         announcement.announce(tmp_path / "state", f"http://127.0.0.1:{port}")

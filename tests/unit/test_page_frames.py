@@ -1,4 +1,4 @@
-"""What the page's two processes say to each other, and what the backend takes from one that was taken over."""
+"""The protocol between the page's two processes, and what the backend accepts from a web process that was taken over."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def test_a_frame_comes_as_it_was_sent_whatever_its_parts() -> None:
-    """Byte by byte, and two in a row; the end in the middle is an end."""
+    """Byte by byte, and two in a row; an end in the middle counts as the end."""
     sent = frames.pack({"id": 1, "text": "\udcff ü"}, b"\0" * 1000)
     stream = io.BytesIO(sent * 2 + sent[:-1])
     for _ in range(2):
@@ -61,7 +61,7 @@ def test_a_frame_comes_as_it_was_sent_whatever_its_parts() -> None:
     ],
 )
 def test_what_is_no_frame_is_refused_before_it_is_read_whole(wrong: bytes) -> None:
-    """Neither side fills the other's memory."""
+    """Neither side can fill the other's memory."""
     with pytest.raises(frames.FrameError):
         frames.receive(io.BytesIO(wrong).read)
     with pytest.raises(frames.FrameError):
@@ -69,7 +69,7 @@ def test_what_is_no_frame_is_refused_before_it_is_read_whole(wrong: bytes) -> No
 
 
 class Room:
-    """A backend, and the end that a web process has."""
+    """A backend's method runner, and the web process's end of its connection."""
 
     def __init__(self, backend: Backend, held: threading.Event) -> None:
         self.backend = backend
@@ -92,52 +92,52 @@ class Room:
         except frames.FrameError as error:
             self.ended.append(str(error))
 
-    def say(self, head: dict[str, Any], body: bytes = b"") -> None:
+    def send(self, head: dict[str, Any], body: bytes = b"") -> None:
         """Send a frame."""
         self.theirs.sendall(frames.pack(head, body))
 
-    def hear(self) -> tuple[dict[str, Any], Any]:
-        """The next one."""
+    def receive(self) -> tuple[dict[str, Any], Any]:
+        """Receive the next frame; return its head and its parsed body."""
         frame = frames.receive(self.theirs.recv)
         assert frame is not None
         return frame[0], json.loads(frame[1])
 
-    def ask(self, method: str, params: dict[str, Any] | None = None, body: bytes = b"") -> tuple[int, Any]:
-        """Status and answer."""
-        self.say({"id": 7, "method": method, "params": params or {}}, body)
-        head, said = self.hear()
+    def call(self, method: str, params: dict[str, Any] | None = None, body: bytes = b"") -> tuple[int, Any]:
+        """Call a method; return the status and the answer."""
+        self.send({"id": 7, "method": method, "params": params or {}}, body)
+        head, said = self.receive()
         assert head["id"] == 7
         return head["status"], said
 
     def echo(self, _: Backend, params: Parameters) -> Reply:
-        """As it came."""
+        """Return the parameters unchanged."""
         return Reply(data=dict(params))
 
     def odd(self, _: Backend, params: Parameters) -> Reply:
-        """What is not JSON."""
+        """Return a value that cannot be sent as JSON."""
         return Reply(data={"nan": math.nan, "set": {1}, "large": "x" * (frames.MAX_BODY + 1)}[params["what"]])
 
     def decide(self, _: Backend, params: Parameters) -> Reply:
-        """About many."""
+        """Return the number of items; a method with large bodies."""
         return Reply(data=len(params["items"]))
 
     def away(self, _: Backend, __: Parameters) -> Reply:
-        """Fails as the disk does."""
+        """Fail with a storage error."""
         raise StorageError("the system says: away", advice="Wait.")
 
     def no(self, _: Backend, __: Parameters) -> Reply:
-        """Refuses."""
+        """Refuse the request."""
         raise RefusedError(409, "changed", "It has changed.", job=5)
 
     def wait(self, _: Backend, __: Parameters) -> Reply:
-        """Is held up."""
+        """Block until the test releases the method."""
         self.held.wait(60)
         return Reply(data=None)
 
 
 @pytest.fixture
 def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
-    """One of them."""
+    """A running method runner and its connection."""
     backend = Backend(
         settings=None, config=None, open_store=lambda: None, clock=clock, cache=tmp_path, tell=lambda *_: None
     )
@@ -152,23 +152,23 @@ def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
 
 
 def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
-    """With what went wrong, in words, where something did."""
-    assert room.ask("echo", {"a": ["1"]}, b'{"b": 2}') == (200, {"a": ["1"], "b": 2})
-    assert room.ask("none")[0] == 404
+    """Errors are answered with their reason."""
+    assert room.call("echo", {"a": ["1"]}, b'{"b": 2}') == (200, {"a": ["1"], "b": 2})
+    assert room.call("none")[0] == 404
     for body in (b"[1]", b"{", b"\xff", b"[" * 90_000):
-        assert room.ask("echo", {}, body)[0] == 400
-    status, said = room.ask("no")
+        assert room.call("echo", {}, body)[0] == 400
+    status, said = room.call("no")
     assert (status, said["error"]) == (
         409,
         {"code": "changed", "text": "It has changed.", "named": {"job": "5"}},
     )
-    status, said = room.ask("away")
+    status, said = room.call("away")
     assert (status, said["error"]["code"]) == (503, "unavailable")
     for what, code in (("nan", "fault"), ("set", "fault"), ("none", "fault"), ("large", "too_large")):
-        status, said = room.ask("odd", {"what": what})
+        status, said = room.call("odd", {"what": what})
         assert (status, said["error"]["code"]) == (500, code)
     room.service.tell("jobs", {"folders": ["a"]})
-    assert room.hear() == ({"event": "jobs"}, {"folders": ["a"]})
+    assert room.receive() == ({"event": "jobs"}, {"folders": ["a"]})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,10 @@ def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
 def test_a_body_that_is_too_large_for_its_method_is_not_read(
     room: Room, head: dict[str, Any], most: int
 ) -> None:
-    """Nothing but decisions and strokes is large; to parse 32 MiB of brackets held up every browser for 18 seconds."""
+    """Only decisions and strokes are large.
+
+    Parsing 32 MiB of brackets blocked every browser for 18 seconds.
+    """
     encoded = json.dumps(head).encode()
     room.theirs.sendall(struct.pack("!II", len(encoded), most + 1) + encoded)
     room.thread.join(30)
@@ -191,31 +194,31 @@ def test_a_body_that_is_too_large_for_its_method_is_not_read(
 
 
 def test_a_body_of_too_many_values_is_not_parsed(room: Room) -> None:
-    """What is large is names and numbers, and no brackets alone."""
-    assert room.ask("decide", {}, b'{"a": [' + b"[]," * 130_000 + b"[]]}")[0] == 413
+    """Large bodies consist of names and numbers, not of brackets alone."""
+    assert room.call("decide", {}, b'{"a": [' + b"[]," * 130_000 + b"[]]}")[0] == 413
     most = {"verb": "undecided", "items": [[2**53 - number, "a" * 64, "reject"] for number in range(50_000)]}
     body = json.dumps(most, separators=(",", ":")).encode()
-    assert room.ask("decide", {}, body) == (200, 50_000)
+    assert room.call("decide", {}, body) == (200, 50_000)
     assert len(body) < MAX_BODIES["decide"]
 
 
 def test_a_web_process_says_once_how_it_is_confined(room: Room) -> None:
-    """Each time is logged; one that says it again and again would fill the disk."""
-    room.say({"layers": ["seccomp"]})
-    assert room.ask("echo") == (200, {})
-    room.say({"layers": ["seccomp"]})
+    """Each statement is logged, and repeated ones would fill the disk."""
+    room.send({"layers": ["seccomp"]})
+    assert room.call("echo") == (200, {})
+    room.send({"layers": ["seccomp"]})
     room.thread.join(30)
     assert len(room.ended) == 1
 
 
 def test_methods_that_are_held_up_are_few_and_the_rest_is_refused(room: Room) -> None:
-    """Whoever floods the backend gets its own requests refused."""
+    """A client that floods the backend gets its own requests refused."""
     for number in range(300):
-        room.say({"id": number, "method": "wait", "params": {}})
-    heard = [room.hear() for _ in range(300 - 256)]
+        room.send({"id": number, "method": "wait", "params": {}})
+    heard = [room.receive() for _ in range(300 - 256)]
     assert {head["status"] for head, _ in heard} == {503}
     room.held.set()
-    assert {room.hear()[0]["status"] for _ in range(256)} == {200}
+    assert {room.receive()[0]["status"] for _ in range(256)} == {200}
 
 
 @pytest.mark.parametrize(
@@ -228,18 +231,20 @@ def test_methods_that_are_held_up_are_few_and_the_rest_is_refused(room: Room) ->
     ],
 )
 def test_a_web_process_that_says_something_else_is_given_up(room: Room, head: dict[str, Any]) -> None:
-    """It is ended and started anew."""
-    room.say({"watched": True})
-    room.say(head)
+    """The process is ended and restarted."""
+    room.send({"watched": True})
+    room.send(head)
     room.thread.join(30)
     assert room.ended == ["a frame that no web process of ours sends"]
     assert not room.backend.watched.is_set()
 
 
 def test_a_web_process_that_takes_no_answers_is_given_up(room: Room) -> None:
-    """So it holds up no thread for ever."""
+    """It must not block a thread for ever."""
     room.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 200_000))
     for number in range(40):
-        room.say({"id": number, "method": "echo", "params": {}}, json.dumps({"text": "x" * 100_000}).encode())
+        room.send(
+            {"id": number, "method": "echo", "params": {}}, json.dumps({"text": "x" * 100_000}).encode()
+        )
     room.thread.join(30)
     assert not room.thread.is_alive()

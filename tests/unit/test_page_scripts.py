@@ -1,4 +1,4 @@
-"""The page's scripts that touch no document: their own tests, run by Node where there is one."""
+"""The page's scripts that use no document: their own tests, run by Node where it is installed."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).with_name("page_js")
     "script", sorted(FOLDER.glob("*.test.mjs")), ids=lambda path: path.name.removesuffix(".test.mjs")
 )
 def test_a_script_keeps_its_promises(script: Path) -> None:
-    """One file, so that a failure names it."""
+    """One test for each file, so that a failure names it."""
     assert NODE is not None
     ran = subprocess.run([NODE, "--test", script], capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stdout

@@ -1,4 +1,4 @@
-"""How long a connection may be idle, and how slow, by a server in this process with short times."""
+"""Limits for idle and slow connections, tested with a server in this process and short times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def _answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401,
 
 
 def _with_server(act: Callable[[int], Awaitable[None]], *, most: int = server.MOST_CONNECTIONS) -> None:
-    """Run something against a server, which is told the port."""
+    """Start a server, call a function with its port, and end the server."""
 
     async def run() -> None:
         confined = asyncio.Event()
@@ -42,7 +42,7 @@ def _with_server(act: Callable[[int], Awaitable[None]], *, most: int = server.MO
 
 
 async def _drip(writer: asyncio.StreamWriter) -> None:
-    """Byte by byte, and without an end."""
+    """Write a request byte by byte without ever finishing it."""
     for byte in HELLO[:-1] * 10:
         writer.write(bytes([byte]))
         await writer.drain()
@@ -50,7 +50,7 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
 
 
 def test_a_head_that_does_not_come_whole_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However steadily its parts drop in; one that was served may wait for the next request."""
+    """However steadily its parts arrive; a connection that was served may wait for its next request."""
     monkeypatch.setattr(server, "HEAD_S", 0.3)
 
     async def slow(port: int) -> None:
@@ -73,7 +73,7 @@ def test_a_head_that_does_not_come_whole_ends_its_connection(monkeypatch: pytest
 
 
 def test_the_oldest_idle_connection_gives_way() -> None:
-    """The new one is served."""
+    """The new connection is served."""
 
     async def many(port: int) -> None:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
@@ -91,7 +91,7 @@ def test_the_oldest_idle_connection_gives_way() -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its time."""
+    """With status 408 after the time limit."""
     monkeypatch.setattr(app, "BODY_S", 0.05)
 
     async def never() -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_browser_that_takes_no_events_is_let_go_and_holds_up_nobody() -> None:
-    """It comes back and asks anew."""
+    """Its stream ends; the browser reconnects."""
     told: list[bool] = []
 
     async def listen() -> None:

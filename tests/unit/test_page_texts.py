@@ -1,4 +1,4 @@
-"""The page's catalogue of texts: complete in each language, and nothing asked for that is not there."""
+"""The page's catalogues of texts: complete in each language, and containing every text that is used."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STATIC = resources.files("cutoutd.page") / "static"
 LANGUAGES = ("en", "de")
 
 FROM_ELSEWHERE = ("form.", "formwhat.", "error.", "explain.", "choice.", "reason.", "advice.")
-"""What the backend says in English: a catalogue may have it in another language alone."""
+"""Prefixes of texts that the backend sends in English; catalogues have them in other languages only."""
 
 
 def catalogue(language: str) -> dict[str, Any]:
-    """A catalogue; a key that is there twice is an error."""
+    """Return a catalogue; fail if a key occurs twice."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
@@ -37,12 +37,12 @@ def catalogue(language: str) -> dict[str, Any]:
 
 
 def forms(entry: str | dict[str, str]) -> list[str]:
-    """An entry's plural forms."""
+    """Return an entry's plural forms."""
     return [entry] if isinstance(entry, str) else list(entry.values())
 
 
 def scripts(place: Traversable = STATIC / "js") -> Iterator[tuple[str, str]]:
-    """All modules of the page without their long comments, with their names."""
+    """Yield the name and the text, without long comments, of each module of the page."""
     for one in place.iterdir():
         if one.is_dir():
             yield from scripts(one)
@@ -51,7 +51,7 @@ def scripts(place: Traversable = STATIC / "js") -> Iterator[tuple[str, str]]:
 
 
 def test_each_language_has_the_same_texts() -> None:
-    """A text that is missing would be shown in English, one that is too many is never seen."""
+    """A missing text would be shown in English, an extra one is never used."""
     english, german = catalogue("en"), catalogue("de")
 
     assert english.keys() - german.keys() == set()
@@ -60,7 +60,7 @@ def test_each_language_has_the_same_texts() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_text_names_the_same_values_in_each_language(language: str) -> None:
-    """`{count}` in one and `{number}` in another would be shown as it is."""
+    """`{count}` in one and `{number}` in another would be shown literally."""
     english, other = catalogue("en"), catalogue(language)
     wrong = [
         key
@@ -110,7 +110,7 @@ def test_each_setting_is_explained_in_each_language() -> None:
 
 
 def test_no_script_makes_markup_of_text() -> None:
-    """Trusted Types refuse it in the browser; this says so earlier."""
+    """Trusted Types refuse it in the browser; this test fails earlier."""
     wrong = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function\(")
 
     assert [name for name, script in scripts() if wrong.search(script)] == []

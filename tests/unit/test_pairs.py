@@ -1,4 +1,4 @@
-"""Two recordings of one shot: which is cut, in whatever order they come, and that none is cut twice or lost."""
+"""Two recordings of one shot: which one is cut, in any order of arrival; none is cut twice or lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BAD = b"\xff\xd8\xff\xe0 that cannot be decoded"
 
 @dataclass
 class Shoot:
-    """A folder, its journal, and a worker that is told when to work."""
+    """A folder, its journal, and a worker that a test runs step by step."""
 
     root: Path
     mode: RawPairs = RawPairs.JPEG
@@ -54,7 +54,7 @@ class Shoot:
         self.restart()
 
     def restart(self) -> None:
-        """A new monitor, which knows only what the journal does."""
+        """Replace the monitor by a new one, which knows only what is in the journal."""
         self.journal.sources._newest.clear()  # noqa: SLF001 -- what a new process would not have
         scope = FolderScope(
             name=FOLDER,
@@ -72,7 +72,7 @@ class Shoot:
         )
 
     def put(self, name: str, content: bytes | None = None) -> None:
-        """A new file, or a new version of it."""
+        """Write a new file, or a new version of an existing one."""
         self.written += 1
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
@@ -85,21 +85,21 @@ class Shoot:
         self.arrivals.examine([name])
 
     def remove(self, name: str) -> None:
-        """A file is taken away."""
+        """Delete a file."""
         if (self.root / name).exists():
             self.removed[name] = self.clock.now_us()
         (self.root / name).unlink(missing_ok=True)
         self.arrivals.examine([name])
 
-    def put_away(self, name: str) -> None:
-        """Its original is removed by us, once it is cut."""
+    def remove_original(self, name: str) -> None:
+        """Remove the original of a picture that was cut, as the daemon does."""
         (job,) = [one for one in Reader(self.journal.store).jobs() if one.path == name][-1:]
         assert job.state is JobState.DONE
         (self.root / name).unlink()
         self.journal.removed_original(job)
 
     def wait(self, seconds: float) -> None:
-        """Time passes, in looks of half a second."""
+        """Advance the time, with a scan every half second."""
         for _ in range(int(seconds * 2)):
             self.clock.advance(0.5)
             self.arrivals.accept_quiet()
@@ -107,7 +107,7 @@ class Shoot:
         self.arrivals.accept_quiet()
 
     def work(self) -> bool:
-        """Cut the next picture, or find it bad or gone; whether there was one."""
+        """Process the next picture; return whether there was one."""
         job = self.journal.queue.next_in(FOLDER, newest_first=False)
         if job is None:
             return False
@@ -124,7 +124,7 @@ class Shoot:
         return True
 
     def finish(self) -> None:
-        """All that can happen by itself happens."""
+        """Alternate waiting and working until nothing changes any more."""
         idle = 0
         while idle < 3:
             self.wait(WAIT_S + SETTLE_S + 1)
@@ -133,12 +133,12 @@ class Shoot:
 
     @property
     def states(self) -> dict[str, str]:
-        """Of the newest version of each source."""
+        """Return the state of each source's newest version, by path."""
         rows = Reader(self.journal.store).jobs()
         return {job.path: str(job.state) for job in sorted(rows, key=lambda job: job.id)}
 
     def cut(self) -> set[str]:
-        """What was cut, in any version."""
+        """Return the paths that were cut, in any version."""
         return {job.path for job in Reader(self.journal.store).jobs() if job.state is JobState.DONE}
 
 
@@ -151,12 +151,12 @@ def shoot(tmp_path: Path) -> Iterator[Shoot]:
 
 
 def shoot_of(tmp_path: Path, mode: RawPairs) -> Shoot:
-    """Another, with this setting."""
+    """Return a folder with this setting."""
     return Shoot(tmp_path, mode=mode)
 
 
 def test_partners_have_the_same_stem_in_the_same_directory() -> None:
-    """And an extension of the other kind, in capitals or not."""
+    """And an extension of the other kind, in any case."""
     assert recording("a/B.NEF") is Recording.RAW
     assert recording("a/B.Jpg") is Recording.DEVELOPED
     assert [recording(path) for path in ("nef", "a/b.tif", "a.nef.xmp", "")] == [None] * 4
@@ -188,7 +188,7 @@ def test_of_a_pair_the_wanted_one_is_cut(
 @pytest.mark.parametrize("mode", ["jpeg", "raw"])
 @pytest.mark.parametrize("name", ["a.NEF", "a.JPG", "a.heic"])
 def test_a_file_without_a_partner_is_cut_after_its_wait(tmp_path: Path, mode: str, name: str) -> None:
-    """Nobody has to shoot in pairs."""
+    """Single files are cut too."""
     shoot = shoot_of(tmp_path, RawPairs(mode))
     shoot.put(name)
     shoot.wait(WAIT_S + SETTLE_S + 1)
@@ -196,7 +196,7 @@ def test_a_file_without_a_partner_is_cut_after_its_wait(tmp_path: Path, mode: st
 
 
 def test_only_the_unwanted_one_waits(shoot: Shoot) -> None:
-    """A JPEG is taken as soon as it is quiet; a raw file some seconds later."""
+    """A JPEG is accepted as soon as it is quiet; a raw file some seconds later."""
     shoot.put("a.JPG")
     shoot.put("b.NEF")
     shoot.wait(SETTLE_S + 0.5)
@@ -207,7 +207,7 @@ def test_only_the_unwanted_one_waits(shoot: Shoot) -> None:
 
 
 def test_a_partner_that_comes_too_late_is_left_out(shoot: Shoot) -> None:
-    """The shot is cut already; also after a restart, and when it is written anew."""
+    """The shot is cut already; also after a restart, and when the partner is rewritten."""
     shoot.put("a.NEF")
     shoot.finish()
     shoot.restart()
@@ -221,7 +221,7 @@ def test_a_partner_that_comes_too_late_is_left_out(shoot: Shoot) -> None:
 
 
 def test_a_new_version_of_the_one_that_is_cut_is_cut(shoot: Shoot) -> None:
-    """A pair does not freeze its JPEG."""
+    """A rewritten JPEG is cut although its pair was cut already."""
     shoot.put("a.JPG")
     shoot.put("a.NEF")
     shoot.finish()
@@ -232,7 +232,7 @@ def test_a_new_version_of_the_one_that_is_cut_is_cut(shoot: Shoot) -> None:
 
 
 def test_a_raw_file_that_was_taken_stays_the_one_when_it_is_written_anew(shoot: Shoot) -> None:
-    """Although the JPEG, which came too late, is there by now: else neither would be cut."""
+    """Although its late JPEG exists by now: otherwise neither would be cut."""
     shoot.put("a.NEF")
     shoot.wait(7)
     shoot.put("a.JPG")
@@ -243,7 +243,7 @@ def test_a_raw_file_that_was_taken_stays_the_one_when_it_is_written_anew(shoot: 
 
 
 def test_the_same_stem_in_another_directory_is_another_shot(shoot: Shoot) -> None:
-    """Cards count from the beginning again."""
+    """Cameras restart their numbers on each card."""
     shoot.put("x/a.JPG")
     shoot.put("y/a.NEF")
     shoot.put("a.HEIC")
@@ -252,7 +252,7 @@ def test_the_same_stem_in_another_directory_is_another_shot(shoot: Shoot) -> Non
 
 
 def test_the_raw_file_takes_the_place_of_a_jpeg_that_cannot_be_read(shoot: Shoot) -> None:
-    """The shot is not lost over a broken copy; and if the JPEG is mended later, that is cut no more."""
+    """A broken copy does not lose the shot; a JPEG that is mended later is not cut any more."""
     shoot.put("a.JPG", BAD)
     shoot.put("a.NEF")
     shoot.finish()
@@ -263,7 +263,7 @@ def test_the_raw_file_takes_the_place_of_a_jpeg_that_cannot_be_read(shoot: Shoot
 
 
 def test_a_jpeg_that_failed_is_not_waited_for_under_another_spelling(shoot: Shoot) -> None:
-    """A share or disk that does not tell capitals apart has it under both names; here a link does."""
+    """A case-insensitive file system has the file under both names; here a link does."""
     shoot.put("a.JPG", BAD)
     shoot.finish()
     (shoot.root / "a.jpg").hardlink_to(shoot.root / "a.JPG")
@@ -287,7 +287,7 @@ def test_the_raw_file_takes_the_place_of_a_jpeg_that_is_removed_before_its_turn(
 
 
 def test_a_raw_file_waits_for_a_jpeg_that_is_still_being_written(shoot: Shoot) -> None:
-    """For longer than it would for one that is not there, and says so."""
+    """Longer than for one that does not exist, and the reason says so."""
     shoot.put("a.NEF")
     for _ in range(20):
         shoot.put("a.JPG")
@@ -301,7 +301,7 @@ def test_a_raw_file_waits_for_a_jpeg_that_is_still_being_written(shoot: Shoot) -
 
 
 def test_a_jpeg_that_the_folder_does_not_take_is_no_partner(tmp_path: Path) -> None:
-    """Who excludes them wants the raw files."""
+    """A folder that excludes JPEGs wants the raw files."""
     shoot = Shoot(tmp_path, rules=Rules(exclude=("*.JPG",)))
     shoot.put("a.JPG")
     shoot.put("a.NEF")
@@ -310,7 +310,7 @@ def test_a_jpeg_that_the_folder_does_not_take_is_no_partner(tmp_path: Path) -> N
 
 
 def test_several_raw_files_of_one_shot_are_all_left_out(shoot: Shoot) -> None:
-    """A converted DNG beside its source is not a reason to cut three."""
+    """Beside the JPEG, both a raw file and its conversion to DNG."""
     for name in ("a.DNG", "a.CR3", "a.JPG"):
         shoot.put(name)
     shoot.finish()
@@ -318,7 +318,7 @@ def test_several_raw_files_of_one_shot_are_all_left_out(shoot: Shoot) -> None:
 
 
 def test_a_jpeg_whose_new_version_is_broken_was_cut_already(shoot: Shoot) -> None:
-    """Its failure is told; the raw file stays left out."""
+    """The failure is reported; the raw file stays left out."""
     shoot.put("a.JPG")
     shoot.put("a.NEF")
     shoot.finish()
@@ -328,7 +328,7 @@ def test_a_jpeg_whose_new_version_is_broken_was_cut_already(shoot: Shoot) -> Non
 
 
 def test_a_jpeg_that_was_moved_away_once_cut_still_stands_for_its_shot(shoot: Shoot) -> None:
-    """Of which a new journal knows by its sidecar alone."""
+    """A new journal knows the JPEG from its sidecar alone."""
     version = Version(path="a.JPG", size=1, mtime_ns=1)
     moved = Adopted(
         version=version,
@@ -352,13 +352,13 @@ def test_a_jpeg_that_was_moved_away_once_cut_still_stands_for_its_shot(shoot: Sh
 def test_another_shot_under_a_number_that_was_used_before_is_cut(
     tmp_path: Path, mode: str, first: str, second: str, how: str
 ) -> None:
-    """Whatever it is recorded as: the first one is not there any more, and is no recording of this shot."""
+    """Whatever its format: the first file is gone, and belongs to another shot."""
     shoot = shoot_of(tmp_path, RawPairs(mode))
     shoot.put(f"a.{first}")
     shoot.finish()
     match how:
         case "put away":
-            shoot.put_away(f"a.{first}")
+            shoot.remove_original(f"a.{first}")
         case "taken away":
             shoot.remove(f"a.{first}")
         case _:
@@ -375,7 +375,7 @@ def test_another_shot_under_a_number_that_was_used_before_is_cut(
 
 
 def test_the_late_half_of_a_shot_is_left_out_although_the_other_is_put_away_by_then(shoot: Shoot) -> None:
-    """Its copying had begun before: it was seen, and is written for longer than the other's cut takes."""
+    """Its copying began before and was seen, and takes longer than the other's cut."""
     shoot.put("a.NEF")
     shoot.put("a.JPG")
     for _ in range(6):
@@ -388,7 +388,7 @@ def test_the_late_half_of_a_shot_is_left_out_although_the_other_is_put_away_by_t
     shoot.put("b.NEF")
     shoot.wait(0.5)
     shoot.work()
-    shoot.put_away("b.JPG")
+    shoot.remove_original("b.JPG")
     shoot.put("b.NEF")
     shoot.finish()
     assert shoot.cut() == {"a.JPG", "b.JPG"}
@@ -396,7 +396,7 @@ def test_the_late_half_of_a_shot_is_left_out_although_the_other_is_put_away_by_t
 
 
 def test_a_pair_under_a_number_that_was_used_before_is_a_pair(shoot: Shoot) -> None:
-    """The raw file waits for its own JPEG, and takes its place if that is broken."""
+    """The raw file waits for its own JPEG, and replaces a broken one."""
     for content in (None, None, BAD):
         shoot.put("a.NEF")
         shoot.wait(2)
@@ -404,14 +404,14 @@ def test_a_pair_under_a_number_that_was_used_before_is_a_pair(shoot: Shoot) -> N
         shoot.finish()
         if content is None:
             assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
-            shoot.put_away("a.JPG")
+            shoot.remove_original("a.JPG")
             shoot.remove("a.NEF")
             shoot.wait(20)
     assert shoot.states == {"a.JPG": "failed", "a.NEF": "done"}
 
 
 def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(shoot: Shoot) -> None:
-    """It is looked at again, and is the same file; its JPEG is put away meanwhile."""
+    """It is checked again and is the same file; its JPEG was moved away meanwhile."""
     shoot.put("a.JPG")
     shoot.put("a.NEF")
     shoot.wait(0.5)
@@ -424,13 +424,13 @@ def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(shoot: Sho
         shoot.arrivals.accept_quiet()
         shoot.work()
     assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
-    shoot.put_away("a.JPG")
+    shoot.remove_original("a.JPG")
     shoot.finish()
     assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
 
 
 def test_with_once_old_files_need_no_wait(tmp_path: Path) -> None:
-    """Both halves of a pair are there at the first look."""
+    """Both halves of a pair exist at the first scan."""
     shoot = Shoot(tmp_path, old_is_quiet=True)
     for name in ("a.NEF", "a.JPG", "b.NEF"):
         shoot.put(name)
@@ -453,7 +453,7 @@ STEPS = st.one_of(
 
 
 def carry_out(shoot: Shoot, step: tuple[str, str]) -> None:
-    """One of `STEPS`."""
+    """Carry out one of `STEPS`."""
     match step:
         case ("put", name):
             shoot.put(name)

@@ -34,7 +34,7 @@ WALKERS: Final = (
 )
 
 RELATIVE: Final = {"dir_fd", "src_dir_fd"}
-"""One of these says which directory a name is in."""
+"""Parameters that state which directory a name is in."""
 
 OF_OS: Final = frozenset(
     [
@@ -100,10 +100,10 @@ OF_PATH: Final = frozenset(
         "resolve",
     ]
 )
-"""Methods that nothing but a Path has in these modules."""
+"""Methods that in these modules only a Path has."""
 
 OF_BOTH: Final = frozenset({"open", "unlink", "exists", "lstat", "stat", "chmod", "replace", "readlink"})
-"""A Path has them, and so has an `Entry` or a text: it depends on what the value is."""
+"""Methods of a Path that an `Entry` or a text has as well: the value's type decides."""
 
 ROOT: Final = "the root itself, which its owner named, and which may be reached by a link"
 DESCRIPTOR: Final = "of a descriptor"
@@ -120,7 +120,7 @@ ALONE: Final = {
     "daemon/status_file.py": PRIVATE,
     "doctor/trial.py": OWN,
 }
-"""Modules that walk no other place."""
+"""Modules that use private places only, with the reason."""
 
 ALLOWED: Final = {
     "daemon/alarm.py:_current_concerns:os.path.exists": PRIVATE,
@@ -187,11 +187,11 @@ ALLOWED: Final = {
     "fs/tree.py:list:Path.is_dir": "an entry of an open directory",
     "fs/tree.py:sync_directory:os.open": "only of an `Entry` without a directory, which no place of a folder has",
 }
-"""By module, function and call."""
+"""Reasons for the allowed calls, by module, function and call."""
 
 
 def _calls(module: Path) -> Iterator[tuple[str, str, int]]:
-    """Function, call and line of each call that takes a path."""
+    """Yield function, call and line of each call that takes a path."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     for function in [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]:
         paths = _paths(function)
@@ -201,7 +201,7 @@ def _calls(module: Path) -> Iterator[tuple[str, str, int]]:
 
 
 def _paths(function: ast.FunctionDef) -> set[str]:
-    """Names that are paths in a function: by their annotation, or by what they are given."""
+    """Return the names that are paths in a function, by annotation or assigned value."""
     arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
     found = {
         one.arg for one in arguments if one.annotation is not None and "Path" in ast.unparse(one.annotation)
@@ -260,7 +260,7 @@ def _modules() -> Iterator[Path]:
 
 
 def test_every_call_that_takes_a_path_has_its_reason() -> None:
-    """A new one fails here: take a `Tree`, or say in the list why nobody can turn it."""
+    """A new call fails here: use a `Tree`, or list why no link can redirect the path."""
     found = {
         f"{module.relative_to(SOURCE)}:{function}:{call}": line
         for module in _modules()
@@ -287,7 +287,7 @@ def test_every_call_that_takes_a_path_has_its_reason() -> None:
     ],
 )
 def test_such_calls_are_found(code: str, tmp_path: Path) -> None:
-    """A guard that lets these through would guard nothing."""
+    """The check finds each of these forms."""
     module = tmp_path / "module.py"
     module.write_text(f"def act(name: str, where: Path) -> None:\n    {code}\n")
     assert list(_calls(module))
@@ -297,7 +297,7 @@ def test_such_calls_are_found(code: str, tmp_path: Path) -> None:
     "code", ["os.unlink(name, dir_fd=here)", "entry.unlink()", "text.replace('a', 'b')", "tree.open('')"]
 )
 def test_calls_by_a_descriptor_are_not(code: str, tmp_path: Path) -> None:
-    """Nor those of an `Entry` or a `Tree`."""
+    """Nor are calls of an `Entry` or a `Tree`."""
     module = tmp_path / "module.py"
     module.write_text(f"def act(name: str, here: int) -> None:\n    {code}\n")
     assert not list(_calls(module))

@@ -1,4 +1,4 @@
-"""How large a picture is, by the head of its file: as its decoder sees it, and never an error."""
+"""A picture's size, read from the head of its file: equal to the decoder's, and never an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def file_of(kind: str, width: int, height: int) -> bytes:
-    """A picture."""
+    """Return a picture as a file of that kind."""
     data = io.BytesIO()
     Image.new("RGB", (width, height)).save(data, format=kind.partition(" ")[0], **KINDS[kind])
     return data.getvalue()
@@ -32,12 +32,12 @@ def file_of(kind: str, width: int, height: int) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(7, 3), (300, 517)])
 def test_the_head_says_it(kind: str, size: tuple[int, int]) -> None:
-    """Of each format that is looked into."""
+    """For each supported format."""
     assert size_in_head(io.BytesIO(file_of(kind, *size))) == size
 
 
 def test_bytes_between_the_segments_of_a_jpeg_are_passed_over() -> None:
-    """As every decoder does: else they would keep the size from being known."""
+    """As every decoder does; otherwise the size would stay unknown."""
     whole = file_of("JPEG", 7, 3)
     assert size_in_head(io.BytesIO(whole[:2] + b"junk\xff\0" + b"\xff\xff" + whole[2:])) == (7, 3)
 
@@ -45,7 +45,7 @@ def test_bytes_between_the_segments_of_a_jpeg_are_passed_over() -> None:
 @settings(deadline=None, max_examples=300, derandomize=True, database=None)
 @given(kind=st.sampled_from(sorted(KINDS)), data=st.data())
 def test_a_damaged_head_is_no_error(kind: str, data: st.DataObject) -> None:
-    """Cut short, or with other bytes anywhere."""
+    """Truncated, or with any byte changed."""
     content = bytearray(file_of(kind, 7, 3))
     place = data.draw(st.integers(0, min(len(content), 200) - 1))
     content[place : place + 4] = data.draw(st.binary(max_size=4))

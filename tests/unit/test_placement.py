@@ -1,4 +1,4 @@
-"""Where a cutout goes on its canvas: geometry alone."""
+"""The geometry of a cutout on its canvas."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ SUBJECT = Box(left=100, top=60, right=200, bottom=260)  # 100 x 200
 
 
 def placed(**wanted: object) -> Placement:
-    """The subject by these wishes."""
+    """Return the subject's placement for these settings."""
     rendition = Rendition(format=Format.PNG, suffix="", **wanted)  # type: ignore[arg-type]
     return placement.place(rendition, FRAME, SUBJECT, shown=SUBJECT)
 
 
 def test_without_a_wish_every_pixel_stays() -> None:
-    """The frame itself."""
+    """The placement is the frame itself."""
     assert placed() == Placement(width=400, height=300, factor=1, left=0, top=0)
 
 
 def test_crop_leaves_the_subject_and_its_margin() -> None:
-    """Pixels stay what they are, and room may lie outside the picture."""
+    """Pixels are unchanged, and the margin may extend beyond the picture."""
     plain = placed(crop=Margin())
     assert (plain.width, plain.height, plain.keeps_pixels) == (100, 200, True)
     assert plain.onto_canvas(SUBJECT) == Box(left=0, top=0, right=100, bottom=200)
@@ -37,7 +37,7 @@ def test_crop_leaves_the_subject_and_its_margin() -> None:
 
 
 def test_a_subject_takes_its_share_of_a_canvas() -> None:
-    """By its longer side there, in the middle."""
+    """By its longer side, centred."""
     found = placed(canvas=(1000, 1000), scale=0.8, position=(0.5, 0.5))
     assert found.onto_canvas(SUBJECT) == Box(left=300, top=100, right=700, bottom=900)
     wide = placed(canvas=(100, 1000), scale=0.8, position=(0.5, 0.5)).onto_canvas(SUBJECT)
@@ -51,7 +51,7 @@ def test_a_position_shares_out_the_free_room() -> None:
 
 
 def test_a_subject_that_stays_keeps_its_middle_and_stays_on_the_canvas() -> None:
-    """As far as that goes."""
+    """As far as both are possible."""
     smaller = placed(scale=0.5).onto_canvas(SUBJECT)
     assert ((smaller.left + smaller.right) / 2, (smaller.top + smaller.bottom) / 2) == pytest.approx(
         (150, 160)
@@ -69,12 +69,12 @@ def test_what_is_shown_fits_a_canvas_without_a_scale() -> None:
 
 
 def test_half_a_pixel_of_room_does_not_blur_what_need_not_be_scaled() -> None:
-    """Where the size stays, pixels do."""
+    """Without a change of size, pixels are copied exactly."""
     assert placed(canvas=(401, 300), position=(0.5, 0.5)).keeps_pixels
 
 
 def test_a_haze_that_nobody_sees_is_no_part_of_the_subject() -> None:
-    """Alpha up to 12 of 255."""
+    """Alpha up to 12 of 255 does not count."""
     alpha = np.zeros((50, 60), np.uint8)
     alpha[:, 3] = 12
     assert placement.subject(alpha) is None
@@ -95,7 +95,7 @@ def test_a_subject_is_on_its_canvas_whatever_is_wished(
     position: tuple[float, float] | None,
     crop: bool,  # noqa: FBT001 -- hypothesis names it
 ) -> None:
-    """As a whole, and by the share that was asked for."""
+    """Completely, and with the requested share."""
     if scale is None and canvas is not None:
         position = position or (0.5, 0.5)
     found = placed(
@@ -112,14 +112,14 @@ def test_a_subject_is_on_its_canvas_whatever_is_wished(
 
 @pytest.mark.parametrize("wanted", [{}, {"crop": Margin()}, {"position": (0.0, 0.0)}, {"scale": 0.5}])
 def test_a_result_has_so_many_pixels_at_most(wanted: dict[str, object]) -> None:
-    """In the proportions of what is shown, and not many fewer."""
+    """With the proportions of the shown part, and close to the limit."""
     small = placed(max_pixels=10_000, **wanted)
     assert 9_000 < small.width * small.height <= 10_000
     assert placed(max_pixels=120_000, **wanted) == placed(**wanted)
 
 
 def test_a_subject_is_moved_as_large_as_it_is() -> None:
-    """In a frame of the picture's size, pixel for pixel; reduced, where that has to be."""
+    """In a frame of the picture's size, pixel for pixel; reduced only where necessary."""
     moved = placed(position=(0.0, 1.0))
     assert (moved.width, moved.height, moved.keeps_pixels) == (400, 300, True)
     assert moved.onto_canvas(SUBJECT) == Box(left=0, top=100, right=100, bottom=300)

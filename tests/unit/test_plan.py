@@ -1,4 +1,4 @@
-"""A plan survives the journal, whatever the names are made of."""
+"""A plan is stored in the journal and read back, whatever bytes its names have."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _tuples(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
     )
 )
 def test_a_plan_comes_back_from_its_json_as_it_was(plan: Plan) -> None:
-    """Plain ASCII, so that no database objects to half a character."""
+    """The JSON is plain ASCII, so that no database refuses half a character."""
     text = plan.to_json()
     assert text.isascii()
     assert Plan.from_json(text) == plan
@@ -52,13 +52,13 @@ def test_a_plan_comes_back_from_its_json_as_it_was(plan: Plan) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"moves": [{"target": "x"}]}', '{"moves": 3}'])
 def test_what_is_no_plan_is_refused(text: str) -> None:
-    """A damaged row must not pass for a plan without moves."""
+    """A damaged row must not count as a plan without moves."""
     with pytest.raises(ValueError, match=r"not a plan|Expecting value"):
         Plan.from_json(text)
 
 
 def test_it_names_all_staged_files() -> None:
-    """A sweep keeps these."""
+    """A sweep keeps these files."""
     move = Move(staged="/s/1.json", target="/o/a", root="/o", bytes=1, sha256="00", replaces_sha256=None)
     plan = Plan(moves=(move,), unused=("/s/1-1.png",), published=(), claims=(), warnings=())
     assert plan.staged == ("/s/1.json", "/s/1-1.png")

@@ -1,4 +1,4 @@
-"""The PNG writer: what it writes is read back bit-identically, whatever the size, kind and content."""
+"""The PNG writer: its files are read back bit-identically, for any size, kind and content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def written(
     pixels: NDArray[np.uint8] | NDArray[np.uint16], rows: int = 1 << 30, extras: Extras | None = None
 ) -> bytes:
-    """The pixels as a PNG, given in strips of so many rows."""
+    """Return the pixels as a PNG, given to the writer in strips of this many rows."""
     height, width = pixels.shape[:2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     layout = Layout(width=width, height=height, channels=channels, bits=8 * pixels.itemsize)
@@ -34,7 +34,7 @@ def written(
 
 
 def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and data of each chunk; its CRC is checked."""
+    """Yield the name and data of each chunk, after checking its CRC."""
     at = 8
     while at < len(png):
         size = int.from_bytes(png[at : at + 4], "big")
@@ -45,7 +45,7 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def content(kind: str, shape: tuple[int, ...], seed: int) -> NDArray[np.uint8]:
-    """Pixels that are noise, smooth, flat, or mostly invisible."""
+    """Return pixels that are noise, smooth, flat, or mostly invisible."""
     rng = np.random.default_rng(seed)
     if kind == "noise":
         return rng.integers(0, 256, shape, np.uint8)
@@ -70,7 +70,7 @@ def content(kind: str, shape: tuple[int, ...], seed: int) -> NDArray[np.uint8]:
 def test_any_8_bit_picture_is_read_back_bit_identically(
     *, width: int, height: int, channels: int, rows: int, kind: str, seed: int
 ) -> None:
-    """Pillow, that is libpng's rules, sees the pixels that were given."""
+    """Pillow, which uses libpng's rules, reads the given pixels."""
     shape = (height, width) if channels == 1 else (height, width, channels)
     pixels = content(kind, shape, seed)
     image = Image.open(io.BytesIO(written(pixels, rows)))
@@ -103,7 +103,7 @@ def test_no_chunk_is_larger_than_a_mebibyte() -> None:
 
 
 def test_profile_and_metadata_come_before_the_pixels_and_are_read_back() -> None:
-    """ICC, EXIF and XMP go along to the byte."""
+    """ICC, EXIF and XMP are identical to the byte."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x010F] = "Maker"
@@ -139,6 +139,6 @@ def test_the_same_pixels_give_the_same_bytes() -> None:
 def test_strips_that_do_not_fit_the_layout_are_refused(
     pixels: NDArray[np.uint8] | NDArray[np.uint16], layout: Layout
 ) -> None:
-    """Better no file than one whose header lies."""
+    """No file is better than one with a wrong header."""
     with pytest.raises(ValueError, match=r"layout|rows"):
         write(io.BytesIO(), [pixels], layout, Extras())

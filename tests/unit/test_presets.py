@@ -1,4 +1,4 @@
-"""Shops by name: their rules are data with sources, and whatever is set goes before them."""
+"""Shop presets: rules as data with sources, over which explicit settings have priority."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHITE = (255, 255, 255)
 
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_is_a_rendition_with_a_source_for_each_rule(name: str) -> None:
-    """Its keys go together, it keeps its own limits, and each page has an address and a day."""
+    """Its keys are compatible, its own limits hold, and each source has an address and a date."""
     preset = presets.find(name)
     assert preset is not None
     wanted = rendition(preset=name)
@@ -36,7 +36,7 @@ def test_every_preset_is_a_rendition_with_a_source_for_each_rule(name: str) -> N
 
 
 def test_the_shops_of_the_documentation_are_there() -> None:
-    """By the names that are written in a configuration."""
+    """Under the names that a configuration uses."""
     assert set(presets.names()) >= {
         "amazon",
         "ebay",
@@ -49,7 +49,7 @@ def test_the_shops_of_the_documentation_are_there() -> None:
 
 
 def test_whatever_is_set_beside_a_preset_goes_before_it() -> None:
-    """A value as well as a folder."""
+    """Values as well as the folder."""
     ours = rendition(preset="amazon", canvas="1200x1200", scale="70%", directory="web", background="#eee")
     assert (ours.canvas, ours.scale, ours.directory, ours.colour) == (
         (1200, 1200),
@@ -76,14 +76,14 @@ def test_whatever_is_set_beside_a_preset_goes_before_it() -> None:
 )
 @pytest.mark.parametrize("name", presets.names())
 def test_no_key_of_a_preset_is_in_the_way_of_one_that_is_set(name: str, written: dict[str, Any]) -> None:
-    """Keys that have no place beside it are left out instead of being an error nobody wrote."""
+    """Preset keys that conflict are left out instead of causing an error about keys that nobody wrote."""
     found = rendition(preset=name, **written)
     assert found.format is Format(written.get("format", "jpeg"))
     assert found.channels is Channels(written.get("channels", "rgba"))
 
 
 def test_several_presets_are_one_rendition_each() -> None:
-    """In folders of their own, with what is set beside them in each."""
+    """In their own folders, each with the explicit settings."""
     (folder,) = assembled({"preset": ["amazon", "ebay"], "shadow": 20}, {"suffix": "_cutout"}).folder
     found = [(one.preset, one.directory, one.shadow) for one in folder.rendition]
     assert found == [("amazon", "amazon", 20), ("ebay", "ebay", 20), ("", "", 0)]
@@ -97,7 +97,7 @@ def test_what_check_prints_loads_to_the_same() -> None:
 
 
 def test_a_preset_makes_what_its_keys_written_out_make() -> None:
-    """So the number of the settings is the same."""
+    """So both have the same settings digest."""
     (named,), (written,) = (
         assembled({"preset": "walmart"}).folder,
         assembled(dict(presets.filled({"preset": "walmart"})) | {"preset": ""}).folder,
@@ -106,7 +106,7 @@ def test_a_preset_makes_what_its_keys_written_out_make() -> None:
 
 
 def test_a_name_that_is_none_is_an_error_with_the_nearest_one() -> None:
-    """Or says where they are listed."""
+    """Or with the command that lists the presets."""
     for name, said in (("amazn", 'did you mean "amazon"?'), ("x", "`cutoutd presets` lists them")):
         with pytest.raises(ConfigurationError, match="is not a preset") as caught:
             assembled({"preset": name})
@@ -114,7 +114,7 @@ def test_a_name_that_is_none_is_an_error_with_the_nearest_one() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
-    """The command, in this process."""
+    """Run the command in this process."""
     monkeypatch.setattr("sys.argv", ["cutoutd", "presets", *words])
     with pytest.raises(SystemExit) as end:
         app.main()
@@ -124,7 +124,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
 def test_the_command_lists_them_and_shows_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the address and the day of each page, and what is second-hand or our choice."""
+    """With each source's address and date, and which rules are second-hand or our own."""
     run(monkeypatch)
     listed = capsys.readouterr().out
     assert all(name in listed for name in presets.names())

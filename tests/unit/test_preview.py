@@ -1,4 +1,4 @@
-"""A rendition in small, as pixels, while its strips go by."""
+"""A reduced rendition as pixels, computed while its strips pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _preview(
     pixels: NDArray[np.uint8] | NDArray[np.uint16], rows: list[int], icc: bytes | None = None
 ) -> CutoutPreview:
-    """Of strips of so many rows in turn, which must be the same afterwards."""
+    """Return the preview of strips of these numbers of rows; check that the strips are unchanged."""
     height, width = pixels.shape[:2]
     reduced, top = ReducedRendition((width, height)), 0
     strips: list[NDArray[np.uint8] | NDArray[np.uint16]] = []
@@ -38,14 +38,14 @@ def _preview(
 
 
 def _frame(preview: CutoutPreview) -> NDArray[np.int16]:
-    """The large one, alpha beside its colours."""
+    """Return the large preview, alpha beside its colours."""
     colours = Image.open(io.BytesIO(preview.colours)).convert("RGB")
     alpha = Image.open(io.BytesIO(preview.alpha)) if preview.alpha else Image.new("L", colours.size, 255)
     return np.dstack((np.asarray(colours), np.asarray(alpha))).astype(np.int16)
 
 
 def _cutout(width: int, height: int) -> NDArray[np.uint8]:
-    """A green disc with a soft edge, and nothing beside it."""
+    """Return a green disc with a soft edge, and nothing beside it."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     distance = np.hypot(x - width / 2, y - height / 2)
     alpha = np.clip((0.3 * height - distance) * 20, 0, 255).astype(np.uint8)
@@ -59,7 +59,7 @@ def _cutout(width: int, height: int) -> NDArray[np.uint8]:
 def test_it_has_the_size_of_its_level_however_its_strips_are_cut(
     size: tuple[int, int], rows: list[int]
 ) -> None:
-    """Sides of levels are rounded up, as tiles are counted; and the same pixels come of it."""
+    """Sides of levels are rounded up, as tiles are counted; the pixels do not depend on the strips."""
     pixels = _cutout(*size)
     preview = _preview(pixels, rows)
     assert (preview.width, preview.height) == size
@@ -73,7 +73,7 @@ def test_it_has_the_size_of_its_level_however_its_strips_are_cut(
 
 
 def test_what_was_cut_away_does_not_shine_through_its_edge() -> None:
-    """Neither by the means, nor by a JPEG's blocks: soft pixels have the subject's colour."""
+    """Neither by averaging nor by JPEG blocks: soft pixels have the subject's colour."""
     frame = _frame(_preview(_cutout(2400, 1600), [61]))
     seen = frame[..., 3] > 0
     soft = seen & (frame[..., 3] < 255)
@@ -85,7 +85,7 @@ def test_what_was_cut_away_does_not_shine_through_its_edge() -> None:
 
 
 def test_opaque_grey_and_deep_renditions_are_shown_as_they_are() -> None:
-    """A picture on white, a matte, and one of 16 bits."""
+    """A picture on white, a matte, and a picture of 16 bits."""
     white = np.full((1200, 1800, 3), 255, np.uint8)
     opaque = np.dstack((white, np.full((1200, 1800), 255, np.uint8)))
     for pixels in (white, opaque):
@@ -101,7 +101,7 @@ def test_opaque_grey_and_deep_renditions_are_shown_as_they_are() -> None:
 
 
 def test_its_colours_keep_their_profile() -> None:
-    """Browsers follow it."""
+    """Browsers use it."""
     adobe = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), (0.3127, 0.329))
     profile = icc_build.profile(adobe, "wide")
     preview = _preview(_cutout(600, 400), [61], profile)

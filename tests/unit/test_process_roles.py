@@ -1,4 +1,4 @@
-"""What a process of ours is, told by its command line, whatever the folders are called that it names."""
+"""The role of a process of ours, recognised by its command line, whatever its folders are called."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ PYTHON = "/home/hosted/page/.venv/bin/python"
     ],
 )
 def test_a_process_is_named_by_what_it_runs(words: str, role: str) -> None:
-    """A home that is called as a command of ours makes no other process of it."""
+    """A home directory named like a command changes no role."""
     assert role_of(words.split(" ")) == role

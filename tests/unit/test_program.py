@@ -1,4 +1,4 @@
-"""How others start cutoutd: by a Python, or by the one file that carries it."""
+"""The command that starts cutoutd: a Python, or the single-file bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_without_a_bundle_it_is_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is not a path counts for nothing."""
+    """A variable that is not a path is ignored."""
     monkeypatch.setenv(program.BUNDLE_VARIABLE, "cutoutd-linux-x86_64")
     assert program.command() == (sys.executable, "-P", "-m", "cutoutd")
     monkeypatch.delenv(program.BUNDLE_VARIABLE)
@@ -21,7 +21,7 @@ def test_without_a_bundle_it_is_this_python(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_from_a_bundle_it_is_the_file_and_not_what_was_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which goes with the next version. Advice names the file as well."""
+    """The unpacked files are removed with the next version. Advice names the bundle as well."""
     monkeypatch.setenv(program.BUNDLE_VARIABLE, "/srv/a b/cutoutd-linux-x86_64")
     assert program.command() == ("/srv/a b/cutoutd-linux-x86_64",)
     assert printing.own_command() == "'/srv/a b/cutoutd-linux-x86_64'"

@@ -1,4 +1,4 @@
-"""The score of a matte as a probability, what its reasons say, and when there is no subject at all."""
+"""The score of a matte as a probability, its reasons, and when there is no subject at all."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ CLEAR = Signs(
     largest=1.0,
     veil=0.02,
 )
-"""Of a matte that nothing is to be said against."""
+"""Signs of a matte without any fault."""
 
 
 def matte() -> Matte:
-    """An empty one, as the model gives it: near 0, not 0."""
+    """Return an empty matte as the model gives it: near 0, not 0."""
     return np.full((320, 320), 0.004, np.float32)
 
 
 def disc(raw: Matte, y: int, x: int, radius: int, value: float = 0.998, soft: int = 3) -> Matte:
-    """The matte with a disc in it, of soft outline."""
+    """Return the matte with a soft disc added."""
     rows, columns = np.mgrid[0:320, 0:320]
     distance = np.hypot(rows - y, columns - x) - radius
     return np.asarray(np.maximum(raw, value * np.clip(0.5 - distance / soft, 0, 1)), np.float32)
 
 
 def test_one_whole_subject_is_probably_right_and_without_a_reason() -> None:
-    """Nothing to say against a clear disc in the middle; and yet no model is always right."""
+    """A clear disc in the middle; still, no model is always right."""
     found = assess(disc(matte(), 160, 160, 70))
     assert 0.8 < found.score < 1.0
     assert found.reasons == ()
@@ -50,45 +50,45 @@ def test_one_whole_subject_is_probably_right_and_without_a_reason() -> None:
 
 @pytest.mark.parametrize("peak", [0.0, 0.004, 0.03, 0.13, 0.6, 0.85])
 def test_a_matte_without_a_sure_place_has_no_subject(peak: float) -> None:
-    """However large the area is: the model never said yes."""
+    """However large the area: the model is nowhere sure."""
     found = assess(disc(matte(), 160, 160, 70, value=peak))
     assert (found.score, found.reasons) == (0.0, (Reason.NO_SUBJECT,))
 
 
 def test_a_yes_that_drowns_in_perhaps_is_no_subject() -> None:
-    """Textures make a few sure pixels in a wide haze."""
+    """Textures give a few sure pixels in a wide haze."""
     raw = disc(matte(), 160, 160, 100, value=0.6)
     assert assess(disc(raw, 160, 160, 20)).score == 0.0
 
 
 def test_noise_in_the_matte_is_no_subject() -> None:
-    """Single sure pixels are chance."""
+    """Single sure pixels are accidental."""
     rng = np.random.default_rng(0)
     raw = (rng.random((320, 320)) ** 8).astype(np.float32)
     assert assess(raw).score == 0.0
 
 
 def test_the_less_is_decided_the_less_probably_it_is_right() -> None:
-    """Haze around a subject is what most wrong cutouts have."""
+    """Most wrong cutouts have a haze around the subject."""
     scores = [judge(replace(CLEAR, decided=share)).score for share in (0.2, 0.5, 0.8, 0.95)]
     assert scores == sorted(scores)
     assert scores[0] < 0.5 < scores[-1]
 
 
 def test_passes_that_disagree_make_a_cutout_doubtful() -> None:
-    """What depends on the scale at which a picture is shown is no sure find."""
+    """A find that depends on the picture's scale is uncertain."""
     whole = disc(matte(), 160, 160, 70)
     same, half = assess(whole, whole), assess(whole, disc(matte(), 160, 120, 45))
     assert half.score < 0.5 < same.score
 
 
 def test_a_closer_look_that_shows_something_else_costs_some_of_the_score() -> None:
-    """Whichever of the two is right."""
+    """Whichever of the two passes is right."""
     assert judge(replace(CLEAR, held=0.1)).score < judge(replace(CLEAR, held=1.0)).score
 
 
 def test_a_page_of_text_is_doubtful_however_sure_the_model_is() -> None:
-    """It comes out as a block that fills its box, or as all of the picture."""
+    """The matte is a filled rectangle, or all of the picture."""
     block, all_of_it = matte(), np.full((320, 320), 0.99, np.float32)
     block[30:290, 40:280] = 0.99
     for raw in (block, all_of_it):
@@ -111,18 +111,18 @@ def test_a_page_of_text_is_doubtful_however_sure_the_model_is() -> None:
     ids=lambda value: value.name if isinstance(value, Reason) else "",
 )
 def test_a_reason_says_what_to_look_for(changed: dict[str, float], reason: Reason) -> None:
-    """One for each sign, and no other."""
+    """One reason for each sign, and no other."""
     assert judge(replace(CLEAR, **changed)).reasons == (reason,)
 
 
 def test_border_blobs_and_size_are_reasons_and_no_factors() -> None:
-    """A person at the frame's edge, two shoes, a bird in the sky: as probably right as others."""
+    """A person at the frame's edge, two shoes, a bird in the sky are as probably right as others."""
     for changed in ({"border": 0.3}, {"largest": 0.5}, {"inside": 0.002}):
         assert judge(replace(CLEAR, **changed)).score == judge(CLEAR).score
 
 
 def test_what_the_other_look_saw_is_said_in_shares_of_the_subject() -> None:
-    """Mattes of another size are compared in the same frame."""
+    """Mattes of different sizes are compared in one frame."""
     raw, other = matte(), matte()
     raw[80:160, 80:160] = 1
     other[80:160, 80:200] = 1
@@ -134,7 +134,7 @@ def test_what_the_other_look_saw_is_said_in_shares_of_the_subject() -> None:
 
 
 def test_the_score_stays_between_its_ends() -> None:
-    """Everything wrong at once is still a subject, if a poor one."""
+    """Every fault at once still gives a score above the minimum."""
     raw = disc(disc(matte(), 0, 0, 12, soft=8), 319, 319, 12, soft=8)
     found = assess(raw, matte(), 0.0)
     assert 0.0 < found.score < 0.5

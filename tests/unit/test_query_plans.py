@@ -1,4 +1,4 @@
-"""What is asked often is found by an index, never by reading all rows, and never by sorting them."""
+"""Frequent queries use an index, read no whole table and sort nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def journal(clock: FakeClock) -> Iterator[Journal]:
-    """In memory."""
+    """A journal in memory."""
     opened = Journal(None, session="r", clock=clock)
     yield opened
     opened.close()
@@ -100,7 +100,7 @@ HOT: dict[str, Callable[[Journal], Any]] = {
 
 @pytest.mark.parametrize("what", HOT)
 def test_it_is_found_by_an_index(journal: Journal, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite's own words: it searches, and does not scan."""
+    """By SQLite's query plan: a search, and no scan."""
     plans: list[str] = []
     real = journal.store._execute  # noqa: SLF001 -- all statements pass there, and their plans are what is asked for
 

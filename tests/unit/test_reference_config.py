@@ -1,4 +1,4 @@
-"""The configuration files that come with the program are complete, true, and load."""
+"""The shipped configuration files are complete and correct, and load."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def keys(table: object, prefix: str = "") -> Iterator[str]:
-    """Every key of nested tables, those of lists of tables once."""
+    """Yield every key of nested tables, those of lists of tables once."""
     if isinstance(table, dict):
         for key, value in table.items():
             yield f"{prefix}{key}"
@@ -57,14 +57,14 @@ def keys(table: object, prefix: str = "") -> Iterator[str]:
 
 
 def test_the_reference_gives_the_defaults_of_the_code(home: Path) -> None:
-    """Every value in it, so that what it says is so."""
+    """Every value in it equals the default."""
     folder = Folder(name="to-cut", input=home / "to-cut", output=home / "cutouts")
     assert loader.load(REFERENCE, {}) == Settings(folder=(folder,))
 
 
 @pytest.mark.usefixtures("home")
 def test_the_reference_has_every_key() -> None:
-    """As it is when all settings are written out."""
+    """As when all settings are written out."""
     reference = tomllib.loads(REFERENCE.read_text(encoding="utf-8"))
     everything = tomllib.loads(as_toml(loader.load(REFERENCE, {})))
     assert sorted(keys(reference)) == sorted(keys(everything))
@@ -95,7 +95,7 @@ def test_the_page_finds_the_explanation_of_every_key() -> None:
 
 
 def test_the_reference_can_be_used_as_it_is(home: Path) -> None:
-    """Copied to where it is looked for, by somebody who changes nothing."""
+    """Copied unchanged to the default place."""
     directory = home / "elsewhere"
     directory.mkdir()
     copy = directory / "cutoutd.toml"
@@ -106,18 +106,18 @@ def test_the_reference_can_be_used_as_it_is(home: Path) -> None:
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_loads(name: str) -> None:
-    """As it is, on any machine: no directory it names is looked at."""
+    """Unchanged, on any machine: no directory in it is accessed."""
     assert loader.load(CONFIG / "examples" / f"{name}.toml", {}).folder
 
 
 def test_there_are_no_other_examples() -> None:
-    """One that is not tested could be wrong."""
+    """Every example is tested."""
     assert sorted(path.stem for path in (CONFIG / "examples").iterdir()) == sorted(EXAMPLES)
 
 
 @pytest.mark.usefixtures("home")
 def test_the_examples_do_what_they_are_for() -> None:
-    """The one setting each would be useless without."""
+    """Each has the setting that it demonstrates."""
     tethered, share, shop = (
         loader.load(CONFIG / "examples" / f"{name}.toml", {}).folder[0]
         for name in ("tethered", "shared-drive", "shop")
@@ -135,7 +135,7 @@ def test_the_examples_do_what_they_are_for() -> None:
 
 @pytest.mark.usefixtures("home")
 def test_the_examples_with_several_renditions_make_what_they_promise() -> None:
-    """A picture for each shop and a transparent cutout at once; TIFFs with the camera's own profile."""
+    """Pictures for each shop and a transparent cutout; TIFFs with the camera's own profile."""
     market = loader.load(CONFIG / "examples" / "marketplace.toml", {}).folder[0]
     *shops, cutout = market.recipe().renditions
     assert [one.directory for one in shops] == ["amazon", "ebay", "google-merchant", "zalando"]
@@ -165,5 +165,5 @@ def test_the_examples_with_several_renditions_make_what_they_promise() -> None:
     ],
 )
 def test_every_setting_has_a_description(table: type[BaseModel]) -> None:
-    """For whoever reads the schema."""
+    """For readers of the schema."""
     assert [key for key, field in table.model_fields.items() if not field.description] == []

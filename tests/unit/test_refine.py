@@ -1,4 +1,4 @@
-"""Refinement: it gains where the picture knows more than the matte, and does no harm elsewhere."""
+"""Refinement improves the alpha where the picture has more detail than the matte, and does no harm elsewhere."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Rgb = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scene:
-    """A subject over a background, its alpha known."""
+    """A subject over a background with its true alpha."""
 
     rgb: Rgb
     alpha: Gray
 
 
 def _ball(side: int, *, strands: int = 0, blur_px: float = 0.0) -> Scene:
-    """Draw a dark ball before a light background, both with some texture; strands stand out of it."""
+    """Return a dark ball with strands before a light background, both with some texture."""
     rng = np.random.default_rng(3)
     canvas = np.zeros((2 * side, 2 * side), np.uint8)
     cv2.circle(canvas, (side, side), round(side * 0.6), (255,), -1, cv2.LINE_AA)
@@ -63,14 +63,14 @@ def _errors(scene: Scene, matte: Gray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("size", [40, 80])
 def test_strands_the_matte_never_saw_are_found_in_the_picture(size: int) -> None:
-    """A quarter less error than bicubic is what the method must be worth, and here it is worth more."""
+    """The error is at least a quarter less than bicubic's, which the method must achieve."""
     scene = _ball(480, strands=90)
     plain, fine = _errors(scene, _reduced(scene.alpha, size))
     assert fine < 0.6 * plain
 
 
 def test_a_plain_edge_becomes_sharp() -> None:
-    """A hard edge that the matte blurs over twelve pixels is where the colours change."""
+    """The matte blurs a hard edge over twelve pixels, and the colours change at the edge."""
     scene = _ball(480)
     plain, fine = _errors(scene, _reduced(scene.alpha, 40))
     assert fine < 0.4 * plain
@@ -78,14 +78,14 @@ def test_a_plain_edge_becomes_sharp() -> None:
 
 @pytest.mark.parametrize("blur_px", [0.0, 5.0])
 def test_a_matte_that_is_exact_is_left_alone(blur_px: float) -> None:
-    """At the picture's own size, the matte already says everything, whether its edge is hard or soft."""
+    """At the picture's own size the matte is exact, whether its edge is hard or soft."""
     scene = _ball(320, strands=40, blur_px=blur_px)
     _, fine = _errors(scene, scene.alpha)
     assert fine < 0.004
 
 
 def test_a_soft_edge_that_the_matte_can_show_is_left_soft() -> None:
-    """An edge out of focus loses nothing in a coarse matte, so nothing may be sharpened."""
+    """A coarse matte loses nothing of an edge out of focus, so nothing may be sharpened."""
     scene = _ball(480, blur_px=9.0)
     plain, fine = _errors(scene, _reduced(scene.alpha, 160))
     assert fine < max(1.05 * plain, plain + 0.002)
@@ -93,7 +93,7 @@ def test_a_soft_edge_that_the_matte_can_show_is_left_soft() -> None:
 
 @pytest.mark.parametrize(("side", "size"), [(1400, 700), (1400, 513), (1300, 500)])
 def test_a_fine_matte_is_enlarged_by_the_pictures_colours(side: int, size: int) -> None:
-    """One that shows more than the working copy, as of a model that sees 1024 pixels: a quarter less error than bicubic."""
+    """For a matte finer than the working copy, as of a 1024-pixel model: a quarter less error than bicubic."""
     scene = _ball(side, strands=60)
     matte = _reduced(scene.alpha, size)
     plain, fine = _errors(scene, matte)
@@ -114,7 +114,7 @@ def test_a_fine_matte_has_no_seams_between_its_tiles() -> None:
 
 
 def test_flat_background_gets_no_haze_and_solid_subject_no_holes() -> None:
-    """Away from the edge, what is sure comes out as exactly 0 and 255."""
+    """Away from the edge, sure values become exactly 0 and 255."""
     scene = _ball(480, strands=90)
     alpha = refine(scene.rgb, _reduced(scene.alpha, 40))
     y, x = np.mgrid[:480, :480]
@@ -125,7 +125,7 @@ def test_flat_background_gets_no_haze_and_solid_subject_no_holes() -> None:
 
 @pytest.mark.parametrize("width", [4, 6, 8])
 def test_a_rim_that_the_matte_is_sure_of_is_not_eaten(width: int) -> None:
-    """A dark ball with a rim in the colours of the background: the picture shows an edge inside it, and none where it ends."""
+    """A dark ball with a rim in the background's colours: the picture's edge lies inside the true one."""
     rng = np.random.default_rng(5)
     ball, rim = np.zeros((480, 480), np.uint8), np.zeros((480, 480), np.uint8)
     cv2.circle(ball, (240, 240), 120, (255,), -1)
@@ -140,7 +140,7 @@ def test_a_rim_that_the_matte_is_sure_of_is_not_eaten(width: int) -> None:
 
 
 def test_no_haze_stays_beside_an_edge_of_little_contrast() -> None:
-    """Few pixels are faint, but those that the edge passes through."""
+    """Only the pixels on the edge are faint."""
     rng = np.random.default_rng(5)
     truth = np.zeros((480, 480), np.float32)
     truth[120:360, 80:240], truth[230:250, 240:400] = 1, 1  # a body, and a tail in the colours of the sky
@@ -153,7 +153,7 @@ def test_no_haze_stays_beside_an_edge_of_little_contrast() -> None:
 
 
 def test_a_large_picture_is_refined_as_a_small_one() -> None:
-    """Beyond the working size the result is made in tiles, without seams or shift."""
+    """Above the working size the result is computed in tiles, without seams or shift."""
     scene = _ball(800)
     plain, fine = _errors(scene, _reduced(scene.alpha, 100))
     assert fine < 0.5 * plain
@@ -162,7 +162,7 @@ def test_a_large_picture_is_refined_as_a_small_one() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (50, 3), (2, 900), (700, 5), (33, 47)])
 @pytest.mark.parametrize("matte", [np.zeros((1, 1)), np.ones((3, 3)), np.full((5, 2), 0.5), np.eye(4)])
 def test_any_shape_gives_an_alpha_of_the_picture(shape: tuple[int, int], matte: NDArray[np.float64]) -> None:
-    """No side is too short, no proportion too odd, no matte too plain."""
+    """For the shortest sides, odd proportions and plain mattes."""
     rgb = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     alpha = refine(rgb, matte.astype(np.float32))
     assert alpha.shape == shape
@@ -177,7 +177,7 @@ def test_a_decided_matte_stays_as_it_is(value: float, expected: int) -> None:
 
 
 def test_noise_for_a_matte_gives_numbers_all_the_same() -> None:
-    """A matte without sense must not become one without values."""
+    """A random matte gives no NaN."""
     rng = np.random.default_rng(4)
     rgb = rng.integers(0, 256, (200, 300, 3)).astype(np.uint8)
     alpha = refine(rgb, rng.random((200, 300), np.float32))
@@ -194,13 +194,13 @@ def test_noise_for_a_matte_gives_numbers_all_the_same() -> None:
     ],
 )
 def test_other_arrays_are_refused_by_name(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> None:
-    """The message says what is needed and what came."""
+    """The message has the expected and the given shapes."""
     with pytest.raises(ValueError, match=r"uint8|float32"):
         refine(rgb, matte)
 
 
 def test_arguments_are_not_changed() -> None:
-    """The picture is still needed for its colours, the matte for its score."""
+    """The picture's colours and the matte's score are still needed."""
     scene = _ball(200)
     matte = _reduced(scene.alpha, 50)
     rgb, before = scene.rgb.copy(), matte.copy()
@@ -211,6 +211,6 @@ def test_arguments_are_not_changed() -> None:
 
 @pytest.mark.parametrize("side", [1, 2])
 def test_a_picture_of_one_row_takes_no_more_memory_than_another(side: int) -> None:
-    """A matte of a pixel or two says little about 65,535; windows as wide as that need not be as high."""
+    """A matte of a pixel or two covers 65,535 pixels; windows of that width need not be as high."""
     rgb = np.random.default_rng(3).integers(0, 256, (1, 65_535, 3), dtype=np.uint8)
     assert refine(rgb, np.full((side, side), 0.5, np.float32)).shape == rgb.shape[:2]

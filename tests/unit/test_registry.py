@@ -1,4 +1,4 @@
-"""The registry of daemons: who lives, who was last, and what is not believed."""
+"""The registry of daemons: which run, which ran last, and which entries are not trusted."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ PAIR = Invocation(pair=(Path("/pictures/to-cut"), Path("/pictures/cutouts")))
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Path:
-    """A directory that is not there yet."""
+    """The path of a directory that does not exist yet."""
     return tmp_path / "state" / "running"
 
 
 def state(number: int) -> Path:
-    """A state directory, by its name alone."""
+    """Return a state directory's path, made of a number."""
     return Path(f"/state/{number}")
 
 
 def enter(registry: Path, number: int) -> None:
-    """A daemon that has run, and ended."""
+    """Register a daemon that has ended already."""
     with registered(registry, state(number), PAIR, now_us=number):
         pass
 
 
 def test_a_daemon_runs_as_long_as_it_holds_its_entry(registry: Path) -> None:
-    """Afterwards the entry tells what was used last."""
+    """Afterwards the entry tells which daemon was used last."""
     assert entries(registry) == []
     config = Invocation(config=Path("/etc/c.toml"))
     with registered(registry, state(1), PAIR, now_us=1), registered(registry, state(2), config, now_us=2):
@@ -66,7 +66,7 @@ def test_a_killed_daemon_does_not_run(registry: Path) -> None:
 
 
 def test_a_later_run_takes_the_place_of_an_earlier_one(registry: Path) -> None:
-    """There is one entry for each state directory; and not more of ended ones than anybody wants to read."""
+    """One entry for each state directory; of ended ones only a few are kept."""
     for number in range(KEPT + 5):
         enter(registry, number)
     enter(registry, 30)
@@ -115,14 +115,14 @@ def test_a_later_run_takes_the_place_of_an_earlier_one(registry: Path) -> None:
     ],
 )
 def test_what_is_no_entry_is_passed_over(registry: Path, document: bytes | str) -> None:
-    """The others are still told."""
+    """The other entries are still listed."""
     enter(registry, 1)
     (registry / "a.json").write_bytes(document if isinstance(document, bytes) else document.encode())
     assert [one.state_dir for one in entries(registry)] == [state(1)]
 
 
 def test_no_link_is_followed(registry: Path, tmp_path: Path) -> None:
-    """Neither to read an entry, nor to write one; nor is a directory used that others may write to."""
+    """Neither to read nor to write an entry; nor is a directory used that others can write to."""
     enter(registry, 1)
     (made,) = registry.iterdir()
     elsewhere = tmp_path / "elsewhere.json"
@@ -142,14 +142,14 @@ def test_no_link_is_followed(registry: Path, tmp_path: Path) -> None:
 
 
 def test_a_registry_that_cannot_be_written_costs_the_entry_alone(tmp_path: Path) -> None:
-    """The daemon works all the same."""
+    """The daemon still works."""
     (tmp_path / "file").touch()
     with registered(tmp_path / "file" / "running", state(1), PAIR, now_us=1):
         assert entries(tmp_path / "file" / "running") == []
 
 
 def test_all_that_is_made_for_the_registry_is_this_users_alone(tmp_path: Path) -> None:
-    """The umask may give a directory to a group; the state directory that is made in it later would be refused."""
+    """A umask may allow group access; a state directory made inside later would be refused."""
     before = os.umask(0o002)
     try:
         enter(tmp_path / "a" / "b" / "running", 1)
@@ -160,7 +160,7 @@ def test_all_that_is_made_for_the_registry_is_this_users_alone(tmp_path: Path) -
 
 
 def test_a_draft_is_its_daemons_until_it_is_old(registry: Path) -> None:
-    """Two that start at once: neither takes away what the other is just making. What a dead one left goes later."""
+    """Two daemons that start at once keep each other's drafts; a dead one's draft is removed later."""
     enter(registry, 1)
     draft, left = registry / "x.json.1.new", registry / "y.json.2.new"
     draft.touch()
@@ -174,7 +174,7 @@ def test_a_draft_is_its_daemons_until_it_is_old(registry: Path) -> None:
 def test_a_daemon_whose_draft_was_looked_at_tries_once_more(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would have no entry for its whole life."""
+    """Otherwise it would have no entry while it runs."""
     flock, refused = fcntl.flock, [True]
 
     def once(descriptor: int, how: int) -> None:

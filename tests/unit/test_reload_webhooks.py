@@ -1,4 +1,7 @@
-"""A reload changes whom a running daemon tells, where an uploader is there to do it, and takes back what nobody may send any more."""
+"""A reload changes a running daemon's webhooks where an uploader runs.
+
+Messages that may not be sent any more are withdrawn.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ HOOK = {"url": "https://x.example/", "secret_file": "/s"}
 
 
 def settings(*webhooks: dict[str, Any]) -> Any:  # noqa: ANN401 -- Settings
-    """With one folder that has these."""
+    """Return settings with one folder that has these webhooks."""
     folder = {"name": "a", "input": "/in", "output": "/out", "webhook": list(webhooks)}
     return assemble({"webhooks": {"enabled": True}, "folder": [folder]}, {}, origin="", base=None)
 
 
 def test_the_first_webhook_takes_a_restart_and_others_a_reload() -> None:
-    """The uploader is started with the daemon, which cannot start it later: it has no network."""
+    """The uploader starts with the daemon, which cannot start it later: the daemon has no network."""
     with pytest.raises(
         ConfigurationError, match="that a folder has a webhook cannot change while cutoutd runs"
     ):

@@ -1,4 +1,4 @@
-"""What a rendition may say: each key alone, and which of them go together."""
+"""A rendition's keys: each alone, and which of them are compatible."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from cutoutd.settings.schema import Folder, Settings
 
 
 def assembled(*renditions: dict[str, Any], base: Path | None = Path("/etc/cutoutd")) -> Settings:
-    """The settings of one folder with these renditions."""
+    """Return the settings of one folder with these renditions."""
     folder = {"name": "a", "input": "/in", "output": "/out", "rendition": list(renditions)}
     return loader.assemble({"folder": [folder]}, {}, origin="FILE", base=base)
 
 
 def rendition(**written: object) -> Rendition:
-    """What one rendition means."""
+    """Return the one rendition of a configuration with these keys."""
     (only,) = assembled(written).folder[0].recipe().renditions
     return only
 
 
 def refused(*renditions: dict[str, Any]) -> str:
-    """Why renditions are no configuration."""
+    """Return the error about these renditions."""
     with pytest.raises(ConfigurationError) as caught:
         assembled(*renditions)
     return str(caught.value)
 
 
 def test_what_is_left_out_means_the_pictures_own_pixels() -> None:
-    """A transparent PNG of the same size, nothing lost, nothing placed."""
+    """A transparent PNG of the same size, lossless, not placed."""
     assert rendition() == Rendition(format=Format.PNG, suffix="")
     assert rendition().is_transparent
 
 
 def test_a_shops_four_keys_mean_what_they_say() -> None:
-    """2000x2000, white, the subject 85 % of it, in the middle."""
+    """2000x2000, white, the subject 85 % of it, centred."""
     found = rendition(format="jpeg", canvas="2000x2000", background="white", scale="85%", position="center")
     assert found == Rendition(
         format=Format.JPEG,
@@ -64,7 +64,7 @@ def test_a_shops_four_keys_mean_what_they_say() -> None:
     ],
 )
 def test_a_colour_is_written_as_on_the_web(written: str, colour: tuple[int, int, int] | None) -> None:
-    """By its name, or three or six hexadecimal digits."""
+    """By name, or with three or six hexadecimal digits."""
     assert rendition(background=written).colour == colour
     assert rendition(background=written).picture is None
 
@@ -78,7 +78,7 @@ def test_a_colour_is_written_as_on_the_web(written: str, colour: tuple[int, int,
     ],
 )
 def test_any_other_background_is_the_path_of_a_picture(written: str, path: str) -> None:
-    """Relative ones start from the configuration's directory; whether it is there is seen elsewhere."""
+    """Relative to the configuration's directory; its existence is checked elsewhere."""
     assert rendition(background=written).picture == path
 
 
@@ -153,7 +153,7 @@ def test_a_position_is_a_share_of_the_free_room(written: str, position: tuple[fl
     ],
 )
 def test_a_value_that_means_nothing_is_refused(key: str, value: object, message: str) -> None:
-    """With table, key, and what would be right."""
+    """With table, key, and the allowed values."""
     said = refused({key: value})
     assert f'FILE: [[folder.rendition]] number 1 of "a" {key}: ' in said
     assert message in said
@@ -212,7 +212,7 @@ def test_what_does_not_go_together_is_refused(written: dict[str, Any], message: 
 def test_what_goes_together_is_taken_and_written_out_as_it_is(
     written: dict[str, Any], tmp_path: Path
 ) -> None:
-    """As `check` prints it, it loads again to the same settings."""
+    """The output of `check` loads to the same settings."""
     settings = assembled(written)
     file = tmp_path / "cutoutd.toml"
     file.write_text(document.as_toml(settings), encoding="utf-8")
@@ -223,14 +223,14 @@ def test_what_goes_together_is_taken_and_written_out_as_it_is(
     ("one", "other"), [("-A", "-a"), ("-\u00e9", "-e\u0301"), ("", "")], ids=["case", "accent", "same"]
 )
 def test_two_renditions_may_not_have_one_name(one: str, other: str) -> None:
-    """Not even on a file system that takes more names for the same."""
+    """Nor names that some file system treats as equal."""
     said = refused({"suffix": one}, {"suffix": other})
     assert 'number 2 of "a" suffix: gives the same file name as number 1; write another one' in said
     assert len(assembled({"suffix": one}, {"suffix": other, "format": "webp"}).folder) == 1
 
 
 def test_two_renditions_of_one_name_may_lie_in_two_directories() -> None:
-    """Which do not change how they look, so the digest is the same."""
+    """The directory does not change how they look, so the digest is the same."""
     folder = assembled({}, {"directory": "web"}, {"directory": "web/small"}).folder[0]
     assert [one.directory for one in folder.recipe().renditions] == ["", "web", "web/small"]
     assert "number 2" in refused({"directory": "Web"}, {"directory": "web"})
@@ -239,7 +239,7 @@ def test_two_renditions_of_one_name_may_lie_in_two_directories() -> None:
 
 
 def test_more_renditions_than_a_sidecar_is_read_back_with_are_refused() -> None:
-    """Twenty are plenty."""
+    """The limit is twenty."""
     assert "20 are the most" in refused(*({"suffix": str(number)} for number in range(21)))
 
 
@@ -262,7 +262,7 @@ def test_more_renditions_than_a_sidecar_is_read_back_with_are_refused() -> None:
     ],
 )
 def test_the_digest_counts_every_key(change: dict[str, Any]) -> None:
-    """And two different ones never give the same."""
+    """And two different renditions never have the same digest."""
     seen = {
         settings_sha256(assembled(one).folder[0], "m")
         for one in (change, {}, {"suffix": "x"}, change | {"suffix": "x"})
@@ -271,7 +271,7 @@ def test_the_digest_counts_every_key(change: dict[str, Any]) -> None:
 
 
 def test_the_digest_counts_what_a_background_shows_and_not_where_it_lies() -> None:
-    """A changed picture behind the subject is another setting; a moved one is not."""
+    """A changed background picture changes the digest; a moved one does not."""
     here, there = (
         settings_sha256(assembled({"background": path}).folder[0], "m") for path in ("/x.jpg", "/y.jpg")
     )
@@ -282,7 +282,7 @@ def test_the_digest_counts_what_a_background_shows_and_not_where_it_lies() -> No
 
 
 def test_a_folder_knows_its_background_pictures() -> None:
-    """Each once: workers are bound to them."""
+    """Each once: workers get access to these files."""
     folder = assembled(
         {"background": "/x.jpg"},
         {"background": "/x.jpg", "suffix": "b"},
@@ -293,7 +293,7 @@ def test_a_folder_knows_its_background_pictures() -> None:
 
 
 def test_every_word_of_a_rendition_is_known() -> None:
-    """What the configuration may say and what the work can do are the same words."""
+    """The configuration and the engine use the same values."""
     assert {rendition(format=one.value, background="white").format for one in Format} == set(Format)
     assert {rendition(channels=one.value).channels for one in Channels} == set(Channels)
     assert {rendition(profile=one.value).profile for one in Profile} == set(Profile)
@@ -311,13 +311,13 @@ def test_every_word_of_a_rendition_is_known() -> None:
 def test_a_canvas_on_paper_is_as_many_pixels_as_dpi_makes_of_it(
     canvas: str, dpi: int, pixels: tuple[int, int]
 ) -> None:
-    """To the nearest; a canvas in pixels stays what it is."""
+    """Rounded to the nearest; a canvas in pixels is unchanged."""
     wanted = rendition(canvas=canvas, dpi=dpi)
     assert (wanted.canvas, wanted.dpi) == (pixels, dpi)
 
 
 def test_limits_are_kept_or_named() -> None:
-    """Each is a number, and those that contradict each other are an error."""
+    """Each is a number, and contradicting ones are an error."""
     found = rendition(format="jpeg", background="white", max_kb=500, min_px=300, max_px=1000)
     assert (found.max_kb, found.min_quality, found.min_px, found.max_px) == (500, 60, 300, 1000)
     assert found.max_enlargement is None  # nothing is enlarged without canvas and scale

@@ -1,4 +1,4 @@
-"""What a hosted service sends back is checked before it is believed."""
+"""A hosted service's answer is verified before it is used."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ALPHA = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))
 
 
 def saved(image: Image.Image, kind: str = "PNG") -> bytes:
-    """As a file."""
+    """Return the picture as a file."""
     draft = io.BytesIO()
     image.save(draft, format=kind)
     return draft.getvalue()
 
 
 def cutout(width: int = WIDTH, height: int = HEIGHT) -> bytes:
-    """A picture with a ramp for its transparency."""
+    """Return a picture with a ramp as its alpha."""
     alpha = Image.fromarray(ALPHA).resize((width, height))
     image = Image.new("RGB", (width, height), (9, 99, 199))
     image.putalpha(alpha)
@@ -39,7 +39,7 @@ def cutout(width: int = WIDTH, height: int = HEIGHT) -> bytes:
 
 
 def archive(name: str = "alpha.png", content: bytes | None = None) -> bytes:
-    """A zip as remove.bg makes it."""
+    """Return a zip as remove.bg makes it."""
     draft = io.BytesIO()
     with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("color.jpg", b"not looked at")
@@ -50,7 +50,7 @@ def archive(name: str = "alpha.png", content: bytes | None = None) -> bytes:
 def taken(
     data: bytes, body: Body, *, max_pixels: int = 10_000
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """The matte of a reply to an upload of WIDTH x HEIGHT."""
+    """Return the matte of a reply to an upload of WIDTH x HEIGHT."""
     return reply.matte(data, body, width=WIDTH, height=HEIGHT, max_pixels=max_pixels)
 
 
@@ -65,12 +65,12 @@ def taken(
     ids=["cutout", "alpha", "parts", "grey in colour"],
 )
 def test_the_matte_is_taken_out_of_every_form(data: bytes, body: Body) -> None:
-    """To the last value."""
+    """Each value is exact."""
     assert np.array_equal(np.round(taken(data, body) * 255).astype(np.uint8), ALPHA)
 
 
 def test_a_cutout_that_a_documented_limit_has_reduced_will_do() -> None:
-    """remove.bg reduces what is above a size; the edge is refined here anyway."""
+    """remove.bg reduces pictures above a size; the edge is refined here anyway."""
     data = cutout(1000, 666)
     matte = reply.matte(data, Body.CUTOUT, width=4001, height=2667, max_pixels=1_000_000)
     assert matte.shape == (666, 1000)
@@ -97,20 +97,20 @@ def test_a_cutout_that_a_documented_limit_has_reduced_will_do() -> None:
 def test_a_reply_of_another_shape_than_the_copy_is_refused(
     width: int, height: int, columns: int, rows: int, body: Body
 ) -> None:
-    """Nothing is as good as another: neither 0, nor one pixel, nor a shape that is nearly right."""
+    """Neither 0, nor one pixel, nor nearly the right shape is accepted."""
     data = cutout(columns, rows)
     with pytest.raises(ReplyError, match=r"came back for one of|size of what was uploaded is not known"):
         reply.matte(data, body, width=width, height=height, max_pixels=1_000_000)
 
 
 def test_a_matte_has_the_size_of_the_copy_to_the_pixel() -> None:
-    """No service whose answer is a matte documents that it reduces anything."""
+    """No service that answers with a matte documents a reduction."""
     with pytest.raises(ReplyError, match="1000 x 750"):
         reply.matte(cutout(1000, 750), Body.ALPHA, width=2000, height=1500, max_pixels=1_000_000)
 
 
 def turned() -> bytes:
-    """The right size, and a mark that it is to be turned around."""
+    """Return a cutout of the right size with an EXIF orientation of 180 degrees."""
     exif = Image.Exif()
     exif[0x0112] = 3
     draft = io.BytesIO()
@@ -119,7 +119,7 @@ def turned() -> bytes:
 
 
 def animation() -> bytes:
-    """Two pictures of the right size."""
+    """Return two frames of the right size."""
     frames = [Image.new("RGBA", (WIDTH, HEIGHT), (9, 9, 9, value)) for value in (0, 255)]
     draft = io.BytesIO()
     frames[0].save(draft, format="PNG", save_all=True, append_images=frames[1:])
@@ -127,14 +127,14 @@ def animation() -> bytes:
 
 
 def in_webp() -> bytes:
-    """A cutout of the right size in another format."""
+    """Return a cutout of the right size in another format."""
     draft = io.BytesIO()
     Image.open(io.BytesIO(cutout())).save(draft, format="WEBP", lossless=True)
     return draft.getvalue()
 
 
 def bomb() -> bytes:
-    """A PNG whose header promises more pixels than anybody has."""
+    """Return a PNG whose header claims an excessive number of pixels."""
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 6, 0, 0, 0)
     chunk = b"IHDR" + header
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
@@ -172,14 +172,14 @@ WRONG: dict[str, tuple[Callable[[], bytes], Body, str]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_no_matte_of_the_upload_is_refused(what: str) -> None:
-    """With words that say what came instead."""
+    """The message describes what was received."""
     make, body, words = WRONG[what]
     with pytest.raises(ReplyError, match=words):
         taken(make(), body)
 
 
 def test_an_archive_cannot_unpack_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few bytes may stand for gigabytes."""
+    """A few bytes may expand to gigabytes."""
     monkeypatch.setattr(reply, "_MAX_ALPHA_BYTES", 1000)
     with pytest.raises(ReplyError, match="unreasonably large"):
         taken(archive(content=b"\0" * 100_000), Body.PARTS)

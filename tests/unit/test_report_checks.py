@@ -1,4 +1,4 @@
-"""What is believed of a worker's report: only what can be true of the task it was given."""
+"""A worker's report is accepted only if it can be true of its task."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ texts = st.sampled_from(
 quick = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 
 
-def heard(message: dict[str, Any]) -> Report:
-    """What is taken of it.
+def decoded_report(message: dict[str, Any]) -> Report:
+    """Decode and check a message; return its report.
 
     Raises:
         WireError: it is not believed.
@@ -111,14 +111,14 @@ def heard(message: dict[str, Any]) -> Report:
     return decoded[1]
 
 
-def told(report: Report) -> dict[str, Any]:
-    """As it travels."""
+def message_of(report: Report) -> dict[str, Any]:
+    """Return the message of a report."""
     message: dict[str, Any] = json.loads(wire.encode_report(7, report))
     return message
 
 
 def numbers(value: object, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where in a report its numbers are."""
+    """Yield the path of each number in a report."""
     if isinstance(value, dict | list):
         for key, one in value.items() if isinstance(value, dict) else enumerate(value):
             yield from numbers(one, (*place, key))
@@ -136,15 +136,15 @@ def put(message: dict[str, Any], place: tuple[Any, ...], value: object) -> None:
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_an_honest_report_is_believed(report: Report) -> None:
-    """Each of its kinds."""
-    assert heard(told(report)) == report
+    """Each kind of report."""
+    assert decoded_report(message_of(report)) == report
 
 
 @quick
 @given(data=st.data(), report=st.sampled_from(REPORTS))
 def test_no_number_that_cannot_be_is_believed(data: st.DataObject, report: Report) -> None:
-    """Wherever in a report it is: none of these fits any of its fields."""
-    message = told(report)
+    """At any place in a report: none of these values fits any field."""
+    message = message_of(report)
     places = list(numbers(message["report"]))
     if not places:
         return
@@ -154,7 +154,7 @@ def test_no_number_that_cannot_be_is_believed(data: st.DataObject, report: Repor
         return  # the overlay of a doubtful result
     put(message, place, value)
     with pytest.raises(wire.WireError):
-        heard(message)
+        decoded_report(message)
 
 
 @quick
@@ -173,12 +173,12 @@ def test_no_number_that_cannot_be_is_believed(data: st.DataObject, report: Repor
     ),
 )
 def test_no_text_is_believed_to_be_a_hash(value: str, where: tuple[Report, tuple[Any, ...]]) -> None:
-    """It goes into journal and sidecar, and is compared with others."""
+    """Journal and sidecar store it, and it is compared with others."""
     report, place = where
-    message = told(report)
+    message = message_of(report)
     put(message, place, value)
     with pytest.raises(wire.WireError):
-        heard(message)
+        decoded_report(message)
 
 
 @pytest.mark.parametrize(
@@ -207,22 +207,22 @@ def test_no_text_is_believed_to_be_a_hash(value: str, where: tuple[Report, tuple
 def test_what_is_too_long_or_of_another_task_is_not_believed(
     report: Report, place: tuple[Any, ...], value: object
 ) -> None:
-    """In its texts, lists and names."""
-    message = told(report)
+    """Texts, lists and names are checked."""
+    message = message_of(report)
     put(message, place, value)
     with pytest.raises(wire.WireError) as caught:
-        heard(message)
+        decoded_report(message)
     assert len(str(caught.value)) < 500
 
 
 def test_what_an_honest_worker_says_at_length_is_shortened_by_itself() -> None:
-    """A picture with a thousand odd parts fails nothing."""
+    """A picture with a thousand odd parts causes no failure."""
     odd = Failure(code=FailureCode.PICTURE, title="t", cause="a\0b\nc\x1b\u202e", advice="", permanent=True)
-    said = heard(told(odd))
+    said = decoded_report(message_of(odd))
     assert isinstance(said, Failure)
     assert said.cause == "a\\x00b\nc\\x1b\\u202e"
     report = replace(CUT, warnings=("w" * 5000,) * 1000)
-    taken = heard(told(report))
+    taken = decoded_report(message_of(report))
     assert isinstance(taken, Cut)
     assert len(taken.warnings) == MAX_ITEMS
     assert len(taken.warnings[0]) == MAX_TEXT
@@ -245,7 +245,7 @@ def test_what_an_honest_worker_says_at_length_is_shortened_by_itself() -> None:
 def test_a_result_is_no_larger_than_picture_and_recipe_make_it(
     rendition: dict[str, Any], size: tuple[int, int], *, believed: bool
 ) -> None:
-    """Of a picture of 40 x 30 pixels. Before: as large as the largest picture that is taken."""
+    """The limit for 40 x 30 pixels is not that of the largest allowed picture."""
     recipe = replace(TASK.recipe, renditions=(Rendition(format=Format.PNG, suffix="", **rendition),))
     asked = AssignedTask(task=replace(TASK, recipe=recipe), max_pixels=100_000, since_ms=500.0)
     source, staged = replace(SOURCE, width=40, height=30), replace(STAGED, width=size[0], height=size[1])
@@ -254,7 +254,7 @@ def test_a_result_is_no_larger_than_picture_and_recipe_make_it(
 
 
 def test_a_result_of_a_small_picture_has_little_beside_its_pixels() -> None:
-    """Its metadata comes from the picture. Before: 64 MiB of it."""
+    """Metadata comes from the picture, so its size is bounded by the picture's."""
     asked = AssignedTask(task=replace(TASK, size=15_000), max_pixels=1000, since_ms=500.0)
     source = replace(SOURCE, bytes=15_000)
     for size, believed in ((8 << 20, True), (10 << 20, False)):
@@ -283,7 +283,7 @@ margins = st.builds(
 def test_what_the_engine_makes_is_believed(
     found: Box, crop: Margin | None, canvas: tuple[int, int] | None, scale: float | None, max_px: int | None
 ) -> None:
-    """Whatever the recipe: no honest result is larger than that."""
+    """For any recipe: no honest result exceeds the bound."""
     rendition = Rendition(format=Format.PNG, suffix="", crop=crop, canvas=canvas, scale=scale, max_px=max_px)
     made = place(rendition, whole(30, 40), found, shown=found)
     width, height = largest_size(rendition, 40, 30)
@@ -301,7 +301,7 @@ def test_what_the_engine_makes_is_believed(
     ],
 )
 def test_only_the_correction_of_its_task_is_reported(corrected: Corrected, *, is_true: bool) -> None:
-    """Its number goes into the sidecar, with the strokes that have it in the journal."""
+    """Its number goes into the sidecar, and refers to strokes in the journal."""
     task = replace(TASK, export=None, correction=Correction(number=2, sha256=SHA256, strokes=()))
     report = replace(CUT, corrected=corrected)
     assert (fault_of_report(report, replace(ASKED, task=task)) == "") is is_true

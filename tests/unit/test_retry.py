@@ -1,4 +1,4 @@
-"""Whether a failed job is tried again."""
+"""The decision whether a failed job is retried."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cutoutd.jobs import Failure
 
 
 def failure(error: type[errors.CutoutdError]) -> Failure:
-    """The report of an error."""
+    """Return the report of an error."""
     return Failure(
         code=error.code,
         title=error.title,
@@ -32,7 +32,7 @@ def test_a_passing_fault_is_tried_again_ever_more_rarely_but_for_ever() -> None:
 
 
 def test_a_damaged_picture_that_arrived_just_now_may_only_be_unfinished() -> None:
-    """It is tried again while it is fresh, and given up once it is not."""
+    """It is retried while it is fresh, and fails for good after that."""
     fresh = retry.after_failure(failure(errors.PictureError), tries=0, age_s=5.0, patient=True)
     old = retry.after_failure(failure(errors.PictureError), tries=0, age_s=retry.FRESH_S, patient=True)
     assert fresh == retry.Again(delay_s=2.0)
@@ -40,14 +40,14 @@ def test_a_damaged_picture_that_arrived_just_now_may_only_be_unfinished() -> Non
 
 
 def test_a_run_that_has_no_later_gives_a_fresh_damaged_picture_up_at_once() -> None:
-    """So that `run --once` and `cut` say what is wrong with it."""
+    """`run --once` and `cut` then report its fault."""
     assert (
         retry.after_failure(failure(errors.PictureError), tries=0, age_s=0.0, patient=False) == retry.GiveUp()
     )
 
 
 def test_a_picture_from_the_future_is_not_fresh_for_ever() -> None:
-    """A file time ahead of the clock must not make us try a broken file until then."""
+    """A broken file with a time in the future must not be retried until that time."""
     assert (
         retry.after_failure(failure(errors.PictureError), tries=0, age_s=-3600.0, patient=True)
         == retry.GiveUp()
@@ -60,6 +60,6 @@ def test_a_picture_refused_by_its_header_is_never_tried_again() -> None:
 
 
 def test_a_worker_may_die_once_over_a_file_but_not_twice() -> None:
-    """The first death may be bad luck."""
+    """The first death may be accidental."""
     assert retry.after_lost(attempts=1) == retry.Again(delay_s=0.0)
     assert retry.after_lost(attempts=2) == retry.GiveUp()

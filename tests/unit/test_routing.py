@@ -1,4 +1,4 @@
-"""Which way a picture goes: what is tagged may leave, what is not never does, and the other way costs no file."""
+"""The route of a picture: tagged ones may leave the machine, others never do, and a fallback loses no file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STANDS = st.builds(OffloadState, closed=st.sampled_from(["", "offline"]), backlo
 
 
 def folder(route: Route, **given_: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
-    """A folder with a route."""
+    """Return a folder with this route."""
     return Folder.model_validate({"name": "f", "input": "/in", "output": "/out", "route": route, **given_})
 
 
@@ -63,26 +63,26 @@ def test_a_picture_without_a_tag_is_cut_here_whatever_its_row_says(
 def test_a_tagged_one_is_never_cut_here_against_its_owners_wish(
     plan: RoutePlan, hosted: OffloadState
 ) -> None:
-    """Who asked for the service gets it, later if need be."""
+    """A picture for the service waits for the service."""
     step, _ = next_step(folder(Route.HOSTED), plan, hosted)
     assert step is (NextStep.COMPOSE if plan.reply and plan.width and plan.height else NextStep.EXPORT)
 
 
 @given(plan=PLANS, backlog_s=st.floats(0, 1e6))
 def test_nothing_is_sent_while_the_way_is_closed(plan: RoutePlan, backlog_s: float) -> None:
-    """Over local-then-hosted an outage costs quality, never a file, and never a wait."""
+    """With local-then-hosted an outage costs quality, but no file and no time."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
     step, _ = next_step(tagged, plan, OffloadState(closed="offline", backlog_s=backlog_s))
     assert step is (NextStep.COMPOSE if plan.reply and plan.width and plan.height else NextStep.CUT)
 
 
 def test_the_local_result_comes_first() -> None:
-    """Nothing leaves for a picture that nobody has looked at yet."""
+    """Nothing is sent for a picture that has no local result yet."""
     assert next_step(folder(Route.LOCAL_THEN_HOSTED), RoutePlan(), OffloadState())[0] is NextStep.CUT
 
 
 def test_a_long_queue_is_shared_if_the_owner_says_how_long_is_long() -> None:
-    """And the reason is kept for the sidecar."""
+    """The sidecar has the reason."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=60)
     assert next_step(tagged, RoutePlan(), OffloadState(backlog_s=60))[0] is NextStep.CUT
     step, plan = next_step(tagged, RoutePlan(), OffloadState(backlog_s=61))
@@ -98,7 +98,7 @@ def test_a_long_queue_is_shared_if_the_owner_says_how_long_is_long() -> None:
     ("score", "objects"), [(0.0, True), (0.49, True), (0.5, False), (1.0, False)], ids=str
 )
 def test_a_poor_cutout_is_made_again_elsewhere(score: float, objects: bool) -> None:  # noqa: FBT001 -- a case
-    """Under the limit, and not at it."""
+    """Below the limit, and not at it."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_below=0.5)
     assert bool(escalation_reason(tagged, RoutePlan(), score)) is objects
     assert not escalation_reason(folder(Route.LOCAL, escalate_below=0.5), RoutePlan(), score)
@@ -109,18 +109,18 @@ def test_a_poor_cutout_is_made_again_elsewhere(score: float, objects: bool) -> N
 
 @given(plan=PLANS)
 def test_a_plan_survives_the_journal(plan: RoutePlan) -> None:
-    """What a restart finds is what was written."""
+    """A restart reads back what was written."""
     assert RoutePlan.of(plan.detail()) == plan
 
 
 def test_the_details_of_other_states_are_no_plan() -> None:
-    """A failure's or a result's words must not send anything."""
+    """The details of a failure or a result must not cause an upload."""
     for detail in ({}, {"failure": {"code": "Picture"}}, {"outputs": ["a"], "warnings": []}):
         assert RoutePlan.of(detail) == RoutePlan()
 
 
 def test_an_upload_that_sent_nothing_is_no_egress() -> None:
-    """A withdrawn or refused one left the picture where it was."""
+    """A withdrawn or refused upload sent no picture."""
     assert egress_of(UploadReply(id="0" * 32, outcome=UploadOutcome.FAILED), "why") is None
     found = egress_of(REPLY, "why")
     assert found is not None
@@ -131,7 +131,7 @@ def test_an_upload_that_sent_nothing_is_no_egress() -> None:
 def test_a_corrected_cutout_comes_of_the_matte_that_was_drawn_over(
     wanted: NextStep, *, is_hosted: bool
 ) -> None:
-    """However many pictures wait here, and whatever the local matte's score is."""
+    """Whatever the queue's length and the local matte's score."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
     plan = RoutePlan.of(of_correction(is_hosted=is_hosted).detail())
     assert next_step(tagged, plan, OffloadState(backlog_s=1e6))[0] is wanted

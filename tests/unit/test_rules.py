@@ -1,4 +1,4 @@
-"""Which names a folder takes."""
+"""The file names that a folder accepts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=2
     ],
 )
 def test_junk_is_not_taken(path: str) -> None:
-    """Unfinished downloads, thumbnails and what programs keep for themselves."""
+    """Unfinished downloads, thumbnails and private files of programs."""
     assert not Rules().takes_file(path)
 
 
@@ -99,18 +99,18 @@ def test_junk_is_not_taken(path: str) -> None:
     ],
 )
 def test_ordinary_names_are_taken(path: str) -> None:
-    """Odd names, and names that only resemble junk, are somebody's pictures."""
+    """Odd names, and names that only resemble junk, may be pictures."""
     assert Rules().takes_file(path)
 
 
 @pytest.mark.parametrize("path", ["@eaDir", "a/CaptureOne", "x.lrdata", ".git", "a/.cutoutd-staging"])
 def test_junk_directories_are_not_entered(path: str) -> None:
-    """Nothing below them is of interest."""
+    """Whatever they contain."""
     assert not Rules().enters_directory(path)
 
 
 def test_a_wildcard_never_asks_for_junk() -> None:
-    """What matches everything was not meant for the bin."""
+    """A pattern that matches everything does not mean the recycle bin."""
     rules = Rules(include=("*", "**", "*.jpg", "*.bak*", "*ecycle*/**", "??M"))
     for path in ("x.jpg.bak", "a/@Recycle/x.jpg", "a.THM", ".x.jpg"):
         assert not rules.takes_file(path), path
@@ -118,7 +118,7 @@ def test_a_wildcard_never_asks_for_junk() -> None:
 
 
 def test_junk_that_is_named_exactly_is_taken() -> None:
-    """By the table's own pattern, or a file by its own name; other junk stays out."""
+    """By the table's own pattern, or by a file's full name; other junk stays out."""
     rules = Rules(include=("*", "*.thm", "CaptureOne/", "poster.bak", "a/cover.jpg~"))
     assert rules.takes_file("b/MVI_0001.THM")
     assert rules.takes_file("CaptureOne/x.jpg")
@@ -133,7 +133,7 @@ def test_junk_that_is_named_exactly_is_taken() -> None:
 
 @pytest.mark.parametrize("include", [".*", ".cutoutd-staging", ".cutoutd-*", "**"])
 def test_our_own_files_cannot_be_asked_for(include: str) -> None:
-    """Staged results would be cut again and again."""
+    """Otherwise staged results would be cut again and again."""
     rules = Rules(include=("*", include))
     assert not rules.enters_directory(".cutoutd-staging")
     assert not rules.takes_file(".cutoutd-staging/run/1-0.png")
@@ -141,7 +141,7 @@ def test_our_own_files_cannot_be_asked_for(include: str) -> None:
 
 
 def test_every_row_of_the_table_works_and_says_where_it_is_from() -> None:
-    """Each name leaves out what it is for, in any case, and nothing of the other kind."""
+    """Each name excludes its kind in any case of letters, and nothing of the other kind."""
     usual = Rules()
     for row in rules.JUNK:
         assert row.whose
@@ -154,13 +154,13 @@ def test_every_row_of_the_table_works_and_says_where_it_is_from() -> None:
 
 
 def test_the_page_about_it_lists_the_whole_table() -> None:
-    """In its order, so that nothing is left out without a word."""
+    """In the same order, so that no row is missing."""
     page = Path("docs/left-out.md").read_text(encoding="utf-8")
     assert page.endswith(junk_page())
 
 
 def junk_page() -> str:
-    """The table as the page has it."""
+    """Return the table as the documentation page shows it."""
     kinds = {
         rules.JunkKind.DIRECTORY: "directories",
         rules.JunkKind.FILE: "files",
@@ -174,7 +174,7 @@ def junk_page() -> str:
 
 
 def test_sub_directories_are_entered_only_if_recursive() -> None:
-    """Without recursion a folder is its own files."""
+    """Without recursion a folder has only its own files."""
     flat = Rules(recursive=False)
     assert Rules().enters_directory("a")
     assert not flat.enters_directory("a")
@@ -221,7 +221,7 @@ def test_patterns_mean_what_globs_mean(pattern: str, matching: str, other: str) 
 
 
 def test_left_out_subtrees_are_taken_literally() -> None:
-    """An output inside the input is left out by its exact path, whatever characters it has."""
+    """An output inside the input is excluded by its exact path, whatever characters it contains."""
     rules = Rules(subtrees=("out[1]", "a/done/"))
     assert not rules.enters_directory("out[1]")
     assert not rules.takes_file("out[1]/x.png")
@@ -232,20 +232,20 @@ def test_left_out_subtrees_are_taken_literally() -> None:
 
 @pytest.mark.parametrize("pattern", ["", "/", "x[z-a]"])
 def test_a_pattern_that_means_nothing_is_refused(pattern: str) -> None:
-    """Rather than to match nothing, or everything, without a word."""
+    """Instead of silently matching nothing or everything."""
     with pytest.raises(ValueError, match="pattern"):
         Rules(exclude=(pattern,))
 
 
 def test_a_subtree_without_a_name_is_refused() -> None:
-    """It would be the whole folder."""
+    """It would exclude the whole folder."""
     with pytest.raises(ValueError, match="subtree"):
         Rules(subtrees=("/",))
 
 
 @given(directories=st.lists(_NAMES, max_size=3), name=_NAMES)
 def test_a_file_is_taken_only_if_its_directories_are_entered(directories: list[str], name: str) -> None:
-    """A hint for a path and a scan that walks down to it agree."""
+    """An event for a path and a scan that reaches it agree."""
     rules = Rules(exclude=("b*", "a/c"), subtrees=("d",))
     parents = ["/".join(directories[: n + 1]) for n in range(len(directories))]
     if not all(rules.enters_directory(parent) for parent in parents):
@@ -253,7 +253,7 @@ def test_a_file_is_taken_only_if_its_directories_are_entered(directories: list[s
 
 
 def test_names_cost_next_to_nothing() -> None:
-    """100,000 names are a small part of the scan that finds them, even with many patterns."""
+    """100,000 names take a small part of a scan's time, even with many patterns."""
     rules = Rules(exclude=tuple(f"*_{n}.jpg" for n in range(20)))
     began = time.process_time()
     taken = sum(rules.takes_file(f"2024/summer/IMG_{n}.jpg") for n in range(20_000))

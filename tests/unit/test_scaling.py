@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(3)
 
 
 def drawn(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], place: Placement) -> NDArray[np.uint8]:
-    """The whole canvas."""
+    """Return the whole canvas."""
     box = Box(left=0, top=0, right=alpha.shape[1], bottom=alpha.shape[0])
     return np.concatenate(list(scaling.strips(rgb, alpha, place, visible=box)))
 
@@ -26,7 +26,7 @@ def drawn(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], place: Placement) ->
 def disc(
     side: int, colour: tuple[int, int, int], ground: tuple[int, int, int]
 ) -> tuple[NDArray[np.uint8], ...]:
-    """A disc with a soft edge: rgb with another colour outside, and alpha."""
+    """Return a disc with a soft edge: rgb with another colour outside, and alpha."""
     y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
     alpha = np.rint(np.clip(side / 3 - np.hypot(y, x), 0, 1) * 255).astype(np.uint8)
     rgb = np.where(alpha[..., np.newaxis] > 0, np.array(colour, np.uint8), np.array(ground, np.uint8)).astype(
@@ -37,7 +37,7 @@ def disc(
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (-20, -30), (15, 7), (-20, 200), (500, 0)])
 def test_pixels_that_are_only_moved_stay_what_they_are(left: int, top: int) -> None:
-    """Bit for bit, and what lies beyond the canvas or the picture is empty."""
+    """Bit for bit; beyond canvas and picture all is empty."""
     rgb = RANDOM.integers(0, 256, (120, 90, 3), np.uint8)
     alpha = RANDOM.integers(0, 256, (120, 90), np.uint8)
     canvas = drawn(rgb, alpha, Placement(width=100, height=110, factor=1, left=left, top=top))
@@ -48,7 +48,7 @@ def test_pixels_that_are_only_moved_stay_what_they_are(left: int, top: int) -> N
 
 @pytest.mark.parametrize("factor", [0.06, 0.11, 0.24, 0.26, 0.5, 0.9, 1.0, 1.7, 3.0])
 def test_no_colour_of_what_was_cut_away_comes_back_at_an_edge(factor: float) -> None:
-    """Scaled over its own hidden green, a red disc has no pixel that is anything but red."""
+    """A red disc scaled over its own hidden green has only red pixels."""
     rgb, alpha = disc(400, (200, 30, 20), (0, 255, 0))
     side = round(400 * factor) + 1
     canvas = drawn(rgb, alpha, Placement(width=side, height=side, factor=factor, left=0.3, top=0.6))
@@ -60,7 +60,7 @@ def test_no_colour_of_what_was_cut_away_comes_back_at_an_edge(factor: float) -> 
 
 @pytest.mark.parametrize("factor", [0.06, 0.3, 0.7, 2.0])
 def test_a_disc_keeps_its_place_and_size(factor: float) -> None:
-    """Area and middle, to a fraction of a pixel."""
+    """Area and centre, to a fraction of a pixel."""
     rgb, alpha = disc(401, (10, 200, 30), (0, 0, 0))
     side = round(401 * factor) + 20
     canvas = drawn(rgb, alpha, Placement(width=side, height=side, factor=factor, left=7.25, top=9.5))
@@ -73,7 +73,7 @@ def test_a_disc_keeps_its_place_and_size(factor: float) -> None:
 
 @pytest.mark.parametrize("factor", [0.1, 0.21, 0.45, 1.3])
 def test_strips_do_not_show(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made in thin ones, the canvas is that of one piece."""
+    """A canvas made in thin strips equals one made in one piece."""
     rgb = RANDOM.integers(0, 256, (700, 300, 3), np.uint8)
     alpha = RANDOM.integers(0, 256, (700, 300), np.uint8)
     place = Placement(width=round(300 * factor), height=round(700 * factor), factor=factor, left=0.0, top=0.0)
@@ -87,7 +87,7 @@ def test_strips_do_not_show(factor: float, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_it_looks_as_pillow_would_scale_the_whole() -> None:
-    """An independent way to the same picture: multiplied by alpha, scaled, divided again, at one go."""
+    """Pillow scales it independently: multiplied by alpha, scaled and divided, all at once."""
     rgb, alpha = disc(300, (90, 140, 200), (255, 255, 255))
     rgb = np.clip(rgb + RANDOM.integers(-20, 20, rgb.shape), 0, 255).astype(np.uint8)
     ours = drawn(rgb, alpha, Placement(width=150, height=150, factor=0.5, left=0, top=0)).astype(int)
@@ -102,7 +102,7 @@ def test_it_looks_as_pillow_would_scale_the_whole() -> None:
 
 
 def test_a_picture_at_its_frames_edge_is_not_thinned() -> None:
-    """What touches the edge is opaque up to it."""
+    """A subject that touches the edge is opaque up to the edge."""
     rgb, alpha = np.full((300, 200, 3), 77, np.uint8), np.full((300, 200), 255, np.uint8)
     canvas = drawn(rgb, alpha, Placement(width=67, height=100, factor=1 / 3, left=0.0, top=0.0))
     assert canvas[:, :66, 3].min() == 255

@@ -1,4 +1,4 @@
-"""When a folder is looked at next, and at what of it: by values alone, without a thread or a clock."""
+"""When a folder is scanned next, and what is checked: a pure function of values, without a thread or a clock."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ NEW: Final = ScanSchedule(poll_interval_s=POLL_S, rescan_interval_s=RESCAN_S)
 
 
 def scanned(schedule: ScanSchedule, now_s: float, *, took_s: float = 0.0) -> ScanSchedule:
-    """After a scan that nothing held up."""
+    """Return the schedule after a scan that nothing delayed."""
     return schedule.scanned(now_s, took_s=took_s, cost_s=took_s)
 
 
 def with_events(now_s: float = 0.0) -> ScanSchedule:
-    """An open folder whose events come, just scanned."""
+    """Return the schedule of an open folder with events, just scanned."""
     return scanned(NEW.opened().armed(now_s, has_events=True, is_refused=False), now_s)
 
 
 def without_events(now_s: float = 0.0) -> ScanSchedule:
-    """An open folder that is polled, just scanned."""
+    """Return the schedule of an open folder that is polled, just scanned."""
     return scanned(NEW.opened().armed(now_s, has_events=False, is_refused=False), now_s)
 
 
 def test_a_new_folder_is_checked_at_once_and_scanned_once_it_is_open() -> None:
-    """Nobody has looked at it yet."""
+    """No scan has been made yet."""
     assert NEW.due(0.0, is_asked=False) is Due.CHECK
     assert NEW.opened().is_scan_due(0.0)
 
@@ -47,7 +47,7 @@ def test_a_new_folder_is_checked_at_once_and_scanned_once_it_is_open() -> None:
 def test_an_open_folder_is_checked_and_scanned_when_its_interval_is_over(
     schedule: ScanSchedule, interval_s: float
 ) -> None:
-    """In between only what events tell is looked at."""
+    """In between only files with events are checked."""
     assert schedule.due(interval_s - 1, is_asked=False) is Due.LOOK
     assert not schedule.is_scan_due(interval_s - 1)
     assert schedule.due(interval_s, is_asked=False) is Due.CHECK
@@ -55,14 +55,14 @@ def test_an_open_folder_is_checked_and_scanned_when_its_interval_is_over(
 
 
 def test_who_asks_for_a_check_gets_one_without_a_scan() -> None:
-    """Also of a folder that is closed, before its time."""
+    """Also for a closed folder, before its time."""
     assert with_events().due(1.0, is_asked=True) is Due.CHECK
     assert not with_events().is_scan_due(1.0)
     assert NEW.closed(0.0, waits_for_owner=False).due(1.0, is_asked=True) is Due.CHECK
 
 
 def test_nothing_but_time_has_a_closed_folder_looked_at() -> None:
-    """And where another machine has it, its end is to be noticed soon."""
+    """Where another machine holds the folder, the interval is short."""
     closed = with_events().closed(100.0, waits_for_owner=False)
     assert closed.due(100.0 + POLL_S - 1, is_asked=False) is Due.NOTHING
     assert closed.due(100.0 + POLL_S, is_asked=False) is Due.CHECK
@@ -87,14 +87,14 @@ def test_a_scan_costs_no_more_than_its_share_of_the_time() -> None:
 
 
 def test_a_scan_that_a_share_held_up_once_says_nothing_of_the_next() -> None:
-    """A hang of a minute would cost three hours; two in a row are what the folder is like."""
+    """One delay of a minute would cost three hours; two in a row count."""
     hung = without_events().scanned(0.0, took_s=60.0, cost_s=0.01)
     assert hung.next_scan_s == POLL_S
     assert hung.scanned(0.0, took_s=60.0, cost_s=0.01).next_scan_s == 60.0 * SCAN_SHARE
 
 
 def test_events_that_were_refused_are_asked_for_again_and_then_a_scan_is_due() -> None:
-    """What came before they were armed gives no events."""
+    """Changes before events were armed gave no events."""
     refused = scanned(NEW.opened().armed(0.0, has_events=False, is_refused=True), 0.0)
     assert not refused.is_rearming_due(REARM_S - 1)
     assert refused.is_rearming_due(REARM_S)
@@ -104,7 +104,7 @@ def test_events_that_were_refused_are_asked_for_again_and_then_a_scan_is_due() -
 
 
 def test_a_folder_whose_events_ended_is_checked_and_scanned_at_once() -> None:
-    """Whatever was to happen when."""
+    """Whatever was scheduled."""
     anew = with_events().begun_anew()
     assert not anew.has_events
     assert anew.due(1.0, is_asked=False) is Due.CHECK
@@ -112,7 +112,7 @@ def test_a_folder_whose_events_ended_is_checked_and_scanned_at_once() -> None:
 
 
 def test_nothing_is_done_while_the_journal_takes_nothing() -> None:
-    """Not even what is asked for; afterwards the folder goes on as it was."""
+    """Not even requested checks; afterwards the schedule continues."""
     rested = with_events().rested(5.0)
     assert rested.due(5.0 + POLL_S - 1, is_asked=True) is Due.NOTHING
     assert rested.pause_s(5.0, [6.0]) == POLL_S
@@ -120,7 +120,7 @@ def test_nothing_is_done_while_the_journal_takes_nothing() -> None:
 
 
 def test_the_pause_ends_with_whatever_comes_first() -> None:
-    """A scan, events to be asked for, a file whose quiet time ends; never a busy loop, and never more than a minute."""
+    """A scan, arming of events, or a file that settles; never a busy loop, and never over a minute."""
     schedule = without_events()
     assert schedule.pause_s(0.0) == POLL_S
     assert schedule.pause_s(0.0, [None, 3.0]) == 3.0

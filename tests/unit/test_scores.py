@@ -1,4 +1,4 @@
-"""A configuration that was written for the older meaning of the score loads, and is told so."""
+"""A configuration written for the older meaning of the score loads with a warning."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cutoutd.settings.schema import Folder, Settings
 
 
 def words(**given: Any) -> list[tuple[str, str]]:  # noqa: ANN401 -- any key of a folder
-    """What is said of one folder."""
+    """Return the warnings for one folder."""
     folder = Folder(name="shop", input=Path("/in"), output=Path("/out"), **given)
     return list(older_score_limits(Settings(folder=(folder,))))
 
 
 @pytest.mark.parametrize("given", [{"review_below": 0.5}, {"escalate_below": 0.6}])
 def test_a_limit_without_the_newer_setting_is_told_to_mean_something_else(given: dict[str, float]) -> None:
-    """It loads all the same, and names the setting that ends the telling."""
+    """It loads; the warning names the setting that ends it."""
     ((name, word),) = words(**given)
     assert name == "shop"
     assert next(iter(given)) in word
@@ -28,7 +28,7 @@ def test_a_limit_without_the_newer_setting_is_told_to_mean_something_else(given:
 
 @pytest.mark.parametrize("given", [{}, {"doubtful_below": 0.5}, {"review_below": 0.3, "doubtful_below": 0.6}])
 def test_a_newer_configuration_is_told_nothing(given: dict[str, float]) -> None:
-    """Defaults have the newer meaning."""
+    """The defaults have the newer meaning."""
     assert words(**given) == []
 
 

@@ -1,4 +1,4 @@
-"""Which jobs a person means, in lists, in exports, and in `retry --model`."""
+"""The jobs that a filter selects in lists, in exports, and in `retry --model`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HOUR_US = 3600 * 1_000_000
 
 @pytest.fixture
 def journal(tmp_path: Path, clock: FakeClock) -> Journal:
-    """Four pictures with different fates, an hour apart, in two folders."""
+    """A journal with four pictures in different states, an hour apart, in two folders."""
     (tmp_path / "state").mkdir(mode=0o700)
     journal = Journal(tmp_path / "state", session="r", clock=clock)
     fates: tuple[tuple[str, str, JobState, dict[str, Any]], ...] = (
@@ -64,7 +64,7 @@ def journal(tmp_path: Path, clock: FakeClock) -> Journal:
 
 
 def paths(journal: Journal, **asked: Any) -> list[str]:  # noqa: ANN401 -- of a Selection
-    """Which are meant."""
+    """Return the paths of the selected jobs."""
     return [job.path for job in JobFilter(**asked).of(Reader(journal.store))]
 
 
@@ -82,7 +82,7 @@ def test_jobs_are_chosen_by_what_they_are(journal: Journal, clock: FakeClock) ->
 
 
 def test_a_time_is_understood_as_people_write_it() -> None:
-    """And nothing else is taken for one."""
+    """And any other text is refused."""
     now = 1_800_000_000_000_000
     assert since("2h", now) == now - 2 * HOUR_US
     assert since("30m", now) == since("30 min", now) == now - HOUR_US // 2
@@ -99,7 +99,7 @@ def test_a_time_is_understood_as_people_write_it() -> None:
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str, renditions: str = "", code: int = 0
 ) -> None:
-    """One of our commands, in this process."""
+    """Run one of our commands in this process."""
     config = tmp_path / "c.toml"
     config.write_text(
         f'[service]\nstate_dir = "{tmp_path}/state"\n'
@@ -115,7 +115,7 @@ def run(
 def test_the_export_is_a_table_that_a_spreadsheet_takes_for_text(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A name that begins like a formula included."""
+    """Including a name that begins like a formula."""
     journal.close()
     run(tmp_path, monkeypatch, "export")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -129,7 +129,7 @@ def test_the_export_is_a_table_that_a_spreadsheet_takes_for_text(
 def test_all_that_a_model_has_cut_is_cut_again(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As one command, obeyed when the daemon comes to it; nothing of another model, and no failure."""
+    """As one command, carried out when the daemon reads it; no other model's pictures, and no failures."""
     run(tmp_path, monkeypatch, "retry", "--model", "old")
     run(tmp_path, monkeypatch, "retry", "--model", "unheard-of")
     assert "No cutout is known" in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_all_that_a_model_has_cut_is_cut_again(
 def test_scores_are_shown_and_what_is_least_certain_comes_first_if_asked(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the list, in its JSON and in the export; they were nowhere but in sidecars."""
+    """In the list, in its JSON and in the export."""
     journal.close()
     run(tmp_path, monkeypatch, "jobs", "--sort", "score")
     lines = capsys.readouterr().out.splitlines()
@@ -170,7 +170,7 @@ def test_scores_are_shown_and_what_is_least_certain_comes_first_if_asked(
 def test_what_became_of_one_picture_is_told_by_its_name(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also by a part of its path, its number, or several; with where its cutout is, or what to do."""
+    """Also by a part of its path, its number, or several; with the cutout's place or advice."""
     journal.close()
     run(tmp_path, monkeypatch, "jobs", "old.jpg", "2", "doubt")
     first, second, third = (part for part in re.split(r"(?m)^(?= {5}\d)", capsys.readouterr().out) if part)
@@ -190,7 +190,7 @@ def test_what_became_of_one_picture_is_told_by_its_name(
 def test_published_cutouts_that_are_doubtful_are_listed(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And neither those held back for review, nor an earlier version of a picture that is cut anew."""
+    """Neither those held back for review, nor an earlier version of a recut picture."""
     (job,) = journal.sources.accept("a", [Version(path="mended.jpg", size=1, mtime_ns=1)])
     journal.queue.finish(job, JobState.DONE, detail={"doubtful": True})
     journal.sources.accept("a", [Version(path="mended.jpg", size=2, mtime_ns=2)])
@@ -207,7 +207,7 @@ def test_published_cutouts_that_are_doubtful_are_listed(
 def test_a_daemon_that_is_down_is_told_with_how_to_start_it(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a command to copy, with its options."""
+    """With a command to copy, options included."""
     journal.close()
     run(tmp_path, monkeypatch, "status")
     said = capsys.readouterr().out
@@ -216,7 +216,7 @@ def test_a_daemon_that_is_down_is_told_with_how_to_start_it(
 
 
 def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
-    """Numbers as numbers, letters of either case together, folders one after the other."""
+    """Numbers by value, letters regardless of case, one folder after the other."""
     names = ["IMG_10.jpg", "img_9.jpg", "b/1.jpg", "IMG_010.jpg", "²3.jpg", "7.jpg"]
     journal.sources.accept("c", [Version(path=name, size=1, mtime_ns=1) for name in names])
     jobs = in_order(JobFilter(folder="c").of(Reader(journal.store)), JobOrder.NAME)
@@ -233,7 +233,7 @@ def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
 def test_the_manifest_says_which_file_was_made_of_what_for_which_shop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clock: FakeClock
 ) -> None:
-    """From the journal, whenever it is asked for: only what is published now, each file once."""
+    """From the journal, at any time: only files published now, each once."""
     (tmp_path / "state").mkdir(mode=0o700)
     journal = Journal(tmp_path / "state", session="r", clock=clock)
     cut, torn = journal.sources.accept(
@@ -269,7 +269,7 @@ def test_the_manifest_says_which_file_was_made_of_what_for_which_shop(
 
 
 def test_a_path_in_json_is_its_own() -> None:
-    """As the system has it; its bytes stand beside it where it is not UTF-8, and only there."""
+    """Unescaped; its bytes are given where it is not UTF-8, and only there."""
     odd = os.fsdecode(b"\xff\xe2\x80\xaf.jpg")
     assert path_fields("source", "Shot 1\u202fPM.jpg") == {"source": "Shot 1\u202fPM.jpg"}
     assert base64.b64decode(path_fields("output", odd)["output_bytes"]) == os.fsencode(odd)
@@ -283,7 +283,7 @@ def test_a_path_in_json_is_its_own() -> None:
 def test_json_for_programs_names_the_very_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clock: FakeClock
 ) -> None:
-    """A macOS screenshot has U+202F in its name, which a program must find; no JSON has it escaped for a terminal."""
+    """A macOS screenshot has U+202F in its name; no JSON escapes it as for a terminal."""
     (tmp_path / "state").mkdir(mode=0o700)
     journal = Journal(tmp_path / "state", session="r", clock=clock)
     odd, torn = "Screenshot 1\u202fPM.jpg", os.fsdecode(b"caf\xe9.jpg")
@@ -313,7 +313,7 @@ def test_json_for_programs_names_the_very_file(
 
 
 def test_a_start_cuts_what_the_journal_has_not_finished(tmp_path: Path, clock: FakeClock) -> None:
-    """300 pictures that waited when cutoutd was stopped are not told as known, with none to be cut."""
+    """300 pictures that waited at the stop are reported as to be cut, not as known."""
     (tmp_path / "state").mkdir(mode=0o700)
     journal = Journal(tmp_path / "state", session="r", clock=clock)
     done, _, failed = journal.sources.accept(

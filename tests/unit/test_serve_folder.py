@@ -1,4 +1,4 @@
-"""What the API says of a folder that its key is for."""
+"""What the API accepts for a key's folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def backend_with(state_dir: Path, status: object) -> Any:  # noqa: ANN401 -- wha
 
 
 def test_nothing_is_taken_for_a_folder_that_stands_by(tmp_path: Path) -> None:
-    """A picture that is written on the bare mount point is hidden by the share once that is mounted; before, it was answered 202."""
+    """A picture written to a bare mount point is hidden once the share is mounted."""
     why = "the folder is empty, so its share or disk is probably not mounted"
     backend = backend_with(tmp_path, {"folders": {"shop": {"watching": "standing by", "why": why}}})
     with pytest.raises(RefusedError, match="not mounted") as refused:
@@ -45,5 +45,5 @@ def test_nothing_is_taken_for_a_folder_that_stands_by(tmp_path: Path) -> None:
     ],
 )
 def test_it_is_taken_for_any_other(tmp_path: Path, status: object) -> None:
-    """One that is watched, that starts, or that the daemon has not seen yet."""
+    """A folder that is watched, that starts, or that the daemon has not seen yet."""
     check_present(backend_with(tmp_path, status), FOLDER)

@@ -1,4 +1,4 @@
-"""Keys of programs, what is kept of them, and how often they may come."""
+"""Keys of programs: how they are stored, and their rate limits."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
-    """A state directory that is this user's alone."""
+    """A state directory that only this user can access."""
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)
     return directory
 
 
 def add(keys: KeyFile, name: str, folder: str = "shop") -> str:
-    """A key."""
+    """Add a key; return it."""
     return keys.add(name, folder, per_minute=60, max_mb=0, now_us=1)[1]
 
 
 def test_a_key_is_known_by_its_hash_alone(state_dir: Path) -> None:
-    """Whoever reads the file has no key; nobody else may read it at all."""
+    """The file contains no key; other users cannot read it."""
     keys = KeyFile(state_dir)
     secret = add(keys, "plugin")
     assert secret.startswith("cutoutd_")
@@ -53,7 +53,7 @@ def test_a_key_is_known_by_its_hash_alone(state_dir: Path) -> None:
 
 
 def test_a_key_that_another_process_revokes_is_good_for_nothing_at_once(state_dir: Path) -> None:
-    """The command is another process than the one that serves."""
+    """The command runs in another process than the server."""
     serving, command = KeyFile(state_dir), KeyFile(state_dir)
     first, second = add(command, "a"), add(command, "b")
     assert serving.find(digest(first)) is not None
@@ -64,7 +64,7 @@ def test_a_key_that_another_process_revokes_is_good_for_nothing_at_once(state_di
 
 
 def test_two_keys_have_two_names(state_dir: Path) -> None:
-    """A name is what a person revokes by."""
+    """A person revokes a key by its name."""
     keys = KeyFile(state_dir)
     add(keys, "a")
     for wrong in ("a", "", "x" * 65, "a\nb"):
@@ -75,7 +75,7 @@ def test_two_keys_have_two_names(state_dir: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"keys": [{}]}', '{"keys": [{"id": 1}]}'])
 def test_a_file_that_cannot_be_understood_lets_nobody_in(state_dir: Path, text: str) -> None:
-    """Edited by hand, or half of it lost."""
+    """Edited by hand, or truncated."""
     keys = KeyFile(state_dir)
     secret = add(keys, "a")
     (state_dir / "serve" / "keys.json").write_text(text, encoding="utf-8")
@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_understood_lets_nobody_in(state_dir: Path, text: 
 
 
 def test_a_hash_in_the_file_is_whole(state_dir: Path) -> None:
-    """An empty one would be that of no key."""
+    """An empty hash must match no key."""
     keys = KeyFile(state_dir)
     add(keys, "a")
     path = state_dir / "serve" / "keys.json"
@@ -97,7 +97,7 @@ def test_a_hash_in_the_file_is_whole(state_dir: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
 def test_a_directory_that_others_can_write_is_refused(state_dir: Path) -> None:
-    """They could put keys of their own there."""
+    """Others could add their own keys."""
     directory = state_dir / "serve"
     directory.mkdir(mode=0o700)
     os.chown(directory, 65534, 65534)
@@ -106,7 +106,7 @@ def test_a_directory_that_others_can_write_is_refused(state_dir: Path) -> None:
 
 
 def test_a_key_has_its_rate_and_gets_it_back_within_a_minute(clock: FakeClock) -> None:
-    """One key's requests are nothing to another's."""
+    """One key's requests do not count for another's."""
     rates = Rates(clock.monotonic_s)
     one, other = (
         ApiKey(id=name, name=name, folder="f", sha256="", per_minute=3, max_mb=0, made_us=0) for name in "ab"
@@ -124,7 +124,7 @@ def test_a_key_has_its_rate_and_gets_it_back_within_a_minute(clock: FakeClock) -
 
 
 def read(directory: Path, text: str) -> Settings:
-    """Settings with such a table."""
+    """Return settings with this table."""
     file = directory / "cutoutd.toml"
     file.write_text(
         f'[serve]\n{text}\n[[folder]]\nname = "a"\ninput = "/a"\noutput = "/b"\n', encoding="utf-8"
@@ -136,7 +136,7 @@ OPEN = 'address = "192.168.1.5:443"\nhosts = ["studio.example.net"]\n'
 
 
 def test_other_machines_come_only_by_names_and_with_encryption(tmp_path: Path) -> None:
-    """By default this machine alone, and only where it was said."""
+    """By default only this machine, and only if enabled."""
     plain = read(tmp_path, "").serve
     assert (plain.enabled, str(plain.address), plain.address.is_loopback) == (False, "127.0.0.1:7980", True)
     for text, missing in (
@@ -153,5 +153,5 @@ def test_other_machines_come_only_by_names_and_with_encryption(tmp_path: Path) -
 
 
 def test_the_environment_says_whether_it_is_served_and_not_to_whom() -> None:
-    """Nor how much is taken."""
+    """Nor the limits."""
     assert {name for name in variables() if name.startswith("CUTOUTD_SERVE")} == {"CUTOUTD_SERVE__ENABLED"}

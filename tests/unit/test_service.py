@@ -1,4 +1,4 @@
-"""What a service manager is told: complete, quoted, bound to parents, and the same as what lies in the tree."""
+"""The service managers' files: complete, quoted, bound to parent directories, and equal to those in the tree."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ NEW, OLD = SystemdManager(version=257), SystemdManager(version=252)
 
 @pytest.mark.parametrize("name", list(examples()))
 def test_what_lies_in_the_tree_is_what_is_made(name: str) -> None:
-    """``python -m tests.unit.unit_examples`` makes it anew."""
+    """``python -m tests.unit.unit_examples`` generates them."""
     assert (TREE / name).read_text(encoding="utf-8") == examples()[name]
 
 
 @pytest.mark.parametrize("unit", [SYSTEM, USER])
 @pytest.mark.parametrize("promise", PROMISES)
 def test_the_directives_that_carry_the_promise_are_there(unit: Unit, promise: str) -> None:
-    """Each by its name, once."""
+    """Each exactly once."""
     assert systemd.render(unit, NEW).splitlines().count(promise) == 1
 
 
 def test_workers_can_lock_themselves_in() -> None:
-    """The set of usual calls lacks Landlock in systemd 252, and capset is taken out with the privileged ones."""
+    """The set of usual calls of systemd 252 lacks Landlock, and capset goes with the privileged ones."""
     lines = systemd.render(SYSTEM, OLD).splitlines()
     filters = [
         line.removeprefix("SystemCallFilter=") for line in lines if line.startswith("SystemCallFilter=")
@@ -72,7 +72,7 @@ def test_workers_can_lock_themselves_in() -> None:
 
 
 def test_folders_are_bound_by_the_parent_of_a_mount() -> None:
-    """The running unit sees a share come back."""
+    """A running unit sees a share that is mounted again."""
     assert "ReadWritePaths=-/mnt" in systemd.render(SYSTEM, NEW).splitlines()
     assert "ReadWritePaths=-/srv/photos" in systemd.render(SYSTEM, NEW).splitlines()
 
@@ -94,19 +94,19 @@ def test_folders_are_bound_by_the_parent_of_a_mount() -> None:
     ],
 )
 def test_the_parent_is_found(places: list[str], mounts: list[str], granted: list[str]) -> None:
-    """Of the topmost mount that can be, else of the folder; and never the root of all."""
+    """Of the topmost mount if possible, else of the folder, and never the root directory."""
     assert writable(map(Path, places), map(Path, mounts)) == tuple(map(Path, granted))
 
 
 def test_what_has_no_parent_to_grant_is_told() -> None:
-    """It is out of sight once it went."""
+    """After an unmount the unit cannot see it again."""
     granted = writable([Path("/photos"), Path("/srv/in")], [])
     assert is_pinned(Path("/photos"), granted)
     assert not is_pinned(Path("/srv/in"), granted)
 
 
 def test_mounts_are_read_as_the_kernel_and_fstab_write_them(tmp_path: Path) -> None:
-    """Blanks are escaped there; comments and swap are no places."""
+    """Blanks are escaped; comments and swap are skipped."""
     (tmp_path / "mountinfo").write_text(
         "1 0 8:1 / / rw - ext4 a rw\n2 1 0:4 / /mnt/my\\040share rw - cifs b rw\n"
     )
@@ -118,7 +118,7 @@ def test_mounts_are_read_as_the_kernel_and_fstab_write_them(tmp_path: Path) -> N
 
 
 def test_words_mean_nothing_but_themselves() -> None:
-    """Blanks, quotes, specifiers and variables in a path are a part of it."""
+    """Blanks, quotes, specifiers and variables in a path are literal."""
     unit = replace(USER, command=("/py", "--input", '/a b/100%/$HOME/"x"\\y;'), write=(Path("/a b/100%"),))
     text = systemd.render(unit, NEW)
     assert 'ExecStart=/py --input "/a b/100%%/$$HOME/\\"x\\"\\\\y;"\n' in text
@@ -127,7 +127,7 @@ def test_words_mean_nothing_but_themselves() -> None:
 
 @pytest.mark.parametrize("path", ["/a\nUser=root", "/a\udcff", "/a\tb"])
 def test_a_path_that_cannot_stand_in_a_unit_is_refused(path: str) -> None:
-    """Nothing is let in by the back door."""
+    """Characters that no quoting makes safe."""
     with pytest.raises(UsageError):
         systemd.render(replace(USER, command=("/py", path)), NEW)
     with pytest.raises(UsageError):
@@ -135,13 +135,13 @@ def test_a_path_that_cannot_stand_in_a_unit_is_refused(path: str) -> None:
 
 
 def test_an_old_systemd_is_told_nothing_it_does_not_know() -> None:
-    """It would complain at each start."""
+    """Unknown directives give a warning at each start."""
     assert "RestartSteps" in systemd.render(SYSTEM, NEW)
     assert "RestartSteps" not in systemd.render(SYSTEM, OLD)
 
 
 def test_where_users_may_make_no_namespaces_the_unit_still_starts() -> None:
-    """And is still without a network: by its address families and system calls."""
+    """Address families and system calls still block the network."""
     bare = systemd.render(USER, SystemdManager(version=257, namespaces=False)).splitlines()
     names = {line.partition("=")[0] for line in bare}
     assert not names & {"PrivateNetwork", "ProtectSystem", "PrivateUsers", "ReadWritePaths", "PrivateTmp"}
@@ -149,7 +149,7 @@ def test_where_users_may_make_no_namespaces_the_unit_still_starts() -> None:
 
 
 def test_a_folder_that_gives_its_files_to_a_group_gets_no_namespace_of_users() -> None:
-    """In it the group would be unknown."""
+    """The group would be unknown in the namespace."""
     assert "PrivateUsers" not in systemd.render(replace(SYSTEM, chowns=True), NEW)
     assert "PrivateNetwork=yes" in systemd.render(replace(SYSTEM, chowns=True), NEW)
     assert "PrivateNetwork" not in systemd.render(replace(USER, chowns=True), NEW)
@@ -182,12 +182,12 @@ DOCUMENTED = {
     "StandardErrorPath": str,
     "SoftResourceLimits": dict,
 }
-"""Of launchd.plist(5), those that are used, and what each holds."""
+"""The keys of launchd.plist(5) that are used, and the type of each."""
 
 
 @pytest.mark.parametrize("unit", [AGENT, DAEMON, replace(AGENT, environment={"XDG_STATE_HOME": "/a & b"})])
 def test_a_property_list_has_documented_keys_of_the_right_kind(unit: Unit) -> None:
-    """Launchd passes over what it does not know, in silence."""
+    """Launchd ignores unknown keys silently."""
     told = plistlib.loads(launchd.render(unit).encode())
     assert {key: DOCUMENTED[key] for key in told} == {key: type(value) for key, value in told.items()}
     assert told["ProgramArguments"] == list(unit.command)
@@ -203,7 +203,7 @@ def test_a_property_list_has_documented_keys_of_the_right_kind(unit: Unit) -> No
 
 @pytest.mark.parametrize("unit", [AGENT_PAGED, replace(AGENT_PAGED, scope=Scope.SYSTEM, owner="shop")])
 def test_the_page_has_a_property_list_of_its_own(unit: Unit) -> None:
-    """Another label and another log than the daemon's, beside which it may run, and the same user."""
+    """With another label and log than the daemon's, and the same user."""
     told, daemon = (
         plistlib.loads(text.encode()) for text in (launchd.render_page(unit), launchd.render(unit))
     )
@@ -221,7 +221,7 @@ def test_the_page_has_a_property_list_of_its_own(unit: Unit) -> None:
 def test_under_launchd_the_page_is_installed_and_removed_with_the_daemon(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where there is no launchctl, it says what to type; without a page, its list goes."""
+    """Without launchctl the commands are printed; without a page, its list is removed."""
     for name, value in (("HOME", tmp_path), ("XDG_CONFIG_HOME", tmp_path), ("PATH", tmp_path)):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(sys, "platform", "darwin")
@@ -248,7 +248,7 @@ def test_under_launchd_the_page_is_installed_and_removed_with_the_daemon(
 
 
 def test_elsewhere_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With the whole command."""
+    """With the complete command."""
     monkeypatch.setattr(sys, "platform", "freebsd14")
     with pytest.raises(UsageError, match="neither systemd nor launchd") as refused:
         service.show(input_dir=tmp_path / "in", output_dir=tmp_path / "out")
@@ -257,7 +257,7 @@ def test_elsewhere_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.parametrize("name", ["@WANTED_BY@", "@USER_FLAG@", "@STATE@ @OWNER@"])
 def test_a_folder_named_like_a_gap_in_the_template_is_only_a_name(name: str) -> None:
-    """It would be filled in the command line as well, and the unit would look for another file."""
+    """Otherwise the placeholder would be replaced in the command line as well."""
     unit = replace(USER, command=("/py", "--input", f"/home/ann/{name}"), write=(Path(f"/home/ann/{name}"),))
     text = systemd.render(unit, NEW)
     assert f"/home/ann/{name}" in next(line for line in text.splitlines() if line.startswith("ExecStart="))
@@ -265,7 +265,7 @@ def test_a_folder_named_like_a_gap_in_the_template_is_only_a_name(name: str) -> 
 
 
 def test_a_page_that_other_machines_come_to_is_not_bound_to_this_one() -> None:
-    """By default it is."""
+    """By default the page is bound to this machine."""
     assert "IPAddressAllow=localhost\n" in systemd.render_page(PAGED, NEW)
     assert PAGED.page is not None
     opened = replace(PAGED, page=replace(PAGED.page, is_loopback=False))
@@ -277,7 +277,7 @@ def test_a_page_that_other_machines_come_to_is_not_bound_to_this_one() -> None:
 
 
 def test_bounds_of_memory_and_tasks_are_in_every_unit() -> None:
-    """A hook or a decoder that goes wrong does not take the machine with it."""
+    """A faulty hook or decoder must not exhaust the machine."""
     texts = [
         systemd.render(SYSTEM, NEW),
         systemd.render(USER, NEW),
@@ -291,13 +291,13 @@ def test_bounds_of_memory_and_tasks_are_in_every_unit() -> None:
 
 
 def test_a_system_s_unit_says_whom_results_are_for_and_a_user_s_keeps_the_user_s_umask() -> None:
-    """A umask of 002, by which a group shares what it makes, must not become 022 by a service."""
+    """A group's umask of 002 must not become 022 in a user's service."""
     assert systemd.render(SYSTEM, NEW).splitlines().count("UMask=0022") == 1
     assert "UMask" not in systemd.render(USER, NEW)
 
 
 def test_the_unit_that_runs_now_and_then_is_as_closed_as_the_daemon_s() -> None:
-    """All of the daemon's lines but those about staying: it had three of them, and scored 8.5."""
+    """The timer's unit has all of the daemon's restrictions."""
     once = (TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8").splitlines()
     daemon = systemd.render(USER, NEW)
     closing = daemon[daemon.index("# --- no network") : daemon.index("[Install]")].splitlines()

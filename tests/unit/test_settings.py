@@ -1,4 +1,4 @@
-"""Settings: where they come from, which goes before which, and what they become."""
+"""Settings: their sources, the priority of the sources, and the resulting values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictur
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the test's own, and no system-wide configuration."""
+    """A home directory of the test's own, without a system-wide configuration."""
     directory = tmp_path / "home"
     directory.mkdir()
     monkeypatch.setenv("HOME", str(directory))
@@ -40,14 +40,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def written(directory: Path, text: str) -> Path:
-    """A configuration file with this text."""
+    """Write a configuration file with this text; return its path."""
     path = directory / "cutoutd.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def folder(**given: Any) -> Folder:  # noqa: ANN401 -- any key of a folder
-    """A hot folder."""
+    """Return a hot folder."""
     return Folder.model_validate({"name": "a", "input": "/in", "output": "/out", **given})
 
 
@@ -115,7 +115,7 @@ def test_paths_start_from_home_or_from_the_files_directory(tmp_path: Path, home:
 
 
 def test_auto_and_empty_are_as_if_left_out(tmp_path: Path) -> None:
-    """What the reference file says is the default is the default."""
+    """The reference file's default values mean the defaults."""
     explicit = (
         'settle_s = "auto"\nsidecar_dir = ""\noriginals_dir = ""\nmode = ""\n[service]\nstate_dir = ""\n'
     )
@@ -124,14 +124,14 @@ def test_auto_and_empty_are_as_if_left_out(tmp_path: Path) -> None:
 
 
 def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    """Some editors write one."""
+    """Some editors write the mark."""
     path = tmp_path / "cutoutd.toml"
     path.write_bytes(b"\xef\xbb\xbf" + FOLDER.encode())
     assert loader.load(path, {}).folder[0].name == "to-cut"
 
 
 def test_a_variable_goes_before_the_file(tmp_path: Path) -> None:
-    """Also where the file is wrong, which then does not matter."""
+    """A wrong value in the file does not matter then."""
     path = written(tmp_path, '[pool]\nworkers = "many"\nnice = 7\n' + FOLDER)
     environ = {
         "CUTOUTD_POOL__WORKERS": "2",
@@ -148,7 +148,7 @@ def test_a_variable_goes_before_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_every_plain_key_has_its_variable(name: str, tmp_path: Path) -> None:
-    """Its default, given by the variable, changes nothing."""
+    """A variable that gives the default changes nothing."""
     table, key, _ = variables()[name]
     path = written(tmp_path, FOLDER)
     plain = loader.load(path, {})
@@ -171,7 +171,7 @@ def test_no_variable_reaches_a_folder() -> None:
 
 
 def test_no_variable_sets_a_command(tmp_path: Path) -> None:
-    """Whoever can set one would have anything run as somebody else."""
+    """Setting one must not allow to run programs as another user."""
     assert {name for name in variables() if "HOOKS" in name} == {
         "CUTOUTD_HOOKS__NOTIFY",  # whether, and never what
         "CUTOUTD_HOOKS__TIMEOUT_S",
@@ -182,7 +182,7 @@ def test_no_variable_sets_a_command(tmp_path: Path) -> None:
 
 
 def test_a_command_is_a_list_and_its_program_a_path_or_a_name(tmp_path: Path) -> None:
-    """A relative path starts from the file's directory; a bare name is looked for as a shell would."""
+    """A relative path starts from the file's directory; a bare name is searched in PATH."""
     text = '[hooks]\non_done = ["bin/tell", "a b", "~"]\non_failed = ["notify-send"]\n' + FOLDER
     hooks = loader.load(written(tmp_path, text), {}).hooks
     assert hooks.on_done == (str(tmp_path / "bin/tell"), "a b", "~")
@@ -193,7 +193,7 @@ def test_a_command_is_a_list_and_its_program_a_path_or_a_name(tmp_path: Path) ->
 
 
 def test_the_configuration_is_found_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As named, by the variable, the user's, the system's."""
+    """By option, by variable, the user's, the system's."""
     user, system = places.configuration_files()
     assert loader.find(None, {}) is None
     for path in (system, user):
@@ -210,7 +210,7 @@ def test_the_configuration_is_found_in_its_order(tmp_path: Path, monkeypatch: py
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
-    """Another one is not taken in its place."""
+    """No other file is used instead."""
     missing = tmp_path / "missing.toml"
     with pytest.raises(
         ConfigurationError, match=r"missing\.toml: there is no such file, which --config names"
@@ -221,14 +221,14 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_where_was_looked_is_said() -> None:
-    """All four places."""
+    """All four places are listed."""
     said = str(loader.nothing_found())
     for place in ("--config", "$CUTOUTD_CONFIG", *map(str, places.configuration_files())):
         assert place in said
 
 
 def test_the_defaults_need_no_file_and_no_folder() -> None:
-    """But the environment still goes before them."""
+    """The environment still has priority over them."""
     assert loader.defaults({}) == Settings()
     assert loader.defaults({"CUTOUTD_POOL__WORKERS": "3"}).pool.workers == 3
     with pytest.raises(ConfigurationError, match="CUTOUTD_POOL__WORKER: there is no such variable"):
@@ -236,7 +236,7 @@ def test_the_defaults_need_no_file_and_no_folder() -> None:
 
 
 def test_a_pair_of_folders_needs_no_file(tmp_path: Path) -> None:
-    """Its state goes by both paths; all else is as by default."""
+    """The state directory depends on both paths; all else is the default."""
     settings = loader.for_pair(tmp_path / "in", tmp_path / "out", {"CUTOUTD_POOL__WORKERS": "1"})
     state_dir = settings.service.state_dir
     assert settings.folder == (Folder(name="in", input=tmp_path / "in", output=tmp_path / "out"),)
@@ -246,7 +246,7 @@ def test_a_pair_of_folders_needs_no_file(tmp_path: Path) -> None:
 
 
 def test_a_pair_has_one_state_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And another pair has another."""
+    """And another pair has another state directory."""
 
     def state_dir(watched: Path, results: Path) -> Path:
         return loader.for_pair(watched, results, {}).service.state_dir
@@ -263,19 +263,19 @@ def test_a_pair_has_one_state_however_it_is_written(tmp_path: Path, monkeypatch:
     [("a b", "a b"), ("line\nbreak", "line_break"), (" x ", "x"), ("x" * 100, "x" * 64), ("\udcff", "_")],
 )
 def test_a_pair_is_named_after_its_input(directory: str, name: str) -> None:
-    """In a form that every name of a folder has."""
+    """In a form that is valid for every folder's name."""
     assert loader.for_pair(Path("/in") / directory, Path("/out"), {}).folder[0].name == name
 
 
 def test_an_output_inside_its_own_input_is_never_a_source() -> None:
-    """It is allowed, and handed to intake as a subtree to leave out."""
+    """It is allowed, and intake excludes it."""
     assert folder(output="/in/cut/outs").subtrees == ("cut/outs",)
     assert folder().subtrees == ()
     assert folder(output="/in2").subtrees == ()
 
 
 def test_values_are_frozen() -> None:
-    """What was checked stays as it was checked."""
+    """Checked settings cannot change."""
     with pytest.raises(ValidationError):
         folder().name = "other"
 
@@ -315,13 +315,13 @@ def test_any_path_survives_being_written_out(watched: str, results: str, pattern
 
 
 def test_a_path_that_is_not_utf8_can_be_written_out() -> None:
-    """TOML cannot hold it, so its odd bytes are replaced."""
+    """TOML cannot contain its odd bytes, so they are replaced."""
     settings = loader.for_pair(Path("/in\udcff"), Path("/out"), {})
     assert tomllib.loads(as_toml(settings))["folder"][0]["input"] == "/in\ufffd"
 
 
 def test_the_digest_is_the_same_in_every_version() -> None:
-    """A sidecar of an old version can still be compared: this number must never change."""
+    """Sidecars of old versions stay comparable: the digest of these settings must never change."""
     expected = "33205233fbfe4b56927d39036305d265670cda5278875a72aedbac5f0e0f2163"
     assert settings_sha256(folder(review_below=0.0), "u2net-int8") == expected
 
@@ -342,14 +342,14 @@ def test_the_digest_tells_what_changes_a_cutout(change: dict[str, Any]) -> None:
 
 
 def test_the_digest_counts_the_model_and_nothing_else() -> None:
-    """Where a folder lies and how it is watched does not change its cutouts."""
+    """A folder's place and way of watching do not change its cutouts."""
     assert settings_sha256(folder(), "other") != settings_sha256(folder(), "u2net-int8")
     moved = folder(name="b", input="/elsewhere", settle_s=9, order="newest", originals="delete")
     assert settings_sha256(moved, "u2net-int8") == settings_sha256(folder(), "u2net-int8")
 
 
 def test_reading_settings_brings_no_network_library() -> None:
-    """Which is one of the reasons why it does without pydantic-settings: docs/decisions/0014."""
+    """One reason to do without pydantic-settings: docs/decisions/0014."""
     code = (
         "import sys, cutoutd.settings.loader, cutoutd.settings.document, cutoutd.settings.digest\n"
         "sys.exit(', '.join({'ssl', 'asyncio', 'http.client', 'urllib.request'} & set(sys.modules)) or None)"
@@ -359,7 +359,7 @@ def test_reading_settings_brings_no_network_library() -> None:
 
 
 def test_a_worker_reads_no_settings() -> None:
-    """It is told what it needs: importing pydantic would cost each worker a tenth of a second and some memory."""
+    """Importing pydantic would cost each worker a tenth of a second and some memory."""
     code = (
         "import sys\n"
         "from cutoutd.pool import worker\n"
@@ -372,7 +372,7 @@ def test_a_worker_reads_no_settings() -> None:
 
 
 def test_formats_can_be_switched_off(tmp_path: Path) -> None:
-    """By leaving them out; the rest is read, and each counts once."""
+    """By leaving them out of the list; each counts once."""
     assert Settings().pool.formats == tuple(PictureFormat)
     text = '[pool]\nformats = ["jpeg", "raw", "jpeg"]\n'
     settings = loader.load(written(tmp_path, text + FOLDER), {})

@@ -1,4 +1,4 @@
-"""The settings of the cluster's route: what they need, what they refuse in words, and what leaves by them."""
+"""The settings of the cluster's route: what they require, what they refuse, and which pictures leave by them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ CLUSTER: dict[str, Any] = {
 
 
 def table(name: str = "a", **keys: Any) -> dict[str, Any]:  # noqa: ANN401 -- as TOML has it
-    """A folder."""
+    """Return a folder's table."""
     return {"name": name, "input": f"/{name}/in", "output": f"/{name}/out", **keys}
 
 
 def built(
     cluster: dict[str, Any], *folders: dict[str, Any], environ: dict[str, str] | None = None
 ) -> Settings:
-    """Settings of a document."""
+    """Return the settings of a document."""
     return assemble({"cluster": cluster, "folder": list(folders)}, environ or {}, origin="FILE", base=None)
 
 
-def said(cluster: dict[str, Any], *folders: dict[str, Any], environ: dict[str, str] | None = None) -> str:
-    """What is wrong with it."""
+def error_of(cluster: dict[str, Any], *folders: dict[str, Any], environ: dict[str, str] | None = None) -> str:
+    """Return the error about a document."""
     with pytest.raises(ConfigurationError) as caught:
         built(cluster, *folders, environ=environ)
     return str(caught.value)
@@ -44,8 +44,10 @@ def said(cluster: dict[str, Any], *folders: dict[str, Any], environ: dict[str, s
 
 @pytest.mark.parametrize("route", ["cluster", "cluster-then-local"])
 def test_a_tagged_folder_needs_the_cluster_enabled(route: str) -> None:
-    """Nothing is sent, and nothing is cut here in silence, as long as the two do not agree."""
-    assert f'[[folder]] "a" route: "{route}" sends pictures to other machines' in said({}, table(route=route))
+    """While the two disagree, nothing is sent and nothing is silently cut here."""
+    assert f'[[folder]] "a" route: "{route}" sends pictures to other machines' in error_of(
+        {}, table(route=route)
+    )
     chosen = built(CLUSTER, table(route=route), table("b"))
     assert [folder.name for folder in chosen.clustered] == ["a"]
     assert chosen.tagged == ()
@@ -53,7 +55,7 @@ def test_a_tagged_folder_needs_the_cluster_enabled(route: str) -> None:
 
 
 def test_the_cluster_enabled_alone_sends_nothing() -> None:
-    """The folder's owner has the last word."""
+    """Each folder needs its own tag."""
     chosen = built(CLUSTER, table())
     assert chosen.clustered == ()
     assert list(egress.describe_egress(chosen)) == ["a: nothing leaves this machine"]
@@ -61,8 +63,8 @@ def test_the_cluster_enabled_alone_sends_nothing() -> None:
 
 @pytest.mark.parametrize("scheduler", ["tcp://10.0.0.2:8786", "ws://10.0.0.2:8786", "ucx://10.0.0.2:8786"])
 def test_a_scheduler_that_is_not_encrypted_is_refused_in_words(scheduler: str) -> None:
-    """Whoever listens could read the pictures, and whoever connects run programs."""
-    complaint = said({**CLUSTER, "scheduler": scheduler}, table())
+    """Listeners could read the pictures, and anyone connected could run programs."""
+    complaint = error_of({**CLUSTER, "scheduler": scheduler}, table())
     assert "[cluster] scheduler" in complaint
     assert "is not encrypted: everybody in the network could read the pictures" in complaint
 
@@ -72,28 +74,28 @@ def test_a_scheduler_that_is_not_encrypted_is_refused_in_words(scheduler: str) -
     ["10.0.0.2:8786", "tls://10.0.0.2", "tls://10.0.0.2:0", "tls://10.0.0.2:99999", "tls://u:p@h:1", 5],
 )
 def test_what_is_no_address_of_a_scheduler_is_refused(scheduler: object) -> None:
-    """It says what would be right."""
-    assert "tls://10.0.0.2:8786" in said({**CLUSTER, "scheduler": scheduler}, table())
+    """The message has the right form."""
+    assert "tls://10.0.0.2:8786" in error_of({**CLUSTER, "scheduler": scheduler}, table())
 
 
 @pytest.mark.parametrize("key", ["scheduler", "tls_ca_file", "tls_cert", "tls_key"])
 def test_a_cluster_that_is_enabled_has_all_it_takes(key: str) -> None:
-    """Each by its name."""
-    assert f"[cluster] {key}: is missing" in said({**CLUSTER, key: ""}, table())
+    """The message names each missing key."""
+    assert f"[cluster] {key}: is missing" in error_of({**CLUSTER, key: ""}, table())
 
 
 def test_ports_are_one_or_a_list() -> None:
-    """Each once."""
+    """Without duplicates."""
     assert built({**CLUSTER, "worker_port": 8800}, table()).cluster.worker_port == (8800,)
     assert built({**CLUSTER, "worker_port": [8800, 8801, 8800]}, table()).cluster.worker_port == (8800, 8801)
     for wrong in (0, 70_000, [], ["8800"], "8800", True, list(range(1, 40))):
-        assert "[cluster] worker_port" in said({**CLUSTER, "worker_port": wrong}, table())
+        assert "[cluster] worker_port" in error_of({**CLUSTER, "worker_port": wrong}, table())
 
 
 @pytest.mark.parametrize("key", ["enabled", "scheduler", "tls_ca_file", "worker_port", "max_in_flight"])
 def test_nothing_of_the_cluster_can_be_set_from_outside(key: str) -> None:
-    """As little as whether and where to pictures are sent of the hosted service."""
-    complaint = said({}, table(), environ={f"CUTOUTD_CLUSTER__{key.upper()}": "1"})
+    """As with the hosted service, no variable decides whether and where pictures are sent."""
+    complaint = error_of({}, table(), environ={f"CUTOUTD_CLUSTER__{key.upper()}": "1"})
     assert f"$CUTOUTD_CLUSTER__{key.upper()}" in complaint
     assert "cannot be set by an environment variable" in complaint
 
@@ -111,7 +113,7 @@ def test_it_is_said_which_pictures_leave_and_where_to() -> None:
 
 
 def test_two_configurations_that_allow_the_same_have_the_same_number() -> None:
-    """And one that allows another folder, or another place, has another."""
+    """Another folder or destination changes the number."""
     one = built(CLUSTER, table(route="cluster"), table("b"))
     assert cluster_sha256(one) == cluster_sha256(built(CLUSTER, table(route="cluster-then-local")))
     assert cluster_sha256(one) != cluster_sha256(

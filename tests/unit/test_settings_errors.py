@@ -1,4 +1,4 @@
-"""What is wrong with a configuration is said by file, table and key, with what would be right."""
+"""An error in a configuration has the file, the table, the key, and the right form."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/in"\noutput = "/out"\n'
 
 
-def said(directory: Path, text: str | bytes, environ: dict[str, str] | None = None) -> str:
-    """The message for a configuration; the file's path is written as FILE."""
+def error_of(directory: Path, text: str | bytes, environ: dict[str, str] | None = None) -> str:
+    """Return the error about a configuration; the file's path is written as FILE."""
     path = directory / "cutoutd.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigurationError) as caught:
@@ -68,8 +68,8 @@ def said(directory: Path, text: str | bytes, environ: dict[str, str] | None = No
     ],
 )
 def test_a_wrong_value_is_told_with_the_right_form(tmp_path: Path, text: str, message: str) -> None:
-    """What was given, and what the key takes, without the words of a programmer."""
-    assert message in said(tmp_path, f"{text}\n{FOLDER}")
+    """The given value, and the allowed ones, without programmers' terms."""
+    assert message in error_of(tmp_path, f"{text}\n{FOLDER}")
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_wrong_value_is_told_with_the_right_form(tmp_path: Path, text: str, me
     ],
 )
 def test_a_wrong_value_in_a_folder_names_the_folder(tmp_path: Path, text: str, message: str) -> None:
-    """By its name, and the table in it."""
-    assert message in said(tmp_path, FOLDER + text)
+    """And the table in it."""
+    assert message in error_of(tmp_path, FOLDER + text)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_a_wrong_value_in_a_folder_names_the_folder(tmp_path: Path, text: str, m
 def test_a_folder_without_a_usable_name_is_named_by_its_number(
     tmp_path: Path, name: str, message: str
 ) -> None:
-    """A name stands in logs, messages and commands."""
-    assert message in said(tmp_path, f'[[folder]]\nname = {name}\ninput = "/in"\noutput = "/out"')
+    """Names appear in logs, messages and commands."""
+    assert message in error_of(tmp_path, f'[[folder]]\nname = {name}\ninput = "/in"\noutput = "/out"')
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_a_folder_without_a_usable_name_is_named_by_its_number(
     ],
 )
 def test_what_is_unknown_is_refused_with_a_suggestion(tmp_path: Path, text: str, message: str) -> None:
-    """A misspelt key must not be passed over."""
-    assert message in said(tmp_path, f"{text}\n{FOLDER}")
+    """A misspelt key must not be ignored."""
+    assert message in error_of(tmp_path, f"{text}\n{FOLDER}")
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_what_is_unknown_is_refused_with_a_suggestion(tmp_path: Path, text: str,
     ],
 )
 def test_an_unknown_key_of_a_folder_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """Also in the tables below it."""
-    assert message in said(tmp_path, FOLDER + text)
+    """Also in the tables below the folder."""
+    assert message in error_of(tmp_path, FOLDER + text)
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,12 @@ def test_an_unknown_key_of_a_folder_is_refused(tmp_path: Path, text: str, messag
     ],
 )
 def test_a_missing_folder_is_told(tmp_path: Path, text: str, message: str) -> None:
-    """One is needed, with name, input and output."""
-    assert message in said(tmp_path, text)
+    """The message asks for name, input and output."""
+    assert message in error_of(tmp_path, text)
 
 
 def folders(*tables: str) -> str:
-    """Hot folders named a, b, ... with these keys, separated by semicolons."""
+    """Return hot folders named a, b, ... with these keys, separated by semicolons."""
     return "".join(
         f'[[folder]]\nname = "{name}"\n' + table.replace("; ", "\n") + "\n"
         for name, table in zip("abc", tables, strict=False)
@@ -291,8 +291,8 @@ def folders(*tables: str) -> str:
     ],
 )
 def test_what_would_go_round_in_circles_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """A result must never be taken for a new picture, and a picture belongs to one folder."""
-    complaint = said(tmp_path, text)
+    """A result must never be a source, and a picture belongs to one folder."""
+    complaint = error_of(tmp_path, text)
     assert message in complaint
     assert "things are wrong" not in complaint
 
@@ -307,7 +307,7 @@ def test_what_would_go_round_in_circles_is_refused(tmp_path: Path, text: str, me
     ],
 )
 def test_directories_that_do_no_harm_are_accepted(tmp_path: Path, text: str) -> None:
-    """An output in its own input, one for two folders, and names that only begin alike."""
+    """An output in its own input, one for two folders, and names with a common prefix."""
     path = tmp_path / "cutoutd.toml"
     path.write_text(text)
     assert loader.load(path, {}).folder
@@ -329,7 +329,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         input = "/b"
         output = "/b"
     """
-    first, *rest, last = said(
+    first, *rest, last = error_of(
         tmp_path, text, {"CUTOUTD_POOL__NICE": "99", "CUTOUTD_COLOUR": "1"}
     ).splitlines()
     assert first == "7 things are wrong:"
@@ -390,14 +390,14 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_a_wrong_variable_is_told_by_its_name(
     tmp_path: Path, variable: str, value: str, message: str
 ) -> None:
-    """Not by the file, which has nothing to do with it."""
-    complaint = said(tmp_path, FOLDER, {variable: value})
+    """The message does not name the file."""
+    complaint = error_of(tmp_path, FOLDER, {variable: value})
     assert message in complaint
     assert "FILE" not in complaint
 
 
 def test_a_wrong_variable_is_told_without_a_file_too() -> None:
-    """A pair of folders on the command line is no way around it."""
+    """A pair of folders on the command line does not skip the check."""
     with pytest.raises(
         ConfigurationError, match="CUTOUTD_FOLDER__X: a folder cannot be set by an environment variable"
     ):
@@ -405,7 +405,7 @@ def test_a_wrong_variable_is_told_without_a_file_too() -> None:
 
 
 def test_a_pair_that_overlaps_is_refused() -> None:
-    """As it is in a file."""
+    """As in a file."""
     with pytest.raises(
         ConfigurationError, match=r"--input and --output: .* output: /in is the folder's own input"
     ):
@@ -424,12 +424,12 @@ def test_a_pair_that_overlaps_is_refused() -> None:
     ],
 )
 def test_what_is_no_toml_is_told_by_line_and_column(tmp_path: Path, text: bytes, message: str) -> None:
-    """So that an editor can be sent there."""
-    assert message in said(tmp_path, text)
+    """For use in an editor."""
+    assert message in error_of(tmp_path, text)
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """It is not there, or is something else."""
+    """A missing file, or one that is no regular file."""
     with pytest.raises(ConfigurationError, match=r"none\.toml: there is no such file"):
         loader.load(tmp_path / "none.toml", {})
     with pytest.raises(ConfigurationError, match=r"it cannot be read \(Is a directory\)"):
@@ -465,7 +465,7 @@ TABLES: Final[dict[str, type[BaseModel]]] = {
 
 
 def loaded(table: str, key: str, value: object) -> Settings | str:
-    """Settings with one key set, or what is wrong with it."""
+    """Return settings with one key set, or the error about it."""
     folder: dict[str, object] = {"name": "a", "input": "/in", "output": "/out"}
     written: dict[str, object] = {"folder": [folder]}
     match table:
@@ -483,7 +483,7 @@ def loaded(table: str, key: str, value: object) -> Settings | str:
 
 @pytest.mark.parametrize("value", ANY, ids=repr)
 def test_a_value_of_any_kind_is_refused_by_its_key_or_loads_again_as_it_is_written_out(value: object) -> None:
-    """Whatever TOML can say, in whatever key."""
+    """Any TOML value in any key."""
     for table, model in TABLES.items():
         for key in model.model_fields:
             found = loaded(table, key, value)
@@ -511,11 +511,11 @@ def test_a_value_of_any_kind_is_refused_by_its_key_or_loads_again_as_it_is_writt
         ("workers 2", "after a name belongs a = and a value"),
     ],
 )
-def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, said: str) -> None:
-    """What a person wrote, and not what a parser expected."""
+def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, error_of: str) -> None:
+    """By what was written, not by what the parser expected."""
     path = tmp_path / "c.toml"
     path.write_text(line, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=re.escape(said)):
+    with pytest.raises(ConfigurationError, match=re.escape(error_of)):
         document.read(path)
 
 
@@ -542,7 +542,7 @@ def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, said
     ],
 )
 def test_what_may_be_a_key_is_not_repeated(tmp_path: Path, text: str) -> None:
-    """These messages reach the log, at a reload for good; the line's number and its key tell enough."""
-    message = said(tmp_path, text)
+    """Messages are logged at a reload; the line and the setting's name suffice."""
+    message = error_of(tmp_path, text)
     assert "SECRET1" not in message
     assert re.search(r"line \d+|\[hosted\]|last line", message)

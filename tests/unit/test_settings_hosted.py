@@ -1,4 +1,4 @@
-"""The settings of the hosted route: what they allow, what nobody can change from outside, and what leaves by them."""
+"""The settings of the hosted route: what they allow, what variables cannot change, and which pictures leave by them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 
 def table(name: str = "a", **given_keys: object) -> dict[str, Any]:
-    """A folder's table."""
+    """Return a folder's table."""
     return {"name": name, "input": f"/in/{name}", "output": f"/out/{name}", **given_keys}
 
 
 def built(hosted: dict[str, Any], *folders: dict[str, Any]) -> Settings:
-    """Settings of these tables."""
+    """Return the settings of these tables."""
     return assemble({"hosted": hosted, "folder": list(folders)}, {}, origin="FILE", base=None)
 
 
-def said(hosted: dict[str, Any], *folders: dict[str, Any]) -> str:
-    """What is wrong with these tables."""
+def error_of(hosted: dict[str, Any], *folders: dict[str, Any]) -> str:
+    """Return the error about these tables."""
     with pytest.raises(ConfigurationError) as caught:
         built(hosted, *folders)
     return str(caught.value)
@@ -47,15 +47,15 @@ def said(hosted: dict[str, Any], *folders: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("route", ["hosted", "local-then-hosted"])
 def test_a_tagged_folder_needs_the_service_enabled(route: str) -> None:
-    """Nothing is sent, and nothing is cut here in silence, as long as the two do not agree."""
-    complaint = said({}, table(route=route))
+    """While the two disagree, nothing is sent and nothing is silently cut here."""
+    complaint = error_of({}, table(route=route))
     assert f'[[folder]] "a" route: "{route}" sends pictures away, and [hosted] does not allow' in complaint
     assert "set enabled = true there, or write route" in complaint
     assert [folder.name for folder in built({"enabled": True}, table(route=route)).tagged] == ["a"]
 
 
 def test_the_service_enabled_alone_sends_nothing() -> None:
-    """The folder's owner has the last word."""
+    """Each folder needs its own tag."""
     assert built({"enabled": True}, table()).tagged == ()
 
 
@@ -81,7 +81,7 @@ def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
     provider: str,
     environ: dict[str, str],
 ) -> None:
-    """Whatever the configuration and the environment: an untagged folder is not, and without the switch none is."""
+    """For any configuration and environment: no untagged folder, and none without the switch."""
     folders = [
         table(f"f{number}", **({} if route is None else {"route": route}))
         for number, route in enumerate(routes)
@@ -113,13 +113,13 @@ def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
     ),
 )
 def test_where_pictures_go_and_for_what_price_is_not_set_from_outside(key: str) -> None:
-    """Nor which file is sent as the key."""
+    """Nor which file contains the key."""
     with pytest.raises(ConfigurationError, match="cannot be set by an environment variable"):
         loader.defaults({f"CUTOUTD_HOSTED__{key.upper()}": "1"})
 
 
 def test_the_pace_may_be_set_from_outside() -> None:
-    """It changes neither where to nor how much; and the key itself is not a setting."""
+    """It changes neither destination nor amount; the key itself is not a setting."""
     environ = {"CUTOUTD_HOSTED__CONCURRENCY": "8", KEY_VARIABLE: "secret"}
     chosen = loader.defaults(environ)
     assert chosen.hosted.concurrency == 8
@@ -142,7 +142,7 @@ def test_the_pace_may_be_set_from_outside() -> None:
     ],
 )
 def test_an_address_is_taken_apart(written: str, meant: str, scope: AddressScope) -> None:
-    """And told by how far away it is."""
+    """And classified as this machine, a private network or the internet."""
     found = parse(written)
     assert (str(found), found.scope) == (meant, scope)
 
@@ -166,8 +166,8 @@ def test_an_address_is_taken_apart(written: str, meant: str, scope: AddressScope
     ],
 )
 def test_what_is_no_plain_address_is_refused(written: str) -> None:
-    """Names and passwords in it would stand in every log, and are not repeated here either."""
-    complaint = said({"base_url": written}, table())
+    """Credentials in an address would appear in logs, and are not repeated here."""
+    complaint = error_of({"base_url": written}, table())
     assert "[hosted] base_url: " in complaint
     assert "it takes an address such as" in complaint
     assert "password@" not in complaint
@@ -202,19 +202,19 @@ def test_what_is_no_plain_address_is_refused(written: str) -> None:
     ],
 )
 def test_unencrypted_pictures_stay_near(url: str, is_private_allowed: bool, is_right: bool) -> None:  # noqa: FBT001 -- cases
-    """On this machine always, in a private network if the owner says so, and never farther."""
+    """Always allowed on this machine, in a private network if configured, and never farther."""
     hosted = {"base_url": url, "allow_private_http": is_private_allowed}
     if is_right:
         assert str(built(hosted, table()).hosted.address) == url
     else:
-        assert "[hosted] base_url: " in said(hosted, table())
+        assert "[hosted] base_url: " in error_of(hosted, table())
 
 
 @given(st.ip_addresses())
 def test_only_numbers_that_nobody_routes_are_near(
     number: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    """Whatever is reachable for all the world is elsewhere."""
+    """A public address never counts as private."""
     if number.is_global:
         assert scope_of(number) is AddressScope.PUBLIC
 
@@ -232,12 +232,12 @@ def test_only_numbers_that_nobody_routes_are_near(
     ],
 )
 def test_what_a_picture_is_expected_to_cost(hosted: dict[str, Any], credits_: float) -> None:
-    """A server that speaks remove.bg's language may charge as that does, until its owner says otherwise."""
+    """Other servers with remove.bg's contract are assumed to charge alike unless configured."""
     assert built(hosted, table()).hosted.expected_credits == credits_
 
 
 def test_what_leaves_is_told_by_folder() -> None:
-    """Where to, when, how large and for how much; and just as plainly what does not."""
+    """Destination, condition, size and price; and what does not leave."""
     chosen = built(
         {"enabled": True, "max_credits_per_day": 9, "max_upload_px": 1000},
         table("x", route="hosted"),
@@ -255,13 +255,13 @@ def test_what_leaves_is_told_by_folder() -> None:
 
 
 def test_a_budget_of_nothing_is_told() -> None:
-    """Pictures would wait for ever, and their owner wonder."""
+    """Pictures would wait for ever without an explanation."""
     (line,) = egress.describe_egress(built({"enabled": True}, table(route="hosted")))
     assert "no credits may be spent, so pictures wait; set max_credits_per_day" in line
 
 
 def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only where it is needed."""
+    """And only where the extra is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built({"enabled": True}, table()))
     monkeypatch.setattr(installer, "installer", lambda: installer.Installer.PIP)
@@ -270,7 +270,7 @@ def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.Monk
 
 
 def test_two_services_have_two_numbers_and_one_has_one_however_it_is_written() -> None:
-    """By which the uploader knows whether it and the supervisor go by the same configuration."""
+    """The uploader compares its number with the supervisor's."""
     one, same, other = (
         uploads_sha256(built({"base_url": url}, table()))
         for url in ("https://x.y", "https://X.y:443/", "https://x.y/z")
@@ -281,7 +281,7 @@ def test_two_services_have_two_numbers_and_one_has_one_however_it_is_written() -
 
 
 def test_settings_of_the_route_survive_being_written_out(tmp_path: Path) -> None:
-    """As `cutoutd check` prints them."""
+    """In the form that `cutoutd check` prints."""
     path = tmp_path / "cutoutd.toml"
     chosen = built(
         {"enabled": True, "api_key_file": "/key", "max_credits_per_day": 1.5, "base_url": "https://x.y/z"},

@@ -1,4 +1,4 @@
-"""What ``[page]`` takes, and how far it lets others come."""
+"""The keys of ``[page]``, and who can reach the page by them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPEN = 'address = "192.168.1.5:443"\nhosts = ["studio.example.net"]\npassword_fi
 
 
 def read(directory: Path, text: str) -> PageSettings:
-    """Settings of a page."""
+    """Return the settings of a page."""
     file = directory / "cutoutd.toml"
     file.write_text(
         f'[page]\n{text}\n[[folder]]\nname = "a"\ninput = "/a"\noutput = "/b"\n', encoding="utf-8"
@@ -28,7 +28,7 @@ def read(directory: Path, text: str) -> PageSettings:
 
 
 def test_an_address_is_an_ip_address_and_a_port(tmp_path: Path) -> None:
-    """Both families; the default is for this machine alone."""
+    """Of both families; the default is reachable from this machine alone."""
     assert str(read(tmp_path, "").address) == "127.0.0.1:7979"
     assert read(tmp_path, "").address.is_loopback
     six = read(tmp_path, 'address = "[::1]:80"').address
@@ -50,7 +50,7 @@ def test_an_address_is_an_ip_address_and_a_port(tmp_path: Path) -> None:
 def test_other_machines_come_only_with_password_names_and_encryption(
     tmp_path: Path, text: str, missing: str
 ) -> None:
-    """Each of them is asked for by name."""
+    """The error names each missing one."""
     with pytest.raises(ConfigurationError) as refused:
         read(tmp_path, text)
     assert missing in str(refused.value)
@@ -58,12 +58,12 @@ def test_other_machines_come_only_with_password_names_and_encryption(
 
 @pytest.mark.parametrize("how", ['tls_cert = "/c"\ntls_key = "/k"', 'proxy = "192.168.1.9"'])
 def test_a_certificate_or_a_named_proxy_encrypts(tmp_path: Path, how: str) -> None:
-    """One of them is enough."""
+    """One of the two is enough."""
     assert not read(tmp_path, OPEN + how).address.is_loopback
 
 
 def test_a_container_published_on_its_machines_loopback_takes_a_password_alone(tmp_path: Path) -> None:
-    """Nobody else reaches it, so there is nothing to encrypt; other users of the machine do."""
+    """Only the machine's own users reach it, so that encryption is not needed."""
     inside = 'address = "0.0.0.0:7979"\npublished_on_loopback = true\n'
     page = read(tmp_path, inside + 'password_file = "/config/word"')
     assert (page.published_on_loopback, page.hosts, page.tls_cert) == (True, (), None)
@@ -72,7 +72,7 @@ def test_a_container_published_on_its_machines_loopback_takes_a_password_alone(t
 
 
 def test_a_host_is_a_name_without_a_port(tmp_path: Path) -> None:
-    """As browsers send it, in small letters."""
+    """In lower case, as browsers send it."""
     assert read(tmp_path, 'hosts = ["Studio.Example.net"]').hosts == ("studio.example.net",)
     for wrong in ("studio:80", "*.example.net", "", "https://studio"):
         with pytest.raises(ConfigurationError, match="it takes a name without a port"):
@@ -80,5 +80,5 @@ def test_a_host_is_a_name_without_a_port(tmp_path: Path) -> None:
 
 
 def test_from_outside_the_page_can_be_switched_off_and_nothing_else() -> None:
-    """Whoever sets variables must not open it."""
+    """A variable must not open the page to others."""
     assert {name for name in variables() if "PAGE" in name} == {"CUTOUTD_PAGE__ENABLED"}

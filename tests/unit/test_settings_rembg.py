@@ -1,4 +1,4 @@
-"""Model and form fields for a rembg server: as its owner writes them, but for what would change the kind of reply."""
+"""Model and form fields for a rembg server: passed on as written, except those that change the kind of reply."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def settings(**hosted: Any) -> Settings:  # noqa: ANN401 -- any key
-    """A configuration with these keys of ``[hosted]``."""
+    """Return a configuration with these keys of ``[hosted]``."""
     folder = {"name": "a", "input": "/in", "output": "/out", "route": "hosted"}
     document = {"hosted": {"enabled": True, **hosted}, "folder": [folder]}
     return assemble(document, {}, origin="", base=None)
 
 
 def test_they_are_as_they_are_written() -> None:
-    """And as `cutoutd check` prints them."""
+    """And printed so by `cutoutd check`."""
     made = settings(provider="rembg", model="u2net", fields={"a": True, "af": 240, "extras": '{"x": "y"}'})
     again = tomllib.loads(as_toml(made))["hosted"]
     assert again["model"] == "u2net"
@@ -32,7 +32,7 @@ def test_they_are_as_they_are_written() -> None:
 
 @pytest.mark.parametrize("name", ["om", "bgc", "url", "file", "model"])
 def test_a_field_that_would_change_what_comes_back_is_refused(name: str) -> None:
-    """With what to write instead."""
+    """The message says what to write instead."""
     with pytest.raises(ConfigurationError, match=f'fields: "{name}"'):
         settings(provider="rembg", fields={name: "x"})
 
@@ -42,7 +42,7 @@ def test_a_field_that_would_change_what_comes_back_is_refused(name: str) -> None
     [{"a b": 1}, {"": 1}, {'x"\r\nY': 1}, {"a": "two\r\nlines"}, {"a": "caf\u00e9"}, {"a": "x" * 1001}],
 )
 def test_what_is_no_form_field_is_refused(fields: dict[str, object]) -> None:
-    """It would become a part of another."""
+    """It would become part of another field."""
     with pytest.raises(ConfigurationError, match="fields"):
         settings(provider="rembg", fields=fields)
 
@@ -50,12 +50,12 @@ def test_what_is_no_form_field_is_refused(fields: dict[str, object]) -> None:
 @pytest.mark.parametrize("keys", [{"model": "u2net"}, {"fields": {"a": True}}])
 @pytest.mark.parametrize("provider", ["removebg", "withoutbg"])
 def test_other_services_are_not_asked_so(provider: str, keys: dict[str, object]) -> None:
-    """They would not know what is meant, and the owner would think that they do."""
+    """They ignore these fields, which would mislead the owner."""
     with pytest.raises(ConfigurationError, match='for provider = "rembg" alone'):
         settings(provider=provider, **keys)
 
 
 def test_a_model_is_one_line() -> None:
-    """It stands in a form."""
+    """It is sent as a form field."""
     with pytest.raises(ConfigurationError, match="model"):
         settings(provider="rembg", model="a\r\nb")

@@ -1,4 +1,4 @@
-"""Webhooks in the configuration: nobody is told anything unless two places in the file say so, and nothing else can."""
+"""Webhooks in the configuration: messages are sent only if two places in the file say so, and no variable decides it."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ URL = "https://shop.example.net/told?token=x"
 
 
 def hook(url: str = URL, **keys: object) -> dict[str, Any]:
-    """A webhook's table."""
+    """Return a webhook's table."""
     return {"url": url, "secret_file": "/secret", **keys}
 
 
 def folder(name: str = "a", *hooks: dict[str, Any], **keys: object) -> dict[str, Any]:
-    """A folder's table."""
+    """Return a folder's table."""
     told = {"webhook": list(hooks)} if hooks else {}
     return {"name": name, "input": f"/in/{name}", "output": f"/out/{name}", **told, **keys}
 
 
 def built(*folders: dict[str, Any], enabled: bool = True, environ: dict[str, str] | None = None) -> Settings:
-    """Settings."""
+    """Return settings."""
     return assemble(
         {"webhooks": {"enabled": enabled}, "folder": list(folders)}, environ or {}, origin="FILE", base=None
     )
 
 
-def said(*folders: dict[str, Any], enabled: bool = True, environ: dict[str, str] | None = None) -> str:
-    """What is wrong."""
+def error_of(*folders: dict[str, Any], enabled: bool = True, environ: dict[str, str] | None = None) -> str:
+    """Return the error."""
     with pytest.raises(ConfigurationError) as caught:
         built(*folders, enabled=enabled, environ=environ)
     return str(caught.value)
 
 
 def test_a_folder_with_a_webhook_needs_them_enabled_and_enabled_alone_tells_nobody() -> None:
-    """As with the hosted service, and apart from it."""
-    assert "set enabled = true there" in said(folder("a", hook()), enabled=False)
+    """As with the hosted service, and independently of it."""
+    assert "set enabled = true there" in error_of(folder("a", hook()), enabled=False)
     assert built(folder()).with_webhooks == ()
     assert not built(folder()).needs_uploader
     chosen = built(folder("a", hook()), folder("b"))
@@ -84,7 +84,7 @@ def test_only_whom_the_owner_wrote_down_is_ever_told(
     told: list[bool],
     environ: dict[str, str],
 ) -> None:
-    """Whatever the configuration and the environment."""
+    """For any configuration and environment."""
     folders = [folder(f"f{number}", *([hook()] if one else [])) for number, one in enumerate(told)]
     try:
         chosen = built(*folders, enabled=enabled, environ=environ)
@@ -98,8 +98,8 @@ def test_only_whom_the_owner_wrote_down_is_ever_told(
 
 @pytest.mark.parametrize("key", ["ENABLED", "TIMEOUT_S", "MAX_RESULT_MB", "URL"])
 def test_nothing_of_it_can_be_set_from_outside(key: str) -> None:
-    """A variable that somebody slips in changes nothing, and is told."""
-    assert "sent to webhooks cannot be set by an environment variable" in said(
+    """A variable for it is refused."""
+    assert "sent to webhooks cannot be set by an environment variable" in error_of(
         folder(), environ={f"CUTOUTD_WEBHOOKS__{key}": "true"}
     )
 
@@ -126,32 +126,34 @@ def test_nothing_of_it_can_be_set_from_outside(key: str) -> None:
     ],
 )
 def test_where_results_may_go(url: str, keys: dict[str, object], words: str) -> None:
-    """Encrypted and to the internet, unless the owner says otherwise."""
+    """Encrypted and to the internet, unless configured otherwise."""
     if words:
-        assert words in said(folder("a", hook(url, **keys)))
-        assert "secret" not in said(folder("a", hook(url, **keys))).replace("secret_file", "")
+        assert words in error_of(folder("a", hook(url, **keys)))
+        assert "secret" not in error_of(folder("a", hook(url, **keys))).replace("secret_file", "")
     else:
         assert built(folder("a", hook(url, **keys))).with_webhooks
 
 
 def test_what_is_missing_or_twice_is_told() -> None:
     """By table and number."""
-    assert "url: is missing" in said(folder("a", {"secret_file": "/secret"}))
-    assert "secret_file: is missing" in said(folder("a", {"url": URL}))
-    assert "is that of number 1 too" in said(folder("a", hook(), hook()))
-    assert '"cut" is not an event; there are done, review, failed' in said(folder("a", hook(events=["cut"])))
-    assert "nothing would be sent" in said(folder("a", hook(events=[])))
-    assert "number 2" in said(folder("a", hook(), hook("https://x.y/", include="all")))
+    assert "url: is missing" in error_of(folder("a", {"secret_file": "/secret"}))
+    assert "secret_file: is missing" in error_of(folder("a", {"url": URL}))
+    assert "is that of number 1 too" in error_of(folder("a", hook(), hook()))
+    assert '"cut" is not an event; there are done, review, failed' in error_of(
+        folder("a", hook(events=["cut"]))
+    )
+    assert "nothing would be sent" in error_of(folder("a", hook(events=[])))
+    assert "number 2" in error_of(folder("a", hook(), hook("https://x.y/", include="all")))
 
 
 def test_a_picture_of_a_folder_that_tells_nobody_does_not_become_one_of_another() -> None:
-    """As with a tagged folder: the one with the webhook gives way."""
+    """As with a tagged folder: the folder with the webhook is disabled."""
     inner = folder("b", hook(), input="/in/a/b")
-    assert "pictures of a folder that is not tagged could leave" in said(folder("a"), inner)
+    assert "pictures of a folder that is not tagged could leave" in error_of(folder("a"), inner)
 
 
 def test_the_uploader_begins_anew_when_it_changes() -> None:
-    """And has the number it always had where there is none."""
+    """Without webhooks its number is what it was before they existed."""
     numbers = {
         uploads_sha256(built(folder("a", *hooks)))
         for hooks in (
@@ -167,7 +169,7 @@ def test_the_uploader_begins_anew_when_it_changes() -> None:
 
 
 def test_a_webhook_is_known_by_folder_and_address_alone() -> None:
-    """What waits for it is still its own when the rest changes."""
+    """Waiting messages stay with it when its other keys change."""
     (one,) = built(folder("a", hook())).folder[0].webhook
     (same,) = built(folder("a", hook(include="result"))).folder[0].webhook
     assert webhook_id("a", one) == webhook_id("a", same)
@@ -175,7 +177,7 @@ def test_a_webhook_is_known_by_folder_and_address_alone() -> None:
 
 
 def test_check_says_who_is_told_what() -> None:
-    """Without the path of the address, which may be a secret."""
+    """Without the address's path, which may be a secret."""
     quiet, plain, picture = egress.describe_egress(
         built(folder("q"), folder("a", hook()), folder("b", hook(include="result", events=["done"])))
     )
@@ -188,7 +190,7 @@ def test_check_says_who_is_told_what() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8", "127.9.9.9", "localhost:8", "[::1]:8"])
 def test_what_is_told_on_this_machine_is_not_said_to_leave_it(host: str) -> None:
-    """It is a tag of its own all the same, and a private network is another machine's."""
+    """It still has its own tag; a private network means another machine."""
     told, quiet = egress.describe_egress(built(folder("a", hook(f"http://{host}/", allow_private=True))))
     assert told.startswith("a: SIDECARS are sent to another program on this machine: ")
     assert quiet == "a: nothing leaves this machine"
@@ -197,7 +199,7 @@ def test_what_is_told_on_this_machine_is_not_said_to_leave_it(host: str) -> None
 
 
 def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only where it is needed."""
+    """And only where the extra is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built(folder()))
     with pytest.raises(UsageError, match="take the webhooks out"):
@@ -205,7 +207,7 @@ def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.Monk
 
 
 def test_it_survives_being_written_out(tmp_path: Path) -> None:
-    """As `cutoutd check` prints it."""
+    """In the form that `cutoutd check` prints."""
     path = tmp_path / "cutoutd.toml"
     chosen = built(folder("a", hook(), hook("http://127.0.0.1:8/", allow_private=True)), folder("b"))
     path.write_text(as_toml(chosen))

@@ -1,4 +1,4 @@
-"""When a file has been left alone long enough."""
+"""When a file has been unchanged long enough."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_a_growing_file_waits() -> None:
 
 
 def test_a_change_of_time_alone_restarts_the_period() -> None:
-    """A rewrite may leave the size as it was, and set the time back."""
+    """A rewrite may keep the size, and set the time back."""
     tracker = SettleTracker(1.0)
     tracker.observe("a", 10, 5, now_s=0.0)
     assert not tracker.observe("a", 10, 4, now_s=1.0)
 
 
 def test_an_event_restarts_the_period() -> None:
-    """Writers that open and close many times are heard of each time."""
+    """Each event of a writer that opens and closes the file often."""
     tracker = SettleTracker(1.0)
     tracker.observe("a", 10, 1, now_s=0.0)
     tracker.touch("a", 0.8)
@@ -46,7 +46,7 @@ def test_an_event_restarts_the_period() -> None:
 
 
 def test_an_old_file_can_be_taken_at_once() -> None:
-    """With --once nobody waits for what has been there for days."""
+    """With --once there is no wait for files that are days old."""
     tracker = SettleTracker(1.0)
     assert tracker.observe("old", 10, 1, now_s=0.0, quiet_s=86_400.0)
     assert not tracker.observe("from the future", 10, 1, now_s=0.0, quiet_s=-5.0)
@@ -54,7 +54,7 @@ def test_an_old_file_can_be_taken_at_once() -> None:
 
 
 def test_a_held_file_is_asked_after_more_and_more_rarely() -> None:
-    """A writer that never closes costs almost nothing, yet is never given up."""
+    """A writer that never closes costs little, and is never given up."""
     tracker = SettleTracker(1.0)
     tracker.observe("a", 10, 1, now_s=0.0)
     now_s, gaps = 1.0, []
@@ -69,7 +69,7 @@ def test_a_held_file_is_asked_after_more_and_more_rarely() -> None:
 
 
 def test_closing_a_held_file_brings_it_forward() -> None:
-    """The event of its closing counts for more than the time it was put off to."""
+    """The close event overrides the delay of the next check."""
     tracker = SettleTracker(1.0)
     tracker.observe("a", 10, 1, now_s=0.0)
     for _ in range(6):
@@ -80,7 +80,7 @@ def test_closing_a_held_file_brings_it_forward() -> None:
 
 
 def test_a_due_file_nobody_answered_for_is_due_again() -> None:
-    """A look that failed with EIO must not strand the file."""
+    """A check that failed with EIO must not strand the file."""
     tracker = SettleTracker(0.0)
     tracker.observe("a", 10, 1, now_s=0.0)
     assert tracker.due(0.0) == ["a"]
@@ -89,7 +89,7 @@ def test_a_due_file_nobody_answered_for_is_due_again() -> None:
 
 
 def test_a_forgotten_file_begins_anew() -> None:
-    """Once taken or gone it is not waited for; if seen again it has a whole period before it."""
+    """An accepted or missing file is not tracked; if seen again, its whole period starts."""
     tracker = SettleTracker(1.0)
     tracker.observe("a", 10, 1, now_s=0.0)
     tracker.forget("a")
@@ -99,7 +99,7 @@ def test_a_forgotten_file_begins_anew() -> None:
 
 
 def test_status_shows_what_is_waited_for() -> None:
-    """How long, and whether somebody has it open."""
+    """For how long, and whether a process has the file open."""
     tracker = SettleTracker(1.0)
     tracker.observe("first", 10, 1, now_s=0.0)
     tracker.observe("second", 10, 1, now_s=1.0)
@@ -112,7 +112,7 @@ def test_status_shows_what_is_waited_for() -> None:
 
 
 def test_many_due_files_come_in_portions() -> None:
-    """A burst that settles at once does not become one long call."""
+    """A burst that settles at once must not become one long call."""
     tracker = SettleTracker(1.0)
     for n in range(2500):
         tracker.observe(str(n), 1, 1, now_s=0.0)
@@ -131,7 +131,7 @@ class _Expected:
 
 
 class Model(RuleBasedStateMachine):
-    """The tracker beside a plain dictionary that is searched from end to end."""
+    """The tracker, compared with a plain dictionary that is searched linearly."""
 
     paths = st.sampled_from("abcdef")
 
@@ -149,7 +149,7 @@ class Model(RuleBasedStateMachine):
         quiet_s=st.sampled_from([0.0, 1.0, 9.0]),
     )
     def observe(self, path: str, size: int, mtime_ns: int, quiet_s: float) -> None:
-        """A look."""
+        """Observe a file."""
         file = self.expected.get(path)
         if file is None:
             quiet_at_s = self.now_s - quiet_s + self.settle_s
@@ -163,14 +163,14 @@ class Model(RuleBasedStateMachine):
 
     @rule(path=paths)
     def touch(self, path: str) -> None:
-        """An event."""
+        """Report an event for a file."""
         if path in self.expected:
             self._restart(self.expected[path])
         self.tracker.touch(path, self.now_s)
 
     @rule(path=paths)
     def hold(self, path: str) -> None:
-        """A writer."""
+        """Report that a writer has the file open."""
         file = self.expected.get(path)
         if file is not None:
             file.holds += 1
@@ -181,19 +181,19 @@ class Model(RuleBasedStateMachine):
 
     @rule(path=paths)
     def forget(self, path: str) -> None:
-        """Taken, or gone."""
+        """Forget a file that was accepted or is gone."""
         self.expected.pop(path, None)
         self.tracker.forget(path)
 
     @rule(by_s=st.sampled_from([0.5, 1.0, 2.0, 40.0]))
     def advance(self, by_s: float) -> None:
-        """Time."""
+        """Advance the time."""
         self.now_s += by_s
 
     @precondition(lambda self: self.expected)
     @rule()
     def due(self) -> None:
-        """Exactly those whose time has come."""
+        """Check that exactly the files whose time has come are due."""
         due = {path for path, file in self.expected.items() if file.next_s <= self.now_s}
         assert set(self.tracker.due(self.now_s)) == due
         for path in due:
@@ -201,7 +201,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def next_is_the_earliest(self) -> None:
-        """The caller sleeps neither too long nor too short."""
+        """Check that the caller sleeps neither too long nor too short."""
         assert self.tracker.next_due() == min((file.next_s for file in self.expected.values()), default=None)
         assert len(self.tracker) == len(self.expected)
 
@@ -214,7 +214,7 @@ TestModel = Model.TestCase
 
 
 def test_memory_follows_the_number_of_files_not_of_events() -> None:
-    """A chatty writer, or files that come and go, leave nothing behind."""
+    """Many events, or files that come and go, leave no entries."""
     tracker = SettleTracker(1000.0)
     for n in range(20_000):
         tracker.observe("chatty", n, n, now_s=n * 0.001)

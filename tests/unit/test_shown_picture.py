@@ -46,7 +46,7 @@ def _gradient(width: int, height: int) -> Image.Image:
 
 
 def _reduced(image: Image.Image, by: int) -> NDArray[np.float32]:
-    """Means of so many pixels each way; the last ones count for those that are missing."""
+    """Return means of this many pixels each way; missing pixels are copies of the last ones."""
     (height, width), pixels = image.size[::-1], np.asarray(image)
     rows, columns = -(-height // by), -(-width // by)
     padded = np.pad(pixels, ((0, rows * by - height), (0, columns * by - width), (0, 0)), "edge")
@@ -55,7 +55,7 @@ def _reduced(image: Image.Image, by: int) -> NDArray[np.float32]:
 
 
 def test_a_level_is_the_mean_of_four_pixels_in_proportion_to_their_alpha() -> None:
-    """What was cut away does not shine through at the edge, and an odd row is not lost."""
+    """Hidden colours do not show at an edge, and an odd row is not lost."""
     rgb = np.zeros((3, 4, 3), np.uint8)
     rgb[:, :2], rgb[0, 2:] = (200, 100, 50), (10, 20, 30)
     alpha = np.array([[255, 0, 255, 255], [0, 0, 255, 255], [255, 255, 0, 0]], np.uint8)
@@ -71,7 +71,7 @@ def test_a_level_is_the_mean_of_four_pixels_in_proportion_to_their_alpha() -> No
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_tiles_put_together_are_the_picture_at_every_level(kind: str) -> None:
-    """Level 0 has the picture's own size; a JPEG that is decoded in small has the same levels."""
+    """Level 0 has the picture's own size; a JPEG decoded at reduced size has the same levels."""
     image = _gradient(1401, 703)
     shown = _shown(_file(image, kind, quality=95) if kind == "JPEG" else _file(image))
     size = shown.size
@@ -86,7 +86,7 @@ def test_tiles_put_together_are_the_picture_at_every_level(kind: str) -> None:
 
 
 def test_a_picture_is_shown_upright() -> None:
-    """Also one that is decoded in small."""
+    """Also if it is decoded at reduced size."""
     image = _gradient(3000, 1500)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -99,7 +99,7 @@ def test_a_picture_is_shown_upright() -> None:
 
 
 def test_a_cutout_keeps_its_transparency_and_shows_its_matte() -> None:
-    """As grey; a picture without any has none to show."""
+    """The matte in grey; an opaque picture has none."""
     image = Image.new("RGBA", (700, 600), (10, 200, 30, 0))
     image.paste((10, 200, 30, 255), (200, 100, 500, 600))
     shown = _shown(_file(image))
@@ -114,7 +114,7 @@ def test_a_cutout_keeps_its_transparency_and_shows_its_matte() -> None:
 
 
 def test_a_tile_has_the_profile_of_its_picture_unless_that_means_srgb_or_is_large() -> None:
-    """A large one is not sent with every tile: the colours are those of sRGB then."""
+    """A large profile is not sent with every tile: colours are converted to sRGB."""
     plain = _shown(_file(_gradient(30, 30), icc_profile=icc_transform.srgb()))
     assert "icc_profile" not in _read(plain.tile(0, 0, 0, matte=False)).info
     adobe = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), (0.3127, 0.329))
@@ -131,7 +131,7 @@ def test_a_tile_has_the_profile_of_its_picture_unless_that_means_srgb_or_is_larg
 
 
 def test_a_damaged_picture_is_an_error_in_words() -> None:
-    """At the latest when it is looked at."""
+    """At the latest when a tile is read."""
     data = _file(_gradient(900, 600), "JPEG")
     with pytest.raises(PictureError):
         _shown(data[: len(data) // 2]).tile(0, 0, 0, matte=False)
@@ -141,7 +141,7 @@ def test_a_damaged_picture_is_an_error_in_words() -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_draft_has_the_size_that_it_says(mode: str) -> None:
-    """Sides are rounded up; kinds that cannot be decoded in small are decoded whole."""
+    """Sides are rounded up; formats without reduced decoding are decoded in full."""
     data = _file(Image.new(mode, (2049, 1537), 99 if mode == "L" else None), "JPEG")
     picture, halvings = decode.draft(data, max_pixels=10**8, least_side=1000)
     assert halvings == (1 if mode == "RGB" else 0)

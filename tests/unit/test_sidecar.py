@@ -1,4 +1,4 @@
-"""The documents left in folders: the sidecar and the record of a failure."""
+"""The documents written to folders: the sidecar and the failure record."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ DRAWN = CorrectionFacts(
 
 
 def test_a_sidecar_tells_what_a_person_drew_and_it_can_be_read_back(tmp_path: Path) -> None:
-    """To the last stroke, since the cutout can be made again by it alone; and by a new journal."""
+    """To the last stroke, since the sidecar alone suffices to cut again."""
     path = tmp_path / "sidecar.json"
     path.write_bytes(_compose(_facts(correction=DRAWN)))
     said = json.loads(path.read_bytes())["correction"]
@@ -132,7 +132,7 @@ def test_a_sidecar_tells_what_a_person_drew_and_it_can_be_read_back(tmp_path: Pa
 
 
 def test_the_most_that_can_be_drawn_fits_into_a_sidecar(tmp_path: Path) -> None:
-    """Else it would be taken for a stranger's file."""
+    """A larger file would not be recognised as ours."""
     points = tuple((100_000.25 + number, 99_999.75) for number in range(MAX_POINTS // MAX_STROKES))
     most = tuple(Stroke(kind=StrokeKind.REMOVE, points=points, radius=9.25) for _ in range(MAX_STROKES))
     path = tmp_path / "sidecar.json"
@@ -158,7 +158,7 @@ def test_the_most_that_can_be_drawn_fits_into_a_sidecar(tmp_path: Path) -> None:
     ],
 )
 def test_a_correction_that_was_edited_into_none_says_nothing(tmp_path: Path, said: object) -> None:
-    """The rest of the sidecar counts all the same."""
+    """The rest of the sidecar is still valid."""
     path = tmp_path / "sidecar.json"
     path.write_text(json.dumps(json.loads(_compose(_facts())) | {"correction": said}), encoding="utf-8")
     record = read_sidecar(Entry.at(path))
@@ -167,7 +167,7 @@ def test_a_correction_that_was_edited_into_none_says_nothing(tmp_path: Path, sai
 
 
 def test_the_manual_explains_every_field() -> None:
-    """docs/sidecar.md goes with the code."""
+    """In docs/sidecar.md."""
     manual = (Path(__file__).parents[2] / "docs" / "sidecar.md").read_text(encoding="utf-8")
     sidecar = json.loads(_compose(_facts("caf\udce9.jpg", correction=DRAWN, is_model_asked=True)))
     failure = json.loads(_compose_failure("caf\udce9.jpg"))
@@ -177,19 +177,19 @@ def test_the_manual_explains_every_field() -> None:
 
 
 def test_a_sidecar_lists_the_metadata_that_the_cutout_does_not_carry() -> None:
-    """Only where there is any."""
+    """Only if there is any."""
     facts = replace(_facts(), dropped=("EXIF: GPS", "IPTC: city"))
     assert json.loads(_compose(facts))["metadata_dropped"] == ["EXIF: GPS", "IPTC: city"]
 
 
 def test_a_total_that_the_worker_did_not_give_is_the_sum_of_its_steps() -> None:
-    """Whoever adds up the figures gets the figure below them."""
+    """The figures add up to the total."""
     timings = json.loads(_compose(_facts(timings_ms={"decode": 1.5, "infer": 20.0})))["timings_ms"]
     assert timings == {"decode": 1.5, "infer": 20.0, "publish": 2.5, "total": 24.0}
 
 
 def test_a_name_that_is_not_utf8_is_text_for_people_and_base64_for_programs() -> None:
-    """The document stays valid UTF-8, also where a message repeats the name."""
+    """The document stays valid UTF-8, also where a message contains the name."""
     document = json.loads(_compose(_facts("caf\udce9\n.jpg", warnings=("caf\udce9",))).decode())
     assert document["source"]["path"] == "caf\N{REPLACEMENT CHARACTER}\n.jpg"
     assert document["source"]["path_bytes"] == "Y2Fm6QouanBn"
@@ -205,7 +205,7 @@ def test_a_name_that_is_not_utf8_is_text_for_people_and_base64_for_programs() ->
 def test_a_sidecar_can_be_read_back(
     tmp_path_factory: pytest.TempPathFactory, source: str, output: str, mtime_ns: int
 ) -> None:
-    """The identity of the source is in it to the nanosecond, so that a lost journal can be made again."""
+    """The source's identity is exact to the nanosecond, so that a lost journal can be rebuilt."""
     path = tmp_path_factory.getbasetemp() / "sidecar.json"
     path.write_bytes(_compose(_facts(source, mtime_ns=mtime_ns), output))
     assert read_sidecar(Entry.at(path)) == SidecarRecord(
@@ -237,14 +237,14 @@ def test_a_sidecar_can_be_read_back(
     ],
 )
 def test_what_is_no_sidecar_of_ours_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
-    """Whatever a user has under such a name."""
+    """Whatever file a user has under such a name."""
     path = tmp_path / "a.png.json"
     path.write_bytes(content)
     assert read_sidecar(Entry.at(path)) is None
 
 
 def test_a_sidecar_is_not_read_through_a_link(tmp_path: Path) -> None:
-    """Nor from a directory, nor where nothing is."""
+    """A directory and a missing file give nothing either."""
     (tmp_path / "real").write_bytes(_compose(_facts()))
     (tmp_path / "link").symlink_to("real")
     assert [read_sidecar(Entry.at(tmp_path / name)) for name in ("link", ".", "missing")] == [
@@ -278,7 +278,7 @@ def _compose_failure(path: str, sha256: str | None = None) -> bytes:
 
 
 def test_a_failure_says_what_happened_and_what_to_do() -> None:
-    """In the words of the error tree."""
+    """With the error's title and advice."""
     assert json.loads(_compose_failure("sub/a.jpg", "ee")) == {
         "schema": "cutoutd.error/1",
         "job": 9,
@@ -299,7 +299,7 @@ def test_a_failure_says_what_happened_and_what_to_do() -> None:
 
 
 def test_a_failure_over_an_unread_file_has_no_hash() -> None:
-    """The field is left out rather than empty."""
+    """The field is left out instead of empty."""
     assert json.loads(_compose_failure("a\udcff.jpg"))["source"] == {
         "path": "a\N{REPLACEMENT CHARACTER}.jpg",
         "path_bytes": "Yf8uanBn",
@@ -309,7 +309,7 @@ def test_a_failure_over_an_unread_file_has_no_hash() -> None:
 
 
 def test_times_are_in_utc_and_never_fail() -> None:
-    """A file's time may be anything a 64-bit number can say."""
+    """A file's time may be any 64-bit number."""
     assert rfc3339(0) == "1970-01-01T00:00:00.000000Z"
     assert rfc3339_ns(-1) == "1969-12-31T23:59:59.999999999Z"
     assert rfc3339_ns(2**80).startswith("9999-12-31T23:59:59.")

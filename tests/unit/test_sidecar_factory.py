@@ -1,4 +1,4 @@
-"""What sidecars and failure records say about where a result came from."""
+"""The origin of a result, as recorded in sidecars and failure records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FAILURE = Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", pe
 
 
 def job(*, attempts: int = 0, interrupted: int = 0, sha256: str | None = None) -> Job:
-    """A job in work."""
+    """Return a job in work."""
     return Job(
         id=7,
         folder="f",
@@ -59,14 +59,14 @@ def job(*, attempts: int = 0, interrupted: int = 0, sha256: str | None = None) -
 
 
 def sidecar_factory(clock: FakeClock, worker: WorkerFacts | None = None) -> SidecarFactory:
-    """For two folders."""
+    """Return a factory for two folders."""
     return SidecarFactory(
         model=MODEL, settings_sha256={"f": "s" * 64, "g": "t" * 64}, worker=lambda: worker, clock=clock
     )
 
 
 def test_a_cutout_is_traced_to_source_model_settings_and_machine(clock: FakeClock) -> None:
-    """Each value where it belongs."""
+    """Each value in its field."""
     worker = WorkerFacts(layers=("rlimits", "seccomp"), provider="cuda", onnxruntime="1.20")
     facts = sidecar_factory(clock, worker).sidecar_facts(job(), CUT)
     assert (facts.job, facts.folder, facts.route) == (7, "f", "local")
@@ -82,7 +82,7 @@ def test_a_cutout_is_traced_to_source_model_settings_and_machine(clock: FakeCloc
 
 
 def test_what_the_workers_say_is_asked_anew_for_each_result(clock: FakeClock) -> None:
-    """They may have been replaced by others that run otherwise."""
+    """Workers may have been replaced by others with another runtime."""
     said = [WorkerFacts(layers=(), provider=name, onnxruntime="1") for name in ("cpu", "cuda")]
     traced = SidecarFactory(model=MODEL, settings_sha256={"f": ""}, worker=lambda: said.pop(0), clock=clock)
     providers = [traced.sidecar_facts(job(), CUT).model.provider for _ in range(2)]
@@ -90,13 +90,13 @@ def test_what_the_workers_say_is_asked_anew_for_each_result(clock: FakeClock) ->
 
 
 def test_without_a_worker_nothing_is_invented(clock: FakeClock) -> None:
-    """As for a repair before any has come up."""
+    """As for a repair before the first worker is ready."""
     facts = sidecar_factory(clock).sidecar_facts(job(), CUT)
     assert (facts.model.provider, facts.runtime.onnxruntime, facts.sandbox) == ("", "", ())
 
 
 def test_every_beginning_counts_as_an_attempt(clock: FakeClock) -> None:
-    """Deaths of workers and of the daemon, and this one."""
+    """Deaths of workers and of the daemon, and the present attempt."""
     traced = sidecar_factory(clock)
     assert traced.sidecar_facts(job(), CUT).attempts == 1
     assert traced.sidecar_facts(job(attempts=1, interrupted=2), CUT).attempts == 4
@@ -104,7 +104,7 @@ def test_every_beginning_counts_as_an_attempt(clock: FakeClock) -> None:
 
 
 def test_a_failure_is_dated_when_it_is_given_up(clock: FakeClock) -> None:
-    """With the hash, if the source could be read."""
+    """With the hash if the source was readable."""
     clock.advance(5)
     facts = sidecar_factory(clock).failure_facts(job(), FAILURE)
     assert (facts.job, facts.folder, facts.path, facts.failure) == (7, "f", "sub/a.jpg", FAILURE)

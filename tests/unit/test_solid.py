@@ -1,4 +1,4 @@
-"""A matte without veils: windows become opaque, edges, holes and hairs do not."""
+"""A matte without veils: windows become opaque; edges, holes and hair do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cutoutd.engine.matting.solid import without_veils
 
 
 def matte() -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """A block with a window, a hole, and an edge that is soft over two pixels; uint8 (300, 300)."""
+    """Return a block with a window, a hole, and an edge that is soft over two pixels; uint8 (300, 300)."""
     alpha = np.zeros((300, 300), np.uint8)
     alpha[50:250, 50:250] = 255
     alpha[48, 50:250], alpha[49, 50:250] = 80, 170
@@ -18,12 +18,12 @@ def matte() -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
 
 
 def test_a_window_becomes_opaque() -> None:
-    """It is far from all background."""
+    """The window is far from all background."""
     assert (without_veils(matte())[100:140, 100:140] == 255).all()
 
 
 def test_edge_and_hole_stay() -> None:
-    """They are beside background, or are it."""
+    """The edge is beside background, and the hole is background."""
     alpha, made = matte(), without_veils(matte())
     assert (made[:50] == alpha[:50]).all()
     assert (made[180:220, 180:220] == 0).all()
@@ -31,5 +31,5 @@ def test_edge_and_hole_stay() -> None:
 
 
 def test_a_veil_over_everything_is_solid() -> None:
-    """There is no background to be beside of."""
+    """No background is near."""
     assert (without_veils(np.full((20, 30), 100, np.uint8)) == 255).all()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> SpoolPaths:
-    """Directories that are there."""
+    """The directories of a spool."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
     return paths
@@ -39,14 +39,14 @@ def _request(id_: str) -> Request:
 
 
 def test_a_request_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
-    """Nothing is lost on the way."""
+    """All fields are read back."""
     request = _request(messages.new_id())
     spool.write_message(paths.outbox, request)
     assert list(spool.requests(paths)) == [request]
 
 
 def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
-    """Enums, numbers and what is not known alike."""
+    """Enums, numbers and missing values are read back."""
     id_ = messages.new_id()
     reply = UploadReply(
         id=id_, outcome=UploadOutcome.OK, body=Body.ALPHA, file=f"{id_}.body", credits=0.25, bytes=9
@@ -56,7 +56,7 @@ def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
 
 
 def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
-    """And can be taken away twice."""
+    """A second removal does no harm."""
     request = _request(messages.new_id())
     (paths.outbox / request.file).write_bytes(b"abc")
     spool.write_message(paths.outbox, request)
@@ -71,7 +71,7 @@ def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
     ids=["empty", "list", "torn", "bare", "deep"],
 )
 def test_what_is_no_message_is_passed_over(paths: SpoolPaths, content: bytes) -> None:
-    """Good ones beside it are still seen."""
+    """Valid messages beside it are still read."""
     good = _request(messages.new_id())
     spool.write_message(paths.outbox, good)
     (paths.outbox / f"{messages.new_id()}.json").write_bytes(content)
@@ -90,7 +90,7 @@ def test_a_message_names_no_file_but_its_own_kind(paths: SpoolPaths, name: str) 
 
 
 def test_a_message_under_another_name_is_none(paths: SpoolPaths) -> None:
-    """A copied file cannot answer somebody else's request."""
+    """A copied file cannot answer another request."""
     id_, other = messages.new_id(), messages.new_id()
     spool.write_message(paths.inbox, UploadReply(id=id_, outcome=UploadOutcome.WITHDRAWN))
     (paths.inbox / f"{id_}.json").rename(paths.inbox / f"{other}.json")
@@ -98,5 +98,5 @@ def test_a_message_under_another_name_is_none(paths: SpoolPaths) -> None:
 
 
 def test_only_the_owner_looks_inside(paths: SpoolPaths) -> None:
-    """What waits there is private."""
+    """No other user can read the spool."""
     assert paths.outbox.stat().st_mode & 0o077 == 0

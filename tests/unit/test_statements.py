@@ -1,4 +1,4 @@
-"""Statements have names: each is used, each that is used is there, and each fits the schema."""
+"""Named SQL statements: each is used, each used name exists, and each fits the schema."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ELSEWHERE = {"copies_of_tables"}  # it asks of an attached database
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
-    """An empty one."""
+    """A connection to an empty journal."""
     path = tmp_path_factory.mktemp("state") / "journal.sqlite"
     make(path)
     with closing(sqlite3.connect(path)) as connection:
@@ -35,7 +35,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connec
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
-    """An empty one."""
+    """A connection to an empty ledger."""
     path = tmp_path_factory.mktemp("hosted") / "ledger.sqlite"
     Ledger(path, create=True).close_file()
     with closing(sqlite3.connect(path)) as connection:
@@ -43,7 +43,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connect
 
 
 def used(package: str) -> set[str]:
-    """Names of statements in a package's modules."""
+    """Return the names of statements that a package's modules use."""
     return {
         node.attr
         for file in (SOURCE / package).glob("*.py")
@@ -56,26 +56,26 @@ def used(package: str) -> set[str]:
 def test_each_statement_that_is_used_is_there_and_each_that_is_there_is_used(
     package: str, known: Queries
 ) -> None:
-    """A name that is misspelt is found here, and not by the folder that meets it."""
+    """A misspelt name is found here instead of at run time."""
     assert used(package) == set(known.statements)
 
 
 @pytest.mark.parametrize("name", sorted(set(SQL.statements) - ELSEWHERE))
 def test_no_statement_is_refused_by_the_schema(journal: sqlite3.Connection, name: str) -> None:
-    """SQLite prepares it: tables, columns and indices are there."""
+    """SQLite prepares each one: tables, columns and indices exist."""
     for one in SQL.statements[name].split(";"):
         journal.execute(f"EXPLAIN {one}", defaultdict(int)).fetchall()
 
 
 @pytest.mark.parametrize("name", sorted(OF_LEDGER.statements))
 def test_no_statement_of_the_ledger_is_refused_by_its_schema(ledger: sqlite3.Connection, name: str) -> None:
-    """Likewise."""
+    """SQLite prepares each one."""
     ledger.execute(f"EXPLAIN {OF_LEDGER.statements[name]}", defaultdict(int)).fetchall()
 
 
 @pytest.mark.parametrize("text", ["{", "}", "--", "?"])
 def test_nothing_is_left_in_a_statement_that_sqlite_would_not_understand(text: str) -> None:
-    """No mark of a fragment, no comment, and no place for a value that has no name."""
+    """No fragment mark, no comment, and no unnamed parameter."""
     left = {
         name: sql.replace("'{}'", "").replace("""'{"again": true}'""", "")
         for name, sql in SQL.statements.items()
@@ -84,6 +84,6 @@ def test_nothing_is_left_in_a_statement_that_sqlite_would_not_understand(text: s
 
 
 def test_a_name_that_is_not_there_is_said_with_the_files() -> None:
-    """And not found to be empty."""
+    """Instead of giving an empty statement."""
     with pytest.raises(AttributeError, match=r"no statement 'nothing' in queue\.sql, reader\.sql"):
         assert SQL.nothing

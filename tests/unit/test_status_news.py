@@ -1,4 +1,4 @@
-"""The status file is written for news alone."""
+"""The status file is written only when something has changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def test_it_is_written_when_there_is_news(
     tmp_path: Path, first: FolderStatus, then: FolderStatus, *, written: bool
 ) -> None:
-    """That a scan took a little longer is none: an idle daemon lets its disk sleep."""
+    """A slightly longer scan does not count: an idle daemon lets its disk sleep."""
     file = StatusFile(tmp_path, "run")
     file.show({"a": first}, workers=1, facts=None, paused=False)
     before = (tmp_path / FILE_NAME).stat().st_ino, (tmp_path / FILE_NAME).stat().st_mtime_ns
@@ -39,7 +39,7 @@ def test_it_is_written_when_there_is_news(
 
 
 def test_a_scan_that_grows_slowly_is_told_in_the_end(tmp_path: Path) -> None:
-    """It is compared with what was written last, not with the last look."""
+    """Durations are compared with the last written one, not with the previous scan's."""
     file = StatusFile(tmp_path, "run")
     for tenth in range(60):
         file.show({"a": FolderStatus(scan_s=tenth / 10)}, workers=1, facts=None, paused=False)
@@ -47,7 +47,7 @@ def test_a_scan_that_grows_slowly_is_told_in_the_end(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_comes_or_goes_is_news(tmp_path: Path) -> None:
-    """Whatever its scans take."""
+    """However long its scans take."""
     file = StatusFile(tmp_path, "run")
     file.show({"a": FolderStatus()}, workers=1, facts=None, paused=False)
     file.show({"b": FolderStatus()}, workers=1, facts=None, paused=False)

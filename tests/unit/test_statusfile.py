@@ -1,4 +1,4 @@
-"""What only the running daemon knows, for those who ask."""
+"""The status file: what only the running daemon knows, for other processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FACTS = WorkerFacts(layers=("seccomp",), provider="cpu", onnxruntime="1.20")
 
 
 def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
-    """With whose it is, so that a dead daemon's file is not taken for a living one's."""
+    """With its session, so that a dead daemon's file is not taken for a living one's."""
     status = FolderStatus(
         watching=FolderState.POLL,
         why="as configured",
@@ -37,13 +37,13 @@ def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
 
 
 def test_before_the_first_worker_is_ready_nothing_is_said_of_them(tmp_path: Path) -> None:
-    """And the file is there all the same."""
+    """The file exists nevertheless."""
     StatusFile(tmp_path, "r").show({}, workers=0, facts=None, paused=False)
     assert status_file.read(tmp_path)["worker"] is None
 
 
 def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
-    """As an escape that JSON knows, and as it was when it is read."""
+    """Escaped in JSON, and unchanged when read."""
     name = os.fsdecode(b"caf\xe9\n.jpg")
     StatusFile(tmp_path, "r").show(
         {"f": FolderStatus(held_up=(PendingFile(path=name, why="x"),))}, workers=1, facts=None, paused=False
@@ -53,7 +53,7 @@ def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
 
 
 def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
-    """Twice a second, for as long as the daemon runs, would wear a disk."""
+    """Two writes a second would wear the disk."""
     file = StatusFile(tmp_path, "r")
     path = tmp_path / status_file.FILE_NAME
 
@@ -71,13 +71,13 @@ def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
 
 
 def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
-    """It is whole the moment it has its name."""
+    """No draft remains, and the file is complete when it has its name."""
     StatusFile(tmp_path, "r").show({}, workers=1, facts=None, paused=False)
     assert [path.name for path in tmp_path.iterdir()] == [status_file.FILE_NAME]
 
 
 def test_a_write_that_failed_is_made_up_for(tmp_path: Path) -> None:
-    """The next call does not take it for shown."""
+    """The next call writes the same content."""
     away = tmp_path / "state"
     file = StatusFile(away, "r")
     with pytest.raises(FileNotFoundError):
@@ -89,7 +89,7 @@ def test_a_write_that_failed_is_made_up_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'"x"', b"\xff\xfe"])
 def test_what_is_no_status_is_as_if_it_were_not_there(tmp_path: Path, content: bytes | None) -> None:
-    """`cutoutd status` then says what the journal knows."""
+    """`cutoutd status` then reports what the journal knows."""
     if content is not None:
         (tmp_path / status_file.FILE_NAME).write_bytes(content)
     assert status_file.read(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""Strokes come out of JSON checked, and go into it unchanged."""
+"""Strokes are validated when they are parsed from JSON, and dumped unchanged."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_what_was_parsed_is_dumped_and_parsed_again_without_a_change() -> None:
     ],
 )
 def test_anything_else_is_refused_with_words(data: object) -> None:
-    """Missing, foreign and impossible values."""
+    """Missing, unknown and impossible values."""
     with pytest.raises(StrokesError, match=r"\.$"):
         parse(data)
 
 
 def test_the_bounds_count_all_strokes_together() -> None:
-    """As many strokes and points as are allowed, and one more."""
+    """At the limit of strokes and points, and one above."""
     assert len(parse([_KEEP] * MAX_STROKES)) == MAX_STROKES
     with pytest.raises(StrokesError, match="501"):
         parse([_KEEP] * (MAX_STROKES + 1))

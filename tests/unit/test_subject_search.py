@@ -1,4 +1,4 @@
-"""When another pass is made, and when it is believed; the model is a function that remembers what it was shown."""
+"""When a second pass is made, and when it is used; the model is a function that records its inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Model:
         self._closer = closer
 
     def predict(self, rgb: Rgb, _side: int) -> Matte:
-        """Uint8 (h, w, 3) to float32 (GRID, GRID)."""
+        """Record the picture's size; return a matte. uint8 (h, w, 3) to float32 (GRID, GRID)."""
         self.shown.append(rgb.shape[:2])
         if len(self.shown) > 1 and self._closer is not None:
             return self._closer
@@ -36,7 +36,7 @@ class Model:
 
 
 def picture(*boxes: tuple[int, int, int, int]) -> Rgb:
-    """A dark frame of 1200 x 1600 with bright boxes, each (top, bottom, left, right)."""
+    """Return a dark frame of 1200 x 1600 with bright boxes, each (top, bottom, left, right)."""
     rgb = np.zeros((1200, 1600, 3), np.uint8)
     for top, bottom, left, right in boxes:
         rgb[top:bottom, left:right] = 255
@@ -44,33 +44,33 @@ def picture(*boxes: tuple[int, int, int, int]) -> Rgb:
 
 
 def matte(top: int, bottom: int, left: int, right: int, value: float = 1.0) -> Matte:
-    """An answer of the model's: a box on nothing."""
+    """Return a model's answer: a box on nothing."""
     raw = np.zeros((GRID, GRID), np.float32)
     raw[top:bottom, left:right] = value
     return raw
 
 
 def is_whole(found: Detection) -> bool:
-    """Whether it is the pass over the whole picture."""
+    """Whether the detection comes from the pass over the whole picture."""
     return found.region.slices == (slice(0, 1200), slice(0, 1600))
 
 
 def test_a_large_subject_is_shown_to_the_model_once() -> None:
-    """A second inference would gain little."""
+    """A second pass would gain little."""
     model = Model()
     assert is_whole(find_subject(picture((200, 1000, 300, 1300)), model.predict))
     assert len(model.shown) == 1
 
 
 def test_a_picture_without_a_subject_is_shown_to_the_model_once() -> None:
-    """There is nowhere for a closer pass."""
+    """A closer pass has no region."""
     model = Model()
     assert find_subject(picture(), model.predict).quality.score == 0
     assert len(model.shown) == 1
 
 
 def test_a_small_subject_is_shown_again_with_some_background_around_it() -> None:
-    """A third of its box on either side, and the second matte is what counts."""
+    """A third of its box on either side; the second matte is used."""
     model = Model()
     found = find_subject(picture((500, 700, 600, 1000)), model.predict)
     assert model.shown[1] == pytest.approx((340, 680), abs=10)
@@ -80,7 +80,7 @@ def test_a_small_subject_is_shown_again_with_some_background_around_it() -> None
 
 
 def test_every_part_of_a_small_subject_is_in_the_box() -> None:
-    """Of two shoes, neither may be lost, however small one of them is."""
+    """Both of two shoes, however small one of them is."""
     found = find_subject(picture((500, 600, 600, 700), (560, 600, 880, 920)), Model().predict)
     assert found.region.left < 600
     assert found.region.right > 920
@@ -88,14 +88,14 @@ def test_every_part_of_a_small_subject_is_in_the_box() -> None:
 
 
 def test_parts_far_from_each_other_are_shown_once() -> None:
-    """Around all of them there is no small box."""
+    """A box around all of them is not small."""
     model = Model()
     assert is_whole(find_subject(picture((50, 150, 50, 150), (1000, 1100, 1400, 1500)), model.predict))
     assert len(model.shown) == 1
 
 
 def test_what_is_too_small_to_show_more_is_shown_to_the_model_once() -> None:
-    """Of 60 pixels the model has seen all there is."""
+    """A subject of 60 pixels has no further detail."""
     model = Model()
     small = np.zeros((300, 300, 3), np.uint8)
     small[140:165, 140:165] = 255
@@ -113,12 +113,12 @@ def test_what_is_too_small_to_show_more_is_shown_to_the_model_once() -> None:
     ],
 )
 def test_a_closer_pass_that_contradicts_the_first_is_not_believed(closer: Matte, why: str) -> None:
-    """The pass over the whole picture stands."""
+    """The pass over the whole picture is used."""
     assert is_whole(find_subject(picture((500, 700, 600, 1000)), Model(closer).predict)), why
 
 
 def test_a_subject_at_the_picture_s_own_edge_may_touch_it() -> None:
-    """There it is cut off anyway."""
+    """The picture ends there anyway."""
     found = find_subject(picture((900, 1200, 600, 900)), Model().predict)
     assert not is_whole(found)
     assert found.region.bottom == 1200
@@ -136,20 +136,20 @@ class Scales:
         self._answers = answers
 
     def predict(self, _rgb: Rgb, side: int) -> Matte:
-        """The answer of that side."""
+        """Record the side; return its answer."""
         self.asked.append(side)
         return self._answers[side]
 
 
 def hazy(top: int, bottom: int, left: int, right: int) -> Matte:
-    """A box in a haze as large again: half of it is decided."""
+    """Return a box in a haze of twice its width: half of it is decided."""
     raw = matte(top, bottom, left, right * 2 - left, 0.4)
     raw[top:bottom, left:right] = 1.0
     return raw
 
 
 def test_a_decided_first_pass_is_the_only_one() -> None:
-    """Most pictures cost one inference."""
+    """Most pictures need one pass."""
     model = Scales({288: matte(40, 280, 40, 280)})
     found = find_subject(picture(), model.predict, (288, 224, 320))
     assert model.asked == [288]
@@ -157,7 +157,7 @@ def test_a_decided_first_pass_is_the_only_one() -> None:
 
 
 def test_where_the_first_pass_leaves_doubt_another_scale_is_asked() -> None:
-    """The more decided one is taken, and how far the two agree is known."""
+    """The more decided matte is used, and the agreement of both is recorded."""
     clear = matte(40, 280, 40, 280)
     model = Scales({288: hazy(40, 280, 40, 120), 224: clear})
     found = find_subject(picture(), model.predict, (288, 224, 320))
@@ -167,7 +167,7 @@ def test_where_the_first_pass_leaves_doubt_another_scale_is_asked() -> None:
 
 
 def test_where_no_pass_is_sure_the_most_decided_stands_and_is_doubtful() -> None:
-    """All scales are asked, and the first is preferred where they are equal."""
+    """All scales are tried; among equals the first is used."""
     answers = {288: hazy(40, 280, 40, 120), 224: hazy(20, 300, 20, 100), 320: hazy(10, 60, 100, 160)}
     model = Scales(answers)
     found = find_subject(picture(), model.predict, (288, 224, 320))
@@ -177,7 +177,7 @@ def test_where_no_pass_is_sure_the_most_decided_stands_and_is_doubtful() -> None
 
 
 def test_a_model_of_one_size_is_asked_once_and_scored_by_what_there_is() -> None:
-    """A model of one's own may take one size alone."""
+    """A user's own model may accept one size only."""
     model = Scales({0: hazy(40, 280, 40, 120)})
     found = find_subject(picture(), model.predict)
     assert model.asked == [0]

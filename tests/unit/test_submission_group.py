@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def wanted(key: str) -> Submission:
-    """A request."""
+    """Return a request with this key."""
     return Submission(key=key, folder="f", spool="x", name="a.jpg", options=JobOptions())
 
 
@@ -37,7 +37,7 @@ class SlowSubmissions:
         self._failure = failure
 
     def post_all(self, submissions: Sequence[Submission]) -> list[Submission]:
-        """One transaction."""
+        """Record the keys of one transaction; block in the first one."""
         keys = [one.key for one in submissions]
         self.transactions.append(keys)
         if len(self.transactions) == 1:
@@ -49,7 +49,7 @@ class SlowSubmissions:
 
 
 def posted(slow: SlowSubmissions, *keys: str) -> list[Any]:
-    """Post one, and the others while that is being written; returns what each got."""
+    """Post one request, and the others while it is being written; return each answer."""
     group, submissions = SubmissionGroup(), cast("Submissions", slow)
     with ThreadPoolExecutor(len(keys) + 1) as pool:
         first = pool.submit(group.post, submissions, wanted("first"))
@@ -62,14 +62,14 @@ def posted(slow: SlowSubmissions, *keys: str) -> list[Any]:
 
 
 def test_those_that_come_while_one_is_written_share_the_next_transaction() -> None:
-    """Each gets the request under its own key."""
+    """Each gets the answer for its own key."""
     slow = SlowSubmissions()
     assert posted(slow, "a", "b", "c") == ["first held", "a held", "b held", "c held"]
     assert [sorted(one) for one in slow.transactions] == [["first"], ["a", "b", "c"]]
 
 
 def test_a_journal_that_refuses_is_told_to_each() -> None:
-    """None of them is posted, and none is tried alone: the journal would keep each waiting."""
+    """No request is posted or tried alone: each try would block on the journal."""
     error = JournalError("it is locked")
     slow = SlowSubmissions(error)
     assert posted(slow, "a", "bad") == ["first held", error, error]
@@ -77,13 +77,13 @@ def test_a_journal_that_refuses_is_told_to_each() -> None:
 
 
 def test_an_error_over_one_is_told_to_that_one_alone() -> None:
-    """Such as of a name that no database takes."""
+    """Such as a name that the database refuses."""
     error = ValueError("surrogates")
     assert posted(SlowSubmissions(error), "a", "bad", "b") == ["first held", "a held", error, "b held"]
 
 
 def test_one_alone_is_posted_at_once() -> None:
-    """With a transaction of its own, and its error."""
+    """In its own transaction, and with its own error."""
     slow = SlowSubmissions()
     slow.may_end.set()
     group, submissions = SubmissionGroup(), cast("Submissions", slow)

@@ -1,4 +1,4 @@
-"""What a run is counted to have come to."""
+"""The counts of a run's outcomes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cutoutd.jobs import JobState
 
 
 def test_a_failure_that_was_tried_again_does_not_count() -> None:
-    """What came of the last try counts."""
+    """The outcome of the last try counts."""
     tally = Tally()
     tally.add(1, JobState.FAILED)
     tally.add(2, JobState.FAILED)
@@ -16,7 +16,7 @@ def test_a_failure_that_was_tried_again_does_not_count() -> None:
 
 
 def test_a_run_in_which_much_fails_remembers_no_more_than_it_needs() -> None:
-    """All are counted, and the latest are known by their numbers."""
+    """All failures are counted, and the latest are kept by number."""
     tally = Tally()
     last = 2 * MAX_FAILED
     for job in range(1, last + 1):

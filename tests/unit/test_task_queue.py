@@ -1,4 +1,4 @@
-"""The tasks of a delivery, done one by one without a thread: their order, and what is retried when."""
+"""The tasks of a delivery, run one by one without a thread: their order, and when they are retried."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 
-class Heard:
-    """What the queue tells."""
+class RecordedQueue:
+    """A task queue, and a record of its callbacks."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.done: list[str] = []
@@ -37,7 +37,7 @@ class Heard:
         self.recovered += 1
 
     def refuse(self, name: str, left: list[None]) -> None:
-        """A task that a disk refuses as often as something is left."""
+        """Run a task that fails once for each element of `left`."""
         self.done.append(name)
         if left:
             left.pop()
@@ -45,76 +45,82 @@ class Heard:
 
 
 @pytest.fixture
-def heard(clock: FakeClock) -> Heard:
-    """A queue, and what it tells."""
-    return Heard(clock)
+def recorded(clock: FakeClock) -> RecordedQueue:
+    """A task queue, and a record of its callbacks."""
+    return RecordedQueue(clock)
 
 
-def test_tasks_are_done_in_their_order(heard: Heard) -> None:
-    """And each is counted until it is over."""
+def test_tasks_are_done_in_their_order(recorded: RecordedQueue) -> None:
+    """Each counts as waiting until it is over."""
     for name in "ab":
-        heard.tasks.submit(partial(heard.done.append, name))
-    assert heard.tasks.backlog == 2
-    assert heard.tasks.run_next()
-    assert (heard.done, heard.tasks.backlog, heard.woken) == (["a"], 1, 1)
-    assert heard.tasks.run_next()
-    assert (heard.done, heard.tasks.backlog, heard.tasks.busy_since_s) == (["a", "b"], 0, None)
+        recorded.tasks.submit(partial(recorded.done.append, name))
+    assert recorded.tasks.backlog == 2
+    assert recorded.tasks.run_next()
+    assert (recorded.done, recorded.tasks.backlog, recorded.woken) == (["a"], 1, 1)
+    assert recorded.tasks.run_next()
+    assert (recorded.done, recorded.tasks.backlog, recorded.tasks.busy_since_s) == (["a", "b"], 0, None)
 
 
-def test_what_a_disk_refuses_is_retried_and_lets_others_pass(heard: Heard, clock: FakeClock) -> None:
-    """Only the first refusal is told, and the recovery from it."""
-    heard.tasks.submit(partial(heard.refuse, "a", [None, None]))
-    heard.tasks.submit(partial(heard.done.append, "b"))
-    heard.tasks.run_next()
-    heard.tasks.run_next()
-    assert (heard.done, heard.refused, heard.tasks.needs_staged) == (["a", "b"], ["a is refused"], True)
+def test_what_a_disk_refuses_is_retried_and_lets_others_pass(
+    recorded: RecordedQueue, clock: FakeClock
+) -> None:
+    """Only the first refusal and the recovery are reported."""
+    recorded.tasks.submit(partial(recorded.refuse, "a", [None, None]))
+    recorded.tasks.submit(partial(recorded.done.append, "b"))
+    recorded.tasks.run_next()
+    recorded.tasks.run_next()
+    assert (recorded.done, recorded.refused, recorded.tasks.needs_staged) == (
+        ["a", "b"],
+        ["a is refused"],
+        True,
+    )
     for expected in (0, 1):
         clock.advance(StorageError.delay_s)
-        heard.tasks.run_next()
-        assert (len(heard.refused), heard.recovered) == (1, expected)
-    assert (heard.done, heard.tasks.needs_staged) == (["a", "b", "a", "a"], False)
+        recorded.tasks.run_next()
+        assert (len(recorded.refused), recorded.recovered) == (1, expected)
+    assert (recorded.done, recorded.tasks.needs_staged) == (["a", "b", "a", "a"], False)
 
 
-def test_what_waits_is_retried_at_once_when_that_is_asked_for(heard: Heard) -> None:
-    """Without waiting for its time."""
-    heard.tasks.submit(partial(heard.refuse, "a", [None]))
-    heard.tasks.run_next()
-    heard.tasks.retry_now()
-    heard.tasks.run_next()
-    heard.tasks.run_next()
-    assert (heard.done, heard.recovered) == (["a", "a"], 1)
+def test_what_waits_is_retried_at_once_when_that_is_asked_for(recorded: RecordedQueue) -> None:
+    """Before its scheduled time."""
+    recorded.tasks.submit(partial(recorded.refuse, "a", [None]))
+    recorded.tasks.run_next()
+    recorded.tasks.retry_now()
+    recorded.tasks.run_next()
+    recorded.tasks.run_next()
+    assert (recorded.done, recorded.recovered) == (["a", "a"], 1)
 
 
-def test_a_step_that_follows_is_retried_by_itself(heard: Heard, clock: FakeClock) -> None:
-    """What was done before it is not done again."""
+def test_a_step_that_follows_is_retried_by_itself(recorded: RecordedQueue, clock: FakeClock) -> None:
+    """The completed first step is not repeated."""
 
     def first() -> None:
-        heard.done.append("first")
-        heard.tasks.run_now(partial(heard.refuse, "second", [None]))
+        recorded.done.append("first")
+        recorded.tasks.run_now(partial(recorded.refuse, "second", [None]))
 
-    heard.tasks.submit(first)
-    heard.tasks.run_next()
+    recorded.tasks.submit(first)
+    recorded.tasks.run_next()
     clock.advance(StorageError.delay_s)
-    heard.tasks.run_next()
-    assert heard.done == ["first", "second", "second"]
+    recorded.tasks.run_next()
+    assert recorded.done == ["first", "second", "second"]
 
 
-def test_a_task_that_fails_by_a_fault_of_ours_costs_no_other(heard: Heard) -> None:
-    """It is logged, and not done again."""
+def test_a_task_that_fails_by_a_fault_of_ours_costs_no_other(recorded: RecordedQueue) -> None:
+    """The error is logged, and the task is not retried."""
 
     def explode() -> None:
         raise ZeroDivisionError
 
-    heard.tasks.submit(explode)
-    heard.tasks.submit(partial(heard.done.append, "next"))
-    assert heard.tasks.run_next()
-    assert heard.tasks.run_next()
-    assert (heard.done, heard.tasks.backlog) == (["next"], 0)
+    recorded.tasks.submit(explode)
+    recorded.tasks.submit(partial(recorded.done.append, "next"))
+    assert recorded.tasks.run_next()
+    assert recorded.tasks.run_next()
+    assert (recorded.done, recorded.tasks.backlog) == (["next"], 0)
 
 
-def test_nothing_is_begun_behind_the_end(heard: Heard) -> None:
-    """What was given before it is done."""
-    heard.tasks.submit(partial(heard.done.append, "a"))
-    heard.tasks.stop(())
-    assert heard.tasks.run_next()
-    assert not heard.tasks.run_next()
+def test_nothing_is_begun_behind_the_end(recorded: RecordedQueue) -> None:
+    """Tasks queued earlier are completed."""
+    recorded.tasks.submit(partial(recorded.done.append, "a"))
+    recorded.tasks.stop(())
+    assert recorded.tasks.run_next()
+    assert not recorded.tasks.run_next()

@@ -1,4 +1,4 @@
-"""Threads of a folder that die, and are started again."""
+"""Threads of a folder that die and are restarted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def no_more(_: threading.Thread) -> None:
-    """What Python says where the system has no more threads."""
+    """Raise what Python raises where the system has no more threads."""
     raise RuntimeError("can't start new thread")
 
 
 def dead() -> tuple[SupervisedThread, Callable[[], bool]]:
-    """A thread that has died, and whether its body was run again since."""
+    """Return a thread that has died, and a function that waits until its body has run again."""
     lives = threading.Event()
 
     def body() -> None:
@@ -38,7 +38,7 @@ def dead() -> tuple[SupervisedThread, Callable[[], bool]]:
 
 
 def test_a_thread_that_could_not_be_started_again_is_dead_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else nobody would try a second time."""
+    """Otherwise it would never be tried a second time."""
     thread, _ = dead()
     monkeypatch.setattr(threading.Thread, "start", no_more)
     with pytest.raises(RuntimeError, match="new thread"):
@@ -48,7 +48,7 @@ def test_a_thread_that_could_not_be_started_again_is_dead_still(monkeypatch: pyt
 
 
 def test_a_part_is_started_once_the_system_has_threads_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its folder stood by for good."""
+    """Otherwise its folder would stand by for ever."""
     thread, was_run_again = dead()
     supervisor = ThreadSupervisor("f", {"monitor": thread})
     assert not supervisor.check(0.0)

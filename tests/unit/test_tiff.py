@@ -1,4 +1,4 @@
-"""What the TIFF writer writes, as another reader sees it."""
+"""Files of the TIFF writer, as another reader reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RANDOM = np.random.default_rng(11)
 
 
 def written(pixels: np.ndarray, rows: int, extras: Extras = Extras()) -> bytes:  # noqa: B008
-    """A TIFF in strips of so many rows."""
+    """Return a TIFF in strips of this many rows."""
     out = io.BytesIO()
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     layout = Layout(width=pixels.shape[1], height=pixels.shape[0], channels=channels)
@@ -62,7 +62,7 @@ def test_profile_and_metadata_come_back(order: str) -> None:
 
 
 def test_what_an_exif_block_says_of_another_file_is_written_anew() -> None:
-    """Sizes, strips and colours in its first directory would be lies."""
+    """Sizes, strips and colours of the source's first directory would be wrong."""
     exif = Image.Exif()
     for tag in (256, 257, 258, 259, 262, 273, 279, 322):
         exif[tag] = 7
@@ -75,7 +75,7 @@ def test_what_an_exif_block_says_of_another_file_is_written_anew() -> None:
 
 
 def test_a_value_that_lies_outside_its_block_does_not_make_the_picture_unreadable() -> None:
-    """In other formats a reader passes such metadata over; a TIFF's first directory is the picture's own."""
+    """A TIFF's first directory describes the picture itself, so such metadata must be left out."""
     exif = Image.Exif()
     exif[0x010F] = "A maker with a long name"
     exif[0x013B] = "Ann Example"
@@ -90,21 +90,21 @@ def test_a_value_that_lies_outside_its_block_does_not_make_the_picture_unreadabl
 
 
 def test_a_block_that_is_no_exif_is_left_out() -> None:
-    """The pixels are not."""
+    """The pixels are written."""
     image = Image.open(io.BytesIO(written(np.full((3, 3), 9, np.uint8), 3, Extras(exif=b"no exif at all"))))
     assert np.asarray(image).tolist() == [[9] * 3] * 3
 
 
 @pytest.mark.parametrize("strips", [[3, 2, 3], [2, 2], [4, 4, 4], []])
 def test_strips_that_do_not_fit_are_refused(strips: list[int]) -> None:
-    """Readers rely on their being alike."""
+    """Readers rely on equal strips."""
     layout = Layout(width=2, height=8, channels=3)
     with pytest.raises(ValueError, match="strip"):
         tiff.write(io.BytesIO(), (np.zeros((rows, 2, 3), np.uint8) for rows in strips), layout, Extras())
 
 
 def test_a_file_of_more_than_four_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its offsets could not say where the end is."""
+    """32-bit offsets cannot address its end."""
     monkeypatch.setattr(tiff, "_MAX_BYTES", 300)
     with pytest.raises(tiff.TiffTooLargeError):
         written(RANDOM.integers(0, 256, (30, 20, 4), np.uint8), 7)

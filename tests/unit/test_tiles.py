@@ -1,4 +1,4 @@
-"""Which pixels of the full frame and of the small one belong together."""
+"""Corresponding pixels of the full frame and the small one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cutoutd.engine.matting.tiles import ImagePyramid, destinations, enlarged, i
 def test_what_is_interpolated_from_a_pixel_lies_in_its_destinations(
     shape: tuple[int, int], small: tuple[int, int]
 ) -> None:
-    """At corners, at edges, and in the middle; and they are not the whole frame."""
+    """At corners, at edges and in the middle; the destinations are not the whole frame."""
     frame = (slice(0, shape[0]), slice(0, shape[1]))
     for y, x in ((0, 0), (small[0] - 1, small[1] - 1), (small[0] // 2, small[1] // 3), (1, small[1] - 2)):
         plane = np.zeros(small, np.float32)
@@ -31,7 +31,7 @@ def test_what_is_interpolated_from_a_pixel_lies_in_its_destinations(
 
 
 def test_parts_of_all_tiles_hold_all_that_is_wanted_and_little_else() -> None:
-    """Each to the pixel; a tile with nothing in it has none."""
+    """Exact to the pixel; a tile without wanted pixels has no part."""
     rng = np.random.default_rng(7)
     wanted = (rng.random((300, 500)) < 0.0001).astype(np.uint8)
     left = wanted.copy()
@@ -48,7 +48,7 @@ def test_parts_of_all_tiles_hold_all_that_is_wanted_and_little_else() -> None:
 
 
 def test_a_tile_depends_on_its_sources_alone() -> None:
-    """Whatever lies elsewhere in the small frame."""
+    """Other pixels of the small frame do not change it."""
     rng = np.random.default_rng(8)
     shape, small = (300, 401), (31, 44)
     plane = rng.random(small, np.float32)
@@ -68,7 +68,7 @@ def test_a_tile_depends_on_its_sources_alone() -> None:
 def test_a_picture_of_any_size_is_reduced_to_where_it_was(
     shape: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    """By pyramid or not: nothing moves by more than a sixth of a small pixel, so that edges stay where they are."""
+    """With or without a pyramid: nothing moves by more than a sixth of a small pixel."""
     size = (min(size[0], shape[1]), min(size[1], shape[0]))
     for axis, small in ((0, size[1]), (1, size[0])):
         full = shape[axis]

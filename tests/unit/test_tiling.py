@@ -22,13 +22,13 @@ SIZES = st.tuples(st.integers(1, 70_000), st.integers(1, 70_000))
     ("size", "levels"), [((1, 1), 1), ((256, 256), 1), ((257, 1), 2), ((512, 3), 2), ((8688, 5792), 7)]
 )
 def test_the_last_level_is_the_first_that_is_one_tile(size: tuple[int, int], levels: int) -> None:
-    """However large or narrow the picture."""
+    """For any size and proportions."""
     assert level_count(size) == levels
 
 
 @given(SIZES)
 def test_each_level_is_half_of_the_one_before_rounded_up(size: tuple[int, int]) -> None:
-    """So that halving a level gives the next, to the last row; and the last one has one tile."""
+    """Halving a level gives the next to the last row, down to one tile."""
     for level in range(1, level_count(size)):
         before, after = level_size(size, level - 1), level_size(size, level)
         assert after == tuple((side + 1) // 2 for side in before)
@@ -37,7 +37,7 @@ def test_each_level_is_half_of_the_one_before_rounded_up(size: tuple[int, int]) 
 
 @given(SIZES)
 def test_tiles_cover_a_level_and_nothing_else(size: tuple[int, int]) -> None:
-    """The last column and row have at least one pixel."""
+    """The last column and row are at least one pixel wide."""
     for level in range(level_count(size)):
         columns, rows = tile_counts(size, level)
         width, height = level_size(size, level)
@@ -51,7 +51,7 @@ def test_tiles_cover_a_level_and_nothing_else(size: tuple[int, int]) -> None:
 
 
 def test_the_finest_level_that_fits_is_found() -> None:
-    """Or the last one, where none is so small."""
+    """Or the last one, if none fits."""
     assert first_level_within((8688, 5792), 1100) == 3
     assert first_level_within((8688, 5792), 1024) == 4
     assert first_level_within((300, 200), 1024) == 0

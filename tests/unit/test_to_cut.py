@@ -1,4 +1,4 @@
-"""`cutoutd cut` as people type it: what is cut, where it goes, and in which form."""
+"""Arguments of `cutoutd cut`: which files are cut, where results go, and in which form."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_pictures_and_folders_are_taken_together_and_each_once(here: Path) -> None:
-    """With what lies in sub-folders, but for what is hidden, is not a picture, or was cut before."""
+    """Subfolders included; hidden files, other files and earlier cutouts are skipped."""
     shoot = here / "shoot"
     found = pictures_in([here / "a.jpg", shoot, shoot / "b.jpg", shoot], shoot / "cutouts")
     assert found.files == (here / "a.jpg", shoot / "b.jpg", shoot / "day 2" / "c")
@@ -45,7 +45,7 @@ def test_pictures_and_folders_are_taken_together_and_each_once(here: Path) -> No
 
 
 def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
-    """Told by their sidecars, in any folder, in several forms; one that is named is what a person wants."""
+    """Recognised by their sidecars, in any folder and form; a cutout named explicitly is cut."""
     shoot = here / "shoot"
     (shoot / "done" / "web").mkdir(parents=True)
     cutouts = [shoot / "done" / "a.png", shoot / "done" / "web" / "a.jpg"]
@@ -78,7 +78,7 @@ def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
 def test_a_folder_that_may_not_be_read_is_said(here: Path) -> None:
-    """In the system's words."""
+    """With the system's reason."""
     (here / "shoot").chmod(0)
     with pytest.raises(UsageError, match="Permission denied"):
         pictures_in([here / "shoot"], here / "cutouts")
@@ -100,7 +100,7 @@ def test_a_folder_that_may_not_be_read_is_said(here: Path) -> None:
 def test_a_name_that_ends_like_a_picture_is_a_file(
     here: Path, written: str, directory: str, name: str, output_format: Format | None
 ) -> None:
-    """Unless it ends in a slash, or a folder of that name is there."""
+    """Unless it ends in a slash, or a folder of that name exists."""
     (here / "called.png").mkdir()
     assert target_of(written, 1) == Target(directory=here / directory, name=name, format=output_format)
 
@@ -110,13 +110,13 @@ def test_a_name_that_ends_like_a_picture_is_a_file(
     [("out.png", 2, "the name of one file, and there are 2 pictures"), ("out.gif", 1, "never a GIF file")],
 )
 def test_a_file_that_cannot_be_is_refused(here: Path, written: str, count: int, said: str) -> None:
-    """Before anything is cut."""
+    """Before any picture is cut."""
     with pytest.raises(UsageError, match=said):
         target_of(str(here / written), count)
 
 
 def test_no_picture_is_replaced_by_its_cutout(here: Path) -> None:
-    """Neither by its name, nor where everything may be replaced."""
+    """Neither by an equal name, nor with the option to replace files."""
     pictures = InputPictures(files=(here / "a.jpg",))
     with pytest.raises(UsageError, match="the picture itself"):
         refuse_originals(Target(directory=here, name="a.jpg"), pictures, overwrite=True)
@@ -142,7 +142,7 @@ PLACE = Target(directory=Path("/out"))
     ],
 )
 def test_options_are_the_keys_of_a_rendition(given: dict[str, Any], becomes: dict[str, Any]) -> None:
-    """JPEG is on white, as it has no transparency; extensions are taken for formats."""
+    """JPEG is on white, as it has no transparency; extensions select formats."""
     if not becomes:
         with pytest.raises(UsageError, match=r"--canvas: .*2000x2000"):
             form_of(given, PLACE, Settings())
@@ -165,13 +165,13 @@ def test_options_are_the_keys_of_a_rendition(given: dict[str, Any], becomes: dic
     ],
 )
 def test_a_wrong_option_is_told_by_its_name(here: Path, given: dict[str, Any], said: str) -> None:
-    """With what would be right."""
+    """With the allowed values."""
     with pytest.raises(UsageError, match=re.escape(said)):
         form_of({**dict.fromkeys(("format", "crop")), **given}, Target(directory=here), Settings())
 
 
 def test_the_name_of_a_file_decides_its_format() -> None:
-    """Another one beside it is a contradiction; the same is none."""
+    """A different format option is an error; the same is allowed."""
     target = Target(directory=PLACE.directory, name="x.webp", format=Format.WEBP)
     assert form_of({"format": "webp"}, target, Settings()).format is Format.WEBP
     assert form_of({}, target, Settings()).format is Format.WEBP
@@ -180,7 +180,7 @@ def test_the_name_of_a_file_decides_its_format() -> None:
 
 
 def test_white_is_a_background() -> None:
-    """And not beside another one."""
+    """It cannot be combined with another one."""
     assert background_of(None, white=True) == background_of("white", white=True) == "white"
     assert background_of("red", white=False) == "red"
     with pytest.raises(UsageError, match="--white and --background"):
@@ -193,7 +193,7 @@ def test_white_is_a_background() -> None:
 def test_earlier_cutouts_are_left_out_however_their_folder_is_written(
     here: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
-    """By a link, by .. or by ~: a second call does not cut the cutouts of the first."""
+    """Through a link, .. or ~: a second call does not cut the first one's cutouts."""
     (here / "link").symlink_to(here / "shoot")
     (here / "elsewhere").mkdir()
     if output.startswith(".."):

@@ -1,4 +1,4 @@
-"""A JPEG that goes straight into an array is what Pillow makes of it, and libjpeg's complaints are heard."""
+"""A JPEG decoded directly into an array equals Pillow's result, and libjpeg's warnings are reported."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ END = b"\xff\xd9"
 
 
 def noise(width: int, height: int, seed: int = 4) -> Image.Image:
-    """A picture with detail everywhere."""
+    """Return a picture with detail everywhere."""
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(values)
 
 
 def encoded(picture: Image.Image, **options: object) -> bytes:
-    """As a JPEG."""
+    """Return the picture as a JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", **({"quality": 90} | options))
     return buffer.getvalue()
 
 
 def by_pillow(data: bytes) -> np.ndarray:
-    """What the other way makes of it."""
+    """Return Pillow's pixels of a file."""
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
@@ -50,7 +50,7 @@ def by_pillow(data: bytes) -> np.ndarray:
 def test_the_values_are_pillows(
     *, width: int, height: int, quality: int, subsampling: int, progressive: bool, as_rgb: bool, restarts: int
 ) -> None:
-    """Bit for bit, at any size, quality and subsampling, with components that are YCbCr or RGB."""
+    """Bit for bit, at any size, quality and subsampling, with YCbCr or RGB components."""
     data = encoded(
         noise(width, height),
         quality=quality,
@@ -69,7 +69,7 @@ def test_the_values_are_pillows(
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_other_components_are_left_to_pillow(mode: str) -> None:
-    """They are no RGB, and may have a profile of their own."""
+    """They are not RGB, and may have a profile of their own."""
     data = encoded(noise(*SIDES).convert(mode))
     assert np.array_equal(
         decode(data, max_pixels=10**6).rgb, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -80,19 +80,19 @@ def test_other_components_are_left_to_pillow(mode: str) -> None:
     "size", [(SIDES[1], SIDES[0]), (1, 1), (95, 64), (97, 64), (2 * SIDES[0], 2 * SIDES[1])]
 )
 def test_a_size_that_is_not_the_headers_is_left_to_pillow(size: tuple[int, int]) -> None:
-    """Whichever of the two is wrong: what was let through as small is not unpacked as large."""
+    """Whichever is wrong: a file accepted as small is not decoded as large."""
     assert turbojpeg.samples(encoded(noise(*SIDES)), size) is None
 
 
 def test_a_size_whose_bytes_overflow_is_left_to_pillow() -> None:
-    """65,500 pixels each way are more bytes than 32 bits count; the header alone says so."""
+    """65,500 x 65,500 pixels have more bytes than 32 bits can count; the header suffices to tell."""
     data = encoded(noise(*SIDES))
     at = data.index(b"\xff\xc0") + 5
     assert turbojpeg.samples(data[:at] + b"\xff\xdc\xff\xdc" + data[at + 4 :], SIDES) is None
 
 
 def test_bytes_too_many_are_named_and_cost_nothing() -> None:
-    """Some cameras leave them; after a changed bit there are nearly always some."""
+    """Some cameras write extra bytes, and most changed bits cause some."""
     whole = encoded(noise(*SIDES))
     more = whole.removesuffix(END) + b"\x12" * 9 + END
     picture = decode(more, max_pixels=10**6)
@@ -102,7 +102,7 @@ def test_bytes_too_many_are_named_and_cost_nothing() -> None:
 
 @pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda"])
 def test_bytes_between_segments_of_the_header_do_no_harm(marker: bytes) -> None:
-    """Some programs leave them; of the picture itself nothing is missing."""
+    """Some programs write them; no picture data is missing."""
     whole = encoded(noise(*SIDES))
     at = whole.index(marker)
     picture = decode(whole[:at] + b"\x00" + whole[at:], max_pixels=10**6)
@@ -111,7 +111,7 @@ def test_bytes_between_segments_of_the_header_do_no_harm(marker: bytes) -> None:
 
 
 def test_a_decoder_without_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not that the picture is damaged."""
+    """The picture is not reported as damaged."""
 
     def refuse(*_: object, **__: object) -> np.ndarray:
         raise ValueError("Insufficient memory (case 4)")
@@ -122,14 +122,14 @@ def test_a_decoder_without_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_missing_end_is_judged_by_pillow() -> None:
-    """As ever: it knows whether the last pixels are there."""
+    """Pillow detects whether the last pixels are present."""
     whole = encoded(noise(*SIDES))
     assert turbojpeg.samples(whole.removesuffix(END), SIDES) is None
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_changed_bits_that_show_are_mostly_noticed(*, progressive: bool) -> None:
-    """By an error where libjpeg makes something up, by a warning where it has bytes left."""
+    """By an error where libjpeg invents data, by a warning where bytes are left over."""
     whole = encoded(noise(*SIDES), progressive=progressive)
     begin = whole.index(b"\xff\xda") + 16
     clean = by_pillow(whole).astype(np.int16)

@@ -1,4 +1,4 @@
-"""The copy that may leave: pixels in sRGB and nothing else, no larger than wanted, always the same."""
+"""The copy that is uploaded: sRGB pixels and nothing else, bounded in size, reproducible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLENTY = 1_000_000_000
 
 
 def picture(height: int = 90, width: int = 160, *, icc: bytes | None = None, alpha: bool = False) -> Picture:
-    """A picture with metadata that names camera and place."""
+    """Return a picture with metadata that names camera and place."""
     rng = np.random.default_rng(7)
     return Picture(
         rgb=rng.integers(0, 256, (height, width, 3), np.uint8),
@@ -31,7 +31,7 @@ def picture(height: int = 90, width: int = 160, *, icc: bytes | None = None, alp
 
 
 def opened(data: bytes) -> Image.Image:
-    """As a service would open it."""
+    """Open the copy as a service does."""
     return Image.open(io.BytesIO(data))
 
 
@@ -55,25 +55,25 @@ def test_it_is_as_large_as_the_picture_if_that_is_wanted() -> None:
 
 @pytest.mark.parametrize(("side", "pixels"), [(80, PLENTY), (PLENTY, 80 * 45)])
 def test_it_is_reduced_as_the_owner_wants(side: int, pixels: int) -> None:
-    """By its longer side or its area, and its shape stays."""
+    """By its longer side or its area, with the same proportions."""
     copy = copy_of(picture(), max_side=side, max_pixels=pixels, max_bytes=PLENTY)
     assert (copy.width, copy.height) == opened(copy.data).size == (80, 45)
 
 
 def test_it_fits_into_what_the_service_takes() -> None:
-    """First by quality, then by size."""
+    """By lower quality first, then by smaller size."""
     for limit in (30_000, 6_000):
         assert len(copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=limit).data) <= limit
 
 
 def test_what_does_not_fit_at_any_size_is_refused() -> None:
-    """Instead of being sent as a smear."""
+    """Instead of being sent in unusable quality."""
     with pytest.raises(LimitError, match="no copy"):
         copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=100)
 
 
 def test_the_same_picture_gives_the_same_bytes() -> None:
-    """They are how a picture that was paid for is known again."""
+    """By these bytes a picture that was paid for is recognised."""
     first, second = (
         copy_of(picture(), max_side=100, max_pixels=PLENTY, max_bytes=PLENTY).data for _ in range(2)
     )
@@ -81,7 +81,7 @@ def test_the_same_picture_gives_the_same_bytes() -> None:
 
 
 def test_colours_of_another_space_are_brought_to_srgb() -> None:
-    """Without their profile the numbers would mean other colours."""
+    """Without the profile the numbers would mean other colours."""
     wide = picture()
     image = Image.fromarray(wide.rgb)
     # A profile whose red and blue are exchanged, as far from sRGB as can be.

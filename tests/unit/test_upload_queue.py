@@ -1,4 +1,4 @@
-"""Which request is uploaded next: the uploader's queue, without its threads."""
+"""The order of uploads: the uploader's queue, without its threads."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def route(clock: FakeClock) -> ServiceRoute:
-    """A route that is open."""
+    """An open route."""
     return ServiceRoute(clock, megapixels_per_minute=0, at_once=4)
 
 
 @pytest.fixture
 def queue(route: ServiceRoute) -> UploadQueue:
-    """Two folders, of which "poor" may spend two credits a day."""
+    """A queue for two folders, of which "poor" may spend two credits a day."""
     folders: dict[str, dict[str, Any]] = {
         "rich": {"route": "hosted"},
         "poor": {"route": "hosted", "max_credits_per_day": 2},
@@ -34,13 +34,13 @@ def queue(route: ServiceRoute) -> UploadQueue:
 
 
 def numbered(number: int, folder: str = "rich", picture: int | None = None) -> Request:
-    """A request of its own, for a picture of its own unless one is given."""
+    """Return a request with this number, for a picture of its own unless one is given."""
     content = number if picture is None else picture
     return request(folder, id_=f"{number:032x}", sha256=f"{content:064x}")
 
 
 def test_first_come_is_first_served(queue: UploadQueue) -> None:
-    """Each is given out once, and again only if it did not finish."""
+    """Each request is given out once, and again only if it did not finish."""
     for number in range(3):
         queue.offer(numbered(number), 1.0)
     assert [queue.take(), queue.take(), queue.take(), queue.take()] == [*map(numbered, range(3)), None]
@@ -50,7 +50,7 @@ def test_first_come_is_first_served(queue: UploadQueue) -> None:
 
 
 def test_a_folder_without_money_delays_no_other(queue: UploadQueue) -> None:
-    """And the reason is told, as long as it holds."""
+    """The reason is reported while it lasts."""
     queue.offer(numbered(1, "poor"), 3.0)
     queue.offer(numbered(2, "rich"), 3.0)
     assert queue.take() == numbered(2, "rich")
@@ -62,7 +62,7 @@ def test_a_folder_without_money_delays_no_other(queue: UploadQueue) -> None:
 
 
 def test_the_same_picture_is_not_uploaded_twice_at_once(queue: UploadQueue) -> None:
-    """The second waits for what comes of the first, since that may answer it."""
+    """The second request waits, since the first one's result may answer it."""
     first, second = numbered(1, picture=9), numbered(2, picture=9)
     queue.offer(first, 1.0)
     queue.offer(second, 1.0)
@@ -74,7 +74,7 @@ def test_the_same_picture_is_not_uploaded_twice_at_once(queue: UploadQueue) -> N
 def test_nothing_is_given_out_while_uploads_are_paused_or_the_route_takes_a_person(
     queue: UploadQueue, route: ServiceRoute
 ) -> None:
-    """A route that only waits is found out by the upload itself."""
+    """A route that is merely waiting gives requests out; the upload finds out."""
     queue.offer(numbered(1), 1.0)
     queue.pause(paused=True)
     assert queue.take() is None
@@ -87,7 +87,7 @@ def test_nothing_is_given_out_while_uploads_are_paused_or_the_route_takes_a_pers
 
 
 def test_what_waits_and_what_is_uploaded_is_counted_by_folder(queue: UploadQueue) -> None:
-    """And only what is new is read from the outbox again."""
+    """The outbox is read again for new requests only."""
     queue.offer(numbered(1), 1.0)
     queue.offer(numbered(2, "poor"), 1.0)
     assert queue.take() == numbered(1)

@@ -1,4 +1,4 @@
-"""WallClockGuard, on a machine whose wall clock may jump: nothing grows old by it."""
+"""WallClockGuard on a machine whose wall clock may jump: a jump makes nothing old."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY_S = 86_400
 
 
 def test_an_age_is_the_time_that_has_passed(clock: FakeClock) -> None:
-    """As long as the clock goes on as it should, also in small corrections."""
+    """While the clock runs regularly, small corrections included."""
     guard = WallClockGuard(clock)
     then_us = clock.now_us()
     for _ in range(100):
@@ -27,7 +27,7 @@ def test_an_age_is_the_time_that_has_passed(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("jump_s", [DAY_S, -DAY_S, 3600, -5])
 def test_nothing_grows_old_by_a_jump(clock: FakeClock, jump_s: int) -> None:
-    """Forward or back, noticed by a look or not yet; later on ages are believed again."""
+    """Forward or back, detected or not; later ages count again."""
     guard = WallClockGuard(clock)
     then_us = clock.now_us()
     clock.advance(1.0)

@@ -1,4 +1,4 @@
-"""What a receiver refuses while it takes everything else: tried for three days, however often others succeed meanwhile."""
+"""A message that its receiver refuses while accepting others is retried for three days."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ AWAY: Final = 0
 
 
 class _Ledger:
-    """One that knows of no receiver that wants nothing more; requests are not made here."""
+    """A ledger without unsubscribed receivers; requests are not recorded."""
 
     def has_unsubscribed(self, _: str) -> bool:
         return False
@@ -85,7 +85,7 @@ class SteppedSender(WebhookSender):
         )
 
     def put(self, number: int, *, about: str = "") -> WebhookMessage:
-        """A message that is to be sent."""
+        """Queue a message; return it."""
         id_ = f"{number:032x}"
         size, sha256 = write_body(self.paths, id_, [b"{}"])
         now_us = self.time.now_us()
@@ -107,11 +107,11 @@ class SteppedSender(WebhookSender):
         return message
 
     def read(self, message: WebhookMessage) -> WebhookMessage:
-        """How it stands."""
+        """Read a message back from its file."""
         return read_webhook(self.paths, message.id)
 
     def live(self, seconds: float) -> None:
-        """So long a time in which all goes out that may, seen every second."""
+        """Let this many seconds pass; each second send all messages that are due."""
         for _ in range(round(seconds)):
             self.time.advance(1.0)
             self.poll(paused=False)
@@ -122,12 +122,12 @@ class SteppedSender(WebhookSender):
 
 @pytest.fixture
 def sender(tmp_path: Path, clock: FakeClock) -> SteppedSender:
-    """One at work."""
+    """A sender without messages."""
     return SteppedSender(tmp_path, clock)
 
 
 def refused_among_others(sender: SteppedSender, status: int) -> WebhookMessage:
-    """A message that fails twice by the schedule, and then twenty others in four minutes that are taken."""
+    """Return a message that was refused twice, after which twenty others were accepted in four minutes."""
     sender.answers[1] = status
     message = sender.put(1)
     sender.live(12)
@@ -141,7 +141,7 @@ def refused_among_others(sender: SteppedSender, status: int) -> WebhookMessage:
 
 @pytest.mark.parametrize("status", [500, 503, 404])
 def test_what_is_refused_is_not_given_up_since_others_succeed(sender: SteppedSender, status: int) -> None:
-    """Neither its count nor its next time changes, and it goes before that time once for the pause, not once for each other."""
+    """Its attempts and next time are unchanged, and it is sent early once per pause, not once for each other message."""
     message = refused_among_others(sender, status)
     assert not sender.read(message).is_dead
     assert sender.read(message).attempts == 2
@@ -159,7 +159,7 @@ def test_what_is_refused_is_not_given_up_since_others_succeed(sender: SteppedSen
 def test_an_early_attempt_that_is_refused_leaves_the_time_of_the_next_as_it_was(
     sender: SteppedSender,
 ) -> None:
-    """One that was away and comes back hurries all; what it refuses then keeps its place in the schedule."""
+    """A receiver that was away and returns gets all messages early; refused ones keep their schedule."""
     sender.usual = AWAY
     first, second = sender.put(1), sender.put(2)
     sender.live(12)
@@ -177,7 +177,7 @@ def test_an_early_attempt_that_is_refused_leaves_the_time_of_the_next_as_it_was(
 
 
 def attempts_until_given_up(sender: SteppedSender, message: WebhookMessage) -> int:
-    """How often it was tried when it is given up, if each attempt comes as soon as it is due."""
+    """Return the number of attempts until the message is given up, each made when it is due."""
     while not sender.read(message).is_dead:
         found = sender.read(message)
         sender.time.advance(max(0.0, (found.not_before_us - sender.time.now_us()) / 1e6))
@@ -187,7 +187,7 @@ def attempts_until_given_up(sender: SteppedSender, message: WebhookMessage) -> i
 
 
 def test_what_waited_behind_another_one_is_tried_for_three_days_as_well(sender: SteppedSender) -> None:
-    """Both are made in one moment, about one picture, and refused: each has its attempts, one after the other."""
+    """Both are made in one moment about one picture, and refused: each has its own attempts in turn."""
     sender.usual = 400
     first, second = sender.put(1, about="p"), sender.put(2, about="p")
     begun_us = sender.time.now_us()
@@ -200,7 +200,7 @@ def test_what_waited_behind_another_one_is_tried_for_three_days_as_well(sender: 
 
 
 def test_time_in_which_nothing_is_sent_uses_up_no_attempt(sender: SteppedSender, tmp_path: Path) -> None:
-    """Whether it was switched off, or paused: before the first attempt, and before each later one."""
+    """Switched off or paused, before the first attempt and before each later one."""
     sender.usual = 400
     message = sender.put(1)
     sender.time.advance(30 * GIVEN_UP_S)
@@ -216,7 +216,10 @@ def test_time_in_which_nothing_is_sent_uses_up_no_attempt(sender: SteppedSender,
 
 
 def test_giving_up_goes_by_the_pauses_alone(sender: SteppedSender) -> None:
-    """Also where a message counts more attempts than the schedule has pauses; what a receiver asks for is a pause."""
+    """Also where a message has more attempts than the schedule has pauses.
+
+    A receiver's own pause counts too.
+    """
     sender.answers[1] = 500
     message = sender.put(1)
     write_webhook(sender.paths, replace(message, attempts=30))
@@ -231,10 +234,10 @@ def test_giving_up_goes_by_the_pauses_alone(sender: SteppedSender) -> None:
 
 
 class WatchedQueue(WebhookQueue):
-    """One that says whether another thread could look now."""
+    """A queue that polls at any moment when another thread could."""
 
-    def look_if_free(self) -> None:
-        """What another thread does at any moment."""
+    def poll_if_unlocked(self) -> None:
+        """Poll if the lock is free, as another thread may."""
         if not self._lock.locked():
             self.poll()
 
@@ -242,7 +245,7 @@ class WatchedQueue(WebhookQueue):
 def test_what_was_taken_is_not_found_anew_while_it_is_removed(
     sender: SteppedSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it were sent twice, or given up since its body is gone."""
+    """Otherwise it would be sent twice, or given up because its body is gone."""
     queue = WatchedQueue(sender.paths)
     sender.put(1)
     queue.poll()
@@ -250,7 +253,7 @@ def test_what_was_taken_is_not_found_anew_while_it_is_removed(
     assert message is not None
 
     def removed(paths: WebhookPaths, id_: str) -> None:
-        queue.look_if_free()
+        queue.poll_if_unlocked()
         remove_webhook(paths, id_)
 
     monkeypatch.setattr("cutoutd.hosted.webhook_queue.remove_webhook", removed)

@@ -1,4 +1,4 @@
-"""Parts of the sending of webhooks, each by itself: signatures, pauses, addresses, the queue, and the ledger."""
+"""Parts of the webhook sender, each by itself: signatures, pauses, addresses, the queue, and the ledger."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def put(
     webhook: str = HOOK,
     **fields: Any,  # noqa: ANN401 -- as the message has them
 ) -> WebhookMessage:
-    """A message with a body."""
+    """Write a message with a body; return it."""
     id_ = f"{number:032x}"
     size, sha256 = write_body(paths, id_, [b"{}"])
     message = WebhookMessage(
@@ -90,7 +90,7 @@ def put(
 
 
 def secret_file(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
-    """A file with secrets."""
+    """Write a file with secrets; return its path."""
     path = tmp_path / "secret"
     path.write_text(text, encoding="ascii")
     path.chmod(mode)
@@ -98,7 +98,7 @@ def secret_file(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_others_verify_what_is_signed_with_either_secret(tmp_path: Path) -> None:
-    """During a change both sign; the PyPI package takes each, and refuses a body that was changed."""
+    """During a rotation both sign; the PyPI package accepts each, and refuses a changed body."""
     secrets = read_secrets(secret_file(tmp_path, f"{SECRET}\n{OTHER}\n"))
     now_s = int(datetime.now(tz=UTC).timestamp())
     headers = {
@@ -127,7 +127,7 @@ def test_others_verify_what_is_signed_with_either_secret(tmp_path: Path) -> None
 def test_a_file_that_holds_no_secret_is_refused_without_showing_it(
     tmp_path: Path, text: str, mode: int, words: str
 ) -> None:
-    """Nor is one that others can read taken."""
+    """Nor is a file accepted that others can read."""
     with pytest.raises(ConfigurationError, match=words) as caught:
         read_secrets(secret_file(tmp_path, text, mode))
     assert "c2hv" not in str(caught.value)
@@ -135,7 +135,7 @@ def test_a_file_that_holds_no_secret_is_refused_without_showing_it(
 
 
 def test_what_the_advice_says_makes_a_secret(tmp_path: Path) -> None:
-    """As a person would type it."""
+    """The command works as printed."""
     path = tmp_path / "secret"
     script = f"umask 077; (printf whsec_; head -c 32 /dev/urandom | base64) > {path}"
     subprocess.run(["/bin/sh", "-c", script], check=True)
@@ -143,7 +143,7 @@ def test_what_the_advice_says_makes_a_secret(tmp_path: Path) -> None:
 
 
 def test_pauses_grow_and_end_after_three_days() -> None:
-    """Each message has its own, the same at each start."""
+    """Each message has its own pauses, the same after a restart."""
     for id_ in ("a", "b"):
         pauses = [pause_after(id_, attempts) for attempts in range(1, len(PAUSES_S) + 2)]
         for pause_s, usual_s in zip(pauses, [*PAUSES_S, PAUSES_S[-1]], strict=True):
@@ -155,7 +155,7 @@ def test_pauses_grow_and_end_after_three_days() -> None:
 
 @given(status=st.integers(100, 599), asked=st.sampled_from(["", "7", "99999999", "x", "-1", "1e9", "Wed"]))
 def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> None:
-    """And nothing it says makes a pause longer than a day."""
+    """No answer makes a pause longer than a day."""
     result = judge(status, {"retry-after": asked, "location": "https://elsewhere/"})
     wanted = (
         WebhookOutcome.OK
@@ -170,7 +170,7 @@ def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> No
 
 
 def webhook(url: str = "https://x.example/", *, allow_private: bool = False) -> FolderWebhook:
-    """A receiver."""
+    """Return a receiver."""
     return FolderWebhook.model_validate(
         {"url": url, "secret_file": "/s", "allow_private": allow_private}, context=None
     )
@@ -197,7 +197,7 @@ def webhook(url: str = "https://x.example/", *, allow_private: bool = False) -> 
     ],
 )
 def test_near_addresses_are_reached_only_if_that_is_said(number: str) -> None:
-    """However they are written, and whatever they stand for."""
+    """In every notation, and also if they embed another address."""
     assert "allow_private" in forbidden(number, webhook())
     assert not forbidden(number, webhook(allow_private=True))
 
@@ -207,20 +207,20 @@ def test_near_addresses_are_reached_only_if_that_is_said(number: str) -> None:
     ["0.0.0.1", "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "ff02::1"],
 )
 def test_addresses_that_are_nobodys_are_never_reached(number: str) -> None:
-    """Not even if near ones may be."""
+    """Not even if private ones are allowed."""
     assert forbidden(number, webhook())
     assert forbidden(number, webhook(allow_private=True))
 
 
 def test_the_internet_is_reached_encrypted_alone() -> None:
-    """A name that was near when it was written down may lead elsewhere later."""
+    """A name that was private when it was configured may resolve elsewhere later."""
     for number in ("93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"):
         assert not forbidden(number, webhook())
         assert "unencrypted" in forbidden(number, webhook("http://x.example/", allow_private=True))
 
 
 def test_messages_about_one_picture_go_in_their_order_and_others_pass(paths: WebhookPaths) -> None:
-    """What waits for another try holds its own picture back, and nobody else's."""
+    """A waiting message delays only its own picture's messages."""
     put(paths, 1, about="p", not_before_us=100)
     put(paths, 2, about="p")
     put(paths, 3, about="q")
@@ -245,7 +245,7 @@ def test_messages_about_one_picture_go_in_their_order_and_others_pass(paths: Web
 
 
 def test_what_was_given_up_lets_the_next_one_pass_and_goes_again_when_asked(paths: WebhookPaths) -> None:
-    """In the file, so that it is so after a start as well."""
+    """Recorded in the file, and therefore kept over a restart."""
     put(paths, 1, about="p", state=MessageState.DEAD, cause="x")
     put(paths, 2, about="p")
     queue = WebhookQueue(paths)
@@ -266,7 +266,7 @@ def test_what_was_given_up_lets_the_next_one_pass_and_goes_again_when_asked(path
 
 
 def test_a_message_that_is_taken_away_is_not_written_anew(paths: WebhookPaths) -> None:
-    """Its owner took the webhook out while it was under way."""
+    """Its webhook was removed from the configuration during the attempt."""
     message = put(paths, 1)
     queue = WebhookQueue(paths)
     queue.poll()
@@ -280,7 +280,7 @@ def test_a_message_that_is_taken_away_is_not_written_anew(paths: WebhookPaths) -
 
 
 def test_what_is_no_message_is_never_sent(paths: WebhookPaths) -> None:
-    """Torn, of another name, with numbers that cannot be, or no file at all."""
+    """Truncated, misnamed, with impossible numbers, or not a file at all."""
     good = put(paths, 1)
     text = paths.message(good.id).read_text("ascii")
     odd = {"2": text, "3": "{", "4": text.replace(good.id, "4" * 32).replace('"number": 1', '"number": -1')}
@@ -299,7 +299,7 @@ def test_what_is_no_message_is_never_sent(paths: WebhookPaths) -> None:
 
 
 def test_what_was_given_up_is_kept_for_a_while_and_within_its_room(paths: WebhookPaths) -> None:
-    """What was given up longest ago goes first, however old it is; what waits never does."""
+    """The message given up first is removed first; waiting messages never are."""
     month_us = 31 * 86_400_000_000
     put(paths, 1, state=MessageState.DEAD)
     put(paths, 2, state=MessageState.DEAD, given_up_us=month_us + 1, bytes=600)
@@ -312,7 +312,7 @@ def test_what_was_given_up_is_kept_for_a_while_and_within_its_room(paths: Webhoo
 
 
 def test_leftovers_of_a_crash_are_cleared_away(paths: WebhookPaths) -> None:
-    """A body whose message was never written, and drafts; nothing that is fresh."""
+    """A body without its message, and drafts; nothing recent."""
     message = put(paths, 1)
     for name in ("2" * 32 + ".body", "2" * 32 + ".draft", "3" * 32 + ".new"):
         (paths.events / name).write_bytes(b"x")
@@ -326,7 +326,7 @@ def test_leftovers_of_a_crash_are_cleared_away(paths: WebhookPaths) -> None:
 
 
 def test_a_ledger_of_before_is_read_and_gets_the_table(tmp_path: Path) -> None:
-    """With every row that it has."""
+    """All of its rows are kept."""
     path = tmp_path / "ledger.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(f"BEGIN;{SQL.script('ledger.sql')}PRAGMA user_version = 1;COMMIT;")

@@ -1,4 +1,4 @@
-"""What supervisor and workers say to each other, and what the supervisor refuses to believe."""
+"""Messages between supervisor and workers, and what the supervisor refuses to accept."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ quick = settings(
 
 
 def cut(name: str = "7-0.png", **staged: Any) -> Cut:  # noqa: ANN401 -- any field of a result
-    """A report of a finished cutout with one result."""
+    """Return a report of a finished cutout with one result."""
     fields: dict[str, Any] = {
         "name": name,
         "rendition": 0,
@@ -84,13 +84,13 @@ def cut(name: str = "7-0.png", **staged: Any) -> Cut:  # noqa: ANN401 -- any fie
 
 
 def message(report: Report, *, job: int = 7) -> dict[str, Any]:
-    """A report as the JSON object it travels as, to be tampered with."""
+    """Return a report's JSON object, for a test to alter."""
     parsed: dict[str, Any] = json.loads(wire.encode_report(job, report))
     return parsed
 
 
 def line(content: object) -> bytes:
-    """Anything as a line."""
+    """Return any value as a line."""
     return json.dumps(content).encode()
 
 
@@ -115,7 +115,7 @@ def test_a_setup_arrives_as_it_was_sent() -> None:
 def test_a_task_arrives_as_it_was_sent_whatever_its_name(
     source: str, suffix: str, metadata: Metadata, *, alone: bool
 ) -> None:
-    """On one line of ASCII, even with line breaks and half characters in the name."""
+    """On one line of ASCII, even with line breaks and surrogates in the name."""
     recipe = Recipe(
         renditions=(Rendition(format=Format.PNG, suffix=suffix),),
         refine=False,
@@ -169,13 +169,13 @@ def test_progress_and_a_starting_worker_are_told_apart() -> None:
     "said", [{"job": 7, "step": "rest"}, {"job": "7", "step": "read"}, {"job": True, "step": "read"}]
 )
 def test_progress_that_makes_no_sense_is_refused(said: dict[str, Any]) -> None:
-    """As everything else."""
+    """With the same error as other messages."""
     with pytest.raises(wire.WireError):
         wire.decode_message(json.dumps(said).encode())
 
 
 def test_a_worker_introduces_itself_or_says_why_it_cannot_work() -> None:
-    """Both are told from a report."""
+    """Both differ from a report."""
     facts = WorkerFacts(layers=("rlimits", "seccomp"), provider="cpu", onnxruntime="1.20")
     assert wire.decode_message(wire.encode_ready(facts)) == facts
     assert wire.decode_message(wire.encode_unusable(FAILURE)) == FAILURE
@@ -201,13 +201,13 @@ def test_a_worker_introduces_itself_or_says_why_it_cannot_work() -> None:
     ],
 )
 def test_a_result_under_another_name_than_the_jobs_own_is_refused(name: str) -> None:
-    """The supervisor renames what is named there, so nothing else may be."""
+    """The supervisor renames the file of that name."""
     with pytest.raises(wire.WireError):
         wire.decode_message(wire.encode_report(7, cut(name)))
 
 
 def test_every_result_is_checked_and_not_only_the_first() -> None:
-    """A good one does not vouch for the next."""
+    """A valid first result does not vouch for the others."""
     told = message(cut())
     told["report"]["staged"].append({**told["report"]["staged"][0], "name": "8-1.png"})
     with pytest.raises(wire.WireError, match="another name"):
@@ -218,7 +218,7 @@ def test_every_result_is_checked_and_not_only_the_first() -> None:
     "sha256", ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "../" + "0" * 61, "0" * 64 + "\n"]
 )
 def test_a_result_without_a_proper_hash_is_refused(sha256: str) -> None:
-    """What is compared with it later must be able to match."""
+    """Later comparisons need a valid hash."""
     with pytest.raises(wire.WireError):
         wire.decode_message(wire.encode_report(7, cut(sha256=sha256)))
 
@@ -241,7 +241,7 @@ def test_a_result_without_a_proper_hash_is_refused(sha256: str) -> None:
     ],
 )
 def test_what_is_no_message_is_refused(said: bytes) -> None:
-    """Whether it is not JSON, no object, or an object of nothing we know."""
+    """Invalid JSON, no object, or an object of no known kind."""
     with pytest.raises(wire.WireError):
         wire.decode_message(said)
 
@@ -255,14 +255,14 @@ def test_a_message_that_is_nested_without_end_is_refused(opening: bytes) -> None
 
 @pytest.mark.parametrize("job", [b"Infinity", b"-Infinity", b"1e999"])
 def test_a_job_without_end_is_refused(job: bytes) -> None:
-    """JSON has no such number, but Python's reader takes it."""
+    """JSON has no Infinity, but Python's reader accepts it."""
     with pytest.raises(wire.WireError):
         wire.decode_message(b'{"job": ' + job + b', "kind": "unchanged", "report": {"sha256": "0"}}')
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_number_that_json_does_not_know_is_refused(number: float) -> None:
-    """It would go into the sidecar, which nobody could read then."""
+    """It would make the sidecar unreadable."""
     told = message(cut())
     told["report"]["timings_ms"]["total"] = number
     with pytest.raises(wire.WireError):
@@ -270,7 +270,7 @@ def test_a_number_that_json_does_not_know_is_refused(number: float) -> None:
 
 
 def test_half_a_character_is_refused() -> None:
-    """No report carries a file name, so an honest one is all text; a log or a terminal breaks on it."""
+    """No report has a file name, so honest ones are valid text; logs and terminals fail on surrogates."""
     with pytest.raises(wire.WireError):
         wire.decode_message(
             line({**message(FAILURE), "report": {**message(FAILURE)["report"], "cause": "\ud800"}})
@@ -279,7 +279,7 @@ def test_half_a_character_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["p/../ng", "exe", "", "png\x00"])
 def test_a_result_of_an_unknown_format_is_refused(kind: str) -> None:
-    """The extension of the published file is made of it."""
+    """The format decides the published file's extension."""
     with pytest.raises(wire.WireError):
         wire.decode_message(wire.encode_report(7, cut(format=kind)))
 
@@ -321,7 +321,7 @@ def test_a_result_of_an_unknown_format_is_refused(kind: str) -> None:
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(place: tuple[str | int, ...], value: object) -> None:
-    """Wherever in the report it is."""
+    """At any place in the report."""
     told: Any = message(cut())
     holder = told
     for step in place[:-1]:
@@ -333,7 +333,7 @@ def test_a_value_of_the_wrong_type_is_refused(place: tuple[str | int, ...], valu
 
 @pytest.mark.parametrize("report", [cut(), Unchanged(sha256=SHA256), NeedsRoom(pixels=1), FAILURE])
 def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
-    """But for what has a default."""
+    """Except parts that have a default."""
     whole = message(report)
     for key in ("job", "kind", "report"):
         with pytest.raises(wire.WireError):
@@ -356,7 +356,7 @@ def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
     "said", [{"ready": {}}, {"ready": None}, {"unusable": []}, {"unusable": {"code": "x"}}]
 )
 def test_a_worker_that_introduces_itself_badly_is_refused(said: dict[str, Any]) -> None:
-    """Before its first task it is no more to be believed."""
+    """No trust is given before the first task either."""
     with pytest.raises(wire.WireError):
         wire.decode_message(line(said))
 
@@ -364,7 +364,7 @@ def test_a_worker_that_introduces_itself_badly_is_refused(said: dict[str, Any]) 
 @quick
 @given(said=st.binary(max_size=200))
 def test_bytes_of_any_kind_are_refused_and_never_worse(said: bytes) -> None:
-    """Nothing but the one error comes out."""
+    """Only the one error is raised."""
     with pytest.raises(wire.WireError):
         wire.decode_message(said)
 
@@ -375,7 +375,7 @@ def test_bytes_of_any_kind_are_refused_and_never_worse(said: bytes) -> None:
     value=json_values,
 )
 def test_a_tampered_report_is_taken_whole_or_refused(key: str, value: object) -> None:
-    """What is taken has the types it should have and names that are the job's own."""
+    """An accepted report has the right types and only the job's own names."""
     told = message(cut())
     for holder in (told, told["report"], told["report"]["staged"][0], told["report"]["source"]):
         if key in holder:

@@ -126,7 +126,7 @@ DAEMON: Final = _unit(
 
 
 def examples() -> Mapping[str, str]:
-    """Their texts, by their names in the tree."""
+    """Return the files' texts, by their names in the tree."""
     return {
         "systemd/cutoutd.service": systemd.render(SYSTEM, _NEW),
         "systemd/cutoutd-hosted.service": systemd.render_uploader(HOSTED, UPLOADING, _NEW),
