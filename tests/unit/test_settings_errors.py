@@ -495,7 +495,7 @@ def test_a_value_of_any_kind_is_refused_by_its_key_or_loads_again_as_it_is_writt
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('input = "a"\ninput = "b"', "input is set twice in this table; take one out"),
         ("[pool]\n[pool]", "this table is there twice"),
@@ -511,11 +511,11 @@ def test_a_value_of_any_kind_is_refused_by_its_key_or_loads_again_as_it_is_writt
         ("workers 2", "after a name belongs a = and a value"),
     ],
 )
-def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, error_of: str) -> None:
+def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, message: str) -> None:
     """By what was written, not by what the parser expected."""
     path = tmp_path / "c.toml"
     path.write_text(line, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=re.escape(error_of)):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
         document.read(path)
 
 
