@@ -10,6 +10,7 @@ state of the request, and its job is then an ordinary one. For other processes t
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from cutoutd.errors import StorageError
 from cutoutd.intake import incoming
+from cutoutd.journal.folders import Folders
 from cutoutd.journal.submissions import Submission, Submissions
 from cutoutd.journal.wake import wake
+from cutoutd.lease import marker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
     from cutoutd.intake.incoming import SpoolFile
     from cutoutd.job_options import JobOptions
     from cutoutd.journal.store import Store
+
+
+class FolderReplacedError(StorageError):
+    """Another directory is in the folder's place: what is written there now would not be found once the right one is back."""
+
+    title = "The folder is not there"
+    advice = "Connect its disk or share. `cutoutd status` says what to do if this is its new place."
 
 
 @dataclass(kw_only=True, slots=True)
@@ -112,11 +122,13 @@ def submit(  # noqa: PLR0913 -- the fields of a request, each by its name
         The request under the key.
 
     Raises:
+        FolderReplacedError: another directory is in the folder's place.
         OSError: the folder's disk or share refuses.
         StorageError: the journal cannot be written.
         ValueError: the key is empty or too long.
     """
     incoming.settle(root, file)
+    check_place(store, clock, root, folder, file)
     wanted = Submission(key=key, folder=folder, spool=file.name, name=name, options=options, digest=digest)
     submissions = Submissions(store, clock)
     holds = submissions.post(wanted) if group is None else group.post(submissions, wanted)
@@ -126,6 +138,41 @@ def submit(  # noqa: PLR0913 -- the fields of a request, each by its name
         with suppress(OSError):  # it is swept later
             incoming.discard(root, file.name)
     return holds
+
+
+def check_place(store: Store, clock: Clock, root: Path, folder: str, file: SpoolFile | None = None) -> None:
+    """Check that a directory is the folder that the journal knows, by its marker.
+
+    Args:
+        store: the journal's file.
+        clock: clock of this machine.
+        root: path of the folder's input.
+        folder: name of the folder.
+        file: a file that is to be found there; None: none.
+
+    Raises:
+        FolderReplacedError: it is another directory, or the file lies in another one.
+        OSError: the folder's disk or share refuses.
+        StorageError: the marker is damaged, or the journal cannot be read.
+    """
+    known = Folders(store, clock).recall(folder)
+    if known is None or known.read_only or known.input != os.fspath(root):
+        return  # the daemon has not seen it yet
+    with marker.opened(known.input) as directory:
+        there = marker.read_in(directory, known.input)
+        is_there = there is not None and there.uuid == known.marker
+        if is_there and file is not None:
+            is_there = _is_in(directory, file)
+    if not is_there:
+        raise FolderReplacedError("another directory is in its place", path=root)
+
+
+def _is_in(directory: int, file: SpoolFile) -> bool:
+    try:
+        found = os.stat(incoming.path_of(file.name), dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(file.descriptor))
 
 
 def _post_group(submissions: Submissions, group: list[WaitingPost]) -> None:

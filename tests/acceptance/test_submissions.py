@@ -18,7 +18,7 @@ from cutoutd.job_options import JobOptions
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.journal.submissions import Submissions
 from cutoutd.recipe import Format
-from cutoutd.submitting import submit
+from cutoutd.submitting import FolderReplacedError, submit
 from tests.acceptance.conftest import picture
 
 if TYPE_CHECKING:
@@ -129,3 +129,106 @@ def test_handed_in_while_it_runs_after_a_kill_and_before_the_start(
     for name in ("b", "b-2", "b-3"):
         with Image.open(bench.output / f"{name}.png") as image:
             assert image.mode == "RGBA"
+
+
+ASKED = JobOptions(format=Format.JPEG, background="#ff0000")
+
+
+def away(bench: Bench) -> Path:
+    """Return where the folder's own directory is moved to."""
+    return bench.root / "away"
+
+
+def replace_input(bench: Bench) -> None:
+    """Put an empty directory in the folder's place."""
+    bench.input.rename(away(bench))
+    bench.input.mkdir()
+
+
+def restore_input(bench: Bench) -> None:
+    """Put the folder's own directory back."""
+    bench.input.rename(bench.root / "other")
+    away(bench).rename(bench.input)
+
+
+def status(bench: Bench) -> dict[str, str]:
+    """Return what `cutoutd status` says of the folder."""
+    said = json.loads(bench.call("status", "--json", *bench.pair()).stdout)
+    folder: dict[str, str] = said["folders"][0]
+    return folder
+
+
+def is_as_asked(path: Path) -> bool:
+    """Whether a cutout is what was asked for."""
+    with Image.open(path) as image:
+        return image.format == "JPEG"
+
+
+def queue_two(bench: Bench) -> None:
+    """Have two pictures wait that were handed in; one is there that is cut."""
+    bench.wait_for(lambda: bench.states().get("a.jpg") == "done", "the first picture")
+    assert bench.call("pause", *bench.pair()).returncode == 0
+    for key in ("one", "two"):
+        hand_in(bench, key, ASKED)
+    bench.wait_for(lambda: list(bench.states().values()).count("queued") == 2, "the two pictures")
+
+
+def test_an_empty_directory_in_the_folders_place_costs_nothing_that_was_handed_in(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Before, it was marked and watched, the pictures were gone, and were cut without their options once the right one was back."""
+    bench.drop("a.jpg")
+    start()
+    queue_two(bench)
+    replace_input(bench)
+    with pytest.raises(FolderReplacedError):
+        hand_in(bench, "three", ASKED)
+    assert bench.call("resume", *bench.pair()).returncode == 0
+    bench.wait_for(lambda: status(bench)["watching"] == "standing by", "the folder to stand by")
+    assert "2 accepted pictures are not finished" in status(bench)["why"]
+    assert not (bench.input / ".cutoutd-folder").exists()
+    assert list(bench.states().values()).count("queued") == 2
+    restore_input(bench)
+    bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "the pictures")
+    assert bench.results() == ["a.png", "a.png.json", "b-2.jpg", "b-2.jpg.json", "b.jpg", "b.jpg.json"]
+    assert all(is_as_asked(bench.output / name) for name in ("b.jpg", "b-2.jpg"))
+
+
+def test_so_does_one_between_two_runs(bench: Bench, start: Callable[..., Daemon]) -> None:
+    """One is accepted, one only handed in."""
+    bench.drop("a.jpg")
+    daemon = start()
+    queue_two(bench)
+    daemon.end(signal.SIGKILL)
+    hand_in(bench, "three", ASKED)
+    replace_input(bench)
+    assert bench.call("resume", *bench.pair()).returncode == 0
+    assert bench.once().returncode == 1
+    restore_input(bench)
+    assert bench.once().returncode == 0
+    assert set(bench.states().values()) == {"done"}
+    assert all(is_as_asked(bench.output / name) for name in ("b.jpg", "b-2.jpg", "b-3.jpg"))
+
+
+def test_its_owner_says_that_it_is_the_new_place_and_the_former_one_comes_back(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Work goes on in the new one; what was in the former one is the same job, with its options, once that is back."""
+    bench.drop("a.jpg")
+    start()
+    queue_two(bench)
+    before = found(bench, "one")
+    replace_input(bench)
+    assert bench.call("resume", *bench.pair()).returncode == 0
+    bench.wait_for(lambda: status(bench)["watching"] == "standing by", "the folder to stand by")
+    adopted = bench.call("adopt", *bench.pair())
+    assert adopted.returncode == 0, adopted.stderr
+    assert "2 pictures are not finished" in adopted.stdout
+    bench.wait_for(lambda: list(bench.states().values()).count("gone") == 2, "the pictures to be given up")
+    bench.drop("c.jpg", 3)
+    bench.wait_for(lambda: bench.states().get("c.jpg") == "done", "a picture in the new place")
+    assert "nothing is to be done" in bench.call("adopt", *bench.pair()).stdout
+    restore_input(bench)
+    bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "the pictures of the former place")
+    assert all(is_as_asked(bench.output / name) for name in ("b.jpg", "b-2.jpg"))
+    assert found(bench, "one") == before

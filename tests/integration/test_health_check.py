@@ -20,8 +20,9 @@ from cutoutd.folder.health import LET_GO_S, HealthCheck
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import FolderState
 from cutoutd.intake import filesystems
+from cutoutd.jobs import Version
 from cutoutd.journal import store
-from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.folders import FolderMemory, NewPlace
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
 from cutoutd.lease.lease import Lease
@@ -93,6 +94,7 @@ def test_the_first_start_marks_the_input_and_makes_the_output(tmp_path: Path, jo
         input=os.fspath(folder.input),
         marker=marker.read(os.fspath(folder.input)) or "",
         device=folder.input.stat().st_dev,
+        inode=folder.input.stat().st_ino,
         read_only=False,
     )
 
@@ -126,15 +128,139 @@ def test_a_folder_moved_in_the_configuration_is_a_new_one(tmp_path: Path, journa
     assert health.check() is None
 
 
+def wait_in(journal: Journal) -> None:
+    """Accept a picture, which waits."""
+    journal.sources.accept(NAME, [Version(path="a.jpg", size=1, mtime_ns=2)])
+
+
 def test_a_folder_that_was_made_anew_is_marked_anew(tmp_path: Path, journal: Journal) -> None:
-    """On the same local disk its owner did it; it is not a missing share."""
+    """On the same local disk its owner did it; it is not a missing share. It is another folder than the former one."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     health = gate_of(folder, journal)
     assert health.check() is None
     made_anew(folder)
     assert health.check() is None
+    now = marker.read(os.fspath(folder.input))
+    assert now not in (None, uuid)
+    recalled = journal.folders.recall(NAME)
+    assert recalled is not None
+    assert recalled.marker == now
+    assert gate_of(folder, journal).check() is None
+
+
+def test_a_marker_that_was_removed_is_written_again(tmp_path: Path, journal: Journal) -> None:
+    """The directory is the one that it was, so what waits is in it."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    wait_in(journal)
+    (folder.input / marker.NAME).unlink()
+    assert gate_of(folder, journal).check() is None
     assert marker.read(os.fspath(folder.input)) == uuid
+
+
+def test_another_directory_does_not_take_its_place_while_pictures_wait(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """A mount on the same disk is away, or the tree was renamed. Before, it was marked, and what waited was gone."""
+    folder = folder_in(tmp_path)
+    open_once(folder, journal)
+    wait_in(journal)
+    health = gate_of(folder, journal)
+    assert health.check() is None
+    made_anew(folder)
+    for one in (health, gate_of(folder, journal)):  # while the daemon runs, and between two runs
+        closed = one.check()
+        assert closed is not None
+        watching, why = closed
+        assert watching is FolderState.STANDING_BY
+        assert "1 accepted picture is not finished" in why
+        assert f"cutoutd adopt {NAME}" in why
+        assert list(folder.input.iterdir()) == []
+    folder.input.rmdir()
+    folder.input.with_name("old").rename(folder.input)
+    assert health.check() is None
+
+
+def test_its_owner_can_say_that_another_directory_is_its_new_place(tmp_path: Path, journal: Journal) -> None:
+    """And of the former one, if that comes back; each time it is about the directory that is there then."""
+    folder = folder_in(tmp_path)
+    before = open_once(folder, journal)
+    wait_in(journal)
+    made_anew(folder)
+    health = gate_of(folder, journal)
+    assert health.check() is not None
+    status = folder.input.with_name("old").stat()
+    journal.folders.adopt(NewPlace(folder=NAME, device=status.st_dev, inode=status.st_ino))
+    assert health.check() is not None  # it was said of another directory
+    status = folder.input.stat()
+    journal.folders.adopt(NewPlace(folder=NAME, device=status.st_dev, inode=status.st_ino))
+    assert health.check() is None
+    now = marker.read(os.fspath(folder.input))
+    assert now != before
+    folder.input.rename(tmp_path / "new")
+    folder.input.with_name("old").rename(folder.input)
+    closed = health.check()
+    assert closed is not None
+    assert "an earlier directory of this folder is here" in closed[1]
+    status = folder.input.stat()
+    journal.folders.adopt(NewPlace(folder=NAME, device=status.st_dev, inode=status.st_ino))
+    assert health.check() is None
+    assert marker.read(os.fspath(folder.input)) == before
+
+
+def test_the_former_directory_is_taken_again_where_nothing_waits(tmp_path: Path, journal: Journal) -> None:
+    """It was moved away and back; its own records are known as its."""
+    folder = folder_in(tmp_path)
+    before = open_once(folder, journal)
+    health = gate_of(folder, journal)
+    assert health.check() is None
+    made_anew(folder)
+    assert health.check() is None
+    assert health.identity.owns(NAME, before)
+    folder.input.rename(tmp_path / "new")
+    folder.input.with_name("old").rename(folder.input)
+    assert health.check() is None
+    assert marker.read(os.fspath(folder.input)) == before
+
+
+def test_that_a_directory_is_the_new_place_is_forgotten_once_the_right_one_is_back(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """It must not be taken days later, when it is the bare mount point again."""
+    folder = folder_in(tmp_path)
+    open_once(folder, journal)
+    wait_in(journal)
+    health = gate_of(folder, journal)
+    made_anew(folder)
+    assert health.check() is not None
+    status = folder.input.stat()
+    journal.folders.adopt(NewPlace(folder=NAME, device=status.st_dev, inode=status.st_ino))
+    folder.input.rename(tmp_path / "bare")
+    folder.input.with_name("old").rename(folder.input)
+    assert health.check() is None
+    folder.input.rename(tmp_path / "away")
+    (tmp_path / "bare").rename(folder.input)
+    assert health.check() is not None
+
+
+def test_a_crash_while_a_directory_takes_its_place_does_not_lock_it_out(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal has the new marker first."""
+    folder = folder_in(tmp_path)
+    open_once(folder, journal)
+    made_anew(folder)
+
+    def die(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(marker, "create", die)
+        with pytest.raises(KeyboardInterrupt):
+            gate_of(folder, journal).check()
+    wait_in(journal)
+    assert gate_of(folder, journal).check() is None
 
 
 def test_an_output_that_went_away_is_made_anew(tmp_path: Path, journal: Journal) -> None:
@@ -175,7 +301,7 @@ def test_a_folder_on_another_disk_without_a_marker_is_not_there(tmp_path: Path, 
     watching, why = closed
     assert watching is FolderState.STANDING_BY
     assert "not mounted" in why
-    assert marker.text(OTHER) in why
+    assert f"cutoutd adopt {NAME}" in why
     assert list(folder.input.iterdir()) == []
     assert not folder.output.exists()
 

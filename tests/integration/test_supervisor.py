@@ -286,6 +286,22 @@ def test_a_source_that_is_gone_is_looked_at_once_more(hall: Hall) -> None:
     assert not hall.journal.sources.is_known(NAME, version)
 
 
+def test_a_source_that_was_missing_before_its_folder_was_away_is_looked_at_anew(hall: Hall) -> None:
+    """Its folder's place was taken by another directory twice; before, the second time counted as the proof of the first."""
+    (job,) = hall.accept("a.jpg")
+    missing = iter([1, 2, 3])
+
+    def answer(task: Task) -> Report:
+        if (time := next(missing, None)) is None:
+            return hall.cut(task)
+        hall.monitor.now(recoveries=time)
+        return failure_of(SourceGoneError("another directory is there"))
+
+    hall.workers.answer = answer
+    hall.supervisor.run()
+    assert hall.job(job).state is JobState.DONE
+
+
 def test_a_worker_may_die_over_a_picture_once(hall: Hall) -> None:
     """The first death may be bad luck."""
     (job,) = hall.accept("a.jpg")

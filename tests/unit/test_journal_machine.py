@@ -91,10 +91,15 @@ class JournalMachine(RuleBasedStateMachine):
         sources = self.journal.sources
         if folder not in self.configured or sources.is_known(folder, version):
             return
+        before = {row["id"]: row for row in self._rows()}
         (job,) = sources.accept(folder, [version])
-        self.accepted += 1
-        row = self._rows()[-1]
-        assert (row["id"], row["state"], row["newest"]) == (job, "queued", 1)
+        row = next(row for row in self._rows() if row["id"] == job)
+        assert (row["state"], row["newest"]) == ("queued", 1)
+        if job in before:  # it had vanished before its turn, and is there again
+            same = ("state", "size", "mtime_ns")
+            assert tuple(before[job][key] for key in same) == ("gone", version.size, version.mtime_ns)
+        else:
+            self.accepted += 1
         assert sources.is_known(folder, version)
         trusted = Version(path=version.path, size=version.size, mtime_ns=version.mtime_ns)
         assert sources.is_known(folder, trusted) is not version.provisional

@@ -1,9 +1,10 @@
-"""How a folder is distinguished from its absence and from another folder."""
+"""How a folder is told from its absence and from another one."""
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.folder.identity import MarkerAction, decide
-from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.folders import FolderHistory, FolderMemory
 from cutoutd.lease.marker import (
     NAME,
     RootState,
@@ -34,14 +35,22 @@ def _listing(root: Path) -> list[str]:
 
 
 def _found(
-    *, uuid: str | None = None, device: int = 1, empty: bool = False, network: bool = False
+    *,
+    uuid: str | None = None,
+    device: int = 1,
+    inode: int = 2,
+    born_us: int | None = None,
+    empty: bool = False,
+    network: bool = False,
 ) -> RootState:
-    return RootState(uuid=uuid, device=device, empty=empty, network=network)
+    return RootState(uuid=uuid, device=device, inode=inode, born_us=born_us, empty=empty, network=network)
 
 
-KNOWN = FolderMemory(input="/in", marker=OURS, device=1, read_only=False)
+KNOWN = FolderMemory(input="/in", marker=OURS, device=1, inode=2, read_only=False)
 READ_ONLY = replace(KNOWN, read_only=True)
 NEW = None
+IDLE = FolderHistory(name="my shop", first_run_us=100)
+BUSY = replace(IDLE, outstanding=3)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,7 @@ NEW = None
         ),
         pytest.param(KNOWN, _found(uuid=OTHER), MarkerAction.REFUSE, id="another volume"),
         pytest.param(KNOWN, _found(uuid=OTHER, network=True), MarkerAction.REFUSE, id="another share"),
-        pytest.param(KNOWN, _found(empty=True), MarkerAction.CREATE, id="deleted and made anew"),
+        pytest.param(KNOWN, _found(empty=True), MarkerAction.CREATE, id="emptied, its marker as well"),
         pytest.param(KNOWN, _found(), MarkerAction.CREATE, id="only the marker deleted"),
         pytest.param(KNOWN, _found(device=7, empty=True), MarkerAction.STAND_BY, id="mount point of a share"),
         pytest.param(KNOWN, _found(device=7), MarkerAction.STAND_BY, id="another disk without a marker"),
@@ -78,21 +87,76 @@ NEW = None
     ],
 )
 def test_what_to_do_with_a_folder(known: FolderMemory | None, found: RootState, action: MarkerAction) -> None:
-    """Continue, write a marker, stand by or refuse."""
-    judged = decide(known, found)
+    """Continue, write a marker, stand by or refuse; while work is outstanding, as in the very same directory."""
+    judged = decide(known, found, BUSY)
     assert judged.action is action
     assert bool(judged.reason) == (action in {MarkerAction.STAND_BY, MarkerAction.REFUSE})
 
 
-def test_standing_by_says_how_to_end_it() -> None:
-    """The message tells the owner what to write where."""
-    reason = decide(KNOWN, _found(network=True)).reason
-    assert NAME in reason
-    assert text(OURS) in reason
+ANOTHER = _found(inode=3, born_us=200)
+"""A directory that was made on the same disk after the folder was first healthy."""
+
+
+@pytest.mark.parametrize(
+    ("found", "history", "action"),
+    [
+        pytest.param(ANOTHER, IDLE, MarkerAction.CREATE_ANEW, id="made anew by its owner"),
+        pytest.param(ANOTHER, BUSY, MarkerAction.STAND_BY, id="made anew, with pictures in the former one"),
+        pytest.param(replace(ANOTHER, born_us=50), IDLE, MarkerAction.STAND_BY, id="a bare mount point"),
+        pytest.param(replace(ANOTHER, born_us=None), IDLE, MarkerAction.CREATE_ANEW, id="age unknown"),
+        pytest.param(
+            replace(ANOTHER, born_us=None), BUSY, MarkerAction.STAND_BY, id="age unknown, work left"
+        ),
+        pytest.param(
+            ANOTHER, replace(BUSY, adopted=(1, 3)), MarkerAction.CREATE_ANEW, id="its owner says so"
+        ),
+        pytest.param(ANOTHER, replace(BUSY, adopted=(1, 4)), MarkerAction.STAND_BY, id="said of another"),
+        pytest.param(
+            replace(ANOTHER, network=True), IDLE, MarkerAction.STAND_BY, id="a share is never made anew"
+        ),
+        pytest.param(
+            replace(ANOTHER, network=True, device=9),
+            replace(IDLE, adopted=(9, 3)),
+            MarkerAction.CREATE_ANEW,
+            id="a new share, its owner says so",
+        ),
+        pytest.param(
+            replace(ANOTHER, uuid=OTHER),
+            replace(IDLE, former=frozenset({OTHER})),
+            MarkerAction.CARRY_ON,
+            id="the former one is back",
+        ),
+        pytest.param(
+            replace(ANOTHER, uuid=OTHER),
+            replace(BUSY, former=frozenset({OTHER})),
+            MarkerAction.REFUSE,
+            id="the former one is back, with pictures in the new one",
+        ),
+        pytest.param(
+            replace(ANOTHER, uuid=OTHER),
+            replace(BUSY, adopted=(1, 3)),
+            MarkerAction.CARRY_ON,
+            id="another folder, its owner says so",
+        ),
+    ],
+)
+def test_another_directory_takes_a_folders_place_only_if_nothing_is_lost_by_that(
+    found: RootState, history: FolderHistory, action: MarkerAction
+) -> None:
+    """Before, any directory on the same disk did, and what was handed in before was gone."""
+    assert decide(KNOWN, found, history).action is action
+
+
+@pytest.mark.parametrize("found", [_found(network=True), ANOTHER, replace(ANOTHER, uuid=OTHER)])
+def test_standing_by_says_how_to_end_it(found: RootState) -> None:
+    """What waits, and what its owner can run."""
+    reason = decide(KNOWN, found, BUSY).reason
+    assert "3 accepted pictures are not finished" in reason
+    assert "cutoutd adopt 'my shop'" in reason
 
 
 def test_a_marker_is_read_back(tmp_path: Path) -> None:
-    """It is JSON with a schema, and no draft is left in the folder."""
+    """It is JSON with a schema, and nothing else is left in the folder."""
     assert read(str(tmp_path)) is None
     assert create(str(tmp_path), OURS) == OURS
     assert read(str(tmp_path)) == OURS
@@ -101,22 +165,25 @@ def test_a_marker_is_read_back(tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_found(tmp_path: Path) -> None:
-    """The marker, the device, and whether the folder is empty."""
-    device = tmp_path.stat().st_dev
-    assert find(str(tmp_path), network=True) == _found(device=device, empty=True, network=True)
+    """The marker, the device, and whether anything is listed at all."""
+    status = tmp_path.stat()
+    found = find(str(tmp_path), network=True)
+    device, inode = status.st_dev, status.st_ino
+    assert found == _found(device=device, inode=inode, born_us=found.born_us, empty=True, network=True)
+    assert found.born_us is None or abs(time.time() * 1e6 - found.born_us) < 600e6
     create(str(tmp_path), OURS)
-    assert find(str(tmp_path), network=False) == _found(uuid=OURS, device=device)
+    assert find(str(tmp_path), network=False) == _found(uuid=OURS, device=device, inode=inode)
 
 
 def test_the_first_marker_stays(tmp_path: Path) -> None:
-    """Two processes that start at once agree on one marker."""
+    """Of two that begin at once, both have the same answer."""
     create(str(tmp_path), OURS)
     assert create(str(tmp_path), OTHER) == OURS
     assert _listing(tmp_path) == [NAME]
 
 
 def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
-    """By the next attempt or by tidying; the user's files stay."""
+    """By the next attempt, or by tidying; the user's files stay."""
     (tmp_path / f"{NAME}.{OTHER}.new").write_text("{")
     (tmp_path / "IMG.jpg").touch()
     create(str(tmp_path), OURS)
@@ -138,7 +205,7 @@ def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: bytes) -> None:
-    """The damage is reported, and nothing is concluded from it."""
+    """It is said, and nothing is concluded from it."""
     (tmp_path / NAME).write_bytes(held)
     with pytest.raises(StorageError, match="damaged"):
         read(str(tmp_path))
@@ -148,7 +215,7 @@ def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: byte
 
 
 def test_a_fifo_or_a_link_is_not_read(tmp_path: Path) -> None:
-    """A FIFO does not block, and a link does not lead out of the folder."""
+    """Neither hangs, nor leads out of the folder."""
     os.mkfifo(tmp_path / NAME)
     with pytest.raises(StorageError):
         read(str(tmp_path))
@@ -160,7 +227,7 @@ def test_a_fifo_or_a_link_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_root_is_not_a_folder_without_a_marker(tmp_path: Path) -> None:
-    """Otherwise a missing share's marker would be written to the wrong place."""
+    """Or the marker of a share that is gone would be written into nothing."""
     with pytest.raises(FileNotFoundError):
         read(str(tmp_path / "missing"))
     with pytest.raises(FileNotFoundError):

@@ -46,6 +46,7 @@ _COMMANDS: Final = {
     "docs": "docs:docs",
     "replay": "replay:replay",
     "sheet": "sheet:sheet",
+    "adopt": "adopt:adopt",
     "pause": "queue:pause",
     "resume": "queue:resume",
     "doctor": "doctor:doctor",

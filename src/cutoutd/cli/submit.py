@@ -28,6 +28,7 @@ from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.submitted_names import fitting_name, no_name
+from cutoutd.submitting import check_place
 from cutoutd.submitting import submit as hand_in
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def _hand_in(file: Path, folder: Folder, store: Store) -> SubmittedFile:
     """Copy a picture into the folder and record the submission, which then survives a crash."""
     key = f"submit {uuid.uuid4().hex}"
     try:
+        check_place(store, Clock(), folder.input, folder.name)
         with file.open("rb") as source, incoming.new_file(folder.input) as spool:
             while piece := memoryview(source.read(_PIECE)):
                 while piece:

@@ -18,6 +18,7 @@ from cutoutd.job_detail import HOSTED, JobResult
 from cutoutd.jobs import IN_HAND, OPEN, JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision, Verb
 from cutoutd.journal.fix_request import FixRequest, FixRequestError
+from cutoutd.journal.folders import NewPlace
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.queue import BY_MODEL, WITH_MODEL
 from cutoutd.journal.reader import Reader
@@ -206,6 +207,8 @@ class CommandHandler:
                 return self._hold(command.argument)
             case Verb.FIX:
                 return self._fix(command)
+            case Verb.ADOPT:
+                return self._adopt(command.argument)
             case Verb.SUBMIT:
                 return "the request does not exist any more"
         return f"this cutoutd knows no command {command.verb!r}"
@@ -267,6 +270,17 @@ class CommandHandler:
             return f"job {argument} does not exist, is in work, or is about an older version"
         if job is not None and job.state is JobState.FAILED:
             self._emit(Accepted(count=1))  # it is cut again
+        return ""
+
+    def _adopt(self, argument: str) -> str:
+        place = NewPlace.from_argument(argument)
+        if place is None:
+            return f"{argument!r} names no directory"
+        folder = self._folders.active.get(place.folder)
+        if folder is None:
+            return f"there is no folder {place.folder!r} in the configuration"
+        self._journal.folders.adopt(place)
+        folder.check_again()
         return ""
 
     def _fix(self, command: Command) -> str | None:

@@ -65,7 +65,9 @@ class Outcomes:
         self._results = results
         self._coordinator = coordinator
         self._patient = patient
-        self._doubted: set[int] = set()
+        self._doubted: dict[
+            int, int
+        ] = {}  # jobs whose sources were missing once, and their folder's recoveries then
         self._log = get()
         self.lost_jobs: list[Held] = []
 
@@ -83,7 +85,7 @@ class Outcomes:
         job, folder = held.job, held.folder
         folder.note_report(report)
         if not (isinstance(report, Failure) and report.code is FailureCode.SOURCE_GONE):
-            self._doubted.discard(job.id)
+            self._doubted.pop(job.id, None)
         if isinstance(report, Cut) and report.remote is not None:
             self._coordinator.cut_elsewhere()
         match report:
@@ -111,13 +113,14 @@ class Outcomes:
 
     def _handle_failure(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         if failure.code is FailureCode.SOURCE_GONE:
-            if job.id not in self._doubted:
-                # When a share goes away, its files seem gone: only a healthy folder has really lost one.
-                self._doubted.add(job.id)
+            recoveries = folder.snapshot.recoveries
+            if self._doubted.get(job.id) != recoveries:
+                # When a share goes away, its files seem gone: only a folder that is healthy all the time has really lost one.
+                self._doubted[job.id] = recoveries
                 folder.examine()
                 self._journal.queue.put_back(job.id)
                 return
-            self._doubted.discard(job.id)
+            del self._doubted[job.id]
             if self._keeps_result(job, folder, failure):
                 return
             self._journal.gone(job, failure.cause)

@@ -9,6 +9,7 @@ import os
 import shutil
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import READ_ONLY
@@ -18,7 +19,7 @@ from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.folder.status import FolderState
 from cutoutd.fs.durable import make_directory
 from cutoutd.intake import filesystems
-from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.folders import FolderHistory, FolderMemory
 from cutoutd.journal.predecessor import kept_marker
 from cutoutd.lease import marker
 from cutoutd.logs import get
@@ -95,6 +96,8 @@ class HealthCheck:
         self.is_first_start = self._recalled is None
         self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
         self._seen: FolderMemory | None = None
+        self._is_known_disk = True
+        self._is_another = False  # the directory that is there is not the folder
         self._refused_since_s: float | None = None
         self._log = get(folder=folder.name)
         self.mode: Mode | None = None
@@ -116,8 +119,7 @@ class HealthCheck:
     @property
     def is_known_disk(self) -> bool:
         """Whether the folder is on the device on which it was last healthy."""
-        seen, recalled = self._seen, self._recalled
-        return seen is None or recalled is None or seen.device == recalled.device
+        return self._is_known_disk
 
     @property
     def took_over(self) -> bool:
@@ -218,25 +220,51 @@ class HealthCheck:
         self.is_identified = True
 
     def _compare(self, root: str, found: marker.RootState) -> tuple[FolderState, str] | None:
-        recalled = self._recalled
-        decision = decide(recalled, found)
+        recalled, name = self._recalled, self._folder.name
+        is_as_before = recalled is None or recalled.marker == found.uuid
+        history = FolderHistory(name=name) if is_as_before else self._memory.history(name)
+        decision = decide(recalled, found, history)
         if decision.action in (MarkerAction.STAND_BY, MarkerAction.REFUSE):
+            self._is_another = True
             return FolderState.STANDING_BY, decision.reason
-        name = found.uuid or (recalled.marker if recalled is not None else self._kept_elsewhere(root))
-        name = name or str(uuid.uuid4())
-        read_only = recalled is not None and recalled.read_only and found.uuid is None
-        if decision.action is MarkerAction.CREATE:
-            try:
-                self._is_tidy = False
-                name = marker.create(root, name)
-                read_only = False
-            except OSError as error:
-                if error.errno not in READ_ONLY:
-                    raise
-                read_only = True  # the journal alone remembers the marker
-        self._seen = FolderMemory(input=root, marker=name, device=found.device, read_only=read_only)
-        self._publisher.identity.found(name, self._memory.labels(name))
+        if self._is_another and is_as_before:
+            self._memory.forget_adoption(name)
+        self._is_another = False
+        known = "" if decision.action is MarkerAction.CREATE_ANEW else found.uuid or self._known_uuid(root)
+        seen = FolderMemory(
+            input=root,
+            marker=known or str(uuid.uuid4()),
+            device=found.device,
+            inode=found.inode,
+            read_only=recalled is not None and recalled.read_only and found.uuid is None,
+        )
+        self._is_known_disk = self._is_known_disk and (recalled is None or recalled.device == seen.device)
+        if recalled is not None and recalled.marker != seen.marker:
+            # At once: a crash must not leave a marker that the journal does not know.
+            self._log.warning("folder.replaced", before=recalled.marker, now=seen.marker)
+            self._memory.remember(name, seen)
+            self._recalled = seen
+        if decision.action in (MarkerAction.CREATE, MarkerAction.CREATE_ANEW):
+            seen = self._marked(root, seen)
+        self._seen = seen
+        self._publisher.identity.found(
+            seen.marker, self._memory.labels(seen.marker), self._memory.former(name)
+        )
         return None
+
+    def _marked(self, root: str, seen: FolderMemory) -> FolderMemory:
+        """Write the marker; returns the folder as it is then."""
+        try:
+            self._is_tidy = False
+            return replace(seen, marker=marker.create(root, seen.marker), read_only=False)
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            return replace(seen, read_only=True)  # the journal alone remembers the marker
+
+    def _known_uuid(self, root: str) -> str:
+        """Return the UUID that a directory without a marker is to have; empty: a new one."""
+        return self._kept_elsewhere(root) if self._recalled is None else self._recalled.marker
 
     def _kept_elsewhere(self, root: str) -> str:
         """Return the UUID of a read-only input that was watched with `cutoutd run --input --output` before; empty: none."""
@@ -247,6 +275,7 @@ class HealthCheck:
         if self._seen is not None and self._seen != self._recalled:
             self._memory.remember(self._folder.name, self._seen)
             self._recalled = self._seen
+        self._is_known_disk = True
         if not self._is_tidy and self._seen is not None and not self._seen.read_only:
             self._is_tidy = marker.tidy(self._seen.input)
         self.is_first_start = False

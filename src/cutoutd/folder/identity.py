@@ -6,6 +6,7 @@ The marker distinguishes a folder that is gone, on another volume, or empty. Thi
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from cutoutd.lease import marker
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.journal.folders import FolderMemory
+    from cutoutd.journal.folders import FolderHistory, FolderMemory
     from cutoutd.lease.marker import RootState
 
 
@@ -78,6 +79,9 @@ class MarkerAction(Enum):
 
     CARRY_ON = auto()  # it is the one we know, or another installation marked it
     CREATE = auto()  # it has no marker: write one, with the UUID we remember, if any
+    CREATE_ANEW = (
+        auto()
+    )  # another directory has its place, and is the folder from now on: write a marker with a new UUID
     STAND_BY = auto()  # it is probably not mounted: keep everything, and check again later
     REFUSE = auto()  # something else is mounted in its place: touch nothing
 
@@ -90,35 +94,74 @@ class MarkerDecision:
     reason: str = ""
 
 
-def decide(known: FolderMemory | None, found: RootState) -> MarkerDecision:
+def decide(known: FolderMemory | None, found: RootState, history: FolderHistory) -> MarkerDecision:
     """Decide what to do with a folder.
 
-    If there is a marker, it alone decides. If it is missing, a local folder on the same device was emptied or created again by
-    its owner; any other may be the empty mount point of a share, or a share whose server is failing and lists nothing. Absence
-    never means deletion.
+    If there is a marker, it alone decides: the folder's own, or one that it had before and nothing is outstanding. If it is missing
+    from the very directory that is known, only the marker was removed. Any other directory may be an empty mount point, a share
+    whose server is failing and lists nothing, or stand for one that was moved away for a while. It takes the folder's place only
+    if its owner has made it since and nothing is outstanding, or says so. Absence never means deletion.
+
+    It then gets a marker of its own: what is handed in there must not be looked for in the former directory, if that comes back.
 
     Args:
         known: what the journal remembers of the folder; None: nothing.
         found: what is there now.
+        history: what else the journal knows of it.
     """
-    if found.uuid is None:
-        return _without_marker(known, found)
-    if known is None or known.marker == found.uuid:
-        return MarkerDecision(action=MarkerAction.CARRY_ON)
-    reason = f"another folder is here: its {marker.NAME} has {found.uuid}, but {known.marker} was expected"
-    return MarkerDecision(action=MarkerAction.REFUSE, reason=reason)
-
-
-def _without_marker(known: FolderMemory | None, found: RootState) -> MarkerDecision:
     if known is None:
-        return MarkerDecision(action=MarkerAction.CREATE)
-    same_disk = not found.network and found.device == known.device
-    if known.read_only and (same_disk or (found.network and not found.empty)):
+        action = MarkerAction.CREATE if found.uuid is None else MarkerAction.CARRY_ON
+        return MarkerDecision(action=action)
+    if found.uuid is None:
+        return _without_marker(known, found, history)
+    is_former = found.uuid in history.former
+    if known.marker == found.uuid or _is_adopted(found, history) or (is_former and not history.outstanding):
         return MarkerDecision(action=MarkerAction.CARRY_ON)
-    if same_disk:
+    reason = (
+        "an earlier directory of this folder is here"
+        if is_former
+        else f"another folder is here: its {marker.NAME} has {found.uuid}, but {known.marker} was expected"
+    )
+    return MarkerDecision(action=MarkerAction.REFUSE, reason=reason + _advice(history))
+
+
+def _without_marker(known: FolderMemory, found: RootState, history: FolderHistory) -> MarkerDecision:
+    is_same_disk = not found.network and found.device == known.device
+    if known.read_only and (is_same_disk or (found.network and not found.empty)):
+        return MarkerDecision(action=MarkerAction.CARRY_ON)
+    if is_same_disk and found.inode == known.inode:
         return MarkerDecision(action=MarkerAction.CREATE)
+    if _is_adopted(found, history):
+        return MarkerDecision(action=MarkerAction.CREATE_ANEW)
+    if is_same_disk and not history.outstanding and _is_younger(found, history):
+        return MarkerDecision(action=MarkerAction.CREATE_ANEW)
     reason = "the folder is empty" if found.empty else "the folder has lost its marker"
-    reason += ", so its share or disk is probably not mounted"
-    if not known.read_only:
-        reason += f"; if it is the right one, put a file {marker.NAME} into it that holds {marker.text(known.marker)}"
-    return MarkerDecision(action=MarkerAction.STAND_BY, reason=reason)
+    reason += (
+        ", and is another directory than before"
+        if is_same_disk
+        else ", so its share or disk is probably not mounted"
+    )
+    return MarkerDecision(action=MarkerAction.STAND_BY, reason=reason + _advice(history))
+
+
+def _is_adopted(found: RootState, history: FolderHistory) -> bool:
+    return history.adopted == (found.device, found.inode)
+
+
+def _is_younger(found: RootState, history: FolderHistory) -> bool:
+    """Whether a directory was made after the folder was first healthy; a mount point was there before. Yes, if nothing tells."""
+    born_us, since_us = found.born_us, history.first_run_us
+    return born_us is None or since_us is None or born_us > since_us
+
+
+def _advice(history: FolderHistory) -> str:
+    waiting = ""
+    if history.outstanding:
+        are = (
+            "1 accepted picture is"
+            if history.outstanding == 1
+            else f"{history.outstanding} accepted pictures are"
+        )
+        waiting = f"; {are} not finished, and kept"
+    command = f"cutoutd adopt {shlex.quote(history.name)}"
+    return f"{waiting}. Connect the right one, and work goes on by itself; if this is its new place, run `{command}`"

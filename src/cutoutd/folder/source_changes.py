@@ -9,12 +9,11 @@ thread. This module must not decode anything.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
-import struct
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.fs.birth_time import born_us
 from cutoutd.fs.tree import parent_of
 from cutoutd.intake.scan import have_one_inode, seen_as
 
@@ -85,8 +84,15 @@ class Rehashing:
         accepted_us = self._sources.published_us(self._folder, seen.path)
         if known is None or accepted_us is None:
             return False
-        born_after = (born_us(self._root, seen.path) or 0) > accepted_us  # inode numbers are reused
+        born_after = (self._born_us(seen.path) or 0) > accepted_us  # inode numbers are reused
         return born_after or not have_one_inode(known, seen.stamp)
+
+    def _born_us(self, path: str) -> int | None:
+        try:
+            with parent_of(self._root, path) as (directory, name):
+                return born_us(directory, name)
+        except OSError:
+            return None
 
     def step(self) -> list[str]:
         """Hash as many sources as the rate allows, and record the results.
@@ -157,41 +163,6 @@ class Rehashing:
 
 def _seen(descriptor: int, path: str) -> ScannedFile | None:
     return seen_as(path, os.fstat(descriptor))
-
-
-# linux/stat.h and fcntl.h
-_STATX_BTIME: Final = 0x800
-_AT_SYMLINK_NOFOLLOW: Final = 0x100
-_SIZE: Final = 256  # of struct statx; its mask is at 0, and the time of birth at 80
-
-
-def born_us(root: str, path: str) -> int | None:
-    """Return when a file was created, UTC microseconds; None where the file system does not tell.
-
-    Args:
-        root: path of the folder's input.
-        path: path of the file, relative to the root.
-    """
-    try:
-        with parent_of(root, path) as (directory, name):
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            seconds: float | None = getattr(status, "st_birthtime", None)  # on a Mac
-            return int(seconds * 1_000_000) if seconds is not None else _by_statx(directory, name)
-    except OSError:
-        return None
-
-
-def _by_statx(directory: int, name: str) -> int | None:
-    statx = getattr(ctypes.CDLL(None), "statx", None)
-    if statx is None:
-        return None
-    answer = ctypes.create_string_buffer(_SIZE)
-    wanted = ctypes.c_uint(_STATX_BTIME)
-    if statx(directory, os.fsencode(name), _AT_SYMLINK_NOFOLLOW, wanted, answer) != 0:
-        return None
-    (told,) = struct.unpack_from("=I", answer, 0)
-    seconds, nanoseconds = struct.unpack_from("=qI", answer, 80)
-    return int(seconds) * 1_000_000 + int(nanoseconds) // 1000 if told & _STATX_BTIME else None
 
 
 SAVE_S: Final = 3.0

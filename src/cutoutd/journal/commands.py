@@ -46,6 +46,7 @@ class Verb(StrEnum):
     HOLD = "hold"  # argument: the id of a job, which goes back into review, undecided
     DOUBT = "doubt"  # argument: the id of a published job, accepted by mistake: its cutout counts as doubtful again
     SUBMIT = "submit"  # argument: the key of a `cutoutd.journal.submissions.Submission`
+    ADOPT = "adopt"  # argument: a `cutoutd.journal.folders.NewPlace`
     FIX = "fix"  # argument: a `cutoutd.journal.fix_request.FixRequest`
 
 

@@ -10,13 +10,27 @@ INSERT OR REPLACE INTO fact (name, value) VALUES (:name, :value)
 DELETE FROM fact WHERE name = :name
 
 -- name: folder
-SELECT input, marker, device, read_only FROM folder WHERE name = :name
+SELECT input, marker, device, inode, read_only FROM folder WHERE name = :name
+
+-- name: folder_since
+SELECT first_run_us FROM folder WHERE name = :name
+
+-- Work that needs files of the input; the record of a failure needs none.
+-- name: count_outstanding
+SELECT (SELECT count(*) FROM job WHERE folder = :folder AND state IN {resumed})
+  + (SELECT count(*) FROM job WHERE folder = :folder AND cleanup_pending = 1 AND state <> 'failed')
+  + (SELECT count(*) FROM submission WHERE folder = :folder AND job IS NULL AND refused IS NULL)
+
+-- Only those that no folder has now.
+-- name: former_markers
+SELECT marker FROM label WHERE name = :name AND marker NOT IN (SELECT marker FROM folder)
 
 -- name: remember_folder
-INSERT INTO folder (name, input, marker, device, read_only, first_run_us)
-VALUES (:name, :input, :marker, :device, :read_only, :first_run_us)
+INSERT INTO folder (name, input, marker, device, inode, read_only, first_run_us)
+VALUES (:name, :input, :marker, :device, :inode, :read_only, :first_run_us)
 ON CONFLICT (name) DO UPDATE SET
-  input = excluded.input, marker = excluded.marker, device = excluded.device, read_only = excluded.read_only
+  input = excluded.input, marker = excluded.marker, device = excluded.device, inode = excluded.inode,
+  read_only = excluded.read_only
 
 -- name: folders_with_marker
 SELECT name, input FROM folder WHERE marker = :marker

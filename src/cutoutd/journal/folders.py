@@ -5,10 +5,11 @@ It draws no conclusion from them; `cutoutd.lease.marker` does.
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Self
 
 from cutoutd.journal.store import SQL
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 FIRST_RUN: Final = "first-run/"
 """Prefix of the facts by which a rebuilt journal knows when the folders of the lost one were first healthy."""
 
+_ADOPTED: Final = "adopted/"
+"""Prefix of the facts that say which directory a person named as a folder's new place."""
+
 _DIGITS: Final = 8  # of a marker, which distinguish a folder that lost its name from the one that has it now
 
 
@@ -32,6 +36,7 @@ class FolderMemory:
         input: absolute path of the input.
         marker: UUID in the marker file.
         device: st_dev of the input.
+        inode: st_ino of the input; None: an earlier version, which did not record it, saw the folder last.
         read_only: whether the marker is kept here alone, because the input is read-only.
     """
 
@@ -39,6 +44,59 @@ class FolderMemory:
     marker: str
     device: int
     read_only: bool
+    inode: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderHistory:
+    """What decides whether a directory that is not the known one may take its place.
+
+    Attributes:
+        name: name of the folder.
+        outstanding: number of pictures that are accepted or handed in and not over, or whose originals are still to be moved or
+            deleted.
+        first_run_us: when the folder was first healthy, UTC microseconds; None: it never was.
+        former: markers that it had before.
+        adopted: device and inode of the directory that a person named as its new place; None: none.
+    """
+
+    name: str
+    outstanding: int = 0
+    first_run_us: int | None = None
+    former: frozenset[str] = frozenset()
+    adopted: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewPlace:
+    """The argument of the command `adopt`: the directory that a person names as the new place of a folder.
+
+    Attributes:
+        folder: name of the folder.
+        device, inode: st_dev and st_ino of the directory that is there now.
+    """
+
+    folder: str
+    device: int
+    inode: int
+
+    def argument(self) -> str:
+        """Return it as a command's argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_argument(cls, argument: str) -> Self | None:
+        """Return the place that an argument names; None: it names none."""
+        try:
+            held = json.loads(argument)
+        except (ValueError, RecursionError):
+            return None
+        if not (isinstance(held, dict) and set(held) == {"folder", "device", "inode"}):
+            return None
+        is_sane = isinstance(held["folder"], str) and all(
+            type(held[key]) is int for key in ("device", "inode")
+        )
+        return cls(**held) if is_sane else None
 
 
 class Folders:
@@ -66,8 +124,40 @@ class Folders:
             input=os.fsdecode(row["input"]),
             marker=row["marker"],
             device=row["device"],
+            inode=row["inode"],
             read_only=bool(row["read_only"]),
         )
+
+    def history(self, name: str) -> FolderHistory:
+        """Return what is known of a folder beside its place and marker."""
+        adopted = self._store.fact(f"{_ADOPTED}{name}")
+        device, inode = (None, None) if adopted is None else json.loads(adopted)
+        return FolderHistory(
+            name=name,
+            outstanding=self.count_outstanding(name),
+            first_run_us=self._store.number(SQL.folder_since, name=name) or None,
+            former=self.former(name),
+            adopted=None if device is None or inode is None else (device, inode),
+        )
+
+    def former(self, name: str) -> frozenset[str]:
+        """Return the markers that a folder had before, and that no folder has now."""
+        return frozenset(str(row["marker"]) for row in self._store.rows(SQL.former_markers, name=name))
+
+    def count_outstanding(self, name: str) -> int:
+        """Return how many pictures need files of a folder's input; see `FolderHistory`."""
+        return self._store.number(SQL.count_outstanding, folder=name)
+
+    def adopt(self, place: NewPlace) -> None:
+        """Record that a person named a directory as a folder's new place, until the folder is healthy again."""
+        with self._store.transaction():
+            self._store.set_fact(f"{_ADOPTED}{place.folder}", json.dumps([place.device, place.inode]))
+
+    def forget_adoption(self, name: str) -> None:
+        """Forget that a person named a directory: the right one is there."""
+        if self._store.fact(f"{_ADOPTED}{name}") is not None:
+            with self._store.transaction():
+                self._store.set_fact(f"{_ADOPTED}{name}", None)
 
     def check_journal_writable(self) -> None:
         """Check that the journal can be written, before a folder is held.
@@ -92,10 +182,12 @@ class Folders:
                 input=os.fsencode(memory.input),
                 marker=memory.marker,
                 device=memory.device,
+                inode=memory.inode,
                 read_only=memory.read_only,
                 first_run_us=self._clock.now_us() if first_run_us is None else first_run_us,
             )
             self._store.set_fact(f"{FIRST_RUN}{name}", None)
+            self._store.set_fact(f"{_ADOPTED}{name}", None)
             self._label(memory.marker, name)
 
     def marked(self, marker: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ CREATE TABLE folder (
     input        BLOB NOT NULL,
     marker       TEXT NOT NULL,    -- UUID of the hot folder's marker file
     device       INTEGER NOT NULL, -- st_dev of the input when it was last healthy
+    inode        INTEGER,          -- its st_ino; an earlier version did not record it
     read_only    INTEGER NOT NULL, -- the input is: its marker is kept here alone
     first_run_us INTEGER NOT NULL
 ) WITHOUT ROWID;

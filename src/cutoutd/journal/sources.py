@@ -16,6 +16,7 @@ from cutoutd.jobs import HAS_RESULT, WAITING, JobState
 from cutoutd.journal.adopted import take_over
 from cutoutd.journal.recordings import recordings
 from cutoutd.journal.store import SQL
+from cutoutd.journal.vanished import revive
 from cutoutd.journal.versions import BytesRead, KnownVersion
 
 if TYPE_CHECKING:
@@ -208,13 +209,17 @@ class Sources:
             why: the reason, if they are skipped.
 
         Returns:
-            The new jobs' ids.
+            The jobs' ids; a file that had vanished before its turn has the job that it had.
         """
         now = self._clock.now_us()
         accepted = list(versions)
         detail = {"why": why} if why else {}
         with self._store.transaction():
-            jobs = [self._insert(folder, version, state, now, detail) for version in accepted]
+            jobs = [
+                (revive(self._store, folder, version) if state is JobState.QUEUED else None)
+                or self._insert(folder, version, state, now, detail)
+                for version in accepted
+            ]
         self._remember(folder, accepted)
         return jobs
 

@@ -10,6 +10,10 @@ folder = :folder AND path = :path AND generation = :generation
 INSERT INTO job (folder, path, generation, size, mtime_ns, stamp, provisional, state, accepted_us, finished_us, sha256, detail)
 VALUES (:folder, :path, :generation, :size, :mtime_ns, :stamp, :provisional, :state, :accepted_us, :finished_us, :sha256, :detail)
 
+-- name: revive
+UPDATE job SET state = 'queued', finished_us = NULL, missing_us = NULL, tries = 0, detail = '{}', stamp = :stamp, provisional = :provisional
+WHERE id = :job
+
 -- name: newest_version
 SELECT id, generation, missing_us, state, size, mtime_ns, forced, finished_us, sha256, accepted_us,
   cleanup_pending FROM job WHERE {newest}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import NO_DIRECTORY_SYNC, UNKNOWN_WAY
 from cutoutd.errors import StorageError
+from cutoutd.fs.birth_time import born_us
 from cutoutd.lease.policy import owner_from_json
 
 if TYPE_CHECKING:
@@ -43,12 +44,16 @@ class RootState:
     Attributes:
         uuid: UUID of the marker in the root; None: there is none.
         device: st_dev of the root.
+        inode: st_ino of the root.
+        born_us: when a root without a marker was created, UTC microseconds; None: the file system does not tell.
         empty: whether the root has no entries at all.
         network: whether the root is on a file system that may be unreachable for a while.
     """
 
     uuid: str | None
     device: int
+    inode: int
+    born_us: int | None
     empty: bool
     network: bool
 
@@ -89,8 +94,15 @@ def find(root: str, *, network: bool) -> RootState:
         marker = read_in(directory, root)
         with os.scandir(directory) as entries:
             empty = next(entries, None) is None
-        uuid = marker.uuid if marker is not None else None
-        return RootState(uuid=uuid, device=os.fstat(directory).st_dev, empty=empty, network=network)
+        status = os.fstat(directory)
+        return RootState(
+            uuid=marker.uuid if marker is not None else None,
+            device=status.st_dev,
+            inode=status.st_ino,
+            born_us=None if marker is not None else born_us(directory),
+            empty=empty,
+            network=network,
+        )
 
 
 def read(root: str) -> str | None:

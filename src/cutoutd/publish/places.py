@@ -78,6 +78,7 @@ class FolderIdentity:
         self._name = name
         self._marker = ""
         self._names = frozenset({name})
+        self._former: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -94,15 +95,16 @@ class FolderIdentity:
         """UUID of the marker; empty until it was found."""
         return self._marker
 
-    def found(self, marker: str, names: frozenset[str]) -> None:
-        """Set the marker, once it was found, and the folder's known earlier names."""
+    def found(self, marker: str, names: frozenset[str], former: frozenset[str] = frozenset()) -> None:
+        """Set the marker, once it was found, and the folder's known earlier names and markers."""
         self._marker = marker
         self._names = names | {self._name}
+        self._former = former
 
     def owns(self, folder: str, marker: str) -> bool:
         """Whether a record with this name and this marker, which may be empty, belongs to this folder."""
         if marker and self._marker:
-            return marker == self._marker
+            return marker == self._marker or marker in self._former
         return folder in self._names
 
 

@@ -20,7 +20,7 @@ class FolderCondition:
 
     Attributes:
         watching: as the running daemon says, a `FolderState`; None: it says nothing of this folder, or does not run.
-        trouble: a code: ``down``, ``unheard``, ``away``, ``other_machine``, ``other_folder``, ``overlap``, ``background``,
+        trouble: a code: ``down``, ``unheard``, ``away``, ``other_machine``, ``other_folder``, ``replaced``, ``overlap``, ``background``,
             ``disk_full``, ``journal_full``, ``standing_by`` or ``paused``; empty where work goes on.
         why: in the daemon's words.
         advice: what to do; empty where nothing is to be done.
@@ -38,6 +38,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     "away": "Connect the disk or share, or make the folder. Work goes on by itself as soon as it is there.",
     "other_machine": "Nothing is to be done: this machine takes over when the other one ends.",
     "other_folder": "See whether the right disk is connected; the folder's place has another folder's contents.",
+    "replaced": "Put the folder's own directory back, or connect its disk. If this is its new place, `cutoutd adopt` says so.",
     "overlap": "Two folders of the configuration lie in one another. Change one of them in the settings.",
     "background": "Put the background picture back, or choose another one in the settings.",
     "disk_full": "Free some space. Work goes on by itself; nothing is lost.",
@@ -60,6 +61,8 @@ _BY_WORDS: Final = (
     ("begins to work on this folder", "other_machine"),
     ("has to be claimed anew", "other_machine"),
     ("another folder is here", "other_folder"),
+    ("another directory than before", "replaced"),
+    ("an earlier directory of this folder", "replaced"),
     ("background picture", "background"),
     ("choose directories apart from each other", "overlap"),
 )

@@ -1,0 +1,70 @@
+"""`cutoutd adopt`: says that the directory which is there now is the new place of a hot folder."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
+from cutoutd.cli.printing import printable
+from cutoutd.cli.queue import open_journal
+from cutoutd.cli.requests import pictures, report_outcome
+from cutoutd.cli.selection import find_folder
+from cutoutd.clock import Clock
+from cutoutd.errors import UsageError
+from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.folders import Folders, NewPlace
+from cutoutd.lease import marker
+
+
+def adopt(
+    folder: Annotated[
+        str | None, typer.Argument(help="Name of the folder; not needed where there is one.")
+    ] = None,
+    *,
+    config: ConfigOption = None,
+    input_dir: InputOption = None,
+    output_dir: OutputOption = None,
+) -> None:
+    """Say that the directory which is there now is the new place of a folder that stands by.
+
+    A folder stands by if its input is not the directory that it was. Pictures that were accepted in the former one and are not in
+    this one are not cut; if the former one comes back, adopt that.
+    """
+    chosen = find_settings(config, input_dir, output_dir)
+    found = find_folder(folder, chosen)
+    root, name = found.input, found.name
+    store = open_journal(chosen.service.state_dir)
+    folders = Folders(store, Clock())
+    known = folders.recall(name)
+    if known is None or known.input != os.fspath(root):
+        raise UsageError(
+            f"cutoutd has not worked on the folder {printable(name)} yet, so any directory will do",
+            path=root,
+            advice="Start it with `cutoutd run`.",
+        )
+    try:
+        status = root.stat()
+        uuid = marker.read(os.fspath(root))
+    except OSError as error:
+        raise UsageError(
+            f"the directory cannot be looked at: {error.strerror}",
+            path=root,
+            advice="Make it, or connect its disk or share.",
+        ) from error
+    if uuid == known.marker:
+        print(f"This is the directory that cutoutd knows as {printable(name)}; nothing is to be done.")
+        return
+    commands = Commands(store, Clock())
+    place = NewPlace(folder=name, device=status.st_dev, inode=status.st_ino)
+    count = folders.count_outstanding(name)
+    left = f" {pictures(count)} not finished; what is not in this directory is not cut." if count else ""
+    report_outcome(
+        [commands.post(Verb.ADOPT, place.argument())],
+        commands,
+        chosen.service.state_dir,
+        done=f"{printable(os.fspath(root))} is the place of {printable(name)} from now on.{left}",
+        later=f"{printable(os.fspath(root))} is the place of {printable(name)}.{left}",
+    )
