@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
@@ -238,6 +239,29 @@ def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[
     site.end()
     assert site.untouched()
     assert "Traceback" not in site.log()
+
+
+def test_a_state_disk_that_cannot_be_written_is_shown(build: Callable[..., Site]) -> None:
+    """With what to do, though nothing can be written down there: full, and read-only as after an error. Before, all seemed well."""
+    site = build()
+    site.drop("first.jpg")
+    site.start()
+    site.wait_for("first")
+    assert json.loads(site.call("status", "--json").stdout)["state_trouble"] is None
+    fill(site.view["state"])
+    said = site.status()
+    assert f"The disk of the state directory, {site.at['state']}, is full. Free some space there." in said
+    empty(site.view["state"])
+    assert "state directory" not in site.status()
+    site.drop("second.jpg", 1)
+    site.wait_for("second")
+    site.end()  # which has a file open for writing there
+    site.disks.remount(site.at["state"], "ro")
+    said = site.status()
+    assert f"The disk of the state directory, {site.at['state']}, is read-only. Check the disk" in said
+    trouble = json.loads(site.call("status", "--json").stdout)["state_trouble"]
+    assert trouble["why"].endswith("is read-only")
+    assert "mount it writable again" in trouble["advice"]
 
 
 def test_the_floor_pauses_before_a_disk_is_full(build: Callable[..., Site]) -> None:

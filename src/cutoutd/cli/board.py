@@ -48,6 +48,9 @@ def lines(overview: Overview) -> Iterator[Line]:
         aside = f"the old one is {told['set_aside']} in {overview.state_dir}"
         said = f"The journal was damaged and was rebuilt at {told['at']}; {aside}. `cutoutd resume` ends this notice."
         yield ((said, _DOUBT),)
+    if (trouble := overview.state_trouble) is not None:
+        said = printable(str(trouble))
+        yield ((f"{said[0].upper()}{said[1:]}", _BAD),)
     if why := overview.refused_configuration:
         yield (
             (

@@ -252,6 +252,9 @@ def as_document(
         "workers": overview.workers,
         "worker": overview.worker,
         "state_dir": overview.state_dir,
+        "state_trouble": None
+        if overview.state_trouble is None
+        else {"why": overview.state_trouble.why, "advice": overview.state_trouble.advice},
         "hosted": hosted,
         "cluster": cluster,
         "cluster_away": overview.cluster_away

@@ -17,6 +17,7 @@ from cutoutd.journal.commands import Commands
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.rebuild import rebuilt
 from cutoutd.journal.state import running
+from cutoutd.journal.state_disk import trouble_of
 from cutoutd.process import probe
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job
+    from cutoutd.journal.state_disk import StateDiskTrouble
     from cutoutd.journal.store import Store
     from cutoutd.settings.schema import Folder, Settings
 
@@ -130,6 +132,7 @@ class Overview:
         paused: whether a person has paused new work.
         rebuilt: when and why the journal was rebuilt, and the old file's name; None: it was not.
         state_dir: the state directory.
+        state_trouble: why the state directory cannot be written, and what to do; None: nothing is known of that.
         folders: views of the folders, as configured.
         refused_configuration: why the running daemon uses an earlier configuration; empty: it does not.
         ended_companions: companion processes (`uploader`, `cluster`, `page`, `serve`) that have ended and are not restarted.
@@ -148,6 +151,7 @@ class Overview:
     refused_configuration: str = ""
     ended_companions: tuple[str, ...] = ()
     cluster_away: Mapping[str, int] | None = None
+    state_trouble: StateDiskTrouble | None = None
 
 
 def room_of(places: Sequence[str], *, timeout_s: float = ROOM_S) -> dict[str, int | None]:
@@ -202,6 +206,7 @@ def summarise(
         refused_configuration=str(live.get("refused_configuration") or ""),
         ended_companions=tuple(live.get("ended_companions") or ()),
         cluster_away=live.get("cluster"),
+        state_trouble=trouble_of(directory, settings.service.min_free_disk_mb),
     )
 
 
