@@ -61,6 +61,23 @@ OF_THE_DISK: Final = frozenset(
 OF_THE_DISK_NOT_A_SOCKET: Final = OF_THE_DISK - {errno.ENXIO}
 """As `OF_THE_DISK`, where ENXIO is the error for a socket in a file's place."""
 
+OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""This process or the system has too many open files, or no memory left: says nothing of a disk, and passes."""
+
+AWAY: Final = NO_WAY | {
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ENODEV,
+    errno.ENXIO,
+}
+"""Errors of a directory that is not there, or of a share whose server is not."""
+
 HELD: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})
 """Errors of replacing a file that another program may have open, as is usual on Windows shares."""
 

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.publish.naming import fitted, split_name
+from cutoutd.submission_refusals import NAME
 
 if TYPE_CHECKING:
     from cutoutd.intake.rules import Rules
@@ -48,4 +49,4 @@ def fitting_name(rules: Rules, text: str) -> str | None:
 
 def no_name(text: str) -> str:
     """Return the reason why a picture is refused if its folder takes none of the usual names."""
-    return f"the folder takes no file with a name such as {text!r}"
+    return f"{NAME} {text!r}"

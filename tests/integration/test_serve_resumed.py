@@ -90,8 +90,8 @@ def test_an_upload_is_resumed_whatever_ended_meanwhile(api: Serving) -> None:
     until(answers, "another process that answers")
     status, headers = patch(api, place, 201_000, body[201_000:])
     assert (status, int(headers["upload-offset"])) == (204, len(body))
-    status, job, _ = api.ask("GET", headers["upload-job"], headers={"Prefer": "wait=60"})
-    assert (job["state"], job["path"]) == ("done", "resumed.jpg")
+    status, job, _ = api.ask("GET", f"/v1/jobs/{headers['upload-job']}", headers={"Prefer": "wait=60"})
+    assert (job["id"], job["state"], job["path"]) == (headers["upload-job"], "done", "resumed.jpg")
     assert (api.input / "resumed.jpg").read_bytes() == body
     # Who did not hear of the end asks again.
     _, _, again = api.ask("HEAD", place, headers=TUS)

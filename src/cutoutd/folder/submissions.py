@@ -31,6 +31,7 @@ from cutoutd.journal.submissions import AT_ONCE
 from cutoutd.logs import get
 from cutoutd.publish.naming import fitted, numbered, split_name
 from cutoutd.publish.rename import rename_new
+from cutoutd.submission_refusals import GONE, INVALID, NO_PICTURE, UNUSABLE
 from cutoutd.submitted_names import fitting_name, no_name
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ _NUMBERED: Final = 1_000
 
 _OF_THE_FILE: Final = IMPOSSIBLE_NAME | NO_WAY | {errno.EISDIR}
 """Errors that the same file would meet again. Others, such as a full disk or too many open files, pass."""
-
-_GONE: Final = "its file is not there any more"
 
 MISSING_S: Final = 3 * 86_400
 """How long after it was posted a submission waits for its file: another directory may be mounted in the folder's place."""
@@ -164,7 +163,7 @@ class SubmissionIntake:
             found = self._submissions.find(submission.key)
             if found is not None and found.path is not None and not self._is_in_spool(found):
                 raise  # it has its name, and is looked at again
-            self._refuse(submission, f"its file cannot be used: {error.strerror}")
+            self._refuse(submission, f"{UNUSABLE}: {error.strerror}")
         except Exception as error:
             if is_expected(error):
                 raise
@@ -175,9 +174,9 @@ class SubmissionIntake:
     def _missing(self, submission: Submission) -> None:
         """Wait for a file that is not there, and refuse its submission in the end."""
         if self._scope.clock.now_us() - submission.posted_us < MISSING_S * 1_000_000:
-            self._delay(submission, _GONE)
+            self._delay(submission, GONE)
         else:
-            self._refuse(submission, _GONE)
+            self._refuse(submission, GONE)
 
     def _delay(self, submission: Submission, why: str) -> None:
         """Have a submission tried again later: the program was told that its picture is accepted."""
@@ -197,7 +196,7 @@ class SubmissionIntake:
 
     def _choose(self, submission: Submission, occupied: AbstractSet[str]) -> NamedFile | None:
         if not incoming.is_name(submission.spool):
-            self._refuse(submission, "its file has an invalid name", is_file_ours=False)
+            self._refuse(submission, INVALID, is_file_ours=False)
             return None
         if self._was_renamed(submission):
             return NamedFile(submission=submission, path=submission.path or "", is_renamed=True)
@@ -308,7 +307,7 @@ class SubmissionIntake:
             descriptor = os.open(name, _READ | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
             try:
                 if seen_as(spool, os.fstat(descriptor)) is None:
-                    return _GONE
+                    return GONE
                 head = os.read(descriptor, file_signatures.HEAD_BYTES)
             finally:
                 os.close(descriptor)
@@ -319,7 +318,7 @@ class SubmissionIntake:
         )
         if not is_none:
             return ""
-        return f"it is not a picture, but {seems}" if seems else "it is not a picture"
+        return f"{NO_PICTURE}, but {seems}" if seems else NO_PICTURE
 
     def _rename(self, named: NamedFile) -> bool:
         """Give a file its name; returns False if that is taken."""

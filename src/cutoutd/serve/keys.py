@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.errnos import OUT_OF_RESOURCES
 from cutoutd.errors import StorageError, UsageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
@@ -99,6 +100,7 @@ class KeyFile:
 
         Raises:
             StorageError: they cannot be read.
+            OSError: too many files are open.
         """
         with self._lock:
             self._look()
@@ -185,6 +187,8 @@ class KeyFile:
             self._seen, self._known = None, {}
         except (OSError, ValueError, TypeError, KeyError) as error:
             self._seen, self._known = None, {}  # whoever cannot be known is not let in
+            if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES:
+                raise
             raise _refused(path, error) from error
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import backgrounds
-from cutoutd.errnos import FULL
 from cutoutd.fs.durable import make_directory
 from cutoutd.journal.submissions import Submissions
+from cutoutd.serve.backend.disk_refusals import state_faults
 from cutoutd.serve.backend.state import allowed
 from cutoutd.serve.backend.uploads import too_large, uploads
 from cutoutd.webserver.backend import journal
@@ -30,7 +31,6 @@ MOST: Final = 32
 SWEEP_S: Final = 3600.0
 _MODE: Final = 0o600
 _NAME: Final = 32
-_FULL_S: Final = 60
 _BUSY_S: Final = 2
 _PREFIX: Final = "draft-"
 
@@ -52,36 +52,32 @@ def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
     )
     if offset + len(body) > most:
         raise too_large(most)
-    try:
+    with state_faults():
         if offset == 0:
             _check_room(backend, path)
-        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if offset else os.O_CREAT | os.O_EXCL)
-        descriptor = os.open(path, flags, _MODE)
+        flags = os.O_WRONLY | (0 if offset else os.O_CREAT | os.O_EXCL)
+        descriptor = _opened(path, flags)
         try:
             if os.fstat(descriptor).st_size != offset:
-                raise RefusedError(409, "offset", "This is not the next part.")
+                raise _not_next()
             at = 0
             while at < len(body):
                 at += os.pwrite(descriptor, body[at:], offset + at)
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise _refused(error) from error
     return Reply(data={"offset": offset + len(body)})
 
 
 def _end(backend: ServeBackend, params: Parameters) -> Reply:
     """``background`` -> ``sha256``, by which options name it."""
     path = _draft(backend, allowed(backend, params), params)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with state_faults():
+        descriptor = _opened(path, os.O_RDONLY)
         try:
             sha256 = backgrounds.keep(backend.state_dir, descriptor)
         finally:
             os.close(descriptor)
             path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _refused(error) from error
     return Reply(data={"sha256": sha256})
 
 
@@ -90,6 +86,23 @@ def _drop(backend: ServeBackend, params: Parameters) -> Reply:
     with suppress(OSError):
         _draft(backend, allowed(backend, params), params).unlink(missing_ok=True)
     return Reply(data={})
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open a background that is under way, or begin one.
+
+    Raises:
+        RefusedError: 409; there is none, or there is one already.
+        OSError: the disk refuses.
+    """
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+    except (FileExistsError, FileNotFoundError):
+        raise _not_next() from None
+
+
+def _not_next() -> RefusedError:
+    return RefusedError(409, "offset", "This is not the next part.")
 
 
 def _check_room(backend: ServeBackend, path: Path) -> None:
@@ -106,24 +119,7 @@ def _check_room(backend: ServeBackend, path: Path) -> None:
         )
     room = os.statvfs(path.parent)
     if room.f_bavail * room.f_frsize < backend.configuration.settings.service.min_free_disk_mb << 20:
-        raise _full()
-
-
-def _refused(error: OSError) -> RefusedError:
-    if error.errno in FULL:
-        return _full()
-    return RefusedError(
-        503,
-        "background",
-        f"The background cannot be kept just now: {error.strerror}.",
-        retry_after_s=_FULL_S,
-    )
-
-
-def _full() -> RefusedError:
-    return RefusedError(
-        507, "disk_full", "The disk of the state directory is full. Try again later.", retry_after_s=_FULL_S
-    )
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 METHODS: Final[Mapping[str, Method]] = {

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import rfc3339
+from cutoutd.errors import FailureCode
 from cutoutd.failure import to_valid_utf8
 from cutoutd.job_detail import JobResult, failure_in
 from cutoutd.jobs import HAS_RESULT, RESUMED, JobState
@@ -17,7 +18,8 @@ from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
-from cutoutd.serve.backend.state import allowed
+from cutoutd.serve.backend.state import allowed, trouble_in
+from cutoutd.submission_refusals import SubmissionRefusal
 from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text
@@ -76,7 +78,9 @@ def described(backend: ServeBackend, key: ApiKey, number: str) -> dict[str, Any]
     with journal.required(backend) as store:
         submission, job = find(backend, store, key, number)
         outputs = [] if job is None else Listing(store).outputs([job.id]).get(job.id, [])
-    return {**of(number, submission, job, outputs), "running": running(backend.state_dir) is not None}
+    data = of(number, submission, job, outputs)
+    trouble = "" if data["over"] else trouble_in(backend, submission.folder)
+    return {**data, "running": running(backend.state_dir) is not None, "trouble": trouble}
 
 
 def state_of(job: JobState | None, *, is_refused: bool) -> str:
@@ -102,17 +106,15 @@ def of(number: str, submission: Submission, job: Job | None, outputs: list[Liste
     is_refused = submission.refused is not None
     state = state_of(None if job is None else job.state, is_refused=is_refused)
     if job is None:
-        why = to_valid_utf8(submission.refused or "")
-        return {**common, "state": state, "over": is_refused, "why": why, "outputs": []}
-    result, failure = JobResult.of(job), failure_in(job)
+        told = _refusal(submission.refused) if submission.refused is not None else _NOTHING
+        return {**common, "state": state, "over": is_refused, **told, "outputs": []}
+    result = JobResult.of(job)
     return {
         **common,
         "path": to_valid_utf8(job.path),
         "state": state,
         "over": job.state not in RESUMED,
-        "why": to_valid_utf8(failure.cause if failure is not None else result.why),
-        "advice": to_valid_utf8(failure.advice) if failure is not None else "",
-        "code": None if failure is None else str(failure.code.value),
+        **_cause(job, result),
         "score": result.score,
         "doubtful": result.doubtful or job.state is JobState.REVIEW,
         "reasons": [to_valid_utf8(one) for one in result.reasons],
@@ -124,6 +126,55 @@ def of(number: str, submission: Submission, job: Job | None, outputs: list[Liste
         if job.state in HAS_RESULT or job.state is JobState.REVIEW
         else [],
     }
+
+
+_NOTHING: Final[Mapping[str, Any]] = {"why": "", "advice": "", "code": None}
+
+
+def _refusal(why: str) -> dict[str, Any]:
+    """Say why a picture is not taken, and what to do."""
+    refusal = SubmissionRefusal.of(why)
+    return {"why": to_valid_utf8(why), "advice": refusal.advice, "code": refusal.value}
+
+
+def _cause(job: Job, result: JobResult) -> dict[str, Any]:
+    """Say why a job is where it is, and what to do: as its failure says, or as its state does."""
+    failure = failure_in(job)
+    if failure is not None:
+        return {
+            "why": to_valid_utf8(failure.cause),
+            "advice": to_valid_utf8(failure.advice),
+            "code": str(failure.code.value),
+        }
+    why, (words, advice, code) = result.why, _BY_STATE.get(job.state, ("", "", None))
+    return {"why": to_valid_utf8(why or words), "advice": advice, "code": code}
+
+
+_BY_STATE: Final[Mapping[JobState, tuple[str, str, str | None]]] = {
+    JobState.GONE: (
+        "its file was removed before its turn",
+        "If it comes back to its path, it is cut as this job; else hand the picture in again.",
+        FailureCode.SOURCE_GONE.value,
+    ),
+    JobState.FAILED: ("it was given up", "See `cutoutd jobs`; `cutoutd retry` has it cut again.", None),
+    JobState.PARKED: (
+        "its folder is not in the configuration any more",
+        "Put the folder back into the configuration, and it is cut.",
+        None,
+    ),
+    JobState.SKIPPED: ("another recording of the same shot is cut", "Ask for that one's cutout.", None),
+    JobState.UNKNOWN: (
+        "it was sent to a hosted service, and no answer came; it may have been billed",
+        "Look there whether it was; `cutoutd retry` sends it again.",
+        None,
+    ),
+    JobState.REVIEW: (
+        "",
+        "A person decides about it: `cutoutd review`. Its cutout can be fetched as it is.",
+        None,
+    ),
+}
+"""What is said of jobs whose rows say nothing themselves: why, what to do, and a code."""
 
 
 def media_type(name: str) -> str:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from cutoutd.errnos import NO_WAY
 from cutoutd.fs.tree import Tree
 from cutoutd.journal.listing import Listing
 from cutoutd.publish.digest import open_regular
+from cutoutd.serve.backend.disk_refusals import folder_faults
 from cutoutd.serve.backend.jobs import find, media_type
 from cutoutd.serve.backend.state import allowed, folder_of
 from cutoutd.webserver.backend import journal
@@ -146,13 +148,14 @@ def _open(backend: ServeBackend, params: Parameters) -> Reply:
     target = os.fsdecode(output.target)
     file = _opened(folder, target)
     try:
-        if hashlib.file_digest(file, "sha256").hexdigest() != output.sha256:
+        with folder_faults():
+            sha256, size = hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
+        if sha256 != output.sha256:
             raise RefusedError(  # noqa: TRY301 -- the file is closed below
                 409,
                 "changed",
                 "The result was changed since it was published. Take it from the folder itself.",
             )
-        size = os.fstat(file.fileno()).st_size
         handle = outputs(backend).add(key.id, file)
     except BaseException:
         file.close()
@@ -170,9 +173,14 @@ def _open(backend: ServeBackend, params: Parameters) -> Reply:
 
 
 def _opened(folder: Folder, target: str) -> FileIO:
-    with suppress(OSError), Tree(folder.output).entry(target) as entry:
-        if (file := open_regular(entry)) is not None:
-            return file
+    with folder_faults():
+        try:
+            with Tree(folder.output).entry(target) as entry:
+                if (file := open_regular(entry)) is not None:
+                    return file
+        except OSError as error:
+            if error.errno not in NO_WAY:
+                raise
     raise RefusedError(
         404, "output_gone", "The result is not where it was put: it was moved or deleted since."
     )
@@ -181,10 +189,8 @@ def _opened(folder: Folder, target: str) -> FileIO:
 def _part(backend: ServeBackend, params: Parameters) -> Reply:
     """``handle``, ``offset`` -> a body; none at the end."""
     key = allowed(backend, params)
-    try:
+    with folder_faults():
         part = outputs(backend).read(key.id, text(params, "handle", longest=32), whole(params, "offset"))
-    except OSError as error:
-        raise RefusedError(503, "folder_away", "The result cannot be read just now.") from error
     return Reply(body=part, media_type="application/octet-stream")
 
 

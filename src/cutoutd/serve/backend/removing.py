@@ -16,8 +16,10 @@ from cutoutd.jobs import ACTIVE
 from cutoutd.journal.listing import Listing
 from cutoutd.publish.digest import has_bytes
 from cutoutd.publish.naming import sidecar_name
+from cutoutd.serve.backend.disk_refusals import folder_faults
 from cutoutd.serve.backend.jobs import find
 from cutoutd.serve.backend.state import allowed, folder_of
+from cutoutd.serve.backend.uploads import uploads
 from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text
@@ -41,15 +43,12 @@ def _remove(backend: ServeBackend, params: Parameters) -> Reply:
         if job is not None and job.state in ACTIVE:
             raise _in_hand()
         outputs = [] if job is None else Listing(store).outputs([job.id]).get(job.id, [])
-    try:
+    with folder_faults():
         if job is not None:
+            uploads(backend).check_place(folder)
             for output in outputs:
                 _remove_result(folder.output, folder.sidecar_dir, os.fsdecode(output.target), output.sha256)
             _remove_source(folder.input, job.path, job.version.size, job.version.mtime_ns)
-    except OSError as error:
-        raise RefusedError(
-            503, "folder_away", f"The folder cannot be written just now: {error.strerror}.", retry_after_s=15
-        ) from error
     return Reply(data={})
 
 

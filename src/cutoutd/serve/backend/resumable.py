@@ -6,6 +6,7 @@ swept there by the daemon, and its record here when it is next asked for.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -13,8 +14,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.errnos import NO_FILE
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
+from cutoutd.serve.backend.disk_refusals import state_faults
 from cutoutd.serve.keys import DIRECTORY
 from cutoutd.webserver.backend.parameters import text, whole
 
@@ -76,20 +79,30 @@ def write(state_dir: Path, record: UploadRecord) -> None:
     """Write a record.
 
     Raises:
-        OSError: the disk refuses.
+        RefusedError: the disk of the state directory refuses.
+        OSError: too many files are open.
         NotPrivateError: the directory is not safe from others.
     """
-    atomic_write(_path(state_dir, record.id), [json.dumps(asdict(record)).encode()], synced=True)
+    with state_faults():
+        atomic_write(_path(state_dir, record.id), [json.dumps(asdict(record)).encode()], synced=True)
 
 
 def read(state_dir: Path, number: str) -> UploadRecord | None:
-    """Read a record; None where there is no valid one."""
+    """Read a record; None where there is no valid one.
+
+    Raises:
+        OSError: it cannot be read just now.
+    """
     if not (len(number) == _DIGITS and number.isascii() and number.isalnum()):
         return None
     try:
-        kept: dict[str, Any] = json.loads(read_small(_path(state_dir, number), _MAX_BYTES))
+        kept: dict[str, Any] = json.loads(read_small(_name(state_dir, number), _MAX_BYTES))
         record = UploadRecord(**kept)
-    except (OSError, ValueError, TypeError):
+    except OSError as error:
+        if error.errno not in NO_FILE | {errno.EINVAL}:  # the last: it is no file
+            raise
+        return None
+    except (ValueError, TypeError):
         return None
     kinds: dict[str, Callable[[], bool]] = {"length": lambda: type(record.length) is int}
     texts = all(isinstance(value, str) for name, value in kept.items() if name not in kinds)
@@ -100,7 +113,7 @@ def mark_complete(state_dir: Path, record: UploadRecord) -> None:
     """Mark an upload as complete and keep the record for a day, for a client that did not get the response.
 
     Raises:
-        OSError: the disk refuses.
+        RefusedError, OSError: as from ``write``.
     """
     write(state_dir, replace(record, spool=""))
 
@@ -116,12 +129,17 @@ def sweep(state_dir: Path) -> None:
 def remove(state_dir: Path, number: str) -> None:
     """Remove a record."""
     with suppress(OSError):
-        _path(state_dir, number).unlink()
+        _name(state_dir, number).unlink()
 
 
 def _path(state_dir: Path, number: str) -> Path:
-    home = state_dir / DIRECTORY / _UPLOADS
-    for place in (home.parent, home):
+    """Return where a record is to be written; the directory is made."""
+    path = _name(state_dir, number)
+    for place in (path.parent.parent, path.parent):
         if not place.is_dir():
             os.close(open_private(place, OpenedNames())[0])
-    return home / f"{number}.json"
+    return path
+
+
+def _name(state_dir: Path, number: str) -> Path:
+    return state_dir / DIRECTORY / _UPLOADS / f"{number}.json"

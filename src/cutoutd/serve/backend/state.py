@@ -11,15 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cutoutd.daemon import status_file
+from cutoutd.failure import to_valid_utf8
 from cutoutd.folder.status import FolderState
+from cutoutd.journal.state import running
+from cutoutd.journal.state_disk import trouble_of
 from cutoutd.webserver.backend.method import BytesMethod, MethodOf, RefusedError
 from cutoutd.webserver.backend.parameters import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from cutoutd.clock import Clock
+    from cutoutd.journal.state_disk import StateDiskTrouble
     from cutoutd.journal.store import Store
     from cutoutd.serve.backend.configuration import CurrentSettings
     from cutoutd.serve.keys import ApiKey, KeyFile
@@ -94,12 +98,50 @@ def check_present(backend: ServeBackend, folder: Folder) -> None:
     Raises:
         RefusedError: 503; its share or disk is probably not mounted.
     """
-    said = status_file.read(backend.state_dir).get("folders")
-    known = said.get(folder.name) if isinstance(said, dict) else None
-    if isinstance(known, dict) and known.get("watching") == FolderState.STANDING_BY:
+    known = _said_of(backend, folder.name)
+    if known.get("watching") == FolderState.STANDING_BY:
         raise RefusedError(
             503,
             "folder_away",
             f"The folder {folder.name} is not there just now: {known.get('why')}. Try again once it is.",
             retry_after_s=15,
         )
+
+
+def check_state_disk(backend: ServeBackend) -> None:
+    """Check that the state directory can be written, before a picture is sent for nothing.
+
+    Raises:
+        RefusedError: 507 or 503; its disk is full or refuses.
+    """
+    trouble = _state_trouble(backend)
+    if trouble is not None:
+        status, code = (507, "disk_full") if trouble.is_full else (503, "state_disk")
+        raise RefusedError(status, code, _sentence(str(trouble)), retry_after_s=60)
+
+
+def trouble_in(backend: ServeBackend, folder: str) -> str:
+    """Return why a folder's pictures are not cut just now, and what to do; empty: nothing is known of that."""
+    trouble = _state_trouble(backend)
+    if trouble is not None:
+        return _sentence(str(trouble))
+    known = _said_of(backend, folder)
+    watching, why = known.get("watching"), known.get("why")
+    if watching in (FolderState.STANDING_BY, FolderState.PAUSED) and running(backend.state_dir) is not None:
+        return to_valid_utf8(f"The folder is {watching}: {why}")
+    return ""
+
+
+def _state_trouble(backend: ServeBackend) -> StateDiskTrouble | None:
+    return trouble_of(backend.state_dir, backend.configuration.settings.service.min_free_disk_mb)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _said_of(backend: ServeBackend, folder: str) -> Mapping[str, Any]:
+    """Return what the daemon says of a folder; empty: nothing."""
+    said = status_file.read(backend.state_dir).get("folders")
+    known = said.get(folder) if isinstance(said, dict) else None
+    return known if isinstance(known, dict) else {}

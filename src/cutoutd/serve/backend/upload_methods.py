@@ -5,26 +5,28 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errnos import FULL
 from cutoutd.errors import ConfigurationError
 from cutoutd.intake.rules import rules_of
 from cutoutd.job_options import JobOptions, JobOptionsError
 from cutoutd.journal.state import running
+from cutoutd.journal.submissions import Submissions
 from cutoutd.serve.backend import resumable
-from cutoutd.serve.backend.jobs import described
-from cutoutd.serve.backend.state import allowed, check_present, folder_of
-from cutoutd.serve.backend.uploads import disk_full, uploads
+from cutoutd.serve.backend.disk_refusals import folder_faults
+from cutoutd.serve.backend.jobs import described, submission_key
+from cutoutd.serve.backend.state import allowed, check_present, folder_of, trouble_in
+from cutoutd.serve.backend.uploads import uploads
 from cutoutd.serve.backend.watching import watches
 from cutoutd.submitted_names import fitting_name, no_name
+from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cutoutd.serve.backend.open_upload import OpenUpload
     from cutoutd.serve.backend.resumable import UploadRecord
     from cutoutd.serve.backend.state import Method, ServeBackend
-    from cutoutd.serve.backend.uploads import OpenUpload
     from cutoutd.serve.keys import ApiKey
     from cutoutd.webserver.backend.method import Parameters
 
@@ -37,17 +39,6 @@ MAX_NAME: Final = 1000
 _rules_of = lru_cache(maxsize=16)(rules_of)
 
 
-def _unreachable(error: OSError) -> RefusedError:
-    if error.errno in FULL:
-        return disk_full()
-    return RefusedError(
-        503,
-        "folder_away",
-        f"The folder cannot be written just now: {error.strerror}. Try again in a moment.",
-        retry_after_s=15,
-    )
-
-
 def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     """``folder``, ``idempotency`` (both may be empty), ``bytes`` (-1: not known) -> ``upload``, ``most`` and the rate."""
     key = allowed(backend, params)
@@ -58,15 +49,13 @@ def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     declared, record = whole(params, "bytes", -1, least=-1), resumable.parse_record(params)
     if record is not None:
         _see_name(backend, key, record.name)
-    try:
+    with folder_faults():
         upload = uploads(backend).begin(
             key,
             idempotency=text(params, "idempotency", "", longest=255),
             declared=None if declared < 0 else declared,
             record=record,
         )
-    except OSError as error:
-        raise _unreachable(error) from error
     return Reply(data={"upload": upload.id, "most": upload.most, "rate": rate.named})
 
 
@@ -111,10 +100,8 @@ def _part(backend: ServeBackend, params: Parameters, body: bytes) -> Reply:
     upload = _named(backend, params)
     if len(body) > MAX_PART:
         raise RefusedError(413, "part", "The part is too large.")
-    try:
+    with folder_faults():
         return Reply(data={"offset": uploads(backend).add(upload, whole(params, "offset"), body)})
-    except OSError as error:
-        raise _unreachable(error) from error
 
 
 def _end(backend: ServeBackend, params: Parameters) -> Reply:
@@ -128,10 +115,8 @@ def _end(backend: ServeBackend, params: Parameters) -> Reply:
     _see_name(backend, key, name)
     # From now on, so that no change is missed.
     watches(backend).add(upload.key, upload.id, waits=params.get("waits") is True)
-    try:
+    with folder_faults():
         uploads(backend).finish(upload, name, options)
-    except OSError as error:
-        raise _unreachable(error) from error
     return Reply(data=described(backend, key, upload.id))
 
 
@@ -147,7 +132,7 @@ def _offset(backend: ServeBackend, params: Parameters) -> Reply:
     record = resumable.read(backend.state_dir, text(params, "upload", longest=32))
     if record is None or record.key != key.id:
         raise RefusedError(404, "no_upload", "There is no such upload; it may have been aborted.")
-    is_done = not record.spool
+    is_done = not record.spool or _is_handed_in(backend, key, record)
     data = {
         "id": record.id,
         "offset": record.length if is_done else _size(backend, key, record),
@@ -159,11 +144,17 @@ def _offset(backend: ServeBackend, params: Parameters) -> Reply:
     return Reply(data=data)
 
 
+def _is_handed_in(backend: ServeBackend, key: ApiKey, record: UploadRecord) -> bool:
+    """Whether an upload is complete, although its record could not be written any more."""
+    with journal.journal(backend) as store:
+        return store is not None and (
+            Submissions(store, backend.clock).find(submission_key(key.id, record.id)) is not None
+        )
+
+
 def _size(backend: ServeBackend, key: ApiKey, record: UploadRecord) -> int:
-    try:
+    with folder_faults():
         return uploads(backend).size(key, record)
-    except OSError as error:
-        raise _unreachable(error) from error
 
 
 def _rest(backend: ServeBackend, params: Parameters) -> Reply:
@@ -174,10 +165,8 @@ def _rest(backend: ServeBackend, params: Parameters) -> Reply:
 
 def _named(backend: ServeBackend, params: Parameters) -> OpenUpload:
     key = allowed(backend, params)
-    try:
+    with folder_faults():
         return uploads(backend).get(key, text(params, "upload", longest=32))
-    except OSError as error:
-        raise _unreachable(error) from error
 
 
 def _key(backend: ServeBackend, params: Parameters) -> Reply:
@@ -192,6 +181,7 @@ def _key(backend: ServeBackend, params: Parameters) -> Reply:
         "per_minute": key.per_minute,
         "max_bytes": uploads(backend).most(key),
         "running": running(backend.state_dir) is not None,
+        "trouble": trouble_in(backend, name),
     }
     return Reply(data=data)
 

@@ -12,8 +12,7 @@ import hashlib
 import os
 import threading
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from cutoutd.errnos import FULL
@@ -21,75 +20,30 @@ from cutoutd.fs.tree import Tree
 from cutoutd.intake import incoming
 from cutoutd.journal.state import running
 from cutoutd.serve.backend import resumable
+from cutoutd.serve.backend.disk_refusals import disk_full
 from cutoutd.serve.backend.jobs import submission_key
+from cutoutd.serve.backend.open_upload import OpenUpload
 from cutoutd.serve.backend.rates import Rates
-from cutoutd.serve.backend.state import folder_of
-from cutoutd.submitting import SubmissionGroup, submit
+from cutoutd.serve.backend.state import check_state_disk, folder_of
+from cutoutd.submitting import SubmissionGroup, check_place, submit
 from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cutoutd.intake.incoming import SpoolFile
     from cutoutd.job_options import JobOptions
     from cutoutd.serve.backend.resumable import UploadRecord
     from cutoutd.serve.backend.state import ServeBackend
     from cutoutd.serve.keys import ApiKey
+    from cutoutd.settings.schema import Folder
 
 IDLE_S: Final = 600.0
 """An upload that nothing was added to for so long is removed; one that can be resumed is closed."""
 
 _MIB: Final = 1 << 20
-_CHUNK: Final = 1 << 20
 _DOWN_S: Final = 15
 _BUSY_S: Final = 2
-_FULL_S: Final = 60
-
-
-@dataclass(kw_only=True, slots=True)
-class OpenUpload:
-    """An upload and its open file.
-
-    Attributes:
-        id: id of the future job.
-        key: id of the key that uploads it.
-        folder: name of the folder.
-        root: the folder's input.
-        file: open file.
-        stack: closes the file.
-        most: largest size in bytes.
-        size: bytes so far.
-        sha256: running digest of these; None: to be computed from the file.
-        record: record of a resumable upload.
-        touched_s: time of the last write, by the monotonic clock.
-        lock: held while the file is written.
-        is_closed: nothing can be added.
-    """
-
-    id: str
-    key: str
-    folder: str
-    root: Path
-    file: SpoolFile
-    stack: ExitStack
-    most: int
-    size: int = 0
-    sha256: Any = None
-    record: UploadRecord | None = None
-    touched_s: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    is_closed: bool = False
-
-    def digest(self) -> str:
-        """Return the SHA-256 of the file, hex."""
-        if self.sha256 is None:
-            self.sha256 = hashlib.sha256()
-            at = 0
-            while part := os.pread(self.file.descriptor, _CHUNK, at):
-                self.sha256.update(part)
-                at += len(part)
-        return str(self.sha256.hexdigest())
 
 
 class Uploads:
@@ -119,6 +73,8 @@ class Uploads:
             raise too_large(most)
         if running(backend.state_dir) is None:
             raise daemon_down()
+        check_state_disk(backend)
+        self.check_place(folder)
         self._check_room(folder.input, declared or 0, settings.service.min_free_disk_mb)
         named = f"{key.id}:{idempotency}".encode("utf-8", "surrogatepass")
         number = hashlib.sha256(named).hexdigest()[:32] if idempotency else uuid4().hex
@@ -148,6 +104,18 @@ class Uploads:
             with self._lock:
                 self._beginning.discard(number)
         return upload
+
+    def check_place(self, folder: Folder) -> None:
+        """Check that a folder's input is the directory that the daemon works on.
+
+        Raises:
+            RefusedError: 503; the journal cannot be read.
+            OSError: the folder's disk or share refuses.
+            StorageError: it is another directory, or its marker is damaged.
+        """
+        with journal.journal(self._backend) as store:
+            if store is not None:
+                check_place(store, self._backend.clock, folder.input, folder.name)
 
     def most(self, key: ApiKey) -> int:
         """Return the largest size of a key's pictures in bytes."""
@@ -185,8 +153,10 @@ class Uploads:
             found = self._open.get(record.id)
         if found is not None:
             return found.size
+        folder = folder_of(self._backend, key)
+        self.check_place(folder)
         try:
-            with Tree(folder_of(self._backend, key).input).entry(incoming.path_of(record.spool)) as entry:
+            with Tree(folder.input).entry(incoming.path_of(record.spool)) as entry:
                 return entry.lstat().st_size
         except FileNotFoundError:
             raise RefusedError(404, "no_upload", "The upload was interrupted too long ago.") from None
@@ -248,9 +218,10 @@ class Uploads:
                 digest=digest.hexdigest(),
                 group=self._group,
             )
-            self._forget(upload)
+            self._close(upload)
             if upload.record is not None:
-                resumable.mark_complete(backend.state_dir, upload.record)
+                with suppress(OSError, RefusedError):  # the journal has it
+                    resumable.mark_complete(backend.state_dir, upload.record)
         if holds.digest != digest.hexdigest():
             raise RefusedError(
                 422, "idempotency_key", "This idempotency key was used for another picture or other options."
@@ -322,6 +293,7 @@ class Uploads:
         folder = folder_of(self._backend, key)
         if record.key != key.id or record.folder != folder.name:
             raise RefusedError(404, "no_upload", "There is no such upload; it may have been aborted.")
+        self.check_place(folder)
         self._reserve(record.id, self._backend.configuration.settings.serve.max_uploads)
         try:
             stack = ExitStack()
@@ -389,11 +361,4 @@ def daemon_down() -> RefusedError:
     """Return the refusal while no daemon runs."""
     return RefusedError(
         503, "down", "cutoutd is not running just now. Try again in a moment.", retry_after_s=_DOWN_S
-    )
-
-
-def disk_full() -> RefusedError:
-    """Return the refusal for a full disk."""
-    return RefusedError(
-        507, "disk_full", "The disk of this folder is full. Try again later.", retry_after_s=_FULL_S
     )

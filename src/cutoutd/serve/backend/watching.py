@@ -19,7 +19,7 @@ from cutoutd.journal.listing import Listing
 from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
 from cutoutd.serve.backend.jobs import described, of, state_of, submission_key
-from cutoutd.serve.backend.state import allowed
+from cutoutd.serve.backend.state import allowed, trouble_in
 from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text
@@ -195,7 +195,8 @@ class Watches:
             data = of(number, submission, job, [] if job is None else outputs.get(job.id, []))
             if data["state"] != watch.state:
                 watch.state = str(data["state"])
-                event = {"key": watch.key, "job": {**data, "running": is_running}}
+                trouble = "" if data["over"] else trouble_in(self._backend, submission.folder)
+                event = {"key": watch.key, "job": {**data, "running": is_running, "trouble": trouble}}
                 self._backend.tell("job", {**event, "revoked": watch.key not in valid})
             if data["over"]:
                 self._forget(number)
@@ -204,7 +205,7 @@ class Watches:
         """Return the ids of the valid keys; none if they cannot be read, since events are withheld from a key then."""
         try:
             return {one.id for one in self._backend.keys.all()}
-        except StorageError:
+        except (StorageError, OSError):
             return ()
 
     def _forget(self, number: str) -> None:
@@ -245,7 +246,7 @@ def _run(backend: ServeBackend) -> None:
         try:
             watches(backend).poll()
             last_error = ""
-        except (CutoutdError, RefusedError) as error:
+        except (CutoutdError, RefusedError, OSError) as error:
             # Programs are told by the answers to what they ask; a journal that stays away is one line in the log.
             if str(error) != last_error:
                 last_error = str(error)

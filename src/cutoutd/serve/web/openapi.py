@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from cutoutd.serve.web.openapi_schemas import SCHEMAS
+
 _PROBLEM: Final[dict[str, Any]] = {
     "description": "It is refused; `code` is stable, `title` says what to do.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -18,6 +20,21 @@ _OPTIONS: Final = {
     "type": "string",
     "maxLength": 4096,
     "description": "Options for this picture, as JSON; they override the folder's settings (docs/serve.md).",
+}
+
+
+def _header(text: str) -> dict[str, Any]:
+    return {"schema": {"type": "string"}, "description": text}
+
+
+_AT: Final = {"Location": _header("The path of the job: `/v1/jobs/` and its id.")}
+_RESUMABLE: Final = {"Tus-Resumable": _header("1.0.0")}
+_PROGRESS: Final = {
+    "Upload-Offset": _header("Bytes that have arrived."),
+    "Upload-Job": {
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "description": "Once the picture is complete: the id of its job, for `/v1/jobs/{job}`.",
+    },
 }
 
 
@@ -77,8 +94,8 @@ _ADD: Final = {
         },
     },
     "responses": {
-        "200": {"description": "The job is over.", "content": _JOB},
-        "202": {"description": "It is accepted.", "content": _JOB},
+        "200": {"description": "The job is over.", "content": _JOB, "headers": _AT},
+        "202": {"description": "It is accepted.", "content": _JOB, "headers": _AT},
         **_COMMON,
         "403": _PROBLEM,
         "408": _PROBLEM,
@@ -124,7 +141,13 @@ _RESUMED_PATHS: Final[dict[str, Any]] = {
                 _IDEMPOTENCY,
             ],
             "responses": {
-                "201": {"description": "`Location` names it."},
+                "201": {
+                    "description": "It is begun.",
+                    "headers": {
+                        "Location": _header("Its path, for `HEAD`, `PATCH` and `DELETE`."),
+                        **_RESUMABLE,
+                    },
+                },
                 **_OF_UPLOAD,
                 **_each("403 413 422", _PROBLEM),
                 **_each("429 507", _RETRY),
@@ -142,11 +165,17 @@ _RESUMED_PATHS: Final[dict[str, Any]] = {
             "operationId": "getUpload",
             "summary": "Its offset: how many bytes have arrived.",
             "parameters": [_UPLOAD, _TUS],
-            "responses": {"200": {"description": "By headers."}, **_OF_UPLOAD},
+            "responses": {
+                "200": {
+                    "description": "By headers.",
+                    "headers": {**_PROGRESS, "Upload-Length": _header("Bytes of the whole."), **_RESUMABLE},
+                },
+                **_OF_UPLOAD,
+            },
         },
         "patch": {
             "operationId": "resumeUpload",
-            "summary": "The next part; the answer to the last one names the job in `Upload-Job`.",
+            "summary": "The next part; the answer to the last one has the job's id in `Upload-Job`.",
             "parameters": [_UPLOAD, _TUS, _count("Upload-Offset")],
             "requestBody": {
                 "required": True,
@@ -155,7 +184,7 @@ _RESUMED_PATHS: Final[dict[str, Any]] = {
                 },
             },
             "responses": {
-                "204": {"description": "By headers."},
+                "204": {"description": "By headers.", "headers": {**_PROGRESS, **_RESUMABLE}},
                 **_OF_UPLOAD,
                 **_each("408 413 415 422", _PROBLEM),
                 "507": _RETRY,
@@ -271,68 +300,6 @@ _PATHS: Final = {
     },
 }
 
-_TEXT: Final = {"type": "string"}
-_TIME: Final = {"type": "string", "format": "date-time"}
-
-_SCHEMAS: Final = {
-    "Problem": {
-        "type": "object",
-        "required": ["type", "status", "code", "title"],
-        "properties": {"type": _TEXT, "status": {"type": "integer"}, "code": _TEXT, "title": _TEXT},
-    },
-    "Key": {
-        "type": "object",
-        "required": ["id", "name", "folder", "per_minute", "max_bytes", "running"],
-        "properties": {
-            "id": _TEXT,
-            "name": _TEXT,
-            "folder": _TEXT,
-            "per_minute": {"type": "integer"},
-            "max_bytes": {"type": "integer"},
-            "running": {"type": "boolean", "description": "Whether cutoutd runs."},
-        },
-    },
-    "Output": {
-        "type": "object",
-        "required": ["number", "url", "name", "media_type", "sha256"],
-        "properties": {
-            "number": {"type": "integer"},
-            "url": _TEXT,
-            "name": _TEXT,
-            "media_type": _TEXT,
-            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        },
-    },
-    "Job": {
-        "type": "object",
-        "required": ["id", "folder", "name", "accepted_at", "state", "over", "why", "outputs"],
-        "properties": {
-            "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-            "folder": _TEXT,
-            "name": _TEXT,
-            "path": {"type": "string", "description": "The name that it got in the folder."},
-            "accepted_at": _TIME,
-            "finished_at": {"oneOf": [_TIME, {"type": "null"}]},
-            "state": {
-                "type": "string",
-                "description": "accepted, refused, or as docs/architecture.md has them: queued, working, done, review, ...",
-            },
-            "over": {"type": "boolean", "description": "Nothing will change by itself."},
-            "why": _TEXT,
-            "advice": _TEXT,
-            "code": {"type": ["string", "null"], "description": "Of a failure; stable."},
-            "score": {"type": ["number", "null"], "description": "Probability that the cutout is right."},
-            "doubtful": {"type": "boolean"},
-            "reasons": {"type": "array", "items": _TEXT},
-            "width": {"type": ["integer", "null"]},
-            "height": {"type": ["integer", "null"]},
-            "seconds": {"type": ["number", "null"]},
-            "running": {"type": "boolean", "description": "Whether cutoutd runs."},
-            "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/Output"}},
-        },
-    },
-}
-
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": "3.1.0",
     "info": {
@@ -347,6 +314,6 @@ DOCUMENT: Final[dict[str, Any]] = {
             "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
             "bearer": {"type": "http", "scheme": "bearer"},
         },
-        "schemas": _SCHEMAS,
+        "schemas": SCHEMAS,
     },
 }

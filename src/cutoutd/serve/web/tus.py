@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 VERSION: Final = "1.0.0"
 MEDIA_TYPE: Final = "application/offset+octet-stream"
 JOB_HEADER: Final = "Upload-Job"
-"""Of the answer to the last part: where the job is."""
+"""Of the answer to the last part, and to each question after it: the job's id, as everywhere."""
 
 _HEADERS: Final[Mapping[str, str]] = {"Tus-Resumable": VERSION}
 _MAX_DIGITS: Final = 15
@@ -149,7 +149,7 @@ async def _written(request: Request, upload: ReceivedUpload, left: int) -> None:
 
 
 def _job_of(what: Job) -> dict[str, str]:
-    return {JOB_HEADER: f"/v1/jobs/{what['id']}"} if what["done"] else {}
+    return {JOB_HEADER: what["id"]} if what["done"] else {}
 
 
 def _see_version(request: Request) -> None:

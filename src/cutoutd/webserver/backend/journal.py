@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -50,14 +51,26 @@ def journal(backend: Behind) -> Iterator[Store | None]:
 
     Raises:
         RefusedError: 503; the journal cannot be read or written.
+        OSError: too many files are open.
     """
     try:
         yield backend.open_store()
     except CutoutdError as error:
+        if isinstance(error, JournalError):
+            _check_descriptors()  # SQLite does not say that there are none left
         for kind, code, text in _REFUSALS:
             if isinstance(error, kind):
                 raise RefusedError(503, code, text, cause=error.cause) from error
         raise
+
+
+def _check_descriptors() -> None:
+    """Check that this process can open a file.
+
+    Raises:
+        OSError: it cannot.
+    """
+    os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
 
 @contextmanager

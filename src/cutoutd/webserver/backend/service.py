@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from cutoutd import logs
+from cutoutd.errnos import OUT_OF_RESOURCES
 from cutoutd.errors import CutoutdError
 from cutoutd.webserver import frames
 from cutoutd.webserver.backend.method import BehindT, BytesMethod, RefusedError, Reply
@@ -31,6 +32,9 @@ _MOST_IN_HAND: Final = 256
 _MOST_VALUES: Final = 250_000
 """In a request's body: 50,000 decisions have four fifths of that. A mebibyte of nothing but brackets takes a tenth of a second
 to parse, and holds up every other thread."""
+
+_BUSY_S: Final = 2
+"""After which a program may try again, where too many files are open."""
 
 _MOST_SAID: Final = 10
 _SAID_S: Final = 60.0
@@ -162,18 +166,29 @@ class MethodRunner(Generic[BehindT]):
             if isinstance(method, BytesMethod):
                 return _frame(number, method.run(self._backend, params, body))
             return _frame(number, method(self._backend, {**params, **_object(body)}))
-        except RefusedError as refused:
-            return _refusal(number, refused)
+        except RefusedError as error:
+            refused = error
         except frames.FrameError:
-            too_large = "The answer is too large. Ask for less."
-            return _refusal(number, RefusedError(500, "too_large", too_large))
+            refused = RefusedError(500, "too_large", "The answer is too large. Ask for less.")
         except CutoutdError as error:
-            why = f"{error.title}: {error}. {error.advice}"
-            return _refusal(number, RefusedError(503, "unavailable", why))
+            refused = RefusedError(503, "unavailable", f"{error.title}: {error}. {error.advice}")
+        except OSError as error:
+            refused = self._system_refusal(name, error)
         except Exception:  # noqa: BLE001 -- an internal error costs one request, and is told in the log
-            logs.get().error(f"{self.name}.fault", method=name, exc_info=True)
-            why = "Internal error. The log says more; please report it."
-            return _refusal(number, RefusedError(500, "fault", why))
+            refused = self._fault(name)
+        return _refusal(number, refused)
+
+    def _system_refusal(self, name: str, error: OSError) -> RefusedError:
+        """Return the refusal for an error that a method did not expect."""
+        if error.errno not in OUT_OF_RESOURCES:
+            return self._fault(name)
+        why = f"cutoutd is too busy just now: {error.strerror}. Try again in a moment."
+        return RefusedError(503, "busy", why, retry_after_s=_BUSY_S)
+
+    def _fault(self, name: str) -> RefusedError:
+        """Log the exception that is being handled; returns the refusal."""
+        logs.get().error(f"{self.name}.fault", method=name, exc_info=True)
+        return RefusedError(500, "fault", "Internal error. The log says more; please report it.")
 
     def _log(self, text: str) -> None:
         """Log a message of the web process, with a rate limit."""

@@ -1,0 +1,55 @@
+"""Why a picture that a program hands in is not taken, and what the program can do.
+
+The journal has the reason in words; which kind it is, is told by how it begins. Values only.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+NO_PICTURE: Final = "it is not a picture"
+GONE: Final = "its file is not there any more"
+UNUSABLE: Final = "its file cannot be used"
+INVALID: Final = "its file has an invalid name"
+NAME: Final = "the folder takes no file with a name such as"
+
+
+class SubmissionRefusal(StrEnum):
+    """A kind of refusal, by a code that stays."""
+
+    NO_PICTURE = "NoPicture"
+    GONE = "FileGone"
+    UNUSABLE = "FileUnusable"
+    NAME = "Name"
+    INTERNAL = "Internal"
+
+    @classmethod
+    def of(cls, why: str) -> SubmissionRefusal:
+        """Return the kind of a refusal.
+
+        Args:
+            why: the reason in words.
+        """
+        return next((kind for words, kind in _BY_WORDS if why.startswith(words)), cls.INTERNAL)
+
+    @property
+    def advice(self) -> str:
+        """What to do."""
+        return _ADVICE[self]
+
+
+_BY_WORDS: Final = (
+    (NO_PICTURE, SubmissionRefusal.NO_PICTURE),
+    (GONE, SubmissionRefusal.GONE),
+    (UNUSABLE, SubmissionRefusal.UNUSABLE),
+    (INVALID, SubmissionRefusal.UNUSABLE),
+    (NAME, SubmissionRefusal.NAME),
+)
+_ADVICE: Final = {
+    SubmissionRefusal.NO_PICTURE: "Send a picture: JPEG, PNG, WebP, TIFF, HEIC, AVIF, or a camera's raw file.",
+    SubmissionRefusal.GONE: "Somebody removed it from the folder before it was taken. Hand the picture in again.",
+    SubmissionRefusal.UNUSABLE: "Something else has its place in the folder. Hand the picture in again.",
+    SubmissionRefusal.NAME: "Hand it in with a name that the folder's include and exclude allow.",
+    SubmissionRefusal.INTERNAL: "Please report it, with the line of the log that has the event `fault`. Hand the picture in again.",
+}

@@ -1,0 +1,133 @@
+"""What a program is told where the system, a disk or a share refuses: each cause by its own code, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import resource
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.intake import incoming
+from cutoutd.lease import marker
+from cutoutd.serve.backend.disk_refusals import folder_faults, state_faults
+from cutoutd.webserver.backend.method import RefusedError
+from tests.integration.serving import Serving, picture, serving, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Serving]:
+    """One of this test's own."""
+    with serving(tmp_path / "home") as one:
+        yield one
+
+
+@contextmanager
+def no_more_files(api: Serving) -> Iterator[None]:
+    """Let the process behind the API open no further file."""
+    before = resource.prlimit(api.serve.pid, resource.RLIMIT_NOFILE)
+    taken = {int(one.name) for one in Path(f"/proc/{api.serve.pid}/fd").iterdir()}
+    free = next(number for number in range(len(taken) + 1) if number not in taken)
+    resource.prlimit(api.serve.pid, resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(api.serve.pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_too_many_open_files_are_no_missing_folder_and_no_missing_upload(api: Serving) -> None:
+    """They pass in a moment. Before, the folder was said to be away, jobs were internal errors, and uploads were not known."""
+    status, job, _ = api.cut(picture(1))
+    assert status == 200
+    encoded = base64.b64encode(b"r.jpg").decode()
+    sent = {**TUS, "Upload-Length": "1000", "Upload-Metadata": f"filename {encoded}"}
+    _, _, begun = api.ask("POST", "/v1/folders/shop/uploads", None, sent)
+    requests: tuple[tuple[str, str, bytes | None, dict[str, str]], ...] = (
+        ("POST", "/v1/folders/shop/pictures", picture(2), {"Content-Type": "image/jpeg"}),
+        ("GET", f"/v1/jobs/{job['id']}", None, {}),
+        ("GET", f"/v1/jobs/{job['id']}/outputs/0", None, {}),
+        ("DELETE", f"/v1/jobs/{job['id']}", None, {}),
+    )
+    with no_more_files(api):
+        for method, path, body, headers in requests:
+            status, said, named = api.ask(method, path, body, headers)
+            assert (status, said["code"]) == (503, "busy"), (method, path, said)
+            assert int(named["retry-after"]) > 0
+        assert api.ask("HEAD", begun["location"], headers=TUS)[0] == 503
+    assert api.ask("HEAD", begun["location"], headers=TUS)[0] == 200
+    assert api.ask("GET", f"/v1/jobs/{job['id']}/outputs/0")[0] == 200
+    assert api.cut(picture(2))[1]["state"] == "done"
+    assert "serve.fault" not in api.log
+
+
+def test_nothing_is_written_into_another_directory_in_the_folders_place(api: Serving) -> None:
+    """Also where the daemon has not noticed it; before, it was answered 202, and lay where nobody looked for it afterwards."""
+    status, job, _ = api.cut(picture(1))
+    assert status == 200
+    body = picture(2)
+    encoded = base64.b64encode(b"r.jpg").decode()
+    sent = {**TUS, "Upload-Length": str(len(body)), "Upload-Metadata": f"filename {encoded}"}
+    _, _, begun = api.ask("POST", "/v1/folders/shop/uploads", None, sent)
+    api.input.rename(api.home / "away")
+    api.input.mkdir()
+    (api.input / "in-the-way").touch()
+    for method, path, content in (
+        ("POST", "/v1/folders/shop/pictures", body),
+        ("DELETE", f"/v1/jobs/{job['id']}", None),
+    ):
+        status, said, named = api.ask(method, path, content, {"Content-Type": "image/jpeg"})
+        assert (status, said["code"]) == (503, "folder_away"), said
+        assert int(named["retry-after"]) > 0
+    assert api.ask("HEAD", begun["location"], headers=TUS)[0] == 503
+    assert not (api.input / incoming.DIRECTORY).exists()
+    api.input.rename(api.home / "other")
+    (api.home / "away").rename(api.input)
+    # The daemon may have taken the new directory meanwhile, since nothing was outstanding; it takes the former one again.
+    until(lambda: api.ask("HEAD", begun["location"], headers=TUS)[0] == 200, "the folder")
+    assert marker.read(os.fspath(api.input)) is not None
+    sent = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    status, _, named = api.ask("PATCH", begun["location"], body, sent)
+    assert status == 204
+    assert api.ask("DELETE", f"/v1/jobs/{job['id']}")[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("number", "folder", "state"),
+    [
+        (errno.ENOSPC, (507, "disk_full"), (507, "disk_full")),
+        (errno.EDQUOT, (507, "disk_full"), (507, "disk_full")),
+        (errno.EROFS, (503, "folder_refuses"), (503, "state_disk")),
+        (errno.EACCES, (503, "folder_refuses"), (503, "state_disk")),
+        (errno.EIO, (503, "folder_refuses"), (503, "state_disk")),
+        (errno.ENOENT, (503, "folder_away"), (503, "state_disk")),
+        (errno.ESTALE, (503, "folder_away"), (503, "state_disk")),
+        (errno.ENOTCONN, (503, "folder_away"), (503, "state_disk")),
+    ],
+)
+def test_each_error_of_a_disk_says_which_disk_and_what(
+    number: int, folder: tuple[int, str], state: tuple[int, str]
+) -> None:
+    """Before, a read-only disk was a folder that is away, and so was that of the state directory."""
+    for faults, expected in ((folder_faults, folder), (state_faults, state)):
+        with pytest.raises(RefusedError) as refused, faults():
+            raise OSError(number, os.strerror(number))
+        assert (refused.value.status, refused.value.code) == expected
+        assert refused.value.named["retry_after_s"]
+        assert ("state" in refused.value.text) == (faults is state_faults)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_what_the_system_lacks_is_no_fault_of_a_disk(number: int) -> None:
+    """It is answered for all methods alike."""
+    for faults in (folder_faults, state_faults):
+        with pytest.raises(OSError, match=os.strerror(number)), faults():
+            raise OSError(number, os.strerror(number))

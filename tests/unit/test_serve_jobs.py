@@ -1,0 +1,90 @@
+"""What a program is told of a job: why it is where it is, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from cutoutd.errors import PictureError
+from cutoutd.failure import failure_of
+from cutoutd.job_options import JobOptions
+from cutoutd.jobs import HAS_RESULT, Job, JobState
+from cutoutd.journal.submissions import Submission
+from cutoutd.serve.backend.jobs import of
+from cutoutd.serve.web.openapi import DOCUMENT
+from cutoutd.submission_refusals import GONE, INVALID, NO_PICTURE, UNUSABLE, SubmissionRefusal
+from cutoutd.submitted_names import no_name
+
+SUBMISSION = Submission(key="k", folder="shop", spool="s", name="a.jpg", options=JobOptions())
+WITHOUT_RESULT = sorted(
+    frozenset(JobState) - HAS_RESULT - {JobState.QUEUED, JobState.WORKING, JobState.PUBLISHING}
+)
+
+
+def job_in(state: JobState, **detail: object) -> Job:
+    """Return a job."""
+    return Job(
+        id=1,
+        folder="shop",
+        path="a.jpg",
+        size=1,
+        mtime_ns=2,
+        state=state,
+        forced=False,
+        attempts=0,
+        interrupted=0,
+        tries=0,
+        alone=False,
+        accepted_us=3,
+        not_before_us=0,
+        finished_us=4,
+        sha256=None,
+        detail=dict(detail),
+    )
+
+
+@pytest.mark.parametrize(
+    "state", [one for one in WITHOUT_RESULT if one not in (JobState.RETRY, JobState.UPLOADING)]
+)
+def test_each_end_without_a_result_says_why_and_what_to_do(state: JobState) -> None:
+    """Also where the job's row says nothing. Before, one that was gone had no advice."""
+    said = of("n", SUBMISSION, job_in(state), [])
+    assert said["why"]
+    assert said["advice"].endswith(".")
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.RETRY, JobState.UNKNOWN])
+def test_a_failure_says_what_it_says_everywhere(state: JobState) -> None:
+    """Cause, advice and code are the failure's own."""
+    failure = failure_of(PictureError("it is cut short"))
+    said = of("n", SUBMISSION, job_in(state, failure=asdict(failure)), [])
+    assert (said["why"], said["advice"], said["code"]) == (failure.cause, failure.advice, failure.code.value)
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"),
+    [
+        (NO_PICTURE, SubmissionRefusal.NO_PICTURE),
+        (f"{NO_PICTURE}, but a PDF document", SubmissionRefusal.NO_PICTURE),
+        (GONE, SubmissionRefusal.GONE),
+        (f"{UNUSABLE}: Is a directory", SubmissionRefusal.UNUSABLE),
+        (INVALID, SubmissionRefusal.UNUSABLE),
+        (no_name("a.txt"), SubmissionRefusal.NAME),
+        ("internal error: ValueError", SubmissionRefusal.INTERNAL),
+    ],
+)
+def test_each_refusal_has_a_code_and_says_what_to_do(why: str, kind: SubmissionRefusal) -> None:
+    """Whatever the reason; before, there was the reason alone."""
+    refused = replace(SUBMISSION, refused=why)
+    said = of("n", refused, None, [])
+    assert (said["state"], said["over"], said["why"]) == ("refused", True, why)
+    assert (said["code"], said["advice"]) == (kind.value, kind.advice)
+    assert kind.advice.endswith(".")
+
+
+def test_what_is_said_is_described() -> None:
+    """In the OpenAPI document."""
+    schema = DOCUMENT["components"]["schemas"]["Job"]
+    for said in (of("n", SUBMISSION, None, []), of("n", SUBMISSION, job_in(JobState.GONE), [])):
+        assert set(schema["required"]) <= set(said) <= set(schema["properties"])
