@@ -18,21 +18,30 @@ from cutoutd.journal.sources import Sources
 from cutoutd.journal.store import Store
 from cutoutd.journal.submissions import Submission, Submissions
 from cutoutd.serve.backend import watching
+from cutoutd.serve.backend.configuration import CurrentSettings
 from cutoutd.serve.backend.jobs import submission_key
 from cutoutd.serve.backend.state import ServeBackend
 from cutoutd.serve.backend.watching import Watches
 from cutoutd.serve.keys import KeyFile
 from cutoutd.serve.web.pictures import ServedPictures
+from cutoutd.settings.schema import Folder, Service, Settings
 from cutoutd.webserver.web.backend_channel import Answer, BackendChannel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cutoutd.serve.backend.configuration import CurrentSettings
     from tests.conftest import FakeClock
 
 KEY = "program"
+
+
+def _settings(root: Path) -> Settings:
+    (root / "in").mkdir(exist_ok=True)
+    return Settings(
+        service=Service(state_dir=root, min_free_disk_mb=0),
+        folder=(Folder(name="shop", input=root / "in", output=root / "out"),),
+    )
 
 
 class WatchedJournal:
@@ -43,7 +52,7 @@ class WatchedJournal:
         self.store = Store(state_dir / "journal.sqlite")
         self.told: list[tuple[str, str]] = []
         backend = ServeBackend(
-            configuration=cast("CurrentSettings", None),  # nothing here asks for settings
+            configuration=CurrentSettings(_settings(state_dir), None),
             state_dir=state_dir,
             open_store=lambda: self.store,
             clock=clock,

@@ -188,6 +188,9 @@ class Watches:
         }
         outputs = listing.outputs(rows)
         valid, is_running = self._valid_keys(), running(self._backend.state_dir) is not None
+        troubles = {
+            folder: trouble_in(self._backend, folder) for folder in {one.folder for one in found.values()}
+        }
         for number, watch in changed.items():
             if (submission := found.get(keys[number])) is None:
                 continue
@@ -195,7 +198,7 @@ class Watches:
             data = of(number, submission, job, [] if job is None else outputs.get(job.id, []))
             if data["state"] != watch.state:
                 watch.state = str(data["state"])
-                trouble = "" if data["over"] else trouble_in(self._backend, submission.folder)
+                trouble = "" if data["over"] else troubles[submission.folder]
                 event = {"key": watch.key, "job": {**data, "running": is_running, "trouble": trouble}}
                 self._backend.tell("job", {**event, "revoked": watch.key not in valid})
             if data["over"]:
