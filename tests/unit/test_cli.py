@@ -210,7 +210,7 @@ print(len(build("help").registered_commands), len(build("review").registered_gro
 print(*(len(build("--version").registered_commands), len(build("run").registered_commands)))
 """
     ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.split("\n") == ["", "22 1", "0 1", ""]
+    assert ended.stdout.split("\n") == ["", "23 1", "0 1", ""]
 
 
 def test_a_place_that_takes_no_cutouts_is_wrong_usage(home: Path) -> None:
