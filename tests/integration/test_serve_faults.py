@@ -73,6 +73,13 @@ def test_nothing_is_written_into_another_directory_in_the_folders_place(api: Ser
     """Also where the daemon has not noticed it; before, it was answered 202, and lay where nobody looked for it afterwards."""
     status, job, _ = api.cut(picture(1))
     assert status == 200
+    assert (
+        api.call("pause").returncode == 0
+    )  # so that one waits, and the daemon takes no other directory for the folder
+    status, waiting, _ = api.ask(
+        "POST", "/v1/folders/shop/pictures", picture(3), {"Content-Type": "image/jpeg"}
+    )
+    assert status == 202
     body = picture(2)
     encoded = base64.b64encode(b"r.jpg").decode()
     sent = {**TUS, "Upload-Length": str(len(body)), "Upload-Metadata": f"filename {encoded}"}
@@ -91,13 +98,15 @@ def test_nothing_is_written_into_another_directory_in_the_folders_place(api: Ser
     assert not (api.input / incoming.DIRECTORY).exists()
     api.input.rename(api.home / "other")
     (api.home / "away").rename(api.input)
-    # The daemon may have taken the new directory meanwhile, since nothing was outstanding; it takes the former one again.
     until(lambda: api.ask("HEAD", begun["location"], headers=TUS)[0] == 200, "the folder")
     assert marker.read(os.fspath(api.input)) is not None
     sent = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     status, _, named = api.ask("PATCH", begun["location"], body, sent)
     assert status == 204
     assert api.ask("DELETE", f"/v1/jobs/{job['id']}")[0] == 204
+    assert api.call("resume").returncode == 0
+    _, job, _ = api.ask("GET", f"/v1/jobs/{waiting['id']}", headers={"Prefer": "wait=60"})
+    assert job["state"] == "done"
 
 
 @pytest.mark.parametrize(
