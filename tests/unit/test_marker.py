@@ -1,4 +1,4 @@
-"""How a folder is told from its absence and from another one."""
+"""How a folder is distinguished from its absence and from another folder."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_standing_by_says_how_to_end_it(found: RootState) -> None:
 
 
 def test_a_marker_is_read_back(tmp_path: Path) -> None:
-    """It is JSON with a schema, and nothing else is left in the folder."""
+    """It is JSON with a schema, and no draft is left in the folder."""
     assert read(str(tmp_path)) is None
     assert create(str(tmp_path), OURS) == OURS
     assert read(str(tmp_path)) == OURS
@@ -176,14 +176,14 @@ def test_what_is_there_is_found(tmp_path: Path) -> None:
 
 
 def test_the_first_marker_stays(tmp_path: Path) -> None:
-    """Of two that begin at once, both have the same answer."""
+    """Two processes that start at once agree on one marker."""
     create(str(tmp_path), OURS)
     assert create(str(tmp_path), OTHER) == OURS
     assert _listing(tmp_path) == [NAME]
 
 
 def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
-    """By the next attempt, or by tidying; the user's files stay."""
+    """By the next attempt or by tidying; the user's files stay."""
     (tmp_path / f"{NAME}.{OTHER}.new").write_text("{")
     (tmp_path / "IMG.jpg").touch()
     create(str(tmp_path), OURS)
@@ -205,7 +205,7 @@ def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: bytes) -> None:
-    """It is said, and nothing is concluded from it."""
+    """The damage is reported, and nothing is concluded from it."""
     (tmp_path / NAME).write_bytes(held)
     with pytest.raises(StorageError, match="damaged"):
         read(str(tmp_path))
@@ -215,7 +215,7 @@ def test_a_damaged_marker_is_no_marker_and_no_absence(tmp_path: Path, held: byte
 
 
 def test_a_fifo_or_a_link_is_not_read(tmp_path: Path) -> None:
-    """Neither hangs, nor leads out of the folder."""
+    """A FIFO does not block, and a link does not lead out of the folder."""
     os.mkfifo(tmp_path / NAME)
     with pytest.raises(StorageError):
         read(str(tmp_path))
@@ -227,7 +227,7 @@ def test_a_fifo_or_a_link_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_root_is_not_a_folder_without_a_marker(tmp_path: Path) -> None:
-    """Or the marker of a share that is gone would be written into nothing."""
+    """Otherwise a missing share's marker would be written to the wrong place."""
     with pytest.raises(FileNotFoundError):
         read(str(tmp_path / "missing"))
     with pytest.raises(FileNotFoundError):
