@@ -139,6 +139,18 @@ def test_a_rim_that_the_matte_is_sure_of_is_not_eaten(width: int) -> None:
     assert alpha[(seen > 0.98) & (rim > 0) & (ball == 0)].min() > 127
 
 
+def test_gaps_between_strands_that_a_network_filled_are_cleared() -> None:
+    """A matte with the long tails of a sigmoid covers half of the strands' length, and the gaps as well."""
+    scene = _ball(480, strands=40)
+    y, x = np.mgrid[:480, :480]
+    distance = np.hypot(y - 240, x - 240)
+    filled = (1 / (1 + np.exp((distance - 158) / 7))).astype(np.float32)
+    gaps = (distance < 158) & (cv2.dilate((scene.alpha > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
+    alpha = refine(scene.rgb, _reduced(filled, 288))
+    assert alpha[gaps].mean() < 10
+    assert alpha[scene.alpha * (distance < 140) == 1].min() > 127
+
+
 def test_no_haze_stays_beside_an_edge_of_little_contrast() -> None:
     """Only the pixels on the edge are faint."""
     rng = np.random.default_rng(5)

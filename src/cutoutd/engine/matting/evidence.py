@@ -31,6 +31,10 @@ _NEAR = 2  # radius of the narrow windows, in working pixels; the wide ones are 
 _TAIL_EDGES = (0.006, 0.02, 0.05, 0.1, 0.2, 0.8, 0.9, 0.95, 0.98, 0.994)
 _TAILS = (0, 1, 2, 6, 7, 8)
 _SIGMOID_TAILS = 0.45  # the two outermost together: networks leave more of them, averages of an alpha fewer
+_NO_SIGMOID, _SIGMOID = (
+    0.35,
+    0.5,
+)  # of real mattes three in four have more than .58; of averages of an alpha, three in four less than .4
 # Pieces of evidence, by place in the list, whose mean over the open pixels counts, and whose mean absolute value.
 _MEANS = (5, 6, 7, 8, 9, 10, 11, 4, 3, 21, 23)
 _MEAN_SIZES = (25, 26, 28, 29)
@@ -99,6 +103,12 @@ def is_exact(work: WorkingCopy) -> bool:
     """Say whether a matte of the picture's own size is detailed to its last pixel and has no network's long tails."""
     shares = _tails(work.judged)
     return work.cell <= 1 and shares[0] + shares[-1] < _SIGMOID_TAILS
+
+
+def resemblance_to_network(work: WorkingCopy) -> float:
+    """Say how much the tails of a matte look like those of a network's answer, 0..1; an average of a true alpha has shorter ones."""
+    shares = _tails(work.judged)
+    return min(1.0, max(0.0, (shares[0] + shares[-1] - _NO_SIGMOID) / (_SIGMOID - _NO_SIGMOID)))
 
 
 def _tails(matte: Plane) -> list[float]:

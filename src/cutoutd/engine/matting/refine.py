@@ -13,7 +13,13 @@ import numpy as np
 
 from cutoutd.engine.matting import guided_upsample
 from cutoutd.engine.matting.candidates import fit, make_candidates, new_guide
-from cutoutd.engine.matting.evidence import evidence_of, is_exact, overall_of, weigh
+from cutoutd.engine.matting.evidence import (
+    evidence_of,
+    is_exact,
+    overall_of,
+    resemblance_to_network,
+    weigh,
+)
 from cutoutd.engine.matting.guided_filter import ColourGuide, box, sum_of_products
 from cutoutd.engine.matting.tiles import ImagePyramid, destinations, enlarged, inside, part_of, sources, tiles
 from cutoutd.engine.matting.working_copy import working_copy
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cutoutd.engine.matting.candidates import AlphaCandidates
     from cutoutd.engine.matting.guided_filter import Plane
     from cutoutd.engine.matting.working_copy import WorkingCopy
 
@@ -31,6 +38,12 @@ _STRETCH = 0.01  # a linear fit rarely reaches 0 and 1 exactly: without it solid
 # from its neighbours, a faint alpha may be what is really there, as in glass; from the second on it is haze.
 _FAINT = 0.03
 _NO_DETAIL, _SOME_DETAIL = 0.003, 0.008
+# A network fills the gaps between strands, and leaves haze around them. The colours of a pixel say that it is background if those
+# of subject and background around it are this far apart, its own lies this near the line between them, and this near its end.
+_LITTLE_CONTRAST, _MUCH_CONTRAST = 0.2, 0.4
+_NEAR_LINE, _ON_LINE = 0.2, 0.1
+_NEAR_BACKGROUND, _AT_BACKGROUND = 0.2, 0.05
+_HARDLY_DOUBTED, _NOT_DOUBTED = 0.85, 0.95  # above, the matte is believed instead
 # What the matte is this sure of is not lost to the background, however much the colours speak for it.
 _SURE_FROM, _SURE_AT = 0.95, 0.98
 _KEPT = 0.55
@@ -111,7 +124,7 @@ def _field(small: WorkingCopy) -> Plane:
     alpha = small.target.copy()
     alpha.put(where, sum_of_products(list(shares), list(_at(where, candidates.alphas))))
     alpha += small.hold * (small.target - alpha)
-    alpha = _kept(_clear_ends(alpha), small.coarse)
+    alpha = _kept(_clear_gaps(_clear_ends(alpha), small, candidates), small.coarse)
     given = np.zeros_like(alpha)
     given.put(where, shares[0])
     led = (1 - small.hold) * (1 - given)
@@ -130,6 +143,29 @@ def _clear_ends(alpha: Plane) -> Plane:
     detail *= np.float32(1 / (_SOME_DETAIL - _NO_DETAIL))
     cut = np.float32(_FAINT) * np.clip(detail, 0, 1, out=detail)
     return np.asarray(np.clip((alpha - cut) / (1 - 2 * cut), 0, 1), np.float32)
+
+
+def _clear_gaps(alpha: Plane, small: WorkingCopy, candidates: AlphaCandidates) -> Plane:
+    """Lower the alpha of a network's matte to what the colours say, where they say clearly that a pixel is background."""
+    network = resemblance_to_network(small)
+    if network <= 0:
+        return alpha
+    clear = 1 - small.hold
+    for plane, no, yes in (
+        (candidates.contrast, _LITTLE_CONTRAST, _MUCH_CONTRAST),
+        (candidates.miss, _NEAR_LINE, _ON_LINE),
+        (candidates.projected, _NEAR_BACKGROUND, _AT_BACKGROUND),
+    ):
+        clear *= _ramp(plane, no, yes)
+    clear = box(clear, 1)  # noise alone moves single pixels
+    clear *= _ramp(small.coarse, _NOT_DOUBTED, _HARDLY_DOUBTED)
+    clear *= np.float32(network)
+    return np.asarray(alpha - clear * np.maximum(alpha - candidates.projected, 0), np.float32)
+
+
+def _ramp(plane: Plane, no: float, yes: float) -> Plane:
+    """Rise from 0 at the first value to 1 at the second, which may be the smaller one."""
+    return np.asarray(np.clip((plane - np.float32(no)) * np.float32(1 / (yes - no)), 0, 1), np.float32)
 
 
 def _kept(alpha: Plane, coarse: Plane) -> Plane:
