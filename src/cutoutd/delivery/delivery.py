@@ -121,6 +121,7 @@ class Delivery:
                 previews=previews,
             )
         )
+        self._unswept: frozenset[str] | None = None  # sessions whose files could not be removed yet
         self._guard = JobGuard(context=self.steps.context, failed_jobs=self.steps.failed_jobs)
 
     @property
@@ -181,6 +182,11 @@ class Delivery:
         self._tasks.submit(partial(self._sweep, dead))
         self._tasks.submit(self.steps.failures.sweep)
         self._tasks.submit(self.steps.displaced.adopt_strays)
+
+    def tidy(self) -> None:
+        """Remove staged files that could not be removed before, if there are any."""
+        if self._unswept is not None or self._publisher.has_left_over:
+            self._tasks.submit(self._tidy)
 
     def expire_displaced(self) -> None:
         """Handle displaced results whose pictures were not found; once the folder's pictures are known."""
@@ -259,17 +265,26 @@ class Delivery:
                 self._take(following)
 
     def _sweep(self, dead: frozenset[str]) -> None:
-        """Remove what sessions with these ids left."""
-        self.steps.originals.sweep(dead)
+        """Remove what sessions with these ids left; what cannot be removed now is tried again by `tidy`."""
+        is_first, self._unswept = self._unswept is None, dead
+        is_swept = self.steps.originals.sweep(dead, is_first=is_first)
         if self._tasks.needs_staged:
-            return  # a delayed task may still need what is staged; the next start sweeps
+            return  # a delayed task may still need what is staged
         try:
             removed = self._publisher.sweep(dead)
         except CutoutdError as error:
-            self._log.warning("staging.not-swept", why=str(error))
-        else:
-            if removed:
-                self._log.info("staging.swept", files=removed)
+            if is_first:
+                self._log.warning("staging.not-swept", why=str(error))
+            return
+        if is_swept:
+            self._unswept = None
+        if removed:
+            self._log.info("staging.swept", files=removed)
+
+    def _tidy(self) -> None:
+        self._publisher.remove_left_over()
+        if self._unswept is not None:
+            self._sweep(self._unswept)
 
     def _record_refusal(self, error: StorageError) -> None:
         """Record in the circuit breaker that the output refused a task, since it would refuse others too."""

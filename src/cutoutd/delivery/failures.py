@@ -238,7 +238,7 @@ class FailedJobs:
         )
 
     def _discard(self, job: Job) -> None:
-        with suppress(CutoutdError):  # the next start sweeps it
+        with suppress(CutoutdError):  # it is removed when the disk works again
             self.context.publisher.discard(job.id)
 
 

@@ -133,14 +133,22 @@ class OriginalsCleanup:
         job, _ = self._queue.popleft()
         self._gone.pop(job.id, None)
 
-    def sweep(self, dead: frozenset[str]) -> None:
-        """Remove incomplete copies that ended sessions left."""
+    def sweep(self, dead: frozenset[str], *, is_first: bool = True) -> bool:
+        """Remove incomplete copies that ended sessions left; returns whether that is done.
+
+        Args:
+            dead: ids of the sessions.
+            is_first: whether it was not tried before, so that a refusal is logged.
+        """
         if self._kept is None:
-            return
+            return True
         try:
             self._kept.sweep(dead)
         except CutoutdError as error:
-            self._log.warning("staging.not-swept", why=str(error))
+            if is_first:
+                self._log.warning("staging.not-swept", why=str(error))
+            return False
+        return True
 
     def _pause_after(self, job: Job, error: TemporaryError) -> None:
         # The cause may be this original alone, and then the others must not wait behind it.

@@ -41,6 +41,9 @@ HANGS_AFTER_S: Final = 30.0
 LAST_LOOK_S: Final = 5.0
 """How long the end of a folder waits for a look in progress."""
 
+TIDY_S: Final = 15.0
+"""The pause between two attempts to remove staged files that a failing disk has kept."""
+
 _FIRST_GUESS_S: Final = 1.5
 _WEIGHT_OF_LAST: Final = 0.2  # the average time of a picture follows about the last dozen
 
@@ -145,6 +148,7 @@ class HotFolder:
         self._blocked_on_io: frozenset[int] = frozenset()
         self._trouble = ""
         self._recoveries = 0
+        self._tidy_s = 0.0
         self.staging = publisher.staging.directory
         self._tasks = TaskFactory(
             folder,
@@ -298,6 +302,9 @@ class HotFolder:
             left_behind: ids of jobs whose workers or openings are stuck.
         """
         self._blocked_on_io = frozenset(blocked_on_io)
+        if now_s >= self._tidy_s and not self.delivery.breaker.is_open and self.status.is_open:
+            self._tidy_s = now_s + TIDY_S
+            self.delivery.tidy()
         self._left_behind.intersection_update(left_behind)
         for since_s, whose in (
             (self._monitor.snapshot.looking_since_s, "a scan of the input"),

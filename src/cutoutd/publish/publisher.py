@@ -123,6 +123,16 @@ class Publisher:
                 staging.write(_TRIAL, b"\0")
                 staging.remove(_TRIAL)
 
+    @property
+    def has_left_over(self) -> bool:
+        """Whether something is staged that could not be removed."""
+        return any(staging.left_over for staging in self._places.stagings)
+
+    def remove_left_over(self) -> None:
+        """Remove what could not be removed before, as far as the disk allows now."""
+        for staging in self._places.stagings:
+            staging.remove_left_over()
+
     def close(self) -> None:
         """Remove the staging directories, unless they contain files."""
         for staging in self._places.stagings:

@@ -114,5 +114,5 @@ class SidecarUpdates:
             )
             return True
         finally:
-            with suppress(OSError):  # the next sweep removes it
+            with suppress(OSError):  # it is removed when the disk works again
                 self.places.sidecar_staging.remove(staged)

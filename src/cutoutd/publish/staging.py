@@ -18,9 +18,10 @@ import secrets
 import stat
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.errnos import NO_WAY
 from cutoutd.fs.tree import Tree
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, WrittenFile, write_whole
 
@@ -111,6 +112,22 @@ def job_directory(job: int) -> str:
     return f"{job}-{secrets.token_hex(8)}"
 
 
+@dataclass(slots=True)
+class LeftOver:
+    """What could not be removed, by an error of the disk, and is to be removed when it works again.
+
+    Attributes:
+        paths: paths relative to the root, and whether each is a directory.
+        jobs: ids of jobs whose files could not be listed.
+    """
+
+    paths: dict[str, bool] = field(default_factory=dict)
+    jobs: set[int] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.paths or self.jobs)
+
+
 class Staging:
     """One session's staging directory in one folder.
 
@@ -121,14 +138,21 @@ class Staging:
         run: id of this session of the daemon.
         own: whether it is the supervisor's own directory, beside the one with the jobs' directories.
         job: name of a directory in it, from `job_directory`; empty: the directory itself.
+        left_over: collects what could not be removed; None: a new one.
+
+    Attributes:
+        left_over: what could not be removed, here and in the directories of jobs.
     """
 
-    def __init__(self, root: Path, run: str, *, own: bool = False, job: str = "") -> None:
+    def __init__(
+        self, root: Path, run: str, *, own: bool = False, job: str = "", left_over: LeftOver | None = None
+    ) -> None:
         name = f"{run}{_OWN}" if own else run
         name = f"{name}/{job}" if job else name
         self.tree = Tree(root, Private(root))
         self.directory = root / STAGING_NAME / name
         self._below = f"{STAGING_NAME}/{name}"
+        self.left_over = LeftOver() if left_over is None else left_over
 
     def open(self) -> None:
         """Create the directory; the root itself is never created, as it may be a share that is not mounted.
@@ -143,7 +167,9 @@ class Staging:
 
     def of_job(self, job: str) -> Staging:
         """Return the directory of one attempt at a job; this directory for an empty name."""
-        return Staging(self.tree.root, self.directory.name, job=job) if job else self
+        if not job:
+            return self
+        return Staging(self.tree.root, self.directory.name, job=job, left_over=self.left_over)
 
     def open_fresh(self) -> None:
         """Create the directory, which must not exist yet, in its existing parent.
@@ -156,9 +182,32 @@ class Staging:
             os.mkdir(entry.name, _PRIVATE, dir_fd=entry.directory)
 
     def remove_whole(self) -> None:
-        """Remove the directory with its files, as far as the disk allows; the next start sweeps the rest."""
+        """Remove the directory with its files, as far as the disk allows; see `remove_left_over`."""
         with suppress(OSError):
-            _remove_flat(self.tree, self._below)
+            self._remove(self._below, is_directory=True)
+
+    def remove_left_over(self) -> None:
+        """Remove what could not be removed before, as far as the disk allows now."""
+        for path, is_directory in tuple(self.left_over.paths.items()):
+            with suppress(OSError):
+                self._remove(path, is_directory=is_directory)
+        for job in tuple(self.left_over.jobs):
+            with suppress(OSError):
+                self.discard(job)
+
+    def _remove(self, path: str, *, is_directory: bool) -> None:
+        """Remove a file or a directory, and remember one that cannot be removed.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        try:
+            _remove(self.tree, path, is_directory=is_directory)
+        except OSError as error:
+            if error.errno not in NO_WAY:
+                self.left_over.paths[path] = is_directory
+                raise
+        self.left_over.paths.pop(path, None)
 
     def names(self) -> list[str]:
         """Return the names of the files in it."""
@@ -184,26 +233,39 @@ class Staging:
         """Write a staged file; see ``write_whole``.
 
         Raises:
-            OSError: the disk refuses; nothing is left.
+            OSError: the disk refuses; what it does not let us remove is left over.
         """
-        with self.entry(name) as entry:
-            return write_whole(entry, content, permissions)
+        path = f"{self._below}/{name}"
+        try:
+            with self.entry(name) as entry:
+                written = write_whole(entry, content, permissions)
+        except OSError:
+            self.left_over.paths[path] = False
+            raise
+        self.left_over.paths.pop(path, None)
+        return written
 
     def remove(self, name: str) -> None:
         """Remove a staged file, if it exists."""
-        with self.find(name) as entry:
-            if entry is not None:
-                entry.unlink(missing_ok=True)
+        self._remove(f"{self._below}/{name}", is_directory=False)
 
     def discard(self, job: int) -> None:
         """Remove all staged files of one job."""
+        self.left_over.jobs.add(job)
         try:
             directories, others = self.tree.list(self._below)
         except FileNotFoundError:
-            return
+            directories, others = [], []
+        self.left_over.jobs.discard(job)
+        first: OSError | None = None
         for name in (*directories, *others):
             if name.startswith((f"{job}-", f"{job}.")):
-                _remove(self.tree, f"{self._below}/{name}", is_directory=name in directories)
+                try:
+                    self._remove(f"{self._below}/{name}", is_directory=name in directories)
+                except OSError as error:
+                    first = first or error
+        if first is not None:
+            raise first
 
     def close(self) -> None:
         """Remove the directory if it is empty, and its parent if no other session has a directory there."""

@@ -55,6 +55,7 @@ class Uploads:
         self._open: dict[str, OpenUpload] = {}
         self._beginning: set[str] = set()
         self._group = SubmissionGroup()
+        self._undropped: set[tuple[Path, str]] = set()  # inputs, and files that a disk did not let us remove
         self.rates = Rates(backend.clock.monotonic_s)
 
     def begin(
@@ -231,8 +232,7 @@ class Uploads:
         """Remove an upload and its file."""
         with upload.lock:
             self._forget(upload)
-            with suppress(OSError):  # it is swept later
-                incoming.discard(upload.root, upload.file.name)
+            self._discard(upload.root, upload.file.name)
 
     def drop_if_any(self, number: str) -> None:
         """Remove an upload and its file, whether or not it is open."""
@@ -244,8 +244,7 @@ class Uploads:
             resumable.remove(self._backend.state_dir, number)
             folders = self._backend.configuration.settings.folder
             for folder in (one for one in folders if one.name == record.folder and record.spool):
-                with suppress(OSError):  # it is swept later
-                    incoming.discard(folder.input, record.spool)
+                self._discard(folder.input, record.spool)
 
     def rest(self, number: str) -> None:
         """Close the file of a resumable upload until it is continued."""
@@ -267,9 +266,23 @@ class Uploads:
         now_s = self._backend.clock.monotonic_s()
         with self._lock:
             old = [one for one in self._open.values() if now_s - one.touched_s > IDLE_S]
+            left = tuple(self._undropped)
         for upload in old:
             self._let_go(upload)
+        for root, spool in left:
+            self._discard(root, spool)
         resumable.sweep(self._backend.state_dir)
+
+    def _discard(self, root: Path, spool: str) -> None:
+        """Remove the file of an upload; one that a disk does not let us remove is tried again by `tidy`."""
+        try:
+            incoming.discard(root, spool)
+        except OSError:
+            with self._lock:
+                self._undropped.add((root, spool))
+        else:
+            with self._lock:
+                self._undropped.discard((root, spool))
 
     def _let_go(self, upload: OpenUpload) -> None:
         if upload.record is None:
