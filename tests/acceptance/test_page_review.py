@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
     from tests.acceptance.browsing import Visitor
 
@@ -35,6 +36,7 @@ NAMES = (*(f"ball-{number}.jpg" for number in range(6)), HOSTILE)
 THOUSAND = 1000
 MOST_ELEMENTS = 60  # of the strip, however long it is
 STROKES = 2
+QUIET_MS = 500  # after which no request follows another one
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 CONFIGURATION = """\
@@ -77,6 +79,10 @@ class Studio:
     def state(self, name: str) -> str:
         """Return the state of a picture in the journal."""
         return self.bench.states().get(name, "")
+
+    def is_now(self, name: str, state: str) -> bool:
+        """Whether a picture has a state in the journal."""
+        return self.state(name) == state
 
 
 def configured(bench: Bench, review_below: float) -> Path:
@@ -162,6 +168,77 @@ def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -
         expect(page.locator(".strip-mark.bad")).to_have_count(1)
         page.keyboard.press("u")
         bench.wait_for(lambda: studio.state("ball-0.jpg") == "review", "the undecided one")
+
+
+def is_settled(bench: Bench) -> bool:
+    """Whether the daemon has nothing left to carry out."""
+    (path,) = bench.root.joinpath("state").rglob(FILE_NAME)
+    with closing(sqlite3.connect(path)) as journal:
+        (left,) = journal.execute("SELECT count(*) FROM command WHERE refused IS NULL").fetchone()
+        (decided,) = journal.execute(
+            "SELECT count(*) FROM job WHERE json_extract(detail, '$.decision') IS NOT NULL OR wanted IS NOT NULL"
+        ).fetchone()
+    is_over = {"queued", "working", "publishing", "retry"}.isdisjoint(bench.states().values())
+    return left == 0 and decided == 0 and is_over
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held up", "as they come"])
+@pytest.mark.parametrize(
+    ("keys", "state"),
+    [
+        ("x u", "review"),
+        ("a u", "review"),
+        ("a x", "failed"),
+        ("x Control+z a", "done"),
+        ("a Control+z x Control+z a x", "failed"),
+        ("x r", "review"),
+        ("a r", "review"),
+    ],
+)
+def test_no_key_is_lost_however_fast_they_come(
+    studio: Studio,
+    keys: str,
+    state: str,
+    held: bool,  # noqa: FBT001 -- as pytest gives it
+) -> None:
+    """Decisions that are on their way, or being carried out, are followed by the next ones in order; none is refused."""
+    bench = studio.bench
+    waiting: list[Route] = []
+
+    def hold_up(route: Route) -> None:
+        waiting.append(route)
+
+    with studio.visit("review?q=ball-5") as visitor:
+        page = visitor.page
+        shown(page)
+        try:
+            if held:
+                for method in ("decide", "undo", "retry"):
+                    page.route(f"**/api/{method}", hold_up)
+            for key in keys.split():
+                page.keyboard.press(key)
+            page.wait_for_timeout(QUIET_MS)
+            while waiting:
+                assert len(waiting) == 1, "one overtakes the other"
+                waiting.pop().continue_()
+                page.wait_for_timeout(QUIET_MS)
+            bench.wait_for(lambda: is_settled(bench), "the daemon")
+            expect(page.locator(".toast.bad")).to_have_count(0)
+            assert studio.state("ball-5.jpg") == state
+        finally:
+            page.unroute_all()
+            page.keyboard.press("u")
+            bench.wait_for(lambda: studio.state("ball-5.jpg") == "review" and is_settled(bench), "the end")
+
+
+def test_a_key_counts_that_is_pressed_before_the_page_has_heard_of_the_new_cutout(studio: Studio) -> None:
+    """A rejected picture is cut again once that is undone; what is decided about it then is about the cutout that was shown."""
+    with studio.visit("review?q=ball-4") as visitor:
+        page = visitor.page
+        shown(page)
+        for key, state in [("x", "failed"), ("u", "review")] * 10:
+            page.keyboard.press(key)
+            studio.bench.wait_for(partial(studio.is_now, "ball-4.jpg", state), f"{key} {state}")
 
 
 def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that_is_undone(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.daemon import fixes
 from cutoutd.events import Accepted
 from cutoutd.faults.isolation import is_expected, report, unforeseen
-from cutoutd.job_detail import HOSTED, JobResult
-from cutoutd.jobs import IN_HAND, OPEN, JobState, Wanted
+from cutoutd.job_detail import HOSTED, JobResult, is_rejected
+from cutoutd.jobs import IN_HAND, OPEN, RELEASED, JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision, Verb
 from cutoutd.journal.fix_request import FixRequest, FixRequestError
 from cutoutd.journal.folders import NewPlace
@@ -53,6 +53,9 @@ _TOGETHER: Final = frozenset({Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT, V
 
 _CHANGED: Final = "its cutout was replaced since the decision; look at it again"
 
+_AS_SEEN: Final = "as seen"
+"""What is to be decided about is in review, and is what the person saw."""
+
 _MOST_DIGITS: Final = 18
 """The most digits of a job's id that fit into the journal."""
 
@@ -77,6 +80,8 @@ class CommandHandler:
         self._after = 0  # the last command of the current pass
         self._pass_version = -1
         self._is_any_left = False
+        self._left: set[str] = set()  # arguments of this pass's commands that stay pending
+        self._held_for: set[int] = set()  # commands whose jobs were put back into review
         self._reloads: dict[int, tuple[Command, int]] = {}
         self._untaken_since_s: dict[str, float] = {}
         self._handed_on: set[int] = set()
@@ -96,6 +101,7 @@ class CommandHandler:
             self.remove_handed_on()
         if not self._after:
             self._pass_version, self._is_any_left = self._journal.store.data_version(), False
+            self._left.clear()
             if self._pass_version == self._data_version:
                 return
         end_s = time.monotonic() + AT_ONCE_S
@@ -115,7 +121,8 @@ class CommandHandler:
         """Handle some commands; at once: in one transaction, which a crash leaves whole or undone."""
         with self._journal.store.transaction() if at_once else nullcontext():
             is_any_left = False
-            for command in commands:
+            # A person may have withdrawn some while this waited for the transaction.
+            for command in self._journal.commands.still_pending(commands) if at_once else commands:
                 is_any_left = not self._handle(command) or is_any_left
                 if not at_once:
                     self._after = command.id
@@ -165,6 +172,9 @@ class CommandHandler:
         """Carry out or refuse a command; returns False if it stays pending."""
         if command.id in self._reloads:
             return True
+        about = command.argument.partition(WITH_MODEL)[0]
+        if about in self._left:
+            return False  # commands about one job never overtake each other
         if command.verb == Verb.RELOAD and (request := self._folders.request_reload()) is not None:
             self._reloads[command.id] = (command, request)  # it takes a while
             return True
@@ -176,11 +186,13 @@ class CommandHandler:
             report(self._log, error, over="a command", verb=command.verb, argument=command.summary)
             why = unforeseen(error).cause
         if why is None:
+            self._left.add(about)
             return False
         self._answer(command, why)
         return True
 
     def _answer(self, command: Command, why: str) -> None:
+        self._held_for.discard(command.id)
         if why:
             self._journal.commands.refuse(command, why)
             self._log.warning("command.refused", verb=command.verb, argument=command.summary, why=why)
@@ -213,13 +225,16 @@ class CommandHandler:
                 return "the request does not exist any more"
         return f"this cutoutd knows no command {command.verb!r}"
 
-    def _retry(self, argument: str) -> str:
+    def _retry(self, argument: str) -> str | None:
         named = argument == "failed" or argument.startswith(BY_MODEL)
         if not named and not _is_number(argument.partition(WITH_MODEL)[0]):
             return f"{argument!r} is not the number of a job"
         number, _, model = argument.partition(WITH_MODEL)
         if model and (why := self._why_not_by(int(number), model)):
             return why
+        job = None if named else self._job(int(number))
+        if job is not None and _is_being_decided(job):
+            return None
         queued = self._journal.queue.retry_asked(argument)
         self._emit(Accepted(count=queued))
         if queued or named:
@@ -236,18 +251,43 @@ class CommandHandler:
     def _decide(self, command: Command, decision: ReviewDecision) -> str | None:
         if not _is_number(command.argument):
             return f"{command.argument!r} is not the number of a job"
-        number, decisions = int(command.argument), self._journal.review_decisions
-        if command.seen is not None:
-            if Listing(self._journal.store).first_results([number]).get(number) != command.seen:
-                decisions.refuse(number, _CHANGED)
-                return f"job {number}: {_CHANGED}"
-            if decision is ReviewDecision.ACCEPT and decisions.confirm(number):
-                return ""
-        if self._folders.decide(number, decision):
-            return ""
+        number = int(command.argument)
         job = self._job(number)
-        is_on_its_way_back = job is not None and job.wanted in (Wanted.HELD, Wanted.RECALLED)
-        return None if is_on_its_way_back else f"job {number} waits for no decision"
+        if job is not None and _is_on_its_way_back(job):
+            return None
+        if job is not None and command.seen is not None:
+            answer = self._compare(job, command, decision)
+            if answer != _AS_SEEN:
+                return answer
+        if job is not None and self._is_carrying_out_another(job, decision):
+            return self._hold_first(command)
+        return "" if self._folders.decide(number, decision) else f"job {number} waits for no decision"
+
+    def _compare(self, job: Job, command: Command, decision: ReviewDecision) -> str | None:
+        """Handle a decision whose job is not in review any more, or has another cutout than the person saw; else ``_AS_SEEN``."""
+        if job.state is JobState.PUBLISHING:
+            return None  # what was seen is compared once it is published
+        if is_rejected(job):
+            return "" if decision is ReviewDecision.REJECT else self._hold_first(command)
+        decisions = self._journal.review_decisions
+        if Listing(self._journal.store).first_results([job.id]).get(job.id) != command.seen:
+            decisions.refuse(job.id, _CHANGED)
+            return f"job {job.id}: {_CHANGED}"
+        if decision is ReviewDecision.ACCEPT and decisions.confirm(job.id):
+            return ""
+        return self._hold_first(command) if job.state in RELEASED else _AS_SEEN
+
+    def _is_carrying_out_another(self, job: Job, decision: ReviewDecision) -> bool:
+        """Whether a folder's delivery may be carrying out another decision, which would end after this one is written."""
+        earlier = JobResult.of(job).decision
+        return bool(earlier) and earlier != decision and job.folder in self._folders.active
+
+    def _hold_first(self, command: Command) -> str | None:
+        """Put a job back into review, since an earlier decision about it was carried out; the command waits for that, once."""
+        if command.id in self._held_for:
+            return f"job {command.argument} does not go back into review"
+        self._held_for.add(command.id)
+        return self._hold(command.argument) or None
 
     def _doubt(self, argument: str) -> str | None:
         if not _is_number(argument):
@@ -265,6 +305,8 @@ class CommandHandler:
             return f"{argument!r} is not the number of a job"
         job = self._job(int(argument))
         if job is not None and job.state is JobState.REVIEW and not JobResult.of(job).decision:
+            return ""
+        if job is not None and _is_on_its_way_back(job):
             return ""
         if not self._folders.decide(int(argument), ReviewDecision.HOLD):
             return f"job {argument} does not exist, is in work, or is about an older version"
@@ -291,7 +333,7 @@ class CommandHandler:
         job = self._job(request.job)
         if job is None:
             return f"there is no job {request.job}"
-        if job.state in IN_HAND or (job.state not in OPEN and JobResult.of(job).decision):
+        if job.state in IN_HAND or _is_being_decided(job):
             return None
         folder = self._folders.active.get(job.folder)
         moves_originals = folder is not None and folder.folder.originals_dir is not None
@@ -328,6 +370,15 @@ class CommandHandler:
 
     def _job(self, number: int) -> Job | None:
         return Reader(self._journal.store).job(number)
+
+
+def _is_on_its_way_back(job: Job) -> bool:
+    return job.wanted in (Wanted.HELD, Wanted.RECALLED)
+
+
+def _is_being_decided(job: Job) -> bool:
+    """Whether a folder's delivery is carrying out a decision, which must be over before the job is cut again."""
+    return job.state is JobState.PUBLISHING or (job.state not in OPEN and bool(JobResult.of(job).decision))
 
 
 def _is_number(argument: str) -> bool:

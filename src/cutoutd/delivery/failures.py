@@ -226,10 +226,7 @@ class FailedJobs:
         self._discard(job)
         record = self.failures.write(job, failure)
         self.former_paths.clear_entries(job)
-        detail = {"failure": asdict(failure)}
-        self.context.journal.queue.finish(
-            job.id, JobState.FAILED, detail=detail, sha256=sha256, cleanup_pending=record is None
-        )
+        self.context.journal.fail(job, failure, sha256=sha256, cleanup_pending=record is None)
         self.context.log.warning(
             "job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause
         )

@@ -179,7 +179,6 @@ class DecidedReviews:
                 advice="Put the original back, or remove the cutout yourself.",
             )
         self._files.clear(job.path, shown)
-        self.context.journal.forget_doubtful(job)
         doubt = JobResult.of(job).why
         self.failed_jobs.fail(
             job,

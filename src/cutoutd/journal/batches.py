@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import FailureCode, UsageError
-from cutoutd.jobs import ACTIVE, RELEASED, JobState
+from cutoutd.jobs import ACTIVE, RELEASED, JobState, Wanted
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.listing import Mark
 from cutoutd.journal.queue import WITH_MODEL
@@ -29,6 +29,9 @@ KEPT_US: Final = 90 * 86_400_000_000
 """How long decisions are kept."""
 
 _SHOWN: Final = 20
+
+_IN_FORCE: Final = RELEASED | {JobState.PUBLISHING}
+"""States of a job whose acceptance is carried out, or about to be."""
 
 
 class Decision(StrEnum):
@@ -159,7 +162,7 @@ class Batches:
                 if code is not None:
                     conflicts.append(Conflict(job=row["number"], code=code))
                     continue
-                taken.append((row["job"], row["seen"], row["state"], row["mark"], _decision_in_force(row)))
+                taken.append((row["job"], row["seen"], *_standing(row), _decision_in_force(row)))
                 asked += _commands(row, choice)
             batch = self._store.insert(SQL.insert_batch, verb=choice, now_us=clock.now_us())
             jobs = [job for job, *_ in taken]
@@ -245,9 +248,26 @@ def _is_rejected(row: sqlite3.Row) -> bool:
     return bool(row["state"] == JobState.FAILED and row["mark"] == Mark.REJECTED)
 
 
+def _is_returning(row: sqlite3.Row) -> bool:
+    """Whether the daemon is putting the job back into review: it is cut again, or its result is taken back."""
+    return row["decision"] == Verb.HOLD or row["wanted"] in (Wanted.HELD, Wanted.RECALLED)
+
+
 def _is_coming_back(row: sqlite3.Row) -> bool:
-    """Whether the job goes back into review: as a pending command, or as the decision in its row."""
-    return Verb.HOLD in (row["asked"], row["decision"])
+    """Whether the job goes back into review, also if the command is still pending."""
+    return row["asked"] == Verb.HOLD or _is_returning(row)
+
+
+def _is_being_published(row: sqlite3.Row) -> bool:
+    """Whether what the person saw is being published just now."""
+    return bool(row["state"] == JobState.PUBLISHING and row["seen"] and row["seen"] == row["sha256"])
+
+
+def _standing(row: sqlite3.Row) -> tuple[str, int]:
+    """Return the state and the mark that a job has before a decision, once what is under way is over."""
+    if row["state"] != JobState.REVIEW and _is_coming_back(row):
+        return JobState.REVIEW, Mark.DOUBTFUL
+    return (JobState.DONE if row["state"] == JobState.PUBLISHING else row["state"]), row["mark"]
 
 
 def _decision_in_force(row: sqlite3.Row) -> str:
@@ -257,7 +277,7 @@ def _decision_in_force(row: sqlite3.Row) -> str:
         return str(pending) if pending in (Verb.ACCEPT, Verb.REJECT) else ""
     if _is_rejected(row):
         return Decision.REJECT
-    return Decision.ACCEPT if row["state"] in RELEASED and row["last_verb"] == Decision.ACCEPT else ""
+    return Decision.ACCEPT if row["state"] in _IN_FORCE and row["last_verb"] == Decision.ACCEPT else ""
 
 
 def _conflict(row: sqlite3.Row, choice: Decision) -> ConflictCode | None:  # noqa: PLR0911 -- one for each
@@ -266,7 +286,8 @@ def _conflict(row: sqlite3.Row, choice: Decision) -> ConflictCode | None:  # noq
     if not row["newest"]:
         return ConflictCode.NEWER
     is_there = row["state"] == JobState.REVIEW or row["state"] in RELEASED
-    if not is_there and not _is_rejected(row):
+    # One that comes back can be decided about meanwhile: the daemon compares what was seen once it is there.
+    if not (is_there or _is_rejected(row) or _is_coming_back(row) or _is_being_published(row)):
         return ConflictCode.BUSY if row["state"] != JobState.FAILED else ConflictCode.NO_CUTOUT
     if is_there and row["seen"] != row["sha256"]:
         return ConflictCode.CHANGED
@@ -284,19 +305,22 @@ def _retry_conflict(row: sqlite3.Row) -> ConflictCode | None:
         return ConflictCode.GONE
     if not row["newest"]:
         return ConflictCode.NEWER
-    return ConflictCode.BUSY if row["state"] in ACTIVE | {JobState.QUEUED} else None
+    # One that is being published is cut again as soon as it is published: an acceptance may have come right before.
+    is_busy = row["state"] in ACTIVE - {JobState.PUBLISHING} or row["state"] == JobState.QUEUED
+    return ConflictCode.BUSY if is_busy else None
 
 
 def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     """Return the commands that carry out a decision, in place of all pending ones about the job."""
     job, seen = row["job"], row["seen"] or None
-    is_held = row["state"] == JobState.REVIEW
     if choice is Decision.UNDECIDED:
         return _clearing(row)
-    if is_held or (choice is Decision.ACCEPT and row["state"] in RELEASED and row["decision"] != Verb.HOLD):
+    if row["state"] == JobState.REVIEW or _is_returning(row):
         return [(choice, job, seen)]
+    if choice is Decision.ACCEPT and row["state"] in _IN_FORCE:
+        return [] if row["state"] == JobState.PUBLISHING else [(choice, job, seen)]
     # A published or rejected picture goes back into review first.
-    return [(Verb.HOLD, job, None), (choice, job, None)]
+    return [(Verb.HOLD, job, None), (choice, job, seen)]
 
 
 def _clearing(row: sqlite3.Row) -> list[_Asked]:
@@ -309,8 +333,10 @@ def _clearing(row: sqlite3.Row) -> list[_Asked]:
             return [(Verb.HOLD, job, None)]
         is_confirmed = standing == Decision.ACCEPT and row["mark"] == Mark.PLAIN
         return [(Verb.DOUBT, job, None)] if is_confirmed else []
+    elif row["state"] == JobState.PUBLISHING and not standing:
+        return []
     else:
-        is_coming = row["decision"] == Verb.HOLD
+        is_coming = _is_returning(row)
     first = [] if is_coming else [(Verb.HOLD.value, job, None)]
     if not standing or row["base_state"] not in RELEASED:
         return [*first]
@@ -340,10 +366,11 @@ def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
         return [(Verb.ACCEPT, job, row["seen"])] if is_confirmed and row["mark"] == Mark.DOUBTFUL else []
     wanted = before or (Decision.ACCEPT if was_released else "")
     if not wanted:
-        return [] if is_held and not row["decision"] else [(Verb.HOLD, job, None)]
-    is_so = row["state"] in RELEASED if wanted == Decision.ACCEPT else _is_rejected(row)
+        is_so = (is_held and not row["decision"]) or _is_returning(row)
+        return [] if is_so else [(Verb.HOLD, job, None)]
+    is_so = row["state"] in _IN_FORCE if wanted == Decision.ACCEPT else _is_rejected(row)
     if is_so and not row["decision"]:
         return []
-    first = [] if is_held or row["decision"] == Verb.HOLD else [(Verb.HOLD.value, job, None)]
+    first = [] if is_held or _is_returning(row) else [(Verb.HOLD.value, job, None)]
     doubt = [(Verb.DOUBT.value, job, None)] if was_released and row["mark_before"] == Mark.DOUBTFUL else []
     return [*first, (wanted, job, None), *doubt]

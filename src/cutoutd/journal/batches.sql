@@ -4,10 +4,14 @@
 refused IS NULL AND argument = CAST(j.id AS TEXT) AND verb IN ('accept', 'reject', 'hold', 'doubt')
 
 -- fragment: as_it_is
-j.id AS job, j.state, j.newest, j.mark,
+j.id AS job, j.state, j.newest, j.mark, j.wanted,
 COALESCE(json_extract(j.detail, '$.decision'), '') AS decision, json_extract(j.detail, '$.accepted') AS accepted,
 COALESCE((SELECT c.verb FROM command AS c WHERE {about_job} ORDER BY c.id DESC LIMIT 1), '') AS asked,
-COALESCE((
+-- Of the first result; of one that is being published, as its plan has it.
+COALESCE(CASE j.state WHEN 'publishing' THEN (
+  SELECT json_extract(p.value, '$.sha256') FROM json_each(json_extract(j.detail, '$.plan'), '$.published') AS p
+  WHERE json_extract(p.value, '$.rendition') >= 0 ORDER BY json_extract(p.value, '$.rendition') LIMIT 1)
+END, (
   SELECT o.sha256 FROM output AS o
   WHERE o.folder = j.folder AND o.path = j.path AND o.generation = j.generation AND o.rendition >= 0
     AND o.review = (j.state = 'review')

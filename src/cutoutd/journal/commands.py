@@ -18,7 +18,7 @@ from cutoutd.journal.queue import job_from_row
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from cutoutd.clock import Clock
     from cutoutd.jobs import Job
@@ -103,6 +103,12 @@ class Commands:
             Command(id=row["id"], verb=str(row["verb"]), argument=str(row["argument"]), seen=row["seen"])
             for row in self._store.rows(SQL.pending_commands, after=after, limit=limit)
         ]
+
+    def still_pending(self, commands: Sequence[Command]) -> list[Command]:
+        """Return those of some commands that were not withdrawn since they were read; inside a transaction of the caller's."""
+        ids = json.dumps([one.id for one in commands])
+        left = {row["id"] for row in self._store.rows(SQL.still_pending, commands=ids)}
+        return [one for one in commands if one.id in left]
 
     def fixes(self, job: int) -> list[FixRequest]:
         """Return the pending requests for corrections of a job's cutout, oldest first."""

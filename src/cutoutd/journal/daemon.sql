@@ -63,6 +63,9 @@ INSERT INTO command (verb, argument, posted_us) VALUES (:verb, :argument, :now_u
 -- name: pending_commands
 SELECT id, verb, argument, seen FROM command WHERE refused IS NULL AND id > :after ORDER BY id LIMIT :limit
 
+-- name: still_pending
+SELECT id FROM command WHERE refused IS NULL AND id IN (SELECT value FROM json_each(:commands))
+
 -- name: refuse_command
 UPDATE command SET refused = :why WHERE id = :command;
 DELETE FROM command WHERE refused IS NOT NULL

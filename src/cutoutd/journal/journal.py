@@ -5,8 +5,10 @@ Each part is a module of its own.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.errors import FailureCode
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import WITHOUT_RESULT, JobState, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecisions
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Job, Origin, Published
+    from cutoutd.jobs import Failure, Job, Origin, Published
     from cutoutd.journal.fix_request import FixRequest
 
 
@@ -216,11 +218,25 @@ class Journal:
                 published=published,
             )
 
-    def forget_doubtful(self, job: Job) -> None:
-        """Forget the results in review of a source whose cutout a person rejected: nothing of this version is published."""
+    def fail(
+        self, job: Job, failure: Failure, *, sha256: str | None = None, cleanup_pending: bool = False
+    ) -> None:
+        """Fail a job; of a version whose cutout a person rejected, nothing is published from then on.
+
+        Args:
+            job: the job.
+            failure: the reason.
+            sha256: SHA-256 of the source's bytes, if the failure is to be recognised by it; None: not.
+            cleanup_pending: whether the record of the failure is still to be written.
+        """
         with self.store.transaction():
-            self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
-            self.reservations.forget_published_within(job.folder, job.path, generation=job.generation)
+            if failure.code == FailureCode.REJECTED:
+                self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
+                self.reservations.forget_published_within(job.folder, job.path, generation=job.generation)
+            detail = {"failure": asdict(failure)}
+            self.queue.finish(
+                job.id, JobState.FAILED, detail=detail, sha256=sha256, cleanup_pending=cleanup_pending
+            )
 
     def leave_unchanged(
         self, job: Job, *, sha256: str, generation: int, detail: dict[str, Any], cleanup_pending: bool

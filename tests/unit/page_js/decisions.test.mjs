@@ -120,3 +120,53 @@ test("a decision names the one that it replaces", async () => {
   await new Decisions(write).decide("reject", [{ job: 1, seen: "h", over: "accept" }]);
   assert.deepEqual(asked[0].body.items, [[1, "h", "accept"]]);
 });
+
+test("one that is undone while it is on its way is not kept over a reload", async () => {
+  const storage = new Map();
+  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  let fails = null;
+  const decisions = new Decisions(() => new Promise((_, reject) => (fails = reject)), kept);
+  const sending = decisions.decide("reject", items(1));
+  decisions.undo();
+  decisions.decide("accept", items(2));
+  fails(Object.assign(new Error("nobody"), { status: 0 }));
+  await sending;
+  assert.deepEqual(kept.load(), [{ verb: "accept", items: items(2) }]);
+});
+
+test("after an undo the decision before it holds, until the picture itself says what does", async () => {
+  const { write } = backend();
+  const decisions = new Decisions(write);
+  await decisions.decide("reject", [{ job: 1, seen: "h", over: "accept" }]);
+  decisions.undo();
+  assert.equal(decisions.over(1), "accept");
+  decisions.settle({ job: 1, state: "rejected", doubtful: false, decision: "" }); // as it was before the undo
+  assert.equal(decisions.over(1), "accept");
+  await settled();
+  decisions.settle({ job: 1, state: "done", doubtful: false, decision: "" });
+  assert.equal(decisions.over(1), undefined);
+});
+
+test("what is asked for after decisions is asked after they are sent", async () => {
+  const { asked, write } = backend();
+  const decisions = new Decisions(write);
+  decisions.decide("accept", items(1));
+  decisions.decide("reject", items(2));
+  await decisions.inTurn(() => write("retry", { jobs: [2] }));
+  assert.deepEqual(asked.map((one) => one.method), ["decide", "decide", "retry"]);
+  await assert.rejects(decisions.inTurn(async () => { throw new Error("no"); }));
+  await decisions.decide("accept", items(3));
+  assert.equal(asked.length, 4);
+});
+
+test("what waits for its turn is written down when the tab is left", async () => {
+  const storage = new Map();
+  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const sent = [];
+  const decisions = new Decisions((method, body, options) => (sent.push(options), new Promise(() => {})), kept);
+  decisions.decide("accept", items(1));
+  decisions.decide("reject", items(2));
+  decisions.leave();
+  assert.deepEqual(sent, [{ keepalive: true }]); // the browser sends this one, whatever becomes of the tab
+  assert.deepEqual(kept.load(), [{ verb: "reject", items: items(2) }]);
+});

@@ -88,3 +88,13 @@ test("what matches now and is not in the list is noticed, and what has left it i
   left.delete(2);
   assert.equal(await list.isBehind(), true);
 });
+
+test("a decision is about the cutout that was shown last, also while there is none", async () => {
+  const { read } = backend(3);
+  const list = new PictureList(read);
+  await list.load({});
+  list.update([picture(2, { seen: "new" })]);
+  list.update([picture(2, { seen: "", state: "rejected" })]);
+  assert.equal(list.at(1).seen, "");
+  assert.equal(list.seen(1), "new");
+});

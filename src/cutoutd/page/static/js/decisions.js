@@ -4,14 +4,18 @@
  *
  *   decisions.decide("accept", [{job, seen, over}, ...])   `over`: the decision that was shown and is replaced, or ""
  *   decisions.mark(job)     {verb, state: "sending" | "unsent" | "sent" | "conflict", text} or undefined
+ *   decisions.over(job)     the decision that holds since another one was undone, "" for none; undefined: ask the picture
  *   decisions.undo()        the jobs of the batch that is taken back, or null
+ *   decisions.inTurn(run)   runs what is asked once all before it are sent; a promise of its value
  */
 
 const MOST = 50000; // items in one request
+const MOST_ON_LEAVING = 400; // of a request that goes on when the tab is closed: browsers allow 64 KiB
 
 export class Decisions extends EventTarget {
   // Events: "change" with the jobs, "conflicts" with those, "refused" with an error, "undone" with the jobs, "waiting" while nobody answers.
   #marks = new Map();
+  #restored = new Map(); // the decision that an undo brings back, until the picture itself says so
   #batches = [];
   #ids = new Set();
   #queue = [];
@@ -30,6 +34,10 @@ export class Decisions extends EventTarget {
 
   mark(job) {
     return this.#marks.get(job);
+  }
+
+  over(job) {
+    return this.#restored.get(job)?.over;
   }
 
   /** Batches that nobody has answered yet. */
@@ -51,19 +59,37 @@ export class Decisions extends EventTarget {
   undo() {
     const batch = this.#batches.pop();
     if (!batch) return null;
-    for (const { job } of batch.items) this.#marks.delete(job);
+    for (const { job, over = "" } of batch.items) {
+      this.#marks.delete(job);
+      this.#restored.set(job, { over, batch });
+    }
     const waiting = this.#queue.findIndex((one) => one.batch === batch && !one.running);
-    if (waiting >= 0) this.#queue.splice(waiting, 1);
-    else this.#queue.push({ what: "undo", batch });
+    if (waiting >= 0) {
+      this.#queue.splice(waiting, 1);
+      batch.isTakenBack = true;
+    } else this.#queue.push({ what: "undo", batch });
     this.#keep();
     this.#changed(batch.items);
     this.#work();
     return batch.items.map((one) => one.job);
   }
 
+  inTurn(run) {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ what: "other", run, resolve, reject, batch: { items: [] } });
+      this.#work();
+    });
+  }
+
   /** Sends again what is kept; call it when somebody answers again. */
   retry() {
     return this.#work();
+  }
+
+  /** Writes down what was not sent yet, since the tab may be reloaded or closed. */
+  leave() {
+    const left = this.#left(({ running, batch }) => !running || batch.items.length > MOST_ON_LEAVING);
+    if (left.length > 0) this.kept?.save(left);
   }
 
   /** Whether a batch is of this tab. */
@@ -73,6 +99,7 @@ export class Decisions extends EventTarget {
 
   /** What is known of a picture now: a decision of ours was carried out, or is no longer true. */
   settle(job) {
+    if (this.#restored.get(job.job)?.batch.isTakenBack) this.#restored.delete(job.job);
     const mark = this.#marks.get(job.job);
     if (!mark || job.decision || (mark.state !== "sent" && mark.state !== "done")) return;
     if (isAsDecided(job, mark.verb)) this.#marks.set(job.job, { ...mark, state: "done" });
@@ -86,7 +113,10 @@ export class Decisions extends EventTarget {
 
   #add(verb, items, state) {
     const batch = { verb, items, id: null };
-    for (const { job } of items) this.#marks.set(job, { verb, state, batch });
+    for (const { job } of items) {
+      this.#marks.set(job, { verb, state, batch });
+      this.#restored.delete(job);
+    }
     this.#batches.push(batch);
     this.#queue.push({ what: "decide", batch });
     if (this.#waits) this.#keep();
@@ -99,17 +129,17 @@ export class Decisions extends EventTarget {
       const [first] = this.#queue;
       first.running = true;
       try {
-        await (first.what === "decide" ? this.#send(first.batch) : this.#takeBack(first.batch));
+        await this.#do(first);
       } catch (error) {
         first.running = false;
-        if (error.status === 0 || error.status === 503) {
+        if (first.what === "other") first.reject(error);
+        else if (error.status === 0 || error.status === 503) {
           this.#waits = true;
           for (const { what, batch } of this.#queue) if (what === "decide") this.#state(batch, "unsent");
           this.#keep();
           this.dispatchEvent(new Event("waiting"));
           break;
-        }
-        this.#refused(first, error);
+        } else this.#refused(first, error);
       }
       this.#waits = false;
       this.#queue.shift();
@@ -119,9 +149,15 @@ export class Decisions extends EventTarget {
     this.#busy = false;
   }
 
+  async #do({ what, batch, run, resolve }) {
+    if (what === "other") resolve(await run());
+    else await (what === "decide" ? this.#send(batch) : this.#takeBack(batch));
+  }
+
   async #send(batch) {
     const items = batch.items.map(({ job, seen, over }) => (over ? [job, seen, over] : [job, seen]));
-    const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items });
+    const keepalive = items.length <= MOST_ON_LEAVING;
+    const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items }, { keepalive });
     batch.id = id;
     this.#ids.add(id);
     const refused = new Map(conflicts.map((one) => [one.job, one]));
@@ -135,8 +171,10 @@ export class Decisions extends EventTarget {
   }
 
   async #takeBack(batch) {
-    if (batch.id === null) return; // refused as a whole: nothing was decided
+    batch.isTakenBack = batch.id === null; // refused as a whole: nothing was decided
+    if (batch.isTakenBack) return;
     const { conflicts = [] } = await this.write("undo", { batch: batch.id });
+    batch.isTakenBack = true;
     this.dispatchEvent(new CustomEvent("undone", { detail: batch.items.map((one) => one.job) }));
     if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
   }
@@ -160,8 +198,15 @@ export class Decisions extends EventTarget {
 
   // Only what had no answer: to write 30,000 decisions down takes longer than to send them.
   #keep() {
-    if (this.#waits || this.#hasKept) this.kept?.save(this.#queue.filter((one) => one.what === "decide").map(({ batch: { verb, items } }) => ({ verb, items })));
+    if (this.#waits || this.#hasKept) this.kept?.save(this.#left());
     this.#hasKept = this.#waits;
+  }
+
+  // What is still to be sent, without what is undone right after.
+  #left(meant = () => true) {
+    const undone = new Set(this.#queue.filter((one) => one.what === "undo").map((one) => one.batch));
+    const left = this.#queue.filter((one) => one.what === "decide" && !undone.has(one.batch) && meant(one));
+    return left.map(({ batch: { verb, items } }) => ({ verb, items }));
   }
 
   #changed(items) {

@@ -28,9 +28,9 @@ export class PictureList extends EventTarget {
     return this.ids.indexOf(job);
   }
 
-  /** The SHA-256 of what is shown; a decision carries it. */
+  /** The SHA-256 of the cutout that was shown last, also while there is none; a decision carries it. */
   seen(index) {
-    return this.at(index)?.seen ?? this.hashes[index];
+    return this.at(index)?.seen || this.saw.get(this.ids[index]) || this.hashes[index] || "";
   }
 
   /** Loads the list; the first page is there before the other ids. */
@@ -78,7 +78,7 @@ export class PictureList extends EventTarget {
   /** News of pictures: from an event, or from a question of its own. */
   update(jobs) {
     const ours = jobs.filter((one) => this.details.has(one.job) || this.ids.includes(one.job));
-    for (const one of ours) this.details.set(one.job, { ...this.details.get(one.job), ...one });
+    for (const one of ours) this.#know([{ ...this.details.get(one.job), ...one }]);
     if (ours.length > 0) this.dispatchEvent(new Event("details"));
     const others = jobs.filter((one) => !ours.includes(one));
     if (others.length > 0) this.dispatchEvent(new CustomEvent("others", { detail: others }));
@@ -112,7 +112,10 @@ export class PictureList extends EventTarget {
   }
 
   #know(jobs) {
-    for (const one of jobs) this.details.set(one.job, one);
+    for (const one of jobs) {
+      this.details.set(one.job, one);
+      if (one.seen) this.saw.set(one.job, one.seen);
+    }
   }
 
   #empty() {
@@ -121,6 +124,7 @@ export class PictureList extends EventTarget {
     this.ids = [];
     this.hashes = [];
     this.details = new Map();
+    this.saw = new Map();
     this.asked = new Set([0]);
     this.lone = new Set();
     this.complete = false;

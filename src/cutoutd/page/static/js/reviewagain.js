@@ -7,14 +7,17 @@ import { t } from "./text.js";
 
 const MANY = 20; // from here on it is asked whether it is meant
 
-/** Has pictures cut again, by a model that the person chooses if `other`; the conflicts, or null if nothing was asked for. */
-export async function cutAgain(jobs, other) {
+/**
+ * Has pictures cut again, by a model that the person chooses if `other`; the conflicts, or null if nothing was asked for.
+ * `inTurn(run)` runs what is asked once the decisions before it are sent.
+ */
+export async function cutAgain(jobs, other, inTurn) {
   if (jobs.length === 0) return null;
   try {
     const model = other ? await chooseModel() : "";
     if (model === null) return null;
     if (jobs.length > MANY && !(await ask(t("review.againMany", { count: jobs.length })))) return null;
-    const { done, conflicts = [] } = await write("retry", model ? { jobs, model } : { jobs });
+    const { done, conflicts = [] } = await inTurn(() => write("retry", model ? { jobs, model } : { jobs }));
     if (conflicts.length === 0) toast(t("review.againDone", { count: done ?? jobs.length }));
     return conflicts;
   } catch (error) {

@@ -58,7 +58,7 @@ export class ReviewDecisions {
   async again(other) {
     if (!mayWrite()) return toast(t("notice.readOnly"));
     const jobs = this.selection.targets().map((index) => this.list.ids[index]).filter(Boolean);
-    const conflicts = await cutAgain(jobs, other);
+    const conflicts = await cutAgain(jobs, other, (run) => this.decisions.inTurn(run));
     if (conflicts?.length > 0) this.conflicts(conflicts);
     else if (conflicts) this.view.renew(jobs.slice(0, RENEWED));
   }
@@ -66,8 +66,9 @@ export class ReviewDecisions {
   // What a decision is about: the picture, the cutout that is shown, and the decision that is shown.
   #item(index) {
     const job = this.list.at(index);
-    if (job && !job.seen && job.state !== "rejected") return null;
+    const seen = this.list.seen(index);
+    if (job && !seen && job.state !== "rejected") return null;
     const number = this.list.ids[index];
-    return { job: number, seen: this.list.seen(index) ?? "", over: standing(job, this.decisions.mark(number)) };
+    return { job: number, seen, over: this.decisions.over(number) ?? standing(job, this.decisions.mark(number)) };
   }
 }

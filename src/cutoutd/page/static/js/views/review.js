@@ -35,6 +35,7 @@ const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions
 let kept = null;
 
 keepUnsaved(() => decisions.canUndo, { asks: false }); // Ctrl+Z would find nothing
+addEventListener("pagehide", () => decisions.leave());
 on("connection", ({ up }) => up && decisions.retry());
 decisions.addEventListener("waiting", () => setTimeout(() => decisions.retry(), AGAIN_MS));
 
