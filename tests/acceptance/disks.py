@@ -21,7 +21,7 @@ BLOCK = 4096
 FILLER = "filler"
 
 BUSY_S = 20.0
-"""How long a file may be open for writing on a disk that is to become read-only."""
+"""Greatest time for which a file may be open for writing on a disk that is to become read-only."""
 
 
 class Disks:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def running(root: Path, small_models_dir: Path) -> Iterator[Cluster]:
-    """Start a cluster for all tests of a module, since its start takes long."""
+    """Start a cluster for all tests of a module, since its start takes long; end it afterwards."""
     environment = bench_in(root).environment
     environment |= {"XDG_DATA_HOME": str(small_models_dir), "CUTOUTD_MODEL__NAME": "darkness"}
     with Cluster(root, environment) as made:

@@ -50,7 +50,7 @@ NAMES = {
 
 
 def named(sidecar: dict[str, Any]) -> bytes:
-    """Return the name of the source in a sidecar."""
+    """Return the name of the source in a sidecar, as bytes."""
     source = sidecar["source"]
     found: bytes = (
         base64.b64decode(source["path_bytes"]) if "path_bytes" in source else source["path"].encode()
@@ -60,7 +60,7 @@ def named(sidecar: dict[str, Any]) -> bytes:
 
 @pytest.fixture(scope="module")
 def sidecars(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> list[dict[str, Any]]:
-    """Return the sidecars of one run over files with these names."""
+    """The sidecars of one run over files with these names."""
     bench = small_bench_in(tmp_path_factory.mktemp("names"), small_models_dir)
     for hue, name in enumerate(NAMES.values()):
         source = bench.drop("plain.jpg", hue)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Iterator[Cluster]:
-    """Start one cluster for all tests of this module."""
+    """One cluster for all tests of this module."""
     yield from running(tmp_path_factory.mktemp("cluster"), small_models_dir)
 
 

@@ -28,12 +28,12 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Iterator[Cluster]:
-    """Start one cluster for all tests of this module."""
+    """One cluster for all tests of this module."""
     yield from running(tmp_path_factory.mktemp("cluster"), small_models_dir)
 
 
 def is_open(bench: Bench, config: Path) -> bool:
-    """Return whether pictures go to the cluster now."""
+    """Return whether pictures are sent to the cluster now."""
     asked = bench.call("status", "--config", config, "--json")
     if asked.returncode:  # the daemon has not begun yet
         return False

@@ -70,7 +70,10 @@ def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> N
 
 
 def test_check_is_not_content_with_folders_that_are_missing(bench: Bench) -> None:
-    """Exit code 1, the verdict first, and advice; on a terminal without the settings, which would scroll it away."""
+    """Exit code 1, the verdict first, and advice.
+
+    On a terminal without the settings, which would scroll the verdict away.
+    """
     config = bench.root / "c.toml"
     folder = '[[folder]]\nname = "{0}"\ninput = "{1}"\noutput = "{2}"\n'
     places = (("gone", "nowhere", "made"), ("file", "c.toml", "un/made"))
@@ -119,7 +122,7 @@ def test_a_missing_input_is_said_at_once(bench: Bench) -> None:
 
 
 def test_models_are_listed_verified_and_found(bench: Bench) -> None:
-    """All of it without a network."""
+    """Without a network."""
     assert "u2net-int8" in bench.call("models", "list").stdout
     assert bench.call("models", "verify").returncode == 0
     path = bench.call("models", "path", "u2net-int8").stdout.strip()

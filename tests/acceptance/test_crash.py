@@ -116,7 +116,7 @@ def test_killing_workers_busy_or_idle_costs_no_picture(bench: Bench, start: Call
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Return a place as the torture campaigns make it, with one picture."""
+    """A site as the torture campaigns make it, with one picture."""
     need("strace")
     place = Site(Layout(root=tmp_path))
     place.drop("x/a.jpg", jpeg(0))

@@ -34,7 +34,7 @@ DATES = {
 
 @pytest.fixture
 def timeless(small_models_dir: Path) -> Iterator[Bench]:
-    """Yield folders on a file system in memory, which can hold every date."""
+    """Folders on a file system in memory, which can store every date."""
     place = Path("/dev/shm")  # noqa: S108 -- the one place that is such a file system
     if not place.is_dir():
         pytest.skip("this system has no /dev/shm")

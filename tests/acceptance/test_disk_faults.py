@@ -24,7 +24,7 @@ pytestmark = pytest.mark.small_model
 SIZE_KB = 3000
 WATCHED_S = 2.0
 BUSY = 0.7
-"""Of a core: what a daemon that cuts in vain, again and again, uses; one that rests uses far less."""
+"""Share of a core that a daemon uses that cuts in vain repeatedly; a waiting daemon uses far less."""
 
 
 class Site:
@@ -65,7 +65,7 @@ class Site:
         (self.view["input"] / f".{name}").rename(self.view["input"] / name)
 
     def standing(self) -> dict[str, Any]:
-        """Return the folder's state from the file that `cutoutd status` reads; the command takes a second each time."""
+        """Return the folder's state from the file that `cutoutd status` reads, since the command takes a second."""
         found: dict[str, Any] = status_file.read(self.view["state"]).get("folders", {}).get("x", {})
         return {"watching": "", "why": ""} | found
 
@@ -128,7 +128,7 @@ class Site:
 
 @pytest.fixture
 def build(bench: Bench) -> Iterator[Callable[..., Site]]:
-    """Yield a function that builds sites; they are removed with their daemons."""
+    """A function that builds sites; they are removed with their daemons."""
     sites: list[Site] = []
     with Disks() as disks:
 

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.new_interpreters, pytest.mark.small_model]
 
 @pytest.fixture
 def state_dir(bench: Bench) -> Path:
-    """Return the default state directory of a user with a new home, whose page is enabled."""
+    """The default state directory of a user with a new home, whose page is enabled."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
     bench.environment.update({"HOME": str(bench.root), "CUTOUTD_PAGE__ENABLED": "true"})

@@ -69,7 +69,10 @@ def told(bench: Bench) -> list[dict[str, Any]]:
 
 
 def test_a_command_hears_of_each_result_and_has_no_network(bench: Bench) -> None:
-    """A run of ``--once`` waits for it; the kernel refuses it all sockets but local ones, and new privileges."""
+    """A run of ``--once`` waits for the command.
+
+    The kernel refuses it all sockets but local ones, and new privileges.
+    """
     config = configure(bench)
     bench.drop("a.jpg")
     broken = bench.drop("broken.jpg")

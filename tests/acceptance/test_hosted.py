@@ -24,7 +24,7 @@ pytestmark = pytest.mark.small_model
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
-    """Yield a shop with its folders and its key."""
+    """A shop with its folders and its key."""
     yield from opened(bench)
 
 

@@ -88,7 +88,7 @@ ODD = (
     ("cutoutd.publish.publisher", "Publisher.carry_out", "failed"),
     ("cutoutd.journal.journal", "Journal.finish_publishing", "failed"),
 )
-"""Methods that raise over one file each, and what becomes of it."""
+"""Methods that raise over one file each, and the outcome of that file."""
 
 
 def stem(name: str) -> str:
@@ -117,7 +117,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Outcome:
-    """Run one daemon in which each method raises over a file of its own, with good files before and after them."""
+    """The outcome of one daemon in which each method raises over its own file, with good files before and after."""
     bench = small_bench_in(tmp_path_factory.mktemp("odd"), small_models_dir)
     wanted = [Fault(where, name, when=stem(name)) for where, name, _ in ODD]
     daemon = Daemon(bench, environment={"PYTHONPATH": have_fail(bench.root, *wanted)})

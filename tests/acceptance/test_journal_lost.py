@@ -80,7 +80,7 @@ def test_nothing_is_cut_again_that_has_its_sidecar(bench: Bench, harm: Callable[
 
 
 def test_it_is_said_until_a_person_says_resume(bench: Bench) -> None:
-    """In the log, and by `status`; the damaged file is kept."""
+    """The log and `status` report it; the damaged file is kept."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     _damage(bench)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model
 
 PIPE_BYTES = 4096
-"""The least a pipe holds; a few lines fill it."""
+"""The smallest capacity of a pipe, which a few lines fill."""
 
 
 @contextmanager

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def make(bench: Bench) -> list[str]:
-    """Return the command, with this environment in place of the one it would set up."""
+    """The command `make run`, with this test's environment in place of the one that it would set up."""
     venv = bench.root / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)

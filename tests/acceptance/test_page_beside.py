@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.new_interpreters, pytest.mark.small_model]
 
 @pytest.fixture
 def shown(bench: Bench) -> Bench:
-    """Return a bench with a page."""
+    """A bench with a page."""
     bench.environment["CUTOUTD_PAGE__ENABLED"] = "true"
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
@@ -72,7 +72,7 @@ def log(bench: Bench) -> str:
 
 
 def is_anew(bench: Bench, former: int) -> bool:
-    """Return whether another process serves browsers now."""
+    """Return whether another process serves browsers now than the former one."""
     return processes(bench).get("web", former) != former
 
 

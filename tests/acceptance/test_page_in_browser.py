@@ -44,7 +44,7 @@ review_below = 0.0
 """
 
 UPGRADED = "version => new BroadcastChannel('cutoutd').postMessage({ event: 'hello', detail: { version } })"
-"""As whichever tab listens tells the others, when a page of another version greets it."""
+"""A script that broadcasts, as the listening tab does, that the page's version has changed."""
 
 HOSTILE = (
     "<img src=x onerror=document.title=1>.jpg",
@@ -109,14 +109,14 @@ def running(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start one browser for all tests of this module."""
+    """One browser for all tests of this module."""
     with chromium() as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
-    """Return a configured home with a few pictures, one of which cannot be cut."""
+    """A configured home with a few pictures, one of which cannot be cut."""
     bench = studio_in(tmp_path_factory.mktemp("studio"), small_models_dir)
     config = bench.root / "config" / "cutoutd" / "cutoutd.toml"
     config.parent.mkdir(parents=True)
@@ -131,7 +131,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> 
 
 @pytest.fixture(scope="module")
 def daemon(studio: Bench) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield the daemon of the studio, once all pictures are done."""
+    """The studio's daemon, once all pictures are done."""
     with running(studio) as one:
         studio.wait_for(
             lambda: sorted(studio.states().values()) == ["done"] * 4 + ["failed"], "five pictures"
@@ -141,7 +141,7 @@ def daemon(studio: Bench) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="module")
 def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tuple[str, str, object]:
-    """Return a paired browser: the address, its token and its cookies."""
+    """A paired browser: the page's address, its token and its cookies."""
     assert daemon.poll() is None
     address = address_of(studio)
     with visit(browser, address) as visitor:
@@ -152,7 +152,7 @@ def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tu
 
 @contextmanager
 def again(browser: Browser, kept: tuple[str, str, object], **window: object) -> Iterator[Visitor]:
-    """Yield the paired browser in another window."""
+    """Open the paired browser's page in another window."""
     address, token, cookies = kept
     with visit(browser, address, kept=cookies, **window) as visitor:  # type: ignore[arg-type] # as of `visit`
         visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", token)
@@ -436,7 +436,7 @@ def test_a_former_versions_tab_loads_itself_anew_and_loses_nothing(
 def test_the_page_lives_through_the_end_and_the_return_of_cutoutd(
     tmp_path: Path, small_models_dir: Path, browser: Browser
 ) -> None:
-    """It says that nobody answers, and continues by itself later; nobody has to pair again."""
+    """The page says that nothing answers, and continues by itself later; no browser has to pair again."""
     bench = studio_in(tmp_path, small_models_dir)
     config = tmp_path / "config" / "cutoutd" / "cutoutd.toml"
     config.parent.mkdir(parents=True)

@@ -100,7 +100,7 @@ def configured(bench: Bench, review_below: float) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start one browser for all tests of this module."""
+    """One browser for all tests of this module."""
     with chromium() as one:
         yield one
 
@@ -109,7 +109,7 @@ def browser() -> Iterator[Browser]:
 def studio(
     tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
 ) -> Iterator[Studio]:
-    """Yield a studio in which all pictures are cut and held back."""
+    """A studio in which all pictures are cut and held back."""
     bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
     config = configured(bench, 1.0)
     for number, name in enumerate(NAMES):

@@ -122,14 +122,14 @@ class Tree:
 
 @pytest.fixture
 def tree(bench: Bench) -> Iterator[Tree]:
-    """Yield an empty tree."""
+    """An empty tree."""
     with HostedServer() as server:
         yield Tree(bench=bench, server=server)
 
 
 @pytest.fixture
 def run(tree: Tree) -> Iterator[Callable[[], Daemon]]:
-    """Yield a function that starts a daemon that sees the mounts; it is ended with the test."""
+    """A function that starts a daemon that sees the mounts; the daemon is ended with the test."""
     daemons: list[Daemon] = []
 
     def begin() -> Daemon:
@@ -251,18 +251,18 @@ def test_an_untagged_folder_that_a_reload_adds_closes_the_tagged_one(
 
 
 def output_by_link(tree: Tree) -> None:
-    """The output is a link that leads into the input."""
+    """Make the output a link that leads into the input."""
     (tree.root / "in/cut").mkdir(parents=True)
     (tree.root / "out").symlink_to("in/cut")
 
 
 def output_by_mount(tree: Tree) -> None:
-    """The output is mounted inside the input."""
+    """Mount the output inside the input."""
     tree.bind("out", "in/cut")
 
 
 def input_by_mount(tree: Tree) -> None:
-    """The output is a mount of a part of the input."""
+    """Make the output a mount of a part of the input."""
     tree.bind("in/cut", "out")
 
 

@@ -104,7 +104,7 @@ def workers_of(daemon: Daemon) -> list[int]:
     return [int(child) for child in children]
 
 
-def said(bench: Bench) -> str:
+def log(bench: Bench) -> str:
     """Return the log so far."""
     return (bench.root / "log").read_text(encoding="utf-8", errors="replace")
 
@@ -124,11 +124,11 @@ def test_workers_that_cannot_start_amid_an_upgrade_cost_no_picture(
     for pid in workers_of(daemon):
         os.kill(pid, signal.SIGKILL)
     bench.drop("amid.jpg")
-    bench.wait_for(lambda: said(bench).count("worker.did-not-start") >= 2, "two starts that fail")
+    bench.wait_for(lambda: log(bench).count("worker.did-not-start") >= 2, "two starts that fail")
     assert [job["state"] for job in bench.jobs() if job["path"] == "amid.jpg"] == ["queued"]
     module.write_text(whole, encoding="utf-8")
     bench.wait_for(lambda: "amid.png" in bench.results(), "the second picture")
-    assert "half an upgrade" in said(bench)
+    assert "half an upgrade" in log(bench)
     assert bench.sidecar("amid.png.json")["attempts"] == 1
     assert daemon.end() == 0
 
@@ -148,7 +148,7 @@ def test_a_model_that_is_changed_under_a_running_daemon_ends_it(
     for pid in workers_of(daemon):
         os.kill(pid, signal.SIGKILL)
     assert daemon.process.wait(PATIENCE_S) == 4
-    assert "is not the one of the catalog" in said(bench)
+    assert "is not the one of the catalog" in log(bench)
     # And it does not start again like this.
     bench.drop("after.jpg")
     refused = bench.once()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model
 
 RENAMES = (("a", "x"), ("b", "a"), ("x", "b"), ("n1", "n2"), ("n0", "n1"))
-"""Two swap their names, and two are numbered anew."""
+"""Renames by which two pictures swap their names, and two get the next number."""
 
 
 def known(bench: Bench) -> dict[str, tuple[str, float]]:

@@ -27,7 +27,7 @@ SECRET = "a-secret-of-somebody-else"  # noqa: S105 -- the test's own
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
-    """Yield a shop with its folders."""
+    """A shop with its folders."""
     yield from opened(bench)
 
 

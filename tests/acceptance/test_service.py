@@ -70,7 +70,7 @@ class User:
 
 @pytest.fixture
 def user(bench: Bench) -> Iterator[User]:
-    """Yield the user of the service, with a directory of their own, since pytest's is closed to others."""
+    """The user of the service, with a directory of their own, since pytest's is closed to others."""
     need("setpriv")
     root = Path(tempfile.mkdtemp(prefix="cutoutd-service-"))
     root.chmod(0o755)

@@ -120,7 +120,7 @@ class Site:
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """Yield a mounted share."""
+    """A mounted share."""
     made = Share(tmp_path)
     made.attach()
     yield made
@@ -129,7 +129,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 @pytest.fixture
 def site(bench: Bench, share: Share) -> Site:
-    """Return a site with folders on the share and beside it."""
+    """A daemon's configuration with folders on the share and beside it."""
     return Site(bench, share)
 
 
@@ -184,7 +184,7 @@ def test_a_share_that_hangs_holds_up_no_other_folder(site: Site, start: Callable
 
 
 def ill(site: Site, cycle: int) -> Callable[[], None]:
-    """Break the share in one of four ways. Returns what repairs it."""
+    """Break the share in one of four ways. Returns a function that repairs it."""
     share = site.share
     match cycle % 4:
         case 0:
@@ -200,7 +200,7 @@ def ill(site: Site, cycle: int) -> Callable[[], None]:
 
 
 def one_cycle(site: Site, cycle: int) -> float:
-    """Break and repair the share while a picture waits. Returns how long it took until work went on."""
+    """Break and repair the share while a picture waits. Returns the seconds until work went on."""
     bench = site.bench
     make_well = ill(site, cycle)
     if cycle % 4 == 3:
@@ -292,7 +292,7 @@ def test_two_machines_on_one_share_cut_each_picture_once(
 
 @pytest.fixture
 def sshfs(bench: Bench) -> Iterator[Path]:
-    """Mount the parent of both folders with a real sshfs. Yields the mount; its server is the far side."""
+    """The mount by a real sshfs of the folders' parent; its server is the far side."""
     server = next(filter(os.path.exists, ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server")), None)
     if server is None or shutil.which("sshfs") is None or not os.access("/dev/fuse", os.W_OK):
         give_up("sshfs, an SFTP server or FUSE is missing")

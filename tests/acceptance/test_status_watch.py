@@ -65,7 +65,7 @@ def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: st
 
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
-    """Return a bench on which one picture was cut."""
+    """A bench on which one picture was cut."""
     bench = small_bench_in(tmp_path_factory.mktemp("watch"), small_models_dir)
     bench.drop("a.jpg")
     assert bench.once().returncode == 0

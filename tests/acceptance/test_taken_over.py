@@ -87,7 +87,7 @@ MAY = {"read its picture", "write its result"}
 
 @pytest.fixture
 def home(bench: Bench) -> Path:
-    """Return a home with a picture, a key and other files; the workers of this bench obey the hostile picture."""
+    """A home with a picture, a key and other files; a hostile picture controls the workers of this bench."""
     guard = bench.root / "guard"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(TAKEN_OVER, encoding="utf-8")

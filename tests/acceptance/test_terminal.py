@@ -37,7 +37,7 @@ TAKE = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sy
 
 @pytest.fixture
 def shop(bench: Bench) -> Iterator[Shop]:
-    """Yield a shop with its folders."""
+    """A shop with its folders."""
     yield from opened(bench)
 
 
@@ -128,7 +128,7 @@ def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, be
 
 
 def test_the_uploader_s_lines_come_into_the_log_marked_as_its(shop: Shop, bench: Bench) -> None:
-    """Whatever name they claim, and at any length; as JSON."""
+    """Whatever name the lines claim, and at any length; as JSON."""
     shop.configure("hosted")
     text = shop.config.read_text("utf-8").replace("[service]\n", '[service]\nlog_level = "debug"\n')
     shop.config.write_text(text, encoding="utf-8")

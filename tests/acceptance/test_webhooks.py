@@ -74,7 +74,7 @@ class Site:
 
 @pytest.fixture
 def site(bench: Bench) -> Iterator[Site]:
-    """Yield a site with its folders and its secret."""
+    """A folder with a webhook and one without, and the webhook's secret."""
     for name in ("shop", "private"):
         (bench.root / name).mkdir()
     secret = bench.root / "secret"
@@ -127,7 +127,7 @@ def messages(site: Site) -> list[dict[str, Any]]:
 
 
 def lying(site: Site) -> list[WebhookMessage]:
-    """Return the same, without the command."""
+    """Return the waiting messages from their files, without the command."""
     return webhooks_waiting(WebhookPaths.under(site.bench.root / "own-state"))
 
 

@@ -49,7 +49,7 @@ def verdict(descriptor: int, max_pixels: int) -> Report:
 
 
 def main() -> None:
-    """Serve until the channel ends."""
+    """Serve tasks until the channel ends."""
     tasks, reports = channel.Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     setup = wire.decode_setup(tasks.receive()[0])

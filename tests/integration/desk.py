@@ -36,7 +36,7 @@ FAILURE = Failure(
 
 
 class Power(BaseException):
-    """The machine loses its power."""
+    """The effect of a power failure on the process."""
 
 
 class Faulty(Publisher):
@@ -47,7 +47,7 @@ class Faulty(Publisher):
         self._faults = faults
 
     def carry_out(self, plan: Plan) -> None:
-        """Fail as often as there are faults."""
+        """Raise or call the next fault, if there is one, and carry out the plan."""
         if self._faults:
             fault = self._faults.pop(0)
             if isinstance(fault, BaseException):
@@ -111,7 +111,7 @@ class Desk:
         )
 
     def begin(self, name: str = "a.jpg", content: bytes = JPEG) -> Job:
-        """Return the job of a picture that a worker has now."""
+        """Claim the job of a picture, as for a worker; return the job."""
         path = self.folder.input / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -129,19 +129,19 @@ class Desk:
         return cut_of(job.id, self.publisher.staging.directory, source, *contents, **more)
 
     def deliver(self, name: str, *contents: bytes, source: bytes = JPEG, **more: Any) -> Job:  # noqa: ANN401 -- as of cut_of
-        """Bring one picture all the way to its end."""
+        """Deliver one picture to its end."""
         job = self.begin(name, source)
         self.delivery.deliver(job, self.cut(job, *contents, source=source, **more))
         self.settle()
         return job
 
     def settle(self) -> None:
-        """Wait until nothing is being worked on."""
+        """Wait until the delivery has no task."""
         until(lambda: self.delivery.is_idle or self.delivery.failure is not None, "the delivery")
         assert self.delivery.failure is None
 
     def poke(self) -> None:
-        """Sweep and expire at once, which a delivery otherwise does by its clock."""
+        """Sweep and expire at once, which a delivery otherwise does at intervals."""
         self.delivery.sweep(frozenset())
         self.delivery.expire_displaced()
 

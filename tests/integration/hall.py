@@ -160,7 +160,7 @@ class FakeMonitor:
         self.snapshot = replace(self.snapshot, **changes)
 
     def stop(self) -> None:
-        """Do nothing."""
+        """Do nothing: the monitor has no thread."""
 
     def wait_for_first_look(self, timeout_s: float) -> bool:  # noqa: ARG002 -- a Monitor's
         """Return at once, as if the folder was scanned."""

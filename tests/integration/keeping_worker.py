@@ -44,7 +44,7 @@ def cut(job: int, size: int) -> Cut:
 
 
 def main() -> None:
-    """Serve."""
+    """Serve tasks as a hostile worker does."""
     tasks, reports = channel.Receiver(os.dup(0)), os.fdopen(os.dup(1), "wb")
     setup = wire.decode_setup(tasks.receive()[0])
     layers = confine_worker(

@@ -26,7 +26,7 @@ def go_on(job: int, where: str) -> None:
 
 
 def main() -> None:  # noqa: C901, PLR0912 -- one branch a deed
-    """Serve."""
+    """Serve tasks as their sources say."""
     tasks, reports = sys.stdin.buffer, sys.stdout.buffer
     setup = wire.decode_setup(tasks.readline())
     if setup.provider == "die-at-start":

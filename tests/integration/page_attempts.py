@@ -91,7 +91,7 @@ def attempts(target: tuple[str, int]) -> dict[str, Callable[[], object]]:
 
 
 def outcome(attempt: Callable[[], object]) -> str:
-    """Return how an attempt ended."""
+    """Make an attempt; return how it ended."""
     try:
         attempt()
     except OSError as error:

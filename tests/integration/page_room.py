@@ -63,7 +63,7 @@ class PageRoom:
         return self._stores[inode]
 
     def ask(self, method: str, **params: Any) -> Any:  # noqa: ANN401 -- JSON
-        """Return the answer of a method."""
+        """Call a method; return its answer."""
         return METHODS[method](self.backend, params).data
 
     def cut(

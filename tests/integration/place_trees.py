@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 8.0
 _RUNS: Final = 3
-"""Runs over one tree: a result that is taken in would be taken in by the second."""
+"""Number of runs over one tree: a result that is accepted as a picture would be accepted in the second."""
 
 _MS_BIND, _MNT_DETACH = 4096, 2
 _PICTURE: Final = re.compile(rb"picture [0-9]+ ")
@@ -127,14 +127,14 @@ class Copying:
         )
 
     def poll(self, timeout_s: float) -> Sequence[PoolEvent]:
-        """Return what is done."""
+        """Return the events of finished tasks."""
         if not self._events:
             time.sleep(min(timeout_s, 0.01))
         events, self._events = self._events, []
         return events
 
     def wake(self) -> None:
-        """Do nothing, since it never waits for long."""
+        """Do nothing, since no poll waits for long."""
 
     def recycle(self) -> None:
         """Do nothing."""
@@ -278,7 +278,7 @@ def pictures_under(directory: Path) -> Iterator[tuple[str, bytes]]:
 def judge(
     case: Case, stood: dict[str, tuple[str, str]], before: dict[str, list[tuple[str, bytes]]]
 ) -> Iterator[str]:
-    """Yield what does not hold.
+    """Yield the violated properties.
 
     Args:
         case: the case after the runs.

@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def truncated(at: int) -> Callable[[Handler], None]:
-    """Break off after some bytes of the file."""
+    """Return an answer that breaks off after some bytes of the file."""
 
     def act(handler: Handler) -> None:
         handler.head(handler.offset())
@@ -144,12 +144,12 @@ def truncated(at: int) -> Callable[[Handler], None]:
 
 
 def redirected(location: str) -> Callable[[Handler], None]:
-    """Redirect to another URL."""
+    """Return an answer that redirects to another URL."""
     return lambda handler: handler.status(302, Location=location)
 
 
 def stalled(at: int) -> Callable[[Handler], None]:
-    """Send nothing after some bytes."""
+    """Return an answer that sends nothing after some bytes."""
 
     def act(handler: Handler) -> None:
         handler.head(handler.offset())

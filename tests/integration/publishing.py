@@ -189,7 +189,7 @@ def digest(data: bytes) -> str:
 
 
 def failure(source: str, cause: str = "cut short") -> FailureFacts:
-    """What is said of a picture that could not be cut."""
+    """Return the failure of a picture that could not be cut."""
     return FailureFacts(
         job=3,
         folder=FOLDER,

@@ -101,7 +101,7 @@ def _in_child(deed: Callable[[], None]) -> int:
 
 
 def main(base: Path, scenario: str, *spared: str) -> None:
-    """Try all calls but those that are left out."""
+    """Try all system calls but those that are left out."""
     kills: dict[str, int] = {}
     for call, empty_call in EMPTY_CALLS.items():
         if call in spared:

@@ -50,7 +50,7 @@ class Served:
 
 @dataclass(kw_only=True)
 class Browser:
-    """What a browser keeps and sends."""
+    """A browser's cookie and token, and its requests."""
 
     page: Served
     cookie: str = ""

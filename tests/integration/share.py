@@ -49,14 +49,14 @@ class Share:
         self._process: subprocess.Popen[bytes] | None = None
 
     def attach(self) -> None:
-        """Mount it, without faults."""
+        """Mount the share, without faults."""
         self.heal()
         arguments = (str(self.far), str(self.mount), str(self._orders), self._names)
         self._process = subprocess.Popen([sys.executable, "-m", "tests.integration.share", *arguments])
         self._wait_until(mounted=True)
 
     def detach(self) -> None:
-        """Unmount it in any state, as when a server or a cable fails."""
+        """Unmount the share in any state, as when a server or a cable fails."""
         self.heal()  # an operation that sleeps would hold its process
         subprocess.run(["fusermount3", "-uz", self.mount], check=False, capture_output=True)
         if self._process is not None:
@@ -72,11 +72,11 @@ class Share:
         self._order(f"hang {operations} {only}")
 
     def fail(self, number: int, operations: str = f"{READING},{WRITING}", *, only: str = "") -> None:
-        """Make them fail with an errno."""
+        """Make operations fail with an errno."""
         self._order(f"{number} {operations} {only}")
 
     def look_empty(self) -> None:
-        """List nothing, and know no name."""
+        """List no entries, and find no name."""
         self._order("empty getattr,readdir ")
 
     def heal(self) -> None:
@@ -147,7 +147,7 @@ def serve(far: str, mount: str, orders: str, names: str = "") -> None:  # noqa: 
     attributes = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_ino")
 
     def obeying(operation: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        """An operation that does as the orders say."""
+        """Return an operation that follows the orders."""
 
         def obey(self: object, path: str, *rest: object) -> Any:  # noqa: ANN401 -- whatever it gives
             paths = f"{path} {rest[0]}" if operation == "rename" else path
@@ -168,7 +168,7 @@ def serve(far: str, mount: str, orders: str, names: str = "") -> None:  # noqa: 
         return obey
 
     class Far(Operations):  # type: ignore[misc]
-        """Passes all on to the far side, but for what it is told otherwise. Without hard links, as many are."""
+        """Pass all operations on to the far side unless ordered otherwise; there are no hard links."""
 
         use_ns = True
 

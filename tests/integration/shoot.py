@@ -102,7 +102,7 @@ class Shoot:
         return METHODS[method](self.backend, params)
 
     def refused_write(self, method: str, **params: object) -> RefusedError:
-        """Return why it refuses."""
+        """Call a method that takes no kind; return its refusal."""
         with pytest.raises(RefusedError) as caught:
             self.write(method, **params)
         return caught.value
@@ -116,17 +116,17 @@ class Shoot:
         return output.sha256
 
     def waiting(self, name: str) -> list[int]:
-        """Record a picture that waits. Returns its jobs."""
+        """Record a picture that waits. Returns its job."""
         return self.journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])
 
     def refused(self, method: str, job: object, kind: str, **params: object) -> RefusedError:
-        """Return why it refuses."""
+        """Call a method; return its refusal."""
         with pytest.raises(RefusedError) as caught:
             self.ask(method, job, kind, **params)
         return caught.value
 
     def close(self) -> None:
-        """End what runs."""
+        """End the backend's parts."""
         for made in self.backend.parts.values():
             made.close()
         self.journal.close()
@@ -140,7 +140,7 @@ def jpeg(width: int = 2400, height: int = 1600, colour: str = "orange") -> bytes
 
 
 def png(width: int = 2400, height: int = 1600) -> bytes:
-    """Return its cutout, the middle of it."""
+    """Return the picture's cutout: its middle."""
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     image.paste((10, 200, 30, 255), (width // 4, height // 4, width * 3 // 4, height * 3 // 4))
     file = io.BytesIO()

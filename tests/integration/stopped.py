@@ -29,20 +29,20 @@ WAIT = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists():
 
 
 def cut(pool: LocalPool) -> bool:
-    """Wait for a worker that has a job and reports no progress: two deadlines at once."""
+    """Wait for a worker without progress: two deadlines at once. Returns whether its job finished."""
     while not (events := pool.poll(60.0)):
         pass
     return isinstance(events[0], Finished)
 
 
 def hook(file: str) -> bool:
-    """Wait for a command of the owner, with its time limit."""
+    """Wait for a hook with a time limit. Returns whether the hook succeeded."""
     command = (sys.executable, "-c", WAIT, file)
     return not run(HookCommand(event="on_done", command=command, facts={}, timeout_s=LIMIT_S))
 
 
 def question(file: str) -> bool:
-    """Wait for a probe that may hang."""
+    """Wait for a probe that may hang. Returns whether the probe ended."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return probe.run("tests.integration.stopped", [file], timeout_s=LIMIT_S, environment=environment).ended
 

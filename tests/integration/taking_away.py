@@ -32,7 +32,7 @@ TARGETS = {
     "record": f"out/failed/{SOURCE}.error.json",
     "review": "out/review/shoot/a.png",
 }
-"""The file that another program saves at the wrong moment."""
+"""By action, the file that another program saves at the wrong moment."""
 
 
 def prepare(action: str, root: Path) -> None:
@@ -52,7 +52,7 @@ def prepare(action: str, root: Path) -> None:
 
 
 def carry_out_when_told(caller: Connection, action: str, root: Path) -> None:
-    """Do as `carry_out`, once the caller has answered, who may attach strace first."""
+    """Carry out the action once the caller has answered, which may attach strace first."""
     # Yama lets strangers attach only then; without Yama it is refused, and not needed.
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(_ANY))
     caller.send(None)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OTHER_GROUP = 12345
-"""A group that root alone can give files to, and that is nobody's."""
+"""A group without members, to which only root can give files."""
 
 
 ITS_GROUP = 7777
-"""Of an original."""
+"""The group of an original."""
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def acl(*entries: tuple[int, int, int]) -> bytes:
 
 NOBODY = 0xFFFFFFFF
 SHARED = acl((1, 7, NOBODY), (4, 5, NOBODY), (8, 7, 50), (16, 7, NOBODY), (32, 5, NOBODY))
-"""As `setfacl -d -m g:staff:rwx` leaves it on a directory of mode 0755."""
+"""The access list that `setfacl -d -m g:staff:rwx` sets on a directory of mode 0755."""
 MINIMAL = acl((1, 7, NOBODY), (4, 7, NOBODY), (32, 0, NOBODY))
 PRIVATE = acl((1, 6, NOBODY), (2, 4, 1000), (4, 0, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY))
 RULES: dict[str, dict[str, Any]] = {

@@ -124,7 +124,7 @@ class Shop:
         return job
 
     def adopt(self, proceeding: Callable[[], bool] = lambda: True) -> None:
-        """Run the first start."""
+        """Adopt the results, as at a folder's first start."""
         taking_over = Adoption(self.folder, rules=rules_of(self.folder), sources=self.journal.sources)
         taking_over.carry_out(proceeding)
 
@@ -139,7 +139,7 @@ class Shop:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
-    """Yield a function that makes shops."""
+    """A function that makes shops."""
     made: list[Shop] = []
 
     def build(**given: Any) -> Shop:  # noqa: ANN401 -- as of Shop
@@ -153,7 +153,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
 
 @pytest.fixture
 def shop(make: Callable[..., Shop]) -> Shop:
-    """Return a shop whose pictures have one transparent PNG each."""
+    """A shop whose pictures have one transparent PNG each."""
     return make()
 
 

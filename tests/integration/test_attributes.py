@@ -24,7 +24,7 @@ WRITTEN_NS = 1_600_000_000_123_456_789
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder for originals on another file system."""
+    """A folder for originals on another file system."""
     shm = Path("/dev/shm")  # noqa: S108 - a file system of its own on Linux
     if not os.access(shm, os.W_OK) or shm.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system to write to")
@@ -43,7 +43,7 @@ def _move(tmp_path: Path, elsewhere: Path) -> Path:
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    """Return a picture with its own mode and time."""
+    """A picture with its own mode and time."""
     path = tmp_path / "in" / "a.jpg"
     path.parent.mkdir()
     path.write_bytes(CONTENT)

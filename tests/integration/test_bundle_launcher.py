@@ -28,7 +28,7 @@ WAITS = b"#!/bin/sh\necho started\nread -r line\n"
 
 @pytest.fixture(scope="module")
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the compiled launcher, without an archive."""
+    """The compiled launcher, without an archive."""
     need("gcc")
     need("zstd")
     header = ["gcc", "-fsyntax-only", "-include", "zstd.h", "-x", "c", os.devnull]
@@ -42,7 +42,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pack(launcher: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Make a bundle of files, with a list of them."""
+    """A function that makes a bundle of files, with a list of them."""
 
     def make(name: str, loader: bytes = TELLS, *more: tarfile.TarInfo) -> Path:
         files = {
@@ -74,14 +74,14 @@ def pack(launcher: Path, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """Return the directory for unpacked bundles."""
+    """The directory for unpacked bundles."""
     place = tmp_path / "cache"
     place.mkdir(mode=0o700)
     return place
 
 
 def start(program: Path, cache: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Start it, and wait for its end."""
+    """Start a bundle, and wait for its end."""
     return subprocess.run(
         [program, *arguments],
         env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache), **environ},
@@ -262,7 +262,7 @@ def test_several_at_once_unpack_it_once(pack: Callable[..., Path], cache: Path) 
 
 @pytest.fixture
 def running(pack: Callable[..., Path], cache: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start one that waits."""
+    """A bundle that has started and waits."""
     environ = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache)}
     with subprocess.Popen(
         [pack("old", WAITS)], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

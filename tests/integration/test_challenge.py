@@ -31,7 +31,7 @@ CONFLICTS = (
     f"{marker.NAME} (desk's conflicted copy 2026-01-01)",
     f"{marker.NAME}.term-2 (desk's conflicted copy 2026-01-01)",
 )
-"""As Syncthing and Dropbox name them."""
+"""Names of conflict copies of Syncthing and Dropbox."""
 
 
 def state_of(root: Path) -> dict[str, tuple[int, ...]]:

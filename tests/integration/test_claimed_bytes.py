@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def desk(tmp_path: Path, clock: FakeClock) -> Iterator[Desk]:
-    """Yield a started delivery."""
+    """A started delivery."""
     made = Desk(tmp_path, clock)
     made.delivery.start()
     yield made

@@ -71,7 +71,7 @@ class Slot:
         self.jobs = 0
 
     def ask(self, answer: Callable[[Slot, ClusterRequest], None] | None, **changes: object) -> PoolEvent:
-        """Give it a task, answer its request in another thread, and wait for the event."""
+        """Give the proxy a task, answer its request in another thread, and return the event."""
         self.jobs += 1
         source = self.root / f"{self.jobs}.jpg"
         source.write_bytes(PICTURE)
@@ -136,7 +136,7 @@ class Slot:
 
 @pytest.fixture(scope="module")
 def slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slot]:
-    """Yield one slot for all tests of this module: a proxy that has refused a reply goes on with the next."""
+    """One slot for all tests of this module: a proxy that has refused a reply continues with the next."""
     made = Slot(tmp_path_factory.mktemp("proxy"))
     yield made
     made.pool.close()

@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 DONE_BY_GATEWAY = DONE_BY_UPLOADER | {"write more than any result has"}
-"""Calling out over IP, and files of its exchange directory; those have results of several pictures."""
+"""What a gateway can do: call out over IP, and use its exchange directory, with results of several pictures."""
 
 DONE_BY_PROXY = set(STILL_WORKS) | {
     "write in staging",
@@ -44,7 +44,7 @@ DONE_BY_PROXY = set(STILL_WORKS) | {
     "more memory",
     "write more than any result has",
 }
-"""What a worker can do, and files in two of its exchange directories."""
+"""What a proxy can do: a worker's actions, and use files in two of its exchange directories."""
 
 
 @needs_landlock

@@ -56,7 +56,7 @@ def picture() -> bytes:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[SlotHost]:
-    """Yield one slot for all tests of this module: it is ready again after each."""
+    """One slot for all tests of this module, ready again after each."""
     setup = wire.Setup(
         parent=os.getpid(),
         models=(catalog.find("u2net-int8"),),
@@ -85,7 +85,7 @@ def slots() -> list[int]:
 
 
 def carry_out(host: SlotHost, key: str = "", most: int = LIMIT) -> Cut:
-    """Have a small picture cut."""
+    """Cut a small picture on the slot; return the report."""
     data = picture()
     report, results = host.carry_out(replace(TASK, size=len(data)), data, (), max_result_bytes=most, key=key)
     assert isinstance(report, Cut)

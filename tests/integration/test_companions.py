@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Yield a function that runs the daemon over one folder whose originals are moved or deleted."""
+    """A function that runs the daemon over one folder whose originals are moved or deleted."""
     desks: list[Desk] = []
 
     def run(**given: Any) -> Desk:  # noqa: ANN401 -- any key of a folder

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """Yield a hall whose journal has jobs."""
+    """A hall whose journal has jobs."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()

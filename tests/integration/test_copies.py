@@ -30,7 +30,7 @@ FACTS = SourceFacts(bytes=9, sha256="5" * 64, width=64, height=48, format="JPEG"
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """Yield a hall whose journal has jobs."""
+    """A hall whose journal has jobs."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()
@@ -39,7 +39,7 @@ def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
 def reported(
     content: bytes = CONTENT, *, size: int | None = None, width: int = 64, height: int = 48
 ) -> Exported:
-    """Return what a worker reports about it."""
+    """Return a worker's report about the copy."""
     return Exported(
         source=FACTS,
         bytes=len(content) if size is None else size,

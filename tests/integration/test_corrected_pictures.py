@@ -64,7 +64,7 @@ ALL_AWAY = Stroke(kind=StrokeKind.REMOVE, points=((160.0, 120.0),), radius=200.0
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Yield the engine of a worker with a user's model that finds what is red."""
+    """The engine of a worker with a user's model that finds red things."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         first = spec(tmp_path_factory.mktemp("models"), "redness", dark=False)
@@ -75,7 +75,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def cut(tmp_path: Path, engine: Engine) -> Callable[..., tuple[Cut, NDArray[np.uint8]]]:
-    """Cut the two discs by a task. Returns the report, and the alpha of the cutout."""
+    """A function that cuts the two discs by a task, and returns the report and the cutout's alpha."""
 
     def run(*strokes: Stroke, sha256: str | None = None, suggestion: int = 0, **given: Any) -> Any:  # noqa: ANN401 -- fields of a task
         data = io.BytesIO()

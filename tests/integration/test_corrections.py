@@ -100,7 +100,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, clock: FakeClock) -> Iterator[World]:
-    """Yield a world with a published cutout."""
+    """A world with a published cutout."""
     made = World(tmp_path, clock)
     yield made
     made.elsewhere.close()
@@ -326,7 +326,7 @@ def test_a_source_that_is_forgotten_takes_what_was_drawn_with_it(world: World) -
 
 
 def full(store: Store) -> Callable[[], None]:
-    """Fill the disk of a journal for this connection. Returns what makes room again."""
+    """Fill the disk of a journal for this connection. Returns a function that makes room again."""
     connection = store._connection  # noqa: SLF001 -- a disk that is full for one process alone
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -338,7 +338,7 @@ def full(store: Store) -> Callable[[], None]:
 
 
 MANY = tuple(replace(LINE, points=LINE.points * 20) for _ in range(500))
-"""Strokes that need more room than there is."""
+"""Strokes that need more room than the full disk has."""
 
 
 def test_strokes_that_a_full_disk_does_not_take_are_refused_in_words_and_asked_for_anew(world: World) -> None:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Proof:
-    """Whether this machine may publish, set by a test."""
+    """A proof of ownership that a test can invalidate."""
 
     def __init__(self) -> None:
         self.asked = 0
         self.lost_at: int | None = None
 
     def __call__(self) -> None:
-        """Raise if it may not."""
+        """Raise if ownership is lost."""
         self.asked += 1
         if self.lost_at is not None and self.asked >= self.lost_at:
             raise NotOwnerError("another machine has taken the folder over")
@@ -36,13 +36,13 @@ class Proof:
 
 @pytest.fixture
 def proof() -> Proof:
-    """Return a proof that is valid at first."""
+    """A proof that is valid at first."""
     return Proof()
 
 
 @pytest.fixture
 def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
-    """Yield a delivery that asks for the proof."""
+    """A delivery that checks the proof."""
     made = Desk(tmp_path, clock, faults=[])
     made.delivery = Delivery(
         made.folder,

@@ -45,7 +45,7 @@ HOSTILE = (
     os.fsdecode(b"latin-\xe9.jpg"),
 )
 _UNRESERVED = frozenset(b"!$&'()*+,-./:=@_~abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-"""What GLib leaves as it is in the address of a file."""
+"""Bytes that GLib leaves unescaped in the URI of a file."""
 
 
 def parsed(line: str) -> list[str]:
@@ -86,7 +86,7 @@ def recorder(root: Path) -> tuple[tuple[str, ...], Path]:
     return (sys.executable, "-c", RECORDER.format(to=os.fspath(to))), to
 
 
-def said(to: Path) -> list[str]:
+def recorded_arguments(to: Path) -> list[str]:
     """Return the recorded arguments, without the constant ones."""
     until(lambda: to.exists() and to.stat().st_size, "the menu's command")
     words: list[str] = json.loads(to.read_text(encoding="utf-8"))
@@ -104,7 +104,7 @@ def test_a_script_hands_any_name_over_as_it_is(tmp_path: Path) -> None:
     folder.mkdir()
     for item in installed[1:]:
         subprocess.run([os.fspath(item.path), *HOSTILE], check=True, cwd=folder)
-        assert said(to) == list(HOSTILE)
+        assert recorded_arguments(to) == list(HOSTILE)
     assert list(folder.iterdir()) == []
 
 
@@ -122,7 +122,7 @@ def test_nemo_hands_any_name_over_as_an_address(tmp_path: Path) -> None:
     assert inserted == "%U"
     spoken = " ".join((program.replace("%%", "%"), *(f'"{one}"' for one in addresses)))
     subprocess.run(parsed(spoken), check=True)
-    assert [os.fspath(path_of(one)) for one in said(to)] == [f"/p/{name}" for name in HOSTILE]
+    assert [os.fspath(path_of(one)) for one in recorded_arguments(to)] == [f"/p/{name}" for name in HOSTILE]
 
 
 def test_a_desktop_entry_hands_any_name_over_as_it_is(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_desktop_entry_hands_any_name_over_as_it_is(tmp_path: Path) -> None:
         check=True,
         env=os.environ | {"LC_ALL": "C.UTF-8"},
     )
-    assert said(to) == paths
+    assert recorded_arguments(to) == paths
     assert not (tmp_path / "pwned").exists()
 
 
@@ -165,7 +165,7 @@ def test_a_quick_action_is_a_whole_bundle(tmp_path: Path) -> None:
     parameters = action["action"]["ActionParameters"]
     assert (parameters["inputMethod"], parameters["shell"]) == (1, "/bin/sh")
     subprocess.run(["/bin/sh", "-c", parameters["COMMAND_STRING"], "sh", *HOSTILE], check=True, cwd=tmp_path)
-    assert said(to) == list(HOSTILE)
+    assert recorded_arguments(to) == list(HOSTILE)
     information = plistlib.loads(next(one.data for one in installed if one.path.name == "Info.plist"))
     assert information["NSServices"][0]["NSMenuItem"]["default"] == "Cut out"
     assert all(one.path.is_relative_to(tmp_path) for one in installed)
@@ -280,13 +280,13 @@ def test_pictures_are_cut_beside_themselves_and_a_notice_says_so(tmp_path: Path)
 def test_remove_leaves_no_file_of_installs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_mac: bool
 ) -> None:
-    """Of whatever was installed, on Linux and on a Mac; before, the script that all menus start stayed."""
+    """Whatever was installed, on Linux and on a Mac; also the script that all menus start."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(desktop, "_IS_MAC", is_mac)
     desktop.install(managers=[FileManager.FINDER, FileManager.NEMO, FileManager.OPEN_WITH])
-    assert "open this and agree: open" in (said := capsys.readouterr().out)
-    assert "Cut out.workflow" in said.split("open this")[1]
+    assert "open this and agree: open" in (output := capsys.readouterr().out)
+    assert "Cut out.workflow" in output.split("open this")[1]
     desktop.remove()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

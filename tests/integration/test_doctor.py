@@ -34,7 +34,7 @@ MANY = 12
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """Yield a share without faults."""
+    """A share without faults."""
     share = Share(tmp_path)
     share.attach()
     for name in ("in", "out"):
@@ -83,7 +83,7 @@ def test_places_that_are_not_there_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_share_that_hangs_holds_nobody_up(share: Share) -> None:
-    """What was seen before it hung is told, and where it hangs."""
+    """The findings from before the hang are reported, and where it hangs."""
     share.hang(only="/out")
     begun = time.monotonic()
     seen = folders.collect(folder_on(share.mount), timeout_s=5.0)
@@ -102,20 +102,20 @@ def test_a_share_is_polled_and_left_as_it_was(share: Share) -> None:
 
 
 def test_a_share_that_refuses_writing_is_said_so(share: Share) -> None:
-    """With the system's own word, and nothing left behind."""
+    """With the system's reason, and no file left."""
     share.fail(errno.EROFS, "create")
     assert folders.collect(folder_on(share.mount))["output"]["errno"] == errno.EROFS
 
 
 def test_a_module_that_is_not_there_is_an_answer_too() -> None:
-    """With what Python said last."""
+    """With Python's last line of output."""
     answer = probe.run("cutoutd.no_such_module", [], timeout_s=20)
     assert not answer.ended
     assert "No module named" in answer.why
 
 
 def test_what_is_said_before_the_time_is_up_is_kept() -> None:
-    """A process that then says nothing more."""
+    """The process prints nothing more."""
     answer = probe.run(
         "tests.integration.says_one_thing_and_hangs", [], timeout_s=5, environment=with_tests()
     )
@@ -124,13 +124,13 @@ def test_what_is_said_before_the_time_is_up_is_kept() -> None:
 
 
 def test_a_process_locked_in_as_workers_are_is_refused_all_of_it() -> None:
-    """On this very kernel."""
+    """On this machine's kernel."""
     (found,) = confinement.tried(survey.gaps())
     assert found.level is (Level.NOTE if survey.gaps() else Level.OK), found.seen
 
 
 def test_the_kernel_tells_of_a_process_without_a_filter() -> None:
-    """This one: it is not confined, and says so, or the check would find nothing."""
+    """The test's own process is not confined; otherwise the check would find nothing."""
     need("strace")  # the same machines, those with Linux
     own = confinement.process(os.getpid())
     assert own is not None
@@ -138,7 +138,7 @@ def test_the_kernel_tells_of_a_process_without_a_filter() -> None:
 
 
 def test_watches_of_a_process_are_counted(tmp_path: Path) -> None:
-    """So that what other programs take is known. Of this process alone: others come and go meanwhile."""
+    """Of this process alone, since other processes come and go meanwhile."""
     proc = tmp_path / "proc"
     proc.mkdir()
     (proc / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
@@ -167,7 +167,7 @@ class _Deaf(FileSystemEventHandler):
 
 
 def test_a_model_that_does_not_load_is_told_by_the_worker(tmp_path: Path) -> None:
-    """In a child, since a trial takes the network from its process for good."""
+    """In a child process, since a trial gives the network up for good."""
     answer = probe.run(
         "tests.integration.doctor_trial", [os.fspath(tmp_path)], timeout_s=60, environment=with_tests()
     )
@@ -179,7 +179,7 @@ def test_a_model_that_does_not_load_is_told_by_the_worker(tmp_path: Path) -> Non
 
 
 def test_a_journal_is_read_for_what_it_knows(tmp_path: Path) -> None:
-    """While nobody writes it, and without changing it."""
+    """While no process writes to it, and without changing it."""
     tmp_path.chmod(0o700)
     journal = Journal(tmp_path, session="r", clock=Clock())
     journal.close()

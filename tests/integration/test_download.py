@@ -27,13 +27,13 @@ CONTENT = bytes(range(256)) * 1200
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    """Return a certificate for localhost."""
+    """A certificate for localhost."""
     return make_papers(tmp_path_factory.mktemp("papers"))
 
 
 @pytest.fixture
 def publisher(papers: Papers) -> Iterator[Publisher]:
-    """Yield a server for one test."""
+    """A server for one test."""
     with Publisher(CONTENT, papers) as server:
         yield server
 
@@ -42,7 +42,7 @@ def publisher(papers: Papers) -> Iterator[Publisher]:
 def get(
     publisher: Publisher, papers: Papers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Download]:
-    """Return a function that downloads the file into the test's directory."""
+    """A function that downloads the file into the test's directory."""
 
     def fetch(
         size: int = len(CONTENT),
@@ -68,7 +68,7 @@ def get(
 
 
 def here(tmp_path: Path) -> bytes:
-    """Return what was downloaded so far."""
+    """Return the bytes that were downloaded so far."""
     path = tmp_path / "it.part"
     return path.read_bytes() if path.exists() else b""
 

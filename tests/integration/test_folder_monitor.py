@@ -40,7 +40,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 
 class MonitoredFolder:
-    """A monitor with all that it needs."""
+    """A folder monitor with all that it needs."""
 
     def __init__(self, root: Path, *, once: bool = False, min_free_mb: int = 0, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
         self.folder = folder_in(root, **given)
@@ -96,7 +96,7 @@ class MonitoredFolder:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
-    """Yield a function that makes monitored folders; they are ended with the test."""
+    """A function that makes monitored folders; they are ended with the test."""
     made: list[MonitoredFolder] = []
 
     def build(**given: Any) -> MonitoredFolder:  # noqa: ANN401 -- as of MonitoredFolder
@@ -113,7 +113,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """Yield a mounted share."""
+    """A mounted share."""
     made = Share(tmp_path)
     made.attach()
     yield made
@@ -122,7 +122,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 @pytest.fixture
 def native(tmp_path: Path) -> None:
-    """Continue only where the events of the kernel are used."""
+    """Skip the test where the kernel's events are not used."""
     if filesystems.watch_mode(os.fspath(tmp_path)).network:
         pytest.skip("temporary files are on a network file system here")
 

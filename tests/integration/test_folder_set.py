@@ -166,7 +166,7 @@ class Halls(Hall):
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Halls]:
-    """Yield a supervisor with two folders, a and b."""
+    """A supervisor with two folders, a and b."""
     made = Halls(tmp_path, clock)
     yield made
     made.end()

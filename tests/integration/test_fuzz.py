@@ -19,7 +19,7 @@ FILES = 300
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return intact files of every kind."""
+    """Intact files of every kind."""
     for tool in {kind.tool for kind in KINDS if kind.tool is not None}:
         need(tool)
     return fuzzing.seeds(tmp_path_factory.mktemp("seeds"))

@@ -46,7 +46,7 @@ RECIPE = Recipe(
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
-    """Yield a pool of one worker that keeps its files open."""
+    """A pool of one worker that keeps its files open."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     setup = wire.Setup(
         parent=os.getpid(),

@@ -40,7 +40,7 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 
 @pytest.fixture
 def journal(clock: FakeClock) -> Iterator[Journal]:
-    """Yield the journal that remembers the folder."""
+    """The journal that remembers the folder."""
     opened = Journal(None, session="run-1", clock=clock)
     yield opened
     opened.close()
@@ -387,7 +387,7 @@ def test_the_quiet_time_goes_by_the_file_system(
 
 @pytest.fixture
 def locked(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
-    """Lock the journal from another program, so that nothing can be written."""
+    """A journal that another program has locked, so that nothing can be written."""
     monkeypatch.setattr(store, "_BUSY_TIMEOUT_S", 0.05)
     (tmp_path / "state").mkdir()
     opened = Journal(tmp_path / "state", session="run-1", clock=clock)

@@ -35,13 +35,13 @@ class Heard(ServiceManager):
         self.said.append((self._clock.monotonic_s(), lines[0]))
 
     def times(self, word: str) -> list[float]:
-        """Return when a message came."""
+        """Return the times of the messages that begin with a word."""
         return [at for at, line in self.said if line.startswith(word)]
 
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """Yield a supervisor with a watchdog."""
+    """A supervisor with a watchdog."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()

@@ -150,7 +150,7 @@ def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
 
 
 class TwoFolders:
-    """Commands for two folders, one with its own."""
+    """Hooks for two folders, one of which has its own."""
 
     def __init__(self, root: Path) -> None:
         self.common, self.own = root / "common", root / "own"
@@ -185,7 +185,7 @@ class TwoFolders:
 
 @pytest.fixture
 def two_folders(tmp_path: Path) -> Iterator[TwoFolders]:
-    """Yield two folders for one test."""
+    """Two folders for one test."""
     two_folders = TwoFolders(tmp_path)
     yield two_folders
     two_folders.dispatch.close(patient=True)

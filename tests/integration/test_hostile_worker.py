@@ -34,7 +34,7 @@ LONG_S = 3.0
 
 @pytest.fixture
 def pool() -> Iterator[LocalPool]:
-    """Yield a pool of one slot."""
+    """A pool of one slot."""
     setup = wire.Setup(
         parent=os.getpid(),
         models=(MODEL,),
@@ -51,7 +51,7 @@ def pool() -> Iterator[LocalPool]:
 
 
 def give(pool: LocalPool, job: int, deed: str) -> None:
-    """Have a worker do something."""
+    """Give the worker a task that makes it do something."""
     recipe = Recipe(
         renditions=(Rendition(format=Format.PNG, suffix=""),),
         refine=False,

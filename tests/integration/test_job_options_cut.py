@@ -43,7 +43,7 @@ RADIUS = 0.33 * HEIGHT
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Yield the engine of a worker with a small model, loaded once for all tests of this module."""
+    """The engine of a worker with a small model, loaded once for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         model = spec(tmp_path_factory.mktemp("models"), "darkness", dark=True)
@@ -58,7 +58,7 @@ def cut(
     drop: Callable[..., Task],  # noqa: F811 -- the fixture
     tmp_path: Path,
 ) -> Callable[..., list[Image.Image]]:
-    """Return a function that cuts the ball with options, and returns the opened results."""
+    """A function that cuts the ball with options, and returns the opened results."""
 
     def make(pixels: NDArray[np.uint8] | None = None, **asked: Any) -> list[Image.Image]:  # noqa: ANN401 -- options
         options = JobOptions(locates_subject=True, **asked)

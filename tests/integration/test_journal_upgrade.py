@@ -41,7 +41,7 @@ LATER = {
 
 @pytest.fixture
 def earlier(tmp_path: Path, clock: FakeClock) -> Path:
-    """Return a state directory with rows in every table."""
+    """A state directory with rows in every table."""
     journal = Journal(tmp_path, session="r" * 32, clock=clock)
     journal.sessions.begin()
     done, _ = journal.sources.accept(
@@ -63,7 +63,7 @@ def earlier(tmp_path: Path, clock: FakeClock) -> Path:
 
 @pytest.fixture
 def later(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001 -- made before
-    """Turn this into the program of a later version: with another state, column and table."""
+    """Turns this program into a later version: with another state, column and table."""
     schema = store_module._schema()
     for before, after in LATER.items():
         assert before in schema

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 LONG_S = 200.0
-"""Longer than anything is kept."""
+"""Longer than the time for which results are kept."""
 
 
 def set_aside(desk: Desk) -> Job:

@@ -47,7 +47,7 @@ class Machine:
         self.lease = Lease(run=self.run, is_dead=self.dead.__contains__, clock=self.clock)
 
     def attends(self) -> bool:
-        """Renew the lease. Returns whether the machine has it."""
+        """Renew the lease. Returns whether the machine holds it."""
         return self.lease.acquire(self.root, FOLDER).ours
 
     def may_publish(self) -> bool:
@@ -61,7 +61,7 @@ class Machine:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a marked folder."""
+    """A marked folder."""
     root = tmp_path / "in"
     root.mkdir()
     marker.create(str(root), FOLDER)
@@ -467,7 +467,7 @@ class Interleaved:
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[Path]:
-    """Yield the directory for the many folders of a property test."""
+    """The directory for the many folders of a property test."""
     with tempfile.TemporaryDirectory() as directory:
         yield Path(directory)
 
@@ -481,7 +481,7 @@ MOVES = st.lists(
     ),
     max_size=25,
 )
-"""A machine looks after its hold to the end; or goes on by some touches; or looks while another is suspended."""
+"""A machine finishes its renewal, makes some accesses, or finishes it while another one is suspended."""
 
 
 @settings(max_examples=40, deadline=None)

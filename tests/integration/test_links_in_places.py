@@ -163,7 +163,7 @@ class Hostile:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Hostile:
-    """Return such an output."""
+    """An output with links to a directory of somebody else."""
     return Hostile(tmp_path)
 
 
@@ -291,7 +291,7 @@ def test_a_staged_result_that_is_not_one_whole_file_of_its_own_is_not_published(
 
 @pytest.fixture
 def world_with_result(tmp_path: Path) -> tuple[World, Any]:
-    """Return a folder with one staged result."""
+    """A folder with one staged result."""
     world = World(tmp_path)
     return world, world.results("a.jpg", [NEW])
 

@@ -38,7 +38,7 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 
 @pytest.fixture
 def twice(tmp_path: Path) -> Iterator[tuple[Share, Share]]:
-    """Mount one share twice: two devices, with inodes that the file system invents."""
+    """One share, mounted twice: two devices, with inodes that the file system invents."""
     one = Share(tmp_path, "one")
     other = Share(tmp_path, "other", far=one.far)
     for share in (one, other):

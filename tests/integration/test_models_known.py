@@ -45,13 +45,13 @@ SPEC = ModelSpec(
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    """Return a certificate for localhost."""
+    """A certificate for localhost."""
     return make_papers(tmp_path_factory.mktemp("papers"))
 
 
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
-    """Restore the environment after each test: the command removes variables from its own, which here is that of the tests."""
+    """Restores the environment after each test, since the command removes variables from this process's own."""
     before = dict(os.environ)
     yield
     os.environ.clear()
@@ -60,13 +60,13 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return a model that takes what is red for the subject."""
+    """A model that takes red things for the subject."""
     return small_models.save(tmp_path / "m.onnx", logits=True)
 
 
 @pytest.fixture
 def publisher(file: Path, papers: Papers) -> Iterator[Publisher]:
-    """Yield a server that offers that model."""
+    """A server that offers that model."""
     with Publisher(file.read_bytes(), papers) as server:
         yield server
 
@@ -79,7 +79,7 @@ def own(
     papers: Papers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """Return the directory for models, with this one model known by its SHA-256."""
+    """The directory for models, with this one model known by its SHA-256."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(models_fetch, "CONTEXT", ssl.create_default_context(cafile=papers[0]))
@@ -109,7 +109,7 @@ def of(file: Path, publisher: Publisher, *, md5_alone: bool = False, commercial:
 def call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that runs the command, and returns exit code, output and errors."""
+    """A function that runs the command, and returns exit code, output and errors."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["cutoutd", "models", *arguments])

@@ -84,7 +84,7 @@ def follow(desk: Desk, jobs: Sequence[Job]) -> None:
 
 
 def lying(desk: Desk) -> dict[str, bytes]:
-    """Return the cutouts under their names, and check that nothing displaced is left."""
+    """Return the cutouts by name, and check that nothing displaced is left."""
     assert not (desk.folder.output / displaced.DIRECTORY).exists()
     assert desk.staged() == []
     for path in desk.folder.output.glob("*.png"):

@@ -40,7 +40,7 @@ BAD = [
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[[str], Share]]:
-    """Yield a function that mounts shares that refuse names; they are unmounted with the test."""
+    """A function that mounts shares that refuse names; they are unmounted with the test."""
     shares: list[Share] = []
 
     def attach(names: str) -> Share:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Ear:
-    """The socket of a service manager."""
+class NotifySocket:
+    """A service manager's socket."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -24,7 +24,7 @@ class Ear:
         self._socket.bind(address.replace("@", "\0", 1))
         self._socket.setblocking(False)
 
-    def heard(self) -> list[str]:
+    def messages(self) -> list[str]:
         """Return all messages since the last call."""
         said = []
         while True:
@@ -39,14 +39,14 @@ class Ear:
 
 
 @pytest.fixture
-def ear(tmp_path: Path) -> Iterator[Ear]:
-    """Yield a listening socket."""
-    made = Ear(str(tmp_path / "notify"))
+def ear(tmp_path: Path) -> Iterator[NotifySocket]:
+    """A listening socket."""
+    made = NotifySocket(str(tmp_path / "notify"))
     yield made
     made.close()
 
 
-def test_each_word_is_as_the_protocol_has_it(ear: Ear) -> None:
+def test_each_word_is_as_the_protocol_has_it(ear: NotifySocket) -> None:
     """By sd_notify(3)."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     manager.ready()
@@ -54,7 +54,7 @@ def test_each_word_is_as_the_protocol_has_it(ear: Ear) -> None:
     manager.feed()
     manager.extend(2.5)
     manager.stopping()
-    assert ear.heard() == [
+    assert ear.messages() == [
         "READY=1",
         "STATUS=2 waiting READY=1",
         "WATCHDOG=1",
@@ -63,28 +63,28 @@ def test_each_word_is_as_the_protocol_has_it(ear: Ear) -> None:
     ]
 
 
-def test_a_reload_carries_its_time(ear: Ear) -> None:
+def test_a_reload_carries_its_time(ear: NotifySocket) -> None:
     """As Type=notify-reload requires."""
     ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address}).reloading()
-    (said,) = ear.heard()
+    (said,) = ear.messages()
     word, time = said.split("\n")
     assert word == "RELOADING=1"
     assert int(time.removeprefix("MONOTONIC_USEC=")) > 0
 
 
-def test_the_same_status_is_not_told_twice(ear: Ear) -> None:
+def test_the_same_status_is_not_told_twice(ear: NotifySocket) -> None:
     """Each message wakes the service manager."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     for text in ("a", "a", "b"):
         manager.status(text)
-    assert ear.heard() == ["STATUS=a", "STATUS=b"]
+    assert ear.messages() == ["STATUS=a", "STATUS=b"]
 
 
 def test_an_abstract_name_is_reached() -> None:
     """Containers use such names."""
-    ear = Ear(f"@cutoutd-test-{os.getpid()}")
+    ear = NotifySocket(f"@cutoutd-test-{os.getpid()}")
     ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address}).ready()
-    assert ear.heard() == ["READY=1"]
+    assert ear.messages() == ["READY=1"]
     ear.close()
 
 
@@ -96,13 +96,13 @@ def test_where_nobody_listens_nothing_is_said(environ: dict[str, str]) -> None:
     manager.ready()
 
 
-def test_a_manager_that_is_gone_or_does_not_read_holds_up_nothing(ear: Ear, tmp_path: Path) -> None:
+def test_a_manager_that_is_gone_or_does_not_read_holds_up_nothing(ear: NotifySocket, tmp_path: Path) -> None:
     """Its socket's queue is limited; what does not fit in is lost, and sent again later."""
     ServiceManager.from_environment({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     for _ in range(5000):
         manager.feed()
-    assert 0 < len(ear.heard()) < 5000
+    assert 0 < len(ear.messages()) < 5000
 
 
 @pytest.mark.parametrize(

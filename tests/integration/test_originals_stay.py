@@ -34,7 +34,7 @@ TWO = [{"format": "png", "suffix": ""}, {"format": "png", "suffix": "_m"}]
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Yield a function that makes started deliveries; they are ended with the test."""
+    """A function that makes started deliveries; they are ended with the test."""
     made: list[Desk] = []
 
     def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageRoom]:
-    """Yield a room without a daemon; one poll handles all commands, however slow the machine is."""
+    """A room without a daemon; one poll handles all commands, however slow the machine is."""
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 60.0)
     opened = PageRoom(tmp_path, clock)
     yield opened
@@ -63,7 +63,7 @@ def shown(room: PageRoom, number: int) -> dict[str, Any]:
 
 
 def codes(answer: dict[str, Any]) -> list[str]:
-    """Return why jobs were left out."""
+    """Return the reasons why jobs were left out."""
     return [one["code"] for one in answer["conflicts"]]
 
 
@@ -286,7 +286,7 @@ def test_a_portion_is_written_down_whole_or_not_at_all(
     folders, decided = handler._folders, []  # noqa: SLF001 -- where a fault comes in
 
     class Faulty:
-        """Refuses once, at the seventh."""
+        """Folders whose seventh decision is refused once."""
 
         def decide(self, number: int, choice: Any) -> bool:  # noqa: ANN401 -- passed on
             decided.append(number)

@@ -57,7 +57,7 @@ PAINT = {"kind": "paint", "points": [[10.0, 10.0], [60.0, 60.0]], "radius": 20.0
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Iterator[Shoot]:
-    """Yield a folder for one test."""
+    """A folder for one test."""
     shoot = Shoot(tmp_path)
     yield shoot
     shoot.close()
@@ -65,7 +65,7 @@ def shoot(tmp_path: Path) -> Iterator[Shoot]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use a worker that draws nothing, and reports its process id."""
+    """Replaces the worker by one that draws nothing and reports its process id."""
     monkeypatch.setattr(brush_sessions, "COMMAND", (sys.executable, "-c", DRAWS))
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
-    """Yield a room without a daemon."""
+    """A room without a daemon."""
     opened = PageRoom(tmp_path, clock)
     yield opened
     opened.close()

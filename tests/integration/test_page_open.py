@@ -30,8 +30,8 @@ NAME = "studio.example.net"
 
 
 @pytest.fixture
-def word(tmp_path: Path) -> Path:
-    """Return the file of the password."""
+def password_file(tmp_path: Path) -> Path:
+    """The password's file."""
     file = tmp_path / "word"
     file.write_text(f"{PASSWORD}\n", encoding="utf-8")
     file.chmod(0o600)
@@ -57,7 +57,7 @@ def paired(
     return answer.status, answer.getheader("set-cookie", "")
 
 
-def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, word: Path) -> None:
+def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, password_file: Path) -> None:
     """Its cookie is for encrypted connections only, and plain HTTP gets nothing."""
     need("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
@@ -65,7 +65,7 @@ def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, word: Path) 
     made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     files = ("-keyout", str(key), "-out", str(certificate))
     subprocess.run(["openssl", "req", "-x509", *made, *subject, *files], check=True, capture_output=True)
-    text = f'password_file = "{word}"\ntls_cert = "{certificate}"\ntls_key = "{key}"'
+    text = f'password_file = "{password_file}"\ntls_cert = "{certificate}"\ntls_key = "{key}"'
     with served(tmp_path / "home", "--config", str(configured(tmp_path, text))) as page:
         context = ssl.create_default_context(cafile=str(certificate))
         context.check_hostname = False
@@ -86,9 +86,9 @@ def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, word: Path) 
         assert PASSWORD not in page.log
 
 
-def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> None:
+def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, password_file: Path) -> None:
     """The proxy encrypts, so origins are https."""
-    text = f'password_file = "{word}"\nproxy = "127.0.0.9"'
+    text = f'password_file = "{password_file}"\nproxy = "127.0.0.9"'
     with served(tmp_path / "home", "--config", str(configured(tmp_path, text))) as page:
         while '"page.ready"' not in page.log:
             time.sleep(0.02)
@@ -101,11 +101,11 @@ def test_behind_a_proxy_nobody_else_is_answered(tmp_path: Path, word: Path) -> N
 
 
 def test_a_port_that_is_published_on_loopback_answers_by_loopbacks_names_alone(
-    tmp_path: Path, word: Path
+    tmp_path: Path, password_file: Path
 ) -> None:
     """Inside a container it listens everywhere, without TLS; if its port is published wider by mistake, other names get nothing."""
     file = configured(
-        tmp_path, f'address = "0.0.0.0:7979"\npublished_on_loopback = true\npassword_file = "{word}"'
+        tmp_path, f'address = "0.0.0.0:7979"\npublished_on_loopback = true\npassword_file = "{password_file}"'
     )
     file.write_text(file.read_text(encoding="utf-8").replace(f'hosts = ["{NAME}"]\n', ""), encoding="utf-8")
     with served(tmp_path / "home", "--config", str(file)) as page:
@@ -120,25 +120,25 @@ def test_a_port_that_is_published_on_loopback_answers_by_loopbacks_names_alone(
         assert f'"listening": "0.0.0.0:{port}"' in page.log
 
 
-def test_a_password_that_others_may_read_or_guess_is_refused(word: Path) -> None:
+def test_a_password_that_others_may_read_or_guess_is_refused(password_file: Path) -> None:
     """Before anything listens."""
-    page = PageSettings(password_file=word)
+    page = PageSettings(password_file=password_file)
     assert read_password(page) == PASSWORD
-    word.chmod(0o644)
+    password_file.chmod(0o644)
     with pytest.raises(ConfigurationError, match="others may read this file"):
         read_password(page)
-    word.chmod(0o600)
-    word.write_text("short\n", encoding="utf-8")
+    password_file.chmod(0o600)
+    password_file.write_text("short\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="fewer than 12 characters"):
         read_password(page)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        read_password(PageSettings(password_file=word.with_name("none")))
+        read_password(PageSettings(password_file=password_file.with_name("none")))
 
 
-def test_what_is_no_certificate_is_told_before_it_is_used(word: Path) -> None:
+def test_what_is_no_certificate_is_told_before_it_is_used(password_file: Path) -> None:
     """The process that reads it later could not report the error."""
     with pytest.raises(ConfigurationError, match="no certificate and its key"):
-        listener.check_certificate(PageSettings(tls_cert=word, tls_key=word))
+        listener.check_certificate(PageSettings(tls_cert=password_file, tls_key=password_file))
 
 
 @needs_seccomp

@@ -52,7 +52,7 @@ request_worker.serve(work)
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Iterator[Shoot]:
-    """Yield a folder for one test."""
+    """A folder for one test."""
     shoot = Shoot(tmp_path)
     yield shoot
     shoot.close()

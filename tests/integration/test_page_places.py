@@ -17,7 +17,7 @@ from tests.unit.page_backend import backend_at
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home directory with folders of all kinds."""
+    """A home directory with folders of all kinds."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("Pictures/in/deeper", "Pictures/Out", "Pictures/.hidden", "empty", "x" * 255):
         (tmp_path / name).mkdir(parents=True)
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def look(home: Path, path: str = "") -> dict[str, Any]:
-    """Return the answer to the page."""
+    """Return the answer of the folder picker."""
     data: dict[str, Any] = places.METHODS["places"](backend_at(home / "c.toml", None), {"path": path}).data
     return data
 

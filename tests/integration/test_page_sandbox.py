@@ -62,11 +62,11 @@ DONE_BY_WEB = {
     "which processors it has",
     "its own clock",
 }
-"""Being a process, and what was open before."""
+"""What a web process can do: run, and use what was open before."""
 
 
 def tried(how: str, target: socket.socket) -> dict[str, str]:
-    """Return how each attempt ended."""
+    """Return how each attempt ended, by name."""
     host, port = target.getsockname()
     command = [sys.executable, "-m", "tests.integration.page_attempts", how, host, str(port)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
@@ -96,7 +96,7 @@ def test_a_process_that_answers_browsers_calls_nobody() -> None:
 @needs_landlock
 @needs_seccomp
 def test_it_reaches_no_file_and_no_other_process(tmp_path: Path) -> None:
-    """With all the attempts for workers."""
+    """With all the attempts that are made for workers."""
     report = attempts("web", tmp_path)
     assert survey.gaps_between(survey.WEB, report["layers"]) == ()
     assert {name for name, code in report["outcomes"].items() if code == "done"} == DONE_BY_WEB

@@ -24,7 +24,7 @@ METHODS = {**folder_settings.METHODS, **folders.METHODS}
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a configuration in a home directory."""
+    """The path of a configuration in a home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("shoot", "catalogue"):
         (tmp_path / name).mkdir()

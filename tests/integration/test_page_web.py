@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Yield a page without a configuration."""
+    """A page without a configuration."""
     with served(tmp_path_factory.mktemp("page")) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def browser(page: Served) -> Browser:
-    """Return a paired browser."""
+    """A paired browser."""
     one = Browser(page=page)
     assert one.pair() == 200
     return one

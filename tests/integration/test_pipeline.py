@@ -50,7 +50,7 @@ RECIPE = Recipe(
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Yield the engine of a worker with a small model, loaded once for all tests of this module."""
+    """The engine of a worker with a small model, loaded once for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(small_models.data_directory(tmp_path_factory.mktemp("data"))))
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
@@ -61,7 +61,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def u2net() -> Iterator[Engine]:
-    """Yield an engine with the packaged model, for pictures that are too complex for the small one."""
+    """An engine with the packaged model, for pictures that are too complex for the small one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         made = engine_of("u2net-int8")
@@ -76,7 +76,7 @@ def engine_of(model: str) -> Engine:
 
 @pytest.fixture
 def drop(tmp_path: Path) -> Callable[..., Task]:
-    """Return a function that puts a file into the folder, and returns its task."""
+    """A function that puts a file into the folder, and returns its task."""
     (tmp_path / "out").mkdir()
 
     def make(content: bytes, *, name: str = "a.jpg", recipe: Recipe = RECIPE) -> Task:

@@ -9,7 +9,7 @@ import sys
 from tests.integration.tools import give_up, need
 
 CASES = 8
-"""About a second each; `torture.places_tree` tries hundreds."""
+"""Number of trees, of about a second each; `torture.places_tree` tries hundreds."""
 
 
 def test_in_random_trees_nothing_untagged_leaves_and_no_result_is_taken_in() -> None:

@@ -83,7 +83,7 @@ def task(job: int, deed: str) -> Task:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., LocalPool]]:
-    """Yield a function that makes pools; they are closed with the test."""
+    """A function that makes pools; they are closed with the test."""
     pools: list[LocalPool] = []
 
     def build(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
-    """Return a directory that everybody can move, with a tree that they cannot remove."""
+    """A directory that everybody can move, with a tree that they cannot remove."""
     path = tmp_path / "share"
     (path / "tree").mkdir(parents=True)
     (path / "tree" / "precious").write_bytes(b"precious")
@@ -34,7 +34,7 @@ def precious(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """Return an output that everybody can write in, where somebody has created the staging directory."""
+    """An output that everybody can write in, where somebody has created the staging directory."""
     path = tmp_path / "out"
     (path / STAGING_NAME / "run").mkdir(parents=True)
     for one in (path, path / STAGING_NAME, path / STAGING_NAME / "run"):

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def faults() -> list[BaseException | Callable[[Plan], None]]:
-    """Return the faults of the next renames."""
+    """The faults of the next renames."""
     return []
 
 
@@ -49,21 +49,21 @@ def faults() -> list[BaseException | Callable[[Plan], None]]:
 def desk(
     tmp_path: Path, clock: FakeClock, faults: list[BaseException | Callable[[Plan], None]]
 ) -> Iterator[Desk]:
-    """Yield a delivery whose thread is not started."""
+    """A delivery whose thread is not started."""
     made = Desk(tmp_path, clock, faults=faults)
     yield made
     made.journal.close()
 
 
 def begun(desk: Desk, name: str = "a.jpg", *contents: bytes, review: bool = False) -> Deliver:
-    """Return a job that a worker has cut."""
+    """Return the delivery step of a job that a worker has cut."""
     job = desk.begin(name)
     first = -1 if review else 0  # an overlay comes before what is held back
     return Deliver(job=job, cut=desk.cut(job, *(contents or (NEW,)), review=review, rendition=first))
 
 
 def take(desk: Desk, step: Step, *kinds: type) -> Any:  # noqa: ANN401 -- the last of the kinds
-    """Take a step and those that follow it, which must be of these kinds."""
+    """Take a step and those that follow it, which must be of these kinds; return the last one."""
     following: Any = step
     for kind in kinds:
         following = desk.delivery.steps.advance(following)

@@ -35,7 +35,7 @@ OLD, NEW, THEIRS = b"old cutout", b"new cutout", b"a stranger's"
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """Return a folder that avoids names of other files."""
+    """A folder that avoids names of other files."""
     return World(tmp_path)
 
 
@@ -483,7 +483,7 @@ def test_an_original_is_deleted_only_if_it_is_what_was_cut(tmp_path: Path) -> No
 
 @pytest.fixture(params=["same file system", "another"])
 def originals(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Yield a folder for originals."""
+    """A folder for originals, on the same file system and on another."""
     where = tmp_path
     if request.param == "another":
         where = Path("/dev/shm")  # noqa: S108 - a file system of its own on Linux

@@ -20,7 +20,7 @@ _LINK = ("?link", "linkat")
 
 @pytest.fixture(params=[*Strength])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Strength:
-    """Select each of the three implementations, by disabling the stronger ones."""
+    """Each of the three implementations of the rename, selected by disabling the stronger ones."""
     way: Strength = request.param
     if way is not Strength.KERNEL:
         monkeypatch.setattr(rename, "_by_kernel", lambda _source, _target: False)

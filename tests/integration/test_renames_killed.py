@@ -40,7 +40,7 @@ _CALLS: Final = ("unlink", "rename", "link", "mkdir", "rmdir", "fsync")
 
 
 class Kill:
-    """Blocks all changes by other threads than the main one after some calls, which has the effect of a kill."""
+    """A simulated kill: after some calls, all changes by other threads than the main one fail."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -72,7 +72,7 @@ class Kill:
 
 
 def end(pairs: Pairs) -> dict[str, str]:
-    """Return which picture has which name in the end, by the names of before."""
+    """Return the final name of each picture, by the names of before."""
     where = {name: name for pair in pairs for name in pair}
     lies = {name: name for name in where if name in {before for before, _ in pairs}}
     for before, after in pairs:
@@ -82,7 +82,7 @@ def end(pairs: Pairs) -> dict[str, str]:
 
 
 def work(desk: Desk, names: Sequence[str]) -> list[str]:
-    """Work on all waiting jobs as workers do. Returns what they had to cut."""
+    """Work on all waiting jobs as workers do. Returns the paths that had to be cut."""
     again = []
     for job in claimed(desk, names):
         sha256 = digest((desk.folder.input / job.path).read_bytes())

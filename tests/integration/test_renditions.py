@@ -87,7 +87,7 @@ class Staging:
             )
 
     def pixels(self, stage: renditions.Stage, number: int = 0) -> NDArray[np.uint8]:
-        """Return the pixels of one."""
+        """Return the pixels of one staged rendition."""
         return np.asarray(Image.open(self.directory / stage.staged[number].name))
 
     @property
@@ -98,7 +98,7 @@ class Staging:
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Staging:
-    """Return an empty staging directory."""
+    """An empty staging directory."""
     return Staging(tmp_path)
 
 

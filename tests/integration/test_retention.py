@@ -25,7 +25,7 @@ FOLDER = "f"
 
 
 class Archive:
-    """A folder with a past."""
+    """A folder whose journal has old jobs."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
         self.root = root / "in"
@@ -57,11 +57,11 @@ class Archive:
         self.retention.step()
 
     def rows(self) -> list[tuple[str, int]]:
-        """Return what the journal still knows."""
+        """Return path and time of each job that the journal still has."""
         return [(job.path, job.mtime_ns) for job in Reader(self.journal.store).jobs()]
 
     def traces(self) -> int:
-        """Return the rows of any table about a source."""
+        """Return the number of rows in all tables about sources."""
         tables = ("job", "reservation", "output", "published")
         counts = [self.journal.store.row(f"SELECT COUNT(*) FROM {table}") for table in tables]  # noqa: S608 -- ours
         return sum(int(row[0]) for row in counts if row is not None)
@@ -69,7 +69,7 @@ class Archive:
 
 @pytest.fixture
 def archive(tmp_path: Path, clock: FakeClock) -> Iterator[Archive]:
-    """Yield a folder for one test."""
+    """A folder for one test."""
     made = Archive(tmp_path, clock)
     yield made
     made.journal.close()

@@ -38,7 +38,7 @@ def doubtful(desk: Desk, name: str = "a.jpg", source: bytes = JPEG) -> Job:
 
 
 def decide(desk: Desk, job: Job, decision: ReviewDecision = ReviewDecision.ACCEPT) -> Job:
-    """Carry out a person's decision."""
+    """Carry out a person's decision; return the job afterwards."""
     decided = desk.journal.review_decisions.decide(job.id, decision)
     assert decided is not None
     desk.delivery.carry_out_decision(decided)

@@ -25,7 +25,7 @@ SOMEBODY = 4711
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Return a folder of root in directories of root."""
+    """A folder of root in directories of root."""
     if not is_real_root():
         give_up("this is about the machine's root")
     for name in ("in", "out"):

@@ -48,8 +48,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
-    """Return a function that makes all attempts under a confinement, once, in a process of their own."""
+def report_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
+    """A function that makes all attempts under a confinement, in a process of their own, and returns the report."""
 
     @cache
     def attempt(how: str) -> Report:
@@ -58,30 +58,30 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
     return attempt
 
 
-def the_host_lets(attempt: str, told: Callable[[str], Report]) -> bool:
+def the_host_lets(attempt: str, report_of: Callable[[str], Report]) -> bool:
     """Return whether the attempt works here without a sandbox; otherwise its refusal would prove nothing."""
-    found: str = told("bare")["outcomes"][attempt]
+    found: str = report_of("bare")["outcomes"][attempt]
     return found == REACHES_THE_KERNEL.get(attempt, "done")
 
 
 @needs_seccomp
 @pytest.mark.parametrize("attempt", REFUSED_BY_SECCOMP)
-def test_a_worker_s_filter_refuses(attempt: str, told: Callable[[str], Report]) -> None:
+def test_a_worker_s_filter_refuses(attempt: str, report_of: Callable[[str], Report]) -> None:
     """By itself, on a kernel without Landlock: EPERM."""
-    if not the_host_lets(attempt, told):
-        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
-    assert told("seccomp")["outcomes"][attempt] == "EPERM"
-    assert told("worker")["outcomes"][attempt] in {"EPERM", "EACCES"}
+    if not the_host_lets(attempt, report_of):
+        pytest.skip(f"refused here without a sandbox too: {report_of('bare')['outcomes'][attempt]}")
+    assert report_of("seccomp")["outcomes"][attempt] == "EPERM"
+    assert report_of("worker")["outcomes"][attempt] in {"EPERM", "EACCES"}
 
 
 @needs_landlock
 @pytest.mark.parametrize("attempt", REFUSED_BY_LANDLOCK)
-def test_landlock_refuses(attempt: str, told: Callable[[str], Report]) -> None:
+def test_landlock_refuses(attempt: str, report_of: Callable[[str], Report]) -> None:
     """By itself, without the filter: EACCES, or EXDEV for a second name that would allow more."""
-    if not the_host_lets(attempt, told):
-        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
-    assert told("landlock")["outcomes"][attempt] in {"EACCES", "EXDEV"}
-    assert told("worker")["outcomes"][attempt] in {"EACCES", "EPERM"}
+    if not the_host_lets(attempt, report_of):
+        pytest.skip(f"refused here without a sandbox too: {report_of('bare')['outcomes'][attempt]}")
+    assert report_of("landlock")["outcomes"][attempt] in {"EACCES", "EXDEV"}
+    assert report_of("worker")["outcomes"][attempt] in {"EACCES", "EPERM"}
 
 
 @pytest.mark.parametrize(
@@ -96,90 +96,94 @@ def test_landlock_refuses(attempt: str, told: Callable[[str], Report]) -> None:
     ],
 )
 def test_newer_landlock_refuses_more(
-    attempt: str, since: int, refusal: str, told: Callable[[str], Report]
+    attempt: str, since: int, refusal: str, report_of: Callable[[str], Report]
 ) -> None:
     """The rights of later versions are used if the kernel has them."""
     if landlock_version() < since:
         pytest.skip(f"this kernel's Landlock is {landlock_version()}, this takes {since}")
-    assert the_host_lets(attempt, told)
-    assert told("landlock")["outcomes"][attempt] == refusal
+    assert the_host_lets(attempt, report_of)
+    assert report_of("landlock")["outcomes"][attempt] == refusal
 
 
 @needs_landlock
 @needs_seccomp
 @pytest.mark.parametrize("attempt", [*REFUSED_BY_SECCOMP, *REFUSED_BY_LANDLOCK])
-def test_the_first_landlock_is_as_good_behind_the_filter(attempt: str, told: Callable[[str], Report]) -> None:
+def test_the_first_landlock_is_as_good_behind_the_filter(
+    attempt: str, report_of: Callable[[str], Report]
+) -> None:
     """The filter also refuses what later versions add: therefore any version counts as the layer."""
-    if not the_host_lets(attempt, told):
-        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
-    assert "landlock-abi1" in told("worker over Landlock 1")["layers"]
-    assert told("worker over Landlock 1")["outcomes"][attempt] in {"EACCES", "EPERM"}
+    if not the_host_lets(attempt, report_of):
+        pytest.skip(f"refused here without a sandbox too: {report_of('bare')['outcomes'][attempt]}")
+    assert "landlock-abi1" in report_of("worker over Landlock 1")["layers"]
+    assert report_of("worker over Landlock 1")["outcomes"][attempt] in {"EACCES", "EPERM"}
 
 
 @pytest.mark.parametrize("attempt", REFUSED_BY_CAPABILITIES)
-def test_without_its_capabilities_root_is_refused(attempt: str, told: Callable[[str], Report]) -> None:
+def test_without_its_capabilities_root_is_refused(attempt: str, report_of: Callable[[str], Report]) -> None:
     """By this layer alone; another user than root is refused anyway."""
-    if not the_host_lets(attempt, told):
-        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
-    assert told("capabilities")["outcomes"][attempt] in {"EPERM", "EACCES", "ValueError"}
+    if not the_host_lets(attempt, report_of):
+        pytest.skip(f"refused here without a sandbox too: {report_of('bare')['outcomes'][attempt]}")
+    assert report_of("capabilities")["outcomes"][attempt] in {"EPERM", "EACCES", "ValueError"}
 
 
 @pytest.mark.parametrize(("attempt", "end"), [("more memory", "MemoryError"), ("many descriptors", "EMFILE")])
-def test_limits_alone_are_kept(attempt: str, end: str, told: Callable[[str], Report]) -> None:
+def test_limits_alone_are_kept(attempt: str, end: str, report_of: Callable[[str], Report]) -> None:
     """Without any other layer."""
-    if not the_host_lets(attempt, told):
-        pytest.skip(f"refused here without limits too: {told('bare')['outcomes'][attempt]}")
-    assert told("limits")["outcomes"][attempt] == end
+    if not the_host_lets(attempt, report_of):
+        pytest.skip(f"refused here without limits too: {report_of('bare')['outcomes'][attempt]}")
+    assert report_of("limits")["outcomes"][attempt] == end
 
 
 @pytest.mark.parametrize("how", ["bare", "worker", "landlock", "seccomp", "limits", "capabilities"])
 @pytest.mark.parametrize("attempt", STILL_WORKS)
-def test_a_worker_can_still_do_its_work(attempt: str, how: str, told: Callable[[str], Report]) -> None:
+def test_a_worker_can_still_do_its_work(attempt: str, how: str, report_of: Callable[[str], Report]) -> None:
     """Otherwise users would switch the sandbox off."""
-    assert told(how)["outcomes"][attempt] == "done"
+    assert report_of(how)["outcomes"][attempt] == "done"
 
 
 @pytest.mark.parametrize("how", ["bare", "seccomp", "limits", "capabilities", "supervisor"])
 @pytest.mark.parametrize("attempt", WORKS_BY_NAME)
 def test_whoever_is_not_bound_by_landlock_reaches_what_others_do(
-    attempt: str, how: str, told: Callable[[str], Report]
+    attempt: str, how: str, report_of: Callable[[str], Report]
 ) -> None:
     """Otherwise the refusals in the test below would prove nothing."""
-    assert told(how)["outcomes"][attempt] == "done"
+    assert report_of(how)["outcomes"][attempt] == "done"
 
 
 @needs_landlock
 @pytest.mark.parametrize("attempt", WORKS_BY_NAME)
 @pytest.mark.parametrize("how", ["worker", "worker over Landlock 1"])
-def test_a_worker_reaches_no_file_by_its_name(attempt: str, how: str, told: Callable[[str], Report]) -> None:
+def test_a_worker_reaches_no_file_by_its_name(
+    attempt: str, how: str, report_of: Callable[[str], Report]
+) -> None:
     """Neither a neighbour of its picture nor its staging directory, nor files that it was given opened."""
-    assert told(how)["outcomes"][attempt] in {"EACCES", "ENOENT"}
+    assert report_of(how)["outcomes"][attempt] in {"EACCES", "ENOENT"}
 
 
 @needs_landlock
 @pytest.mark.skipif(landlock_version() < 2, reason="Landlock 1 refuses every move between directories")
-def test_landlock_lets_files_move_within_what_may_be_written(told: Callable[[str], Report]) -> None:
+def test_landlock_lets_files_move_within_what_may_be_written(report_of: Callable[[str], Report]) -> None:
     """Also from one sub-directory to another."""
-    assert told("landlock")["outcomes"]["rename between directories of staging"] == "done"
+    assert report_of("landlock")["outcomes"]["rename between directories of staging"] == "done"
 
 
-def test_a_file_grows_no_larger_than_any_result(told: Callable[[str], Report]) -> None:
+def test_a_file_grows_no_larger_than_any_result(report_of: Callable[[str], Report]) -> None:
     """Without a limit, a sparse file would occupy its reader for ever."""
-    bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
+    bare, worker = report_of("bare")["outcomes"], report_of("worker")["outcomes"]
     attempt = "write more than any result has"
     assert (bare[attempt], worker[attempt]) == ("done", "EFBIG")
 
 
-def test_what_was_opened_for_reading_cannot_be_written(told: Callable[[str], Report]) -> None:
+def test_what_was_opened_for_reading_cannot_be_written(report_of: Callable[[str], Report]) -> None:
     """By any process."""
     attempt = "write the original through what was given"
-    assert {told(how)["outcomes"][attempt] for how in ("bare", "worker")} == {"EBADF"}
+    assert {report_of(how)["outcomes"][attempt] for how in ("bare", "worker")} == {"EBADF"}
 
 
 @needs_seccomp
-def test_refused_calls_are_refused_whatever_their_arguments(told: Callable[[str], Report]) -> None:
+def test_refused_calls_are_refused_whatever_their_arguments(report_of: Callable[[str], Report]) -> None:
     """With nonsense in every argument; without a filter the kernel gives another error."""
-    bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
+    bare, worker = report_of("bare")["outcomes"], report_of("worker")["outcomes"]
     calls = [name for name in bare if name.startswith("raw ") and bare[name] not in {"EPERM", "ENOSYS"}]
     assert len(calls) > 90
     unknown = {"raw clone3", "raw openat2"}
@@ -190,48 +194,50 @@ def test_refused_calls_are_refused_whatever_their_arguments(told: Callable[[str]
 
 @needs_seccomp
 @pytest.mark.parametrize("how", ["worker", "supervisor"])
-def test_the_32_bit_table_of_calls_is_no_way_out(how: str, told: Callable[[str], Report]) -> None:
+def test_the_32_bit_table_of_calls_is_no_way_out(how: str, report_of: Callable[[str], Report]) -> None:
     """On x86 a 64-bit process can make 32-bit calls with other numbers: all are refused."""
-    if os.uname().machine != "x86_64" or told("compat bare").get("getpid") != "done":
+    if os.uname().machine != "x86_64" or report_of("compat bare").get("getpid") != "done":
         pytest.skip("this kernel takes no 32-bit calls")
-    bare = told("compat bare")
+    bare = report_of("compat bare")
     assert bare["socket"] == "done"
     assert {bare["execve"], bare["socketcall"]} == {"EFAULT", "EINVAL"}
-    assert told(f"compat {how}") == dict.fromkeys(bare, "EPERM")
+    assert report_of(f"compat {how}") == dict.fromkeys(bare, "EPERM")
 
 
 @needs_seccomp
-def test_x32_calls_are_refused(told: Callable[[str], Report]) -> None:
+def test_x32_calls_are_refused(report_of: Callable[[str], Report]) -> None:
     """The other call table of x86_64, which has the same architecture name."""
     if os.uname().machine != "x86_64":
         pytest.skip("only x86_64 has them")
-    assert told("worker")["outcomes"]["raw socket of x32"] == "EPERM"
+    assert report_of("worker")["outcomes"]["raw socket of x32"] == "EPERM"
 
 
 @needs_seccomp
 @pytest.mark.parametrize("attempt", EARLY)
-def test_a_thread_from_before_the_filter_is_under_it_too(attempt: str, told: Callable[[str], Report]) -> None:
+def test_a_thread_from_before_the_filter_is_under_it_too(
+    attempt: str, report_of: Callable[[str], Report]
+) -> None:
     """Libraries start threads when they are imported; a filter for one thread would miss them."""
-    if not the_host_lets(attempt, told):
-        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
+    if not the_host_lets(attempt, report_of):
+        pytest.skip(f"refused here without a sandbox too: {report_of('bare')['outcomes'][attempt]}")
     name = f"{attempt} from an early thread"
-    assert told("bare")["outcomes"][name] == REACHES_THE_KERNEL.get(attempt, "done")
-    assert told("seccomp")["outcomes"][name] == "EPERM"
+    assert report_of("bare")["outcomes"][name] == REACHES_THE_KERNEL.get(attempt, "done")
+    assert report_of("seccomp")["outcomes"][name] == "EPERM"
 
 
 @needs_seccomp
 def test_a_thread_of_the_supervisor_s_from_before_its_filter_has_no_network(
-    told: Callable[[str], Report],
+    report_of: Callable[[str], Report],
 ) -> None:
     """Like a worker's."""
-    assert told("bare")["outcomes"]["inet from an early thread"] == "done"
-    assert told("supervisor")["outcomes"]["inet from an early thread"] == "EPERM"
+    assert report_of("bare")["outcomes"]["inet from an early thread"] == "done"
+    assert report_of("supervisor")["outcomes"]["inet from an early thread"] == "EPERM"
 
 
 @needs_landlock
-def test_landlock_is_not_put_up_beside_threads_it_would_not_bind(told: Callable[[str], Report]) -> None:
+def test_landlock_is_not_put_up_beside_threads_it_would_not_bind(report_of: Callable[[str], Report]) -> None:
     """Before its version 8 it binds one thread, which must be the only one."""
-    report = told("landlock threaded")
+    report = report_of("landlock threaded")
     if landlock_version() < 8:
         assert "2 threads exist" in report["refused"]
     else:
@@ -240,62 +246,62 @@ def test_landlock_is_not_put_up_beside_threads_it_would_not_bind(told: Callable[
 
 @needs_seccomp
 @pytest.mark.parametrize("attempt", ["inet", "inet6", "packet", "vsock", "netlink", "io_uring", "ptrace"])
-def test_the_supervisor_has_no_network(attempt: str, told: Callable[[str], Report]) -> None:
+def test_the_supervisor_has_no_network(attempt: str, report_of: Callable[[str], Report]) -> None:
     """The kernel refuses it every family but AF_UNIX, and calls that could circumvent that."""
-    if not the_host_lets(attempt, told):
-        pytest.skip(f"refused here without a sandbox too: {told('bare')['outcomes'][attempt]}")
-    assert told("supervisor")["outcomes"][attempt] == "EPERM"
+    if not the_host_lets(attempt, report_of):
+        pytest.skip(f"refused here without a sandbox too: {report_of('bare')['outcomes'][attempt]}")
+    assert report_of("supervisor")["outcomes"][attempt] == "EPERM"
 
 
 @needs_seccomp
-def test_what_the_supervisor_starts_has_no_network_either(told: Callable[[str], Report]) -> None:
+def test_what_the_supervisor_starts_has_no_network_either(report_of: Callable[[str], Report]) -> None:
     """A filter survives exec."""
-    assert told("bare")["outcomes"]["inet in a program"] == "done"
-    assert told("supervisor")["outcomes"]["inet in a program"] == "EPERM"
+    assert report_of("bare")["outcomes"]["inet in a program"] == "done"
+    assert report_of("supervisor")["outcomes"]["inet in a program"] == "EPERM"
 
 
 @pytest.mark.parametrize(
     "attempt",
     ["unix", "socketpair", "spawn a program", "fork", "signal the parent", "chmod an original", *STILL_WORKS],
 )
-def test_the_supervisor_can_still_do_its_work(attempt: str, told: Callable[[str], Report]) -> None:
+def test_the_supervisor_can_still_do_its_work(attempt: str, report_of: Callable[[str], Report]) -> None:
     """It starts and ends workers, notifies the service manager and publishes."""
-    assert told("supervisor")["outcomes"][attempt] == "done"
+    assert report_of("supervisor")["outcomes"][attempt] == "done"
 
 
-def test_a_worker_survives_running_out_of_memory(told: Callable[[str], Report]) -> None:
+def test_a_worker_survives_running_out_of_memory(report_of: Callable[[str], Report]) -> None:
     """Beyond its limit there is a MemoryError, and later attempts still run."""
-    bare, worker = told("bare")["outcomes"], told("worker")["outcomes"]
+    bare, worker = report_of("bare")["outcomes"], report_of("worker")["outcomes"]
     assert (bare["more memory"], worker["more memory"]) == ("done", "MemoryError")
     assert list(worker).index("more memory") < list(worker).index("read what was given")
 
 
 @needs_seccomp
-def test_a_worker_cannot_change_its_limits(told: Callable[[str], Report]) -> None:
+def test_a_worker_cannot_change_its_limits(report_of: Callable[[str], Report]) -> None:
     """Root could raise them; Python raises ValueError where the kernel returns EPERM."""
-    assert told("bare")["outcomes"]["raise a limit"] == "done"
-    assert told("worker")["outcomes"]["raise a limit"] == "ValueError"
+    assert report_of("bare")["outcomes"]["raise a limit"] == "done"
+    assert report_of("worker")["outcomes"]["raise a limit"] == "ValueError"
 
 
-def test_the_layers_of_a_worker_are_named_in_their_order(told: Callable[[str], Report]) -> None:
+def test_the_layers_of_a_worker_are_named_in_their_order(report_of: Callable[[str], Report]) -> None:
     """The names are stable, since sidecars contain them."""
     expected = ["rlimits", "dies-with-parent", "no-dump", "capabilities"]
     if landlock_version():
         expected.append(f"landlock-abi{landlock.abi()}")
     if has_seccomp():
         expected.append("seccomp-tsync")
-    assert told("worker")["layers"] == expected
+    assert report_of("worker")["layers"] == expected
 
 
-def test_the_layers_of_the_supervisor_are_named(told: Callable[[str], Report]) -> None:
+def test_the_layers_of_the_supervisor_are_named(report_of: Callable[[str], Report]) -> None:
     """These are stable as well."""
     expected = ["no-dump", "seccomp-network-tsync"] if has_seccomp() else ["no-dump"]
-    assert told("supervisor")["layers"] == expected
+    assert report_of("supervisor")["layers"] == expected
 
 
-def test_the_kernel_confirms_what_the_layers_say(told: Callable[[str], Report]) -> None:
+def test_the_kernel_confirms_what_the_layers_say(report_of: Callable[[str], Report]) -> None:
     """By /proc and the limits, seen from within the confined process."""
-    facts = told("worker")["facts"]
+    facts = report_of("worker")["facts"]
     assert facts["NoNewPrivs"] == "1"
     assert facts["Dumpable"] == "0"
     assert facts["Core"] == "0"
@@ -303,14 +309,14 @@ def test_the_kernel_confirms_what_the_layers_say(told: Callable[[str], Report]) 
     assert int(facts["Nice"]) >= 5
     assert int(facts["CapEff"], 16) == int(facts["CapPrm"], 16) == 0
     if has_seccomp():
-        assert facts["Seccomp"] == told("supervisor")["facts"]["Seccomp"] == "2"
-    assert told("bare")["facts"]["Dumpable"] == "1"
+        assert facts["Seccomp"] == report_of("supervisor")["facts"]["Seccomp"] == "2"
+    assert report_of("bare")["facts"]["Dumpable"] == "1"
 
 
 @needs_landlock
-def test_a_missing_root_is_left_out_and_reported(told: Callable[[str], Report]) -> None:
+def test_a_missing_root_is_left_out_and_reported(report_of: Callable[[str], Report]) -> None:
     """A share that is away must not keep a worker from starting."""
-    _, *missing = told("landlock")["layers"]
+    _, *missing = report_of("landlock")["layers"]
     assert [Path(path).name for path in missing] == ["gone"]
 
 
@@ -396,5 +402,5 @@ def test_root_keeps_a_privilege_only_where_it_reads_its_modules_by_it(
         "print(*[line.split()[1] for line in open('/proc/self/status') if line[:6] in ('CapEff', 'CapPrm')])"
     )
     command = [sys.executable, "-c", script, "/usr", str(home / "modules"), str(home / "gone")]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert [int(one, 16) for one in told] == [left, left]
+    report_of = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert [int(one, 16) for one in report_of] == [left, left]

@@ -101,7 +101,7 @@ def test_odd_names_survive(tmp_path: Path) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Callable[[str, int], Path]]:
-    """Make directories within each other, which only rm can remove again."""
+    """A function that makes nested directories, which only rm can remove again."""
     root = tmp_path / "deep"
 
     def make(name: str, levels: int) -> Path:

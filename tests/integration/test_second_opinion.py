@@ -63,13 +63,13 @@ def spec(directory: Path, name: str, *, dark: bool) -> ModelSpec:
 
 @pytest.fixture
 def second(tmp_path: Path) -> ModelSpec:
-    """Return a model that takes dark or strongly coloured things for the subject."""
+    """A model that takes dark or strongly coloured things for the subject."""
     return spec(tmp_path, "darkness", dark=True)
 
 
 @pytest.fixture
 def engine(tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Yield the engine of a worker whose first model finds what is red."""
+    """The engine of a worker whose first model finds red things."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     first = spec(tmp_path, "redness", dark=False)
     made = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**6, second=second)
@@ -79,7 +79,7 @@ def engine(tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def cut(tmp_path: Path, engine: Engine) -> Callable[..., Cut]:
-    """Cut a disc of a colour on a pale background."""
+    """A function that cuts a disc of a colour on a pale background, and returns the report."""
 
     def run(colour: tuple[int, int, int], *, second_below: float = 0.6, model: str = "") -> Cut:
         y, x = np.mgrid[0:96, 0:128]

@@ -1,4 +1,4 @@
-"""Programs hand pictures to the API of a real daemon, and what keeps the others out."""
+"""Clients submit pictures to the API of a real daemon; and the API's protection against other clients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PICTURES = "/v1/folders/shop/pictures"
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """One for all: the daemon takes some seconds to start."""
+    """One API for all tests of this module, since the daemon takes some seconds to start."""
     with serving(
         tmp_path_factory.mktemp("api") / "home", "[serve]\nmax_file_mb = 1\nmax_uploads = 20"
     ) as one:
@@ -38,7 +38,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def spooled(api: Serving) -> list[str]:
-    """What lies in the directory for uploads."""
+    """Return the names in the directory for uploads."""
     try:
         return [path.name for path in (api.input / incoming.DIRECTORY).iterdir()]
     except FileNotFoundError:
@@ -46,7 +46,7 @@ def spooled(api: Serving) -> list[str]:
 
 
 def raw(api: Serving, request: bytes, *, wait_s: float = 20.0) -> bytes:
-    """What is answered to these bytes, until the other side ends."""
+    """Send these bytes; return the answer until the other side closes."""
     with socket.create_connection(("127.0.0.1", api.port), timeout=wait_s) as connection:
         connection.sendall(request)
         said = b""
@@ -56,7 +56,7 @@ def raw(api: Serving, request: bytes, *, wait_s: float = 20.0) -> bytes:
 
 
 def test_a_picture_comes_in_and_its_cutout_goes_out(api: Serving) -> None:
-    """As it is, or in a form; with its name and its options."""
+    """The picture as the body, or in a form; with its name and its options."""
     body = picture(1)
     status, job, headers = api.cut(body, "?name=first.jpg")
     assert (status, job["state"], job["path"]) == (200, "done", "first.jpg")
@@ -97,7 +97,7 @@ def test_a_form_brings_a_picture_and_its_options(api: Serving) -> None:
 
 
 def form(parts: Sequence[tuple[str, str | None, bytes]]) -> bytes:
-    """A form's body."""
+    """Return a form's body."""
     lines = b""
     for name, filename, content in parts:
         also = f'; filename="{filename}"' if filename is not None else ""
@@ -107,7 +107,7 @@ def form(parts: Sequence[tuple[str, str | None, bytes]]) -> bytes:
 
 
 def test_what_is_asked_without_waiting_is_answered_at_once(api: Serving) -> None:
-    """By a job that is there from then on, and can be waited for later."""
+    """With a job that exists from then on, and can be waited for later."""
     status, job, _ = api.ask("POST", PICTURES, picture(4), {"Content-Type": "image/jpeg"})
     assert (status, job["over"]) == (202, False)
     status, job, _ = api.ask("GET", f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=60"})
@@ -116,7 +116,7 @@ def test_what_is_asked_without_waiting_is_answered_at_once(api: Serving) -> None
 
 @pytest.mark.parametrize("key", ["", "x", "cutoutd_" + "x" * 43, "ä".encode().decode("latin-1"), "a b"])
 def test_nothing_is_told_without_a_key(api: Serving, key: str) -> None:
-    """Whatever is asked, and before anything of a body is read; the description of the API is for all."""
+    """For any request, before any of its body is read; the API's description is public."""
     for method, path in (
         ("GET", "/v1/key"),
         ("POST", PICTURES),
@@ -132,7 +132,7 @@ def test_nothing_is_told_without_a_key(api: Serving, key: str) -> None:
 
 
 def test_a_key_is_for_its_folder_and_its_jobs(api: Serving) -> None:
-    """Another program's jobs are not there for it, nor is a folder that is not its own, be it there or not."""
+    """Another key's jobs look as if they did not exist, and so does any folder but its own."""
     other = api.call("serve", "keys", "add", "other").stdout.strip()
     job = api.cut(picture(5))[1]
     for path in (f"/v1/jobs/{job['id']}", job["outputs"][0]["url"]):
@@ -148,7 +148,7 @@ def test_a_key_is_for_its_folder_and_its_jobs(api: Serving) -> None:
 
 
 def test_a_key_that_is_revoked_in_the_middle_of_an_upload_goes_no_further(api: Serving) -> None:
-    """Nothing of it is left."""
+    """No part of the upload is kept."""
     key = api.call("serve", "keys", "add", "short").stdout.strip()
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
     connection.putrequest("POST", PICTURES)
@@ -169,7 +169,7 @@ def test_a_key_that_is_revoked_in_the_middle_of_an_upload_goes_no_further(api: S
 
 
 def test_the_same_request_twice_is_one(api: Serving) -> None:
-    """By its idempotency key: the same job again; another picture or other options are refused."""
+    """By its idempotency key: the same job is returned; another picture or other options are refused."""
     sent = {"Content-Type": "image/jpeg", "Prefer": "wait=60", "Idempotency-Key": '"order-17"'}
     first = api.ask("POST", f"{PICTURES}?name=order.jpg", picture(6), sent)[1]
     count = len(list(api.input.glob("*.jpg")))
@@ -185,7 +185,7 @@ def test_the_same_request_twice_is_one(api: Serving) -> None:
 
 
 def test_the_same_request_while_it_is_under_way_is_told_so(api: Serving) -> None:
-    """The one who comes second must not wait for the first."""
+    """The second request must not wait for the first."""
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
     body = picture(8)
     connection.putrequest("POST", PICTURES)
@@ -222,7 +222,7 @@ def test_the_same_request_while_it_is_under_way_is_told_so(api: Serving) -> None
     ],
 )
 def test_a_name_leads_nowhere_and_into_no_header(api: Serving, name: str) -> None:
-    """It becomes one of a file in the folder."""
+    """The name becomes that of a file in the folder."""
     before = {path for path in api.home.rglob("*") if path.parent not in (api.input, api.output)}
     status, job, headers = api.cut(picture(9), f"?name={quoted(name)}")
     assert (status, job["state"]) == (200, "done")
@@ -238,12 +238,12 @@ def test_a_name_leads_nowhere_and_into_no_header(api: Serving, name: str) -> Non
 
 
 def quoted(text: str) -> str:
-    """In an address."""
+    """Escape a text for a URL."""
     return "".join(f"%{byte:02x}" for byte in text.encode())
 
 
 def test_what_is_no_picture_is_refused_by_the_folder(api: Serving) -> None:
-    """Its bytes decide, and not its name or type; what cannot be decoded fails as any file there."""
+    """By its bytes, not by its name or type; an undecodable picture fails like any other file there."""
     status, job, _ = api.cut(b"MZ" + b"\0" * 5000, "?name=a.exe")
     assert (status, job["state"], job["over"], job["outputs"]) == (200, "refused", True, [])
     assert "not a picture" in job["why"]
@@ -256,7 +256,7 @@ def test_what_is_no_picture_is_refused_by_the_folder(api: Serving) -> None:
 
 
 def test_what_is_too_large_is_refused_before_it_is_read_or_once_it_is(api: Serving) -> None:
-    """By what it says of itself, or when it is so large; nothing is left of it."""
+    """By its announced size, or once too much has arrived; no part is kept."""
     head = (
         f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\n"
     )
@@ -275,7 +275,7 @@ def test_what_is_too_large_is_refused_before_it_is_read_or_once_it_is(api: Servi
 
 
 def test_an_upload_that_ends_early_leaves_nothing(api: Serving) -> None:
-    """Also one whose web process dies."""
+    """Also if its web process dies."""
     head = f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\nContent-Length: 5000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
         connection.sendall(head.encode() + b"\xff" * 100)
@@ -284,7 +284,10 @@ def test_an_upload_that_ends_early_leaves_nothing(api: Serving) -> None:
 
 
 def test_names_of_hosts_and_headers(api: Serving) -> None:
-    """A hostile site can give a name of its own this machine's address; every answer forbids what browsers could do with it."""
+    """A hostile site's name may resolve to this machine.
+
+    Every answer has the headers that restrict browsers.
+    """
     for host in ("evil.example", "127.0.0.1.evil.example", "", "127.0.0.1:x"):
         request = f"GET /v1/key HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {api.key}\r\nConnection: close\r\n\r\n"
         assert raw(api, request.encode()).startswith((b"HTTP/1.1 421", b"HTTP/1.1 400")), host
@@ -296,7 +299,7 @@ def test_names_of_hosts_and_headers(api: Serving) -> None:
 
 
 def test_a_job_is_removed_with_its_picture_and_its_cutout(api: Serving) -> None:
-    """And nothing else; what was retouched meanwhile stays."""
+    """And nothing else; a cutout that was retouched meanwhile stays."""
     job = api.cut(picture(10), "?name=gone.jpg")[1]
     kept = api.cut(picture(11), "?name=kept.jpg")[1]
     (api.output / "kept.png").write_bytes(b"retouched")
@@ -312,7 +315,7 @@ def test_a_job_is_removed_with_its_picture_and_its_cutout(api: Serving) -> None:
 def test_events_tell_what_becomes_of_pictures_until_the_key_is_revoked(
     api: Serving,
 ) -> None:
-    """Each program hears of its own alone."""
+    """Each client gets the events of its own jobs only."""
     key, other = (api.call("serve", "keys", "add", name).stdout.strip() for name in ("hears", "deaf"))
     heard: dict[str, list[dict[str, Any]]] = {key: [], other: []}
     with ExitStack() as stack:
@@ -338,7 +341,7 @@ def test_events_tell_what_becomes_of_pictures_until_the_key_is_revoked(
 
 
 def test_a_revoked_keys_open_stream_is_told_nothing_more(api: Serving) -> None:
-    """A picture of it that is cut then is no news for it."""
+    """Its pictures may be cut later, without an event."""
     key = api.call("serve", "keys", "add", "leaves").stdout.strip()
     heard: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -370,7 +373,7 @@ def _hear(answer: http.client.HTTPResponse, into: list[dict[str, Any]]) -> None:
 
 
 def test_a_thousand_connections_shut_nobody_out(api: Serving) -> None:
-    """Any program can make them, and say nothing; the oldest of those gives way."""
+    """Any client can open them and send nothing; the oldest idle ones are closed."""
     with ExitStack() as idle:
         for _ in range(800):
             idle.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=20))
@@ -380,7 +383,7 @@ def test_a_thousand_connections_shut_nobody_out(api: Serving) -> None:
 
 
 def test_more_uploads_than_are_taken_are_told_to_come_again(api: Serving) -> None:
-    """At once, and nothing is lost of those that are under way."""
+    """At once, and uploads in progress are not affected."""
     body = picture(13)
     head = f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     with ExitStack() as stack:
@@ -400,7 +403,7 @@ def test_more_uploads_than_are_taken_are_told_to_come_again(api: Serving) -> Non
 
 
 def test_fifty_at_once_are_all_cut(api: Serving) -> None:
-    """Each once, however often it was told to come again."""
+    """Each exactly once, however often its client has to retry."""
 
     def one(number: int) -> str:
         while True:
@@ -419,7 +422,7 @@ def test_fifty_at_once_are_all_cut(api: Serving) -> None:
 
 
 def test_the_lines_of_the_documentation_do_what_it_says(api: Serving, tmp_path: Path) -> None:
-    """By curl, one after the other; but for the one that listens without an end."""
+    """With curl, one after the other, except the line that listens without an end."""
     need("curl")
     text = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
     lines = [
@@ -458,7 +461,7 @@ def test_the_lines_of_the_documentation_do_what_it_says(api: Serving, tmp_path: 
 
 
 def test_keys_are_in_no_log_and_no_file(api: Serving) -> None:
-    """Nor can they be read from what is kept."""
+    """Nor can they be computed from what is stored."""
     api.cut(picture(14))
     kept = [path for path in api.home.rglob("*") if path.is_file()]
     assert api.log

@@ -1,4 +1,4 @@
-"""Programs made for remove.bg and for a rembg server, pointed at a real daemon."""
+"""Clients made for remove.bg and for a rembg server, used with a real daemon."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ BOUNDARY = "xx"
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """One for all: the daemon takes some seconds to start."""
+    """One API for all tests of this module, since the daemon takes some seconds to start."""
     with serving(tmp_path_factory.mktemp("contracts") / "home", "[serve]\nmax_file_mb = 1") as one:
         yield one
 
 
 def form(fields: Mapping[str, str], files: Sequence[tuple[str, bytes]] = ()) -> bytes:
-    """A form's body."""
+    """Return a form's body."""
     lines = b""
     for name, text in fields.items():
         lines += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode()
@@ -52,7 +52,7 @@ def ask(
     files: Sequence[tuple[str, bytes]] = (),
     **fields: str,
 ) -> tuple[int, Any, Mapping[str, str]]:
-    """A form with a picture."""
+    """Send a form with a picture; return the answer."""
     field = "image_file" if path == REMOVEBG else "file"
     body = form(fields, [(field, picture() if content is None else content), *files])
     sent = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Accept": accept}
@@ -60,17 +60,17 @@ def ask(
 
 
 def opened(content: bytes) -> Image.Image:
-    """A picture that was answered."""
+    """Open a picture in an answer."""
     return Image.open(io.BytesIO(content))
 
 
 def code(said: Mapping[str, Any]) -> str:
-    """Of remove.bg's refusal."""
+    """Return the code in remove.bg's refusal."""
     return str(said["errors"][0]["code"])
 
 
 def test_a_cutout_with_its_headers(api: Serving) -> None:
-    """A PNG; nothing is charged, and where the subject is is told."""
+    """A PNG; no charge, and the subject's position in headers."""
     status, content, headers = ask(api, content=picture(1), size="auto")
     assert (status, headers["content-type"]) == (200, "image/png"), content
     assert opened(content).size == (96, 96)
@@ -86,7 +86,7 @@ def test_a_cutout_with_its_headers(api: Serving) -> None:
 
 
 def test_a_missing_size_is_a_preview_and_said_loudly(api: Serving) -> None:
-    """In a header and, once, in the log."""
+    """By a header and, once, by the log."""
     status, content, headers = ask(api, content=picture(2, side=800))
     assert (status, opened(content).size) == (200, (500, 500))
     assert "size was not sent" in headers["x-cutoutd-note"]
@@ -94,7 +94,7 @@ def test_a_missing_size_is_a_preview_and_said_loudly(api: Serving) -> None:
 
 
 def test_the_same_by_json_and_by_a_form_of_texts(api: Serving) -> None:
-    """As JSON, with and without escapes, and urlencoded; a data URL too."""
+    """As JSON, with and without escapes, and urlencoded; also with a data URL."""
     text = base64.b64encode(picture(3)).decode()
     bodies = [
         (json.dumps({"image_file_b64": text, "size": "auto", "crop": True}), "application/json"),
@@ -115,7 +115,7 @@ def test_the_same_by_json_and_by_a_form_of_texts(api: Serving) -> None:
 
 
 def test_json_is_answered_to_those_who_want_it_alone(api: Serving) -> None:
-    """A library that names it first and then anything wants the picture."""
+    """A library whose Accept names JSON first and then anything wants the picture."""
     status, said, headers = ask(api, content=picture(4), accept="application/json", size="auto")
     assert (status, headers["content-type"]) == (200, "application/json")
     data = said["data"]
@@ -126,7 +126,7 @@ def test_json_is_answered_to_those_who_want_it_alone(api: Serving) -> None:
 
 
 def test_an_archive_has_colours_and_matte(api: Serving) -> None:
-    """Which together are the cutout."""
+    """Together they are the cutout."""
     status, content, headers = ask(api, content=picture(5), size="full", format="zip")
     assert (status, headers["content-type"]) == (200, "application/zip")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -137,7 +137,7 @@ def test_an_archive_has_colours_and_matte(api: Serving) -> None:
 
 
 def test_what_is_asked_is_made(api: Serving) -> None:
-    """A colour, a picture behind, the matte alone."""
+    """A colour, a background picture, the matte alone."""
     status, content, headers = ask(api, content=picture(6), size="auto", bg_color="red")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
     red, green, _ = opened(content).convert("RGB").getpixel((2, 2))  # type: ignore[misc]
@@ -163,14 +163,14 @@ def test_what_is_asked_is_made(api: Serving) -> None:
     ],
 )
 def test_refusals_are_json_and_leave_nothing(api: Serving, fields: dict[str, Any], expected: str) -> None:
-    """With the codes that clients know; no job comes of it."""
+    """With the codes that clients know; no job is created."""
     status, said, headers = ask(api, content=picture(7), **fields)
     assert (status, code(said), headers["x-credits-charged"]) == (400, expected, "0")
     until(lambda: not list((api.input / incoming.DIRECTORY).iterdir()), "nothing is left of it")
 
 
 def test_bad_sources_in_its_words(api: Serving) -> None:
-    """A missing picture, an address, no picture, too large a one, one without a subject."""
+    """A missing picture, a URL, a file that is no picture, one that is too large, one without a subject."""
     multipart = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
     assert code(api.ask("POST", REMOVEBG, form({}), multipart)[1]) == "missing_source"
     url = api.ask("POST", REMOVEBG, form({"image_url": "http://127.0.0.1/x"}), multipart)
@@ -189,7 +189,7 @@ def test_bad_sources_in_its_words(api: Serving) -> None:
 
 
 def test_a_background_that_is_no_picture_fails_its_own_request_alone(api: Serving) -> None:
-    """The next one is cut as ever."""
+    """The next request succeeds."""
     status, said, _ = ask(api, content=picture(8), files=[("bg_image_file", b"no picture")], size="auto")
     assert (status, code(said)) == (400, "limit_exceeded")
     assert "background" in said["errors"][0]["title"]
@@ -197,7 +197,7 @@ def test_a_background_that_is_no_picture_fails_its_own_request_alone(api: Servin
 
 
 def test_keys_and_account(api: Serving) -> None:
-    """A wrong key is 403 there, and 401 with a rembg server's words here."""
+    """A wrong key gives 403 by remove.bg's contract, and 401 in a rembg server's words."""
     for key in ("", "wrong"):
         status, said, _ = ask(api, key=key)
         assert (status, code(said)) == (403, "auth_failed")
@@ -210,7 +210,7 @@ def test_keys_and_account(api: Serving) -> None:
 
 
 def test_rembg(api: Serving) -> None:
-    """A PNG of the picture's size; the matte alone; a colour behind, which stands in the address."""
+    """A PNG of the picture's size; the matte alone; a background colour, which is in the query."""
     status, content, headers = ask(api, REMBG, picture(10), model="isnet-general-use", a="true")
     assert (status, headers["content-type"]) == (200, "image/png"), content
     assert (opened(content).mode, opened(content).size) == ("RGBA", (96, 96))
@@ -227,7 +227,7 @@ def test_rembg(api: Serving) -> None:
 
 
 def test_rembg_refuses_in_its_words(api: Serving) -> None:
-    """422 with a list, as FastAPI has it; an address is refused."""
+    """422 with a list, as FastAPI words it; a URL is refused."""
     status, said, _ = ask(api, REMBG, picture(11), af="900")
     assert (status, said["detail"][0]["loc"]) == (422, ["body", "af"])
     status, said, _ = api.ask("GET", f"{REMBG}?url=http://127.0.0.1/x")
@@ -237,7 +237,7 @@ def test_rembg_refuses_in_its_words(api: Serving) -> None:
 
 
 def test_the_contracts_are_described(api: Serving) -> None:
-    """As OpenAPI and as a page, for all."""
+    """As OpenAPI and as a page, both public."""
     status, said, _ = api.ask("GET", "/openapi.json", key="")
     assert (status, said["openapi"]) == (200, "3.1.0")
     assert {"/v1.0/removebg", "/v1.0/account", "/api/remove"} == set(said["paths"])
@@ -247,7 +247,7 @@ def test_the_contracts_are_described(api: Serving) -> None:
 
 
 def test_curl_as_its_documentation_has_it(api: Serving, tmp_path: Path) -> None:
-    """By its address alone."""
+    """With another address only."""
     (tmp_path / "a.jpg").write_bytes(picture(12))
     called = subprocess.run(
         [

@@ -1,4 +1,7 @@
-"""The API is as its OpenAPI documents say: requests made from them, right and wrong ones, by schemathesis. Takes a minute."""
+"""The API matches its OpenAPI documents: schemathesis makes valid and invalid requests from them.
+
+Takes a minute.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """Without a daemon that cuts: what is asked is the matter, and not what comes of it."""
+    """An API without a daemon that cuts: requests are tested, not their results."""
     with serving(tmp_path_factory.mktemp("api") / "home", "[serve]\nmax_file_mb = 1") as one:
         yield one
 
@@ -50,7 +53,7 @@ asked = settings(
 @schema.parametrize()
 @asked
 def test_what_is_asked_is_answered_as_described(case: Any, api: Serving) -> None:  # noqa: ANN401 -- schemathesis's
-    """Nothing but what the document says, and never an internal error."""
+    """Only answers that the document describes, and never an internal error."""
     if "folder" in case.path_parameters and len(case.path_parameters["folder"]) % 2:
         case.path_parameters["folder"] = "shop"
     answer = case.call(base_url=f"http://127.0.0.1:{api.port}", headers={"X-Api-Key": api.key}, timeout=60)

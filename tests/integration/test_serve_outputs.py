@@ -1,4 +1,4 @@
-"""Results as programs fetch them from the API of a real daemon, its events after a break, and what is told when a process ends."""
+"""Results fetched from the API of a real daemon, its events after a reconnect, and answers when a process ends."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """One for all."""
+    """One API for all tests of this module."""
     with serving(tmp_path_factory.mktemp("api") / "home") as one:
         yield one
 
 
 def test_a_part_of_a_result_is_fetched(api: Serving) -> None:
-    """As a program does that goes on with a download; what is no range is the whole."""
+    """As a client does that resumes a download; an invalid range gives the whole file."""
     job = api.cut(picture(1), "?name=ranged.jpg")[1]
     url = job["outputs"][0]["url"]
     whole = (api.output / "ranged.png").read_bytes()
@@ -65,7 +65,7 @@ def test_a_part_of_a_result_is_fetched(api: Serving) -> None:
 
 
 def opened(api: Serving, name: str) -> list[str]:
-    """What the process behind the API has open of this name."""
+    """Return the open files of the process behind the API that have this name."""
     found = []
     for one in Path(f"/proc/{api.serve.pid}/fd").iterdir():
         try:
@@ -76,7 +76,7 @@ def opened(api: Serving, name: str) -> list[str]:
 
 
 def test_a_result_that_was_changed_is_not_served_as_ours(api: Serving) -> None:
-    """By the API of our own and by the contracts of others; nor is what is not a file."""
+    """By our own API and by the other contracts; nor is an entry that is no file."""
     job = api.cut(picture(2), "?name=changed.jpg")[1]
     url = job["outputs"][0]["url"]
     cutout = api.output / "changed.png"
@@ -94,7 +94,7 @@ def test_a_result_that_was_changed_is_not_served_as_ours(api: Serving) -> None:
 
 
 def test_a_program_hears_what_it_has_missed(api: Serving) -> None:
-    """By the id of the last event that it heard; and it is told if that is not known any more."""
+    """By the id of the last event that it received; an unknown id is reported."""
     first = api.cut(picture(3), "?name=heard.jpg")[1]
     heard = list(listened(api, "none-such", until_event="missed"))
     assert [event for event, _, _ in heard] == ["hello", "missed"]
@@ -117,7 +117,7 @@ def test_a_program_hears_what_it_has_missed(api: Serving) -> None:
 
 
 def listened(api: Serving, last: str, *, until_event: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Events, their ids and their data, until one."""
+    """Yield events, their ids and their data, until one event comes."""
     with closing(http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)) as connection:
         connection.request("GET", "/v1/events", headers={"X-Api-Key": api.key, "Last-Event-ID": last})
         answer = connection.getresponse()
@@ -139,7 +139,7 @@ FORM = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="%s.jpg"\r\n
 
 
 def test_who_waits_when_the_api_ends_is_told_so_in_his_contracts_form(tmp_path: Path) -> None:
-    """By 503, and when to come again; nothing of his picture is lost. A service manager signals both processes."""
+    """With 503 and Retry-After; the picture is kept. A service manager signals both processes."""
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     asked = {
         "/v1/folders/shop/pictures?name=own.jpg": (

@@ -1,4 +1,7 @@
-"""Uploads that are broken off and resumed, and an API whose other processes are killed. Takes half a minute, most of it starts."""
+"""Uploads that are interrupted and resumed, and an API whose processes are killed.
+
+Takes half a minute, mostly for starts.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ TUS = {"Tus-Resumable": "1.0.0"}
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Serving]:
-    """One whose processes a test may kill."""
+    """An API whose processes a test may kill."""
     with serving(tmp_path / "home", "[serve]\nmax_file_mb = 2") as one:
         yield one
 
 
 def spooled(api: Serving) -> dict[str, int]:
-    """What lies in the directory for uploads, and how large it is."""
+    """Return the sizes of the files in the directory for uploads, by name."""
     try:
         return {path.name: path.stat().st_size for path in (api.input / incoming.DIRECTORY).iterdir()}
     except FileNotFoundError:
@@ -37,7 +40,7 @@ def spooled(api: Serving) -> dict[str, int]:
 
 
 def created(api: Serving, body: bytes, name: str = "resumed.jpg") -> str:
-    """An upload's address."""
+    """Create an upload; return its address."""
     encoded = base64.b64encode(name.encode()).decode()
     status, said, headers = api.ask(
         "POST",
@@ -50,21 +53,21 @@ def created(api: Serving, body: bytes, name: str = "resumed.jpg") -> str:
 
 
 def patch(api: Serving, place: str, offset: int, body: bytes) -> tuple[int, Mapping[str, str]]:
-    """Add a part."""
+    """Send a part of an upload; return the status and the headers."""
     sent = {**TUS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
     status, _, headers = api.ask("PATCH", place, body, sent)
     return status, headers
 
 
 def offset(api: Serving, place: str) -> int:
-    """Its offset: how many bytes have arrived."""
+    """Return the number of bytes of an upload that have arrived."""
     status, _, headers = api.ask("HEAD", place, headers=TUS)
     assert status == 200
     return int(headers["upload-offset"])
 
 
 def test_an_upload_is_resumed_whatever_ended_meanwhile(api: Serving) -> None:
-    """Its connection, the process that answers, and the one behind that; the picture is cut once."""
+    """The connection, the web process, and the process behind it; the picture is cut once."""
     body = picture(1) + b"\0" * 400_000
     place = created(api, body)
     assert offset(api, place) == 0
@@ -100,7 +103,7 @@ def test_an_upload_is_resumed_whatever_ended_meanwhile(api: Serving) -> None:
 
 
 def test_what_is_wrong_about_an_upload_is_told(api: Serving) -> None:
-    """By the status that tus has for it; what is ended leaves nothing."""
+    """By the status that tus defines; a terminated upload leaves no file."""
     body = picture(2)
     assert api.ask("POST", UPLOADS, None, {"Upload-Length": "5"})[0] == 412
     assert api.ask("POST", UPLOADS, None, TUS)[0] == 400
@@ -128,7 +131,7 @@ def test_what_is_wrong_about_an_upload_is_told(api: Serving) -> None:
 
 
 def test_what_was_handed_in_outlives_the_daemon_and_without_one_nothing_is_taken(tmp_path: Path) -> None:
-    """Who waits is told so by then; the next run cuts what was accepted."""
+    """A waiting client gets 503 by then; the next run cuts what was accepted."""
     home = tmp_path / "home"
     with serving(home, runs=False) as api:
         status, said, headers = api.ask(
@@ -152,7 +155,7 @@ def test_what_was_handed_in_outlives_the_daemon_and_without_one_nothing_is_taken
 
 
 def test_a_name_that_the_folder_cannot_take_is_refused_before_the_picture_is_accepted(tmp_path: Path) -> None:
-    """In words, by each way to hand one in; before, it was answered 202 and refused afterwards."""
+    """With a reason, by each way of submitting."""
     with serving(tmp_path / "home", 'include = ["IMG_*.jpg"]') as api:
         sent = {"Content-Type": "image/jpeg"}
         status, said, _ = api.ask("POST", "/v1/folders/shop/pictures?name=x.jpg", picture(), sent)

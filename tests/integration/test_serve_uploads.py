@@ -1,4 +1,4 @@
-"""Uploads at the process behind the API: what a full disk, a web process that ends, and one that lies do to them."""
+"""Uploads at the process behind the API, with a full disk, and with a web process that ends or lies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY = ApiKey(id="k", name="k", folder="shop", sha256="", per_minute=10, max_mb=1
 
 
 class UploadRoom:
-    """A folder, and uploads into it, with a daemon that seems to run."""
+    """A folder and uploads into it, with a daemon that seems to run."""
 
     def __init__(self, root: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("in", "out"):
@@ -46,27 +46,27 @@ class UploadRoom:
 
     @staticmethod
     def settings(root: Path, min_free_mb: int) -> Settings:
-        """With a bound of free room."""
+        """Return settings with a limit of free space."""
         return Settings(
             service=Service(state_dir=root / "state", min_free_disk_mb=min_free_mb),
             folder=(Folder(name="shop", input=root / "in", output=root / "out"),),
         )
 
     def spooled(self) -> list[str]:
-        """What lies there."""
+        """Return the names in the directory for uploads."""
         return [path.name for path in (self.input / incoming.DIRECTORY).iterdir()]
 
 
 @pytest.fixture
 def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> UploadRoom:
-    """One of this test's own."""
+    """A folder and uploads into it, for one test."""
     return UploadRoom(tmp_path, clock, monkeypatch)
 
 
 def test_a_disk_that_is_full_in_the_middle_is_told_so_and_keeps_nothing(
     room: UploadRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is anything begun where there is too little room."""
+    """No upload is started either where there is too little space."""
     upload = room.uploads.begin(KEY, idempotency="", declared=None, record=None)
     assert room.uploads.add(upload, 0, b"x" * 10) == 10
 
@@ -89,7 +89,7 @@ def test_a_disk_that_is_full_in_the_middle_is_told_so_and_keeps_nothing(
 
 
 def test_what_a_web_process_that_ended_had_under_way_is_removed(room: UploadRoom, clock: FakeClock) -> None:
-    """And what nobody adds anything to; the same idempotency key is free again then."""
+    """And abandoned uploads; their idempotency keys are free again."""
     for end in (room.uploads.drop_all, room.uploads.tidy):
         upload = room.uploads.begin(KEY, idempotency="once", declared=5, record=None)
         with pytest.raises(RefusedError) as refused:
@@ -103,7 +103,7 @@ def test_what_a_web_process_that_ended_had_under_way_is_removed(room: UploadRoom
 
 
 def test_parts_come_in_their_order_and_no_larger_than_is_allowed(room: UploadRoom) -> None:
-    """Whatever the web process says, which may have been taken over."""
+    """Whatever the web process sends, which may have been taken over."""
     upload = room.uploads.begin(KEY, idempotency="", declared=None, record=None)
     for offset in (1, 10**12):
         with pytest.raises(RefusedError) as refused:

@@ -1,4 +1,4 @@
-"""Changes of jobs reach the requests that wait for them, at a cost that does not grow with how many wait."""
+"""Changes of jobs reach the requests that wait for them, at a cost that does not depend on the number of requests."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def _settings(root: Path) -> Settings:
 
 
 class WatchedJournal:
-    """A journal that the daemon writes, and what is told of the jobs in it."""
+    """A journal that the daemon writes, and the events sent about its jobs."""
 
     def __init__(self, state_dir: Path, clock: Clock) -> None:
         self.daemon = Store(state_dir / "journal.sqlite", create=True)
         self.store = Store(state_dir / "journal.sqlite")
-        self.told: list[tuple[str, str]] = []
+        self.events: list[tuple[str, str]] = []
         backend = ServeBackend(
             configuration=CurrentSettings(_settings(state_dir), None),
             state_dir=state_dir,
@@ -62,10 +62,10 @@ class WatchedJournal:
         self.watches = Watches(backend)
 
     def _tell(self, _: str, data: Mapping[str, Any]) -> None:
-        self.told.append((data["job"]["id"], data["job"]["state"]))
+        self.events.append((data["job"]["id"], data["job"]["state"]))
 
-    def hand_in(self, count: int, *, waits: bool) -> list[str]:
-        """Hand pictures in, and watch them."""
+    def submit(self, count: int, *, waits: bool) -> list[str]:
+        """Submit pictures, and watch their jobs."""
         numbers = [f"{number:032x}" for number in range(count)]
         with self.daemon.transaction():
             for number in numbers:
@@ -91,13 +91,13 @@ class WatchedJournal:
 
 @pytest.fixture
 def watched(tmp_path: Path, clock: FakeClock) -> WatchedJournal:
-    """One of this test's own."""
+    """A watched journal for one test."""
     return WatchedJournal(tmp_path, clock)
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All statements whose rows are read from now on."""
+    """All SQL statements that read rows, from now on."""
     statements: list[str] = []
     rows = Database.rows
 
@@ -112,23 +112,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_change_costs_few_statements_however_many_requests_wait(
     watched: WatchedJournal, asked: list[str]
 ) -> None:
-    """And is told alone."""
-    numbers = watched.hand_in(60, waits=True)
+    """And only the changed job gives an event."""
+    numbers = watched.submit(60, waits=True)
     watched.watches.poll()
-    assert watched.told == [(number, "accepted") for number in numbers]
-    watched.told.clear()
+    assert watched.events == [(number, "accepted") for number in numbers]
+    watched.events.clear()
     watched.take(numbers[7])
     asked.clear()
     watched.watches.poll()
-    assert watched.told == [(numbers[7], "queued")]
+    assert watched.events == [(numbers[7], "queued")]
     assert len(asked) <= 5, asked
 
 
 def test_a_journal_that_does_not_change_is_not_read(
     watched: WatchedJournal, asked: list[str], clock: FakeClock
 ) -> None:
-    """But now and then, for its file's time is coarse: a change in the same tick is told then."""
-    (number,) = watched.hand_in(1, waits=True)
+    """Except now and then, since file times are coarse: a change in the same tick is found then."""
+    (number,) = watched.submit(1, waits=True)
     watched.watches.poll()
     path = watched.store.path
     assert path is not None
@@ -137,34 +137,34 @@ def test_a_journal_that_does_not_change_is_not_read(
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
     asked.clear()
-    watched.told.clear()
+    watched.events.clear()
     watched.watches.poll()
-    assert (asked, watched.told) == ([], [])
+    assert (asked, watched.events) == ([], [])
     clock.advance(watching.LATER_S)
     watched.watches.poll()
-    assert watched.told == [(number, "queued")]
+    assert watched.events == [(number, "queued")]
 
 
 def test_jobs_that_nobody_waits_for_are_looked_up_some_at_a_time(watched: WatchedJournal) -> None:
-    """All of them in the end, also when the journal does not change any more."""
-    numbers = watched.hand_in(2 * watching.AT_ONCE + 50, waits=False)
+    """All of them in the end, also if the journal does not change any more."""
+    numbers = watched.submit(2 * watching.AT_ONCE + 50, waits=False)
     so_far = []
     for _ in range(3):
         watched.watches.poll()
-        so_far.append(len(watched.told))
+        so_far.append(len(watched.events))
     assert so_far == [watching.AT_ONCE, 2 * watching.AT_ONCE, len(numbers)]
 
 
 def test_the_pause_grows_with_the_cost_of_a_lookup(watched: WatchedJournal) -> None:
-    """With a request that waits it is short otherwise."""
-    watched.hand_in(1, waits=True)
+    """It is short otherwise while a request waits."""
+    watched.submit(1, waits=True)
     started_s = time.monotonic()
     watched.watches.wait(0.03)
     assert time.monotonic() - started_s >= 0.03 / watching.SHARE
 
 
 class FakeChannel:
-    """Answers what a job's state is."""
+    """A channel that answers with a job's state."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -172,7 +172,7 @@ class FakeChannel:
         self.is_asked = asyncio.Event()
 
     async def ask(self, method: str, *_: object) -> Answer:
-        """As the backend does."""
+        """Answer as the backend does."""
         self.asked.append(method)
         self.is_asked.set()
         body = json.dumps(self.job).encode()
@@ -181,7 +181,7 @@ class FakeChannel:
 
 @pytest.mark.parametrize("is_revoked", [False, True])
 def test_a_request_that_waits_goes_on_when_its_job_is_over(*, is_revoked: bool) -> None:
-    """It asks at no state on the way; at the end only if its key was revoked, to be refused."""
+    """Without a query in intermediate states; at the end it checks only that its key is still valid."""
 
     async def run() -> list[str]:
         channel = FakeChannel()

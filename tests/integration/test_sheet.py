@@ -69,7 +69,7 @@ class Strict(HTMLParser):
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Return a directory with a picture, a cutout, and a file that is neither."""
+    """A directory with a picture, a cutout, and a file that is neither."""
     Image.new("RGB", (900, 600), (200, 60, 40)).save(tmp_path / "a.jpg")
     cutout = Image.new("RGBA", (600, 900), (10, 200, 30, 0))
     cutout.paste((10, 200, 30, 255), (200, 300, 400, 600))
@@ -82,7 +82,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def thumbnails(pictures: Path) -> Iterator[Thumbnails]:
-    """Yield the real process, confined."""
+    """The real process for thumbnails, confined."""
     with Thumbnails([os.fspath(pictures)], PoolSettings(), required=not survey.gaps()) as thumbnails:
         yield thumbnails
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """Yield a share with a picture and a directory."""
+    """A share with a picture and a directory."""
     made = Share(tmp_path)
     (made.far / "closed").mkdir()
     (made.far / "a.jpg").write_bytes(b"a")

@@ -31,7 +31,7 @@ ANOTHER_USER = 65533
 
 
 def link_as(name: str) -> Callable[[Path], None]:
-    """Make a link to a victim's file under a name of cutoutd."""
+    """Return a function that makes a link to a victim's file under a name of cutoutd."""
 
     def plant(state: Path) -> None:
         victim = state.parent / "victim"
@@ -42,12 +42,12 @@ def link_as(name: str) -> Callable[[Path], None]:
 
 
 def fifo_as(name: str) -> Callable[[Path], None]:
-    """Make a FIFO, which would block a process that opens it."""
+    """Return a function that makes a FIFO, which would block a process that opens it."""
     return lambda state: os.mkfifo(state / name)
 
 
 def socket_as(name: str) -> Callable[[Path], None]:
-    """Make a socket, which cannot be opened at all."""
+    """Return a function that makes a socket, which cannot be opened at all."""
 
     def plant(state: Path) -> None:
         with socket.socket(socket.AF_UNIX) as one:
@@ -57,7 +57,7 @@ def socket_as(name: str) -> Callable[[Path], None]:
 
 
 def second_name_of(name: str) -> Callable[[Path], None]:
-    """Make a second name for a victim's file."""
+    """Return a function that makes a hard link to a victim's file."""
 
     def plant(state: Path) -> None:
         victim = state.parent / "victim"
@@ -68,7 +68,7 @@ def second_name_of(name: str) -> Callable[[Path], None]:
 
 
 def foreign(name: str) -> Callable[[Path], None]:
-    """Make a file that belongs to another user."""
+    """Return a function that makes a file of another user."""
 
     def plant(state: Path) -> None:
         (state / name).touch()

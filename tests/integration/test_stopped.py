@@ -18,7 +18,7 @@ from tests.integration.stopped import LIMIT_S
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bool]:
-    """Return the outcomes of a job, a hook and a probe during which the waiting program was stopped."""
+    """The outcomes of a job, a hook and a probe during which the waiting program was stopped."""
     file = tmp_path_factory.mktemp("stopped") / "go"
     with subprocess.Popen(
         [sys.executable, "-m", "tests.integration.stopped", "all", str(file)],

@@ -25,14 +25,14 @@ HEIGHT, WIDTH = 480, 640
 
 @pytest.fixture(scope="module")
 def model() -> MatteModel:
-    """Return the packaged model."""
+    """The packaged model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         return MatteModel(catalog.find("u2net-int8"), provider="cpu")
 
 
 def sky() -> Rgb:
-    """Return blue, brighter towards the horizon, with a sensor's noise."""
+    """Return a blue sky, brighter towards the horizon, with a sensor's noise."""
     down = np.linspace(0, 1, HEIGHT)[:, np.newaxis, np.newaxis]
     clear = (1 - down) * np.array([70, 130, 200]) + down * np.array([190, 220, 245])
     noise = np.random.default_rng(0).normal(0, 3, (HEIGHT, WIDTH, 3))
@@ -40,7 +40,7 @@ def sky() -> Rgb:
 
 
 def grey_card() -> Rgb:
-    """Return 18 % grey, evenly lit."""
+    """Return an evenly lit 18 % grey."""
     return np.full((HEIGHT, WIDTH, 3), 119, np.uint8)
 
 
@@ -66,7 +66,7 @@ def ball(radius: float, height: int, width: int) -> Rgb:
 
 
 def disc(radius: float, height: int, width: int) -> NDArray[np.bool_]:
-    """Return where that ball is."""
+    """Return the mask of that ball."""
     rows, columns = np.mgrid[0:height, 0:width]
     inside: NDArray[np.bool_] = np.hypot(rows - height / 2, columns - width / 2) < radius
     return inside

@@ -1,4 +1,4 @@
-"""What programs hand in gets a name and a job, each exactly once, wherever the one who takes it was cut off."""
+"""Submitted pictures get a name and a job exactly once, wherever the monitor was interrupted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OPTIONS = JobOptions(background="#ffffff")
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
-    """Makes monitored folders, and ends them."""
+    """A function that makes monitored folders; they are ended with the test."""
     made: list[MonitoredFolder] = []
 
     def build(**given: Any) -> MonitoredFolder:  # noqa: ANN401 -- as of MonitoredFolder
@@ -50,10 +50,10 @@ def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
         watched.journal.close()
 
 
-def hand_in(
+def submit_picture(
     watched: MonitoredFolder, name: str = "a.jpg", *, key: str = "k", content: bytes = JPEG
 ) -> Submission:
-    """As a program beside the daemon does."""
+    """Submit a picture as a program beside the daemon does."""
     with incoming.new_file(watched.root) as file:
         os.write(file.descriptor, content)
         return submit(
@@ -69,7 +69,7 @@ def hand_in(
 
 
 def ended(watched: MonitoredFolder, key: str = "k") -> Submission:
-    """What became of a request."""
+    """Wait for the end of a request; return it."""
 
     def is_over() -> bool:
         found = watched.journal.submissions.find(key)
@@ -82,20 +82,20 @@ def ended(watched: MonitoredFolder, key: str = "k") -> Submission:
 
 
 def jobs(watched: MonitoredFolder) -> list[Job]:
-    """All that there are."""
+    """Return all jobs in the journal."""
     return list(Reader(watched.journal.store).jobs())
 
 
 def spooled(watched: MonitoredFolder) -> list[str]:
-    """What lies in the incoming directory."""
+    """Return the names in the incoming directory."""
     return sorted(path.name for path in (watched.root / incoming.DIRECTORY).iterdir())
 
 
 def test_it_is_accepted_at_once_with_its_options(make: Callable[..., MonitoredFolder]) -> None:
-    """Under its name, however long the quiet time; once, whatever the scans and events after it see."""
+    """Under its name, whatever the quiet time; once, whatever later scans and events find."""
     watched = make(settle_s=60.0, poll_interval_s=0.1, watch="poll")
     watched.begin()
-    assert hand_in(watched).job is None
+    assert submit_picture(watched).job is None
     watched.monitor.take_submissions()
     submission = ended(watched)
     (job,) = jobs(watched)
@@ -110,10 +110,10 @@ def test_it_is_accepted_at_once_with_its_options(make: Callable[..., MonitoredFo
 
 
 def test_what_was_handed_in_before_the_start_comes_first(make: Callable[..., MonitoredFolder]) -> None:
-    """Also where all that lies there at the first start is not to be cut."""
+    """Also where existing files are skipped at the first start."""
     watched = make(existing="skip", settle_s=0.1)
     watched.put("old.jpg")
-    hand_in(watched)
+    submit_picture(watched)
     watched.begin()
     ended(watched)
     until(lambda: "old.jpg" in states(watched.journal), "the first scan")
@@ -121,26 +121,29 @@ def test_what_was_handed_in_before_the_start_comes_first(make: Callable[..., Mon
 
 
 def test_a_second_request_with_a_key_is_the_first_one(make: Callable[..., MonitoredFolder]) -> None:
-    """Before it is taken, and after; its file goes."""
+    """Before and after it is accepted; the second file is removed."""
     watched = make()
-    first = hand_in(watched)
-    assert hand_in(watched, "b.jpg").spool == first.spool
+    first = submit_picture(watched)
+    assert submit_picture(watched, "b.jpg").spool == first.spool
     assert spooled(watched) == [first.spool]
     watched.begin()
     job = ended(watched).job
-    assert hand_in(watched, "c.jpg").job == job
+    assert submit_picture(watched, "c.jpg").job == job
     assert [one.path for one in jobs(watched)] == ["a.jpg"]
     assert spooled(watched) == []
 
 
 def test_a_name_that_is_taken_gets_a_number(make: Callable[..., MonitoredFolder]) -> None:
-    """That of a file, and that of a picture the journal knows although its file is away; nothing is overwritten."""
+    """The name of a file, or of a picture that the journal knows although its file is away.
+
+    Nothing is overwritten.
+    """
     watched = make(settle_s=0.1)
     watched.put("a.jpg", JPEG + b"other")
     watched.begin()
     watched.accepts("a.jpg")
-    hand_in(watched)
-    hand_in(watched, key="l")
+    submit_picture(watched)
+    submit_picture(watched, key="l")
     watched.monitor.take_submissions()
     assert {ended(watched).path, ended(watched, "l").path} == {"a-2.jpg", "a-3.jpg"}
     assert (watched.root / "a.jpg").read_bytes() == JPEG + b"other"
@@ -158,10 +161,10 @@ def test_a_name_that_is_taken_gets_a_number(make: Callable[..., MonitoredFolder]
 def test_a_name_that_the_folder_does_not_take_becomes_one_that_it_takes(
     make: Callable[..., MonitoredFolder], given: dict[str, Any], name: str, path: str
 ) -> None:
-    """The program was told that the picture is accepted; before, it was refused afterwards, and its file removed."""
+    """The client was told that the picture is accepted, so it must not be refused later."""
     watched = make(**given)
     watched.begin()
-    hand_in(watched, name)
+    submit_picture(watched, name)
     watched.monitor.take_submissions()
     assert ended(watched).path == path
 
@@ -177,10 +180,10 @@ def test_a_name_that_the_folder_does_not_take_becomes_one_that_it_takes(
 def test_what_cannot_be_taken_is_refused_in_words(
     make: Callable[..., MonitoredFolder], given: dict[str, Any], content: bytes, why: str
 ) -> None:
-    """And nothing is left of it."""
+    """And none of its files is left."""
     watched = make(**given)
     watched.begin()
-    hand_in(watched, "page", content=content)
+    submit_picture(watched, "page", content=content)
     watched.monitor.take_submissions()
     refused = ended(watched).refused
     assert refused is not None
@@ -192,10 +195,10 @@ def test_what_cannot_be_taken_is_refused_in_words(
 def test_a_file_that_was_taken_away_is_said(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody cleans up in the input."""
+    """As when somebody cleans up in the input."""
     monkeypatch.setattr(module, "MISSING_S", 0)
     watched = make()
-    submission = hand_in(watched)
+    submission = submit_picture(watched)
     (watched.root / incoming.path_of(submission.spool)).unlink()
     watched.begin()
     assert "not there any more" in (ended(watched).refused or "")
@@ -205,14 +208,14 @@ def test_a_file_that_was_taken_away_is_said(
 def test_one_that_was_cut_off_is_finished(
     make: Callable[..., MonitoredFolder], reached: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After its name was written down, after its rename, and between the two steps of a rename by links.
+    """After its name was recorded, after its rename, and between the two steps of a rename by links.
 
-    The directories are synced in any case: it is not known whether they were.
+    The directories are synced in any case, since it is unknown whether they were.
     """
     synced: list[str] = []
     monkeypatch.setattr(Tree, "sync", lambda _, directory: synced.append(directory))
     watched = make(settle_s=60.0)
-    submission = hand_in(watched)
+    submission = submit_picture(watched)
     watched.journal.submissions.name(submission.key, "a.jpg")
     spool, target = watched.root / incoming.path_of(submission.spool), watched.root / "a.jpg"
     if reached == "both names":
@@ -228,9 +231,9 @@ def test_one_that_was_cut_off_is_finished(
 
 
 def test_a_name_that_somebody_took_meanwhile_is_left_to_him(make: Callable[..., MonitoredFolder]) -> None:
-    """It was written down, and then another file got it."""
+    """The name was recorded, and then another file got it."""
     watched = make(settle_s=60.0)
-    submission = hand_in(watched)
+    submission = submit_picture(watched)
     watched.journal.submissions.name(submission.key, "a.jpg")
     watched.put("a.jpg", JPEG + b"other")
     watched.begin()
@@ -241,10 +244,13 @@ def test_a_name_that_somebody_took_meanwhile_is_left_to_him(make: Callable[..., 
 def test_what_waits_together_shares_transactions_and_syncs(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One for all names and one for all acceptances; both directories once. Each has a name of its own, and its options."""
+    """One transaction for all names and one for all acceptances, and one sync of each directory.
+
+    Each picture has its own name and options.
+    """
     watched = make(settle_s=60.0)
     for number in range(5):
-        hand_in(watched, "a.jpg" if number < 3 else f"{number}.jpg", key=f"k{number}")
+        submit_picture(watched, "a.jpg" if number < 3 else f"{number}.jpg", key=f"k{number}")
     commits: list[str] = []
     watched.journal.store._connection.set_trace_callback(  # noqa: SLF001 -- what reaches the disk
         lambda sql: commits.append(sql) if sql == "COMMIT" else None
@@ -267,10 +273,10 @@ def test_what_waits_together_shares_transactions_and_syncs(
 
 
 def test_those_that_were_cut_off_together_are_finished_each(make: Callable[..., MonitoredFolder]) -> None:
-    """All had their names written down; some were renamed, and one had not even been looked at."""
+    """All names were recorded; some were renamed, and one was not checked yet."""
     watched = make(settle_s=60.0)
     for number in range(4):
-        submission = hand_in(watched, f"{number}.jpg", key=f"k{number}", content=JPEG + b"%d" % number)
+        submission = submit_picture(watched, f"{number}.jpg", key=f"k{number}", content=JPEG + b"%d" % number)
         if number < 3:
             watched.journal.submissions.name(submission.key, f"{number}.jpg")
         if number < 2:
@@ -283,11 +289,11 @@ def test_those_that_were_cut_off_together_are_finished_each(make: Callable[..., 
 
 
 def test_a_name_that_no_picture_has_but_something_else_is_left(make: Callable[..., MonitoredFolder]) -> None:
-    """A directory, which only the rename comes upon; the others that wait with it keep their names."""
+    """A directory that only the rename finds; the other waiting pictures keep their names."""
     watched = make(settle_s=60.0)
     (watched.root / "a.jpg").mkdir()
     for name in ("a.jpg", "b.jpg"):
-        hand_in(watched, name, key=name)
+        submit_picture(watched, name, key=name)
     watched.begin()
     assert ended(watched, "a.jpg").path == "a-2.jpg"
     assert ended(watched, "b.jpg").path == "b.jpg"
@@ -296,7 +302,7 @@ def test_a_name_that_no_picture_has_but_something_else_is_left(make: Callable[..
 def test_an_error_over_one_of_several_refuses_that_one(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is about its name or its acceptance; the transaction of all is done again, one by one."""
+    """In its name or its acceptance; the transaction is repeated for each picture by itself."""
     watched = make(settle_s=60.0)
     accept = watched.journal.sources.accept_submitted
 
@@ -307,7 +313,7 @@ def test_an_error_over_one_of_several_refuses_that_one(
 
     monkeypatch.setattr(watched.journal.sources, "accept_submitted", failing)
     for key in ("named", "accepted", "good"):
-        hand_in(watched, f"{key}.jpg", key=key)
+        submit_picture(watched, f"{key}.jpg", key=key)
     watched.begin()
     assert ended(watched, "good").path == "good.jpg"
     for key in ("named", "accepted"):
@@ -319,7 +325,7 @@ def test_an_error_over_one_of_several_refuses_that_one(
 def test_an_error_of_the_disk_delays_that_one(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
-    """The program was told that its picture is accepted; before, it was refused then, and its file removed."""
+    """The client was told that its picture is accepted, so it must not be refused now."""
     watched = make(settle_s=60.0, poll_interval_s=0.1, watch="poll")
     works = getattr(module, step)
     failed: list[int] = []
@@ -332,7 +338,7 @@ def test_an_error_of_the_disk_delays_that_one(
 
     monkeypatch.setattr(module, step, failing)
     for name in ("bad.jpg", "good.jpg"):
-        hand_in(watched, name, key=name)
+        submit_picture(watched, name, key=name)
     watched.begin()
     assert ended(watched, "good.jpg").path == "good.jpg"
     assert ended(watched, "bad.jpg").path == "bad.jpg"
@@ -342,10 +348,10 @@ def test_an_error_of_the_disk_delays_that_one(
 
 
 def test_a_file_that_is_away_for_a_while_is_waited_for(make: Callable[..., MonitoredFolder]) -> None:
-    """Another directory was mounted in the folder's place; before, the picture was refused for good."""
+    """Another directory was mounted in the folder's place; the picture must not be refused for good."""
     watched = make(settle_s=60.0, poll_interval_s=0.1, watch="poll")
-    submission = hand_in(watched)
-    hand_in(watched, "good.jpg", key="good")
+    submission = submit_picture(watched)
+    submit_picture(watched, "good.jpg", key="good")
     spool = watched.root / incoming.path_of(submission.spool)
     spool.rename(watched.root.with_name("away.jpg"))
     watched.begin()
@@ -360,13 +366,13 @@ def test_a_file_that_is_away_for_a_while_is_waited_for(make: Callable[..., Monit
 def test_a_request_whose_file_is_gone_gets_no_other_one(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name was written down, and another picture has that by now."""
+    """Its name was recorded, and another picture has the name by now."""
     monkeypatch.setattr(module, "MISSING_S", 0)
     watched = make(settle_s=0.1)
     watched.put("a.jpg")
     watched.begin()
     watched.accepts("a.jpg")
-    submission = hand_in(watched)
+    submission = submit_picture(watched)
     watched.journal.submissions.name(submission.key, "a.jpg")
     (watched.root / incoming.path_of(submission.spool)).unlink()
     watched.monitor.take_submissions()
@@ -377,11 +383,11 @@ def test_a_request_whose_file_is_gone_gets_no_other_one(
 def test_any_number_of_pictures_can_have_one_name(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many programs send all of theirs as `image.jpg`; after ten thousand of them, each was refused."""
+    """Many clients name all of theirs `image.jpg`, also more than ten thousand."""
     monkeypatch.setattr("cutoutd.folder.submissions._NUMBERED", 2)
     watched = make(settle_s=60.0)
     for number in range(4):
-        hand_in(watched, key=f"k{number}")
+        submit_picture(watched, key=f"k{number}")
     watched.begin()
     names = {ended(watched, f"k{number}").path for number in range(4)}
     assert {"a.jpg", "a-2.jpg"} < names
@@ -389,7 +395,7 @@ def test_any_number_of_pictures_can_have_one_name(
 
 
 def test_what_was_broken_off_is_swept_after_a_day(make: Callable[..., MonitoredFolder]) -> None:
-    """Not what was written to since, and not what a request waits with."""
+    """Except files that were written to since, and files of a waiting request."""
     watched = make()
     yesterday = time.time() - incoming.UNCLAIMED_S - 60
     with incoming.new_file(watched.root) as file:
@@ -402,11 +408,11 @@ def test_what_was_broken_off_is_swept_after_a_day(make: Callable[..., MonitoredF
 
 
 def test_old_ends_are_forgotten_and_what_waits_is_not(make: Callable[..., MonitoredFolder]) -> None:
-    """So that the same key means a new request a day later."""
+    """The same key means a new request a day later."""
     watched = make()
     submissions = watched.journal.submissions
     for key in ("over", "waits"):
-        hand_in(watched, key=key)
+        submit_picture(watched, key=key)
     submissions.refuse("over", "why")
     with watched.journal.store.transaction():
         watched.journal.store.write("UPDATE submission SET posted_us = 1")
@@ -428,12 +434,12 @@ def test_old_ends_are_forgotten_and_what_waits_is_not(make: Callable[..., Monito
     ],
 )
 def test_a_name_that_was_sent_is_made_a_plain_one(sent: str, name: str) -> None:
-    """It leads nowhere, and shows what it is."""
+    """The name has no directories and no hidden characters."""
     assert plain_name(sent) == name
 
 
 def test_a_long_name_is_shortened_with_its_extension() -> None:
-    """No file system takes more than 255 bytes."""
+    """File systems limit names to 255 bytes."""
     name = plain_name("ä" * 400 + ".jpeg")
     assert len(os.fsencode(name)) <= 255
     assert name.endswith(".jpeg")

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """Yield a supervisor for one test."""
+    """A supervisor for one test."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()
 
 
 def after(polls: int, deed: Callable[[], object]) -> Callable[[], None]:
-    """Do something at a given poll."""
+    """Return a function that does something at a given call."""
     left = iter(range(polls, -1, -1))
 
     def count() -> None:
@@ -58,7 +58,7 @@ def after(polls: int, deed: Callable[[], object]) -> Callable[[], None]:
 
 
 def lost(task: Task, **how: Any) -> Lost:  # noqa: ANN401 -- of a Lost
-    """Report that the worker died."""
+    """Return the event of a worker that died."""
     fields = {"why": "the worker was ended by SIGSEGV", "timed_out": False, "stuck": False}
     return Lost(**{"job": task.job, **fields, **how})
 
@@ -303,7 +303,7 @@ def test_a_source_that_was_missing_before_its_folder_was_away_is_looked_at_anew(
 
 
 def test_a_worker_may_die_over_a_picture_once(hall: Hall) -> None:
-    """The first death may be bad luck."""
+    """The first death may be accidental."""
     (job,) = hall.accept("a.jpg")
     deaths = iter([1])
     hall.workers.answer = lambda task: lost(task) if next(deaths, None) else hall.cut(task)
@@ -471,7 +471,7 @@ def test_retry_cuts_a_picture_again_by_a_persons_wish(hall: Hall, argument: str)
 
 
 def test_what_is_handed_in_is_given_to_its_folder_or_waits_for_it(hall: Hall) -> None:
-    """A folder that is not in the configuration may be back after the next reload: the program was told that it is accepted."""
+    """A removed folder may be back after the next reload, and the client was told that the picture is accepted."""
     submissions = hall.journal.submissions
     for key, folder in (("here", NAME), ("nowhere", "other")):
         submissions.post(Submission(key=key, folder=folder, spool="x", name="a.jpg", options=JobOptions()))
@@ -483,7 +483,7 @@ def test_what_is_handed_in_is_given_to_its_folder_or_waits_for_it(hall: Hall) ->
 
 
 def test_what_is_handed_in_while_the_workers_have_enough_is_taken_together(hall: Hall) -> None:
-    """Not at the price of waiting: as soon as they could do more, and at the latest after a moment."""
+    """Without a delay once workers are free, and after a moment at the latest."""
     handler = CommandHandler(hall.journal, hall.folder_set, hall.heard)
     submissions = hall.journal.submissions
     for key in ("a", "b"):
@@ -499,7 +499,7 @@ def test_what_is_handed_in_while_the_workers_have_enough_is_taken_together(hall:
 
 
 def test_no_submission_waits_for_the_workers_for_long(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large pictures may keep them busy for minutes; its program is told that it is taken."""
+    """Large pictures may keep them busy for minutes; the client is told of the acceptance."""
     monkeypatch.setattr(commands, "TOGETHER_S", 0.0)
     handler = CommandHandler(hall.journal, hall.folder_set, hall.heard)
     hall.journal.submissions.post(
@@ -513,7 +513,7 @@ def test_no_submission_waits_for_the_workers_for_long(hall: Hall, monkeypatch: p
 def test_the_commands_of_submissions_are_removed_together(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a second, or when the run ends; one that a crash leaves is handed on again by the next run."""
+    """After a second, or at the end of the run; the next run forwards one that a crash left."""
     submissions = hall.journal.submissions
     for key in ("a", "b"):
         submissions.post(Submission(key=key, folder=NAME, spool="x", name="a.jpg", options=JobOptions()))
@@ -529,7 +529,7 @@ def test_the_commands_of_submissions_are_removed_together(
 
 
 def test_a_worker_without_work_is_told_of(hall: Hall) -> None:
-    """So that what was handed in is taken at once; not while nothing more could be started anyway."""
+    """Submitted pictures are accepted at once then, unless nothing more could be started."""
     hall.workers = _one_at_a_time(hall)
     supervisor = hall.supervise(once=True)
     hall.accept("a.jpg", "b.jpg")
@@ -971,7 +971,7 @@ class Knot:
 
 @pytest.fixture
 def no_other_collection() -> Iterator[None]:
-    """Switch off automatic garbage collection."""
+    """Switches automatic garbage collection off."""
     gc.disable()
     yield
     gc.enable()

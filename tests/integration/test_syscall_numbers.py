@@ -21,7 +21,7 @@ HEADERS = [
 
 
 OTHER_NAMES = {"fstatat": "newfstatat"}
-"""In the header that architectures of 64 and of 32 bits share."""
+"""Names in the header that architectures of 64 and of 32 bits share."""
 
 
 @pytest.mark.parametrize(("machine", "headers"), HEADERS)

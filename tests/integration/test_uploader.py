@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[HostedServer]:
-    """Yield a service that requires the key."""
+    """A service that requires the key."""
     with HostedServer(key=KEY, retry_after="1") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def station(server: HostedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    """Yield an uploader for many tests, none of which may harm it."""
+    """An uploader for many tests, none of which may harm it."""
     with Station(tmp_path_factory.mktemp("uploader"), server.url) as station:
         yield station.start()
         assert station.stop() == 0
@@ -42,7 +42,7 @@ def station(server: HostedServer, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[tuple[Station, HostedServer]]:
-    """Yield an uploader that is not started yet, and a service, for one test."""
+    """An uploader that is not started yet, and a service, for one test."""
     with HostedServer(key=KEY) as server, Station(tmp_path, server.url) as station:
         yield station, server
 

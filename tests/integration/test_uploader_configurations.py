@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OTHER = "0" * 64
-"""The number of a configuration that this uploader has not read."""
+"""The digest of a configuration that this uploader has not read."""
 
 
 @pytest.fixture
 def server() -> Iterator[HostedServer]:
-    """Yield a service."""
+    """A service."""
     with HostedServer() as made:
         yield made
 
 
 @pytest.fixture
 def station(tmp_path: Path, server: HostedServer) -> Iterator[Station]:
-    """Yield an uploader with two folders, the second of which is not tagged yet."""
+    """An uploader with two folders, the second of which is not tagged yet."""
     folders = {"tagged": 'route = "hosted"', "other": 'route = "local"'}
     with Station(tmp_path, server.url, folders=folders) as made:
         yield made
 
 
 def tag_the_other(station: Station) -> None:
-    """Tag it in the file, as its owner would."""
+    """Tag the second folder in the file, as its owner would."""
     text = station.config.read_text("utf-8")
     station.config.write_text(text.replace('route = "local"', 'route = "hosted"'), encoding="utf-8")
 

@@ -27,7 +27,7 @@ class FullReplies(ResponseCache):
     """A response cache without room."""
 
     def settled(self, draft: Path) -> tuple[str, int]:
-        """Refuse."""
+        """Refuse with ENOSPC."""
         raise OSError(errno.ENOSPC, "No space left on device", str(draft))
 
 
@@ -35,7 +35,7 @@ class FullInbox(ResponseCache):
     """An inbox without room."""
 
     def link_to_inbox(self, key: str, id_: str) -> None:
-        """Refuse."""
+        """Refuse with ENOSPC."""
         raise OSError(errno.ENOSPC, "No space left on device", f"{key}{id_}")
 
 
@@ -54,7 +54,7 @@ class StuckLedger(Ledger):
 
 @pytest.fixture
 def server() -> Iterator[HostedServer]:
-    """Yield a service."""
+    """A service."""
     with HostedServer() as server:
         yield server
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.integration.uploader_parts import Service
 
 TIMEOUT_S = 0.4
-"""Of the settings: the whole exchange may take five times as long."""
+"""The time-out in the settings; a whole exchange may take five times as long."""
 
 LATE_S = 15.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"
@@ -65,7 +65,7 @@ class Wire:
 
 @contextmanager
 def wire(behave: Callable[[socket.socket], None]) -> Iterator[Wire]:
-    """Run the service during the body."""
+    """Run the service while the body runs."""
     made = Wire(behave)
     threading.Thread(target=made.serve, daemon=True).start()
     try:
@@ -131,8 +131,8 @@ def flood_of_interim_answers(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
 
 
-def asked(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[UploadReply, float]:
-    """Return the reply to one picture, and how long it took."""
+def exchanged(tmp_path: Path, server: Service, *, timeout_s: float = 10.0) -> tuple[UploadReply, float]:
+    """Send one picture; return the reply, and how long it took."""
     shared = context(tmp_path, server, timeout_s=timeout_s)
     started_s = time.monotonic()
     reply = answer(shared, request(shared.paths))
@@ -149,7 +149,7 @@ def test_an_answer_that_never_ends_is_given_up_at_one_deadline(
 ) -> None:
     """The picture was sent, so it may have been billed; and the slot is free for another."""
     with wire(behave) as server:
-        reply, took_s = asked(tmp_path, server, timeout_s=TIMEOUT_S)
+        reply, took_s = exchanged(tmp_path, server, timeout_s=TIMEOUT_S)
     assert reply.outcome is UploadOutcome.UNKNOWN
     assert took_s < LATE_S
 
@@ -192,7 +192,7 @@ class _Fast(Clock):
 
 
 def answer_quietly(shared: UploadContext, made: Request) -> None:
-    """Take a request to its end, which is seen in the ledger."""
+    """Carry out a request; its end is seen in the ledger."""
     with suppress(AssertionError):
         answer(shared, made)
 
@@ -219,7 +219,7 @@ def test_an_answer_that_says_it_is_packed_is_refused_as_it_is(tmp_path: Path, en
         )
 
     with wire(behave) as server:
-        reply, _ = asked(tmp_path, server)
+        reply, _ = exchanged(tmp_path, server)
     assert reply.outcome is UploadOutcome.UNKNOWN
     assert "is encoded" in reply.cause
     assert encoding[:4] in reply.cause
@@ -235,7 +235,7 @@ def test_an_error_that_says_it_is_packed_still_means_what_its_number_says(tmp_pa
         connection.sendall(head.encode() + body)
 
     with wire(behave) as server:
-        reply, _ = asked(tmp_path, server)
+        reply, _ = exchanged(tmp_path, server)
     assert (reply.outcome, reply.cause) == (UploadOutcome.FAILED, "removebg says 400")
 
 

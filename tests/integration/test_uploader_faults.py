@@ -39,8 +39,8 @@ HUGE: Final = messages.MAX_BYTES + 1
 
 
 @contextmanager
-def at_work(shared: UploadContext) -> Iterator[None]:
-    """Run the uploader's loop in this process during the body, and end it in order."""
+def running_uploader(shared: UploadContext) -> Iterator[None]:
+    """Run the uploader's loop in this process while the body runs, and end it in order."""
     runner = threading.Thread(
         target=Uploader(
             shared, sender_of(shared), announced=spool.announcement(shared.paths), layers=(), parent=None
@@ -75,7 +75,7 @@ def fields(path: Path, **changes: object) -> None:
 
 
 def in_place(make: Callable[[Path], object]) -> Callable[[Path], object]:
-    """Put something else under the name of a message."""
+    """Return a function that puts something else under the name of a message."""
 
     def spoil(path: Path) -> None:
         path.unlink()
@@ -135,7 +135,7 @@ def test_a_request_that_is_none_is_answered_and_holds_up_no_other(tmp_path: Path
         gone = request(shared.paths, picture(1))
         good = request(shared.paths, picture(2))
         (shared.paths.outbox / f"{gone.id}.json").unlink()
-        with at_work(shared):
+        with running_uploader(shared):
             assert reply_to(shared, good.id).outcome is UploadOutcome.OK
             for id_, name in damaged.items():
                 reply = reply_to(shared, id_)
@@ -198,7 +198,7 @@ def test_a_contract_that_raises_costs_its_picture_alone(
     with HostedServer() as server:
         shared = context(tmp_path, server, contract=Faulty(key=None, full_price=1.0, step=step))
         bad = request(shared.paths, picture(1, width=66), width=66)
-        with at_work(shared):
+        with running_uploader(shared):
             reply = reply_to(shared, bad.id)
             assert (reply.outcome, reply.bytes > 0) == (outcome, bool(cost))
             assert "Error" in reply.cause
@@ -247,7 +247,7 @@ def test_a_picture_over_which_the_uploader_dies_again_and_again_is_left_alone(tm
             assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
         good = request(paths, picture(2))
         shared = context(tmp_path, server)
-        with at_work(shared):
+        with running_uploader(shared):
             reply = reply_to(shared, bad.id)
             assert (reply.outcome, reply.bytes) == (UploadOutcome.FAILED, 0)
             assert f"ended {MOST_DEATHS} times" in reply.cause

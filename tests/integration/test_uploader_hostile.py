@@ -34,7 +34,7 @@ def png(mode: str = "LA", size: tuple[int, int] = (WIDTH, HEIGHT), **options: ob
     return file.getvalue()
 
 
-def said(status: str, *headers: str, body: bytes = b"", length: int | str | None = None) -> bytes:
+def http_answer(status: str, *headers: str, body: bytes = b"", length: int | str | None = None) -> bytes:
     """Return an answer as it is transmitted."""
     lines = [f"HTTP/1.1 {status}", *headers]
     if length != "":
@@ -42,81 +42,87 @@ def said(status: str, *headers: str, body: bytes = b"", length: int | str | None
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-GOOD: Final = said("200 OK", "Content-Type: image/png", "X-Credits-Charged: 0.25", body=png())
+GOOD: Final = http_answer("200 OK", "Content-Type: image/png", "X-Credits-Charged: 0.25", body=png())
 OK, FAILED, UNKNOWN = UploadOutcome.OK, UploadOutcome.FAILED, UploadOutcome.UNKNOWN
 DEEP: Final = b'{"errors":[{"title":' + b"[" * 30_000 + b"]" * 30_000 + b"}]}"
 
 ANSWERS: Final[dict[str, tuple[bytes, object]]] = {
     "interim answers, then a good one": (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 50 + GOOD, OK),
-    "a cookie": (said("200 OK", "Set-Cookie: a=b; Domain=evil.test", body=png()), OK),
-    "a content type that is wrong": (said("200 OK", "Content-Type: text/html", body=png()), OK),
-    "no length, until the end": (said("200 OK", body=png(), length=""), OK),
-    "chunks": (said("200 OK", "Transfer-Encoding: chunked", length="") + b"5\r\nabcde\r\n0\r\n\r\n", UNKNOWN),
-    "chunks of a size that is none": (
-        said("200 OK", "Transfer-Encoding: chunked", length="") + b"zz\r\nx",
+    "a cookie": (http_answer("200 OK", "Set-Cookie: a=b; Domain=evil.test", body=png()), OK),
+    "a content type that is wrong": (http_answer("200 OK", "Content-Type: text/html", body=png()), OK),
+    "no length, until the end": (http_answer("200 OK", body=png(), length=""), OK),
+    "chunks": (
+        http_answer("200 OK", "Transfer-Encoding: chunked", length="") + b"5\r\nabcde\r\n0\r\n\r\n",
         UNKNOWN,
     ),
-    "chunks below nothing": (said("200 OK", "Transfer-Encoding: chunked", length="") + b"-5\r\nx", UNKNOWN),
+    "chunks of a size that is none": (
+        http_answer("200 OK", "Transfer-Encoding: chunked", length="") + b"zz\r\nx",
+        UNKNOWN,
+    ),
+    "chunks below nothing": (
+        http_answer("200 OK", "Transfer-Encoding: chunked", length="") + b"-5\r\nx",
+        UNKNOWN,
+    ),
     "a chunk beyond all sizes": (
-        said("200 OK", "Transfer-Encoding: chunked", length="") + b"f" * 30 + b"\r\nx",
+        http_answer("200 OK", "Transfer-Encoding: chunked", length="") + b"f" * 30 + b"\r\nx",
         UNKNOWN,
     ),
     "packed and in chunks": (
-        said("200 OK", "Transfer-Encoding: gzip, chunked", length="") + b"0\r\n\r\n",
+        http_answer("200 OK", "Transfer-Encoding: gzip, chunked", length="") + b"0\r\n\r\n",
         UNKNOWN,
     ),
-    "more than it says": (said("200 OK", body=png() + png(), length=len(png())), OK),
-    "less than it says": (said("200 OK", body=png(), length=len(png()) + 9), UNKNOWN),
-    "two lengths": (said("200 OK", "Content-Length: 5", body=png()), UNKNOWN),
-    "a length below nothing": (said("200 OK", body=png(), length=-1), UNKNOWN),
-    "a length that is a word": (said("200 OK", body=png(), length="many"), UNKNOWN),
-    "a length beyond 64 bits": (said("200 OK", body=png(), length=1 << 70), UNKNOWN),
+    "more than it says": (http_answer("200 OK", body=png() + png(), length=len(png())), OK),
+    "less than it says": (http_answer("200 OK", body=png(), length=len(png()) + 9), UNKNOWN),
+    "two lengths": (http_answer("200 OK", "Content-Length: 5", body=png()), UNKNOWN),
+    "a length below nothing": (http_answer("200 OK", body=png(), length=-1), UNKNOWN),
+    "a length that is a word": (http_answer("200 OK", body=png(), length="many"), UNKNOWN),
+    "a length beyond 64 bits": (http_answer("200 OK", body=png(), length=1 << 70), UNKNOWN),
     "a header without an end": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * (1 << 20), UNKNOWN),
-    "ten thousand headers": (said("200 OK", *["X-A: a"] * 10_000, body=png()), OK),
-    "headers of a megabyte": (said("200 OK", *["X-A: a"] * 100_000, body=png()), UNKNOWN),
-    "NUL in a header": (said("200 OK", "X-A: \0", body=png()), UNKNOWN),
-    "a header's name that is none": (said("200 OK", "X\xe9 A: 1", body=png()), UNKNOWN),
-    "a folded header": (said("200 OK", "X-A: 1\r\n  2", body=png()), OK),
+    "ten thousand headers": (http_answer("200 OK", *["X-A: a"] * 10_000, body=png()), OK),
+    "headers of a megabyte": (http_answer("200 OK", *["X-A: a"] * 100_000, body=png()), UNKNOWN),
+    "NUL in a header": (http_answer("200 OK", "X-A: \0", body=png()), UNKNOWN),
+    "a header's name that is none": (http_answer("200 OK", "X\xe9 A: 1", body=png()), UNKNOWN),
+    "a folded header": (http_answer("200 OK", "X-A: 1\r\n  2", body=png()), OK),
     "HTTP/0.9": (png(), UNKNOWN),
     "another protocol": (b"SSH-2.0-x\r\n\r\n", UNKNOWN),
     "HTTP/2": (b"\0\0\x12\x04" + bytes(30), UNKNOWN),
     "a status that is none": (b"HTTP/1.1 abc OK\r\n\r\n", UNKNOWN),
-    "999": (said("999 Enough") + b"", "later"),
+    "999": (http_answer("999 Enough") + b"", "later"),
     "nothing": (b"", UNKNOWN),
-    "a web page": (said("200 OK", body=b"<html><title>Sign in</title>"), UNKNOWN),
+    "a web page": (http_answer("200 OK", body=b"<html><title>Sign in</title>"), UNKNOWN),
     "the picture in JSON": (
-        said("200 OK", body=json.dumps({"data": {"result_b64": "iVBOR"}}).encode()),
+        http_answer("200 OK", body=json.dumps({"data": {"result_b64": "iVBOR"}}).encode()),
         UNKNOWN,
     ),
-    "JSON without an end": (said("400 No", body=b'{"errors":' * 6000), FAILED),
-    "deep JSON": (said("400 No", body=DEEP), FAILED),
-    "errors that are none": (said("400 No", body=b'{"errors": {"title": 1e999}}'), FAILED),
+    "JSON without an end": (http_answer("400 No", body=b'{"errors":' * 6000), FAILED),
+    "deep JSON": (http_answer("400 No", body=DEEP), FAILED),
+    "errors that are none": (http_answer("400 No", body=b'{"errors": {"title": 1e999}}'), FAILED),
     "words that ring and colour": (
-        said("400 No", body=b'{"errors":[{"title":"\\u001b[31m\\u0007\\ud800 a"}]}'),
+        http_answer("400 No", body=b'{"errors":[{"title":"\\u001b[31m\\u0007\\ud800 a"}]}'),
         FAILED,
     ),
-    "413": (said("413 Too Large"), FAILED),
-    "415": (said("415 No"), FAILED),
-    "401": (said("401 No"), "closed"),
-    "402": (said("402 Pay"), "closed"),
-    "403": (said("403 No"), "closed"),
-    "407": (said("407 Ask the proxy"), "closed"),
-    "421": (said("421 Misdirected"), "closed"),
-    "426": (said("426 Upgrade"), "closed"),
-    "431": (said("431 Headers too large"), "closed"),
-    "a redirect": (said("302 Found", "Location: http://evil.test/"), "closed"),
-    "a redirect that keeps the method": (said("307 Moved", "Location: //evil.test"), "closed"),
+    "413": (http_answer("413 Too Large"), FAILED),
+    "415": (http_answer("415 No"), FAILED),
+    "401": (http_answer("401 No"), "closed"),
+    "402": (http_answer("402 Pay"), "closed"),
+    "403": (http_answer("403 No"), "closed"),
+    "407": (http_answer("407 Ask the proxy"), "closed"),
+    "421": (http_answer("421 Misdirected"), "closed"),
+    "426": (http_answer("426 Upgrade"), "closed"),
+    "431": (http_answer("431 Headers too large"), "closed"),
+    "a redirect": (http_answer("302 Found", "Location: http://evil.test/"), "closed"),
+    "a redirect that keeps the method": (http_answer("307 Moved", "Location: //evil.test"), "closed"),
     "304": (b"HTTP/1.1 304 Not Modified\r\n\r\n", "closed"),
-    "429, below nothing": (said("429 Wait", "Retry-After: -99"), "later"),
-    "429, a date that was": (said("429 Wait", "Retry-After: Mon, 01 Jan 1990 00:00:00 GMT"), "later"),
-    "429, nonsense": (said("429 Wait", "Retry-After: 0, soon"), "later"),
-    "500": (said("500 Oh", body=DEEP), "later"),
-    "503": (said("503 Oh", "Retry-After: 0"), "later"),
-    "charged without end": (said("200 OK", "X-Credits-Charged: 1e999", body=png()), OK),
-    "charged below nothing": (said("200 OK", "X-Credits-Charged: -5", body=png()), OK),
-    "charged no number": (said("200 OK", "X-Credits-Charged: nan", body=png()), OK),
+    "429, below nothing": (http_answer("429 Wait", "Retry-After: -99"), "later"),
+    "429, a date that was": (http_answer("429 Wait", "Retry-After: Mon, 01 Jan 1990 00:00:00 GMT"), "later"),
+    "429, nonsense": (http_answer("429 Wait", "Retry-After: 0, soon"), "later"),
+    "500": (http_answer("500 Oh", body=DEEP), "later"),
+    "503": (http_answer("503 Oh", "Retry-After: 0"), "later"),
+    "charged without end": (http_answer("200 OK", "X-Credits-Charged: 1e999", body=png()), OK),
+    "charged below nothing": (http_answer("200 OK", "X-Credits-Charged: -5", body=png()), OK),
+    "charged no number": (http_answer("200 OK", "X-Credits-Charged: nan", body=png()), OK),
     "counts that are none": (
-        said("200 OK", "X-RateLimit-Remaining: -inf", "X-RateLimit-Reset: nan", body=png()),
+        http_answer("200 OK", "X-RateLimit-Remaining: -inf", "X-RateLimit-Reset: nan", body=png()),
         OK,
     ),
 }

@@ -55,24 +55,24 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def removed(path: Path) -> None:
-    """Remove it, as by rm."""
+    """Remove the ledger, as by rm."""
     path.unlink()
 
 
 def renamed(path: Path) -> None:
-    """Rename it, as by mv."""
+    """Rename the ledger, as by mv."""
     path.rename(path.with_name("old"))
 
 
 def replaced(path: Path) -> None:
-    """Replace it, as by a restored backup."""
+    """Replace the ledger, as by a restored backup."""
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)
 
 
 def emptied(path: Path) -> None:
-    """Empty it, as by > ledger.sqlite."""
+    """Empty the ledger, as by > ledger.sqlite."""
     os.truncate(path, 0)
 
 
@@ -80,7 +80,7 @@ HOW = [removed, renamed, replaced, emptied]
 
 
 def written_over(path: Path) -> None:
-    """Overwrite it with that of another machine, as by cp: the same file with other bytes."""
+    """Overwrite the ledger with that of another machine, as by cp: the same file with other bytes."""
     other = path.parent / "elsewhere" / path.name
     other.parent.mkdir()
     Ledger(other, create=True).close_file()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Return a certificate for this machine that no authority has signed, and its key."""
+    """A certificate for this machine that no authority has signed, and its key."""
     need("openssl")
     directory = tmp_path_factory.mktemp("papers")
     certificate, key = str(directory / "cert.pem"), str(directory / "key.pem")

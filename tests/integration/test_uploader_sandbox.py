@@ -48,7 +48,7 @@ REACHES_THE_KERNEL = {  # calls it needs, tried with nonsense
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return how each attempt ended in a confined process."""
+    """The outcomes of all attempts in a confined process."""
     report = attempts("uploader", tmp_path_factory.mktemp("uploader"))
     assert survey.gaps_between(survey.UPLOADER, report["layers"]) == ()
     found: dict[str, str] = report["outcomes"]
@@ -88,44 +88,44 @@ def test_of_tcp_only_the_service_s_port_is_reached(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def at_work(tmp_path: Path) -> Iterator[Station]:
-    """Yield an uploader that has sent a picture."""
+def running_uploader(tmp_path: Path) -> Iterator[Station]:
+    """An uploader that has sent a picture."""
     with HostedServer(key=KEY) as server, Station(tmp_path, server.url) as station:
         station.start()
         station.reply(station.request(picture(1)))
         yield station
 
 
-def test_the_uploader_itself_is_confined(at_work: Station) -> None:
+def test_the_uploader_itself_is_confined(running_uploader: Station) -> None:
     """By the kernel, in all of its threads, and by its own status."""
-    assert at_work.process is not None
-    tasks = Path(f"/proc/{at_work.process.pid}/task")
+    assert running_uploader.process is not None
+    tasks = Path(f"/proc/{running_uploader.process.pid}/task")
     states = [(task / "status").read_text() for task in tasks.iterdir()]
     assert len(states) > 4
     for state in states:
         assert "NoNewPrivs:\t1" in state
         assert ("Seccomp:\t2" in state) is seccomp.supported()
-    assert survey.gaps_between(survey.UPLOADER, at_work.told()["sandbox"]) == ()
+    assert survey.gaps_between(survey.UPLOADER, running_uploader.told()["sandbox"]) == ()
 
 
-def test_it_holds_nothing_but_its_own(at_work: Station) -> None:
-    """No descriptor into a hot folder, an output or the journal is open in it."""
-    assert at_work.process is not None
+def test_it_holds_nothing_but_its_own(running_uploader: Station) -> None:
+    """The process has no descriptor into a hot folder, an output or the journal."""
+    assert running_uploader.process is not None
     opened = []
-    for entry in Path(f"/proc/{at_work.process.pid}/fd").iterdir():
+    for entry in Path(f"/proc/{running_uploader.process.pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             opened.append(os.readlink(entry))  # noqa: PTH115 -- a pipe has no path
-    inside = [name for name in opened if name.startswith(str(at_work.directory))]
-    root = str(at_work.paths.root)
-    assert [name for name in inside if not name.startswith(root) and name != str(at_work.log)] == []
+    inside = [name for name in opened if name.startswith(str(running_uploader.directory))]
+    root = str(running_uploader.paths.root)
+    assert [name for name in inside if not name.startswith(root) and name != str(running_uploader.log)] == []
     assert any(name.startswith(root) for name in inside)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
-def test_it_has_no_capability_left_not_even_on_files(at_work: Station) -> None:
-    """It needs none, since it owns its directories."""
-    assert at_work.process is not None
-    for task in Path(f"/proc/{at_work.process.pid}/task").iterdir():
+def test_it_has_no_capability_left_not_even_on_files(running_uploader: Station) -> None:
+    """The uploader needs none, since it owns its directories."""
+    assert running_uploader.process is not None
+    for task in Path(f"/proc/{running_uploader.process.pid}/task").iterdir():
         sets = re.findall(
             r"^Cap(?:Inh|Prm|Eff|Amb):\t([0-9a-f]+)$", (task / "status").read_text(), re.MULTILINE
         )

@@ -24,8 +24,8 @@ PATIENCE_S = 40.0
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 
-class Heard:
-    """A watch, and its hints so far."""
+class RecordedWatch:
+    """A watch, and the hints received so far."""
 
     def __init__(self, root: Path, rules: Rules | None = None) -> None:
         self._woken = threading.Event()
@@ -45,15 +45,15 @@ class Heard:
         return condition()
 
     def hears(self, path: str) -> bool:
-        """Return whether a hint for a file comes."""
+        """Wait for a hint for a file; return whether it came."""
         return self.until(lambda: path in self.paths)
 
     def hears_of_everything(self) -> bool:
-        """Return whether a scan is requested."""
+        """Wait for a request to scan; return whether it came."""
         return self.until(lambda: self.scan)
 
     def is_unwell(self) -> bool:
-        """Return whether the watch comes to report that it is unreliable."""
+        """Wait until the watch reports that it is unreliable; return whether it did."""
         return self.until(lambda: self.watch.healthy() is not None)
 
     def forget(self) -> None:
@@ -63,17 +63,17 @@ class Heard:
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Iterator[Heard]:
-    """Yield a running watch of a directory named ``root``."""
+def heard(tmp_path: Path) -> Iterator[RecordedWatch]:
+    """A running watch of a directory named ``root``."""
     root = tmp_path / "root"
     root.mkdir()
-    heard = Heard(root)
+    heard = RecordedWatch(root)
     heard.watch.start()
     yield heard
     heard.watch.stop()
 
 
-def test_writing_renaming_linking_and_touching_are_heard_of(heard: Heard, tmp_path: Path) -> None:
+def test_writing_renaming_linking_and_touching_are_heard_of(heard: RecordedWatch, tmp_path: Path) -> None:
     """Whichever way a file gets its name or content."""
     root = tmp_path / "root"
     (root / "written.jpg").write_bytes(b"1")
@@ -97,7 +97,7 @@ def test_writing_renaming_linking_and_touching_are_heard_of(heard: Heard, tmp_pa
 def test_reading_and_junk_make_no_hints(tmp_path: Path) -> None:
     """The daemon's own reads must not wake it, nor excluded files."""
     (tmp_path / "a.jpg").write_bytes(b"1")
-    heard = Heard(tmp_path)
+    heard = RecordedWatch(tmp_path)
     heard.watch.start()
     (tmp_path / "a.jpg").read_bytes()
     list(tmp_path.iterdir())
@@ -111,7 +111,7 @@ def test_reading_and_junk_make_no_hints(tmp_path: Path) -> None:
 
 
 @linux_only
-def test_files_that_leave_hold_up_no_others(heard: Heard, tmp_path: Path) -> None:
+def test_files_that_leave_hold_up_no_others(heard: RecordedWatch, tmp_path: Path) -> None:
     """By default watchdog waits half a second to see where each went, which is long if originals are moved away."""
     for n in range(24):
         (tmp_path / "root" / f"{n}.jpg").write_bytes(b"1")
@@ -124,7 +124,7 @@ def test_files_that_leave_hold_up_no_others(heard: Heard, tmp_path: Path) -> Non
     assert time.monotonic() - began_s < 24 * 0.5
 
 
-def test_new_and_moved_directories_ask_for_a_scan(heard: Heard, tmp_path: Path) -> None:
+def test_new_and_moved_directories_ask_for_a_scan(heard: RecordedWatch, tmp_path: Path) -> None:
     """Files may have been in them before they were watched; afterwards each file is reported."""
     root = tmp_path / "root"
     (root / "new").mkdir()
@@ -139,7 +139,7 @@ def test_new_and_moved_directories_ask_for_a_scan(heard: Heard, tmp_path: Path) 
     assert heard.hears("filled/deep/y.jpg")
 
 
-def test_odd_names_are_heard_of(heard: Heard, tmp_path: Path) -> None:
+def test_odd_names_are_heard_of(heard: RecordedWatch, tmp_path: Path) -> None:
     """As text with surrogates, like everywhere in intake."""
     for raw in (b"line\nbreak.jpg", b"\xff\xfe.jpg", b"n" * 251 + b".jpg"):
         name = os.fsdecode(raw)
@@ -151,7 +151,7 @@ def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
     """The owner may have named a link."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    heard = Heard(tmp_path / "link")
+    heard = RecordedWatch(tmp_path / "link")
     heard.watch.start()
     (tmp_path / "real" / "x.jpg").write_bytes(b"1")
     assert heard.hears("x.jpg")
@@ -166,7 +166,7 @@ def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
 def test_a_flat_folder_hears_only_of_its_own_files(tmp_path: Path) -> None:
     """And uses no watches for sub-directories."""
     (tmp_path / "sub").mkdir()
-    heard = Heard(tmp_path, Rules(recursive=False))
+    heard = RecordedWatch(tmp_path, Rules(recursive=False))
     heard.watch.start()
     (tmp_path / "sub" / "x.jpg").write_bytes(b"1")
     (tmp_path / "new").mkdir()
@@ -176,13 +176,13 @@ def test_a_flat_folder_hears_only_of_its_own_files(tmp_path: Path) -> None:
     heard.watch.stop()
 
 
-def test_a_root_deleted_and_made_anew_is_noticed(heard: Heard, tmp_path: Path) -> None:
+def test_a_root_deleted_and_made_anew_is_noticed(heard: RecordedWatch, tmp_path: Path) -> None:
     """It may even have its former inode; the old watch is dead all the same."""
     (tmp_path / "root").rmdir()
     (tmp_path / "root").mkdir()
     assert heard.is_unwell()
     heard.watch.stop()
-    again = Heard(tmp_path / "root")
+    again = RecordedWatch(tmp_path / "root")
     again.watch.start()
     assert again.watch.healthy() is None
     (tmp_path / "root" / "x.jpg").write_bytes(b"1")
@@ -191,7 +191,7 @@ def test_a_root_deleted_and_made_anew_is_noticed(heard: Heard, tmp_path: Path) -
 
 
 @linux_only
-def test_a_root_moved_away_asks_for_a_scan(heard: Heard, tmp_path: Path) -> None:
+def test_a_root_moved_away_asks_for_a_scan(heard: RecordedWatch, tmp_path: Path) -> None:
     """Its events would continue, under a wrong name."""
     (tmp_path / "root").rename(tmp_path / "elsewhere")
     assert heard.hears_of_everything()
@@ -199,7 +199,7 @@ def test_a_root_moved_away_asks_for_a_scan(heard: Heard, tmp_path: Path) -> None
 
 
 @linux_only
-def test_the_end_of_the_reading_thread_is_noticed(heard: Heard, tmp_path: Path) -> None:
+def test_the_end_of_the_reading_thread_is_noticed(heard: RecordedWatch, tmp_path: Path) -> None:
     """This order of events ends it in watchdog 7.1, which records one path for two watches."""
     inside, outside = tmp_path / "root" / "a", tmp_path / "a"
     inside.mkdir()
@@ -215,7 +215,7 @@ def test_the_end_of_the_reading_thread_is_noticed(heard: Heard, tmp_path: Path) 
     assert "reading events failed" in str(heard.watch.healthy())
 
 
-def test_a_burst_is_one_request_for_a_scan(heard: Heard, tmp_path: Path) -> None:
+def test_a_burst_is_one_request_for_a_scan(heard: RecordedWatch, tmp_path: Path) -> None:
     """Memory is limited, and afterwards single files are reported again."""
     for n in range(6000):
         os.close(os.open(tmp_path / "root" / f"{n}.jpg", os.O_CREAT | os.O_WRONLY))

@@ -23,7 +23,7 @@ CUT, NEW, THEIRS = b"what was cut", b"new cutout", b"saved by another program"
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    """Yield a mounted share."""
+    """A mounted share."""
     share = Share(tmp_path)
     share.attach()
     yield share
@@ -32,7 +32,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 @pytest.fixture
 def original(share: Share) -> Path:
-    """Return a picture on it."""
+    """A picture on the share."""
     path = share.mount / "in" / "shoot" / "a.jpg"
     path.parent.mkdir(parents=True)
     path.write_bytes(CUT)

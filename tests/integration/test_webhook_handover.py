@@ -106,7 +106,7 @@ class Room:
             time.sleep(0.02)
 
     def until_handed_over(self) -> None:
-        """Wait until nothing is left in the journal."""
+        """Wait until no ended job is left in the journal."""
         self.until(lambda: self.journal.ended.count() == 0, "an empty table")
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class Room:
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
-    """Yield a room whose threads run."""
+    """A room whose threads run."""
     made = Room(tmp_path)
     made.handover.follow()
     yield made

@@ -53,7 +53,7 @@ class LaterClock(Clock):
 
 @dataclass
 class Post:
-    """A sender that runs, its directories, and its clock."""
+    """A running sender, its directories, and its clock."""
 
     sender: WebhookSender
     paths: WebhookPaths
@@ -86,7 +86,7 @@ class Post:
         return message
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Poll like the loop of the process, until a condition holds."""
+        """Poll like the process's loop until a condition holds."""
         end_s = time.monotonic() + PATIENCE_S
         while not condition():
             self.sender.poll(paused=self.paused)
@@ -108,7 +108,7 @@ class Post:
 
 
 @contextmanager
-def at_work(
+def running_sender(
     directory: Path,
     *urls: str,
     ledger: type[Ledger] = Ledger,
@@ -162,15 +162,15 @@ def at_work(
 
 @pytest.fixture
 def receiver() -> Iterator[WebhookReceiver]:
-    """Yield a receiver that accepts everything."""
+    """A receiver that accepts everything."""
     with WebhookReceiver() as made:
         yield made
 
 
 @pytest.fixture
 def post(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[Post]:
-    """Yield a sender for it."""
-    with at_work(tmp_path, receiver.url) as made:
+    """A sender for the receiver."""
+    with running_sender(tmp_path, receiver.url) as made:
         yield made
 
 
@@ -265,7 +265,10 @@ def test_messages_about_one_picture_arrive_in_their_order(post: Post, receiver: 
 
 def test_a_slow_receiver_holds_up_no_other(tmp_path: Path, receiver: WebhookReceiver) -> None:
     """Each has its own thread."""
-    with WebhookReceiver(delay_s=PATIENCE_S) as slow, at_work(tmp_path, slow.url, receiver.url) as post:
+    with (
+        WebhookReceiver(delay_s=PATIENCE_S) as slow,
+        running_sender(tmp_path, slow.url, receiver.url) as post,
+    ):
         for number in range(3):
             post.put(number, hook=0)
         for number in range(5):
@@ -291,7 +294,7 @@ def test_what_was_under_way_when_the_process_was_killed_is_sent_again_before_wha
     """The receiver had all of it and had not answered: delivery is at least once, with each picture's messages in their order."""
     with WebhookReceiver() as receiver:
         receiver.next(SILENCE)
-        with at_work(tmp_path, receiver.url) as post:
+        with running_sender(tmp_path, receiver.url) as post:
             stopped = post.paths, [post.put(number, about="p") for number in range(2)]
             # Nothing is sent: the loop has not looked yet.
         paths, messages = stopped
@@ -303,7 +306,7 @@ def test_what_was_under_way_when_the_process_was_killed_is_sent_again_before_wha
             process.wait(PATIENCE_S)
         assert paths.ids()
         assert [told.id for told in receiver.seen] == [messages[0].id]
-        with at_work(tmp_path, receiver.url) as post:
+        with running_sender(tmp_path, receiver.url) as post:
             post.until_sent()
             assert post.rows()[-2:] == [("ok", 200), ("ok", 200)]
     assert [told.id for told in receiver.seen] == [messages[0].id, *(one.id for one in messages)]
@@ -318,7 +321,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
     """It may have arrived: the receiver recognises a repetition by its id."""
-    with WebhookReceiver() as receiver, at_work(tmp_path, receiver.url, timeout_s=1.0) as post:
+    with WebhookReceiver() as receiver, running_sender(tmp_path, receiver.url, timeout_s=1.0) as post:
         receiver.next(SILENCE)
         message = post.put(1)
         post.until(lambda: post.read(message).attempts == 1, "the attempt")
@@ -331,7 +334,7 @@ def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
 
 def test_when_one_that_was_away_answers_again_all_that_waits_goes_at_once(tmp_path: Path) -> None:
     """However long each would have to wait by itself; meanwhile the ledger has no rows, since nothing left."""
-    with WebhookReceiver(is_away=True) as receiver, at_work(tmp_path, receiver.url) as post:
+    with WebhookReceiver(is_away=True) as receiver, running_sender(tmp_path, receiver.url) as post:
         first, *others = [post.put(number, attempts=3) for number in range(3)]
         post.until(lambda: all(post.read(one).attempts > 3 for one in (first, *others)), "an attempt of each")
         assert post.rows() == []
@@ -369,7 +372,7 @@ def test_a_ledger_that_refuses_lets_nothing_leave(tmp_path: Path, receiver: Webh
                 raise LedgerError("the disk is full")
             return super().begin_webhook(message, host=host, now_us=now_us)
 
-    with at_work(tmp_path, receiver.url, ledger=Full) as post:
+    with running_sender(tmp_path, receiver.url, ledger=Full) as post:
         message = post.put(1)
         post.until(lambda: post.sender.status()[0]["failures"] > 0, "the refusal")
         assert receiver.seen == []

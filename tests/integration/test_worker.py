@@ -37,7 +37,7 @@ SETUP = wire.Setup(
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalPool]]:
-    """Yield a function that starts a pool of one worker, and waits until that is ready."""
+    """A function that starts a pool of one worker, and waits until the worker is ready."""
     monkeypatch.setattr(start_policy, "MAX_PAUSE_S", 0.01)
     pools: list[LocalPool] = []
 

@@ -53,21 +53,21 @@ os.write(1, json.dumps(told).encode())
 
 @pytest.fixture
 def logged() -> Iterator[Lines]:
-    """Yield the log entries."""
+    """The log entries."""
     with capture_logs() as lines:
         yield lines
 
 
 @pytest.fixture
 def pool(logged: Lines) -> Iterator[LocalPool]:  # noqa: ARG001 -- must be there before loggers are
-    """Yield a pool of two slots."""
+    """A pool of two slots."""
     made = LocalPool(size=2, setup=setup, job_timeout_s=20.0, clock=Clock(), command=OBEDIENT)
     until(made, lambda: made.idle == 2)
     yield made
     made.close()
 
 
-def said(logged: Lines) -> list[str]:
+def worker_output(logged: Lines) -> list[str]:
     """Return the logged output of workers."""
     return [str(line["said"]) for line in logged if line["event"] == "worker.stderr"]
 
@@ -109,7 +109,7 @@ def test_what_a_worker_prints_is_logged_as_its_words(pool: LocalPool, logged: Li
     """With its process id, as a value, and without control characters."""
     give(pool, task(1, 'complain:{"event": "job.published"}\x1b[2J'))
     events_of(pool, 1)
-    until(pool, lambda: bool(said(logged)))
+    until(pool, lambda: bool(worker_output(logged)))
     (line,) = [line for line in logged if line["event"] == "worker.stderr"]
     assert line["said"] == '{"event": "job.published"}\\x1b[2J'
     assert line["pid"] in pool.pids
@@ -130,7 +130,7 @@ def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged
     (event,) = events_of(pool, 1)
     assert isinstance(event, Finished)
     assert event.job == 2
-    assert 0 < sum(len(text) for text in said(logged)) < BOUNDS.burst_bytes
+    assert 0 < sum(len(text) for text in worker_output(logged)) < BOUNDS.burst_bytes
     os.kill(pool.pids[0], signal.SIGKILL)
     os.kill(pool.pids[1], signal.SIGKILL)
     (lost,) = events_of(pool, 1)
@@ -144,7 +144,7 @@ def test_the_last_words_of_a_worker_are_heard(pool: LocalPool, logged: Lines) ->
     give(pool, task(1, "complain:it is over"))
     events_of(pool, 1)
     pool.close()
-    assert said(logged) == ["it is over"]
+    assert worker_output(logged) == ["it is over"]
 
 
 def test_why_no_worker_starts_is_told_in_its_words() -> None:

@@ -68,7 +68,7 @@ class Slowed:
         ours.close()
 
     def stop_before(self, place: int) -> int:
-        """Wait until it stops before the call at this position. Returns its process id."""
+        """Wait until the action stops before the call at this position. Returns its process id."""
         end_s = time.monotonic() + 60.0
         while self._strace.poll() is None and time.monotonic() < end_s:
             *ended, last = self._log.read_text().split("\n") if self._log.exists() else [""]
@@ -78,7 +78,7 @@ class Slowed:
         pytest.fail(f"it does not come to call {place}")
 
     def end(self) -> int:
-        """Wait for its end. Returns its exit status."""
+        """Wait for the end of the action. Returns its exit status."""
         self._strace.communicate(timeout=60.0)
         self._deed.join(60.0)
         code = self._deed.exitcode
@@ -86,7 +86,7 @@ class Slowed:
         return code
 
     def calls(self) -> list[tuple[str, str]]:
-        """Return its calls: the name, and the trace of each."""
+        """Return the action's calls: the name, and the trace of each."""
         lines = self._log.read_text().splitlines()
         return [(match[1], line) for line in lines if (match := re.match(r"\d+ +(\w+)\(", line))]
 
@@ -107,7 +107,7 @@ def straight(deed: str, root: Path) -> list[tuple[int, str, int, str]]:
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Path:
-    """Return a directory with a sub-directory for each attempt."""
+    """A directory with a sub-directory for each attempt."""
     need("strace")
     return tmp_path
 

@@ -9,7 +9,7 @@ import pytest
 
 
 def need(tool: str) -> None:
-    """Continue only if a program is installed."""
+    """Skip the test unless a program is installed; in CI, fail it."""
     if shutil.which(tool) is None:
         give_up(f"{tool} is not installed")
 

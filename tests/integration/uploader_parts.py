@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 class Service(Protocol):
-    """Anything that listens somewhere."""
+    """Anything that listens at an address."""
 
     @property
     def url(self) -> str:
-        """Its base address."""
+        """The service's base address."""
         ...
 
 

@@ -30,7 +30,7 @@ KEY: Final = "k3y-that-nobody-may-see"
 PATIENCE_S: Final = 60.0
 WIDTH, HEIGHT = 64, 48
 LARGE: Final = 3 << 20
-"""Bytes of a picture that takes many pieces."""
+"""Number of bytes of a picture that is sent in many pieces."""
 
 
 def picture(number: int, *, width: int = WIDTH, height: int = HEIGHT) -> bytes:
@@ -177,7 +177,7 @@ class Station:
         raise AssertionError(f"no reply: {spool.uploader_status(self.paths)}\n{self.log.read_text()}")
 
     def settings(self) -> str:
-        """The number of the present configuration."""
+        """Return the digest of the present configuration."""
         return uploads_sha256(load(self.config, {}))
 
     def is_waiting(self, request: Request) -> bool:
