@@ -79,7 +79,7 @@ def configuration(bench: Bench, *lines: str) -> Path:
     return path
 
 
-def test_a_shop_hands_in_and_a_cms_receives_what_comes_out(
+def test_a_shop_submits_pictures_and_a_cms_receives_the_results(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """The scripts of the guide: the CMS receives the same picture that the shop fetches, and a forged message is refused."""
@@ -116,7 +116,7 @@ def test_a_shop_hands_in_and_a_cms_receives_what_comes_out(
         assert (kept / "shoes.png").read_bytes() == cutout.read_bytes()
 
 
-def test_submit_waits_for_results_and_says_what_came_of_each(
+def test_submit_waits_for_results_and_reports_each_outcome(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """Of three files, one is cut, one is no picture, and the first is submitted again, which gets a name of its own."""

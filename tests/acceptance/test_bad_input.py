@@ -148,7 +148,7 @@ def test_a_corrected_file_takes_its_failure_away(bench: Bench) -> None:
     assert bench.results() == ["a.png", "a.png.json"]
 
 
-def test_type_is_told_by_first_bytes(bench: Bench) -> None:
+def test_the_type_is_recognised_by_the_first_bytes(bench: Bench) -> None:
     """A PNG named .jpg is cut, and so is a picture without an extension."""
     picture(1).save(bench.input / "really.jpg", format="PNG")
     picture(2).save(bench.input / "nothing", format="PNG")

@@ -127,7 +127,7 @@ def test_with_local_only_no_gateway_is_started(bench: Bench, cluster: Cluster) -
     assert not (bench.root / "own-state/cluster").exists()
 
 
-def test_a_scheduler_whose_port_is_taken_says_so_in_a_sentence(bench: Bench, cluster: Cluster) -> None:
+def test_a_scheduler_whose_port_is_taken_reports_it_in_a_sentence(bench: Bench, cluster: Cluster) -> None:
     """The scheduler that runs has printed its address before."""
     assert f"port {cluster.scheduler_port}, with TLS" in cluster.log("scheduler")
     certs = cluster.root / "certs"

@@ -114,7 +114,7 @@ def test_an_altered_model_is_refused(bench: Bench) -> None:
     assert bench.results() == []
 
 
-def test_a_missing_input_is_said_at_once(bench: Bench) -> None:
+def test_a_missing_input_is_reported_at_once(bench: Bench) -> None:
     """The daemon does not wait for a folder whose name was misspelt."""
     missing = bench.call("run", "--input", bench.root / "nowhere", "--output", bench.output)
     assert missing.returncode == 2
@@ -155,7 +155,7 @@ def test_a_reader_that_has_read_enough_is_no_failure(bench: Bench) -> None:
 
 
 @pytest.mark.small_model
-def test_retry_says_what_it_cannot_do(bench: Bench) -> None:
+def test_retry_reports_what_it_cannot_do(bench: Bench) -> None:
     """A missing job, and one that a newer version has replaced: exit code 2, and the number of the newer one."""
     bench.drop("a.jpg", 0)
     assert bench.once().returncode == 0

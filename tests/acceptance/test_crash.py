@@ -151,7 +151,7 @@ def test_a_kill_amid_the_renames_is_repaired(site: Site, renamed: int) -> None:
 
 
 @pytest.mark.parametrize(("call", "fault"), [("fsync", "EIO"), ("renameat2", "EACCES")])
-def test_what_the_disk_refused_is_made_good(site: Site, call: str, fault: str) -> None:
+def test_what_the_disk_refused_is_completed_later(site: Site, call: str, fault: str) -> None:
     """The first sync of every thread fails, or the first rename; the original stays, and the next run completes the work."""
     _, log = under_strace(
         site, Strike(call=call, when=1), f"error={fault}", seen="fsync,fdatasync,renameat2,close"
@@ -164,7 +164,7 @@ def test_what_the_disk_refused_is_made_good(site: Site, call: str, fault: str) -
     assert violations(site, {"x/a.jpg": Source(content=jpeg(0))}) == []
 
 
-def test_a_second_sync_through_a_failed_descriptor_would_be_seen() -> None:
+def test_a_second_sync_through_a_failed_descriptor_would_be_detected() -> None:
     """This tests the check of the test above: a file that was closed and opened again has another descriptor."""
     failed = "7 fsync(5</a>) = -1 EIO (Input/output error) (INJECTED)\n"
     assert synced_again(f"{failed}7 fsync(5</a>) = 0\n") != []

@@ -25,7 +25,7 @@ def is_tiff(path: Path) -> bool:
         return image.format == "TIFF"
 
 
-def test_folders_are_cut_as_options_say(bench: Bench) -> None:
+def test_folders_are_cut_with_the_given_options(bench: Bench) -> None:
     """Sub-folders are kept; a picture that could not be cut makes the exit code 1; the last line says how many were cut and where they are."""
     bench.drop("shoot/a.jpg", 0)
     bench.drop("shoot/day 2/b.jpg", 1)
@@ -44,7 +44,7 @@ def test_folders_are_cut_as_options_say(bench: Bench) -> None:
             )
 
 
-def test_a_file_is_written_under_the_name_that_was_given(bench: Bench) -> None:
+def test_a_file_is_written_under_the_given_name(bench: Bench) -> None:
     """The same command replaces it; the file of somebody else stays, unless it may be replaced."""
     bench.drop("a.jpg")
     out = bench.root / "out.tiff"

@@ -167,7 +167,7 @@ def pauses_and_resumes(site: Site, place: str, word: str, names: list[str]) -> N
     site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
 
 
-def test_an_output_that_is_full_or_read_only_pauses_says_so_and_resumes_by_itself(
+def test_an_output_that_is_full_or_read_only_pauses_with_a_reason_and_resumes_by_itself(
     build: Callable[..., Site],
 ) -> None:
     """Waiting pictures are not cut in vain, no incomplete file appears or stays; the disk becomes read-only as after an error."""
@@ -188,7 +188,7 @@ def test_an_output_that_is_full_or_read_only_pauses_says_so_and_resumes_by_itsel
     assert "Traceback" not in site.log()
 
 
-def test_accepts_and_renames_wait_for_room_and_say_so(build: Callable[..., Site]) -> None:
+def test_accepts_and_renames_wait_for_free_space_and_report_it(build: Callable[..., Site]) -> None:
     """The folder is paused with its reason, the command answers with it, and one line is logged.
 
     Before, `status` said "watching" with no reason, the command ended with 0, and each picture logged an error every 5 s.

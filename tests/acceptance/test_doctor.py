@@ -63,7 +63,7 @@ def test_doctor_answers_the_four_questions_of_a_running_daemon(
     assert (sorted(bench.input.rglob("*")), bench.results()) == before
 
 
-def test_doctor_says_what_is_wrong_and_what_to_do_in_words(bench: Bench) -> None:
+def test_doctor_reports_faults_with_advice(bench: Bench) -> None:
     """A missing input, and an output that is a file: exit code 1."""
     bench.input.rmdir()
     bench.output.rmdir()

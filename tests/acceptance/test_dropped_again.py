@@ -20,7 +20,7 @@ pytestmark = pytest.mark.small_model  # the matte is of no concern here
 
 
 @pytest.mark.parametrize("dates", ["new", "kept"])
-def test_the_same_picture_in_folders_that_were_made_anew_is_cut_again(bench: Bench, dates: str) -> None:
+def test_the_same_picture_in_recreated_folders_is_cut_again(bench: Bench, dates: str) -> None:
     """Both folders were deleted while no daemon ran. Before, no cutout appeared, since the journal knew the bytes."""
     original = bench.drop("a.jpg")
     saved = bench.root / "saved.jpg"

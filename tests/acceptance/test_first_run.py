@@ -109,7 +109,7 @@ def test_waiting_ends_in_order(
     assert "Traceback" not in log(bench)
 
 
-def test_a_service_manager_hears_that_it_waits(
+def test_a_service_manager_is_notified_that_it_waits(
     bench: Bench, start: Callable[..., Daemon], state_dir: Path
 ) -> None:
     """It also gets its keep-alives, so it does not restart the daemon; a wrong configuration is reported, and waited for."""

@@ -90,7 +90,7 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert "there are no strokes" in bench.call("fix", by_its_cutout, "--undo", *bench.pair()).stderr
 
 
-def test_a_picture_that_was_replaced_is_cut_without_what_was_drawn_and_says_so(bench: Bench) -> None:
+def test_a_picture_that_was_replaced_is_cut_without_its_strokes_and_its_sidecar_says_so(bench: Bench) -> None:
     """In the sidecar and in the log; and the old job number cannot be used to draw on the new picture."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
@@ -156,7 +156,7 @@ REFUSED = {
 }
 
 
-def test_what_cannot_be_drawn_is_said_and_nothing_is_asked(bench: Bench) -> None:
+def test_strokes_that_cannot_be_drawn_are_refused_and_no_command_is_sent(bench: Bench) -> None:
     """Exit code 2."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0

@@ -70,7 +70,7 @@ def test_a_raw_file_that_comes_before_its_jpeg_waits_for_it(
     assert daemon.end() == 0
 
 
-def test_a_format_that_is_switched_off_fails_and_says_why(bench: Bench) -> None:
+def test_a_format_that_is_switched_off_fails_with_the_reason(bench: Bench) -> None:
     """The record names the setting; the original stays, and all other pictures are cut."""
     config = bench.root / "cutoutd.toml"
     config.write_text(

@@ -65,7 +65,7 @@ def test_what_a_pair_has_cut_a_configuration_does_not_cut_again(bench: Bench) ->
     assert "3 pictures are there, 3 of them known; 0 would be cut" in foretold(bench, same)
 
 
-def test_what_has_lost_its_sidecar_is_said_before_it_is_cut_again(bench: Bench) -> None:
+def test_pictures_without_a_sidecar_are_listed_before_they_are_cut_again(bench: Bench) -> None:
     """And it is not cut if the folder's settings say so."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0

@@ -68,7 +68,7 @@ def told(bench: Bench) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_a_command_hears_of_each_result_and_has_no_network(bench: Bench) -> None:
+def test_a_command_gets_each_result_and_has_no_network(bench: Bench) -> None:
     """A run of ``--once`` waits for the command.
 
     The kernel refuses it all sockets but local ones, and new privileges.
@@ -93,7 +93,7 @@ def test_a_command_hears_of_each_result_and_has_no_network(bench: Bench) -> None
     assert failed["message"]
 
 
-def test_a_folder_that_goes_away_and_comes_back_is_told_once_each(
+def test_a_folder_that_goes_away_and_comes_back_is_reported_once_each(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """Once the state has lasted; work goes on meanwhile and afterwards."""
@@ -112,7 +112,7 @@ def test_a_folder_that_goes_away_and_comes_back_is_told_once_each(
     assert over["arguments"][0].startswith("cutoutd: shop: resolved")
 
 
-def test_an_altered_model_is_told_before_the_daemon_ends(bench: Bench) -> None:
+def test_an_altered_model_is_reported_before_the_daemon_ends(bench: Bench) -> None:
     """With exit code 4 as always, and by a command without network; a command that hangs delays the end a little."""
     alter_model(bench)
     run = bench.call("run", "--config", configure(bench))

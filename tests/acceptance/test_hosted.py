@@ -61,7 +61,7 @@ def test_a_tagged_folder_is_cut_by_the_service_and_no_other_leaves(shop: Shop) -
     assert not list((shop.bench.root / "own-state/hosted/inbox").iterdir())
 
 
-def test_a_doubtful_cutout_is_made_again_by_the_service_and_says_why(shop: Shop) -> None:
+def test_a_doubtful_cutout_is_made_again_by_the_service_with_the_reason(shop: Shop) -> None:
     """A cutout that is good enough is not sent."""
     shop.configure("local-then-hosted", "escalate_below = 1")
     shop.drop("shop", "doubtful.jpg", half_a_ball())

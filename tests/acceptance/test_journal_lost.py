@@ -79,7 +79,7 @@ def test_nothing_is_cut_again_that_has_its_sidecar(bench: Bench, harm: Callable[
     assert contents(bench)["sub/a.png"] != before["sub/a.png"]
 
 
-def test_it_is_said_until_a_person_says_resume(bench: Bench) -> None:
+def test_the_loss_is_reported_until_a_person_resumes(bench: Bench) -> None:
     """The log and `status` report it; the damaged file is kept."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0

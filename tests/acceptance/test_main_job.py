@@ -63,7 +63,7 @@ def test_the_cutout_is_the_subject_and_nothing_else(cut_by_the_model: Bench) -> 
     assert not cut[:20, :20].any()
 
 
-def test_the_sidecar_says_what_was_done(cut_by_the_model: Bench) -> None:
+def test_the_sidecar_describes_the_cut(cut_by_the_model: Bench) -> None:
     """Every field of the schema is present and correct."""
     bench = cut_by_the_model
     said = bench.sidecar("a.png.json")
@@ -240,7 +240,7 @@ def test_the_output_removed_while_running_costs_one_repetition(
 
 
 @pytest.mark.small_model
-def test_files_get_the_mode_that_was_asked_for(bench: Bench) -> None:
+def test_files_get_the_configured_mode(bench: Bench) -> None:
     """The cutout as well as its sidecar."""
     config = bench.root / "c.toml"
     config.write_text(

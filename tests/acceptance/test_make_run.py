@@ -33,7 +33,9 @@ def make(bench: Bench) -> list[str]:
     return ["make", "-C", os.fspath(ROOT), "--no-print-directory", "run", f"VENV={venv}"]
 
 
-def test_it_says_what_to_do_and_ctrl_c_ends_it_without_an_error(bench: Bench, make: list[str]) -> None:
+def test_make_run_prints_instructions_and_ctrl_c_ends_it_without_an_error(
+    bench: Bench, make: list[str]
+) -> None:
     """It prints two lines, no command of make itself, and a summary; a picture is cut in between."""
     command = [*make, f"INPUT={bench.input}", f"OUTPUT={bench.output}"]
     bench.drop("a.jpg")
@@ -58,7 +60,7 @@ def test_it_says_what_to_do_and_ctrl_c_ends_it_without_an_error(bench: Bench, ma
         ('case "$2" in *venv*) exit 1;; esac', "cutoutd needs venv"),
     ],
 )
-def test_a_python_that_is_missing_old_or_without_venv_is_told_with_what_to_do(
+def test_a_python_that_is_missing_old_or_without_venv_is_reported_with_advice(
     tmp_path: Path, python: str | None, said: str
 ) -> None:
     """Before anything is created; the message says to call make again."""
@@ -98,7 +100,7 @@ def test_a_clone_that_was_moved_is_set_up_again(tmp_path: Path, place: str, *, m
 
 
 @pytest.mark.parametrize(("missing", "other"), [("INPUT", "OUTPUT"), ("OUTPUT", "INPUT")])
-def test_a_folder_that_is_not_there_is_asked_for(
+def test_a_missing_folder_is_created_after_a_question(
     bench: Bench, make: list[str], missing: str, other: str
 ) -> None:
     """It is created if a person agrees, and not after a typing mistake; without a terminal it is an error."""

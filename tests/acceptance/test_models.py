@@ -116,9 +116,7 @@ def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[.
     assert daemon.end() == 0
 
 
-def test_a_second_model_is_asked_where_the_first_leaves_doubt(
-    bench: Bench, start: Callable[..., Daemon]
-) -> None:
+def test_a_second_model_runs_where_the_first_is_in_doubt(bench: Bench, start: Callable[..., Daemon]) -> None:
     """It is loaded inside the sandbox; the sidecar names both, and a replay runs both."""
     data = bench.root / "data"
     bench.environment["XDG_DATA_HOME"] = str(data)

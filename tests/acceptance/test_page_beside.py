@@ -83,7 +83,7 @@ def answers(browser: Browser) -> bool:
     return False
 
 
-def test_the_page_stands_beside_the_daemon_and_comes_back(shown: Bench, start: Callable[..., Daemon]) -> None:
+def test_the_page_runs_beside_the_daemon_and_is_restarted(shown: Bench, start: Callable[..., Daemon]) -> None:
     """Whichever of its processes is killed; a browser stays paired, at the same address."""
     bench = shown
     bench.environment.update(SOMEBODYS_WORD="hush", CUTOUTD_API_KEY="hush", SSLKEYLOGFILE="hush")

@@ -205,7 +205,7 @@ def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
         expect(page.locator(".side-subject h2")).to_have_text("later.jpg")
 
 
-def test_where_no_picture_is_a_word_says_why(
+def test_a_missing_picture_is_replaced_by_the_reason(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
     """Such as for a cutout that was deleted since; beside existing pictures there is none."""
@@ -239,7 +239,7 @@ def test_more_tabs_than_a_browser_has_connections_hear_of_a_cutout(
         expect(tabs[1].locator(".cutout").first).to_contain_text("for-six.jpg")
 
 
-def test_a_failure_says_what_helps_and_can_be_cut_again(
+def test_a_failure_has_advice_and_can_be_cut_again(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
     """One with its button, all with another that asks for confirmation; pictures that were repaired are cut."""
@@ -273,7 +273,7 @@ def test_what_left_is_nothing_and_four_questions_are_answered(
             expect(visitor.page.locator(".question").nth(number).locator("li").first).not_to_be_empty()
 
 
-def test_settings_are_saved_and_what_is_wrong_is_said_at_its_field(
+def test_settings_are_saved_and_errors_appear_at_their_fields(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
     """The file keeps its comments; a number out of range and an error of the loader appear at the field; a conflict is reported."""
@@ -407,7 +407,7 @@ def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[st
         assert visitor.overflow() == 0
 
 
-def test_a_former_versions_tab_loads_itself_anew_and_loses_nothing(
+def test_a_former_versions_tab_reloads_itself_and_loses_nothing(
     browser: Browser, kept: tuple[str, str, object]
 ) -> None:
     """The page is open during an upgrade: it reloads at once if nothing is unsaved, else once that is saved or discarded."""

@@ -344,7 +344,7 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio
         assert shown(page) == "ball-4.jpg"
 
 
-def test_strokes_that_are_not_saved_are_asked_about_and_outlive_a_reload(studio: Studio) -> None:
+def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(studio: Studio) -> None:
     """Escape asks; a reload keeps them; each can be undone."""
     with studio.visit("review?q=ball-5") as visitor:
         page = visitor.page

@@ -32,7 +32,7 @@ def unprivileged(*command: str) -> list[str]:
     return ["setpriv", f"--bounding-set={LOST_RIGHTS}", *command]
 
 
-def test_what_may_not_be_read_or_written_waits_and_the_rest_is_done(
+def test_pictures_without_permission_wait_and_the_rest_is_done(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """A picture, a sub-folder, then the output, each without permission; all are cut once it is granted."""

@@ -282,7 +282,7 @@ def test_an_output_inside_its_input_is_no_circle(
     assert daemon.end() == 0
 
 
-def test_two_folders_in_a_circle_stand_by_and_say_why(tree: Tree, run: Callable[[], Daemon]) -> None:
+def test_two_folders_in_a_circle_stand_by_with_the_reason(tree: Tree, run: Callable[[], Daemon]) -> None:
     """The output of each is the input of the other, by links."""
     for name in ("a", "b"):
         tree.drop(f"{name}/one.jpg")

@@ -27,7 +27,7 @@ def configured(bench: Bench, originals: str) -> Path:
     return path
 
 
-def test_a_picture_whose_original_was_moved_is_cut_again_from_where_it_was_put(bench: Bench) -> None:
+def test_a_picture_whose_original_was_moved_is_cut_again_from_there(bench: Bench) -> None:
     """Before, the job ended as gone although the original was in the folder for originals, so it could not be cut with other settings."""
     kept = bench.root / "kept"
     kept.mkdir()

@@ -75,7 +75,7 @@ def test_all_forms_of_a_cutout_appear_with_one_sidecar(bench: Bench) -> None:
     assert np.abs(np.array(corner(bench, "a.jpg")) - (250, 10, 20)).max() < 12
 
 
-def test_a_background_is_looked_at_anew_for_each_picture(bench: Bench, start: Callable[..., Daemon]) -> None:
+def test_a_background_is_read_again_for_each_picture(bench: Bench, start: Callable[..., Daemon]) -> None:
     """A replaced file is used, and its digest recorded; if it is gone, the folder stands by until it returns."""
     paper(bench, (250, 10, 20))
     start("--config", configured(bench))

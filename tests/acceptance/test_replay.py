@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model
 
 
-def test_a_cutout_is_made_again_to_the_byte_or_it_is_said_what_changed(bench: Bench) -> None:
+def test_a_cutout_is_made_again_to_the_byte_or_the_changes_are_reported(bench: Bench) -> None:
     """First unchanged; then with a changed sidecar, other settings, and another original."""
     original = bench.drop("sub/a.jpg")
     assert bench.once().returncode == 0

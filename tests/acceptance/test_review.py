@@ -101,7 +101,7 @@ def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) ->
     assert refused.returncode == 2
 
 
-def test_what_waits_for_no_decision_is_told_so(bench: Bench) -> None:
+def test_a_picture_that_waits_for_no_decision_is_reported_as_such(bench: Bench) -> None:
     """A job that is done, and a command without a picture: exit code 2, and nothing is sent to the daemon."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0

@@ -65,7 +65,7 @@ def test_cutting_named_files_insists_on_it_too(bench: Bench) -> None:
     assert bench.results() == []
 
 
-def test_by_default_work_goes_on_behind_the_layers_that_are_there(bench: Bench) -> None:
+def test_by_default_work_goes_on_behind_the_available_layers(bench: Bench) -> None:
     """Log and sidecar name the layers."""
     bench.drop("a.jpg")
     done = once_without("landlock,seccomp", bench)

@@ -88,7 +88,7 @@ def user(bench: Bench) -> Iterator[User]:
     shutil.rmtree(root)
 
 
-def test_install_is_one_command_says_what_it_does_and_can_be_run_again(user: User) -> None:
+def test_install_is_one_command_that_reports_its_steps_and_can_be_run_again(user: User) -> None:
     """The second time nothing is written, and nothing restarted."""
     done = user.call("install", *user.bench.pair())
     assert done.returncode == 0, done.stderr
@@ -101,7 +101,7 @@ def test_install_is_one_command_says_what_it_does_and_can_be_run_again(user: Use
     assert user.calls() == BEGUN
 
 
-def test_a_changed_configuration_has_the_service_started_anew(user: User) -> None:
+def test_a_changed_configuration_restarts_the_service(user: User) -> None:
     """It may need access to other directories."""
     user.call("install", *user.bench.pair())
     user.calls()
@@ -136,7 +136,7 @@ def test_show_changes_nothing(user: User) -> None:
     assert user.calls() == []
 
 
-def test_a_unit_of_somebody_elses_is_left_alone(user: User) -> None:
+def test_a_unit_of_somebody_else_is_not_touched(user: User) -> None:
     """It may have been written by hand."""
     user.unit.parent.mkdir(parents=True)
     user.unit.write_text("[Service]\nExecStart=/my/own\n")
@@ -148,7 +148,7 @@ def test_a_unit_of_somebody_elses_is_left_alone(user: User) -> None:
     assert user.calls() == []
 
 
-def test_where_systemctl_fails_it_says_which_call_and_goes_on_when_run_again(user: User) -> None:
+def test_where_systemctl_fails_the_call_is_named_and_a_second_run_continues(user: User) -> None:
     """As over ssh with su, where the user has no session."""
     failed = user.call("install", *user.bench.pair(), CALLS_FAIL="enable")
     assert failed.returncode == 5
@@ -179,7 +179,7 @@ FOLDER = (
 )
 
 
-def test_sighup_reads_the_configuration_anew_where_no_terminal_is(
+def test_sighup_reloads_the_configuration_without_a_terminal(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """A folder is added, and an invalid configuration is refused."""

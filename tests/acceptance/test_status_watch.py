@@ -85,7 +85,7 @@ def test_a_person_can_watch_on_a_narrow_terminal_and_without_colours(cut: Bench)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
 
 
-def test_a_pipe_gets_plain_text_or_a_line_of_json_at_each_look(cut: Bench) -> None:
+def test_a_pipe_gets_plain_text_or_a_line_of_json_at_each_interval(cut: Bench) -> None:
     """A reader may close the pipe, and no error is printed."""
     for words, check in (([], "cut today"), (["--json"], '"schema"')):
         process = subprocess.Popen(

@@ -71,7 +71,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_what_was_asked_is_made_said_and_repeated(bench: Bench) -> None:
+def test_requested_options_are_applied_recorded_and_repeated(bench: Bench) -> None:
     """By the run, the sidecar, a replay, a retry, and a retry after the journal was lost."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
@@ -103,7 +103,7 @@ def test_what_was_asked_is_made_said_and_repeated(bench: Bench) -> None:
     assert bench.results() == ["a.png", "a.png.json", "b.jpg", "b.jpg.json"]
 
 
-def test_handed_in_while_it_runs_after_a_kill_and_before_the_start(
+def test_pictures_are_submitted_while_it_runs_after_a_kill_and_before_the_start(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """Each is cut once; another key is another picture, the same key is the same one."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model
 
 
-def test_check_and_run_say_what_is_wrong_with_the_state_directory(bench: Bench) -> None:
+def test_check_and_run_report_faults_of_the_state_directory(bench: Bench) -> None:
     """`check` before anything was started; the start with the exit code of a wrong configuration."""
     bench.drop("a.jpg")
     (bench.root / "elsewhere").mkdir()

@@ -86,7 +86,7 @@ def site(bench: Bench) -> Iterator[Site]:
         yield made
 
 
-def test_a_result_is_told_and_signed_and_no_other_folder_is(site: Site) -> None:
+def test_a_result_is_sent_and_signed_and_no_other_folders_is(site: Site) -> None:
     """The message has the sidecar as published, and no picture; `audit` lists it."""
     site.drop("shop", "a.jpg")
     site.drop("private", "b.jpg")
@@ -102,7 +102,7 @@ def test_a_result_is_told_and_signed_and_no_other_folder_is(site: Site) -> None:
     assert "results" not in document["data"]
 
 
-def test_the_result_itself_goes_along_only_where_that_is_written(site: Site) -> None:
+def test_the_result_itself_is_sent_only_where_that_is_configured(site: Site) -> None:
     """With the bytes that were published."""
     site.configure('include = "result"')
     site.drop("shop", "a.jpg")
@@ -151,7 +151,7 @@ def test_where_they_are_not_enabled_or_nobody_has_one_no_uploader_is_started(sit
         assert journal.execute("SELECT COUNT(*) FROM ended").fetchone() == (0,)
 
 
-def test_retry_of_all_says_what_waits_by_itself_and_until_when(site: Site) -> None:
+def test_retry_of_all_lists_waiting_messages_and_their_times(site: Site) -> None:
     """It sends only what was given up, and says how to send the others earlier."""
     site.configure()
     paths = WebhookPaths.under(site.bench.root / "own-state")
@@ -182,7 +182,7 @@ def test_retry_of_all_says_what_waits_by_itself_and_until_when(site: Site) -> No
     assert "\n2 messages wait" in said.stdout
 
 
-def test_what_ended_while_nobody_could_be_told_is_told_by_the_next_run_once(
+def test_jobs_that_ended_without_a_receiver_are_sent_once_by_the_next_run(
     site: Site, start: Callable[..., Daemon]
 ) -> None:
     """The daemon is killed once the cutout has its name: the journal keeps it, and the message keeps its id."""
@@ -206,7 +206,7 @@ def test_what_ended_while_nobody_could_be_told_is_told_by_the_next_run_once(
     assert "by=cutoutd" not in json.dumps(audit)  # an address may hold a secret
 
 
-def test_a_running_daemon_is_asked_by_commands(site: Site, start: Callable[..., Daemon]) -> None:
+def test_commands_query_a_running_daemon(site: Site, start: Callable[..., Daemon]) -> None:
     """A test message that arrives, and one that does not; the state of the webhook; and no output contains the secret."""
     daemon = start("--config", site.config)
     state = site.bench.root / "own-state"

@@ -291,7 +291,7 @@ def documented() -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
-def test_colours_mean_in_every_format_what_the_file_said(way: Way, tmp_path: Path) -> None:
+def test_colours_mean_in_every_format_what_the_file_states(way: Way, tmp_path: Path) -> None:
     """With the profile embedded, and converted to sRGB; the errors are those of the documentation, and those are small."""
     opened = decode(way.made(tmp_path), max_pixels=1_000_000)
     assert opened.icc is not None
@@ -341,7 +341,7 @@ def test_exiftool_reads_the_meaning_back(tmp_path: Path, kind: str) -> None:
         [gama(0.45455)],
     ],
 )
-def test_what_says_srgb_is_left_alone(chunks: list[tuple[bytes, bytes]]) -> None:
+def test_files_that_state_srgb_are_not_converted(chunks: list[tuple[bytes, bytes]]) -> None:
     """Whatever else the file states: no profile is made, and no warning is given."""
     opened = decode(png(*chunks), max_pixels=1_000_000)
     assert opened.icc is None
@@ -379,7 +379,7 @@ def test_hdr_in_a_png_is_tone_mapped_and_never_taken_for_srgb(transfer: int, bit
     assert code_points.NARROWED in opened.warnings
 
 
-def test_hdr_goes_before_a_profile() -> None:
+def test_hdr_takes_precedence_over_a_profile() -> None:
     """A profile of an HDR picture is for programs that do not know code points (PNG, 11.3.2.6)."""
     iccp = (b"iCCP", b"x\x00\x00" + zlib.compress(wide_profile()))
     opened = decode(png((b"cICP", b"\x09\x10\x00\x01"), iccp), max_pixels=1_000_000)
@@ -396,7 +396,7 @@ def test_narrow_range_is_spread() -> None:
     assert code_points.EXPANDED in opened.warnings
 
 
-def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
+def test_statements_that_cannot_be_followed_give_a_warning(tmp_path: Path) -> None:
     """Reserved code points, impossible numbers, and EXIF that only excludes sRGB."""
     for chunk, said in (
         ((b"cICP", b"\x63\x0d\x00\x01"), "99/13"),

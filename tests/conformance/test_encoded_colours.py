@@ -170,7 +170,7 @@ def test_hdr_is_brought_into_srgb(tmp_path: Path, transfer: int) -> None:
         assert code_points.NARROWED in picture.warnings
 
 
-def test_the_preview_of_a_raw_file_says_how_bright_it_is_to_be(tmp_path: Path) -> None:
+def test_the_preview_of_a_raw_file_decides_its_brightness(tmp_path: Path) -> None:
     """A shot whose preview is dark stays dark; without a preview it is brightened."""
     dark = (pixels() * 0.45).astype(np.uint8)
     encoders.write_nef(tmp_path / "x.nef", mosaic(dark), dark[::2, ::2])

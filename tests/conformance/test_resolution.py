@@ -116,7 +116,7 @@ def test_none_is_invented(data: bytes, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_dpi_of_a_rendition_is_said_instead(kind: str, tmp_path: Path) -> None:
+def test_dpi_of_a_rendition_replaces_the_pictures_resolution(kind: str, tmp_path: Path) -> None:
     """And a canvas in millimetres has the matching number of pixels."""
     need("exiftool")
     picture = opened(encoded("JPEG", dpi=(72, 72)))

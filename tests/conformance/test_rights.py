@@ -124,7 +124,7 @@ def test_keep_keeps_iptc_too(source: str, tmp_path: Path) -> None:
         assert stage.dropped == ()
 
 
-def test_none_keeps_nothing_and_says_what_went(tmp_path: Path) -> None:
+def test_none_keeps_nothing_and_lists_what_was_removed(tmp_path: Path) -> None:
     """Rights are metadata too."""
     data = with_metadata(tmp_path, "jpg", *IN_EXIF, *IN_IPTC, *IN_XMP, *PLACES)
     for content, _, stage in results(data, tmp_path, Metadata.NONE).values():

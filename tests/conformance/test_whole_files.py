@@ -174,7 +174,7 @@ def test_lab_of_16_bits_is_that_of_8() -> None:
     assert "Lab" in " ".join(sixteen.warnings)
 
 
-def test_a_wide_tiff_keeps_what_it_says() -> None:
+def test_a_wide_tiff_keeps_its_resolution_and_texts() -> None:
     """Resolution and texts are kept."""
     data = tiff(deep(5), "rgb", (2, 0), resolution=(300, 300), resolutionunit=2, description="A text")
     found = opened(data)
@@ -184,7 +184,7 @@ def test_a_wide_tiff_keeps_what_it_says() -> None:
     assert b"A text" in found.exif
 
 
-def test_a_kind_that_is_not_read_says_why() -> None:
+def test_an_unsupported_kind_is_refused_with_the_reason() -> None:
     """The message does not call the file damaged; a truncated file is called so."""
     with pytest.raises(LimitError, match=r"not supported, because its samples have 32 bits"):
         opened(tiff(np.zeros((9, 9, 5), np.uint32), "rgb", (2, 0)))
@@ -209,7 +209,7 @@ def test_a_small_version_in_front_is_not_the_picture(tags: dict[str, Any], order
     assert opening.THUMBNAIL_FIRST in found.warnings
 
 
-def test_a_picture_over_the_limit_says_the_key_to_raise_and_what_that_needs() -> None:
+def test_a_picture_over_the_limit_names_the_key_to_raise_and_the_memory_for_that() -> None:
     """As with 200 megapixels of a phone and the default limit of 120."""
     head = struct.pack(">IIBBBBB", 16320, 12240, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n"

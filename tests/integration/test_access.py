@@ -233,7 +233,7 @@ def test_whom_the_originals_list_names_may_read_the_result(tmp_path: Path) -> No
         assert rights(path).acl == acl(*wanted)
 
 
-def test_where_the_originals_group_cannot_be_given_no_group_reads(
+def test_where_the_originals_group_cannot_be_set_no_group_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a user who is not in that group."""
@@ -248,7 +248,9 @@ def test_where_the_originals_group_cannot_be_given_no_group_reads(
     assert {rights(path).mode for path in (world.output / "a").iterdir()} == {0o600}
 
 
-def test_a_file_system_without_modes_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_file_system_without_modes_no_mode_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Results are published all the same."""
     world = World(tmp_path, inputs=tmp_path / "in")
     original(tmp_path, "a/x.jpg", 0o600)
@@ -265,7 +267,7 @@ def test_a_file_system_without_modes_is_left_alone(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
 @pytest.mark.parametrize("rule", RULES)
-def test_the_rules_say_what_the_kernel_does(tmp_path: Path, rule: str, mask: int) -> None:
+def test_the_rules_match_the_kernel(tmp_path: Path, rule: str, mask: int) -> None:
     """They are needed on file systems that cannot create a file without a name."""
     directory = ruled(tmp_path / "a", rule)
     with umask(mask):

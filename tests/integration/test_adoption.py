@@ -284,7 +284,7 @@ def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(shop: Sh
     assert of_b.sha256 != digest(b"retouched")
 
 
-def test_what_still_waits_is_done_but_not_what_is_asked_for_or_in_hand(shop: Shop) -> None:
+def test_waiting_jobs_become_done_except_requested_ones_and_those_in_work(shop: Shop) -> None:
     """After a take-over, since the other machine cut it meanwhile."""
     jobs = [shop.cut(f"{n}.jpg") for n in range(4)]
     ids = shop.journal.sources.accept(NAME, [job.version for job in jobs])
@@ -446,7 +446,7 @@ def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
     shop.journal.close()
 
 
-def test_an_adoption_that_the_journal_refused_is_made_anew(
+def test_an_adoption_that_the_journal_refused_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise pictures that were cut before would be cut again."""

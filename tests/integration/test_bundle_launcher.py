@@ -197,7 +197,7 @@ def linked(root: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [removed, cut_short, linked])
-def test_a_cache_that_something_was_taken_out_of_is_made_anew(
+def test_a_cache_with_missing_files_is_recreated(
     pack: Callable[..., Path], cache: Path, harm: Callable[[Path], None]
 ) -> None:
     """Detected by its list of files."""
@@ -272,7 +272,7 @@ def running(pack: Callable[..., Path], cache: Path) -> Iterator[subprocess.Popen
         yield old
 
 
-def test_an_earlier_version_goes_once_it_does_not_run(
+def test_an_earlier_version_is_removed_once_it_does_not_run(
     pack: Callable[..., Path], cache: Path, running: subprocess.Popen[str]
 ) -> None:
     """And so do the remains of a start that was killed."""
@@ -285,7 +285,7 @@ def test_an_earlier_version_goes_once_it_does_not_run(
     assert not earlier.exists()
 
 
-def test_without_a_place_it_says_what_to_do(pack: Callable[..., Path], cache: Path) -> None:
+def test_without_a_directory_for_the_cache_it_gives_advice(pack: Callable[..., Path], cache: Path) -> None:
     """A relative XDG_CACHE_HOME is ignored, as its specification says."""
     bundle = pack("one")
     said = start(bundle, cache, XDG_CACHE_HOME="here")

@@ -144,7 +144,7 @@ def test_a_challenge_that_is_no_file_disturbs_nobody(folder: Path, clock: FakeCl
     assert first.may_publish()
 
 
-def test_what_a_machine_that_left_in_order_asked_goes_with_it(folder: Path, clock: FakeClock) -> None:
+def test_a_machine_that_stops_in_order_removes_its_challenge(folder: Path, clock: FakeClock) -> None:
     """It removes its own challenge."""
     first, second = pair(folder, clock)
     assert first.attends()
@@ -155,7 +155,7 @@ def test_what_a_machine_that_left_in_order_asked_goes_with_it(folder: Path, cloc
     assert first.may_publish()
 
 
-def test_what_a_machine_that_vanished_asked_is_cleared_away(folder: Path, clock: FakeClock) -> None:
+def test_the_challenge_of_a_machine_that_vanished_is_removed(folder: Path, clock: FakeClock) -> None:
     """By the owner, some minutes later; then nothing is written any more."""
     first, second = pair(folder, clock)
     assert first.attends()
@@ -178,7 +178,9 @@ def beats(folder: Path, owner: Owner) -> Owner:
     return owner
 
 
-def test_an_owner_of_the_version_before_is_not_asked_and_not_robbed(folder: Path, clock: FakeClock) -> None:
+def test_an_owner_of_the_version_before_is_not_challenged_and_keeps_its_folder(
+    folder: Path, clock: FakeClock
+) -> None:
     """It sends heartbeats, and is succeeded when they stop, as by a machine of its own version."""
     machine = Machine(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("run-of-old")
@@ -222,7 +224,7 @@ def test_the_version_before_cannot_take_silence_for_an_end(folder: Path, clock: 
     assert held_in(folder)["owner"]["released"] is True
 
 
-def test_one_that_may_not_write_stands_by_and_says_how_to_end_it(
+def test_a_machine_that_may_not_write_stands_by_with_advice(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot ask, so it cannot know whether the owner is gone."""
@@ -242,7 +244,7 @@ def test_one_that_may_not_write_stands_by_and_says_how_to_end_it(
     assert second.attends()
 
 
-def test_copies_that_a_sync_service_made_of_a_conflict_say_nothing(folder: Path, clock: FakeClock) -> None:
+def test_conflict_copies_of_a_sync_service_are_ignored(folder: Path, clock: FakeClock) -> None:
     """They count neither as claims nor as challenges, and are left where they are."""
     first, second = pair(folder, clock)
     assert first.attends()

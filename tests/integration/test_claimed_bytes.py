@@ -57,7 +57,7 @@ def test_a_picture_that_is_taken_away_while_it_is_cut_is_published(desk: Desk) -
     assert desk.files() == {"a.png": NEW}
 
 
-def test_a_picture_that_is_said_to_be_larger_than_its_file_says_gets_no_result(desk: Desk) -> None:
+def test_a_picture_reported_as_larger_than_its_file_states_gets_no_result(desk: Desk) -> None:
     """The size of a picture limits the size of its result. Before, the limit was that of the largest allowed picture."""
     data = io.BytesIO()
     Image.new("RGB", (4, 2)).save(data, format="JPEG")

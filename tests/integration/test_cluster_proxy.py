@@ -238,7 +238,7 @@ def test_a_worker_that_died_there_counts_as_one_that_died_here(slot: Slot) -> No
     assert isinstance(event, Lost)
 
 
-def test_what_was_not_sent_is_given_back(slot: Slot) -> None:
+def test_a_request_that_was_not_sent_is_returned(slot: Slot) -> None:
     """By the gateway; or by the proxy itself, once the supervisor reports that the cluster has been away for too long."""
     event = slot.ask(lambda slot, one: slot.reply(one, None, kind=ReplyKind.RETURNED, why="not tagged"))
     assert isinstance(event, Withdrawn)

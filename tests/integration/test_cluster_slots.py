@@ -116,7 +116,7 @@ def test_what_nobody_waits_for_ends_with_its_slot_and_the_next_one_is_cut(host: 
     assert pid not in slots()
 
 
-def test_a_slot_that_dies_over_a_picture_is_told_and_replaced(host: SlotHost) -> None:
+def test_a_slot_that_dies_over_a_picture_is_reported_and_replaced(host: SlotHost) -> None:
     """The picture is assumed to be the cause; the next one is cut."""
     (pid,) = slots()
     os.kill(pid, signal.SIGSTOP)

@@ -147,7 +147,7 @@ def test_a_raw_files_companion_follows_it_though_its_jpeg_is_there(
         ("s/a.jpg", "s/a.xmp", ".cutoutd-removing-a.psd", True),
     ],
 )
-def test_whose_a_companion_may_be_is_told_by_names(
+def test_the_owner_of_a_companion_is_recognised_by_names(
     path: str, companion: str, name: str, *, may: bool
 ) -> None:
     """In any case, and under the names that files have while they are copied."""
@@ -176,7 +176,7 @@ def test_companions_stay_by_setting_where_originals_are_moved(
     assert below(desk.folder.input) == ["a.xmp"]
 
 
-def test_nothing_goes_with_an_original_that_stays(make: Callable[..., Desk], tmp_path: Path) -> None:
+def test_no_companion_moves_with_an_original_that_stays(make: Callable[..., Desk], tmp_path: Path) -> None:
     """Such as one that was changed after it was cut."""
     desk = make()
     put(desk.folder.input, "a.xmp")
@@ -203,7 +203,7 @@ def test_links_and_directories_are_no_companions(make: Callable[..., Desk], tmp_
     assert (tmp_path / "elsewhere.xmp").read_text() == "elsewhere.xmp"
 
 
-def test_a_companion_that_is_being_written_waits_and_goes_as_it_is(
+def test_a_companion_that_is_being_written_waits_and_moves_as_it_is(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """Its original has been moved by then; a new file at that path is another picture with its own companions."""
@@ -219,7 +219,7 @@ def test_a_companion_that_is_being_written_waits_and_goes_as_it_is(
     assert (tmp_path / "kept/a.xmp").read_text() == "a.xmp and more"
 
 
-def test_a_crash_between_original_and_companion_is_made_good(
+def test_a_crash_between_original_and_companion_is_repaired(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """The next start finds the original where it was moved, and moves the companion after it."""
@@ -254,7 +254,7 @@ def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
 
 
 @pytest.mark.parametrize("way", ["move", "delete"])
-def test_a_companion_that_is_saved_while_it_is_looked_at_goes_as_it_is_then(
+def test_a_companion_that_is_saved_while_it_is_checked_moves_as_it_is_then(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """It was never cut, so no particular version of it is expected."""

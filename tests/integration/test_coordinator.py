@@ -124,7 +124,7 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
     assert second in [job.id for job, _ in outbox.answers()]
 
 
-def test_a_reply_over_which_we_fail_keeps_no_other_from_being_taken(
+def test_a_reply_that_causes_an_internal_error_delays_no_other(
     hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only its own job fails, although it is the first one in every poll."""
@@ -206,7 +206,7 @@ def reply_of(id_: str) -> UploadReply:
     )
 
 
-def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
+def test_an_obstacle_in_a_box_holds_up_no_other_picture(hall: Hall, tmp_path: Path) -> None:
     """Before, a directory in the inbox kept the daemon with all its folders from starting."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
@@ -225,7 +225,7 @@ def test_what_stands_in_the_way_in_a_box_holds_up_nobody(hall: Hall, tmp_path: P
     assert not list(outbox.paths.outbox.iterdir())
 
 
-def test_what_an_uploader_leaves_in_its_inbox_without_end_holds_up_nobody(hall: Hall, tmp_path: Path) -> None:
+def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(hall: Hall, tmp_path: Path) -> None:
     """The awaited answer is taken, some of the rest is removed in each poll, and the route is closed meanwhile."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)

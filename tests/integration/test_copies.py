@@ -100,7 +100,7 @@ def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: st
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 48), (64, 0), (-1, 48), (1001, 10), (10**6, 10**6)])
-def test_a_size_that_was_not_asked_for_is_not_believed(hall: Hall, width: int, height: int) -> None:
+def test_a_size_that_was_not_requested_is_not_trusted(hall: Hall, width: int, height: int) -> None:
     """It determines the price, and the check of the reply."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=1000, once=False, in_force=str)

@@ -105,7 +105,7 @@ def at(alpha: NDArray[np.uint8], centre: tuple[int, int]) -> float:
     return float(alpha[y - 20 : y + 20, x - 20 : x + 20].mean()) / 255
 
 
-def test_what_is_kept_comes_into_the_cutout_and_what_is_removed_goes(cut: Callable[..., Any]) -> None:
+def test_kept_parts_come_into_the_cutout_and_removed_ones_leave_it(cut: Callable[..., Any]) -> None:
     """Although the model that cut it finds none of the one and all of the other."""
     _, before = cut()
     assert (at(before, LEFT) > 0.95, at(before, RIGHT) < 0.05) == (True, True)
@@ -152,7 +152,7 @@ def test_an_exact_brush_sets_the_alpha_that_it_says(cut: Callable[..., Any]) -> 
     assert report.corrected.changed
 
 
-def test_strokes_that_say_what_the_matte_says_change_nothing(cut: Callable[..., Any]) -> None:
+def test_strokes_that_agree_with_the_matte_change_nothing(cut: Callable[..., Any]) -> None:
     """The person is told so, and the bytes stay the same."""
     before, _ = cut()
     report, _ = cut(line(StrokeKind.KEEP, LEFT))
@@ -160,7 +160,7 @@ def test_strokes_that_say_what_the_matte_says_change_nothing(cut: Callable[..., 
     assert report.staged[0].sha256 == before.staged[0].sha256
 
 
-def test_what_was_drawn_over_another_picture_is_not_followed_and_the_sidecar_says_so(
+def test_strokes_over_another_picture_are_not_followed_and_the_sidecar_says_so(
     cut: Callable[..., Any],
 ) -> None:
     """The other picture has the same name, size and date, but other bytes."""

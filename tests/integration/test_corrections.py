@@ -169,7 +169,7 @@ def test_what_was_cleared_is_brought_back_by_undo(world: World) -> None:
     assert (back.number, back.strokes, back.suggestion) == (2, (CLICK, LINE), 1)
 
 
-def test_what_waits_for_the_daemon_is_reckoned_with_when_more_is_asked(world: World) -> None:
+def test_requests_that_wait_for_the_daemon_count_for_later_ones(world: World) -> None:
     """As if the daemon had carried it out: clearing is undone like a stroke."""
     world.draw(CLICK)
     expected = world.journal.corrections.expected
@@ -233,7 +233,9 @@ def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, 
 
 
 @pytest.mark.parametrize("moves", [True, False])
-def test_a_rejected_cutout_whose_original_was_put_away_can_be_corrected(world: World, *, moves: bool) -> None:
+def test_a_rejected_cutout_whose_original_was_moved_away_can_be_corrected(
+    world: World, *, moves: bool
+) -> None:
     """If the folder moves originals, the original is searched there; otherwise it is gone, and the person is told so."""
     folders: Any = world.handler._folders  # noqa: SLF001 -- which has no folder of its own
     folders.active["f"] = SimpleNamespace(
@@ -341,7 +343,9 @@ MANY = tuple(replace(LINE, points=LINE.points * 20) for _ in range(500))
 """Strokes that need more room than the full disk has."""
 
 
-def test_strokes_that_a_full_disk_does_not_take_are_refused_in_words_and_asked_for_anew(world: World) -> None:
+def test_strokes_that_a_full_disk_cannot_store_are_refused_with_the_reason_and_can_be_sent_again(
+    world: World,
+) -> None:
     """The person is told, and still has them; the journal is unchanged."""
     make_room = full(world.elsewhere)
     with pytest.raises(JournalError, match="full"):
@@ -369,7 +373,7 @@ def test_strokes_that_the_daemon_cannot_write_down_wait_for_room(world: World) -
     assert world.journal.commands.pending() == []
 
 
-def test_a_decision_is_taken_back_by_a_command_and_decided_anew(world: World) -> None:
+def test_a_decision_is_undone_by_a_command_and_decided_again(world: World) -> None:
     """A later decision waits until the cutout is in review again."""
     assert world.ask(Verb.HOLD, str(world.number)) == ""
     assert world.job.detail["decision"] == "hold"

@@ -49,7 +49,7 @@ def test_all_decoders_of_this_installation_are_listed_and_free_of_known_holes() 
         ("pillow", "libwebp", "1.3.1"),
     ],
 )
-def test_a_library_with_known_holes_is_said(package: str, library: str, version: str) -> None:
+def test_a_library_with_known_flaws_is_reported(package: str, library: str, version: str) -> None:
     """With the version that closes them, and the setting that switches the format off."""
     whole, old = decoders.judge(answer(pillow=OF_PILLOW, x={package: "1", library: version}), ["jpeg"])
     assert (whole.level, old.level) == (Level.OK, Level.NOTE)
@@ -57,7 +57,7 @@ def test_a_library_with_known_holes_is_said(package: str, library: str, version:
     assert "[pool] formats" in old.advice
 
 
-def test_what_opencv_brings_is_listed_and_not_judged() -> None:
+def test_opencvs_decoders_are_listed_and_not_judged() -> None:
     """Of its decoders one is reachable, with files that Pillow's copy of the same library has read."""
     unused = {"opencv-python-headless": "5", "OpenJPEG": "2.5.3"}
     (found,) = decoders.judge(answer(**{"opencv-python-headless": unused}), ["jpeg"])

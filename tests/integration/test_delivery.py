@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cutoutd.publish.plan import Plan
 
 
-def test_a_result_is_published_written_down_and_told(make: Callable[..., Desk]) -> None:
+def test_a_result_is_published_recorded_and_reported(make: Callable[..., Desk]) -> None:
     """In this order; nothing stays staged."""
     desk = make()
     job = desk.deliver("sub/a.jpg", NEW)
@@ -232,7 +232,7 @@ def test_a_record_that_could_not_be_removed_follows(
     until(lambda: not record.exists(), "the end of the record")
 
 
-def test_a_record_that_is_left_over_goes_with_the_next_start(
+def test_a_leftover_record_is_removed_at_the_next_start(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But not that of a later version, nor one that the journal does not know, nor a file of somebody else."""
@@ -259,7 +259,9 @@ def test_a_record_that_is_left_over_goes_with_the_next_start(
     assert sorted(path.name[0] for path in failed.iterdir()) == ["b", "c", "d", "e"]
 
 
-def test_a_record_whose_removal_was_cut_short_goes_with_the_next_start(make: Callable[..., Desk]) -> None:
+def test_a_record_whose_removal_was_interrupted_is_removed_at_the_next_start(
+    make: Callable[..., Desk],
+) -> None:
     """It has a private name by then; the record of a failure that still holds stays."""
     desk = make()
     failed = desk.folder.output / "failed"
@@ -293,7 +295,7 @@ def refused_clearing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         yield
 
 
-def test_the_record_of_a_failure_that_is_over_goes_before_the_commit_mark(
+def test_the_record_of_a_past_failure_is_removed_before_the_commit_mark(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a crash in between, nothing would remove it later."""
@@ -542,7 +544,7 @@ def test_an_original_whose_name_is_no_pictures_stays(
 
 
 @pytest.mark.parametrize("originals", ["move", "delete"])
-def test_an_original_that_changed_meanwhile_is_left_alone(
+def test_an_original_that_changed_meanwhile_is_not_touched(
     make: Callable[..., Desk], tmp_path: Path, originals: str
 ) -> None:
     """It is a newer version, which was not cut."""
@@ -557,7 +559,7 @@ def test_an_original_that_changed_meanwhile_is_left_alone(
     assert desk.job(job).state is JobState.DONE
 
 
-def test_an_original_that_cannot_be_moved_goes_as_soon_as_it_can(
+def test_an_original_that_cannot_be_moved_is_moved_as_soon_as_possible(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """Its cutout is done all the same."""
@@ -574,7 +576,7 @@ def test_an_original_that_cannot_be_moved_goes_as_soon_as_it_can(
     assert (tmp_path / "originals/a.jpg").read_bytes() == JPEG
 
 
-def test_an_original_that_could_not_be_moved_goes_after_the_next_start(
+def test_an_original_that_could_not_be_moved_is_moved_after_the_next_start(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """The journal remembers that it is still there."""
@@ -610,7 +612,7 @@ def test_a_source_that_is_unchanged_ends_like_a_published_one(
     assert desk.results[-1].state is JobState.UNCHANGED
 
 
-def test_a_source_is_not_unchanged_because_a_worker_says_so(make: Callable[..., Desk]) -> None:
+def test_a_worker_cannot_declare_a_source_unchanged(make: Callable[..., Desk]) -> None:
     """Otherwise a lie would delete an original that was never cut."""
     desk = make(originals="delete")
     job = desk.begin()
@@ -621,7 +623,7 @@ def test_a_source_is_not_unchanged_because_a_worker_says_so(make: Callable[..., 
 
 
 @pytest.mark.parametrize("renditions", [[], [0, 0], [-1], [1], [-2], [0, -1, -1]])
-def test_a_cutout_has_the_renditions_that_were_asked_for(
+def test_a_cutout_has_exactly_the_configured_renditions(
     make: Callable[..., Desk], renditions: list[int]
 ) -> None:
     """No fewer, since the original may be deleted; and no more, as a hostile worker may invent."""
@@ -657,7 +659,7 @@ def test_a_job_that_cannot_even_be_given_up_does_not_end_the_thread(make: Callab
 
 
 @pytest.mark.parametrize("rendition", [7, -2])
-def test_a_rendition_that_nobody_asked_for_does_not_end_the_daemon(
+def test_a_rendition_that_was_not_requested_does_not_end_the_daemon(
     make: Callable[..., Desk], rendition: int
 ) -> None:
     """A worker reads hostile pictures; its report can cost its own job at most."""
@@ -749,7 +751,7 @@ def dropped_again(desk: Desk, content: bytes = JPEG) -> Job:
 
 @pytest.mark.parametrize("left", ["nothing", "the sidecar"])
 @pytest.mark.parametrize("originals", ["keep", "delete"])
-def test_a_picture_that_comes_again_is_cut_again_where_its_cutout_was_taken_away(
+def test_a_picture_that_returns_is_cut_again_if_its_cutout_was_removed(
     make: Callable[..., Desk], left: str, originals: str
 ) -> None:
     """Under its former names; before, it counted as unchanged, and nothing appeared."""
@@ -770,7 +772,7 @@ def test_a_picture_that_comes_again_is_cut_again_where_its_cutout_was_taken_away
     assert desk.results[-1].state is JobState.DONE
 
 
-def test_a_picture_that_comes_again_keeps_its_cutout(make: Callable[..., Desk]) -> None:
+def test_a_picture_that_returns_keeps_its_cutout(make: Callable[..., Desk]) -> None:
     """Also one that was retouched; and the event names it."""
     desk = make()
     desk.deliver("a.jpg", OLD)
@@ -781,7 +783,7 @@ def test_a_picture_that_comes_again_keeps_its_cutout(make: Callable[..., Desk]) 
     assert desk.files() == {"a.png": b"painted into"}
 
 
-def test_a_cutout_that_was_taken_away_is_not_made_for_a_picture_that_stays(make: Callable[..., Desk]) -> None:
+def test_a_removed_cutout_is_not_made_again_for_a_picture_that_stays(make: Callable[..., Desk]) -> None:
     """Touched, or back with other metadata; the event says how to get it."""
     desk = make()
     cut_with_image_hash(desk)
@@ -796,7 +798,7 @@ def test_a_cutout_that_was_taken_away_is_not_made_for_a_picture_that_stays(make:
     assert desk.files() == {}
 
 
-def test_an_output_that_is_away_is_no_cutout_that_was_taken_away(make: Callable[..., Desk]) -> None:
+def test_an_output_that_is_away_does_not_count_as_a_removed_cutout(make: Callable[..., Desk]) -> None:
     """The job waits, as a result would."""
     desk = make()
     desk.deliver("a.jpg", OLD)
@@ -818,7 +820,7 @@ def test_a_source_that_the_journal_has_forgotten_still_has_its_result(make: Call
     assert (desk.folder.output / "a-jpg.png").read_bytes() == NEW
 
 
-def test_an_original_that_was_replaced_by_its_like_is_cut(
+def test_an_original_that_was_replaced_by_one_of_equal_size_and_time_is_cut(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the same size and time but other bytes: it is not removed, and the next scan accepts it."""
@@ -879,7 +881,7 @@ def test_a_rating_written_into_a_picture_does_not_cut_it_again(make: Callable[..
     assert desk.files() == {"a.png": NEW}
 
 
-def test_an_original_with_a_new_rating_is_put_away_by_its_own_hash(
+def test_an_original_with_a_new_rating_is_moved_away_by_its_own_hash(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """The rated file is moved; a file that has changed once more stays, and is examined."""
@@ -902,7 +904,7 @@ def test_a_worker_cannot_call_a_picture_known_that_is_not(make: Callable[..., De
     assert desk.job(job).state is JobState.FAILED
 
 
-def test_a_cutout_that_gets_another_name_says_why(make: Callable[..., Desk]) -> None:
+def test_a_cutout_that_gets_another_name_has_the_reason_in_its_sidecar(make: Callable[..., Desk]) -> None:
     """In its sidecar and in the event. Before, nothing said why it was not `a.png`."""
     desk = make()
     desk.deliver("a.jpg", OLD)

@@ -53,7 +53,7 @@ def folder_on(root: Path) -> Folder:
     return Folder(name="f", input=root / "in", output=root / "out")
 
 
-def test_a_folder_is_seen_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_folder_is_examined_and_left_unchanged(tmp_path: Path) -> None:
     """Sub-folders are counted; the probe is removed again."""
     (tmp_path / "in" / "sub" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "a.jpg").write_bytes(b"x")
@@ -75,7 +75,7 @@ def test_a_folder_is_seen_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_places_that_are_not_there_are_told_apart(tmp_path: Path) -> None:
+def test_missing_places_are_distinguished(tmp_path: Path) -> None:
     """No input; an output that can be made."""
     seen = folders.collect(folder_on(tmp_path))
     assert seen["input"]["errno"] == errno.ENOENT
@@ -101,7 +101,7 @@ def test_a_share_is_polled_and_left_as_it_was(share: Share) -> None:
     assert list((share.far / "out").iterdir()) == []
 
 
-def test_a_share_that_refuses_writing_is_said_so(share: Share) -> None:
+def test_a_share_that_refuses_writing_is_reported(share: Share) -> None:
     """With the system's reason, and no file left."""
     share.fail(errno.EROFS, "create")
     assert folders.collect(folder_on(share.mount))["output"]["errno"] == errno.EROFS
@@ -114,7 +114,7 @@ def test_a_module_that_is_not_there_is_an_answer_too() -> None:
     assert "No module named" in answer.why
 
 
-def test_what_is_said_before_the_time_is_up_is_kept() -> None:
+def test_output_before_the_time_limit_is_kept() -> None:
     """The process prints nothing more."""
     answer = probe.run(
         "tests.integration.says_one_thing_and_hangs", [], timeout_s=5, environment=with_tests()
@@ -129,7 +129,7 @@ def test_a_process_locked_in_as_workers_are_is_refused_all_of_it() -> None:
     assert found.level is (Level.NOTE if survey.gaps() else Level.OK), found.seen
 
 
-def test_the_kernel_tells_of_a_process_without_a_filter() -> None:
+def test_the_kernel_reports_a_process_without_a_filter() -> None:
     """The test's own process is not confined; otherwise the check would find nothing."""
     need("strace")  # the same machines, those with Linux
     own = confinement.process(os.getpid())
@@ -166,7 +166,7 @@ class _Deaf(FileSystemEventHandler):
         """Ignore an event."""
 
 
-def test_a_model_that_does_not_load_is_told_by_the_worker(tmp_path: Path) -> None:
+def test_the_worker_reports_a_model_that_does_not_load(tmp_path: Path) -> None:
     """In a child process, since a trial gives the network up for good."""
     answer = probe.run(
         "tests.integration.doctor_trial", [os.fspath(tmp_path)], timeout_s=60, environment=with_tests()

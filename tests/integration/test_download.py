@@ -73,7 +73,9 @@ def here(tmp_path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def test_a_file_comes_as_it_is(get: Callable[..., Download], publisher: Publisher, tmp_path: Path) -> None:
+def test_a_file_is_downloaded_unchanged(
+    get: Callable[..., Download], publisher: Publisher, tmp_path: Path
+) -> None:
     """With one request; and the contacted hosts are recorded."""
     done = get()
     assert here(tmp_path) == CONTENT
@@ -81,7 +83,7 @@ def test_a_file_comes_as_it_is(get: Callable[..., Download], publisher: Publishe
     assert publisher.asked == [("/it.onnx", "", "")]
 
 
-def test_what_broke_off_is_gone_on_with(
+def test_an_interrupted_download_is_resumed(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
     """At once, from where it ended; and by the next command, if nothing more arrives."""
@@ -98,7 +100,7 @@ def test_what_broke_off_is_gone_on_with(
     assert publisher.asked[-1][1] == "bytes=200000-"
 
 
-def test_a_file_that_was_changed_meanwhile_starts_anew(
+def test_a_file_that_was_changed_meanwhile_is_downloaded_from_the_start(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
     """No file is ever made of two versions; it also restarts if the server cannot send parts."""
@@ -116,7 +118,7 @@ def test_a_file_that_was_changed_meanwhile_starts_anew(
     assert here(tmp_path) == CONTENT[::-1]
 
 
-def test_a_version_without_a_name_is_not_gone_on_with(
+def test_a_version_without_an_etag_is_not_resumed(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
     """What came before and what comes now could be two files."""
@@ -129,7 +131,7 @@ def test_a_version_without_a_name_is_not_gone_on_with(
     assert here(tmp_path) == CONTENT
 
 
-def test_another_part_than_was_asked_for_is_not_joined(
+def test_another_part_than_the_requested_one_is_not_joined(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
     """A cache answers with another part, or the file is shorter now: the download starts again."""
@@ -160,7 +162,7 @@ def test_another_part_than_was_asked_for_is_not_joined(
         ("x.onnx", "not an address"),
     ],
 )
-def test_nothing_is_asked_for_elsewhere(
+def test_nothing_is_requested_from_other_hosts(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path, location: str, message: str
 ) -> None:
     """Neither from other hosts nor unencrypted; the error names the target of the redirect."""
@@ -188,7 +190,7 @@ def test_redirects_within_the_hosts_are_followed_but_not_in_a_circle(
 
 
 @pytest.mark.parametrize("sent", ["", "some"])
-def test_a_server_that_falls_silent_is_left(
+def test_a_server_that_falls_silent_is_given_up(
     get: Callable[..., Download],
     publisher: Publisher,
     tmp_path: Path,
@@ -207,7 +209,7 @@ def test_a_server_that_falls_silent_is_left(
     assert here(tmp_path) == (CONTENT[:100_000] if sent else b"")
 
 
-def test_a_server_that_trickles_is_left(
+def test_a_server_that_trickles_is_given_up(
     get: Callable[..., Download], publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A byte now and then is no progress."""
@@ -225,7 +227,7 @@ def test_a_server_that_trickles_is_left(
         get()
 
 
-def test_a_file_of_another_size_is_refused_before_it_comes(
+def test_a_file_of_another_size_is_refused_before_it_arrives(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its Content-Length; without one, as soon as more arrives."""
@@ -262,7 +264,7 @@ def test_a_file_of_another_size_is_refused_before_it_comes(
     ],
     ids=["404", "503", "nowhere", "gzip"],
 )
-def test_an_answer_without_the_file_is_told(
+def test_an_answer_without_the_file_is_reported(
     get: Callable[..., Download],
     publisher: Publisher,
     tmp_path: Path,
@@ -276,7 +278,7 @@ def test_an_answer_without_the_file_is_told(
     assert not here(tmp_path)
 
 
-def test_a_server_that_nobody_vouches_for_gets_no_request(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_without_a_trusted_certificate_gets_no_request(publisher: Publisher, tmp_path: Path) -> None:
     """Its certificate is of no authority that the client knows."""
     wanted = DownloadTarget(url=publisher.url, hosts=(publisher.host,), bytes=0)
     with PartialFile(tmp_path / "it.part", wanted.url) as partial:
@@ -298,7 +300,7 @@ def test_one_command_at_a_time_writes_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["ftruncate", "note"])
-def test_a_disk_that_is_full_at_the_beginning_is_said(
+def test_a_disk_that_is_full_at_the_beginning_is_reported(
     get: Callable[..., Download],
     publisher: Publisher,
     tmp_path: Path,
@@ -321,7 +323,7 @@ def test_a_disk_that_is_full_at_the_beginning_is_said(
     assert [one.host for one in seen[0].contacts] == [publisher.host]
 
 
-def test_each_server_that_was_asked_is_told(get: Callable[..., Download], publisher: Publisher) -> None:
+def test_each_contacted_server_is_reported(get: Callable[..., Download], publisher: Publisher) -> None:
     """Also one that sent too much, or another part, or from which the command was reading when it was ended."""
     seen: list[Download] = []
     publisher.script = [truncated(100_000), lambda handler: handler.status(416)]

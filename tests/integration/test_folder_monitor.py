@@ -165,7 +165,7 @@ def test_a_folder_can_be_polled(make: Callable[..., MonitoredFolder]) -> None:
     watched.accepts("a.jpg")
 
 
-def test_a_file_that_was_asked_about_is_looked_at_soon(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_file_that_was_asked_about_is_checked_soon(make: Callable[..., MonitoredFolder]) -> None:
     """As when a newer version replaced it while it was cut."""
     watched = make(watch="poll", poll_interval_s=FOR_EVER_S)
     watched.begin()
@@ -175,7 +175,7 @@ def test_a_file_that_was_asked_about_is_looked_at_soon(make: Callable[..., Monit
 
 
 @pytest.mark.parametrize("watch", ["auto", "poll"])
-def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(
+def test_a_folder_that_is_deleted_and_recreated_is_watched_again(
     make: Callable[..., MonitoredFolder], watch: str
 ) -> None:
     """With its marker."""
@@ -231,7 +231,7 @@ def test_a_folder_replaced_at_once_is_watched_again(
     watched.accepts("a.jpg")
 
 
-def test_what_was_there_before_the_first_start_can_be_left_alone(
+def test_files_from_before_the_first_start_can_be_skipped(
     make: Callable[..., MonitoredFolder],
 ) -> None:
     """Until it changes; what comes later is cut."""
@@ -245,7 +245,7 @@ def test_what_was_there_before_the_first_start_can_be_left_alone(
     until(lambda: states(watched.journal)["old.jpg"] is JobState.QUEUED, "the changed file to be accepted")
 
 
-def test_too_little_room_pauses_the_folder_with_the_reason(make: Callable[..., MonitoredFolder]) -> None:
+def test_too_little_space_pauses_the_folder_with_the_reason(make: Callable[..., MonitoredFolder]) -> None:
     """And nothing is taken."""
     watched = make(min_free_mb=1 << 40)
     watched.put("a.jpg")
@@ -283,9 +283,7 @@ def test_nothing_but_time_opens_a_folder_that_is_away(make: Callable[..., Monito
     assert watched.watching is FolderState.STANDING_BY
 
 
-def test_a_folder_is_checked_when_that_is_asked_for(
-    make: Callable[..., MonitoredFolder], tmp_path: Path
-) -> None:
+def test_a_folder_is_checked_on_request(make: Callable[..., MonitoredFolder], tmp_path: Path) -> None:
     """As when a worker was stuck in it: a change is noticed early, in both directions."""
     watched = make(watch="poll", poll_interval_s=FOR_EVER_S)
     watched.begin()
@@ -300,7 +298,7 @@ def test_a_folder_is_checked_when_that_is_asked_for(
     until(lambda: watched.monitor.snapshot.looking_since_s is None, "the end of the look")
 
 
-def test_one_look_is_over_when_all_that_is_there_was_taken(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_single_scan_is_over_when_all_files_were_accepted(make: Callable[..., MonitoredFolder]) -> None:
     """As with `run --once`."""
     watched = make(once=True, settle_s=0.5)
     for name in ("a.jpg", "b.jpg"):
@@ -313,7 +311,7 @@ def test_one_look_is_over_when_all_that_is_there_was_taken(make: Callable[..., M
 
 
 @linux_only
-def test_one_look_does_not_wait_for_a_writer(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_single_scan_does_not_wait_for_a_writer(make: Callable[..., MonitoredFolder]) -> None:
     """The file is named instead."""
     watched = make(once=True)
     watched.put("a.jpg")
@@ -329,7 +327,7 @@ def test_one_look_does_not_wait_for_a_writer(make: Callable[..., MonitoredFolder
 
 
 @linux_only
-def test_one_look_does_not_wait_for_many_writers(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_single_scan_does_not_wait_for_many_writers(make: Callable[..., MonitoredFolder]) -> None:
     """However many files somebody keeps open."""
     watched = make(once=True)
     held = []
@@ -346,7 +344,7 @@ def test_one_look_does_not_wait_for_many_writers(make: Callable[..., MonitoredFo
             file.close()
 
 
-def test_one_look_at_a_folder_that_is_away_is_over(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_single_scan_of_a_missing_folder_is_over(make: Callable[..., MonitoredFolder]) -> None:
     """There is nothing to wait for."""
     watched = make(once=True)
     watched.root.rmdir()
@@ -355,7 +353,7 @@ def test_one_look_at_a_folder_that_is_away_is_over(make: Callable[..., Monitored
     assert watched.monitor.snapshot.has_settled
 
 
-def test_the_death_of_the_thread_is_reported_and_a_new_start_looks_at_everything(
+def test_the_death_of_the_thread_is_reported_and_a_restart_scans_everything(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The supervisor is woken to restart it; without a report files would be missed."""
@@ -581,7 +579,7 @@ def test_a_scan_that_a_share_held_up_does_not_put_the_next_one_off(
     watched.accepts("late.jpg")
 
 
-def test_the_last_look_can_be_waited_for_by_one_thread_and_the_end_by_another(
+def test_one_thread_can_wait_for_the_last_scan_and_another_for_the_end(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a scan hangs, and after it."""

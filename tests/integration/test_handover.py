@@ -88,7 +88,7 @@ def test_a_result_that_is_none_is_lost_and_cleared_away(
     assert (tmp_path / "victim").read_bytes() == b"theirs"
 
 
-def test_a_result_is_out_of_reach_once_it_was_looked_at(tmp_path: Path) -> None:
+def test_a_result_is_out_of_reach_once_it_was_checked(tmp_path: Path) -> None:
     """What appears under its name in the worker's directory later is not published."""
     world = World(tmp_path)
     plan = world.plan(world.results("a.jpg", [b"one"]))

@@ -133,7 +133,7 @@ def wait_in(journal: Journal) -> None:
     journal.sources.accept(NAME, [Version(path="a.jpg", size=1, mtime_ns=2)])
 
 
-def test_a_folder_that_was_made_anew_is_marked_anew(tmp_path: Path, journal: Journal) -> None:
+def test_a_folder_that_was_recreated_is_marked_again(tmp_path: Path, journal: Journal) -> None:
     """On the same local disk its owner did it; it is not a missing share. It is another folder than the former one."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
@@ -263,7 +263,7 @@ def test_a_crash_while_a_directory_takes_its_place_does_not_lock_it_out(
     assert gate_of(folder, journal).check() is None
 
 
-def test_an_output_that_went_away_is_made_anew(tmp_path: Path, journal: Journal) -> None:
+def test_an_output_that_went_away_is_recreated(tmp_path: Path, journal: Journal) -> None:
     """With the staging directory."""
     folder = folder_in(tmp_path)
     health = gate_of(folder, journal)
@@ -273,7 +273,7 @@ def test_an_output_that_went_away_is_made_anew(tmp_path: Path, journal: Journal)
     assert (folder.output / STAGING_NAME / "run-1").is_dir()
 
 
-def test_another_folder_in_its_place_is_left_alone(tmp_path: Path, journal: Journal) -> None:
+def test_another_folder_in_its_place_is_not_touched(tmp_path: Path, journal: Journal) -> None:
     """Such as another share that is mounted there; the message names it."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
@@ -328,7 +328,7 @@ def test_a_read_only_input_is_remembered_without_a_marker(
     assert journal.folders.recall(NAME) == recalled
 
 
-def test_a_disk_that_fails_at_the_marker_is_told(
+def test_a_disk_that_fails_at_the_marker_is_reported(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk does not count as read-only."""
@@ -341,7 +341,7 @@ def test_a_disk_that_fails_at_the_marker_is_told(
         gate_of(folder_in(tmp_path), journal).check()
 
 
-def test_too_little_room_pauses_and_more_of_it_goes_on(tmp_path: Path, journal: Journal) -> None:
+def test_too_little_space_pauses_a_folder_and_more_of_it_resumes_it(tmp_path: Path, journal: Journal) -> None:
     """The message says how much there is, where, and how much is required."""
     folder = folder_in(tmp_path)
     closed = gate_of(folder, journal, min_free_mb=1 << 40).check()
@@ -353,7 +353,7 @@ def test_too_little_room_pauses_and_more_of_it_goes_on(tmp_path: Path, journal: 
     assert gate_of(folder, journal, min_free_mb=0).check() is None
 
 
-def test_an_input_that_is_not_there_is_told_and_not_made(tmp_path: Path, journal: Journal) -> None:
+def test_a_missing_input_is_reported_and_not_created(tmp_path: Path, journal: Journal) -> None:
     """It may be a share."""
     folder = folder_in(tmp_path)
     folder.input.rmdir()
@@ -363,7 +363,7 @@ def test_an_input_that_is_not_there_is_told_and_not_made(tmp_path: Path, journal
     assert not folder.output.exists()
 
 
-def test_a_file_in_the_place_of_the_output_is_told(tmp_path: Path, journal: Journal) -> None:
+def test_a_file_in_the_place_of_the_output_is_reported(tmp_path: Path, journal: Journal) -> None:
     """And left alone."""
     folder = folder_in(tmp_path)
     folder.output.write_bytes(b"theirs")
@@ -373,7 +373,7 @@ def test_a_file_in_the_place_of_the_output_is_told(tmp_path: Path, journal: Jour
 
 
 @pytest.mark.parametrize(("fstype", "settle_s"), [("ext4", 1.0), ("nfs4", 5.0), ("fuse.sshfs", 5.0)])
-def test_the_quiet_time_goes_by_the_file_system(
+def test_the_quiet_time_depends_on_the_file_system(
     tmp_path: Path, journal: Journal, fstype: str, settle_s: float
 ) -> None:
     """Over a network files arrive more slowly; a configured value takes precedence."""
@@ -409,7 +409,7 @@ def test_a_folder_is_not_held_while_nothing_can_be_written_down(tmp_path: Path, 
     assert other.acquire(os.fspath(folder.input), uuid).ours
 
 
-def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path, journal: Journal) -> None:
+def test_a_folder_is_released_when_the_journal_refuses_for_long(tmp_path: Path, journal: Journal) -> None:
     """A short lock changes nothing; after half a minute another machine may start at once."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
@@ -423,9 +423,7 @@ def test_a_folder_is_let_go_of_when_the_journal_refuses_for_long(tmp_path: Path,
     assert other.acquire(os.fspath(folder.input), uuid).ours
 
 
-def test_what_could_not_be_removed_beside_the_marker_goes_at_a_later_look(
-    tmp_path: Path, journal: Journal
-) -> None:
+def test_leftovers_beside_the_marker_are_removed_at_a_later_check(tmp_path: Path, journal: Journal) -> None:
     """Also in a folder that is known and held already."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)

@@ -71,7 +71,7 @@ def longest_pause_s(manager: Heard) -> float:
     return max(later - earlier for earlier, later in itertools.pairwise(times))
 
 
-def test_ready_once_a_worker_is_there_and_fed_ever_after(hall: Hall) -> None:
+def test_the_service_is_ready_once_a_worker_is_and_keep_alives_follow(hall: Hall) -> None:
     """Several times in each period."""
     facts, hall.workers.facts = hall.workers.facts, None
     start_s = hall.clock.monotonic_s()
@@ -87,7 +87,7 @@ def test_ready_once_a_worker_is_there_and_fed_ever_after(hall: Hall) -> None:
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 
-def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
+def test_one_folder_that_hangs_does_not_stop_the_keep_alives(hall: Hall) -> None:
     """A restart would not repair the share."""
     hall.monitor.now(looking_since_s=hall.clock.monotonic_s())
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
@@ -97,14 +97,14 @@ def test_one_folder_that_hangs_does_not_stop_the_feeding(hall: Hall) -> None:
     assert any("1 standing by" in line for _, line in manager.said)
 
 
-def test_a_monitor_that_never_looks_again_stops_it(hall: Hall) -> None:
+def test_a_monitor_that_never_scans_again_stops_the_keep_alives(hall: Hall) -> None:
     """It does not wait for a share: it sleeps because of an internal error, and its folder's files would wait for ever."""
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     start_s, end_s = manager.times("READY=1")[0], manager.times("WATCHDOG=1")[-1]
     assert OVERSLEPT_S - 5 < end_s - start_s < OVERSLEPT_S + 5
 
 
-def test_a_folder_that_cannot_leave_does_not_stop_it(hall: Hall) -> None:
+def test_a_removed_folder_whose_share_hangs_does_not_stop_the_keep_alives(hall: Hall) -> None:
     """It was removed from the configuration while its share hangs; it is not scanned any more, which is no fault."""
     hall.folder_set._leaving.append(hall.folder_set.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
     hall.hot.delivery._tasks._submitted += 1  # noqa: SLF001 -- a task that does not end
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_leave_does_not_stop_it(hall: Hall) -> None:
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 
-def test_a_monitor_that_looks_now_and_then_does_not(hall: Hall) -> None:
+def test_a_monitor_that_scans_now_and_then_does_not_stop_the_keep_alives(hall: Hall) -> None:
     """As in the test before the last, but the monitor still scans."""
 
     def turn() -> None:
@@ -123,7 +123,7 @@ def test_a_monitor_that_looks_now_and_then_does_not(hall: Hall) -> None:
     assert longest_pause_s(watched(hall, seconds=3 * OVERSLEPT_S)) < PERIOD_S / 5
 
 
-def test_a_journal_that_refuses_does_not_stop_it(hall: Hall) -> None:
+def test_a_journal_that_refuses_does_not_stop_the_keep_alives(hall: Hall) -> None:
     """Its disk is full: a restart would meet the same disk."""
     other = sqlite3.connect(hall.root / FILE_NAME, timeout=0, isolation_level=None)
     hall.journal.store._connection.execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 -- the real one is 15 s
@@ -139,7 +139,7 @@ def test_a_journal_that_refuses_does_not_stop_it(hall: Hall) -> None:
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 
-def test_an_end_that_takes_long_asks_for_time_as_long_as_it_goes_on(hall: Hall) -> None:
+def test_a_long_stop_asks_for_more_time_while_it_progresses(hall: Hall) -> None:
     """And reports that it is stopping."""
     hall.accept("a.jpg")
     manager = watched(hall, seconds=3)  # the worker never answers
@@ -150,7 +150,7 @@ def test_an_end_that_takes_long_asks_for_time_as_long_as_it_goes_on(hall: Hall) 
     assert max(b - a for a, b in itertools.pairwise(extensions)) < 2 * EXTEND_EVERY_S
 
 
-def test_the_status_tells_queue_and_rate(hall: Hall) -> None:
+def test_the_status_shows_queue_and_rate(hall: Hall) -> None:
     """Of the last minute."""
     hall.accept("a.jpg", "b.jpg", "c.jpg")
     hall.workers.answer = lambda task: hall.cut(task) if len(hall.workers.given) < 3 else None

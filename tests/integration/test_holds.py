@@ -29,7 +29,7 @@ def hold(desk: Desk, job: Job) -> Job:
     return decide(desk, job, ReviewDecision.HOLD)
 
 
-def test_an_accepted_result_is_in_review_again_and_can_be_decided_about_anew(
+def test_an_accepted_result_is_in_review_again_and_can_be_decided_again(
     make: Callable[..., Desk],
 ) -> None:
     """With the same bytes; nothing is left under its own name, and the sidecar says that a person did it."""
@@ -96,7 +96,7 @@ def test_an_original_that_was_moved_away_by_us_is_there(make: Callable[..., Desk
     assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
 
 
-def test_what_was_cut_again_from_where_its_original_was_put_away_can_be_corrected(
+def test_a_picture_cut_again_from_the_folder_for_originals_can_be_corrected(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """Accepted, undone, rejected and undone again: in review, with its original in the folder for originals."""
@@ -136,7 +136,7 @@ def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(make: Call
     assert desk.files() == {"review/a.png": NEW}
 
 
-def test_a_decision_that_nobody_has_carried_out_is_withdrawn(make: Callable[..., Desk]) -> None:
+def test_a_decision_that_was_not_carried_out_is_withdrawn(make: Callable[..., Desk]) -> None:
     """Nothing was done, and nothing is done."""
     desk = make()
     job = doubtful(desk)
@@ -147,7 +147,7 @@ def test_a_decision_that_nobody_has_carried_out_is_withdrawn(make: Callable[...,
     assert desk.files() == before
 
 
-def test_what_is_taken_back_while_it_is_published_goes_back_as_soon_as_it_is(
+def test_a_decision_undone_during_publication_is_undone_right_after_it(
     make: Callable[..., Desk],
 ) -> None:
     """The request survives the end of the publication, and a crash before that."""
@@ -161,7 +161,7 @@ def test_what_is_taken_back_while_it_is_published_goes_back_as_soon_as_it_is(
     assert desk.files() == {"review/a.png": NEW}
 
 
-def test_a_result_that_was_retouched_stays_where_it_is_and_the_person_is_told(
+def test_a_retouched_result_stays_and_the_person_is_notified(
     make: Callable[..., Desk],
 ) -> None:
     """Nobody's work is moved."""
@@ -176,7 +176,7 @@ def test_a_result_that_was_retouched_stays_where_it_is_and_the_person_is_told(
     assert desk.staged() == []
 
 
-def test_a_result_whose_original_was_put_away_goes_back_without_it(
+def test_a_result_whose_original_was_moved_away_goes_back_without_it(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """Nothing is cut; and a later file at the original's path is another picture."""
@@ -191,7 +191,7 @@ def test_a_result_whose_original_was_put_away_goes_back_without_it(
 
 
 @pytest.mark.parametrize("when", ["before", "amid", "before the names go", "after the names went"])
-def test_a_crash_at_any_step_is_made_good_by_the_next_start(
+def test_a_crash_at_any_step_is_repaired_by_the_next_start(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """The result is in review once, and nowhere else."""

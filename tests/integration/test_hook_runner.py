@@ -131,7 +131,7 @@ def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> N
     assert len(list(run_at_once.iterdir())) == 2
 
 
-def test_a_failure_is_said_once_until_it_works_again(tmp_path: Path) -> None:
+def test_a_failure_is_reported_once_until_the_hook_works_again(tmp_path: Path) -> None:
     """A disk that is full for a day must not fill the log as well."""
     mark = tmp_path / "works"
     code = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 'no')"

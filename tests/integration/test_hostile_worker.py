@@ -75,7 +75,7 @@ def told(pool: LocalPool) -> list[PoolEvent]:
 
 
 @pytest.mark.parametrize("deed", ["4 TiB", "4 TiB of many pixels", "nothing"])
-def test_a_result_of_an_impossible_size_is_not_believed(pool: LocalPool, deed: str) -> None:
+def test_a_result_of_an_impossible_size_is_not_accepted(pool: LocalPool, deed: str) -> None:
     """Nobody starts to read it."""
     give(pool, 1, deed)
     assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
@@ -93,9 +93,7 @@ def test_a_message_that_breaks_readers_costs_its_own_job(pool: LocalPool, deed: 
     assert isinstance(event, Finished)
 
 
-def test_what_is_wrong_with_a_message_is_told_briefly(
-    pool: LocalPool, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_message_is_reported_briefly(pool: LocalPool, capfd: pytest.CaptureFixture[str]) -> None:
     """Once, and not for each of its values: the line would have 62 MB, and delay all folders."""
     give(pool, 1, "many complaints")
     (event,) = told(pool)
@@ -106,7 +104,7 @@ def test_what_is_wrong_with_a_message_is_told_briefly(
 
 
 @pytest.mark.parametrize(("deed", "is_believed"), [("long ago", False), ("in time", True)])
-def test_a_step_that_took_longer_than_the_task_is_not_believed(
+def test_a_step_that_took_longer_than_the_task_is_not_accepted(
     pool: LocalPool, deed: str, *, is_believed: bool
 ) -> None:
     """It would distort the estimate of a folder's time per picture."""
@@ -120,7 +118,7 @@ def test_a_job_reported_before_garbage_is_not_lost(pool: LocalPool) -> None:
     assert [event.job for event in told(pool)] == [1]
 
 
-def test_a_job_reported_twice_is_heard_of_once(pool: LocalPool) -> None:
+def test_a_job_reported_twice_gives_one_event(pool: LocalPool) -> None:
     """The second report is of a job it does not have."""
     give(pool, 1, "report twice")
     assert [event.job for event in told(pool)] == [1]
@@ -177,7 +175,7 @@ def test_an_idle_worker_with_threads_or_work_is_ended(
 
 
 @needs_proc
-def test_a_worker_that_tidies_up_after_its_task_is_let_be(pool: LocalPool) -> None:
+def test_a_worker_that_frees_memory_after_its_task_is_not_ended(pool: LocalPool) -> None:
     """Freeing the memory of a large picture takes some time."""
     before = pool.pids
     give(pool, 1, "works a while afterwards")
@@ -189,7 +187,7 @@ def test_a_worker_that_tidies_up_after_its_task_is_let_be(pool: LocalPool) -> No
 
 @needs_proc
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide processes")
-def test_a_worker_is_seen_where_processes_are_hidden() -> None:
+def test_a_worker_is_observed_where_processes_are_hidden() -> None:
     """As by ProtectProc= of the service's unit: a process that hides its memory is not visible in /proc for its own user."""
     script = """if True:
         import os, sys

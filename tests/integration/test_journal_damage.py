@@ -251,7 +251,7 @@ def test_a_second_damage_is_set_aside_beside_the_first(tmp_path: Path, clock: Fa
     assert kept == {b"first" * 1000, b"second" * 1000}
 
 
-def test_a_newer_cutoutds_journal_is_refused_and_left_alone(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_newer_cutoutds_journal_is_refused_and_unchanged(tmp_path: Path, clock: FakeClock) -> None:
     """It is intact; another version knows how to read it."""
     path = fill(tmp_path, clock)
     _statement("ALTER TABLE job ADD COLUMN novelty")(path)

@@ -120,7 +120,7 @@ def test_an_earlier_journal_is_taken_over_whole_and_kept(earlier: Path, clock: F
 
 
 @pytest.mark.usefixtures("later")
-def test_a_command_before_the_first_start_says_what_to_do(earlier: Path) -> None:
+def test_a_command_before_the_first_start_gives_advice(earlier: Path) -> None:
     """It upgrades nothing itself: a daemon of the earlier version may be running."""
     with pytest.raises(JournalOlderError, match="Start the daemon"):
         Store(earlier / FILE_NAME)

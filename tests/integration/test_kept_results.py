@@ -106,7 +106,7 @@ def test_a_result_whose_picture_turns_up_nowhere_gets_a_name_again(
     assert lying(desk) == {"y.png": cutout("a"), **others}
 
 
-def test_a_result_comes_back_whose_path_was_forgotten(make: Callable[..., Desk]) -> None:
+def test_a_result_whose_path_was_forgotten_gets_a_name_again(make: Callable[..., Desk]) -> None:
     """Before, all rows of its path were removed, and nothing led to the file any more."""
     desk = make()
     vanish(desk, set_aside(desk))
@@ -119,7 +119,7 @@ def test_a_result_comes_back_whose_path_was_forgotten(make: Callable[..., Desk])
 
 
 @pytest.mark.parametrize("on_conflict", ["overwrite", "skip"])
-def test_nothing_is_overwritten_by_a_result_that_comes_back(
+def test_a_result_that_gets_a_name_again_overwrites_nothing(
     make: Callable[..., Desk], on_conflict: str
 ) -> None:
     """Neither another file nor its sidecar, whatever `on_conflict` says; and it is never skipped."""
@@ -199,7 +199,7 @@ def test_a_result_is_kept_until_the_next_run_knows_its_pictures(tmp_path: Path, 
     again.journal.close()
 
 
-def test_results_come_back_when_their_folder_is_taken_out(make: Callable[..., Desk]) -> None:
+def test_results_get_names_again_when_their_folder_is_removed(make: Callable[..., Desk]) -> None:
     """Nothing would look for them any more. Before, they stayed under private names in the output."""
     desk = make()
     set_aside(desk)
@@ -209,7 +209,7 @@ def test_results_come_back_when_their_folder_is_taken_out(make: Callable[..., De
     assert not (desk.folder.output / STAGING_NAME).exists()
 
 
-def test_a_result_comes_back_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
+def test_a_result_gets_a_name_again_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
     """Its sidecar has its name. Before, the files and the staging directory stayed."""
     desk = make()
     vanish(desk, set_aside(desk))
@@ -237,7 +237,7 @@ def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callab
     assert not (again.folder.output / displaced.DIRECTORY).exists()
 
 
-def test_what_others_could_have_put_among_the_kept_files_gets_no_name(make: Callable[..., Desk]) -> None:
+def test_files_that_others_could_have_put_among_the_kept_ones_get_no_name(make: Callable[..., Desk]) -> None:
     """After a lost journal, a directory in which others can write proves nothing, and nothing in it is removed."""
     desk = make()
     vanish(desk, set_aside(desk))
@@ -327,7 +327,7 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
     again.journal.close()
 
 
-def test_a_kept_file_that_nothing_tells_of_is_left_alone(make: Callable[..., Desk]) -> None:
+def test_a_kept_file_without_a_record_is_not_touched(make: Callable[..., Desk]) -> None:
     """It may be the only copy, or half a file: it is neither removed nor published."""
     desk = make()
     vanish(desk, set_aside(desk))
@@ -370,7 +370,7 @@ def test_a_power_cut_cannot_take_the_directory_of_kept_results(
         assert {displaced.DIRECTORY, STAGING_NAME, ""} <= set(before)
 
 
-def test_what_was_private_stays_private_while_it_is_kept(make: Callable[..., Desk]) -> None:
+def test_a_private_result_stays_private_while_it_is_kept(make: Callable[..., Desk]) -> None:
     """A result that only its owner could read returns with that mode."""
     desk = make()
     cut(desk, "a", "b")

@@ -87,7 +87,7 @@ def wait_for_silence(machine: Machine) -> float:
     return machine.clock.monotonic_s() - started_s
 
 
-def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path, clock: FakeClock) -> None:
+def test_the_first_machine_works_and_the_other_stands_by_and_names_it(folder: Path, clock: FakeClock) -> None:
     """As long as the first gives signs of life."""
     first, second = pair(folder, clock)
     assert first.attends()
@@ -101,7 +101,7 @@ def test_the_first_works_and_the_other_stands_by_and_says_who_it_is(folder: Path
     assert (first.may_publish(), second.may_publish()) == (True, False)
 
 
-def test_another_machine_is_spoken_of_only_where_it_is_one(
+def test_another_machine_is_named_only_where_there_is_one(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second cutoutd on the same machine is reported as such."""
@@ -115,7 +115,7 @@ def test_another_machine_is_spoken_of_only_where_it_is_one(
     assert there.startswith(f"another machine, {os.uname().nodename}, has been working on this folder")
 
 
-def test_the_marker_says_who_it_is_and_stays_as_large_as_it_was(folder: Path, clock: FakeClock) -> None:
+def test_the_marker_names_the_owner_and_keeps_its_size(folder: Path, clock: FakeClock) -> None:
     """Anyone can read it, and a share that caches sizes is not misled."""
     first, _ = pair(folder, clock)
     before = (folder / marker.NAME).stat()
@@ -137,7 +137,9 @@ def test_a_marker_of_an_older_version_is_given_an_owner(folder: Path, clock: Fak
     assert marker.read(str(folder)) == FOLDER
 
 
-def test_silence_hands_the_folder_over_and_the_silent_one_finds_out(folder: Path, clock: FakeClock) -> None:
+def test_silence_hands_the_folder_over_and_the_silent_machine_detects_it(
+    folder: Path, clock: FakeClock
+) -> None:
     """Before it publishes anything, by its lease and by what it reads; the new owner knows that its journal lacks something."""
     first, second = pair(folder, clock)
     assert first.attends()
@@ -150,7 +152,7 @@ def test_silence_hands_the_folder_over_and_the_silent_one_finds_out(folder: Path
     assert not second.lease.inherited
 
 
-def test_one_that_was_suspended_reads_that_it_was_succeeded(folder: Path, clock: FakeClock) -> None:
+def test_a_suspended_machine_reads_that_it_was_succeeded(folder: Path, clock: FakeClock) -> None:
     """Even if its own clock stood still meanwhile."""
     first, second = pair(folder, clock)
     second.clock = FakeClock()
@@ -161,7 +163,7 @@ def test_one_that_was_suspended_reads_that_it_was_succeeded(folder: Path, clock:
     assert not first.may_publish()
 
 
-def test_one_that_slept_and_was_not_succeeded_goes_on_at_once(folder: Path, clock: FakeClock) -> None:
+def test_a_machine_that_slept_and_was_not_succeeded_goes_on_at_once(folder: Path, clock: FakeClock) -> None:
     """With a new epoch, and nothing to learn."""
     first, _ = pair(folder, clock)
     assert first.attends()
@@ -206,7 +208,7 @@ def test_what_a_dead_run_had_not_learned_is_learned_by_the_next(folder: Path, cl
     assert second.lease.inherited
 
 
-def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path, clock: FakeClock) -> None:
+def test_a_claim_of_a_dead_run_holds_up_nobody_for_ever(folder: Path, clock: FakeClock) -> None:
     """After the silence limit it is ignored, and removed."""
     first, _ = pair(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("of nobody")
@@ -215,7 +217,7 @@ def test_a_claim_whose_maker_died_over_it_holds_nobody_up_for_ever(folder: Path,
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
 
 
-def test_a_run_that_dies_over_its_claim_leaves_none_without_its_word(
+def test_a_run_that_dies_while_claiming_leaves_no_empty_claim(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An empty claim would have no known owner, and the next run would wait for nobody."""
@@ -233,7 +235,7 @@ def test_a_run_that_dies_over_its_claim_leaves_none_without_its_word(
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-1"]
 
 
-def test_a_claim_that_the_share_denies_though_it_took_it_stands(
+def test_a_claim_that_the_share_wrongly_denies_is_valid(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """NFS repeats a call whose answer was lost, and reports that the name is taken: by this machine itself."""
@@ -251,7 +253,7 @@ def test_a_claim_that_the_share_denies_though_it_took_it_stands(
     assert set(names(folder)) == {marker.NAME, challenge.NAME, f"{marker.NAME}.term-1"}
 
 
-def test_a_claim_stands_though_its_draft_cannot_be_removed(
+def test_a_claim_is_valid_though_its_draft_cannot_be_removed(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The draft is removed with the next claim, or at the next start."""
@@ -272,7 +274,7 @@ def test_a_claim_stands_though_its_draft_cannot_be_removed(
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
 
 
-def test_what_an_unfinished_claim_left_goes_with_the_next(folder: Path, clock: FakeClock) -> None:
+def test_leftovers_of_an_unfinished_claim_are_removed_by_the_next(folder: Path, clock: FakeClock) -> None:
     """After a kill, or a power failure that undoes its removal."""
     first, _ = pair(folder, clock)
     (folder / f"{marker.NAME}.term-1.0123456789abcdef.new").write_text("0123456789abcdef")
@@ -296,7 +298,7 @@ def test_a_folder_without_second_names_for_a_file_is_claimed_by_one_too(
     assert set(names(folder)) == {marker.NAME, challenge.NAME, f"{marker.NAME}.term-1"}
 
 
-def test_a_claim_that_a_power_cut_has_brought_back_goes_with_the_next(folder: Path, clock: FakeClock) -> None:
+def test_a_claim_that_a_power_failure_restored_is_removed_by_the_next(folder: Path, clock: FakeClock) -> None:
     """Its removal was not on the disk yet when the marker was."""
     first, _ = pair(folder, clock)
     assert first.attends()
@@ -320,7 +322,7 @@ def test_another_folder_in_its_place_is_not_written_to(folder: Path, clock: Fake
         assert (folder / marker.NAME).read_text() == held
 
 
-def test_a_read_only_input_is_worked_on_and_says_what_it_cannot_know(
+def test_a_read_only_input_is_worked_on_with_a_warning(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless another machine visibly works on it."""

@@ -62,7 +62,7 @@ def test_an_original_that_was_archived_behind_a_link_stays(
     assert desk.journal.queue.cleanup_pending(NAME) == []
 
 
-def test_an_original_that_is_still_owed_is_not_taken_through_a_link(
+def test_an_original_that_is_still_to_be_moved_is_not_taken_through_a_link(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """The folder for originals was away; the sub-folder was archived before it came back."""
@@ -99,7 +99,7 @@ def test_an_original_that_is_a_link_stays_and_so_does_what_it_leads_to(
 
 
 @pytest.mark.parametrize("originals", ["move", "delete"])
-def test_an_original_that_lies_in_another_folders_place_by_now_stays(tmp_path: Path, originals: str) -> None:
+def test_an_original_that_is_in_another_folders_place_by_now_stays(tmp_path: Path, originals: str) -> None:
     """Such as by a mount: nothing is removed where a scan does not enter."""
     for place in ("in/shoot", "kept"):
         (tmp_path / place).mkdir(parents=True)
@@ -115,7 +115,7 @@ def test_an_original_that_lies_in_another_folders_place_by_now_stays(tmp_path: P
     assert (tmp_path / "in/shoot/a.jpg").read_bytes() == JPEG
 
 
-def test_an_original_is_not_put_away_through_a_link(tmp_path: Path) -> None:
+def test_an_original_is_not_moved_away_through_a_link(tmp_path: Path) -> None:
     """Somebody has put one into the folder for originals, where a sub-folder is mirrored."""
     for place in ("in/shoot", "kept", "elsewhere"):
         (tmp_path / place).mkdir(parents=True)

@@ -54,7 +54,7 @@ def related(one: Path, other: Path) -> Relation | None:
     return location.relation(location.locate(one, mounts), location.locate(other, mounts))
 
 
-def test_links_are_seen_through(tmp_path: Path) -> None:
+def test_links_are_resolved(tmp_path: Path) -> None:
     """Also if their target does not exist yet."""
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "to-a").symlink_to("a")
@@ -105,7 +105,7 @@ def in_mounts(tmp_path: Path, commands: str, pairs: list[tuple[str, str]]) -> li
         ("mount --bind a b && mount -t tmpfs none b", None),
     ],
 )
-def test_mounts_are_seen_through(tmp_path: Path, commands: str, expected: Relation | None) -> None:
+def test_mounts_are_resolved(tmp_path: Path, commands: str, expected: Relation | None) -> None:
     """Whatever they show of a directory: all, a part, a file; but not what another mount hides."""
     (tmp_path / "a/sub").mkdir(parents=True)
     (tmp_path / "b").mkdir()
@@ -166,7 +166,7 @@ def test_a_scan_does_not_enter_what_belongs_to_others(tmp_path: Path) -> None:
     assert scan_file(os.fspath(tmp_path), "own/deep/a.jpg", around) is not None
 
 
-def test_a_root_that_was_exchanged_is_not_looked_into(tmp_path: Path) -> None:
+def test_a_root_that_was_exchanged_is_not_scanned(tmp_path: Path) -> None:
     """A directory that was another one a moment ago is not the folder."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jpg").touch()
@@ -223,7 +223,7 @@ def test_many_folders_cost_little_time(tmp_path: Path) -> None:
     assert all(len(overlaps.boundary(folder.name).ids) >= 29 for folder in folders[1:])
 
 
-def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None:
+def test_no_folder_gives_way_to_a_removed_folder(tmp_path: Path) -> None:
     """Its monitor may be in the middle of a check when the configuration changes. Before, the folder was then known for ever."""
     (tmp_path / "in").mkdir()
     before = folder_in(tmp_path, name="before", input=str(tmp_path / "in"))
@@ -238,7 +238,7 @@ def test_nobody_gives_way_to_a_folder_that_was_taken_out(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("blind", ["one", "other"])
-def test_folders_that_see_an_overlap_otherwise_come_to_one_decision(
+def test_folders_that_judge_an_overlap_differently_reach_one_decision(
     tmp_path: Path, blind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of them detects it, the same one gives way each time. Before, each check of the one undid that of the other."""

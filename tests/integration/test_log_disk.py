@@ -21,7 +21,7 @@ def flush() -> None:
     structlog.get_config()["logger_factory"]().flush()
 
 
-def test_a_log_on_a_full_disk_goes_on_when_there_is_room_and_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_log_on_a_full_disk_continues_when_there_is_space_and_counts_lost_lines(tmp_path: Path) -> None:
     """The system refuses in the middle of a line; the incomplete line is ended, and all others are complete."""
     with Disks() as disks:
         view = disks.mount(tmp_path / "disk", 64)
@@ -49,7 +49,7 @@ def test_a_log_on_a_full_disk_goes_on_when_there_is_room_and_says_what_is_missin
     assert len(said) - len(whole) <= 1
 
 
-def test_a_log_that_is_copied_and_cut_goes_on_at_its_new_end(tmp_path: Path) -> None:
+def test_a_log_that_is_copied_and_truncated_continues_at_its_new_end(tmp_path: Path) -> None:
     """As logrotate does with ``copytruncate``: no incomplete line, no hole."""
     log = tmp_path / "log"
     with log.open("a", encoding="utf-8") as stream:

@@ -87,7 +87,7 @@ def test_a_model_in_any_form_finds_what_is_red(
     assert matte[:, side // 2 + 3 :].max() < 0.2
 
 
-def test_further_inputs_are_filled_with_what_was_said(tmp_path: Path) -> None:
+def test_further_inputs_are_filled_with_the_described_values(tmp_path: Path) -> None:
     """In video models they carry the state of earlier frames; a single picture has none."""
     file = small_models.save_with_inputs(tmp_path / "m.onnx")
     plain = MatteModel(replace(SPEC, file=small_models.save(tmp_path / "p.onnx")), provider="cpu")
@@ -341,7 +341,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
         {"seconds": -1},
     ],
 )
-def test_what_no_honest_trial_says_is_not_believed(
+def test_output_that_no_honest_trial_prints_is_not_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, object]
 ) -> None:
     """The model may control the process: its output must not reach the terminal or a worker's memory limit."""

@@ -121,7 +121,7 @@ def call(
     return run
 
 
-def test_every_known_model_says_what_it_is_and_how_it_is_known(
+def test_every_known_model_has_a_description_and_a_checksum(
     call: Callable[..., tuple[int, str, str]],
 ) -> None:
     """Licence, preprocessing, quality; and only models that can be checked have an address."""
@@ -217,7 +217,7 @@ def test_an_altered_file_is_thrown_away_before_anything_loads_it(
     assert list(own.iterdir()) == []
 
 
-def test_terms_that_forbid_business_are_accepted_before_anything_is_asked_for(
+def test_terms_that_forbid_commercial_use_are_accepted_before_any_request(
     own: Path,
     file: Path,
     publisher: Publisher,
@@ -236,7 +236,7 @@ def test_terms_that_forbid_business_are_accepted_before_anything_is_asked_for(
     assert code == 0
 
 
-def test_without_a_network_it_is_said_what_to_do_by_hand(
+def test_without_a_network_the_manual_steps_are_printed(
     own: Path, publisher: Publisher, call: Callable[..., tuple[int, str, str]]
 ) -> None:
     """What to download where, and how to add it."""
@@ -250,7 +250,7 @@ def test_without_a_network_it_is_said_what_to_do_by_hand(
     assert list(own.iterdir()) == []
 
 
-def test_without_the_extra_it_is_said_what_to_install(
+def test_without_the_extra_the_install_command_is_printed(
     own: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., tuple[int, str, str]]
 ) -> None:
     """Or how to do without it."""
@@ -308,7 +308,7 @@ def test_what_was_compared_is_what_is_added(
     assert not (own / "redness.onnx").exists()
 
 
-def test_a_sum_that_cannot_be_made_is_no_fault_of_ours(
+def test_a_checksum_that_cannot_be_computed_is_no_internal_error(
     own: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the failing disk and the file."""

@@ -157,7 +157,7 @@ def test_a_picture_whose_earlier_path_is_still_there_is_a_copy_and_is_cut(make: 
     assert names(desk) == ["a.png", "a.png.json"]
 
 
-def test_an_original_that_was_put_away_has_not_moved(make: Callable[..., Desk]) -> None:
+def test_an_original_that_was_moved_away_by_us_does_not_count_as_moved(make: Callable[..., Desk]) -> None:
     """The same picture under another name is cut: the first one was moved by cutoutd."""
     desk = make(originals="delete")
     desk.deliver("a.jpg", OLD)
@@ -260,7 +260,9 @@ def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
 
 
 @pytest.mark.parametrize("ends", ["failed", "done"])
-def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., Desk], ends: str) -> None:
+def test_the_record_of_a_failed_picture_that_was_moved_is_removed(
+    make: Callable[..., Desk], ends: str
+) -> None:
     """The picture is tried at its present path, and shown only there."""
     desk = make()
     desk.delivery.fail(desk.begin("a.jpg"), FAILURE)
@@ -281,7 +283,7 @@ def test_the_record_of_a_failed_picture_that_was_moved_goes(make: Callable[..., 
     assert not desk.journal.sources.is_known(NAME, back)
 
 
-def test_what_a_doubtful_picture_left_goes_if_it_has_to_be_cut_again(make: Callable[..., Desk]) -> None:
+def test_files_of_a_doubtful_picture_are_removed_if_it_has_to_be_cut_again(make: Callable[..., Desk]) -> None:
     """Because its result was changed by hand, or an earlier version has a good one; a changed file stays."""
     desk = make()
     doubtful(desk)
@@ -314,7 +316,7 @@ def test_entries_of_another_picture_of_the_same_size_stay(make: Callable[..., De
     ]
 
 
-def test_another_pictures_result_is_not_given_on_a_workers_word(make: Callable[..., Desk]) -> None:
+def test_a_worker_cannot_claim_another_pictures_result(make: Callable[..., Desk]) -> None:
     """A hostile picture of the same size makes its worker claim to be the vanished one; it is cut, and no result moves."""
     desk = make()
     desk.deliver("a.jpg", OLD)
@@ -329,7 +331,7 @@ def test_another_pictures_result_is_not_given_on_a_workers_word(make: Callable[.
     assert names(desk) == ["a.png", "a.png.json"]
 
 
-def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callable[..., Desk]) -> None:
+def test_a_worker_cannot_have_another_doubtful_pictures_files_removed(make: Callable[..., Desk]) -> None:
     """It has the same size and time as a failed picture, but other bytes."""
     desk = make()
     first = doubtful(desk)
@@ -349,7 +351,7 @@ def test_what_another_doubtful_picture_left_stays_on_a_workers_word(make: Callab
     assert desk.job(first).state is JobState.REVIEW
 
 
-def test_no_original_goes_while_the_journal_cannot_be_told_and_all_go_soon_after(
+def test_no_original_is_removed_while_the_journal_refuses_and_all_are_soon_after(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, each attempt removed one more, and the pauses grew, so that it took up to five minutes once there was room."""
@@ -377,7 +379,7 @@ def test_no_original_goes_while_the_journal_cannot_be_told_and_all_go_soon_after
 
 
 @pytest.mark.parametrize("originals", ["delete", "move"])
-def test_what_we_have_put_away_has_not_moved_although_the_journal_could_not_be_told(
+def test_an_original_moved_by_us_does_not_count_as_moved_although_the_journal_refused(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, originals: str
 ) -> None:
     """The state's disk was full. Before, a second picture with the same bytes then took the first one's result."""

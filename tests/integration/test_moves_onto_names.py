@@ -119,9 +119,7 @@ def test_two_pictures_that_swap_their_names_swap_their_results(
 
 @pytest.mark.parametrize("when", ["running", "down"])
 @pytest.mark.parametrize("first", ["last", "first"])
-def test_the_results_of_pictures_that_are_numbered_anew_follow(
-    make: Callable[..., Desk], first: str, when: str
-) -> None:
+def test_the_results_of_renumbered_pictures_follow(make: Callable[..., Desk], first: str, when: str) -> None:
     """Each gets its new name before its neighbour. Before, all were cut again, and the first result stayed."""
     desk = make()
     cut(desk, "n0", "n1", "n2", "n3")
@@ -218,7 +216,7 @@ def test_results_that_are_to_stay_belong_to_the_pictures_that_were_swapped(
 
 
 @pytest.mark.parametrize("when", ["running", "down"])
-def test_a_result_that_is_to_stay_gets_a_name_if_its_own_was_given_away(
+def test_a_result_that_is_to_stay_gets_another_name_if_its_own_was_taken(
     make: Callable[..., Desk], when: str
 ) -> None:
     """`moves = "keep"`, `mv a b; cp new a`, and the new one is cut first. Before, the result was hidden for ever."""

@@ -180,7 +180,7 @@ def test_a_doubtful_result_with_a_refused_name_is_reviewed_and_accepted(
 
 
 @pytest.mark.parametrize("in_the_way", ["file", "broken-link", "link-in-a-ring"])
-def test_what_stands_where_a_directory_is_mirrored_costs_its_pictures_alone(
+def test_a_file_in_place_of_a_mirrored_directory_affects_its_pictures_alone(
     make: Callable[..., Desk], in_the_way: str
 ) -> None:
     """They fail with the reason; the folder is not paused."""
@@ -198,7 +198,7 @@ def test_what_stands_where_a_directory_is_mirrored_costs_its_pictures_alone(
 
 
 @pytest.mark.parametrize("reserved", ["review", "failed"])
-def test_a_file_under_the_name_of_a_folder_of_ours_costs_what_goes_there_alone(
+def test_a_file_under_the_name_of_a_folder_of_ours_affects_only_what_belongs_there(
     make: Callable[..., Desk], reserved: str
 ) -> None:
     """Doubtful pictures fail; a failure whose record has no place is in the journal."""
@@ -242,7 +242,7 @@ def _deliver_unseen(desk: Desk, source: str) -> Job:
     return job
 
 
-def test_a_directory_that_may_not_be_written_costs_its_pictures_alone(make: Callable[..., Desk]) -> None:
+def test_a_directory_that_may_not_be_written_affects_its_pictures_alone(make: Callable[..., Desk]) -> None:
     """An inode flag forbids it, also to root, while plain names work beside it."""
     need("chattr")
     desk = make()
@@ -279,7 +279,7 @@ def test_a_disk_that_refuses_plain_names_too_is_no_fault_of_a_name(
     assert (desk.job(again).state, set(desk.files())) == (JobState.DONE, {"a_.png"})
 
 
-def test_a_retried_deed_does_not_lengthen_a_folders_rest(make: Callable[..., Desk]) -> None:
+def test_a_retried_plan_does_not_lengthen_a_folders_pause(make: Callable[..., Desk]) -> None:
     """A plan that is refused again and again: the folder was paused once for it, and goes on after that."""
     desk = make(faults=[StorageError("it does not answer") for _ in range(40)])
     desk.deliver("a.jpg", NEW)
@@ -331,7 +331,7 @@ def test_a_result_that_stays_held_fails_alone_in_the_end(
     assert (desk.files(), desk.staged()) == ({"a.png": b"first"}, [])
 
 
-def test_good_results_of_a_sub_folder_called_review_do_not_lie_among_the_doubtful_ones(
+def test_good_results_of_a_sub_folder_called_review_are_not_among_the_doubtful_ones(
     make: Callable[..., Desk],
 ) -> None:
     """Nor those of one named `failed` among the records; a new journal recognises them."""
@@ -355,7 +355,7 @@ def test_good_results_of_a_sub_folder_called_review_do_not_lie_among_the_doubtfu
     }
 
 
-def test_originals_whose_names_are_refused_are_put_away_in_a_safe_form(
+def test_originals_whose_names_are_refused_are_moved_away_under_a_safe_form(
     mount: Callable[[str], Share], make: Callable[..., Desk], tmp_path: Path
 ) -> None:
     """One for which no form works stays, and those behind it do not wait."""

@@ -46,7 +46,7 @@ def ear(tmp_path: Path) -> Iterator[NotifySocket]:
     made.close()
 
 
-def test_each_word_is_as_the_protocol_has_it(ear: NotifySocket) -> None:
+def test_each_message_follows_the_protocol(ear: NotifySocket) -> None:
     """By sd_notify(3)."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     manager.ready()
@@ -72,7 +72,7 @@ def test_a_reload_carries_its_time(ear: NotifySocket) -> None:
     assert int(time.removeprefix("MONOTONIC_USEC=")) > 0
 
 
-def test_the_same_status_is_not_told_twice(ear: NotifySocket) -> None:
+def test_the_same_status_is_not_sent_twice(ear: NotifySocket) -> None:
     """Each message wakes the service manager."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     for text in ("a", "a", "b"):
@@ -89,7 +89,7 @@ def test_an_abstract_name_is_reached() -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}])
-def test_where_nobody_listens_nothing_is_said(environ: dict[str, str]) -> None:
+def test_where_nobody_listens_nothing_is_sent(environ: dict[str, str]) -> None:
     """A vsock: address leads out of this machine, and is no AF_UNIX socket."""
     manager = ServiceManager.from_environment(environ)
     assert not manager.listens
@@ -115,7 +115,9 @@ def test_a_manager_that_is_gone_or_does_not_read_holds_up_nothing(ear: NotifySoc
         ({}, None),
     ],
 )
-def test_the_watchdog_is_fed_only_where_it_is_ours(environ: dict[str, str], every_s: float | None) -> None:
+def test_keep_alives_are_sent_only_to_our_own_watchdog(
+    environ: dict[str, str], every_s: float | None
+) -> None:
     """Not if the variable was meant for a parent."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": "/n", **environ})
     assert manager.feed_every_s == every_s

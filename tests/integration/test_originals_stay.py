@@ -80,7 +80,7 @@ def unsure(desk: Desk, name: str = "a.jpg") -> Job:
 
 
 @pytest.mark.parametrize("way", ["delete", "move"])
-def test_an_original_whose_result_is_skipped_stays_and_the_job_says_why(
+def test_an_original_whose_result_is_skipped_stays_and_the_job_has_the_reason(
     make: Callable[..., Desk], way: str
 ) -> None:
     """Before, it was moved away without a result, and the job was only reported as done."""
@@ -132,7 +132,7 @@ def test_an_original_stays_if_a_crash_comes_between_the_plan_and_its_end(make: C
     assert originals(desk) == ["a.jpg"]
 
 
-def test_what_an_earlier_version_of_ours_owes_is_not_put_away_without_a_result(
+def test_an_earlier_versions_pending_original_is_not_moved_without_a_result(
     make: Callable[..., Desk],
 ) -> None:
     """Its journal lists a skipped original among those to be deleted."""
@@ -174,7 +174,7 @@ def test_the_original_of_a_doubtful_cutout_is_moved_as_others_are(make: Callable
     assert (desk.root / "kept" / "a.jpg").read_bytes() == JPEG
 
 
-def test_after_a_retry_that_is_not_doubtful_the_original_goes(make: Callable[..., Desk]) -> None:
+def test_after_a_retry_that_is_not_doubtful_the_original_is_removed(make: Callable[..., Desk]) -> None:
     """The usual rule applies again."""
     desk = make(originals="delete")
     job = unsure(desk)
@@ -184,7 +184,7 @@ def test_after_a_retry_that_is_not_doubtful_the_original_goes(make: Callable[...
     assert originals(desk) == []
 
 
-def test_an_accepted_cutouts_original_goes_and_one_that_waits_in_review_stays(
+def test_an_accepted_cutouts_original_is_removed_and_one_that_waits_in_review_stays(
     make: Callable[..., Desk],
 ) -> None:
     """Even if the picture is touched while it waits."""

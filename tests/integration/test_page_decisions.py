@@ -101,7 +101,7 @@ def test_the_first_of_two_browsers_wins(room: PageRoom) -> None:
     assert decision(room, a) == "reject"
 
 
-def test_what_has_changed_since_it_was_seen_is_not_decided_about(room: PageRoom) -> None:
+def test_a_cutout_that_has_changed_since_it_was_shown_is_not_decided(room: PageRoom) -> None:
     """Replaced by another cutout or a newer version, gone, or in work; the others of the batch are decided."""
     changed, newer, busy, fine = held(room, 4)
     room.journal.sources.accept("shop", [Version(path="1.jpg", size=2, mtime_ns=9)])
@@ -112,7 +112,9 @@ def test_what_has_changed_since_it_was_seen_is_not_decided_about(room: PageRoom)
     assert room.asked() == [("accept", str(fine))]
 
 
-def test_what_changes_before_the_daemon_comes_to_it_is_left_and_said(room: PageRoom) -> None:
+def test_a_cutout_that_changes_before_the_daemon_reads_the_decision_is_left_and_reported(
+    room: PageRoom,
+) -> None:
     """It was decided while no daemon ran, and cut again when one started."""
     (a,) = held(room, 1)
     room.ask("decide", verb="accept", items=room.seen(a))
@@ -124,7 +126,7 @@ def test_what_changes_before_the_daemon_comes_to_it_is_left_and_said(room: PageR
     assert room.asked() == []
 
 
-def test_a_batch_is_taken_back_before_a_daemon_has_seen_it(room: PageRoom) -> None:
+def test_a_batch_is_undone_before_a_daemon_has_read_it(room: PageRoom) -> None:
     """Nothing is left to do; a second undo finds nothing."""
     numbers = held(room, 3)
     batch = room.ask("decide", verb="reject", items=room.seen(*numbers))["batch"]
@@ -136,7 +138,7 @@ def test_a_batch_is_taken_back_before_a_daemon_has_seen_it(room: PageRoom) -> No
     assert (refused.value.status, refused.value.code) == (409, "undone")
 
 
-def test_what_was_written_down_or_carried_out_is_taken_back_by_the_daemon(room: PageRoom) -> None:
+def test_recorded_or_completed_decisions_are_undone_by_the_daemon(room: PageRoom) -> None:
     """Each goes back into review; one that somebody has decided about again stays."""
     a, b, c = held(room, 3)
     items = room.seen(a, b, c)
@@ -159,7 +161,7 @@ def published(room: PageRoom, number: int) -> None:
     room.journal.finish_publishing(found, JobState.DONE, sha256="s", published=[result], detail={})
 
 
-def test_an_accepted_one_is_not_rejected_by_who_has_not_seen_that(room: PageRoom) -> None:
+def test_an_accepted_cutout_is_not_rejected_by_a_person_who_has_not_seen_the_accept(room: PageRoom) -> None:
     """Its bytes are those that were shown in review; so the earlier decision counts, even after it was carried out."""
     (a,) = held(room, 1)
     items = room.seen(a)
@@ -172,7 +174,7 @@ def test_an_accepted_one_is_not_rejected_by_who_has_not_seen_that(room: PageRoom
     assert room.asked() == [("hold", str(a)), ("reject", str(a))]
 
 
-def test_another_cutout_of_an_accepted_picture_is_decided_about_anew(room: PageRoom) -> None:
+def test_another_cutout_of_an_accepted_picture_needs_a_new_decision(room: PageRoom) -> None:
     """It was cut again, or corrected: nobody has accepted this one."""
     (a,) = held(room, 1)
     room.ask("decide", verb="accept", items=room.seen(a))
@@ -184,7 +186,7 @@ def test_another_cutout_of_an_accepted_picture_is_decided_about_anew(room: PageR
     assert room.ask("decide", verb="reject", items=room.seen(a))["done"] == 1
 
 
-def test_a_published_one_that_may_be_wrong_is_accepted_where_it_is(room: PageRoom) -> None:
+def test_a_published_doubtful_cutout_is_accepted_where_it_is(room: PageRoom) -> None:
     """It is then not doubtful any more, and after an undo it is again. One that is not doubtful cannot be accepted."""
     a, b = room.cut("a.jpg", doubtful=True, why="doubtful"), room.cut("b.jpg")
     found = room.ask("decide", verb="accept", items=room.seen(a, b))
@@ -199,7 +201,7 @@ def test_a_published_one_that_may_be_wrong_is_accepted_where_it_is(room: PageRoo
     assert room.asked() == []
 
 
-def test_a_decision_is_taken_back_alone(room: PageRoom) -> None:
+def test_a_single_decision_is_undone(room: PageRoom) -> None:
     """One that was not carried out is withdrawn; an undecided picture is unchanged; and this can be undone as well."""
     a, b = held(room, 2)
     room.ask("decide", verb="accept", items=room.seen(a))
@@ -209,7 +211,7 @@ def test_a_decision_is_taken_back_alone(room: PageRoom) -> None:
     assert room.asked() == [("accept", str(a))]
 
 
-def test_a_rejected_one_comes_back(room: PageRoom) -> None:
+def test_a_rejected_cutout_comes_back(room: PageRoom) -> None:
     """It has no files to show, and is cut again."""
     number = room.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
     assert shown(room, number)["standing"] == "reject"
@@ -262,7 +264,7 @@ def test_nothing_but_requests_is_written(room: PageRoom) -> None:
     assert rest() == before
 
 
-def test_work_rests_and_goes_on(room: PageRoom) -> None:
+def test_work_is_paused_and_resumed(room: PageRoom) -> None:
     """As with the commands."""
     assert room.ask("pause", paused=True) == {"paused": True}
     handler = daemon(room)

@@ -205,7 +205,7 @@ def test_a_picture_that_was_replaced_while_it_was_drawn_on_is_not_corrected(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_correction_is_of_the_cutout_that_was_seen(shoot: Shoot) -> None:
+def test_a_correction_is_of_the_cutout_that_was_shown(shoot: Shoot) -> None:
     """Not of one that has replaced it meanwhile."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
@@ -255,7 +255,7 @@ def test_what_was_drawn_before_is_there_again_and_can_be_undone(shoot: Shoot) ->
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_the_daemon_refuses_at_once_is_told(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_by_the_daemon_is_reported_at_once(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its reason."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]

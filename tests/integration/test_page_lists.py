@@ -43,7 +43,7 @@ def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
     opened.close()
 
 
-def test_a_list_tells_what_a_person_needs(room: PageRoom) -> None:
+def test_a_list_has_what_a_person_needs(room: PageRoom) -> None:
     """The reasons as codes, the version that is shown, and its size."""
     number = room.cut(
         "a/b.jpg",
@@ -72,7 +72,7 @@ def test_a_cutout_that_a_person_corrected_is_called_so(room: PageRoom) -> None:
     assert (job["corrected"], job["score"]) == (True, 0.2)
 
 
-def test_lists_are_asked_for_by_words(room: PageRoom) -> None:
+def test_lists_are_selected_by_words(room: PageRoom) -> None:
     """Each word selects what the overview counts under it."""
     room.cut("a.jpg")
     room.cut("b.jpg", doubtful=True, score=0.3)
@@ -103,7 +103,7 @@ def test_lists_are_asked_for_by_words(room: PageRoom) -> None:
     )
 
 
-def test_all_that_match_are_numbered_with_what_was_seen(room: PageRoom) -> None:
+def test_all_matches_are_numbered_with_the_shown_versions(room: PageRoom) -> None:
     """In the order of the list."""
     numbers = [room.cut(f"{number}.jpg", JobState.REVIEW, score=number / 10) for number in (5, 3, 4)]
     found = room.ask("job_ids", state="review", sort="score")
@@ -206,7 +206,7 @@ def test_names_that_are_no_text_are_shown(room: PageRoom) -> None:
     assert json.loads(json.dumps(job))["name"] == name
 
 
-def test_an_hour_is_told_by_minutes(room: PageRoom) -> None:
+def test_an_hour_is_listed_by_minutes(room: PageRoom) -> None:
     """The oldest first, over all folders or for one."""
     room.cut("a.jpg")
     room.clock.advance(120.0)
@@ -218,7 +218,7 @@ def test_an_hour_is_told_by_minutes(room: PageRoom) -> None:
     assert sum(room.ask("throughput", folder="studio")["minutes"]) == 1
 
 
-def test_a_running_daemon_says_how_its_folders_stand(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_running_daemon_reports_the_states_of_its_folders(tmp_path: Path, clock: FakeClock) -> None:
     """In its words, with a code and advice; without a daemon, that it does not run."""
     room = PageRoom(tmp_path, clock)
     assert {one["trouble"] for one in room.ask("overview")["folders"]} == {"down"}
@@ -281,7 +281,7 @@ def test_without_a_journal_there_is_nothing_and_no_fault(room: PageRoom) -> None
         assert (refused.value.status, refused.value.code) == (503, "no_journal")
 
 
-def test_a_journal_made_anew_is_read_as_soon_as_it_is_there(room: PageRoom) -> None:
+def test_a_recreated_journal_is_read_as_soon_as_it_exists(room: PageRoom) -> None:
     """With its own counts, whatever those of the former one were."""
     room.cut("a.jpg")
     assert room.ask("jobs")["total"] == 1
@@ -356,7 +356,9 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
     assert "ledger" in room.ask("egress")["trouble"].lower()
 
 
-def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_another(room: PageRoom) -> None:
+def test_a_journal_that_is_removed_under_an_open_page_is_reported_until_there_is_another(
+    room: PageRoom,
+) -> None:
     """With advice. Before, it counted as one that never existed, and a tab showed its last state as if it were current."""
     room.backend.open_store = OpenJournal(room.state_dir).open
     watch = NewsWatch(room.backend)
@@ -382,7 +384,7 @@ def test_a_journal_that_is_removed_under_an_open_page_is_told_until_there_is_ano
     assert room.ask("session")["trouble"] is None
 
 
-def test_news_are_told_once_they_are_there(room: PageRoom) -> None:
+def test_news_are_sent_once_they_exist(room: PageRoom) -> None:
     """Ended jobs with all that a list shows of them, and an overview; nothing if nothing has changed."""
     news = News(room.backend)
     news.poll()

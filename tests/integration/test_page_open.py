@@ -135,14 +135,14 @@ def test_a_password_that_others_may_read_or_guess_is_refused(password_file: Path
         read_password(PageSettings(password_file=password_file.with_name("none")))
 
 
-def test_what_is_no_certificate_is_told_before_it_is_used(password_file: Path) -> None:
+def test_an_invalid_certificate_is_reported_before_it_is_used(password_file: Path) -> None:
     """The process that reads it later could not report the error."""
     with pytest.raises(ConfigurationError, match="no certificate and its key"):
         listener.check_certificate(PageSettings(tls_cert=password_file, tls_key=password_file))
 
 
 @needs_seccomp
-def test_where_there_is_no_network_it_is_told_what_to_do(tmp_path: Path) -> None:
+def test_without_a_network_advice_is_given(tmp_path: Path) -> None:
     """As under a unit of an earlier version without a page: once, and the daemon goes on."""
     script = (
         "from cutoutd.sandbox.confinement import confine_supervisor; confine_supervisor()\n"

@@ -124,13 +124,13 @@ def test_a_file_that_was_changed_by_hand_is_shown_and_not_kept(shoot: Shoot, tmp
     assert shoot.ask("look", job, "cutout").data["width"] == 2400
 
 
-def test_what_is_held_back_is_shown_from_where_it_lies(shoot: Shoot) -> None:
+def test_a_cutout_that_is_held_back_is_shown_from_review(shoot: Shoot) -> None:
     """In review/."""
     job = shoot.cut("a.jpg", jpeg(), png(), state=JobState.REVIEW)
     assert shoot.ask("look", job, "cutout").data["width"] == 2400
 
 
-def test_an_original_that_was_put_away_is_found(tmp_path: Path) -> None:
+def test_an_original_that_was_moved_away_is_found(tmp_path: Path) -> None:
     """By its bytes, among those that had its name; a deleted one is reported as deleted."""
     (tmp_path / "originals").mkdir()
     shoot = Shoot(tmp_path, originals="move", originals_dir=tmp_path / "originals")
@@ -149,7 +149,7 @@ def test_an_original_that_was_put_away_is_found(tmp_path: Path) -> None:
     shoot.close()
 
 
-def test_an_original_that_was_deleted_is_said_to_be(tmp_path: Path) -> None:
+def test_an_original_that_was_deleted_is_reported_as_deleted(tmp_path: Path) -> None:
     """As the folder's settings say."""
     shoot = Shoot(tmp_path, originals="delete")
     job = shoot.cut("a.jpg", jpeg(), png())
@@ -159,7 +159,7 @@ def test_an_original_that_was_deleted_is_said_to_be(tmp_path: Path) -> None:
     shoot.close()
 
 
-def test_what_cannot_be_shown_is_said_in_words(shoot: Shoot, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_shown_has_a_reason(shoot: Shoot, tmp_path: Path) -> None:
     """Each reason has a code; the next picture is shown."""
     good = shoot.cut("good.jpg", jpeg(600, 400), jpeg(600, 400))
     torn = shoot.cut("torn.jpg", jpeg()[:20_000], None, state=JobState.FAILED)
@@ -229,7 +229,7 @@ def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
     assert shoot.ask("thumb", good, "source").body == b"RIFFx"
 
 
-def test_a_worker_that_nobody_asks_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_worker_of_the_page_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
     """And started again with the next request."""
     monkeypatch.setattr(pictures, "IDLE_S", 0.2)
     job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
@@ -380,7 +380,7 @@ def test_what_a_worker_has_left_in_small_is_shown_without_the_cutout_itself(shoo
     assert read(shoot.ask("tile", job, "matte", level=0, x=9, y=6).body).size == (96, 64)
 
 
-def test_a_process_is_ready_before_anything_is_looked_at(shoot: Shoot) -> None:
+def test_a_process_is_ready_before_anything_is_requested(shoot: Shoot) -> None:
     """Its start takes longer than a first tile."""
     shoot.write("prepare")
     while not (started := shoot.backend.parts["pictures"].pids):

@@ -79,7 +79,7 @@ def test_the_first_root_is_where_it_begins(home: Path) -> None:
         (f"~/{'x/' * 3000}", 400),
     ],
 )
-def test_nothing_outside_of_the_roots_is_seen(home: Path, path: str, status: int) -> None:
+def test_nothing_outside_of_the_roots_is_shown(home: Path, path: str, status: int) -> None:
     """In no spelling, and through no link."""
     if status == 200:
         found = look(home, path)
@@ -90,7 +90,7 @@ def test_nothing_outside_of_the_roots_is_seen(home: Path, path: str, status: int
     assert refused.value.status == status
 
 
-def test_counting_ends_in_time_and_says_that_there_may_be_more(
+def test_counting_ends_in_time_and_reports_that_there_may_be_more(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person who chooses a folder does not wait for a million pictures."""
@@ -101,7 +101,9 @@ def test_counting_ends_in_time_and_says_that_there_may_be_more(
     assert found["pictures"] <= 3
 
 
-def test_a_place_that_gives_no_answer_is_said_so_in_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_gives_no_answer_is_reported_in_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The hanging process is left behind, and the method returns."""
     monkeypatch.setattr(places, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(places, "_LISTING", "tests.integration.says_one_thing_and_hangs")

@@ -206,7 +206,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.M
     assert [one.name for one in path.parent.iterdir() if one.is_file()] == [path.name]
 
 
-def test_a_daemon_that_cannot_be_told_is_not_said_to_follow_soon(
+def test_a_daemon_that_cannot_be_notified_is_not_announced_to_reload(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as when the journal's disk is full; the file is written all the same."""
@@ -320,7 +320,7 @@ def test_two_browsers_that_add_a_folder_at_once_both_have_it(path: Path, tmp_pat
     assert {folder.name for folder in loader.load(path, {}).folder} == {"one", "two"}
 
 
-def test_a_configuration_that_was_moved_away_is_not_begun_anew(path: Path) -> None:
+def test_a_configuration_that_was_moved_away_is_not_created_again(path: Path) -> None:
     """Otherwise its other folders and settings would be lost when it is read again."""
     backend = backend_at(path)
     away = path.rename(path.with_name("away.toml"))

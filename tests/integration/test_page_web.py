@@ -55,7 +55,7 @@ def test_a_code_is_good_for_one_browser(browser: Browser, page: Served) -> None:
     assert Browser(page=page).pair() == 403
 
 
-def test_an_upgrade_under_a_running_page_has_both_processes_started_anew() -> None:
+def test_an_upgrade_under_a_running_page_restarts_both_processes() -> None:
     """A web process of another version than its backend exits with a special code."""
     ours, theirs = socket.socketpair()
     with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:

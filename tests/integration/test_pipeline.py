@@ -126,7 +126,7 @@ def staged(task: Task) -> list[str]:
     return sorted(path.name for path in Path(task.staging).glob("*"))
 
 
-def test_the_model_sees_the_colours_that_are_meant(u2net: Engine, drop: Callable[..., Task]) -> None:
+def test_the_model_sees_the_colours_that_the_file_means(u2net: Engine, drop: Callable[..., Task]) -> None:
     """A picture with linear light, which looks dark if its gamma is ignored, gets the matte of the same picture in sRGB."""
     light = code_points.decoded(np.asarray(ball() * 0.5, np.uint8))  # so dark that it matters
     linear = np.rint(light * 255).astype(np.uint8)
@@ -170,7 +170,7 @@ def test_a_picture_becomes_a_whole_staged_cutout(u2net: Engine, drop: Callable[.
     assert staged(task) == ["7-0.png"]
 
 
-def test_the_report_says_where_the_time_went(engine: Engine, drop: Callable[..., Task]) -> None:
+def test_the_report_has_the_time_of_each_step(engine: Engine, drop: Callable[..., Task]) -> None:
     """By step, in milliseconds; the sum of the steps is no more than the total."""
     report = run(drop(encoded(ball())), engine)
     assert isinstance(report, Cut)
@@ -181,7 +181,7 @@ def test_the_report_says_where_the_time_went(engine: Engine, drop: Callable[...,
     assert sum(spent.values()) <= total + 1
 
 
-def test_the_size_reported_is_the_size_seen(engine: Engine, drop: Callable[..., Task]) -> None:
+def test_the_reported_size_is_that_of_the_upright_picture(engine: Engine, drop: Callable[..., Task]) -> None:
     """After the orientation is applied."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -386,7 +386,7 @@ def test_a_file_with_too_many_bytes_is_refused(engine: Engine, drop: Callable[..
         (b"%PDF-1.7 and so on, which is not for us to open", "Limit"),
     ],
 )
-def test_what_is_no_usable_picture_is_told(
+def test_an_unusable_picture_is_reported(
     engine: Engine, drop: Callable[..., Task], content: bytes, code: str
 ) -> None:
     """Empty, text, zeros, incomplete, damaged, or of a format that is not read."""
@@ -443,7 +443,7 @@ def test_a_fault_of_ours_is_reported_and_ends_nothing(
         ValueError("std::bad_alloc"),
     ],
 )
-def test_too_little_memory_is_told_as_a_limit(
+def test_too_little_memory_is_reported_as_a_limit(
     engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """Whichever of Python, onnxruntime and OpenCV reports it."""

@@ -196,7 +196,7 @@ def test_a_pool_with_more_at_work_than_places_has_no_room(
 
 
 @pytest.mark.parametrize("deed", ["garble", "flood", "lie"])
-def test_a_worker_that_talks_nonsense_is_ended(make: Callable[..., LocalPool], deed: str) -> None:
+def test_a_worker_that_sends_invalid_messages_is_ended(make: Callable[..., LocalPool], deed: str) -> None:
     """It has read a hostile picture: nothing it reports is trusted."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
@@ -214,7 +214,9 @@ def test_workers_that_all_die_at_start_end_the_pool_with_a_reason(make: Callable
     assert MAX_FAILED_STARTS < 10
 
 
-def test_a_pool_is_sound_again_once_a_new_worker_has_rehearsed(make: Callable[..., LocalPool]) -> None:
+def test_a_pool_is_sound_again_once_a_new_worker_has_passed_its_self_test(
+    make: Callable[..., LocalPool],
+) -> None:
     """The replacement of a dead worker runs the self-test."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
@@ -345,7 +347,7 @@ def test_a_worker_that_computes_for_long_has_its_own_deadline(make: Callable[...
     assert (lost.timed_out, lost.stalled) == (True, None)
 
 
-def test_a_worker_that_tells_of_progress_without_end_is_not_believed(make: Callable[..., LocalPool]) -> None:
+def test_a_worker_that_reports_progress_without_end_is_not_believed(make: Callable[..., LocalPool]) -> None:
     """Otherwise it would never count as stalled."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)

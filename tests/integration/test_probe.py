@@ -31,7 +31,7 @@ def _held(root: Path, name: str) -> bool:
     return probe.held
 
 
-def test_a_file_nobody_writes_is_told_from_its_bytes(tmp_path: Path) -> None:
+def test_a_file_that_nobody_writes_is_recognised_by_its_bytes(tmp_path: Path) -> None:
     """With size and time of the file that was opened."""
     file = tmp_path / "sub" / "x.txt"
     file.parent.mkdir()
@@ -57,7 +57,7 @@ def test_a_file_open_for_writing_is_held(tmp_path: Path) -> None:
 
 
 @needs_leases
-def test_another_process_that_writes_holds_as_well(tmp_path: Path) -> None:
+def test_a_file_that_another_process_writes_is_held_as_well(tmp_path: Path) -> None:
     """This is the usual case, and it ends with that process."""
     file = tmp_path / "x.jpg"
     file.write_bytes(JPEG)
@@ -104,7 +104,7 @@ for _ in range(3):
 
 
 @needs_leases
-def test_a_writer_who_comes_during_the_question_does_no_harm(tmp_path: Path) -> None:
+def test_a_writer_that_opens_the_file_during_the_check_does_no_harm(tmp_path: Path) -> None:
     """The kernel signals that the lease must be given back; that must not end this process, and the writer gets its turn."""
     need("strace")
     file = tmp_path / "x.jpg"
@@ -143,7 +143,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
         assert open_probe(str(root), name) is None
 
 
-def test_an_empty_file_that_is_called_a_picture_is_told_apart(tmp_path: Path) -> None:
+def test_an_empty_file_that_is_called_a_picture_is_recognised(tmp_path: Path) -> None:
     """It becomes a failure that its owner can see."""
     (tmp_path / "x.jpg").touch()
     probe = open_probe(str(tmp_path), "x.jpg")

@@ -165,7 +165,7 @@ def test_a_name_that_the_disk_refuses_fails_its_picture_alone(
     assert not desk.delivery.breaker.why
 
 
-def test_a_result_that_another_program_holds_is_given_up_in_the_end(
+def test_a_result_that_another_program_keeps_open_is_given_up_in_the_end(
     desk: Desk, faults: list[BaseException]
 ) -> None:
     """After the allowed number of attempts, and not before."""

@@ -163,7 +163,7 @@ def test_the_other_results_are_published_when_one_is_skipped(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("on_conflict", [OnConflict.SUFFIX, OnConflict.OVERWRITE])
 @pytest.mark.parametrize("kind", ["directory", "fifo", "link", "dangling link"])
-def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str, on_conflict: OnConflict) -> None:
+def test_an_entry_that_is_no_file_is_not_touched(tmp_path: Path, kind: str, on_conflict: OnConflict) -> None:
     """A FIFO does not block, and nothing is written through a link."""
     world = World(tmp_path, on_conflict=on_conflict)
     taken, precious = world.output / "a.png", tmp_path / "precious"

@@ -58,7 +58,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, way: Strength, kind: st
     assert (target.lstat().st_ino, source.read_bytes()) == (before.st_ino, b"x"), way
 
 
-def test_what_is_not_there_is_said_to_be_missing(tmp_path: Path, way: Strength) -> None:
+def test_a_missing_entry_is_reported_as_missing(tmp_path: Path, way: Strength) -> None:
     """The source, or the target directory."""
     source = tmp_path / "source"
     with pytest.raises(FileNotFoundError):
@@ -69,7 +69,7 @@ def test_what_is_not_there_is_said_to_be_missing(tmp_path: Path, way: Strength) 
     assert source.exists(), way
 
 
-def test_another_file_system_is_refused_with_the_systems_own_word(tmp_path: Path, way: Strength) -> None:
+def test_another_file_system_is_refused_with_the_systems_own_error(tmp_path: Path, way: Strength) -> None:
     """The caller decides whether to copy."""
     shm = Path("/dev/shm")  # noqa: S108 - a file system of its own on Linux
     if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
@@ -81,7 +81,7 @@ def test_another_file_system_is_refused_with_the_systems_own_word(tmp_path: Path
     assert source.exists(), way
 
 
-def test_a_probe_tells_the_way_and_leaves_nothing(tmp_path: Path, way: Strength) -> None:
+def test_a_probe_reports_the_way_of_renaming_and_leaves_nothing(tmp_path: Path, way: Strength) -> None:
     """For `cutoutd doctor`."""
     assert probe(tmp_path) is way
     assert list(tmp_path.iterdir()) == []
@@ -131,7 +131,7 @@ def test_a_disk_that_refuses_delays_a_publication_and_no_more(
     assert [output["sha256"] for output in world.sidecar("a.png")["outputs"]] == [*map(digest, CONTENTS)]
 
 
-def test_a_file_whose_sync_failed_is_thrown_away_and_written_anew(tmp_path: Path) -> None:
+def test_a_file_whose_sync_failed_is_discarded_and_rewritten(tmp_path: Path) -> None:
     """Never a second sync on the same descriptor, which would succeed without the data."""
     log = tmp_path / "log"
     unlink = ("?unlink", "?unlinkat")

@@ -286,7 +286,7 @@ def test_nothing_was_rounded_where_all_renditions_are_deep(staging: Staging) -> 
     assert staging.stage({"bits": 16}, {"format": "tiff", "bits": 16}, deep=deep_colours()).warnings == ()
 
 
-def test_a_picture_of_8_bits_is_widened_and_says_so(staging: Staging) -> None:
+def test_a_picture_of_8_bits_is_widened_with_a_warning(staging: Staging) -> None:
     """White stays white; the matte alone loses nothing, and has no warning."""
     stage = staging.stage({"bits": 16}, {"bits": 16, "channels": "alpha"})
     picture, alpha = subject()

@@ -75,7 +75,7 @@ def archive(tmp_path: Path, clock: FakeClock) -> Iterator[Archive]:
     made.journal.close()
 
 
-def test_a_version_that_was_followed_goes_when_it_is_old(archive: Archive) -> None:
+def test_a_version_that_has_a_successor_is_removed_when_it_is_old(archive: Archive) -> None:
     """The newest version stays, however old, as long as its source exists."""
     archive.cut("a.jpg", 1)
     newest = archive.cut("a.jpg", 2)
@@ -87,7 +87,7 @@ def test_a_version_that_was_followed_goes_when_it_is_old(archive: Archive) -> No
     assert archive.journal.sources.is_known(FOLDER, newest)
 
 
-def test_a_source_that_is_no_more_goes_after_it_was_missing_for_as_long_again(archive: Archive) -> None:
+def test_a_vanished_source_is_removed_after_the_retention_time(archive: Archive) -> None:
     """With everything that is known of it."""
     version = archive.cut("sub/a.jpg")
     (archive.root / "sub/a.jpg").unlink()
@@ -124,7 +124,7 @@ def test_what_is_still_to_be_done_is_never_history(archive: Archive) -> None:
     assert len(archive.rows()) == 3
 
 
-def test_a_file_that_cannot_be_looked_at_is_not_missing(
+def test_a_file_that_cannot_be_checked_is_not_missing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A share that returns errors says nothing about its files."""
@@ -140,7 +140,9 @@ def test_a_file_that_cannot_be_looked_at_is_not_missing(
     assert archive.journal.sources.is_known(FOLDER, version)
 
 
-def test_it_goes_in_small_steps_and_comes_round(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retention_works_in_small_steps_through_all_sources(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that the write lock is never held for long; every source has its turn."""
     monkeypatch.setattr(retention_module, "STEP", 2)
     for n in range(5):

@@ -77,7 +77,7 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
     assert desk.staged() == []
 
 
-def test_an_accepted_result_keeps_what_its_sidecar_and_the_journal_say_of_it(
+def test_an_accepted_result_keeps_the_facts_in_its_sidecar_and_the_journal(
     make: Callable[..., Desk],
 ) -> None:
     """The lowered quality, and the score; no timings, since no worker was involved."""
@@ -199,7 +199,7 @@ def test_what_is_not_as_it_was_put_there_is_not_accepted(make: Callable[..., Des
     assert os.path.lexists(target) is (how in ("changed", "a link"))
 
 
-def test_a_rejected_result_goes_and_its_original_stays(make: Callable[..., Desk]) -> None:
+def test_a_rejected_result_is_removed_and_its_original_stays(make: Callable[..., Desk]) -> None:
     """It counts as failed, with the reason; `retry --failed` leaves it out, `retry` with its number does not."""
     desk = make(originals="delete")
     job = doubtful(desk)
@@ -234,7 +234,7 @@ def test_a_decision_about_what_is_over_is_none(make: Callable[..., Desk]) -> Non
 
 @pytest.mark.parametrize("decision", [ReviewDecision.ACCEPT, ReviewDecision.REJECT])
 @pytest.mark.parametrize("when", ["before", "amid", "after the names", "while clearing"])
-def test_a_crash_at_any_step_is_made_good_by_the_next_start(
+def test_a_crash_at_any_step_is_repaired_by_the_next_start(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, decision: ReviewDecision, when: str
 ) -> None:
     """One result, or none; nothing is left in review/, nothing is staged."""

@@ -95,7 +95,7 @@ def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> Non
 
 
 @pytest.mark.parametrize("allow_root", [False, True])
-def test_a_service_that_would_run_as_root_is_spoken_of(folder: Folder, *, allow_root: bool) -> None:
+def test_a_service_that_would_run_as_root_is_reported(folder: Folder, *, allow_root: bool) -> None:
     """By `service show` and `service install`; a person may have requested it; the usual user is the owner of the folders."""
     os.chown(folder.output, SOMEBODY, -1)
     service = Service(state_dir=folder.input.parent / "state", allow_root=allow_root)

@@ -299,7 +299,7 @@ def test_the_layers_of_the_supervisor_are_named(report_of: Callable[[str], Repor
     assert report_of("supervisor")["layers"] == expected
 
 
-def test_the_kernel_confirms_what_the_layers_say(report_of: Callable[[str], Report]) -> None:
+def test_the_kernel_confirms_the_reported_layers(report_of: Callable[[str], Report]) -> None:
     """By /proc and the limits, seen from within the confined process."""
     facts = report_of("worker")["facts"]
     assert facts["NoNewPrivs"] == "1"
@@ -375,12 +375,12 @@ def test_a_worker_whose_supervisor_is_gone_does_not_start() -> None:
     assert "is gone" in ended.stderr
 
 
-def test_a_process_without_a_bond_says_so() -> None:
+def test_a_process_that_is_not_bound_to_its_parent_reports_it() -> None:
     """The test runner has no parent-death signal."""
     assert not limits.dies_with_parent()
 
 
-def test_a_refusal_by_the_kernel_says_what_failed() -> None:
+def test_a_refusal_by_the_kernel_names_what_failed() -> None:
     """The message names the layer and the kernel's reason."""
     with pytest.raises(CutoutdError, match=f"a rule of ours: {os.strerror(errno.EINVAL)}"):
         demand("a rule of ours", "prctl", -1, 0, 0, 0, 0)

@@ -98,9 +98,7 @@ def cut(tmp_path: Path, engine: Engine) -> Callable[..., Cut]:
     return run
 
 
-def test_a_picture_that_leaves_no_doubt_is_looked_at_by_one_model(
-    cut: Callable[..., Cut], engine: Engine
-) -> None:
+def test_a_picture_without_doubt_is_cut_by_one_model_alone(cut: Callable[..., Cut], engine: Engine) -> None:
     """The second model is not even loaded; nor is it for a folder that does not use it."""
     assert cut(RED).second is None
     assert cut(BLUE, second_below=0.0).second is None
@@ -121,7 +119,7 @@ def test_the_second_models_matte_is_taken_where_the_first_sees_nothing(cut: Call
     assert nothing.quality.score == 0.0
 
 
-def test_the_same_model_is_not_asked_twice(engine: Engine) -> None:
+def test_the_same_model_does_not_run_twice(engine: Engine) -> None:
     """A folder whose own model is the second one has no second opinion."""
     assert engine.second_for("darkness") is None
     assert engine.second_for("") is not None
@@ -138,7 +136,7 @@ def test_a_second_model_that_is_missing_or_altered_keeps_a_worker_from_starting(
             Engine([first], provider="cpu", max_pixels=1, max_file_bytes=1, second=wrong)
 
 
-def test_one_that_is_altered_later_ends_the_worker_and_blames_no_picture(
+def test_a_second_model_altered_later_ends_the_worker_and_blames_no_picture(
     cut: Callable[..., Cut], second: ModelSpec
 ) -> None:
     """The next worker reports the reason. A file that replaces it is not read."""
@@ -152,7 +150,7 @@ def test_one_that_is_altered_later_ends_the_worker_and_blames_no_picture(
     assert cut(BLUE).second is not None
 
 
-def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
+def test_a_second_model_without_memory_costs_its_opinion_and_not_the_picture(
     cut: Callable[..., Cut], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first model's cutout is made, with a warning."""
@@ -168,7 +166,7 @@ def test_one_that_finds_no_memory_costs_the_opinion_and_not_the_picture(
 
 
 @pytest.mark.parametrize("part", ["__init__", "predict"])
-def test_one_that_does_not_work_costs_the_opinion_and_not_the_picture(
+def test_a_second_model_that_does_not_work_costs_its_opinion_and_not_the_picture(
     cut: Callable[..., Cut],
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,

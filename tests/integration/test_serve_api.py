@@ -55,7 +55,7 @@ def raw(api: Serving, request: bytes, *, wait_s: float = 20.0) -> bytes:
         return said
 
 
-def test_a_picture_comes_in_and_its_cutout_goes_out(api: Serving) -> None:
+def test_a_picture_is_submitted_and_its_cutout_returned(api: Serving) -> None:
     """The picture as the body, or in a form; with its name and its options."""
     body = picture(1)
     status, job, headers = api.cut(body, "?name=first.jpg")
@@ -106,7 +106,7 @@ def form(parts: Sequence[tuple[str, str | None, bytes]]) -> bytes:
     return lines + b"--xx--\r\n"
 
 
-def test_what_is_asked_without_waiting_is_answered_at_once(api: Serving) -> None:
+def test_a_request_that_does_not_wait_is_answered_at_once(api: Serving) -> None:
     """With a job that exists from then on, and can be waited for later."""
     status, job, _ = api.ask("POST", PICTURES, picture(4), {"Content-Type": "image/jpeg"})
     assert (status, job["over"]) == (202, False)
@@ -115,7 +115,7 @@ def test_what_is_asked_without_waiting_is_answered_at_once(api: Serving) -> None
 
 
 @pytest.mark.parametrize("key", ["", "x", "cutoutd_" + "x" * 43, "ä".encode().decode("latin-1"), "a b"])
-def test_nothing_is_told_without_a_key(api: Serving, key: str) -> None:
+def test_nothing_is_answered_without_a_key(api: Serving, key: str) -> None:
     """For any request, before any of its body is read; the API's description is public."""
     for method, path in (
         ("GET", "/v1/key"),
@@ -147,7 +147,7 @@ def test_a_key_is_for_its_folder_and_its_jobs(api: Serving) -> None:
     assert (status, said["name"], said["folder"]) == (200, "other", "shop")
 
 
-def test_a_key_that_is_revoked_in_the_middle_of_an_upload_goes_no_further(api: Serving) -> None:
+def test_an_upload_whose_key_is_revoked_meanwhile_is_stopped(api: Serving) -> None:
     """No part of the upload is kept."""
     key = api.call("serve", "keys", "add", "short").stdout.strip()
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
@@ -184,7 +184,7 @@ def test_the_same_request_twice_is_one(api: Serving) -> None:
     assert api.ask("POST", PICTURES, picture(6), {**sent, "Idempotency-Key": "x" * 300})[0] == 400
 
 
-def test_the_same_request_while_it_is_under_way_is_told_so(api: Serving) -> None:
+def test_the_same_request_while_the_first_is_in_progress_is_refused(api: Serving) -> None:
     """The second request must not wait for the first."""
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
     body = picture(8)
@@ -340,7 +340,7 @@ def test_events_tell_what_becomes_of_pictures_until_the_key_is_revoked(
     assert heard[other] == []
 
 
-def test_a_revoked_keys_open_stream_is_told_nothing_more(api: Serving) -> None:
+def test_a_revoked_keys_open_stream_gets_no_more_events(api: Serving) -> None:
     """Its pictures may be cut later, without an event."""
     key = api.call("serve", "keys", "add", "leaves").stdout.strip()
     heard: list[dict[str, Any]] = []
@@ -372,7 +372,7 @@ def _hear(answer: http.client.HTTPResponse, into: list[dict[str, Any]]) -> None:
             into.append(json.loads(line[6:]))
 
 
-def test_a_thousand_connections_shut_nobody_out(api: Serving) -> None:
+def test_a_thousand_connections_shut_no_client_out(api: Serving) -> None:
     """Any client can open them and send nothing; the oldest idle ones are closed."""
     with ExitStack() as idle:
         for _ in range(800):
@@ -382,7 +382,7 @@ def test_a_thousand_connections_shut_nobody_out(api: Serving) -> None:
     assert api.serve.poll() is None
 
 
-def test_more_uploads_than_are_taken_are_told_to_come_again(api: Serving) -> None:
+def test_more_uploads_than_allowed_are_asked_to_retry(api: Serving) -> None:
     """At once, and uploads in progress are not affected."""
     body = picture(13)
     head = f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -421,7 +421,7 @@ def test_fifty_at_once_are_all_cut(api: Serving) -> None:
     assert not spooled(api)
 
 
-def test_the_lines_of_the_documentation_do_what_it_says(api: Serving, tmp_path: Path) -> None:
+def test_the_commands_of_the_documentation_work(api: Serving, tmp_path: Path) -> None:
     """With curl, one after the other, except the line that listens without an end."""
     need("curl")
     text = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")

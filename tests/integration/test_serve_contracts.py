@@ -85,7 +85,7 @@ def test_a_cutout_with_its_headers(api: Serving) -> None:
     assert kept.read_bytes() == picture(1)
 
 
-def test_a_missing_size_is_a_preview_and_said_loudly(api: Serving) -> None:
+def test_a_missing_size_gives_a_preview_with_a_warning(api: Serving) -> None:
     """By a header and, once, by the log."""
     status, content, headers = ask(api, content=picture(2, side=800))
     assert (status, opened(content).size) == (200, (500, 500))
@@ -136,7 +136,7 @@ def test_an_archive_has_colours_and_matte(api: Serving) -> None:
     assert (colours.mode, matte.mode, colours.size, matte.size) == ("RGB", "L", (96, 96), (96, 96))
 
 
-def test_what_is_asked_is_made(api: Serving) -> None:
+def test_requested_options_are_applied(api: Serving) -> None:
     """A colour, a background picture, the matte alone."""
     status, content, headers = ask(api, content=picture(6), size="auto", bg_color="red")
     assert (status, headers["content-type"]) == (200, "image/jpeg")

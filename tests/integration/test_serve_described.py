@@ -52,7 +52,7 @@ asked = settings(
 
 @schema.parametrize()
 @asked
-def test_what_is_asked_is_answered_as_described(case: Any, api: Serving) -> None:  # noqa: ANN401 -- schemathesis's
+def test_requests_are_answered_as_described(case: Any, api: Serving) -> None:  # noqa: ANN401 -- schemathesis's
     """Only answers that the document describes, and never an internal error."""
     if "folder" in case.path_parameters and len(case.path_parameters["folder"]) % 2:
         case.path_parameters["folder"] = "shop"
@@ -62,7 +62,7 @@ def test_what_is_asked_is_answered_as_described(case: Any, api: Serving) -> None
 
 @schemathesis.openapi.from_dict(contract_openapi.DOCUMENT).parametrize()
 @asked
-def test_what_the_contracts_of_others_are_asked_is_answered_as_described(case: Any, api: Serving) -> None:  # noqa: ANN401 -- as above
+def test_requests_by_the_contracts_of_others_are_answered_as_described(case: Any, api: Serving) -> None:  # noqa: ANN401 -- as above
     """Each in its own form."""
     answer = case.call(base_url=f"http://127.0.0.1:{api.port}", headers={"X-Api-Key": api.key}, timeout=60)
     case.validate_response(answer, checks=CHECKS)

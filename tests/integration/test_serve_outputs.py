@@ -93,7 +93,7 @@ def test_a_result_that_was_changed_is_not_served_as_ours(api: Serving) -> None:
     assert api.ask("GET", url)[0] == 404
 
 
-def test_a_program_hears_what_it_has_missed(api: Serving) -> None:
+def test_a_client_gets_the_events_that_it_has_missed(api: Serving) -> None:
     """By the id of the last event that it received; an unknown id is reported."""
     first = api.cut(picture(3), "?name=heard.jpg")[1]
     heard = list(listened(api, "none-such", until_event="missed"))
@@ -138,7 +138,7 @@ def listened(api: Serving, last: str, *, until_event: str) -> Iterator[tuple[str
 FORM = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="%s.jpg"\r\n\r\n%s\r\n--b--\r\n'
 
 
-def test_who_waits_when_the_api_ends_is_told_so_in_his_contracts_form(tmp_path: Path) -> None:
+def test_a_client_that_waits_when_the_api_ends_is_answered_by_its_contract(tmp_path: Path) -> None:
     """With 503 and Retry-After; the picture is kept. A service manager signals both processes."""
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     asked = {

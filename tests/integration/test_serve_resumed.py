@@ -102,7 +102,7 @@ def test_an_upload_is_resumed_whatever_ended_meanwhile(api: Serving) -> None:
     assert not spooled(api)
 
 
-def test_what_is_wrong_about_an_upload_is_told(api: Serving) -> None:
+def test_an_error_in_an_upload_is_reported(api: Serving) -> None:
     """By the status that tus defines; a terminated upload leaves no file."""
     body = picture(2)
     assert api.ask("POST", UPLOADS, None, {"Upload-Length": "5"})[0] == 412
@@ -130,7 +130,7 @@ def test_what_is_wrong_about_an_upload_is_told(api: Serving) -> None:
     assert not spooled(api)
 
 
-def test_what_was_handed_in_outlives_the_daemon_and_without_one_nothing_is_taken(tmp_path: Path) -> None:
+def test_submitted_pictures_survive_the_daemon_and_without_one_none_is_accepted(tmp_path: Path) -> None:
     """A waiting client gets 503 by then; the next run cuts what was accepted."""
     home = tmp_path / "home"
     with serving(home, runs=False) as api:

@@ -63,7 +63,7 @@ def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> U
     return UploadRoom(tmp_path, clock, monkeypatch)
 
 
-def test_a_disk_that_is_full_in_the_middle_is_told_so_and_keeps_nothing(
+def test_a_disk_that_fills_up_during_an_upload_is_reported_and_keeps_nothing(
     room: UploadRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No upload is started either where there is too little space."""
@@ -88,7 +88,7 @@ def test_a_disk_that_is_full_in_the_middle_is_told_so_and_keeps_nothing(
     assert room.spooled() == []
 
 
-def test_what_a_web_process_that_ended_had_under_way_is_removed(room: UploadRoom, clock: FakeClock) -> None:
+def test_uploads_of_a_web_process_that_ended_are_removed(room: UploadRoom, clock: FakeClock) -> None:
     """And abandoned uploads; their idempotency keys are free again."""
     for end in (room.uploads.drop_all, room.uploads.tidy):
         upload = room.uploads.begin(KEY, idempotency="once", declared=5, record=None)

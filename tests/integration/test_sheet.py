@@ -136,7 +136,7 @@ def test_a_process_that_hangs_dies_or_lies_costs_one_preview(
         assert thumbnails.of(str(tmp_path / "good")) == (b"", "seen")
 
 
-def test_a_process_that_does_not_come_up_is_said_so(tmp_path: Path) -> None:
+def test_a_process_that_does_not_start_is_reported(tmp_path: Path) -> None:
     """Instead of a sheet without pictures."""
     (tmp_path / "x").touch()
     command = (sys.executable, "-c", "raise SystemExit(1)")
@@ -227,7 +227,7 @@ def test_a_sheet_shows_each_newest_picture_of_the_folder(
     assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 
-def test_the_least_certain_pictures_come_first_if_asked(
+def test_the_least_certain_pictures_come_first_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And the sheet says so."""
@@ -251,7 +251,7 @@ def test_the_least_certain_pictures_come_first_if_asked(
     assert "the least certain first" in text
 
 
-def test_a_sheet_is_in_the_order_of_names_and_says_what_a_score_is(
+def test_a_sheet_is_in_the_order_of_names_and_explains_the_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As a person knows a shoot; before, it was in the order of arrival. Doubtful pictures can be selected."""

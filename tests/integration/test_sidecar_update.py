@@ -107,7 +107,7 @@ def test_a_picture_with_a_rating_is_known_after_a_lost_journal(
     assert adopted(desk, make, **given) == {"a.jpg": JobState.DONE}
 
 
-def test_a_sidecar_that_says_so_already_is_not_written(make: Callable[..., Desk]) -> None:
+def test_a_sidecar_that_is_up_to_date_is_not_written(make: Callable[..., Desk]) -> None:
     """As after a crash between the sidecar and the journal, after which the picture is read again."""
     desk = make()
     cut(desk)
@@ -138,7 +138,7 @@ def test_a_sidecar_that_says_so_already_is_not_written(make: Callable[..., Desk]
 
 
 @pytest.mark.parametrize("theirs", ["the result", "the sidecar's outputs", "the sidecar's source", "no JSON"])
-def test_what_others_have_changed_stays_as_it_is(make: Callable[..., Desk], theirs: str) -> None:
+def test_a_sidecar_that_others_have_changed_is_not_updated(make: Callable[..., Desk], theirs: str) -> None:
     """The sidecar of a retouched result, and one that somebody has edited."""
     desk = make()
     cut(desk)
@@ -161,7 +161,7 @@ def test_what_others_have_changed_stays_as_it_is(make: Callable[..., Desk], thei
     assert desk.staged() == []
 
 
-def test_a_sidecar_that_cannot_be_written_costs_nothing_else(make: Callable[..., Desk]) -> None:
+def test_a_sidecar_that_cannot_be_written_affects_nothing_else(make: Callable[..., Desk]) -> None:
     """The picture is still known to this journal."""
     desk = make()
     cut(desk)

@@ -31,7 +31,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
     made.detach()
 
 
-def test_what_cannot_be_read_is_said_once_and_not_at_every_scan(share: Share) -> None:
+def test_an_unreadable_entry_is_logged_once_and_not_at_every_scan(share: Share) -> None:
     """Otherwise there would be a line every minute; logged again for another reason, or after it was readable."""
     skipped = SkippedEntries(NAME)
 

@@ -98,7 +98,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_what_somebody_planted_in_a_state_directory_is_refused(
+def test_entries_planted_in_a_state_directory_are_refused(
     tmp_path: Path, layout: str, clock: FakeClock
 ) -> None:
     """By the start, and before it by doctor; nothing is written through it, and nothing hangs."""
@@ -167,7 +167,7 @@ def test_a_state_directory_below_one_that_others_can_write_in_is_refused(tmp_pat
         pass
 
 
-def test_the_way_to_a_directory_is_looked_at_with_its_links(tmp_path: Path) -> None:
+def test_the_path_to_a_directory_is_checked_with_its_links(tmp_path: Path) -> None:
     """The target of a link counts, and so does the directory that contains the link."""
     if os.geteuid():
         give_up("only root can give a directory away")
@@ -220,7 +220,7 @@ def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> Non
         running(tmp_path)
 
 
-def test_what_a_taken_over_uploader_plants_leads_the_supervisor_nowhere(tmp_path: Path) -> None:
+def test_entries_planted_by_a_hostile_uploader_do_not_mislead_the_supervisor(tmp_path: Path) -> None:
     """It may write in its own directory, which the supervisor uses as well."""
     places = SpoolPaths.under(tmp_path)
     places.make()

@@ -93,7 +93,7 @@ def test_a_picture_of_nothing_has_no_subject(model: MatteModel, picture: Callabl
     assert assess(model.predict(picture())).reasons == ("no subject",)
 
 
-def test_a_thing_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
+def test_an_object_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
     """The matte is certain, and covers only the thing."""
     raw = model.predict(ball(110, HEIGHT, HEIGHT))
     assert assess(raw).score > 0.8
@@ -101,7 +101,7 @@ def test_a_thing_on_a_plain_ground_is_a_subject(model: MatteModel) -> None:
     assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) > 0.95
 
 
-def test_a_closer_look_at_a_small_thing_shows_its_edge_better(model: MatteModel) -> None:
+def test_a_closer_pass_over_a_small_object_gives_a_better_edge(model: MatteModel) -> None:
     """A wheel of leaves on a thirtieth of the frame: the error of its outline is less than half."""
     rgb, truth = leaves_on_a_table(1200, 1600, 260)
     found = find_subject(rgb, model.predict, model.sides)
@@ -112,7 +112,7 @@ def test_a_closer_look_at_a_small_thing_shows_its_edge_better(model: MatteModel)
 
 
 @pytest.mark.parametrize("side", [224, 288, 320])
-def test_the_model_sees_the_same_thing_at_each_of_its_sizes(model: MatteModel, side: int) -> None:
+def test_the_model_finds_the_same_object_at_each_of_its_sizes(model: MatteModel, side: int) -> None:
     """One file serves all of them."""
     raw = model.predict(ball(110, HEIGHT, HEIGHT), side)
     assert raw.shape == (side, side)

@@ -91,7 +91,7 @@ def spooled(watched: MonitoredFolder) -> list[str]:
     return sorted(path.name for path in (watched.root / incoming.DIRECTORY).iterdir())
 
 
-def test_it_is_accepted_at_once_with_its_options(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_submission_is_accepted_at_once_with_its_options(make: Callable[..., MonitoredFolder]) -> None:
     """Under its name, whatever the quiet time; once, whatever later scans and events find."""
     watched = make(settle_s=60.0, poll_interval_s=0.1, watch="poll")
     watched.begin()
@@ -109,7 +109,7 @@ def test_it_is_accepted_at_once_with_its_options(make: Callable[..., MonitoredFo
     assert watched.heard.count == 1
 
 
-def test_what_was_handed_in_before_the_start_comes_first(make: Callable[..., MonitoredFolder]) -> None:
+def test_what_was_submitted_before_the_start_comes_first(make: Callable[..., MonitoredFolder]) -> None:
     """Also where existing files are skipped at the first start."""
     watched = make(existing="skip", settle_s=0.1)
     watched.put("old.jpg")
@@ -177,7 +177,7 @@ def test_a_name_that_the_folder_does_not_take_becomes_one_that_it_takes(
         ({"include": ("only-this.png",)}, JPEG, "takes no file with a name"),
     ],
 )
-def test_what_cannot_be_taken_is_refused_in_words(
+def test_a_submission_that_cannot_be_accepted_is_refused_with_a_reason(
     make: Callable[..., MonitoredFolder], given: dict[str, Any], content: bytes, why: str
 ) -> None:
     """And none of its files is left."""
@@ -192,7 +192,7 @@ def test_what_cannot_be_taken_is_refused_in_words(
     assert jobs(watched) == []
 
 
-def test_a_file_that_was_taken_away_is_said(
+def test_a_file_that_was_removed_is_reported(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when somebody cleans up in the input."""
@@ -205,7 +205,7 @@ def test_a_file_that_was_taken_away_is_said(
 
 
 @pytest.mark.parametrize("reached", ["named", "renamed", "both names"])
-def test_one_that_was_cut_off_is_finished(
+def test_an_interrupted_submission_is_finished(
     make: Callable[..., MonitoredFolder], reached: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its name was recorded, after its rename, and between the two steps of a rename by links.
@@ -230,7 +230,7 @@ def test_one_that_was_cut_off_is_finished(
     assert synced[-2:] == ["", incoming.DIRECTORY]
 
 
-def test_a_name_that_somebody_took_meanwhile_is_left_to_him(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_name_that_another_file_took_meanwhile_is_left_to_it(make: Callable[..., MonitoredFolder]) -> None:
     """The name was recorded, and then another file got it."""
     watched = make(settle_s=60.0)
     submission = submit_picture(watched)
@@ -241,7 +241,7 @@ def test_a_name_that_somebody_took_meanwhile_is_left_to_him(make: Callable[..., 
     assert (watched.root / "a.jpg").read_bytes() == JPEG + b"other"
 
 
-def test_what_waits_together_shares_transactions_and_syncs(
+def test_submissions_that_wait_together_share_transactions_and_syncs(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One transaction for all names and one for all acceptances, and one sync of each directory.
@@ -272,7 +272,9 @@ def test_what_waits_together_shares_transactions_and_syncs(
     assert spooled(watched) == []
 
 
-def test_those_that_were_cut_off_together_are_finished_each(make: Callable[..., MonitoredFolder]) -> None:
+def test_submissions_that_were_interrupted_together_are_each_finished(
+    make: Callable[..., MonitoredFolder],
+) -> None:
     """All names were recorded; some were renamed, and one was not checked yet."""
     watched = make(settle_s=60.0)
     for number in range(4):
@@ -288,7 +290,7 @@ def test_those_that_were_cut_off_together_are_finished_each(make: Callable[..., 
     assert len(jobs(watched)) == 4
 
 
-def test_a_name_that_no_picture_has_but_something_else_is_left(make: Callable[..., MonitoredFolder]) -> None:
+def test_a_name_that_a_directory_has_is_left_to_it(make: Callable[..., MonitoredFolder]) -> None:
     """A directory that only the rename finds; the other waiting pictures keep their names."""
     watched = make(settle_s=60.0)
     (watched.root / "a.jpg").mkdir()
@@ -299,7 +301,7 @@ def test_a_name_that_no_picture_has_but_something_else_is_left(make: Callable[..
     assert ended(watched, "b.jpg").path == "b.jpg"
 
 
-def test_an_error_over_one_of_several_refuses_that_one(
+def test_an_error_over_one_of_several_refuses_that_submission(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In its name or its acceptance; the transaction is repeated for each picture by itself."""
@@ -322,7 +324,7 @@ def test_an_error_over_one_of_several_refuses_that_one(
 
 @pytest.mark.parametrize("step", ["rename_new", "scan_file"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS, errno.EACCES])
-def test_an_error_of_the_disk_delays_that_one(
+def test_an_error_of_the_disk_delays_that_submission(
     make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
     """The client was told that its picture is accepted, so it must not be refused now."""
@@ -394,7 +396,7 @@ def test_any_number_of_pictures_can_have_one_name(
     assert len(names) == 4
 
 
-def test_what_was_broken_off_is_swept_after_a_day(make: Callable[..., MonitoredFolder]) -> None:
+def test_interrupted_uploads_are_swept_after_a_day(make: Callable[..., MonitoredFolder]) -> None:
     """Except files that were written to since, and files of a waiting request."""
     watched = make()
     yesterday = time.time() - incoming.UNCLAIMED_S - 60
@@ -407,7 +409,9 @@ def test_what_was_broken_off_is_swept_after_a_day(make: Callable[..., MonitoredF
     until(lambda: spooled(watched) == [young], "the sweep")
 
 
-def test_old_ends_are_forgotten_and_what_waits_is_not(make: Callable[..., MonitoredFolder]) -> None:
+def test_old_ended_requests_are_forgotten_and_waiting_ones_are_not(
+    make: Callable[..., MonitoredFolder],
+) -> None:
     """The same key means a new request a day later."""
     watched = make()
     submissions = watched.journal.submissions
@@ -433,7 +437,7 @@ def test_old_ends_are_forgotten_and_what_waits_is_not(make: Callable[..., Monito
         (" .hidden.jpg", "hidden.jpg"),
     ],
 )
-def test_a_name_that_was_sent_is_made_a_plain_one(sent: str, name: str) -> None:
+def test_a_submitted_name_is_made_a_plain_one(sent: str, name: str) -> None:
     """The name has no directories and no hidden characters."""
     assert plain_name(sent) == name
 

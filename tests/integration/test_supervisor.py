@@ -108,7 +108,7 @@ def test_what_a_worker_died_over_is_queued_again_when_the_daemon_stops(hall: Hal
     assert len(hall.workers.given) == 1
 
 
-def test_pictures_are_given_out_published_and_counted(hall: Hall) -> None:
+def test_pictures_are_dispatched_published_and_counted(hall: Hall) -> None:
     """Then it ends, since nothing is left to do."""
     jobs = hall.accept("a.jpg", "b.jpg", "c.jpg")
     hall.workers.answer = hall.cut
@@ -192,7 +192,7 @@ def test_workers_are_replaced_once_when_an_output_begins_to_refuse(hall: Hall) -
     assert hall.workers.recycled == 1
 
 
-def test_a_huge_picture_is_given_out_again_while_no_other_is_in_work(hall: Hall) -> None:
+def test_a_huge_picture_is_dispatched_again_while_no_other_is_in_work(hall: Hall) -> None:
     """Those before it are finished first."""
     huge, *others = hall.accept("huge.jpg", "b.jpg", "c.jpg")
     hall.workers.answer = lambda task: (
@@ -275,7 +275,7 @@ def test_a_passing_fault_is_left_for_later(hall: Hall) -> None:
     assert hall.monitor.checks == 1
 
 
-def test_a_source_that_is_gone_is_looked_at_once_more(hall: Hall) -> None:
+def test_a_source_that_is_gone_is_checked_once_more(hall: Hall) -> None:
     """A newer version may be there; this one is forgotten."""
     (job,) = hall.accept("a.jpg")
     version = hall.job(job).version
@@ -357,7 +357,7 @@ def test_a_folder_that_a_worker_got_stuck_in_is_closed_at_once(hall: Hall) -> No
     assert not hall.hot.may_work(2)
 
 
-def test_a_folder_whose_look_does_not_end_is_closed_until_it_does(hall: Hall) -> None:
+def test_a_folder_whose_scan_does_not_end_is_closed_until_it_does(hall: Hall) -> None:
     """This is the only sign of a share that hangs."""
     hall.accept("a.jpg")
     hall.workers.answer = hall.cut
@@ -470,7 +470,7 @@ def test_retry_cuts_a_picture_again_by_a_persons_wish(hall: Hall, argument: str)
     assert [path.name for path in hall.folder.output.glob("*.png")] == ["a.png"]
 
 
-def test_what_is_handed_in_is_given_to_its_folder_or_waits_for_it(hall: Hall) -> None:
+def test_a_submission_is_given_to_its_folder_or_waits_for_it(hall: Hall) -> None:
     """A removed folder may be back after the next reload, and the client was told that the picture is accepted."""
     submissions = hall.journal.submissions
     for key, folder in (("here", NAME), ("nowhere", "other")):
@@ -482,7 +482,7 @@ def test_what_is_handed_in_is_given_to_its_folder_or_waits_for_it(hall: Hall) ->
     assert hall.journal.commands.pending() == []
 
 
-def test_what_is_handed_in_while_the_workers_have_enough_is_taken_together(hall: Hall) -> None:
+def test_submissions_while_the_workers_are_busy_are_accepted_together(hall: Hall) -> None:
     """Without a delay once workers are free, and after a moment at the latest."""
     handler = CommandHandler(hall.journal, hall.folder_set, hall.heard)
     submissions = hall.journal.submissions
@@ -528,7 +528,7 @@ def test_the_commands_of_submissions_are_removed_together(
     assert hall.journal.commands.pending() == []
 
 
-def test_a_worker_without_work_is_told_of(hall: Hall) -> None:
+def test_an_idle_worker_is_reported_to_the_monitor(hall: Hall) -> None:
     """Submitted pictures are accepted at once then, unless nothing more could be started."""
     hall.workers = _one_at_a_time(hall)
     supervisor = hall.supervise(once=True)
@@ -593,7 +593,7 @@ def test_one_run_ends_at_its_time_in_any_case(hall: Hall) -> None:
     assert 10.0 <= hall.clock.monotonic_s() - started_s < 12.0
 
 
-def test_a_folders_dead_thread_is_started_again_while_the_folder_stands_by(hall: Hall) -> None:
+def test_a_folders_dead_thread_is_restarted_while_the_folder_stands_by(hall: Hall) -> None:
     """With doubling pauses; `cutoutd status` says why, and the daemon goes on."""
     supervisor = hall.supervise(once=False)
     deaths: list[float] = []
@@ -657,7 +657,7 @@ def test_a_step_of_the_delivery_that_fails_costs_no_other(hall: Hall) -> None:
     assert hall.hot.delivery.failure is None
 
 
-def test_what_the_journals_disk_refuses_is_written_down_when_it_can_be(hall: Hall) -> None:
+def test_reports_that_the_journals_disk_refuses_are_recorded_later(hall: Hall) -> None:
     """Reports of workers are kept meanwhile, in their order, and nothing is cut twice."""
     (huge,) = hall.accept("huge.jpg")
     hall.journal.store.rows("PRAGMA busy_timeout = 1")
@@ -677,7 +677,7 @@ def test_what_the_journals_disk_refuses_is_written_down_when_it_can_be(hall: Hal
     assert hall.job(huge).state is JobState.DONE
 
 
-def test_status_shows_how_things_stand(hall: Hall) -> None:
+def test_status_shows_the_present_state(hall: Hall) -> None:
     """While the daemon runs."""
     hall.supervise(once=True, status=True).run()
     shown = status_file.read(hall.root)
@@ -685,7 +685,7 @@ def test_status_shows_how_things_stand(hall: Hall) -> None:
     assert shown["folders"][NAME]["watching"] == "native"
 
 
-def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
+def test_a_folder_with_many_results_to_publish_gets_no_more_work(hall: Hall) -> None:
     """Staged results take disk space; it goes on once they are published."""
     jobs = hall.accept(*(f"{number}.jpg" for number in range(12)))
     waits = threading.Event()
@@ -707,7 +707,7 @@ def test_a_folder_with_much_to_name_gets_no_more_work(hall: Hall) -> None:
     assert hall.supervisor.tally.done == len(jobs)
 
 
-def test_a_job_whose_claim_may_have_been_written_is_not_left_in_nobodys_hands(
+def test_a_job_whose_claim_may_have_been_written_is_not_orphaned(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a disk error at the end of a commit it is unknown whether the commit took place."""
@@ -725,7 +725,7 @@ def test_a_job_whose_claim_may_have_been_written_is_not_left_in_nobodys_hands(
     assert hall.told() == [(job, JobState.DONE)]
 
 
-def test_a_source_that_seems_gone_is_doubted_until_its_folder_was_found_well(hall: Hall) -> None:
+def test_a_source_that_seems_gone_is_doubted_until_its_folder_is_found_healthy(hall: Hall) -> None:
     """A share that goes away looks like deleted files: nothing is given up then."""
     (job,) = hall.accept("a.jpg")
     hall.monitor.is_well = False
@@ -770,7 +770,7 @@ def test_a_folder_whose_worker_waits_for_its_share_gets_no_second_one(hall: Hall
     assert len(hall.workers.given) == 2
 
 
-def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) -> None:
+def test_delayed_jobs_are_due_when_their_share_is_back(hall: Hall) -> None:
     """However long its delay would have been."""
     (job,) = hall.accept("a.jpg")
     reports = iter([failure_of(StorageError("the system says: no"))])
@@ -792,7 +792,7 @@ def test_what_rests_need_not_wait_any_longer_when_its_share_is_back(hall: Hall) 
     assert hall.clock.monotonic_s() - started_s < StorageError.delay_s
 
 
-def test_a_last_look_that_makes_the_staging_directory_anew_leaves_none(
+def test_a_last_scan_that_recreates_the_staging_directory_leaves_none(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scan was in progress at the end, and finishes while the delivery waits for it."""
@@ -819,7 +819,7 @@ def exported(task: Task) -> Report:
     return Exported(source=facts, bytes=1, sha256="0" * 64, width=1, height=1)
 
 
-def test_a_report_of_a_kind_that_was_not_asked_for_is_disbelieved(hall: Hall) -> None:
+def test_a_report_of_a_kind_that_was_not_requested_is_not_trusted(hall: Hall) -> None:
     """Its picture fails, with a reason, and the others are cut."""
     bad, good = hall.accept("bad.jpg", "good.jpg")
     hall.workers.answer = lambda task: exported(task) if task.job == bad else hall.cut(task)
@@ -844,7 +844,9 @@ def test_a_task_that_was_withdrawn_is_queued_again_without_blame(hall: Hall) -> 
     assert not seen[0].exists()
 
 
-def test_a_report_over_which_we_fail_is_disbelieved(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_causes_an_internal_error_is_not_trusted(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An internal error affects that picture only, also if the worker died."""
     taken, lost_jobs, good = hall.accept("taken.jpg", "lost_jobs.jpg", "good.jpg")
     heard = HotFolder.note_report
@@ -915,7 +917,9 @@ def test_a_command_that_cannot_be_carried_out_is_answered_and_not_tried_again(
     assert why in (hall.journal.commands.answer(1) or "")
 
 
-def test_a_command_over_which_we_fail_is_answered_too(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_causes_an_internal_error_is_answered_too(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the internal error."""
     monkeypatch.setattr(Queue, "retry_asked", lambda *_: 1 // 0)
     hall.ask(Verb.RETRY, "failed")
@@ -923,7 +927,7 @@ def test_a_command_over_which_we_fail_is_answered_too(hall: Hall, monkeypatch: p
     assert "internal error" in (hall.journal.commands.answer(1) or "")
 
 
-def test_a_command_that_a_full_disk_has_put_off_is_carried_out_later(
+def test_a_command_that_a_full_disk_has_delayed_is_carried_out_later(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without waiting for another command."""
@@ -941,9 +945,7 @@ def test_a_command_that_a_full_disk_has_put_off_is_carried_out_later(
     assert hall.journal.commands.answer(1) == ""
 
 
-def test_what_is_in_hand_at_an_end_that_nobody_foresaw_is_counted(
-    hall: Hall, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_in_work_at_an_unforeseen_end_are_counted(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not put back as after an orderly end: the next start counts the attempt, and in the end gives the picture up."""
     (job,) = hall.accept("a.jpg")
     polls = iter(range(100))

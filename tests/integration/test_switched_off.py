@@ -53,7 +53,7 @@ def test_a_format_can_be_switched_off_alone(name: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("name", "module"), [("heic", "pillow_heif"), ("raw", "rawpy")])
-def test_a_decoder_that_is_not_installed_is_said(
+def test_a_decoder_that_is_not_installed_is_reported(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if an installer left it out; no internal error."""

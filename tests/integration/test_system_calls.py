@@ -89,7 +89,7 @@ def test_calls_that_are_not_on_the_list_are_named_and_refused_as_ever() -> None:
 
 
 @needs_seccomp
-def test_doctor_says_that_the_libraries_of_this_machine_do_with_the_list() -> None:
+def test_doctor_confirms_that_this_machines_libraries_need_only_listed_calls() -> None:
     """Every kind of picture that Pillow writes is decoded, and one is cut, without an unusual call."""
     settings = loader.defaults({})
     answer = system_calls.collect(settings, [catalog.find(name) for name in settings.models])

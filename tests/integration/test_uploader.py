@@ -74,7 +74,7 @@ def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
     assert (row["folder"], row["job"], row["why"]) == ("tagged", 7, "the folder's route is hosted")
 
 
-def test_no_more_is_said_than_the_contract_needs(station: Station, server: HostedServer) -> None:
+def test_no_more_is_sent_than_the_contract_needs(station: Station, server: HostedServer) -> None:
     """Neither a name nor a path, nor the client's program and version."""
     request = station.request(picture(next(_numbers)))
     station.reply(request)
@@ -198,7 +198,7 @@ def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
         ),
     ],
 )
-def test_what_takes_a_person_closes_the_route(
+def test_a_fault_that_needs_a_person_closes_the_route(
     station: Station, server: HostedServer, behaviour: Behaviour, said: str
 ) -> None:
     """Nothing is lost or tried again and again, and it goes on when a person resumes it."""
@@ -280,7 +280,7 @@ def test_a_link_in_the_outbox_is_not_followed(station: Station, server: HostedSe
 
 
 @pytest.mark.parametrize("how", ["removed", "paused"])
-def test_an_upload_in_flight_stops_before_its_next_byte(
+def test_an_upload_in_progress_stops_before_its_next_byte(
     station: Station, server: HostedServer, how: str
 ) -> None:
     """Only what the kernel has buffered is still sent; the ledger has what was sent."""
@@ -401,7 +401,7 @@ def test_killed_after_sending_it_is_unknown(own: tuple[Station, HostedServer]) -
     assert len(server.seen) == 2
 
 
-def test_killed_between_ledger_and_inbox_the_reply_is_given_and_not_paid_again(
+def test_killed_between_ledger_and_inbox_the_reply_is_delivered_and_not_paid_again(
     own: tuple[Station, HostedServer],
 ) -> None:
     """As if its reply had never been written: the request is still there at the next start."""

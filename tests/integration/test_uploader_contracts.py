@@ -43,7 +43,7 @@ def test_a_picture_is_really_cut(tmp_path: Path) -> None:
         close(shared)
 
 
-def test_above_ten_megapixels_it_is_asked_for_in_two_parts(tmp_path: Path) -> None:
+def test_above_ten_megapixels_a_picture_is_requested_in_two_parts(tmp_path: Path) -> None:
     """A transparent PNG would be reduced."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
@@ -74,7 +74,7 @@ def test_a_service_that_charges_nothing_needs_no_budget(tmp_path: Path) -> None:
         close(shared)
 
 
-def test_a_rembg_server_is_asked_for_the_model_that_its_owner_chose(tmp_path: Path) -> None:
+def test_a_rembg_server_gets_the_configured_model(tmp_path: Path) -> None:
     """With the further fields that `rembg s` accepts; all of them are part of the cache key in the ledger."""
     with HostedServer() as server:
         fields = {"a": True, "af": 240, "extras": '{"x": 1}'}
@@ -129,7 +129,7 @@ def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [Behaviour.OTHER_PICTURE, Behaviour.OPAQUE, Behaviour.BOMB])
-def test_what_is_in_a_picture_is_not_the_uploaders_to_see(tmp_path: Path, behaviour: Behaviour) -> None:
+def test_the_uploader_does_not_decode_pictures(tmp_path: Path, behaviour: Behaviour) -> None:
     """It passes on the bytes of a wrong, opaque or huge picture without decoding them."""
     with HostedServer() as server:
         shared = context(tmp_path, server)

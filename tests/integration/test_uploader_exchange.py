@@ -208,7 +208,7 @@ def packed(times: int) -> bytes:
 @pytest.mark.parametrize(
     "encoding", ["gzip", "gzip, gzip, gzip", "deflate", "br", "zstd", "compress", "x-none"]
 )
-def test_an_answer_that_says_it_is_packed_is_refused_as_it_is(tmp_path: Path, encoding: str) -> None:
+def test_a_compressed_answer_is_refused_without_unpacking(tmp_path: Path, encoding: str) -> None:
     """Nothing is decompressed; the picture was sent, so it may have been billed."""
     body = packed(encoding.count("gzip") or 1)
 
@@ -225,7 +225,7 @@ def test_an_answer_that_says_it_is_packed_is_refused_as_it_is(tmp_path: Path, en
     assert encoding[:4] in reply.cause
 
 
-def test_an_error_that_says_it_is_packed_still_means_what_its_number_says(tmp_path: Path) -> None:
+def test_a_compressed_error_still_means_what_its_status_says(tmp_path: Path) -> None:
     """Its text is not read."""
     body = packed(3)
 
@@ -266,7 +266,7 @@ def test_a_look_up_that_gives_no_answer_ends_at_the_deadline(
     close(shared)
 
 
-def test_time_in_which_we_did_not_run_does_not_count() -> None:
+def test_time_in_which_the_process_was_stopped_does_not_count() -> None:
     """After a stop, the exchange still has its full time."""
     code = (
         "import socket, sys, time\n"

@@ -118,7 +118,7 @@ KINDS: Final[dict[str, Callable[[Path], object]]] = {
 WRONG: Final[tuple[object, ...]] = (None, True, -1, 1 << 70, 1.5, "x", [], {})
 
 
-def test_a_request_that_is_none_is_answered_and_holds_up_no_other(tmp_path: Path) -> None:
+def test_an_invalid_request_is_answered_and_holds_up_no_other(tmp_path: Path) -> None:
     """Before, it was skipped for ever, or one exception ended the uploader, which met it again."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
@@ -236,7 +236,7 @@ Uploader(shared, sender_of(shared), announced=spool.announcement(shared.paths), 
 """
 
 
-def test_a_picture_over_which_the_uploader_dies_again_and_again_is_left_alone(tmp_path: Path) -> None:
+def test_a_picture_over_which_the_uploader_dies_repeatedly_is_given_up(tmp_path: Path) -> None:
     """Before, it was tried for ever. Others go on meanwhile, and one or two deaths fail no picture."""
     with HostedServer() as server:
         paths = SpoolPaths.under(tmp_path)
@@ -255,7 +255,7 @@ def test_a_picture_over_which_the_uploader_dies_again_and_again_is_left_alone(tm
         assert len(server.seen) == 1
 
 
-def test_deaths_are_counted_for_what_was_looked_at_alone(tmp_path: Path) -> None:
+def test_deaths_are_counted_for_handled_requests_alone(tmp_path: Path) -> None:
     """And forgotten with the request."""
     one, other = "1" * 32, "2" * 32
     for _ in range(MOST_DEATHS):
@@ -296,9 +296,7 @@ def good_reply() -> UploadReply:
         lambda path: fields(path, outcome="failed"),
     ],
 )
-def test_a_reply_that_is_none_is_an_upload_of_which_nothing_is_known(
-    tmp_path: Path, spoil: Callable[[Path], object]
-) -> None:
+def test_an_invalid_reply_leaves_its_upload_unknown(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     """Before, it was skipped for ever, and its picture waited; or it was believed, and a local cutout was reported as hosted."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
@@ -323,7 +321,7 @@ def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
     assert Request(**asdict(made)) == made
 
 
-def test_thousands_of_requests_are_looked_at_in_no_time(tmp_path: Path) -> None:
+def test_thousands_of_requests_are_checked_quickly(tmp_path: Path) -> None:
     """Before, each took 3.5 ms, in which nothing was sent."""
     with HostedServer() as server:
         shared = context(tmp_path, server)

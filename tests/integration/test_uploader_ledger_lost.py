@@ -123,7 +123,7 @@ TRACES: dict[str, Callable[[SpoolPaths], object]] = {
 
 @pytest.mark.parametrize("trace", TRACES)
 @pytest.mark.parametrize("size", [None, 0])
-def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
+def test_no_ledger_is_created_where_there_are_traces_of_an_earlier_one(
     tmp_path: Path, trace: str, size: int | None
 ) -> None:
     """Before, a new one was created silently, with new limits for the day, and `audit` reported that nothing ever left."""
@@ -150,7 +150,7 @@ def test_no_ledger_is_begun_where_anything_tells_of_an_earlier_one(
         "cut short",
     ],
 )
-def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes | str) -> None:
+def test_an_invalid_ledger_waits_for_a_person(tmp_path: Path, content: bytes | str) -> None:
     """Before, the uploader ended again and again. Its status gives the reason, and what was spent today still counts."""
     paths, now = SpoolPaths.under(tmp_path), rfc3339(Clock().now_us())
     paths.make()
@@ -215,7 +215,7 @@ def test_a_ledger_that_is_none_waits_for_a_person(tmp_path: Path, content: bytes
     opened(paths, Clock().now_us()).close_file()  # the next start finds nothing amiss
 
 
-def test_a_backup_that_is_put_back_is_taken(tmp_path: Path) -> None:
+def test_a_restored_backup_is_used(tmp_path: Path) -> None:
     """Also one of a version whose ledgers had no number."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
@@ -240,7 +240,7 @@ def audit(station: Station, capsys: pytest.CaptureFixture[str]) -> tuple[str, st
     return said.out, said.err
 
 
-def test_a_ledger_that_goes_while_it_is_written_closes_the_route_until_a_person_resumes(
+def test_a_ledger_that_is_removed_while_it_is_written_closes_the_route_until_a_person_resumes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before, nothing was reported, or a wrong reason; a restart created a new ledger with new limits for the day."""
@@ -322,7 +322,7 @@ def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path)
         assert station.told()["route"] == "open"
 
 
-def test_a_resume_from_before_the_loss_was_told_is_no_consent_to_it(tmp_path: Path) -> None:
+def test_a_resume_from_before_the_loss_was_reported_is_no_consent_to_it(tmp_path: Path) -> None:
     """It was meant for a pause, while cutoutd did not run: nobody knew of the loss then."""
     paths = SpoolPaths(tmp_path)
     paths.make()

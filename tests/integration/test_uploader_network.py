@@ -81,7 +81,7 @@ def test_no_proxy_and_no_password_is_picked_up(tmp_path: Path, monkeypatch: pyte
         close(shared)
 
 
-def test_a_name_for_this_machine_is_called_by_its_number(tmp_path: Path) -> None:
+def test_a_name_for_this_machine_is_connected_by_its_address(tmp_path: Path) -> None:
     """Without encryption the name is looked up first; the request still contains the name."""
     with HostedServer() as server:
         shared = context(tmp_path, server, base_url=f"http://localhost:{server.port}")
@@ -140,7 +140,7 @@ def test_a_key_that_others_can_read_ends_it_at_once(tmp_path: Path) -> None:
         assert server.seen == []
 
 
-def test_another_users_state_directory_is_left_alone(tmp_path: Path) -> None:
+def test_another_users_state_directory_is_not_touched(tmp_path: Path) -> None:
     """New files there would be unreadable for its owner."""
     if os.geteuid():
         give_up("only root can give a directory away")
@@ -159,7 +159,7 @@ def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:
     assert not (station.paths.root / "ledger.sqlite").exists()
 
 
-def test_a_dry_run_says_what_it_would_cost_and_sends_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_reports_the_cost_and_sends_nothing(tmp_path: Path) -> None:
     """For the pictures in the folders, and the requests in the outbox."""
     with HostedServer() as server:
         station = Station(tmp_path, server.url)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("before", ["nothing", "file", "link", "fifo"])
-def test_who_listens_is_woken_whatever_lay_there(tmp_path: Path, before: str) -> None:
+def test_a_listener_is_woken_whatever_was_at_its_place(tmp_path: Path, before: str) -> None:
     """Each time; the file belongs to this user alone."""
     path, elsewhere = tmp_path / FILE_NAME, tmp_path / "elsewhere"
     elsewhere.write_bytes(b"kept")
@@ -36,7 +36,7 @@ def test_who_listens_is_woken_whatever_lay_there(tmp_path: Path, before: str) ->
     assert elsewhere.read_bytes() == b"kept"
 
 
-def test_nobody_waits_where_nobody_listens(tmp_path: Path) -> None:
+def test_a_wake_without_a_listener_does_not_wait(tmp_path: Path) -> None:
     """Nor is anything written if something else has the name."""
     wake(tmp_path)
     os.mkfifo(tmp_path / FILE_NAME)

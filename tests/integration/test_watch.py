@@ -73,7 +73,7 @@ def heard(tmp_path: Path) -> Iterator[RecordedWatch]:
     heard.watch.stop()
 
 
-def test_writing_renaming_linking_and_touching_are_heard_of(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_writing_renaming_linking_and_touching_give_hints(heard: RecordedWatch, tmp_path: Path) -> None:
     """Whichever way a file gets its name or content."""
     root = tmp_path / "root"
     (root / "written.jpg").write_bytes(b"1")
@@ -94,7 +94,7 @@ def test_writing_renaming_linking_and_touching_are_heard_of(heard: RecordedWatch
 
 
 @linux_only
-def test_reading_and_junk_make_no_hints(tmp_path: Path) -> None:
+def test_reading_and_junk_give_no_hints(tmp_path: Path) -> None:
     """The daemon's own reads must not wake it, nor excluded files."""
     (tmp_path / "a.jpg").write_bytes(b"1")
     heard = RecordedWatch(tmp_path)
@@ -139,7 +139,7 @@ def test_new_and_moved_directories_ask_for_a_scan(heard: RecordedWatch, tmp_path
     assert heard.hears("filled/deep/y.jpg")
 
 
-def test_odd_names_are_heard_of(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_odd_names_give_hints(heard: RecordedWatch, tmp_path: Path) -> None:
     """As text with surrogates, like everywhere in intake."""
     for raw in (b"line\nbreak.jpg", b"\xff\xfe.jpg", b"n" * 251 + b".jpg"):
         name = os.fsdecode(raw)
@@ -163,7 +163,7 @@ def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
 
 
 @linux_only
-def test_a_flat_folder_hears_only_of_its_own_files(tmp_path: Path) -> None:
+def test_a_flat_folder_gets_hints_of_its_own_files_only(tmp_path: Path) -> None:
     """And uses no watches for sub-directories."""
     (tmp_path / "sub").mkdir()
     heard = RecordedWatch(tmp_path, Rules(recursive=False))
@@ -176,7 +176,7 @@ def test_a_flat_folder_hears_only_of_its_own_files(tmp_path: Path) -> None:
     heard.watch.stop()
 
 
-def test_a_root_deleted_and_made_anew_is_noticed(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_a_root_deleted_and_recreated_is_noticed(heard: RecordedWatch, tmp_path: Path) -> None:
     """It may even have its former inode; the old watch is dead all the same."""
     (tmp_path / "root").rmdir()
     (tmp_path / "root").mkdir()

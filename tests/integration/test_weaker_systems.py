@@ -39,7 +39,7 @@ def original(share: Share) -> Path:
     return path
 
 
-def test_doctor_is_told_that_it_is_weaker(share: Share) -> None:
+def test_doctor_detects_the_weaker_file_system(share: Share) -> None:
     """By a test with two files: this file system reports an exchange, and only renames."""
     assert not can_exchange(share.mount)
     assert list(share.far.iterdir()) == []

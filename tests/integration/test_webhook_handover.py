@@ -145,7 +145,7 @@ def test_each_end_becomes_a_message_in_its_order(room: Room) -> None:
     assert "a.jpg" not in room.paths.message(done.id).read_text("ascii")
 
 
-def test_what_is_not_asked_for_is_not_told(tmp_path: Path) -> None:
+def test_events_that_are_not_configured_are_not_sent(tmp_path: Path) -> None:
     """And for a folder without a webhook nothing is even recorded."""
     room = Room(tmp_path, events=["failed"])
     room.end("before.jpg")
@@ -261,7 +261,7 @@ def test_files_go_along_only_as_they_were_published(tmp_path: Path) -> None:
     room.close()
 
 
-def test_a_sidecar_of_another_picture_is_not_told(room: Room) -> None:
+def test_a_sidecar_of_another_picture_is_not_sent(room: Room) -> None:
     """Another picture's sidecar has replaced it before it is read."""
     room.handover.stop(PATIENCE_S)
     room.end("a.jpg")  # nobody looks

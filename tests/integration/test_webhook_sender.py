@@ -210,7 +210,7 @@ def test_a_refusal_is_tried_again_later_with_a_new_time_and_the_same_id(
     assert times[0] < times[1] < times[2]
 
 
-def test_after_three_days_it_is_given_up_and_a_person_has_it_sent_again(
+def test_after_three_days_a_message_is_given_up_and_a_person_can_send_it_again(
     post: Post, receiver: WebhookReceiver
 ) -> None:
     """It stays, with the reason; the next message about the picture is sent."""
@@ -234,7 +234,7 @@ def test_after_three_days_it_is_given_up_and_a_person_has_it_sent_again(
     post.until_sent()
 
 
-def test_one_that_answers_410_is_told_nothing_more_until_a_person_asks(
+def test_a_receiver_that_answers_410_gets_no_more_messages_until_a_person_asks(
     post: Post, receiver: WebhookReceiver
 ) -> None:
     """Its waiting messages are given up without being sent, also after a restart; one that is sent by hand enables it again."""
@@ -332,7 +332,7 @@ def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
         assert len({told.id for told in receiver.seen}) == 1
 
 
-def test_when_one_that_was_away_answers_again_all_that_waits_goes_at_once(tmp_path: Path) -> None:
+def test_when_a_receiver_answers_again_all_waiting_messages_are_sent_at_once(tmp_path: Path) -> None:
     """However long each would have to wait by itself; meanwhile the ledger has no rows, since nothing left."""
     with WebhookReceiver(is_away=True) as receiver, running_sender(tmp_path, receiver.url) as post:
         first, *others = [post.put(number, attempts=3) for number in range(3)]

@@ -70,7 +70,7 @@ def test_a_model_that_was_changed_meanwhile_is_refused(
         start(replace(SETUP, models=(replace(SETUP.models[0], file=other),)))
 
 
-def test_too_little_memory_for_the_model_is_said_in_the_worker_s_own_words(
+def test_too_little_memory_for_the_model_is_reported_in_the_worker_s_own_words(
     start: Callable[..., LocalPool],
 ) -> None:
     """With a limit from outside, such as a service's: four starts, one after the other, and no more."""

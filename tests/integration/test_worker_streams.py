@@ -105,7 +105,7 @@ def _line(descriptor: int) -> bytes:
     return read
 
 
-def test_what_a_worker_prints_is_logged_as_its_words(pool: LocalPool, logged: Lines) -> None:
+def test_the_output_of_a_worker_is_logged_as_its_own(pool: LocalPool, logged: Lines) -> None:
     """With its process id, as a value, and without control characters."""
     give(pool, task(1, 'complain:{"event": "job.published"}\x1b[2J'))
     events_of(pool, 1)
@@ -139,7 +139,7 @@ def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged
     assert left_out > 100_000
 
 
-def test_the_last_words_of_a_worker_are_heard(pool: LocalPool, logged: Lines) -> None:
+def test_the_last_output_of_a_worker_is_logged(pool: LocalPool, logged: Lines) -> None:
     """They arrive with its end, or after it."""
     give(pool, task(1, "complain:it is over"))
     events_of(pool, 1)
@@ -147,7 +147,7 @@ def test_the_last_words_of_a_worker_are_heard(pool: LocalPool, logged: Lines) ->
     assert worker_output(logged) == ["it is over"]
 
 
-def test_why_no_worker_starts_is_told_in_its_words() -> None:
+def test_the_reason_why_no_worker_starts_is_reported_in_its_words() -> None:
     """Before, they were printed on the terminal only."""
     made = LocalPool(
         size=1, setup=lambda: setup("die-at-start"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT

@@ -139,7 +139,7 @@ def is_tidy(root: Path) -> bool:
 
 @pytest.mark.parametrize("how", ["renamed in", "written over"])
 @pytest.mark.parametrize("deed", DEEDS)
-def test_what_is_saved_at_the_wrong_moment_is_not_lost(rooms: Path, deed: str, how: str) -> None:
+def test_a_file_saved_at_the_wrong_moment_is_not_lost(rooms: Path, deed: str, how: str) -> None:
     """Before each call that renames, links or removes, with one attempt each."""
     for place, name, use, line in straight(deed, rooms / "straight"):
         root = rooms / str(place)
@@ -153,7 +153,7 @@ def test_what_is_saved_at_the_wrong_moment_is_not_lost(rooms: Path, deed: str, h
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_a_deed_that_is_killed_is_finished_by_the_next_start(rooms: Path, deed: str) -> None:
+def test_an_action_that_is_killed_is_finished_by_the_next_start(rooms: Path, deed: str) -> None:
     """Before each call; a file that another program saved before that start stays, and is not removed in place of the intended one."""
     calls = straight(deed, rooms / "straight")
     wanted = visible(rooms / "straight")

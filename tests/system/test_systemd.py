@@ -235,20 +235,20 @@ def test_pictures_that_are_dropped_are_cut_by_the_folders_owner(service: Service
     ]
 
 
-def test_systemctl_status_tells_queue_and_rate(service: Service) -> None:
+def test_systemctl_status_shows_queue_and_rate(service: Service) -> None:
     """The unit's status text has both on one line."""
     pattern = r"0 waiting, \d+ in the last minute; 2 folders"
     until(lambda: re.fullmatch(pattern, service.state()["StatusText"]), f"{service.state()['StatusText']!r}")
 
 
-def test_installed_twice_it_is_as_it_was(service: Service) -> None:
+def test_a_second_installation_changes_nothing(service: Service) -> None:
     """A second installation does not restart the process."""
     before = service.state()["MainPID"]
     assert "is up to date" in service.cutoutd("service", "install", "--system")
     assert service.state()["MainPID"] == before
 
 
-def test_killed_in_the_middle_of_a_picture_it_is_ready_within_three_seconds_and_finishes(
+def test_killed_in_the_middle_of_a_picture_the_unit_is_ready_within_three_seconds_and_finishes(
     service: Service,
 ) -> None:
     """The picture is cut exactly once."""
@@ -270,7 +270,7 @@ def test_killed_in_the_middle_of_a_picture_it_is_ready_within_three_seconds_and_
     assert job["state"] in ("done", "review")
 
 
-def test_a_new_folder_is_taken_by_a_reload_and_a_removed_one_let_go(service: Service) -> None:
+def test_a_reload_adds_a_new_folder_and_releases_a_removed_one(service: Service) -> None:
     """The process is not restarted."""
     service.start()
     before = service.state()["MainPID"]
@@ -287,7 +287,7 @@ def test_a_new_folder_is_taken_by_a_reload_and_a_removed_one_let_go(service: Ser
     assert service.state()["MainPID"] == before
 
 
-def test_a_wrong_configuration_is_kept_out_and_systemctl_status_says_why(service: Service) -> None:
+def test_a_wrong_configuration_is_refused_and_systemctl_status_shows_why(service: Service) -> None:
     """The previous configuration stays in force."""
     service.start()
     service.configure('[[folder]]\nname = "half"\n')
@@ -299,7 +299,7 @@ def test_a_wrong_configuration_is_kept_out_and_systemctl_status_says_why(service
     assert service.state()["ActiveState"] == "active"
 
 
-def test_stopped_in_the_middle_of_a_picture_it_finishes_it(service: Service) -> None:
+def test_stopped_in_the_middle_of_a_picture_the_unit_finishes_it(service: Service) -> None:
     """No worker is killed, and the stop counts as no attempt."""
     service.start()
     service.drop("last.jpg", large=True, hue=2)
@@ -372,7 +372,7 @@ def test_no_process_in_the_unit_reaches_even_loopback(service: Service) -> None:
 
 
 @pytest.mark.parametrize("name", ["stopped", "looping"])
-def test_one_that_hangs_is_restarted_by_the_watchdog(frozen: Frozen, name: str) -> None:
+def test_a_unit_that_hangs_is_restarted_by_the_watchdog(frozen: Frozen, name: str) -> None:
     """As a whole, or in its main thread while all other threads continue."""
     took_s = frozen.back_after_s(name)
     sys.stdout.write(f"ready after {took_s:.2f} s\n")
@@ -463,7 +463,7 @@ def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None
     assert all("Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text() for pid in pids)
 
 
-def test_it_goes_without_a_trace_but_the_work(service: Service) -> None:
+def test_uninstalling_leaves_no_trace_but_the_work(service: Service) -> None:
     """After `service uninstall` only the user's work is left; a second call finds nothing."""
     assert "The service is removed" in service.cutoutd("service", "uninstall", "--system")
     assert not service.box.path(f"/etc/systemd/system/{UNIT}").exists()

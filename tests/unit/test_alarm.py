@@ -80,7 +80,7 @@ def test_a_short_fault_is_not_reported(site: Site) -> None:
     assert site.events == [("shop", "standing-by", False)]
 
 
-def test_a_folder_that_is_starting_is_nothing_to_be_told(site: Site) -> None:
+def test_a_folder_that_is_starting_is_not_reported(site: Site) -> None:
     """A folder taken out of the configuration is reported only as no longer at fault."""
     site.check_for(FolderStatus(), 60)
     assert site.events == []
@@ -112,7 +112,7 @@ def test_a_short_queue_may_grow(site: Site) -> None:
     assert site.events == []
 
 
-def test_a_hosted_route_that_is_paused_is_told(site: Site) -> None:
+def test_a_hosted_route_that_is_paused_is_reported(site: Site) -> None:
     """The alarm names no single folder."""
     site.mark.parent.mkdir(parents=True)
     site.mark.touch()

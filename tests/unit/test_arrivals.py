@@ -138,7 +138,7 @@ def test_a_file_is_taken_once_it_has_been_quiet_and_only_once(place: Place) -> N
 
 
 @pytest.mark.parametrize("change", ["size", "time", "heard"])
-def test_every_change_begins_the_quiet_time_anew(place: Place, change: str) -> None:
+def test_every_change_restarts_the_quiet_time(place: Place, change: str) -> None:
     """A change of size, of modification time, or any event for the file."""
     path = place.put("a.jpg")
     place.after(0)
@@ -154,7 +154,7 @@ def test_every_change_begins_the_quiet_time_anew(place: Place, change: str) -> N
     assert place.after(SETTLE_S) == 1
 
 
-def test_a_change_between_two_looks_is_noticed_before_it_is_taken(place: Place) -> None:
+def test_a_change_between_two_scans_is_noticed_before_acceptance(place: Place) -> None:
     """No event was received; the last check before acceptance finds the change."""
     path = place.put("a.jpg")
     place.after(0)
@@ -165,7 +165,7 @@ def test_a_change_between_two_looks_is_noticed_before_it_is_taken(place: Place) 
     assert place.arrivals.accept_quiet() == 1
 
 
-def test_the_time_it_asks_to_be_woken_at_is_when_something_may_be_taken(place: Place) -> None:
+def test_the_requested_wake_time_is_when_a_file_may_be_accepted(place: Place) -> None:
     """Neither sooner, which would be polling, nor later."""
     assert place.arrivals.next_due_s is None
     place.put("a.jpg")
@@ -245,7 +245,7 @@ def test_a_file_that_is_no_picture_is_looked_into_once_for_each_version(
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture at all"])
-def test_what_is_called_a_picture_and_is_none_is_accepted(place: Place, content: bytes) -> None:
+def test_a_file_that_is_named_like_a_picture_and_is_none_is_accepted(place: Place, content: bytes) -> None:
     """The job's failure tells the owner why it is not cut."""
     place.put("a.JPG", content)
     place.after(0)
@@ -332,7 +332,7 @@ def test_files_that_are_quiet_together_are_accepted_together(
     assert len(set(place.accepted())) == BATCH + 20
 
 
-def test_what_was_there_before_can_be_left_alone_until_it_changes(place: Place) -> None:
+def test_earlier_files_can_be_skipped_until_they_change(place: Place) -> None:
     """`existing = "skip"`."""
     path = place.put("old.jpg", age_s=1000)
     place.arrivals.skip_all()
@@ -348,7 +348,7 @@ def test_what_was_there_before_can_be_left_alone_until_it_changes(place: Place) 
     assert place.after(SETTLE_S) == 1
 
 
-def test_what_is_left_alone_stays_so_whatever_its_time(place: Place) -> None:
+def test_a_skipped_file_stays_skipped_whatever_its_time(place: Place) -> None:
     """Also where times are whole seconds and the file was written just before the first start."""
     path = place.put("old.jpg")
     second_ns = place.clock.now_us() // 1_000_000 * 1_000_000_000
@@ -568,7 +568,7 @@ def test_a_copy_that_came_while_no_daemon_ran_is_accepted_again(
 
 
 @pytest.mark.parametrize(("gone", "accepted"), [(1, 1), (0, 0)])
-def test_without_stable_inodes_only_what_we_have_removed_comes_again(
+def test_without_stable_inodes_only_files_that_we_removed_are_accepted_again(
     place: Place, gone: int, accepted: int
 ) -> None:
     """A share that listed nothing for an hour looks the same.
@@ -641,7 +641,7 @@ def like(path: Path, content: bytes) -> None:
     draft.rename(path)
 
 
-def test_a_file_that_is_replaced_by_its_like_is_accepted_again(place: Place) -> None:
+def test_a_file_that_is_replaced_by_one_of_equal_size_and_time_is_accepted_again(place: Place) -> None:
     """Same size and time, other bytes, long after the first was accepted."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
@@ -676,7 +676,7 @@ def test_a_change_of_permissions_costs_one_read_and_no_cut(
     assert stored is not None
 
 
-def test_what_failed_unread_is_tried_again_when_it_is_replaced_by_its_like(place: Place) -> None:
+def test_an_unread_failure_is_retried_when_replaced_by_a_file_of_equal_size_and_time(place: Place) -> None:
     """No digest of the failed file is known."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
@@ -686,7 +686,7 @@ def test_what_failed_unread_is_tried_again_when_it_is_replaced_by_its_like(place
     assert place.after(1) + place.after(SETTLE_S + 0.1) == 1
 
 
-def test_one_file_that_cannot_be_read_again_holds_nobody_up(
+def test_one_file_that_cannot_be_reread_holds_up_no_other(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read error such as a bad sector must not stop the folder after each scan."""

@@ -36,7 +36,7 @@ def test_an_opaque_pixel_stays_what_it_is() -> None:
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 4), st.integers(0, 100), st.integers(0, 255))
-def test_a_shadow_on_nothing_looks_the_same_once_there_is_something(
+def test_a_shadow_on_transparency_looks_the_same_over_any_background(
     values: tuple[int, int, int, int], darkness: int, ground: int
 ) -> None:
     """The transparent result laid over grey equals the subject composed over that grey with its shadow."""
@@ -111,7 +111,7 @@ def test_what_the_pictures_edge_cuts_off_casts_no_shadow() -> None:
     assert backdrop.cast_shadow(alpha, Box(left=100, top=100, right=300, bottom=400)) is None
 
 
-def test_a_thing_of_one_pixel_does_not_stop_a_shadow() -> None:
+def test_a_subject_of_one_pixel_does_not_stop_a_shadow() -> None:
     """Whatever the subject is."""
     alpha = np.zeros((9, 9), np.uint8)
     alpha[4, 4] = 255

@@ -158,7 +158,7 @@ def test_a_worker_is_refused_every_call_that_its_policy_names(machine: Machine) 
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_what_no_list_names_is_refused_and_what_is_young_does_not_exist(machine: Machine) -> None:
+def test_unlisted_calls_are_refused_and_newer_calls_do_not_exist(machine: Machine) -> None:
     """With any arguments: a call missing from the lists, and one added by a later kernel."""
     for program in (worker(machine), uploader(machine)):
         named = {machine.number(name) for name in calls.NUMBERS}
@@ -170,7 +170,7 @@ def test_what_no_list_names_is_refused_and_what_is_young_does_not_exist(machine:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_what_a_worker_lives_on_is_let_through(machine: Machine) -> None:
+def test_the_calls_that_a_worker_needs_are_allowed(machine: Machine) -> None:
     """Every call is on exactly one list."""
     program, policy = worker(machine), seccomp.worker_policy(PID)
     assert {"read", "write", "mmap", "futex", "madvise", "exit_group", "futex_wait"} <= set(policy.allowed)
@@ -358,7 +358,7 @@ def test_a_worker_receives_from_its_own_socket_alone(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_graphics_processors_are_spoken_to_only_where_they_are_used(machine: Machine) -> None:
+def test_ioctls_of_graphics_processors_are_allowed_only_where_they_are_used(machine: Machine) -> None:
     """The ioctls of their drivers are allowed, none of a terminal or a file system."""
     program = worker(machine, graphics=True)
     for command in (0xC020462A, 0x30000001, 25, 0xC0404B01, 0xC0106400, 0x5401):
@@ -411,7 +411,7 @@ def count_instructions(program: bytes, number: int) -> int:
                 here += then if accumulator > operand else otherwise
 
 
-def test_a_policy_that_names_an_unknown_call_is_no_policy() -> None:
+def test_a_policy_that_names_an_unknown_call_is_refused() -> None:
     """A misspelt name must not allow the call."""
     with pytest.raises(KeyError, match="sokcet"):
         translate(Policy(allowed=(), refused=("sokcet",), hidden=(), checked={}), calls.X86_64)
@@ -420,7 +420,7 @@ def test_a_policy_that_names_an_unknown_call_is_no_policy() -> None:
         translate(Policy(allowed=(), refused=(), hidden=(), checked=unknown), calls.X86_64)
 
 
-def test_a_policy_that_says_two_things_of_one_call_is_no_policy() -> None:
+def test_a_policy_with_contradicting_entries_is_refused() -> None:
     """Two contradicting entries are refused instead of one of them winning."""
     with pytest.raises(ValueError, match="two things"):
         translate(Policy(allowed=("read",), refused=("read",), hidden=(), checked={}), calls.X86_64)

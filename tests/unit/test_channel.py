@@ -43,7 +43,7 @@ def test_files_arrive_with_their_line(ends: tuple[channel.Sender, channel.Receiv
     channel.close((source, result))
 
 
-def test_a_line_that_does_not_fit_goes_in_parts_and_its_files_once(
+def test_a_long_line_is_sent_in_parts_and_its_files_once(
     ends: tuple[channel.Sender, channel.Receiver],
 ) -> None:
     """Sending does not block; the files travel with the first part."""
@@ -70,7 +70,7 @@ def _some(receiver: channel.Receiver) -> tuple[bytes, list[int]]:
     return data, [content[0] for _, _, content in ancillary]
 
 
-def test_files_are_let_go_where_the_other_side_has_ended() -> None:
+def test_files_are_closed_where_the_other_side_has_ended() -> None:
     """The files are closed once, without an error: the end is detected elsewhere."""
     sender, theirs = channel.pair()
     os.close(theirs)

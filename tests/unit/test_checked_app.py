@@ -59,7 +59,7 @@ async def _answer(path: str) -> bytes:
     ("path", "status", "end"),
     [("/slow", b"503", b"Try again in a moment."), ("/broken-off", b"200", b"\r\n\r\nfirst")],
 )
-def test_a_backend_that_does_not_answer_is_told_in_a_line_without_a_traceback(
+def test_a_backend_that_does_not_answer_is_logged_in_a_line_without_a_traceback(
     path: str, status: bytes, end: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """503 while nothing was sent; after that the connection is closed mid-answer."""

@@ -66,7 +66,7 @@ def test_a_cancelled_trial_ends_the_pause_as_well(clock: FakeClock) -> None:
     assert breaker.why == "the disk is full"
 
 
-def test_a_pause_that_was_asked_for_is_never_shortened(clock: FakeClock) -> None:
+def test_a_requested_pause_is_never_shortened(clock: FakeClock) -> None:
     """A later request for a shorter pause does not shorten it."""
     breaker = CircuitBreaker(clock)
     breaker.record_failure("it says 429", pause_s=60.0)

@@ -189,7 +189,7 @@ def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words
         ("/dev/null", "not an ordinary file"),
     ],
 )
-def test_what_is_no_picture_to_cut_is_said_of_it(home: Path, named: str, said: str) -> None:
+def test_a_path_that_is_no_picture_is_refused_with_the_reason(home: Path, named: str, said: str) -> None:
     """A folder is refused as such; the system's error about a path is passed on."""
     (home / "shoot").mkdir()
     (home / "a.jpg").touch()
@@ -369,7 +369,7 @@ def test_a_path_that_fits_with_less_indent_is_not_broken_by_the_terminal(
     ]
 
 
-def test_paths_are_told_from_where_a_person_is(
+def test_paths_are_shown_relative_to_the_current_directory(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Relative to the current directory, else to home, else absolute.
@@ -389,7 +389,7 @@ def test_paths_are_told_from_where_a_person_is(
     assert home.is_dir()
 
 
-def test_what_takes_a_while_is_said_on_a_terminal_alone_and_cleared(
+def test_progress_is_shown_on_a_terminal_alone_and_cleared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The count of finished files would clutter a log or a pipe."""
@@ -428,7 +428,7 @@ def test_a_path_of_any_bytes_is_shown_on_one_line_of_utf8(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("given", [("in", None), (None, "out")])
-def test_a_pair_of_folders_is_given_whole(given: tuple[str | None, str | None]) -> None:
+def test_input_and_output_are_given_together(given: tuple[str | None, str | None]) -> None:
     """The input without the output, or the reverse, is an error."""
     input_dir, output_dir = (Path(one) if one else None for one in given)
     with pytest.raises(UsageError, match="--input and --output go together"):
@@ -449,7 +449,7 @@ def test_a_pair_of_folders_starts_from_the_current_directory(home: Path) -> None
     assert found.service.state_dir != settings(None, Path("in2"), Path("out")).service.state_dir
 
 
-def test_without_any_configuration_it_is_said_where_one_was_looked_for(home: Path) -> None:
+def test_without_any_configuration_the_searched_places_are_listed(home: Path) -> None:
     """And what to do instead."""
     with pytest.raises(UsageError, match=r"no configuration.*--input and --output") as raised:
         settings(None, None, None)
@@ -469,7 +469,7 @@ def test_a_variable_that_names_a_configuration_not_there_is_refused(monkeypatch:
         settings(None, None, None)
 
 
-def test_a_configuration_is_found_and_the_environment_goes_before_it(
+def test_a_configuration_is_found_and_the_environment_takes_precedence(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without any option."""
@@ -492,7 +492,7 @@ def test_a_variable_of_ours_that_nobody_knows_is_refused(
         settings(None, Path("in"), Path("out"))
 
 
-def test_a_journal_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+def test_a_missing_journal_is_not_created_by_reading(tmp_path: Path) -> None:
     """Only the daemon creates a journal."""
     with pytest.raises(UsageError, match="cutoutd has not run"):
         open_journal(tmp_path)
@@ -509,7 +509,7 @@ def test_a_journal_is_opened_beside_the_daemon(tmp_path: Path) -> None:
     daemon.close()
 
 
-def test_another_users_journal_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_users_journal_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files created by us would be unreadable to its owner."""
     Journal(tmp_path, session="r", clock=Clock()).close()
     other = os.geteuid() + 1
@@ -518,7 +518,7 @@ def test_another_users_journal_is_left_alone(tmp_path: Path, monkeypatch: pytest
         open_journal(tmp_path)
 
 
-def test_what_is_said_at_the_end_of_a_run_is_letters_alone() -> None:
+def test_the_closing_lines_of_a_run_have_no_control_characters() -> None:
     """Reasons quote other machines' marker files, which anyone who can write to the input controls."""
     outcome = Outcome(
         tally=Tally(),
@@ -531,7 +531,7 @@ def test_what_is_said_at_the_end_of_a_run_is_letters_alone() -> None:
     assert "\x1b" not in said
 
 
-def test_check_says_what_is_to_be_done_first_and_looks_into_no_share_that_hangs(
+def test_check_prints_what_to_do_first_and_accesses_no_hanging_share(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The verdict comes first, then the obstacles after a blank line.
@@ -557,7 +557,7 @@ def test_check_says_what_is_to_be_done_first_and_looks_into_no_share_that_hangs(
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope: Scope) -> None:
+def test_a_users_service_may_write_its_registry_entry(home: Path, scope: Scope) -> None:
     """`status` without options finds a user's service by its registry entry.
 
     A system service needs its configuration.
@@ -572,7 +572,7 @@ def test_a_users_service_may_write_where_it_says_that_it_runs(home: Path, scope:
     assert granted is (scope is Scope.USER)
 
 
-def test_whoever_has_no_configuration_is_told_of_the_page_and_of_the_folders_used_last(
+def test_without_a_configuration_the_page_and_the_folders_used_last_are_named(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     """After `make run` there is no configuration file yet."""

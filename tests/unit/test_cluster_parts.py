@@ -43,7 +43,7 @@ def test_what_is_packed_comes_out_as_it_was(parts: list[bytes]) -> None:
 @given(
     st.binary(max_size=300), st.integers(0, 299), st.sampled_from([b"", b"[1]\n", b"[-1, 2]\n", b'["1"]\n'])
 )
-def test_what_is_torn_is_refused(data: bytes, at: int, head: bytes) -> None:
+def test_truncated_data_is_refused(data: bytes, at: int, head: bytes) -> None:
     """Truncated, extended, or with a foreign header: no wrong number of bytes is returned."""
     packed = packing.pack([b"head", data])
     for torn in (packed[:at] if at < len(packed) else packed + b"x", head + data, packed + b"x"):
@@ -55,7 +55,7 @@ def test_what_is_torn_is_refused(data: bytes, at: int, head: bytes) -> None:
 
 
 @pytest.mark.parametrize("result", [None, "text", ["a"], bytearray(b"[0]\n"), memoryview(b"[0]\n"), {"a": 1}])
-def test_what_is_no_bytes_is_refused(result: object) -> None:
+def test_objects_other_than_bytes_are_refused(result: object) -> None:
     """Whatever type of object a machine sends back."""
     with pytest.raises(packing.TornError):
         packing.unpack(result)
@@ -78,7 +78,7 @@ def test_a_machine_offers_what_a_picture_asks_for_only_if_all_that_decides_is_th
     assert told == f"pillow 1.0 there, {mine['pillow']} here"
 
 
-def test_it_is_said_why_a_machine_gets_nothing() -> None:
+def test_the_reason_why_a_machine_gets_nothing_is_reported() -> None:
     """An unknown machine, an older version, a missing model, failing workers."""
     mine = fingerprint.versions()
     model = "a" * 64
@@ -99,7 +99,7 @@ def test_it_is_said_why_a_machine_gets_nothing() -> None:
 
 
 @given(JSON)
-def test_nothing_that_a_scheduler_says_is_too_odd(said: object) -> None:
+def test_odd_answers_of_a_scheduler_cause_no_error(said: object) -> None:
     """The scheduler may have been taken over by an attacker."""
     for machine in machines_of({"workers": said}):
         assert machine.address.isprintable()
@@ -130,7 +130,7 @@ def paths(tmp_path: Path) -> ClusterPaths:
     return made
 
 
-def test_a_message_comes_as_it_was_written_and_goes_as_a_whole(paths: ClusterPaths) -> None:
+def test_a_message_is_read_back_and_removed_as_a_whole(paths: ClusterPaths) -> None:
     """Request and reply are read back, and removed together with their data."""
     one = request(paths)
     assert cluster_spool.read_request(paths.outbox / f"{one.id}.json") == one
@@ -281,7 +281,7 @@ def test_a_new_run_begins_with_an_empty_box(paths: ClusterPaths) -> None:
     assert messages.announcement(paths.announced).startswith("number ")
 
 
-def test_what_is_not_tagged_any_more_comes_back_unsent(paths: ClusterPaths) -> None:
+def test_requests_that_are_not_tagged_any_more_come_back_unsent(paths: ClusterPaths) -> None:
     """Also where no gateway is left to reply; tagged requests stay."""
     tagged = {"a", "b"}
     route = ClusterRoute(
@@ -341,7 +341,7 @@ def test_certificates_are_made_once_with_the_right_modes(tmp_path: Path) -> None
     assert added.name == "west.pem"
 
 
-def test_a_key_that_others_can_read_or_that_lies_among_modules_is_refused(
+def test_a_key_that_others_can_read_or_that_is_among_modules_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The key allows its holder to run programs on all machines."""

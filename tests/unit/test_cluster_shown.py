@@ -62,7 +62,7 @@ def shown(said: Mapping[str, object], away: dict[str, int] | None = None, at_us:
     return "\n".join(map(board.plain, board.cluster(said, away, ["shop"] if away else [], at_us)))
 
 
-def test_one_machine_is_told_as_one() -> None:
+def test_one_machine_is_reported_in_the_singular() -> None:
     """In the singular, with its slot."""
     one = {"route": "open", "machines": [{"address": "a", "slots": 1}]}
     assert "1 machine with 1 slot when" in shown(one)
@@ -70,7 +70,7 @@ def test_one_machine_is_told_as_one() -> None:
     assert "2 machines with 3 slots when" in shown(two)
 
 
-def test_from_when_on_pictures_are_cut_here_is_told() -> None:
+def test_the_time_from_which_pictures_are_cut_here_is_shown() -> None:
     """Also where no gateway runs any more."""
     from_us = 1_700_000_000_000_000
     hour = f"{datetime.fromtimestamp(from_us / 1e6).astimezone():%H:%M}"
@@ -129,7 +129,7 @@ def test_the_last_time_a_picture_was_sent_is_found(paths: ClusterPaths) -> None:
     assert sent_log.last_of(paths.root / "nowhere", "a", 7, rfc3339(0)) is None
 
 
-def test_doctor_and_page_say_for_which_folders_the_model_runs_elsewhere() -> None:
+def test_doctor_and_page_list_the_folders_whose_model_runs_elsewhere() -> None:
     """And are silent about it where no folder is tagged."""
     (told,) = (one.seen for one in trial.judge(GOOD, clustered()) if one.check == "provider")
     assert f"on the machines of the cluster at {SCHEDULER} for the pictures of studio, first for" in told
@@ -152,7 +152,7 @@ def test_one_port_is_written_as_a_number() -> None:
     assert "worker_port = [1, 2]\n" in document.as_toml(Settings(cluster=ClusterSettings(worker_port=(1, 2))))
 
 
-def test_a_companion_without_anything_to_send_says_whether_another_start_would_help(
+def test_a_companion_without_anything_to_send_reports_whether_a_restart_helps(
     paths: ClusterPaths,
 ) -> None:
     """No restart where the supervisor uses that configuration; one where the file is being edited."""

@@ -33,7 +33,7 @@ def decoded(frame: NDArray[np.uint8], kind: Format, quality: int | None = None) 
     return np.asarray(Image.open(io.BytesIO(encoded.data)))
 
 
-def test_webp_loses_nothing_unless_it_is_told_to() -> None:
+def test_webp_is_lossless_unless_configured_otherwise() -> None:
     """Every pixel, and every alpha."""
     assert np.array_equal(decoded(cutout(), Format.WEBP), cutout())
     noise = np.random.default_rng(4).integers(0, 256, (90, 80, 4), np.uint8)

@@ -57,7 +57,7 @@ def test_existing_transparency_is_multiplied_in_with_rounding() -> None:
     assert np.array_equal(compose.multiplied(alpha, existing), np.rint(exact).astype(np.uint8))
 
 
-def test_hidden_colours_are_not_seen() -> None:
+def test_hidden_colours_are_not_visible() -> None:
     """Over grey, a transparent pixel becomes grey and an opaque one is unchanged, in every strip."""
     rng = np.random.default_rng(2)
     rgb = rng.integers(0, 256, (700, 900, 3), np.uint8)

@@ -39,7 +39,7 @@ def bar(live: Live) -> str:
     return live._progress.tasks[0].description  # noqa: SLF001 -- rich draws it on terminals alone
 
 
-def test_a_picture_that_is_tried_again_is_told_once(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_that_is_retried_is_reported_once(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     """The line says that it is retried; meanwhile no picture counts as being cut."""
     live(Accepted(count=1))
     assert bar(live) == "cutting"
@@ -108,7 +108,7 @@ def test_a_paused_daemon_does_not_look_as_if_it_worked(live: Live) -> None:
     assert bar(live) == "cutting"
 
 
-def test_what_is_left_is_told_in_time_by_what_was_done() -> None:
+def test_the_remaining_time_is_estimated_from_finished_pictures() -> None:
     """From the third picture of an uninterrupted stretch on; an idle hour does not count."""
     now_s = 0.0
     live = Live("watching", clock=lambda: now_s)
@@ -141,7 +141,7 @@ def test_a_path_with_brackets_is_shown_as_it_is() -> None:
     assert "watching [red]in" in console.file.getvalue()
 
 
-def test_a_failure_says_what_to_do(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_has_advice(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     """The advice follows the reason, without its usual opening words."""
     advice = "The original is untouched. Export it as JPEG and put that in its place."
     live(replace(result(JobState.FAILED, "it seems to be a drawing"), advice=advice))
@@ -175,7 +175,7 @@ def test_lines_are_broken_at_words_and_paths_are_short(
     assert all(len(line) <= 80 and line.rstrip(")").endswith(("perhaps", "background")) for line in told)
 
 
-def test_a_cutout_under_another_name_says_why(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cutout_under_another_name_has_the_reason(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
     """The reason follows the name."""
     why = "a.png was changed by hand and stays, so this cutout is a-jpg.png"
     live(replace(result(JobState.DONE), outputs=("/out/a-jpg.png",), note=why))

@@ -118,7 +118,7 @@ def test_a_configuration_that_cannot_be_written_is_the_built_in_one(
     assert "could not be made: No such file" in capsys.readouterr().err
 
 
-def test_a_place_for_the_journal_that_cannot_be_written_to_is_said_with_the_remedy(
+def test_an_unwritable_directory_for_the_journal_is_reported_with_advice(
     start: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The most common fault of a first start."""

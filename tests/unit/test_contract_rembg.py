@@ -12,7 +12,7 @@ from cutoutd.serve.contract import rembg
 from cutoutd.serve.contract.rembg import RembgError, parse_request
 
 
-def test_nothing_asked_for_is_a_png_of_the_pictures_size() -> None:
+def test_a_request_without_options_gives_a_png_of_the_pictures_size() -> None:
     """The default of rembg's server."""
     request = parse_request({}, {}, has_file=True)
     assert request.options == JobOptions(format=Format.PNG, channels=Channels.RGBA)

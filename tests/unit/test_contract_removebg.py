@@ -28,7 +28,7 @@ def options(files: set[str] | None = None, **fields: str) -> JobOptions:
     return parse(files, **{"size": "auto", **fields}).options
 
 
-def test_nothing_asked_for_is_a_preview_as_png_and_that_is_said() -> None:
+def test_a_request_without_options_gives_a_preview_as_png_with_a_warning() -> None:
     """As at remove.bg."""
     request = parse()
     assert request.options == JobOptions(format=Format.PNG, max_pixels=250_000, locates_subject=True)

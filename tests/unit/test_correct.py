@@ -38,7 +38,7 @@ def _features(rgb: np.ndarray) -> Features:
 
 
 @pytest.mark.parametrize("suggestion", [0, 1])
-def test_a_stroke_adds_the_thing_it_is_on_and_changes_nothing_else(suggestion: int) -> None:
+def test_a_stroke_adds_the_object_under_it_and_changes_nothing_else(suggestion: int) -> None:
     """Bit for bit, including the other disc's soft edge."""
     rgb, matte = _scene()
     before = matte.copy()
@@ -55,7 +55,7 @@ def test_a_stroke_adds_the_thing_it_is_on_and_changes_nothing_else(suggestion: i
     assert np.array_equal(matte, before)
 
 
-def test_a_click_takes_a_thing_away_and_one_of_a_fine_brush_a_part_of_it() -> None:
+def test_a_click_removes_an_object_and_one_of_a_fine_brush_a_part_of_it() -> None:
     """A fine brush affects only what is near."""
     rgb, matte = _scene()
     made = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=6)], _features(rgb))
@@ -93,7 +93,7 @@ def test_the_same_strokes_give_the_same_matte_in_a_copy_of_any_size() -> None:
     assert np.mean((enlarged > 0.5) != (one.matte > 0.5)) < 0.02
 
 
-def test_strokes_that_say_what_the_matte_says_change_nothing() -> None:
+def test_strokes_that_agree_with_the_matte_change_nothing() -> None:
     """Nor do strokes outside the picture, paint strokes, or an empty list."""
     rgb, matte = _scene()
     for strokes in (
@@ -189,7 +189,7 @@ def test_paint_sets_alpha_exactly_and_nothing_beside_the_brush() -> None:
     assert (half[15, 10], half[15, 20], half[5, 5]) == (128, 0, 200)
 
 
-def test_the_matte_of_a_region_lies_in_the_frame_where_the_region_does() -> None:
+def test_the_matte_of_a_region_is_in_the_frame_where_the_region_is() -> None:
     """At the region's resolution, within bounds."""
     region = Region(top=1000, bottom=2000, left=2000, right=3000)
     frame = framed(np.ones((288, 288), np.float32), region, (3000, 4000))

@@ -76,7 +76,7 @@ def test_what_a_worker_leaves_is_found_by_the_cutout(store: PreviewStore, tmp_pa
         ).packed(),
     ],
 )
-def test_what_can_be_no_preview_is_not_kept(store: PreviewStore, tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_preview_is_not_kept(store: PreviewStore, tmp_path: Path, content: bytes) -> None:
     """A worker decodes hostile pictures, so its output is not trusted."""
     _leave(store, "7-a", content)
     assert store.keep("7-a", SHA256) is False
@@ -84,7 +84,7 @@ def test_what_can_be_no_preview_is_not_kept(store: PreviewStore, tmp_path: Path,
     assert [*(tmp_path / "page-previews.new").iterdir()] == []
 
 
-def test_a_worker_that_keeps_its_draft_open_is_found_out(store: PreviewStore) -> None:
+def test_a_worker_that_keeps_its_draft_open_cannot_change_the_preview(store: PreviewStore) -> None:
     """What it writes later goes to a file without a name."""
     draft = store.open_draft("7-a")
     assert draft is not None

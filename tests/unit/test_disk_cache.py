@@ -26,7 +26,7 @@ def test_what_is_kept_is_found_again_also_after_a_restart(tmp_path: Path) -> Non
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_oldest_files_give_way_and_those_that_were_looked_at_are_young(tmp_path: Path) -> None:
+def test_the_oldest_files_are_evicted_and_those_that_were_read_are_recent(tmp_path: Path) -> None:
     """Also an earlier run's; together they never exceed the bound."""
     cache = DiskCache(tmp_path, max_bytes=4 * 108)
     for key in "abcd":
@@ -84,7 +84,7 @@ def test_a_disk_that_takes_nothing_costs_no_picture(tmp_path: Path) -> None:
     assert cache.get("a") is None
 
 
-def test_what_is_too_large_to_be_honest_is_not_kept(tmp_path: Path) -> None:
+def test_an_entry_that_is_too_large_is_not_kept(tmp_path: Path) -> None:
     """An entry of that size would evict all others."""
     cache = DiskCache(tmp_path)
     cache.put("a", bytes((4 << 20) + 1))

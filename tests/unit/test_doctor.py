@@ -78,7 +78,7 @@ def judged(known: FolderFacts = KNOWN, folder: Folder = FOLDER, **seen: Any) -> 
     return list(folders.judge(folder, {"input": INPUT, "output": OUTPUT, **seen}, known))
 
 
-def test_a_folder_that_is_well_has_no_problem() -> None:
+def test_a_healthy_folder_has_no_problem() -> None:
     """The baseline of all other tests here."""
     assert {one.level for one in judged()} == {Level.OK}
 
@@ -107,7 +107,7 @@ def test_a_folder_that_is_well_has_no_problem() -> None:
         ("disk", Level.NOTE, {"output": OUTPUT | {"free_mb": 600}}),
     ],
 )
-def test_what_is_not_well_with_a_folder_is_said(check: str, level: Level, seen: dict[str, Any]) -> None:
+def test_faults_of_a_folder_are_reported(check: str, level: Level, seen: dict[str, Any]) -> None:
     """With advice, where it is a problem."""
     found = [one for one in judged(**seen) if one.check == check and one.level is level]
     assert found
@@ -128,7 +128,7 @@ def test_a_daemon_that_does_not_work_on_a_folder_is_a_problem() -> None:
     assert (found.level, "the share is away" in found.seen) == (Level.PROBLEM, True)
 
 
-def test_originals_that_cannot_be_moved_are_a_problem_and_a_copy_is_said() -> None:
+def test_originals_that_cannot_be_moved_are_a_problem_and_a_copy_is_noted() -> None:
     """The input is read-only; the destination is on another disk."""
     folder = Folder.model_validate(
         {"name": "f", "input": "/in", "output": "/out", "originals": "move", "originals_dir": "/old"}
@@ -139,7 +139,7 @@ def test_originals_that_cannot_be_moved_are_a_problem_and_a_copy_is_said() -> No
 
 
 @pytest.mark.parametrize("place", ["Desktop/in", "Documents", "Library/Mobile Documents/x"])
-def test_a_mac_that_keeps_programs_out_is_told_from_wrong_permissions(place: str) -> None:
+def test_a_mac_that_keeps_programs_out_is_distinguished_from_wrong_permissions(place: str) -> None:
     """Only on a Mac, and only in the places that macOS protects."""
     path = Path.home() / place
     assert "Full Disk Access" in machine.consent(path, errno.EPERM, "darwin")
@@ -155,7 +155,7 @@ def test_a_mac_that_keeps_programs_out_is_told_from_wrong_permissions(place: str
     assert "Full Disk Access" in found.advice
 
 
-def test_on_a_mac_names_in_two_forms_and_files_in_the_cloud_are_said() -> None:
+def test_on_a_mac_names_in_two_forms_and_files_in_the_cloud_are_noted() -> None:
     """And a volume that a service may have no access to."""
     folder = Folder(name="f", input=Path("/Volumes/card"), output=Path("/out"))
     odd = INPUT | {"decomposed": 3, "placeholders": 2}
@@ -170,7 +170,7 @@ def outcomes(**other: str) -> dict[str, Any]:
     return {"layers": ["seccomp-tsync"]} | dict.fromkeys(MAY, DONE) | refused | other
 
 
-def test_a_worker_that_is_locked_in_is_well() -> None:
+def test_a_sandboxed_worker_has_no_problem() -> None:
     """The worker can do its work, and nothing else."""
     assert confinement.judge(outcomes(), ()).level is Level.OK
 
@@ -186,7 +186,7 @@ def test_a_worker_that_is_locked_in_is_well() -> None:
         ({}, (), Level.PROBLEM),
     ],
 )
-def test_a_worker_that_is_not_locked_in_is_told(
+def test_a_worker_without_a_sandbox_is_reported(
     said: dict[str, Any], gaps: tuple[Gap, ...], level: Level
 ) -> None:
     """As a problem, unless this system has no such sandbox layer."""
@@ -273,7 +273,7 @@ def test_an_old_python_is_a_problem() -> None:
     assert machine.python().level is Level.OK
 
 
-def test_packages_that_are_missing_old_or_doubled_are_said() -> None:
+def test_packages_that_are_missing_old_or_doubled_are_reported() -> None:
     """Extras are not asked for; conditions are cut off."""
     installed = {"numpy": "2.1.0", "pillow": "11.3", "opencv-python-headless": "4.10.0.84"}
 
@@ -339,7 +339,7 @@ def test_a_clock_that_cannot_be_right_is_a_problem(
         (None, (0, 0), (5, 1), []),
     ],
 )
-def test_limits_of_inotify_that_are_too_low_are_said(
+def test_limits_of_inotify_that_are_too_low_are_reported(
     limits: Inotify | None, used: tuple[int, int], need: tuple[int, int], expected: list[Level]
 ) -> None:
     """Before they are met, and with what others take."""
@@ -392,14 +392,14 @@ def installed(**other: Any) -> Installed:  # noqa: ANN401 -- its fields
         ([installed(), installed(scope=Scope.SYSTEM)], InitSystem.SYSTEMD, [Level.OK, Level.OK, Level.NOTE]),
     ],
 )
-def test_a_service_that_does_not_run_or_is_outdated_is_said(
+def test_a_service_that_does_not_run_or_is_outdated_is_reported(
     services: list[Installed], kind: InitSystem, expected: list[Level]
 ) -> None:
     """One that another program made is left alone."""
     assert [one.level for one in unit.judge(services, kind, running=False, lingers=True)] == expected
 
 
-def test_a_service_that_ends_with_the_login_is_said() -> None:
+def test_a_service_that_ends_with_the_login_is_reported() -> None:
     """A studio's machine is restarted by somebody who does not log in."""
     found = list(unit.judge([installed()], InitSystem.SYSTEMD, running=True, lingers=False))
     assert [one.level for one in found] == [Level.OK, Level.NOTE]
@@ -427,7 +427,7 @@ def test_a_hook_whose_program_is_not_there_is_a_problem() -> None:
         ("on who knows what", "state", Level.NOTE),
     ],
 )
-def test_a_state_directory_that_is_not_well_is_said(
+def test_faults_of_a_state_directory_are_reported(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, what: str, check: str, level: Level
 ) -> None:
     """And nothing is repaired by looking."""

@@ -117,7 +117,7 @@ def test_the_tree_at_the_top_of_the_module_is_the_tree() -> None:
         above.append((len(lead), name))
 
 
-def test_an_error_says_where_what_and_what_to_do() -> None:
+def test_an_error_has_its_place_its_cause_and_advice() -> None:
     """On one line."""
     error = StorageError("it is full", path=Path("/out"), advice="Make room.")
     assert str(error) == "/out: it is full. Make room."
@@ -147,7 +147,7 @@ def test_a_fault_of_the_system_that_is_known_gets_its_advice(number: int) -> Non
     assert error.path == Path("/out/a.png")
 
 
-def test_all_of_the_table_is_tested_here() -> None:
+def test_the_whole_errno_table_is_tested_here() -> None:
     """An errno added to the table must be added to this test."""
     assert errors._ADVICE_BY_ERRNO.keys() == NAMED.keys()  # noqa: SLF001 -- the table is what is tested
 

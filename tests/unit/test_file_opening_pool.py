@@ -232,9 +232,7 @@ def test_a_share_that_answers_again_when_more_are_at_work_than_places_gives_its_
     assert slots.given == [1]
 
 
-def test_a_fault_over_one_task_loses_no_other_and_nothing_that_was_heard(
-    share: Share, clock: FakeClock
-) -> None:
+def test_an_internal_error_over_one_task_loses_no_other_task_or_event(share: Share, clock: FakeClock) -> None:
     """The task fails as one that could not begin; its files are closed once."""
     slots = Slots(3)
     slots.faulty = {1}
@@ -252,7 +250,7 @@ def test_a_fault_over_one_task_loses_no_other_and_nothing_that_was_heard(
     assert sorted(files.source for files in share.closed) == [101, 102]
 
 
-def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock: FakeClock) -> None:
+def test_a_poll_that_fails_midway_is_completed_by_the_next(share: Share, clock: FakeClock) -> None:
     """No task that was given up or could not be opened is reported twice."""
     slots = Slots(3)
     slots.faulty = {-1}
@@ -264,7 +262,7 @@ def test_a_poll_that_fails_midway_is_made_up_for_by_the_next(share: Share, clock
     assert list(pool.poll(0.1)) == [Finished(job=1, report=FAILURE)]
 
 
-def test_a_slow_share_that_goes_on_is_not_taken_for_one_that_hangs(share: Share, clock: FakeClock) -> None:
+def test_a_slow_share_with_progress_does_not_count_as_hanging(share: Share, clock: FakeClock) -> None:
     """A task that waits behind others on it reserves no worker, and is given up only without progress."""
     slots = Slots(2)
     pool = FileOpeningPool(slots, clock)
@@ -314,7 +312,7 @@ def test_nothing_is_begun_beside_a_picture_that_needs_all_the_memory(share: Shar
     assert slots.given == [1]
 
 
-def test_a_task_for_whose_kind_of_folder_no_workers_are_left_is_given_back(
+def test_a_task_for_whose_kind_of_folder_no_workers_are_left_is_returned(
     share: Share, clock: FakeClock
 ) -> None:
     """A reload removed the last folder of the kind while its files were being opened."""

@@ -92,7 +92,7 @@ def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
         reader.read(tmp_path / "away", tmp_path / "away" / "a")
 
 
-def test_a_slow_share_is_waited_for_as_long_as_it_goes_on(
+def test_a_slow_share_is_waited_for_while_it_makes_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to a limit."""
@@ -107,7 +107,7 @@ def test_a_slow_share_is_waited_for_as_long_as_it_goes_on(
     _let_end()
 
 
-def test_a_share_that_hangs_is_asked_nothing_more_until_it_answers(
+def test_a_share_that_hangs_gets_no_more_requests_until_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next reader fails at once, another folder is read meanwhile, and no memory leaks."""

@@ -86,7 +86,7 @@ def test_rarer_signatures_are_known(head: bytes, expected: str) -> None:
         (bytes(64), "preallocated.heic"),
     ],
 )
-def test_what_is_called_a_picture_but_begins_like_none_is_told_apart(head: bytes, name: str) -> None:
+def test_a_file_named_like_a_picture_that_begins_like_none_is_recognised(head: bytes, name: str) -> None:
     """Its owner expects a cutout, so the job fails with a reason."""
     assert kind(head, name) is FileKind.NAMED_LIKE_ONE
 
@@ -104,7 +104,7 @@ def test_what_is_called_a_picture_but_begins_like_none_is_told_apart(head: bytes
         (b"RIFF\x24\x00\x00\x00WAVEfmt ", "note.wav"),
     ],
 )
-def test_other_files_are_left_alone(head: bytes, name: str) -> None:
+def test_other_files_are_not_pictures(head: bytes, name: str) -> None:
     """Sidecars, films and texts lie in every photographer's folder."""
     assert kind(head, name) is FileKind.OTHER
 

@@ -102,7 +102,7 @@ def test_an_unknown_file_system_is_polled(fstype: str | None) -> None:
     assert told in mode.reason
 
 
-def test_macos_tells_name_and_place() -> None:
+def test_macos_reports_type_and_locality() -> None:
     """The structure has the type's name and a flag for local file systems."""
     local = bytes(64) + (0x1000).to_bytes(4, sys.byteorder) + bytes(4) + b"apfs" + bytes(2092)
     shared = bytes(68) + bytes(4) + b"smbfs" + bytes(2091)

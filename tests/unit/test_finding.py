@@ -64,7 +64,9 @@ def found() -> Path:
     return find_settings(None, None, None).folder[0].input
 
 
-def test_the_configuration_goes_before_what_runs_and_that_before_what_was_used_last(home: Path) -> None:
+def test_the_configuration_takes_precedence_over_a_running_daemon_and_that_over_the_last_used(
+    home: Path,
+) -> None:
     """Without any of the three, the message says what was looked for."""
     with pytest.raises(UsageError, match="no configuration"):
         found()
@@ -78,7 +80,7 @@ def test_the_configuration_goes_before_what_runs_and_that_before_what_was_used_l
         assert found() == Path("/p/in")
 
 
-def test_options_are_not_looked_behind(home: Path) -> None:
+def test_options_take_precedence_over_running_daemons(home: Path) -> None:
     """Running daemons are ignored then."""
     with daemon(home, "a"):
         assert find_settings(None, home / "b", home / "c").folder[0].input == home / "b"
@@ -181,7 +183,7 @@ def reader(clock: FakeClock) -> Iterator[Reader]:
         ("17", "17"),
     ],
 )
-def test_a_picture_is_meant_by_its_number_or_its_name(
+def test_a_picture_is_selected_by_its_number_or_its_name(
     home: Path, reader: Reader, word: str, path: str
 ) -> None:
     """As the list shows it, as the shell completes it, or abbreviated from memory."""
@@ -205,7 +207,7 @@ def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, wo
         find_jobs([word], reader, chosen, listed_by="cutoutd jobs")
 
 
-def test_a_picture_that_was_not_to_be_cut_is_told_of_and_not_cut_by_its_name(
+def test_a_picture_that_was_left_out_is_reported_and_not_cut_by_its_name(
     home: Path, clock: FakeClock
 ) -> None:
     """A name that matches both halves of a pair means the half that is cut."""
@@ -239,7 +241,7 @@ def test_of_two_pictures_with_one_name_the_one_awaiting_a_decision_is_meant(
     journal.close()
 
 
-def test_what_is_gone_gives_its_name_to_what_is_there(home: Path, clock: FakeClock) -> None:
+def test_a_name_means_an_existing_picture_rather_than_a_vanished_one(home: Path, clock: FakeClock) -> None:
     """As after a picture was moved into a subfolder."""
     with_both = Journal(None, session="r", clock=clock)
     with_both.sources.accept("in", [Version(path="x/a.jpg", size=1, mtime_ns=1)])
@@ -265,9 +267,7 @@ def test_the_only_folder_need_not_be_named(home: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.ESTALE, errno.EIO])
-def test_an_entry_where_nobody_may_look_is_passed_over(
-    home: Path, monkeypatch: pytest.MonkeyPatch, error: int
-) -> None:
+def test_an_inaccessible_entry_is_skipped(home: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
     """An inaccessible place is skipped without an internal error."""
     with daemon(home, "a"):
         pass

@@ -61,7 +61,7 @@ def test_the_most_that_can_be_drawn_fits() -> None:
     )
     | values
 )
-def test_whatever_stands_in_the_journal_is_understood_or_refused_in_words(fields: object) -> None:
+def test_whatever_the_journal_contains_is_read_or_refused_with_a_reason(fields: object) -> None:
     """Any program of the same user can write to the journal."""
     request = None
     with suppress(FixRequestError):

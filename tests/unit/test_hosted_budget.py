@@ -17,7 +17,7 @@ def budget(limit: float, prices: dict[float, float] | None = None) -> Budget:
     return Budget(settings, prices or {})
 
 
-def test_before_a_price_was_seen_one_picture_finds_it_out() -> None:
+def test_before_a_price_is_known_one_picture_finds_it_out() -> None:
     """The others have their credits reserved, and wait."""
     made = budget(10)
     for _ in range(3):
@@ -29,7 +29,7 @@ def test_before_a_price_was_seen_one_picture_finds_it_out() -> None:
     assert [made.begin("a", 0.25) for _ in range(2)] == [Admission.NOW, Admission.NOW]
 
 
-def test_a_price_that_was_seen_lately_is_believed() -> None:
+def test_a_recently_known_price_is_used() -> None:
     """The ledger has it: no upload waits."""
     made = budget(10, {0.25: 0.25})
     for _ in range(3):
@@ -37,7 +37,7 @@ def test_a_price_that_was_seen_lately_is_believed() -> None:
         assert made.begin("a", 0.25) is Admission.NOW
 
 
-def test_what_is_set_aside_counts_at_the_highest_price_that_was_seen() -> None:
+def test_reserved_credits_count_at_the_highest_known_price() -> None:
     """Four concurrent uploads expected at 0.25 and charged 1.0: one is paid, and the limit is reached."""
     made = budget(1.0)
     for _ in range(4):
@@ -64,7 +64,7 @@ def test_after_a_surprise_one_at_a_time_is_sent_until_the_expectation_is_right()
     assert [made.begin("a", 1.0) for _ in range(2)] == [Admission.NOW, Admission.NOW]
 
 
-def test_an_upload_of_which_nothing_came_says_nothing_about_prices() -> None:
+def test_an_upload_without_a_result_says_nothing_about_prices() -> None:
     """A free refusal makes the next upload neither cheap nor certain."""
     made = budget(10)
     for _ in range(2):

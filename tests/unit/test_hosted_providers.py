@@ -53,7 +53,7 @@ def http_response(status: int, content: bytes = b"", **headers: str) -> HttpResp
         (25_000_001, "size=50MP format=zip", 1.0, Body.PARTS),
     ],
 )
-def test_remove_bg_is_asked_by_pixels(pixels: int, options: str, price: float, body: Body) -> None:
+def test_remove_bg_is_asked_for_a_size_by_pixels(pixels: int, options: str, price: float, body: Body) -> None:
     """Always in full size, as a PNG within its size limit, and at the lowest price."""
     http_request = REMOVEBG.http_request(upload(pixels), "b")
     assert (http_request.options, http_request.body, REMOVEBG.price(upload(pixels))) == (options, body, price)
@@ -156,7 +156,7 @@ def test_no_complaint_breaks_a_line(content: bytes) -> None:
         (504, Meaning.UNCLEAR, False),
     ],
 )
-def test_what_a_status_means(status: int, meaning: Meaning, is_fault: bool) -> None:  # noqa: FBT001 -- cases
+def test_each_status_has_its_meaning(status: int, meaning: Meaning, is_fault: bool) -> None:  # noqa: FBT001 -- cases
     """The picture's fault, the account's, a temporary one, or unknown."""
     found = response.judge(http_response(status), REMOVEBG, NOW_US)
     assert (found.meaning, found.is_fault) == (meaning, is_fault)
@@ -216,7 +216,7 @@ def test_credits_are_what_the_header_says_if_it_makes_sense(written: str, credit
     assert response.credits_of(http_response(200, x_credits_charged=written)) == credits_
 
 
-def test_the_services_own_count_is_listened_to() -> None:
+def test_the_services_own_rate_limit_is_respected() -> None:
     """If fewer calls remain than needed, the upload waits; a wrong clock does no harm."""
 
     def held(remaining: str, reset: str) -> float:
@@ -245,12 +245,12 @@ def test_the_provider_is_the_one_that_is_configured() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206])
-def test_every_success_is_about_the_picture_and_its_body_is_looked_at(status: int) -> None:
+def test_every_success_concerns_the_picture_and_its_body_is_checked(status: int) -> None:
     """A 2xx without a usable result fails the picture, and redirects and delays no other."""
     assert response.judge(http_response(status), REMBG, NOW_US).meaning is Meaning.PICTURE
 
 
-def test_no_bytes_of_a_picture_stand_in_a_message() -> None:
+def test_no_message_contains_bytes_of_a_picture() -> None:
     """For an error that is not text the message has the status alone."""
     said = response.judge(http_response(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
     assert said.cause == "rembg says 302"

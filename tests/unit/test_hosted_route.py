@@ -229,7 +229,7 @@ def test_nothing_larger_than_allowed_leaves() -> None:
     assert "not its own" in why_not_sent(request("a", file=f"{'1' * 32}.jpg"), chosen)
 
 
-def test_a_success_does_not_end_a_wait_that_was_asked_for_meanwhile(clock: FakeClock) -> None:
+def test_a_success_does_not_end_a_pause_that_was_requested_meanwhile(clock: FakeClock) -> None:
     """One upload began before another received 429 with Retry-After."""
     asked = route(clock)
     assert (asked.admit(1.0), asked.admit(1.0)) == (0.0, 0.0)

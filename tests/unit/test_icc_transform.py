@@ -49,7 +49,7 @@ def test_a_web_colour_means_the_same_in_every_profile(wide: bytes) -> None:
     assert icc_transform.colour((255, 255, 255), wide) == (255, 255, 255)
 
 
-def test_a_profile_that_cannot_be_used_is_told(wide: bytes) -> None:
+def test_a_profile_that_cannot_be_used_gives_a_warning(wide: bytes) -> None:
     """With a warning; the colour is unchanged."""
     damaged = wide[:128] + bytes(len(wide) - 128)
     with pytest.raises(icc_transform.UnusableProfileError):

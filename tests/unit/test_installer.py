@@ -53,7 +53,9 @@ def test_an_extra_is_added_as_the_installation_takes_it(installed: Path, word: s
         ("uv-receipt.toml", 'Install it with `uv tool install "cutoutd[cluster]"`'),
     ],
 )
-def test_tools_that_make_an_environment_say_so_beside_it(installed: Path, file: str, advice: str) -> None:
+def test_tools_that_make_an_environment_leave_a_marker_beside_it(
+    installed: Path, file: str, advice: str
+) -> None:
     """Without their marker, pip or uv has installed the package."""
     (installed / "INSTALLER").write_text("pip\n", "utf-8")
     (installed.parent / file).touch()
@@ -77,7 +79,9 @@ def test_whatever_else_installed_it_is_taken_for_pip(installed: Path, word: str 
     assert "pipx" in installer.how_to_repair()
 
 
-def test_who_lacks_the_extra_is_told_by_the_command(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_without_its_extra_gives_the_install_command(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the advice for that installation."""
     (installed / "INSTALLER").write_text("deb\n", "utf-8")
     monkeypatch.setattr(egress, "find_spec", lambda _name: None)

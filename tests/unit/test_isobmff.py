@@ -54,7 +54,7 @@ def test_data_beyond_the_end_of_the_file_is_missing() -> None:
         refuse_holes(picture(spans=((100, 100_000),)))
 
 
-def test_parts_that_lie_over_each_other_are_not_read_again_and_again() -> None:
+def test_overlapping_parts_are_not_read_repeatedly() -> None:
     """Each of thousands of parts could be as long as the file."""
     with pytest.raises(PictureError, match="over each other"):
         refuse_holes(picture(spans=((0, 4000),) * 1000))

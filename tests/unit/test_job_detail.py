@@ -39,7 +39,7 @@ def job(detail: dict[str, object]) -> Job:
     )  # fmt: skip
 
 
-def test_a_failure_comes_back_as_it_was_written() -> None:
+def test_a_failure_is_read_back_as_it_was_written() -> None:
     """Through the journal's JSON."""
     failure = failure_of(PictureError("cut short"))
     stored = job({"failure": json.loads(json.dumps(asdict(failure)))})

@@ -51,7 +51,7 @@ def test_text_gives_the_same_options_again(options: JobOptions) -> None:
     assert JobOptions.parse(options.text()) == options
 
 
-def test_nothing_asked_for_is_the_empty_text() -> None:
+def test_a_request_without_options_is_the_empty_text() -> None:
     """The row shows that the folder's settings apply."""
     assert JobOptions().text() == ""
 
@@ -85,7 +85,7 @@ def test_what_is_out_of_bounds_is_refused_in_words(text: str) -> None:
         JobOptions.parse(text)
 
 
-def test_without_a_word_about_the_form_all_of_the_folders_results_are_made() -> None:
+def test_without_an_option_about_the_form_all_of_the_folders_results_are_made() -> None:
     """A region or a model affects the matte, which all renditions share."""
     assert (
         JobOptions(roi=RegionOfInterest(), model="m").recipe(RECIPE, BACKGROUNDS).renditions

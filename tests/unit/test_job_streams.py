@@ -47,7 +47,7 @@ async def answered(stream: AsyncIterator[bytes], *, gone_before: bool = False) -
     return heard
 
 
-def test_a_program_that_hangs_up_is_no_error_and_makes_room() -> None:
+def test_a_client_that_disconnects_is_no_error_and_frees_its_place() -> None:
     """One after the other, more clients than may listen at once."""
 
     async def listen() -> None:
@@ -58,7 +58,7 @@ def test_a_program_that_hangs_up_is_no_error_and_makes_room() -> None:
     asyncio.run(asyncio.wait_for(listen(), 60))
 
 
-def test_a_program_that_left_before_its_answer_began_takes_no_room() -> None:
+def test_a_client_that_left_before_its_answer_began_takes_no_place() -> None:
     """Its stream never started, so that no end of the stream frees its place."""
 
     async def listen() -> None:

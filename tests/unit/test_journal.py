@@ -166,7 +166,7 @@ def test_a_job_that_is_published_at_every_death_is_quarantined_too(tmp_path: Pat
     assert journal.queue.cleanup_pending("f") == [failed]
 
 
-def test_a_job_being_published_is_given_back_with_its_plan(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_job_being_published_is_recovered_with_its_plan(tmp_path: Path, clock: FakeClock) -> None:
     """Recovery needs the names that the results were to get."""
     journal = Journal(tmp_path, session="run-1", clock=clock)
     journal.sources.accept("f", [version()])
@@ -268,7 +268,7 @@ def test_a_finished_publication_is_remembered_whole(journal: Journal) -> None:
     assert state_of(journal, job.id) is JobState.DONE
 
 
-def test_an_undone_publication_is_computed_again_and_knows_what_stands(journal: Journal) -> None:
+def test_an_undone_publication_is_computed_again_and_knows_its_published_parts(journal: Journal) -> None:
     """The part that already has its name is not published twice."""
     journal.sources.accept("f", [version()])
     job = begin(journal)
@@ -299,7 +299,7 @@ def test_commands_wait_for_the_daemon_in_order(journal: Journal) -> None:
     assert len(journal.commands.pending()) == 1
 
 
-def test_data_version_tells_that_another_connection_wrote(journal: Journal, tmp_path: Path) -> None:
+def test_data_version_shows_that_another_connection_wrote(journal: Journal, tmp_path: Path) -> None:
     """The daemon reads the commands only then."""
     before = journal.store.data_version()
     assert journal.store.data_version() == before
@@ -386,7 +386,7 @@ def test_two_folders_of_one_name_and_marker_wait_under_names_of_their_own(journa
     assert journal.folders.recall("f") is None
 
 
-def test_what_stands_of_a_plan_that_was_given_up_belongs_to_its_own_source(journal: Journal) -> None:
+def test_the_published_part_of_an_abandoned_plan_belongs_to_its_own_source(journal: Journal) -> None:
     """The plan was made for the earlier picture of that name, whose result is known no more."""
     journal.sources.accept("f", [version()])
     first = begin(journal)

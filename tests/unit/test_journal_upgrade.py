@@ -88,7 +88,7 @@ def test_it_is_upgraded_once(earlier: Path, clock: FakeClock) -> None:
     assert {path.name: path.stat().st_ino for path in earlier.parent.iterdir()} == there
 
 
-def test_a_command_says_that_the_daemon_does_it(earlier: Path) -> None:
+def test_a_command_leaves_the_upgrade_to_the_daemon(earlier: Path) -> None:
     """The error must not look like damage."""
     with pytest.raises(JournalOlderError, match="Start the daemon"):
         Store(earlier)

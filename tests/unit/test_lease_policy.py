@@ -63,7 +63,7 @@ def test_a_folder_is_free_or_held_at_first_sight(owner: Owner | None, action: Le
         (("run-dead", ""), LeaseAction.WAIT),
     ],
 )
-def test_who_claimed_first_comes_first(claimants: tuple[str, ...], action: LeaseAction) -> None:
+def test_the_first_claim_takes_precedence(claimants: tuple[str, ...], action: LeaseAction) -> None:
     """Unless that run is known to be dead; a claim whose run is unreadable still counts."""
     assert judged(LeaseFiles(owner=None, claimants=claimants)) is action
 
@@ -91,7 +91,7 @@ def test_time_in_which_nobody_looked_is_no_silence() -> None:
     assert succeeds.judge(LeaseFiles(owner=OTHER), 3600.0 + SILENCE_S - MAX_GAP_S) is LeaseAction.WAIT
 
 
-def test_who_slept_over_its_hold_goes_on_if_nobody_has_succeeded_it() -> None:
+def test_a_machine_that_overslept_its_lease_goes_on_if_not_succeeded() -> None:
     """Unless another machine is about to take over."""
     own = replace(OTHER, run="run-a")
     assert succession().judge(LeaseFiles(owner=own), 0.0, own_claim_stands=True) is LeaseAction.TAKE

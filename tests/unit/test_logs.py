@@ -112,7 +112,7 @@ def test_half_a_character_does_not_stop_the_work() -> None:
 
 
 @pytest.mark.parametrize("level", logs.LEVELS)
-def test_what_weighs_less_than_the_level_is_left_out(level: str) -> None:
+def test_events_below_the_level_are_left_out(level: str) -> None:
     """Each level shows itself and the levels above it."""
     stream = io.StringIO()
     logs.configure(level=level, log_format="json", stream=stream)
@@ -131,7 +131,7 @@ def test_what_weighs_less_than_the_level_is_left_out(level: str) -> None:
         ("console", io.StringIO, False),
     ],
 )
-def test_eyes_get_a_console_and_programs_json(
+def test_terminals_get_a_console_and_programs_json(
     log_format: str, stream: type[io.StringIO], *, is_json: bool
 ) -> None:
     """`auto` checks whether the stream is a terminal."""
@@ -143,7 +143,7 @@ def test_eyes_get_a_console_and_programs_json(
     assert into.getvalue().startswith("{") is is_json
 
 
-def test_an_exception_is_told_on_the_same_line() -> None:
+def test_an_exception_is_logged_on_the_same_line() -> None:
     """With its traceback."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="json", stream=stream)

@@ -29,7 +29,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("wanted", [1, 3, 200])
-def test_a_number_that_was_asked_for_is_taken(wanted: int) -> None:
+def test_a_configured_number_is_used(wanted: int) -> None:
     """The configured number has priority over what the machine reports."""
     assert worker_count(wanted) == wanted
 

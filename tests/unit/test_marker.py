@@ -148,7 +148,7 @@ def test_another_directory_takes_a_folders_place_only_if_nothing_is_lost_by_that
 
 
 @pytest.mark.parametrize("found", [_found(network=True), ANOTHER, replace(ANOTHER, uuid=OTHER)])
-def test_standing_by_says_how_to_end_it(found: RootState) -> None:
+def test_standing_by_gives_advice(found: RootState) -> None:
     """What waits, and what its owner can run."""
     reason = decide(KNOWN, found, BUSY).reason
     assert "3 accepted pictures are not finished" in reason
@@ -164,7 +164,7 @@ def test_a_marker_is_read_back(tmp_path: Path) -> None:
     assert json.loads((tmp_path / NAME).read_text()) == {"schema": "cutoutd.folder/1", "uuid": OURS}
 
 
-def test_what_is_there_is_found(tmp_path: Path) -> None:
+def test_marker_device_and_content_are_found(tmp_path: Path) -> None:
     """The marker, the device, and whether anything is listed at all."""
     status = tmp_path.stat()
     found = find(str(tmp_path), network=True)

@@ -44,7 +44,7 @@ def result(state: JobState = JobState.FAILED, *, doubtful: bool = False) -> JobE
     )
 
 
-def test_nothing_is_shown_unless_it_is_asked_for() -> None:
+def test_nothing_is_shown_unless_configured() -> None:
     """Notices are off by default."""
     given = RecordingQueue()
     DesktopNotices(given, CommonHooks).result("a", result())  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ def test_a_burst_of_failures_is_one_notice_and_then_a_number() -> None:
     ]
 
 
-def test_what_came_in_the_pause_is_told_after_it_though_nothing_more_comes() -> None:
+def test_events_during_the_pause_are_shown_after_it_though_nothing_more_comes() -> None:
     """The number is shown when the pause ends, without waiting for a next result."""
     given, now = RecordingQueue(), [100.0]
     due: list[tuple[float, Callable[[], None]]] = []
@@ -97,7 +97,7 @@ def test_what_came_in_the_pause_is_told_after_it_though_nothing_more_comes() -> 
     assert given.bodies[2:] == ["2 folders: 2 more pictures need a look"]
 
 
-def test_words_are_arguments_whatever_they_hold() -> None:
+def test_texts_are_arguments_whatever_they_contain() -> None:
     """A text acts as no option, markup or script, and is one line."""
     hostile = '--help <b>&"; $(x)\n' + "\ud800"
     linux = desktop_notices.command(hostile, platform="linux")
@@ -111,7 +111,7 @@ def test_words_are_arguments_whatever_they_hold() -> None:
 
 
 @pytest.mark.parametrize(("path", "level"), [("/nowhere", Level.PROBLEM), (None, Level.OK)])
-def test_the_doctor_looks_for_the_program(
+def test_doctor_looks_for_the_program(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     path: str | None,

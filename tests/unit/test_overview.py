@@ -95,7 +95,7 @@ def test_published_cutouts_that_may_well_be_wrong_are_counted(room: Room) -> Non
     assert 'cutoutd_doubtful{folder="shop"} 1' in metrics.render(overview)
 
 
-def test_a_glance_tells_how_a_folder_stands(room: Room) -> None:
+def test_the_status_shows_the_state_of_a_folder(room: Room) -> None:
     """Watching, waiting, cut today, failed, in review, seconds per picture, the last picture, free space."""
     for number, seconds in enumerate((1.0, 9.0, 2.0)):
         room.job(f"{number}.jpg", outputs=[f"/out/{number}.png"], seconds=seconds)
@@ -124,7 +124,7 @@ def test_a_picture_that_failed_and_was_tried_again_counts_once() -> None:
     assert tally.counts() == {"done": 1, "review": 0, "failed": 1, "unchanged": 0, "doubtful": 0}
 
 
-def test_what_is_tried_again_is_not_told_as_waiting(room: Room) -> None:
+def test_retried_pictures_do_not_count_as_waiting(room: Room) -> None:
     """Retries have their own count, as on the terminal; in JSON `waiting` includes both."""
     for name in ("waits.jpg", "torn.jpg", "late.jpg"):
         room.job(name, JobState.QUEUED)
@@ -147,7 +147,7 @@ def test_what_is_held_back_and_what_is_doubtful_have_their_own_words(room: Room)
     ("seconds", "words"),
     [(0.2, "1 s"), (10.3, "10 s"), (59.7, "1 min"), (200.0, "3 min"), (7500.0, "2 h 5 min")],
 )
-def test_the_time_that_is_left_is_told_in_whole_seconds(seconds: float, words: str) -> None:
+def test_the_remaining_time_is_shown_in_whole_seconds(seconds: float, words: str) -> None:
     """An estimate has no decimals."""
     assert time_left(seconds) == words
 
@@ -155,7 +155,7 @@ def test_the_time_that_is_left_is_told_in_whole_seconds(seconds: float, words: s
 @pytest.mark.parametrize(
     ("per_minute", "words"), [(0.42, "0.42"), (9.23, "9.2"), (44.7, "45"), (1234.0, "1234")]
 )
-def test_a_rate_is_told_without_an_exponent(per_minute: float, words: str) -> None:
+def test_a_rate_is_shown_without_an_exponent(per_minute: float, words: str) -> None:
     """Also for a fast machine."""
     assert rate(per_minute) == words
 
@@ -171,7 +171,7 @@ def test_skipped_pictures_have_their_reason(room: Room) -> None:
     assert list(as_document(room.summarise())["folders"][0]["skipped"].values()) == [2, 1]
 
 
-def test_a_folder_that_stands_by_says_why(room: Room) -> None:
+def test_a_folder_that_stands_by_has_the_reason(room: Room) -> None:
     """And which file is expected, on one line whatever the name."""
     held = PendingFile(path="x\n\x1b[31m.jpg", why="still being written")
     room.show(FolderStatus(watching=FolderState.STANDING_BY, why="the share is away", held_up=(held,)))
@@ -191,7 +191,7 @@ def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
     assert (folder["links_skipped"], folder["unreadable"]) == (3, 2)
 
 
-def test_a_daemon_that_is_down_is_not_said_to_watch(room: Room, tmp_path: Path) -> None:
+def test_a_daemon_that_is_down_is_not_shown_as_watching(room: Room, tmp_path: Path) -> None:
     """Its last status is outdated; the journal still counts."""
     room.job("a.jpg")
     room.show(FolderStatus(watching=FolderState.NATIVE))
@@ -284,14 +284,14 @@ def test_a_file_of_figures_is_whole_and_readable_by_others(room: Room, tmp_path:
         metrics.write("", tmp_path / "nowhere" / "cutoutd.prom")
 
 
-def test_room_is_told_for_each_place_once_and_not_for_what_is_not_there(tmp_path: Path) -> None:
+def test_free_space_is_shown_once_for_each_place_and_not_for_missing_ones(tmp_path: Path) -> None:
     """Free space is queried in a separate process."""
     found = room_of([str(tmp_path), str(tmp_path / "nowhere"), str(tmp_path)])
     assert found[str(tmp_path)]
     assert found[str(tmp_path / "nowhere")] is None
 
 
-def test_a_paused_daemon_says_how_it_goes_on(room: Room) -> None:
+def test_a_paused_daemon_shows_how_to_resume(room: Room) -> None:
     """The first line has the command."""
     room.show(FolderStatus(watching=FolderState.NATIVE))
     assert "`cutoutd resume`" in text(replace(room.summarise(), paused=True)).splitlines()[0]

@@ -74,7 +74,7 @@ def test_without_a_list_of_files_no_count_is_given_for_true(site: Path) -> None:
     assert "thing: without RECORD" in found.stderr
 
 
-def test_each_package_leaves_a_word_that_cutoutd_knows(site: Path) -> None:
+def test_each_package_leaves_a_marker_that_cutoutd_knows(site: Path) -> None:
     """This word lets advice fit the package."""
     trim(site)
     assert (site / "cutoutd-1.dist-info" / "INSTALLER").read_text("utf-8") == "deb\n"
@@ -93,7 +93,9 @@ def test_each_package_leaves_a_word_that_cutoutd_knows(site: Path) -> None:
 
 
 @pytest.mark.parametrize(("script", "packages"), NEEDS.items())
-def test_what_is_missing_is_said_before_anything_is_built(tmp_path: Path, script: str, packages: str) -> None:
+def test_missing_programs_are_reported_before_anything_is_built(
+    tmp_path: Path, script: str, packages: str
+) -> None:
     """At once instead of after minutes, with the packages to install."""
     if script.startswith("try-") and os.geteuid() != 0:
         pytest.skip("it asks for root first")

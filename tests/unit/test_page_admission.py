@@ -87,7 +87,7 @@ def changed(**given: object) -> list[str]:
         ({"rendition": [{}, {"suffix": "-2"}]}, ["folder.rendition"]),
     ],
 )
-def test_what_is_different_is_seen_in_what_the_configuration_means(
+def test_differences_are_judged_by_the_meaning_of_the_configuration(
     given: dict[str, Any], beyond: list[str]
 ) -> None:
     """However the file is written."""

@@ -42,7 +42,7 @@ def found(root: Path, *, sandbox: Sandbox = Sandbox.AUTO, **page: object) -> dic
     return levels
 
 
-def test_who_switched_it_off_hears_only_that(tmp_path: Path, port: int) -> None:
+def test_a_page_that_is_switched_off_is_reported_as_such_alone(tmp_path: Path, port: int) -> None:
     """No port is tried."""
     levels = found(tmp_path, enabled=False, address=f"127.0.0.1:{port}")
     assert [one.seen for one in levels["ok"]] == [

@@ -202,7 +202,7 @@ def test_a_body_of_too_many_values_is_not_parsed(room: Room) -> None:
     assert len(body) < MAX_BODIES["decide"]
 
 
-def test_a_web_process_says_once_how_it_is_confined(room: Room) -> None:
+def test_a_web_process_reports_its_sandbox_once(room: Room) -> None:
     """Each statement is logged, and repeated ones would fill the disk."""
     room.send({"layers": ["seccomp"]})
     assert room.call("echo") == (200, {})
@@ -211,7 +211,7 @@ def test_a_web_process_says_once_how_it_is_confined(room: Room) -> None:
     assert len(room.ended) == 1
 
 
-def test_methods_that_are_held_up_are_few_and_the_rest_is_refused(room: Room) -> None:
+def test_blocked_methods_are_few_and_the_rest_is_refused(room: Room) -> None:
     """A client that floods the backend gets its own requests refused."""
     for number in range(300):
         room.send({"id": number, "method": "wait", "params": {}})
@@ -230,7 +230,7 @@ def test_methods_that_are_held_up_are_few_and_the_rest_is_refused(room: Room) ->
         {"watched": 1},
     ],
 )
-def test_a_web_process_that_says_something_else_is_given_up(room: Room, head: dict[str, Any]) -> None:
+def test_a_web_process_that_sends_invalid_frames_is_given_up(room: Room, head: dict[str, Any]) -> None:
     """The process is ended and restarted."""
     room.send({"watched": True})
     room.send(head)

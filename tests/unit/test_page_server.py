@@ -49,7 +49,7 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-def test_a_head_that_does_not_come_whole_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_request_head_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """However steadily its parts arrive; a connection that was served may wait for its next request."""
     monkeypatch.setattr(server, "HEAD_S", 0.3)
 
@@ -72,7 +72,7 @@ def test_a_head_that_does_not_come_whole_ends_its_connection(monkeypatch: pytest
     _with_server(slow)
 
 
-def test_the_oldest_idle_connection_gives_way() -> None:
+def test_the_oldest_idle_connection_is_closed() -> None:
     """The new connection is served."""
 
     async def many(port: int) -> None:
@@ -90,7 +90,7 @@ def test_the_oldest_idle_connection_gives_way() -> None:
     _with_server(many, most=3)
 
 
-def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """With status 408 after the time limit."""
     monkeypatch.setattr(app, "BODY_S", 0.05)
 
@@ -107,7 +107,7 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(asyncio.wait_for(read(), 30))
 
 
-def test_a_browser_that_takes_no_events_is_let_go_and_holds_up_nobody() -> None:
+def test_a_browser_that_takes_no_events_is_dropped_and_holds_up_nobody() -> None:
     """Its stream ends; the browser reconnects."""
     told: list[bool] = []
 

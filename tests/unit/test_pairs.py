@@ -231,7 +231,7 @@ def test_a_new_version_of_the_one_that_is_cut_is_cut(shoot: Shoot) -> None:
     assert done == ["a.JPG", "a.JPG"]
 
 
-def test_a_raw_file_that_was_taken_stays_the_one_when_it_is_written_anew(shoot: Shoot) -> None:
+def test_a_raw_file_that_was_accepted_stays_the_one_when_it_is_rewritten(shoot: Shoot) -> None:
     """Although its late JPEG exists by now: otherwise neither would be cut."""
     shoot.put("a.NEF")
     shoot.wait(7)
@@ -327,7 +327,7 @@ def test_a_jpeg_whose_new_version_is_broken_was_cut_already(shoot: Shoot) -> Non
     assert shoot.states == {"a.JPG": "failed", "a.NEF": "skipped"}
 
 
-def test_a_jpeg_that_was_moved_away_once_cut_still_stands_for_its_shot(shoot: Shoot) -> None:
+def test_a_jpeg_that_was_moved_away_once_cut_still_represents_its_shot(shoot: Shoot) -> None:
     """A new journal knows the JPEG from its sidecar alone."""
     version = Version(path="a.JPG", size=1, mtime_ns=1)
     moved = Adopted(
@@ -374,7 +374,7 @@ def test_another_shot_under_a_number_that_was_used_before_is_cut(
     assert shoot.states[f"a.{second}"] == "done"
 
 
-def test_the_late_half_of_a_shot_is_left_out_although_the_other_is_put_away_by_then(shoot: Shoot) -> None:
+def test_the_late_half_of_a_shot_is_left_out_although_the_other_was_moved_away(shoot: Shoot) -> None:
     """Its copying began before and was seen, and takes longer than the other's cut."""
     shoot.put("a.NEF")
     shoot.put("a.JPG")

@@ -286,7 +286,7 @@ def test_every_call_that_takes_a_path_has_its_reason() -> None:
         "os.path.realpath(name)",
     ],
 )
-def test_such_calls_are_found(code: str, tmp_path: Path) -> None:
+def test_forbidden_calls_are_found(code: str, tmp_path: Path) -> None:
     """The check finds each of these forms."""
     module = tmp_path / "module.py"
     module.write_text(f"def act(name: str, where: Path) -> None:\n    {code}\n")
@@ -296,7 +296,7 @@ def test_such_calls_are_found(code: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "code", ["os.unlink(name, dir_fd=here)", "entry.unlink()", "text.replace('a', 'b')", "tree.open('')"]
 )
-def test_calls_by_a_descriptor_are_not(code: str, tmp_path: Path) -> None:
+def test_calls_by_a_descriptor_are_not_reported(code: str, tmp_path: Path) -> None:
     """Nor are calls of an `Entry` or a `Tree`."""
     module = tmp_path / "module.py"
     module.write_text(f"def act(name: str, here: int) -> None:\n    {code}\n")

@@ -31,7 +31,7 @@ def file_of(kind: str, width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(7, 3), (300, 517)])
-def test_the_head_says_it(kind: str, size: tuple[int, int]) -> None:
+def test_the_size_is_read_from_the_head(kind: str, size: tuple[int, int]) -> None:
     """For each supported format."""
     assert size_in_head(io.BytesIO(file_of(kind, *size))) == size
 

@@ -48,7 +48,7 @@ def test_the_shops_of_the_documentation_are_there() -> None:
     }
 
 
-def test_whatever_is_set_beside_a_preset_goes_before_it() -> None:
+def test_whatever_is_set_beside_a_preset_takes_precedence() -> None:
     """Values as well as the folder."""
     ours = rendition(preset="amazon", canvas="1200x1200", scale="70%", directory="web", background="#eee")
     assert (ours.canvas, ours.scale, ours.directory, ours.colour) == (

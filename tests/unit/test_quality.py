@@ -55,7 +55,7 @@ def test_a_matte_without_a_sure_place_has_no_subject(peak: float) -> None:
     assert (found.score, found.reasons) == (0.0, (Reason.NO_SUBJECT,))
 
 
-def test_a_yes_that_drowns_in_perhaps_is_no_subject() -> None:
+def test_a_few_sure_pixels_in_a_haze_are_no_subject() -> None:
     """Textures give a few sure pixels in a wide haze."""
     raw = disc(matte(), 160, 160, 100, value=0.6)
     assert assess(disc(raw, 160, 160, 20)).score == 0.0
@@ -82,7 +82,7 @@ def test_passes_that_disagree_make_a_cutout_doubtful() -> None:
     assert half.score < 0.5 < same.score
 
 
-def test_a_closer_look_that_shows_something_else_costs_some_of_the_score() -> None:
+def test_a_closer_pass_that_disagrees_lowers_the_score() -> None:
     """Whichever of the two passes is right."""
     assert judge(replace(CLEAR, held=0.1)).score < judge(replace(CLEAR, held=1.0)).score
 
@@ -110,7 +110,7 @@ def test_a_page_of_text_is_doubtful_however_sure_the_model_is() -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Reason) else "",
 )
-def test_a_reason_says_what_to_look_for(changed: dict[str, float], reason: Reason) -> None:
+def test_a_reason_names_what_to_look_for(changed: dict[str, float], reason: Reason) -> None:
     """One reason for each sign, and no other."""
     assert judge(replace(CLEAR, **changed)).reasons == (reason,)
 
@@ -121,7 +121,7 @@ def test_border_blobs_and_size_are_reasons_and_no_factors() -> None:
         assert judge(replace(CLEAR, **changed)).score == judge(CLEAR).score
 
 
-def test_what_the_other_look_saw_is_said_in_shares_of_the_subject() -> None:
+def test_the_other_passes_findings_are_shares_of_the_subject() -> None:
     """Mattes of different sizes are compared in one frame."""
     raw, other = matte(), matte()
     raw[80:160, 80:160] = 1

@@ -77,7 +77,7 @@ def test_a_plain_edge_becomes_sharp() -> None:
 
 
 @pytest.mark.parametrize("blur_px", [0.0, 5.0])
-def test_a_matte_that_is_exact_is_left_alone(blur_px: float) -> None:
+def test_a_matte_that_is_exact_is_not_changed(blur_px: float) -> None:
     """At the picture's own size the matte is exact, whether its edge is hard or soft."""
     scene = _ball(320, strands=40, blur_px=blur_px)
     _, fine = _errors(scene, scene.alpha)
@@ -188,7 +188,7 @@ def test_a_decided_matte_stays_as_it_is(value: float, expected: int) -> None:
     assert (refine(rgb, np.full((320, 320), value, np.float32)) == expected).all()
 
 
-def test_noise_for_a_matte_gives_numbers_all_the_same() -> None:
+def test_a_random_matte_gives_valid_numbers() -> None:
     """A random matte gives no NaN."""
     rng = np.random.default_rng(4)
     rgb = rng.integers(0, 256, (200, 300, 3)).astype(np.uint8)

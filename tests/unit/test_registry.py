@@ -114,7 +114,7 @@ def test_a_later_run_takes_the_place_of_an_earlier_one(registry: Path) -> None:
         b"[" * 60_000,
     ],
 )
-def test_what_is_no_entry_is_passed_over(registry: Path, document: bytes | str) -> None:
+def test_invalid_entries_are_skipped(registry: Path, document: bytes | str) -> None:
     """The other entries are still listed."""
     enter(registry, 1)
     (registry / "a.json").write_bytes(document if isinstance(document, bytes) else document.encode())
@@ -171,7 +171,7 @@ def test_a_draft_is_its_daemons_until_it_is_old(registry: Path) -> None:
     assert not left.exists()
 
 
-def test_a_daemon_whose_draft_was_looked_at_tries_once_more(
+def test_a_daemon_whose_draft_was_locked_by_a_reader_tries_once_more(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise it would have no entry while it runs."""

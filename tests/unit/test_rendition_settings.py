@@ -189,7 +189,7 @@ def test_a_value_that_means_nothing_is_refused(key: str, value: object, message:
         ({"format": "webp", "canvas": "16384x10"}, "canvas: is too large: webp holds 16_383 pixels a side"),
     ],
 )
-def test_what_does_not_go_together_is_refused(written: dict[str, Any], message: str) -> None:
+def test_incompatible_keys_are_refused(written: dict[str, Any], message: str) -> None:
     """Before any picture is cut."""
     said = refused({"suffix": "_ok"}, written)
     assert f'FILE: [[folder.rendition]] number 2 of "a" {message}' in said
@@ -209,7 +209,7 @@ def test_what_does_not_go_together_is_refused(written: dict[str, Any], message: 
         {"bits": 16, "channels": "alpha"},
     ],
 )
-def test_what_goes_together_is_taken_and_written_out_as_it_is(
+def test_compatible_keys_are_accepted_and_written_out_unchanged(
     written: dict[str, Any], tmp_path: Path
 ) -> None:
     """The output of `check` loads to the same settings."""
@@ -229,7 +229,7 @@ def test_two_renditions_may_not_have_one_name(one: str, other: str) -> None:
     assert len(assembled({"suffix": one}, {"suffix": other, "format": "webp"}).folder) == 1
 
 
-def test_two_renditions_of_one_name_may_lie_in_two_directories() -> None:
+def test_two_renditions_of_one_name_may_be_in_two_directories() -> None:
     """The directory does not change how they look, so the digest is the same."""
     folder = assembled({}, {"directory": "web"}, {"directory": "web/small"}).folder[0]
     assert [one.directory for one in folder.recipe().renditions] == ["", "web", "web/small"]
@@ -270,7 +270,7 @@ def test_the_digest_counts_every_key(change: dict[str, Any]) -> None:
     assert len(seen) == 4
 
 
-def test_the_digest_counts_what_a_background_shows_and_not_where_it_lies() -> None:
+def test_the_digest_covers_a_backgrounds_content_and_not_its_path() -> None:
     """A changed background picture changes the digest; a moved one does not."""
     here, there = (
         settings_sha256(assembled({"background": path}).folder[0], "m") for path in ("/x.jpg", "/y.jpg")

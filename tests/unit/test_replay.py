@@ -125,7 +125,7 @@ def test_a_sidecar_of_ours_is_understood(root: Path) -> None:
 
 @given(data=st.data())
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_a_sidecar_says_is_answered_in_words(root: Path, data: st.DataObject) -> None:
+def test_whatever_a_sidecar_contains_is_answered_with_a_message(root: Path, data: st.DataObject) -> None:
     """One to three of its values are replaced by anything."""
     document = sidecar(root)
     for _ in range(data.draw(st.integers(1, 3))):

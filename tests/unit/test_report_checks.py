@@ -135,14 +135,14 @@ def put(message: dict[str, Any], place: tuple[Any, ...], value: object) -> None:
 
 
 @pytest.mark.parametrize("report", REPORTS)
-def test_an_honest_report_is_believed(report: Report) -> None:
+def test_an_honest_report_is_accepted(report: Report) -> None:
     """Each kind of report."""
     assert decoded_report(message_of(report)) == report
 
 
 @quick
 @given(data=st.data(), report=st.sampled_from(REPORTS))
-def test_no_number_that_cannot_be_is_believed(data: st.DataObject, report: Report) -> None:
+def test_no_impossible_number_is_accepted(data: st.DataObject, report: Report) -> None:
     """At any place in a report: none of these values fits any field."""
     message = message_of(report)
     places = list(numbers(message["report"]))
@@ -172,7 +172,7 @@ def test_no_number_that_cannot_be_is_believed(data: st.DataObject, report: Repor
         ]
     ),
 )
-def test_no_text_is_believed_to_be_a_hash(value: str, where: tuple[Report, tuple[Any, ...]]) -> None:
+def test_no_other_text_is_accepted_as_a_hash(value: str, where: tuple[Report, tuple[Any, ...]]) -> None:
     """Journal and sidecar store it, and it is compared with others."""
     report, place = where
     message = message_of(report)
@@ -204,7 +204,7 @@ def test_no_text_is_believed_to_be_a_hash(value: str, where: tuple[Report, tuple
         (CUT, ("warnings", 0), "\x1b[2J"),
     ],
 )
-def test_what_is_too_long_or_of_another_task_is_not_believed(
+def test_texts_that_are_too_long_or_of_another_task_are_not_accepted(
     report: Report, place: tuple[Any, ...], value: object
 ) -> None:
     """Texts, lists and names are checked."""
@@ -215,7 +215,7 @@ def test_what_is_too_long_or_of_another_task_is_not_believed(
     assert len(str(caught.value)) < 500
 
 
-def test_what_an_honest_worker_says_at_length_is_shortened_by_itself() -> None:
+def test_an_honest_workers_long_texts_are_shortened_before_sending() -> None:
     """A picture with a thousand odd parts causes no failure."""
     odd = Failure(code=FailureCode.PICTURE, title="t", cause="a\0b\nc\x1b\u202e", advice="", permanent=True)
     said = decoded_report(message_of(odd))
@@ -280,7 +280,7 @@ margins = st.builds(
     scale=st.none() | st.floats(0.01, 1),
     max_px=st.none() | st.integers(1, 90),
 )
-def test_what_the_engine_makes_is_believed(
+def test_results_of_the_engine_are_accepted(
     found: Box, crop: Margin | None, canvas: tuple[int, int] | None, scale: float | None, max_px: int | None
 ) -> None:
     """For any recipe: no honest result exceeds the bound."""

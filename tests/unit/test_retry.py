@@ -39,7 +39,7 @@ def test_a_damaged_picture_that_arrived_just_now_may_only_be_unfinished() -> Non
     assert old == retry.GiveUp()
 
 
-def test_a_run_that_has_no_later_gives_a_fresh_damaged_picture_up_at_once() -> None:
+def test_a_run_that_ends_by_itself_gives_up_a_fresh_damaged_picture_at_once() -> None:
     """`run --once` and `cut` then report its fault."""
     assert (
         retry.after_failure(failure(errors.PictureError), tries=0, age_s=0.0, patient=False) == retry.GiveUp()

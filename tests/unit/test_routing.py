@@ -52,7 +52,7 @@ def folder(route: Route, **given_: Any) -> Folder:  # noqa: ANN401 -- any key of
 
 
 @given(plan=PLANS, hosted=STANDS)
-def test_a_picture_without_a_tag_is_cut_here_whatever_its_row_says(
+def test_an_untagged_picture_is_cut_here_whatever_its_row_contains(
     plan: RoutePlan, hosted: OffloadState
 ) -> None:
     """A row can be old, damaged or forged; the configuration alone decides."""
@@ -69,7 +69,7 @@ def test_a_tagged_one_is_never_cut_here_against_its_owners_wish(
 
 
 @given(plan=PLANS, backlog_s=st.floats(0, 1e6))
-def test_nothing_is_sent_while_the_way_is_closed(plan: RoutePlan, backlog_s: float) -> None:
+def test_nothing_is_sent_while_the_route_is_closed(plan: RoutePlan, backlog_s: float) -> None:
     """With local-then-hosted an outage costs quality, but no file and no time."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
     step, _ = next_step(tagged, plan, OffloadState(closed="offline", backlog_s=backlog_s))
@@ -81,7 +81,7 @@ def test_the_local_result_comes_first() -> None:
     assert next_step(folder(Route.LOCAL_THEN_HOSTED), RoutePlan(), OffloadState())[0] is NextStep.CUT
 
 
-def test_a_long_queue_is_shared_if_the_owner_says_how_long_is_long() -> None:
+def test_a_long_queue_is_shared_above_the_configured_length() -> None:
     """The sidecar has the reason."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=60)
     assert next_step(tagged, RoutePlan(), OffloadState(backlog_s=60))[0] is NextStep.CUT

@@ -109,7 +109,7 @@ def test_junk_directories_are_not_entered(path: str) -> None:
     assert not Rules().enters_directory(path)
 
 
-def test_a_wildcard_never_asks_for_junk() -> None:
+def test_a_wildcard_never_includes_junk() -> None:
     """A pattern that matches everything does not mean the recycle bin."""
     rules = Rules(include=("*", "**", "*.jpg", "*.bak*", "*ecycle*/**", "??M"))
     for path in ("x.jpg.bak", "a/@Recycle/x.jpg", "a.THM", ".x.jpg"):
@@ -132,7 +132,7 @@ def test_junk_that_is_named_exactly_is_taken() -> None:
 
 
 @pytest.mark.parametrize("include", [".*", ".cutoutd-staging", ".cutoutd-*", "**"])
-def test_our_own_files_cannot_be_asked_for(include: str) -> None:
+def test_our_own_files_cannot_be_included(include: str) -> None:
     """Otherwise staged results would be cut again and again."""
     rules = Rules(include=("*", include))
     assert not rules.enters_directory(".cutoutd-staging")
@@ -140,7 +140,7 @@ def test_our_own_files_cannot_be_asked_for(include: str) -> None:
     assert not rules.takes_file(".cutoutd-folder")
 
 
-def test_every_row_of_the_table_works_and_says_where_it_is_from() -> None:
+def test_every_row_of_the_table_works_and_has_a_source() -> None:
     """Each name excludes its kind in any case of letters, and nothing of the other kind."""
     usual = Rules()
     for row in rules.JUNK:
@@ -252,7 +252,7 @@ def test_a_file_is_taken_only_if_its_directories_are_entered(directories: list[s
         assert not rules.takes_file("/".join([*directories, name]))
 
 
-def test_names_cost_next_to_nothing() -> None:
+def test_matching_names_costs_little() -> None:
     """100,000 names take a small part of a scan's time, even with many patterns."""
     rules = Rules(exclude=tuple(f"*_{n}.jpg" for n in range(20)))
     began = time.process_time()

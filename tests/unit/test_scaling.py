@@ -47,7 +47,7 @@ def test_pixels_that_are_only_moved_stay_what_they_are(left: int, top: int) -> N
 
 
 @pytest.mark.parametrize("factor", [0.06, 0.11, 0.24, 0.26, 0.5, 0.9, 1.0, 1.7, 3.0])
-def test_no_colour_of_what_was_cut_away_comes_back_at_an_edge(factor: float) -> None:
+def test_no_hidden_colour_appears_at_an_edge(factor: float) -> None:
     """A red disc scaled over its own hidden green has only red pixels."""
     rgb, alpha = disc(400, (200, 30, 20), (0, 255, 0))
     side = round(400 * factor) + 1
@@ -72,7 +72,7 @@ def test_a_disc_keeps_its_place_and_size(factor: float) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.21, 0.45, 1.3])
-def test_strips_do_not_show(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_do_not_change_the_result(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A canvas made in thin strips equals one made in one piece."""
     rgb = RANDOM.integers(0, 256, (700, 300, 3), np.uint8)
     alpha = RANDOM.integers(0, 256, (700, 300), np.uint8)

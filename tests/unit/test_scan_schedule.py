@@ -54,14 +54,14 @@ def test_an_open_folder_is_checked_and_scanned_when_its_interval_is_over(
     assert schedule.is_scan_due(interval_s)
 
 
-def test_who_asks_for_a_check_gets_one_without_a_scan() -> None:
+def test_a_requested_check_is_made_without_a_scan() -> None:
     """Also for a closed folder, before its time."""
     assert with_events().due(1.0, is_asked=True) is Due.CHECK
     assert not with_events().is_scan_due(1.0)
     assert NEW.closed(0.0, waits_for_owner=False).due(1.0, is_asked=True) is Due.CHECK
 
 
-def test_nothing_but_time_has_a_closed_folder_looked_at() -> None:
+def test_a_closed_folder_is_checked_by_its_interval_alone() -> None:
     """Where another machine holds the folder, the interval is short."""
     closed = with_events().closed(100.0, waits_for_owner=False)
     assert closed.due(100.0 + POLL_S - 1, is_asked=False) is Due.NOTHING
@@ -86,14 +86,14 @@ def test_a_scan_costs_no_more_than_its_share_of_the_time() -> None:
     assert slow.next_scan_s == 2.0 * SCAN_SHARE > POLL_S
 
 
-def test_a_scan_that_a_share_held_up_once_says_nothing_of_the_next() -> None:
+def test_a_scan_that_a_share_delayed_once_does_not_delay_the_next() -> None:
     """One delay of a minute would cost three hours; two in a row count."""
     hung = without_events().scanned(0.0, took_s=60.0, cost_s=0.01)
     assert hung.next_scan_s == POLL_S
     assert hung.scanned(0.0, took_s=60.0, cost_s=0.01).next_scan_s == 60.0 * SCAN_SHARE
 
 
-def test_events_that_were_refused_are_asked_for_again_and_then_a_scan_is_due() -> None:
+def test_refused_events_are_armed_again_and_then_a_scan_is_due() -> None:
     """Changes before events were armed gave no events."""
     refused = scanned(NEW.opened().armed(0.0, has_events=False, is_refused=True), 0.0)
     assert not refused.is_rearming_due(REARM_S - 1)

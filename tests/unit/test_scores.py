@@ -18,7 +18,7 @@ def words(**given: Any) -> list[tuple[str, str]]:  # noqa: ANN401 -- any key of 
 
 
 @pytest.mark.parametrize("given", [{"review_below": 0.5}, {"escalate_below": 0.6}])
-def test_a_limit_without_the_newer_setting_is_told_to_mean_something_else(given: dict[str, float]) -> None:
+def test_a_limit_without_the_newer_setting_gives_a_warning(given: dict[str, float]) -> None:
     """It loads; the warning names the setting that ends it."""
     ((name, word),) = words(**given)
     assert name == "shop"
@@ -27,7 +27,7 @@ def test_a_limit_without_the_newer_setting_is_told_to_mean_something_else(given:
 
 
 @pytest.mark.parametrize("given", [{}, {"doubtful_below": 0.5}, {"review_below": 0.3, "doubtful_below": 0.6}])
-def test_a_newer_configuration_is_told_nothing(given: dict[str, float]) -> None:
+def test_a_newer_configuration_gives_no_warning(given: dict[str, float]) -> None:
     """The defaults have the newer meaning."""
     assert words(**given) == []
 

@@ -144,7 +144,7 @@ def test_all_that_a_model_has_cut_is_cut_again(
     journal.close()
 
 
-def test_scores_are_shown_and_what_is_least_certain_comes_first_if_asked(
+def test_scores_are_shown_and_the_least_certain_come_first_on_request(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the list, in its JSON and in the export."""
@@ -167,7 +167,7 @@ def test_scores_are_shown_and_what_is_least_certain_comes_first_if_asked(
     assert [row["score"] for row in rows] == ["0.0", "0.5", "0.91", ""]
 
 
-def test_what_became_of_one_picture_is_told_by_its_name(
+def test_the_outcome_of_one_picture_is_shown_by_its_name(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also by a part of its path, its number, or several; with the cutout's place or advice."""
@@ -204,7 +204,7 @@ def test_published_cutouts_that_are_doubtful_are_listed(
     assert [row["path"] for row in rows] == ["'=1+1.jpg"]
 
 
-def test_a_daemon_that_is_down_is_told_with_how_to_start_it(
+def test_a_daemon_that_is_down_is_reported_with_the_start_command(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a command to copy, options included."""
@@ -230,7 +230,7 @@ def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
     ]
 
 
-def test_the_manifest_says_which_file_was_made_of_what_for_which_shop(
+def test_the_manifest_lists_source_and_shop_of_each_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clock: FakeClock
 ) -> None:
     """From the journal, at any time: only files published now, each once."""

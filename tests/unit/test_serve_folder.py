@@ -25,7 +25,7 @@ def backend_with(state_dir: Path, status: object) -> Any:  # noqa: ANN401 -- wha
     return SimpleNamespace(state_dir=state_dir)
 
 
-def test_nothing_is_taken_for_a_folder_that_stands_by(tmp_path: Path) -> None:
+def test_nothing_is_accepted_for_a_folder_that_stands_by(tmp_path: Path) -> None:
     """A picture written to a bare mount point is hidden once the share is mounted."""
     why = "the folder is empty, so its share or disk is probably not mounted"
     backend = backend_with(tmp_path, {"folders": {"shop": {"watching": "standing by", "why": why}}})
@@ -44,6 +44,6 @@ def test_nothing_is_taken_for_a_folder_that_stands_by(tmp_path: Path) -> None:
         [],
     ],
 )
-def test_it_is_taken_for_any_other(tmp_path: Path, status: object) -> None:
+def test_pictures_are_accepted_for_any_other_folder(tmp_path: Path, status: object) -> None:
     """A folder that is watched, that starts, or that the daemon has not seen yet."""
     check_present(backend_with(tmp_path, status), FOLDER)

@@ -52,7 +52,7 @@ def test_a_key_is_known_by_its_hash_alone(state_dir: Path) -> None:
     assert keys.find(digest(secret + "x")) is None
 
 
-def test_a_key_that_another_process_revokes_is_good_for_nothing_at_once(state_dir: Path) -> None:
+def test_a_key_that_another_process_revokes_is_invalid_at_once(state_dir: Path) -> None:
     """The command runs in another process than the server."""
     serving, command = KeyFile(state_dir), KeyFile(state_dir)
     first, second = add(command, "a"), add(command, "b")
@@ -74,7 +74,7 @@ def test_two_keys_have_two_names(state_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"keys": [{}]}', '{"keys": [{"id": 1}]}'])
-def test_a_file_that_cannot_be_understood_lets_nobody_in(state_dir: Path, text: str) -> None:
+def test_an_invalid_key_file_accepts_no_key(state_dir: Path, text: str) -> None:
     """Edited by hand, or truncated."""
     keys = KeyFile(state_dir)
     secret = add(keys, "a")
@@ -135,7 +135,7 @@ def read(directory: Path, text: str) -> Settings:
 OPEN = 'address = "192.168.1.5:443"\nhosts = ["studio.example.net"]\n'
 
 
-def test_other_machines_come_only_by_names_and_with_encryption(tmp_path: Path) -> None:
+def test_other_machines_need_host_names_and_encryption(tmp_path: Path) -> None:
     """By default only this machine, and only if enabled."""
     plain = read(tmp_path, "").serve
     assert (plain.enabled, str(plain.address), plain.address.is_loopback) == (False, "127.0.0.1:7980", True)
@@ -152,6 +152,6 @@ def test_other_machines_come_only_by_names_and_with_encryption(tmp_path: Path) -
         assert not read(tmp_path, OPEN + how).serve.address.is_loopback
 
 
-def test_the_environment_says_whether_it_is_served_and_not_to_whom() -> None:
+def test_the_environment_decides_whether_the_api_is_served_and_not_to_whom() -> None:
     """Nor the limits."""
     assert {name for name in variables() if name.startswith("CUTOUTD_SERVE")} == {"CUTOUTD_SERVE__ENABLED"}

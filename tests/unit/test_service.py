@@ -48,7 +48,7 @@ NEW, OLD = SystemdManager(version=257), SystemdManager(version=252)
 
 
 @pytest.mark.parametrize("name", list(examples()))
-def test_what_lies_in_the_tree_is_what_is_made(name: str) -> None:
+def test_the_files_in_the_tree_are_up_to_date(name: str) -> None:
     """``python -m tests.unit.unit_examples`` generates them."""
     assert (TREE / name).read_text(encoding="utf-8") == examples()[name]
 
@@ -60,7 +60,7 @@ def test_the_directives_that_carry_the_promise_are_there(unit: Unit, promise: st
     assert systemd.render(unit, NEW).splitlines().count(promise) == 1
 
 
-def test_workers_can_lock_themselves_in() -> None:
+def test_workers_can_activate_their_sandbox() -> None:
     """The set of usual calls of systemd 252 lacks Landlock, and capset goes with the privileged ones."""
     lines = systemd.render(SYSTEM, OLD).splitlines()
     filters = [
@@ -98,7 +98,7 @@ def test_the_parent_is_found(places: list[str], mounts: list[str], granted: list
     assert writable(map(Path, places), map(Path, mounts)) == tuple(map(Path, granted))
 
 
-def test_what_has_no_parent_to_grant_is_told() -> None:
+def test_folders_without_a_bindable_parent_are_reported() -> None:
     """After an unmount the unit cannot see it again."""
     granted = writable([Path("/photos"), Path("/srv/in")], [])
     assert is_pinned(Path("/photos"), granted)
@@ -126,7 +126,7 @@ def test_words_mean_nothing_but_themselves() -> None:
 
 
 @pytest.mark.parametrize("path", ["/a\nUser=root", "/a\udcff", "/a\tb"])
-def test_a_path_that_cannot_stand_in_a_unit_is_refused(path: str) -> None:
+def test_a_path_that_a_unit_cannot_contain_is_refused(path: str) -> None:
     """Characters that no quoting makes safe."""
     with pytest.raises(UsageError):
         systemd.render(replace(USER, command=("/py", path)), NEW)
@@ -134,7 +134,7 @@ def test_a_path_that_cannot_stand_in_a_unit_is_refused(path: str) -> None:
         launchd.render(replace(AGENT, command=("/py", path)))
 
 
-def test_an_old_systemd_is_told_nothing_it_does_not_know() -> None:
+def test_an_old_systemd_gets_no_unknown_directives() -> None:
     """Unknown directives give a warning at each start."""
     assert "RestartSteps" in systemd.render(SYSTEM, NEW)
     assert "RestartSteps" not in systemd.render(SYSTEM, OLD)
@@ -155,7 +155,7 @@ def test_a_folder_that_gives_its_files_to_a_group_gets_no_namespace_of_users() -
     assert "PrivateNetwork" not in systemd.render(replace(USER, chowns=True), NEW)
 
 
-def test_homes_and_temporary_directories_stay_in_sight_where_they_are_needed() -> None:
+def test_homes_and_temporary_directories_stay_visible_where_they_are_needed() -> None:
     """And only there."""
     assert "ProtectHome=yes" in systemd.render(SYSTEM, NEW)
     assert "ProtectHome=read-only" in systemd.render(USER, NEW)
@@ -247,7 +247,9 @@ def test_under_launchd_the_page_is_installed_and_removed_with_the_daemon(
     assert [one.exists() for one in both] == [False, False]
 
 
-def test_elsewhere_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_on_other_systems_the_command_to_use_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """With the complete command."""
     monkeypatch.setattr(sys, "platform", "freebsd14")
     with pytest.raises(UsageError, match="neither systemd nor launchd") as refused:
@@ -256,7 +258,7 @@ def test_elsewhere_it_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.parametrize("name", ["@WANTED_BY@", "@USER_FLAG@", "@STATE@ @OWNER@"])
-def test_a_folder_named_like_a_gap_in_the_template_is_only_a_name(name: str) -> None:
+def test_a_folder_named_like_a_placeholder_of_the_template_is_only_a_name(name: str) -> None:
     """Otherwise the placeholder would be replaced in the command line as well."""
     unit = replace(USER, command=("/py", "--input", f"/home/ann/{name}"), write=(Path(f"/home/ann/{name}"),))
     text = systemd.render(unit, NEW)
@@ -264,7 +266,7 @@ def test_a_folder_named_like_a_gap_in_the_template_is_only_a_name(name: str) -> 
     assert any(line.startswith("ReadWritePaths=") and name in line for line in text.splitlines())
 
 
-def test_a_page_that_other_machines_come_to_is_not_bound_to_this_one() -> None:
+def test_a_page_for_other_machines_is_not_bound_to_this_one() -> None:
     """By default the page is bound to this machine."""
     assert "IPAddressAllow=localhost\n" in systemd.render_page(PAGED, NEW)
     assert PAGED.page is not None
@@ -290,13 +292,13 @@ def test_bounds_of_memory_and_tasks_are_in_every_unit() -> None:
         assert "\nTasksMax=" in text
 
 
-def test_a_system_s_unit_says_whom_results_are_for_and_a_user_s_keeps_the_user_s_umask() -> None:
+def test_a_system_s_unit_sets_the_umask_and_a_user_s_keeps_the_user_s() -> None:
     """A group's umask of 002 must not become 022 in a user's service."""
     assert systemd.render(SYSTEM, NEW).splitlines().count("UMask=0022") == 1
     assert "UMask" not in systemd.render(USER, NEW)
 
 
-def test_the_unit_that_runs_now_and_then_is_as_closed_as_the_daemon_s() -> None:
+def test_the_timers_unit_is_as_restricted_as_the_daemon_s() -> None:
     """The timer's unit has all of the daemon's restrictions."""
     once = (TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8").splitlines()
     daemon = systemd.render(USER, NEW)

@@ -130,7 +130,7 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> No
     assert loader.load(path, {}).folder[0].name == "to-cut"
 
 
-def test_a_variable_goes_before_the_file(tmp_path: Path) -> None:
+def test_a_variable_takes_precedence_over_the_file(tmp_path: Path) -> None:
     """A wrong value in the file does not matter then."""
     path = written(tmp_path, '[pool]\nworkers = "many"\nnice = 7\n' + FOLDER)
     environ = {
@@ -220,7 +220,7 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
         loader.find(None, {"CUTOUTD_CONFIG": str(missing)})
 
 
-def test_where_was_looked_is_said() -> None:
+def test_the_searched_places_are_listed() -> None:
     """All four places are listed."""
     said = str(loader.nothing_found())
     for place in ("--config", "$CUTOUTD_CONFIG", *map(str, places.configuration_files())):

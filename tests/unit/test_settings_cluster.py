@@ -100,7 +100,7 @@ def test_nothing_of_the_cluster_can_be_set_from_outside(key: str) -> None:
     assert "cannot be set by an environment variable" in complaint
 
 
-def test_it_is_said_which_pictures_leave_and_where_to() -> None:
+def test_the_pictures_that_leave_and_their_destination_are_listed() -> None:
     """With their metadata, and whether they are cut here while the cluster is away."""
     chosen = built(CLUSTER, table(route="cluster"), table("b", route="cluster-then-local"))
     first, second = egress.describe_egress(chosen)
@@ -112,7 +112,7 @@ def test_it_is_said_which_pictures_leave_and_where_to() -> None:
     assert "cut here if the cluster cannot be reached for more than 30 s" in second
 
 
-def test_two_configurations_that_allow_the_same_have_the_same_number() -> None:
+def test_two_configurations_that_allow_the_same_have_the_same_digest() -> None:
     """Another folder or destination changes the number."""
     one = built(CLUSTER, table(route="cluster"), table("b"))
     assert cluster_sha256(one) == cluster_sha256(built(CLUSTER, table(route="cluster-then-local")))

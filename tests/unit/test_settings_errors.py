@@ -67,7 +67,7 @@ def error_of(directory: Path, text: str | bytes, environ: dict[str, str] | None 
         ("[model]\nname = 1979-05-27", "[model] name: 1979-05-27 is not possible"),
     ],
 )
-def test_a_wrong_value_is_told_with_the_right_form(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_value_is_reported_with_the_right_form(tmp_path: Path, text: str, message: str) -> None:
     """The given value, and the allowed ones, without programmers' terms."""
     assert message in error_of(tmp_path, f"{text}\n{FOLDER}")
 
@@ -205,7 +205,7 @@ def test_an_unknown_key_of_a_folder_is_refused(tmp_path: Path, text: str, messag
         ("[[folder]]", "[[folder]] number 1 name: is missing"),
     ],
 )
-def test_a_missing_folder_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_a_missing_folder_table_is_reported(tmp_path: Path, text: str, message: str) -> None:
     """The message asks for name, input and output."""
     assert message in error_of(tmp_path, text)
 
@@ -290,7 +290,7 @@ def folders(*tables: str) -> str:
         ),
     ],
 )
-def test_what_would_go_round_in_circles_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_folders_in_a_circle_are_refused(tmp_path: Path, text: str, message: str) -> None:
     """A result must never be a source, and a picture belongs to one folder."""
     complaint = error_of(tmp_path, text)
     assert message in complaint
@@ -313,7 +313,7 @@ def test_directories_that_do_no_harm_are_accepted(tmp_path: Path, text: str) -> 
     assert loader.load(path, {}).folder
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     """One line each, in the order of the file, variables first."""
     text = f"""
         [hostd]
@@ -387,7 +387,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_variable_is_told_by_its_name(
+def test_a_wrong_variable_is_reported_by_its_name(
     tmp_path: Path, variable: str, value: str, message: str
 ) -> None:
     """The message does not name the file."""
@@ -396,7 +396,7 @@ def test_a_wrong_variable_is_told_by_its_name(
     assert "FILE" not in complaint
 
 
-def test_a_wrong_variable_is_told_without_a_file_too() -> None:
+def test_a_wrong_variable_is_reported_without_a_file_too() -> None:
     """A pair of folders on the command line does not skip the check."""
     with pytest.raises(
         ConfigurationError, match="CUTOUTD_FOLDER__X: a folder cannot be set by an environment variable"
@@ -423,12 +423,12 @@ def test_a_pair_that_overlaps_is_refused() -> None:
         (b"a = 1\na = 2\n", "FILE: line 2, column 6: "),
     ],
 )
-def test_what_is_no_toml_is_told_by_line_and_column(tmp_path: Path, text: bytes, message: str) -> None:
+def test_invalid_toml_is_reported_by_line_and_column(tmp_path: Path, text: bytes, message: str) -> None:
     """For use in an editor."""
     assert message in error_of(tmp_path, text)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     """A missing file, or one that is no regular file."""
     with pytest.raises(ConfigurationError, match=r"none\.toml: there is no such file"):
         loader.load(tmp_path / "none.toml", {})
@@ -511,7 +511,7 @@ def test_a_value_of_any_kind_is_refused_by_its_key_or_loads_again_as_it_is_writt
         ("workers 2", "after a name belongs a = and a value"),
     ],
 )
-def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, message: str) -> None:
+def test_mistakes_in_a_file_are_reported_in_plain_words(tmp_path: Path, line: str, message: str) -> None:
     """By what was written, not by what the parser expected."""
     path = tmp_path / "c.toml"
     path.write_text(line, encoding="utf-8")
@@ -541,7 +541,7 @@ def test_slips_in_a_file_are_told_in_plain_words(tmp_path: Path, line: str, mess
         '[hosted]\nmodel = """\nSECRET1==',
     ],
 )
-def test_what_may_be_a_key_is_not_repeated(tmp_path: Path, text: str) -> None:
+def test_a_text_that_may_be_a_secret_is_not_repeated(tmp_path: Path, text: str) -> None:
     """Messages are logged at a reload; the line and the setting's name suffice."""
     message = error_of(tmp_path, text)
     assert "SECRET1" not in message

@@ -141,7 +141,7 @@ def test_the_pace_may_be_set_from_outside() -> None:
         ("https://gpu-box", "https://gpu-box", AddressScope.NAMED),
     ],
 )
-def test_an_address_is_taken_apart(written: str, meant: str, scope: AddressScope) -> None:
+def test_an_address_is_parsed(written: str, meant: str, scope: AddressScope) -> None:
     """And classified as this machine, a private network or the internet."""
     found = parse(written)
     assert (str(found), found.scope) == (meant, scope)
@@ -201,7 +201,11 @@ def test_what_is_no_plain_address_is_refused(written: str) -> None:
         ("https://8.8.8.8", False, True),
     ],
 )
-def test_unencrypted_pictures_stay_near(url: str, is_private_allowed: bool, is_right: bool) -> None:  # noqa: FBT001 -- cases
+def test_unencrypted_pictures_stay_on_this_machine_or_network(
+    url: str,
+    is_private_allowed: bool,  # noqa: FBT001 -- cases
+    is_right: bool,  # noqa: FBT001 -- cases
+) -> None:
     """Always allowed on this machine, in a private network if configured, and never farther."""
     hosted = {"base_url": url, "allow_private_http": is_private_allowed}
     if is_right:
@@ -211,7 +215,7 @@ def test_unencrypted_pictures_stay_near(url: str, is_private_allowed: bool, is_r
 
 
 @given(st.ip_addresses())
-def test_only_numbers_that_nobody_routes_are_near(
+def test_only_private_addresses_are_near(
     number: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     """A public address never counts as private."""
@@ -236,7 +240,7 @@ def test_what_a_picture_is_expected_to_cost(hosted: dict[str, Any], credits_: fl
     assert built(hosted, table()).hosted.expected_credits == credits_
 
 
-def test_what_leaves_is_told_by_folder() -> None:
+def test_what_leaves_is_listed_by_folder() -> None:
     """Destination, condition, size and price; and what does not leave."""
     chosen = built(
         {"enabled": True, "max_credits_per_day": 9, "max_upload_px": 1000},
@@ -254,13 +258,13 @@ def test_what_leaves_is_told_by_folder() -> None:
     assert "at most 3 a day" in z
 
 
-def test_a_budget_of_nothing_is_told() -> None:
+def test_a_budget_of_nothing_is_reported() -> None:
     """Pictures would wait for ever without an explanation."""
     (line,) = egress.describe_egress(built({"enabled": True}, table(route="hosted")))
     assert "no credits may be spent, so pictures wait; set max_credits_per_day" in line
 
 
-def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """And only where the extra is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built({"enabled": True}, table()))
@@ -269,7 +273,7 @@ def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.Monk
         egress.require_extra(built({"enabled": True}, table(route="hosted")))
 
 
-def test_two_services_have_two_numbers_and_one_has_one_however_it_is_written() -> None:
+def test_each_service_has_its_own_digest_however_it_is_written() -> None:
     """The uploader compares its number with the supervisor's."""
     one, same, other = (
         uploads_sha256(built({"base_url": url}, table()))

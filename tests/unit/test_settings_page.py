@@ -47,7 +47,7 @@ def test_an_address_is_an_ip_address_and_a_port(tmp_path: Path) -> None:
         ('tls_cert = "/cert"', "tls_key: is missing; tls_cert and tls_key go together"),
     ],
 )
-def test_other_machines_come_only_with_password_names_and_encryption(
+def test_other_machines_need_a_password_host_names_and_encryption(
     tmp_path: Path, text: str, missing: str
 ) -> None:
     """The error names each missing one."""

@@ -22,7 +22,7 @@ def settings(**hosted: Any) -> Settings:  # noqa: ANN401 -- any key
     return assemble(document, {}, origin="", base=None)
 
 
-def test_they_are_as_they_are_written() -> None:
+def test_model_and_fields_are_kept_as_written() -> None:
     """And printed so by `cutoutd check`."""
     made = settings(provider="rembg", model="u2net", fields={"a": True, "af": 240, "extras": '{"x": "y"}'})
     again = tomllib.loads(as_toml(made))["hosted"]
@@ -31,7 +31,7 @@ def test_they_are_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("name", ["om", "bgc", "url", "file", "model"])
-def test_a_field_that_would_change_what_comes_back_is_refused(name: str) -> None:
+def test_a_field_that_would_change_the_kind_of_reply_is_refused(name: str) -> None:
     """The message says what to write instead."""
     with pytest.raises(ConfigurationError, match=f'fields: "{name}"'):
         settings(provider="rembg", fields={name: "x"})
@@ -49,7 +49,7 @@ def test_what_is_no_form_field_is_refused(fields: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("keys", [{"model": "u2net"}, {"fields": {"a": True}}])
 @pytest.mark.parametrize("provider", ["removebg", "withoutbg"])
-def test_other_services_are_not_asked_so(provider: str, keys: dict[str, object]) -> None:
+def test_other_services_get_no_such_fields(provider: str, keys: dict[str, object]) -> None:
     """They ignore these fields, which would mislead the owner."""
     with pytest.raises(ConfigurationError, match='for provider = "rembg" alone'):
         settings(provider=provider, **keys)

@@ -50,7 +50,7 @@ def error_of(*folders: dict[str, Any], enabled: bool = True, environ: dict[str, 
     return str(caught.value)
 
 
-def test_a_folder_with_a_webhook_needs_them_enabled_and_enabled_alone_tells_nobody() -> None:
+def test_a_folder_with_a_webhook_needs_them_enabled_and_the_switch_alone_sends_nothing() -> None:
     """As with the hosted service, and independently of it."""
     assert "set enabled = true there" in error_of(folder("a", hook()), enabled=False)
     assert built(folder()).with_webhooks == ()
@@ -79,7 +79,7 @@ def test_a_folder_with_a_webhook_needs_them_enabled_and_enabled_alone_tells_nobo
         max_size=3,
     ),
 )
-def test_only_whom_the_owner_wrote_down_is_ever_told(
+def test_only_configured_receivers_ever_get_messages(
     enabled: bool,  # noqa: FBT001 -- drawn
     told: list[bool],
     environ: dict[str, str],
@@ -134,7 +134,7 @@ def test_where_results_may_go(url: str, keys: dict[str, object], words: str) -> 
         assert built(folder("a", hook(url, **keys))).with_webhooks
 
 
-def test_what_is_missing_or_twice_is_told() -> None:
+def test_missing_and_duplicate_keys_are_reported() -> None:
     """By table and number."""
     assert "url: is missing" in error_of(folder("a", {"secret_file": "/secret"}))
     assert "secret_file: is missing" in error_of(folder("a", {"url": URL}))
@@ -146,13 +146,13 @@ def test_what_is_missing_or_twice_is_told() -> None:
     assert "number 2" in error_of(folder("a", hook(), hook("https://x.y/", include="all")))
 
 
-def test_a_picture_of_a_folder_that_tells_nobody_does_not_become_one_of_another() -> None:
+def test_a_picture_of_a_folder_without_webhooks_does_not_become_one_of_another() -> None:
     """As with a tagged folder: the folder with the webhook is disabled."""
     inner = folder("b", hook(), input="/in/a/b")
     assert "pictures of a folder that is not tagged could leave" in error_of(folder("a"), inner)
 
 
-def test_the_uploader_begins_anew_when_it_changes() -> None:
+def test_the_uploader_restarts_when_webhooks_change() -> None:
     """Without webhooks its number is what it was before they existed."""
     numbers = {
         uploads_sha256(built(folder("a", *hooks)))
@@ -176,7 +176,7 @@ def test_a_webhook_is_known_by_folder_and_address_alone() -> None:
     assert webhook_id("a", one) != webhook_id("b", one)
 
 
-def test_check_says_who_is_told_what() -> None:
+def test_check_lists_receivers_and_contents() -> None:
     """Without the address's path, which may be a secret."""
     quiet, plain, picture = egress.describe_egress(
         built(folder("q"), folder("a", hook()), folder("b", hook(include="result", events=["done"])))
@@ -189,7 +189,7 @@ def test_check_says_who_is_told_what() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8", "127.9.9.9", "localhost:8", "[::1]:8"])
-def test_what_is_told_on_this_machine_is_not_said_to_leave_it(host: str) -> None:
+def test_messages_within_this_machine_do_not_count_as_leaving_it(host: str) -> None:
     """It still has its own tag; a private network means another machine."""
     told, quiet = egress.describe_egress(built(folder("a", hook(f"http://{host}/", allow_private=True))))
     assert told.startswith("a: SIDECARS are sent to another program on this machine: ")
@@ -198,7 +198,7 @@ def test_what_is_told_on_this_machine_is_not_said_to_leave_it(host: str) -> None
     assert "SIDECARS LEAVE THIS MACHINE" in away
 
 
-def test_a_missing_extra_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """And only where the extra is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built(folder()))

@@ -53,7 +53,7 @@ def test_an_old_file_can_be_taken_at_once() -> None:
     assert not tracker.observe("old", 11, 1, now_s=0.0, quiet_s=86_400.0)
 
 
-def test_a_held_file_is_asked_after_more_and_more_rarely() -> None:
+def test_a_held_file_is_checked_more_and_more_rarely() -> None:
     """A writer that never closes costs little, and is never given up."""
     tracker = SettleTracker(1.0)
     tracker.observe("a", 10, 1, now_s=0.0)
@@ -79,7 +79,7 @@ def test_closing_a_held_file_brings_it_forward() -> None:
     assert not tracker.waiting(3.0)[0].held
 
 
-def test_a_due_file_nobody_answered_for_is_due_again() -> None:
+def test_a_due_file_without_an_outcome_is_due_again() -> None:
     """A check that failed with EIO must not strand the file."""
     tracker = SettleTracker(0.0)
     tracker.observe("a", 10, 1, now_s=0.0)
@@ -88,7 +88,7 @@ def test_a_due_file_nobody_answered_for_is_due_again() -> None:
     assert tracker.due(ASK_AGAIN_S) == ["a"]
 
 
-def test_a_forgotten_file_begins_anew() -> None:
+def test_a_forgotten_file_starts_again() -> None:
     """An accepted or missing file is not tracked; if seen again, its whole period starts."""
     tracker = SettleTracker(1.0)
     tracker.observe("a", 10, 1, now_s=0.0)

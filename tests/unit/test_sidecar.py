@@ -157,7 +157,7 @@ def test_the_most_that_can_be_drawn_fits_into_a_sidecar(tmp_path: Path) -> None:
         {"number": True, "suggestion": 0, "strokes": [{"kind": "keep", "points": "1,2", "radius": 2.0}]},
     ],
 )
-def test_a_correction_that_was_edited_into_none_says_nothing(tmp_path: Path, said: object) -> None:
+def test_an_invalid_correction_is_ignored(tmp_path: Path, said: object) -> None:
     """The rest of the sidecar is still valid."""
     path = tmp_path / "sidecar.json"
     path.write_text(json.dumps(json.loads(_compose(_facts())) | {"correction": said}), encoding="utf-8")
@@ -277,7 +277,7 @@ def _compose_failure(path: str, sha256: str | None = None) -> bytes:
     )
 
 
-def test_a_failure_says_what_happened_and_what_to_do() -> None:
+def test_a_failure_has_its_cause_and_advice() -> None:
     """With the error's title and advice."""
     assert json.loads(_compose_failure("sub/a.jpg", "ee")) == {
         "schema": "cutoutd.error/1",

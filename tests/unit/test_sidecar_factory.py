@@ -81,7 +81,7 @@ def test_a_cutout_is_traced_to_source_model_settings_and_machine(clock: FakeCloc
     assert facts.runtime.python == platform.python_version()
 
 
-def test_what_the_workers_say_is_asked_anew_for_each_result(clock: FakeClock) -> None:
+def test_the_workers_facts_are_read_again_for_each_result(clock: FakeClock) -> None:
     """Workers may have been replaced by others with another runtime."""
     said = [WorkerFacts(layers=(), provider=name, onnxruntime="1") for name in ("cpu", "cuda")]
     traced = SidecarFactory(model=MODEL, settings_sha256={"f": ""}, worker=lambda: said.pop(0), clock=clock)

@@ -38,14 +38,14 @@ def _request(id_: str) -> Request:
     )
 
 
-def test_a_request_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
+def test_a_request_is_read_back_unchanged(paths: SpoolPaths) -> None:
     """All fields are read back."""
     request = _request(messages.new_id())
     spool.write_message(paths.outbox, request)
     assert list(spool.requests(paths)) == [request]
 
 
-def test_a_reply_comes_out_as_it_went_in(paths: SpoolPaths) -> None:
+def test_a_reply_is_read_back_unchanged(paths: SpoolPaths) -> None:
     """Enums, numbers and missing values are read back."""
     id_ = messages.new_id()
     reply = UploadReply(
@@ -70,7 +70,7 @@ def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
     [b"", b"[]", b"{", b'{"schema": "cutoutd.parcel/1"}', b"[" * 70_000],
     ids=["empty", "list", "torn", "bare", "deep"],
 )
-def test_what_is_no_message_is_passed_over(paths: SpoolPaths, content: bytes) -> None:
+def test_invalid_messages_are_skipped(paths: SpoolPaths, content: bytes) -> None:
     """Valid messages beside it are still read."""
     good = _request(messages.new_id())
     spool.write_message(paths.outbox, good)
@@ -97,6 +97,6 @@ def test_a_message_under_another_name_is_none(paths: SpoolPaths) -> None:
     assert [(one.id, one.outcome) for one in replies(paths)] == [(other, UploadOutcome.UNKNOWN)]
 
 
-def test_only_the_owner_looks_inside(paths: SpoolPaths) -> None:
+def test_only_the_owner_can_read_the_spool(paths: SpoolPaths) -> None:
     """No other user can read the spool."""
     assert paths.outbox.stat().st_mode & 0o077 == 0

@@ -83,7 +83,7 @@ def test_nothing_is_left_in_a_statement_that_sqlite_would_not_understand(text: s
     assert [name for name, sql in left.items() if text in sql and name != "replace_waiting"] == []
 
 
-def test_a_name_that_is_not_there_is_said_with_the_files() -> None:
+def test_an_unknown_name_is_reported_with_the_files() -> None:
     """Instead of giving an empty statement."""
     with pytest.raises(AttributeError, match=r"no statement 'nothing' in queue\.sql, reader\.sql"):
         assert SQL.nothing

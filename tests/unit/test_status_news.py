@@ -38,7 +38,7 @@ def test_it_is_written_when_there_is_news(
     assert read(tmp_path)["folders"]["a"]["settling"] == then.settling
 
 
-def test_a_scan_that_grows_slowly_is_told_in_the_end(tmp_path: Path) -> None:
+def test_a_scan_that_grows_slowly_is_recorded_in_the_end(tmp_path: Path) -> None:
     """Durations are compared with the last written one, not with the previous scan's."""
     file = StatusFile(tmp_path, "run")
     for tenth in range(60):

@@ -36,7 +36,7 @@ def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
     assert found["folders"]["f"]["held_up"] == [{"path": "a.jpg", "why": "still being written"}]
 
 
-def test_before_the_first_worker_is_ready_nothing_is_said_of_them(tmp_path: Path) -> None:
+def test_before_the_first_worker_is_ready_the_file_has_no_facts_of_workers(tmp_path: Path) -> None:
     """The file exists nevertheless."""
     StatusFile(tmp_path, "r").show({}, workers=0, facts=None, paused=False)
     assert status_file.read(tmp_path)["worker"] is None
@@ -76,7 +76,7 @@ def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [status_file.FILE_NAME]
 
 
-def test_a_write_that_failed_is_made_up_for(tmp_path: Path) -> None:
+def test_a_write_that_failed_is_repeated(tmp_path: Path) -> None:
     """The next call writes the same content."""
     away = tmp_path / "state"
     file = StatusFile(away, "r")

@@ -51,7 +51,7 @@ def test_what_was_parsed_is_dumped_and_parsed_again_without_a_change() -> None:
         [_KEEP | {"points": [[1, -1e7]]}],
     ],
 )
-def test_anything_else_is_refused_with_words(data: object) -> None:
+def test_anything_else_is_refused_with_a_reason(data: object) -> None:
     """Missing, unknown and impossible values."""
     with pytest.raises(StrokesError, match=r"\.$"):
         parse(data)

@@ -112,7 +112,7 @@ def test_what_is_too_small_to_show_more_is_shown_to_the_model_once() -> None:
         (matte(60, 260, 0, 260), "it ends at the left edge"),
     ],
 )
-def test_a_closer_pass_that_contradicts_the_first_is_not_believed(closer: Matte, why: str) -> None:
+def test_a_closer_pass_that_contradicts_the_first_is_not_used(closer: Matte, why: str) -> None:
     """The pass over the whole picture is used."""
     assert is_whole(find_subject(picture((500, 700, 600, 1000)), Model(closer).predict)), why
 
@@ -156,7 +156,7 @@ def test_a_decided_first_pass_is_the_only_one() -> None:
     assert found.signs.agreement is None
 
 
-def test_where_the_first_pass_leaves_doubt_another_scale_is_asked() -> None:
+def test_where_the_first_pass_leaves_doubt_another_scale_is_tried() -> None:
     """The more decided matte is used, and the agreement of both is recorded."""
     clear = matte(40, 280, 40, 280)
     model = Scales({288: hazy(40, 280, 40, 120), 224: clear})
@@ -166,7 +166,7 @@ def test_where_the_first_pass_leaves_doubt_another_scale_is_asked() -> None:
     assert found.signs.agreement == pytest.approx(1 / 3, abs=0.02)
 
 
-def test_where_no_pass_is_sure_the_most_decided_stands_and_is_doubtful() -> None:
+def test_where_no_pass_is_sure_the_most_decided_is_used_and_is_doubtful() -> None:
     """All scales are tried; among equals the first is used."""
     answers = {288: hazy(40, 280, 40, 120), 224: hazy(20, 300, 20, 100), 320: hazy(10, 60, 100, 160)}
     model = Scales(answers)
@@ -176,7 +176,7 @@ def test_where_no_pass_is_sure_the_most_decided_stands_and_is_doubtful() -> None
     assert found.quality.score < 0.7
 
 
-def test_a_model_of_one_size_is_asked_once_and_scored_by_what_there_is() -> None:
+def test_a_model_of_one_size_runs_once_and_is_scored_by_that() -> None:
     """A user's own model may accept one size only."""
     model = Scales({0: hazy(40, 280, 40, 120)})
     found = find_subject(picture(), model.predict)

@@ -68,7 +68,7 @@ def test_those_that_come_while_one_is_written_share_the_next_transaction() -> No
     assert [sorted(one) for one in slow.transactions] == [["first"], ["a", "b", "c"]]
 
 
-def test_a_journal_that_refuses_is_told_to_each() -> None:
+def test_a_journal_that_refuses_is_reported_to_each() -> None:
     """No request is posted or tried alone: each try would block on the journal."""
     error = JournalError("it is locked")
     slow = SlowSubmissions(error)
@@ -76,7 +76,7 @@ def test_a_journal_that_refuses_is_told_to_each() -> None:
     assert len(slow.transactions) == 2
 
 
-def test_an_error_over_one_is_told_to_that_one_alone() -> None:
+def test_an_error_over_one_is_reported_to_that_one_alone() -> None:
     """Such as a name that the database refuses."""
     error = ValueError("surrogates")
     assert posted(SlowSubmissions(error), "a", "bad", "b") == ["first held", "a held", error, "b held"]

@@ -81,7 +81,7 @@ def test_what_a_disk_refuses_is_retried_and_lets_others_pass(
     assert (recorded.done, recorded.tasks.needs_staged) == (["a", "b", "a", "a"], False)
 
 
-def test_what_waits_is_retried_at_once_when_that_is_asked_for(recorded: RecordedQueue) -> None:
+def test_waiting_tasks_are_retried_at_once_on_request(recorded: RecordedQueue) -> None:
     """Before its scheduled time."""
     recorded.tasks.submit(partial(recorded.refuse, "a", [None]))
     recorded.tasks.run_next()
@@ -105,7 +105,7 @@ def test_a_step_that_follows_is_retried_by_itself(recorded: RecordedQueue, clock
     assert recorded.done == ["first", "second", "second"]
 
 
-def test_a_task_that_fails_by_a_fault_of_ours_costs_no_other(recorded: RecordedQueue) -> None:
+def test_a_task_with_an_internal_error_affects_no_other(recorded: RecordedQueue) -> None:
     """The error is logged, and the task is not retried."""
 
     def explode() -> None:

@@ -61,7 +61,7 @@ def test_profile_and_metadata_come_back(order: str) -> None:
     assert found.get_ifd(exif_block.GPS_IFD)[1] == "N"
 
 
-def test_what_an_exif_block_says_of_another_file_is_written_anew() -> None:
+def test_facts_about_another_file_in_an_exif_block_are_rewritten() -> None:
     """Sizes, strips and colours of the source's first directory would be wrong."""
     exif = Image.Exif()
     for tag in (256, 257, 258, 259, 262, 273, 279, 322):
@@ -74,7 +74,7 @@ def test_what_an_exif_block_says_of_another_file_is_written_anew() -> None:
     assert image.size == (6, 5)
 
 
-def test_a_value_that_lies_outside_its_block_does_not_make_the_picture_unreadable() -> None:
+def test_a_value_outside_its_block_does_not_make_the_picture_unreadable() -> None:
     """A TIFF's first directory describes the picture itself, so such metadata must be left out."""
     exif = Image.Exif()
     exif[0x010F] = "A maker with a long name"

@@ -11,7 +11,7 @@ from cutoutd.engine.matting.tiles import ImagePyramid, destinations, enlarged, i
 
 @pytest.mark.parametrize("shape", [(300, 401), (97, 1000), (1000, 97), (128, 128)])
 @pytest.mark.parametrize("small", [(31, 44), (30, 40), (97, 97)])
-def test_what_is_interpolated_from_a_pixel_lies_in_its_destinations(
+def test_pixels_interpolated_from_a_pixel_are_in_its_destinations(
     shape: tuple[int, int], small: tuple[int, int]
 ) -> None:
     """At corners, at edges and in the middle; the destinations are not the whole frame."""

@@ -77,7 +77,7 @@ def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
-def test_a_folder_that_may_not_be_read_is_said(here: Path) -> None:
+def test_a_folder_that_may_not_be_read_is_reported(here: Path) -> None:
     """With the system's reason."""
     (here / "shoot").chmod(0)
     with pytest.raises(UsageError, match="Permission denied"):
@@ -109,7 +109,7 @@ def test_a_name_that_ends_like_a_picture_is_a_file(
     ("written", "count", "said"),
     [("out.png", 2, "the name of one file, and there are 2 pictures"), ("out.gif", 1, "never a GIF file")],
 )
-def test_a_file_that_cannot_be_is_refused(here: Path, written: str, count: int, said: str) -> None:
+def test_an_impossible_output_file_is_refused(here: Path, written: str, count: int, said: str) -> None:
     """Before any picture is cut."""
     with pytest.raises(UsageError, match=said):
         target_of(str(here / written), count)
@@ -164,7 +164,7 @@ def test_options_are_the_keys_of_a_rendition(given: dict[str, Any], becomes: dic
         ({"preset": "amazom"}, "--preset"),
     ],
 )
-def test_a_wrong_option_is_told_by_its_name(here: Path, given: dict[str, Any], said: str) -> None:
+def test_a_wrong_option_is_reported_by_its_name(here: Path, given: dict[str, Any], said: str) -> None:
     """With the allowed values."""
     with pytest.raises(UsageError, match=re.escape(said)):
         form_of({**dict.fromkeys(("format", "crop")), **given}, Target(directory=here), Settings())

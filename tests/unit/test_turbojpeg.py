@@ -91,7 +91,7 @@ def test_a_size_whose_bytes_overflow_is_left_to_pillow() -> None:
     assert turbojpeg.samples(data[:at] + b"\xff\xdc\xff\xdc" + data[at + 4 :], SIDES) is None
 
 
-def test_bytes_too_many_are_named_and_cost_nothing() -> None:
+def test_extra_bytes_give_a_warning_and_no_failure() -> None:
     """Some cameras write extra bytes, and most changed bits cause some."""
     whole = encoded(noise(*SIDES))
     more = whole.removesuffix(END) + b"\x12" * 9 + END
@@ -110,7 +110,7 @@ def test_bytes_between_segments_of_the_header_do_no_harm(marker: bytes) -> None:
     assert np.array_equal(picture.rgb, by_pillow(whole))
 
 
-def test_a_decoder_without_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_without_memory_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture is not reported as damaged."""
 
     def refuse(*_: object, **__: object) -> np.ndarray:

@@ -71,7 +71,7 @@ def test_the_same_picture_is_not_uploaded_twice_at_once(queue: UploadQueue) -> N
     assert queue.take() == second
 
 
-def test_nothing_is_given_out_while_uploads_are_paused_or_the_route_takes_a_person(
+def test_nothing_is_given_out_while_uploads_are_paused_or_the_route_needs_a_person(
     queue: UploadQueue, route: ServiceRoute
 ) -> None:
     """A route that is merely waiting gives requests out; the upload finds out."""

@@ -140,7 +140,7 @@ def refused_among_others(sender: SteppedSender, status: int) -> WebhookMessage:
 
 
 @pytest.mark.parametrize("status", [500, 503, 404])
-def test_what_is_refused_is_not_given_up_since_others_succeed(sender: SteppedSender, status: int) -> None:
+def test_a_refused_message_is_not_given_up_because_others_succeed(sender: SteppedSender, status: int) -> None:
     """Its attempts and next time are unchanged, and it is sent early once per pause, not once for each other message."""
     message = refused_among_others(sender, status)
     assert not sender.read(message).is_dead
@@ -186,7 +186,9 @@ def attempts_until_given_up(sender: SteppedSender, message: WebhookMessage) -> i
     return sender.read(message).attempts
 
 
-def test_what_waited_behind_another_one_is_tried_for_three_days_as_well(sender: SteppedSender) -> None:
+def test_a_message_that_waited_behind_another_is_retried_for_three_days_as_well(
+    sender: SteppedSender,
+) -> None:
     """Both are made in one moment about one picture, and refused: each has its own attempts in turn."""
     sender.usual = 400
     first, second = sender.put(1, about="p"), sender.put(2, about="p")
@@ -215,7 +217,7 @@ def test_time_in_which_nothing_is_sent_uses_up_no_attempt(sender: SteppedSender,
     assert attempts_until_given_up(sender, message) <= len(PAUSES_S) + 1
 
 
-def test_giving_up_goes_by_the_pauses_alone(sender: SteppedSender) -> None:
+def test_giving_up_depends_on_the_pauses_alone(sender: SteppedSender) -> None:
     """Also where a message has more attempts than the schedule has pauses.
 
     A receiver's own pause counts too.
@@ -242,7 +244,7 @@ class WatchedQueue(WebhookQueue):
             self.poll()
 
 
-def test_what_was_taken_is_not_found_anew_while_it_is_removed(
+def test_a_delivered_message_is_not_found_again_while_it_is_removed(
     sender: SteppedSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise it would be sent twice, or given up because its body is gone."""

@@ -134,7 +134,7 @@ def test_a_file_that_holds_no_secret_is_refused_without_showing_it(
     assert SECRET[6:20] not in str(caught.value)
 
 
-def test_what_the_advice_says_makes_a_secret(tmp_path: Path) -> None:
+def test_the_advised_command_makes_a_secret(tmp_path: Path) -> None:
     """The command works as printed."""
     path = tmp_path / "secret"
     script = f"umask 077; (printf whsec_; head -c 32 /dev/urandom | base64) > {path}"
@@ -196,7 +196,7 @@ def webhook(url: str = "https://x.example/", *, allow_private: bool = False) -> 
         "2002:c0a8:101::1",
     ],
 )
-def test_near_addresses_are_reached_only_if_that_is_said(number: str) -> None:
+def test_private_addresses_are_reached_only_if_configured(number: str) -> None:
     """In every notation, and also if they embed another address."""
     assert "allow_private" in forbidden(number, webhook())
     assert not forbidden(number, webhook(allow_private=True))
@@ -206,7 +206,7 @@ def test_near_addresses_are_reached_only_if_that_is_said(number: str) -> None:
     "number",
     ["0.0.0.1", "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "ff02::1"],
 )
-def test_addresses_that_are_nobodys_are_never_reached(number: str) -> None:
+def test_reserved_addresses_are_never_reached(number: str) -> None:
     """Not even if private ones are allowed."""
     assert forbidden(number, webhook())
     assert forbidden(number, webhook(allow_private=True))
@@ -244,7 +244,9 @@ def test_messages_about_one_picture_go_in_their_order_and_others_pass(paths: Web
     assert second.number == 2
 
 
-def test_what_was_given_up_lets_the_next_one_pass_and_goes_again_when_asked(paths: WebhookPaths) -> None:
+def test_a_message_that_was_given_up_lets_the_next_pass_and_is_sent_again_on_request(
+    paths: WebhookPaths,
+) -> None:
     """Recorded in the file, and therefore kept over a restart."""
     put(paths, 1, about="p", state=MessageState.DEAD, cause="x")
     put(paths, 2, about="p")
@@ -265,7 +267,7 @@ def test_what_was_given_up_lets_the_next_one_pass_and_goes_again_when_asked(path
     assert (found.number, found.attempts, found.waited_us, found.by_hand) == (1, 0, 0, True)
 
 
-def test_a_message_that_is_taken_away_is_not_written_anew(paths: WebhookPaths) -> None:
+def test_a_message_that_is_removed_is_not_written_again(paths: WebhookPaths) -> None:
     """Its webhook was removed from the configuration during the attempt."""
     message = put(paths, 1)
     queue = WebhookQueue(paths)
@@ -298,7 +300,7 @@ def test_what_is_no_message_is_never_sent(paths: WebhookPaths) -> None:
     assert paths.ids() == [good.id]
 
 
-def test_what_was_given_up_is_kept_for_a_while_and_within_its_room(paths: WebhookPaths) -> None:
+def test_messages_that_were_given_up_are_kept_for_a_while_and_within_a_limit(paths: WebhookPaths) -> None:
     """The message given up first is removed first; waiting messages never are."""
     month_us = 31 * 86_400_000_000
     put(paths, 1, state=MessageState.DEAD)

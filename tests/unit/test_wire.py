@@ -159,7 +159,7 @@ def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
     assert wire.decode_message(wire.encode_report(7, report)) == (7, report)
 
 
-def test_progress_and_a_starting_worker_are_told_apart() -> None:
+def test_progress_and_a_starting_worker_are_distinguished() -> None:
     """From reports, and from each other."""
     for step in Step:
         assert wire.decode_message(wire.encode_progress(7, step)) == wire.Progress(job=7, step=step)
