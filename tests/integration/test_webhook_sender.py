@@ -281,9 +281,9 @@ def test_a_slow_receiver_holds_up_no_other(tmp_path: Path, receiver: WebhookRece
 KILLED: Final = """
 import sys
 from pathlib import Path
-from tests.integration.test_webhook_sender import at_work
+from tests.integration.test_webhook_sender import running_sender
 
-with at_work(Path(sys.argv[1]), sys.argv[2], timeout_s=300.0) as post:
+with running_sender(Path(sys.argv[1]), sys.argv[2], timeout_s=300.0) as post:
     post.until(lambda: False, "the end")
 """
 
