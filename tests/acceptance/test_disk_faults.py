@@ -65,7 +65,7 @@ class Site:
         (self.view["input"] / f".{name}").rename(self.view["input"] / name)
 
     def standing(self) -> dict[str, Any]:
-        """Return the folder's state from the file that `cutoutd status` reads, since the command takes a second."""
+        """Return the folder's state from the file that `cutoutd status` reads."""
         found: dict[str, Any] = status_file.read(self.view["state"]).get("folders", {}).get("x", {})
         return {"watching": "", "why": ""} | found
 

@@ -117,7 +117,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Outcome:
-    """The outcome of one daemon in which each method raises over its own file, with good files before and after."""
+    """The outcome of one daemon in which each method raises over its own file, among good files."""
     bench = small_bench_in(tmp_path_factory.mktemp("odd"), small_models_dir)
     wanted = [Fault(where, name, when=stem(name)) for where, name, _ in ODD]
     daemon = Daemon(bench, environment={"PYTHONPATH": have_fail(bench.root, *wanted)})

@@ -37,7 +37,7 @@ def test_once_cuts_what_is_there_and_nothing_a_second_time(bench: Bench) -> None
 
 @pytest.fixture(scope="module")
 def cut_by_the_model(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A folder that the packaged model has cut: a ball as PNG and as JPEG, and a picture without a subject."""
+    """A folder that the packaged model has cut: two balls, and a picture without a subject."""
     bench = bench_in(tmp_path_factory.mktemp("model"))
     bench.drop("a.jpg")
     picture(1).save(bench.input / "ball.png")

@@ -85,7 +85,7 @@ def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[.
         config.write_text("[pool]\nworkers = 1\n" + "".join(folders))
 
     def cut_by(folder: str, name: str) -> str:
-        """Return the model in the sidecar, after checking the cutout of a blue ball, which one model does not see."""
+        """Return the model in the sidecar, after checking the cutout of a blue ball."""
         bench.drop(f"{name}.jpg", hue=1).rename(bench.root / folder / f"{name}.jpg")
         output = bench.root / f"{folder}-out"
         sidecars = output / f"{name}.png.json", output / "review" / f"{name}.png.json"

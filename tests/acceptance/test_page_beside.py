@@ -149,7 +149,7 @@ def test_a_daemon_that_is_killed_takes_its_page_with_it(shown: Bench, start: Cal
     shown.wait_for(lambda: processes(shown) == {}, "its end")
 
 
-def test_who_wants_no_page_has_no_process_and_no_port(shown: Bench, start: Callable[..., Daemon]) -> None:
+def test_without_a_page_there_is_no_process_and_no_port(shown: Bench, start: Callable[..., Daemon]) -> None:
     """Nor has a run that ends by itself, nor a daemon whose page is a separate service."""
     bench = shown
     bench.drop("a.png")

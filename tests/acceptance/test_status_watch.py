@@ -72,7 +72,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Ben
     return bench
 
 
-def test_a_person_can_watch_on_a_narrow_terminal_and_without_colours(cut: Bench) -> None:
+def test_the_status_can_be_watched_on_a_narrow_terminal_and_without_colours(cut: Bench) -> None:
     """The text is redrawn in place, wrapped to the width, and the screen is restored."""
     said = on_terminal(cut, columns=38, seconds=1.2)
     assert said.count("cut today") >= 2

@@ -101,7 +101,7 @@ def home(bench: Bench) -> Path:
 
 
 @pytest.mark.parametrize("command", ["cut", "run"])
-def test_it_reaches_neither_its_folder_nor_the_results_of_others(
+def test_a_hostile_worker_reaches_neither_its_folder_nor_the_results_of_others(
     bench: Bench, home: Path, command: str
 ) -> None:
     """Neither in a hot folder nor where `cutoutd cut` was called, which may be a home directory with keys."""

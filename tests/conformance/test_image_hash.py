@@ -62,7 +62,7 @@ def hashed(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_caption_leaves_it_as_it_is(kind: str) -> None:
+def test_a_caption_does_not_change_the_digest(kind: str) -> None:
     """Though it moves everything in the file that comes after it; and the digest is not the whole file's."""
     plain, said = (encoded(kind, exif=exif(caption=text)) for text in ("short", "a much longer caption" * 50))
     assert plain != said
@@ -70,7 +70,7 @@ def test_a_caption_leaves_it_as_it_is(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_picture_has_another(kind: str) -> None:
+def test_another_picture_has_another_digest(kind: str) -> None:
     """A difference of one shade changes the digest."""
     assert hashed(encoded(kind)) != hashed(encoded(kind, shade=40))
 
@@ -107,7 +107,7 @@ def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
         (b"tRNS", bytes(6)),
     ],
 )
-def test_what_tells_colour_in_a_png_counts(name: bytes, content: bytes) -> None:
+def test_chunks_that_state_colours_in_a_png_count(name: bytes, content: bytes) -> None:
     """Each chunk that states colours is part of the digest."""
     plain = encoded("PNG")
     assert hashed(plain) != hashed(with_chunk(plain, name, content))
@@ -132,7 +132,7 @@ def test_comments_and_foreign_blocks_in_a_jpeg_do_not_count_and_its_tables_do() 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_cut_short_or_garbled_is_never_taken_for_the_whole(kind: str) -> None:
+def test_truncated_or_damaged_data_never_count_as_the_whole(kind: str) -> None:
     """Every byte of the picture's data counts, and damaged data raise no error."""
     whole = encoded(kind, exif=exif(caption="x"))
     known = hashed(whole)
@@ -145,7 +145,7 @@ def test_what_is_cut_short_or_garbled_is_never_taken_for_the_whole(kind: str) ->
         assert image_sha256(whole[:end], opening.recognise(whole)) != known
 
 
-def test_a_format_that_is_not_taken_apart_counts_as_a_whole() -> None:
+def test_a_format_that_is_not_parsed_counts_as_a_whole() -> None:
     """Such as raw files or BMP: every byte counts."""
     out = io.BytesIO()
     image().save(out, format="BMP")
@@ -168,7 +168,7 @@ CHANGES: Final[dict[str, tuple[list[str], bool]]] = {
 @needs_exiftool
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF"])
 @pytest.mark.parametrize("what", CHANGES)
-def test_exiftool_writes_what_does_not_count_and_what_does(tmp_path: Path, kind: str, what: str) -> None:
+def test_edits_by_exiftool_count_or_not_as_they_should(tmp_path: Path, kind: str, what: str) -> None:
     """Metadata is edited in place, as photographers' programs do."""
     arguments, is_same = CHANGES[what]
     if kind in ("HEIF", "AVIF") and not is_same:

@@ -163,14 +163,14 @@ def test_none_keeps_the_profile_alone(findings: Findings, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_size_that_metadata_tells_is_the_results(findings: Findings, kind: str) -> None:
+def test_the_size_in_the_metadata_is_the_results(findings: Findings, kind: str) -> None:
     """After a crop the size in the metadata is that of the cutout, not the camera's."""
     _, found = findings[f"cropped {kind}"]
     assert (found["ExifIFD:ExifImageWidth"], found["ExifIFD:ExifImageHeight"]) == (20, 40)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_without_any_gets_none(findings: Findings, kind: str) -> None:
+def test_a_picture_without_metadata_gets_none(findings: Findings, kind: str) -> None:
     """And exiftool reports no error in the file."""
     _, found = findings[f"bare {kind}"]
     assert not any(name.startswith(("ExifIFD", "GPS", "XMP", "ICC")) for name in found)

@@ -71,7 +71,7 @@ SAYING_300 = {
 
 @pytest.mark.parametrize("policy", [Metadata.KEEP, Metadata.NO_LOCATION, Metadata.NONE])
 @pytest.mark.parametrize("how", SAYING_300)
-def test_300_stay_300_in_every_format(how: str, policy: Metadata, tmp_path: Path) -> None:
+def test_a_resolution_of_300_stays_300_in_every_format(how: str, policy: Metadata, tmp_path: Path) -> None:
     """Under every metadata policy; in the format's own place, and EXIF does not contradict it."""
     picture = opened(SAYING_300[how])
     assert picture.resolution == Resolution(x=300, y=300)
@@ -102,7 +102,7 @@ def test_300_stay_300_in_every_format(how: str, policy: Metadata, tmp_path: Path
         encoded("JPEG", exif=exif(resolution=(0.0, 2))),
     ],
 )
-def test_none_is_invented(data: bytes, kind: str, tmp_path: Path) -> None:
+def test_no_resolution_is_invented(data: bytes, kind: str, tmp_path: Path) -> None:
     """For a picture that states none, or only a ratio, or an impossible value."""
     picture = opened(data)
     assert picture.resolution is None

@@ -98,7 +98,7 @@ def unpacked(cache: Path) -> Path:
     return one
 
 
-def test_it_is_unpacked_once_and_gets_its_arguments_as_they_are(
+def test_a_bundle_is_unpacked_once_and_passes_its_arguments_on_unchanged(
     pack: Callable[..., Path], cache: Path
 ) -> None:
     """In isolated mode, by the packed loader, without loader variables of the environment."""

@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 DONE_BY_GATEWAY = DONE_BY_UPLOADER | {"write more than any result has"}
-"""What a gateway can do: call out over IP, and use its exchange directory, with results of several pictures."""
+"""What a gateway can do: call out over IP, and use its exchange directory."""
 
 DONE_BY_PROXY = set(STILL_WORKS) | {
     "write in staging",

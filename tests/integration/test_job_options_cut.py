@@ -89,7 +89,7 @@ def test_size_is_in_pixels_of_the_result(cut: Callable[..., list[Image.Image]]) 
 
 
 @pytest.mark.parametrize("kind", [Format.PNG, Format.WEBP, Format.JPEG, Format.TIFF])
-def test_formats(cut: Callable[..., list[Image.Image]], kind: Format) -> None:
+def test_each_format_can_be_requested(cut: Callable[..., list[Image.Image]], kind: Format) -> None:
     """A JPEG is on white."""
     (made,) = cut(format=kind)
     assert made.format == kind.value.upper()
@@ -106,7 +106,7 @@ def test_the_matte_alone_has_no_background(cut: Callable[..., list[Image.Image]]
     assert np.asarray(made)[0, 0] == 0
 
 
-def test_colours_and_matte_apart(cut: Callable[..., list[Image.Image]]) -> None:
+def test_colours_and_matte_are_separate_files(cut: Callable[..., list[Image.Image]]) -> None:
     """Together they are the cutout; the colours have no transparency."""
     colours, matte = cut(has_separate_matte=True)
     assert (colours.format, colours.mode) == ("JPEG", "RGB")

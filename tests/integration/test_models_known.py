@@ -51,7 +51,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
 
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
-    """Restores the environment after each test, since the command removes variables from this process's own."""
+    """Restores the environment after each test, since the command changes this process's own."""
     before = dict(os.environ)
     yield
     os.environ.clear()

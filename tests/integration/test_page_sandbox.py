@@ -95,7 +95,7 @@ def test_a_process_that_answers_browsers_calls_nobody() -> None:
 
 @needs_landlock
 @needs_seccomp
-def test_it_reaches_no_file_and_no_other_process(tmp_path: Path) -> None:
+def test_a_process_that_answers_browsers_reaches_no_file_and_no_other_process(tmp_path: Path) -> None:
     """With all the attempts that are made for workers."""
     report = attempts("web", tmp_path)
     assert survey.gaps_between(survey.WEB, report["layers"]) == ()

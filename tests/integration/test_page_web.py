@@ -77,7 +77,7 @@ def test_an_upgrade_under_a_running_page_restarts_both_processes() -> None:
     assert ended.returncode == frames.UPGRADED
 
 
-def test_who_waits_for_another_page_to_end_takes_over_and_ends_by_a_signal(tmp_path: Path) -> None:
+def test_a_page_that_waits_for_another_to_end_takes_over_and_ends_by_a_signal(tmp_path: Path) -> None:
     """The daemon's page waits while another one is served by hand."""
     places = {
         "XDG_STATE_HOME": str(tmp_path / "xdg_state_home"),

@@ -49,7 +49,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def report_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
-    """A function that makes all attempts under a confinement, in a process of their own, and returns the report."""
+    """A function that makes all attempts under a confinement, and returns the report."""
 
     @cache
     def attempt(how: str) -> Report:
@@ -143,7 +143,7 @@ def test_a_worker_can_still_do_its_work(attempt: str, how: str, report_of: Calla
 
 @pytest.mark.parametrize("how", ["bare", "seccomp", "limits", "capabilities", "supervisor"])
 @pytest.mark.parametrize("attempt", WORKS_BY_NAME)
-def test_whoever_is_not_bound_by_landlock_reaches_what_others_do(
+def test_a_process_without_landlock_reaches_what_others_do(
     attempt: str, how: str, report_of: Callable[[str], Report]
 ) -> None:
     """Otherwise the refusals in the test below would prove nothing."""

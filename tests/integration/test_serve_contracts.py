@@ -69,7 +69,7 @@ def code(said: Mapping[str, Any]) -> str:
     return str(said["errors"][0]["code"])
 
 
-def test_a_cutout_with_its_headers(api: Serving) -> None:
+def test_a_cutout_comes_with_its_headers(api: Serving) -> None:
     """A PNG; no charge, and the subject's position in headers."""
     status, content, headers = ask(api, content=picture(1), size="auto")
     assert (status, headers["content-type"]) == (200, "image/png"), content
@@ -196,7 +196,7 @@ def test_a_background_that_is_no_picture_fails_its_own_request_alone(api: Servin
     assert ask(api, content=picture(9), size="auto")[0] == 200
 
 
-def test_keys_and_account(api: Serving) -> None:
+def test_keys_are_checked_and_the_account_is_described(api: Serving) -> None:
     """A wrong key gives 403 by remove.bg's contract, and 401 in a rembg server's words."""
     for key in ("", "wrong"):
         status, said, _ = ask(api, key=key)
@@ -209,7 +209,7 @@ def test_keys_and_account(api: Serving) -> None:
     assert (status, code(said)) == (501, "not_implemented")
 
 
-def test_rembg(api: Serving) -> None:
+def test_a_rembg_client_is_served(api: Serving) -> None:
     """A PNG of the picture's size; the matte alone; a background colour, which is in the query."""
     status, content, headers = ask(api, REMBG, picture(10), model="isnet-general-use", a="true")
     assert (status, headers["content-type"]) == (200, "image/png"), content

@@ -1,4 +1,4 @@
-"""Results fetched from the API of a real daemon, its events after a reconnect, and answers when a process ends."""
+"""Results fetched from a real daemon's API, events after a reconnect, and answers when a process ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of jobs reach the requests that wait for them, at a cost that does not depend on the number of requests."""
+"""Changes of jobs reach the requests that wait for them, at a cost that does not depend on their number."""
 
 from __future__ import annotations
 

@@ -394,7 +394,7 @@ def test_nothing_is_begun_in_a_folder_that_stands_by(hall: Hall) -> None:
     assert hall.job(job).state is JobState.QUEUED
 
 
-def test_it_waits_until_the_folder_has_settled(hall: Hall) -> None:
+def test_a_run_waits_until_the_folder_has_settled(hall: Hall) -> None:
     """Files may not have reached the journal yet."""
     hall.monitor.now(has_settled=False)
     hall.workers.answer = hall.cut
@@ -471,7 +471,7 @@ def test_retry_cuts_a_picture_again_by_a_persons_wish(hall: Hall, argument: str)
 
 
 def test_a_submission_is_given_to_its_folder_or_waits_for_it(hall: Hall) -> None:
-    """A removed folder may be back after the next reload, and the client was told that the picture is accepted."""
+    """A removed folder may be back after the next reload, so the submission is kept."""
     submissions = hall.journal.submissions
     for key, folder in (("here", NAME), ("nowhere", "other")):
         submissions.post(Submission(key=key, folder=folder, spool="x", name="a.jpg", options=JobOptions()))

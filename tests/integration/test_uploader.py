@@ -445,7 +445,7 @@ def test_asked_to_end_it_stops_sending_and_still_takes_what_was_paid(
     assert station.reply(stopped).outcome is UploadOutcome.OK
 
 
-def test_it_ends_with_the_process_that_started_it(own: tuple[Station, HostedServer]) -> None:
+def test_the_uploader_ends_with_the_process_that_started_it(own: tuple[Station, HostedServer]) -> None:
     """However that ended."""
     station, _ = own
     script = 'CUTOUTD_API_KEY=k "$@" --parent $$ & wait'

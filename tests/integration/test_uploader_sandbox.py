@@ -108,7 +108,7 @@ def test_the_uploader_itself_is_confined(running_uploader: Station) -> None:
     assert survey.gaps_between(survey.UPLOADER, running_uploader.told()["sandbox"]) == ()
 
 
-def test_it_holds_nothing_but_its_own(running_uploader: Station) -> None:
+def test_the_uploader_has_only_its_own_files_open(running_uploader: Station) -> None:
     """The process has no descriptor into a hot folder, an output or the journal."""
     assert running_uploader.process is not None
     opened = []
@@ -122,7 +122,7 @@ def test_it_holds_nothing_but_its_own(running_uploader: Station) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
-def test_it_has_no_capability_left_not_even_on_files(running_uploader: Station) -> None:
+def test_the_uploader_has_no_capability_left_not_even_on_files(running_uploader: Station) -> None:
     """The uploader needs none, since it owns its directories."""
     assert running_uploader.process is not None
     for task in Path(f"/proc/{running_uploader.process.pid}/task").iterdir():

@@ -1,4 +1,4 @@
-"""A backend for the page's methods without processes: a configuration file, and the events sent to browsers."""
+"""A backend for the page's methods without processes: a configuration, and the events to browsers."""
 
 from __future__ import annotations
 

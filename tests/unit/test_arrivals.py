@@ -494,7 +494,7 @@ def test_a_file_that_comes_to_the_path_of_a_vanished_one_is_another_picture(
 
 
 def test_the_same_file_that_comes_back_is_the_same_picture(place: Place) -> None:
-    """A share that was empty for an hour, a card that was inserted again: the version after that is still its own."""
+    """A share that was empty for an hour, or a card that was inserted again."""
     path = place.put("a.jpg")
     assert place.after(0) + place.after(SETTLE_S + 0.1) == 1
     path.rename(place.root.parent / "aside.jpg")

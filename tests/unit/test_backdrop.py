@@ -104,7 +104,7 @@ def test_a_shadow_goes_with_its_subject() -> None:
     assert np.abs(moved[30:830:2, 60:1060:2] - plain).max() < 0.1
 
 
-def test_what_the_pictures_edge_cuts_off_casts_no_shadow() -> None:
+def test_a_subject_cut_off_by_the_edge_casts_no_shadow() -> None:
     """The ground under a cropped subject is outside the picture."""
     alpha = np.zeros((400, 500), np.uint8)
     alpha[100:400, 100:300] = 255

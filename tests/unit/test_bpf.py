@@ -318,7 +318,7 @@ def test_the_uploader_makes_plain_files_alone(machine: Machine) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_supervisor_has_unix_sockets_only(machine: Machine) -> None:
-    """Every other family is refused, also with garbage in the half of the register that the kernel ignores."""
+    """Every other family is refused, whatever the ignored half of the register contains."""
     program = supervisor(machine)
     for call in ("socket", "socketpair"):
         assert ask(program, machine, call, 1, 1) == ALLOW

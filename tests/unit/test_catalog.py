@@ -66,14 +66,14 @@ def test_a_model_is_found_by_its_name(home: Callable[[str], Path]) -> None:
     catalog.verify(model)
 
 
-def test_a_model_nobody_knows_is_refused_with_those_there_are(home: Callable[[str], Path]) -> None:
+def test_an_unknown_model_is_refused_with_the_known_ones(home: Callable[[str], Path]) -> None:
     """So that the setting can be corrected."""
     home(entry() + entry(name='"two"'))
     with pytest.raises(ModelError, match=r"no model called 'three'.*There are: one, two"):
         catalog.find("three")
 
 
-def test_weights_that_were_altered_are_refused(home: Callable[[str], Path]) -> None:
+def test_altered_weights_are_refused(home: Callable[[str], Path]) -> None:
     """One bit is enough; the message has the file and both hashes."""
     directory = home(entry())
     model = catalog.find("one")

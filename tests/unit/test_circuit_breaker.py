@@ -20,7 +20,7 @@ def is_open(breaker: CircuitBreaker) -> bool:
     return breaker.is_open
 
 
-def test_it_is_closed_until_something_fails(clock: FakeClock) -> None:
+def test_a_breaker_is_closed_until_something_fails(clock: FakeClock) -> None:
     """A trial in progress blocks nothing."""
     breaker = CircuitBreaker(clock)
     breaker.begin_trial()
@@ -41,7 +41,7 @@ def test_pauses_grow_with_each_failure_and_are_bounded(clock: FakeClock) -> None
     assert max(pauses) == pytest.approx(LONGEST_S)
 
 
-def test_one_trial_keeps_others_from_being_tried(clock: FakeClock) -> None:
+def test_one_trial_blocks_further_trials(clock: FakeClock) -> None:
     """Until the trial ends or times out."""
     breaker = CircuitBreaker(clock, trial_s=30.0)
     breaker.record_failure("the disk is full")
@@ -74,7 +74,7 @@ def test_a_requested_pause_is_never_shortened(clock: FakeClock) -> None:
     assert breaker.wait_s == pytest.approx(60.0)
 
 
-def test_it_is_reported_once_for_each_cause_and_once_at_the_end(clock: FakeClock) -> None:
+def test_an_outage_is_reported_once_for_each_cause_and_once_at_the_end(clock: FakeClock) -> None:
     """Whatever the file; a success without an earlier failure is not reported."""
     said: list[str] = []
     breaker = CircuitBreaker(clock, on_failure=said.append, on_close=lambda: said.append("closed"))

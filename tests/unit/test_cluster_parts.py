@@ -1,4 +1,4 @@
-"""The parts of the cluster's route that need no process: packing, fingerprints, machines, exchange directory, log."""
+"""The parts of the cluster's route that need no process: packing, machines, exchange directory, log."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_message_is_read_back_and_removed_as_a_whole(paths: ClusterPaths) -> N
     assert list(paths.outbox.iterdir()) == []
 
 
-def test_a_message_that_is_none_is_refused(paths: ClusterPaths) -> None:
+def test_an_invalid_message_is_refused(paths: ClusterPaths) -> None:
     """A foreign name, data of the wrong length, a report without data, impossible numbers."""
     one = request(paths)
     for sizes in ((4, 3), (4,), (1, 1)):

@@ -1,4 +1,4 @@
-"""One request of the gateway: retried where a machine dies, and answered without blaming the picture if all tries fail."""
+"""A request of the gateway is retried where a machine dies, and its picture is not blamed."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_slot_that_died_and_results_that_are_too_large_are_answered_as_such(pa
 @pytest.mark.parametrize(
     "changes", [{"schema": "other"}, {"kind": "returned"}, {"kind": 1}, {"layers": "a"}, {"cutoutd": None}]
 )
-def test_what_is_no_result_is_answered_as_a_failure(paths: ClusterPaths, changes: dict[str, Any]) -> None:
+def test_an_invalid_result_is_answered_as_a_failure(paths: ClusterPaths, changes: dict[str, Any]) -> None:
     """A machine may have been taken over; nothing of its answer is printed unescaped."""
     reply = answered(paths, Machines(result(**changes)))
     if changes == {"cutoutd": None}:

@@ -45,7 +45,7 @@ def paths(tmp_path: Path) -> ClusterPaths:
 
 
 def clustered() -> Settings:
-    """Return settings with one folder for the cluster alone, one with local fallback, and one local folder."""
+    """Return settings with a folder for the cluster alone, one with fallback, and a local one."""
     folders = tuple(
         Folder(name=name, input=Path(f"/in/{name}"), output=Path(f"/out/{name}"), route=route)
         for name, route in (

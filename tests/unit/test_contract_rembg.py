@@ -33,7 +33,9 @@ def test_a_request_without_options_gives_a_png_of_the_pictures_size() -> None:
         ({"model": "isnet-general-use"}, {}, {}),
     ],
 )
-def test_parameters(fields: dict[str, str], query: dict[str, str], expected: dict[str, Any]) -> None:
+def test_each_parameter_has_its_effect(
+    fields: dict[str, str], query: dict[str, str], expected: dict[str, Any]
+) -> None:
     """``bgc`` and ``extras`` are in the query, the others in the form; alpha matting is always on."""
     whole = {"format": Format.PNG, "channels": Channels.RGBA, **expected}
     assert parse_request(fields, query, has_file=True).options == JobOptions.model_validate(whole)

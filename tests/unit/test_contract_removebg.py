@@ -51,7 +51,7 @@ def test_a_request_without_options_gives_a_preview_as_png_with_a_warning() -> No
         ("AUTO", None),
     ],
 )
-def test_sizes(size: str, pixels: int | None) -> None:
+def test_requested_sizes(size: str, pixels: int | None) -> None:
     """By current and former names."""
     assert parse(size=size).options.max_pixels == pixels
 
@@ -107,7 +107,7 @@ def test_sizes(size: str, pixels: int | None) -> None:
         ({"crop": "", "roi": " "}, {}),
     ],
 )
-def test_fields(fields: dict[str, str], expected: dict[str, Any]) -> None:
+def test_each_field_has_its_effect(fields: dict[str, str], expected: dict[str, Any]) -> None:
     """Each field, by its effect on the job."""
     whole = {"format": Format.PNG, "locates_subject": True, **expected}
     assert options(None, **fields) == JobOptions.model_validate(whole)
@@ -207,7 +207,7 @@ def test_headers_of_a_result() -> None:
         (503, "down", (503, "down")),
     ],
 )
-def test_refusals_of_our_own_in_its_words(status: int, code: str, expected: tuple[int, str]) -> None:
+def test_our_own_refusals_use_its_words(status: int, code: str, expected: tuple[int, str]) -> None:
     """With codes that clients look for."""
     error = removebg_answers.refused(status, code, "text")
     assert (error.status, error.code, error.title) == (*expected, "text")

@@ -38,7 +38,7 @@ def _leave(store: PreviewStore, name: str, content: bytes) -> None:
     os.close(draft)
 
 
-def test_what_a_worker_leaves_is_found_by_the_cutout(store: PreviewStore, tmp_path: Path) -> None:
+def test_a_preview_is_found_by_its_cutout(store: PreviewStore, tmp_path: Path) -> None:
     """By the cutout's SHA-256 only, also in another process; the draft is gone."""
     _leave(store, "7-a", PREVIEW.packed())
     assert find(tmp_path, SHA256) is None

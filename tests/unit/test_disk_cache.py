@@ -15,7 +15,7 @@ def _files(directory: Path) -> list[Path]:
     return sorted(directory.iterdir())
 
 
-def test_what_is_kept_is_found_again_also_after_a_restart(tmp_path: Path) -> None:
+def test_an_entry_is_found_again_also_after_a_restart(tmp_path: Path) -> None:
     """Under its own key only."""
     cache = DiskCache(tmp_path / "cache")
     assert cache.get("a") is None
@@ -51,7 +51,7 @@ def test_a_key_that_is_kept_again_counts_once(tmp_path: Path) -> None:
     assert (cache.get("a"), cache.get("b")) == (b"z" * 100, bytes(100))
 
 
-def test_a_file_that_is_torn_or_was_changed_is_not_there(tmp_path: Path) -> None:
+def test_a_truncated_or_changed_file_counts_as_missing(tmp_path: Path) -> None:
     """As after a power cut; its space is freed."""
     cache = DiskCache(tmp_path)
     cache.put("a", b"picture")
@@ -76,7 +76,7 @@ def test_drafts_of_a_crash_are_removed_and_links_are_not_followed(tmp_path: Path
     assert not draft.exists()
 
 
-def test_a_disk_that_takes_nothing_costs_no_picture(tmp_path: Path) -> None:
+def test_a_full_disk_costs_no_picture(tmp_path: Path) -> None:
     """The entry is only computed again next time."""
     (tmp_path / "cache").touch()
     cache = DiskCache(tmp_path / "cache")

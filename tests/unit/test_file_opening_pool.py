@@ -1,4 +1,4 @@
-"""Tasks whose files are opened for workers: a share without an answer delays no other task, and is given up in the end."""
+"""Tasks whose files are opened for workers: a share without an answer delays no other task."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Share:
         self.discarded.append(task.job)
 
     def answer(self, job: int, what: Files | Failure | None = None) -> None:
-        """Answer a waiting task with open files or a failure, or with None if the files are no longer wanted."""
+        """Answer a waiting task with files, a failure, or None if the files are no longer wanted."""
         is_wanted = self.wanted.pop(job, None)
         if is_wanted is not None and not is_wanted():
             self.asked.pop(job)(None)

@@ -70,7 +70,7 @@ def test_a_file_is_read_whole_with_its_hash(tmp_path: Path) -> None:
         assert memory.read() == data
 
 
-def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_an_entry_that_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
     """Links are not followed, a FIFO does not block, and a missing folder differs from a missing file."""
     root = tmp_path / "root"
     root.mkdir()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the test's own, without variables of ours and without a system-wide configuration."""
+    """A home directory of the test's own, without our variables and a system-wide configuration."""
     for name in [name for name in os.environ if name.startswith(("CUTOUTD_", "XDG_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))

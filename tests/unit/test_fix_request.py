@@ -71,7 +71,7 @@ def test_whatever_the_journal_contains_is_read_or_refused_with_a_reason(fields: 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 5000, "{}", '{"job": 1, "action": "draw"}'])
-def test_what_is_no_request_is_refused(text: str) -> None:
+def test_an_invalid_request_is_refused(text: str) -> None:
     """With an error of ours and no other exception."""
     with pytest.raises(FixRequestError):
         FixRequest.from_argument(text)

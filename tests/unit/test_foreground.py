@@ -94,7 +94,7 @@ def test_any_shape_works(shape: tuple[int, int]) -> None:
     assert colour.dtype == np.uint8
 
 
-def test_a_veil_over_everything_does_not_divide_by_nothing() -> None:
+def test_a_veil_over_everything_causes_no_division_by_zero() -> None:
     """With no opaque pixel anywhere the estimate is still a colour."""
     rgb = np.full((50, 60, 3), 120, np.uint8)
     colour = estimate(rgb, np.full((50, 60), 128, np.uint8))

@@ -1,4 +1,4 @@
-"""The forms that the page offers: each is a list of renditions that the loader accepts, with an explanation."""
+"""The forms that the page offers: lists of renditions that the loader accepts, with explanations."""
 
 from __future__ import annotations
 

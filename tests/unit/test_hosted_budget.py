@@ -1,4 +1,4 @@
-"""A price above the expected one exceeds the limit by one picture at most, not by one for each concurrent upload."""
+"""A price above the expected one exceeds the limit by one picture, whatever the concurrency."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_what_an_upload_counts(
     assert ledger.day(NOW_US + DAY_US) == {}
 
 
-def test_what_a_killed_run_left_open_is_unknown(ledger: Ledger) -> None:
+def test_uploads_that_a_killed_run_left_open_are_unknown(ledger: Ledger) -> None:
     """Closed entries stay unchanged."""
     done, abandoned = ledger.begin(entry(request())), ledger.begin(entry(request("b" * 32)))
     ledger.close(done, AttemptEnd(end=AttemptOutcome.REFUSED))
@@ -141,7 +141,7 @@ def test_the_same_bytes_are_known_again(ledger: Ledger) -> None:
     assert ledger.last_of_content(**{**known, "options": "other"}) is None
 
 
-def test_nobody_but_the_uploader_makes_a_ledger(tmp_path: Path) -> None:
+def test_only_the_uploader_creates_a_ledger(tmp_path: Path) -> None:
     """Opening it for reading creates nothing."""
     with pytest.raises(UsageError, match="nothing was ever sent"):
         Ledger(tmp_path / "ledger.sqlite")
@@ -206,7 +206,7 @@ def test_sums_by_day_and_folder_in_both_forms(ledger: Ledger) -> None:
 # The key.
 
 
-def test_a_key_does_not_show_itself() -> None:
+def test_a_key_is_never_printed() -> None:
     """However it is printed, and not in another process either."""
     key = Key("s3cret")
     assert "s3cret" not in f"{key} {key!r} {[key]}"
@@ -238,7 +238,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "two words", "two\nlines", "caf\xe9", "x" * 513, "a\r\nX-Other: b"])
-def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_key_is_refused(tmp_path: Path, text: str) -> None:
     """Such a text would add headers to the request."""
     file = tmp_path / "key"
     file.write_text(text)

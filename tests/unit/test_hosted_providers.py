@@ -116,13 +116,13 @@ def test_json_without_a_matte_is_none(content: bytes) -> None:
         (OWN, b"<html>", ""),
     ],
 )
-def test_a_complaint_is_given_in_the_providers_words(provider: Provider, content: bytes, said: str) -> None:
+def test_an_error_is_reported_in_the_providers_words(provider: Provider, content: bytes, said: str) -> None:
     """Each provider has its own form of errors."""
     assert provider.error_text(content) == said
 
 
 @given(st.binary(max_size=200))
-def test_no_complaint_breaks_a_line(content: bytes) -> None:
+def test_no_error_text_breaks_a_line(content: bytes) -> None:
     """A service is not trusted, and its messages are logged."""
     for provider in (REMOVEBG, REMBG, OWN):
         found = response.judge(http_response(400, content), provider, NOW_US)
@@ -211,7 +211,7 @@ def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
     ("written", "credits_"),
     [("1", 1.0), ("0.25", 0.25), ("-1", None), ("nan", None), ("1e99", None), ("x", None)],
 )
-def test_credits_are_what_the_header_says_if_it_makes_sense(written: str, credits_: float | None) -> None:
+def test_credits_are_read_from_a_plausible_header(written: str, credits_: float | None) -> None:
     """A negative charge would increase the budget."""
     assert response.credits_of(http_response(200, x_credits_charged=written)) == credits_
 

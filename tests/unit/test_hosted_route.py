@@ -43,7 +43,7 @@ def test_an_open_route_lets_everything_in(clock: FakeClock) -> None:
     assert [open_.admit(100.0) for _ in range(50)] == [0.0] * 50
 
 
-def test_after_trouble_one_picture_finds_out(clock: FakeClock) -> None:
+def test_after_a_failure_one_picture_probes_the_route(clock: FakeClock) -> None:
     """The others wait for it, and all continue once it was cut."""
     back_off = route(clock)
     assert back_off.admit(1.0) == 0.0
@@ -106,7 +106,7 @@ def test_no_minute_ever_has_more_than_the_limit(sizes: list[float], limit: int) 
         assert sum(window) <= limit + 1e-6 or len(window) == 1
 
 
-def test_what_did_not_leave_does_not_count_in_its_minute(clock: FakeClock) -> None:
+def test_uploads_that_did_not_leave_do_not_count_in_their_minute(clock: FakeClock) -> None:
     """Uploads that failed to connect use none of the limit."""
     paced = route(clock, 10)
     assert paced.admit(8.0) == 0.0
@@ -115,7 +115,7 @@ def test_what_did_not_leave_does_not_count_in_its_minute(clock: FakeClock) -> No
     assert paced.admit(8.0) > 0
 
 
-def test_no_more_than_allowed_are_under_way(clock: FakeClock) -> None:
+def test_no_more_uploads_than_allowed_are_in_progress(clock: FakeClock) -> None:
     """A slot is returned once, however often its release is called."""
     narrow = ServiceRoute(clock, megapixels_per_minute=0, at_once=1)
     slot = narrow.slot()
@@ -160,7 +160,7 @@ def test_no_limit_is_ever_overrun(
         assert own is None or used["a"] <= own
 
 
-def test_what_was_not_charged_is_free_again() -> None:
+def test_uncharged_credits_are_free_again() -> None:
     """A refusal costs nothing, and the actual charge replaces the expected one."""
     budget = Budget(settings({"max_credits_per_day": 1}, a={"route": "hosted"}), {})
     assert not budget.reserve("a", 1.0)
@@ -221,7 +221,7 @@ def test_an_untagged_folder_is_never_among_those_the_uploader_accepts(
     assert is_accepted == (routes.get(asked) in {"hosted", "local-then-hosted"})
 
 
-def test_nothing_larger_than_allowed_leaves() -> None:
+def test_nothing_larger_than_allowed_is_sent() -> None:
     """Whatever the supervisor requests; and no file other than the request's own."""
     chosen = settings({"max_upload_px": 100}, a={"route": "hosted"})
     assert not why_not_sent(request("a", width=100, height=1), chosen)

@@ -20,7 +20,7 @@ def test_our_srgb_profile_is_one_and_always_the_same() -> None:
     assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(made)))
 
 
-def test_what_means_the_same_is_not_converted() -> None:
+def test_equivalent_profiles_are_not_converted() -> None:
     """SRGB under another name, or the identical profile."""
     other = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert icc_transform.between(other, None) is None

@@ -35,7 +35,7 @@ SECRETS = {
     [child_environment.for_worker, child_environment.for_uploader, child_environment.for_hook],
     ids=lambda one: one.__name__,
 )
-def test_no_secret_is_passed_on(rule: object) -> None:
+def test_no_secret_is_inherited(rule: object) -> None:
     """By a list of allowed names, not of known secrets."""
     environ = SECRETS | {"PATH": "/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     assert rule(environ) == {"PATH": "/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # type: ignore[operator]

@@ -72,7 +72,7 @@ def test_a_result_is_read_with_all_that_it_tells() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
-def test_whatever_a_person_has_written_there_is_read(detail: dict[str, object]) -> None:
+def test_whatever_a_person_has_written_in_the_detail_is_read(detail: dict[str, object]) -> None:
     """A value of an unexpected type counts as missing."""
     found = JobResult.of(job(detail))
     assert isinstance(found.why, str)

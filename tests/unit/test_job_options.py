@@ -79,7 +79,7 @@ def test_a_request_without_options_is_the_empty_text() -> None:
         " " * (MAX_TEXT + 1),
     ],
 )
-def test_what_is_out_of_bounds_is_refused_in_words(text: str) -> None:
+def test_a_value_out_of_bounds_is_refused_with_a_reason(text: str) -> None:
     """An edited journal must not lead to a path or to an endless picture."""
     with pytest.raises(JobOptionsError, match=r"\w"):
         JobOptions.parse(text)
@@ -121,7 +121,7 @@ def test_crop_and_its_margin(asked: dict[str, object], crop: Margin | None) -> N
     assert made(**asked).crop == crop
 
 
-def test_backgrounds() -> None:
+def test_each_kind_of_background_can_be_requested() -> None:
     """A colour, none, or a stored picture, always below the directory of backgrounds."""
     assert made(background="#0a0b0c").colour == (10, 11, 12)
     assert made(background="transparent").is_transparent

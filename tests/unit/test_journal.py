@@ -351,7 +351,7 @@ def test_a_failed_transaction_leaves_nothing(journal: Journal) -> None:
     assert journal.store.row("SELECT 1 FROM fact") is None
 
 
-def test_a_file_that_is_no_journal_is_refused_by_name(tmp_path: Path) -> None:
+def test_another_file_than_a_journal_is_refused_by_name(tmp_path: Path) -> None:
     """With an error, and nothing is written to the file."""
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
     with pytest.raises(JournalDamagedError, match=FILE_NAME):

@@ -367,7 +367,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Check that every accepted version has its row, an end has its time, and only claimed jobs a session."""
+        """Check that every accepted version has its row, with a time only if it has ended."""
         rows = self._rows()
         assert len(rows) == self.accepted
         for row in rows:

@@ -80,7 +80,7 @@ def test_the_earlier_file_is_kept(earlier: Path, version: int, clock: FakeClock)
         assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 
 
-def test_it_is_upgraded_once(earlier: Path, clock: FakeClock) -> None:
+def test_a_journal_is_upgraded_once(earlier: Path, clock: FakeClock) -> None:
     """The second start changes nothing."""
     Journal(earlier.parent, session="r", clock=clock).close()
     there = {path.name: path.stat().st_ino for path in earlier.parent.iterdir()}

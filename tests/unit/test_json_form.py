@@ -37,8 +37,8 @@ def read(data: bytes, size: int) -> tuple[dict[str, str], bool]:
     st.integers(1, 7),
     st.booleans(),
 )
-def test_texts(fields: dict[str, str], size: int, is_ascii: bool) -> None:  # noqa: FBT001 -- drawn
-    """Unchanged, in pieces of any size, except that a surrogate pair may become two replacement characters."""
+def test_texts_are_read_in_pieces(fields: dict[str, str], size: int, is_ascii: bool) -> None:  # noqa: FBT001 -- drawn
+    """Unchanged in pieces of any size, but a surrogate pair may become two replacement characters."""
     plain = {name: text for name, text in fields.items() if max(name + text, default="") <= "\uffff"}
     data = json.dumps(plain, ensure_ascii=is_ascii).encode()
     assert read(data, size) == (plain, True)
@@ -69,7 +69,7 @@ def test_numbers_truths_and_null() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 1000])
-def test_what_is_no_object_of_texts_is_refused(data: bytes, size: int) -> None:
+def test_other_json_than_an_object_of_texts_is_refused(data: bytes, size: int) -> None:
     """As soon as it is detected."""
     with pytest.raises(NoObjectError):
         read(data, size)

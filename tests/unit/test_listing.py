@@ -107,7 +107,7 @@ def test_pages_together_are_the_list(
     assert listed.page(sort, score_below=2.0) == whole
 
 
-def test_it_is_narrowed_by_score_name_and_reason(listed: ListedJournal) -> None:
+def test_a_list_is_narrowed_by_score_name_and_reason(listed: ListedJournal) -> None:
     """Each alone and all together; wildcards in a name are literal."""
     a = listed.job("one/IMG_1.jpg", doubtful=True, score=0.4, reasons=[Reason.MISSING, Reason.SMALL])
     b = listed.job("two/img-2.jpg", JobState.REVIEW, score=0.6, reasons=[Reason.SMALL])
@@ -128,7 +128,7 @@ def test_reasons_of_earlier_versions_are_found_in_their_words(listed: ListedJour
     assert listed.page(Sort.OLDEST, reason=Reason.UNSURE) == (1, [a])
 
 
-def test_a_score_that_is_none_is_no_score(listed: ListedJournal) -> None:
+def test_an_invalid_score_counts_as_missing(listed: ListedJournal) -> None:
     """People edit journals, so invalid scores occur."""
     a = listed.job("a.jpg", score="high")
     b = listed.job("b.jpg", score=1)

@@ -72,7 +72,7 @@ def test_a_matte_is_stretched_to_the_whole_range() -> None:
     assert normalise(np.full((2, 2), 0.4, np.float32)).max() == 0.0
 
 
-def test_a_provider_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+def test_an_unavailable_provider_is_refused_with_the_available_ones(tmp_path: Path) -> None:
     """A named one must work or nothing starts; the CPU never stands in for it silently."""
     with pytest.raises(ModelError, match="not known") as unknown:
         MatteModel(spec(tmp_path / "model.onnx"), provider="abacus")

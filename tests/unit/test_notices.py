@@ -1,4 +1,4 @@
-"""Notices on the desktop: only where a person is needed, few at a time, and no file name acts as a command."""
+"""Notices on the desktop: only where a person is needed, few at a time, and no name is a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The packaging scripts: their prerequisites, the licences that they count, and complete dependencies in recipes."""
+"""The packaging scripts: their prerequisites, the licences that they count, complete dependencies."""
 
 from __future__ import annotations
 

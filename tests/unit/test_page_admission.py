@@ -1,4 +1,4 @@
-"""The settings that a page may change: every key of the schema is decided, and no request changes another key."""
+"""The settings that a page may change: every key of the schema is decided, and no other key changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocol between the page's two processes, and what the backend accepts from a web process that was taken over."""
+"""The protocol between the page's two processes, one of which may have been taken over."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_frame_comes_as_it_was_sent_whatever_its_parts() -> None:
         struct.pack("!II", 90_000, 0) + b"[" * 90_000,
     ],
 )
-def test_what_is_no_frame_is_refused_before_it_is_read_whole(wrong: bytes) -> None:
+def test_an_invalid_frame_is_refused_before_it_is_read_completely(wrong: bytes) -> None:
     """Neither side can fill the other's memory."""
     with pytest.raises(frames.FrameError):
         frames.receive(io.BytesIO(wrong).read)

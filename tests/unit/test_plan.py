@@ -51,13 +51,13 @@ def test_a_plan_comes_back_from_its_json_as_it_was(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"moves": [{"target": "x"}]}', '{"moves": 3}'])
-def test_what_is_no_plan_is_refused(text: str) -> None:
+def test_an_invalid_plan_is_refused(text: str) -> None:
     """A damaged row must not count as a plan without moves."""
     with pytest.raises(ValueError, match=r"not a plan|Expecting value"):
         Plan.from_json(text)
 
 
-def test_it_names_all_staged_files() -> None:
+def test_a_plan_names_all_staged_files() -> None:
     """A sweep keeps these files."""
     move = Move(staged="/s/1.json", target="/o/a", root="/o", bytes=1, sha256="00", replaces_sha256=None)
     plan = Plan(moves=(move,), unused=("/s/1-1.png",), published=(), claims=(), warnings=())

@@ -105,7 +105,7 @@ def test_a_preset_makes_what_its_keys_written_out_make() -> None:
     assert settings_sha256(named, "m") == settings_sha256(written, "m")
 
 
-def test_a_name_that_is_none_is_an_error_with_the_nearest_one() -> None:
+def test_an_unknown_name_is_an_error_with_the_nearest_one() -> None:
     """Or with the command that lists the presets."""
     for name, said in (("amazn", 'did you mean "amazon"?'), ("x", "`cutoutd presets` lists them")):
         with pytest.raises(ConfigurationError, match="is not a preset") as caught:

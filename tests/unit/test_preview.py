@@ -56,7 +56,7 @@ def _cutout(width: int, height: int) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("size", [(2400, 1600), (2401, 1603), (1101, 5), (3, 1700), (900, 600), (1, 1)])
 @pytest.mark.parametrize("rows", [[61], [1], [7, 1, 300], [5000]])
-def test_it_has_the_size_of_its_level_however_its_strips_are_cut(
+def test_a_preview_has_the_size_of_its_level_whatever_its_strips(
     size: tuple[int, int], rows: list[int]
 ) -> None:
     """Sides of levels are rounded up, as tiles are counted; the pixels do not depend on the strips."""
@@ -100,7 +100,7 @@ def test_opaque_grey_and_deep_renditions_are_shown_as_they_are() -> None:
     assert np.array_equal(_frame(_preview(deep, [61])), _frame(_preview(_cutout(1800, 1200), [61])))
 
 
-def test_its_colours_keep_their_profile() -> None:
+def test_colours_of_a_preview_keep_their_profile() -> None:
     """Browsers use it."""
     adobe = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), (0.3127, 0.329))
     profile = icc_build.profile(adobe, "wide")

@@ -99,7 +99,7 @@ HOT: dict[str, Callable[[Journal], Any]] = {
 
 
 @pytest.mark.parametrize("what", HOT)
-def test_it_is_found_by_an_index(journal: Journal, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_query_uses_an_index(journal: Journal, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By SQLite's query plan: a search, and no scan."""
     plans: list[str] = []
     real = journal.store._execute  # noqa: SLF001 -- all statements pass there, and their plans are what is asked for

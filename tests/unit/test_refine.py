@@ -1,4 +1,4 @@
-"""Refinement improves the alpha where the picture has more detail than the matte, and does no harm elsewhere."""
+"""Refinement improves the alpha where the picture has more detail, and does no harm elsewhere."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_soft_edge_that_the_matte_can_show_is_left_soft() -> None:
 
 @pytest.mark.parametrize(("side", "size"), [(1400, 700), (1400, 513), (1300, 500)])
 def test_a_fine_matte_is_enlarged_by_the_pictures_colours(side: int, size: int) -> None:
-    """For a matte finer than the working copy, as of a 1024-pixel model: a quarter less error than bicubic."""
+    """For a matte finer than the working copy: a quarter less error than bicubic."""
     scene = _ball(side, strands=60)
     matte = _reduced(scene.alpha, size)
     plain, fine = _errors(scene, matte)

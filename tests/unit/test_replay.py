@@ -1,4 +1,4 @@
-"""Sidecars are input from outside: whatever they contain, replay answers with a message, and prints nothing unescaped."""
+"""Sidecars are input from outside: replay always answers with a message, and prints nothing unescaped."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ WRONG: dict[str, tuple[Callable[[], bytes], Body, str]] = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_no_matte_of_the_upload_is_refused(what: str) -> None:
+def test_an_answer_without_a_matte_of_the_upload_is_refused(what: str) -> None:
     """The message describes what was received."""
     make, body, words = WRONG[what]
     with pytest.raises(ReplyError, match=words):

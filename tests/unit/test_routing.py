@@ -1,4 +1,4 @@
-"""The route of a picture: tagged ones may leave the machine, others never do, and a fallback loses no file."""
+"""The route of a picture: tagged ones may leave the machine, others never do, and no file is lost."""
 
 from __future__ import annotations
 

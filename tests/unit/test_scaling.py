@@ -86,7 +86,7 @@ def test_strips_do_not_change_the_result(factor: float, monkeypatch: pytest.Monk
     assert np.abs(thin - whole)[solid].max() <= 4
 
 
-def test_it_looks_as_pillow_would_scale_the_whole() -> None:
+def test_the_result_matches_pillows_scaling_of_the_whole() -> None:
     """Pillow scales it independently: multiplied by alpha, scaled and divided, all at once."""
     rgb, alpha = disc(300, (90, 140, 200), (255, 255, 255))
     rgb = np.clip(rgb + RANDOM.integers(-20, 20, rgb.shape), 0, 255).astype(np.uint8)

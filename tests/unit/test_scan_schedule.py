@@ -1,4 +1,4 @@
-"""When a folder is scanned next, and what is checked: a pure function of values, without a thread or a clock."""
+"""When a folder is scanned next, and what is checked: a pure function of values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service managers' files: complete, quoted, bound to parent directories, and equal to those in the tree."""
+"""The service managers' files: complete, quoted, bound to parents, and equal to those in the tree."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_mounts_are_read_as_the_kernel_and_fstab_write_them(tmp_path: Path) -> N
     assert mount_points(tmp_path / "none", tmp_path / "none") == ()
 
 
-def test_words_mean_nothing_but_themselves() -> None:
+def test_special_characters_in_paths_are_literal() -> None:
     """Blanks, quotes, specifiers and variables in a path are literal."""
     unit = replace(USER, command=("/py", "--input", '/a b/100%/$HOME/"x"\\y;'), write=(Path("/a b/100%"),))
     text = systemd.render(unit, NEW)

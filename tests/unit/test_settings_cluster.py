@@ -1,4 +1,4 @@
-"""The settings of the cluster's route: what they require, what they refuse, and which pictures leave by them."""
+"""The settings of the cluster's route: requirements, refusals, and which pictures leave by them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_scheduler_that_is_not_encrypted_is_refused_in_words(scheduler: str) -
     "scheduler",
     ["10.0.0.2:8786", "tls://10.0.0.2", "tls://10.0.0.2:0", "tls://10.0.0.2:99999", "tls://u:p@h:1", 5],
 )
-def test_what_is_no_address_of_a_scheduler_is_refused(scheduler: object) -> None:
+def test_an_invalid_address_of_a_scheduler_is_refused(scheduler: object) -> None:
     """The message has the right form."""
     assert "tls://10.0.0.2:8786" in error_of({**CLUSTER, "scheduler": scheduler}, table())
 

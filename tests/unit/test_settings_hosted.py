@@ -1,4 +1,4 @@
-"""The settings of the hosted route: what they allow, what variables cannot change, and which pictures leave by them."""
+"""The settings of the hosted route: what they allow, and which pictures leave by them."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_an_address_is_parsed(written: str, meant: str, scope: AddressScope) -> 
         "file:///etc/passwd",
     ],
 )
-def test_what_is_no_plain_address_is_refused(written: str) -> None:
+def test_an_address_with_credentials_or_a_path_is_refused(written: str) -> None:
     """Credentials in an address would appear in logs, and are not repeated here."""
     complaint = error_of({"base_url": written}, table())
     assert "[hosted] base_url: " in complaint

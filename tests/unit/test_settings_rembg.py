@@ -1,4 +1,4 @@
-"""Model and form fields for a rembg server: passed on as written, except those that change the kind of reply."""
+"""Model and form fields for a rembg server: passed on as written, if the kind of reply stays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_field_that_would_change_the_kind_of_reply_is_refused(name: str) -> No
     "fields",
     [{"a b": 1}, {"": 1}, {'x"\r\nY': 1}, {"a": "two\r\nlines"}, {"a": "caf\u00e9"}, {"a": "x" * 1001}],
 )
-def test_what_is_no_form_field_is_refused(fields: dict[str, object]) -> None:
+def test_an_invalid_form_field_is_refused(fields: dict[str, object]) -> None:
     """It would become part of another field."""
     with pytest.raises(ConfigurationError, match="fields"):
         settings(provider="rembg", fields=fields)

@@ -1,4 +1,4 @@
-"""Webhooks in the configuration: messages are sent only if two places in the file say so, and no variable decides it."""
+"""Webhooks in the configuration: messages are sent only if two places in the file say so."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_a_missing_extra_is_reported_before_anything_starts(monkeypatch: pytest.
         egress.require_extra(built(folder("a", hook())))
 
 
-def test_it_survives_being_written_out(tmp_path: Path) -> None:
+def test_settings_of_webhooks_survive_being_written_out(tmp_path: Path) -> None:
     """In the form that `cutoutd check` prints."""
     path = tmp_path / "cutoutd.toml"
     chosen = built(folder("a", hook(), hook("http://127.0.0.1:8/", allow_private=True)), folder("b"))

@@ -236,7 +236,7 @@ def test_a_sidecar_can_be_read_back(
         b" " * (1 << 20) + b"{}",
     ],
 )
-def test_what_is_no_sidecar_of_ours_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_not_taken_for_sidecars(tmp_path: Path, content: bytes) -> None:
     """Whatever file a user has under such a name."""
     path = tmp_path / "a.png.json"
     path.write_bytes(content)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         (FolderStatus(scan_s=0.1), FolderStatus(scan_s=0.1, watching=FolderState.POLL), True),
     ],
 )
-def test_it_is_written_when_there_is_news(
+def test_the_file_is_written_when_there_is_news(
     tmp_path: Path, first: FolderStatus, then: FolderStatus, *, written: bool
 ) -> None:
     """A slightly longer scan does not count: an idle daemon lets its disk sleep."""

@@ -52,7 +52,7 @@ def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
     assert status_file.read(tmp_path)["folders"]["f"]["held_up"][0]["path"] == name
 
 
-def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
+def test_the_file_is_written_only_when_something_changed(tmp_path: Path) -> None:
     """Two writes a second would wear the disk."""
     file = StatusFile(tmp_path, "r")
     path = tmp_path / status_file.FILE_NAME
@@ -88,7 +88,7 @@ def test_a_write_that_failed_is_repeated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'"x"', b"\xff\xfe"])
-def test_what_is_no_status_is_as_if_it_were_not_there(tmp_path: Path, content: bytes | None) -> None:
+def test_an_invalid_status_file_counts_as_missing(tmp_path: Path, content: bytes | None) -> None:
     """`cutoutd status` then reports what the journal knows."""
     if content is not None:
         (tmp_path / status_file.FILE_NAME).write_bytes(content)

@@ -61,7 +61,7 @@ def posted(slow: SlowSubmissions, *keys: str) -> list[Any]:
         return [one.exception(20) or one.result(20).key for one in (first, *others)]
 
 
-def test_those_that_come_while_one_is_written_share_the_next_transaction() -> None:
+def test_submissions_during_a_write_share_the_next_transaction() -> None:
     """Each gets the answer for its own key."""
     slow = SlowSubmissions()
     assert posted(slow, "a", "b", "c") == ["first held", "a held", "b held", "c held"]
@@ -82,7 +82,7 @@ def test_an_error_over_one_is_reported_to_that_one_alone() -> None:
     assert posted(SlowSubmissions(error), "a", "bad", "b") == ["first held", "a held", error, "b held"]
 
 
-def test_one_alone_is_posted_at_once() -> None:
+def test_a_single_submission_is_posted_at_once() -> None:
     """In its own transaction, and with its own error."""
     slow = SlowSubmissions()
     slow.may_end.set()

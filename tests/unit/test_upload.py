@@ -36,7 +36,7 @@ def opened(data: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_nothing_but_pixels_is_in_it(alpha: bool) -> None:  # noqa: FBT001 -- a case
+def test_the_copy_contains_nothing_but_pixels(alpha: bool) -> None:  # noqa: FBT001 -- a case
     """No EXIF, no XMP, no profile, no comment."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     copy = copy_of(picture(icc=profile, alpha=alpha), max_side=PLENTY, max_pixels=PLENTY, max_bytes=PLENTY)
@@ -47,20 +47,20 @@ def test_nothing_but_pixels_is_in_it(alpha: bool) -> None:  # noqa: FBT001 -- a 
     assert b"12345" not in copy.data
 
 
-def test_it_is_as_large_as_the_picture_if_that_is_wanted() -> None:
+def test_the_copy_is_as_large_as_the_picture_if_configured() -> None:
     """The best edges need every pixel."""
     copy = copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=PLENTY)
     assert (copy.width, copy.height) == opened(copy.data).size == (160, 90)
 
 
 @pytest.mark.parametrize(("side", "pixels"), [(80, PLENTY), (PLENTY, 80 * 45)])
-def test_it_is_reduced_as_the_owner_wants(side: int, pixels: int) -> None:
+def test_the_copy_is_reduced_as_configured(side: int, pixels: int) -> None:
     """By its longer side or its area, with the same proportions."""
     copy = copy_of(picture(), max_side=side, max_pixels=pixels, max_bytes=PLENTY)
     assert (copy.width, copy.height) == opened(copy.data).size == (80, 45)
 
 
-def test_it_fits_into_what_the_service_takes() -> None:
+def test_the_copy_fits_the_services_limits() -> None:
     """By lower quality first, then by smaller size."""
     for limit in (30_000, 6_000):
         assert len(copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=limit).data) <= limit

@@ -281,7 +281,7 @@ def test_a_message_that_is_removed_is_not_written_again(paths: WebhookPaths) -> 
     assert message.id == taken.id
 
 
-def test_what_is_no_message_is_never_sent(paths: WebhookPaths) -> None:
+def test_invalid_messages_are_never_sent(paths: WebhookPaths) -> None:
     """Truncated, misnamed, with impossible numbers, or not a file at all."""
     good = put(paths, 1)
     text = paths.message(good.id).read_text("ascii")

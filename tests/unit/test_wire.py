@@ -240,7 +240,7 @@ def test_a_result_without_a_proper_hash_is_refused(sha256: str) -> None:
         b'{"job": 1' + b"0" * 5000 + b', "kind": "unchanged", "report": {"sha256": "0"}}',
     ],
 )
-def test_what_is_no_message_is_refused(said: bytes) -> None:
+def test_an_invalid_message_is_refused(said: bytes) -> None:
     """Invalid JSON, no object, or an object of no known kind."""
     with pytest.raises(wire.WireError):
         wire.decode_message(said)
